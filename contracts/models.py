@@ -1,0 +1,71 @@
+"""ModelManager: which models are loaded (S1; the seed's trait of the same name)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from contracts.clauses import ensures, raises_only, refuses
+from contracts.inference import InferenceModel
+from contracts.vocabulary import ErrorKind, ModelConfig, ModelInfo
+
+
+class ModelManager(Protocol):
+    """Loads and unloads models, and knows which are loaded."""
+
+    def loaded(self) -> tuple[ModelInfo, ...]:
+        """The models that answer now, newest first."""
+
+    def in_use(self, model_id: str) -> bool:
+        """Whether a stream of this model is open."""
+
+    def get(self, model_id: str) -> InferenceModel | None:
+        """The loaded model of that id, if there is one."""
+
+    @refuses("MM-1", "an empty source is refused", lambda config: not config.source, ErrorKind.MODEL_LOADING)
+    @ensures(
+        "MM-2",
+        "the model that comes back is among those that are loaded",
+        lambda self, result: any(info.id == result.info.id for info in self.loaded()),
+    )
+    @raises_only(
+        "MM-3",
+        "loading fails only over the model, the memory or the device",
+        ErrorKind.MODEL_LOADING,
+        ErrorKind.INSUFFICIENT_MEMORY,
+        ErrorKind.DEVICE,
+    )
+    async def load_model(self, config: ModelConfig) -> InferenceModel:
+        """Load what `config` names; a model that is loaded already is handed out again.
+
+        Raises:
+            MODEL_LOADING: no such model, or files that are damaged or of an unknown kind; the message names the file.
+            INSUFFICIENT_MEMORY: the weights do not fit; the message gives both figures.
+            DEVICE: no device can run it.
+        """
+
+    @refuses(
+        "MM-4",
+        "a model that is not loaded cannot be unloaded",
+        lambda self, model_id: self.get(model_id) is None,
+        ErrorKind.NOT_FOUND,
+    )
+    @refuses(
+        "MM-5", "a model in use is not unloaded", lambda self, model_id: self.in_use(model_id), ErrorKind.OVERLOADED
+    )
+    @ensures("MM-6", "an unloaded model is gone", lambda self, model_id: self.get(model_id) is None)
+    @raises_only("MM-7", "unloading fails only so", ErrorKind.NOT_FOUND, ErrorKind.OVERLOADED)
+    async def unload_model(self, model_id: str) -> None:
+        """Free a model's memory.
+
+        Raises:
+            NOT_FOUND: no such model is loaded.
+            OVERLOADED: a stream of it is open.
+        """
+
+    @ensures("MM-8", "what was freed is a number of bytes", lambda result: result >= 0)
+    @raises_only("MM-9", "freeing what is not needed cannot fail")
+    async def optimize_memory_usage(self) -> int:
+        """Give unneeded memory back to the system; bytes that came free."""
+
+    async def aclose(self) -> None:
+        """Close every model. Closing again does nothing."""

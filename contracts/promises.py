@@ -1,0 +1,100 @@
+"""Promises: clauses of a Protocol that span several calls, so that no single method can carry them.
+
+They are numbered like the other clauses, from 20 on, and broken in the same way: by ContractViolation. The
+`contracts.checks_*` modules keep them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import ParamSpec
+
+from contracts.clauses import IMPLEMENTATION, ContractViolation
+from contracts.vocabulary import Clause, ErrorKind
+
+P = ParamSpec("P")
+
+_POLL_SECONDS = 0.01
+
+
+def promise(clause_id: str, sentence: str) -> Clause:
+    return Clause(clause_id, sentence, IMPLEMENTATION)
+
+
+def expect(clause: Clause, holds: bool, detail: str = "") -> None:  # noqa: FBT001 - a condition and its name
+    """Raise ContractViolation unless `holds`."""
+    if not holds:
+        raise ContractViolation(clause, detail)
+
+
+@contextmanager
+def promised(clause: Clause) -> Iterator[None]:
+    """Within it the promise is put to the test: an error that leaves it breaks the promise."""
+    try:
+        yield
+    except ContractViolation:
+        raise
+    except Exception as error:
+        raise ContractViolation(clause, f"{type(error).__name__} left it") from error
+
+
+@asynccontextmanager
+async def promised_within(clause: Clause, seconds: float) -> AsyncIterator[None]:
+    """The same, and a wait of more than `seconds` breaks the promise as well."""
+    with promised(clause):
+        async with asyncio.timeout(seconds):
+            yield
+
+
+def expect_refusal(
+    clause: Clause, kind: ErrorKind, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+) -> None:
+    """The call must raise an error of `kind`."""
+    try:
+        call(*args, **kwargs)
+    except Exception as error:
+        _judge_refusal(clause, kind, error)
+    else:
+        raise ContractViolation(clause, "it was not refused")
+
+
+async def expect_refusal_async(
+    clause: Clause, kind: ErrorKind, call: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs
+) -> None:
+    """The same of a call that is awaited."""
+    try:
+        await call(*args, **kwargs)
+    except Exception as error:
+        _judge_refusal(clause, kind, error)
+    else:
+        raise ContractViolation(clause, "it was not refused")
+
+
+async def provoke(call: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Ask for what has to fail, or may: the clauses around the implementation judge whether it does, and how."""
+    try:
+        await call(*args, **kwargs)
+    except ContractViolation:
+        raise
+    except Exception:
+        return
+
+
+async def settles(holds: Callable[[], Awaitable[bool]], seconds: float) -> bool:
+    """Whether `holds` comes true within `seconds`. What is freed between two steps is not free at once."""
+    deadline = time.monotonic() + seconds
+    while not await holds():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(_POLL_SECONDS)
+    return True
+
+
+def _judge_refusal(clause: Clause, kind: ErrorKind, error: Exception) -> None:
+    if isinstance(error, ContractViolation):
+        raise error
+    if getattr(error, "kind", None) is not kind:
+        raise ContractViolation(clause, f"{type(error).__name__} was raised, and not {kind.value}") from error

@@ -1,0 +1,378 @@
+"""The values that cross a boundary: frozen, made of the standard library, with units in their names.
+
+Sources: the seed's data types (MemoryUsage, ModelFeature, OperationMetrics, PerformanceStats, PerformanceAlert;
+spec S3, S4) and the terms of Anthropic's Messages API (spec section 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class ErrorKind(Enum):
+    """What went wrong, in the seed's words (S2). Every error that crosses a boundary carries one as `kind`."""
+
+    VALIDATION = "validation"
+    AUTHENTICATION = "authentication"
+    NOT_FOUND = "not_found"
+    MODEL_LOADING = "model_loading"
+    DEVICE = "device"
+    INSUFFICIENT_MEMORY = "insufficient_memory"
+    OVERLOADED = "overloaded"
+    RATE_LIMITED = "rate_limited"
+    PERFORMANCE = "performance"
+    GENERATION = "generation"
+
+
+class Role(Enum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class StopReason(Enum):
+    """Why a generation ended, in the API's own words."""
+
+    END_TURN = "end_turn"
+    MAX_TOKENS = "max_tokens"
+    STOP_SEQUENCE = "stop_sequence"
+    TOOL_USE = "tool_use"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that the model made. `arguments` is the text of a JSON object."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One turn of a conversation, as the chat template will see it.
+
+    An assistant's turn may carry the thinking before its text and the calls after it. A turn of Role.TOOL is the result
+    of the call `tool_call_id`, a failure if `is_error`.
+    """
+
+    role: Role
+    text: str
+    thinking: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """What the model may call. `input_schema` is the text of a JSON schema for the arguments, an object's.
+
+    A `deferred` tool is told where the conversation refers to it, and not at the head of the prompt.
+    """
+
+    name: str
+    description: str
+    input_schema: str
+    deferred: bool = False
+
+
+class ToolMode(Enum):
+    AUTO = "auto"
+    ANY = "any"
+    TOOL = "tool"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """`name` goes with ToolMode.TOOL. Without `parallel`, an answer has one call at most."""
+
+    mode: ToolMode = ToolMode.AUTO
+    name: str | None = None
+    parallel: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """Whether a model that can reason before it answers shall, and for how many tokens at most (None: no bound)."""
+
+    enabled: bool = False
+    budget_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """All of a request that the chat template turns into token ids: what counting counts."""
+
+    messages: tuple[ChatMessage, ...]
+    tools: tuple[Tool, ...] = ()
+    thinking: Thinking = Thinking()
+    is_raw: bool = False
+    """The messages' text is the prompt as it stands: no template is put around it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn.
+
+    `temperature` lies in 0.0 to 2.0, and 0.0 takes the likeliest token. `top_p` lies in 0.0 to 1.0 and keeps the
+    likeliest tokens whose probabilities add up to it; `top_k` (at least 1) keeps that many. None switches one off.
+    """
+
+    temperature: float = 1.0
+    top_p: float | None = None
+    top_k: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """What a model is asked for. `max_tokens` counts sampled tokens, the end-of-turn token included."""
+
+    messages: tuple[ChatMessage, ...]
+    max_tokens: int
+    sampling: Sampling = Sampling()
+    stop_sequences: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    thinking: Thinking = Thinking()
+    output_schema: str | None = None
+    """The text of a JSON schema that the whole answer is held to while it is decoded."""
+    is_raw: bool = False
+    """As in Prompt."""
+
+    @property
+    def prompt(self) -> Prompt:
+        """What the model reads of it."""
+        return Prompt(self.messages, self.tools, self.thinking, self.is_raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as counted by the model's own tokenizer: the whole rendered prompt, and every token that was sampled."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationStarted:
+    """The request is accepted: from here on, a failure is no longer a refusal."""
+
+    input_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextGenerated:
+    """More text. `output_tokens` counts the tokens sampled so far, those whose text is still held back included."""
+
+    text: str
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingGenerated:
+    """More of what the model says to itself before it answers."""
+
+    text: str
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStarted:
+    """The model calls a tool; the text of its arguments follows."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolArgumentsGenerated:
+    """More of the arguments' JSON. All of one call's pieces joined are a JSON object, unless max_tokens cut it."""
+
+    json: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallEnded:
+    """The call that is open has all of its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFinished:
+    stop_reason: StopReason
+    usage: Usage
+    stop_sequence: str | None = None
+
+
+GenerationEvent = (
+    GenerationStarted
+    | ThinkingGenerated
+    | TextGenerated
+    | ToolCallStarted
+    | ToolArgumentsGenerated
+    | ToolCallEnded
+    | GenerationFinished
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """`context_window_tokens` bounds prompt and output together; `created_at` is an RFC 3339 time."""
+
+    id: str
+    display_name: str
+    context_window_tokens: int
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """What to load. `source` is the embedded model's name, a folder, or a hub's `organisation/name`."""
+
+    source: str
+
+
+class ModelFeature(Enum):
+    STREAMING = "streaming"
+    SYSTEM_PROMPT = "system_prompt"
+    TOOL_CALLING = "tool_calling"
+    FUNCTION_CALLING = "function_calling"
+    JSON_MODE = "json_mode"
+
+
+class BufferUsage(Enum):
+    """What reserved bytes are for (the seed's BufferUsage)."""
+
+    MODEL_WEIGHTS = "model_weights"
+    KV_CACHE = "kv_cache"
+    ACTIVATION = "activation"
+    TEMPORARY = "temporary"
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUsage:
+    """Bytes, read from the allocator where it can tell. `total_bytes` is all that is in use, of `capacity_bytes`."""
+
+    model_weights_bytes: int
+    kv_cache_bytes: int
+    activation_bytes: int
+    total_bytes: int
+    peak_bytes: int
+    capacity_bytes: int
+
+    @property
+    def available_bytes(self) -> int:
+        return max(0, self.capacity_bytes - self.total_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A promise of bytes. Held until it is released; equal only to itself, by `number`."""
+
+    number: int
+    num_bytes: int
+    usage: BufferUsage
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSource:
+    """A compute kernel in the device's own language, as `mlx.core.fast.metal_kernel` takes it: the body alone."""
+
+    name: str
+    body: str
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+
+
+class OperationPhase(Enum):
+    """The seed's operation_type: where in a generation a record was made (S6)."""
+
+    STARTED = "generation_start"
+    PROGRESS = "generation_progress"
+    COMPLETED = "generation_complete"
+    FAILED = "generation_error"
+    CANCELLED = "generation_cancelled"
+
+    @property
+    def is_last(self) -> bool:
+        return self in _LAST_PHASES
+
+
+_LAST_PHASES = frozenset({OperationPhase.COMPLETED, OperationPhase.FAILED, OperationPhase.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class OperationMetrics:
+    """One record of one generation. `duration_ms` runs from the request's acceptance."""
+
+    phase: OperationPhase
+    duration_ms: float
+    tokens_generated: int
+    memory_peak_bytes: int
+    device_share_percent: float
+    success: bool
+    time_to_first_token_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceStats:
+    """Figures over a sliding window of `window_seconds`; rates are per second of the window that has passed."""
+
+    requests_per_second: float
+    tokens_per_second: float
+    average_latency_ms: float
+    p95_latency_ms: float
+    memory_utilization_percent: float
+    gpu_utilization_percent: float
+    error_rate_percent: float
+    window_seconds: float
+
+
+class AlertType(Enum):
+    HIGH_LATENCY = "high_latency"
+    LOW_THROUGHPUT = "low_throughput"
+    HIGH_MEMORY_USAGE = "high_memory_usage"
+    HIGH_ERROR_RATE = "high_error_rate"
+
+
+class AlertSeverity(Enum):
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceAlert:
+    alert_type: AlertType
+    metric: str
+    current_value: float
+    threshold: float
+    severity: AlertSeverity
+
+
+@dataclass(frozen=True, slots=True)
+class AlertThresholds:
+    """Beyond what an alert fires; beyond a `critical_` figure it is critical. No throughput is too low by default."""
+
+    p95_latency_ms: float = 60_000.0
+    tokens_per_second: float = 0.0
+    memory_utilization_percent: float = 80.0
+    error_rate_percent: float = 5.0
+    critical_memory_utilization_percent: float = 95.0
+    critical_error_rate_percent: float = 25.0
+
+
+MessageEvent = dict[str, object]
+"""One event of a Messages stream, as the JSON object that stands behind `data:`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One numbered sentence of a contract. `blames` says who broke it when it does not hold."""
+
+    id: str
+    sentence: str
+    blames: str = field(default="implementation")

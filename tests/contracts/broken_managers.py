@@ -1,0 +1,160 @@
+"""Managers of models that are wrong in one way each."""
+
+from __future__ import annotations
+
+from contracts.vocabulary import ModelConfig, ModelInfo
+from pensieve.core.errors import DeviceError, ModelLoadingError, NotFoundError
+from tests.contracts.broken import Broken
+from tests.contracts.in_memory_model import InMemoryManager, InMemoryModel
+
+broken = Broken[InMemoryManager]()
+
+
+@broken.by("MM-1")
+class LoadsNothing(InMemoryManager):
+    async def load_model(self, config: ModelConfig) -> InMemoryModel:
+        return await super().load_model(ModelConfig(config.source or "one"))
+
+
+@broken.by("MM-2")
+class ForgetsWhatItLoads(InMemoryManager):
+    def loaded(self) -> tuple[ModelInfo, ...]:
+        return super().loaded()[1:]
+
+
+@broken.by("MM-3")
+class LoadingCrashes(InMemoryManager):
+    async def load_model(self, config: ModelConfig) -> InMemoryModel:
+        try:
+            return await super().load_model(config)
+        except ModelLoadingError as error:
+            if not config.source:
+                raise
+            raise FileNotFoundError(config.source) from error
+
+
+@broken.by("MM-4")
+class UnloadsWhatIsNotThere(InMemoryManager):
+    async def unload_model(self, model_id: str) -> None:
+        if model_id in self.models:
+            await super().unload_model(model_id)
+
+
+@broken.by("MM-5")
+class UnloadsWhatIsInUse(InMemoryManager):
+    async def unload_model(self, model_id: str) -> None:
+        if self.models.pop(model_id, None) is None:
+            await super().unload_model(model_id)
+
+
+@broken.by("MM-6")
+class KeepsWhatItUnloads(InMemoryManager):
+    async def unload_model(self, model_id: str) -> None:
+        model = self.get(model_id)
+        await super().unload_model(model_id)
+        if model is not None:
+            self.models[model_id] = model
+
+
+@broken.by("MM-7")
+class UnloadingCrashes(InMemoryManager):
+    async def unload_model(self, model_id: str) -> None:
+        del self.models[model_id]
+
+
+@broken.by("MM-8")
+class FreesLessThanNothing(InMemoryManager):
+    async def optimize_memory_usage(self) -> int:
+        return -1
+
+
+@broken.by("MM-9")
+class FreeingCrashes(InMemoryManager):
+    async def optimize_memory_usage(self) -> int:
+        raise NotImplementedError
+
+
+@broken.by("MM-20")
+class BlamesTheDevice(InMemoryManager):
+    async def load_model(self, config: ModelConfig) -> InMemoryModel:
+        if config.source.startswith("/"):
+            raise DeviceError("something went wrong")
+        return await super().load_model(config)
+
+
+@broken.by("MM-20")
+class ListsWhatItCouldNotLoad(InMemoryManager):
+    async def load_model(self, config: ModelConfig) -> InMemoryModel:
+        self.models.setdefault(config.source, self.make(config.source))
+        return await super().load_model(config)
+
+
+@broken.by("MM-21")
+class LoadsTwice(InMemoryManager):
+    async def load_model(self, config: ModelConfig) -> InMemoryModel:
+        self.models.pop(config.source, None)
+        return await super().load_model(config)
+
+
+@broken.by("MM-22")
+class GivesAnyModel(InMemoryManager):
+    def get(self, model_id: str) -> InMemoryModel | None:
+        return super().get(model_id) or next(iter(self.models.values()), None)
+
+
+@broken.by("MM-23")
+class IsNeverInUse(InMemoryManager):
+    def in_use(self, model_id: str) -> bool:
+        return model_id == "of nobody"
+
+
+@broken.by("MM-23")
+class StaysInUse(InMemoryManager):
+    def in_use(self, model_id: str) -> bool:
+        return model_id in self.models and self.models[model_id].num_started > 0
+
+
+@broken.by("MM-24")
+class LoadsEachModelOnce(InMemoryManager):
+    def __init__(self) -> None:
+        super().__init__()
+        self.unloaded: set[str] = set()
+
+    async def unload_model(self, model_id: str) -> None:
+        await super().unload_model(model_id)
+        self.unloaded.add(model_id)
+
+    async def load_model(self, config: ModelConfig) -> InMemoryModel:
+        if config.source in self.unloaded:
+            raise ModelLoadingError(config.source, "its files are still locked")
+        return await super().load_model(config)
+
+
+@broken.by("MM-25")
+class FreesTheModels(InMemoryManager):
+    async def optimize_memory_usage(self) -> int:
+        self.models.clear()
+        return 5000
+
+
+@broken.by("MM-26")
+class ListsTheOldestFirst(InMemoryManager):
+    def loaded(self) -> tuple[ModelInfo, ...]:
+        return super().loaded()[::-1]
+
+
+@broken.by("MM-27")
+class ClosesOnce(InMemoryManager):
+    is_closed = False
+
+    async def aclose(self) -> None:
+        if self.is_closed:
+            raise NotFoundError("nothing is left")
+        self.is_closed = True
+        await super().aclose()
+
+
+@broken.by("MM-27")
+class StaysOpen(InMemoryManager):
+    async def aclose(self) -> None:
+        return

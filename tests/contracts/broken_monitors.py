@@ -1,0 +1,147 @@
+"""Monitors that are wrong in one way each."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from contracts.vocabulary import (
+    AlertSeverity,
+    AlertType,
+    OperationMetrics,
+    OperationPhase,
+    PerformanceAlert,
+    PerformanceStats,
+)
+from pensieve.core.errors import PerformanceError
+from tests.contracts.broken import Broken
+from tests.contracts.in_memory_parts import InMemoryMonitor
+
+broken = Broken[InMemoryMonitor]()
+
+
+@broken.by("PM-2")
+class CountsTwice(InMemoryMonitor):
+    @property
+    def num_recorded(self) -> int:
+        return 2 * super().num_recorded
+
+
+@broken.by("PM-3")
+class RecordingCrashes(InMemoryMonitor):
+    def record_operation(self, operation: OperationMetrics) -> None:
+        raise PerformanceError("records", operation.duration_ms, 0)
+
+
+class _Bent(InMemoryMonitor):
+    def performance_stats(self) -> PerformanceStats:
+        return self.bent(super().performance_stats())
+
+    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+        return stats
+
+
+@broken.by("PM-4")
+class RunsBackwards(_Bent):
+    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+        return replace(stats, tokens_per_second=-1.0)
+
+
+@broken.by("PM-4")
+class DividesNothingByNothing(_Bent):
+    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+        return replace(stats, memory_utilization_percent=float("nan"))
+
+
+@broken.by("PM-4")
+class KnowsOnlyTheTail(_Bent):
+    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+        return replace(stats, p95_latency_ms=1.0)
+
+
+@broken.by("PM-5")
+class FiguresCrash(_Bent):
+    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+        return replace(stats, average_latency_ms=1 / stats.requests_per_second)
+
+
+class _AlwaysAlert(InMemoryMonitor):
+    alerts: tuple[PerformanceAlert, ...] = ()
+
+    def performance_alerts(self) -> tuple[PerformanceAlert, ...]:
+        return (*super().performance_alerts(), *self.alerts)
+
+
+_SLOW = PerformanceAlert(AlertType.LOW_THROUGHPUT, "tokens_per_second", 1.0, 2.0, AlertSeverity.WARNING)
+
+
+@broken.by("PM-6")
+class CriesWolf(_AlwaysAlert):
+    alerts = (replace(_SLOW, current_value=3.0),)
+
+
+@broken.by("PM-6")
+class WhispersWolf(_AlwaysAlert):
+    alerts = (replace(_SLOW, severity=AlertSeverity.INFO),)
+
+
+@broken.by("PM-7")
+class SaysItTwice(_AlwaysAlert):
+    alerts = (_SLOW, _SLOW)
+
+
+@broken.by("PM-8")
+class AlertsCrash(InMemoryMonitor):
+    def performance_alerts(self) -> tuple[PerformanceAlert, ...]:
+        return (self.alert(self.records[-1].duration_ms),)
+
+
+@broken.by("PM-20")
+class BeginsWithAnError(_Bent):
+    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+        return stats if self.records else replace(stats, error_rate_percent=100.0)
+
+
+@broken.by("PM-21")
+class AveragesEveryRecord(InMemoryMonitor):
+    def ended(self) -> list[OperationMetrics]:
+        return self.records
+
+
+@broken.by("PM-21")
+class TakesTheMedian(_Bent):
+    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+        return replace(stats, p95_latency_ms=stats.average_latency_ms)
+
+
+@broken.by("PM-22")
+class CountsNoTokens(_Bent):
+    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+        return replace(stats, tokens_per_second=0.0)
+
+
+@broken.by("PM-23")
+class CountsTheStartsAsWell(_Bent):
+    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+        return replace(stats, error_rate_percent=stats.error_rate_percent / 2)
+
+
+@broken.by("PM-24")
+class KeepsQuiet(InMemoryMonitor):
+    def performance_alerts(self) -> tuple[PerformanceAlert, ...]:
+        return super().performance_alerts()[:0]
+
+
+@broken.by("PM-25")
+class NeverForgets(InMemoryMonitor):
+    def performance_alerts(self) -> tuple[PerformanceAlert, ...]:
+        failed = any(record.phase is OperationPhase.FAILED for record in self.records)
+        return (self.alert(100.0),) if failed else ()
+
+
+@broken.by("PM-26")
+class LosesRecords(InMemoryMonitor):
+    def record_operation(self, operation: OperationMetrics) -> None:
+        records = [*self.records, operation]
+        time.sleep(1e-5)
+        self.records = records

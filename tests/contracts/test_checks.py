@@ -1,0 +1,213 @@
+"""The checks of contracts.checks: what keeps its contract passes, and every clause catches what breaks it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeVar
+
+import pytest
+
+from contracts.checks import (
+    Questions,
+    check_inference_model,
+    check_memory,
+    check_model_manager,
+    check_performance_monitor,
+    check_request_handler,
+)
+from contracts.checks_inference import MODEL_PROMISES
+from contracts.checks_memory import MEMORY_PROMISES
+from contracts.checks_models import MANAGER_PROMISES
+from contracts.checks_performance import PERFORMANCE_PROMISES
+from contracts.checks_requests import HANDLER_PROMISES
+from contracts.clauses import CALLER, ContractViolation, all_clauses
+from contracts.inference import InferenceModel
+from contracts.memory import CompiledKernel, MetalResourceManager
+from contracts.message_stream import STREAM_CLAUSES
+from contracts.models import ModelManager
+from contracts.performance import PerformanceMonitor
+from contracts.requests import RequestHandler
+from contracts.vocabulary import AlertThresholds, Clause, GenerationRequest, KernelSource
+from pensieve.core.errors import DeviceError, GenerationError
+from tests.contracts import broken_handlers, broken_managers, broken_memories, broken_models, broken_monitors
+from tests.contracts.broken import Broken
+from tests.contracts.in_memory_model import InMemoryManager, InMemoryModel
+from tests.contracts.in_memory_parts import InMemoryHandler, InMemoryMemory, InMemoryMonitor
+
+T = TypeVar("T")
+
+QUESTIONS = Questions(seconds=0.5)
+"""An implementation in memory answers at once, so a wait is a hang."""
+
+
+def each_of(broken: Broken[T]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(("clause_id", "implementation"), list(broken), ids=broken.names)
+
+
+def caught(check: Callable[[], None]) -> str:
+    with pytest.raises(ContractViolation) as violation:
+        check()
+    return violation.value.clause.id
+
+
+class FailsInMidAnswer(InMemoryModel):
+    async def step(self) -> None:
+        await super().step()
+        self.num_steps = getattr(self, "num_steps", 0) + 1
+        if self.num_steps == 3:
+            raise GenerationError("the model lost its thread")
+
+
+def given(make: Callable[[], T]) -> Callable[[], AbstractAsyncContextManager[T]]:
+    @asynccontextmanager
+    async def context() -> AsyncIterator[T]:
+        yield make()
+
+    return context
+
+
+def check_model(implementation: type[InMemoryModel], questions: Questions = QUESTIONS) -> None:
+    asyncio.run(check_inference_model(given(implementation), questions=questions))
+
+
+def check_manager(implementation: type[InMemoryManager]) -> None:
+    asyncio.run(check_model_manager(given(implementation), source="one", other_source="two", questions=QUESTIONS))
+
+
+def check_handler(implementation: type[InMemoryHandler]) -> None:
+    make = given(lambda: implementation(InMemoryModel()))
+    make_failing = given(lambda: implementation(FailsInMidAnswer()))
+    asyncio.run(check_request_handler(make, make_failing=make_failing, questions=QUESTIONS))
+
+
+def test_a_model_that_keeps_its_contract_passes() -> None:
+    check_model(InMemoryModel)
+
+
+def test_a_model_that_is_cut_by_max_tokens_passes() -> None:
+    check_model(InMemoryModel, Questions(max_tokens=4, seconds=QUESTIONS.seconds))
+
+
+def test_a_model_that_has_nothing_to_say_passes() -> None:
+    class Silent(InMemoryModel):
+        def words(self, request: GenerationRequest) -> list[str]:
+            return super().words(request)[:0]
+
+    check_model(Silent)
+
+
+def test_a_model_that_has_answered_before_anyone_can_cancel_passes() -> None:
+    class Hasty(InMemoryModel):
+        async def step(self) -> None:
+            return
+
+    check_model(Hasty)
+
+
+def test_a_manager_that_keeps_its_contract_passes() -> None:
+    check_manager(InMemoryManager)
+
+
+def test_a_manager_of_a_single_model_passes() -> None:
+    asyncio.run(check_model_manager(given(InMemoryManager), source="one", questions=QUESTIONS))
+
+
+def test_a_memory_that_keeps_its_contract_passes() -> None:
+    check_memory(InMemoryMemory)
+
+
+def test_a_memory_of_a_device_without_kernels_passes() -> None:
+    class WithoutKernels(InMemoryMemory):
+        def compile_kernel(self, source: KernelSource) -> CompiledKernel:
+            raise DeviceError(f"{source.name} needs a GPU")
+
+    check_memory(WithoutKernels)
+
+
+def test_a_monitor_that_keeps_its_contract_passes() -> None:
+    check_performance_monitor(InMemoryMonitor)
+
+
+def test_a_monitor_is_checked_by_the_thresholds_it_was_made_with() -> None:
+    class Patient(InMemoryMonitor):
+        threshold_percent = 99.0
+
+    check_performance_monitor(Patient, thresholds=AlertThresholds(error_rate_percent=99.0))
+
+
+def test_a_handler_that_keeps_its_contract_passes() -> None:
+    check_handler(InMemoryHandler)
+
+
+def test_a_handler_can_be_checked_without_a_failing_model() -> None:
+    asyncio.run(check_request_handler(given(lambda: InMemoryHandler(InMemoryModel())), questions=QUESTIONS))
+
+
+@each_of(broken_models.broken)
+def test_a_broken_model_is_caught_by_the_clause_it_breaks(clause_id: str, implementation: type[InMemoryModel]) -> None:
+    assert caught(lambda: check_model(implementation)) == clause_id
+
+
+@each_of(broken_managers.broken)
+def test_a_broken_manager_is_caught_by_the_clause_it_breaks(
+    clause_id: str, implementation: type[InMemoryManager]
+) -> None:
+    assert caught(lambda: check_manager(implementation)) == clause_id
+
+
+@each_of(broken_memories.broken)
+def test_a_broken_memory_is_caught_by_the_clause_it_breaks(
+    clause_id: str, implementation: type[InMemoryMemory]
+) -> None:
+    assert caught(lambda: check_memory(implementation)) == clause_id
+
+
+@each_of(broken_monitors.broken)
+def test_a_broken_monitor_is_caught_by_the_clause_it_breaks(
+    clause_id: str, implementation: type[InMemoryMonitor]
+) -> None:
+    assert caught(lambda: check_performance_monitor(implementation)) == clause_id
+
+
+@each_of(broken_handlers.broken)
+def test_a_broken_handler_is_caught_by_the_clause_it_breaks(
+    clause_id: str, implementation: type[InMemoryHandler]
+) -> None:
+    assert caught(lambda: check_handler(implementation)) == clause_id
+
+
+def test_a_broken_handler_is_caught_by_a_stream_that_fails_with_what_nobody_knows() -> None:
+    class Crashes(FailsInMidAnswer):
+        async def step(self) -> None:
+            raise KeyError
+
+    make = given(lambda: InMemoryHandler(Crashes()))
+    assert caught(lambda: asyncio.run(check_request_handler(make, questions=QUESTIONS))) == "RH-4"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "promises", "broken"),
+    [
+        (InferenceModel, MODEL_PROMISES, broken_models.broken),
+        (ModelManager, MANAGER_PROMISES, broken_managers.broken),
+        (MetalResourceManager, MEMORY_PROMISES, broken_memories.broken),
+        (PerformanceMonitor, PERFORMANCE_PROMISES, broken_monitors.broken),
+        (RequestHandler, HANDLER_PROMISES, broken_handlers.broken),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_every_clause_that_an_implementation_can_break_is_broken_by_one(
+    protocol: type, promises: tuple[Clause, ...], broken: Broken[object]
+) -> None:
+    owed = {clause.id for clause in all_clauses(protocol).values() if clause.blames != CALLER}
+    if "RH-3" in owed:  # it hands every stream to the monitor of the MS clauses, and those do the catching
+        owed = owed - {"RH-3"} | {clause.id for clause in STREAM_CLAUSES}
+    assert broken.clause_ids == owed | {clause.id for clause in promises}
+
+
+def test_promises_are_numbered_from_twenty_on_and_share_no_id_with_a_clause() -> None:
+    promises = [*MODEL_PROMISES, *MANAGER_PROMISES, *MEMORY_PROMISES, *PERFORMANCE_PROMISES, *HANDLER_PROMISES]
+    assert len({promise.id for promise in promises}) == len(promises)
+    assert all(int(promise.id.split("-")[1]) >= 20 for promise in promises)

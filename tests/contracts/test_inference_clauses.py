@@ -1,0 +1,57 @@
+"""Which requests the clauses of InferenceModel refuse: each bad value alone, and none at the edges."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import pytest
+
+from contracts.answers import answer
+from contracts.checked import checked
+from contracts.clauses import ContractViolation
+from contracts.inference import InferenceModel
+from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
+from tests.contracts.in_memory_model import InMemoryModel
+
+HELLO = (ChatMessage(Role.USER, "Hello."),)
+
+
+class TakesAnything(InMemoryModel):
+    """Refuses only what is no request at all."""
+
+    def refuse(self, request: GenerationRequest) -> None:
+        assert isinstance(request, GenerationRequest)
+
+
+def ask(request: GenerationRequest) -> None:
+    asyncio.run(answer(checked(InferenceModel, TakesAnything()), request))
+
+
+@pytest.mark.parametrize(
+    ("clause_id", "request_"),
+    [
+        ("IM-4", GenerationRequest(HELLO, 0)),
+        ("IM-4", GenerationRequest(HELLO, -1)),
+        ("IM-5", GenerationRequest(HELLO, 1, Sampling(-0.1))),
+        ("IM-5", GenerationRequest(HELLO, 1, Sampling(2.1))),
+        ("IM-5", GenerationRequest(HELLO, 1, Sampling(math.nan))),
+        ("IM-6", GenerationRequest(HELLO, 1, Sampling(top_p=-0.1))),
+        ("IM-6", GenerationRequest(HELLO, 1, Sampling(top_p=1.1))),
+        ("IM-6", GenerationRequest(HELLO, 1, Sampling(top_p=math.nan))),
+        ("IM-6", GenerationRequest(HELLO, 1, Sampling(top_k=0))),
+        ("IM-7", GenerationRequest((), 1)),
+    ],
+)
+def test_a_request_that_should_have_been_refused_is_caught(clause_id: str, request_: GenerationRequest) -> None:
+    with pytest.raises(ContractViolation) as violation:
+        ask(request_)
+    assert violation.value.clause.id == clause_id
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(0.0), Sampling(2.0), Sampling(top_p=0.0), Sampling(top_p=1.0), Sampling(top_k=1)],
+)
+def test_a_request_at_the_edge_of_a_range_is_not_asked_to_be_refused(sampling: Sampling) -> None:
+    ask(GenerationRequest(HELLO, 1, sampling))

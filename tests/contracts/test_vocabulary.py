@@ -1,0 +1,15 @@
+"""The few things that the values of the vocabulary work out by themselves."""
+
+from __future__ import annotations
+
+from contracts.vocabulary import MemoryUsage, OperationPhase
+
+
+def test_what_is_available_is_what_the_capacity_leaves_and_never_a_debt() -> None:
+    assert MemoryUsage(0, 0, 0, 30, 50, 100).available_bytes == 70
+    assert MemoryUsage(0, 0, 0, 130, 130, 100).available_bytes == 0
+
+
+def test_a_generation_ends_completed_failed_or_cancelled() -> None:
+    last = {phase for phase in OperationPhase if phase.is_last}
+    assert last == {OperationPhase.COMPLETED, OperationPhase.FAILED, OperationPhase.CANCELLED}
