@@ -1,0 +1,138 @@
+"""Every error that Pensieve raises on purpose (S2), in one tree.
+
+    PensieveError                 kind, field
+    ├── ValidationError           the caller's: a field is missing, wrong or out of range
+    │   ├── PromptTooLongError    the prompt alone is over the window (C4: the client compacts)
+    │   ├── OutputTooLongError    prompt and max_tokens together are over it (the client asks for less)
+    │   └── ThreadUnsupportedError  the conversation is to be kept here (the client sends all of it)
+    ├── AuthenticationError       no key, or a wrong one
+    ├── NotFoundError             a model or path that is not here
+    ├── ModelLoadingError         a model's files: missing, damaged, of an unknown kind
+    ├── DeviceError               the GPU, or MLX itself
+    ├── InsufficientMemoryError   bytes that are not there; required and available
+    ├── OverloadedError           no place now; come back after `retry_after_seconds`
+    ├── RateLimitError            this client has had its requests; come back after `retry_after_seconds`
+    ├── GenerationError           the model failed in mid-answer, or was stopped
+    └── PerformanceError          a figure beyond its threshold
+
+`pensieve.api.error_reply` turns each into its status, type and headers; nothing else knows HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from contracts.vocabulary import ErrorKind
+
+GIB = 1024**3
+
+
+class PensieveError(Exception):
+    """The root. `str(error)` is a sentence for the user; `field` names the request's field where one is at fault;
+    `details` are for programs.
+    """
+
+    kind: ClassVar[ErrorKind]
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+        self.details: Mapping[str, object] = {}
+
+
+class ValidationError(PensieveError):
+    """The message starts with the field's name, as Anthropic's own do."""
+
+    kind = ErrorKind.VALIDATION
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}", field=field)
+
+
+class PromptTooLongError(ValidationError):
+    """Its wording is what Claude Code compacts a conversation upon (C4), so it stays to the letter."""
+
+    def __init__(self, num_tokens: int, max_tokens: int) -> None:
+        super().__init__("messages", "")
+        self.args = (f"prompt is too long: {num_tokens} tokens > {max_tokens} maximum",)
+
+
+class OutputTooLongError(ValidationError):
+    """Its wording is what Claude Code lowers max_tokens upon, so it stays to the letter."""
+
+    def __init__(self, input_tokens: int, max_tokens: int, window_tokens: int) -> None:
+        super().__init__("max_tokens", "")
+        self.args = (
+            f"input length and max_tokens exceed context limit: {input_tokens} + {max_tokens} > {window_tokens}, "
+            "decrease input length or max_tokens and try again",
+        )
+
+
+class ThreadUnsupportedError(ValidationError):
+    """Its code is what the official SDK sends the whole conversation upon, as it did before there were threads."""
+
+    def __init__(self) -> None:
+        super().__init__("thread", "this server keeps no conversations: send all messages, without a thread")
+        self.details = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+
+
+class AuthenticationError(PensieveError):
+    kind = ErrorKind.AUTHENTICATION
+
+
+class NotFoundError(PensieveError):
+    kind = ErrorKind.NOT_FOUND
+
+
+class ModelLoadingError(PensieveError):
+    """`source` is the model as the user named it; the message says what is wrong with which file, and the mend."""
+
+    kind = ErrorKind.MODEL_LOADING
+
+    def __init__(self, source: str, message: str) -> None:
+        super().__init__(f"cannot load {source}: {message}", field="model")
+        self.source = source
+
+
+class DeviceError(PensieveError):
+    kind = ErrorKind.DEVICE
+
+
+class InsufficientMemoryError(PensieveError):
+    kind = ErrorKind.INSUFFICIENT_MEMORY
+
+    def __init__(self, purpose: str, required_bytes: int, available_bytes: int) -> None:
+        super().__init__(
+            f"insufficient memory for {purpose}: required {required_bytes / GIB:.2f} GiB, "
+            f"available {available_bytes / GIB:.2f} GiB"
+        )
+        self.required_bytes, self.available_bytes = required_bytes, available_bytes
+
+
+class OverloadedError(PensieveError):
+    kind = ErrorKind.OVERLOADED
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RateLimitError(PensieveError):
+    kind = ErrorKind.RATE_LIMITED
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class GenerationError(PensieveError):
+    kind = ErrorKind.GENERATION
+
+
+class PerformanceError(PensieveError):
+    kind = ErrorKind.PERFORMANCE
+
+    def __init__(self, metric: str, value: float, threshold: float) -> None:
+        super().__init__(f"performance degradation: {metric} = {value:g}, threshold = {threshold:g}")
+        self.metric, self.value, self.threshold = metric, value, threshold

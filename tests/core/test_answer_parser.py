@@ -1,0 +1,145 @@
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.vocabulary import Tool
+from pensieve.core.answer_parser import (
+    AnswerParser,
+    BeganCall,
+    EndedCall,
+    Piece,
+    SaidArguments,
+    SaidText,
+    SaidThinking,
+)
+from pensieve.core.dialect import Dialect, call_text, parse_json_call
+
+GENERAL = Dialect(think_start="<think>", think_end="</think>")
+TOOLS = (Tool("get", "", '{"type": "object"}'),)
+CALL = '<tool_call>\n{"name": "get", "arguments": {"a": "}\\"", "b": [1, {"c": 2}]}}\n</tool_call>'
+ARGUMENTS = '{"a": "}\\"", "b": [1, {"c": 2}]}'
+
+
+def merged(pieces: list[Piece]) -> list[Piece]:
+    """Neighbours of a kind as one: where they are cut is of no matter."""
+    found: list[Piece] = []
+    for piece in pieces:
+        match (found[-1] if found else None, piece):
+            case (SaidText(before), SaidText(text)):
+                found[-1] = SaidText(before + text)
+            case (SaidThinking(before), SaidThinking(text)):
+                found[-1] = SaidThinking(before + text)
+            case (SaidArguments(before), SaidArguments(text)):
+                found[-1] = SaidArguments(before + text)
+            case _:
+                found.append(piece)
+    return found
+
+
+def parsed(
+    text: str,
+    *,
+    tools: tuple[Tool, ...] = TOOLS,
+    dialect: Dialect = GENERAL,
+    starts_thinking: bool = False,
+    size: int = 0,
+) -> list[Piece]:
+    parser = AnswerParser(dialect, tools, starts_thinking=starts_thinking)
+    size = size or len(text) or 1
+    pieces = [piece for at in range(0, len(text), size) for piece in parser.feed(text[at : at + size])]
+    return merged(pieces + parser.finish())
+
+
+def test_plain_text_is_text() -> None:
+    assert parsed(" Hello there.\n ") == [SaidText(" Hello there.\n ")]
+
+
+def test_a_call_is_passed_on_with_its_arguments_as_they_were_written() -> None:
+    assert parsed(CALL) == [BeganCall("get"), SaidArguments(ARGUMENTS), EndedCall()]
+
+
+def test_arguments_come_before_the_call_is_whole() -> None:
+    parser = AnswerParser(GENERAL, TOOLS)
+    assert merged(parser.feed('<tool_call>{"name": "get", "arguments": {"a": 1')) == [
+        BeganCall("get"),
+        SaidArguments('{"a": 1'),
+    ]
+    assert parser.finish() == []
+
+
+def test_text_before_a_call_loses_only_its_last_white_space() -> None:
+    assert parsed(f"I will look.\n\n{CALL}\n{CALL}\n") == [
+        SaidText("I will look."),
+        *([BeganCall("get"), SaidArguments(ARGUMENTS), EndedCall()] * 2),
+    ]
+
+
+def test_thinking_is_told_from_text() -> None:
+    assert parsed("<think>\nLet me see. </think>\n\nYes.") == [SaidThinking("Let me see. "), SaidText("Yes.")]
+    assert parsed("See.</think>\nYes.", starts_thinking=True) == [SaidThinking("See."), SaidText("Yes.")]
+
+
+def test_without_tools_a_mark_is_text() -> None:
+    assert parsed(CALL, tools=()) == [SaidText(CALL)]
+
+
+def test_keys_in_another_order_make_a_call_at_its_end() -> None:
+    text = '<tool_call>{"arguments": {"a": 1}, "name": "get"}</tool_call>'
+    assert parsed(text) == [BeganCall("get"), SaidArguments('{"a": 1}'), EndedCall()]
+
+
+def test_a_whole_call_without_its_mark_at_the_end_is_a_call() -> None:
+    assert parsed('<tool_call>{"name": "get"}') == [BeganCall("get"), SaidArguments("{}"), EndedCall()]
+
+
+def test_what_cannot_be_a_call_is_text() -> None:
+    for text in ("<tool_call>nonsense</tool_call> after", '<tool_call>{"nam', "<tool_call>[1]</tool_call>", "<tool_c"):
+        assert parsed(text) == [SaidText(text)]
+
+
+def test_a_dialect_of_its_own_is_parsed_at_the_end_of_the_call() -> None:
+    dialect = Dialect("[CALL]", "[/CALL]", lambda body, _: [(body, "{}")], is_general=False)
+    assert parsed("[CALL]get[/CALL]", dialect=dialect) == [BeganCall("get"), SaidArguments("{}"), EndedCall()]
+
+
+def test_a_dialect_of_its_own_may_be_held_to_the_general_form() -> None:
+    dialect = Dialect("[CALL]", "", lambda *_: [], is_general=False)
+    text = call_text("get", "{}", dialect)
+    assert parsed(text, dialect=dialect) == [BeganCall("get"), SaidArguments("{}"), EndedCall()]
+
+
+def test_the_form_of_a_call_is_read_back_as_it_was_written() -> None:
+    body = call_text("get", '{"ü": "x"}', GENERAL).removeprefix("<tool_call>").removesuffix("</tool_call>")
+    assert parse_json_call(body, TOOLS) == [("get", '{"ü": "x"}')]
+
+
+PARTS = st.lists(
+    st.sampled_from([CALL, "<think>", "</think>", "<tool_call>", "</tool_call>", "text ", "\n", '{"name": "get"', "<"]),
+    max_size=6,
+)
+
+
+@given(PARTS, st.integers(1, 9))
+def test_the_pieces_a_text_comes_in_make_no_difference(parts: list[str], size: int) -> None:
+    text = "".join(parts)
+    assert parsed(text, size=size) == parsed(text)
+
+
+@given(st.text(max_size=60), st.booleans())
+def test_nothing_raises_and_calls_are_closed_in_order(text: str, starts_thinking: bool) -> None:  # noqa: FBT001
+    is_open = False
+    for piece in parsed(f"<tool_call>{text}", starts_thinking=starts_thinking):
+        assert isinstance(piece, SaidArguments | EndedCall) == is_open
+        is_open = isinstance(piece, BeganCall) or (is_open and not isinstance(piece, EndedCall))
+
+
+@given(
+    st.dictionaries(
+        st.text(),
+        st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)),
+    )
+)
+def test_any_arguments_come_out_as_they_went_in(arguments: dict[str, object]) -> None:
+    written = json.dumps(arguments, ensure_ascii=False)
+    assert parsed(call_text("get", written, GENERAL), size=3) == [BeganCall("get"), SaidArguments(written), EndedCall()]

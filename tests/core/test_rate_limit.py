@@ -1,0 +1,44 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pensieve.core.rate_limit import MAX_CLIENTS, WINDOW_SECONDS, RateLimit
+
+
+def test_the_limit_is_taken_in_and_the_next_one_is_not() -> None:
+    limit = RateLimit(3)
+    assert [limit.admit("a", at) for at in (0.0, 1.0, 2.0)] == [0, 0, 0]
+    assert limit.admit("a", 3.0) == 57
+
+
+def test_whoever_waits_as_long_as_told_is_taken_in() -> None:
+    limit = RateLimit(1)
+    limit.admit("a", 10.5)
+    wait = limit.admit("a", 20.0)
+    assert 0 < wait <= WINDOW_SECONDS
+    assert limit.admit("a", 20.0 + wait) == 0
+
+
+def test_clients_do_not_share_a_limit() -> None:
+    limit = RateLimit(1)
+    assert [limit.admit(client, 0.0) for client in ("a", "b")] == [0, 0]
+
+
+def test_the_clients_that_are_remembered_are_bounded() -> None:
+    limit = RateLimit(1)
+    for number in range(MAX_CLIENTS + 1):
+        limit.admit(str(number), 0.0)
+    assert limit.admit("0", 1.0) == 0
+    assert limit.admit(str(MAX_CLIENTS), 1.0) > 0
+
+
+@given(st.integers(1, 5), st.lists(st.floats(0, 30), min_size=1, max_size=60))
+def test_no_minute_has_more_than_the_limit_and_nothing_less_is_refused(most: int, gaps: list[float]) -> None:
+    limit = RateLimit(most)
+    now, admitted = 0.0, list[float]()
+    for gap in gaps:
+        now += gap
+        in_window = [at for at in admitted if at > now - WINDOW_SECONDS]
+        taken = limit.admit("a", now) == 0
+        assert taken == (len(in_window) < most)
+        if taken:
+            admitted.append(now)
