@@ -1,0 +1,36 @@
+"""Compute kernels in the device's own language, through MLX (seed: compile_kernel).
+
+`mlx.core.fast.metal_kernel` on Metal, `mlx.core.fast.cuda_kernel` on CUDA. The Metal path has not been
+run: no Mac was at hand.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import mlx.core as mx
+
+from contracts.memory import CompiledKernel
+from contracts.vocabulary import KernelSource
+from pensieve.core.errors import DeviceError
+
+
+def compile_kernel(source: KernelSource) -> CompiledKernel:
+    """The kernel, ready to be called with MLX's arguments (inputs, grid, threadgroup, output shapes and dtypes).
+
+    Raises:
+        DeviceError: MLX runs on the CPU here, or refuses the source.
+    """
+    if mx.default_device() == mx.Device(mx.cpu):
+        raise DeviceError(f"kernel {source.name} needs a GPU, and MLX runs on the CPU here")
+    build = mx.fast.metal_kernel if mx.metal.is_available() else mx.fast.cuda_kernel
+    try:
+        kernel = build(
+            name=source.name,
+            input_names=list(source.input_names),
+            output_names=list(source.output_names),
+            source=source.body,
+        )
+        return cast(CompiledKernel, kernel)
+    except (RuntimeError, ValueError) as error:
+        raise DeviceError(f"kernel {source.name} does not compile: {error}") from error

@@ -1,0 +1,80 @@
+"""Bytes promised before they are used (S7): the book-keeping half of MetalResourceManager.
+
+It knows no device, so it also serves engines that have none.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+from contracts.memory import CompiledKernel
+from contracts.vocabulary import BufferUsage, KernelSource, MemoryUsage, Reservation
+from pensieve.core.errors import DeviceError, InsufficientMemoryError
+
+
+class Ledger:
+    """Reservations under one capacity, callable from any thread. Implements `contracts.memory.MetalResourceManager`."""
+
+    def __init__(self, capacity_bytes: int) -> None:
+        if capacity_bytes <= 0:
+            raise ValueError("capacity_bytes must be positive")
+        self.capacity_bytes = capacity_bytes
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._held: dict[int, Reservation] = {}
+        self._sums = dict.fromkeys(BufferUsage, 0)
+        self._peak_bytes = 0
+
+    def reserved_bytes(self, usage: BufferUsage | None = None) -> int:
+        with self._lock:
+            return self._sums[usage] if usage else sum(self._sums.values())
+
+    def holds(self, reservation: Reservation) -> bool:
+        with self._lock:
+            return self._held.get(reservation.number) is reservation
+
+    def reserve(self, num_bytes: int, usage: BufferUsage) -> Reservation:
+        with self._lock:
+            available = self.capacity_bytes - sum(self._sums.values())
+            if num_bytes > available:
+                raise InsufficientMemoryError(usage.value.replace("_", " "), num_bytes, available)
+            reservation = Reservation(next(self._numbers), num_bytes, usage)
+            self._held[reservation.number] = reservation
+            self._sums[usage] += num_bytes
+            self._peak_bytes = max(self._peak_bytes, sum(self._sums.values()))
+            return reservation
+
+    def release(self, reservation: Reservation) -> None:
+        with self._lock:
+            if self._held.pop(reservation.number, None) is not None:
+                self._sums[reservation.usage] -= reservation.num_bytes
+
+    def check_can_ever_fit(self, num_bytes: int, usage: BufferUsage) -> None:
+        """Refuse what would not fit even if nothing but the weights were held.
+
+        Raises:
+            InsufficientMemoryError: waiting would not help.
+        """
+        most = self.capacity_bytes - self.reserved_bytes(BufferUsage.MODEL_WEIGHTS)
+        if num_bytes > most:
+            raise InsufficientMemoryError(usage.value.replace("_", " "), num_bytes, most)
+
+    def compile_kernel(self, source: KernelSource) -> CompiledKernel:
+        raise DeviceError(f"kernel {source.name} needs a GPU, and this engine runs without one")
+
+    def usage(self) -> MemoryUsage:
+        """What is promised, since nothing can be measured here."""
+        with self._lock:
+            sums = dict(self._sums)
+            return MemoryUsage(
+                model_weights_bytes=sums[BufferUsage.MODEL_WEIGHTS],
+                kv_cache_bytes=sums[BufferUsage.KV_CACHE],
+                activation_bytes=sums[BufferUsage.ACTIVATION],
+                total_bytes=sum(sums.values()),
+                peak_bytes=self._peak_bytes,
+                capacity_bytes=self.capacity_bytes,
+            )
+
+    def reclaim(self) -> int:
+        return 0

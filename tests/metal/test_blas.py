@@ -1,0 +1,163 @@
+"""The BLAS that serves MLX on the CPU is the one that was chosen."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pensieve.core.errors import DeviceError
+from pensieve.metal import blas
+from pensieve.metal.blas import Blas
+from tests.metal.python_process import run_python
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="MLX brings Accelerate there")
+
+MULTIPLY = """
+from pensieve.metal.blas import preload
+loaded = preload()
+import mlx.core as mx
+if mx.default_device() == mx.Device(mx.cpu):
+    mx.eval(mx.ones((64, 64)) @ mx.ones((64, 64)))
+print(loaded.name, loaded.path, loaded.threads, loaded.remark, sep="|")
+"""
+
+
+OPENBLAS = """
+#include <stdlib.h>
+char *openblas_get_config(void) { return "OpenBLAS 0.3.99 DYNAMIC_ARCH"; }
+int openblas_get_num_threads(void) { return atoi(getenv("OPENBLAS_NUM_THREADS")); }
+void cblas_sgemm(void) {}
+void cblas_dgemm(void) {}
+void cblas_cgemm(void) {}
+"""
+
+
+def served_by(folder: Path, choice: str) -> tuple[str, str]:
+    """What `preload` says, and the library that the dynamic linker says libmlx's cblas_sgemm was bound to."""
+    said = run_python(MULTIPLY, PENSIEVE_BLAS=choice, LD_DEBUG="bindings", LD_DEBUG_OUTPUT=str(folder / "bindings"))
+    log = "".join(path.read_text(errors="replace") for path in folder.glob("bindings*"))
+    bound = re.findall(r"binding file \S*libmlx\.so \[0\] to (\S+) \[0\]: normal symbol `cblas_sgemm'", log)
+    return said, bound[-1]
+
+
+def mkl_path() -> str:
+    path = next(blas._mkl_paths(), None)
+    if path is None:
+        pytest.skip("MKL is not installed")
+    return str(path)
+
+
+@linux_only
+def test_mkl_serves_mlx_once_it_is_preloaded(tmp_path: Path) -> None:
+    path = mkl_path()
+    said, library = served_by(tmp_path, "mkl")
+    assert Path(library).resolve() == Path(path)
+    assert re.fullmatch(rf"MKL \d+\.\d+\|{re.escape(path)}\|\d+\|", said)
+
+
+@linux_only
+def test_a_library_given_by_its_path_serves_mlx(tmp_path: Path) -> None:
+    path = mkl_path()
+    said, library = served_by(tmp_path, path)
+    assert Path(library).resolve() == Path(path)
+    assert said == f"{Path(path).name}|{path}|None|"
+
+
+@linux_only
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+def test_the_systems_openblas_serves_mlx_where_it_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "openblas.c").write_text(OPENBLAS)
+    library = tmp_path / "libopenblas.so.0"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "openblas.c"], check=True)  # noqa: S607
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    said, serving = served_by(tmp_path, "openblas")
+    assert Path(serving) == library
+    assert said == f"OpenBLAS 0.3|{library}|{blas.usable_cores()}|"
+
+
+@linux_only
+def test_the_bundled_one_serves_when_it_is_chosen(tmp_path: Path) -> None:
+    said, library = served_by(tmp_path, "bundled")
+    assert "mkl" not in library
+    assert said == "bundled|None|1|"
+
+
+@linux_only
+def test_after_mlx_is_imported_it_is_too_late_and_that_is_said() -> None:
+    said = run_python(f"import mlx.core\n{MULTIPLY}", PENSIEVE_BLAS="auto")
+    assert said == "bundled|None|1|MLX was imported before a faster one could be loaded"
+
+
+@linux_only
+def test_the_users_own_number_of_threads_stands() -> None:
+    mkl_path()
+    assert run_python(MULTIPLY, PENSIEVE_BLAS="mkl", MKL_NUM_THREADS="1").split("|")[2] == "1"
+
+
+def test_asking_again_gives_what_was_loaded() -> None:
+    assert blas.preload() is blas.preload()
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_a_choice_that_means_nothing_is_refused_everywhere(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    with pytest.raises(DeviceError, match="PENSIEVE_BLAS is 'fastest'; known are auto, mkl, openblas, bundled"):
+        blas._preload("fastest")
+
+
+@linux_only
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [("/nowhere/libblas.so", "cannot be loaded"), ("./libm.so.6", "cannot be loaded|is no BLAS")],
+)
+def test_a_library_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, choice: str, message: str) -> None:
+    monkeypatch.delitem(sys.modules, "mlx.core", raising=False)
+    with pytest.raises(DeviceError, match=message):
+        blas._preload(choice)
+
+
+@linux_only
+def test_a_library_without_matrix_multiplication_is_no_blas() -> None:
+    with pytest.raises(DeviceError, match="lacks cblas_sgemm"):
+        blas._load("libm.so.6")
+
+
+@linux_only
+def test_without_any_fast_one_the_bundled_one_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Iterator[Path]:
+        return iter(())
+
+    monkeypatch.delitem(sys.modules, "mlx.core", raising=False)
+    monkeypatch.setattr(blas, "_mkl_paths", none)
+    monkeypatch.setattr(blas, "_OPENBLAS_NAMES", ("libno-such-blas.so",))
+    loaded = blas._preload("auto")
+    assert loaded.name == "bundled"
+    assert "pip install mkl" in loaded.remark
+    assert "libopenblas0" in loaded.remark
+
+
+def test_macos_has_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert blas._preload("auto") == Blas("Accelerate", None, None)
+
+
+def test_mlx_for_cuda_needs_no_blas_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "distributions", lambda: [SimpleNamespace(name="mlx-cuda-13")])
+    monkeypatch.setattr(blas, "_has_nvidia_gpu", lambda: True)
+    assert blas._cuda_serves()
+    monkeypatch.setattr(blas, "_has_nvidia_gpu", lambda: False)
+    assert not blas._cuda_serves()
+
+
+@linux_only
+def test_there_is_a_thread_for_at_least_one_core_and_for_no_more_than_may_be_used() -> None:
+    assert 1 <= blas.usable_cores() <= len(os.sched_getaffinity(0))

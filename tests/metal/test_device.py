@@ -1,0 +1,46 @@
+"""What is said of the device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pensieve.metal import device
+from pensieve.metal.blas import Blas
+from pensieve.metal.device import DeviceInfo, device_info
+
+
+def test_the_device_has_a_name_and_memory() -> None:
+    info = device_info()
+    assert info.backend in {"metal", "cuda", "cpu"}
+    assert info.chip
+    assert info.total_memory_bytes > 2**30
+
+
+def test_asking_again_gives_the_same() -> None:
+    assert device_info() is device_info()
+
+
+@pytest.mark.parametrize(
+    ("info", "phrase"),
+    [
+        (DeviceInfo("cpu", "EPYC", 1, Blas("MKL 2026.2", Path("x"), 2)), "CPU (MKL 2026.2, 2 threads)"),
+        (DeviceInfo("cpu", "EPYC", 1, Blas("bundled", None, 1, "no MKL")), "CPU (slow bundled BLAS, 1 thread, no MKL)"),
+        (DeviceInfo("cpu", "M1", 1, Blas("Accelerate", None, None)), "CPU (Accelerate)"),
+        (DeviceInfo("metal", "Apple M1", 1, Blas("Accelerate", None, None)), "Metal (Apple M1)"),
+        (DeviceInfo("cuda", "NVIDIA H200", 1, Blas("bundled", None, None)), "CUDA (NVIDIA H200)"),
+    ],
+)
+def test_it_is_described_in_one_phrase(info: DeviceInfo, phrase: str) -> None:
+    assert info.say() == phrase
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("1073741824\n", 2**30), ("max\n", psutil.virtual_memory().total)])
+def test_a_containers_limit_bounds_the_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, expected: int
+) -> None:
+    (tmp_path / "memory.max").write_text(limit)
+    monkeypatch.setattr(device, "_CGROUP_LIMIT", tmp_path / "memory.max")
+    assert device._machine_memory_bytes() == expected
