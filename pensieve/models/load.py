@@ -1,0 +1,171 @@
+"""From a model's folder to a model that can run (S1, S5): weights in the form that suits the device, and its figures.
+
+Metal and CUDA compute on packed weights. MLX's CPU backend unpacks them one by one and emulates half precision, so
+there they are unpacked once, to dense f32: fifty times as fast, for four to eight times the memory (lab: MLX on a
+Linux CPU).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from contracts.vocabulary import ModelFeature
+from pensieve.core.dialect import Dialect
+from pensieve.core.errors import ModelLoadingError
+from pensieve.metal.device import device_info
+from pensieve.metal.mlx_lm_import import import_mlx_lm
+from pensieve.models.chat_template import ChatTemplate
+from pensieve.models.dialects import dialect_of
+from pensieve.models.sources import ModelFolder, require_whole
+
+_WINDOW_KEYS: Final = ("max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length", "n_positions")
+_WINDOW_WHEN_UNKNOWN: Final = 4096
+_SANE_WINDOW: Final = 10_000_000
+"""Tokenizers without a bound of their own say 1e30."""
+
+
+@dataclass(slots=True)
+class LoadedModel:
+    """A model in memory. Its arrays belong to the thread that loaded it: only that thread may run or release it."""
+
+    model: Any
+    """An `mlx.nn.Module`: token ids [batch, length] and a cache to logits [batch, length, vocabulary]."""
+    tokenizer: Any
+    """mlx-lm's TokenizerWrapper around a Transformers tokenizer. Any thread may use it."""
+    config: Mapping[str, Any]
+    context_window_tokens: int
+    vocabulary_size: int
+    """The width of the logits; it may exceed the tokenizer's own."""
+    eos_token_ids: frozenset[int]
+    weights_bytes: int
+    kv_bytes_per_token: int
+    features: frozenset[ModelFeature]
+    dialect: Dialect
+
+    def supports(self, feature: ModelFeature) -> bool:
+        return feature in self.features
+
+    def release(self) -> None:
+        """Let go of the weights. Their memory goes to MLX's cache of buffers, for the caller to reclaim."""
+        self.model = None
+        self.weights_bytes = 0
+
+
+def load(folder: ModelFolder) -> LoadedModel:
+    """Load the folder's model onto the device. To be called on the thread that will run it: streams are thread-local.
+
+    Raises:
+        ModelLoadingError: a file is missing, damaged or of an unknown kind; it is named.
+        DeviceError: there is no MLX that works.
+    """
+    require_whole(folder.id, folder.path)
+    import_mlx_lm()
+    from mlx_lm import utils  # noqa: PLC0415 - only after import_mlx_lm
+
+    with _blaming(folder, "config.json and its weights"):
+        model, config = utils.load_model(folder.path, lazy=True)
+    with _blaming(folder, "its tokenizer"):
+        tokenizer = utils.load_tokenizer(folder.path, eos_token_ids=config.get("eos_token_id"))
+        features = _features(tokenizer)
+    with _blaming(folder, "its weights"):
+        weights_bytes = _settle(model)
+        kv_bytes_per_token, vocabulary_size = _measure(model)
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        config=config,
+        context_window_tokens=_context_window_tokens(config, tokenizer),
+        vocabulary_size=vocabulary_size,
+        eos_token_ids=frozenset(tokenizer.eos_token_ids),
+        weights_bytes=weights_bytes,
+        kv_bytes_per_token=kv_bytes_per_token,
+        features=features,
+        dialect=dialect_of(tokenizer),
+    )
+
+
+@contextmanager
+def _blaming(folder: ModelFolder, part: str) -> Iterator[None]:
+    """What mlx-lm, Transformers and tokenizers raise over a folder is of every type, plain Exception included."""
+    try:
+        yield
+    except Exception as error:
+        message = str(error).strip() or type(error).__name__
+        raise ModelLoadingError(folder.id, f"{folder.path}: {part} cannot be used: {message}") from error
+
+
+def _settle(model: Any) -> int:
+    """Bring the weights from their files into memory in the device's form; their bytes."""
+    import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
+    from mlx.utils import tree_flatten  # noqa: PLC0415
+
+    if device_info().backend == "cpu":
+        _make_dense(model)
+    arrays = [array for _, array in cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters()))]
+    for array in arrays:
+        mx.eval(array)  # one at a time: what it was unpacked from is gone before the next is read
+    mx.clear_cache()
+    return sum(array.nbytes for array in arrays)
+
+
+def _make_dense(model: Any) -> None:
+    """Have every weight unpacked and in f32, when it will be evaluated.
+
+    Scales and biases are widened before they are used, so the weights are exactly the numbers that are stored.
+    """
+    import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
+    from mlx_lm.utils import dequantize_model  # noqa: PLC0415
+
+    def widened(array: Any) -> Any:
+        return array.astype(mx.float32) if mx.issubdtype(array.dtype, mx.floating) else array
+
+    model.apply(widened)
+    dequantize_model(model)
+    model.apply(widened)  # what is packed without floating scales (mxfp4 and its like) unpacks to bfloat16
+
+
+def _measure(model: Any) -> tuple[int, int]:
+    """Run one token: the bytes of cache that one takes, and the width of the logits.
+
+    Measured, since a config tells too little of it: layers that share a cache, latent attention, layers without one.
+    """
+    import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
+    from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415
+
+    cache = make_prompt_cache(model)
+    logits = model(mx.array([[0]]), cache=cache)
+    mx.eval(logits)
+    return sum(_bytes_per_token(layer) for layer in cache), int(logits.shape[-1])
+
+
+def _bytes_per_token(layer: Any) -> int:
+    """Caches hold [batch, heads, tokens, size], with room for tokens to come; recurrent ones do not grow at all."""
+    parts: Iterable[Any] = getattr(layer, "caches", ())
+    keys = getattr(layer, "keys", None)
+    if keys is None or isinstance(keys, (tuple, list)):
+        return sum(_bytes_per_token(part) for part in parts)
+    return int(keys.nbytes + layer.values.nbytes) // int(keys.shape[2])
+
+
+def _context_window_tokens(config: Mapping[str, Any], tokenizer: Any) -> int:
+    """As the config says, or the config's part on text; else as the tokenizer does."""
+    for part in (config, config.get("text_config") or {}):
+        for key in _WINDOW_KEYS:
+            value = part.get(key)
+            if isinstance(value, int) and value > 0:
+                return value
+    length = getattr(tokenizer, "model_max_length", None)
+    return int(length) if length and length < _SANE_WINDOW else _WINDOW_WHEN_UNKNOWN
+
+
+def _features(tokenizer: Any) -> frozenset[ModelFeature]:
+    """What template and vocabulary allow. The engine holds calls and JSON to their schemas whatever the model."""
+    features = {ModelFeature.STREAMING, ModelFeature.JSON_MODE, ModelFeature.TOOL_CALLING}
+    if ChatTemplate(tokenizer).takes_system_prompt:
+        features.add(ModelFeature.SYSTEM_PROMPT)
+    if tokenizer.has_tool_calling:
+        features.add(ModelFeature.FUNCTION_CALLING)
+    return frozenset(features)

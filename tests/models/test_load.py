@@ -1,0 +1,160 @@
+"""A loaded model is the model of its files, in the form that suits the device, and its figures are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx.utils import tree_flatten
+
+from contracts.vocabulary import ChatMessage, ModelFeature, Role
+from pensieve.core.errors import ModelLoadingError
+from pensieve.metal.device import device_info
+from pensieve.models.chat_template import ChatTemplate
+from pensieve.models.load import LoadedModel, load
+from pensieve.models.progress import ConsoleProgress
+from pensieve.models.sources import ModelFolder, resolve
+from pensieve.models.text_decoder import TextDecoder
+from tests.tiny_model import CHATML, write_byte_tokenizer, write_tiny_model
+
+on_cpu = pytest.mark.skipif(device_info().backend != "cpu", reason="weights stay packed on a GPU")
+WITH_TOOLS = CHATML + "{% if tools %}<tool_call>{{ tool_call.name }}{% endif %}"
+
+
+def tiny(folder: Path, *, template: str | None = CHATML, **config: Any) -> ModelFolder:
+    write_byte_tokenizer(folder, chat_template=template)
+    write_tiny_model(folder, tokenizer_folder=folder, **{"vocab_size": 259, **config})
+    return ModelFolder(folder, "tiny", "Tiny", "2025-01-01T00:00:00Z")
+
+
+def greedy(model: LoadedModel, prompt: list[int], num_tokens: int) -> list[int]:
+    from mlx_lm.generate import generate_step  # noqa: PLC0415 - only after load
+
+    return [token for token, _ in generate_step(mx.array(prompt), model.model, max_tokens=num_tokens)]
+
+
+def parameters(model: LoadedModel) -> list[mx.array]:
+    flat = tree_flatten(model.model.parameters())
+    assert isinstance(flat, list)
+    return [array for _, array in flat]
+
+
+def test_the_embedded_model_answers() -> None:
+    model = load(resolve("smollm2-135m", progress=ConsoleProgress()))
+    prompt = ChatTemplate(model.tokenizer).render((ChatMessage(Role.USER, "What is the capital of France?"),))
+    decoder = TextDecoder(model.tokenizer)
+    answer = "".join(map(decoder.step, greedy(model, prompt, 8))) + decoder.finish()
+    assert answer == "The capital of France is Paris."
+    assert (model.context_window_tokens, model.vocabulary_size) == (8192, 49152)
+    assert model.eos_token_ids == {2}
+    if device_info().backend == "cpu":
+        assert model.weights_bytes == 538_060_032
+        assert model.kv_bytes_per_token == 30 * 2 * 3 * 64 * 4
+    model.release()
+
+
+def test_its_figures_are_measured(tmp_path: Path) -> None:
+    model = load(tiny(tmp_path))
+    arrays = parameters(model)
+    assert model.weights_bytes == sum(array.nbytes for array in arrays)
+    assert model.kv_bytes_per_token == 2 * 2 * 2 * 16 * arrays[0].itemsize
+    assert model.vocabulary_size == 259
+    assert greedy(model, [5, 6], 5) == greedy(model, [5, 6], 5)
+
+
+@on_cpu
+@pytest.mark.parametrize("bits", [4, 8])
+def test_on_the_cpu_weights_are_unpacked_to_exactly_what_is_stored(tmp_path: Path, bits: int) -> None:
+    from mlx_lm import utils  # noqa: PLC0415 - only after import_mlx_lm
+
+    folder = tiny(tmp_path)
+    packed, config = utils.load_model(tmp_path)
+    packed, config = utils.quantize_model(packed, config, group_size=32, bits=bits)
+    utils.save_model(tmp_path, packed, donate_model=False)
+    utils.save_config(config, tmp_path / "config.json")
+    layer = packed.model.layers[0].mlp.up_proj
+    assert layer.bits == bits
+    scales, biases = layer.scales.astype(mx.float32), layer.biases.astype(mx.float32)
+    expected = mx.dequantize(layer.weight, scales, biases, 32, bits)
+    model = load(folder)
+    assert np.array_equal(np.array(model.model.model.layers[0].mlp.up_proj.weight), np.array(expected))
+    assert {array.dtype for array in parameters(model)} == {mx.float32}
+
+
+def test_released_weights_are_gone(tmp_path: Path) -> None:
+    before = mx.get_active_memory()
+    model = load(tiny(tmp_path))
+    assert mx.get_active_memory() >= before + model.weights_bytes
+    model.release()
+    assert model.weights_bytes == 0
+    assert mx.get_active_memory() <= before + 4096
+
+
+@pytest.mark.parametrize(
+    ("config", "window"),
+    [
+        ({"max_position_embeddings": 777}, 777),
+        ({"max_position_embeddings": None, "text_config": {"max_position_embeddings": 555}}, 555),
+        ({"max_position_embeddings": None, "max_seq_len": 333}, 333),
+        ({"max_position_embeddings": None}, 4096),
+    ],
+)
+def test_the_window_is_what_the_config_says(tmp_path: Path, config: dict[str, Any], window: int) -> None:
+    assert load(tiny(tmp_path, **config)).context_window_tokens == window
+
+
+def test_the_window_may_be_the_tokenizers(tmp_path: Path) -> None:
+    folder = tiny(tmp_path, max_position_embeddings=None)
+    settings = (tmp_path / "tokenizer_config.json").read_text()
+    (tmp_path / "tokenizer_config.json").write_text(settings.replace("{", '{"model_max_length": 222, ', 1))
+    assert load(folder).context_window_tokens == 222
+
+
+@pytest.mark.parametrize(
+    ("template", "features"),
+    [
+        (None, {ModelFeature.STREAMING}),
+        (CHATML, {ModelFeature.STREAMING, ModelFeature.SYSTEM_PROMPT}),
+        (WITH_TOOLS, set(ModelFeature) - {ModelFeature.JSON_MODE}),
+    ],
+)
+def test_its_features_are_read_from_its_template(
+    tmp_path: Path, template: str | None, features: set[ModelFeature]
+) -> None:
+    model = load(tiny(tmp_path, template=template))
+    assert {feature for feature in ModelFeature if model.supports(feature)} == features
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "config.json").write_text('{"model_type": "no-such"}'), "no-such not supported"),
+        (lambda folder: (folder / "config.json").write_text('{"model_type": "llama"}'), "config.json and its weights"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{}"), "its tokenizer cannot be used"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{"), "its tokenizer cannot be used"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(bytes(9)), r"model\.safetensors"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path: Path, damage: Callable[[Path], object], message: str) -> None:
+    folder = tiny(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(ModelLoadingError, match=message) as caught:
+        load(folder)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
+    folder = tiny(tmp_path)
+    config = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(config.replace('"hidden_size": 64', '"hidden_size": 32'))
+    with pytest.raises(ModelLoadingError, match=r"config\.json and its weights cannot be used"):
+        load(folder)
+
+
+def test_a_model_that_brings_code_of_its_own_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadingError, match="custom module"):
+        load(tiny(tmp_path, model_file="evil.py"))
