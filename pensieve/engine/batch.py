@@ -1,0 +1,110 @@
+"""Continuous batching by mlx-lm's BatchGenerator, reduced to what the generation loop needs of it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import mlx.core as mx
+
+from contracts.vocabulary import Sampling
+from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget
+from pensieve.engine.output import Output
+from pensieve.engine.ticket import Ticket
+from pensieve.models.text_decoder import TextDecoder
+
+if TYPE_CHECKING:
+    from pensieve.models.load import LoadedModel
+
+Sampled = tuple[int, int, str | None]
+"""Sequence number in the batch, token id, and mlx-lm's finish reason ("stop", "length" or None), or FAILED."""
+
+FAILED = "failed"
+"""The finish reason of a row whose grammar broke. It is still in the batch."""
+
+
+SMALLEST_TEMPERATURE = 1e-3
+"""Below it, log probabilities over the temperature leave float16's range: the likeliest token is all there is."""
+
+
+class Batch:
+    """Several requests decoded together. Made, used and dropped on the thread that owns MLX.
+
+    `prefill_chunk_tokens` bounds one step's share of a prompt, and with it how long a cancellation or another
+    stream's next token has to wait.
+    """
+
+    def __init__(self, model: LoadedModel, *, max_size: int, prefill_chunk_tokens: int) -> None:
+        from mlx_lm.generate import BatchGenerator  # noqa: PLC0415 - transformers takes seconds to import
+
+        self.max_size = max_size
+        self._model = model
+        self._held: dict[int, HeldToGrammar] = {}
+        self._generator = BatchGenerator(
+            model.model,
+            stop_tokens=[[token_id] for token_id in sorted(model.eos_token_ids)],
+            completion_batch_size=max_size,
+            prefill_batch_size=max_size,
+            prefill_step_size=prefill_chunk_tokens,
+            stream=mx.default_stream(mx.default_device()),
+        )
+
+    def insert(self, ticket: Ticket) -> int:
+        """Put a ticket into the batch; its number there."""
+        held = HeldToGrammar(ticket.matcher, self._model.vocabulary_size) if ticket.matcher is not None else None
+        numbers = self._generator.insert(
+            [ticket.prompt_token_ids],
+            max_tokens=[ticket.request.max_tokens],
+            samplers=[sampler_for(ticket.request.sampling, self._model.vocabulary_size)],
+            logits_processors=[[*([held] if held else []), *self._thinking_budget(ticket)]],
+        )
+        if held is not None:
+            self._held[int(numbers[0])] = held
+        return int(numbers[0])
+
+    def _thinking_budget(self, ticket: Ticket) -> list[ThinkingBudget]:
+        budget, close_ids = ticket.request.thinking.budget_tokens, self._model.tokenizer.think_end_tokens
+        return [ThinkingBudget(budget, close_ids)] if budget and close_ids and ticket.starts_thinking else []
+
+    def next(self) -> list[Sampled]:
+        """One decode step for all that are decoding, then one chunk for those whose prompt is not read yet."""
+        _, responses = self._generator.next()
+        return [(response.uid, response.token, self._reason(response)) for response in responses]
+
+    def remove(self, uids: list[int]) -> None:
+        self._generator.remove(uids)
+        for uid in uids:
+            self._held.pop(uid, None)
+
+    def new_output(self, ticket: Ticket) -> Output:
+        return Output(ticket, TextDecoder(self._model.tokenizer, self._model.dialect.control_ids), self._model.dialect)
+
+    def _reason(self, response: Any) -> str | None:
+        held = self._held.get(response.uid)
+        if held is not None and held.failed:
+            return FAILED
+        if response.finish_reason is not None:
+            self._held.pop(response.uid, None)
+        reason: str | None = response.finish_reason
+        return reason
+
+    @property
+    def kv_cache_bytes(self) -> int:
+        """Bytes of the caches of everything in the batch."""
+        return int(self._generator.prompt_cache_nbytes)
+
+
+@lru_cache(maxsize=256)
+def sampler_for(sampling: Sampling, vocabulary_size: int) -> Any:
+    """mlx-lm's sampler, never raising: an exception in one row's sampler would lose the other rows of its batch.
+
+    Equal settings share one sampler, since a batch with one sampler is sampled in one call. mlx-lm refuses a top_k of
+    the whole vocabulary, takes a top_p of 0.0 for "off" where the API asks for the likeliest token alone, and divides
+    by a temperature however small.
+    """
+    from mlx_lm.sample_utils import make_sampler  # noqa: PLC0415 - transformers takes seconds to import
+
+    top_k = sampling.top_k if sampling.top_k is not None and sampling.top_k < vocabulary_size else 0
+    top_p = 1.0 if sampling.top_p is None else max(sampling.top_p, 1e-6)
+    temperature = sampling.temperature if sampling.temperature >= SMALLEST_TEMPERATURE else 0.0
+    return make_sampler(temp=temperature, top_p=top_p, top_k=top_k)

@@ -1,0 +1,194 @@
+"""The engine: one loaded model, one thread that owns MLX, any number of streams. Implements InferenceModel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TypeVar
+
+from contracts.vocabulary import (
+    BufferUsage,
+    GenerationEvent,
+    GenerationRequest,
+    GenerationStarted,
+    MemoryUsage,
+    ModelFeature,
+    ModelInfo,
+    Prompt,
+)
+from pensieve.core.admission import check_request, check_window
+from pensieve.core.errors import OverloadedError
+from pensieve.engine.batch import Batch
+from pensieve.engine.generation_loop import GenerationLoop
+from pensieve.engine.grammar import Grammars
+from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.engine.ticket import Ticket
+from pensieve.metal.memory import DeviceMemory
+from pensieve.models.chat_template import ChatTemplate
+from pensieve.models.load import LoadedModel, load
+from pensieve.models.sources import ModelFolder
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+KV_GROWTH_TOKENS = 256
+"""mlx-lm's caches grow by this many tokens at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLimits:
+    """`max_queued` requests may wait beside the `max_batch_size` that run; the next is told to come back."""
+
+    max_batch_size: int = 8
+    max_queued: int = 32
+    prefill_chunk_tokens: int = 128
+    retry_after_seconds: int = 5
+
+
+class Engine:
+    """Made by `start`, which returns when the model is ready to answer."""
+
+    def __init__(
+        self, folder: ModelFolder, memory: DeviceMemory, monitor: SlidingWindowMonitor, limits: EngineLimits
+    ) -> None:
+        self._folder = folder
+        self._memory = memory
+        self._limits = limits
+        self._loop = GenerationLoop(memory, monitor, self._kv_bytes)
+        self._thread = threading.Thread(target=self._loop.run, name="pensieve-mlx", daemon=True)
+        self._tokenizing = ThreadPoolExecutor(1, "pensieve-tokenize")  # fast tokenizers are not safe to share
+        self._model: LoadedModel
+        self._template: ChatTemplate
+        self._grammars: Grammars
+        self._tickets: set[Ticket] = set()
+        self._closed = False
+
+    @classmethod
+    async def start(
+        cls,
+        folder: ModelFolder,
+        memory: DeviceMemory,
+        monitor: SlidingWindowMonitor,
+        limits: EngineLimits = EngineLimits(),
+    ) -> Engine:
+        """Load the model on a thread of its own.
+
+        Raises:
+            ModelLoadingError: its files are missing, damaged or of an unknown kind.
+            InsufficientMemoryError: its weights do not fit.
+        """
+        engine = cls(folder, memory, monitor, limits)
+        engine._thread.start()
+        try:
+            await asyncio.wrap_future(engine._loop.call(engine._load))
+        except BaseException:
+            await engine.aclose()
+            raise
+        return engine
+
+    def _load(self) -> None:
+        """On the MLX thread."""
+        self._model = load(self._folder)
+        self._weights = self._memory.reserve(self._model.weights_bytes, BufferUsage.MODEL_WEIGHTS)
+        self._template = ChatTemplate(self._model.tokenizer, self._model.dialect)
+        self._grammars = Grammars(self._model)
+        self._loop.use(
+            lambda: Batch(
+                self._model,
+                max_size=self._limits.max_batch_size,
+                prefill_chunk_tokens=self._limits.prefill_chunk_tokens,
+            )
+        )
+
+    @property
+    def info(self) -> ModelInfo:
+        return ModelInfo(
+            id=self._folder.id,
+            display_name=self._folder.display_name,
+            context_window_tokens=self._model.context_window_tokens,
+            created_at=self._folder.created_at,
+        )
+
+    @property
+    def num_active(self) -> int:
+        """Generations that are open: running, waiting, or just handed over."""
+        return len(self._tickets)
+
+    async def can_admit(self) -> bool:
+        return not self._closed and len(self._tickets) < self._limits.max_batch_size + self._limits.max_queued
+
+    async def count_tokens(self, prompt: Prompt) -> int:
+        return len((await self._tokenized(self._render, prompt))[0])
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        check_request(request)
+        ticket = await self._tokenized(self._make_ticket, request, asyncio.get_running_loop())
+        self._memory.check_can_ever_fit(self._kv_bytes(ticket), BufferUsage.KV_CACHE)
+        if not await self.can_admit():
+            raise OverloadedError(
+                f"{len(self._tickets)} requests are running or waiting, which is all this server takes",
+                retry_after_seconds=self._limits.retry_after_seconds,
+            )
+        self._tickets.add(ticket)
+        try:
+            self._loop.submit(ticket)
+            yield GenerationStarted(len(ticket.prompt_token_ids))
+            async with aclosing(ticket.stream()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._tickets.discard(ticket)
+            ticket.cancelled = True
+            self._loop.wake()
+
+    async def memory_usage(self) -> MemoryUsage:
+        return self._memory.usage()
+
+    async def supports_feature(self, feature: ModelFeature) -> bool:
+        return self._model.supports(feature)
+
+    async def aclose(self) -> None:
+        """Streams that are open end with an error; the thread ends; the weights are freed."""
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.call(self._unload)
+        self._loop.stop()
+        await asyncio.to_thread(self._thread.join)
+        self._tokenizing.shutdown()
+
+    def _unload(self) -> None:
+        """On the MLX thread."""
+        self._loop.end_all()
+        if hasattr(self, "_weights"):
+            self._model.release()
+            self._memory.release(self._weights)
+        self._memory.reclaim()
+
+    async def _tokenized(self, function: Callable[..., R], *arguments: object) -> R:
+        """Run what needs the tokenizer where the tokenizer may be used, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._tokenizing, function, *arguments)
+
+    def _render(self, prompt: Prompt) -> tuple[list[int], bool]:
+        """The prompt's token ids, and whether they end in open thinking."""
+        if prompt.is_raw:
+            return self._template.encode_raw("".join(message.text for message in prompt.messages)), False
+        token_ids = self._template.render(prompt.messages, prompt.tools, prompt.thinking)
+        return token_ids, self._template.ends_thinking(token_ids)
+
+    def _make_ticket(self, request: GenerationRequest, loop: asyncio.AbstractEventLoop) -> Ticket:
+        token_ids, starts_thinking = self._render(request.prompt)
+        check_window(len(token_ids), request.max_tokens, self._model.context_window_tokens)
+        matcher = self._grammars.matcher_for(request, starts_thinking=starts_thinking)
+        return Ticket(request, token_ids, starts_thinking, matcher, loop)
+
+    def _kv_bytes(self, ticket: Ticket) -> int:
+        num_tokens = len(ticket.prompt_token_ids) + ticket.request.max_tokens
+        grown = -(-num_tokens // KV_GROWTH_TOKENS) * KV_GROWTH_TOKENS
+        return max(1, grown * self._model.kv_bytes_per_token)

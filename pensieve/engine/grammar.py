@@ -1,0 +1,192 @@
+"""Decoding held to a grammar (W14, W16), by llguidance: which tokens may come next, given those that came.
+
+One `Grammars` an engine compiles and keeps; one `HeldToGrammar` a request masks its logits, on the MLX thread.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
+
+import mlx.core as mx
+from llguidance import LLMatcher, LLTokenizer
+from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
+
+from contracts.vocabulary import GenerationRequest, ToolMode
+from pensieve.core.answer_grammar import answer_grammar, schema_grammar
+from pensieve.core.errors import ValidationError
+
+if TYPE_CHECKING:
+    from pensieve.models.load import LoadedModel
+
+log = logging.getLogger(__name__)
+
+_ANY_OBJECT = '{"type": "object"}'
+
+
+class Grammars:
+    """Compiles the grammars of one model's requests, each text once. Used by one thread at a time."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._compiled: dict[str, LLMatcher] = {}
+        self._verdicts: dict[tuple[str, bool], str] = {}
+
+    @cached_property
+    def _tokenizer(self) -> LLTokenizer:
+        """Takes a quarter of a second to build, so it waits for the first need."""
+        backend = self._model.tokenizer.backend_tokenizer
+        eos = sorted(self._model.eos_token_ids)
+        return LLTokenizer(backend.to_str(), n_vocab=self._model.vocabulary_size, eos_token=eos)
+
+    def matcher_for(self, request: GenerationRequest, *, starts_thinking: bool) -> LLMatcher | None:
+        """What an answer to `request` is held to, or None where it is free.
+
+        Raises:
+            ValidationError: a schema that is none, or that cannot be enforced where enforcing it was asked for; the
+                message starts with its path in the request.
+        """
+        request, lenient = self._with_known_schemas(request)
+        grammar = answer_grammar(
+            request, self._model.dialect, starts_thinking=starts_thinking, lenient=frozenset(lenient)
+        )
+        if grammar is None:
+            return None
+        if grammar not in self._compiled:
+            matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
+            if matcher.is_error():
+                raise ValidationError(
+                    "tools", f"their schemas are too much to enforce: {_first_line(matcher.get_error())}"
+                )
+            self._compiled[grammar] = matcher
+        return self._compiled[grammar].deep_copy()
+
+    def _with_known_schemas(self, request: GenerationRequest) -> tuple[GenerationRequest, set[str]]:
+        """The request with schemas that can be enforced, and the names of those that are so only in part.
+
+        A tool that the model may call, but need not, is not worth a refusal: where its schema is beyond what can be
+        enforced, any object will do.
+        """
+        lenient: set[str] = set()
+        tools = list(request.tools)
+        may_relax = request.tool_choice.mode in (ToolMode.AUTO, ToolMode.NONE)
+        for number, tool in enumerate(tools):
+            problem = self._judge(tool.name, tool.input_schema, lenient)
+            if problem and not may_relax:
+                raise ValidationError(f"tools.{number}.input_schema", f"it cannot be enforced: {problem}")
+            if problem:
+                log.warning("the schema of a tool cannot be enforced, so any object will do: %s", problem)
+                tools[number] = replace(tool, input_schema=_ANY_OBJECT)
+        if request.output_schema is not None:
+            problem = self._judge("", request.output_schema, lenient)
+            if problem:
+                raise ValidationError("output_config.format.schema", problem)
+        return replace(request, tools=tuple(tools)), lenient
+
+    def _judge(self, name: str, schema: str, lenient: set[str]) -> str:
+        """Whether a schema can be enforced: "" if it can, at least in part, else why not."""
+        if not self._problem(schema, lenient=False):
+            return ""
+        problem = self._problem(schema, lenient=True)
+        if not problem:
+            lenient.add(name)
+        return problem
+
+    def _problem(self, schema: str, *, lenient: bool) -> str:
+        key = (schema, lenient)
+        if key not in self._verdicts:
+            matcher = LLMatcher(self._tokenizer, schema_grammar(schema, lenient=lenient), log_level=0)
+            self._verdicts[key] = _first_line(matcher.get_error()) if matcher.is_error() else ""
+        return self._verdicts[key]
+
+
+def _first_line(error: str) -> str:
+    """Llguidance's messages quote the whole grammar below their first line."""
+    return error.strip().splitlines()[0].removeprefix("at 1(8): ").removeprefix("failed to compile JSON schema: ")
+
+
+class HeldToGrammar:
+    """A logits processor of mlx-lm: (token ids so far, logits [1, vocabulary]) to logits.
+
+    Where the grammar has ended, its mask leaves nothing but the end of the turn. It never raises, since that would lose
+    the other rows of the batch: `failed` says that its own row is lost.
+    """
+
+    def __init__(self, matcher: LLMatcher, vocabulary_size: int) -> None:
+        self._matcher = matcher
+        self._mask = allocate_token_bitmask(1, vocabulary_size)
+        self._has_begun = False
+        self.failed = False
+
+    def __call__(self, token_ids: mx.array, logits: mx.array) -> mx.array:
+        try:
+            if self._has_begun and not self._matcher.is_stopped():
+                self.failed |= not self._matcher.consume_token(_last(token_ids))
+            self._has_begun = True
+            if self.failed:
+                return logits
+            fill_next_token_bitmask(self._matcher, self._mask)
+            return masked(logits, self._mask)
+        except Exception:
+            log.exception("a grammar failed; its request fails with it")
+            self.failed = True
+            return logits
+
+
+def _last(token_ids: mx.array) -> int:
+    token_id: int = token_ids[-1].item()  # type: ignore[assignment]  # MLX's stub allows for every dtype
+    return token_id
+
+
+def masked(logits: mx.array, mask: Any) -> mx.array:
+    """Logits with minus infinity where the mask has no bit.
+
+    logits: [1, vocabulary]; mask: int32 NumPy array [1, ceil(vocabulary / 32)], lowest bit first.
+    """
+    allowed = _byte_table(logits.dtype)[mx.array(mask).view(mx.uint8)].flatten(-2)
+    return logits + allowed[..., : logits.shape[-1]]
+
+
+@cache
+def _byte_table(dtype: mx.Dtype) -> mx.array:
+    """For each byte of a mask, what its eight bits add to eight logits: [256, 8]."""
+    rows = [bits[::-1] for bits in itertools.product((float("-inf"), 0.0), repeat=8)]
+    return mx.array(rows, dtype=dtype)
+
+
+class ThinkingBudget:
+    """A logits processor that closes the thinking when it has had its tokens.
+
+    `close_ids` are the token ids of the mark that ends thinking; they are forced, one by one.
+    """
+
+    def __init__(self, budget_tokens: int, close_ids: Sequence[int]) -> None:
+        self._left = budget_tokens
+        self._close_ids = list(close_ids)
+        self._recent: list[int] = []
+        self._forcing: list[int] | None = None
+        self._is_closed = False
+        self._has_begun = False
+
+    def __call__(self, token_ids: mx.array, logits: mx.array) -> mx.array:
+        if self._is_closed:
+            return logits
+        if self._has_begun:
+            self._see(_last(token_ids))
+        self._has_begun = True
+        if self._left > 0 or self._is_closed:
+            return logits
+        if self._forcing is None:
+            self._forcing = list(self._close_ids)
+        wanted = self._forcing.pop(0)
+        self._is_closed = not self._forcing
+        return mx.where(mx.arange(logits.shape[-1]) == wanted, logits, float("-inf"))
+
+    def _see(self, token_id: int) -> None:
+        self._left -= 1
+        self._recent = [*self._recent, token_id][-len(self._close_ids) :]
+        self._is_closed = self._recent == self._close_ids

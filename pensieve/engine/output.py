@@ -1,0 +1,107 @@
+"""From sampled tokens to the events of one generation: text made whole, thinking and calls told apart."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Protocol
+
+from contracts.vocabulary import (
+    GenerationEvent,
+    GenerationFinished,
+    StopReason,
+    TextGenerated,
+    ThinkingGenerated,
+    ToolArgumentsGenerated,
+    ToolCallEnded,
+    ToolCallStarted,
+    ToolMode,
+    Usage,
+)
+from pensieve.core.answer_parser import AnswerParser, BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking
+from pensieve.core.dialect import Dialect
+from pensieve.core.stop_sequences import StopSequenceFilter
+from pensieve.engine.ticket import Ticket
+
+
+class Decoder(Protocol):
+    """Token ids to text, exactly: what `step` and `finish` return adds up to the decoding of all ids at once."""
+
+    def step(self, token_id: int) -> str: ...
+
+    def finish(self) -> str: ...
+
+
+class Output:
+    """What one ticket has said so far. Stop sequences are looked for in the text, not in thinking or arguments."""
+
+    def __init__(self, ticket: Ticket, decoder: Decoder, dialect: Dialect) -> None:
+        request = ticket.request
+        tools = () if request.tool_choice.mode is ToolMode.NONE else request.tools
+        self._ticket = ticket
+        self._decoder = decoder
+        self._parser = AnswerParser(dialect, tools, starts_thinking=ticket.starts_thinking)
+        self._filter = StopSequenceFilter(request.stop_sequences)
+        self._shows_thinking = request.thinking.enabled
+        self._call_is_open = False
+        self._num_calls = 0
+
+    def push(self, token_id: int, finish_reason: str | None) -> tuple[list[GenerationEvent], bool]:
+        """One more sampled token: the events it brings, and whether they end the generation.
+
+        `finish_reason` is mlx-lm's own: "stop" for a token that ends the turn (it has no text), "length" at
+        max_tokens, None otherwise.
+        """
+        text = "" if finish_reason == "stop" else self._decoder.step(token_id)
+        pieces = self._parser.feed(text + (self._decoder.finish() if finish_reason is not None else ""))
+        if finish_reason is not None:
+            pieces += self._parser.finish()
+        events: list[GenerationEvent] = []
+        for piece in pieces:
+            events += self._events(piece)
+            if self._is_complete:
+                return [*events, self._finished(finish_reason)], True
+        if finish_reason is None:
+            return events, False
+        events += self._text(self._filter.finish())
+        if self._call_is_open and finish_reason == "stop":
+            events.append(ToolCallEnded())  # cut by the model itself: closed, and not counted
+        return [*events, self._finished(finish_reason)], True
+
+    @property
+    def _is_complete(self) -> bool:
+        """A stop sequence was found, or the one call that was asked for is made."""
+        is_called = self._num_calls > 0 and not self._ticket.request.tool_choice.parallel
+        return self._filter.matched is not None or is_called
+
+    def _events(self, piece: Piece) -> list[GenerationEvent]:
+        if isinstance(piece, SaidText):
+            return self._text(self._filter.feed(piece.text))
+        before = self._text(self._filter.finish())
+        match piece:
+            case SaidThinking(text):
+                return (
+                    [*before, ThinkingGenerated(text, self._ticket.output_tokens)] if self._shows_thinking else before
+                )
+            case BeganCall(name):
+                self._call_is_open = True
+                return [*before, ToolCallStarted(f"toolu_{secrets.token_hex(12)}", name)]
+            case SaidArguments(json):
+                return [ToolArgumentsGenerated(json)]
+            case EndedCall():
+                self._call_is_open = False
+                self._num_calls += 1
+                return [ToolCallEnded()]
+
+    def _text(self, text: str) -> list[GenerationEvent]:
+        return [TextGenerated(text, self._ticket.output_tokens)] if text else []
+
+    def _finished(self, finish_reason: str | None) -> GenerationFinished:
+        matched = self._filter.matched
+        if matched is not None:
+            reason = StopReason.STOP_SEQUENCE
+        elif finish_reason == "length" and (self._call_is_open or not self._is_complete):
+            reason = StopReason.MAX_TOKENS
+        else:
+            reason = StopReason.TOOL_USE if self._num_calls else StopReason.END_TURN
+        usage = Usage(len(self._ticket.prompt_token_ids), self._ticket.output_tokens)
+        return GenerationFinished(reason, usage, matched)

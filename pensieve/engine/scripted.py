@@ -1,0 +1,218 @@
+"""An engine that plays a script: the same contract as the real one, with chosen text, pace and faults, and no model.
+
+For tests of servers and of clients (`pensieve serve --script FILE`). A script is TOML, its first matching reply is
+played. Calls and thinking are written in the text, in the general form of `pensieve.core.dialect` and between <think>
+and </think>; nothing holds them to a schema.
+
+    [[reply]]
+    when = "count slowly"      # a part of the last user text or tool result; without it, the reply fits every request
+    text = "One two three."    # a token is a word with the space before it
+    repeat = 1                 # how many times the text is said
+    seconds_per_token = 0.0
+    prefill_seconds = 0.0      # silence before the first token
+    fail_after_tokens = 2      # the engine fails there
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import tomllib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from contracts.vocabulary import (
+    BufferUsage,
+    ChatMessage,
+    GenerationEvent,
+    GenerationFinished,
+    GenerationRequest,
+    GenerationStarted,
+    MemoryUsage,
+    ModelFeature,
+    ModelInfo,
+    OperationPhase,
+    Prompt,
+    Role,
+)
+from pensieve.core.admission import check_request, check_window
+from pensieve.core.dialect import Dialect
+from pensieve.core.errors import GenerationError, ModelLoadingError, OverloadedError, ValidationError
+from pensieve.core.general_form import in_general_form
+from pensieve.engine.output import Output
+from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.engine.ticket import Ticket, record
+from pensieve.metal.ledger import Ledger
+
+MODEL_ID = "scripted"
+WINDOW_TOKENS = 8192
+KV_BYTES_PER_TOKEN = 1024
+DIALECT = Dialect(think_start="<think>", think_end="</think>")
+_TOKEN = re.compile(r"\s*\S+|\s+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    when: str = ""
+    text: str = "Hello from the script."
+    repeat: int = 1
+    seconds_per_token: float = 0.0
+    prefill_seconds: float = 0.0
+    fail_after_tokens: int | None = None
+
+    def fits(self, messages: tuple[ChatMessage, ...]) -> bool:
+        asked = next((message.text for message in reversed(messages) if message.role in (Role.USER, Role.TOOL)), "")
+        return self.when in asked
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    replies: tuple[Reply, ...] = (Reply(),)
+
+    def reply_to(self, messages: tuple[ChatMessage, ...]) -> Reply:
+        return next((reply for reply in self.replies if reply.fits(messages)), Reply())
+
+
+def load_script(path: Path) -> Script:
+    """Read a script.
+
+    Raises:
+        ModelLoadingError: the file is missing, is no TOML, or has a key that is not known.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ModelLoadingError(str(path), str(error)) from error
+    return Script(tuple(_reply(path, number, table) for number, table in enumerate(document.get("reply", []), 1)))
+
+
+def _reply(path: Path, number: int, table: dict[str, Any]) -> Reply:
+    known = {field.name for field in fields(Reply)}
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise ModelLoadingError(str(path), f"reply {number} has {unknown}; known are {sorted(known)}")
+    return Reply(**table)
+
+
+class ScriptedEngine:
+    """Implements `contracts.inference.InferenceModel` on the event loop alone."""
+
+    def __init__(self, script: Script, memory: Ledger, monitor: SlidingWindowMonitor, *, max_active: int = 64) -> None:
+        self._script = script
+        self._memory = memory
+        self._monitor = monitor
+        self._max_active = max_active
+        self._tickets: set[Ticket] = set()
+        self._closed = asyncio.Event()
+
+    @property
+    def info(self) -> ModelInfo:
+        return ModelInfo(MODEL_ID, "A script", WINDOW_TOKENS, "2026-01-01T00:00:00Z")
+
+    @property
+    def num_active(self) -> int:
+        return len(self._tickets)
+
+    async def can_admit(self) -> bool:
+        return not self._closed.is_set() and len(self._tickets) < self._max_active
+
+    async def count_tokens(self, prompt: Prompt) -> int:
+        """Words, and one for each message and tool."""
+        if not prompt.messages:
+            raise ValidationError("messages", "at least one message is required")
+        told = in_general_form(prompt.messages, prompt.tools, DIALECT)
+        return sum(len(message.text.split()) + 1 for message in told)
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        check_request(request)
+        input_tokens = await self.count_tokens(request.prompt)
+        check_window(input_tokens, request.max_tokens, WINDOW_TOKENS)
+        if not await self.can_admit():
+            raise OverloadedError(f"{len(self._tickets)} requests are running", retry_after_seconds=1)
+        ticket = Ticket(request, [0] * input_tokens)
+        num_tokens = input_tokens + request.max_tokens
+        reservation = self._memory.reserve(num_tokens * KV_BYTES_PER_TOKEN, BufferUsage.KV_CACHE)
+        self._tickets.add(ticket)
+        phase = OperationPhase.CANCELLED
+        try:
+            self._record(ticket, OperationPhase.STARTED)
+            yield GenerationStarted(input_tokens)
+            async with aclosing(self._play(ticket, self._script.reply_to(request.messages))) as events:
+                async for event in events:
+                    phase = OperationPhase.COMPLETED if isinstance(event, GenerationFinished) else phase
+                    yield event
+        except GenerationError:
+            phase = OperationPhase.FAILED
+            raise
+        finally:
+            self._tickets.discard(ticket)
+            self._memory.release(reservation)
+            self._record(ticket, phase)
+
+    async def _play(self, ticket: Ticket, reply: Reply) -> AsyncGenerator[GenerationEvent, None]:
+        words = _TOKEN.findall(reply.text * reply.repeat)
+        output = Output(ticket, _Words(words), DIALECT)
+        pace = _Pace(self._closed)
+        await pace.wait(reply.prefill_seconds)
+        for number in range(len(words) + 1):
+            if number == reply.fail_after_tokens:
+                raise GenerationError("the script fails here")
+            await pace.wait(reply.seconds_per_token)
+            if ticket.count_token():
+                self._record(ticket, OperationPhase.PROGRESS)
+            at_length = "length" if ticket.output_tokens == ticket.request.max_tokens else None
+            events, ended = output.push(number, "stop" if number == len(words) else at_length)
+            for event in events:
+                yield event
+            if ended:
+                return
+
+    def _record(self, ticket: Ticket, phase: OperationPhase) -> None:
+        record(self._monitor, self._memory.usage(), ticket, phase)
+
+    async def memory_usage(self) -> MemoryUsage:
+        return self._memory.usage()
+
+    async def supports_feature(self, feature: ModelFeature) -> bool:
+        return feature in (ModelFeature.STREAMING, ModelFeature.SYSTEM_PROMPT)
+
+    async def aclose(self) -> None:
+        self._closed.set()
+
+
+class _Words:
+    """The decoder of a script: a token's id is its place in the reply."""
+
+    def __init__(self, words: list[str]) -> None:
+        self._words = words
+
+    def step(self, token_id: int) -> str:
+        return self._words[token_id]
+
+    def finish(self) -> str:
+        return ""
+
+
+class _Pace:
+    """Waits that add up without drift, and that end at once when the engine closes."""
+
+    def __init__(self, closed: asyncio.Event) -> None:
+        self._closed = closed
+        self._next_at = time.monotonic()
+
+    async def wait(self, seconds: float) -> None:
+        self._next_at += seconds
+        delay = self._next_at - time.monotonic()
+        if delay <= 0:
+            await asyncio.sleep(0)
+        else:
+            try:
+                await asyncio.wait_for(self._closed.wait(), delay)
+            except TimeoutError:
+                return
+        if self._closed.is_set():
+            raise GenerationError("the server is stopping")

@@ -1,0 +1,111 @@
+"""A ticket: one generation, from its acceptance to its one end. What the event loop and the MLX thread share."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from contracts.vocabulary import (
+    GenerationEvent,
+    GenerationFinished,
+    GenerationRequest,
+    MemoryUsage,
+    OperationMetrics,
+    OperationPhase,
+)
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher
+
+PROGRESS_INTERVAL_TOKENS = 10
+
+_numbers = itertools.count(1)
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """`events` belongs to the event loop, everything else to the thread that computes; `cancelled` is set by one and
+    read by the other, and never unset.
+    """
+
+    request: GenerationRequest
+    prompt_token_ids: list[int]
+    starts_thinking: bool = False
+    matcher: LLMatcher | None = None
+    """The grammar that the answer is held to. A copy of its own."""
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    number: int = field(default_factory=lambda: next(_numbers))
+    accepted_at: float = field(default_factory=time.monotonic)
+    first_token_at: float | None = None
+    output_tokens: int = 0
+    cancelled: bool = False
+    events: asyncio.Queue[GenerationEvent | Exception] = field(default_factory=asyncio.Queue)
+
+    async def stream(self) -> AsyncGenerator[GenerationEvent, None]:
+        """The events as they are delivered, until the last one.
+
+        Raises:
+            PensieveError: what the thread delivered instead of an event.
+        """
+        while True:
+            event = await self.events.get()
+            if isinstance(event, Exception):
+                raise event
+            yield event
+            if isinstance(event, GenerationFinished):
+                return
+
+    def count_token(self) -> bool:
+        """One more token is sampled; whether a progress record is due."""
+        self.output_tokens += 1
+        if self.first_token_at is None:
+            self.first_token_at = time.monotonic()
+        return self.output_tokens % PROGRESS_INTERVAL_TOKENS == 0
+
+
+Delivery = tuple[Ticket, GenerationEvent | Exception]
+
+
+def deliver(deliveries: list[Delivery]) -> None:
+    """Hand a step's events to their streams: one hop to each event loop, however many tickets it has.
+
+    Called on the thread that computes. A loop that is closed has nobody left to tell.
+    """
+    by_loop: dict[asyncio.AbstractEventLoop, list[Delivery]] = {}
+    for delivery in deliveries:
+        by_loop.setdefault(delivery[0].loop, []).append(delivery)
+    for loop, theirs in by_loop.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_put_all, theirs)
+
+
+def _put_all(deliveries: list[Delivery]) -> None:
+    for ticket, event in deliveries:
+        ticket.events.put_nowait(event)
+
+
+class _Recorder(Protocol):
+    def record_operation(self, operation: OperationMetrics) -> None: ...
+
+    def device_share_percent(self) -> float: ...
+
+
+def record(monitor: _Recorder, memory: MemoryUsage, ticket: Ticket, phase: OperationPhase) -> None:
+    """Make the record of one moment of a ticket's life (S6)."""
+    now = time.monotonic()
+    first = ticket.first_token_at
+    monitor.record_operation(
+        OperationMetrics(
+            phase=phase,
+            duration_ms=1000 * (now - ticket.accepted_at),
+            tokens_generated=ticket.output_tokens,
+            memory_peak_bytes=memory.peak_bytes,
+            device_share_percent=monitor.device_share_percent(),
+            success=phase not in (OperationPhase.FAILED, OperationPhase.CANCELLED),
+            time_to_first_token_ms=None if first is None else 1000 * (first - ticket.accepted_at),
+        )
+    )

@@ -1,0 +1,86 @@
+"""The reference parts, put through the checks that any implementation can be put through (S1)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from contracts.checks import (
+    check_inference_model,
+    check_memory,
+    check_model_manager,
+    check_performance_monitor,
+    check_request_handler,
+)
+from pensieve.api.message_handler import MessageHandler
+from pensieve.engine.engine import Engine
+from pensieve.engine.loaded_models import LoadedModels, ServedModel
+from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.engine.scripted import Reply, Script, ScriptedEngine
+from pensieve.metal.ledger import Ledger
+from pensieve.metal.memory import DeviceMemory
+from pensieve.models.progress import ConsoleProgress
+from pensieve.models.sources import ModelFolder, resolve
+from tests.conftest import GIB, MakeEngine
+from tests.tiny_model import write_tiny_model
+
+
+def scripted(*replies: Reply) -> ScriptedEngine:
+    memory = Ledger(GIB)
+    return ScriptedEngine(Script(replies), memory, SlidingWindowMonitor(memory.usage))
+
+
+def test_the_engine_keeps_the_contract_of_a_model(make_engine: MakeEngine) -> None:
+    asyncio.run(check_inference_model(make_engine))
+
+
+def test_the_scripted_engine_keeps_the_same_contract() -> None:
+    @asynccontextmanager
+    async def make() -> AsyncIterator[ScriptedEngine]:
+        yield scripted(Reply(text="one two three four five six ", repeat=20, seconds_per_token=0.001))
+
+    asyncio.run(check_inference_model(make))
+
+
+def test_the_ledger_keeps_the_contract_of_a_memory() -> None:
+    check_memory(lambda: Ledger(GIB))
+
+
+def test_the_device_memory_keeps_the_contract_of_a_memory() -> None:
+    check_memory(lambda: DeviceMemory(GIB))
+
+
+def test_the_monitor_keeps_its_contract() -> None:
+    check_performance_monitor(lambda: SlidingWindowMonitor(Ledger(GIB).usage))
+
+
+def test_the_loaded_models_keep_the_contract_of_a_manager(tiny_folder: ModelFolder, tmp_path: Path) -> None:
+    other = write_tiny_model(tmp_path / "other", seed=1)
+
+    @asynccontextmanager
+    async def make() -> AsyncIterator[LoadedModels]:
+        memory = DeviceMemory(4 * GIB)
+        monitor = SlidingWindowMonitor(memory.usage)
+
+        async def start(source: str) -> ServedModel:
+            return await Engine.start(resolve(source, progress=ConsoleProgress()), memory, monitor)
+
+        models = LoadedModels(start, memory)
+        try:
+            yield models
+        finally:
+            await models.aclose()
+
+    asyncio.run(check_model_manager(make, source=str(tiny_folder.path), other_source=str(other)))
+
+
+def test_the_message_handler_keeps_the_contract_of_a_handler() -> None:
+    @asynccontextmanager
+    async def make() -> AsyncIterator[MessageHandler]:
+        yield MessageHandler(scripted(Reply(text="one two three ", repeat=30)), ping_interval_seconds=5)
+
+    @asynccontextmanager
+    async def make_failing() -> AsyncIterator[MessageHandler]:
+        yield MessageHandler(scripted(Reply(text="one two three", fail_after_tokens=2)), ping_interval_seconds=5)
+
+    asyncio.run(check_request_handler(make, make_failing=make_failing))

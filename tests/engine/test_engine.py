@@ -1,0 +1,308 @@
+"""The engine on a tiny model of random weights: what its contract does not already check."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+import mlx.core as mx
+import pytest
+
+from contracts.vocabulary import (
+    BufferUsage,
+    ChatMessage,
+    GenerationFinished,
+    GenerationRequest,
+    ModelFeature,
+    OperationMetrics,
+    OperationPhase,
+    Role,
+    Sampling,
+    StopReason,
+    TextGenerated,
+)
+from pensieve.core.errors import GenerationError, InsufficientMemoryError, ModelLoadingError, OverloadedError
+from pensieve.engine.engine import Engine, EngineLimits
+from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.metal.memory import DeviceMemory
+from pensieve.models.sources import ModelFolder
+from tests.conftest import GIB, MakeEngine, start_engine
+
+GREEDY = Sampling(temperature=0.0)
+
+
+def asking(
+    text: str, max_tokens: int = 12, sampling: Sampling = GREEDY, stops: tuple[str, ...] = ()
+) -> GenerationRequest:
+    return GenerationRequest((ChatMessage(Role.USER, text),), max_tokens, sampling, stops)
+
+
+async def answer(engine: Engine, request: GenerationRequest) -> tuple[str, GenerationFinished]:
+    text = ""
+    async with aclosing(engine.generate(request)) as events:
+        async for event in events:
+            if isinstance(event, TextGenerated):
+                text += event.text
+            elif isinstance(event, GenerationFinished):
+                return text, event
+    raise AssertionError("the stream ended without its last event")
+
+
+async def until(holds: Callable[[], bool], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110 - what it waits for happens on another thread
+            await asyncio.sleep(0.005)
+
+
+def reserved(engine: Engine) -> int:
+    return engine._memory.reserved_bytes(BufferUsage.KV_CACHE)
+
+
+def test_eight_at_once_say_what_eight_in_turn_say(make_engine: MakeEngine) -> None:
+    prompts = [f"Number {number}: {'word ' * (3 * number)}" for number in range(8)]
+
+    async def play() -> None:
+        async with make_engine() as engine:
+            in_turn = [(await answer(engine, asking(prompt)))[0] for prompt in prompts]
+            at_once = await asyncio.gather(*(answer(engine, asking(prompt)) for prompt in prompts))
+            assert [text for text, _ in at_once] == in_turn
+            assert len(set(in_turn)) > 1
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(temperature=2.0),
+        Sampling(temperature=1e-300),
+        Sampling(temperature=1.0, top_k=1),
+        Sampling(temperature=1.0, top_k=10**9),
+        Sampling(temperature=1.0, top_p=0.0),
+        Sampling(temperature=0.7, top_p=0.9, top_k=40),
+    ],
+)
+def test_sampling_at_the_edges_of_its_ranges_harms_nobody_beside_it(
+    make_engine: MakeEngine, sampling: Sampling
+) -> None:
+    async def play() -> None:
+        async with make_engine() as engine:
+            alone, _ = await answer(engine, asking("Hello"))
+            beside, (_, finished) = await asyncio.gather(
+                answer(engine, asking("Hello")), answer(engine, asking("Hello there", sampling=sampling))
+            )
+            assert beside[0] == alone
+            assert finished.usage.output_tokens <= 12
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("sampling", [Sampling(1e-300), Sampling(1.0, top_k=1), Sampling(1.0, top_p=0.0)])
+def test_sampling_that_leaves_one_token_is_greedy(make_engine: MakeEngine, sampling: Sampling) -> None:
+    async def play() -> None:
+        async with make_engine() as engine:
+            assert await answer(engine, asking("Hello", sampling=sampling)) == await answer(engine, asking("Hello"))
+
+    asyncio.run(play())
+
+
+def test_a_stop_sequence_ends_the_generation_and_frees_its_place(make_engine: MakeEngine) -> None:
+    async def play() -> None:
+        async with make_engine() as engine:
+            whole, _ = await answer(engine, asking("Hello", 40))
+            stop = whole[len(whole) // 2 : len(whole) // 2 + 3]
+            text, finished = await answer(engine, asking("Hello", 40, stops=(stop, "never said")))
+            assert text == whole[: whole.index(stop)]
+            assert (finished.stop_reason, finished.stop_sequence) == (StopReason.STOP_SEQUENCE, stop)
+            await until(lambda: reserved(engine) == 0)
+
+    asyncio.run(play())
+
+
+def test_a_client_that_leaves_in_mid_prompt_frees_the_machine_within_a_chunk(tiny_folder: ModelFolder) -> None:
+    async def play() -> None:
+        engine = await start_engine(tiny_folder, EngineLimits(prefill_chunk_tokens=16))
+        level = mx.get_active_memory()
+        async with aclosing(engine.generate(asking("word " * 1500, 100))) as events:
+            await anext(events)
+            await until(lambda: engine._loop.num_running == 1)
+        assert engine.num_active == 0
+        await until(lambda: reserved(engine) == 0)
+        assert mx.get_active_memory() <= level + 2**20
+        assert (await answer(engine, asking("Hello")))[1].usage.output_tokens > 0
+        await engine.aclose()
+
+    asyncio.run(play())
+
+
+def test_a_request_that_can_never_fit_is_refused_with_the_arithmetic(tiny_folder: ModelFolder) -> None:
+    async def play() -> None:
+        engine = await start_engine(tiny_folder)
+        engine._memory.capacity_bytes = engine._memory.reserved_bytes() + 1000
+        with pytest.raises(InsufficientMemoryError, match=r"required .* GiB, available .* GiB"):
+            await anext(engine.generate(asking("Hello")))
+        await engine.aclose()
+
+    asyncio.run(play())
+
+
+def test_requests_wait_for_memory_and_are_all_answered(tiny_folder: ModelFolder) -> None:
+    """Room for two at a time; seven ask."""
+
+    async def play() -> None:
+        engine = await start_engine(tiny_folder)
+        one = 256 * engine._model.kv_bytes_per_token
+        engine._memory.capacity_bytes = engine._memory.reserved_bytes() + 2 * one
+        answers = await asyncio.gather(*(answer(engine, asking(f"Hello {number}")) for number in range(7)))
+        assert len(answers) == 7
+        assert engine._memory.usage().peak_bytes > 0
+        await until(lambda: reserved(engine) == 0)
+        await engine.aclose()
+
+    asyncio.run(play())
+
+
+def test_a_full_queue_sends_the_next_one_away(tiny_folder: ModelFolder) -> None:
+    async def play() -> None:
+        engine = await start_engine(tiny_folder, EngineLimits(max_batch_size=1, max_queued=1))
+        async with (
+            aclosing(engine.generate(asking("a", 500))) as first,
+            aclosing(engine.generate(asking("b"))) as second,
+        ):
+            await anext(first)
+            await anext(second)
+            assert not await engine.can_admit()
+            with pytest.raises(OverloadedError) as caught:
+                await anext(engine.generate(asking("c")))
+            assert 0 < caught.value.retry_after_seconds <= 60
+        assert (await answer(engine, asking("c")))[1].usage.output_tokens > 0
+        await engine.aclose()
+
+    asyncio.run(play())
+
+
+def test_a_step_that_fails_ends_those_in_it_and_no_one_after(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        async with make_engine() as engine:
+            async with aclosing(engine.generate(asking("Hello", 500))) as events:
+                await anext(events)
+                await until(lambda: engine._loop.num_running == 1)
+                assert engine._loop._batch is not None
+                monkeypatch.setattr(engine._loop._batch, "next", _failing)
+                with pytest.raises(GenerationError):
+                    async for _ in events:
+                        pass
+            await until(lambda: reserved(engine) == 0)
+            assert (await answer(engine, asking("Hello")))[1].usage.output_tokens > 0
+
+    asyncio.run(play())
+
+
+def _failing(*_: Any) -> Any:
+    raise RuntimeError("planted")
+
+
+def test_a_token_that_cannot_be_decoded_ends_its_own_request_alone(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        async with make_engine() as engine, aclosing(engine.generate(asking("Hello", 500))) as broken:
+            await anext(broken)
+            await until(lambda: engine._loop.num_running == 1)
+            running = next(iter(engine._loop._running.values()))
+            monkeypatch.setattr(running.output, "push", _failing)
+            text, _ = await answer(engine, asking("Hello there"))
+            assert text
+            with pytest.raises(GenerationError):
+                async for _ in broken:
+                    pass
+
+    asyncio.run(play())
+
+
+def test_closing_tells_the_streams_that_are_open(tiny_folder: ModelFolder) -> None:
+    async def play() -> None:
+        engine = await start_engine(tiny_folder)
+        async with aclosing(engine.generate(asking("Hello", 1000))) as events:
+            await anext(events)
+            closing = asyncio.create_task(engine.aclose())
+            with pytest.raises(GenerationError, match="stopping"):
+                async for _ in events:
+                    pass
+            await closing
+        assert engine._memory.reserved_bytes() == 0
+
+    asyncio.run(play())
+
+
+def test_closing_gives_the_weights_back(tiny_folder: ModelFolder) -> None:
+    async def play() -> None:
+        level = mx.get_active_memory()
+        engine = await start_engine(tiny_folder)
+        assert mx.get_active_memory() > level + 2**20
+        assert (await engine.memory_usage()).model_weights_bytes > 2**20
+        await answer(engine, asking("Hello"))
+        await engine.aclose()
+        assert mx.get_active_memory() <= level + 2**16
+
+    asyncio.run(play())
+
+
+def test_a_model_that_cannot_be_loaded_leaves_nothing_behind(tiny_folder: ModelFolder) -> None:
+    async def play() -> None:
+        memory = DeviceMemory(1000)
+        monitor = SlidingWindowMonitor(memory.usage)
+        with pytest.raises(InsufficientMemoryError):
+            await Engine.start(tiny_folder, memory, monitor)
+        nowhere = ModelFolder(tiny_folder.path / "nowhere", "nowhere", "nowhere", tiny_folder.created_at)
+        with pytest.raises(ModelLoadingError):
+            await Engine.start(nowhere, memory, monitor)
+        assert memory.reserved_bytes() == 0
+
+    asyncio.run(play())
+
+
+def test_there_are_records_of_the_start_every_ten_tokens_and_the_end(tiny_folder: ModelFolder) -> None:
+    async def play() -> list[OperationMetrics]:
+        records: list[OperationMetrics] = []
+        memory = DeviceMemory(4 * GIB)
+        monitor = SlidingWindowMonitor(memory.usage)
+        keep = monitor.record_operation
+
+        def watch(operation: OperationMetrics) -> None:
+            records.append(operation)
+            keep(operation)
+
+        monitor.record_operation = watch  # type: ignore[method-assign]  # it watches, and passes on
+        engine = await Engine.start(tiny_folder, memory, monitor)
+        await answer(engine, asking("Hello", 25))
+        async with aclosing(engine.generate(asking("Hello", 1000))) as events:
+            await anext(events)
+        await until(lambda: records[-1].phase is OperationPhase.CANCELLED)
+        await engine.aclose()
+        return records
+
+    records = asyncio.run(play())
+    finished = records[: [record.phase for record in records].index(OperationPhase.COMPLETED) + 1]
+    assert [record.phase for record in finished] == [
+        OperationPhase.STARTED,
+        OperationPhase.PROGRESS,
+        OperationPhase.PROGRESS,
+        OperationPhase.COMPLETED,
+    ]
+    assert [record.tokens_generated for record in finished] == [0, 10, 20, 25]
+    assert finished[-1].success
+    assert finished[-1].time_to_first_token_ms is not None
+    assert not records[-1].success
+
+
+def test_features_are_told_from_the_model(make_engine: MakeEngine) -> None:
+    async def play() -> None:
+        async with make_engine() as engine:
+            assert await engine.supports_feature(ModelFeature.STREAMING)
+            assert await engine.supports_feature(ModelFeature.TOOL_CALLING)
+            assert not await engine.supports_feature(ModelFeature.FUNCTION_CALLING)
+
+    asyncio.run(play())

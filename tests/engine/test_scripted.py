@@ -1,0 +1,71 @@
+import asyncio
+import time
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from contracts.vocabulary import ChatMessage, GenerationRequest, Role, TextGenerated
+from pensieve.core.errors import GenerationError, ModelLoadingError, OverloadedError
+from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.engine.scripted import Reply, Script, ScriptedEngine, load_script
+from pensieve.metal.ledger import Ledger
+
+
+def engine(*replies: Reply, max_active: int = 64) -> ScriptedEngine:
+    memory = Ledger(2**30)
+    return ScriptedEngine(Script(replies), memory, SlidingWindowMonitor(memory.usage), max_active=max_active)
+
+
+def asking(text: str) -> GenerationRequest:
+    return GenerationRequest((ChatMessage(Role.USER, text),), 64)
+
+
+async def pieces(model: ScriptedEngine, text: str = "Hello") -> list[str]:
+    async with aclosing(model.generate(asking(text))) as events:
+        return [event.text async for event in events if isinstance(event, TextGenerated)]
+
+
+def test_a_token_is_a_word_with_the_space_before_it() -> None:
+    assert asyncio.run(pieces(engine(Reply(text="one  two\nthree ")))) == ["one", "  two", "\nthree", " "]
+
+
+def test_the_first_reply_that_fits_is_played() -> None:
+    model = engine(Reply(when="cat", text="meow"), Reply(text="?"))
+    assert asyncio.run(pieces(model, "a cat")) == ["meow"]
+    assert asyncio.run(pieces(model, "a dog")) == ["?"]
+
+
+def test_the_pace_does_not_drift() -> None:
+    began = time.monotonic()
+    asyncio.run(pieces(engine(Reply(text="a " * 9, prefill_seconds=0.1, seconds_per_token=0.02))))
+    assert time.monotonic() - began >= 0.1 + 10 * 0.02
+
+
+def test_it_fails_where_the_script_says() -> None:
+    with pytest.raises(GenerationError, match="script"):
+        asyncio.run(pieces(engine(Reply(text="a b c", fail_after_tokens=2))))
+
+
+def test_too_many_at_once_are_sent_away() -> None:
+    async def play() -> None:
+        model = engine(Reply(seconds_per_token=1), max_active=1)
+        async with aclosing(model.generate(asking("a"))) as events:
+            await anext(events)
+            with pytest.raises(OverloadedError):
+                await anext(model.generate(asking("b")))
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("content", ["[[reply]]\nsong = 1", "reply = [", "\udcff"])
+def test_a_script_that_cannot_be_read_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "script.toml"
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ModelLoadingError, match=r"script\.toml"):
+        load_script(path)
+
+
+def test_a_missing_script_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadingError, match=r"nothing\.toml"):
+        load_script(tmp_path / "nothing.toml")

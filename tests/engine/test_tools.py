@@ -1,0 +1,265 @@
+"""Calls, thinking and held answers on a tiny model of random weights, which says nothing sensible by itself."""
+
+import asyncio
+import json
+from contextlib import aclosing
+from typing import Any
+
+import jsonschema
+import mlx.core as mx
+import numpy as np
+import pytest
+from llguidance.numpy import allocate_token_bitmask
+
+from contracts.checked import checked
+from contracts.inference import InferenceModel
+from contracts.vocabulary import (
+    ChatMessage,
+    GenerationEvent,
+    GenerationFinished,
+    GenerationRequest,
+    Prompt,
+    Role,
+    Sampling,
+    StopReason,
+    TextGenerated,
+    Thinking,
+    ThinkingGenerated,
+    Tool,
+    ToolArgumentsGenerated,
+    ToolCall,
+    ToolCallStarted,
+    ToolChoice,
+    ToolMode,
+)
+from pensieve.core.errors import ValidationError
+from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget, masked
+from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.engine.scripted import Reply, Script, ScriptedEngine
+from pensieve.metal.ledger import Ledger
+from tests.conftest import GIB, MakeEngine
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"size": {"enum": ["small", "large"]}, "count": {"type": "integer", "minimum": 1, "maximum": 9}},
+    "required": ["size", "count"],
+    "additionalProperties": False,
+}
+ORDER = Tool("order", "Order something", json.dumps(SCHEMA))
+CANCEL = Tool("cancel", "Cancel the order", '{"type": "object", "properties": {}, "additionalProperties": false}')
+GREEDY = Sampling(temperature=0.0)
+WILD = Sampling(temperature=2.0)
+
+
+def asking(**given: Any) -> GenerationRequest:
+    given = {"max_tokens": 200, "sampling": WILD, **given}
+    return GenerationRequest((ChatMessage(Role.USER, "Two large ones."),), **given)
+
+
+async def events_of(model: InferenceModel, request: GenerationRequest) -> list[GenerationEvent]:
+    async with aclosing(checked(InferenceModel, model).generate(request)) as events:
+        return [event async for event in events]
+
+
+def calls_of(events: list[GenerationEvent]) -> list[tuple[str, Any]]:
+    calls: list[tuple[str, str]] = []
+    for event in events:
+        if isinstance(event, ToolCallStarted):
+            calls.append((event.name, ""))
+        elif isinstance(event, ToolArgumentsGenerated):
+            calls[-1] = (calls[-1][0], calls[-1][1] + event.json)
+    return [(name, json.loads(arguments)) for name, arguments in calls]
+
+
+def finish_of(events: list[GenerationEvent]) -> GenerationFinished:
+    assert isinstance(events[-1], GenerationFinished)
+    return events[-1]
+
+
+def text_of(events: list[GenerationEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextGenerated))
+
+
+@pytest.mark.parametrize("mode", [ToolMode.ANY, ToolMode.TOOL])
+def test_a_forced_call_satisfies_its_schema_whatever_the_model_would_say(
+    make_engine: MakeEngine, mode: ToolMode
+) -> None:
+    name = "order" if mode is ToolMode.TOOL else None
+    request = asking(tools=(ORDER, CANCEL), tool_choice=ToolChoice(mode, name, parallel=False))
+
+    async def play() -> None:
+        async with make_engine() as engine:
+            for events in await asyncio.gather(*(events_of(engine, request) for _ in range(6))):
+                ((called, arguments),) = calls_of(events)
+                jsonschema.validate(arguments, SCHEMA if called == "order" else {"type": "object"})
+                assert called in ("order", "cancel") if name is None else called == name
+                assert finish_of(events).stop_reason is StopReason.TOOL_USE
+                assert text_of(events) == ""
+
+    asyncio.run(play())
+
+
+def test_a_held_answer_and_a_free_one_run_side_by_side(make_engine: MakeEngine) -> None:
+    free = asking(sampling=GREEDY, max_tokens=20)
+    held = asking(sampling=GREEDY, tools=(ORDER,), tool_choice=ToolChoice(ToolMode.ANY, parallel=False))
+
+    async def play() -> None:
+        async with make_engine() as engine:
+            alone = text_of(await events_of(engine, free))
+            together = await asyncio.gather(events_of(engine, held), events_of(engine, free))
+            assert text_of(together[1]) == alone
+            assert calls_of(together[0])
+
+    asyncio.run(play())
+
+
+def test_an_answer_is_held_to_its_schema(make_engine: MakeEngine) -> None:
+    async def play() -> None:
+        async with make_engine() as engine:
+            events = await events_of(engine, asking(output_schema=json.dumps(SCHEMA)))
+            jsonschema.validate(json.loads(text_of(events)), SCHEMA)
+            assert finish_of(events).stop_reason is StopReason.END_TURN
+
+    asyncio.run(play())
+
+
+def test_a_call_that_max_tokens_cuts_is_left_open(make_engine: MakeEngine) -> None:
+    request = asking(tools=(ORDER,), tool_choice=ToolChoice(ToolMode.ANY, parallel=False), max_tokens=16)
+
+    async def play() -> None:
+        async with make_engine() as engine:
+            assert finish_of(await events_of(engine, request)).stop_reason is StopReason.MAX_TOKENS
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"output_schema": '{"type": "banana"}'}, "output_config.format.schema"),
+        (
+            {
+                "tools": (ORDER, Tool("odd", "", '{"type": "object", "properties": {"a": {"pattern": "(?=x)"}}}')),
+                "tool_choice": ToolChoice(ToolMode.ANY),
+            },
+            "tools.1.input_schema",
+        ),
+    ],
+)
+def test_a_schema_that_cannot_be_enforced_is_refused_by_its_path(
+    make_engine: MakeEngine, given: dict[str, Any], field: str
+) -> None:
+    async def play() -> None:
+        async with make_engine() as engine:
+            with pytest.raises(ValidationError) as caught:
+                await events_of(engine, asking(**given))
+            assert caught.value.field == field
+
+    asyncio.run(play())
+
+
+def test_a_tool_that_may_be_called_need_not_have_a_schema_that_can_be_enforced(make_engine: MakeEngine) -> None:
+    odd = Tool("odd", "", '{"type": "object", "properties": {"a": {"pattern": "(?=x)"}}}')
+
+    async def play() -> None:
+        async with make_engine() as engine:
+            events = await events_of(engine, asking(tools=(odd,), max_tokens=4))
+            assert finish_of(events).usage.output_tokens == 4
+
+    asyncio.run(play())
+
+
+def test_tools_and_calls_and_results_are_counted_as_they_are_generated_from(make_engine: MakeEngine) -> None:
+    call = ToolCall("toolu_1", "order", '{"size": "large", "count": 2}')
+    messages = (
+        ChatMessage(Role.USER, "Two large ones."),
+        ChatMessage(Role.ASSISTANT, "At once.", thinking="They want two.", tool_calls=(call,)),
+        ChatMessage(Role.TOOL, "none left", tool_call_id="toolu_1", is_error=True),
+    )
+    request = GenerationRequest(messages, 4, GREEDY, tools=(ORDER,))
+
+    async def play() -> None:
+        async with make_engine() as engine:
+            counted = await engine.count_tokens(request.prompt)
+            assert finish_of(await events_of(engine, request)).usage.input_tokens == counted
+            assert counted > await engine.count_tokens(Prompt(messages))
+            deferred = Tool(ORDER.name, ORDER.description, ORDER.input_schema, deferred=True)
+            assert await engine.count_tokens(Prompt(messages, (deferred,))) == await engine.count_tokens(
+                Prompt(messages)
+            )
+
+    asyncio.run(play())
+
+
+def scripted(text: str) -> ScriptedEngine:
+    memory = Ledger(GIB)
+    return ScriptedEngine(Script((Reply(text=text),)), memory, SlidingWindowMonitor(memory.usage))
+
+
+def test_thinking_is_shown_only_to_those_who_asked_for_it() -> None:
+    model = scripted("<think>\nLet me see.\n</think>\n\nYes.")
+    shown = asyncio.run(events_of(model, asking(thinking=Thinking(enabled=True))))
+    hidden = asyncio.run(events_of(model, asking()))
+    assert "".join(event.text for event in shown if isinstance(event, ThinkingGenerated)) == "Let me see.\n"
+    assert not [event for event in hidden if isinstance(event, ThinkingGenerated)]
+    assert text_of(shown) == text_of(hidden) == "Yes."
+
+
+def test_one_call_is_enough_where_one_was_asked_for() -> None:
+    call = '<tool_call>\n{"name": "order", "arguments": {}}\n</tool_call> '
+    model = scripted(call * 3)
+    assert len(calls_of(asyncio.run(events_of(model, asking(tools=(ORDER,)))))) == 3
+    one = asyncio.run(events_of(model, asking(tools=(ORDER,), tool_choice=ToolChoice(parallel=False))))
+    assert len(calls_of(one)) == 1
+    assert finish_of(one).stop_reason is StopReason.TOOL_USE
+
+
+def test_stop_sequences_are_not_looked_for_in_arguments() -> None:
+    model = scripted('Well. <tool_call>\n{"name": "order", "arguments": {"a": "END"}}\n</tool_call>')
+    events = asyncio.run(events_of(model, asking(tools=(ORDER,), stop_sequences=("END",))))
+    assert calls_of(events) == [("order", {"a": "END"})]
+
+
+def test_a_mask_lets_exactly_its_bits_through() -> None:
+    mask = allocate_token_bitmask(1, 70)
+    mask[:] = 0
+    for token_id in (0, 31, 32, 69):
+        mask[0, token_id // 32] |= np.int32(np.uint32(1 << (token_id % 32)).view(np.int32))
+    allowed = np.isfinite(np.array(masked(mx.zeros((1, 70)), mask))[0])
+    assert np.flatnonzero(allowed).tolist() == [0, 31, 32, 69]
+
+
+def test_a_grammar_that_breaks_fails_its_own_request_alone(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaking(self: HeldToGrammar, token_ids: mx.array, logits: mx.array) -> mx.array:
+        self.failed = True
+        return logits
+
+    async def play() -> None:
+        async with make_engine() as engine:
+            monkeypatch.setattr(HeldToGrammar, "__call__", breaking)
+            held = events_of(engine, asking(output_schema=json.dumps(SCHEMA)))
+            free = events_of(engine, asking(sampling=GREEDY, max_tokens=8))
+            broken, whole = await asyncio.gather(held, free, return_exceptions=True)
+            assert "failed" in str(broken)
+            assert not isinstance(whole, BaseException)
+
+    asyncio.run(play())
+
+
+def test_a_thinking_budget_closes_the_thinking_once_it_is_spent() -> None:
+    budget = ThinkingBudget(3, [7, 8])
+    logits = mx.zeros((1, 10))
+    said: list[int] = []
+    for _ in range(6):
+        allowed = np.flatnonzero(np.isfinite(np.array(budget(mx.array([0, *said]), logits))[0])).tolist()
+        said.append(allowed[0] if len(allowed) == 1 else 1)
+    assert said == [1, 1, 1, 7, 8, 1]
+
+
+def test_a_thinking_that_closes_by_itself_is_left_alone() -> None:
+    budget = ThinkingBudget(3, [7])
+    logits = mx.zeros((1, 10))
+    for said in ([0], [0, 7], [0, 7, 1], [0, 7, 1, 1], [0, 7, 1, 1, 1]):
+        assert np.isfinite(np.array(budget(mx.array(said), logits))).all()
