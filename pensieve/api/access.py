@@ -1,0 +1,61 @@
+"""Who may ask (W19, W21): API keys, foreign Hosts and foreign Origins."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from pensieve.core.errors import AuthenticationError
+
+ANY_ORIGIN = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRules:
+    """`host` is the address that the server is bound to; `cors_origins` are the pages that may use it."""
+
+    host: str
+    api_key: str | None = None
+    cors_origins: tuple[str, ...] = ()
+
+    def check_key(self, x_api_key: str | None, authorization: str | None) -> None:
+        """The key comes in the header `x-api-key` or as `Authorization: Bearer`; one that fits is enough.
+
+        Raises:
+            AuthenticationError: a key is set here and none, or another one, was sent.
+        """
+        if self.api_key is None:
+            return
+        scheme, _, token = (authorization or "").partition(" ")
+        sent = [x_api_key, token.strip() if scheme.lower() == "bearer" else None]
+        keys = [key.encode() for key in sent if key]
+        if not keys:
+            raise AuthenticationError("x-api-key: no key was sent; send it as x-api-key or as Authorization: Bearer")
+        if not any(hmac.compare_digest(key, self.api_key.encode()) for key in keys):
+            raise AuthenticationError("x-api-key: this key is not the one the server was started with")
+
+    def allows_host(self, host_header: str) -> bool:
+        """A page that had its own name resolved to this machine (DNS rebinding) still sends that name."""
+        return not is_loopback(self.host) or is_loopback(_host_name(host_header))
+
+    def grants_origin(self, origin: str) -> bool:
+        return origin in self.cors_origins or ANY_ORIGIN in self.cors_origins
+
+
+def is_loopback(host: str) -> bool:
+    """localhost, 127.0.0.0/8 and ::1."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _host_name(host_header: str) -> str:
+    try:
+        return urlsplit(f"//{host_header}").hostname or ""
+    except ValueError:
+        return ""

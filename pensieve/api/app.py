@@ -1,0 +1,110 @@
+"""The Quart application: what happens around every route (W18, W19, W21)."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+
+from quart import Quart, Response, g, jsonify, request
+from quart.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from pensieve.api.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to_error, reply_to_status
+from pensieve.api.openai_errors import is_openai_path, openai_body
+from pensieve.api.routes import messages, models, openai, service
+from pensieve.api.server_state import EXTENSION, ServerState, server_state
+from pensieve.core.errors import PensieveError
+
+log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 32 * 1000 * 1000
+BODY_TIMEOUT_SECONDS = 600
+OPEN_PATHS = frozenset({"/", "/health"})
+
+_CORS_HEADERS = {
+    "access-control-allow-headers": "*, authorization, content-type, x-api-key, anthropic-version, anthropic-beta",
+    "access-control-allow-methods": "GET, POST, HEAD, OPTIONS",
+    "access-control-expose-headers": "request-id, x-request-id, retry-after",
+    "access-control-max-age": "600",
+}
+_TOO_LARGE = f"body: the request is larger than {MAX_BODY_BYTES // 10**6} MB"
+
+
+def create_app(state: ServerState) -> Quart:
+    app = Quart("pensieve")
+    app.extensions[EXTENSION] = state
+    app.config.update(
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        BODY_TIMEOUT=BODY_TIMEOUT_SECONDS,
+        RESPONSE_TIMEOUT=None,  # an answer takes as long as its tokens take
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider's own attribute
+    for module in (messages, models, openai, service):
+        app.register_blueprint(module.blueprint)
+    app.before_request(_check_access)
+    app.after_request(_add_headers)
+    app.register_error_handler(PensieveError, _on_known_error)
+    app.register_error_handler(HTTPException, _on_http_error)
+    app.register_error_handler(Exception, _on_unknown_error)
+    return app
+
+
+async def _check_access() -> ResponseReturnValue | None:
+    """Before any route: where the request comes from, then whether it has the key."""
+    g.request_id = f"req_{secrets.token_hex(12)}"
+    access = server_state().access
+    origin = request.headers.get("origin")
+    if not access.allows_host(request.headers.get("host", "")):
+        return _reply(reply_to_status(403, "host: this server answers to localhost alone; bind it with --host"))
+    if origin is not None and not access.grants_origin(origin):
+        return _reply(reply_to_status(403, "origin: this page may not use the server; grant it with --cors-origin"))
+    if request.method == "OPTIONS" and origin is not None:
+        return Response(status=204)
+    if request.path not in OPEN_PATHS:
+        access.check_key(request.headers.get("x-api-key"), request.headers.get("authorization"))
+    if request.method == "POST":
+        server_state().check_rate(request.headers.get("x-api-key") or request.remote_addr or "")
+    return None
+
+
+async def _add_headers(response: Response) -> Response:
+    response.headers["request-id"] = response.headers["x-request-id"] = g.request_id  # each SDK reads its own
+    origin = request.headers.get("origin")
+    if origin is not None and server_state().access.grants_origin(origin):
+        response.headers["access-control-allow-origin"] = origin
+        response.headers["vary"] = "origin"
+        response.headers.update(_CORS_HEADERS)
+    return response
+
+
+async def _on_known_error(error: Exception) -> ResponseReturnValue:
+    if not isinstance(error, PensieveError):
+        raise error
+    reply = reply_to_error(error)
+    log.info("%s %s answers %d: %s", request.method, request.path, reply.status, reply.type)
+    return _reply(reply)
+
+
+async def _on_http_error(error: Exception) -> ResponseReturnValue:
+    if not isinstance(error, HTTPException):
+        raise error
+    status = error.code or 500
+    if status == 413:
+        return _reply(reply_to_status(status, _TOO_LARGE))
+    about = {404: f"no such path: {request.path}", 405: f"method: {request.method} is not allowed here"}
+    response, status, headers = _reply(reply_to_status(status, about.get(status, error.description or error.name)))
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        headers = {**headers, "allow": ", ".join(sorted(error.valid_methods))}
+    return response, status, headers
+
+
+async def _on_unknown_error(error: Exception) -> ResponseReturnValue:
+    """A fault of ours. The log has the traceback, which shows code and never a request's text."""
+    log.error("%s failed", g.request_id, exc_info=error)
+    return _reply(reply_to_status(500, INTERNAL_MESSAGE))
+
+
+def _reply(reply: ErrorReply) -> tuple[Response, int, dict[str, str]]:
+    """In the envelope of whoever's API the path belongs to."""
+    body = openai_body(reply) if is_openai_path(request.path) else reply.body(g.request_id)
+    return jsonify(body), reply.status, reply.headers

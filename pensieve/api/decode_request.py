@@ -1,0 +1,120 @@
+"""From a request's bytes to one frozen value, or an error that names the field."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+
+from contracts.vocabulary import (
+    ChatMessage,
+    GenerationRequest,
+    Prompt,
+    Role,
+    Sampling,
+    Thinking,
+    Tool,
+    ToolChoice,
+    ToolMode,
+)
+from pensieve.api.conversation import Conversation, text_of_system
+from pensieve.api.parse_body import parse_body
+from pensieve.api.wire_types import AnyTool, CountTokensBody, MessagesBody, WireThinking, WireTool, WireToolChoice
+from pensieve.core.errors import ThreadUnsupportedError, ValidationError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedRequest:
+    """A Messages request: what the model is asked, and how the client wants it answered."""
+
+    generation: GenerationRequest
+    model_name: str
+    stream: bool
+
+
+def decode_messages(body: bytes) -> DecodedRequest:
+    """Decode the body of `POST /v1/messages`.
+
+    Raises:
+        ValidationError: wrong JSON, or a field that is missing or wrong; the message starts with the field's path.
+    """
+    wire = parse_body(MessagesBody, body)
+    prompt = _prompt(wire)
+    budget = prompt.thinking.budget_tokens
+    if budget is not None and budget >= wire.max_tokens:
+        raise ValidationError("thinking.budget_tokens", "must be less than max_tokens, which counts thinking as well")
+    sampling = Sampling(
+        temperature=1.0 if wire.temperature is None else wire.temperature, top_p=wire.top_p, top_k=wire.top_k or None
+    )
+    output = wire.output_config.format if wire.output_config is not None else None
+    generation = GenerationRequest(
+        messages=prompt.messages,
+        max_tokens=wire.max_tokens,
+        sampling=sampling,
+        stop_sequences=tuple(dict.fromkeys(wire.stop_sequences or ())),
+        tools=prompt.tools,
+        tool_choice=_tool_choice(wire.tool_choice, prompt.tools),
+        thinking=prompt.thinking,
+        output_schema=json.dumps(output.json_schema) if output is not None else None,
+    )
+    return DecodedRequest(generation, wire.model, bool(wire.stream))
+
+
+def decode_count(body: bytes) -> tuple[Prompt, str]:
+    """Decode the body of `POST /v1/messages/count_tokens`: the prompt and the model's name.
+
+    Raises:
+        ValidationError: as `decode_messages`.
+    """
+    wire = parse_body(CountTokensBody, body)
+    prompt = _prompt(wire)
+    _tool_choice(wire.tool_choice, prompt.tools)
+    return prompt, wire.model
+
+
+def _prompt(wire: CountTokensBody) -> Prompt:
+    """The system text, then the messages in their places; the tools, but for deferred ones that nothing refers to."""
+    if wire.thread is not None:
+        raise ThreadUnsupportedError  # ignoring it would lose all of the conversation but its last message
+    tools = _tools(wire.tools or ())
+    conversation = Conversation(tools)
+    turns = conversation.turns(wire.messages)
+    system = text_of_system(wire.system)
+    seen = tuple(tool for tool in tools.values() if not tool.deferred or tool.name in conversation.referenced)
+    return Prompt((*([ChatMessage(Role.SYSTEM, system)] if system else []), *turns), seen, _thinking(wire.thinking))
+
+
+def _tools(wire: list[AnyTool] | tuple[()]) -> dict[str, Tool]:
+    tools: dict[str, Tool] = {}
+    for number, tool in enumerate(wire):
+        if not isinstance(tool, WireTool):
+            log.warning("a tool of type %.40r runs at Anthropic and not here; it is left out", tool.type)
+            continue
+        if tool.name in tools:
+            raise ValidationError(f"tools.{number}.name", f"tool names must be unique, and {tool.name} is there twice")
+        if tool.input_schema.get("type") != "object":
+            raise ValidationError(f"tools.{number}.input_schema.type", "must be 'object'")
+        schema = json.dumps(tool.input_schema, ensure_ascii=False)
+        tools[tool.name] = Tool(tool.name, tool.description or "", schema, bool(tool.defer_loading))
+    return tools
+
+
+def _tool_choice(wire: WireToolChoice | None, tools: tuple[Tool, ...]) -> ToolChoice:
+    if wire is None:
+        return ToolChoice()
+    mode = ToolMode(wire.type)
+    if mode in (ToolMode.ANY, ToolMode.TOOL) and not tools:
+        raise ValidationError("tool_choice", f"type {wire.type} needs tools to choose from")
+    if mode is ToolMode.TOOL and not any(tool.name == wire.name for tool in tools):
+        raise ValidationError("tool_choice.name", f"{wire.name!r} is not among the tools")
+    return ToolChoice(mode, wire.name if mode is ToolMode.TOOL else None, not wire.disable_parallel_tool_use)
+
+
+def _thinking(wire: WireThinking | None) -> Thinking:
+    if wire is None or wire.type == "disabled":
+        return Thinking()
+    if wire.type == "enabled" and wire.budget_tokens is None:
+        raise ValidationError("thinking.budget_tokens", "Field required")
+    return Thinking(enabled=True, budget_tokens=wire.budget_tokens)

@@ -1,0 +1,63 @@
+"""The text of documents (W12): plain text as it is, PDF by pypdf."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+
+import pypdf
+from pypdf.errors import PyPdfError
+
+from pensieve.api.wire_types import DocumentBlock, DocumentSource
+from pensieve.core.errors import ValidationError
+
+PDF = "application/pdf"
+
+
+def document_text(block: DocumentBlock, path: str) -> str:
+    """The document as a marked part of the turn it stands in. `path` is the block's in the request.
+
+    Raises:
+        ValidationError: a source that would have to be fetched, or that cannot be read.
+    """
+    text = _source_text(block.source, f"{path}.source")
+    facts = [
+        f"<{name}>{value}</{name}>" for name, value in (("title", block.title), ("context", block.context)) if value
+    ]
+    return "\n".join(["<document>", *facts, text, "</document>"])
+
+
+def _source_text(source: DocumentSource, path: str) -> str:
+    match source.type:
+        case "text" if source.data is not None:
+            return source.data
+        case "base64" if source.media_type == PDF and source.data is not None:
+            return _pdf_text(source.data, f"{path}.data")
+        case "content":
+            return _content_text(source.content, f"{path}.content")
+        case "text" | "base64":
+            raise ValidationError(path, f"data is required, as plain text or as base64 of media_type {PDF}")
+        case _:
+            raise ValidationError(
+                path, f"a source of type {source.type!r} cannot be fetched here: send its text or PDF"
+            )
+
+
+def _content_text(content: object, path: str) -> str:
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise ValidationError(path, "must be a string or a list of text blocks")
+    texts = [block.get("text") for block in content if isinstance(block, dict) and block.get("type") == "text"]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _pdf_text(data: str, path: str) -> str:
+    try:
+        reader = pypdf.PdfReader(io.BytesIO(base64.b64decode(data, validate=True)))
+        return "\n\n".join(page.extract_text() for page in reader.pages)
+    except binascii.Error:
+        raise ValidationError(path, "it is no base64") from None
+    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError, IndexError) as error:
+        raise ValidationError(path, f"this PDF cannot be read: {type(error).__name__}") from None

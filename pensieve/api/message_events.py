@@ -1,0 +1,167 @@
+"""The wire events of one message (W10, W14, W15), by the table in `contracts.message_stream`, and their fold."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pydantic_core
+
+from contracts.vocabulary import (
+    GenerationEvent,
+    GenerationFinished,
+    GenerationStarted,
+    MessageEvent,
+    TextGenerated,
+    ThinkingGenerated,
+    ToolArgumentsGenerated,
+    ToolCallEnded,
+    ToolCallStarted,
+)
+
+PING: MessageEvent = {"type": "ping"}
+
+_SIGNING_KEY = secrets.token_bytes(32)
+"""Signatures mark thinking as this process's own; clients give them back as they are."""
+
+
+class MessageEvents:
+    """Turns a model's events into the API's, opening and closing blocks as they change."""
+
+    def __init__(self, model_name: str) -> None:
+        self._model_name = model_name
+        self._index = -1
+        self._open: str | None = None
+        self._thinking = ""
+
+    def of(self, event: GenerationEvent) -> Iterator[MessageEvent]:
+        match event:
+            case GenerationStarted(input_tokens):
+                yield _message_start(self._model_name, input_tokens)
+            case TextGenerated(text):
+                yield from self._in_block("text", {"type": "text", "text": ""})
+                yield self._delta({"type": "text_delta", "text": text})
+            case ThinkingGenerated(text):
+                yield from self._in_block("thinking", {"type": "thinking", "thinking": "", "signature": ""})
+                self._thinking += text
+                yield self._delta({"type": "thinking_delta", "thinking": text})
+            case ToolCallStarted(call_id, name):
+                yield from self._close()
+                yield from self._in_block("tool_use", {"type": "tool_use", "id": call_id, "name": name, "input": {}})
+            case ToolArgumentsGenerated(json):
+                yield self._delta({"type": "input_json_delta", "partial_json": json})
+            case ToolCallEnded():
+                yield from self._close()
+            case GenerationFinished():
+                yield from self._close()
+                yield _message_delta(event)
+                yield {"type": "message_stop"}
+
+    def _in_block(self, kind: str, block: dict[str, object]) -> Iterator[MessageEvent]:
+        if self._open == kind:
+            return
+        yield from self._close()
+        self._open = kind
+        self._index += 1
+        yield {"type": "content_block_start", "index": self._index, "content_block": block}
+
+    def _close(self) -> Iterator[MessageEvent]:
+        if self._open is None:
+            return
+        if self._open == "thinking":
+            yield self._delta({"type": "signature_delta", "signature": signature_of(self._thinking)})
+            self._thinking = ""
+        self._open = None
+        yield {"type": "content_block_stop", "index": self._index}
+
+    def _delta(self, delta: dict[str, object]) -> MessageEvent:
+        return {"type": "content_block_delta", "index": self._index, "delta": delta}
+
+
+def signature_of(thinking: str) -> str:
+    digest = hmac.digest(_SIGNING_KEY, thinking.encode(), hashlib.sha256)
+    return base64.b64encode(digest).decode()
+
+
+def _message_start(model_name: str, input_tokens: int) -> MessageEvent:
+    return {
+        "type": "message_start",
+        "message": {
+            "id": f"msg_{secrets.token_hex(12)}",
+            "type": "message",
+            "role": "assistant",
+            "model": model_name,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": _usage(input_tokens, 0),
+        },
+    }
+
+
+def _message_delta(finished: GenerationFinished) -> MessageEvent:
+    return {
+        "type": "message_delta",
+        "delta": {"stop_reason": finished.stop_reason.value, "stop_sequence": finished.stop_sequence},
+        "usage": _usage(finished.usage.input_tokens, finished.usage.output_tokens),
+    }
+
+
+def _usage(input_tokens: int, output_tokens: int) -> dict[str, object]:
+    return {
+        "input_tokens": input_tokens,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 0,
+        "output_tokens": output_tokens,
+        "service_tier": "standard",
+    }
+
+
+async def collect_message(events: AsyncIterator[MessageEvent]) -> dict[str, Any]:
+    """The message that a stream's events build up: a plain answer is the fold of its stream (W11).
+
+    Returns:
+        The message, or the `error` event that ended the stream.
+    """
+    message: dict[str, Any] = {}
+    arguments = ""
+    async for event in events:
+        data: dict[str, Any] = event
+        match data["type"]:
+            case "message_start":
+                message = data["message"]
+            case "content_block_start":
+                message["content"].append(dict(data["content_block"]))
+                arguments = ""
+            case "content_block_delta":
+                arguments += _fold_delta(message["content"][-1], data["delta"])
+            case "content_block_stop":
+                if arguments:
+                    message["content"][-1]["input"] = _arguments(arguments)
+            case "message_delta":
+                message |= data["delta"]
+                message["usage"] |= data["usage"]
+            case "error":
+                return data
+    return message
+
+
+def _fold_delta(block: dict[str, Any], delta: dict[str, Any]) -> str:
+    """Add a delta to its block; the piece of a call's arguments, if it is one."""
+    if delta["type"] == "input_json_delta":
+        return str(delta["partial_json"])
+    field = "signature" if delta["type"] == "signature_delta" else block["type"]
+    block[field] += delta[field]
+    return ""
+
+
+def _arguments(json: str) -> Any:
+    """The arguments of a call; of one that was cut, what can be read, as the SDKs read it."""
+    try:
+        return pydantic_core.from_json(json)
+    except ValueError:
+        return pydantic_core.from_json(json, allow_partial=True)

@@ -1,0 +1,71 @@
+"""From a request to the events of a message. Implements `contracts.requests.RequestHandler`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TypeVar
+
+from contracts.vocabulary import GenerationRequest, MessageEvent
+from pensieve.api.error_reply import error_body
+from pensieve.api.message_events import PING, MessageEvents
+from pensieve.core.errors import PensieveError
+from pensieve.engine.loaded_models import ServedModel
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class MessageHandler:
+    """Turns a model's events into the API's, by the table in `contracts.message_stream`."""
+
+    def __init__(self, model: ServedModel, *, ping_interval_seconds: float) -> None:
+        self._model = model
+        self._ping_interval_seconds = ping_interval_seconds
+
+    async def can_handle_request(self, request: GenerationRequest) -> bool:  # noqa: ARG002 - as the contract has it
+        return await self._model.can_admit()
+
+    async def handle_request(self, request: GenerationRequest, model_name: str) -> AsyncGenerator[MessageEvent, None]:
+        started = False
+        events = MessageEvents(model_name)
+        try:
+            async with (
+                aclosing(self._model.generate(request)) as generated,
+                aclosing(with_pings(generated, self._ping_interval_seconds)) as paced,
+            ):
+                async for event in paced:
+                    for wire_event in [PING] if event is None else events.of(event):
+                        started = True
+                        yield wire_event
+        except PensieveError as error:
+            if not started:
+                raise
+            log.warning("a stream ends with an error: %s", error)
+            yield dict(error_body(error))
+
+
+async def with_pings(items: AsyncGenerator[T, None], interval_seconds: float) -> AsyncGenerator[T | None, None]:
+    """The items, and a None whenever `interval_seconds` pass without one."""
+
+    async def _next() -> T:
+        return await anext(items)
+
+    waiting: asyncio.Task[T] | None = None
+    try:
+        while True:
+            waiting = asyncio.create_task(_next())
+            while not (await asyncio.wait({waiting}, timeout=interval_seconds))[0]:
+                yield None
+            try:
+                item = waiting.result()
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        if waiting is not None and not waiting.done():
+            waiting.cancel()
+            await asyncio.wait({waiting})

@@ -1,0 +1,104 @@
+"""From the messages of OpenAI's chat to the turns that a chat template sees (W6)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pydantic_core
+
+from contracts.vocabulary import ChatMessage, Role, ToolCall
+from pensieve.api.conversation import BLOCK_SEPARATOR, IMAGE_REFUSED
+from pensieve.api.openai_types import ChatTurn, TextPart
+from pensieve.core.errors import ValidationError
+
+_ROLES = {
+    "system": Role.SYSTEM,
+    "developer": Role.SYSTEM,
+    "user": Role.USER,
+    "assistant": Role.ASSISTANT,
+    "tool": Role.TOOL,
+}
+
+
+def turns_of(messages: Sequence[ChatTurn]) -> tuple[ChatMessage, ...]:
+    """All of them, in their places. As in the Messages API, an assistant's message at the end is continued.
+
+    Raises:
+        ValidationError: an empty message of the user, a part that is no text, arguments that are no JSON object, a call
+            without its result or a result without its call.
+    """
+    turns = tuple(_turn(message, f"messages.{number}") for number, message in enumerate(messages))
+    _check_calls(turns)
+    return turns
+
+
+def _turn(message: ChatTurn, path: str) -> ChatMessage:
+    text = _text(message, f"{path}.content")
+    if message.role == "tool":
+        if message.tool_call_id is None:
+            raise ValidationError(f"{path}.tool_call_id", "Field required")
+        return ChatMessage(Role.TOOL, text, tool_call_id=message.tool_call_id)
+    if message.role == "assistant":
+        calls = tuple(
+            ToolCall(call.id, call.function.name, _arguments(call.function.arguments, f"{path}.tool_calls.{number}"))
+            for number, call in enumerate(message.tool_calls or ())
+        )
+        return ChatMessage(Role.ASSISTANT, text, message.reasoning_content or "", calls)
+    if message.role == "user" and not text:
+        raise ValidationError(f"{path}.content", "must not be empty")
+    return ChatMessage(_ROLES[message.role], text)
+
+
+def _text(message: ChatTurn, path: str) -> str:
+    if message.content is None or isinstance(message.content, str):
+        return message.content or ""
+    texts = []
+    for number, part in enumerate(message.content):
+        if not isinstance(part, TextPart):
+            is_image = part.type == "image_url"
+            raise ValidationError(f"{path}.{number}", IMAGE_REFUSED if is_image else f"{part.type!r} is not understood")
+        texts.append(part.text)
+    return BLOCK_SEPARATOR.join(texts)
+
+
+def _arguments(text: str, path: str) -> str:
+    """The arguments of a call in one spelling; clients write none at all for a function that takes none.
+
+    Read as strictly as the request itself: what json.loads takes besides, half a surrogate pair or a thousand brackets,
+    would fail in the tokenizer.
+    """
+    try:
+        arguments = pydantic_core.from_json(text or "{}", allow_inf_nan=False)
+    except ValueError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise ValidationError(f"{path}.function.arguments", "must be the JSON of an object")
+    return json.dumps(arguments, ensure_ascii=False)
+
+
+def _check_calls(turns: Sequence[ChatMessage]) -> None:
+    """Results answer the calls of the assistant's message before them. The system's notes between them do not count."""
+    called: set[str] = set()
+    answered: set[str] = set()
+    called_at = 0
+    for number, turn in enumerate(turns):
+        if turn.role is Role.TOOL:
+            if turn.tool_call_id not in called:
+                raise ValidationError(
+                    f"messages.{number}.tool_call_id",
+                    f"{turn.tool_call_id!r} is none of the tool_calls in the assistant's message before it",
+                )
+            answered.add(turn.tool_call_id)
+        elif turn.role is not Role.SYSTEM:
+            _check_answered(called - answered, called_at)
+            called, answered, called_at = {call.id for call in turn.tool_calls}, set(), number
+    _check_answered(called - answered, called_at)
+
+
+def _check_answered(left_open: set[str], called_at: int) -> None:
+    if left_open:
+        ids = ", ".join(sorted(left_open))
+        raise ValidationError(
+            f"messages.{called_at}.tool_calls", f"no message of the role 'tool' right after it answers {ids}"
+        )

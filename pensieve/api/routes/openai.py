@@ -1,0 +1,83 @@
+"""`POST /v1/chat/completions` and `POST /v1/completions`: OpenAI's API over the same engine (W6, the seed's S9)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+from quart import Blueprint, jsonify
+from quart.typing import ResponseReturnValue
+
+from contracts.vocabulary import GenerationEvent, GenerationRequest
+from pensieve.api.error_reply import reply_to_error
+from pensieve.api.message_handler import with_pings
+from pensieve.api.openai_decode import MAX_TOKENS_UNSET, OpenAIRequest, decode_chat, decode_completion
+from pensieve.api.openai_errors import openai_body
+from pensieve.api.openai_events import ChatChunks, CompletionChunks, collect_chat, collect_completion
+from pensieve.api.read_body import decoded_body
+from pensieve.api.server_state import server_state
+from pensieve.api.sse import DONE, KEEP_ALIVE, encode_data, stream_response
+from pensieve.core.errors import PensieveError
+from pensieve.engine.loaded_models import ServedModel
+
+log = logging.getLogger(__name__)
+
+blueprint = Blueprint("openai", __name__)
+
+Chunks = ChatChunks | CompletionChunks
+Collect = Callable[[AsyncIterator[GenerationEvent], str], Awaitable[dict[str, Any]]]
+
+DEFAULT_MAX_TOKENS = 4096
+"""Where the request gives no bound, and the window leaves as much."""
+
+
+@blueprint.post("/v1/chat/completions")
+async def chat_completions() -> ResponseReturnValue:
+    return await _reply(await decoded_body(decode_chat), ChatChunks, collect_chat)
+
+
+@blueprint.post("/v1/completions")
+async def completions() -> ResponseReturnValue:
+    return await _reply(await decoded_body(decode_completion), CompletionChunks, collect_completion)
+
+
+async def _reply(asked: OpenAIRequest, chunks: type[Chunks], collect: Collect) -> ResponseReturnValue:
+    model = server_state().open_model(asked.model_name)
+    generation = await _bounded(asked, model)
+    if asked.stream:
+        made = chunks(asked.model_name, include_usage=asked.include_usage)
+        return await stream_response(_encoded(model, generation, made))
+    async with aclosing(model.generate(generation)) as events:
+        return jsonify(await collect(events, asked.model_name))
+
+
+async def _bounded(asked: OpenAIRequest, model: ServedModel) -> GenerationRequest:
+    """Without a bound of its own, an answer may fill what the prompt leaves of the window."""
+    if asked.generation.max_tokens != MAX_TOKENS_UNSET:
+        return asked.generation
+    left = model.info.context_window_tokens - await model.count_tokens(asked.generation.prompt)
+    return asked.bounded(max(1, min(left, DEFAULT_MAX_TOKENS)))
+
+
+async def _encoded(model: ServedModel, generation: GenerationRequest, chunks: Chunks) -> AsyncGenerator[bytes, None]:
+    """The bytes of a stream. OpenAI's clients know no ping: comments fill silences. A failure is the last line."""
+    started = False
+    interval = server_state().ping_interval_seconds
+    try:
+        async with (
+            aclosing(model.generate(generation)) as events,
+            aclosing(with_pings(events, interval)) as paced,
+        ):
+            async for event in paced:
+                for piece in [KEEP_ALIVE] if event is None else [encode_data(chunk) for chunk in chunks.of(event)]:
+                    started = True
+                    yield piece
+    except PensieveError as error:
+        if not started:
+            raise
+        log.warning("a stream ends with an error: %s", error)
+        yield encode_data(openai_body(reply_to_error(error)))
+        return
+    yield DONE

@@ -1,0 +1,190 @@
+"""The bodies of requests, as Anthropic's API reference has them (W12 to W16). Unknown fields are ignored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+Temperature = Annotated[float, Field(ge=0.0, le=2.0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+StopSequence = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+
+MAX_STOP_SEQUENCES = 64
+"""A bound of ours: every token is compared with all of them."""
+
+LEAST_THINKING_TOKENS = 1024
+"""The API's own bound on thinking.budget_tokens."""
+
+
+class WireModel(BaseModel):
+    """Strict: "5" is no number and true is no count."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, protected_namespaces=())
+
+
+class TextBlock(WireModel):
+    type: Literal["text"]
+    text: str
+
+
+class ImageBlock(WireModel):
+    type: Literal["image"]
+
+
+class DocumentSource(WireModel):
+    type: str
+    media_type: str | None = None
+    data: str | None = None
+    content: Any = None
+
+
+class DocumentBlock(WireModel):
+    type: Literal["document"]
+    source: DocumentSource
+    title: str | None = None
+    context: str | None = None
+
+
+class ToolUseBlock(WireModel):
+    type: Literal["tool_use"]
+    id: Name
+    name: Name
+    input: dict[str, Any]
+
+
+class ToolResultBlock(WireModel):
+    type: Literal["tool_result"]
+    tool_use_id: Name
+    content: Content | None = None
+    is_error: bool | None = None
+
+
+class ToolReferenceBlock(WireModel):
+    type: Literal["tool_reference"]
+    tool_name: Name
+
+
+class ThinkingBlock(WireModel):
+    type: Literal["thinking"]
+    thinking: str
+    signature: str = ""
+
+
+class OtherBlock(WireModel):
+    """A block that is not read here. What becomes of it is decided where requests are decoded."""
+
+    type: str
+
+
+_KNOWN_BLOCKS = {"text", "image", "document", "tool_use", "tool_result", "tool_reference", "thinking"}
+
+
+def _kind_of_block(block: Any) -> str:
+    kind = block.get("type") if isinstance(block, dict) else getattr(block, "type", None)
+    return kind if isinstance(kind, str) and kind in _KNOWN_BLOCKS else "other"
+
+
+Block = Annotated[
+    Annotated[TextBlock, Tag("text")]
+    | Annotated[ImageBlock, Tag("image")]
+    | Annotated[DocumentBlock, Tag("document")]
+    | Annotated[ToolUseBlock, Tag("tool_use")]
+    | Annotated[ToolResultBlock, Tag("tool_result")]
+    | Annotated[ToolReferenceBlock, Tag("tool_reference")]
+    | Annotated[ThinkingBlock, Tag("thinking")]
+    | Annotated[OtherBlock, Tag("other")],
+    Discriminator(_kind_of_block),
+]
+
+
+def _kind_of_content(content: Any) -> str:
+    return "blocks" if isinstance(content, list | tuple) else "string"
+
+
+Content = Annotated[
+    Annotated[str, Tag("string")] | Annotated[list[Block], Tag("blocks")], Discriminator(_kind_of_content)
+]
+
+
+class WireMessage(WireModel):
+    role: Literal["user", "assistant", "system"]
+    content: Content
+
+
+class WireTool(WireModel):
+    """A tool of the client's. Tools of another `type` run at Anthropic, and not here."""
+
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
+    input_schema: dict[str, Any]
+    description: str | None = None
+    defer_loading: bool | None = None
+
+
+class ServerTool(WireModel):
+    type: str
+
+
+def _kind_of_tool(tool: Any) -> str:
+    kind = tool.get("type") if isinstance(tool, dict) else getattr(tool, "type", None)
+    return "custom" if kind in (None, "custom") else "server"
+
+
+AnyTool = Annotated[
+    Annotated[WireTool, Tag("custom")] | Annotated[ServerTool, Tag("server")], Discriminator(_kind_of_tool)
+]
+
+
+class WireToolChoice(WireModel):
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+class WireThinking(WireModel):
+    type: Literal["enabled", "disabled", "adaptive"]
+    budget_tokens: Annotated[int, Field(ge=LEAST_THINKING_TOKENS)] | None = None
+
+
+class OutputFormat(WireModel):
+    type: Literal["json_schema"]
+    json_schema: Annotated[dict[str, Any], Field(alias="schema")]
+
+
+class OutputConfig(WireModel):
+    format: OutputFormat | None = None
+    effort: str | None = None
+
+
+class Metadata(WireModel):
+    user_id: str | None = None
+
+
+class CountTokensBody(WireModel):
+    """`POST /v1/messages/count_tokens` (W2): a Messages request without its figures."""
+
+    model: Name
+    messages: Annotated[list[WireMessage], Field(min_length=1)]
+    system: Content | None = None
+    tools: list[AnyTool] | None = None
+    tool_choice: WireToolChoice | None = None
+    thinking: WireThinking | None = None
+    thread: Any = None
+
+
+class MessagesBody(CountTokensBody):
+    """`POST /v1/messages` (W1)."""
+
+    max_tokens: Annotated[int, Field(ge=1)]
+    stream: bool | None = None
+    temperature: Temperature | None = None
+    top_p: Probability | None = None
+    top_k: Annotated[int, Field(ge=0)] | None = None
+    stop_sequences: Annotated[list[StopSequence], Field(max_length=MAX_STOP_SEQUENCES)] | None = None
+    metadata: Metadata | None = None
+    service_tier: Literal["auto", "standard_only"] | None = None
+    output_config: OutputConfig | None = None
+
+
+ToolResultBlock.model_rebuild()

@@ -1,0 +1,233 @@
+"""Requests of OpenAI's API, decoded: what reaches the engine, and what is refused by which name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.vocabulary import (
+    ChatMessage,
+    GenerationRequest,
+    Role,
+    Sampling,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolMode,
+)
+from pensieve.api.openai_decode import MAX_TOKENS_UNSET, decode_chat, decode_completion
+from pensieve.core.errors import ValidationError
+
+CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+COMPLETION: dict[str, Any] = {"model": "m", "prompt": "Once"}
+HI = ChatMessage(Role.USER, "Hi")
+TOOL: dict[str, Any] = {"type": "function", "function": {"name": "get", "parameters": {"type": "object"}}}
+CALL: dict[str, Any] = {"id": "1", "type": "function", "function": {"name": "get", "arguments": '{"a":1}'}}
+RESULT: dict[str, Any] = {"role": "tool", "tool_call_id": "1", "content": "one"}
+
+
+def chat(**fields: object) -> GenerationRequest:
+    return decode_chat(json.dumps({**CHAT, **fields}).encode()).generation
+
+
+def called(**call: object) -> dict[str, Any]:
+    return {"role": "assistant", "content": None, "tool_calls": [{**CALL, **call}]}
+
+
+def calling(arguments: str) -> dict[str, Any]:
+    return called(function={"name": "get", "arguments": arguments})
+
+
+def test_the_smallest_requests_are_decoded_with_the_defaults_of_the_api() -> None:
+    assert chat() == GenerationRequest((HI,), MAX_TOKENS_UNSET, Sampling(1.0, None, None))
+    decoded = decode_completion(json.dumps(COMPLETION).encode())
+    assert decoded.generation == GenerationRequest((ChatMessage(Role.USER, "Once"),), MAX_TOKENS_UNSET, is_raw=True)
+    assert (decoded.model_name, decoded.stream, decoded.include_usage) == ("m", False, False)
+
+
+def test_every_role_has_its_turn_and_its_place() -> None:
+    messages = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "developer", "content": [{"type": "text", "text": "And"}, {"type": "text", "text": "brief."}]},
+        *CHAT["messages"],
+        {**called(), "reasoning_content": "Hm."},
+        RESULT,
+        {"role": "user", "content": "Thanks", "name": "Ada"},
+    ]
+    assert chat(messages=messages).messages == (
+        ChatMessage(Role.SYSTEM, "Be kind."),
+        ChatMessage(Role.SYSTEM, "And\n\nbrief."),
+        HI,
+        ChatMessage(Role.ASSISTANT, "", "Hm.", (ToolCall("1", "get", '{"a": 1}'),)),
+        ChatMessage(Role.TOOL, "one", tool_call_id="1"),
+        ChatMessage(Role.USER, "Thanks"),
+    )
+
+
+def test_a_call_of_a_function_that_takes_nothing_may_have_no_arguments() -> None:
+    turns = chat(messages=[*CHAT["messages"], calling(""), RESULT]).messages
+    assert turns[1].tool_calls[0].arguments == "{}"
+
+
+def test_notes_of_the_system_may_stand_between_a_call_and_its_result() -> None:
+    note = {"role": "system", "content": "The user is away."}
+    assert len(chat(messages=[*CHAT["messages"], called(), note, RESULT]).messages) == 4
+
+
+def test_the_newer_name_of_the_bound_is_the_stronger() -> None:
+    assert chat(max_tokens=5).max_tokens == 5
+    assert chat(max_tokens=5, max_completion_tokens=7).max_tokens == 7
+
+
+@pytest.mark.parametrize(
+    ("wire", "choice"),
+    [
+        ("auto", ToolChoice()),
+        ("none", ToolChoice(ToolMode.NONE)),
+        ("required", ToolChoice(ToolMode.ANY)),
+        ({"type": "function", "function": {"name": "get"}}, ToolChoice(ToolMode.TOOL, "get")),
+    ],
+)
+def test_tools_and_the_choice_among_them(wire: object, choice: ToolChoice) -> None:
+    decoded = chat(tools=[TOOL], tool_choice=wire)
+    assert decoded.tools == (Tool("get", "", '{"type": "object"}'),)
+    assert decoded.tool_choice == choice
+    assert not chat(tools=[TOOL], parallel_tool_calls=False).tool_choice.parallel
+
+
+def test_a_function_without_parameters_takes_none() -> None:
+    (tool,) = chat(tools=[{"type": "function", "function": {"name": "get"}}]).tools
+    assert json.loads(tool.input_schema) == {"type": "object", "properties": {}}
+
+
+@pytest.mark.parametrize(
+    ("wire", "schema"),
+    [
+        ({"type": "text"}, None),
+        ({"type": "json_object"}, {"type": "object"}),
+        ({"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "array"}}}, {"type": "array"}),
+    ],
+)
+def test_a_format_becomes_the_schema_that_the_answer_is_held_to(wire: object, schema: object) -> None:
+    held = chat(response_format=wire).output_schema
+    assert (None if held is None else json.loads(held)) == schema
+
+
+@pytest.mark.parametrize(
+    ("effort", "thinks"), [(None, False), ("none", False), ("minimal", False), ("low", True), ("max", True)]
+)
+def test_an_effort_is_the_wish_for_thinking(effort: str | None, thinks: bool) -> None:  # noqa: FBT001 - a table's
+    assert chat(reasoning_effort=effort).thinking == Thinking(enabled=thinks)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {
+            "n": 1,
+            "logprobs": False,
+            "top_logprobs": 0,
+            "logit_bias": {},
+            "presence_penalty": 0.0,
+            "modalities": ["text"],
+        },
+        {"n": None, "logprobs": None, "stop": None, "tools": None, "tool_choice": None, "temperature": None},
+        {"seed": 7, "user": "u", "store": True, "metadata": {}, "verbosity": "low", "service_tier": "auto", "x": {}},
+    ],
+)
+def test_what_asks_for_nothing_changes_nothing(fields: dict[str, object]) -> None:
+    assert chat(**fields) == chat()
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"model": None}, "model"),
+        ({"messages": [{"role": "user"}]}, "messages.0.content"),
+        ({"messages": [{"role": "function", "content": "x", "name": "get"}]}, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages.0.content.0"),
+        ({"messages": [RESULT]}, "messages.0.tool_call_id"),
+        ({"messages": [*CHAT["messages"], called(id="2"), RESULT]}, "messages.2.tool_call_id"),
+        ({"messages": [*CHAT["messages"], called()]}, "messages.1.tool_calls"),
+        ({"messages": [called(), *CHAT["messages"], RESULT]}, "messages.0.tool_calls"),
+        *(
+            ({"messages": [*CHAT["messages"], calling(text), RESULT]}, "messages.1.tool_calls.0.function.arguments")
+            for text in ("{", "[]", "5", " ", '{"a": NaN}', '{"a": "\\ud800"}', '{"a":' + "[" * 10_000)
+        ),
+        ({"tools": [{"type": "custom", "custom": {"name": "get"}}]}, "tools.0.type"),
+        ({"tools": [{**TOOL, "function": {"name": "not this"}}]}, "tools.0.function.name"),
+        (
+            {"tools": [{**TOOL, "function": {"name": "get", "parameters": {"type": "string"}}}]},
+            "tools.0.function.parameters.type",
+        ),
+        ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice.type"),
+        ({"reasoning_effort": "some"}, "reasoning_effort"),
+        ({"response_format": {"type": "yaml"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format.json_schema.schema"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens"),
+        ({"temperature": 2.5}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"stop": ""}, "stop"),
+        ({"stream_options": {"include_usage": "yes"}}, "stream_options.include_usage"),
+        *(
+            ({field: value}, field)
+            for field, value in {
+                "n": 2,
+                "logprobs": True,
+                "top_logprobs": 3,
+                "logit_bias": {"50256": -100},
+                "presence_penalty": 0.5,
+                "frequency_penalty": -1,
+                "modalities": ["text", "audio"],
+                "web_search_options": {},
+                "functions": [{"name": "get"}],
+                "function_call": {"name": "get"},
+            }.items()
+        ),
+    ],
+)
+def test_a_wrong_field_of_a_chat_is_named(fields: dict[str, object], path: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        chat(**fields)
+    assert caught.value.field == path
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"prompt": None}, "prompt"),
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": []}, "prompt"),
+        ({"prompt": [""]}, "prompt.0"),
+        ({"prompt": ["a", "b"]}, "prompt"),
+        ({"prompt": [1, 2]}, "prompt.0"),
+        ({"best_of": 3}, "best_of"),
+        ({"echo": True}, "echo"),
+        ({"suffix": "."}, "suffix"),
+        ({"logprobs": 0}, "logprobs"),
+    ],
+)
+def test_a_wrong_field_of_a_completion_is_named(fields: dict[str, object], path: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        decode_completion(json.dumps({**COMPLETION, **fields}).encode())
+    assert caught.value.field == path
+
+
+def test_one_prompt_in_a_list_is_that_prompt() -> None:
+    listed = decode_completion(json.dumps({**COMPLETION, "prompt": ["Once"]}).encode())
+    assert listed == decode_completion(json.dumps(COMPLETION).encode())
+
+
+@given(st.text())
+def test_any_text_for_arguments_is_an_object_or_refused(text: str) -> None:
+    try:
+        turns = chat(messages=[*CHAT["messages"], calling(text), RESULT]).messages
+    except ValidationError as error:
+        assert error.field == "messages.1.tool_calls.0.function.arguments"  # noqa: PT017 - either is right
+    else:
+        assert isinstance(json.loads(turns[1].tool_calls[0].arguments), dict)

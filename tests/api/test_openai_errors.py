@@ -1,0 +1,101 @@
+"""Errors in OpenAI's envelope, each with what its clients look for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import openai
+import pytest
+
+from pensieve.api.error_reply import reply_to_error, reply_to_status
+from pensieve.api.openai_errors import openai_body
+from pensieve.core.errors import (
+    AuthenticationError,
+    GenerationError,
+    NotFoundError,
+    OutputTooLongError,
+    OverloadedError,
+    PensieveError,
+    PromptTooLongError,
+    RateLimitError,
+    ValidationError,
+)
+from tests.running_server import scripted_server
+
+
+def envelope(error: PensieveError) -> dict[str, object]:
+    body = openai_body(reply_to_error(error))["error"]
+    assert isinstance(body, dict)
+    return body
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "code", "param"),
+    [
+        (ValidationError("n", "no"), "invalid_request_error", None, "n"),
+        (PromptTooLongError(9, 8), "invalid_request_error", "context_length_exceeded", "messages"),
+        (OutputTooLongError(5, 5, 8), "invalid_request_error", "context_length_exceeded", "max_tokens"),
+        (AuthenticationError("no"), "invalid_request_error", "invalid_api_key", None),
+        (NotFoundError("no", field="model"), "invalid_request_error", "model_not_found", "model"),
+        (RateLimitError("no", retry_after_seconds=3), "rate_limit_error", "rate_limit_exceeded", None),
+        (OverloadedError("no", retry_after_seconds=3), "server_error", "overloaded", None),
+        (GenerationError("no"), "server_error", None, None),
+    ],
+)
+def test_an_error_has_the_words_that_clients_look_for(
+    error: PensieveError, kind: str, code: str | None, param: str | None
+) -> None:
+    assert envelope(error) == {"message": str(error), "type": kind, "param": param, "code": code}
+
+
+@pytest.mark.parametrize(
+    ("field", "param"),
+    [
+        ("output_config.format.schema", "response_format.json_schema.schema"),
+        ("tools.3.input_schema", "tools.3.function.parameters"),
+    ],
+)
+def test_a_field_that_the_engine_names_is_called_as_the_client_wrote_it(field: str, param: str) -> None:
+    body = envelope(ValidationError(field, "it cannot be enforced"))
+    assert body["param"] == param
+    assert body["message"] == f"{param}: it cannot be enforced"
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 413, 415, 500])
+def test_what_http_refuses_has_the_envelope_as_well(status: int) -> None:
+    body = openai_body(reply_to_status(status, "no"))["error"]
+    assert isinstance(body, dict)
+    assert body["message"] == "no"
+
+
+def test_every_refusal_on_these_paths_has_the_envelope_and_the_request_id(tmp_path: Path) -> None:
+    with scripted_server(tmp_path, api_key="secret") as server:
+        bearer = {"authorization": "Bearer secret"}
+        replies = [
+            server.post("/v1/chat/completions", json={}),
+            server.get("/v1/chat/completions", headers=bearer),
+            server.post("/v1/completions", headers=bearer, content=b"{"),
+            server.post("/v1/chat/nothing", headers=bearer),
+            server.post("/v1/completions", headers={**bearer, "host": "evil.example"}),
+        ]
+    assert [reply.status_code for reply in replies] == [401, 405, 400, 404, 403]
+    for reply in replies:
+        assert set(reply.json()) == {"error"}
+        assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
+        assert reply.headers["x-request-id"] == reply.headers["request-id"]
+
+
+def test_the_sdk_reads_code_param_and_request_id(tmp_path: Path) -> None:
+    with (
+        scripted_server(tmp_path) as server,
+        openai.OpenAI(base_url=f"{server.base_url}/v1", api_key="x", max_retries=0) as client,
+    ):
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.completions.create(model="scripted", prompt="word " * 9000)
+        assert (caught.value.code, caught.value.type) == ("context_length_exceeded", "invalid_request_error")
+        assert caught.value.request_id
+        with pytest.raises(openai.NotFoundError) as missing:
+            client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "x"}])
+        assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
+        with pytest.raises(openai.NotFoundError):
+            client.models.retrieve("gpt-4o")

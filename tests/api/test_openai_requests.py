@@ -1,0 +1,150 @@
+"""OpenAI's API over sockets where things go otherwise: clients that leave, and requests that are only nearly right."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.api.test_any_request import record
+from tests.running_server import scripted_server
+
+SLOW = '[[reply]]\ntext = "one two three four five"\nrepeat = 200\nseconds_per_token = 0.02\n'
+CALLS = """
+[[reply]]
+when = "call"
+text = '<think>Which one?</think> <tool_call>{"name": "get", "arguments": {"a": "b c"}}</tool_call>'
+"""
+ASKED: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "x"}]},
+    "/v1/completions": {"prompt": "x"},
+}
+
+
+def wait_until_idle(client: httpx.Client, seconds: float = 5) -> float:
+    began = time.monotonic()
+    while time.monotonic() < began + seconds:
+        if client.get("/health").json()["requests"]["active"] == 0:
+            return time.monotonic() - began
+        time.sleep(0.01)
+    pytest.fail(f"a request is still active after {seconds} s")
+
+
+@pytest.mark.parametrize("path", ASKED)
+def test_a_client_that_leaves_is_noticed(tmp_path: Path, path: str) -> None:
+    body = {"model": "claude-any", "max_tokens": 900, **ASKED[path]}
+    with scripted_server(tmp_path, SLOW) as client:
+        with client.stream("POST", path, json={**body, "stream": True}) as response:
+            lines = response.iter_lines()
+            next(lines)
+            assert client.get("/health").json()["requests"]["active"] == 1
+        assert wait_until_idle(client) < 1
+        with pytest.raises(httpx.ReadTimeout):
+            client.post(path, json=body, timeout=0.5)
+        assert wait_until_idle(client) < 1
+        assert client.get("/health").json()["memory"]["kv_cache_bytes"] == 0
+
+
+TEXT = st.sampled_from(["Hello", "call", "\n", "ünï ✓", "<|im_end|>"])
+ID = st.sampled_from(["call_1", "call_2"])
+NAME = st.sampled_from(["get", "put", "no such tool"])
+SCHEMA = st.sampled_from([{"type": "object"}, {"type": "object", "properties": {"a": {"type": "string"}}}, {"type": 1}])
+PART = st.one_of(record({"type": st.just("text"), "text": TEXT}, {}), record({"type": st.just("image_url")}, {}))
+FUNCTION = record({"name": NAME, "arguments": st.sampled_from(["{}", '{"a": "b"}', "", "{", '{"a": "\\ud800"}'])}, {})
+MESSAGE = record(
+    {"role": st.sampled_from(["system", "developer", "user", "assistant", "tool"])},
+    {
+        "content": st.one_of(TEXT, st.lists(PART, max_size=3)),
+        "tool_calls": st.lists(record({"id": ID, "type": st.just("function"), "function": FUNCTION}, {}), max_size=2),
+        "tool_call_id": ID,
+        "reasoning_content": TEXT,
+    },
+)
+TOOL = record({"type": st.just("function"), "function": record({"name": NAME}, {"parameters": SCHEMA})}, {})
+COMMON = {
+    "stream": st.booleans(),
+    "stream_options": record({}, {"include_usage": st.booleans()}),
+    "max_tokens": st.sampled_from([1, 3, 50, 10**9]),
+    "temperature": st.floats(0, 2),
+    "top_p": st.floats(0, 1),
+    "stop": st.one_of(TEXT, st.lists(TEXT, max_size=3)),
+    "n": st.just(1),
+    "logit_bias": st.just({}),
+}
+MODEL = st.sampled_from(["scripted", "scripted", "claude-x", "nobody"])
+CHAT = record(
+    {"model": MODEL, "messages": st.lists(MESSAGE, min_size=1, max_size=4)},
+    {
+        **COMMON,
+        "tools": st.lists(TOOL, max_size=2),
+        "tool_choice": st.one_of(
+            st.sampled_from(["none", "auto", "required"]),
+            record({"type": st.just("function"), "function": record({"name": NAME}, {})}, {}),
+        ),
+        "parallel_tool_calls": st.booleans(),
+        "response_format": record(
+            {"type": st.sampled_from(["text", "json_object", "json_schema"])},
+            {"json_schema": record({"schema": SCHEMA}, {})},
+        ),
+        "reasoning_effort": st.sampled_from(["none", "low", "high"]),
+    },
+)
+COMPLETION = record(
+    {"model": MODEL, "prompt": st.one_of(TEXT, st.lists(TEXT, max_size=2))},
+    {**COMMON, "echo": st.sampled_from([False]), "suffix": st.just("")},
+)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    with scripted_server(tmp_path_factory.mktemp("script"), CALLS) as client:
+        yield client
+
+
+@settings(max_examples=1000, suppress_health_check=list(HealthCheck))
+@given(body=CHAT)
+def test_any_chat_is_answered_or_refused_in_the_right_form(client: httpx.Client, body: Any) -> None:
+    expect_right_form(client.post("/v1/chat/completions", content=json.dumps(body).encode()), "chat.completion")
+
+
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
+@given(body=COMPLETION)
+def test_any_completion_is_answered_or_refused_in_the_right_form(client: httpx.Client, body: Any) -> None:
+    expect_right_form(client.post("/v1/completions", content=json.dumps(body).encode()), "text_completion")
+
+
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@given(body=st.binary(max_size=40))
+def test_any_bytes_are_refused_in_the_right_form(client: httpx.Client, body: bytes) -> None:
+    expect_refusal(client.post("/v1/chat/completions", content=body))
+
+
+def expect_right_form(response: httpx.Response, kind: str) -> None:
+    if response.status_code != 200:
+        expect_refusal(response)
+    elif response.headers["content-type"].startswith("text/event-stream"):
+        lines = [line for line in response.text.splitlines() if line.startswith("data: ")]
+        assert lines[-1] == "data: [DONE]"
+        chunks = [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+        assert all(chunk["object"].startswith(kind) for chunk in chunks)
+        reasons = [chunk["choices"][0]["finish_reason"] for chunk in chunks if chunk["choices"]]
+        assert reasons[-1] in ("stop", "length", "tool_calls")
+        assert not any(reasons[:-1])
+    else:
+        assert response.json()["object"] == kind
+        assert response.json()["choices"][0]["finish_reason"] in ("stop", "length", "tool_calls")
+
+
+def expect_refusal(response: httpx.Response) -> None:
+    assert response.status_code in (400, 404), f"{response.status_code}: {response.text}"
+    error = response.json()["error"]
+    assert error["type"] == "invalid_request_error"
+    assert error["message"]
+    assert "param" in error
