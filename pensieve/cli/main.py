@@ -1,0 +1,44 @@
+"""The `pensieve` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pensieve import __version__
+from pensieve.cli import settings
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the process's exit status: 0, 1 when it failed, 2 when it was asked wrongly."""
+    parser = argparse.ArgumentParser(
+        prog="pensieve", description="The Anthropic Messages API from a model on your own machine."
+    )
+    parser.add_argument("--version", action="version", version=f"pensieve {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser(
+        "serve",
+        help="serve a model",
+        description="Serve a model. Prints one line with its URL when it is ready.",
+        epilog="Each setting can also be given as the environment variable in brackets; a flag is stronger.",
+    )
+    settings.add_arguments(serve)
+    return _serve(parser.parse_args(argv))
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    try:
+        chosen = settings.read_settings(arguments)
+    except settings.SettingsError as error:
+        print(f"pensieve: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    from pensieve.cli.serve import serve  # noqa: PLC0415 - --help and --version answer without the server's imports
+
+    return serve(chosen)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""`pensieve serve`: THE composition root. Every part is made here, handed to those who need it, and closed here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from hypercorn.asyncio import serve as serve_asgi
+from hypercorn.config import Config
+
+from contracts.vocabulary import ModelConfig
+from pensieve.api.access import AccessRules
+from pensieve.api.app import create_app
+from pensieve.api.server_state import ServerState
+from pensieve.cli.parts import Parts, real_parts, scripted_parts
+from pensieve.cli.settings import Settings
+from pensieve.core.errors import PensieveError
+from pensieve.core.rate_limit import RateLimit
+from pensieve.engine.loaded_models import LoadedModels
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE_SECONDS = 120
+BACKLOG = 256
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGINT or SIGTERM; the exit status."""
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        listener = bind(settings.host, settings.port)
+    except OSError as error:
+        return _fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another with --port")
+    try:
+        parts = scripted_parts(settings.script) if settings.script else real_parts(settings)
+        asyncio.run(_until_signalled(settings, parts, listener))
+    except PensieveError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        listener.close()
+    return 0
+
+
+async def _until_signalled(settings: Settings, parts: Parts, listener: socket.socket) -> None:
+    stop = asyncio.Event()
+
+    def ready(line: str) -> None:
+        _set_on_signals(stop)  # not before: until then a signal simply ends the process
+        print(line, flush=True)
+
+    await run(settings, parts, listener, stop=stop, ready=ready)
+
+
+async def run(
+    settings: Settings, parts: Parts, listener: socket.socket, *, stop: asyncio.Event, ready: Callable[[str], None]
+) -> None:
+    """Load the model, say so through `ready` once the socket listens, and serve until `stop` is set.
+
+    Raises:
+        PensieveError: the model cannot be loaded.
+    """
+    async with AsyncExitStack() as stack:
+        models = LoadedModels(parts.start, parts.memory, checked=settings.checked)
+        stack.push_async_callback(models.aclose)
+        model = await models.load_model(ModelConfig(parts.source))
+        limit = RateLimit(settings.rate_limit) if settings.rate_limit is not None else None
+        state = ServerState(models, parts.monitor, _access(settings), checked=settings.checked, rate_limit=limit)
+        listener.listen(BACKLOG)
+        ready(
+            f"pensieve: serving {model.info.id} at {_url(listener)} "
+            f"({parts.device}; window {model.info.context_window_tokens} tokens)"
+        )
+        await serve_asgi(
+            create_app(state),
+            _hypercorn_config(listener),
+            shutdown_trigger=lambda: _drained(state, stop, settings.grace_seconds),
+        )
+
+
+async def _drained(state: ServerState, stop: asyncio.Event, grace_seconds: float) -> None:
+    """Returns when the server may stop: asked to, and with no answer running, or `grace_seconds` later.
+
+    Answers that still run then end with an error event: closing the models tells their streams.
+    """
+    await stop.wait()
+    state.draining = True
+    log.info("stopping; %d answers are running", state.models.num_active)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(grace_seconds):
+            while state.models.num_active:  # noqa: ASYNC110 - engines have no event for it, and this is the last thing
+                await asyncio.sleep(0.05)
+    await state.models.aclose()
+
+
+def _set_on_signals(stop: asyncio.Event) -> None:
+    """`stop` is set by the first SIGINT or SIGTERM; a second one ends the process as if nothing handled it."""
+    loop = asyncio.get_running_loop()
+
+    def first(number: signal.Signals) -> None:
+        loop.remove_signal_handler(number)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, first, number)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket that does not listen yet: the port is ours, and nobody is served before the model is ready."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _access(settings: Settings) -> AccessRules:
+    return AccessRules(settings.host, settings.api_key, settings.cors_origins)
+
+
+def _hypercorn_config(listener: socket.socket) -> Config:
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]  # hypercorn closes it
+    config.keep_alive_timeout = KEEP_ALIVE_SECONDS  # SDKs pool connections, and a closed one costs them a retry
+    config.graceful_timeout = 2.0  # answers have ended by then: this is for their last bytes
+    config.include_server_header = False
+    config.loglevel = "ERROR"
+    return config
+
+
+def _fail(message: str) -> int:
+    print(f"pensieve: {message}", file=sys.stderr)
+    return 1
