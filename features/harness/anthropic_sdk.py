@@ -1,0 +1,32 @@
+"""Anthropic's own Python SDK, pointed at a target."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from features.harness.target import Target
+
+if TYPE_CHECKING:
+    from anthropic import Anthropic
+
+
+@contextlib.contextmanager
+def official_sdk(target: Target, api_key: str | None = None) -> Iterator[Anthropic]:
+    """The SDK as the client of the server under test. What it cannot read, the server has got wrong."""
+    import anthropic  # noqa: PLC0415 - an extra, and slow to import
+
+    with anthropic.Anthropic(
+        base_url=target.url,
+        api_key=api_key or target.api_key or "any",
+        max_retries=0,
+        timeout=60,
+        _strict_response_validation=True,
+    ) as sdk:
+        try:
+            yield sdk
+        except AssertionError:
+            raise
+        except Exception as error:
+            raise AssertionError(f"expected the official SDK to take the answer\n  actual {error!r}") from error

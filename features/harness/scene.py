@@ -1,0 +1,116 @@
+"""What the steps of one scenario hand on to each other."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from features.harness.client import Client
+from features.harness.expectations import expect_equal, expect_that
+from features.harness.replies import Reply, Stream, calls_of, prompt_tokens, text_of, thinking_of
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Scene:
+    """A client, what it asked and what it got. A step that reads what no step before it has set fails by its name."""
+
+    client: Client = field(init=False)
+    body: Json = field(init=False)
+    other_body: Json = field(init=False)
+    bodies: list[Json] = field(init=False)
+    reply: Reply = field(init=False)
+    other_reply: Reply = field(init=False)
+    replies_in_turn: list[Reply] = field(init=False)
+    replies_at_once: list[Reply] = field(init=False)
+    count: Reply = field(init=False)
+    other_count: Reply = field(init=False)
+    stream: Stream = field(init=False)
+    last: Reply = field(init=False)
+    """What came last, whatever it was asked for: refusals and headers are read off it."""
+
+    message: Json = field(init=False)
+    """The message that the scenario is about, when it may have come either way."""
+
+    stop: str = field(init=False)
+    active_before: int = field(init=False)
+    reply_seconds: float = field(init=False)
+    sdk_message: Any = field(init=False)
+    sdk_other_message: Any = field(init=False)
+    sdk_result: Any = field(init=False)
+    sdk_error: Exception | None = field(init=False)
+
+    def take_reply(self, reply: Reply) -> Reply:
+        self.reply = self.last = reply
+        return reply
+
+    def take_stream(self, stream: Stream) -> Stream:
+        self.stream, self.last = stream, stream.opening
+        return stream
+
+
+def plain_request(model: str, text: str = "Say hello to the world.") -> Json:
+    """Small, so that a slow machine answers it soon; greedy, so that it can be compared."""
+    return {
+        "model": model,
+        "max_tokens": 8,
+        "temperature": 0,
+        "messages": [{"role": "user", "content": text}],
+    }
+
+
+def with_field(body: Json, path: str, literal: str) -> Json:
+    """A copy of the body in which the field at a dotted path has the value that the JSON literal says."""
+    changed = copy.deepcopy(body)
+    *parents, last = path.split(".")
+    place: Any = changed
+    for step in parents:
+        place = place[int(step) if isinstance(place, list) else step]
+    place[int(last) if isinstance(place, list) else last] = json.loads(literal)
+    return changed
+
+
+def without_field(body: Json, path: str) -> Json:
+    """A copy of the body that lacks the field at a dotted path."""
+    changed = copy.deepcopy(body)
+    *parents, last = path.split(".")
+    place: Any = changed
+    for step in parents:
+        place = place[int(step) if isinstance(place, list) else step]
+    del place[last]
+    return changed
+
+
+_COUNTED_FIELDS = frozenset({"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config"})
+
+
+def counted(body: Json) -> Json:
+    """The request as the token count takes it: what goes into the prompt, and nothing else."""
+    return {name: value for name, value in body.items() if name in _COUNTED_FIELDS}
+
+
+def expect_same_answer(one: Json, other: Json) -> None:
+    """Two messages that answer the same request: all alike but their ids, and how the prompt came about."""
+    aspects: dict[str, Callable[[Json], object]] = {
+        "text": text_of,
+        "thinking": thinking_of,
+        "calls": calls_of,
+        "stop_reason": lambda message: message["stop_reason"],
+        "stop_sequence": lambda message: message["stop_sequence"],
+        "prompt's tokens": lambda message: prompt_tokens(message["usage"]),
+        "output_tokens": lambda message: message["usage"]["output_tokens"],
+    }
+    for what, aspect in aspects.items():
+        expect_equal(aspect(other), aspect(one), f"the same {what}")
+
+
+def middle_of(text: str) -> str:
+    """A few characters out of the middle, so cut that they are not likely to be one token."""
+    half = len(text) // 2
+    middle = text[max(half - 2, 0) : half + 3].strip()
+    expect_that(len(text) >= 8 and middle, "an answer of at least eight characters, to take a stop sequence from", text)
+    return middle

@@ -1,0 +1,144 @@
+"""Collects the verdicts of a run from pytest's reports, lets known failures pass, and settles the exit code."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Generator, Iterable
+from datetime import UTC, datetime
+
+import pytest
+from pytest_bdd.parser import ScenarioTemplate
+from pytest_bdd.scenario import scenario_wrapper_template_registry
+
+from features.harness.capabilities import registry
+from features.harness.expectations import TargetGoneError
+from features.harness.judged import UNDER_TEST, Judged
+from features.harness.reports import write_reports
+from features.harness.run_record import RunRecord
+from features.harness.skips import DISABLED, UNSUPPORTED, skip_disabled, skip_unsupported
+from features.harness.tags import LEVELS, capabilities_of, id_of, level_of, spec_rows_of
+from features.harness.target import Target
+from features.harness.transcript import TRANSCRIPT
+from features.harness.verdicts import BAD, NOT_JUDGED, About, Example, Judgement, Verdict
+
+_SERVERS_FAULT = (AssertionError, pytest.fail.Exception)
+
+
+class Scoreboard:
+    """A plugin of one run, registered when its target is known."""
+
+    def __init__(self, judged: Judged, items: Iterable[pytest.Item]) -> None:
+        self.judged = judged
+        self.judgements: dict[str, Judgement] = {}
+        self._started_at, self._clock = datetime.now(UTC), time.monotonic()
+        for item in items:
+            if (slug := id_of(item)) is not None:
+                judgement = self.judgements.setdefault(slug, _judgement(item, slug, judged))
+                judgement.num_examples += 1
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Whether a scenario is judged is settled before a server is started for it."""
+        needed = capabilities_of(item)
+        if reason := self.judged.why_unsupported(needed):
+            skip_unsupported(reason)
+        if reason := self.judged.why_disabled(needed):
+            skip_disabled(reason)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        judgement = self.judgements.get(id_of(item) or "")
+        if judgement is None or (report.when != "call" and report.passed):
+            return report
+        transcript = item.stash.get(TRANSCRIPT, None)
+        exchanges = self.judged.without_secrets(transcript.render()) if report.failed and transcript else ""
+        if exchanges and report.when == "call":
+            report.sections.append(("Transcript", exchanges))
+        reason = self.judged.without_secrets(_reason(report, call))
+        example = Example(_label(item), _verdict(report, call), reason, exchanges, report.duration)
+        judgement.examples.append(example)
+        if example.verdict is Verdict.FAIL and judgement.known_failure is not None:
+            report.outcome, report.wasxfail = "skipped", judgement.known_failure
+        return report
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """A run in which nothing was judged is no success; nor is one in which a known failure is none any more."""
+        verdicts = {judgement.verdict for judgement in self.judgements.values()}
+        if exitstatus == pytest.ExitCode.OK and verdicts <= NOT_JUDGED:
+            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+        elif exitstatus == pytest.ExitCode.OK and not verdicts.isdisjoint(BAD):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        record = self._record(terminalreporter.config.stash.get(UNDER_TEST, None))
+        terminalreporter.section("conformance")
+        terminalreporter.write_line(f"{record.target_name}, judged by suite {record.suite_version}")
+        for level in LEVELS:
+            counts = Counter(judgement.verdict for judgement in record.of_level(level))
+            told = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]]
+            if told:
+                terminalreporter.write_line(f"{level}: {', '.join(told)}")
+        for news in record.with_verdict(Verdict.UNEXPECTED_PASS):
+            sentence = f"{news.about.id} passes: delete its [[expected_failure]] from {self.judged.file.path}"
+            terminalreporter.write_line(sentence, red=True, bold=True)
+        for path in write_reports(record, self.judged.options):
+            terminalreporter.write_line(f"wrote {path}")
+
+    def _record(self, under_test: Target | None) -> RunRecord:
+        return RunRecord(
+            judged=self.judged,
+            model=self.judged.without_secrets(under_test.model) if under_test else None,
+            judgements=tuple(judgement for judgement in self.judgements.values() if judgement.examples),
+            started_at=self._started_at,
+            seconds=time.monotonic() - self._clock,
+        )
+
+
+def _judgement(item: pytest.Item, slug: str, judged: Judged) -> Judgement:
+    scenario: ScenarioTemplate = scenario_wrapper_template_registry[getattr(item, "obj")]  # noqa: B009 - of functions
+    capabilities = capabilities_of(item)
+    about = About(
+        id=slug,
+        name=scenario.name,
+        rule=scenario.rule.name if scenario.rule else "",
+        chapter=scenario.feature.name or "",
+        level=level_of(item) or "",
+        home=registry().home_of(capabilities),
+        capabilities=tuple(sorted(capabilities)),
+        spec_rows=tuple(sorted(spec_rows_of(item))),
+    )
+    return Judgement(about, judged.file.expected_failures.get(slug))
+
+
+def _label(item: pytest.Item) -> str:
+    _, _, parameters = item.name.partition("[")
+    return parameters.removesuffix("]")
+
+
+def _verdict(report: pytest.TestReport, call: pytest.CallInfo[None]) -> Verdict:
+    if report.passed:
+        return Verdict.PASS
+    if report.skipped:
+        return Verdict.UNSUPPORTED if _told(report).startswith(UNSUPPORTED) else Verdict.DISABLED
+    raised = call.excinfo.value if call.excinfo else None
+    is_fault = isinstance(raised, _SERVERS_FAULT) and not isinstance(raised, TargetGoneError)
+    return Verdict.FAIL if report.when == "call" and is_fault else Verdict.ERROR
+
+
+def _reason(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
+    if report.skipped:
+        return _told(report).removeprefix(UNSUPPORTED).removeprefix(DISABLED)
+    raised = call.excinfo.value if call.excinfo else None
+    if isinstance(raised, _SERVERS_FAULT):
+        return str(raised)
+    return f"{type(raised).__name__}: {raised}" if raised is not None else ""
+
+
+def _told(report: pytest.TestReport) -> str:
+    """What a skip says."""
+    place = report.longrepr
+    return str(place[2]).removeprefix("Skipped: ") if isinstance(place, tuple) else str(place)

@@ -1,0 +1,145 @@
+"""Whom the suite judges: a server that runs somewhere, or one that is started for the purpose."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+VERSION = "2023-06-01"
+SCRIPT = Path(__file__).with_name("script.toml")
+_START_SECONDS = 280.0  # the very first start has to fetch and convert the model; a test may take 300
+_STOP_SECONDS = 20.0
+_LOOK_AGAIN_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server's base URL without a trailing slash, the key it wants if any, and the model to ask for."""
+
+    url: str
+    model: str
+    api_key: str | None = field(default=None, repr=False)
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        return {"x-api-key": self.api_key} if self.api_key else {}
+
+
+class UnreachableError(Exception):
+    """No server to judge: nothing answers at the URL, or it names no model to ask for."""
+
+
+class StartError(Exception):
+    """A server that was to be judged did not start."""
+
+
+def reach(url: str, *, api_key: str | None = None, model: str | None = None) -> Target:
+    """The server at `url`, ready to be judged. Without `model`, the first one that it lists is asked for.
+
+    Raises:
+        UnreachableError: the connection fails, or there is no model.
+    """
+    url = url.rstrip("/")
+    answer = _get(f"{url}/v1/models", Target(url, "", api_key))
+    return Target(url, model or _first_model(url, answer), api_key)
+
+
+def description_of_model(target: Target) -> dict[str, Any]:
+    """What GET /v1/models/{id} says of the model under test; nothing, where there is no such path."""
+    with contextlib.suppress(ValueError, UnreachableError):  # that it answers is judged elsewhere
+        answer = _get(f"{target.url}/v1/models/{quote(target.model)}", target)
+        described = json.loads(answer.content)
+        if answer.status_code == 200 and isinstance(described, dict):
+            return described
+    return {}
+
+
+def _get(url: str, target: Target) -> httpx.Response:
+    headers = {**target.credentials, "anthropic-version": VERSION}
+    try:
+        return httpx.get(url, headers=headers, timeout=15, trust_env=False)
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise UnreachableError(f"the target {target.url} is not reachable: {error!r}") from error
+
+
+def _first_model(url: str, answer: httpx.Response) -> str:
+    with contextlib.suppress(ValueError, LookupError, TypeError):
+        listed = answer.json()["data"][0]["id"]
+        if isinstance(listed, str):
+            return listed
+    raise UnreachableError(
+        f"the target {url} lists no model at /v1/models (status {answer.status_code}): name one by --model"
+    )
+
+
+@contextlib.contextmanager
+def reference_server(*arguments: str) -> Iterator[str]:
+    """Pensieve's own server in a process of its own, on a free port: its URL, while the context lasts.
+
+    Raises:
+        StartError: as `started`.
+    """
+    with started([sys.executable, "-m", "pensieve", "serve", "--port", "{port}", *arguments]) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def started(command: Sequence[str]) -> Iterator[str]:
+    """The URL of the server that `command` starts, `{port}` standing for a free port, while the context lasts.
+
+    Raises:
+        StartError: it ended, or answered nothing, instead of becoming ready; with the end of what it logged.
+    """
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    words = [word.replace("{port}", str(port)) for word in command]
+    with tempfile.TemporaryFile("w+") as log:
+        try:
+            server = subprocess.Popen(words, stdout=log, stderr=log, text=True)
+        except OSError as error:
+            raise StartError(f"the server did not start: {error}") from error
+        with server:
+            try:
+                if not _answers(url, server):
+                    log.seek(0)
+                    raise StartError(f"the server did not become ready: {' '.join(words)}\n{log.read()[-3000:]}")
+                yield url
+            finally:
+                _end(server)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _answers(url: str, server: subprocess.Popen[str]) -> bool:
+    """Wait until the server answers anything at all; False if it ends or its time is up."""
+    deadline = time.monotonic() + _START_SECONDS
+    while server.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(f"{url}/v1/models", timeout=5, trust_env=False)
+            return True
+        time.sleep(_LOOK_AGAIN_SECONDS)
+    return False
+
+
+def _end(server: subprocess.Popen[str]) -> None:
+    server.terminate()
+    try:
+        server.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()

@@ -1,0 +1,213 @@
+@cap:errors @W18
+Feature: Errors of POST /v1/messages
+  Bad input of every kind is refused with a 4xx that says what is wrong. Nothing a client sends is a 500.
+
+  Background:
+    Given the server under test
+    And a request
+
+  @MUST
+  Rule: A body that is no JSON object is refused
+    "Errors": 400 invalid_request_error, an issue with the format or content of the request.
+
+    @id:body-that-is-no-json
+    Scenario Outline: The body <body> is refused
+      When the bytes <body> are sent
+      Then it is refused as "invalid_request_error" with status 400
+
+      Examples:
+        | body             |
+        | {"model":        |
+        | not JSON         |
+        | {'model': 'x'}   |
+        | []               |
+        | "a string"       |
+        | 42               |
+        | null             |
+
+    @id:body-that-is-empty
+    Scenario: An empty body is refused
+      When nothing is sent
+      Then it is refused as "invalid_request_error" with status 400
+
+    @id:body-that-is-no-utf8
+    Scenario: A body that is no UTF-8 is refused
+      When bytes that are no UTF-8 are sent
+      Then it is refused as "invalid_request_error" with status 400
+
+    @id:body-that-breaks-parsers
+    Scenario Outline: A body with <trouble> is refused
+      RFC 8259, 9: a parser may limit depth and range. What is over its limit is the client's fault, not a 500.
+      When a body with <trouble> is sent
+      Then it is refused as "invalid_request_error" with status 400
+
+      Examples:
+        | trouble                  |
+        | 100000 arrays in a row   |
+        | a number of 10000 digits |
+
+    @id:text-of-odd-characters
+    Scenario Outline: <what> in a message is no failure of the server
+      Given its "messages.0.content" is <text>
+      When it is sent
+      Then it is answered, or refused as "invalid_request_error"
+
+      Examples:
+        | what             | text                                   |
+        | half a surrogate | "\ud83d is half of a smile"            |
+        | a null character | "before \u0000 after"                  |
+        | no text at all   | ""                                     |
+        | a control token  | "<\u007cim_end\u007c> <\u007ceot\u007c>" |
+
+  @MUST
+  Rule: A required field that is missing is refused by its name
+    "Messages API reference": model, messages and max_tokens are required. "Errors": the message explains the error;
+    Anthropic's own begins with the path of the field.
+
+    @id:required-field-missing
+    Scenario Outline: A request without <field> is refused
+      Given it lacks "<field>"
+      When it is sent
+      Then it is refused as "invalid_request_error" with status 400
+      And the error names "<field>"
+
+      Examples:
+        | field      |
+        | model      |
+        | messages   |
+        | max_tokens |
+
+  @MUST
+  Rule: A field that is wrong is refused by its name
+    "Messages API reference", the types and ranges of the fields. "Errors": 400 invalid_request_error.
+
+    @id:field-that-is-wrong
+    Scenario Outline: <field> <value> is refused
+      Given its "<field>" is <value>
+      When it is sent
+      Then it is refused as "invalid_request_error" with status 400
+      And the error names "<name>"
+
+      Examples: messages
+        | field              | value                            | name     |
+        | messages           | []                               | messages |
+        | messages           | "hello"                          | messages |
+        | messages           | {"role": "user"}                 | messages |
+        | messages           | null                             | messages |
+        | messages           | [42]                             | messages |
+        | messages           | [{"content": "no role"}]         | role     |
+        | messages           | [{"role": "user"}]               | content  |
+        | messages.0.role    | "wizard"                         | role     |
+        | messages.0.role    | 7                                | role     |
+        | messages.0.content | 42                               | content  |
+        | messages.0.content | null                             | content  |
+        | messages.0.content | {"text": "no list"}              | content  |
+        | messages.0.content | [42]                             | content  |
+        | messages.0.content | [{"text": "no type"}]            | type     |
+        | messages.0.content | [{"type": "text"}]               | text     |
+        | messages.0.content | [{"type": "text", "text": 42}]   | text     |
+
+      Examples: figures
+        | field       | value                  | name        |
+        | max_tokens  | -1                     | max_tokens  |
+        | max_tokens  | 1.5                    | max_tokens  |
+        | max_tokens  | 1000000000000000000    | max_tokens  |
+        | max_tokens  | "1000000000000000000"  | max_tokens  |
+        | max_tokens  | "many"                 | max_tokens  |
+        | max_tokens  | true                   | max_tokens  |
+        | max_tokens  | null                   | max_tokens  |
+        | temperature | -0.1                   | temperature |
+        | temperature | 2.5                    | temperature |
+        | temperature | 1e400                  | temperature |
+        | temperature | "hot"                  | temperature |
+        | top_p       | 1.5                    | top_p       |
+        | top_p       | -0.5                   | top_p       |
+        | top_k       | -1                     | top_k       |
+        | top_k       | "few"                  | top_k       |
+
+      Examples: the rest
+        | field          | value              | name           |
+        | model          | 42                 | model          |
+        | model          | ""                 | model          |
+        | system         | 42                 | system         |
+        | system         | [{"type": "text"}] | system         |
+        | stop_sequences | "stop"             | stop_sequences |
+        | stop_sequences | [1]                | stop_sequences |
+        | stream         | "yes please"       | stream         |
+        | metadata       | "me"               | metadata       |
+
+    @id:number-that-json-does-not-have
+    Scenario Outline: A temperature of <value>, which is no JSON, is refused
+      RFC 8259, 6: NaN and Infinity are no numbers. Lenient parsers let them through, and then the range must not.
+      Given its "temperature" is <value>
+      When it is sent
+      Then it is refused as "invalid_request_error" with status 400
+      And the error names "temperature"
+
+      Examples:
+        | value     |
+        | NaN       |
+        | Infinity  |
+        | -Infinity |
+
+  @C4 @MUST
+  Rule: A prompt over the window is refused in the words that clients act on
+    Claude Code compacts the conversation when it reads "prompt is too long: N tokens > M maximum" in a 400.
+
+    @id:prompt-over-the-window
+    Scenario: A prompt of more tokens than the window is refused
+      Given a prompt over the model's window
+      When it is sent
+      Then it is refused as "invalid_request_error" with status 400
+      And the error says "prompt is too long: N tokens > M maximum"
+      And N is what the token count says
+
+    @id:prompt-over-the-window-streamed @cap:streaming
+    Scenario: It is refused before the stream begins
+      Given a prompt over the model's window
+      When it is streamed
+      Then it is refused as "invalid_request_error" with status 400
+
+  @MUST
+  Rule: A body over the limit is 413
+    "Errors", request size limits: 32 MB for the Messages API; 413 request_too_large.
+
+    @id:body-over-the-limit
+    Scenario: A body of 33 MB is refused
+      Given its message is 33 megabytes long
+      When it is sent
+      Then it is refused as "request_too_large" with status 413
+
+    @id:body-over-the-limit-in-chunks
+    Scenario: So it is when its length is not told beforehand
+      Given its message is 33 megabytes long
+      When it is sent in chunks
+      Then it is refused as "request_too_large" with status 413
+
+  @MUST
+  Rule: What is not there is 404, in the form that errors have
+    "Errors": 404 not_found_error. Claude Code shows the user the name that was not found.
+
+    @id:model-that-is-unknown
+    Scenario: An unknown model is not found, by its name
+      Given its "model" is "no-such-model-as-this"
+      When it is sent
+      Then it is refused as "not_found_error" with status 404
+      And the error names "no-such-model-as-this"
+
+    @id:path-that-is-unknown
+    Scenario: An unknown path is not found
+      When it is sent to "/v1/no/such/path"
+      Then it is refused as "not_found_error" with status 404
+
+    @id:method-that-is-wrong
+    Scenario Outline: <call> is not a method of that path
+      When the client calls "<call>"
+      Then it is refused with status 405
+
+      Examples:
+        | call                          |
+        | GET /v1/messages              |
+        | DELETE /v1/messages           |
+        | GET /v1/messages/count_tokens |
+        | POST /v1/models               |

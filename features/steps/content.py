@@ -1,0 +1,49 @@
+"""Documents and images in a request."""
+
+from __future__ import annotations
+
+from pytest_bdd import given, parsers, then
+
+from features.harness.expectations import expect_that
+from features.harness.media import document_block, image_block, pdf_saying
+from features.harness.refusals import expect_named
+from features.harness.scene import Json, Scene, with_field
+
+
+@given(parsers.parse('its message holds a PDF saying "{text}"'))
+def its_message_holds_a_pdf(scene: Scene, text: str) -> None:
+    scene.body = _with_block(scene.body, document_block(pdf_saying(text)))
+
+
+@given(parsers.parse('another whose message holds a PDF saying "{text}"'))
+def another_whose_message_holds_a_pdf(scene: Scene, text: str) -> None:
+    scene.other_body = _with_block(scene.body, document_block(pdf_saying(text)))
+
+
+@given(parsers.parse("its message holds an image of {width:d} by {height:d} pixels"))
+def its_message_holds_an_image(scene: Scene, width: int, height: int) -> None:
+    scene.body = _with_block(scene.body, image_block(width, height))
+
+
+@given(parsers.parse("another whose message holds an image of {width:d} by {height:d} pixels"))
+def another_whose_message_holds_an_image(scene: Scene, width: int, height: int) -> None:
+    scene.other_body = _with_block(scene.body, image_block(width, height))
+
+
+@then(parsers.parse('if it is refused, the error names "{word}"'))
+def if_it_is_refused_the_error_names(scene: Scene, word: str) -> None:
+    if scene.last.status != 200:
+        expect_named(scene.last, word)
+
+
+@then(parsers.parse("the other's count is larger by at least {number:d}"))
+def the_others_count_is_larger_by(scene: Scene, number: int) -> None:
+    one, other = (count.message()["input_tokens"] for count in (scene.count, scene.other_count))
+    expect_that(other >= one + number, f"the other's count to be {one + number} or more", other)
+
+
+def _with_block(body: Json, block: Json) -> Json:
+    """The block takes the place of one before it, so that two requests differ in it alone."""
+    changed = with_field(body, "messages.0.content", "[]")
+    changed["messages"][0]["content"] = [block, {"type": "text", "text": "What is it?"}]
+    return changed

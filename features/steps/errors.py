@@ -1,0 +1,66 @@
+"""What a refusal must be."""
+
+from __future__ import annotations
+
+import re
+
+from pytest_bdd import parsers, then
+
+from features.harness.client import COUNT_TOKENS
+from features.harness.expectations import expect_equal, expect_that
+from features.harness.refusals import error_in, expect_named
+from features.harness.scene import Scene, counted
+
+_TOO_LONG = re.compile(r"prompt is too long: (\d+) tokens > (\d+) maximum")
+
+
+@then(parsers.parse('it is refused as "{kind}" with status {status:d}'))
+def it_is_refused(scene: Scene, kind: str, status: int) -> None:
+    expect_equal(scene.last.status, status, "the status")
+    expect_equal(error_in(scene.last)["type"], kind, "error.type")
+
+
+@then(parsers.parse("it is refused with status {status:d}"))
+def it_is_refused_with_status(scene: Scene, status: int) -> None:
+    expect_equal(scene.last.status, status, "the status")
+    expect_that(error_in(scene.last)["message"], "a message", scene.last.json())
+
+
+@then(parsers.parse('it is answered, or refused as "{kind}"'))
+def it_is_answered_or_refused(scene: Scene, kind: str) -> None:
+    expect_that(scene.last.status in (200, 400), "the status to be 200 or 400", scene.last.status)
+    if scene.last.status == 400:
+        expect_equal(error_in(scene.last)["type"], kind, "error.type")
+
+
+@then(parsers.parse('the error names "{word}"'))
+def the_error_names(scene: Scene, word: str) -> None:
+    expect_named(scene.last, word)
+
+
+@then("the error has its form, and the request_id of its header")
+def the_error_has_its_form(scene: Scene) -> None:
+    error_in(scene.last)
+    header = scene.last.headers.get("request-id")
+    expect_that(header, "a header request-id", dict(scene.last.headers))
+    expect_equal(scene.last.json().get("request_id"), header, "request_id in the body")
+
+
+@then('the error says "prompt is too long: N tokens > M maximum"')
+def the_error_says_prompt_is_too_long(scene: Scene) -> None:
+    num_tokens, maximum = _too_long(scene)
+    expect_that(num_tokens > maximum, f"N to be over {maximum}", num_tokens)
+
+
+@then("N is what the token count says")
+def n_is_what_the_token_count_says(scene: Scene) -> None:
+    num_tokens, _ = _too_long(scene)
+    count = scene.client.post(counted(scene.body), COUNT_TOKENS)
+    expect_equal(num_tokens, count.json().get("input_tokens"), "N")
+
+
+def _too_long(scene: Scene) -> tuple[int, int]:
+    message = error_in(scene.last)["message"]
+    found = _TOO_LONG.search(message)
+    expect_that(found, 'error.message to say "prompt is too long: N tokens > M maximum"', message)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

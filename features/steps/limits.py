@@ -1,0 +1,112 @@
+"""Windows, queues and rates that are full."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+
+from pytest_bdd import given, parsers, then, when
+
+from features.harness.anthropic_sdk import official_sdk
+from features.harness.client import COUNT_TOKENS, MESSAGES, Client
+from features.harness.expectations import expect_equal, expect_that
+from features.harness.scene import Scene, counted
+from features.harness.skips import skip_disabled
+from features.harness.target import Target
+from features.harness.transcript import Transcript
+
+_TOO_LONG = re.compile(r"input length and `?max_tokens`? exceed context limit: (\d+) \+ (\d+) > (\d+)")
+_MOST_STREAMS = 300  # a queue that is longer than this is no limit
+_QUESTION = "Say hello to the world."
+
+
+@given("a server that takes three requests a minute")
+def a_server_that_takes_three_requests(scene: Scene, rate_limited_target: Target, transcript: Transcript) -> None:
+    scene.client = Client(rate_limited_target, transcript)
+
+
+@given("its max_tokens is the model's window")
+def its_max_tokens_is_the_window(scene: Scene) -> None:
+    scene.body["max_tokens"] = _window(scene)
+
+
+@given("its max_tokens is what its count leaves of the window")
+def its_max_tokens_is_what_is_left(scene: Scene) -> None:
+    count = scene.client.post(counted(scene.body), COUNT_TOKENS).message()["input_tokens"]
+    scene.body["max_tokens"] = _window(scene) - count
+
+
+@when("it is streamed again and again, until one is refused")
+def it_is_streamed_until_one_is_refused(scene: Scene) -> None:
+    with contextlib.ExitStack() as open_streams:
+        for _ in range(_MOST_STREAMS):
+            live = open_streams.enter_context(scene.client.open_stream(scene.body))
+            if live.response.status_code != 200:
+                scene.last = live.refusal()
+                return
+    raise AssertionError(f"expected a refusal, with {_MOST_STREAMS} streams at once\n  actual none")
+
+
+@when(parsers.parse("a client of its own sends it {number:d} times"))
+def a_client_of_its_own_sends_it(scene: Scene, number: int) -> None:
+    """Known by a key that nobody else has; where the server demands a key of its own, all are one client."""
+    if scene.client.target.api_key is not None:
+        skip_disabled("clients are known by their keys, and this server takes one key only")
+    headers = {"x-api-key": secrets.token_hex(8)}
+    scene.replies_in_turn = [scene.client.send("POST", MESSAGES, scene.body, headers=headers) for _ in range(number)]
+    scene.last = scene.replies_in_turn[-1]
+
+
+@when(parsers.parse("the SDK asks {number:d} times"))
+def the_sdk_asks_times(scene: Scene, number: int) -> None:
+    import anthropic  # noqa: PLC0415 - an extra, and slow to import
+
+    scene.sdk_error = None
+    with official_sdk(scene.client.target, secrets.token_hex(8)) as sdk:
+        try:
+            for _ in range(number):
+                messages = [{"role": "user", "content": _QUESTION}]
+                sdk.messages.create(model=scene.client.model, max_tokens=2, messages=messages)  # type: ignore[arg-type]
+        except anthropic.APIStatusError as error:
+            scene.sdk_error = error
+
+
+@then(parsers.parse("{number:d} of them are messages"))
+def some_of_them_are_messages(scene: Scene, number: int) -> None:
+    statuses = [reply.status for reply in scene.replies_in_turn]
+    expect_equal(statuses.count(200), number, f"the number of messages in {statuses}")
+
+
+@then(parsers.parse("it says to come again in {least:d} to {most:d} seconds"))
+def it_says_when_to_come_again(scene: Scene, least: int, most: int) -> None:
+    told = scene.last.headers.get("retry-after", "")
+    is_in_range = told.isascii() and told.isdigit() and least <= int(told) <= most
+    expect_that(is_in_range, f"the header retry-after to be a number from {least} to {most}", told)
+
+
+@then('the error says "input length and max_tokens exceed context limit: A + B > C"')
+def the_error_says_exceed_context_limit(scene: Scene) -> None:
+    prompt, answer, window = _figures(scene)
+    expect_that(prompt + answer > window, f"A + B to be over {window}", (prompt, answer))
+
+
+@then("A is what the token count says, B its max_tokens and C the window")
+def the_figures_are_true(scene: Scene) -> None:
+    count = scene.client.post(counted(scene.body), COUNT_TOKENS).message()["input_tokens"]
+    expect_equal(_figures(scene), (count, scene.body["max_tokens"], _window(scene)), "A, B and C")
+
+
+def _figures(scene: Scene) -> tuple[int, int, int]:
+    message = scene.last.json()["error"]["message"]
+    found = _TOO_LONG.search(message)
+    wanted = 'error.message to say "input length and max_tokens exceed context limit: A + B > C"'
+    expect_that(found, wanted, message)
+    return (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
+
+
+def _window(scene: Scene) -> int:
+    window = scene.client.send("GET", f"/v1/models/{scene.client.model}").json().get("max_input_tokens")
+    if not isinstance(window, int):
+        skip_disabled("the model's window is not known: /v1/models/{id} gives no max_input_tokens")
+    return window

@@ -1,0 +1,113 @@
+"""What the list of models, and a model on it, must be."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from urllib.parse import quote
+
+from pytest_bdd import parsers, then, when
+
+from features.harness.expectations import expect_equal, expect_that
+from features.harness.scene import Json, Scene
+
+MODELS = "/v1/models"
+
+
+@when("the client asks for the models after the last")
+def the_client_asks_after_the_last(scene: Scene) -> None:
+    scene.last = scene.client.send("GET", f"{MODELS}?after_id={_quoted(_whole_list(scene)[-1])}")
+
+
+@when("the client asks for the models before the first")
+def the_client_asks_before_the_first(scene: Scene) -> None:
+    scene.last = scene.client.send("GET", f"{MODELS}?before_id={_quoted(_whole_list(scene)[0])}")
+
+
+@when("the client follows the pages of one model each")
+def the_client_follows_the_pages(scene: Scene) -> None:
+    models, query = [], "?limit=1"
+    for _ in range(len(_whole_list(scene)) + 1):
+        page = _page(scene.client.send("GET", f"{MODELS}{query}").json())
+        models += page["data"]
+        if not page["has_more"]:
+            break
+        query = f"?limit=1&after_id={quote(page['last_id'])}"
+    scene.message = {"models": models}
+
+
+@when("the client asks for the model under test")
+def the_client_asks_for_the_model(scene: Scene) -> None:
+    scene.last = scene.client.send("GET", f"{MODELS}/{quote(scene.client.model)}")
+
+
+@then("the reply is a page of models")
+def the_reply_is_a_page_of_models(scene: Scene) -> None:
+    expect_equal(scene.last.status, 200, "the status")
+    page = _page(scene.last.json())
+    expect_that(page["data"], "at least one model", page)
+    for model in page["data"]:
+        _expect_model(model)
+    expect_equal(page["first_id"], page["data"][0]["id"], "first_id")
+    expect_equal(page["last_id"], page["data"][-1]["id"], "last_id")
+
+
+@then("the model under test is on the page")
+def the_model_under_test_is_on_the_page(scene: Scene) -> None:
+    ids = [model["id"] for model in scene.last.json()["data"]]
+    expect_that(scene.client.model in ids, f"{scene.client.model} among the ids", ids)
+
+
+@then(parsers.parse("it holds {number:d} model"))
+def it_holds_models(scene: Scene, number: int) -> None:
+    expect_equal(len(scene.last.json()["data"]), number, "the number of models on the page")
+
+
+@then("the page is empty and there is no more")
+def the_page_is_empty(scene: Scene) -> None:
+    expect_equal(scene.last.status, 200, "the status")
+    page = _page(scene.last.json())
+    expect_equal(page["data"], [], "data")
+    expect_that(page["has_more"] is False, "has_more to be false", page)
+
+
+@then("the pages add up to the whole list")
+def the_pages_add_up(scene: Scene) -> None:
+    expect_equal(scene.message["models"], _whole_list(scene), "the models of all pages")
+
+
+@then("the reply is a model")
+def the_reply_is_a_model(scene: Scene) -> None:
+    expect_equal(scene.last.status, 200, "the status")
+    _expect_model(scene.last.json())
+
+
+@then("the reply is the model as it is listed")
+def the_reply_is_the_model_as_listed(scene: Scene) -> None:
+    the_reply_is_a_model(scene)
+    listed = [model for model in _whole_list(scene) if model["id"] == scene.client.model]
+    expect_equal([scene.last.json()], listed, "the model")
+
+
+def _whole_list(scene: Scene) -> list[Json]:
+    models: list[Json] = scene.client.send("GET", f"{MODELS}?limit=1000").json()["data"]
+    return models
+
+
+def _page(page: Json) -> Json:
+    for name in ("data", "first_id", "last_id", "has_more"):
+        expect_that(name in page, f"a field {name}", sorted(page))
+    expect_equal(type(page["data"]), list, "the type of data")
+    expect_equal(type(page["has_more"]), bool, "the type of has_more")
+    return page
+
+
+def _expect_model(model: Json) -> None:
+    expect_equal(model.get("type"), "model", "type")
+    for name in ("id", "display_name", "created_at"):
+        expect_that(isinstance(model.get(name), str) and model[name], f"{name} to be a string", model.get(name))
+    told = datetime.fromisoformat(model["created_at"])
+    expect_that(told.tzinfo is not None, "created_at to be an RFC 3339 time", model["created_at"])
+
+
+def _quoted(model: Json) -> str:
+    return quote(str(model["id"]))

@@ -1,0 +1,127 @@
+"""Requests of OpenAI's API, and how they differ."""
+
+from __future__ import annotations
+
+from pytest_bdd import given, parsers, then, when
+
+from features.harness.chat import content_of
+from features.harness.client import OpenAIClient
+from features.harness.expectations import expect_equal, expect_that, read_json
+from features.harness.scene import Json, Scene, middle_of, plain_request, with_field, without_field
+from features.harness.target import Target
+from features.harness.toolbox import SCHEMAS, function
+from features.harness.transcript import Transcript
+
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+
+
+@given("the server under test, spoken to as by OpenAI's clients")
+def the_server_spoken_to_as_openai(scene: Scene, target: Target, transcript: Transcript) -> None:
+    scene.client = OpenAIClient(target, transcript)
+
+
+@given("a chat request")
+def a_chat_request(scene: Scene) -> None:
+    scene.body = plain_request(scene.client.model)  # both APIs have these fields
+
+
+@given("a completion request")
+def a_completion_request(scene: Scene) -> None:
+    scene.body = {"model": scene.client.model, "prompt": "Once upon a time", "max_tokens": 6, "temperature": 0}
+
+
+@given(parsers.parse('the chat\'s "{field}" is {literal}'))
+def the_chats_field_is(scene: Scene, field: str, literal: str) -> None:
+    scene.body = with_field(scene.body, field, literal)
+
+
+@given(parsers.parse('the chat lacks "{field}"'))
+def the_chat_lacks(scene: Scene, field: str) -> None:
+    scene.body = without_field(scene.body, field)
+
+
+@given(parsers.parse('another chat whose "{field}" is {literal}'))
+def another_chat_whose_field_is(scene: Scene, field: str, literal: str) -> None:
+    scene.other_body = with_field(scene.body, field, literal)
+
+
+@given(parsers.parse('the chat offers the function "{name}" with the schema "{schema}"'))
+def the_chat_offers_the_function(scene: Scene, name: str, schema: str) -> None:
+    scene.body |= {"tools": [function(name, schema)], "max_tokens": 80}
+
+
+@given(parsers.parse('the chat has to keep to the schema "{schema}"'))
+def the_chat_has_to_keep_to(scene: Scene, schema: str) -> None:
+    told = {"name": schema, "schema": SCHEMAS[schema], "strict": True}
+    scene.body["response_format"] = {"type": "json_schema", "json_schema": told}
+
+
+@when("the chat is sent")
+def the_chat_is_sent(scene: Scene) -> None:
+    scene.take_reply(scene.client.post(scene.body, CHAT))
+
+
+@when("the chat is sent twice")
+def the_chat_is_sent_twice(scene: Scene) -> None:
+    the_chat_is_sent(scene)
+    scene.other_reply = scene.client.post(scene.body, CHAT)
+
+
+@when("both chats are sent")
+def both_chats_are_sent(scene: Scene) -> None:
+    the_chat_is_sent(scene)
+    scene.other_reply = scene.client.post(scene.other_body, CHAT)
+
+
+@when("the chat is sent without stream_options")
+def the_chat_is_sent_without_stream_options(scene: Scene) -> None:
+    scene.take_reply(scene.client.post(without_field(scene.body, "stream_options"), CHAT))
+
+
+@when("the chat is streamed")
+def the_chat_is_streamed(scene: Scene) -> None:
+    scene.take_stream(scene.client.stream(scene.body, CHAT))
+
+
+@when(parsers.parse("the chat is sent with a stop sequence out of the middle of the answer, as {form}"))
+def the_chat_is_sent_with_a_stop_sequence(scene: Scene, form: str) -> None:
+    scene.stop = middle_of(content_of(scene.reply.message()))
+    stop = [scene.stop] if form == "a list" else scene.stop
+    scene.other_reply = scene.client.post({**scene.body, "stop": stop}, CHAT)
+
+
+@when("the completion is sent")
+def the_completion_is_sent(scene: Scene) -> None:
+    scene.take_reply(scene.client.post(scene.body, COMPLETIONS))
+
+
+@when("the completion is streamed")
+def the_completion_is_streamed(scene: Scene) -> None:
+    scene.take_stream(scene.client.stream(scene.body, COMPLETIONS))
+
+
+@then(parsers.parse("it is refused as OpenAI does, with status {status:d}"))
+def it_is_refused_as_openai_does(scene: Scene, status: int) -> None:
+    expect_equal(scene.last.status, status, "the status")
+    error = _error(scene)
+    for name in ("message", "type"):
+        expect_that(isinstance(error[name], str) and error[name], f"error.{name} to be a string", error)
+    for name in ("param", "code"):
+        expect_that(name in error and isinstance(error[name], str | None), f"error.{name}, a string or null", error)
+
+
+@then(parsers.parse('the refusal names "{word}"'))
+def the_refusal_names(scene: Scene, word: str) -> None:
+    error = _error(scene)
+    expect_that(word in f"{error['message']} {error.get('param')}", f"the message or param to name {word}", error)
+
+
+def _error(scene: Scene) -> Json:
+    try:
+        body = read_json(scene.last.body)
+    except ValueError:
+        body = None
+    has_form = isinstance(body, dict) and isinstance(body.get("error"), dict)
+    expect_that(has_form, "an object of an error", scene.last.body)
+    error: Json = body["error"] if body is not None else {}
+    return error

@@ -1,0 +1,113 @@
+"""Streams that take their time, clients that leave, and requests beside each other."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+from pytest_bdd import given, parsers, then, when
+
+from features.harness.client import Client
+from features.harness.expectations import expect_equal, expect_that
+from features.harness.scene import Scene, plain_request
+from features.harness.skips import skip_disabled
+
+_NUM_DELTAS_BEFORE_LEAVING = 3
+_STREAM_SECONDS = 80.0  # what the script's endless answer takes
+
+
+@given("it tells how many requests are active")
+def it_tells_how_many_requests_are_active(scene: Scene) -> None:
+    active = _active_requests(scene.client)
+    if active is None:
+        skip_disabled("it cannot be seen: GET /health of this server has no requests.active")
+    scene.active_before = active
+
+
+@when("its stream is left in the middle")
+def its_stream_is_left_in_the_middle(scene: Scene) -> None:
+    with scene.client.open_stream(scene.body) as live:
+        deltas = (event for event in live.events() if event.name == "content_block_delta")
+        for _ in range(_NUM_DELTAS_BEFORE_LEAVING):
+            next(deltas)
+        _expect_active(scene, more=True, seconds=2)
+
+
+@when("the client hangs up before the reply")
+def the_client_hangs_up_before_the_reply(scene: Scene) -> None:
+    with scene.client.unanswered(scene.body):
+        _expect_active(scene, more=True, seconds=5)
+
+
+@when("a short request is sent while its stream runs")
+def a_short_request_is_sent_while_its_stream_runs(scene: Scene) -> None:
+    with scene.client.open_stream(scene.body) as live:
+        events = live.events()
+        while next(events).name != "content_block_delta":
+            pass
+        asked_at = time.monotonic()
+        scene.take_reply(scene.client.post(plain_request(scene.client.model)))
+        scene.reply_seconds = time.monotonic() - asked_at
+        expect_equal(next(events).name, "content_block_delta", "the stream's next event")
+
+
+@then("it did not wait for the end of the stream")
+def it_did_not_wait_for_the_end_of_the_stream(scene: Scene) -> None:
+    most = _STREAM_SECONDS / 4
+    expect_that(scene.reply_seconds < most, f"a reply within {most} s", f"{scene.reply_seconds:.1f} s")
+
+
+@then(parsers.parse("the server has no more active requests within {seconds:d} seconds"))
+def the_server_has_no_more_active_requests(scene: Scene, seconds: int) -> None:
+    _expect_active(scene, more=False, seconds=seconds)
+
+
+@then(parsers.parse("it opens within {seconds:d} seconds, message_start with it"))
+def it_opens_within(scene: Scene, seconds: int) -> None:
+    stream = scene.stream
+    expect_equal(stream.kinds()[0], "message_start", "the first event")
+    waited = stream.events[0].arrived_at - stream.asked_at
+    expect_that(waited <= seconds, f"message_start within {seconds} s", f"{waited:.1f} s")
+
+
+@then("a ping comes before the first word")
+def a_ping_comes_before_the_first_word(scene: Scene) -> None:
+    kinds = scene.stream.kinds()
+    silence = kinds[: kinds.index("content_block_delta")]
+    pings = [event for event in scene.stream.events[: len(silence)] if event.name == "ping"]
+    in_the_wait = [event for event in pings if event.arrived_at - scene.stream.opened_at >= 1]
+    expect_that(in_the_wait, "a ping a second or more after the start, before the first delta", kinds)
+
+
+@then(parsers.parse("no silence in it is longer than {seconds:d} seconds"))
+def no_silence_is_longer_than(scene: Scene, seconds: int) -> None:
+    times = [scene.stream.asked_at, *(event.arrived_at for event in scene.stream.events), scene.stream.ended_at]
+    longest = max(later - earlier for earlier, later in pairwise(times))
+    expect_that(longest <= seconds, f"no silence over {seconds} s", f"{longest:.1f} s")
+
+
+@then(parsers.parse("it took at least {seconds:d} seconds"))
+def it_took_at_least(scene: Scene, seconds: int) -> None:
+    took = scene.stream.ended_at - scene.stream.opened_at
+    expect_that(took >= seconds, f"a stream of {seconds} s or more", f"{took:.1f} s")
+
+
+@then(parsers.parse("its text has {number:d} words"))
+def its_text_has_words(scene: Scene, number: int) -> None:
+    expect_equal(len(scene.stream.text().split()), number, "the number of words")
+
+
+def _active_requests(client: Client) -> int | None:
+    health = client.send("GET", "/health")
+    requests = health.json().get("requests") if health.status == 200 else None
+    active = requests.get("active") if isinstance(requests, dict) else None
+    return active if isinstance(active, int) else None
+
+
+def _expect_active(scene: Scene, *, more: bool, seconds: float) -> None:
+    """Wait until more requests are active than before the scenario began, or no more than then."""
+    deadline = time.monotonic() + seconds
+    while ((active := _active_requests(scene.client) or 0) > scene.active_before) != more:
+        wanted = "more than" if more else "at most"
+        expect_that(time.monotonic() < deadline, f"{wanted} {scene.active_before} active in {seconds} s", active)
+        time.sleep(0.05)

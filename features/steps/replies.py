@@ -1,0 +1,135 @@
+"""What a whole reply must be, and how two of them compare."""
+
+from __future__ import annotations
+
+from pytest_bdd import parsers, then
+
+from contracts.message_stream import STOP_REASONS
+from features.harness.expectations import expect_equal, expect_that
+from features.harness.replies import prompt_tokens, text_of
+from features.harness.scene import Json, Scene, expect_same_answer
+
+
+@then("the reply is a message")
+def the_reply_is_a_message(scene: Scene) -> None:
+    message = scene.reply.message()
+    expect_equal(message.get("type"), "message", "type")
+    expect_equal(message.get("role"), "assistant", "role")
+    for name in ("id", "model"):
+        expect_that(isinstance(message.get(name), str) and message[name], f"{name} to be a string", message.get(name))
+    expect_that(message["id"].startswith("msg_"), "id to begin with msg_", message["id"])
+    expect_that(isinstance(message.get("content"), list), "content to be an array", message.get("content"))
+    _expect_documented_stop(message)
+    usage = message.get("usage")
+    expect_that(isinstance(usage, dict), "usage to be an object", usage)
+
+
+@then("both replies say the same")
+def both_replies_say_the_same(scene: Scene) -> None:
+    expect_same_answer(scene.reply.message(), scene.other_reply.message())
+
+
+@then("each is answered the same both times")
+def each_is_answered_the_same_both_times(scene: Scene) -> None:
+    for in_turn, at_once in zip(scene.replies_in_turn, scene.replies_at_once, strict=True):
+        expect_same_answer(in_turn.message(), at_once.message())
+
+
+@then("the other's prompt is longer")
+def the_others_prompt_is_longer(scene: Scene) -> None:
+    one, other = (prompt_tokens(reply.message()["usage"]) for reply in (scene.reply, scene.other_reply))
+    expect_that(other > one, f"the other's prompt to be of more than {one} tokens", other)
+
+
+@then("the reply goes on where the first half ended")
+def the_reply_goes_on(scene: Scene) -> None:
+    whole = _without_spaces(text_of(scene.reply.message()))
+    gone_on = _without_spaces(scene.stop + text_of(scene.other_reply.message()))
+    expect_that(len(gone_on) > len(_without_spaces(scene.stop)), "the reply to have text", gone_on)
+    shorter = min(len(whole), len(gone_on))
+    expect_equal(gone_on[:shorter], whole[:shorter], "both halves together, spaces aside,")
+
+
+@then(parsers.parse('the reply stopped for "{reason}"'))
+def the_reply_stopped_for(scene: Scene, reason: str) -> None:
+    expect_equal(scene.reply.message()["stop_reason"], reason, "stop_reason")
+
+
+@then(parsers.parse("its usage counts {number:d} output tokens"))
+def its_usage_counts_output_tokens(scene: Scene, number: int) -> None:
+    expect_equal(scene.reply.message()["usage"]["output_tokens"], number, "usage.output_tokens")
+
+
+@then(parsers.parse('it is answered without text or refused as "{kind}"'))
+def it_is_answered_without_text_or_refused(scene: Scene, kind: str) -> None:
+    if scene.reply.status == 200:
+        expect_equal(text_of(scene.reply.message()), "", "the text")
+    else:
+        expect_equal(scene.reply.status, 400, "the status")
+        expect_equal(scene.reply.json()["error"]["type"], kind, "error.type")
+
+
+@then("the reply stopped for that stop sequence")
+def the_reply_stopped_for_that_stop_sequence(scene: Scene) -> None:
+    expect_equal(scene.message["stop_reason"], "stop_sequence", "stop_reason")
+    expect_equal(scene.message["stop_sequence"], scene.stop, "stop_sequence")
+
+
+@then("its text is the answer's up to there")
+def its_text_is_the_answers_up_to_there(scene: Scene) -> None:
+    before, _, _ = text_of(scene.reply.message()).partition(scene.stop)
+    expect_equal(text_of(scene.message).rstrip(), before.rstrip(), "the text")
+
+
+@then("its content is text blocks")
+def its_content_is_text_blocks(scene: Scene) -> None:
+    content = scene.reply.message()["content"]
+    expect_that(content, "at least one block", content)
+    for block in content:
+        expect_equal(block.get("type"), "text", "the block's type")
+        expect_that(isinstance(block.get("text"), str), "the block's text to be a string", block)
+
+
+@then(parsers.parse('its "{field}" is the request\'s'))
+def its_field_is_the_requests(scene: Scene, field: str) -> None:
+    expect_equal(scene.reply.message().get(field), scene.body[field], field)
+
+
+@then(parsers.parse('both replies have a "{prefix}" id of their own'))
+def both_replies_have_an_id_of_their_own(scene: Scene, prefix: str) -> None:
+    one, other = scene.reply.message()["id"], scene.other_reply.message()["id"]
+    expect_that(one.startswith(prefix) and other.startswith(prefix), f"ids that begin with {prefix}", (one, other))
+    expect_that(one != other, "two ids", (one, other))
+
+
+@then("it stopped for a documented reason")
+def it_stopped_for_a_documented_reason(scene: Scene) -> None:
+    _expect_documented_stop(scene.reply.message())
+
+
+@then("its usage is counts within the request's max_tokens")
+def its_usage_is_counts(scene: Scene) -> None:
+    usage, most = scene.reply.message()["usage"], scene.body["max_tokens"]
+    for name in ("input_tokens", "output_tokens"):
+        expect_equal(type(usage.get(name)), int, f"the type of usage.{name}")
+    expect_that(prompt_tokens(usage) >= 1, "a prompt of at least one token", usage)
+    expect_that(1 <= usage["output_tokens"] <= most, f"output_tokens from 1 to {most}", usage)
+
+
+@then("the count is a positive number")
+def the_count_is_a_positive_number(scene: Scene) -> None:
+    expect_equal(scene.count.status, 200, "the status")
+    count = scene.count.json().get("input_tokens")
+    expect_that(type(count) is int and count > 0, "input_tokens to be a positive number", count)
+
+
+def _expect_documented_stop(message: Json) -> None:
+    for name in ("stop_reason", "stop_sequence"):
+        expect_that(name in message, f"a field {name}", sorted(message))
+    reason, sequence = message["stop_reason"], message["stop_sequence"]
+    expect_that(reason in STOP_REASONS, f"stop_reason to be one of {sorted(STOP_REASONS)}", reason)
+    expect_equal(isinstance(sequence, str), reason == "stop_sequence", "stop_sequence's being a string")
+
+
+def _without_spaces(text: str) -> str:
+    return "".join(text.split())

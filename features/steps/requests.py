@@ -1,0 +1,220 @@
+"""Whom a scenario speaks to, what it asks, and how it asks."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from pytest_bdd import given, parsers, when
+
+from features.harness.client import COUNT_TOKENS, MESSAGES, Client
+from features.harness.expectations import expect_that
+from features.harness.replies import text_of
+from features.harness.scene import Scene, counted, middle_of, plain_request, with_field, without_field
+from features.harness.skips import skip_disabled
+from features.harness.target import Target
+from features.harness.transcript import Transcript
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+@given("the server under test")
+def the_server_under_test(scene: Scene, target: Target, transcript: Transcript) -> None:
+    scene.client = Client(target, transcript)
+
+
+@given("a server that plays the script")
+def a_server_that_plays_the_script(scene: Scene, scripted_target: Target, transcript: Transcript) -> None:
+    scene.client = Client(scripted_target, transcript)
+
+
+@given("a server that demands a key")
+def a_server_that_demands_a_key(scene: Scene, guarded_target: Target, transcript: Transcript) -> None:
+    scene.client = Client(guarded_target, transcript)
+
+
+@given("a request")
+def a_request(scene: Scene) -> None:
+    scene.body = plain_request(scene.client.model)
+
+
+@given(parsers.parse('a request saying "{text}"'))
+def a_request_saying(scene: Scene, text: str) -> None:
+    scene.body = plain_request(scene.client.model, text)
+
+
+@given("eight different requests")
+def eight_different_requests(scene: Scene) -> None:
+    subjects = (
+        "the sea",
+        "a cat",
+        "bread",
+        "the moon and its phases",
+        "rain",
+        "two old friends",
+        "snow",
+        "a long road",
+    )
+    scene.bodies = [plain_request(scene.client.model, f"Tell me a story about {subject}.") for subject in subjects]
+
+
+@given(parsers.parse('its "{field}" is {literal}'))
+def its_field_is(scene: Scene, field: str, literal: str) -> None:
+    scene.body = with_field(scene.body, field, literal)
+
+
+@given(parsers.parse('it lacks "{field}"'))
+def it_lacks(scene: Scene, field: str) -> None:
+    scene.body = without_field(scene.body, field)
+
+
+@given("its message is 33 megabytes long")
+def its_message_is_33_megabytes_long(scene: Scene) -> None:
+    scene.body["messages"][0]["content"] = "x" * 33_000_000 + "x" * 1_000_000  # over 32 MB however a megabyte is meant
+
+
+@given("a prompt over the model's window")
+def a_prompt_over_the_window(scene: Scene) -> None:
+    window = scene.client.send("GET", f"/v1/models/{scene.client.model}").json().get("max_input_tokens")
+    if not isinstance(window, int):
+        skip_disabled("the model's window is not known: /v1/models/{id} gives no max_input_tokens")
+    scene.body["messages"][0]["content"] = "word " * (window + 50)
+
+
+@given(parsers.parse('another request whose "{field}" is {literal}'))
+def another_request_whose_field_is(scene: Scene, field: str, literal: str) -> None:
+    scene.other_body = with_field(scene.body, field, literal)
+
+
+@when("it is sent")
+def it_is_sent(scene: Scene) -> None:
+    scene.take_reply(scene.client.post(scene.body))
+
+
+@when(parsers.parse('it is sent to "{path}"'))
+def it_is_sent_to(scene: Scene, path: str) -> None:
+    scene.take_reply(scene.client.post(scene.body, path))
+
+
+@when(parsers.parse('it is sent with the header "{header}"'))
+def it_is_sent_with_the_header(scene: Scene, header: str) -> None:
+    name, _, value = header.partition(":")
+    scene.take_reply(scene.client.send("POST", MESSAGES, scene.body, headers={name: value.strip()}))
+
+
+@when("it is sent in chunks")
+def it_is_sent_in_chunks(scene: Scene) -> None:
+    scene.take_reply(scene.client.send_in_chunks(scene.body))
+
+
+@when("it is sent again")
+def it_is_sent_again(scene: Scene) -> None:
+    scene.other_reply = scene.client.post(scene.body)
+
+
+@when("it is sent twice")
+def it_is_sent_twice(scene: Scene) -> None:
+    it_is_sent(scene)
+    it_is_sent_again(scene)
+
+
+@when("both are sent")
+def both_are_sent(scene: Scene) -> None:
+    it_is_sent(scene)
+    scene.other_reply = scene.client.post(scene.other_body)
+
+
+@when("they are sent in turn")
+def they_are_sent_in_turn(scene: Scene) -> None:
+    scene.replies_in_turn = [scene.client.post(body) for body in scene.bodies]
+
+
+@when("they are sent at once")
+def they_are_sent_at_once(scene: Scene) -> None:
+    with ThreadPoolExecutor(len(scene.bodies)) as pool:
+        scene.replies_at_once = list(pool.map(scene.client.post, scene.bodies))
+
+
+@when("it is streamed")
+def it_is_streamed(scene: Scene) -> None:
+    scene.take_stream(scene.client.stream(scene.body))
+
+
+@when("its tokens are counted")
+def its_tokens_are_counted(scene: Scene) -> None:
+    scene.count = scene.last = scene.client.post(counted(scene.body), COUNT_TOKENS)
+
+
+@when(parsers.parse('its tokens are counted at "{path}"'))
+def its_tokens_are_counted_at(scene: Scene, path: str) -> None:
+    scene.count = scene.last = scene.client.post(counted(scene.body), path)
+
+
+@when("the tokens of both are counted")
+def the_tokens_of_both_are_counted(scene: Scene) -> None:
+    its_tokens_are_counted(scene)
+    scene.other_count = scene.client.post(counted(scene.other_body), COUNT_TOKENS)
+
+
+@when("it is sent again with a stop sequence out of the middle of the answer")
+def it_is_sent_again_with_a_stop_sequence(scene: Scene) -> None:
+    scene.stop = middle_of(text_of(scene.reply.message()))
+    scene.message = scene.client.post({**scene.body, "stop_sequences": [scene.stop]}).message()
+
+
+@when("it is streamed with a stop sequence out of the middle of the answer")
+def it_is_streamed_with_a_stop_sequence(scene: Scene) -> None:
+    scene.stop = middle_of(text_of(scene.reply.message()))
+    scene.message = scene.client.stream({**scene.body, "stop_sequences": [scene.stop]}).message()
+
+
+@when("the first half of the answer is given as the assistant's turn")
+def the_first_half_is_given(scene: Scene) -> None:
+    words = text_of(scene.reply.message()).split()
+    expect_that(len(words) >= 2, "an answer of at least two words, to give half of it back", words)
+    half = " ".join(words[: len(words) // 2])
+    turns = [*scene.body["messages"], {"role": "assistant", "content": half}]
+    scene.other_reply = scene.client.post({**scene.body, "messages": turns})
+    scene.stop = half
+
+
+@when(parsers.parse('the client calls "{method} {path}"'))
+def the_client_calls(scene: Scene, method: str, path: str) -> None:
+    """A POST goes out with an empty object as its body."""
+    scene.last = scene.client.send(method, path, {} if method == "POST" else None)
+
+
+@when(parsers.parse("the bytes {text} are sent"))
+def the_bytes_are_sent(scene: Scene, text: str) -> None:
+    scene.last = scene.client.send("POST", MESSAGES, content=text.encode())
+
+
+@when(parsers.parse('the bytes {text} are sent to "{path}"'))
+def the_bytes_are_sent_to(scene: Scene, text: str, path: str) -> None:
+    scene.last = scene.client.send("POST", path, content=text.encode())
+
+
+@when(parsers.parse("a body with {depth:d} arrays in a row is sent"))
+def a_body_with_arrays_in_a_row_is_sent(scene: Scene, depth: int) -> None:
+    scene.last = scene.client.send("POST", MESSAGES, content=b'{"messages": ' + b"[" * depth + b"]" * depth + b"}")
+
+
+@when(parsers.parse("a body with a number of {digits:d} digits is sent"))
+def a_body_with_a_long_number_is_sent(scene: Scene, digits: int) -> None:
+    figure = '"max_tokens": '
+    body = json.dumps({**scene.body, "max_tokens": 1}).replace(f"{figure}1", figure + "9" * digits)
+    scene.last = scene.client.send("POST", MESSAGES, content=body.encode())
+
+
+@when("nothing is sent")
+def nothing_is_sent(scene: Scene) -> None:
+    scene.last = scene.client.send("POST", MESSAGES, content=b"")
+
+
+@when("bytes that are no UTF-8 are sent")
+def bytes_that_are_no_utf8_are_sent(scene: Scene) -> None:
+    scene.last = scene.client.send("POST", MESSAGES, content=b'{"model": "\xff\xfe", "max_tokens": 1, "messages": []}')

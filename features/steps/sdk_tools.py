@@ -1,0 +1,97 @@
+"""Anthropic's own Python SDK, with tools."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pytest_bdd import parsers, then, when
+
+from features.harness.anthropic_sdk import official_sdk
+from features.harness.expectations import expect_equal, expect_that
+from features.harness.scene import Json, Scene
+from features.harness.toolbox import SCHEMAS, expect_calls_of_offered_tools, expect_valid, tool
+
+_NAME, _SCHEMA = "get_weather", "bounded"
+_RESULT = "21 degrees in Oslo"
+_ONE_CALL = {"type": "any", "disable_parallel_tool_use": True}
+
+
+@when("the SDK makes the model call a tool")
+def the_sdk_makes_the_model_call(scene: Scene) -> None:
+    with official_sdk(scene.client.target) as sdk:
+        scene.sdk_message = sdk.messages.create(**_asked(scene))
+
+
+@when("the SDK streams the same call")
+def the_sdk_streams_the_same_call(scene: Scene) -> None:
+    with official_sdk(scene.client.target) as sdk, sdk.messages.stream(**_asked(scene)) as stream:
+        scene.sdk_other_message = stream.get_final_message()
+
+
+@then("the SDK has a call that keeps to its tool's schema")
+def the_sdk_has_a_call(scene: Scene) -> None:
+    message = scene.sdk_message.model_dump()
+    expect_equal(message["stop_reason"], "tool_use", "stop_reason")
+    expect_calls_of_offered_tools(message, _asked(scene))
+
+
+@when(parsers.parse('the SDK\'s tool runner is asked "{text}"'))
+def the_tool_runner_is_asked(scene: Scene, text: str) -> None:
+    _run(scene, text)
+
+
+@when("the SDK's tool runner has two turns, and a call is forced")
+def the_tool_runner_has_two_turns(scene: Scene) -> None:
+    _run(scene, "How is the weather in Oslo?", max_iterations=2, tool_choice=_ONE_CALL)
+
+
+@then(parsers.parse("its function was called with {literal}"))
+def its_function_was_called_with(scene: Scene, literal: str) -> None:
+    if literal == "input of its schema":
+        expect_that(scene.sdk_result, "a call of the function", scene.sdk_result)
+        for given_input in scene.sdk_result:
+            expect_valid(given_input, SCHEMAS[_SCHEMA], "the function's input")
+    else:
+        expect_equal(scene.sdk_result, [json.loads(literal)], "the function's inputs")
+
+
+@then("it ended with text")
+def it_ended_with_text(scene: Scene) -> None:
+    blocks = [block.type for block in scene.sdk_message.content]
+    expect_equal(
+        (blocks, scene.sdk_message.stop_reason), (["text"], "end_turn"), "the last message's blocks and reason"
+    )
+
+
+def _asked(scene: Scene) -> Json:
+    return {
+        "model": scene.client.model,
+        "max_tokens": 60,
+        "messages": [{"role": "user", "content": "How is the weather in Oslo?"}],
+        "tools": [tool(_NAME, _SCHEMA)],
+        "tool_choice": _ONE_CALL,
+        "extra_body": {"temperature": 0},  # the SDK's newest types have no temperature; the API does
+    }
+
+
+def _run(scene: Scene, text: str, **asked: Any) -> None:
+    """Run the SDK's loop of calls and results to its end."""
+    from anthropic import beta_tool  # noqa: PLC0415 - an extra, and slow to import
+
+    scene.sdk_result = inputs = []
+
+    def get_weather(city: str, days: int) -> str:
+        inputs.append({"city": city, "days": days})
+        return _RESULT
+
+    function = beta_tool(get_weather, name=_NAME, description="Tells the weather.", input_schema=SCHEMAS[_SCHEMA])
+    with official_sdk(scene.client.target) as sdk:
+        runner = sdk.beta.messages.tool_runner(
+            model=scene.client.model,
+            max_tokens=60,
+            messages=[{"role": "user", "content": text}],
+            tools=[function],
+            **asked,
+        )
+        scene.sdk_message = runner.until_done()

@@ -1,0 +1,68 @@
+"""What a stream must be."""
+
+from __future__ import annotations
+
+from pytest_bdd import parsers, then
+
+from features.harness.expectations import expect_equal, expect_that
+from features.harness.grammar import violations
+from features.harness.replies import prompt_tokens
+from features.harness.scene import Scene, expect_same_answer
+
+
+@then("every event is named like its type")
+def every_event_is_named_like_its_type(scene: Scene) -> None:
+    for event, data in zip(scene.stream.events, scene.stream.objects(), strict=True):
+        expect_equal(event.name, data.get("type"), "the event's name")
+
+
+@then("the connection ended as it should")
+def the_connection_ended_as_it_should(scene: Scene) -> None:
+    expect_that(scene.stream.objects(), "events", None)
+    expect_equal(scene.stream.broken_by, None, "what broke the connection")
+
+
+@then(parsers.re(r"the stream keeps clause (?P<clause>MS-\d+)"))
+def the_stream_keeps_clause(scene: Scene, clause: str) -> None:
+    broken = [str(violation) for violation in violations(scene.stream.objects()) if violation.clause.id == clause]
+    expect_that(not broken, f"clause {clause} to be kept", broken)
+
+
+@then("the stream keeps every clause")
+def the_stream_keeps_every_clause(scene: Scene) -> None:
+    broken = [str(violation) for violation in violations(scene.stream.objects())]
+    expect_that(not broken, "every clause to be kept", broken)
+
+
+@then(parsers.parse('its last event is "{kind}"'))
+def its_last_event_is(scene: Scene, kind: str) -> None:
+    expect_equal(scene.stream.kinds()[-1], kind, "the last event")
+
+
+@then(parsers.parse('its only error is its last event, an "{kind}"'))
+def its_only_error_is_its_last_event(scene: Scene, kind: str) -> None:
+    kinds = scene.stream.kinds()
+    expect_that(kinds[:1] == ["message_start"], "a failure after the first byte", kinds)
+    expect_that(kinds[-1] == "error" and kinds.count("error") == 1, "one error, at the end", kinds)
+    expect_equal(scene.stream.of_type("error")[0]["error"]["type"], kind, "error.type")
+
+
+@then("the stream says what the reply says")
+def the_stream_says_what_the_reply_says(scene: Scene) -> None:
+    expect_same_answer(scene.reply.message(), scene.stream.message())
+
+
+@then("the stream's usage adds up to the reply's")
+def the_streams_usage_adds_up(scene: Scene) -> None:
+    replied = scene.reply.message()["usage"]
+    started = scene.stream.of_type("message_start")[0]["message"]["usage"]
+    ended = scene.stream.message()["usage"]
+    expect_equal(prompt_tokens(started), prompt_tokens(replied), "the prompt's tokens at the stream's start")
+    expect_equal(prompt_tokens(ended), prompt_tokens(replied), "the prompt's tokens at the stream's end")
+    expect_equal(ended["output_tokens"], replied["output_tokens"], "output_tokens at the stream's end")
+
+
+@then("message_start names the request's model")
+def message_start_names_the_requests_model(scene: Scene) -> None:
+    start = scene.stream.of_type("message_start")[0]
+    expect_equal(start["message"]["model"], scene.body["model"], "model")

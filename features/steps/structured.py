@@ -1,0 +1,61 @@
+"""Answers that keep to a schema."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pytest_bdd import given, parsers, then, when
+
+from features.harness.anthropic_sdk import official_sdk
+from features.harness.expectations import expect_equal, expect_that
+from features.harness.replies import text_of
+from features.harness.scene import Scene
+from features.harness.toolbox import SCHEMAS, expect_valid
+
+_COLOURS = ("red", "green", "blue")
+_FIELDS: dict[str, Any] = {"colour": (Literal["red", "green", "blue"], ...), "is_certain": (bool, ...)}
+
+
+@given(parsers.parse('its answer has to keep to the schema "{schema}"'))
+def its_answer_has_to_keep_to(scene: Scene, schema: str) -> None:
+    scene.body["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMAS[schema]}}
+
+
+@then("its text is JSON of that schema")
+def its_text_is_json(scene: Scene) -> None:
+    message = scene.reply.message()
+    expect_equal({block["type"] for block in message["content"]}, {"text"}, "the types of the blocks")
+    expect_valid(_parsed(text_of(message)), scene.body["output_config"]["format"]["schema"], "the text")
+
+
+@when("the SDK asks for an answer of a class")
+def the_sdk_asks_for_an_answer_of_a_class(scene: Scene) -> None:
+    with official_sdk(scene.client.target) as sdk:
+        scene.sdk_message = sdk.messages.parse(
+            model=scene.client.model,
+            max_tokens=60,
+            messages=[{"role": "user", "content": "Which colour is the sky?"}],
+            output_format=_answer_class(),
+        )
+
+
+@then("the SDK has an object of that class")
+def the_sdk_has_an_object(scene: Scene) -> None:
+    answer = scene.sdk_message.parsed_output
+    expect_that(answer is not None and answer.colour in _COLOURS, f"a colour out of {_COLOURS}", answer)
+    expect_equal(type(answer.is_certain), bool, "the type of is_certain")
+
+
+def _answer_class() -> Any:
+    """Made when it is needed: pydantic comes with the SDK, which is an extra."""
+    from pydantic import create_model  # noqa: PLC0415 - comes with the SDK
+
+    return create_model("Answer", **_FIELDS)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise AssertionError(f"expected the text to be JSON\n  actual {text!r}") from None

@@ -1,0 +1,31 @@
+"""What token counts must be."""
+
+from __future__ import annotations
+
+from pytest_bdd import then
+
+from features.harness.expectations import expect_equal, expect_that
+from features.harness.replies import prompt_tokens
+from features.harness.scene import Scene
+
+
+@then("the count is the reply's usage")
+def the_count_is_the_replys_usage(scene: Scene) -> None:
+    used = prompt_tokens(scene.reply.message()["usage"])
+    expect_equal(scene.count.json()["input_tokens"], used, "the count")
+
+
+@then("the other's count is larger")
+def the_others_count_is_larger(scene: Scene) -> None:
+    one, other = (count.json()["input_tokens"] for count in (scene.count, scene.other_count))
+    expect_that(other > one, f"the other's count to be over {one}", other)
+
+
+@then("message_start counts as many input tokens")
+def message_start_counts_as_many(scene: Scene) -> None:
+    start = scene.stream.of_type("message_start")[0]
+    expect_equal(
+        prompt_tokens(start["message"]["usage"]),
+        scene.count.json()["input_tokens"],
+        "the prompt in message_start's usage",
+    )

@@ -1,0 +1,55 @@
+"""The conformance suite, run as a user runs it: a process of its own, judged by its exit code and its report."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteRun:
+    """`outcomes` has what pytest says of each scenario by its id, `verdicts` what the suite says; a scenario outline's
+    examples count as one.
+    """
+
+    exit_code: int
+    output: str
+    outcomes: Mapping[str, frozenset[str]]
+    verdicts: Mapping[str, str]
+
+
+def run_suite(*arguments: str, report: Path) -> SuiteRun:
+    plain = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")  # the second halves the time of a start
+    command = [sys.executable, "-m", "pytest", "features", *plain, f"--junit-xml={report}"]
+    results = report.with_suffix(".json")
+    command += [f"--results={results}", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    outcomes = _outcomes(report) if report.exists() else {}
+    return SuiteRun(done.returncode, done.stdout + done.stderr, outcomes, _verdicts(results))
+
+
+def _outcomes(report: Path) -> dict[str, frozenset[str]]:
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - our own report
+        slug = case.find("properties/property[@name='id']")
+        if slug is not None:
+            found[slug.attrib["value"]].add(_outcome(case))
+    return {slug: frozenset(outcomes) for slug, outcomes in found.items()}
+
+
+def _verdicts(results: Path) -> dict[str, str]:
+    if not results.exists():
+        return {}
+    return {row["id"]: row["verdict"] for row in json.loads(results.read_text(encoding="utf-8"))["scenarios"]}
+
+
+def _outcome(case: ElementTree.Element) -> str:
+    return next((kind for kind in ("failure", "error", "skipped") if case.find(kind) is not None), "passed")

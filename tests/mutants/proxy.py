@@ -1,0 +1,79 @@
+"""A reverse proxy on loopback that makes a right server wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import httpx
+
+from features.harness.sse import EventReader
+from tests.mutants.catalogue import Mutant
+from tests.mutants.wire import Answer, Call, Frame, Frames
+
+_OF_ONE_CONNECTION = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive"}
+
+
+@contextlib.contextmanager
+def served(mutant: Mutant, upstream: str) -> Iterator[str]:
+    """The URL at which the server at `upstream` has the mutant's fault, while the context lasts."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(mutant, upstream)) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _handler(mutant: Mutant, upstream: str) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        """HTTP/1.0: the end of an answer is the end of its connection, so that nothing has to be framed anew."""
+
+        def do_GET(self) -> None:
+            call = mutant.calls(self._call())
+            with (
+                httpx.Client(base_url=upstream, trust_env=False, timeout=60) as client,
+                client.stream(call.method, call.path, headers=call.headers, content=call.body) as response,
+            ):
+                headers = _kept(dict(response.headers))
+                if headers.get("content-type", "").startswith("text/event-stream"):
+                    self._head(response.status_code, headers)
+                    for frame in mutant.frames(_frames(response)):
+                        self.wfile.write(frame.encoded())
+                else:
+                    answer = mutant.answers(call, Answer(response.status_code, headers, response.read()))
+                    self._head(answer.status, answer.headers)
+                    self.wfile.write(answer.body)
+
+        do_POST = do_HEAD = do_DELETE = do_OPTIONS = do_GET  # noqa: N815 - the base class looks for these names
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
+            """Quiet: the suite's own transcript tells more."""
+
+        def _call(self) -> Call:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            headers = _kept({name.lower(): value for name, value in self.headers.items()})
+            return Call(self.command, self.path, headers, body)
+
+        def _head(self, status: int, headers: Mapping[str, str]) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+    return Handler
+
+
+def _frames(response: httpx.Response) -> Frames:
+    reader = EventReader()
+    for chunk in response.iter_bytes():
+        for event in reader.feed(chunk):
+            yield Frame(event.name, event.json())
+
+
+def _kept(headers: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name not in _OF_ONE_CONNECTION}

@@ -1,0 +1,72 @@
+"""What goes through a mutant: a call, and what the right server says to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A client's request. Header names are lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def with_json(self, change: Callable[[Json], Json]) -> Call:
+        """The same call with another body; as it is, when its body is no JSON object."""
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            return self
+        return dataclasses.replace(self, body=json.dumps(change(value)).encode()) if isinstance(value, dict) else self
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def is_json(self) -> bool:
+        return bool(self.body) and self.headers.get("content-type", "").startswith("application/json")
+
+    def with_json(self, change: Callable[[Json], Json]) -> Answer:
+        """The same answer with another body; as it is, when its body is no JSON object."""
+        if not self.is_json:
+            return self
+        return dataclasses.replace(self, body=json.dumps(change(json.loads(self.body))).encode())
+
+    def without_header(self, name: str) -> Answer:
+        return dataclasses.replace(self, headers={key: value for key, value in self.headers.items() if key != name})
+
+    def with_header(self, name: str, value: str) -> Answer:
+        return dataclasses.replace(self, headers={**self.headers, name: value})
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One event of a stream: its `event:` line, and the object behind its `data:`."""
+
+    name: str
+    data: Json
+
+    @property
+    def kind(self) -> object:
+        return self.data.get("type")
+
+    def encoded(self) -> bytes:
+        return f"event: {self.name}\ndata: {json.dumps(self.data)}\n\n".encode()
+
+
+Frames = Iterator[Frame]
