@@ -1,0 +1,72 @@
+"""How the figures of the gates are taken: one stream over HTTP, and mlx-lm's own loop on the same model."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+if TYPE_CHECKING:
+    from pensieve.models.load import LoadedModel
+
+STORY = "Write a long story about a lighthouse keeper and the sea."
+"""Free text at temperature 0: the embedded model writes hundreds of tokens to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One generation. Decoding is timed from the first token to the last, so that the prompt is not in it."""
+
+    first_token_seconds: float
+    decode_seconds: float
+    output_tokens: int
+    intervals_seconds: tuple[float, ...]
+
+    @property
+    def tokens_per_second(self) -> float:
+        return (self.output_tokens - 1) / self.decode_seconds
+
+
+def over_http(url: str, prompt: str, max_tokens: int, **fields: Any) -> Timing:
+    """Stream one answer at temperature 0 and time the arrival of its text. `fields` go into the request."""
+    body = {
+        "model": "claude-any",
+        "max_tokens": max_tokens,
+        "temperature": 0,
+        "stream": True,
+        "messages": [{"role": "user", "content": prompt}],
+        **fields,
+    }
+    arrivals: list[float] = []
+    output_tokens = 0
+    began = time.perf_counter()
+    with httpx.stream("POST", f"{url}/v1/messages", json=body, timeout=300) as response:
+        response.raise_for_status()
+        for line in response.iter_lines():
+            event: dict[str, Any] = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
+            if event.get("type") == "content_block_delta":
+                arrivals.append(time.perf_counter())
+            elif event.get("type") == "message_delta":
+                output_tokens = event["usage"]["output_tokens"]
+    return _timing(began, arrivals, output_tokens)
+
+
+def by_mlx_lm(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
+    """The same answer by `mlx_lm.stream_generate`, in this process and on this thread, which must have loaded it."""
+    from mlx_lm import stream_generate  # noqa: PLC0415 - only once it is imported harmlessly, which loading does
+
+    token_ids = model.tokenizer.apply_chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True)
+    began = time.perf_counter()
+    tokens = stream_generate(model.model, model.tokenizer, token_ids, max_tokens=max_tokens)
+    arrivals = [time.perf_counter() for _ in tokens]
+    return _timing(began, arrivals, len(arrivals))
+
+
+def _timing(began: float, arrivals: Sequence[float], output_tokens: int) -> Timing:
+    intervals = tuple(after - before for before, after in itertools.pairwise(arrivals))
+    return Timing(arrivals[0] - began, arrivals[-1] - arrivals[0], output_tokens, intervals)

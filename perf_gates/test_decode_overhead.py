@@ -1,0 +1,47 @@
+"""What the server adds to mlx-lm's own loop, both on the same model, alternated in one run (G-3.1)."""
+
+from __future__ import annotations
+
+import statistics
+
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from pensieve.models.load import LoadedModel
+from perf_gates.conftest import Served
+from perf_gates.measures import STORY, Timing, by_mlx_lm, over_http
+from perf_gates.report import Report
+
+ROUNDS = 5
+OUTPUT_TOKENS = 64
+
+
+def test_the_server_keeps_the_speed_of_the_bare_loop(
+    benchmark: BenchmarkFixture, report: Report, served: Served, bare_model: LoadedModel
+) -> None:
+    by_mlx_lm(bare_model, STORY, 8)
+    bare: list[Timing] = []
+    through_server: list[Timing] = []
+
+    def alternate() -> None:
+        bare.append(by_mlx_lm(bare_model, STORY, OUTPUT_TOKENS))
+
+    def one_round() -> None:
+        through_server.append(over_http(served.url, STORY, OUTPUT_TOKENS))
+
+    benchmark.pedantic(one_round, setup=alternate, rounds=ROUNDS, warmup_rounds=1)  # type: ignore[no-untyped-call]
+    assert {timing.output_tokens for timing in bare + through_server} == {OUTPUT_TOKENS}
+    pairs = list(zip(through_server[1:], bare[1:], strict=True))  # the first of each was the warm-up
+    ratio = statistics.median(ours.tokens_per_second / theirs.tokens_per_second for ours, theirs in pairs)
+    speed = statistics.median(ours.tokens_per_second for ours, _ in pairs)
+    added_ms = 1000 * statistics.median(ours.first_token_seconds - theirs.first_token_seconds for ours, theirs in pairs)
+    benchmark.extra_info.update(ratio=ratio, tokens_per_second=speed, added_first_token_ms=added_ms)
+    report.say(f"Through the server: {speed:.1f} tokens/s, {ratio:.3f} of mlx-lm's own loop in the same run.")
+    report.say(f"Added time to first token over mlx-lm's own loop: {added_ms:.1f} ms (median of {ROUNDS} pairs).")
+    report.judge("G-3.1h", ratio)
+    report.judge("G-3.1a", 1000 * statistics.median(ours.first_token_seconds for ours, _ in pairs))
+    report.judge("G-2.2g", _evenness([interval for ours, _ in pairs for interval in ours.intervals_seconds]))
+
+
+def _evenness(intervals: list[float]) -> float:
+    ordered = sorted(intervals)
+    return ordered[int(0.95 * len(ordered))] / statistics.median(ordered)

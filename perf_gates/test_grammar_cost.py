@@ -1,0 +1,42 @@
+"""What holding an answer to a grammar costs while it is decoded, held and free answers alternated in one run (W14)."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from perf_gates.conftest import Served
+from perf_gates.measures import STORY, Timing, over_http
+from perf_gates.report import Report
+
+ROUNDS = 5
+OUTPUT_TOKENS = 64
+LEAST_RATIO = 0.9
+
+_LONG_LIST = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 999}, "minItems": 60}
+_HELD: dict[str, Any] = {
+    "output_config": {
+        "format": {
+            "type": "json_schema",
+            "schema": {"type": "object", "properties": {"numbers": _LONG_LIST}, "required": ["numbers"]},
+        }
+    }
+}
+
+
+def test_a_held_answer_decodes_at_nine_tenths_of_a_free_one(report: Report, served: Served) -> None:
+    ratios: list[float] = []
+    for number in range(ROUNDS + 1):
+        free = over_http(served.url, STORY, OUTPUT_TOKENS)
+        held = over_http(served.url, STORY, OUTPUT_TOKENS, **_HELD)
+        if number:  # the first pair compiles the grammar
+            ratios.append(_decode_ratio(held, free))
+    ratio = statistics.median(ratios)
+    report.say(
+        f"Held to a JSON schema, an answer decodes at {ratio:.3f} of a free one's speed (median of {ROUNDS} pairs)."
+    )
+    assert ratio >= LEAST_RATIO, f"expected at least {LEAST_RATIO} of the free speed, actual {ratio:.3f}"
+
+
+def _decode_ratio(held: Timing, free: Timing) -> float:
+    return held.tokens_per_second / free.tokens_per_second
