@@ -1,0 +1,52 @@
+"""The real embedded model behind the real server, asked by the official SDK."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anthropic
+
+from contracts.checks import check_inference_model
+from pensieve.engine.engine import Engine
+from pensieve.models.embedded import SMOLLM2
+from pensieve.models.progress import ConsoleProgress
+from pensieve.models.sources import resolve
+from tests.conftest import start_engine
+
+FRANCE: anthropic.types.MessageParam = {"role": "user", "content": "What is the capital of France?"}
+GREEDY = {"temperature": 0}  # by extra_body: this SDK's methods no longer have it
+
+
+def test_it_knows_the_capital_of_france(embedded_client: anthropic.Anthropic) -> None:
+    with embedded_client.messages.stream(
+        model="claude-any", max_tokens=32, messages=[FRANCE], extra_body=GREEDY
+    ) as stream:
+        assert "Paris" in "".join(stream.text_stream)
+        assert stream.get_final_message().stop_reason == "end_turn"
+
+
+def test_a_stream_and_a_plain_answer_say_the_same(embedded_client: anthropic.Anthropic) -> None:
+    plain = embedded_client.messages.create(model="claude-any", max_tokens=24, messages=[FRANCE], extra_body=GREEDY)
+    with embedded_client.messages.stream(
+        model="claude-any", max_tokens=24, messages=[FRANCE], extra_body=GREEDY
+    ) as stream:
+        streamed = stream.get_final_message()
+    assert [block.to_dict()["text"] for block in plain.content] == [
+        block.to_dict()["text"] for block in streamed.content
+    ]
+    assert plain.stop_reason == streamed.stop_reason
+    assert plain.usage == streamed.usage
+
+
+def test_the_real_model_keeps_the_contract_of_a_model() -> None:
+    @asynccontextmanager
+    async def make() -> AsyncIterator[Engine]:
+        engine = await start_engine(resolve(SMOLLM2.name, progress=ConsoleProgress()))
+        try:
+            yield engine
+        finally:
+            await engine.aclose()
+
+    asyncio.run(check_inference_model(make))

@@ -1,0 +1,83 @@
+"""Whole conversations by the official SDK: its own tool runner, and ten turns with everything in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import pytest
+from anthropic import beta_tool
+
+from tests.running_server import scripted_server
+
+WEATHER_SCRIPT = """
+[[reply]]
+when = "weather"
+text = '<tool_call>{"name": "get_weather", "arguments": {"city": "Paris"}}</tool_call>'
+[[reply]]
+when = "21 degrees"
+text = "It is warm."
+"""
+LOOK_UP: anthropic.types.ToolParam = {
+    "name": "look_up",
+    "description": "Look a word up",
+    "input_schema": {
+        "type": "object",
+        "properties": {"word": {"type": "string", "maxLength": 12}},
+        "required": ["word"],
+        "additionalProperties": False,
+    },
+}
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
+
+
+def test_the_tool_runner_runs_to_the_end(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    @beta_tool
+    def get_weather(city: str) -> str:
+        """The weather of a city.
+
+        Args:
+            city: The city's name.
+        """
+        asked.append(city)
+        return "21 degrees"
+
+    with scripted_server(tmp_path, WEATHER_SCRIPT) as server:
+        url = str(server.base_url)
+        with anthropic.Anthropic(base_url=url, api_key="any", _strict_response_validation=True) as client:
+            runner = client.beta.messages.tool_runner(
+                model="claude-any",
+                max_tokens=100,
+                tools=[get_weather],
+                messages=[{"role": "user", "content": "How is the weather?"}],
+            )
+            last = runner.until_done()
+    assert asked == ["Paris"]
+    assert [block.to_dict()["text"] for block in last.content] == ["It is warm."]
+
+
+def test_ten_turns_with_tools_thinking_and_a_refused_image_run_to_the_end(tiny_client: anthropic.Anthropic) -> None:
+    messages: list[Any] = []
+    for turn in range(10):
+        messages.append({"role": "user", "content": f"Word number {turn}?"})
+        if turn == 4:
+            with pytest.raises(anthropic.BadRequestError, match="image"):
+                _ask(tiny_client, [*messages[:-1], {"role": "user", "content": [IMAGE]}])
+        called = _ask(tiny_client, messages, tool_choice={"type": "tool", "name": "look_up"})
+        (call,) = called.content
+        assert call.type == "tool_use"
+        messages.append({"role": "assistant", "content": called.content})
+        result = {"type": "tool_result", "tool_use_id": call.id, "content": "It is a word.", "is_error": turn % 2 == 0}
+        messages.append({"role": "user", "content": [result]})
+        told = _ask(tiny_client, messages, thinking={"type": "adaptive"})
+        messages.append({"role": "assistant", "content": [block.to_dict() for block in told.content] or "Well."})
+    assert len(messages) == 40
+
+
+def _ask(client: anthropic.Anthropic, messages: list[Any], **given: Any) -> anthropic.types.Message:
+    return client.messages.create(
+        model="claude-any", max_tokens=40 if "tool_choice" in given else 4, messages=messages, tools=[LOOK_UP], **given
+    )
