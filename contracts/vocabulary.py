@@ -236,6 +236,12 @@ class ModelConfig:
 
 
 class ModelFeature(Enum):
+    """What a model can do here (the seed's ModelFeature; S3).
+
+    Function calling is the model's own: its template has words for tools. Tool calling is what a request gets, and
+    takes no more than an engine that tells tools in a general form and holds calls to their schemas.
+    """
+
     STREAMING = "streaming"
     SYSTEM_PROMPT = "system_prompt"
     TOOL_CALLING = "tool_calling"

@@ -78,6 +78,8 @@ def test_ten_turns_with_tools_thinking_and_a_refused_image_run_to_the_end(tiny_c
 
 
 def _ask(client: anthropic.Anthropic, messages: list[Any], **given: Any) -> anthropic.types.Message:
-    return client.messages.create(
-        model="claude-any", max_tokens=40 if "tool_choice" in given else 4, messages=messages, tools=[LOOK_UP], **given
+    max_tokens = 40 if "tool_choice" in given else 4
+    message: anthropic.types.Message = client.messages.create(
+        model="claude-any", max_tokens=max_tokens, messages=messages, tools=[LOOK_UP], **given
     )
+    return message

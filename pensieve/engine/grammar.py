@@ -16,7 +16,7 @@ import mlx.core as mx
 from llguidance import LLMatcher, LLTokenizer
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 
-from contracts.vocabulary import GenerationRequest, ToolMode
+from contracts.vocabulary import GenerationRequest, ModelFeature, ToolMode
 from pensieve.core.answer_grammar import answer_grammar, schema_grammar
 from pensieve.core.errors import ValidationError
 
@@ -50,6 +50,9 @@ class Grammars:
             ValidationError: a schema that is none, or that cannot be enforced where enforcing it was asked for; the
                 message starts with its path in the request.
         """
+        if not self._model.supports(ModelFeature.JSON_MODE):
+            _require_free(request)
+            return None
         request, lenient = self._with_known_schemas(request)
         grammar = answer_grammar(
             request, self._model.dialect, starts_thinking=starts_thinking, lenient=frozenset(lenient)
@@ -102,6 +105,19 @@ class Grammars:
             matcher = LLMatcher(self._tokenizer, schema_grammar(schema, lenient=lenient), log_level=0)
             self._verdicts[key] = _first_line(matcher.get_error()) if matcher.is_error() else ""
         return self._verdicts[key]
+
+
+def _require_free(request: GenerationRequest) -> None:
+    """Tokenizers written in Python do not tell their vocabulary: answers are free there, or refused.
+
+    Raises:
+        ValidationError: the request asks for what only a grammar can give.
+    """
+    mend = "this model's tokenizer cannot be held to a schema: serve a model with a tokenizer.json"
+    if request.tool_choice.mode in (ToolMode.ANY, ToolMode.TOOL):
+        raise ValidationError("tool_choice", mend)
+    if request.output_schema is not None:
+        raise ValidationError("output_config.format", mend)
 
 
 def _first_line(error: str) -> str:

@@ -162,8 +162,10 @@ def _context_window_tokens(config: Mapping[str, Any], tokenizer: Any) -> int:
 
 
 def _features(tokenizer: Any) -> frozenset[ModelFeature]:
-    """What template and vocabulary allow. The engine holds calls and JSON to their schemas whatever the model."""
-    features = {ModelFeature.STREAMING, ModelFeature.JSON_MODE, ModelFeature.TOOL_CALLING}
+    """What template and vocabulary allow. Calls and JSON can be held to schemas where the vocabulary can be read."""
+    features = {ModelFeature.STREAMING}
+    if getattr(tokenizer, "backend_tokenizer", None) is not None:
+        features |= {ModelFeature.JSON_MODE, ModelFeature.TOOL_CALLING}
     if ChatTemplate(tokenizer).takes_system_prompt:
         features.add(ModelFeature.SYSTEM_PROMPT)
     if tokenizer.has_tool_calling:

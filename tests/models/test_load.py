@@ -117,16 +117,17 @@ def test_the_window_may_be_the_tokenizers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("template", "features"),
     [
-        (None, {ModelFeature.STREAMING}),
-        (CHATML, {ModelFeature.STREAMING, ModelFeature.SYSTEM_PROMPT}),
-        (WITH_TOOLS, set(ModelFeature) - {ModelFeature.JSON_MODE}),
+        (None, set()),
+        (CHATML, {ModelFeature.SYSTEM_PROMPT}),
+        (WITH_TOOLS, {ModelFeature.SYSTEM_PROMPT, ModelFeature.FUNCTION_CALLING}),
     ],
 )
 def test_its_features_are_read_from_its_template(
     tmp_path: Path, template: str | None, features: set[ModelFeature]
 ) -> None:
     model = load(tiny(tmp_path, template=template))
-    assert {feature for feature in ModelFeature if model.supports(feature)} == features
+    always = {ModelFeature.STREAMING, ModelFeature.TOOL_CALLING, ModelFeature.JSON_MODE}
+    assert {feature for feature in ModelFeature if model.supports(feature)} == always | features
 
 
 @pytest.mark.parametrize(

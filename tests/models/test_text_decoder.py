@@ -87,6 +87,7 @@ def test_a_tokenizer_written_in_python_is_decoded_too() -> None:
 def test_control_tokens_that_somebody_reads_come_out_as_their_text() -> None:
     backend = example_tokenizers.embedded()
     start = backend.token_to_id("<|im_start|>")
+    assert start is not None
     decoder = TextDecoder(backend, {"<|im_start|>": start})
     ids = [*backend.encode(" a").ids, start, *backend.encode(" b").ids]
     assert "".join(decoder.step(token_id) for token_id in ids) + decoder.finish() == " a<|im_start|> b"
