@@ -64,6 +64,9 @@ class ChatMessage:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     is_error: bool = False
+    cache_ttl_seconds: int | None = None
+    """Set where the client marked the end of this turn with `cache_control`: how long it wants the prompt so far kept.
+    No part of the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +154,28 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as counted by the model's own tokenizer: the whole rendered prompt, and every token that was sampled."""
+    """Tokens as counted by the model's own tokenizer: the whole rendered prompt, and every token that was sampled.
+
+    Of the prompt's, `cached_tokens` were read from the store of computed prompts. `stored_5m_tokens` and
+    `stored_1h_tokens` were computed now and are kept for a breakpoint of the client's, by its time to live (W17).
+    """
 
     input_tokens: int
     output_tokens: int
+    cached_tokens: int = 0
+    stored_5m_tokens: int = 0
+    stored_1h_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationStarted:
-    """The request is accepted: from here on, a failure is no longer a refusal."""
+    """The request is accepted: from here on, a failure is no longer a refusal.
+
+    `cached_tokens` of the prompt's are in the store now; by the time that it is read there may be more.
+    """
 
     input_tokens: int
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
