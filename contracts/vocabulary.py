@@ -100,10 +100,14 @@ class ToolChoice:
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """Whether a model that can reason before it answers shall, and for how many tokens at most (None: no bound)."""
+    """Whether a model that can reason before it answers shall, and for how many tokens at most (None: no bound).
+
+    Thinking that is `omitted` happens, and is signed for, but its text is not sent.
+    """
 
     enabled: bool = False
     budget_tokens: int | None = None
+    omitted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

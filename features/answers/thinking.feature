@@ -104,6 +104,14 @@ Feature: Thinking
       And its answer is sent back with another question
       Then the reply is a message
 
+    @id:thinking-is-omitted
+    Scenario: With display omitted, thinking is signed for and not shown
+      The SDKs' ThinkingConfigParam: content is redacted, but a signature is returned for the conversation to go on with.
+      Given its "thinking" is {"type": "enabled", "budget_tokens": 1024, "display": "omitted"}
+      When it is sent
+      Then the reply has blocks of thinking and text
+      And each thinking block has a signature and no thinking
+
   @MUST
   Rule: Without thinking there is no thinking block
     "Extended thinking": thinking is off unless it is switched on; clients that did not ask for it do not look for its blocks.

@@ -127,6 +127,7 @@ Feature: POST /v1/chat/completions
     Scenario Outline: With tool_choice <choice>, the function is called with arguments of its schema
       Given the chat offers the function "look_it_up" with the schema "nested"
       And the chat's "tool_choice" is <choice>
+      And the chat's "parallel_tool_calls" is false
       When the chat is sent
       Then every call keeps to its function's schema
 

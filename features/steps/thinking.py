@@ -26,6 +26,13 @@ def each_thinking_block_is_signed(scene: Scene) -> None:
             expect_that(isinstance(block[name], str) and block[name], f"a {name}", block)
 
 
+@then("each thinking block has a signature and no thinking")
+def each_thinking_block_is_omitted(scene: Scene) -> None:
+    for block in blocks_of(scene.reply.message(), "thinking"):
+        expect_equal(block["thinking"], "", "the thinking of a block that is omitted")
+        expect_that(isinstance(block["signature"], str) and block["signature"], "a signature", block)
+
+
 @then("the text holds none of the thinking")
 def the_text_holds_no_thinking(scene: Scene) -> None:
     message = scene.reply.message()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from contracts.vocabulary import (
     ToolMode,
 )
 from pensieve.api.conversation import Conversation, text_of_system
+from pensieve.api.json_schemas import require_schema
 from pensieve.api.parse_body import parse_body
 from pensieve.api.wire_types import AnyTool, CountTokensBody, MessagesBody, WireThinking, WireTool, WireToolChoice
 from pensieve.core.errors import ThreadUnsupportedError, ValidationError
@@ -57,7 +57,7 @@ def decode_messages(body: bytes) -> DecodedRequest:
         tools=prompt.tools,
         tool_choice=_tool_choice(wire.tool_choice, prompt.tools),
         thinking=prompt.thinking,
-        output_schema=json.dumps(output.json_schema) if output is not None else None,
+        output_schema=require_schema(output.json_schema, "output_config.format.schema") if output is not None else None,
     )
     return DecodedRequest(generation, wire.model, bool(wire.stream))
 
@@ -96,7 +96,7 @@ def _tools(wire: list[AnyTool] | tuple[()]) -> dict[str, Tool]:
             raise ValidationError(f"tools.{number}.name", f"tool names must be unique, and {tool.name} is there twice")
         if tool.input_schema.get("type") != "object":
             raise ValidationError(f"tools.{number}.input_schema.type", "must be 'object'")
-        schema = json.dumps(tool.input_schema, ensure_ascii=False)
+        schema = require_schema(tool.input_schema, f"tools.{number}.input_schema")
         tools[tool.name] = Tool(tool.name, tool.description or "", schema, bool(tool.defer_loading))
     return tools
 
@@ -113,8 +113,8 @@ def _tool_choice(wire: WireToolChoice | None, tools: tuple[Tool, ...]) -> ToolCh
 
 
 def _thinking(wire: WireThinking | None) -> Thinking:
-    if wire is None or wire.type == "disabled":
+    if wire is None or wire.type in ("disabled", "between_tools"):  # the latter thinks as little; see wire_types
         return Thinking()
     if wire.type == "enabled" and wire.budget_tokens is None:
         raise ValidationError("thinking.budget_tokens", "Field required")
-    return Thinking(enabled=True, budget_tokens=wire.budget_tokens)
+    return Thinking(enabled=True, budget_tokens=wire.budget_tokens, omitted=wire.display == "omitted")

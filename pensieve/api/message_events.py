@@ -30,10 +30,14 @@ _SIGNING_KEY = secrets.token_bytes(32)
 
 
 class MessageEvents:
-    """Turns a model's events into the API's, opening and closing blocks as they change."""
+    """Turns a model's events into the API's, opening and closing blocks as they change.
 
-    def __init__(self, model_name: str) -> None:
+    With `omits_thinking`, a block of thinking has its signature and no text.
+    """
+
+    def __init__(self, model_name: str, *, omits_thinking: bool = False) -> None:
         self._model_name = model_name
+        self._omits_thinking = omits_thinking
         self._index = -1
         self._open: str | None = None
         self._thinking = ""
@@ -48,7 +52,8 @@ class MessageEvents:
             case ThinkingGenerated(text):
                 yield from self._in_block("thinking", {"type": "thinking", "thinking": "", "signature": ""})
                 self._thinking += text
-                yield self._delta({"type": "thinking_delta", "thinking": text})
+                if not self._omits_thinking:
+                    yield self._delta({"type": "thinking_delta", "thinking": text})
             case ToolCallStarted(call_id, name):
                 yield from self._close()
                 yield from self._in_block("tool_use", {"type": "tool_use", "id": call_id, "name": name, "input": {}})

@@ -31,7 +31,7 @@ class MessageHandler:
 
     async def handle_request(self, request: GenerationRequest, model_name: str) -> AsyncGenerator[MessageEvent, None]:
         started = False
-        events = MessageEvents(model_name)
+        events = MessageEvents(model_name, omits_thinking=request.thinking.omitted)
         try:
             async with (
                 aclosing(self._model.generate(request)) as generated,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +15,7 @@ from contracts.vocabulary import (
     ToolChoice,
     ToolMode,
 )
+from pensieve.api.json_schemas import require_schema
 from pensieve.api.openai_conversation import turns_of
 from pensieve.api.openai_types import ChatBody, CommonBody, CompletionBody, NamedChoice
 from pensieve.api.parse_body import parse_body
@@ -100,7 +100,7 @@ def _tools(wire: ChatBody) -> tuple[Tool, ...]:
         schema = function.parameters or {"type": "object", "properties": {}}
         if schema.get("type") != "object":
             raise ValidationError(f"tools.{number}.function.parameters.type", "must be 'object'")
-        written = json.dumps(schema, ensure_ascii=False)
+        written = require_schema(schema, f"tools.{number}.function.parameters")
         tools[function.name] = Tool(function.name, function.description or "", written)
     return tuple(tools.values())
 
@@ -126,4 +126,4 @@ def _schema(wire: ChatBody) -> str | None:
         return _ANY_OBJECT
     if wanted.json_schema is None:
         raise ValidationError("response_format.json_schema", "Field required")
-    return json.dumps(wanted.json_schema.json_schema)
+    return require_schema(wanted.json_schema.json_schema, "response_format.json_schema.schema")

@@ -143,8 +143,13 @@ class WireToolChoice(WireModel):
 
 
 class WireThinking(WireModel):
-    type: Literal["enabled", "disabled", "adaptive"]
+    """`between_tools` is thinking switched off, with a word between two calls shown as thinking: no local model was
+    taught the difference.
+    """
+
+    type: Literal["enabled", "disabled", "adaptive", "between_tools"]
     budget_tokens: Annotated[int, Field(ge=LEAST_THINKING_TOKENS)] | None = None
+    display: str | None = None
 
 
 class OutputFormat(WireModel):
