@@ -81,7 +81,11 @@ START = _clause(3, "message_start carries an assistant's message with empty cont
 INDEX = _clause(4, "blocks are numbered 0, 1, 2, …; deltas and stops carry the number of the block that is open")
 DELTA_TYPE = _clause(5, "a delta fits the type of its block, and its field is there even when it is empty")
 STOP_REASON = _clause(6, "the last message_delta gives a stop reason; stop_sequence exactly when that is the reason")
-USAGE = _clause(7, "usage adds up: counts are not negative, never fall, and the final ones repeat the input's")
+USAGE = _clause(
+    7,
+    "usage adds up: counts are not negative, the output's never falls, and the parts of the prompt (input, read from the "
+    "cache, written to it) add up to the same whole at the end as at first",
+)
 ENDS = _clause(8, "a stream ends with one message_stop, or with one error")
 BLOCK_START = _clause(9, "a block starts empty, its text and thinking fields present")
 
@@ -113,6 +117,7 @@ class StreamMonitor:
         self.num_blocks = 0
         self._block_type = ""
         self._usage: dict[str, int] = {}
+        self._prompt_tokens = 0
         self._stop_reason: object = None
 
     def see(self, event: Mapping[str, Any], /) -> None:
@@ -208,12 +213,15 @@ class StreamMonitor:
                 continue
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
                 raise ContractViolation(USAGE, f"{name} is no count")
-            before = self._usage.get(name)
-            if before is not None and (count < before if name == "output_tokens" else count != before):
-                raise ContractViolation(USAGE, f"{name} was {before} at first and is {count} later")
+            if name == "output_tokens" and count < self._usage.get(name, 0):
+                raise ContractViolation(USAGE, f"{name} was {self._usage[name]} at first and is {count} later")
             self._usage[name] = count
-        if first and sum(self._usage.get(name, 0) for name in _INPUT_COUNTS) < 1:
+        whole = sum(self._usage.get(name, 0) for name in _INPUT_COUNTS)
+        if first and whole < 1:
             raise ContractViolation(USAGE, "a prompt of no tokens")
+        if not first and whole != self._prompt_tokens:
+            raise ContractViolation(USAGE, f"the prompt had {self._prompt_tokens} tokens at first and has {whole} later")
+        self._prompt_tokens = whole
 
     def _expect_open_index(self, event: Mapping[str, Any]) -> None:
         if not _is_count(event.get("index"), self.num_blocks - 1):

@@ -218,6 +218,11 @@ def test_a_prompt_that_was_read_from_the_cache_is_a_prompt() -> None:
     assert fault(cached) is None
 
 
+def test_the_parts_of_a_prompt_may_shift_while_their_sum_stays() -> None:
+    shifted = bent(ENDING, lambda event: event["usage"].update(input_tokens=3, cache_read_input_tokens=10))
+    assert fault(shifted) is None
+
+
 def test_every_clause_of_the_stream_has_a_number_and_every_event_a_place_in_the_table() -> None:
     assert [clause.id for clause in STREAM_CLAUSES] == [f"MS-{number}" for number in range(1, 10)]
     assert set(EVENT_NAMES) == {name for _, name in TRANSITIONS}
