@@ -38,6 +38,15 @@ def default_capacity_bytes() -> int:
     return int(min(SEED_LIMIT_BYTES, SHARE_OF_MACHINE * psutil.virtual_memory().total))
 
 
+def parts_for(settings: Settings) -> Parts:
+    """A script alone needs no model; with one, the script's words are forced through it.
+
+    Raises:
+        PensieveError: what `scripted_parts` and `real_parts` raise.
+    """
+    return scripted_parts(settings.script) if settings.script and not settings.model else real_parts(settings)
+
+
 def scripted_parts(path: Path) -> Parts:
     """No model, no MLX.
 
@@ -59,7 +68,7 @@ def real_parts(settings: Settings) -> Parts:
 
     Raises:
         DeviceError: the BLAS that was asked for cannot be loaded.
-        ModelLoadingError: there is no such model.
+        ModelLoadingError: there is no such model, or the script cannot be read.
     """
     from pensieve.metal import blas  # noqa: PLC0415
 
@@ -73,11 +82,13 @@ def real_parts(settings: Settings) -> Parts:
 
     source = settings.model or SMOLLM2.name
     folder = resolve(source, progress=ConsoleProgress())  # on the main thread: Ctrl-C ends a long download at once
+    script = load_script(settings.script) if settings.script else None
     memory = DeviceMemory(default_capacity_bytes())
     monitor = SlidingWindowMonitor(memory.usage)
 
     async def start(wanted: str) -> ServedModel:
         found = folder if wanted == source else await asyncio.to_thread(resolve, wanted, progress=ConsoleProgress())
-        return await Engine.start(found, memory, monitor)
+        return await Engine.start(found, memory, monitor, script=script)
 
-    return Parts(source, device_info().say(), memory, monitor, start)
+    device = device_info().say() + (", forced to say a script" if script else "")
+    return Parts(source, device, memory, monitor, start)

@@ -18,7 +18,7 @@ from contracts.vocabulary import ModelConfig
 from pensieve.api.access import AccessRules
 from pensieve.api.app import create_app
 from pensieve.api.server_state import ServerState
-from pensieve.cli.parts import Parts, real_parts, scripted_parts
+from pensieve.cli.parts import Parts, parts_for
 from pensieve.cli.settings import Settings
 from pensieve.core.errors import PensieveError
 from pensieve.core.rate_limit import RateLimit
@@ -38,8 +38,7 @@ def serve(settings: Settings) -> int:
     except OSError as error:
         return _fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another with --port")
     try:
-        parts = scripted_parts(settings.script) if settings.script else real_parts(settings)
-        asyncio.run(_until_signalled(settings, parts, listener))
+        asyncio.run(_until_signalled(settings, parts_for(settings), listener))
     except PensieveError as error:
         return _fail(str(error))
     except KeyboardInterrupt:

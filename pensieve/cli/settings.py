@@ -100,7 +100,9 @@ TABLE = (
     _Setting("port", _port, DEFAULT_PORT, f"the port to listen on; 0 takes a free one (default: {DEFAULT_PORT})", "P"),
     _Setting("api_key", str, None, "the key that clients must send; better set as PENSIEVE_API_KEY", "K"),
     _Setting("cors_origins", _list, (), "a web page's origin that may use the server, or *; may be repeated", "ORIGIN"),
-    _Setting("script", Path, None, "play a script of answers instead of a model: for tests of clients", "FILE"),
+    _Setting(
+        "script", Path, None, "play a script of answers instead of a model, or make --model say it: for tests", "FILE"
+    ),
     _Setting(
         "checked", _switch, default=False, help="run the contracts around every call, and fail where one is broken"
     ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import mlx.core as mx
 
 from contracts.vocabulary import Sampling
+from pensieve.engine.forced import ForcedScript
 from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget
 from pensieve.engine.output import Output
 from pensieve.engine.ticket import Ticket
@@ -31,14 +32,17 @@ class Batch:
     """Several requests decoded together. Made, used and dropped on the thread that owns MLX.
 
     `prefill_chunk_tokens` bounds one step's share of a prompt, and with it how long a cancellation or another
-    stream's next token has to wait.
+    stream's next token has to wait. With `forced`, the script's words are sampled, and nothing else bears on them.
     """
 
-    def __init__(self, model: LoadedModel, *, max_size: int, prefill_chunk_tokens: int) -> None:
+    def __init__(
+        self, model: LoadedModel, *, max_size: int, prefill_chunk_tokens: int, forced: ForcedScript | None = None
+    ) -> None:
         from mlx_lm.generate import BatchGenerator  # noqa: PLC0415 - transformers takes seconds to import
 
         self.max_size = max_size
         self._model = model
+        self._forced = forced
         self._held: dict[int, HeldToGrammar] = {}
         self._generator = BatchGenerator(
             model.model,
@@ -51,16 +55,22 @@ class Batch:
 
     def insert(self, ticket: Ticket) -> int:
         """Put a ticket into the batch; its number there."""
-        held = HeldToGrammar(ticket.matcher, self._model.vocabulary_size) if ticket.matcher is not None else None
+        matcher = ticket.matcher if self._forced is None else None
+        held = HeldToGrammar(matcher, self._model.vocabulary_size) if matcher is not None else None
         numbers = self._generator.insert(
             [ticket.prompt_token_ids],
             max_tokens=[ticket.request.max_tokens],
             samplers=[sampler_for(ticket.request.sampling, self._model.vocabulary_size)],
-            logits_processors=[[*([held] if held else []), *self._thinking_budget(ticket)]],
+            logits_processors=[self._processors(ticket, held)],
         )
         if held is not None:
             self._held[int(numbers[0])] = held
         return int(numbers[0])
+
+    def _processors(self, ticket: Ticket, held: HeldToGrammar | None) -> list[Any]:
+        if self._forced is not None:
+            return [self._forced.processor_for(ticket.request)]
+        return [*([held] if held else []), *self._thinking_budget(ticket)]
 
     def _thinking_budget(self, ticket: Ticket) -> list[ThinkingBudget]:
         budget, close_ids = ticket.request.thinking.budget_tokens, self._model.tokenizer.think_end_tokens

@@ -24,9 +24,11 @@ from contracts.vocabulary import (
 from pensieve.core.admission import check_request, check_window
 from pensieve.core.errors import OverloadedError
 from pensieve.engine.batch import Batch
+from pensieve.engine.forced import ForcedScript
 from pensieve.engine.generation_loop import GenerationLoop
 from pensieve.engine.grammar import Grammars
 from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.engine.scripted import Script
 from pensieve.engine.ticket import Ticket
 from pensieve.metal.memory import DeviceMemory
 from pensieve.models.chat_template import ChatTemplate
@@ -55,11 +57,17 @@ class Engine:
     """Made by `start`, which returns when the model is ready to answer."""
 
     def __init__(
-        self, folder: ModelFolder, memory: DeviceMemory, monitor: SlidingWindowMonitor, limits: EngineLimits
+        self,
+        folder: ModelFolder,
+        memory: DeviceMemory,
+        monitor: SlidingWindowMonitor,
+        limits: EngineLimits,
+        script: Script | None = None,
     ) -> None:
         self._folder = folder
         self._memory = memory
         self._limits = limits
+        self._script = script
         self._loop = GenerationLoop(memory, monitor, self._kv_bytes)
         self._thread = threading.Thread(target=self._loop.run, name="pensieve-mlx", daemon=True)
         self._tokenizing = ThreadPoolExecutor(1, "pensieve-tokenize")  # fast tokenizers are not safe to share
@@ -76,14 +84,15 @@ class Engine:
         memory: DeviceMemory,
         monitor: SlidingWindowMonitor,
         limits: EngineLimits = EngineLimits(),
+        script: Script | None = None,
     ) -> Engine:
-        """Load the model on a thread of its own.
+        """Load the model on a thread of its own. With a `script`, it says the script's words.
 
         Raises:
             ModelLoadingError: its files are missing, damaged or of an unknown kind.
             InsufficientMemoryError: its weights do not fit.
         """
-        engine = cls(folder, memory, monitor, limits)
+        engine = cls(folder, memory, monitor, limits, script)
         engine._thread.start()
         try:
             await asyncio.wrap_future(engine._loop.call(engine._load))
@@ -98,11 +107,13 @@ class Engine:
         self._weights = self._memory.reserve(self._model.weights_bytes, BufferUsage.MODEL_WEIGHTS)
         self._template = ChatTemplate(self._model.tokenizer, self._model.dialect)
         self._grammars = Grammars(self._model)
+        forced = ForcedScript(self._script, self._model) if self._script is not None else None
         self._loop.use(
             lambda: Batch(
                 self._model,
                 max_size=self._limits.max_batch_size,
                 prefill_chunk_tokens=self._limits.prefill_chunk_tokens,
+                forced=forced,
             )
         )
 

@@ -2,7 +2,8 @@
 
 For tests of servers and of clients (`pensieve serve --script FILE`). A script is TOML, its first matching reply is
 played. Calls and thinking are written in the text, in the general form of `pensieve.core.dialect` and between <think>
-and </think>; nothing holds them to a schema.
+and </think>; nothing holds them to a schema. With `--model M` beside it, the words are forced through that model
+(`pensieve.engine.forced`), which then has neither pace nor faults.
 
     [[reply]]
     when = "count slowly"      # a part of the last user text or tool result; without it, the reply fits every request
@@ -27,7 +28,6 @@ from typing import Any
 
 from contracts.vocabulary import (
     BufferUsage,
-    ChatMessage,
     GenerationEvent,
     GenerationFinished,
     GenerationRequest,
@@ -64,8 +64,9 @@ class Reply:
     prefill_seconds: float = 0.0
     fail_after_tokens: int | None = None
 
-    def fits(self, messages: tuple[ChatMessage, ...]) -> bool:
-        asked = next((message.text for message in reversed(messages) if message.role in (Role.USER, Role.TOOL)), "")
+    def fits(self, request: GenerationRequest) -> bool:
+        told = reversed(request.messages)
+        asked = next((message.text for message in told if message.role in (Role.USER, Role.TOOL)), "")
         return self.when in asked
 
 
@@ -73,8 +74,8 @@ class Reply:
 class Script:
     replies: tuple[Reply, ...] = (Reply(),)
 
-    def reply_to(self, messages: tuple[ChatMessage, ...]) -> Reply:
-        return next((reply for reply in self.replies if reply.fits(messages)), Reply())
+    def reply_to(self, request: GenerationRequest) -> Reply:
+        return next((reply for reply in self.replies if reply.fits(request)), Reply())
 
 
 def load_script(path: Path) -> Script:
@@ -141,7 +142,7 @@ class ScriptedEngine:
         try:
             self._record(ticket, OperationPhase.STARTED)
             yield GenerationStarted(input_tokens)
-            async with aclosing(self._play(ticket, self._script.reply_to(request.messages))) as events:
+            async with aclosing(self._play(ticket, self._script.reply_to(request))) as events:
                 async for event in events:
                     phase = OperationPhase.COMPLETED if isinstance(event, GenerationFinished) else phase
                     yield event

@@ -1,0 +1,136 @@
+"""A script forced through the real engine, on a tiny model of random weights."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+
+from contracts.checked import checked
+from contracts.inference import InferenceModel
+from contracts.vocabulary import (
+    ChatMessage,
+    GenerationEvent,
+    GenerationFinished,
+    GenerationRequest,
+    Role,
+    Sampling,
+    StopReason,
+    TextGenerated,
+    Tool,
+    ToolArgumentsGenerated,
+    ToolCallStarted,
+)
+from pensieve.core.errors import ModelLoadingError
+from pensieve.engine.engine import Engine
+from pensieve.engine.forced import ForcedReply
+from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.engine.scripted import Reply, Script
+from pensieve.metal.memory import DeviceMemory
+from pensieve.models.sources import ModelFolder
+from tests.conftest import GIB
+
+ODD = "Naïve café — 日本語, 👩‍👩‍👧 and  two spaces,\n\ttabs, \u200b, <|not a token|> ∀x∈ℝ "
+READ = Tool("Read", "Read a file", '{"type": "object", "properties": {"file_path": {"type": "string"}}}')
+TWO_CALLS = "".join(
+    f'<tool_call>\n{{"name": "Read", "arguments": {{"file_path": "{path}"}}}}\n</tool_call>\n'
+    for path in ("/a b", "/é")
+)
+
+
+@asynccontextmanager
+async def forced(folder: ModelFolder, *replies: Reply) -> AsyncIterator[Engine]:
+    memory = DeviceMemory(4 * GIB)
+    engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), script=Script(replies))
+    try:
+        yield engine
+    finally:
+        await engine.aclose()
+
+
+async def events_of(engine: Engine, request: GenerationRequest) -> list[GenerationEvent]:
+    async with aclosing(checked(InferenceModel, engine).generate(request)) as events:
+        return [event async for event in events]
+
+
+def asking(text: str, max_tokens: int = 200, **given: object) -> GenerationRequest:
+    return GenerationRequest((ChatMessage(Role.USER, text),), max_tokens, **given)  # type: ignore[arg-type]  # per test
+
+
+def text_of(events: list[GenerationEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextGenerated))
+
+
+def finish_of(events: list[GenerationEvent]) -> GenerationFinished:
+    assert isinstance(events[-1], GenerationFinished)
+    return events[-1]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 2.0])
+def test_the_scripts_words_come_out_exactly_and_end_the_turn(tiny_folder: ModelFolder, temperature: float) -> None:
+    async def play() -> None:
+        async with forced(tiny_folder, Reply(text=ODD, repeat=2)) as engine:
+            sampling = Sampling(temperature, top_p=0.5, top_k=3)
+            events = await events_of(engine, asking("Hello", sampling=sampling))
+            assert text_of(events) == ODD * 2
+            assert finish_of(events).stop_reason is StopReason.END_TURN
+
+    asyncio.run(play())
+
+
+def test_usage_counts_the_models_own_tokens(tiny_folder: ModelFolder) -> None:
+    async def play() -> None:
+        async with forced(tiny_folder, Reply(text=ODD)) as engine:
+            request = asking("Hello")
+            usage = finish_of(await events_of(engine, request)).usage
+            assert usage.input_tokens == await engine.count_tokens(request.prompt)
+            spoken = engine._model.tokenizer.backend_tokenizer.encode(ODD, add_special_tokens=False).ids
+            assert usage.output_tokens == len(spoken) + 1  # the end of the turn
+            cut = finish_of(await events_of(engine, asking("Hello", max_tokens=5)))
+            assert (cut.stop_reason, cut.usage.output_tokens) == (StopReason.MAX_TOKENS, 5)
+
+    asyncio.run(play())
+
+
+def test_calls_are_calls_whatever_their_schema(tiny_folder: ModelFolder) -> None:
+    async def play() -> None:
+        async with forced(tiny_folder, Reply(text="Well.\n" + TWO_CALLS)) as engine:
+            events = await events_of(engine, asking("Hello", tools=(READ,)))
+            arguments = [event.json for event in events if isinstance(event, ToolArgumentsGenerated)]
+            assert [event.name for event in events if isinstance(event, ToolCallStarted)] == ["Read", "Read"]
+            assert "".join(arguments) == '{"file_path": "/a b"}{"file_path": "/é"}'
+            assert finish_of(events).stop_reason is StopReason.TOOL_USE
+            held = await events_of(engine, asking("Hello", output_schema='{"type": "integer"}'))
+            assert text_of(held).startswith("Well.")  # no grammar holds what a script says
+
+    asyncio.run(play())
+
+
+def test_several_at_once_each_say_their_own_reply(tiny_folder: ModelFolder) -> None:
+    replies = [Reply(when=f"number {n}.", text=f"{n} " * (n + 1)) for n in range(8)]
+
+    async def play() -> None:
+        async with forced(tiny_folder, *replies) as engine:
+            requests = [asking(f"This is number {n}.") for n in range(8)]
+            answers = await asyncio.gather(*(events_of(engine, request) for request in requests))
+            assert [text_of(events) for events in answers] == [reply.text for reply in replies]
+            assert text_of(await events_of(engine, asking("none of them"))) == Reply().text
+
+    asyncio.run(play())
+
+
+def test_a_pace_or_a_fault_is_refused_when_the_model_is_loaded(tiny_folder: ModelFolder, tmp_path: Path) -> None:
+    async def play() -> None:
+        with pytest.raises(ModelLoadingError, match="seconds_per_token and fail_after_tokens"):
+            async with forced(tiny_folder, Reply(seconds_per_token=1.0, fail_after_tokens=3)):
+                raise AssertionError("it started")
+
+    asyncio.run(play())
+
+
+def test_past_its_end_a_reply_forces_the_end_of_the_turn_again() -> None:
+    reply = ForcedReply([3, 1])
+    allowed = [mx.argmax(reply(mx.array([0]), mx.zeros((1, 5)))).item() for _ in range(4)]
+    assert allowed == [3, 1, 1, 1]
