@@ -3,28 +3,28 @@
 One grammar covers the whole answer: thinking, free text, calls. Free text ends, lazily, where a mark begins; after the
 mark of a call there is no way on but a call of a known tool whose arguments satisfy its schema.
 
-Source: llguidance's documentation, "Lark syntax" (suffix, %json) and "JSON schema" (x-guidance).
+Source: llguidance's documentation, "Lark syntax" (suffix, %json).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from contracts.vocabulary import GenerationRequest, Tool, ToolChoice, ToolMode
-from pensieve.core.dialect import Dialect
+from pensieve.core.dialect import CallForm, Dialect
+from pensieve.core.held_json import json_rule
+from pensieve.core.xml_form import xml_call_rules
 
 MAX_CALLS = 8
 """In one answer. Small models, held to "one call or more", would otherwise call until max_tokens."""
 
 _ANYTHING = r"/(.|\n)*/"
-_JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
 def schema_grammar(schema: str, *, lenient: bool) -> str:
     """A grammar of the JSON that satisfies a schema. A lenient one passes over the keywords it does not know."""
-    return f"start: {_json(schema, lenient=lenient)}\n"
+    return f"start: {json_rule(json.loads(schema), lenient=lenient)}\n"
 
 
 def answer_grammar(
@@ -35,7 +35,7 @@ def answer_grammar(
     `lenient` names the tools (and "" the output) whose schemas are only understood in part.
     """
     tools, choice = _callable(request.tools, request.tool_choice), request.tool_choice
-    is_held = dialect.is_general or choice.mode in (ToolMode.ANY, ToolMode.TOOL)
+    is_held = dialect.call_form is not CallForm.OTHER or choice.mode in (ToolMode.ANY, ToolMode.TOOL)
     rules: dict[str, str] = {}
     if tools and is_held:
         rules |= _call_rules(tools, dialect, lenient)
@@ -43,7 +43,7 @@ def answer_grammar(
     if answer is None:
         return None
     if request.output_schema is not None:
-        rules["output"] = _json(request.output_schema, lenient="" in lenient)
+        rules["output"] = json_rule(json.loads(request.output_schema), lenient="" in lenient)
     if "rest" in answer:
         rules["rest"] = _ANYTHING
     if "until_call" in answer:
@@ -79,9 +79,13 @@ def _call_rules(tools: Sequence[Tool], dialect: Dialect, lenient: frozenset[str]
     bodies = []
     rules = {"call": f"{_mark(dialect.call_start, dialect)} call_body", "call_body": ""}
     for number, tool in enumerate(tools):
+        if dialect.call_form is CallForm.XML:
+            bodies.append(f"function_{number} {_mark(dialect.call_end, dialect)}")
+            rules.update(xml_call_rules(tool, number, lenient=tool.name in lenient))
+            continue
         head = json.dumps(f'\n{{"name": {json.dumps(tool.name)}, "arguments": ')
         bodies.append(f'{head} arguments_{number} "}}\\n" {_mark(dialect.call_end, dialect)}')
-        rules[f"arguments_{number}"] = _json(tool.input_schema, lenient=tool.name in lenient)
+        rules[f"arguments_{number}"] = json_rule(json.loads(tool.input_schema), lenient=tool.name in lenient)
     rules["call_body"] = " | ".join(bodies)
     return rules
 
@@ -107,10 +111,3 @@ def _until(name: str, mark: str, dialect: Dialect) -> dict[str, str]:
     if mark in dialect.control_ids:
         return {name: f"{name}_text {_mark(mark, dialect)}", f"{name}_text": _ANYTHING}
     return {f"{name}[suffix={json.dumps(mark)}]": _ANYTHING}
-
-
-def _json(schema: str, *, lenient: bool) -> str:
-    loaded: Any = json.loads(schema)
-    if isinstance(loaded, dict):
-        loaded = {**loaded, "x-guidance": {**_JSON_STYLE, "lenient": lenient}}
-    return f"%json {json.dumps(loaded)}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from contracts.vocabulary import Tool
-from pensieve.core.dialect import BodyParser, Dialect, ParsedCall, parse_json_call
+from pensieve.core.dialect import BodyParser, CallForm, Dialect, ParsedCall, parse_json_call
 from pensieve.core.json_extent import JsonObjectExtent
 from pensieve.core.stop_sequences import StopSequenceFilter
 
@@ -149,7 +149,7 @@ class AnswerParser:
 
     def _open_call(self) -> list[Piece]:
         """Once the name is known and the arguments begin, they can be passed on as they come."""
-        found = _CALL_HEAD.match(self._body) if self._dialect.is_general else None
+        found = _CALL_HEAD.match(self._body) if self._dialect.call_form is CallForm.GENERAL else None
         if found is None:
             return []
         name, rest = json.loads(found[1]), self._body[found.end() :]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 from contracts.vocabulary import Tool
 
@@ -42,16 +43,25 @@ def parse_json_call(body: str, tools: Sequence[Tool]) -> list[ParsedCall]:  # no
     return [(call["name"], json.dumps(arguments, ensure_ascii=False))]
 
 
+class CallForm(Enum):
+    """How what stands between the marks of a call is written."""
+
+    GENERAL = "general"
+    """As above: held to its schema, and its arguments streamed while they are made."""
+    XML = "xml"
+    """As in `pensieve.core.xml_form`: held to its schema as well."""
+    OTHER = "other"
+    """Read by mlx-lm's parser, and held, in the general form, only where a call is forced."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Marks are the text that opens and closes a part. `is_general` says that calls are written in the general form,
-    so that their arguments can be held to a schema and streamed while they are made.
-    """
+    """Marks are the text that opens and closes a part."""
 
     call_start: str = "<tool_call>"
     call_end: str = "</tool_call>"
     parse_call: BodyParser = field(default=parse_json_call)
-    is_general: bool = True
+    call_form: CallForm = CallForm.GENERAL
     think_start: str | None = None
     think_end: str | None = None
     control_ids: Mapping[str, int] = field(default_factory=dict)

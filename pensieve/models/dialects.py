@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from contracts.vocabulary import Tool
-from pensieve.core.dialect import Dialect, ParsedCall, parse_json_call, tool_as_json
+from pensieve.core.dialect import CallForm, Dialect, ParsedCall, parse_json_call, tool_as_json
+from pensieve.core.xml_form import parse_xml_call
+
+_FORMS: Final = {"json_tools": CallForm.GENERAL, "qwen3_coder": CallForm.XML}
+"""By the module of mlx-lm's parser."""
 
 
 def dialect_of(tokenizer: Any) -> Dialect:
@@ -17,17 +22,20 @@ def dialect_of(tokenizer: Any) -> Dialect:
     if not tokenizer.has_tool_calling:
         return _with_control_ids(Dialect(**thinking), tokenizer)
     parser = tokenizer.tool_parser
-    is_general = parser.__module__.endswith(".json_tools")
+    call_form = _FORMS.get(parser.__module__.rpartition(".")[2], CallForm.OTHER)
 
     def parse(body: str, tools: Sequence[Tool]) -> list[ParsedCall]:
+        if call_form is CallForm.XML:
+            with suppress(ValueError):
+                return parse_xml_call(body, tools)
         found = parser(body, [tool_as_json(tool) for tool in tools])
         return [_call(call) for call in (found if isinstance(found, list) else [found])]
 
     dialect = Dialect(
         call_start=tokenizer.tool_call_start,
         call_end=tokenizer.tool_call_end,
-        parse_call=parse_json_call if is_general else parse,
-        is_general=is_general,
+        parse_call=parse_json_call if call_form is CallForm.GENERAL else parse,
+        call_form=call_form,
         **thinking,
     )
     return _with_control_ids(dialect, tokenizer)

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Tool, ToolChoice, ToolMode
 from pensieve.core.answer_grammar import MAX_CALLS, answer_grammar
-from pensieve.core.dialect import Dialect, call_text
+from pensieve.core.dialect import CallForm, Dialect, call_text
 from tests.tiny_model import write_byte_tokenizer
 
 GET = Tool(
@@ -84,7 +84,7 @@ def test_calls_are_let_through_as_the_choice_has_it(
 def test_nothing_is_held_where_nothing_is_asked_for() -> None:
     assert answer_grammar(asking(ToolMode.NONE), GENERAL, starts_thinking=False) is None
     assert answer_grammar(GenerationRequest((), 9), GENERAL, starts_thinking=False) is None
-    own = Dialect("[CALL]", "[/CALL]", lambda *_: [], is_general=False)
+    own = Dialect("[CALL]", "[/CALL]", lambda *_: [], call_form=CallForm.OTHER)
     assert answer_grammar(asking(), own, starts_thinking=False) is None
 
 

@@ -13,7 +13,7 @@ from pensieve.core.answer_parser import (
     SaidText,
     SaidThinking,
 )
-from pensieve.core.dialect import Dialect, call_text, parse_json_call
+from pensieve.core.dialect import CallForm, Dialect, call_text, parse_json_call
 
 GENERAL = Dialect(think_start="<think>", think_end="</think>")
 TOOLS = (Tool("get", "", '{"type": "object"}'),)
@@ -99,12 +99,12 @@ def test_what_cannot_be_a_call_is_text() -> None:
 
 
 def test_a_dialect_of_its_own_is_parsed_at_the_end_of_the_call() -> None:
-    dialect = Dialect("[CALL]", "[/CALL]", lambda body, _: [(body, "{}")], is_general=False)
+    dialect = Dialect("[CALL]", "[/CALL]", lambda body, _: [(body, "{}")], call_form=CallForm.OTHER)
     assert parsed("[CALL]get[/CALL]", dialect=dialect) == [BeganCall("get"), SaidArguments("{}"), EndedCall()]
 
 
 def test_a_dialect_of_its_own_may_be_held_to_the_general_form() -> None:
-    dialect = Dialect("[CALL]", "", lambda *_: [], is_general=False)
+    dialect = Dialect("[CALL]", "", lambda *_: [], call_form=CallForm.OTHER)
     text = call_text("get", "{}", dialect)
     assert parsed(text, dialect=dialect) == [BeganCall("get"), SaidArguments("{}"), EndedCall()]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.vocabulary import ChatMessage, Role, Thinking, Tool, ToolCall
-from pensieve.core.dialect import parse_json_call
+from pensieve.core.dialect import CallForm, parse_json_call
 from pensieve.metal.mlx_lm_import import import_mlx_lm
 from pensieve.models.chat_template import ChatTemplate
 from pensieve.models.dialects import dialect_of
@@ -45,13 +45,13 @@ def rendered(tokenizer: Any, *arguments: Any) -> str:
 
 def test_a_template_without_tools_speaks_the_general_form(tmp_path: Path) -> None:
     dialect = dialect_of(tokenizer(tmp_path, CHATML))
-    assert dialect.is_general
+    assert dialect.call_form is CallForm.GENERAL
     assert dialect.parse_call is parse_json_call
 
 
 def test_a_template_of_the_hermes_kind_is_given_tools_calls_and_results(tmp_path: Path) -> None:
     known = tokenizer(tmp_path, HERMES)
-    assert dialect_of(known).is_general
+    assert dialect_of(known).call_form is CallForm.GENERAL
     text = rendered(known, CONVERSATION, (GET,))
     assert text.startswith('<tools>{"type": "function", "function": {"name": "get"')
     assert '[assistant]I look.<tool_call>get{"city": "Rome"}</tool_call>[tool]sunny[user]And?' in text
@@ -64,9 +64,9 @@ def test_a_template_without_tools_is_told_them_before_the_system_text(tmp_path: 
     assert "user\n<tool_response>\nsunny\n</tool_response>\nAnd?" in text
 
 
-def test_a_dialect_of_another_kind_is_parsed_by_mlx_lm(tmp_path: Path) -> None:
+def test_a_dialect_of_tags_is_known_and_read(tmp_path: Path) -> None:
     dialect = dialect_of(tokenizer(tmp_path, CODER))
-    assert not dialect.is_general
+    assert dialect.call_form is CallForm.XML
     body = "\n<function=get>\n<parameter=city>\nRome\n</parameter>\n</function>\n"
     assert dialect.parse_call(body, (GET,)) == [("get", '{"city": "Rome"}')]
 
