@@ -22,6 +22,7 @@ from pensieve.api.wire_types import (
 )
 from pensieve.core.dialect import tool_as_json
 from pensieve.core.errors import ValidationError
+from pensieve.core.prompt_canon import cache_ttl_seconds, canonical_system_text, longest_ttl
 
 log = logging.getLogger(__name__)
 
@@ -60,27 +61,45 @@ class Conversation:
     def _turns(self, message: WireMessage, path: str, *, is_last: bool) -> list[ChatMessage]:
         if not message.content and not (is_last and message.role == "assistant"):
             raise ValidationError(path, "must not be empty, except in a last message of the assistant")
+        if message.role == "system":
+            return self._note(message.content, path)
         if isinstance(message.content, str):
             return [ChatMessage(Role(message.role), message.content)]
         if message.role == "assistant":
             return [self._answer(message.content, path)]
-        return self._asked(Role(message.role), message.content, path)
+        return self._asked(message.content, path)
 
-    def _asked(self, role: Role, blocks: Sequence[Block], path: str) -> list[ChatMessage]:
+    def _asked(self, blocks: Sequence[Block], path: str) -> list[ChatMessage]:
         """What comes from outside: results are turns of their own, in their order among the text."""
         turns: list[ChatMessage] = []
-        texts: list[str] = []
+        said: list[Block] = []
         for number, block in enumerate(blocks):
             if isinstance(block, ToolResultBlock):
-                if texts:
-                    turns.append(ChatMessage(role, BLOCK_SEPARATOR.join(texts)))
-                    texts = []
+                if said:
+                    turns += self._spoken(said, path, number - len(said))
+                    said = []
                 turns.append(self._result(block, f"{path}.{number}"))
             else:
-                texts += self._text_of(block, f"{path}.{number}")
-        if texts or not turns:
-            turns.append(ChatMessage(role, BLOCK_SEPARATOR.join(texts)))
+                said.append(block)
+        if said or not turns:
+            turns += self._spoken(said, path, len(blocks) - len(said)) or [ChatMessage(Role.USER, "")] * (not turns)
         return turns
+
+    def _spoken(self, blocks: Sequence[Block], path: str, first: int) -> list[ChatMessage]:
+        """What the user says between results, as one turn, or none where no block has words."""
+        texts = [
+            text for number, block in enumerate(blocks, first) for text in self._text_of(block, f"{path}.{number}")
+        ]
+        turn = ChatMessage(Role.USER, BLOCK_SEPARATOR.join(texts), cache_ttl_seconds=_ttl(blocks))
+        return [turn] if texts else []
+
+    def _note(self, content: Content, path: str) -> list[ChatMessage]:
+        """A system message, in its place; none where it says only what changes by itself."""
+        blocks = [TextBlock(type="text", text=content)] if isinstance(content, str) else content
+        texts = [text for number, block in enumerate(blocks) for text in self._text_of(block, f"{path}.{number}")]
+        kept = [canon for canon in map(canonical_system_text, texts) if canon]
+        turn = ChatMessage(Role.SYSTEM, BLOCK_SEPARATOR.join(kept), cache_ttl_seconds=_ttl(blocks))
+        return [turn] if kept or not texts else []
 
     def _answer(self, blocks: Sequence[Block], path: str) -> ChatMessage:
         texts: list[str] = []
@@ -95,7 +114,11 @@ class Conversation:
             else:
                 texts += self._text_of(block, f"{path}.{number}")
         return ChatMessage(
-            Role.ASSISTANT, BLOCK_SEPARATOR.join(texts), BLOCK_SEPARATOR.join(thoughts), tuple(calls.values())
+            Role.ASSISTANT,
+            BLOCK_SEPARATOR.join(texts),
+            BLOCK_SEPARATOR.join(thoughts),
+            tuple(calls.values()),
+            cache_ttl_seconds=_ttl(blocks),
         )
 
     def _result(self, block: ToolResultBlock, path: str) -> ChatMessage:
@@ -106,7 +129,14 @@ class Conversation:
             is_image = isinstance(part, ImageBlock)
             texts += [IMAGE_IN_RESULT] if is_image else self._text_of(part, f"{path}.content.{number}")
         text = BLOCK_SEPARATOR.join(texts)
-        return ChatMessage(Role.TOOL, text, tool_call_id=block.tool_use_id, is_error=bool(block.is_error))
+        parts = block.content if isinstance(block.content, list) else []
+        return ChatMessage(
+            Role.TOOL,
+            text,
+            tool_call_id=block.tool_use_id,
+            is_error=bool(block.is_error),
+            cache_ttl_seconds=_ttl([block, *parts]),
+        )
 
     def _text_of(self, block: Block, path: str) -> list[str]:
         """The text that a block stands for. What is not understood stands for none, and ends no conversation."""
@@ -131,11 +161,19 @@ class Conversation:
         return [json.dumps(tool_as_json(tool), ensure_ascii=False)] if tool.deferred else []
 
 
-def text_of_system(content: Content | None) -> str:
-    """The system text, of a string or of text blocks."""
+def system_turn(content: Content | None) -> ChatMessage | None:
+    """The system text, of a string or of text blocks, in canonical form (C1); None where nothing is left of it."""
     if content is None or isinstance(content, str):
-        return content or ""
-    return BLOCK_SEPARATOR.join(block.text for block in content if isinstance(block, TextBlock))
+        text = canonical_system_text(content or "")
+        return ChatMessage(Role.SYSTEM, text) if text else None
+    texts = (canonical_system_text(block.text) for block in content if isinstance(block, TextBlock))
+    text = BLOCK_SEPARATOR.join(text for text in texts if text)
+    return ChatMessage(Role.SYSTEM, text, cache_ttl_seconds=_ttl(content)) if text else None
+
+
+def _ttl(blocks: Sequence[Block]) -> int | None:
+    """The longest wish of any of a turn's blocks: what counts is the end of the turn."""
+    return longest_ttl(*(cache_ttl_seconds(block.cache_control) for block in blocks))
 
 
 def check_calls(messages: Sequence[WireMessage]) -> None:

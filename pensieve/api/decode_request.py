@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contracts.vocabulary import (
     ChatMessage,
     GenerationRequest,
     Prompt,
-    Role,
     Sampling,
     Thinking,
     Tool,
     ToolChoice,
     ToolMode,
 )
-from pensieve.api.conversation import Conversation, text_of_system
+from pensieve.api.conversation import Conversation, system_turn
 from pensieve.api.json_schemas import require_schema
 from pensieve.api.parse_body import parse_body
 from pensieve.api.wire_types import AnyTool, CountTokensBody, MessagesBody, WireThinking, WireTool, WireToolChoice
 from pensieve.core.errors import ThreadUnsupportedError, ValidationError
+from pensieve.core.prompt_canon import cache_ttl_seconds, longest_ttl
 
 log = logging.getLogger(__name__)
 
@@ -75,15 +75,29 @@ def decode_count(body: bytes) -> tuple[Prompt, str]:
 
 
 def _prompt(wire: CountTokensBody) -> Prompt:
-    """The system text, then the messages in their places; the tools, but for deferred ones that nothing refers to."""
+    """The system text, then the messages in their places; the tools, but for deferred ones that nothing refers to.
+
+    A `cache_control` on a tool is one on the system text, which ends the same stretch of the prompt.
+    """
     if wire.thread is not None:
         raise ThreadUnsupportedError  # ignoring it would lose all of the conversation but its last message
     tools = _tools(wire.tools or ())
     conversation = Conversation(tools)
     turns = conversation.turns(wire.messages)
-    system = text_of_system(wire.system)
+    system = system_turn(wire.system)
+    head = (
+        []
+        if system is None
+        else [_marked(system, *(getattr(tool, "cache_control", None) for tool in wire.tools or ()))]
+    )
+    turns[-1:] = [_marked(turn, wire.cache_control) for turn in turns[-1:]]
     seen = tuple(tool for tool in tools.values() if not tool.deferred or tool.name in conversation.referenced)
-    return Prompt((*([ChatMessage(Role.SYSTEM, system)] if system else []), *turns), seen, _thinking(wire.thinking))
+    return Prompt((*head, *turns), seen, _thinking(wire.thinking))
+
+
+def _marked(turn: ChatMessage, *cache_controls: object) -> ChatMessage:
+    wishes = map(cache_ttl_seconds, cache_controls)
+    return replace(turn, cache_ttl_seconds=longest_ttl(turn.cache_ttl_seconds, *wishes))
 
 
 def _tools(wire: list[AnyTool] | tuple[()]) -> dict[str, Tool]:

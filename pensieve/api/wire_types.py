@@ -24,12 +24,18 @@ class WireModel(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True, protected_namespaces=())
 
 
-class TextBlock(WireModel):
+class WireBlock(WireModel):
+    """Part of a message. Its `cache_control` is never refused, whatever it is: it is no part of the prompt (C1)."""
+
+    cache_control: Any = None
+
+
+class TextBlock(WireBlock):
     type: Literal["text"]
     text: str
 
 
-class ImageBlock(WireModel):
+class ImageBlock(WireBlock):
     type: Literal["image"]
 
 
@@ -40,39 +46,39 @@ class DocumentSource(WireModel):
     content: Any = None
 
 
-class DocumentBlock(WireModel):
+class DocumentBlock(WireBlock):
     type: Literal["document"]
     source: DocumentSource
     title: str | None = None
     context: str | None = None
 
 
-class ToolUseBlock(WireModel):
+class ToolUseBlock(WireBlock):
     type: Literal["tool_use"]
     id: Name
     name: Name
     input: dict[str, Any]
 
 
-class ToolResultBlock(WireModel):
+class ToolResultBlock(WireBlock):
     type: Literal["tool_result"]
     tool_use_id: Name
     content: Content | None = None
     is_error: bool | None = None
 
 
-class ToolReferenceBlock(WireModel):
+class ToolReferenceBlock(WireBlock):
     type: Literal["tool_reference"]
     tool_name: Name
 
 
-class ThinkingBlock(WireModel):
+class ThinkingBlock(WireBlock):
     type: Literal["thinking"]
     thinking: str
     signature: str = ""
 
 
-class OtherBlock(WireModel):
+class OtherBlock(WireBlock):
     """A block that is not read here. What becomes of it is decided where requests are decoded."""
 
     type: str
@@ -120,6 +126,7 @@ class WireTool(WireModel):
     input_schema: dict[str, Any]
     description: str | None = None
     defer_loading: bool | None = None
+    cache_control: Any = None
 
 
 class ServerTool(WireModel):
@@ -176,6 +183,8 @@ class CountTokensBody(WireModel):
     tool_choice: WireToolChoice | None = None
     thinking: WireThinking | None = None
     thread: Any = None
+    cache_control: Any = None
+    """On the request itself, it marks the last message."""
 
 
 class MessagesBody(CountTokensBody):

@@ -45,7 +45,7 @@ def test_every_field_reaches_the_request() -> None:
             service_tier="auto",
         )
     )
-    assert decoded.generation.messages[0] == ChatMessage(Role.SYSTEM, "Be\n\nkind")
+    assert decoded.generation.messages[0] == ChatMessage(Role.SYSTEM, "Be\n\nkind", cache_ttl_seconds=300)
     assert decoded.generation.sampling == Sampling(0.0, 0.5, 3)
     assert decoded.generation.stop_sequences == ("a", "b")
     assert decoded.stream
