@@ -65,7 +65,8 @@ def _check_again(memory: MetalResourceManager) -> None:
 
 
 def _check_sum(memory: MetalResourceManager) -> None:
-    share = max(1, _available(memory) // 10)
+    num_shares = sum(range(1, len(BufferUsage) + 1))
+    share = max(1, _available(memory) // num_shares)
     with promised(SUM):
         for number, usage in enumerate(BufferUsage, start=1):
             memory.reserve(number * share if share > 1 else 1, usage)

@@ -272,6 +272,8 @@ class BufferUsage(Enum):
 
     MODEL_WEIGHTS = "model_weights"
     KV_CACHE = "kv_cache"
+    STORED_PROMPTS = "stored_prompts"
+    """KV that no request uses now: it is given up before a request is refused."""
     ACTIVATION = "activation"
     TEMPORARY = "temporary"
 

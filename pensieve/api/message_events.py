@@ -21,6 +21,7 @@ from contracts.vocabulary import (
     ToolArgumentsGenerated,
     ToolCallEnded,
     ToolCallStarted,
+    Usage,
 )
 
 PING: MessageEvent = {"type": "ping"}
@@ -44,8 +45,8 @@ class MessageEvents:
 
     def of(self, event: GenerationEvent) -> Iterator[MessageEvent]:
         match event:
-            case GenerationStarted(input_tokens):
-                yield _message_start(self._model_name, input_tokens)
+            case GenerationStarted(input_tokens, cached_tokens):
+                yield _message_start(self._model_name, Usage(input_tokens, 0, cached_tokens))
             case TextGenerated(text):
                 yield from self._in_block("text", {"type": "text", "text": ""})
                 yield self._delta({"type": "text_delta", "text": text})
@@ -92,7 +93,7 @@ def signature_of(thinking: str) -> str:
     return base64.b64encode(digest).decode()
 
 
-def _message_start(model_name: str, input_tokens: int) -> MessageEvent:
+def _message_start(model_name: str, usage: Usage) -> MessageEvent:
     return {
         "type": "message_start",
         "message": {
@@ -103,7 +104,7 @@ def _message_start(model_name: str, input_tokens: int) -> MessageEvent:
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
-            "usage": _usage(input_tokens, 0),
+            "usage": _usage(usage),
         },
     }
 
@@ -112,16 +113,22 @@ def _message_delta(finished: GenerationFinished) -> MessageEvent:
     return {
         "type": "message_delta",
         "delta": {"stop_reason": finished.stop_reason.value, "stop_sequence": finished.stop_sequence},
-        "usage": _usage(finished.usage.input_tokens, finished.usage.output_tokens),
+        "usage": _usage(finished.usage),
     }
 
 
-def _usage(input_tokens: int, output_tokens: int) -> dict[str, object]:
+def _usage(usage: Usage) -> dict[str, object]:
+    """The prompt in its three parts, which add up to the whole of it: new, written to the store, read from it (W17)."""
+    written = usage.stored_5m_tokens + usage.stored_1h_tokens
     return {
-        "input_tokens": input_tokens,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
-        "output_tokens": output_tokens,
+        "input_tokens": usage.input_tokens - usage.cached_tokens - written,
+        "cache_creation_input_tokens": written,
+        "cache_read_input_tokens": usage.cached_tokens,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": usage.stored_5m_tokens,
+            "ephemeral_1h_input_tokens": usage.stored_1h_tokens,
+        },
+        "output_tokens": usage.output_tokens,
         "service_tier": "standard",
     }
 

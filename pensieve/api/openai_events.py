@@ -120,11 +120,12 @@ async def collect_completion(events: AsyncIterator[GenerationEvent], model_name:
     return _whole(_common("cmpl", "text_completion", model_name), {"text": text, "logprobs": None}, finished)
 
 
-def usage_of(usage: Usage) -> dict[str, int]:
+def usage_of(usage: Usage) -> dict[str, Any]:
     return {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
     }
 
 

@@ -1,0 +1,46 @@
+"""What is kept for breakpoints is counted once, under the first breakpoint behind it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pensieve.core.boundary import Boundary, BoundaryKind
+from pensieve.core.stored_tokens import stored_tokens
+
+BREAKPOINTS = st.lists(
+    st.builds(Boundary, st.integers(0, 90), st.just(BoundaryKind.BREAKPOINT), st.sampled_from([300, 3600]))
+)
+
+
+@pytest.mark.parametrize(
+    ("boundaries", "cached_tokens", "expected"),
+    [
+        ([], 0, (0, 0)),
+        ([(100, 300)], 0, (100, 0)),
+        ([(100, 300)], 60, (40, 0)),
+        ([(100, 300)], 100, (0, 0)),
+        ([(100, 3600), (140, 300)], 30, (40, 70)),
+        ([(140, 300), (100, 3600)], 120, (20, 0)),
+        ([(50, None)], 0, (50, 0)),
+    ],
+)
+def test_tokens_are_kept_up_to_the_breakpoints(
+    boundaries: list[tuple[int, int | None]], cached_tokens: int, expected: tuple[int, int]
+) -> None:
+    marked = [Boundary(num_tokens, BoundaryKind.BREAKPOINT, ttl) for num_tokens, ttl in boundaries]
+    assert stored_tokens(marked, cached_tokens) == expected
+
+
+def test_other_boundaries_keep_nothing_for_the_client() -> None:
+    others = [kind for kind in BoundaryKind if kind is not BoundaryKind.BREAKPOINT]
+    assert stored_tokens([Boundary(10, kind) for kind in others], 0) == (0, 0)
+
+
+@given(boundaries=BREAKPOINTS, cached_tokens=st.integers(0, 90))
+def test_the_parts_add_up_to_what_lies_before_the_last_breakpoint(
+    boundaries: list[Boundary], cached_tokens: int
+) -> None:
+    last = max((boundary.num_tokens for boundary in boundaries), default=0)
+    assert sum(stored_tokens(boundaries, cached_tokens)) == max(0, last - cached_tokens)
