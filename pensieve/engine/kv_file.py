@@ -1,0 +1,201 @@
+"""One file of the disk tier: some tokens of a prompt, and the bytes of what a model computed for them (C2).
+
+    magic, 8 bytes | length of the header, u64 little endian | SHA-256 of the header | header, JSON | arrays' bytes
+
+The header holds the SHA-256 of the arrays' bytes. The name is the key: a hash of the fingerprint of everything that
+the numbers depend on, of the tokens, and of all tokens before them. A file is written under another name, brought to
+the disk and renamed: under its own name it is whole, or the disk lies, which the sums tell.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+import numpy.typing as npt
+
+SUFFIX: Final = ".kv"
+TEMPORARY_PREFIX: Final = ".writing-"
+_MAGIC: Final = b"PENSVKV1"
+_FIXED_BYTES: Final = len(_MAGIC) + 8 + 32
+_MAX_HEADER_BYTES: Final = 256 << 20
+
+
+class DamagedFileError(Exception):
+    """A file is not what its name says: cut short, changed, or of somebody else's making."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostArray:
+    """An array's bytes in row-major order. `dtype` is MLX's name of the type: NumPy has no bfloat16."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class KVBlock:
+    """What one file holds. `form` is a JSON value that says how the arrays belong together."""
+
+    fingerprint: str
+    parent: str
+    token_ids: npt.NDArray[np.uint32]
+    form: Any
+    arrays: Sequence[HostArray]
+    is_state: bool = False
+    """Whether it is all that there is after these tokens, not a block among others. Not written: `form` tells it."""
+
+    @property
+    def key(self) -> str:
+        return key_of(self.parent, self.token_ids)
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the arrays."""
+        return sum(array.data.nbytes for array in self.arrays)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The part of a file that says what the rest is. `num_bytes` is the size of the whole file."""
+
+    fingerprint: str
+    parent: str
+    token_ids: npt.NDArray[np.uint32]
+    form: Any
+    arrays: tuple[tuple[str, tuple[int, ...], int], ...]
+    sha256: str
+    num_bytes: int
+
+
+def root_key(fingerprint: str) -> str:
+    """The parent of whatever starts a prompt."""
+    return hashlib.sha256(fingerprint.encode()).hexdigest()
+
+
+def key_of(parent: str, token_ids: npt.NDArray[np.uint32]) -> str:
+    """The name of the file that holds `token_ids` after all that leads to `parent`."""
+    return hashlib.sha256(bytes.fromhex(parent) + token_ids.astype("<u4").tobytes()).hexdigest()
+
+
+def path_of(folder: Path, key: str) -> Path:
+    return folder / f"{key}{SUFFIX}"
+
+
+def packed_header(block: KVBlock) -> bytes:
+    """All that is before the arrays' bytes."""
+    digest = hashlib.sha256()
+    for array in block.arrays:
+        digest.update(array.data.data)
+    header = json.dumps(
+        {
+            "fingerprint": block.fingerprint,
+            "parent": block.parent,
+            "tokens": base64.b64encode(block.token_ids.astype("<u4").tobytes()).decode(),
+            "form": block.form,
+            "arrays": [[array.dtype, array.shape, array.data.nbytes] for array in block.arrays],
+            "sha256": digest.hexdigest(),
+        },
+        separators=(",", ":"),
+    ).encode()
+    return _MAGIC + len(header).to_bytes(8, "little") + hashlib.sha256(header).digest() + header
+
+
+def write_block(folder: Path, block: KVBlock, header: bytes) -> Path:
+    """Write a block with its packed header, whole or not at all; its path.
+
+    Raises:
+        OSError: as from writing any file; nothing is left of it then.
+    """
+    path = path_of(folder, block.key)
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(header)
+            for array in block.arrays:
+                file.write(array.data.data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _sync_folder(folder)
+    return path
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_header(path: Path) -> Header:
+    """A file's header, checked against the file's name and size; the arrays are not read.
+
+    Raises:
+        DamagedFileError: it is not the file that its name says.
+        OSError: it is not there, or cannot be read.
+    """
+    with path.open("rb") as file:
+        return _header(file, path)
+
+
+def read_block(path: Path) -> KVBlock:
+    """A file's whole content, checked to the last byte.
+
+    Raises:
+        DamagedFileError: it is not the file that its name says.
+        OSError: it is not there, or cannot be read.
+    """
+    with path.open("rb") as file:
+        header = _header(file, path)
+        content = np.fromfile(file, np.uint8)
+    if hashlib.sha256(content.data).hexdigest() != header.sha256:
+        raise DamagedFileError(f"{path.name}: its content has changed")
+    arrays, start = [], 0
+    for dtype, shape, num_bytes in header.arrays:
+        arrays.append(HostArray(dtype, shape, content[start : start + num_bytes]))
+        start += num_bytes
+    return KVBlock(header.fingerprint, header.parent, header.token_ids, header.form, arrays)
+
+
+def _header(file: BinaryIO, path: Path) -> Header:
+    fixed = file.read(_FIXED_BYTES)
+    length = int.from_bytes(fixed[8:16], "little")
+    if len(fixed) < _FIXED_BYTES or fixed[:8] != _MAGIC or length > _MAX_HEADER_BYTES:
+        raise DamagedFileError(f"{path.name}: no such file as is written here")
+    text = file.read(length)
+    if hashlib.sha256(text).digest() != fixed[16:]:
+        raise DamagedFileError(f"{path.name}: its header is cut short or has changed")
+    header = _parsed(text, path, _FIXED_BYTES + length)
+    if os.fstat(file.fileno()).st_size != header.num_bytes:
+        raise DamagedFileError(f"{path.name}: it is cut short, or longer than it was")
+    if path_of(path.parent, key_of(header.parent, header.token_ids)) != path:
+        raise DamagedFileError(f"{path.name}: its content belongs under another name")
+    return header
+
+
+def _parsed(text: bytes, path: Path, before_bytes: int) -> Header:
+    try:
+        value = json.loads(text)
+        arrays = tuple((str(dtype), tuple(map(int, shape)), int(size)) for dtype, shape, size in value["arrays"])
+        token_ids = np.frombuffer(base64.b64decode(value["tokens"], validate=True), "<u4").astype(np.uint32)
+        bytes.fromhex(value["parent"])
+        num_bytes = before_bytes + sum(size for _, _, size in arrays)
+        return Header(
+            str(value["fingerprint"]), value["parent"], token_ids, value["form"], arrays, value["sha256"], num_bytes
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFileError(f"{path.name}: its header says too little") from error

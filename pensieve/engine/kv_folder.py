@@ -1,0 +1,206 @@
+"""The folder of the disk tier: what is in it, what goes when it is full, and where damaged files are put (C2).
+
+Several processes may share it. Files appear by being renamed and never change, so reading needs no lock; whoever
+writes or collects holds one that the operating system takes back from the dead. What another process has done is seen
+at the next `scan`, and a file that is gone when it is to be read is a miss.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import logging
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from pensieve.engine.kv_file import SUFFIX, TEMPORARY_PREFIX, DamagedFileError, Header, read_header
+
+log = logging.getLogger(__name__)
+
+SET_ASIDE: Final = "set-aside"
+MAX_SET_ASIDE: Final = 8
+"""Damaged files that are kept to be looked at. The rest are deleted, the oldest first."""
+_LOCK: Final = ".lock"
+_LOCK_SECONDS: Final = 30.0
+
+
+@dataclass(slots=True, eq=False)
+class StoredBlock:
+    """A file of the folder. `num_bytes` is the file's size, `used_at` its time of change in seconds since 1970."""
+
+    key: str
+    path: Path
+    fingerprint: str
+    parent: str
+    token_ids: npt.NDArray[np.uint32]
+    num_bytes: int
+    used_at: float
+
+
+class KVFolder:
+    """An index of the folder's files. Not for several threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.blocks: dict[str, StoredBlock] = {}
+        self.children: dict[str, dict[str, StoredBlock]] = {}
+        """By the parent's key, then by their own."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the blocks; what is set aside comes on top."""
+        return sum(block.num_bytes for block in self.blocks.values())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """The right to write and to collect.
+
+        Raises:
+            OSError: the folder cannot be written, or another process has held the lock for half a minute.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / _LOCK, timeout=_LOCK_SECONDS):
+            yield
+
+    def scan(self) -> None:
+        """Bring the index up to what lies in the folder. A file that is damaged or somebody else's is put aside."""
+        found: set[str] = set()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.path) as entries:
+            for entry in entries:
+                if entry.name.endswith(SUFFIX):
+                    found.add(entry.name.removesuffix(SUFFIX))
+                    self._see(entry)
+        for key in self.blocks.keys() - found:
+            self.forget(key)
+
+    def _see(self, entry: os.DirEntry[str]) -> None:
+        key, path = entry.name.removesuffix(SUFFIX), self.path / entry.name
+        try:
+            known = self.blocks.get(key)
+            if known is not None:
+                known.used_at = entry.stat(follow_symlinks=False).st_mtime
+                return
+            if not entry.is_file(follow_symlinks=False):
+                raise DamagedFileError(f"{entry.name}: no file")  # noqa: TRY301 - one place says what becomes of it
+            self.add(_stored(read_header(path), path, entry.stat().st_mtime))
+        except DamagedFileError as error:
+            self.set_aside(path, error)
+        except OSError:
+            log.debug("%s cannot be read, or is gone", path, exc_info=True)
+
+    def add(self, block: StoredBlock) -> None:
+        self.blocks[block.key] = block
+        self.children.setdefault(block.parent, {})[block.key] = block
+
+    def forget(self, key: str) -> None:
+        block = self.blocks.pop(key, None)
+        if block is not None:
+            siblings = self.children[block.parent]
+            del siblings[key]
+            if not siblings:
+                del self.children[block.parent]
+
+    def touch(self, key: str, now: float) -> None:
+        """The block is used now: others go before it."""
+        block = self.blocks.get(key)
+        if block is not None:
+            block.used_at = now
+            with contextlib.suppress(OSError):  # the folder may be read-only, and the file gone
+                os.utime(block.path, (now, now))
+
+    def delete(self, key: str) -> int:
+        """The bytes freed."""
+        block = self.blocks.get(key)
+        if block is None:
+            return 0
+        block.path.unlink(missing_ok=True)
+        self.forget(key)
+        return block.num_bytes
+
+    def set_aside(self, path: Path, why: Exception) -> None:
+        """A damaged file is never read again. Where it cannot be moved it is forgotten, which serves as well."""
+        log.warning("%s; it is put aside, and computed again when it is needed", why)
+        self.forget(path.name.removesuffix(SUFFIX))
+        try:
+            aside = self.path / SET_ASIDE
+            aside.mkdir(exist_ok=True)
+            path.replace(aside / path.name)
+            for old in self._aside()[:-MAX_SET_ASIDE]:
+                _delete(old)
+        except OSError:
+            log.debug("%s cannot be put aside", path, exc_info=True)
+
+    def make_room(self, num_bytes: int, limit_bytes: int, *, keep: Collection[str] = ()) -> bool:
+        """Delete until `num_bytes` more fit into the limit, all but `keep`; whether they do. With the lock held.
+
+        First goes what the dead left half written, then what was put aside, then blocks that nothing builds on, the
+        least recently used first.
+
+        Raises:
+            OSError: something cannot be deleted.
+        """
+        for leftover in self.path.glob(f"{TEMPORARY_PREFIX}*"):
+            leftover.unlink(missing_ok=True)
+        aside = self._aside()
+        excess = self.num_bytes + sum(map(_size, aside)) + num_bytes - limit_bytes
+        for path in aside:
+            if excess > 0:
+                excess -= _delete(path)
+        heap = [_order(block) for block in self.blocks.values() if self._is_leaf(block)] if excess > 0 else []
+        heapq.heapify(heap)
+        while heap and excess > 0:
+            block = heapq.heappop(heap)[-1]
+            if block.key in keep:
+                continue
+            excess -= self.delete(block.key)
+            parent = self.blocks.get(block.parent)
+            if parent is not None and self._is_leaf(parent):
+                heapq.heappush(heap, _order(parent))
+        return excess <= 0
+
+    def aside_bytes(self) -> int:
+        return sum(map(_size, self._aside()))
+
+    def _is_leaf(self, block: StoredBlock) -> bool:
+        return block.key not in self.children
+
+    def _aside(self) -> list[Path]:
+        """The files set aside, the oldest first."""
+        return sorted((self.path / SET_ASIDE).glob("*"), key=lambda path: (_changed_at(path), path.name))
+
+
+def _stored(header: Header, path: Path, used_at: float) -> StoredBlock:
+    key = path.name.removesuffix(SUFFIX)
+    return StoredBlock(key, path, header.fingerprint, header.parent, header.token_ids, header.num_bytes, used_at)
+
+
+def _order(block: StoredBlock) -> tuple[float, str, StoredBlock]:
+    return block.used_at, block.key, block
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _delete(path: Path) -> int:
+    size = _size(path)
+    path.unlink(missing_ok=True)
+    return size

@@ -1,0 +1,258 @@
+"""The KV store: what was computed of prompts, kept so that it is not computed again (C2).
+
+A memory tier, and behind it a disk tier that survives the process. The thread that owns MLX calls everything but
+`cached_tokens`, which any thread may.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+from pensieve.core.boundary import Boundary
+from pensieve.core.prefix_node import Found
+from pensieve.engine.cache_layout import (
+    JoinedKV,
+    Snapshot,
+    bytes_per_token,
+    has_growing_layout,
+    join,
+    num_cached_tokens,
+    trimmed,
+)
+from pensieve.engine.kv_disk import DiskTier
+from pensieve.engine.kv_memory import Kept, MemoryTier
+from pensieve.engine.kv_transfer import DiskTransfer
+
+if TYPE_CHECKING:
+    from pensieve.models.load import LoadedModel
+
+PIECE_TOKENS: Final = 512
+"""A long prompt is stored in pieces of at most that: less is copied when prompts branch, and less lost by evicting."""
+
+
+class MissReason(Enum):
+    """Why a match ended where it did."""
+
+    EMPTY = "nothing is stored"
+    DIFFERS = "a stored prompt goes on differently here"
+    ENDS = "what is stored ends here"
+    NONE = "only the last token was left"
+
+
+@dataclass(frozen=True)
+class Match:
+    """What is known of a prompt. `caches` are the request's own, in mlx-lm's form; None where nothing is known."""
+
+    num_tokens: int
+    caches: list[Any] | None
+    reason: MissReason
+    from_disk_tokens: int = 0
+
+
+class KVStore:
+    """Keeps prompts of one model in at most `limit_bytes` of arrays; and on `disk`, if there is one.
+
+    `needs_snapshots`: the model's caches cannot be cut, so only states that are inserted as they pass a boundary can
+    be found again.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        *,
+        limit_bytes: int,
+        disk: DiskTier | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
+
+        joined = has_growing_layout(make_prompt_cache(model.model))
+        self.needs_snapshots = not joined
+        self._memory = MemoryTier(joined=joined, limit_bytes=limit_bytes, clock=clock)
+        self._disk = DiskTransfer(disk, joined=joined) if disk is not None else None
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the arrays in memory: at no time more than the limit."""
+        return self._memory.num_bytes
+
+    @property
+    def num_tokens(self) -> int:
+        """Of all prompts in memory; what they share counts once."""
+        return self._memory.num_tokens
+
+    @property
+    def limit_bytes(self) -> int:
+        return self._memory.limit_bytes
+
+    @limit_bytes.setter
+    def limit_bytes(self, limit_bytes: int) -> None:
+        self._memory.limit_bytes = limit_bytes
+        self.shrink(self.num_bytes - limit_bytes)
+
+    def cached_tokens(self, token_ids: Sequence[int]) -> int:
+        """How much of a prompt `match` would give, as far as can be told without reading. From any thread."""
+        token_ids = tuple(token_ids[:-1])
+        num_tokens = self._memory.find(token_ids).num_tokens
+        on_disk = self._disk.find(token_ids, num_tokens) if self._disk is not None else None
+        return on_disk.num_tokens if on_disk is not None else num_tokens
+
+    def match(self, token_ids: Sequence[int]) -> Match:
+        """The longest known prefix of a prompt, but for its last token, which is always left to evaluate."""
+        token_ids = tuple(token_ids[:-1])
+        found = self._memory.find(token_ids)
+        with self._memory.in_use(found):
+            match = self._restored(token_ids, found)
+            if match is not None:
+                return match
+            reason = self._reason(token_ids, found)
+            if not found.num_tokens:
+                return Match(0, None, reason)
+            return Match(found.num_tokens, _new_caches(found.payloads, found.num_tokens), reason)
+
+    def insert(self, token_ids: Sequence[int], caches: Sequence[Any], boundaries: Sequence[Boundary] = ()) -> int:
+        """Keep what caches hold of a prompt; the number of tokens at its end that memory did not have before.
+
+        Caches that hold more tokens than these are cut. What is too big for the limit is not kept, and memory is never
+        beyond it. `boundaries` say what is to be kept longer than other things, and where prompts will branch.
+        """
+        token_ids = tuple(token_ids)
+        if self.needs_snapshots:
+            num_new = self._insert_state(token_ids, caches)
+        else:
+            token_ids = token_ids[: num_cached_tokens(caches)]
+            num_new = self._insert_joined(token_ids, caches, boundaries) if token_ids else 0
+        self._memory.mark(token_ids, boundaries)
+        return num_new
+
+    def shrink(self, num_bytes: int) -> int:
+        """Evict until `num_bytes` are free or nothing is left; the bytes freed."""
+        return self._memory.shrink(num_bytes)
+
+    def note_prefill(self, num_tokens: int, seconds: float) -> None:
+        """So long it took to compute so many tokens: reading them from disk has to be faster than that."""
+        if self._disk is not None:
+            self._disk.prefill_rate.note(num_tokens, seconds)
+
+    def clear(self) -> None:
+        """Forget all that is in memory. What is on disk stays."""
+        self.shrink(self.num_bytes)
+
+    def flush(self, timeout_seconds: float) -> None:
+        """Wait until what was inserted is on disk, but not longer than that."""
+        if self._disk is not None:
+            self._disk.disk.flush(timeout_seconds)
+
+    def check(self) -> None:
+        """Raises:
+        AssertionError: the memory tier is not what it should be, or over its limit.
+        """
+        self._memory.check()
+
+    def _insert_joined(self, token_ids: tuple[int, ...], caches: Sequence[Any], boundaries: Sequence[Boundary]) -> int:
+        def copied(start: int, end: int) -> JoinedKV:
+            return JoinedKV.of(caches, start, end)
+
+        cuts = [*(boundary.num_tokens for boundary in boundaries), *range(0, len(token_ids), PIECE_TOKENS)]
+        num_new = self._memory.keep(token_ids, bytes_per_token(caches) * len(token_ids), copied, cuts)
+        if self._disk is not None:
+            self._disk.keep(token_ids, caches)
+        return num_new
+
+    def _insert_state(self, token_ids: tuple[int, ...], caches: Sequence[Any]) -> int:
+        """Of caches that cannot be cut, and hold another number of tokens than these, nothing can be kept."""
+        held = num_cached_tokens(caches)
+        fitting = trimmed(caches, held - len(token_ids)) if held is not None and held > len(token_ids) else list(caches)
+        if not token_ids or not fitting or (held is not None and held < len(token_ids)):
+            return 0
+        state = Snapshot.of(fitting)
+        num_new = self._memory.keep(token_ids, state.num_bytes, lambda _start, _end: state)
+        if self._disk is not None:
+            self._disk.keep_state(token_ids, state)
+        return num_new
+
+    def _restored(self, token_ids: tuple[int, ...], found: Found[Kept]) -> Match | None:
+        """A match beyond memory's, if there is one: read from disk, and from now on in memory too where it fits."""
+        on_disk = self._disk.find(token_ids, found.num_tokens) if self._disk is not None else None
+        if self._disk is None or on_disk is None:
+            if self._disk is not None:
+                self._disk.hope()
+            return None
+        parts = self._disk.restore(on_disk, found.num_tokens)
+        if not parts:
+            return None
+        end = parts[-1][0]
+        payloads = [part for _, part in parts]
+        if not self.needs_snapshots:
+            payloads = [*_cut(found), *payloads]
+        caches = _new_caches(payloads, end)
+        restored = dict(parts)
+        num_bytes = sum(part.num_bytes for part in payloads)
+        self._memory.keep(token_ids[:end], num_bytes, lambda _start, end: restored[end], list(restored))
+        reason = MissReason.ENDS
+        if end == len(token_ids):
+            reason = MissReason.NONE
+        elif end == on_disk.num_tokens and on_disk.goes_on:
+            reason = MissReason.DIFFERS
+        return Match(end, caches, reason, end - found.num_tokens)
+
+    def _reason(self, token_ids: tuple[int, ...], found: Found[Kept]) -> MissReason:
+        if found.num_tokens == len(token_ids):
+            return MissReason.NONE
+        if self._memory.is_empty and (self._disk is None or self._disk.disk.is_empty):
+            return MissReason.EMPTY
+        return MissReason.DIFFERS if found.goes_on and found.num_shared_tokens < len(token_ids) else MissReason.ENDS
+
+
+def _cut(found: Found[Kept]) -> list[Kept]:
+    """What was found, without what of the last part is another prompt's."""
+    payloads = [part for part in found.payloads if isinstance(part, JoinedKV)]
+    before = sum(part.num_tokens for part in payloads[:-1])
+    return [*payloads[:-1], *(last.part(0, found.num_tokens - before) for last in payloads[-1:])]
+
+
+def _new_caches(payloads: Sequence[Kept], num_tokens: int) -> list[Any]:
+    last = payloads[-1]
+    if isinstance(last, Snapshot):
+        return last.caches()
+    return join([part for part in payloads if isinstance(part, JoinedKV)], num_tokens)
+
+
+class NoStore:
+    """Where nothing is to be kept: a store that never has anything."""
+
+    needs_snapshots = False
+    limit_bytes = num_bytes = num_tokens = 0
+
+    def cached_tokens(self, token_ids: Sequence[int]) -> int:  # noqa: ARG002
+        return 0
+
+    def match(self, token_ids: Sequence[int]) -> Match:
+        return Match(0, None, MissReason.NONE if len(token_ids) < 2 else MissReason.EMPTY)
+
+    def insert(
+        self,
+        token_ids: Sequence[int],  # noqa: ARG002
+        caches: Sequence[Any],  # noqa: ARG002
+        boundaries: Sequence[Boundary] = (),  # noqa: ARG002
+    ) -> int:
+        return 0
+
+    def shrink(self, num_bytes: int) -> int:  # noqa: ARG002
+        return 0
+
+    def note_prefill(self, num_tokens: int, seconds: float) -> None:
+        """Nothing is read from disk, whatever it costs to compute."""
+
+    def clear(self) -> None:
+        """There is nothing to forget."""
+
+    def flush(self, timeout_seconds: float) -> None:
+        """Nothing is being written."""
+
+    def check(self) -> None:
+        """Nothing can be wrong with nothing."""

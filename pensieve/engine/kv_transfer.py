@@ -1,0 +1,122 @@
+"""What goes between arrays and the disk tier, and when it pays (C2): reading must be faster than computing."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from pensieve.engine.cache_layout import JoinedKV, Snapshot, bytes_per_token
+from pensieve.engine.kv_disk import DiskMatch, DiskTier
+from pensieve.engine.kv_file import KVBlock
+
+log = logging.getLogger(__name__)
+
+_FORGETTING: Final = 0.8
+"""What is left of a measurement's weight at the next one."""
+_PATIENCE: Final = 1.05
+"""A restore that was not done is taken for that much faster the next time: one slow moment does not last for ever."""
+
+
+class Rate:
+    """Units a second, the latest measurements counting most. None before the first."""
+
+    def __init__(self) -> None:
+        self._units = self._seconds = 0.0
+
+    def note(self, units: float, seconds: float) -> None:
+        if units > 0 and seconds > 0:
+            self._units = self._units * _FORGETTING + units
+            self._seconds = self._seconds * _FORGETTING + seconds
+
+    def hope(self) -> None:
+        self._seconds /= _PATIENCE
+
+    @property
+    def per_second(self) -> float | None:
+        return self._units / self._seconds if self._seconds else None
+
+
+class DiskTransfer:
+    """Keys, values and states on their way to the disk and back. `find` may be called from any thread."""
+
+    def __init__(self, disk: DiskTier, *, joined: bool) -> None:
+        self.disk = disk
+        self.prefill_rate = Rate()
+        self.restore_rate = Rate()
+        self._joined = joined
+
+    def find(self, token_ids: Sequence[int], num_known: int) -> DiskMatch | None:
+        """What is on disk beyond the first `num_known` tokens, where it is faster to read than to compute."""
+        match = self.disk.find(token_ids) if self._joined else self.disk.find_state(token_ids)
+        return match if match.num_tokens > num_known and self._pays(match, num_known) else None
+
+    def hope(self) -> None:
+        """Nothing was read: should that be for its slowness, it is tried again some time."""
+        self.restore_rate.hope()
+
+    def _pays(self, match: DiskMatch, num_known: int) -> bool:
+        prefill, restore = self.prefill_rate.per_second, self.restore_rate.per_second
+        if prefill is None or restore is None:
+            return True
+        return match.num_bytes_after(num_known) / restore < (match.num_tokens - num_known) / prefill
+
+    def restore(self, match: DiskMatch, num_known: int) -> list[tuple[int, JoinedKV | Snapshot]]:
+        """What comes after the first `num_known` tokens, each part with where in the prompt it ends; or a whole state.
+
+        It ends early where a file turns out to be damaged or gone.
+        """
+        began, num_bytes = time.perf_counter(), 0
+        parts: list[tuple[int, JoinedKV | Snapshot]] = []
+        for start, end, block in self._blocks(match, num_known):
+            try:
+                if self._joined:
+                    first, last = max(num_known - start, 0), min(end, match.num_tokens) - start
+                    parts.append((start + last, JoinedKV.from_block(block).part(first, last)))
+                else:
+                    parts.append((end, Snapshot.from_block(block)))
+            except ValueError:
+                log.warning("a part of a prompt on disk is of another form than its model's; it is computed again")
+                break
+            num_bytes += block.num_bytes
+        self.restore_rate.note(num_bytes, time.perf_counter() - began)
+        self.disk.put([], [block.key for block in match.blocks])
+        return parts
+
+    def _blocks(self, match: DiskMatch, num_known: int) -> Iterator[tuple[int, int, KVBlock]]:
+        start = 0
+        for stored in match.blocks:
+            end = start + len(stored.token_ids)
+            if end > num_known:
+                block = self.disk.read(stored)
+                if block is None:
+                    return
+                yield start, end, block
+            start = end
+
+    def keep(self, token_ids: Sequence[int], caches: Sequence[Any]) -> None:
+        """Have what is not on disk yet written: as much from the prompt's start as the queue has room for."""
+        places = self.disk.places(token_ids)
+        per_token, num_bytes, blocks = bytes_per_token(caches), 0, []
+        for place in places:
+            if self.disk.wants(place, token_ids):
+                num_bytes += per_token * (place.end - place.start)
+                if not self.disk.has_room(num_bytes):
+                    break
+                form, arrays = JoinedKV.of(caches, place.start, place.end).to_host()
+                blocks.append(self.disk.new_block(place, token_ids, form, arrays))
+        self.disk.put(blocks, [place.key for place in places])
+
+    def keep_state(self, token_ids: Sequence[int], state: Snapshot) -> None:
+        """Have a state written, if it is not on disk yet and the queue has room for it."""
+        place = self.disk.state_place(token_ids)
+        blocks = []
+        if self.disk.wants(place, token_ids) and self.disk.has_room(state.num_bytes):
+            try:
+                form, arrays = state.to_host()
+            except ValueError as error:
+                log.debug("a prompt is kept in memory alone: %s", error)
+                return
+            blocks.append(self.disk.new_block(place, token_ids, form, arrays))
+        self.disk.put(blocks, [place.key])
