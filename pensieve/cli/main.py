@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from pensieve import __version__
-from pensieve.cli import settings
+from pensieve.cli import cache, settings
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 
@@ -26,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="Each setting can also be given as the environment variable in brackets; a flag is stronger.",
     )
     settings.add_arguments(serve)
-    return _serve(parser.parse_args(argv))
+    cache.add_parser(commands)
+    arguments = parser.parse_args(argv)
+    return cache.run(arguments) if arguments.command == "cache" else _serve(arguments)
 
 
 def _serve(arguments: argparse.Namespace) -> int:

@@ -169,6 +169,10 @@ class KVFolder:
     def aside_bytes(self) -> int:
         return sum(map(_size, self._aside()))
 
+    def delete_aside(self) -> None:
+        for path in self._aside():
+            _delete(path)
+
     def _is_leaf(self, block: StoredBlock) -> bool:
         return block.key not in self.children
 

@@ -1,0 +1,106 @@
+"""What the numbers in a KV cache depend on, in one string: KV of another fingerprint is never read (C2).
+
+The content of the model's files, the chat template, the device's kind and the types that it computes in (which say how
+the weights are packed, too), the kinds of caches, and the versions of mlx and mlx-lm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pensieve.metal.device import device_info
+from pensieve.models.home import home
+from pensieve.models.made_folder import MANIFEST, is_whole
+
+if TYPE_CHECKING:
+    from pensieve.models.load import LoadedModel
+
+_FORMAT: Final = 1
+"""Raised when files of the disk tier are written differently: older ones are then of another fingerprint."""
+_SUFFIXES: Final = frozenset({".safetensors", ".json", ".jinja", ".model", ".tiktoken", ".txt", ".py"})
+_MAX_REMEMBERED: Final = 1000
+
+
+def fingerprint_of(folder: Path, model: LoadedModel) -> str:
+    """The fingerprint of a loaded model and the folder it is from. On the thread that owns MLX.
+
+    The first time, every file is read, unless the folder was made here: gigabytes take seconds. Sums are remembered
+    by path, size and time of change.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    parts = {
+        "format": _FORMAT,
+        "files": _file_sums(folder),
+        "template": str(getattr(model.tokenizer, "chat_template", "")),
+        "device": device_info().backend,
+        "types": _types(model.model),
+        "caches": _cache_kinds(model.model),
+        "versions": [version("mlx"), version("mlx-lm")],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _types(module: Any) -> list[str]:
+    from mlx.utils import tree_flatten  # noqa: PLC0415 - the BLAS comes first
+
+    return sorted({str(array.dtype) for _, array in tree_flatten(module.parameters())})
+
+
+def _cache_kinds(module: Any) -> list[str]:
+    from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
+
+    return [type(cache).__name__ for cache in make_prompt_cache(module)]
+
+
+def _file_sums(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file that has a say, by name."""
+    if is_whole(folder):
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return {name: str(entry["sha256"]) for name, entry in manifest["files"].items()}
+    paths = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.is_file())
+    return {path.name: digest for path, digest in _remembered_sums(paths)}
+
+
+def _remembered_sums(paths: Iterable[Path]) -> list[tuple[Path, str]]:
+    memory = home() / "file-sums.json"
+    known = _read_sums(memory)
+    sums, learnt = [], False
+    for path in paths:
+        status = path.stat()
+        at = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
+        if at not in known:
+            with path.open("rb") as file:
+                known[at] = hashlib.file_digest(file, "sha256").hexdigest()
+            learnt = True
+        sums.append((path, known[at]))
+    if learnt:
+        _write_sums(memory, dict(list(known.items())[-_MAX_REMEMBERED:]))
+    return sums
+
+
+def _read_sums(memory: Path) -> dict[str, str]:
+    try:
+        content = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(at): str(digest) for at, digest in content.items()} if isinstance(content, dict) else {}
+
+
+def _write_sums(memory: Path, sums: dict[str, str]) -> None:
+    """By renaming, so that whoever reads sees all or nothing. That it cannot be written costs time alone."""
+    with contextlib.suppress(OSError):
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{memory.name}-", dir=memory.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(sums, file)
+        Path(name).replace(memory)
