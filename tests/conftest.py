@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 import anthropic
+import hypothesis
 import pytest
 
 from pensieve.engine.engine import Engine, EngineLimits
@@ -23,6 +24,9 @@ from pensieve.models.embedded import SMOLLM2
 from pensieve.models.progress import ConsoleProgress
 from pensieve.models.sources import ModelFolder, resolve
 from tests.tiny_model import write_tiny_model
+
+hypothesis.settings.register_profile("pensieve", deadline=None)  # machines of CI are shared, and their pace varies
+hypothesis.settings.load_profile("pensieve")
 
 GIB = 1024**3
 

@@ -32,6 +32,7 @@ Feature: Images in a message
       When it is sent
       Then it is answered, or refused as "invalid_request_error"
       And if it is refused, the error names "image"
+      And if it is answered, its prompt is longer than without the image
 
     @id:image-that-is-none
     Scenario: Bytes that are no image are refused

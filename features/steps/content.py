@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pytest_bdd import given, parsers, then
 
 from features.harness.expectations import expect_that
 from features.harness.media import document_block, image_block, pdf_saying
 from features.harness.refusals import expect_named
+from features.harness.replies import prompt_tokens
 from features.harness.scene import Json, Scene, with_field
 
 
@@ -36,10 +39,29 @@ def if_it_is_refused_the_error_names(scene: Scene, word: str) -> None:
         expect_named(scene.last, word)
 
 
+@then("if it is answered, its prompt is longer than without the image")
+def if_it_is_answered_the_image_counts(scene: Scene) -> None:
+    """An answer alone would not tell a server that sees from one that drops what it cannot see."""
+    if scene.last.status == 200:
+        blind = scene.client.post(_without_images(scene.body)).message()
+        seen = scene.last.message()
+        without, with_image = (prompt_tokens(message["usage"]) for message in (blind, seen))
+        expect_that(with_image > without, f"a prompt of more than {without} tokens", with_image)
+
+
 @then(parsers.parse("the other's count is larger by at least {number:d}"))
 def the_others_count_is_larger_by(scene: Scene, number: int) -> None:
     one, other = (count.message()["input_tokens"] for count in (scene.count, scene.other_count))
     expect_that(other >= one + number, f"the other's count to be {one + number} or more", other)
+
+
+def _without_images(value: Any) -> Any:
+    """A copy of a body, or of a part of one, that has no image blocks."""
+    if isinstance(value, dict):
+        return {name: _without_images(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_images(part) for part in value if not (isinstance(part, dict) and part.get("type") == "image")]
+    return value
 
 
 def _with_block(body: Json, block: Json) -> Json:

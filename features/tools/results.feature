@@ -37,6 +37,7 @@ Feature: Results of calls come back
       When it is sent
       Then it is answered, or refused as "invalid_request_error"
       And if it is refused, the error names "image"
+      And if it is answered, its prompt is longer than without the image
 
     @id:tool-result-as-string-or-block @cap:token-counting
     Scenario: A string and one block of the same text are the same result

@@ -11,7 +11,7 @@ import httpx
 
 from features.harness.sse import EventReader
 from tests.mutants.catalogue import Mutant
-from tests.mutants.wire import Answer, Call, Frame, Frames
+from tests.mutants.wire import DONE, Answer, Call, Frame, Frames
 
 _OF_ONE_CONNECTION = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive"}
 
@@ -72,7 +72,7 @@ def _frames(response: httpx.Response) -> Frames:
     reader = EventReader()
     for chunk in response.iter_bytes():
         for event in reader.feed(chunk):
-            yield Frame(event.name, event.json())
+            yield DONE if event.data == "[DONE]" else Frame(event.name, event.json())
 
 
 def _kept(headers: dict[str, str]) -> dict[str, str]:

@@ -5,43 +5,56 @@ That the scenario fails would prove little: it also passes on the same server, t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from features.harness.target import SCRIPT, reference_server
+from pensieve.models.sources import ModelFolder
 from tests.features.suite import SuiteRun, run_suite
-from tests.mutants.catalogue import MUTANTS, RIGHT, Mutant
+from tests.mutants.catalogue import MUTANTS, RIGHT, Mutant, Right
 from tests.mutants.proxy import served
 
 _KEY = "the-key-of-the-right-server"
+_PLAYS = ("--script", str(SCRIPT))
+_ARGUMENTS: Mapping[Right, tuple[str, ...]] = {
+    Right.SCRIPTED: _PLAYS,
+    Right.GUARDED: (*_PLAYS, "--api-key", _KEY),
+    Right.LIMITED: (*_PLAYS, "--rate-limit", "3"),
+    Right.CROWDED: _PLAYS,
+}
+Outcomes = Mapping[str, frozenset[str]]
 
 
 @pytest.fixture(scope="module")
-def right_server() -> Iterator[str]:
-    with reference_server("--script", str(SCRIPT)) as url:
-        yield url
+def right_server(tiny_folder: ModelFolder) -> Iterator[Callable[[Right], str]]:
+    """The URL of each right server, started when it is asked for first."""
+    with contextlib.ExitStack() as stack:
+
+        @cache
+        def url_of(right: Right) -> str:
+            arguments = _ARGUMENTS.get(right, ("--model", str(tiny_folder.path)))
+            return stack.enter_context(reference_server(*arguments))
+
+        yield url_of
 
 
 @pytest.fixture(scope="module")
-def guarded_server() -> Iterator[str]:
-    with reference_server("--script", str(SCRIPT), "--api-key", _KEY) as url:
-        yield url
+def without_fault(
+    right_server: Callable[[Right], str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Right], Outcomes]:
+    """What becomes of every scenario that catches a mutant of a right server, when the proxy alters nothing."""
 
+    @cache
+    def outcomes_on(right: Right) -> Outcomes:
+        ids = {mutant.caught_by for mutant in MUTANTS if mutant.right is right}
+        with served(RIGHT, right_server(right)) as url:
+            return _judged(url, ids, tmp_path_factory.mktemp("right") / "report.xml", right).outcomes
 
-@pytest.fixture(scope="module")
-def without_faults(
-    right_server: str, guarded_server: str, tmp_path_factory: pytest.TempPathFactory
-) -> Mapping[str, frozenset[str]]:
-    """What becomes of every scenario that catches a mutant, when the proxy alters nothing."""
-    outcomes: dict[str, frozenset[str]] = {}
-    for guarded, upstream in ((False, right_server), (True, guarded_server)):
-        ids = {mutant.caught_by for mutant in MUTANTS if mutant.is_guarded is guarded}
-        report = tmp_path_factory.mktemp("right") / "report.xml"
-        with served(RIGHT, upstream) as url:
-            outcomes |= _judged(url, ids, report, guarded=guarded).outcomes
-    return outcomes
+    return outcomes_on
 
 
 def test_no_two_mutants_share_a_name() -> None:
@@ -50,18 +63,28 @@ def test_no_two_mutants_share_a_name() -> None:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_mutant_is_caught_by_the_scenario_that_names_its_fault(
-    mutant: Mutant, request: pytest.FixtureRequest, without_faults: Mapping[str, frozenset[str]], tmp_path: Path
+    mutant: Mutant,
+    right_server: Callable[[Right], str],
+    without_fault: Callable[[Right], Outcomes],
+    tmp_path: Path,
 ) -> None:
-    assert without_faults[mutant.caught_by] == {"passed"}, "the scenario has to pass on the right server"
-    upstream = request.getfixturevalue("guarded_server" if mutant.is_guarded else "right_server")
-    with served(mutant, upstream) as url:
-        run = _judged(url, {mutant.caught_by}, tmp_path / "report.xml", guarded=mutant.is_guarded)
+    outcomes = without_fault(mutant.right)
+    assert outcomes[mutant.caught_by] == {"passed"}, "the scenario has to pass on the right server"
+    with served(mutant, right_server(mutant.right)) as url:
+        run = _judged(url, {mutant.caught_by}, tmp_path / "report.xml", mutant.right)
     assert "failure" in run.outcomes[mutant.caught_by], run.output
     assert "error" not in run.outcomes[mutant.caught_by], run.output
     assert run.exit_code == pytest.ExitCode.TESTS_FAILED
     assert "expected " in run.output, "a verdict says what was expected"
 
 
-def _judged(url: str, ids: set[str], report: Path, *, guarded: bool) -> SuiteRun:
-    key = ("--api-key", _KEY) if guarded else ()
-    return run_suite("--target", url, *key, *(f"--id={slug}" for slug in sorted(ids)), report=report)
+def _judged(url: str, ids: set[str], report: Path, right: Right) -> SuiteRun:
+    """One server plays all the parts that it can."""
+    roles = {
+        Right.SCRIPTED: ("--scripted-target", url),
+        Right.CROWDED: ("--scripted-target", url),
+        Right.GUARDED: ("--api-key", _KEY),
+        Right.LIMITED: ("--rate-limited-target", url),
+        Right.HELD: (),
+    }
+    return run_suite("--target", url, *roles[right], *(f"--id={slug}" for slug in sorted(ids)), report=report)

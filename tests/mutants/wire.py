@@ -56,7 +56,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event of a stream: its `event:` line, and the object behind its `data:`."""
+    """One event of a stream: its `event:` line, and the object behind its `data:`.
+
+    OpenAI's events have no names: theirs is that which the standard gives to an event without one.
+    """
 
     name: str
     data: Json
@@ -66,7 +69,12 @@ class Frame:
         return self.data.get("type")
 
     def encoded(self) -> bytes:
+        if self is DONE:
+            return b"data: [DONE]\n\n"
         return f"event: {self.name}\ndata: {json.dumps(self.data)}\n\n".encode()
 
+
+DONE = Frame("message", {})
+"""The end of one of OpenAI's streams, whose data is no object."""
 
 Frames = Iterator[Frame]
