@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from contracts.vocabulary import (
@@ -23,6 +24,7 @@ from contracts.vocabulary import (
 )
 from pensieve.core.admission import check_request, check_window
 from pensieve.core.errors import OverloadedError
+from pensieve.engine.answers import AnswerMemory, answers_path
 from pensieve.engine.batch import Batch
 from pensieve.engine.forced import ForcedScript
 from pensieve.engine.generation_loop import GenerationLoop
@@ -31,7 +33,7 @@ from pensieve.engine.performance import SlidingWindowMonitor
 from pensieve.engine.scripted import Script
 from pensieve.engine.ticket import Ticket
 from pensieve.metal.memory import DeviceMemory
-from pensieve.models.chat_template import ChatTemplate
+from pensieve.models.chat_template import ChatTemplate, RenderedPrompt
 from pensieve.models.load import LoadedModel, load
 from pensieve.models.sources import ModelFolder
 
@@ -45,12 +47,16 @@ KV_GROWTH_TOKENS = 256
 
 @dataclass(frozen=True, slots=True)
 class EngineLimits:
-    """`max_queued` requests may wait beside the `max_batch_size` that run; the next is told to come back."""
+    """`max_queued` requests may wait beside the `max_batch_size` that run; the next is told to come back.
+
+    What was answered is remembered in a file in `answers_folder`, without one until the engine closes.
+    """
 
     max_batch_size: int = 8
     max_queued: int = 32
     prefill_chunk_tokens: int = 128
     retry_after_seconds: int = 5
+    answers_folder: Path | None = None
 
 
 class Engine:
@@ -73,6 +79,7 @@ class Engine:
         self._tokenizing = ThreadPoolExecutor(1, "pensieve-tokenize")  # fast tokenizers are not safe to share
         self._model: LoadedModel
         self._template: ChatTemplate
+        self._answers: AnswerMemory
         self._grammars: Grammars
         self._tickets: set[Ticket] = set()
         self._closed = False
@@ -105,7 +112,8 @@ class Engine:
         """On the MLX thread."""
         self._model = load(self._folder)
         self._weights = self._memory.reserve(self._model.weights_bytes, BufferUsage.MODEL_WEIGHTS)
-        self._template = ChatTemplate(self._model.tokenizer, self._model.dialect)
+        self._answers = AnswerMemory(self._answers_path())
+        self._template = ChatTemplate(self._model.tokenizer, self._model.dialect, self._answers.recall)
         self._grammars = Grammars(self._model)
         forced = ForcedScript(self._script, self._model) if self._script is not None else None
         self._loop.use(
@@ -116,6 +124,10 @@ class Engine:
                 forced=forced,
             )
         )
+
+    def _answers_path(self) -> Path | None:
+        folder = self._limits.answers_folder
+        return answers_path(folder, self._folder.id, self._folder.path) if folder is not None else None
 
     @property
     def info(self) -> ModelInfo:
@@ -135,7 +147,7 @@ class Engine:
         return not self._closed and len(self._tickets) < self._limits.max_batch_size + self._limits.max_queued
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        return len((await self._tokenized(self._render, prompt))[0])
+        return len((await self._tokenized(self._render, prompt)).token_ids)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         check_request(request)
@@ -180,24 +192,30 @@ class Engine:
         if hasattr(self, "_weights"):
             self._model.release()
             self._memory.release(self._weights)
+            self._answers.close()
         self._memory.reclaim()
 
     async def _tokenized(self, function: Callable[..., R], *arguments: object) -> R:
         """Run what needs the tokenizer where the tokenizer may be used, off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, function, *arguments)
 
-    def _render(self, prompt: Prompt) -> tuple[list[int], bool]:
-        """The prompt's token ids, and whether they end in open thinking."""
+    def _render(self, prompt: Prompt) -> RenderedPrompt:
         if prompt.is_raw:
-            return self._template.encode_raw("".join(message.text for message in prompt.messages)), False
-        token_ids = self._template.render(prompt.messages, prompt.tools, prompt.thinking)
-        return token_ids, self._template.ends_thinking(token_ids)
+            return RenderedPrompt(self._template.encode_raw("".join(message.text for message in prompt.messages)))
+        return self._template.render(prompt.messages, prompt.tools, prompt.thinking)
 
     def _make_ticket(self, request: GenerationRequest, loop: asyncio.AbstractEventLoop) -> Ticket:
-        token_ids, starts_thinking = self._render(request.prompt)
-        check_window(len(token_ids), request.max_tokens, self._model.context_window_tokens)
-        matcher = self._grammars.matcher_for(request, starts_thinking=starts_thinking)
-        return Ticket(request, token_ids, starts_thinking, matcher, loop)
+        prompt = self._render(request.prompt)
+        check_window(len(prompt.token_ids), request.max_tokens, self._model.context_window_tokens)
+        return Ticket(
+            request,
+            prompt.token_ids,
+            prompt.starts_thinking,
+            self._grammars.matcher_for(request, starts_thinking=prompt.starts_thinking),
+            boundaries=prompt.boundaries,
+            answers=self._answers,
+            loop=loop,
+        )
 
     def _kv_bytes(self, ticket: Ticket) -> int:
         num_tokens = len(ticket.prompt_token_ids) + ticket.request.max_tokens

@@ -6,20 +6,23 @@ import secrets
 from typing import Protocol
 
 from contracts.vocabulary import (
+    ChatMessage,
     GenerationEvent,
     GenerationFinished,
+    Role,
     StopReason,
     TextGenerated,
     ThinkingGenerated,
     ToolArgumentsGenerated,
+    ToolCall,
     ToolCallEnded,
     ToolCallStarted,
     ToolMode,
-    Usage,
 )
 from pensieve.core.answer_parser import AnswerParser, BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking
 from pensieve.core.dialect import Dialect
 from pensieve.core.stop_sequences import StopSequenceFilter
+from pensieve.engine.answers import Answer
 from pensieve.engine.ticket import Ticket
 
 
@@ -44,6 +47,8 @@ class Output:
         self._shows_thinking = request.thinking.enabled
         self._call_is_open = False
         self._num_calls = 0
+        self._told = _Told()
+        self._token_ids: list[int] = []
 
     def push(self, token_id: int, finish_reason: str | None) -> tuple[list[GenerationEvent], bool]:
         """One more sampled token: the events it brings, and whether they end the generation.
@@ -51,6 +56,15 @@ class Output:
         `finish_reason` is mlx-lm's own: "stop" for a token that ends the turn (it has no text), "length" at
         max_tokens, None otherwise.
         """
+        if finish_reason != "stop":
+            self._token_ids.append(token_id)
+        events, ended = self._pushed(token_id, finish_reason)
+        self._told.add(events)
+        if ended and finish_reason is not None:
+            self._remember()
+        return events, ended
+
+    def _pushed(self, token_id: int, finish_reason: str | None) -> tuple[list[GenerationEvent], bool]:
         text = "" if finish_reason == "stop" else self._decoder.step(token_id)
         pieces = self._parser.feed(text + (self._decoder.finish() if finish_reason is not None else ""))
         if finish_reason is not None:
@@ -66,6 +80,18 @@ class Output:
         if self._call_is_open and finish_reason == "stop":
             events.append(ToolCallEnded())  # cut by the model itself: closed, and not counted
         return [*events, self._finished(finish_reason)], True
+
+    def _remember(self) -> None:
+        """Keep what was said for when it comes back as history. An answer that was cut off behind a stop sequence or
+        the one call that was asked for is no whole one, and one that goes on from a client's words is not ours alone.
+        """
+        request = self._ticket.request
+        answers = self._ticket.answers
+        asked = request.messages[-1] if request.messages else None
+        is_whole = self._filter.matched is None and not request.is_raw
+        if answers is None or self._ticket.cancelled or not is_whole or asked is None or asked.role is Role.ASSISTANT:
+            return
+        answers.remember(Answer(self._told.turn(), asked, tuple(self._token_ids)))
 
     @property
     def _is_complete(self) -> bool:
@@ -103,5 +129,39 @@ class Output:
             reason = StopReason.MAX_TOKENS
         else:
             reason = StopReason.TOOL_USE if self._num_calls else StopReason.END_TURN
-        usage = Usage(len(self._ticket.prompt_token_ids), self._ticket.output_tokens)
-        return GenerationFinished(reason, usage, matched)
+        return GenerationFinished(reason, self._ticket.usage, matched)
+
+
+class _Told:
+    """What a client was told, as the turn that it will send back: a part for each of its blocks."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._thoughts: list[str] = []
+        self._calls: list[tuple[str, str, list[str]]] = []
+        self._open: list[str] | None = None
+
+    def add(self, events: list[GenerationEvent]) -> None:
+        for event in events:
+            match event:
+                case TextGenerated(text):
+                    self._continue(self._texts, text)
+                case ThinkingGenerated(text):
+                    self._continue(self._thoughts, text)
+                case ToolCallStarted(call_id, name):
+                    self._calls.append((call_id, name, []))
+                    self._open = None
+                case ToolArgumentsGenerated(json):
+                    self._calls[-1][2].append(json)
+                case _:
+                    pass
+
+    def turn(self) -> ChatMessage:
+        calls = tuple(ToolCall(call_id, name, "".join(arguments) or "{}") for call_id, name, arguments in self._calls)
+        return ChatMessage(Role.ASSISTANT, "\n\n".join(self._texts), "\n\n".join(self._thoughts), calls)
+
+    def _continue(self, parts: list[str], text: str) -> None:
+        if self._open is not parts:
+            parts.append("")
+            self._open = parts
+        parts[-1] += text

@@ -16,10 +16,14 @@ from contracts.vocabulary import (
     MemoryUsage,
     OperationMetrics,
     OperationPhase,
+    Usage,
 )
+from pensieve.core.boundary import Boundary
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher
+
+    from pensieve.engine.answers import AnswerMemory
 
 PROGRESS_INTERVAL_TOKENS = 10
 
@@ -37,13 +41,30 @@ class Ticket:
     starts_thinking: bool = False
     matcher: LLMatcher | None = None
     """The grammar that the answer is held to. A copy of its own."""
+    boundaries: tuple[Boundary, ...] = ()
+    """Where in the prompt it is worth keeping what was computed."""
+    answers: AnswerMemory | None = None
+    """Where the answer is remembered, to stand in later prompts as the tokens that it is."""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     number: int = field(default_factory=lambda: next(_numbers))
     accepted_at: float = field(default_factory=time.monotonic)
     first_token_at: float | None = None
     output_tokens: int = 0
+    cached_tokens: int = 0
+    stored_5m_tokens: int = 0
+    stored_1h_tokens: int = 0
     cancelled: bool = False
     events: asyncio.Queue[GenerationEvent | Exception] = field(default_factory=asyncio.Queue)
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(
+            len(self.prompt_token_ids),
+            self.output_tokens,
+            self.cached_tokens,
+            self.stored_5m_tokens,
+            self.stored_1h_tokens,
+        )
 
     async def stream(self) -> AsyncGenerator[GenerationEvent, None]:
         """The events as they are delivered, until the last one.

@@ -1,54 +1,67 @@
 """A conversation as the token ids that a model was taught to read (design: a request's way, 2).
 
-The model's own template decides the form. This module adds three things: conversations that a template refuses are
-brought into a form that it takes, an answer that has begun is continued, and the text of a message stays text even
-where it spells one of the model's control tokens, so that no message can pretend to be another's.
+The model's own template decides the form. This module adds four things: conversations that a template refuses are
+brought into a form that it takes, an answer that has begun is continued, the text of a message stays text even where it
+spells one of the model's control tokens, so that no message can pretend to be another's, and an answer that was
+generated here stands in the prompt as the tokens that it was generated as (C1).
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from copy import deepcopy
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
-import jinja2
-
 from contracts.vocabulary import ChatMessage, Role, Thinking, Tool
-from pensieve.core.dialect import Dialect, tool_as_json
+from pensieve.core.boundary import Boundary
+from pensieve.core.dialect import Dialect
 from pensieve.core.errors import ValidationError
-from pensieve.core.general_form import in_general_form
 from pensieve.models.literals import Literals
-
-_REFUSALS: Final = (jinja2.TemplateError, ValueError, TypeError, KeyError, IndexError)
-"""What a template raises: its own `raise_exception`, or a stumble over a role it does not expect."""
-
+from pensieve.models.prompt_encoder import PromptEncoder
+from pensieve.models.rendered_conversation import RenderedConversation, Way, tools_told
+from pensieve.models.template_text import REFUSALS, Ending, Options, TemplateText
+from pensieve.models.turns import FORMS, texts
 
 _TAIL_TOKENS: Final = 16
 """Enough for a mark that is no single token, and the line breaks behind it."""
+
+Recall = Callable[[ChatMessage, ChatMessage | None], Sequence[int] | None]
+"""The tokens that an assistant's turn was generated as, if it was generated here, without the one that ended it. The
+second is the turn before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedPrompt:
+    """`boundaries` are in the order of the prompt. `starts_thinking`: it ends with thinking open, as some templates
+    leave it, and the model goes on with it.
+    """
+
+    token_ids: list[int]
+    boundaries: tuple[Boundary, ...] = ()
+    starts_thinking: bool = False
 
 
 class ChatTemplate:
     """Renders conversations for one tokenizer. Any thread may use it."""
 
-    def __init__(self, tokenizer: Any, dialect: Dialect = Dialect()) -> None:  # noqa: B008 - frozen
+    def __init__(self, tokenizer: Any, dialect: Dialect = Dialect(), recall: Recall | None = None) -> None:  # noqa: B008
         """`tokenizer` is mlx-lm's TokenizerWrapper, or a Transformers tokenizer; `dialect` is its model's."""
         self._tokenizer = tokenizer
         self._dialect = dialect
+        self._recall = recall
         self._takes_tools = bool(getattr(tokenizer, "has_tool_calling", False))
-        self._backend = getattr(tokenizer, "backend_tokenizer", None)
-        self._has_template = bool(getattr(tokenizer, "has_chat_template", None) or tokenizer.chat_template)
+        has_template = bool(getattr(tokenizer, "has_chat_template", None) or tokenizer.chat_template)
+        self._template = TemplateText(tokenizer, has_template=has_template)
+        self._encoder = PromptEncoder(tokenizer, has_template=has_template)
 
     def render(
         self,
         messages: tuple[ChatMessage, ...],
         tools: tuple[Tool, ...] = (),
         thinking: Thinking = Thinking(),  # noqa: B008 - frozen
-    ) -> list[int]:
-        """The prompt's token ids, up to where the model's answer begins, or goes on if the last message is its own.
+    ) -> RenderedPrompt:
+        """The prompt, up to where the model's answer begins, or goes on if the last message is its own.
 
         A template may refuse system messages, or roles that do not alternate. It is then tried again with what it may
         take: a system message in mid-conversation becomes a marked part of the user's turn, and turns of the same
@@ -60,20 +73,27 @@ class ChatTemplate:
             ValidationError: no messages; an answer to continue that ends in whitespace; or a conversation that the
                 template takes in no form.
         """
-        if not messages:
-            raise ValidationError("messages", "at least one message is required")
-        last = messages[-1]
-        if last.role is Role.ASSISTANT and last.text != last.text.rstrip():
-            raise ValidationError("messages", "final assistant content cannot end with trailing whitespace")
-        if last.role is Role.ASSISTANT and not last.text:
-            messages = messages[:-1]
-        if not self._takes_tools:
-            messages, tools = in_general_form(messages, tools, self._dialect), ()
-        literals = Literals(_texts(messages, tools), self._control_tokens)
-        return self._encode(
-            literals,
-            self._text(messages, literals, _Options(tuple(tool for tool in tools if not tool.deferred), thinking)),
-        )
+        conversation = self._rendered(messages, tools, thinking)
+        encoded = self._encoder.encode(conversation.literals, conversation.text)
+        boundaries = tuple(conversation.boundaries(encoded))
+        return RenderedPrompt(encoded.token_ids, boundaries, self._ends_thinking(encoded.token_ids))
+
+    def locate(
+        self,
+        messages: tuple[ChatMessage, ...],
+        tools: tuple[Tool, ...],
+        thinking: Thinking,
+        num_tokens: int,
+    ) -> str:
+        """In which part of the prompt the token lies that has `num_tokens` before it: "tools", "system", "messages.3"
+        (counted from 0 behind the leading system turns), or "end" for what opens the model's answer.
+
+        Raises:
+            ValidationError: as `render`.
+        """
+        conversation = self._rendered(messages, tools, thinking)
+        encoded = self._encoder.encode(conversation.literals, conversation.text)
+        return conversation.part_at(encoded, num_tokens)
 
     def encode_raw(self, text: str) -> list[int]:
         """The token ids of a prompt that is to be continued as it stands; at least one.
@@ -85,160 +105,95 @@ class ChatTemplate:
             ValidationError: there is nothing to continue.
         """
         token_ids = [int(token_id) for token_id in self._tokenizer.encode(text)]
-        if token_ids[:2] == self._first_tokens() * 2:
+        if token_ids[:2] == self._encoder.first_tokens() * 2:
             token_ids = token_ids[1:]
         if not token_ids:
             raise ValidationError("prompt", "must not be empty")
         return token_ids
-
-    def ends_thinking(self, token_ids: list[int]) -> bool:
-        """Whether a rendered prompt ends with thinking open, as some templates leave it: the model goes on with it."""
-        mark = self._dialect.think_start
-        if mark is None:
-            return False
-        tail: str = self._tokenizer.decode(token_ids[-_TAIL_TOKENS:])
-        return tail.rstrip().endswith(mark)
 
     @cached_property
     def takes_system_prompt(self) -> bool:
         """Whether the template has a place of its own for a system message."""
         probe = (ChatMessage(Role.SYSTEM, "Be brief."), ChatMessage(Role.USER, "Hello."))
         try:
-            return "Be brief." in self._apply(probe, Literals((), None), _Options())
-        except _REFUSALS:
+            return self._has_place_for(probe)
+        except REFUSALS:
             return False
 
-    def _text(self, messages: tuple[ChatMessage, ...], literals: Literals, options: _Options) -> str:
-        if not self._has_template:
-            return _plain(messages, literals)
+    def _rendered(
+        self, messages: tuple[ChatMessage, ...], tools: tuple[Tool, ...], thinking: Thinking
+    ) -> RenderedConversation:
+        messages = _checked(messages)
+        ending = Ending.ANSWER_GOES_ON if messages[-1].role is Role.ASSISTANT else Ending.ANSWER_OPENS
+        literals = Literals(texts(messages, tools), self._encoder.control_tokens)
+        way = Way(self._template, Options(tools_told(tools), thinking), None if self._takes_tools else self._dialect)
         refusal: Exception | None = None
-        forms = (messages, _joined(_system_as_user(messages, keep_first=True)), _joined(_system_as_user(messages)))
-        for form in forms:
-            try:
-                return self._apply(form, literals, options)
-            except _REFUSALS as error:
-                refusal = refusal or error
+        versions = list(self._versions(messages, literals))
+        for form in FORMS:
+            for version in versions:
+                try:
+                    said = replace(way, form=form)
+                    return RenderedConversation(version, literals, said, ending, said.text(version, literals, ending))
+                except REFUSALS as error:
+                    refusal = error if version is messages and refusal is None else refusal
         raise ValidationError("messages", f"the model's chat template refuses this conversation: {refusal}")
 
-    def _apply(self, messages: Sequence[ChatMessage], literals: Literals, options: _Options) -> str:
-        """The template's text. An answer to continue is stood for by a mark, and the text cut off where it stands."""
-        continued = bool(messages) and messages[-1].role is Role.ASSISTANT
-        turns = [_turn(message, literals) for message in messages]
-        if continued:
-            turns[-1]["content"] = literals.end_mark
-        rendered = str(
-            self._tokenizer.apply_chat_template(
-                turns,
-                tokenize=False,
-                add_generation_prompt=not continued,
-                enable_thinking=options.thinking.enabled,  # templates that know no thinking ignore it
-                tools=[json.loads(literals.hide(json.dumps(tool_as_json(tool)))) for tool in options.tools] or None,
-            )
-        )
-        if not continued:
-            return rendered
-        start, mark, _ = rendered.partition(literals.end_mark)
-        if not mark:
-            raise ValueError("it leaves out the answer that is to be continued")
-        return start + literals.hide(messages[-1].text)
-
-    @cached_property
-    def _control_tokens(self) -> re.Pattern[str] | None:
-        """What a tokenizer would take for a control token wherever it reads it; the longest that fits comes first."""
-        if self._backend is None:
-            return None
-        added = self._backend.get_added_tokens_decoder().values()
-        contents = sorted({token.content for token in added if token.special and token.content}, key=len, reverse=True)
-        return re.compile("|".join(map(re.escape, contents))) if contents else None
-
-    @cached_property
-    def _literal_backend(self) -> Any:
-        """A copy of the tokenizer that reads control tokens as any other text.
-
-        Made at the first need, which is rare. A copy, since the switch is part of the tokenizer, and others use that.
+    def _versions(self, messages: tuple[ChatMessage, ...], literals: Literals) -> Iterator[tuple[ChatMessage, ...]]:
+        """The conversation with its answers as they were generated, then with those alone that call nothing, since a
+        template may ask where a result comes from, then as it was sent.
         """
-        copy: Any = deepcopy(self._backend)
-        copy.encode_special_tokens = True
-        return copy
+        marks = {
+            number: literals.splice(token_ids)
+            for number in _replaceable(messages)
+            if (token_ids := self._recalled(messages, number))
+        }
+        without_calls = {number: mark for number, mark in marks.items() if not messages[number].tool_calls}
+        for chosen in (marks, without_calls if len(without_calls) < len(marks) else {}):
+            if chosen:
+                yield tuple(
+                    ChatMessage(Role.ASSISTANT, chosen[number], cache_ttl_seconds=message.cache_ttl_seconds)
+                    if number in chosen
+                    else message
+                    for number, message in enumerate(messages)
+                )
+        yield messages
 
-    def _encode(self, literals: Literals, text: str) -> list[int]:
-        if self._backend is None:
-            return list(self._tokenizer.encode(text, add_special_tokens=False))
-        token_ids: list[int] = [] if self._has_template else self._first_tokens()
-        for piece, is_literal in literals.reveal(text):
-            backend = self._literal_backend if is_literal else self._backend
-            token_ids += backend.encode(piece, add_special_tokens=False).ids
-        return token_ids
+    def _recalled(self, messages: tuple[ChatMessage, ...], number: int) -> Sequence[int] | None:
+        before = messages[number - 1] if number else None
+        return self._recall(messages[number], before) if self._recall is not None else None
 
-    def _first_tokens(self) -> list[int]:
-        """What the tokenizer puts before a text by itself, where no template does."""
-        first = self._tokenizer.bos_token_id
-        return [first] if first is not None and self._tokenizer.encode("")[:1] == [first] else []
+    def _has_place_for(self, probe: tuple[ChatMessage, ...]) -> bool:
+        if not self._template.has_template:
+            return False
+        return probe[0].text in self._template.of(probe, Literals((), None), Options(), Ending.ANSWER_OPENS)
 
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """What a template is given besides the conversation."""
-
-    tools: tuple[Tool, ...] = ()
-    thinking: Thinking = Thinking()  # noqa: RUF009 - frozen
-
-
-def _texts(messages: Iterable[ChatMessage], tools: Iterable[Tool]) -> Iterator[str]:
-    """Everything of the user's that goes into a prompt."""
-    for message in messages:
-        yield from (message.text, message.thinking)
-        yield from (part for call in message.tool_calls for part in (call.name, call.arguments))
-    for tool in tools:
-        yield json.dumps(tool_as_json(tool))
+    def _ends_thinking(self, token_ids: list[int]) -> bool:
+        mark = self._dialect.think_start
+        if mark is None:
+            return False
+        tail: str = self._tokenizer.decode(token_ids[-_TAIL_TOKENS:])
+        return tail.rstrip().endswith(mark)
 
 
-def _turn(message: ChatMessage, literals: Literals) -> dict[str, object]:
-    """A message in the form that chat templates expect."""
-    turn: dict[str, object] = {"role": message.role.value, "content": literals.hide(message.text)}
-    if message.thinking:
-        turn["reasoning_content"] = literals.hide(message.thinking)
-    if message.tool_calls:
-        turn["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": json.loads(literals.hide(call.arguments))},
-            }
-            for call in message.tool_calls
-        ]
-    if message.role is Role.TOOL:
-        turn["tool_call_id"] = message.tool_call_id
-    return turn
+def _checked(messages: tuple[ChatMessage, ...]) -> tuple[ChatMessage, ...]:
+    """The messages, without a beginning of an answer that is none.
+
+    Raises:
+        ValidationError: there are none, or an answer to continue ends in whitespace.
+    """
+    last = messages[-1] if messages else None
+    if last is not None and last.role is Role.ASSISTANT:
+        if last.text != last.text.rstrip():
+            raise ValidationError("messages", "final assistant content cannot end with trailing whitespace")
+        messages = messages if last.text else messages[:-1]
+    if not messages:
+        raise ValidationError("messages", "at least one message is required")
+    return messages
 
 
-def _system_as_user(messages: Iterable[ChatMessage], *, keep_first: bool = False) -> list[ChatMessage]:
-    """System messages as marked parts of a user's turn; with `keep_first`, those at the start are left."""
-    turned: list[ChatMessage] = []
-    for message in messages:
-        at_start = keep_first and all(earlier.role is Role.SYSTEM for earlier in turned)
-        if message.role is Role.SYSTEM and not at_start:
-            turned.append(ChatMessage(Role.USER, f"<system>\n{message.text}\n</system>"))
-        else:
-            turned.append(message)
-    return turned
-
-
-def _joined(messages: Iterable[ChatMessage]) -> list[ChatMessage]:
-    """Neighbours of the same role as one message, in paragraphs."""
-    joined: list[ChatMessage] = []
-    for message in messages:
-        if joined and joined[-1].role is message.role and not message.tool_calls and not joined[-1].tool_calls:
-            joined[-1] = ChatMessage(message.role, f"{joined[-1].text}\n\n{message.text}")
-        else:
-            joined.append(message)
-    return joined
-
-
-def _plain(messages: Sequence[ChatMessage], literals: Literals) -> str:
-    """The form for models without a template: paragraphs, each with its speaker, system messages bare."""
-    speakers = {Role.SYSTEM: "", Role.USER: "User: ", Role.ASSISTANT: "Assistant: "}
-    turns = [speakers[message.role] + literals.hide(message.text) for message in messages]
-    if messages and messages[-1].role is Role.ASSISTANT:
-        return "\n\n".join(turns)
-    return "\n\n".join([*turns, "Assistant:"])
+def _replaceable(messages: tuple[ChatMessage, ...]) -> Iterator[int]:
+    """The places of answers that are whole: neither the one that goes on, nor parts that a template may join."""
+    for number, message in enumerate(messages[:-1]):
+        neighbours = (*messages[max(0, number - 1) : number], messages[number + 1])
+        if message.role is Role.ASSISTANT and all(other.role is not Role.ASSISTANT for other in neighbours):
+            yield number

@@ -65,11 +65,11 @@ def assistant(text: str) -> ChatMessage:
 
 
 def rendered(template: str | None, *messages: ChatMessage) -> str:
-    return str(tokenizer(template).decode(ChatTemplate(tokenizer(template)).render(messages)))
+    return str(tokenizer(template).decode(ChatTemplate(tokenizer(template)).render(messages).token_ids))
 
 
 def test_the_models_own_template_decides() -> None:
-    token_ids = ChatTemplate(embedded_tokenizer()).render((user("Hi"),))
+    token_ids = ChatTemplate(embedded_tokenizer()).render((user("Hi"),)).token_ids
     assert embedded_tokenizer().decode(token_ids) == (
         "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
         "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
@@ -82,7 +82,7 @@ def test_ordinary_text_is_encoded_exactly_as_transformers_does_it(texts: list[st
     messages = (system("Be brief."), *messages, user("?")) if len(texts) % 2 == 0 else messages
     turns = [{"role": message.role.value, "content": message.text} for message in messages]
     expected = embedded_tokenizer().apply_chat_template(turns, add_generation_prompt=True)
-    assert ChatTemplate(embedded_tokenizer()).render(messages) == expected
+    assert ChatTemplate(embedded_tokenizer()).render(messages).token_ids == expected
 
 
 def test_system_messages_keep_their_place_where_the_template_takes_them() -> None:
@@ -149,7 +149,7 @@ def test_a_message_cannot_pretend_to_be_anothers(template: str | None, text: str
     control = set(tokenizer(template).all_special_ids) | {0, 1, 2}
 
     def num_control_tokens(words: str) -> int:
-        token_ids = ChatTemplate(tokenizer(template)).render((system(words), user(words), assistant(words)))
+        token_ids = ChatTemplate(tokenizer(template)).render((system(words), user(words), assistant(words))).token_ids
         return sum(token_id in control for token_id in token_ids)
 
     assert num_control_tokens(text) == num_control_tokens("plain")

@@ -40,7 +40,7 @@ def tokenizer(folder: Path, template: str) -> Any:
 
 
 def rendered(tokenizer: Any, *arguments: Any) -> str:
-    return str(tokenizer.decode(ChatTemplate(tokenizer, dialect_of(tokenizer)).render(*arguments)))
+    return str(tokenizer.decode(ChatTemplate(tokenizer, dialect_of(tokenizer)).render(*arguments).token_ids))
 
 
 def test_a_template_without_tools_speaks_the_general_form(tmp_path: Path) -> None:
@@ -76,4 +76,4 @@ def test_a_prompt_that_opens_thinking_is_known(tmp_path: Path, thinking: Thinkin
     known = tokenizer(tmp_path, REASONING)
     known._think_start, known._think_end = "<think>", "</think>"  # this tokenizer has no token for them
     template = ChatTemplate(known, dialect_of(known))
-    assert template.ends_thinking(template.render(CONVERSATION, (), thinking)) is starts
+    assert template.render(CONVERSATION, (), thinking).starts_thinking is starts

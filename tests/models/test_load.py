@@ -45,7 +45,7 @@ def parameters(model: LoadedModel) -> list[mx.array]:
 
 def test_the_embedded_model_answers() -> None:
     model = load(resolve("smollm2-135m", progress=ConsoleProgress()))
-    prompt = ChatTemplate(model.tokenizer).render((ChatMessage(Role.USER, "What is the capital of France?"),))
+    prompt = ChatTemplate(model.tokenizer).render((ChatMessage(Role.USER, "What is the capital of France?"),)).token_ids
     decoder = TextDecoder(model.tokenizer)
     answer = "".join(map(decoder.step, greedy(model, prompt, 8))) + decoder.finish()
     assert answer == "The capital of France is Paris."
