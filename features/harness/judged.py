@@ -13,7 +13,7 @@ import pytest
 from features.harness.capabilities import registry
 from features.harness.options import Options
 from features.harness.target import SCRIPT, Target, description_of_model, reach
-from features.harness.target_file import REFERENCE, Access, Role, TargetFile, TargetFileError, find_target
+from features.harness.target_file import ALL, REFERENCE, Access, Role, TargetFile, TargetFileError, find_target
 
 _MISSING: Mapping[Role, str] = {
     Role.SERVER: "there is no server to judge",
@@ -132,6 +132,8 @@ def _reached(judged: Judged, role: Role, access: Access) -> Target | None:
 def _declared(file: TargetFile, options: Options) -> frozenset[str]:
     known = registry().known
     without = known(options.without, source="--without")
+    if options.capabilities == (ALL,):
+        return frozenset(registry().capabilities) - without
     if options.capabilities is not None:
         return known(options.capabilities, source="--capabilities") - without
     declared = frozenset(registry().capabilities) if file.capabilities is None else file.capabilities

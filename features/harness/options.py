@@ -83,7 +83,7 @@ def _add_target(group: pytest.OptionGroup) -> None:
         metavar="A,B",
         type=_names,
         dest="conformance_declared",
-        help="what the target declares to be able to do (default: what its file says; all, for a URL)",
+        help="what the target declares to be able to do, or all (default: what its file says; all, for a URL)",
     )
     group.addoption(
         "--without", metavar="A,B", type=_names, default=(), dest="conformance_without", help="and what it does not"

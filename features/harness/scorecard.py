@@ -35,6 +35,8 @@ def _of_level(record: RunRecord, level: str) -> str:
     judged = [judgement for judgement in of_level if judgement.verdict not in NOT_JUDGED]
     passed = sum(judgement.verdict is Verdict.PASS for judgement in judged)
     left = len(of_level) - len(judged)
+    if not judged:
+        return f"{level}: none of {left} scenarios was judged."
     told = f"{level}: {passed} of {len(judged)} scenarios pass"
     return f"{told}; {left} more were not judged." if left else f"{told}."
 

@@ -38,6 +38,7 @@ from features.harness.capabilities import UnknownCapabilityError, registry
 FEATURES = Path(__file__).parents[1]
 TARGETS = FEATURES / "targets"
 REFERENCE = "reference"
+ALL = "all"
 _ID_TAG = re.compile(r"@id:(\S+)")
 _KEYS = frozenset({"name", "note", "model", "api_key_env", "capabilities", "without", "disabled", "expected_failure"})
 
@@ -148,6 +149,6 @@ def _roles(table: dict[str, Any]) -> Iterator[tuple[Role, Access]]:
 
 def _declared(table: dict[str, Any], path: Path) -> frozenset[str]:
     told = table["capabilities"]
-    declared = registry().capabilities if told == "all" else told
+    declared = registry().capabilities if told == ALL else told
     without = registry().known(table.get("without", ()), source=f"{path}: without")
     return registry().known(declared, source=f"{path}: capabilities") - without

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -174,9 +175,11 @@ def it_is_streamed_with_a_stop_sequence(scene: Scene) -> None:
 
 @when("the first half of the answer is given as the assistant's turn")
 def the_first_half_is_given(scene: Scene) -> None:
-    words = text_of(scene.reply.message()).split()
-    expect_that(len(words) >= 2, "an answer of at least two words, to give half of it back", words)
-    half = " ".join(words[: len(words) // 2])
+    """As it was said, to the end of a word: other spaces would be other tokens, and another answer."""
+    text = text_of(scene.reply.message())
+    words = list(re.finditer(r"\S+", text))
+    expect_that(len(words) >= 2, "an answer of at least two words, to give half of it back", text)
+    half = text[: words[len(words) // 2 - 1].end()]
     turns = [*scene.body["messages"], {"role": "assistant", "content": half}]
     scene.other_reply = scene.client.post({**scene.body, "messages": turns})
     scene.stop = half

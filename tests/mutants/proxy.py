@@ -42,8 +42,9 @@ def _handler(mutant: Mutant, upstream: str) -> type[BaseHTTPRequestHandler]:
                 headers = _kept(dict(response.headers))
                 if headers.get("content-type", "").startswith("text/event-stream"):
                     self._head(response.status_code, headers)
-                    for frame in mutant.frames(_frames(response)):
-                        self.wfile.write(frame.encoded())
+                    with contextlib.suppress(ConnectionError):  # a client may leave a stream
+                        for frame in mutant.frames(_frames(response)):
+                            self.wfile.write(frame.encoded())
                 else:
                     answer = mutant.answers(call, Answer(response.status_code, headers, response.read()))
                     self._head(answer.status, answer.headers)
