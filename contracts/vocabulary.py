@@ -288,6 +288,8 @@ class MemoryUsage:
     total_bytes: int
     peak_bytes: int
     capacity_bytes: int
+    stored_prompts_bytes: int = 0
+    """KV of prompts that no request uses now."""
 
     @property
     def available_bytes(self) -> int:

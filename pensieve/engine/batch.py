@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mlx.core as mx
 
@@ -15,13 +17,35 @@ from pensieve.engine.ticket import Ticket
 from pensieve.models.text_decoder import TextDecoder
 
 if TYPE_CHECKING:
+    from pensieve.engine.kv_store import Match
     from pensieve.models.load import LoadedModel
 
-Sampled = tuple[int, int, str | None]
-"""Sequence number in the batch, token id, and mlx-lm's finish reason ("stop", "length" or None), or FAILED."""
+Computed = tuple[list[int], list[Any]]
+"""Token ids, and mlx-lm's caches that hold just these."""
 
 FAILED = "failed"
 """The finish reason of a row whose grammar broke. It is still in the batch."""
+
+
+class Sampled(NamedTuple):
+    """`uid` is a row's number in the batch. `finish_reason` is mlx-lm's own ("stop", "length" or None), or FAILED.
+
+    `computed` is the whole of a row that mlx-lm has taken out of the batch.
+    """
+
+    uid: int
+    token_id: int
+    finish_reason: str | None
+    computed: Computed | None
+
+
+class PromptRead(NamedTuple):
+    """`num_tokens` of what was given to read are read; `at_stop` says that a stop, or the prompt, ends here."""
+
+    uid: int
+    num_tokens: int
+    at_stop: bool
+    is_whole: bool
 
 
 SMALLEST_TEMPERATURE = 1e-3
@@ -53,12 +77,18 @@ class Batch:
             stream=mx.default_stream(mx.default_device()),
         )
 
-    def insert(self, ticket: Ticket) -> int:
-        """Put a ticket into the batch; its number there."""
+    def insert(self, ticket: Ticket, match: Match, stops: Sequence[int] = ()) -> int:
+        """Put a ticket into the batch, of whose prompt `match` is known; its number there.
+
+        Reading halts at each of `stops`, which are token offsets in the prompt, so that the caches can be had as they
+        are there.
+        """
         matcher = ticket.matcher if self._forced is None else None
         held = HeldToGrammar(matcher, self._model.vocabulary_size) if matcher is not None else None
-        numbers = self._generator.insert(
-            [ticket.prompt_token_ids],
+        numbers = self._generator.insert_segments(
+            [_segments(ticket.prompt_token_ids, match.num_tokens, stops)],
+            caches=[match.caches],
+            all_tokens=[ticket.prompt_token_ids[: match.num_tokens]],
             max_tokens=[ticket.request.max_tokens],
             samplers=[sampler_for(ticket.request.sampling, self._model.vocabulary_size)],
             logits_processors=[self._processors(ticket, held)],
@@ -76,15 +106,33 @@ class Batch:
         budget, close_ids = ticket.request.thinking.budget_tokens, self._model.tokenizer.think_end_tokens
         return [ThinkingBudget(budget, close_ids)] if budget and close_ids and ticket.starts_thinking else []
 
-    def next(self) -> list[Sampled]:
+    def next(self) -> tuple[list[Sampled], list[PromptRead]]:
         """One decode step for all that are decoding, then one chunk for those whose prompt is not read yet."""
-        _, responses = self._generator.next()
-        return [(response.uid, response.token, self._reason(response)) for response in responses]
+        read, responses = self._generator.next()
+        sampled = [
+            Sampled(
+                response.uid,
+                response.token,
+                self._reason(response),
+                (list(response.all_tokens), response.prompt_cache) if response.prompt_cache is not None else None,
+            )
+            for response in responses
+        ]
+        return sampled, [
+            PromptRead(each.uid, each.progress[0], each.end_of_segment, each.end_of_prompt) for each in read
+        ]
 
-    def remove(self, uids: list[int]) -> None:
-        self._generator.remove(uids)
+    def computed(self, uid: int) -> Computed:
+        """What is computed of a row that is in the batch. To be used before the next step: it may be a view."""
+        caches, token_ids = self._generator.extract_cache([uid])[uid]
+        return list(token_ids), caches
+
+    def remove(self, uids: list[int]) -> dict[int, Computed]:
+        """Take rows out; what was computed of each."""
+        found = self._generator.remove(uids, return_prompt_caches=True)
         for uid in uids:
             self._held.pop(uid, None)
+        return {uid: (list(token_ids), caches) for uid, (caches, token_ids) in found.items()}
 
     def new_output(self, ticket: Ticket) -> Output:
         return Output(ticket, TextDecoder(self._model.tokenizer, self._model.dialect.control_ids), self._model.dialect)
@@ -102,6 +150,11 @@ class Batch:
     def kv_cache_bytes(self) -> int:
         """Bytes of the caches of everything in the batch."""
         return int(self._generator.prompt_cache_nbytes)
+
+
+def _segments(token_ids: list[int], start: int, stops: Sequence[int]) -> list[list[int]]:
+    ends = sorted({stop for stop in stops if start < stop < len(token_ids)})
+    return [token_ids[begin:end] for begin, end in pairwise([start, *ends, len(token_ids)])]
 
 
 @lru_cache(maxsize=256)

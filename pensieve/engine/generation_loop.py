@@ -1,4 +1,4 @@
-"""The loop of the one thread that owns MLX: take in, admit, one step, emit. Nothing else computes."""
+"""The loop of the one thread that owns MLX: take in, admit, one step, emit, keep. Nothing else computes."""
 
 from __future__ import annotations
 
@@ -8,29 +8,24 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TypeVar
 
 from contracts.vocabulary import BufferUsage, OperationPhase, Reservation
+from pensieve.core.boundary import Boundary, BoundaryKind
 from pensieve.core.errors import GenerationError, InsufficientMemoryError, OverloadedError
-from pensieve.engine.batch import FAILED, Batch
-from pensieve.engine.output import Output
+from pensieve.core.schedule import worth_waiting_for
+from pensieve.core.stored_tokens import stored_tokens
+from pensieve.engine.batch import FAILED, Batch, Computed, PromptRead, Sampled
+from pensieve.engine.kv_store import NoStore
 from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.engine.running import Running
+from pensieve.engine.stored_prompts import StoredPrompts
 from pensieve.engine.ticket import Delivery, Ticket, deliver, record
 from pensieve.metal.memory import DeviceMemory
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
-
-
-@dataclass(slots=True)
-class _Running:
-    """A ticket in the batch, what it said, and the bytes that are its own until it ends."""
-
-    ticket: Ticket
-    output: Output
-    reservation: Reservation
 
 
 class GenerationLoop:
@@ -42,13 +37,15 @@ class GenerationLoop:
     def __init__(self, memory: DeviceMemory, monitor: SlidingWindowMonitor, kv_bytes: Callable[[Ticket], int]) -> None:
         self._memory = memory
         self._monitor = monitor
+        self._stored = StoredPrompts(memory, NoStore())
         self._kv_bytes = kv_bytes
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waiting: deque[Ticket] = deque()
-        self._running: dict[int, _Running] = {}
+        self._running: dict[int, Running] = {}
         self._batch: Batch | None = None
         self._make_batch: Callable[[], Batch] | None = None
         self._deliveries: list[Delivery] = []
+        self._computed: list[tuple[Computed, tuple[Boundary, ...]]] = []
         self._stopping = False
 
     @property
@@ -85,8 +82,12 @@ class GenerationLoop:
 
         self._inbox.put(mark)
 
-    def use(self, make_batch: Callable[[], Batch]) -> None:
-        """Decode with the batches that `make_batch` makes; on the loop's own thread, once the model is loaded."""
+    def use(self, make_batch: Callable[[], Batch], stored: StoredPrompts | None = None) -> None:
+        """Decode with the batches that `make_batch` makes, and keep prompts in `stored`.
+
+        On the loop's own thread, once the model is loaded.
+        """
+        self._stored = stored or self._stored
         self._make_batch = make_batch
         self._batch = make_batch()
 
@@ -97,6 +98,7 @@ class GenerationLoop:
             self._admit()
             self._step()
             self._emit()
+            self._keep()
         self.end_all()
 
     def _take_in(self) -> None:
@@ -114,26 +116,59 @@ class GenerationLoop:
             self._waiting.remove(ticket)
             self._record(ticket, OperationPhase.CANCELLED)
         gone = [uid for uid, running in self._running.items() if running.ticket.cancelled]
-        if gone and self._batch is not None:
-            self._batch.remove(gone)
         for uid in gone:
+            self._take_out(uid)
             self._end(uid, OperationPhase.CANCELLED)
 
     def _admit(self) -> None:
-        """First come, first served: whoever's KV cache finds no room yet waits, and all behind it."""
-        while self._waiting and self._batch is not None and len(self._running) < self._batch.max_size:
-            ticket = self._waiting[0]
+        """First come, first served: whoever's KV cache finds no room yet waits, and all behind it.
+
+        But whoever waits for a prompt that is being read now, to compute no part of it twice, holds nobody up.
+        """
+        for ticket in list(self._waiting):
+            if self._batch is None or len(self._running) >= self._batch.max_size:
+                return
+            if self._waits_for_another(ticket):
+                continue
             try:
-                reservation = self._memory.reserve(self._kv_bytes(ticket), BufferUsage.KV_CACHE)
+                reservation = self._reserve(self._kv_bytes(ticket))
             except InsufficientMemoryError:
                 if self._running:
                     return
                 self._refuse(ticket)
                 continue
-            self._waiting.popleft()
-            uid = self._batch.insert(ticket)
-            self._running[uid] = _Running(ticket, self._batch.new_output(ticket), reservation)
-            self._record(ticket, OperationPhase.STARTED)
+            self._waiting.remove(ticket)
+            self._start(ticket, reservation, self._batch)
+
+    def _reserve(self, num_bytes: int) -> Reservation:
+        """What is stored gives way to what is asked for."""
+        self._stored.make_room(num_bytes)
+        return self._memory.reserve(num_bytes, BufferUsage.KV_CACHE)
+
+    def _start(self, ticket: Ticket, reservation: Reservation, batch: Batch) -> None:
+        match = self._stored.match(ticket.prompt_token_ids)
+        stops = tuple(boundary.num_tokens for boundary in ticket.boundaries) if self._stored.needs_snapshots else None
+        uid = batch.insert(ticket, match, stops or ())
+        known = ticket.cached_tokens = match.num_tokens
+        if self._stored.limit_bytes:
+            ticket.stored_5m_tokens, ticket.stored_1h_tokens = stored_tokens(ticket.boundaries, known)
+        self._running[uid] = Running(uid, ticket, batch.new_output(ticket), reservation, known, known, stops)
+        self._record(ticket, OperationPhase.STARTED)
+
+    def _waits_for_another(self, ticket: Ticket) -> bool:
+        """Whether a prompt that is being read will soon give this one more than it would find now (C6)."""
+        readings = [running.reading for running in self._running.values() if running.is_reading]
+        if not readings:
+            return False
+        token_ids = ticket.prompt_token_ids
+        reading = worth_waiting_for(token_ids, self._stored.cached_tokens(token_ids), readings)
+        if reading is None or self._batch is None:
+            return False
+        if reading.num_read < reading.usable_by(token_ids):
+            return True
+        if not self._stored.needs_snapshots:
+            self._stored.keep(*self._batch.computed(reading.uid))
+        return False
 
     def _step(self) -> None:
         """One prefill chunk and one decode step for all. Whatever fails in it fails those who are in it."""
@@ -141,38 +176,66 @@ class GenerationLoop:
             return
         began = time.monotonic()
         try:
-            sampled = self._batch.next()
+            sampled, read = self._batch.next()
         except Exception:
             log.exception("a generation step failed; %d requests fail with it", len(self._running))
             self._fail_running()
             return
-        self._monitor.record_busy(time.monotonic() - began)
-        for uid, token_id, finish_reason in sampled:
+        seconds = time.monotonic() - began
+        self._monitor.record_busy(seconds)
+        num_read = sum(self._note_read(each) for each in read)
+        if num_read and not sampled:
+            self._stored.note_prefill(num_read, seconds)
+        for each in sampled:
             try:
-                self._push(uid, token_id, finish_reason)
+                self._push(each)
             except Exception:
                 log.exception("a token could not be turned into text; its request fails, the others go on")
-                self._batch.remove([uid])
-                self._fail(uid)
+                self._take_out(each.uid)
+                self._fail(each.uid)
         self._memory.measured_kv_cache_bytes = self._batch.kv_cache_bytes
 
-    def _push(self, uid: int, token_id: int, finish_reason: str | None) -> None:
-        running = self._running[uid]
+    def _note_read(self, read: PromptRead) -> int:
+        """A prompt has been read further: how far. At its end, or at a stop, what is computed is worth keeping."""
+        running = self._running[read.uid]
+        before, running.num_read = running.num_read, running.known_tokens + read.num_tokens
+        worth_keeping = read.at_stop and not read.is_whole if self._stored.needs_snapshots else read.is_whole
+        if worth_keeping and self._batch is not None:
+            self._computed.append((self._batch.computed(read.uid), running.ticket.boundaries))
+        return running.num_read - before
+
+    def _push(self, sampled: Sampled) -> None:
+        running = self._running[sampled.uid]
         if running.ticket.count_token():
             self._record(running.ticket, OperationPhase.PROGRESS)
-        if finish_reason == FAILED:
+        if sampled.finish_reason == FAILED:
             raise GenerationError("its grammar broke")
-        events, ended = running.output.push(token_id, finish_reason)
+        events, ended = running.output.push(sampled.token_id, sampled.finish_reason)
         self._deliveries += [(running.ticket, event) for event in events]
         if ended:
-            if finish_reason is None and self._batch is not None:
-                self._batch.remove([uid])
-            self._end(uid, OperationPhase.COMPLETED)
+            self._take_out(sampled.uid, sampled.computed)
+            self._end(sampled.uid, OperationPhase.COMPLETED)
+
+    def _take_out(self, uid: int, computed: Computed | None = None) -> None:
+        """A row leaves the batch, unless mlx-lm took it out and gave what it `computed`. That is worth keeping."""
+        if computed is None and self._batch is not None:
+            computed = self._batch.remove([uid]).get(uid)
+        if computed is None or not computed[0]:
+            return
+        running = self._running[uid]
+        end = () if running.is_reading else (Boundary(len(computed[0]), BoundaryKind.ANSWER),)
+        self._computed.append((computed, (*running.ticket.boundaries, *end)))
 
     def _emit(self) -> None:
         if self._deliveries:
             deliver(self._deliveries)
             self._deliveries = []
+
+    def _keep(self) -> None:
+        """Store what was computed, once nobody waits for it."""
+        for (token_ids, caches), boundaries in self._computed:
+            self._stored.keep(token_ids, caches, boundaries)
+        self._computed = []
 
     def _end(self, uid: int, phase: OperationPhase) -> None:
         running = self._running.pop(uid)
@@ -198,6 +261,7 @@ class GenerationLoop:
     def _fail_running(self) -> None:
         """The batch is in an unknown state: give up all of it and start afresh."""
         self._batch = None
+        self._computed = []
         for uid in list(self._running):
             self._fail(uid)
         if self._make_batch is not None:
@@ -206,9 +270,11 @@ class GenerationLoop:
     def end_all(self) -> None:
         """The engine closes: every open stream is told, and all it held comes back. On the loop's thread."""
         stopped = [*self._waiting, *(running.ticket for running in self._running.values())]
-        self._batch = self._make_batch = None
         for uid in list(self._running):
+            self._take_out(uid)
             self._end(uid, OperationPhase.CANCELLED)
+        self._keep()
+        self._batch = self._make_batch = None
         self._waiting.clear()
         self._deliveries += [(ticket, GenerationError("the server is stopping")) for ticket in stopped]
         self._emit()

@@ -74,6 +74,7 @@ class Ledger:
                 total_bytes=sum(sums.values()),
                 peak_bytes=self._peak_bytes,
                 capacity_bytes=self.capacity_bytes,
+                stored_prompts_bytes=sums[BufferUsage.STORED_PROMPTS],
             )
 
     def reclaim(self) -> int:

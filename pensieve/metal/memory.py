@@ -25,6 +25,8 @@ class DeviceMemory(Ledger):
         self._kernels_lock = threading.Lock()
         self.measured_kv_cache_bytes = 0
         """Set by the generation loop after each change of its batch: only its thread may look into a cache."""
+        self.measured_stored_bytes = 0
+        """Set as the KV store changes."""
 
     def compile_kernel(self, source: KernelSource) -> CompiledKernel:
         with self._kernels_lock:
@@ -33,17 +35,19 @@ class DeviceMemory(Ledger):
             return self._kernels[source]
 
     def usage(self) -> MemoryUsage:
-        """Weights as reserved when they were measured at load; KV as the loop measured it; the rest is activations."""
+        """Weights as reserved when they were measured at load; KV as it was measured; the rest is activations."""
         active = mx.get_active_memory()
         weights = min(self.reserved_bytes(BufferUsage.MODEL_WEIGHTS), active)
-        kv_cache = min(self.measured_kv_cache_bytes, active - weights)
+        stored = min(self.measured_stored_bytes, active - weights)
+        kv_cache = min(self.measured_kv_cache_bytes, active - weights - stored)
         return MemoryUsage(
             model_weights_bytes=weights,
             kv_cache_bytes=kv_cache,
-            activation_bytes=active - weights - kv_cache,
+            activation_bytes=active - weights - stored - kv_cache,
             total_bytes=active,
             peak_bytes=max(mx.get_peak_memory(), active),
             capacity_bytes=self.capacity_bytes,
+            stored_prompts_bytes=stored,
         )
 
     def reclaim(self) -> int:

@@ -1,0 +1,48 @@
+"""Which of the waiting requests may start now (C6): two with a common prefix compute it once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+LEAST_SHARED_TOKENS = 64
+"""Less is computed again rather than waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A prompt that is being read: what has been read of it, and the places at which a state of it is kept.
+
+    Without `stops`, what was computed can be cut anywhere. `uid` is whose it is.
+    """
+
+    uid: int
+    token_ids: Sequence[int]
+    num_read: int
+    stops: tuple[int, ...] | None = None
+
+    def usable_by(self, token_ids: Sequence[int]) -> int:
+        """How many tokens of another prompt this one will have computed in the end."""
+        shared = shared_tokens(self.token_ids, token_ids)
+        if self.stops is None:
+            return shared
+        return max((stop for stop in self.stops if stop <= shared), default=0)
+
+
+def shared_tokens(one: Sequence[int], other: Sequence[int]) -> int:
+    """The length of the longest common prefix."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def worth_waiting_for(token_ids: Sequence[int], known_tokens: int, readings: Iterable[Reading]) -> Reading | None:
+    """The prompt being read that will give this one most, if that is more than is known of it; else None."""
+    least = known_tokens + LEAST_SHARED_TOKENS
+    best = max(readings, key=lambda reading: reading.usable_by(token_ids), default=None)
+    return best if best is not None and best.usable_by(token_ids) >= least else None

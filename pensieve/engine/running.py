@@ -1,0 +1,35 @@
+"""A generation that has its place in the batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from contracts.vocabulary import Reservation
+from pensieve.core.schedule import Reading
+from pensieve.engine.output import Output
+from pensieve.engine.ticket import Ticket
+
+
+@dataclass(slots=True)
+class Running:
+    """A ticket in the batch, what it said, and the bytes that are its own until it ends.
+
+    `num_read` tokens of its prompt are computed; `known_tokens` of them were in the store. `stops` are the places at
+    which states are kept, where they cannot be cut.
+    """
+
+    uid: int
+    ticket: Ticket
+    output: Output
+    reservation: Reservation
+    known_tokens: int
+    num_read: int
+    stops: tuple[int, ...] | None
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(self.uid, self.ticket.prompt_token_ids, self.num_read, self.stops)
+
+    @property
+    def is_reading(self) -> bool:
+        return self.num_read < len(self.ticket.prompt_token_ids)

@@ -1,0 +1,97 @@
+"""The KV store under the ledger's capacity, and what it was good for (C2, W17).
+
+What is stored is memory that nobody needs now: it is given up before a request is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.vocabulary import BufferUsage, Reservation
+from pensieve.core.boundary import Boundary
+from pensieve.engine.kv_store import KVStore, Match, NoStore
+from pensieve.metal.memory import DeviceMemory
+
+Store = KVStore | NoStore
+
+
+@dataclass(slots=True)
+class PromptTokens:
+    """Tokens of prompts since the start, by where their KV came from. `read` includes those `from_disk`."""
+
+    read: int = 0
+    from_disk: int = 0
+    computed: int = 0
+
+
+class StoredPrompts:
+    """Used on the thread that owns MLX, but for `cached_tokens` and the figures."""
+
+    def __init__(self, memory: DeviceMemory, store: Store) -> None:
+        self.tokens = PromptTokens()
+        self._memory = memory
+        self._store = store
+        self._wanted_bytes = store.limit_bytes
+        self._reservation: Reservation | None = None
+
+    @property
+    def needs_snapshots(self) -> bool:
+        return self._store.needs_snapshots
+
+    @property
+    def num_bytes(self) -> int:
+        return self._store.num_bytes
+
+    @property
+    def limit_bytes(self) -> int:
+        return self._wanted_bytes
+
+    def cached_tokens(self, token_ids: Sequence[int]) -> int:
+        return self._store.cached_tokens(token_ids)
+
+    def match(self, token_ids: Sequence[int]) -> Match:
+        """What is known of a prompt, as caches of the request's own; counted as read."""
+        match = self._store.match(token_ids)
+        self.tokens.read += match.num_tokens
+        self.tokens.from_disk += match.from_disk_tokens
+        self.tokens.computed += len(token_ids) - match.num_tokens
+        self._account()
+        return match
+
+    def keep(self, token_ids: Sequence[int], caches: Sequence[Any], boundaries: Sequence[Boundary] = ()) -> None:
+        """Store what was computed, in the room that requests leave."""
+        others = self._memory.reserved_bytes() - self._memory.reserved_bytes(BufferUsage.STORED_PROMPTS)
+        self._store.limit_bytes = max(0, min(self._wanted_bytes, self._memory.capacity_bytes - others))
+        self._store.insert(token_ids, caches, boundaries)
+        self._account()
+
+    def make_room(self, num_bytes: int) -> None:
+        """Give up enough of what is stored for `num_bytes` to be reserved, or all of it."""
+        missing = num_bytes - (self._memory.capacity_bytes - self._memory.reserved_bytes())
+        if missing > 0 and self._store.num_bytes:
+            self._store.shrink(missing)
+            self._account()
+            self._memory.reclaim()
+
+    def note_prefill(self, num_tokens: int, seconds: float) -> None:
+        self._store.note_prefill(num_tokens, seconds)
+
+    def close(self, timeout_seconds: float) -> None:
+        """What is to be on disk gets there; the memory comes back."""
+        self._store.flush(timeout_seconds)
+        self._store.clear()
+        self._account()
+
+    def _account(self) -> None:
+        """Have the ledger know what is stored."""
+        if self._reservation is not None:
+            self._memory.release(self._reservation)
+            self._reservation = None
+        available = self._memory.capacity_bytes - self._memory.reserved_bytes()
+        if self._store.num_bytes > available:
+            self._store.shrink(self._store.num_bytes - available)
+        if self._store.num_bytes:
+            self._reservation = self._memory.reserve(self._store.num_bytes, BufferUsage.STORED_PROMPTS)
+        self._memory.measured_stored_bytes = self._store.num_bytes
