@@ -1,0 +1,178 @@
+"""A reverse proxy on loopback that keeps what a client asked and what it was told, byte for byte, in order."""
+
+from __future__ import annotations
+
+import json
+import re
+import select
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
+from typing import Any
+from urllib.parse import urlsplit
+
+from features.harness.sse import EventReader
+
+_RECEIVE_BYTES = 65536
+_SILENCE_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and its answer. `usage` is the last that the answer told; empty where it told none.
+
+    `is_whole` says that the answer reached its end before the client left.
+    """
+
+    method: str
+    path: str
+    request_json: Mapping[str, Any]
+    status: int
+    text: str
+    usage: Mapping[str, Any]
+    is_whole: bool
+
+    @property
+    def is_message(self) -> bool:
+        """Whether it asked for an answer of the model's, and got one."""
+        return self.method == "POST" and urlsplit(self.path).path == "/v1/messages" and self.status == 200
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All of the prompt: what was computed, what was kept for later and what was read from before."""
+        parts = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+        return sum(int(self.usage.get(part) or 0) for part in parts)
+
+    @property
+    def cached_share(self) -> float:
+        """The part of the prompt that was read from what was computed before, from 0.0 to 1.0."""
+        return int(self.usage.get("cache_read_input_tokens") or 0) / max(1, self.prompt_tokens)
+
+
+class Recorder:
+    """`exchanges` are in the order of their requests' arrival, from the moment that each has ended."""
+
+    def __init__(self, url: str, upstream: str) -> None:
+        self.url = url
+        self.upstream = upstream
+        self._lock = Lock()
+        self._slots: list[Exchange | None] = []
+
+    def reserve(self) -> int:
+        """The place of a request that has just arrived."""
+        with self._lock:
+            self._slots.append(None)
+            return len(self._slots) - 1
+
+    def keep(self, place: int, exchange: Exchange) -> None:
+        with self._lock:
+            self._slots[place] = exchange
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        with self._lock:
+            return [exchange for exchange in self._slots if exchange is not None]
+
+    @property
+    def num_open(self) -> int:
+        with self._lock:
+            return sum(exchange is None for exchange in self._slots)
+
+    @property
+    def messages(self) -> list[Exchange]:
+        return [exchange for exchange in self.exchanges if exchange.is_message]
+
+
+@contextmanager
+def recording(upstream: str) -> Iterator[Recorder]:
+    """A recorder in front of the server at `upstream`, while the block lasts."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(upstream)) as server:
+        server.recorder = Recorder(f"http://127.0.0.1:{server.server_port}", upstream)  # type: ignore[attr-defined]  # for handlers
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="recorder")
+        thread.start()
+        try:
+            yield server.recorder  # type: ignore[attr-defined]  # as above
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _handler(upstream: str) -> type[BaseHTTPRequestHandler]:
+    address = urlsplit(upstream)
+
+    class Handler(BaseHTTPRequestHandler):
+        """One request a connection, asked upstream as HTTP/1.0: the end of an answer is the end of its connection."""
+
+        def do_GET(self) -> None:
+            recorder: Recorder = self.server.recorder  # type: ignore[attr-defined]  # set by `recording`
+            place = recorder.reserve()
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            with socket.create_connection((address.hostname or "", address.port or 80)) as server:
+                server.sendall(self._head() + body)
+                answer = _relayed(server, self.connection)
+            self.close_connection = True
+            recorder.keep(place, _exchange(self.command, self.path, body, answer))
+
+        do_POST = do_HEAD = do_GET  # noqa: N815 - the base class looks for these names
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
+            """Quiet: what was exchanged is kept."""
+
+        def _head(self) -> bytes:
+            kept = [(name, value) for name, value in self.headers.items() if name.lower() != "connection"]
+            lines = [f"{self.command} {self.path} HTTP/1.0", *(f"{name}: {value}" for name, value in kept)]
+            return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+    return Handler
+
+
+def _relayed(server: socket.socket, client: socket.socket) -> bytes:
+    """Everything that the server says, passed on as it comes, until one of both is gone.
+
+    A client that leaves is left at once: the server sees its own connection close.
+    """
+    answer = b""
+    while True:
+        ready, _, _ = select.select([server, client], [], [], _SILENCE_SECONDS)
+        if server not in ready:  # the client has nothing more to say, so what can be read of it is its end
+            return answer
+        try:
+            received = server.recv(_RECEIVE_BYTES)
+            client.sendall(received)
+        except OSError:
+            return answer
+        if not received:
+            return answer
+        answer += received
+
+
+def _exchange(method: str, path: str, body: bytes, answer: bytes) -> Exchange:
+    head, _, content = answer.partition(b"\r\n\r\n")
+    status = int(head.split(b" ", 2)[1]) if head else 0
+    request_json = json.loads(body) if body else {}
+    usage = _usage(head, content) if status == 200 else {}
+    is_whole = _is_whole(head, content)
+    return Exchange(method, path, request_json, status, content.decode("utf-8", "replace"), usage, is_whole)
+
+
+def _is_whole(head: bytes, content: bytes) -> bool:
+    """A stream ends with its last event, everything else where its head says."""
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    return len(content) >= int(length[1]) if length else b"\nevent: message_stop\n" in content
+
+
+def _usage(head: bytes, content: bytes) -> dict[str, Any]:
+    """A stream tells its usage twice, and the later one holds."""
+    if b"text/event-stream" not in head.lower():
+        told = json.loads(content) if content.startswith(b"{") else {}
+        return dict(told.get("usage") or {})
+    usage: dict[str, Any] = {}
+    for event in EventReader().feed(content):
+        if event.name == "message_start":
+            usage |= event.json()["message"]["usage"]
+        elif event.name == "message_delta":
+            usage |= event.json()["usage"]
+    return usage
