@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pensieve.metal.device import device_info
 from pensieve.models.home import home
@@ -53,7 +53,8 @@ def fingerprint_of(folder: Path, model: LoadedModel) -> str:
 def _types(module: Any) -> list[str]:
     from mlx.utils import tree_flatten  # noqa: PLC0415 - the BLAS comes first
 
-    return sorted({str(array.dtype) for _, array in tree_flatten(module.parameters())})
+    arrays = cast("list[tuple[str, Any]]", tree_flatten(module.parameters()))
+    return sorted({str(array.dtype) for _, array in arrays})
 
 
 def _cache_kinds(module: Any) -> list[str]:

@@ -1,0 +1,168 @@
+"""What is taken out of caches is what they held, and nothing that is done to them afterwards changes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from pensieve.engine.cache_layout import (
+    JoinedKV,
+    Snapshot,
+    bytes_per_token,
+    has_growing_layout,
+    join,
+    num_cached_tokens,
+    trimmed,
+)
+from pensieve.engine.kv_file import KVBlock
+from tests.engine.tiny_modules import (
+    WHOLE_KINDS,
+    WINDOW,
+    arrays_of,
+    assert_same,
+    continuation,
+    new_caches,
+    prefill,
+    prompt,
+    tiny_module,
+)
+
+from mlx_lm.models.cache import ArraysCache, KVCache  # isort: skip - tiny_modules has imported mlx-lm with care
+
+
+def block(kept: JoinedKV | Snapshot, num_tokens: int) -> KVBlock:
+    form, arrays = kept.to_host()
+    return KVBlock("model", "00" * 32, np.zeros(num_tokens, np.uint32), form, arrays)
+
+
+def test_only_plain_caches_grow() -> None:
+    assert has_growing_layout(new_caches(tiny_module("llama")))
+    assert not any(has_growing_layout(new_caches(tiny_module(kind))) for kind in WHOLE_KINDS)
+    assert not has_growing_layout([])
+
+
+@pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16], ids=str)
+def test_keys_and_values_cut_anywhere_are_joined_to_what_they_were(dtype: mx.Dtype) -> None:
+    model = tiny_module("llama", dtype=dtype)
+    caches = prefill(model, prompt(70))
+    whole = JoinedKV.of(caches, 0, 70)
+    head, tail = whole.split(33)
+    middle, end = tail.split(5)
+    assert head.num_bytes + middle.num_bytes + end.num_bytes == whole.num_bytes == bytes_per_token(caches) * 70
+    assert_same(join([head, middle, end], 70), caches)
+    shorter = join([head, middle, end], 50)
+    assert num_cached_tokens(shorter) == 50
+    caches = [cache for cache in caches if cache.trim(20)]
+    assert_same(shorter, caches)
+
+
+def test_joined_caches_continue_as_those_they_were_made_of() -> None:
+    model = tiny_module("llama")
+    caches = prefill(model, prompt(300))
+    head, tail = JoinedKV.of(caches, 0, 300).split(100)
+    before = arrays_of(join([head, tail], 300))
+    made = join([head, tail], 300)
+    alone = join([head], 100)
+    assert continuation(model, made, 5) == continuation(model, caches, 5)
+    continuation(model, alone, 5)
+    after = arrays_of(join([head, tail], 300))
+    assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_a_part_does_not_hold_on_to_what_it_was_cut_from() -> None:
+    model = tiny_module("llama")
+    caches = prefill(model, prompt(4096))
+    before = mx.get_active_memory()
+    part = JoinedKV.of(caches, 10, 20)
+    head, _ = part.split(3)
+    del part, caches, _
+    assert mx.get_active_memory() < before - 4000 * head.num_bytes // 3
+
+
+@pytest.mark.parametrize("kind", WHOLE_KINDS)
+@pytest.mark.parametrize("num_tokens", [WINDOW - 7, 2 * WINDOW + 5])
+def test_a_snapshot_continues_as_the_caches_it_is_of_and_stays_what_it_is(kind: str, num_tokens: int) -> None:
+    model = tiny_module(kind)
+    caches = prefill(model, prompt(num_tokens))
+    snapshot = Snapshot.of(caches)
+    before = [np.array(array) for array in arrays_of(snapshot.caches())]
+    expected = continuation(model, caches, 5)  # goes on in the caches that the snapshot refers to
+    assert continuation(model, snapshot.caches(), 5) == expected
+    assert continuation(model, prefill(model, prompt(9, seed=1), snapshot.caches()), 5) != expected
+    assert continuation(model, snapshot.caches(), 5) == expected
+    after = arrays_of(snapshot.caches())
+    assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("kind", WHOLE_KINDS)
+def test_a_snapshot_costs_no_memory_until_somebody_writes(kind: str) -> None:
+    model = tiny_module(kind)
+    caches = prefill(model, prompt(512))
+    exact = Snapshot.of(caches).caches()
+    before = mx.get_active_memory()
+    snapshot = Snapshot.of(exact)
+    fetched = snapshot.caches()
+    assert mx.get_active_memory() == before
+    assert num_cached_tokens(fetched) in {None, 512}
+
+
+def test_a_snapshot_of_one_row_does_not_hold_on_to_its_batch() -> None:
+    batch = ArraysCache(1)
+    batch[0] = mx.zeros((64, 1000))
+    mx.eval(batch[0])
+    before = mx.get_active_memory()
+    snapshot = Snapshot.of([batch.extract(3)])
+    del batch
+    assert snapshot.num_bytes == 4000
+    assert mx.get_active_memory() < before - 62 * 4000
+
+
+@pytest.mark.parametrize("kind", WHOLE_KINDS)
+@pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16], ids=str)
+def test_a_snapshot_comes_back_from_its_bytes(kind: str, dtype: mx.Dtype) -> None:
+    model = tiny_module(kind, dtype=dtype)
+    snapshot = Snapshot.of(prefill(model, prompt(50)))
+    again = Snapshot.from_block(block(snapshot, 50))
+    assert again.classes == snapshot.classes
+    assert_same(again.caches(), snapshot.caches())
+    assert continuation(model, again.caches(), 5) == continuation(model, snapshot.caches(), 5)
+
+
+@pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16], ids=str)
+def test_keys_and_values_come_back_from_their_bytes(dtype: mx.Dtype) -> None:
+    caches = prefill(tiny_module("llama", dtype=dtype), prompt(50))
+    again = JoinedKV.from_block(block(JoinedKV.of(caches, 0, 50), 50))
+    assert again.arrays[0].dtype == dtype
+    assert_same(join([again], 50), caches)
+
+
+@pytest.mark.parametrize("form", [None, {}, {"layout": "joined", "more": 1}, {"classes": ["Popen"], "states": []}, [1]])
+def test_a_block_of_another_form_is_refused(form: Any) -> None:
+    good = block(JoinedKV.of(prefill(tiny_module("llama"), prompt(8)), 0, 8), 8)
+    strange = KVBlock(good.fingerprint, good.parent, good.token_ids, form, good.arrays)
+    with pytest.raises(ValueError, match="no keys and values"):
+        JoinedKV.from_block(strange)
+    with pytest.raises(ValueError, match="no state"):
+        Snapshot.from_block(strange)
+
+
+def test_caches_of_somebody_elses_making_are_not_written() -> None:
+    class Special(KVCache):  # type: ignore[misc]
+        pass
+
+    with pytest.raises(ValueError, match="cannot be kept on disk"):
+        Snapshot.of([Special()]).to_host()
+
+
+def test_only_what_can_be_trimmed_is_and_the_given_caches_stay() -> None:
+    model = tiny_module("gemma3_text")
+    caches = prefill(model, prompt(WINDOW - 4))
+    shorter = trimmed(caches, 10)
+    assert shorter is not None
+    assert (num_cached_tokens(shorter), num_cached_tokens(caches)) == (WINDOW - 14, WINDOW - 4)
+    assert continuation(model, shorter, 5) == continuation(model, prefill(model, prompt(WINDOW - 14)), 5)
+    assert trimmed(prefill(model, prompt(WINDOW + 1)), 1) is None
+    assert trimmed(prefill(tiny_module("mamba2"), prompt(5)), 1) is None
