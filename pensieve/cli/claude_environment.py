@@ -5,6 +5,7 @@ The names are those of Claude Code 2.1; docs/claude-code.md says what each is fo
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ REMOVED = (
     "CLAUDE_CODE_USE_MANTLE",
     "CLAUDE_CODE_USE_VERTEX",
 )
+_BLANKED = tuple(name for name in REMOVED if name != "ANTHROPIC_SMALL_FAST_MODEL")  # the CLI takes "" for a name there
 # Measured with 2.1.328. The CLI compacts a conversation this many tokens before the window is full.
 _PROMPT_TOKENS, _FOUR_TOOLS_TOKENS, _BARE_TOKENS = 11_000, 3_600, 900
 _COMPACTION_TOKENS = 3_000
@@ -57,6 +59,16 @@ class ClaudeEnvironment:
     def applied_to(self, environment: Mapping[str, str]) -> dict[str, str]:
         kept = {name: value for name, value in environment.items() if name not in self.removed}
         return {**kept, **self.variables}
+
+    def as_settings(self) -> str:
+        """The same for the CLI's --settings, which is stronger than the `env` of the user's settings files.
+
+        Those would otherwise override the environment, and send the conversation elsewhere. A key stays out of it,
+        since other users of the machine can see arguments.
+        """
+        hidden = self.variables["ANTHROPIC_AUTH_TOKEN"] != ANY_TOKEN
+        told = {name: value for name, value in self.variables.items() if not (hidden and name.endswith("_TOKEN"))}
+        return json.dumps({"env": {**dict.fromkeys(_BLANKED, ""), **told}})
 
 
 def environment_for(

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from pensieve.cli.running_servers import LaunchError
 
-PERMISSION_FLAGS = ("--permission-mode", "--dangerously-skip-permissions")
+PERMISSION_FLAGS = {"--permission-mode", "--dangerously-skip-permissions"}
 _HOMEBREW = ("/opt/homebrew/bin", "/usr/local/bin", "/home/linuxbrew/.linuxbrew/bin")
 _MISSING = (
     "Claude Code is not installed here, or not where it usually is. Install it with\n"
@@ -67,13 +67,14 @@ def _npm_prefix() -> Path | None:
     return Path(asked.stdout.strip()) if asked.returncode == 0 and asked.stdout.strip() else None
 
 
-def with_permission_mode(arguments: Sequence[str]) -> list[str]:
-    """The arguments, with acceptEdits unless they say otherwise.
+def arguments_for(given: Sequence[str], settings: str) -> list[str]:
+    """The user's arguments, with acceptEdits and our settings before them unless they say otherwise.
 
     In a terminal the CLI would start in its auto mode, which asks the server for verdicts that no local model gives.
     """
-    told = any(argument.partition("=")[0] in PERMISSION_FLAGS for argument in arguments)
-    return [*arguments] if told else ["--permission-mode", "acceptEdits", *arguments]
+    flags = {argument.partition("=")[0] for argument in given}
+    mode = [] if flags & PERMISSION_FLAGS else ["--permission-mode", "acceptEdits"]
+    return [*mode, *([] if "--settings" in flags else ["--settings", settings]), *given]
 
 
 def become(program: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> NoReturn:

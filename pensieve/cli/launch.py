@@ -21,7 +21,7 @@ from pensieve.cli.claude_environment import (
     too_small,
     written_for,
 )
-from pensieve.cli.claude_program import become, find_claude, with_permission_mode
+from pensieve.cli.claude_program import arguments_for, become, find_claude
 from pensieve.cli.running_servers import (
     ForeignServerError,
     LaunchError,
@@ -148,8 +148,8 @@ def _become_claude(asked: Launch) -> NoReturn:
     warning = too_small(server, asked.arguments)
     if warning is not None:
         _say(f"pensieve: warning: {warning}")
-    environment = environment_for(server, asked.api_key, os.environ).applied_to(os.environ)
-    become(program, with_permission_mode(asked.arguments), environment)
+    environment = environment_for(server, asked.api_key, os.environ)
+    become(program, arguments_for(asked.arguments, environment.as_settings()), environment.applied_to(os.environ))
 
 
 def _server(asked: Launch) -> RunningServer:
