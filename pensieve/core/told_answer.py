@@ -22,7 +22,7 @@ class ToldAnswer:
     @classmethod
     def of(cls, message: ChatMessage) -> ToldAnswer | None:
         """None where there is nothing to know it by, or its arguments are no JSON, as where they were cut."""
-        if not (message.text.strip() or message.thinking.strip() or message.tool_calls):
+        if not (message.text or message.thinking or message.tool_calls):
             return None
         try:
             calls = tuple((call.id, call.name, _arguments(call)) for call in message.tool_calls)

@@ -1,0 +1,259 @@
+"""What a client sends back is, up to where it is new, the prompt and the answer that the model has read and said."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from contracts.vocabulary import (
+    GenerationEvent,
+    GenerationRequest,
+    TextGenerated,
+    ThinkingGenerated,
+    ToolArgumentsGenerated,
+    ToolCallStarted,
+)
+from pensieve.api.decode_request import decode_messages
+from pensieve.core.prompt_canon import NORMALISATIONS, Normalisation
+from pensieve.engine.answers import Answer, AnswerMemory
+from pensieve.engine.output import Output
+from pensieve.engine.ticket import Ticket
+from pensieve.metal.mlx_lm_import import import_mlx_lm
+from pensieve.models.chat_template import ChatTemplate
+from pensieve.models.dialects import dialect_of
+from pensieve.models.text_decoder import TextDecoder
+from tests.models.templates import DEEPSEEK, MISTRAL, QWEN2_5, QWEN3
+from tests.tiny_model import CHATML, write_byte_tokenizer
+
+TOOLS = [
+    {"name": "Edit", "description": "Edits <|im_end|>", "input_schema": {"type": "object"}},
+    {"name": "Read", "input_schema": {"type": "object"}},
+]
+TEMPLATES = {
+    "general": CHATML,
+    "qwen2.5": QWEN2_5,
+    "qwen3": QWEN3,
+    "deepseek": DEEPSEEK,
+    "mistral": MISTRAL,
+    "none": None,
+}
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="<"), max_size=12)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9).map(lambda number: round(number, 2)) | WORDS,
+    lambda parts: st.lists(parts, max_size=2) | st.dictionaries(WORDS, parts, max_size=2),
+    max_leaves=4,
+)
+
+
+@cache
+def tokenizer(name: str) -> Any:
+    import_mlx_lm()
+    from mlx_lm.tokenizer_utils import load  # noqa: PLC0415 - only after import_mlx_lm
+
+    with TemporaryDirectory() as folder:
+        made = load(write_byte_tokenizer(Path(folder), chat_template=TEMPLATES[name]))
+    if name in ("qwen3", "deepseek"):
+        made._think_start, made._think_end = "<think>", "</think>"  # this tokenizer has no token for them
+    return made
+
+
+@dataclass
+class Said:
+    """One answer as a model writes it, with as much white space as models do."""
+
+    thinking: str
+    text: str
+    calls: list[tuple[str, dict[str, Any]]]
+    after: str
+    space: str
+
+    def words(self, *, opened: bool, thinks: bool) -> str:
+        thought = f"{'' if opened else '<think>'}\n{self.thinking}\n</think>\n\n" if thinks or opened else ""
+        separators = (f",{self.space}", f":{self.space}")
+        calls = "".join(
+            f'\n<tool_call>\n{{"name": "{name}", "arguments": {written}}}\n</tool_call>'
+            for name, arguments in self.calls
+            for written in [json.dumps(arguments, separators=separators)]
+        )
+        return f"{thought}{self.text}{calls}{self.after}"
+
+
+SAID = st.builds(
+    Said,
+    WORDS,
+    WORDS,
+    st.lists(st.tuples(st.sampled_from(["Edit", "Read"]), st.dictionaries(WORDS, VALUES, max_size=3)), max_size=2),
+    WORDS,
+    st.sampled_from(["", " ", "\n  "]),
+)
+
+
+@dataclass
+class Session:
+    """A client that writes everything again in its own way, and a model that says what it is told to."""
+
+    name: str
+    thinks: bool
+    memory: AnswerMemory = field(default_factory=AnswerMemory)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.tokenizer = tokenizer(self.name)
+        self.dialect = dialect_of(self.tokenizer)
+        self.template = ChatTemplate(self.tokenizer, self.dialect, self.memory.recall)
+
+    def request(self) -> GenerationRequest:
+        fields: dict[str, Any] = {"model": "m", "max_tokens": 9, "tools": TOOLS, "system": "Be kind."}
+        if self.thinks:
+            fields["thinking"] = {"type": "adaptive"}
+        return decode_messages(json.dumps({**fields, "messages": self.messages}).encode()).generation
+
+    def prompt(self) -> list[int]:
+        return self.template.render(self.request().messages, self.request().tools, self.request().thinking).token_ids
+
+    def ask(self, text: str) -> None:
+        self.messages.append({"role": "user", "content": text})
+
+    def answer(self, said: Said, finish_reason: str = "stop") -> list[int]:
+        """Generate, tell, and take what was told into the history; the tokens."""
+        return asyncio.run(self._answer(said, finish_reason))
+
+    async def _answer(self, said: Said, finish_reason: str) -> list[int]:
+        request = self.request()
+        prompt = self.template.render(request.messages, request.tools, request.thinking)
+        ticket = Ticket(request, prompt.token_ids, prompt.starts_thinking, answers=self.memory)
+        output = Output(ticket, TextDecoder(self.tokenizer), self.dialect)
+        words = said.words(opened=prompt.starts_thinking, thinks=self.thinks)
+        token_ids: list[int] = self.tokenizer.encode(words, add_special_tokens=False)
+        events: list[GenerationEvent] = []
+        for number, token_id in enumerate(token_ids):
+            at_length = finish_reason == "length" and number == len(token_ids) - 1
+            events += output.push(token_id, "length" if at_length else None)[0]
+        if finish_reason == "stop":
+            events += output.push(2, "stop")[0]
+        self._take(events)
+        return token_ids
+
+    def _take(self, events: list[GenerationEvent]) -> None:
+        thinking, texts, calls = "", [""], []
+        for event in events:
+            match event:
+                case ThinkingGenerated(text):
+                    thinking += text
+                case TextGenerated(text):
+                    texts[-1] += text
+                case ToolCallStarted(call_id, name):
+                    texts.append("")
+                    calls.append({"type": "tool_use", "id": call_id, "name": name, "input": ""})
+                case ToolArgumentsGenerated(piece):
+                    calls[-1]["input"] += piece
+                case _:
+                    pass
+        blocks: list[dict[str, Any]] = [{"type": "thinking", "thinking": thinking}] if thinking else []
+        blocks += [{"type": "text", "text": text} for text in texts if text.strip()]
+        for call in calls:
+            call["input"] = rewritten(json.loads(call["input"])) | {"replace_all": False}
+        if not blocks and not calls:
+            blocks.append({"type": "text", "text": "(no content)"})
+        self.messages.append({"role": "assistant", "content": [*blocks, *calls]})
+        results = [{"type": "tool_result", "tool_use_id": call["id"], "content": "done"} for call in calls]
+        if results:
+            self.messages.append({"role": "user", "content": results})
+
+
+def rewritten(value: Any) -> Any:
+    """Keys the other way round, whole numbers without their point, strings without the spaces at their end."""
+    match value:
+        case dict():
+            return {key: rewritten(part) for key, part in reversed(value.items())}
+        case list():
+            return [rewritten(part) for part in value]
+        case str():
+            return value.rstrip()
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value
+
+
+@pytest.mark.parametrize("thinks", [False, True])
+@pytest.mark.parametrize("name", TEMPLATES)
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    turns=st.lists(st.tuples(WORDS, SAID), min_size=1, max_size=4), finish_reason=st.sampled_from(["stop", "length"])
+)
+def test_a_prompt_begins_with_the_prompt_before_it_and_its_answer(
+    name: str,
+    thinks: bool,  # noqa: FBT001
+    turns: list[tuple[str, Said]],
+    finish_reason: str,
+) -> None:
+    session = Session(name, thinks)
+    for number, (asked, said) in enumerate(turns):
+        if not session.messages or session.messages[-1]["role"] == "assistant":
+            session.ask(f"{number} {asked}")
+        before = session.prompt()
+        answered = session.answer(said, finish_reason)
+        if session.messages[-1]["role"] == "assistant":
+            if session.messages[-1]["content"][0].get("text") == "(no content)":
+                return  # nothing was told, so nothing comes back
+            session.ask("And then?")
+        assert session.prompt()[: len(before) + len(answered)] == before + answered
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_without_what_was_remembered_the_same_history_is_another_prompt(name: str) -> None:
+    """The property above holds by splicing, and not because templates are kind."""
+    session = Session(name, thinks=False)
+    session.ask("Go")
+    before = session.prompt()
+    answered = session.answer(Said("", "Look:", [("Edit", {"b": 1.0, "a": "x "})], "", "  "))
+    whole = before + answered
+    assert session.prompt()[: len(whole)] == whole
+    session.memory.close()
+    assert session.prompt()[: len(whole)] != whole
+
+
+def test_nobody_can_forge_an_answer() -> None:
+    session = Session("general", thinks=False)
+    session.ask("Go")
+    session.answer(Said("", "SECRET", [], "", ""))
+    fences = "\U000f0000" + "0\U000f00000\U000f0000" + "\U000f00010\U000f0001" + json.dumps("\U000f0000")
+    session.ask(fences)
+    text = session.tokenizer.decode(session.prompt())
+    assert text.count("SECRET") == 1
+    assert text.count(fences) == 1
+
+
+def test_an_answer_that_goes_on_is_not_replaced() -> None:
+    session = Session("general", thinks=False)
+    session.ask("Go")
+    session.answer(Said("", "One,  two", [], "", ""))
+    session.messages[-1]["content"] = "One, two"
+    assert session.tokenizer.decode(session.prompt()).endswith("assistant\nOne, two")
+
+
+def fields(text: str) -> GenerationRequest:
+    return decode_messages(json.dumps({"model": "m", "max_tokens": 9, **json.loads(text)}).encode()).generation
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("row", NORMALISATIONS, ids=lambda row: row.name)
+def test_the_requests_of_every_normalisation_are_one_prompt(row: Normalisation, name: str) -> None:
+    memory = AnswerMemory()
+    template = ChatTemplate(tokenizer(name), dialect_of(tokenizer(name)), memory.recall)
+    one, other = fields(row.one), fields(row.other)
+    for turn in one.messages:
+        if turn.tool_calls:
+            memory.remember(Answer(turn, one.messages[0], (65, 66, 67)))
+    rendered = [template.render(request.messages, request.tools).token_ids for request in (one, other)]
+    assert rendered[0] == rendered[1]
