@@ -1,0 +1,77 @@
+"""A process that keeps prompts on disk until it is killed. Its blocks say by themselves what belongs in them.
+
+python -m tests.engine.kv_kill_writer FOLDER SEED LIMIT_BYTES
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pensieve.engine.kv_disk import BLOCK_TOKENS, DiskTier
+from pensieve.engine.kv_file import HostArray
+
+FINGERPRINT: Final = "killed"
+NUM_PROMPTS: Final = 40
+
+
+def prompt_of(number: int) -> list[int]:
+    """Prompts that share a block or two with their neighbours, and end with a shorter one."""
+    rng = np.random.default_rng(number)
+    shared = np.random.default_rng(1000 + number // 4).integers(0, 1000, 300)
+    return [int(token) for token in (*shared, *rng.integers(0, 1000, 100 + 90 * (number % 7)))]
+
+
+def first_prompt(seed: int) -> int:
+    """Each process writes prompts of its own, so that it has something to write when it is killed."""
+    return 1000 * seed
+
+
+def content_of(token_ids: Sequence[int], start: int, end: int) -> list[HostArray]:
+    """Arrays that only these tokens after those before them have."""
+    before = np.asarray(token_ids[:end], np.float64)
+    sums = np.cumsum(before * np.arange(1, end + 1))[start:]
+    data = np.repeat(sums.astype(np.float32), 64).view(np.uint8)
+    return [HostArray("float32", (1, 1, end - start, 64), data)]
+
+
+def keep(tier: DiskTier, token_ids: Sequence[int]) -> None:
+    blocks = [
+        tier.new_block(place, token_ids, {"layout": "joined"}, content_of(token_ids, place.start, place.end))
+        for place in tier.places(token_ids)
+        if tier.wants(place, token_ids)
+    ]
+    tier.put(blocks, [])
+
+
+def wrong_or_missing(tier: DiskTier, token_ids: Sequence[int]) -> tuple[int, int]:
+    """Of the blocks that a tier serves for a prompt: how many are wrong; and how many tokens are not served."""
+    match, start, num_wrong = tier.find(token_ids), 0, 0
+    for stored in match.blocks:
+        block = tier.read(stored)
+        end = start + len(stored.token_ids)
+        if block is None:
+            return num_wrong, len(token_ids) - start
+        expected: npt.NDArray[np.uint8] = content_of(token_ids, start, min(end, len(token_ids)))[0].data
+        num_wrong += not np.array_equal(block.arrays[0].data[: len(expected)], expected) and end <= match.num_tokens
+        start = end
+    return num_wrong, len(token_ids) - match.num_tokens
+
+
+def main(folder: str, seed: str, limit_bytes: str) -> None:
+    tier = DiskTier(Path(folder), FINGERPRINT, limit_bytes=int(limit_bytes))
+    chance = np.random.default_rng(int(seed))
+    print("writing", flush=True)  # noqa: T201 - the one who kills waits for it
+    for _ in range(100_000):
+        keep(tier, prompt_of(first_prompt(int(seed)) + int(chance.integers(NUM_PROMPTS))))
+        tier.flush(10.0)
+
+
+if __name__ == "__main__":
+    assert BLOCK_TOKENS == 256
+    main(*sys.argv[1:])

@@ -1,0 +1,301 @@
+"""The disk tier survives kills and damage, keeps to its limit, and is never the reason that something fails."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pensieve.engine.kv_disk import DiskTier
+from pensieve.engine.kv_file import SUFFIX, TEMPORARY_PREFIX
+from pensieve.engine.kv_folder import MAX_SET_ASIDE, SET_ASIDE
+from tests.engine.kv_kill_writer import (
+    FINGERPRINT,
+    content_of,
+    first_prompt,
+    keep,
+    prompt_of,
+    wrong_or_missing,
+)
+from tests.engine.kv_kill_writer import (
+    NUM_PROMPTS as NUM_WRITTEN,
+)
+
+NUM_PROMPTS = 12
+ROOT = Path(__file__).parents[2]
+MIB = 1 << 20
+BLOCK_FILE_BYTES = 256 * 256 + 2000
+"""A little more than a file of 256 tokens takes in these tests."""
+
+
+@contextmanager
+def opened(folder: Path, fingerprint: str = FINGERPRINT, limit_bytes: int = 100 * MIB) -> Iterator[DiskTier]:
+    tier = DiskTier(folder, fingerprint, limit_bytes=limit_bytes)
+    try:
+        yield tier
+    finally:
+        tier.close(30.0)
+
+
+def kept(folder: Path, *numbers: int, limit_bytes: int = 100 * MIB) -> None:
+    with opened(folder, limit_bytes=limit_bytes) as tier:
+        for number in numbers:
+            keep(tier, prompt_of(number))
+            assert tier.flush(30.0)
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def all_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_restart_finds_every_token(tmp_path: Path) -> None:
+    kept(tmp_path, *range(NUM_PROMPTS))
+    with opened(tmp_path) as tier:
+        assert [wrong_or_missing(tier, prompt_of(number)) for number in range(NUM_PROMPTS)] == [(0, 0)] * NUM_PROMPTS
+
+
+def test_what_prompts_share_is_one_file_and_a_longer_end_replaces_a_shorter_one(tmp_path: Path) -> None:
+    whole = prompt_of(6)
+    with opened(tmp_path) as tier:
+        for length in (300, 400, 500, 600):
+            keep(tier, whole[:length])
+            tier.flush(30.0)
+    assert len(files(tmp_path)) == 3
+    with opened(tmp_path) as tier:
+        keep(tier, whole[:300])
+        tier.flush(30.0)
+        assert wrong_or_missing(tier, whole[:600]) == (0, 0)
+    assert len(files(tmp_path)) == 3
+
+
+def test_a_match_may_end_within_a_block(tmp_path: Path) -> None:
+    kept(tmp_path, 6)
+    with opened(tmp_path) as tier:
+        match = tier.find([*prompt_of(6)[:270], 5000, 5001])
+        assert (match.num_tokens, len(match.blocks), match.goes_on) == (270, 2, True)
+        assert tier.find(prompt_of(6)).goes_on is False
+        assert tier.find([5000]).num_tokens == 0
+
+
+def test_states_are_whole_and_found_where_they_end(tmp_path: Path) -> None:
+    whole = prompt_of(3)
+    with opened(tmp_path) as tier:
+        for length in (100, 200, 350):
+            place = tier.state_place(whole[:length])
+            assert tier.wants(place, whole[:length])
+            tier.put([tier.new_block(place, whole[:length], None, content_of(whole, 0, length))], [])
+            tier.flush(30.0)
+            assert not tier.wants(place, whole[:length])
+    with opened(tmp_path) as tier:
+        assert [tier.find_state(whole[:length]).num_tokens for length in (99, 100, 349, 370)] == [0, 100, 200, 350]
+
+
+def test_another_models_prompts_are_never_served(tmp_path: Path) -> None:
+    kept(tmp_path, 1)
+    with opened(tmp_path, "another") as tier:
+        assert tier.find(prompt_of(1)).num_tokens == 0
+        assert tier.is_empty
+        assert tier.num_bytes > 0
+
+
+@pytest.mark.parametrize(
+    "damage", ["flipped", "flipped header", "cut", "cut header", "empty", "longer", "renamed", "text"]
+)
+def test_a_damaged_file_is_put_aside_and_never_served(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept(tmp_path, 2)
+    path = max(files(tmp_path), key=lambda each: each.stat().st_size)
+    content = bytearray(path.read_bytes())
+    at = 70 if "header" in damage else len(content) - 5
+    content[at] ^= 1
+    damaged = {
+        "cut": bytes(content[:-1]),
+        "cut header": bytes(content[:60]),
+        "empty": b"",
+        "longer": path.read_bytes() + b"x",
+        "renamed": path.read_bytes(),
+        "text": b"dear diary",
+    }.get(damage, bytes(content))
+    path.write_bytes(damaged)
+    if damage == "renamed":
+        path = path.rename(path.with_name(f"{'ab' * 32}{SUFFIX}"))
+    with opened(tmp_path) as tier:
+        num_wrong, num_missing = wrong_or_missing(tier, prompt_of(2))
+        assert num_wrong == 0
+        assert num_missing > 0
+        assert (tmp_path / SET_ASIDE / path.name).exists()
+        assert not path.exists()
+        keep(tier, prompt_of(2))
+        tier.flush(30.0)
+        assert wrong_or_missing(tier, prompt_of(2)) == (0, 0)
+    assert "put aside" in caplog.text
+
+
+def test_a_file_damaged_while_it_is_known_is_not_served_either(tmp_path: Path) -> None:
+    kept(tmp_path, 2)
+    with opened(tmp_path) as tier:
+        for path in files(tmp_path):
+            path.write_bytes(path.read_bytes()[:-3] + b"???")
+        assert wrong_or_missing(tier, prompt_of(2))[1] == len(prompt_of(2))
+        assert len(list((tmp_path / SET_ASIDE).iterdir())) == 1
+        files(tmp_path)[0].unlink()
+        assert wrong_or_missing(tier, prompt_of(2))[0] == 0
+
+
+def test_only_so_many_damaged_files_are_kept(tmp_path: Path) -> None:
+    for number in range(MAX_SET_ASIDE + 5):
+        (tmp_path / f"{number:064x}{SUFFIX}").write_bytes(b"?")
+    with opened(tmp_path):
+        assert len(list((tmp_path / SET_ASIDE).iterdir())) == MAX_SET_ASIDE
+        assert not files(tmp_path)
+
+
+def test_other_things_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    (tmp_path / "a.folder").mkdir()
+    kept(tmp_path, 1, limit_bytes=1000)
+    assert (tmp_path / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_the_limit_holds_with_the_least_recently_used_gone_and_no_block_without_those_before_it(tmp_path: Path) -> None:
+    limit = 8 * BLOCK_FILE_BYTES
+    with opened(tmp_path, limit_bytes=limit) as tier:
+        for number in range(NUM_PROMPTS):
+            keep(tier, prompt_of(number))
+            tier.flush(30.0)
+            assert all_bytes(tmp_path) <= limit
+            assert wrong_or_missing(tier, prompt_of(number)) == (0, 0)
+            time.sleep(0.01)  # a file's time of use has to differ
+        assert tier.find(prompt_of(0)).num_tokens == 0
+        served = sum(len(tier.find(prompt_of(number)).blocks) for number in range(NUM_PROMPTS))
+        assert served >= len(files(tmp_path))  # none that cannot be reached
+    with opened(tmp_path, limit_bytes=2 * BLOCK_FILE_BYTES) as tier:
+        tier.flush(30.0)
+        assert all_bytes(tmp_path) <= 2 * BLOCK_FILE_BYTES
+
+
+def test_what_is_used_stays_longer(tmp_path: Path) -> None:
+    limit = 8 * BLOCK_FILE_BYTES
+    with opened(tmp_path, limit_bytes=limit) as tier:
+        for number in (0, 4, 8, 1, 5, 9):
+            keep(tier, prompt_of(number))
+            tier.put([], [place.key for place in tier.places(prompt_of(0))])
+            tier.flush(30.0)
+            time.sleep(0.01)
+        assert wrong_or_missing(tier, prompt_of(0)) == (0, 0)
+
+
+def test_two_tiers_share_a_folder_and_its_limit(tmp_path: Path) -> None:
+    limit = 8 * BLOCK_FILE_BYTES
+    with opened(tmp_path, limit_bytes=limit) as one, opened(tmp_path, limit_bytes=limit) as other:
+        for number in range(NUM_PROMPTS):
+            for tier in (one, other):
+                keep(tier, prompt_of(number))
+        for tier in (one, other):
+            assert tier.flush(30.0)
+        assert all_bytes(tmp_path) <= limit
+        for number in range(NUM_PROMPTS):
+            assert wrong_or_missing(one, prompt_of(number))[0] == wrong_or_missing(other, prompt_of(number))[0] == 0
+
+
+def test_a_folder_that_cannot_be_is_told_once_and_is_a_miss(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with opened(tmp_path / "file") as tier:
+        for number in range(3):
+            keep(tier, prompt_of(number))
+            assert tier.flush(30.0)
+        assert tier.find(prompt_of(0)).num_tokens == 0
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+def test_a_disk_that_takes_no_more_is_told_once_and_leaves_nothing_half_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept(tmp_path, 0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # what is longer fails as on a full disk
+    try:
+        with opened(tmp_path) as tier:
+            for number in (4, 8):
+                keep(tier, prompt_of(number))
+                assert tier.flush(30.0)
+            assert wrong_or_missing(tier, prompt_of(0)) == (0, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(caplog.records) == 1
+    assert not list(tmp_path.glob(f"{TEMPORARY_PREFIX}*"))
+
+
+def test_a_read_only_folder_is_read(tmp_path: Path) -> None:
+    kept(tmp_path, 0)
+    tmp_path.chmod(0o500)
+    try:
+        with opened(tmp_path) as tier:
+            keep(tier, prompt_of(0))
+            assert tier.flush(30.0)
+            assert wrong_or_missing(tier, prompt_of(0)) == (0, 0)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_what_does_not_fit_into_the_queue_is_left_out(tmp_path: Path) -> None:
+    with opened(tmp_path, limit_bytes=1 << 40) as tier:
+        assert tier.has_room(100 * MIB)
+        assert not tier.has_room(1 << 35)
+    with opened(tmp_path, limit_bytes=10) as tier:
+        assert not tier.has_room(11)
+
+
+def test_the_dead_leave_a_folder_that_serves_nothing_wrong(tmp_path: Path) -> None:
+    """As often as PENSIEVE_DISK_KILLS says. Half of the time with a limit, so that collecting is interrupted too."""
+    chance = random.Random(0)  # noqa: S311
+    num_served = num_interrupted = 0
+    for kill in range(int(os.environ.get("PENSIEVE_DISK_KILLS", "10"))):
+        limit_bytes = (8 * BLOCK_FILE_BYTES, 100 * MIB)[kill % 2]
+        command = [sys.executable, "-m", "tests.engine.kv_kill_writer", str(tmp_path), str(kill), str(limit_bytes)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"writing\n"
+            time.sleep(chance.uniform(0.0, 0.12))
+            process.send_signal(signal.SIGKILL)
+        num_interrupted += bool(list(tmp_path.glob(f"{TEMPORARY_PREFIX}*")))
+        mine = [prompt_of(first_prompt(kill) + number) for number in range(NUM_WRITTEN)]
+        with opened(tmp_path, limit_bytes=limit_bytes) as tier:
+            found = [wrong_or_missing(tier, each) for each in mine]
+            assert all(num_wrong == 0 for num_wrong, _ in found)
+            num_served += sum(len(each) - missing for each, (_, missing) in zip(mine, found, strict=True))
+            keep(tier, mine[0])
+            assert tier.flush(30.0)
+            assert wrong_or_missing(tier, mine[0]) == (0, 0)
+            assert all_bytes(tmp_path) <= limit_bytes
+        assert not list(tmp_path.glob(f"{TEMPORARY_PREFIX}*"))
+        assert not (tmp_path / SET_ASIDE).exists()
+    print(f"{num_interrupted} kills in the midst of writing; {num_served} tokens served after them")  # noqa: T201
+    assert num_served > 0
+
+
+def test_a_block_is_what_was_put(tmp_path: Path) -> None:
+    kept(tmp_path, 0)
+    with opened(tmp_path) as tier:
+        stored = tier.find(prompt_of(0)).blocks[0]
+        block = tier.read(stored)
+    assert block is not None
+    assert (block.arrays[0].dtype, block.arrays[0].shape) == ("float32", (1, 1, 256, 64))
+    assert list(block.token_ids) == prompt_of(0)[:256]
+    assert block.token_ids.dtype == np.uint32
