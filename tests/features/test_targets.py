@@ -123,3 +123,14 @@ def test_what_a_model_says_that_it_cannot_do_is_not_judged(tmp_path: Path) -> No
     with answering({**ONE_MODEL, "/v1/models/nothing": cannot}) as url:
         run = run_suite("--target", url, "--capability", "structured-output", report=tmp_path / "report.xml")
     assert set(run.verdicts.values()) == {"unsupported"}
+
+
+def test_all_capabilities_are_declared_by_one_word(almost_a_server: str, tmp_path: Path) -> None:
+    card = tmp_path / "card.md"
+    run = run_suite(
+        *("--target", almost_a_server, "--capabilities", "all", "--without", "models", "--scorecard", str(card)),
+        *("--id", "health-tells-requests", "--id", "models-list-shape"),
+        report=tmp_path / "report.xml",
+    )
+    assert run.verdicts == {"health-tells-requests": "fail", "models-list-shape": "unsupported"}
+    assert "MUST: none of 1 scenarios was judged. SHOULD: 0 of 1 scenarios pass." in card.read_text()
