@@ -15,7 +15,8 @@ import httpx
 
 from tests.claude_code.recorder import Recorder
 
-TURN_SECONDS = 120
+TURN_SECONDS = 240
+"""The real small model takes a minute for its turn where the machine has other work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,11 @@ class ClaudeCode:
     @contextmanager
     def started(self, prompt: str) -> Iterator[subprocess.Popen[bytes]]:
         """One turn that is not waited for; ended with the block at the latest."""
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        command = [self.program, "-p", prompt]
-        with subprocess.Popen(command, env=self.environment(), cwd=self.folder, **quiet) as process:
+        command = [str(self.program), "-p", prompt]
+        nothing = subprocess.DEVNULL
+        with subprocess.Popen(
+            command, env=self.environment(), cwd=self.folder, stdin=nothing, stdout=nothing, stderr=nothing
+        ) as process:
             try:
                 yield process
             finally:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ SCRIPT = Path(__file__).parent / "script.toml"
 IS_LONG_FORM = os.environ.get("PENSIEVE_CLAUDE_CODE") == "all"
 INSTALL_SECONDS = 280 if IS_LONG_FORM else 60
 
-SMALLEST = {"num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1}
+SMALLEST: dict[str, Any] = {"num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1}
 """Of a tiny model: reads Claude Code's 12k tokens in about two seconds on two cores."""
 
 Serve = Callable[..., str]
