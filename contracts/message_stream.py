@@ -83,8 +83,8 @@ DELTA_TYPE = _clause(5, "a delta fits the type of its block, and its field is th
 STOP_REASON = _clause(6, "the last message_delta gives a stop reason; stop_sequence exactly when that is the reason")
 USAGE = _clause(
     7,
-    "usage adds up: counts are not negative, the output's never falls, and the parts of the prompt (input, read from the "
-    "cache, written to it) add up to the same whole at the end as at first",
+    "usage adds up: counts are not negative, the output's never falls, and the parts of the prompt (input, read from "
+    "the cache, written to it) add up to the same whole at the end as at first",
 )
 ENDS = _clause(8, "a stream ends with one message_stop, or with one error")
 BLOCK_START = _clause(9, "a block starts empty, its text and thinking fields present")
@@ -220,7 +220,9 @@ class StreamMonitor:
         if first and whole < 1:
             raise ContractViolation(USAGE, "a prompt of no tokens")
         if not first and whole != self._prompt_tokens:
-            raise ContractViolation(USAGE, f"the prompt had {self._prompt_tokens} tokens at first and has {whole} later")
+            raise ContractViolation(
+                USAGE, f"the prompt had {self._prompt_tokens} tokens at first and has {whole} later"
+            )
         self._prompt_tokens = whole
 
     def _expect_open_index(self, event: Mapping[str, Any]) -> None:

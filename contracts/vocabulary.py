@@ -149,6 +149,8 @@ class GenerationRequest:
     """The text of a JSON schema that the whole answer is held to while it is decoded."""
     is_raw: bool = False
     """As in Prompt."""
+    is_retry: bool = field(default=False, compare=False)
+    """The client asks again for what it got no answer to."""
 
     @property
     def prompt(self) -> Prompt:
@@ -175,11 +177,13 @@ class Usage:
 class GenerationStarted:
     """The request is accepted: from here on, a failure is no longer a refusal.
 
-    `cached_tokens` of the prompt's are in the store now; by the time that it is read there may be more.
+    `cached_tokens` of the prompt's are in the store now; by the time that it is read there may be more. Where much has
+    to be computed, `differs_in` names the part of the prompt that begins with: "tools", "system" or "messages.3".
     """
 
     input_tokens: int
     cached_tokens: int = 0
+    differs_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ import anthropic
 import hypothesis
 import pytest
 
-from pensieve.engine.engine import Engine, EngineLimits
+from pensieve.engine.engine import Engine
+from pensieve.engine.options import EngineOptions
 from pensieve.engine.performance import SlidingWindowMonitor
 from pensieve.metal.memory import DeviceMemory
 from pensieve.models.embedded import SMOLLM2
@@ -54,9 +55,9 @@ def make_engine(tiny_folder: ModelFolder) -> MakeEngine:
     return make
 
 
-async def start_engine(folder: ModelFolder, limits: EngineLimits = EngineLimits()) -> Engine:  # noqa: B008 - frozen
+async def start_engine(folder: ModelFolder, options: EngineOptions = EngineOptions()) -> Engine:  # noqa: B008 - frozen
     memory = DeviceMemory(4 * GIB)
-    return await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), limits)
+    return await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ from pensieve.metal.ledger import Ledger
 
 if TYPE_CHECKING:
     from pensieve.cli.settings import Settings
+    from pensieve.engine.keeping import Keeping
     from pensieve.engine.loaded_models import ServedModel
 
 SEED_LIMIT_BYTES = 12 * 1000**3
 SHARE_OF_MACHINE = 0.75
+MOST_DISK_BYTES = 10 * 1000**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,21 @@ class Parts:
 def default_capacity_bytes() -> int:
     """12 GB, or three quarters of the machine where that is less."""
     return int(min(SEED_LIMIT_BYTES, SHARE_OF_MACHINE * psutil.virtual_memory().total))
+
+
+def _keeping(settings: Settings, capacity_bytes: int) -> Keeping:
+    """A quarter of the memory, and 10 GB of disk or a tenth of what is free, unless the user has it otherwise."""
+    from pensieve.engine.keeping import Keeping  # noqa: PLC0415
+    from pensieve.models.home import home  # noqa: PLC0415
+
+    folder = home()
+    folder.mkdir(parents=True, exist_ok=True)
+    free_bytes = shutil.disk_usage(folder).free
+    return Keeping(
+        memory_bytes=capacity_bytes // 4 if settings.cache_memory is None else settings.cache_memory,
+        disk_bytes=min(MOST_DISK_BYTES, free_bytes // 10) if settings.cache_disk is None else settings.cache_disk,
+        home=folder,
+    )
 
 
 def parts_for(settings: Settings) -> Parts:
@@ -74,6 +92,7 @@ def real_parts(settings: Settings) -> Parts:
 
     blas.preload()
     from pensieve.engine.engine import Engine  # noqa: PLC0415
+    from pensieve.engine.options import EngineOptions  # noqa: PLC0415
     from pensieve.metal.device import device_info  # noqa: PLC0415
     from pensieve.metal.memory import DeviceMemory  # noqa: PLC0415
     from pensieve.models.embedded import SMOLLM2  # noqa: PLC0415
@@ -86,9 +105,11 @@ def real_parts(settings: Settings) -> Parts:
     memory = DeviceMemory(default_capacity_bytes())
     monitor = SlidingWindowMonitor(memory.usage)
 
+    options = EngineOptions(script=script, keeping=_keeping(settings, memory.capacity_bytes))
+
     async def start(wanted: str) -> ServedModel:
         found = folder if wanted == source else await asyncio.to_thread(resolve, wanted, progress=ConsoleProgress())
-        return await Engine.start(found, memory, monitor, script=script)
+        return await Engine.start(found, memory, monitor, options)
 
     device = device_info().say() + (", forced to say a script" if script else "")
     return Parts(source, device, memory, monitor, start)

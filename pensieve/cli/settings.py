@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pensieve.api.access import is_loopback
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG]?)[bB]?", re.ASCII)
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 DEFAULT_PORT = 8765
 MAX_PORT = 65535
@@ -33,6 +37,8 @@ class Settings:
     checked: bool
     grace_seconds: float
     rate_limit: int | None
+    cache_memory: int | None
+    cache_disk: int | None
     log_level: str
 
 
@@ -53,6 +59,13 @@ def _seconds(text: str) -> float:
     if not 0.0 <= seconds <= 3600.0:
         raise ValueError(f"{text!r} is no number of seconds from 0 to 3600")
     return seconds
+
+
+def _bytes(text: str) -> int:
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is no size: write 512MB, 4GB or 0")
+    return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
 def _level(text: str) -> str:
@@ -108,6 +121,22 @@ TABLE = (
     ),
     _Setting("grace_seconds", _seconds, 10.0, "how long running answers may take to finish on stop (default: 10)", "S"),
     _Setting("rate_limit", _count, None, "requests that a client may make in a minute (default: any number)", "N"),
+    _Setting(
+        "cache_memory",
+        _bytes,
+        None,
+        "memory for computed prompts, so that the next turn need not compute them again; 0 keeps none "
+        "(default: a quarter of what the server may use)",
+        "SIZE",
+    ),
+    _Setting(
+        "cache_disk",
+        _bytes,
+        None,
+        "disk for computed prompts, which outlive a restart there; 0 keeps none (default: 10GB, or a tenth of the free "
+        "space where that is less)",
+        "SIZE",
+    ),
     _Setting("log_level", _level, "WARNING", "debug, info, warning or error (default: warning)", "LEVEL"),
 )
 

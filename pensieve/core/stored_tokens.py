@@ -1,7 +1,7 @@
 """How much of a prompt was computed now and kept for the client's breakpoints, by their time to live (W17).
 
 Source: Anthropic's documentation, "Prompt caching": what stands before a breakpoint and was not read from the cache is
-written to it, with the time to live of the first breakpoint at or behind it; what stands behind the last is plain input.
+written to it, with the time to live of the first breakpoint at or behind it; what stands behind the last is input.
 """
 
 from __future__ import annotations

@@ -8,8 +8,6 @@ import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from contracts.vocabulary import (
@@ -24,13 +22,14 @@ from contracts.vocabulary import (
 )
 from pensieve.core.admission import check_request, check_window
 from pensieve.core.errors import OverloadedError
-from pensieve.engine.answers import AnswerMemory, answers_path
+from pensieve.engine.answers import AnswerMemory
 from pensieve.engine.batch import Batch
 from pensieve.engine.forced import ForcedScript
 from pensieve.engine.generation_loop import GenerationLoop
 from pensieve.engine.grammar import Grammars
+from pensieve.engine.options import EngineOptions
 from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.engine.scripted import Script
+from pensieve.engine.stored_prompts import PromptTokens, StoredPrompts
 from pensieve.engine.ticket import Ticket
 from pensieve.metal.memory import DeviceMemory
 from pensieve.models.chat_template import ChatTemplate, RenderedPrompt
@@ -41,22 +40,11 @@ log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
+LEAST_TOKENS_LOOKED_INTO = 256
+FLUSH_SECONDS = 10.0
+
 KV_GROWTH_TOKENS = 256
 """mlx-lm's caches grow by this many tokens at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineLimits:
-    """`max_queued` requests may wait beside the `max_batch_size` that run; the next is told to come back.
-
-    What was answered is remembered in a file in `answers_folder`, without one until the engine closes.
-    """
-
-    max_batch_size: int = 8
-    max_queued: int = 32
-    prefill_chunk_tokens: int = 128
-    retry_after_seconds: int = 5
-    answers_folder: Path | None = None
 
 
 class Engine:
@@ -67,13 +55,11 @@ class Engine:
         folder: ModelFolder,
         memory: DeviceMemory,
         monitor: SlidingWindowMonitor,
-        limits: EngineLimits,
-        script: Script | None = None,
+        options: EngineOptions,
     ) -> None:
         self._folder = folder
         self._memory = memory
-        self._limits = limits
-        self._script = script
+        self._options = options
         self._loop = GenerationLoop(memory, monitor, self._kv_bytes)
         self._thread = threading.Thread(target=self._loop.run, name="pensieve-mlx", daemon=True)
         self._tokenizing = ThreadPoolExecutor(1, "pensieve-tokenize")  # fast tokenizers are not safe to share
@@ -81,6 +67,7 @@ class Engine:
         self._template: ChatTemplate
         self._answers: AnswerMemory
         self._grammars: Grammars
+        self._stored: StoredPrompts
         self._tickets: set[Ticket] = set()
         self._closed = False
 
@@ -90,16 +77,15 @@ class Engine:
         folder: ModelFolder,
         memory: DeviceMemory,
         monitor: SlidingWindowMonitor,
-        limits: EngineLimits = EngineLimits(),
-        script: Script | None = None,
+        options: EngineOptions = EngineOptions(),  # noqa: B008 - frozen
     ) -> Engine:
-        """Load the model on a thread of its own. With a `script`, it says the script's words.
+        """Load the model on a thread of its own.
 
         Raises:
             ModelLoadingError: its files are missing, damaged or of an unknown kind.
             InsufficientMemoryError: its weights do not fit.
         """
-        engine = cls(folder, memory, monitor, limits, script)
+        engine = cls(folder, memory, monitor, options)
         engine._thread.start()
         try:
             await asyncio.wrap_future(engine._loop.call(engine._load))
@@ -112,22 +98,20 @@ class Engine:
         """On the MLX thread."""
         self._model = load(self._folder)
         self._weights = self._memory.reserve(self._model.weights_bytes, BufferUsage.MODEL_WEIGHTS)
-        self._answers = AnswerMemory(self._answers_path())
+        self._answers = self._options.keeping.open_answers(self._folder)
+        self._stored = StoredPrompts(self._memory, self._options.keeping.open_store(self._model, self._folder))
         self._template = ChatTemplate(self._model.tokenizer, self._model.dialect, self._answers.recall)
         self._grammars = Grammars(self._model)
-        forced = ForcedScript(self._script, self._model) if self._script is not None else None
+        forced = ForcedScript(script, self._model) if (script := self._options.script) is not None else None
         self._loop.use(
             lambda: Batch(
                 self._model,
-                max_size=self._limits.max_batch_size,
-                prefill_chunk_tokens=self._limits.prefill_chunk_tokens,
+                max_size=self._options.max_batch_size,
+                prefill_chunk_tokens=self._options.prefill_chunk_tokens,
                 forced=forced,
-            )
+            ),
+            self._stored,
         )
-
-    def _answers_path(self) -> Path | None:
-        folder = self._limits.answers_folder
-        return answers_path(folder, self._folder.id, self._folder.path) if folder is not None else None
 
     @property
     def info(self) -> ModelInfo:
@@ -144,31 +128,52 @@ class Engine:
         return len(self._tickets)
 
     async def can_admit(self) -> bool:
-        return not self._closed and len(self._tickets) < self._limits.max_batch_size + self._limits.max_queued
+        return not self._closed and len(self._tickets) < self._options.max_batch_size + self._options.max_queued
 
     async def count_tokens(self, prompt: Prompt) -> int:
         return len((await self._tokenized(self._render, prompt)).token_ids)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         check_request(request)
+        ticket = self._one_to_join(request) or await self._accepted(request)
+        ticket.num_readers += 1
+        try:
+            yield GenerationStarted(len(ticket.prompt_token_ids), ticket.cached_at_first, ticket.differs_in)
+            async with aclosing(ticket.stream()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            ticket.num_readers -= 1
+            if not ticket.num_readers:
+                self._tickets.discard(ticket)
+                ticket.cancelled = True
+                self._loop.wake()
+
+    def _one_to_join(self, request: GenerationRequest) -> Ticket | None:
+        """The same request, if it runs already and this one wants no answer of its own (C6).
+
+        At temperature 0 it could get no other. Else only a client that says it tries again joins: two that ask the same
+        at once may want two answers.
+        """
+        if request.sampling.temperature and not request.is_retry:
+            return None
+        return next((ticket for ticket in self._tickets if ticket.request == request and not ticket.cancelled), None)
+
+    async def _accepted(self, request: GenerationRequest) -> Ticket:
         ticket = await self._tokenized(self._make_ticket, request, asyncio.get_running_loop())
         self._memory.check_can_ever_fit(self._kv_bytes(ticket), BufferUsage.KV_CACHE)
         if not await self.can_admit():
             raise OverloadedError(
                 f"{len(self._tickets)} requests are running or waiting, which is all this server takes",
-                retry_after_seconds=self._limits.retry_after_seconds,
+                retry_after_seconds=self._options.retry_after_seconds,
             )
         self._tickets.add(ticket)
-        try:
-            self._loop.submit(ticket)
-            yield GenerationStarted(len(ticket.prompt_token_ids))
-            async with aclosing(ticket.stream()) as events:
-                async for event in events:
-                    yield event
-        finally:
-            self._tickets.discard(ticket)
-            ticket.cancelled = True
-            self._loop.wake()
+        self._loop.submit(ticket)
+        return ticket
+
+    def prompt_tokens(self) -> PromptTokens:
+        """Where the KV of prompts came from so far."""
+        return self._stored.tokens
 
     async def memory_usage(self) -> MemoryUsage:
         return self._memory.usage()
@@ -190,6 +195,7 @@ class Engine:
         """On the MLX thread."""
         self._loop.end_all()
         if hasattr(self, "_weights"):
+            self._stored.close(FLUSH_SECONDS)
             self._model.release()
             self._memory.release(self._weights)
             self._answers.close()
@@ -207,6 +213,7 @@ class Engine:
     def _make_ticket(self, request: GenerationRequest, loop: asyncio.AbstractEventLoop) -> Ticket:
         prompt = self._render(request.prompt)
         check_window(len(prompt.token_ids), request.max_tokens, self._model.context_window_tokens)
+        cached_tokens = self._stored.cached_tokens(prompt.token_ids)
         return Ticket(
             request,
             prompt.token_ids,
@@ -214,8 +221,16 @@ class Engine:
             self._grammars.matcher_for(request, starts_thinking=prompt.starts_thinking),
             boundaries=prompt.boundaries,
             answers=self._answers,
+            cached_at_first=cached_tokens,
+            differs_in=self._where_it_differs(request, len(prompt.token_ids), cached_tokens),
             loop=loop,
         )
+
+    def _where_it_differs(self, request: GenerationRequest, num_tokens: int, cached_tokens: int) -> str:
+        """The part of the prompt from which on it has to be computed, where that is worth a look; else ""."""
+        if request.is_raw or num_tokens - cached_tokens < max(LEAST_TOKENS_LOOKED_INTO, num_tokens // 2):
+            return ""
+        return self._template.locate(request.messages, request.tools, request.thinking, cached_tokens)
 
     def _kv_bytes(self, ticket: Ticket) -> int:
         num_tokens = len(ticket.prompt_token_ids) + ticket.request.max_tokens

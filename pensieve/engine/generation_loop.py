@@ -158,7 +158,7 @@ class GenerationLoop:
     def _waits_for_another(self, ticket: Ticket) -> bool:
         """Whether a prompt that is being read will soon give this one more than it would find now (C6)."""
         readings = [running.reading for running in self._running.values() if running.is_reading]
-        if not readings:
+        if not readings or not self._stored.limit_bytes:
             return False
         token_ids = ticket.prompt_token_ids
         reading = worth_waiting_for(token_ids, self._stored.cached_tokens(token_ids), readings)
@@ -200,7 +200,7 @@ class GenerationLoop:
         running = self._running[read.uid]
         before, running.num_read = running.num_read, running.known_tokens + read.num_tokens
         worth_keeping = read.at_stop and not read.is_whole if self._stored.needs_snapshots else read.is_whole
-        if worth_keeping and self._batch is not None:
+        if worth_keeping and self._stored.limit_bytes and self._batch is not None:
             self._computed.append((self._batch.computed(read.uid), running.ticket.boundaries))
         return running.num_read - before
 
@@ -220,7 +220,7 @@ class GenerationLoop:
         """A row leaves the batch, unless mlx-lm took it out and gave what it `computed`. That is worth keeping."""
         if computed is None and self._batch is not None:
             computed = self._batch.remove([uid]).get(uid)
-        if computed is None or not computed[0]:
+        if computed is None or not computed[0] or not self._stored.limit_bytes:
             return
         running = self._running[uid]
         end = () if running.is_reading else (Boundary(len(computed[0]), BoundaryKind.ANSWER),)

@@ -32,8 +32,8 @@ _numbers = itertools.count(1)
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """`events` belongs to the event loop, everything else to the thread that computes; `cancelled` is set by one and
-    read by the other, and never unset.
+    """`events`, `news` and `num_readers` belong to the event loop, everything else to the thread that computes;
+    `cancelled` is set by one and read by the other, and never unset.
     """
 
     request: GenerationRequest
@@ -50,11 +50,18 @@ class Ticket:
     accepted_at: float = field(default_factory=time.monotonic)
     first_token_at: float | None = None
     output_tokens: int = 0
+    cached_at_first: int = 0
+    """Tokens of the prompt that were in the store when the ticket was made; `differs_in` says what comes after them."""
+    differs_in: str = ""
     cached_tokens: int = 0
+    """Those that were there when it was its turn."""
     stored_5m_tokens: int = 0
     stored_1h_tokens: int = 0
     cancelled: bool = False
-    events: asyncio.Queue[GenerationEvent | Exception] = field(default_factory=asyncio.Queue)
+    num_readers: int = 0
+    events: list[GenerationEvent | Exception] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set, and replaced by another, when there are more events."""
 
     @property
     def usage(self) -> Usage:
@@ -67,13 +74,15 @@ class Ticket:
         )
 
     async def stream(self) -> AsyncGenerator[GenerationEvent, None]:
-        """The events as they are delivered, until the last one.
+        """The events from the first to the last, as they are delivered. There may be several readers.
 
         Raises:
             PensieveError: what the thread delivered instead of an event.
         """
-        while True:
-            event = await self.events.get()
+        for number in itertools.count():
+            if number == len(self.events):
+                await self.news.wait()
+            event = self.events[number]
             if isinstance(event, Exception):
                 raise event
             yield event
@@ -106,7 +115,9 @@ def deliver(deliveries: list[Delivery]) -> None:
 
 def _put_all(deliveries: list[Delivery]) -> None:
     for ticket, event in deliveries:
-        ticket.events.put_nowait(event)
+        ticket.events.append(event)
+        ticket.news.set()
+        ticket.news = asyncio.Event()
 
 
 class _Recorder(Protocol):

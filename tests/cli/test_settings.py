@@ -25,6 +25,8 @@ def test_nothing_needs_to_be_given() -> None:
         checked=False,
         grace_seconds=10.0,
         rate_limit=None,
+        cache_memory=None,
+        cache_disk=None,
         log_level="WARNING",
     )
 
@@ -52,12 +54,21 @@ def test_switches_and_paths_are_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "num_bytes"), [("0", 0), ("512", 512), ("512MB", 512 * 10**6), ("1.5 gb", 1_500_000_000), ("7k", 7000)]
+)
+def test_sizes_are_read_in_the_units_of_disks(text: str, num_bytes: int) -> None:
+    assert parsed("--cache-disk", text).cache_disk == parsed("--cache-memory", text).cache_memory == num_bytes
+
+
+@pytest.mark.parametrize(
     ("flags", "environment", "named"),
     [
         (("--port", "x"), {}, "--port"),
         (("--port", "65536"), {}, "--port"),
         ((), {"PENSIEVE_PORT": "-1"}, "PENSIEVE_PORT"),
         (("--grace-seconds", "nan"), {}, "--grace-seconds"),
+        (("--cache-memory", "much"), {}, "--cache-memory"),
+        (("--cache-disk", "-1"), {}, "--cache-disk"),
         (("--rate-limit", "0"), {}, "--rate-limit"),
         (("--log-level", "loud"), {}, "--log-level"),
         ((), {"PENSIEVE_CHECKED": "perhaps"}, "PENSIEVE_CHECKED"),

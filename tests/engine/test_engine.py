@@ -22,7 +22,8 @@ from contracts.vocabulary import (
     TextGenerated,
 )
 from pensieve.core.errors import GenerationError, InsufficientMemoryError, ModelLoadingError, OverloadedError
-from pensieve.engine.engine import Engine, EngineLimits
+from pensieve.engine.engine import Engine
+from pensieve.engine.options import EngineOptions
 from pensieve.engine.performance import SlidingWindowMonitor
 from pensieve.metal.memory import DeviceMemory
 from pensieve.models.sources import ModelFolder
@@ -121,7 +122,7 @@ def test_a_stop_sequence_ends_the_generation_and_frees_its_place(make_engine: Ma
 
 def test_a_client_that_leaves_in_mid_prompt_frees_the_machine_within_a_chunk(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
-        engine = await start_engine(tiny_folder, EngineLimits(prefill_chunk_tokens=16))
+        engine = await start_engine(tiny_folder, EngineOptions(prefill_chunk_tokens=16))
         level = mx.get_active_memory()
         async with aclosing(engine.generate(asking("word " * 1500, 100))) as events:
             await anext(events)
@@ -164,7 +165,7 @@ def test_requests_wait_for_memory_and_are_all_answered(tiny_folder: ModelFolder)
 
 def test_a_full_queue_sends_the_next_one_away(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
-        engine = await start_engine(tiny_folder, EngineLimits(max_batch_size=1, max_queued=1))
+        engine = await start_engine(tiny_folder, EngineOptions(max_batch_size=1, max_queued=1))
         async with (
             aclosing(engine.generate(asking("a", 500))) as first,
             aclosing(engine.generate(asking("b"))) as second,

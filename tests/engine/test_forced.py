@@ -26,6 +26,7 @@ from contracts.vocabulary import (
 from pensieve.core.errors import ModelLoadingError
 from pensieve.engine.engine import Engine
 from pensieve.engine.forced import ForcedReply
+from pensieve.engine.options import EngineOptions
 from pensieve.engine.performance import SlidingWindowMonitor
 from pensieve.engine.scripted import Reply, Script
 from pensieve.metal.memory import DeviceMemory
@@ -43,7 +44,9 @@ TWO_CALLS = "".join(
 @asynccontextmanager
 async def forced(folder: ModelFolder, *replies: Reply) -> AsyncIterator[Engine]:
     memory = DeviceMemory(4 * GIB)
-    engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), script=Script(replies))
+    engine = await Engine.start(
+        folder, memory, SlidingWindowMonitor(memory.usage), EngineOptions(script=Script(replies))
+    )
     try:
         yield engine
     finally:

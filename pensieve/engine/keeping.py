@@ -1,0 +1,46 @@
+"""What is kept of prompts and answers between requests, and where (C1, C2)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pensieve.engine.answers import AnswerMemory, answers_path
+from pensieve.engine.kv_disk import DiskTier
+from pensieve.engine.kv_fingerprint import fingerprint_of
+from pensieve.engine.kv_store import KVStore, NoStore
+
+if TYPE_CHECKING:
+    from pensieve.models.load import LoadedModel
+    from pensieve.models.sources import ModelFolder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Bytes of KV in memory and on disk. Without a `home` nothing outlives the engine, without bytes no KV is kept."""
+
+    memory_bytes: int = 0
+    disk_bytes: int = 0
+    home: Path | None = None
+
+    def open_store(self, model: LoadedModel, folder: ModelFolder) -> KVStore | NoStore:
+        """On the thread that owns MLX."""
+        if not self.memory_bytes:
+            return NoStore()
+        return KVStore(model, limit_bytes=self.memory_bytes, disk=self._open_disk(model, folder))
+
+    def open_answers(self, folder: ModelFolder) -> AnswerMemory:
+        return AnswerMemory(answers_path(self.home / "answers", folder.id, folder.path) if self.home else None)
+
+    def _open_disk(self, model: LoadedModel, folder: ModelFolder) -> DiskTier | None:
+        if self.home is None or not self.disk_bytes:
+            return None
+        try:
+            return DiskTier(self.home / "kv", fingerprint_of(folder.path, model), limit_bytes=self.disk_bytes)
+        except OSError as error:
+            log.warning("computed prompts are not kept on disk: %s", error)
+            return None

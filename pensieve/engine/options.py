@@ -1,0 +1,23 @@
+"""What an engine may take on, and what it keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pensieve.engine.keeping import Keeping
+from pensieve.engine.scripted import Script
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """`max_queued` requests may wait beside the `max_batch_size` that run; the next is told to come back.
+
+    With a `script`, the model says the script's words.
+    """
+
+    max_batch_size: int = 8
+    max_queued: int = 32
+    prefill_chunk_tokens: int = 128
+    retry_after_seconds: int = 5
+    script: Script | None = None
+    keeping: Keeping = Keeping()  # noqa: RUF009 - frozen

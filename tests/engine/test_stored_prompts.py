@@ -1,0 +1,229 @@
+"""A turn computes only what is new (C1, C2), prompts in common are computed once (C6), and usage says so (W17)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contracts.checked import checked
+from contracts.inference import InferenceModel
+from contracts.vocabulary import (
+    BufferUsage,
+    ChatMessage,
+    GenerationEvent,
+    GenerationFinished,
+    GenerationRequest,
+    GenerationStarted,
+    Role,
+    Sampling,
+    TextGenerated,
+    Usage,
+)
+from pensieve.engine.engine import Engine
+from pensieve.engine.keeping import Keeping
+from pensieve.engine.options import EngineOptions
+from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.metal.memory import DeviceMemory
+from pensieve.models.sources import ModelFolder
+from tests.conftest import GIB
+
+MIB = 1024**2
+SYSTEM = ChatMessage(Role.SYSTEM, "You know every lighthouse by its light. " * 12)
+GREEDY = Sampling(temperature=0.0)
+
+
+@asynccontextmanager
+async def engine_of(
+    folder: ModelFolder, *, memory_bytes: int = 64 * MIB, home: Path | None = None, chunk_tokens: int = 32
+) -> AsyncIterator[Engine]:
+    memory = DeviceMemory(4 * GIB)
+    options = EngineOptions(prefill_chunk_tokens=chunk_tokens, keeping=Keeping(memory_bytes, GIB if home else 0, home))
+    engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
+    try:
+        yield engine
+    finally:
+        await engine.aclose()
+
+
+def asking(*turns: str, max_tokens: int = 6, ttl: int | None = None, system: ChatMessage = SYSTEM) -> GenerationRequest:
+    roles = [Role.USER, Role.ASSISTANT]
+    messages = [ChatMessage(roles[number % 2], text) for number, text in enumerate(turns)]
+    messages[-1] = replace(messages[-1], cache_ttl_seconds=ttl)
+    return GenerationRequest((system, *messages), max_tokens, GREEDY)
+
+
+async def events_of(engine: Engine, request: GenerationRequest) -> list[GenerationEvent]:
+    async with aclosing(checked(InferenceModel, engine).generate(request)) as events:
+        return [event async for event in events]
+
+
+def text_of(events: list[GenerationEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextGenerated))
+
+
+def usage_of(events: list[GenerationEvent]) -> Usage:
+    assert isinstance(events[-1], GenerationFinished)
+    return events[-1].usage
+
+
+def played(play: Callable[[Engine], Awaitable[None]], folder: ModelFolder, **given: object) -> None:
+    async def run() -> None:
+        async with engine_of(folder, **given) as engine:  # type: ignore[arg-type]  # the keywords of engine_of
+            await play(engine)
+
+    asyncio.run(run())
+
+
+def test_a_second_turn_computes_only_what_is_new(tiny_folder: ModelFolder) -> None:
+    async def play(engine: Engine) -> None:
+        first = await events_of(engine, asking("Which one?"))
+        whole = usage_of(first).input_tokens + usage_of(first).output_tokens
+        assert usage_of(first).cached_tokens == 0
+        second = await events_of(engine, asking("Which one?", text_of(first), "And then?"))
+        assert usage_of(second).cached_tokens >= whole - 1
+        assert engine.prompt_tokens().read == usage_of(second).cached_tokens
+        started = second[0]
+        assert isinstance(started, GenerationStarted)
+        assert started.cached_tokens <= usage_of(second).cached_tokens
+
+    played(play, tiny_folder)
+
+
+def test_the_store_changes_no_answer(tiny_folder: ModelFolder) -> None:
+    """The cold answers are read in the same chunks, so that no figure depends on where they are cut."""
+
+    async def conversation(engine: Engine) -> list[str]:
+        turns: list[str] = []
+        for question in ("Which one?", "And then?", "Why?"):
+            turns.append(question)
+            turns.append(text_of(await events_of(engine, asking(*turns, max_tokens=8))))
+        return turns
+
+    found: list[list[str]] = []
+
+    async def play(engine: Engine) -> None:
+        found.append(await conversation(engine))
+
+    played(play, tiny_folder)
+    played(play, tiny_folder, memory_bytes=0)
+    assert found[0] == found[1]
+
+
+def test_breakpoints_are_told_as_written_and_then_as_read(tiny_folder: ModelFolder) -> None:
+    async def play(engine: Engine) -> None:
+        first = usage_of(await events_of(engine, asking("Which one?", ttl=3600)))
+        assert first.stored_1h_tokens > 0.9 * first.input_tokens
+        assert first.stored_5m_tokens == 0
+        again = usage_of(await events_of(engine, asking("Which one?", ttl=300)))
+        assert again.cached_tokens == again.input_tokens - 1
+        assert (again.stored_5m_tokens, again.stored_1h_tokens) == (0, 0)
+        other = usage_of(await events_of(engine, asking("Which other one?", ttl=300)))
+        assert 0 < other.stored_5m_tokens < other.input_tokens - other.cached_tokens
+
+    played(play, tiny_folder)
+
+
+def test_a_common_prefix_is_computed_once_when_two_arrive_together(tiny_folder: ModelFolder) -> None:
+    async def play(engine: Engine) -> None:
+        one, other = await asyncio.gather(*(events_of(engine, asking(text)) for text in ("Which one?", "Why so?")))
+        known = max(usage_of(one).cached_tokens, usage_of(other).cached_tokens)
+        assert known > 0.8 * usage_of(one).input_tokens
+        assert min(usage_of(one).cached_tokens, usage_of(other).cached_tokens) == 0
+
+    played(play, tiny_folder)
+
+
+def test_a_retry_joins_the_request_that_runs(tiny_folder: ModelFolder) -> None:
+    async def play(engine: Engine) -> None:
+        request = asking("Which one?", max_tokens=40)
+        warm = replace(request, sampling=Sampling(temperature=1.0), max_tokens=41)
+        for asked, joins in ((request, True), (warm, False), (replace(warm, is_retry=True), True)):
+            before = engine.prompt_tokens().computed + engine.prompt_tokens().read
+            async with aclosing(engine.generate(replace(asked, is_retry=False))) as first:
+                await anext(first)
+                again = await events_of(engine, asked)
+                rest = [event async for event in first]
+            computed = engine.prompt_tokens().computed + engine.prompt_tokens().read - before
+            assert computed == usage_of(again).input_tokens * (1 if joins else 2)
+            assert (rest == again[1:]) == joins
+
+    played(play, tiny_folder)
+
+
+def test_who_joined_is_answered_when_the_first_leaves(tiny_folder: ModelFolder) -> None:
+    async def play(engine: Engine) -> None:
+        request = asking("Which one?", max_tokens=60)
+        async with aclosing(engine.generate(request)) as first:
+            await anext(first)
+            joined = asyncio.create_task(events_of(engine, request))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert usage_of(await joined).output_tokens > 0
+        assert engine.num_active == 0
+
+    played(play, tiny_folder)
+
+
+def test_a_prompt_that_was_left_in_the_middle_is_kept_as_far_as_it_was_read(tiny_folder: ModelFolder) -> None:
+    async def play(engine: Engine) -> None:
+        long = replace(SYSTEM, text=SYSTEM.text * 8)
+        async with aclosing(engine.generate(asking("Which one?", system=long))) as events:
+            await anext(events)
+            while engine._memory.measured_kv_cache_bytes == 0:  # noqa: ASYNC110 - the thread has no event for it
+                await asyncio.sleep(0.001)
+        usage = usage_of(await events_of(engine, asking("Which one?", system=long)))
+        assert usage.cached_tokens > 0
+        assert usage.cached_tokens % 8 == 0  # whole chunks, the last one of which may not have been the first's
+
+    played(play, tiny_folder, chunk_tokens=8)
+
+
+def test_what_was_computed_outlives_the_engine(tiny_folder: ModelFolder, tmp_path: Path) -> None:
+    first: list[GenerationEvent] = []
+
+    async def before(engine: Engine) -> None:
+        first.extend(await events_of(engine, asking("Which one?")))
+
+    async def after(engine: Engine) -> None:
+        second = usage_of(await events_of(engine, asking("Which one?", text_of(first), "And then?")))
+        assert second.cached_tokens > 0.9 * usage_of(first).input_tokens
+        assert engine.prompt_tokens().from_disk == second.cached_tokens
+
+    played(before, tiny_folder, home=tmp_path)
+    played(after, tiny_folder, home=tmp_path)
+
+
+def test_what_is_stored_gives_way_to_requests(tiny_folder: ModelFolder) -> None:
+    async def play(engine: Engine) -> None:
+        memory = engine._memory
+        await events_of(engine, asking("Which one?", system=replace(SYSTEM, text=SYSTEM.text * 8)))
+        assert memory.reserved_bytes(BufferUsage.STORED_PROMPTS) > 0
+        assert memory.usage().stored_prompts_bytes > 0
+        left = memory.capacity_bytes - memory.reserved_bytes()
+        held = memory.reserve(left, BufferUsage.TEMPORARY)
+        usage = usage_of(await events_of(engine, asking("Why?", system=ChatMessage(Role.SYSTEM, "Be brief."))))
+        assert usage.output_tokens > 0
+        memory.release(held)
+
+    played(play, tiny_folder)
+
+
+@pytest.mark.parametrize("part", ["system", "messages.0"])
+def test_where_a_long_prompt_differs_is_told(tiny_folder: ModelFolder, part: str) -> None:
+    async def play(engine: Engine) -> None:
+        long = SYSTEM.text * 4
+        await events_of(engine, asking("Which one?", system=replace(SYSTEM, text=f"Yes. {long}")))
+        if part == "system":
+            asked = asking("Which one?", system=replace(SYSTEM, text=f"No. {long}"))
+        else:
+            asked = asking(f"That one? {long * 2}", system=replace(SYSTEM, text=f"Yes. {long}"))
+        started = (await events_of(engine, asked))[0]
+        assert isinstance(started, GenerationStarted)
+        assert started.differs_in == part
+
+    played(play, tiny_folder)
