@@ -156,3 +156,60 @@ def test_any_json_is_decoded_or_refused_by_a_field(fields: dict[str, object]) ->
         decode_messages(body(**fields))
     except ValidationError as error:
         assert error.field  # noqa: PT017 - both outcomes are right; a third would be an error of its own
+
+
+EPHEMERAL = {"type": "ephemeral"}
+HOUR = {"type": "ephemeral", "ttl": "1h"}
+
+
+def ttls(**fields: object) -> list[int | None]:
+    return [message.cache_ttl_seconds for message in decode_messages(body(**fields)).generation.messages]
+
+
+def text_block(text: str, cache_control: object = None) -> dict[str, object]:
+    return {"type": "text", "text": text, "cache_control": cache_control}
+
+
+def test_a_marker_marks_the_end_of_its_turn_whichever_block_it_stands_on() -> None:
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": {}, "cache_control": HOUR}
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [text_block("ok", EPHEMERAL)]}
+    messages = [
+        {"role": "user", "content": [text_block("a", EPHEMERAL), text_block("b")]},
+        {"role": "system", "content": [text_block("note", HOUR)]},
+        {"role": "assistant", "content": [text_block("c", EPHEMERAL), call]},
+        {"role": "user", "content": [result, text_block("d")]},
+        {"role": "assistant", "content": "e"},
+    ]
+    assert ttls(messages=messages) == [300, 3600, 3600, 300, None, None]
+
+
+def test_a_marker_on_system_text_on_tools_or_on_the_request_finds_its_turn() -> None:
+    tool = {"name": "f", "input_schema": {"type": "object"}, "cache_control": HOUR}
+    assert ttls(system=[text_block("s", EPHEMERAL), text_block("t")]) == [300, None]
+    assert ttls(system="s", tools=[tool]) == [3600, None]
+    assert ttls(tools=[tool]) == [None]
+    assert ttls(system="s", cache_control=EPHEMERAL) == [None, 300]
+
+
+@pytest.mark.parametrize("wrong", [7, "x", [], {}, {"type": "eternal"}, {"ttl": 5}, {"type": "ephemeral", "ttl": "9w"}])
+def test_a_wrong_marker_is_never_refused(wrong: object) -> None:
+    tool = {"name": "f", "input_schema": {"type": "object"}, "cache_control": wrong}
+    blocks = [text_block("a", wrong), {"type": "hologram", "cache_control": wrong}]
+    decoded = decode_messages(body(system=blocks, tools=[tool], cache_control=wrong, messages=[user_of(blocks)]))
+    assert [message.text for message in decoded.generation.messages] == ["a", "a"]
+
+
+def user_of(blocks: list[dict[str, object]]) -> dict[str, object]:
+    return {"role": "user", "content": blocks}
+
+
+def test_a_system_message_of_nothing_but_what_changes_by_itself_is_left_out() -> None:
+    note = {"role": "system", "content": "<total_tokens>12 left</total_tokens>"}
+    assert decode_messages(body(messages=[*VALID["messages"], note])) == decode_messages(body())
+    billing = [text_block("x-anthropic-billing-header: cc_version=1.abc;")]
+    assert decode_messages(body(system=billing)) == decode_messages(body())
+
+
+def test_what_a_user_says_is_left_as_it_is() -> None:
+    said = "x-anthropic-billing-header: <total_tokens>12 left</total_tokens>"
+    assert decode_messages(body(messages=[{"role": "user", "content": said}])).generation.messages[0].text == said

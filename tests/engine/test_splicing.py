@@ -30,6 +30,8 @@ from pensieve.engine.ticket import Ticket
 from pensieve.metal.mlx_lm_import import import_mlx_lm
 from pensieve.models.chat_template import ChatTemplate
 from pensieve.models.dialects import dialect_of
+from pensieve.models.embedded import embedded_folder
+from pensieve.models.progress import ConsoleProgress
 from pensieve.models.text_decoder import TextDecoder
 from tests.models.templates import DEEPSEEK, MISTRAL, QWEN2_5, QWEN3
 from tests.tiny_model import CHATML, write_byte_tokenizer
@@ -59,6 +61,8 @@ def tokenizer(name: str) -> Any:
     import_mlx_lm()
     from mlx_lm.tokenizer_utils import load  # noqa: PLC0415 - only after import_mlx_lm
 
+    if name == "embedded":
+        return load(embedded_folder(ConsoleProgress()))
     with TemporaryDirectory() as folder:
         made = load(write_byte_tokenizer(Path(folder), chat_template=TEMPLATES[name]))
     if name in ("qwen3", "deepseek"):
@@ -246,7 +250,7 @@ def fields(text: str) -> GenerationRequest:
     return decode_messages(json.dumps({"model": "m", "max_tokens": 9, **json.loads(text)}).encode()).generation
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("name", [*TEMPLATES, "embedded"])
 @pytest.mark.parametrize("row", NORMALISATIONS, ids=lambda row: row.name)
 def test_the_requests_of_every_normalisation_are_one_prompt(row: Normalisation, name: str) -> None:
     memory = AnswerMemory()
