@@ -15,6 +15,7 @@ from pensieve.api.access import is_loopback
 from pensieve.cli.running_servers import RunningServer
 
 ANY_TOKEN = "pensieve"  # noqa: S105 - a word for a server that wants no key; without one the CLI would ask for a login
+KEY_VARIABLE = "PENSIEVE_API_KEY"
 ANY_MODEL = "claude-pensieve"  # every claude-… name reaches the model that is served
 REQUEST_MILLISECONDS = 3_600_000  # a cold prompt on a slow machine takes minutes, and 600 s is the CLI's default
 MAX_OUTPUT_TOKENS = 32_000
@@ -61,14 +62,16 @@ class ClaudeEnvironment:
         return {**kept, **self.variables}
 
     def as_settings(self) -> str:
-        """The same for the CLI's --settings, which is stronger than the `env` of the user's settings files.
+        """The same for the CLI's --settings, which is stronger than the user's settings files.
 
-        Those would otherwise override the environment, and send the conversation elsewhere. A key stays out of it,
-        since other users of the machine can see arguments.
+        Their `env` would otherwise override the environment, and their `apiKeyHelper` would send its key along. A key
+        of ours stays out of the arguments, which other users of the machine can see: the helper reads it.
         """
-        hidden = self.variables["ANTHROPIC_AUTH_TOKEN"] != ANY_TOKEN
-        told = {name: value for name, value in self.variables.items() if not (hidden and name.endswith("_TOKEN"))}
-        return json.dumps({"env": {**dict.fromkeys(_BLANKED, ""), **told}})
+        told = {**dict.fromkeys(_BLANKED, ""), **self.variables}
+        key = told.pop(KEY_VARIABLE, None)
+        if key is None:
+            return json.dumps({"apiKeyHelper": "", "env": told})
+        return json.dumps({"apiKeyHelper": f"printenv {KEY_VARIABLE}", "env": {**told, "ANTHROPIC_AUTH_TOKEN": ""}})
 
 
 def environment_for(
@@ -100,6 +103,8 @@ def _access(url: str, api_key: str | None, inherited: Mapping[str, str]) -> dict
         "API_TIMEOUT_MS": str(REQUEST_MILLISECONDS),
         "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "CLAUDE_CODE_DISABLE_1M_CONTEXT": "1",  # else the CLI writes opus[1m] into settings that name opus
+        **({KEY_VARIABLE: api_key} if api_key else {}),
         **_past_proxies(url, inherited),
     }
 

@@ -200,8 +200,12 @@ def test_the_key_of_the_server_is_what_claude_sends(user: User, tmp_path: Path) 
         assert refused.returncode == 1
         assert "PENSIEVE_API_KEY" in refused.stderr
         assert user.launches("--url", url, PENSIEVE_API_KEY="s3cret").returncode == 0
-    assert user.told()["environment"]["ANTHROPIC_AUTH_TOKEN"] == "s3cret"
-    assert "s3cret" not in json.dumps(user.told()["arguments"])
+    told = user.told()
+    assert told["environment"]["ANTHROPIC_AUTH_TOKEN"] == "s3cret"
+    assert "s3cret" not in json.dumps(told["arguments"])
+    overruling = json.loads(told["arguments"][told["arguments"].index("--settings") + 1])
+    helper = subprocess.check_output(overruling["apiKeyHelper"], shell=True, env=told["environment"], text=True)  # noqa: S602 - as the CLI does
+    assert helper == "s3cret\n"
 
 
 def test_a_server_that_is_started_gets_the_key_without_a_flag(user: User) -> None:
@@ -363,9 +367,10 @@ def test_the_users_settings_stay_as_they_are_and_are_overruled(user: User, tmp_p
         user.launches("--url", str(client.base_url))
     assert user.files() == files
     arguments = user.told()["arguments"]
-    overruling = json.loads(arguments[arguments.index("--settings") + 1])["env"]
-    assert overruling["ANTHROPIC_MODEL"] == "scripted"
-    assert overruling["ANTHROPIC_API_KEY"] == ""
+    overruling = json.loads(arguments[arguments.index("--settings") + 1])
+    assert overruling["apiKeyHelper"] == ""
+    assert overruling["env"]["ANTHROPIC_MODEL"] == "scripted"
+    assert overruling["env"]["ANTHROPIC_API_KEY"] == ""
 
 
 @pytest.mark.parametrize(
