@@ -119,6 +119,7 @@ class GenerationLoop:
         for uid in gone:
             self._take_out(uid)
             self._end(uid, OperationPhase.CANCELLED)
+        self._keep()  # before anybody starts: it may be the same client, trying again
 
     def _admit(self) -> None:
         """First come, first served: whoever's KV cache finds no room yet waits, and all behind it.
