@@ -32,7 +32,7 @@ from pensieve.engine.kv_file import (
     root_key,
     write_block,
 )
-from pensieve.engine.kv_folder import KVFolder, StoredBlock
+from pensieve.engine.kv_folder import KVFolder, StoredBlock, num_common
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class DiskTier:
         best: StoredBlock | None = None
         longest = 0
         for block in self._files.children.get(parent, {}).values():
-            shared = _num_common(block.token_ids, tokens)
+            shared = num_common(block.token_ids, tokens)
             if shared > longest:
                 best, longest = block, shared
         return best, longest
@@ -198,7 +198,7 @@ class DiskTier:
                 return True
             tokens = _as_array(token_ids[place.start : place.end])
             children = self._files.children.get(place.parent, {}).values()
-            return all(_num_common(block.token_ids, tokens) < len(tokens) for block in children)
+            return all(num_common(block.token_ids, tokens) < len(tokens) for block in children)
 
     def has_room(self, num_bytes: int) -> bool:
         """Whether so much more may wait to be written, and may be stored at all."""
@@ -269,7 +269,7 @@ class DiskTier:
                 return True
             if block.parent != self._root and block.parent not in self._files.blocks:
                 return False
-            if not self._files.make_room(size, self.limit_bytes, keep=self._line_of(block.parent)):
+            if not self._files.make_room(size, self.limit_bytes, keep=self._files.line_of(block.parent)):
                 return False
         path = write_block(self.folder, block, header)
         stored = StoredBlock(
@@ -278,23 +278,8 @@ class DiskTier:
         with self._lock:
             self._files.add(stored)
             if not block.is_state:
-                self._delete_what_it_replaces(stored)
+                self._files.delete_replaced_by(stored)
         return True
-
-    def _line_of(self, key: str) -> set[str]:
-        """A block and all that it builds on."""
-        line: set[str] = set()
-        while (block := self._files.blocks.get(key)) is not None:
-            line.add(key)
-            key = block.parent
-        return line
-
-    def _delete_what_it_replaces(self, block: StoredBlock) -> None:
-        """Shorter blocks at a prompt's end of which it holds every token."""
-        for other in list(self._files.children[block.parent].values()):
-            length = len(other.token_ids)
-            if length < len(block.token_ids) and _num_common(other.token_ids, block.token_ids) == length:
-                self._files.delete(other.key)
 
     def _warn(self, error: OSError) -> None:
         """Once: a disk that is full stays so for a while."""
@@ -305,9 +290,3 @@ class DiskTier:
 
 def _as_array(token_ids: Sequence[int]) -> npt.NDArray[np.uint32]:
     return np.asarray(token_ids, np.uint32)
-
-
-def _num_common(some: npt.NDArray[np.uint32], others: npt.NDArray[np.uint32]) -> int:
-    length = min(len(some), len(others))
-    different = np.flatnonzero(some[:length] != others[:length])
-    return int(different[0]) if len(different) else length

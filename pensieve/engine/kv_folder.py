@@ -166,6 +166,21 @@ class KVFolder:
                 heapq.heappush(heap, _order(parent))
         return excess <= 0
 
+    def line_of(self, key: str) -> set[str]:
+        """A block and all that it builds on."""
+        line: set[str] = set()
+        while (block := self.blocks.get(key)) is not None:
+            line.add(key)
+            key = block.parent
+        return line
+
+    def delete_replaced_by(self, block: StoredBlock) -> None:
+        """Shorter blocks at a prompt's end, of which this one holds every token."""
+        for other in list(self.children[block.parent].values()):
+            length = len(other.token_ids)
+            if length < len(block.token_ids) and num_common(other.token_ids, block.token_ids) == length:
+                self.delete(other.key)
+
     def aside_bytes(self) -> int:
         return sum(map(_size, self._aside()))
 
@@ -208,3 +223,9 @@ def _delete(path: Path) -> int:
     size = _size(path)
     path.unlink(missing_ok=True)
     return size
+
+
+def num_common(some: npt.NDArray[np.uint32], others: npt.NDArray[np.uint32]) -> int:
+    length = min(len(some), len(others))
+    different = np.flatnonzero(some[:length] != others[:length])
+    return int(different[0]) if len(different) else length

@@ -177,10 +177,8 @@ class KVStore:
 
     def _restored(self, token_ids: tuple[int, ...], found: Found[Kept]) -> Match | None:
         """A match beyond memory's, if there is one: read from disk, and from now on in memory too where it fits."""
-        on_disk = self._disk.find(token_ids, found.num_tokens) if self._disk is not None else None
+        on_disk = self._disk.find_to_read(token_ids, found.num_tokens) if self._disk is not None else None
         if self._disk is None or on_disk is None:
-            if self._disk is not None:
-                self._disk.hope()
             return None
         parts = self._disk.restore(on_disk, found.num_tokens)
         if not parts:

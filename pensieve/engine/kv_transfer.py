@@ -49,12 +49,21 @@ class DiskTransfer:
 
     def find(self, token_ids: Sequence[int], num_known: int) -> DiskMatch | None:
         """What is on disk beyond the first `num_known` tokens, where it is faster to read than to compute."""
-        match = self.disk.find(token_ids) if self._joined else self.disk.find_state(token_ids)
+        match = self._longest(token_ids)
         return match if match.num_tokens > num_known and self._pays(match, num_known) else None
 
-    def hope(self) -> None:
-        """Nothing was read: should that be for its slowness, it is tried again some time."""
-        self.restore_rate.hope()
+    def find_to_read(self, token_ids: Sequence[int], num_known: int) -> DiskMatch | None:
+        """The same for one who means to read it: what is not worth it now may be some day."""
+        match = self._longest(token_ids)
+        if match.num_tokens <= num_known:
+            return None
+        if not self._pays(match, num_known):
+            self.restore_rate.hope()
+            return None
+        return match
+
+    def _longest(self, token_ids: Sequence[int]) -> DiskMatch:
+        return self.disk.find(token_ids) if self._joined else self.disk.find_state(token_ids)
 
     def _pays(self, match: DiskMatch, num_known: int) -> bool:
         prefill, restore = self.prefill_rate.per_second, self.restore_rate.per_second

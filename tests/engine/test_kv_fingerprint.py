@@ -1,0 +1,64 @@
+"""Whatever the numbers depend on changes the fingerprint, and nothing else does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+
+from pensieve.engine.kv_fingerprint import fingerprint_of
+from pensieve.models.home import HOME_VARIABLE
+from tests.engine.tiny_modules import tiny_module
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"):
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def test_it_is_of_the_content_not_of_the_place_or_the_time(folder: Path, tmp_path: Path) -> None:
+    model = tiny_module("llama")
+    before = fingerprint_of(folder, model)
+    os.utime(folder / "config.json", (1, 1))
+    (folder / "README.md").write_text("new", encoding="utf-8")
+    assert fingerprint_of(folder, model) == before
+    shutil.copytree(folder, tmp_path / "copy")
+    assert fingerprint_of(tmp_path / "copy", model) == before
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"])
+def test_every_file_of_the_model_has_a_say(folder: Path, name: str) -> None:
+    model = tiny_module("llama")
+    before = fingerprint_of(folder, model)
+    (folder / name).write_bytes(name.upper().encode())  # of the same size
+    os.utime(folder / name, (2, 2))
+    assert fingerprint_of(folder, model) != before
+
+
+def test_types_and_kinds_of_caches_have_a_say(folder: Path) -> None:
+    made = {
+        fingerprint_of(folder, tiny_module("llama")),
+        fingerprint_of(folder, tiny_module("llama", dtype=mx.bfloat16)),
+        fingerprint_of(folder, tiny_module("mamba2")),
+    }
+    assert len(made) == 3
+
+
+def test_sums_are_remembered_and_a_memory_that_is_damaged_is_made_anew(folder: Path, tmp_path: Path) -> None:
+    model, memory = tiny_module("llama"), tmp_path / "home" / "file-sums.json"
+    before = fingerprint_of(folder, model)
+    remembered = json.loads(memory.read_text(encoding="utf-8"))
+    for damaged in ("{", "[]", '{"a": 1}'):
+        memory.write_text(damaged, encoding="utf-8")
+        assert fingerprint_of(folder, model) == before
+    memory.write_text(json.dumps(dict.fromkeys(remembered, "another sum")), encoding="utf-8")
+    assert fingerprint_of(folder, model) != before
