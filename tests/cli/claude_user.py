@@ -1,0 +1,134 @@
+"""Somebody who has Claude Code: its part is played by a program that tells what it was started with."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+CLAUDE = """#!{python}
+import json, os, pathlib, sys, time
+told = {{"environment": dict(os.environ), "arguments": sys.argv[1:], "pid": os.getpid()}}
+pathlib.Path(os.environ["TOLD"]).write_text(json.dumps(told))
+if "wait" in sys.argv:
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        sys.exit(41)
+sys.exit(7 if "fail" in sys.argv else 0)
+"""
+
+
+class User:
+    """Somebody with a home of their own, Claude Code on PATH, and a script for a model."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.home = folder, folder / "home"
+        self.told_file = folder / "told.json"
+        self.program = folder / "bin/claude"
+        self.pensieve_home = folder / "kept"
+        for made in (self.home / ".claude", self.program.parent, folder / "project"):
+            made.mkdir(parents=True)
+        (self.home / ".claude/settings.json").write_text('{"model": "opus"}', encoding="utf-8")
+        script = folder / "script.toml"
+        script.write_text("[[reply]]", encoding="utf-8")
+        install(self.program)
+        self.environment = {
+            "HOME": str(self.home),
+            "PATH": f"{self.program.parent}:/usr/bin:/bin",
+            "PENSIEVE_HOME": str(self.pensieve_home),
+            "PENSIEVE_SCRIPT": str(script),
+            "PENSIEVE_PORT": str(free_port()),
+            "TOLD": str(self.told_file),
+            "ANTHROPIC_API_KEY": "sk-the-users-own",
+            "CLAUDE_CODE_USE_BEDROCK": "1",
+        }
+
+    def starts(self, *words: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "pensieve", "launch", "claude", *words],
+            env={**self.environment, **environment},
+            cwd=self.folder / "project",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def launches(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        with self.starts(*words, **environment) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=60)
+            finally:
+                process.kill()
+        return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
+
+    def told(self) -> dict[str, Any]:
+        """What the program was started with, once it has been."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if self.told_file.exists() and self.told_file.read_text():
+                told: dict[str, Any] = json.loads(self.told_file.read_text())
+                return told
+            time.sleep(0.05)
+        raise AssertionError("claude was not started")
+
+    def port(self) -> int:
+        return int(self.environment["PENSIEVE_PORT"])
+
+    def files(self) -> dict[str, bytes]:
+        found = [path for path in self.home.rglob("*") if path.is_file()]
+        return {str(path.relative_to(self.home)): path.read_bytes() for path in found}
+
+
+def install(program: Path) -> Path:
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.write_text(CLAUDE.format(python=sys.executable), encoding="utf-8")
+    program.chmod(0o755)
+    return program
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def ends(url: str) -> bool:
+    """Whether nobody listens there within a few seconds."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex((host, int(port))):
+                return True
+        time.sleep(0.1)
+    return False
+
+
+@contextmanager
+def foreign_server(answer: bytes = b'{"object": "list"}', port: int = 0) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *arguments: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
