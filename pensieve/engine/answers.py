@@ -131,7 +131,11 @@ class AnswerMemory:
         if _checksum(text, token_ids) != checksum:
             connection.execute("DELETE FROM answers WHERE key = ?", (key,))
             return None
-        connection.execute("UPDATE answers SET used = (SELECT 1 + max(used) FROM answers) WHERE key = ?", (key,))
+        connection.execute(  # a little out of order is good enough, and spares most writes
+            "UPDATE answers SET used = (SELECT 1 + max(used) FROM answers) "
+            "WHERE key = ? AND used < (SELECT max(used) FROM answers) - ?",
+            (key, self._most_answers // 16),
+        )
         return text, token_ids
 
     def _forget(self, connection: sqlite3.Connection) -> None:

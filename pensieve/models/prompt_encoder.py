@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import threading
+from array import array
 from bisect import bisect_right
+from collections import OrderedDict
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from pensieve.models.literals import Literal, Literals, Piece, Spliced
+
+MOST_CHARACTERS: Final = 4_000_000
+"""Of texts whose encoding is kept: some ten prompts of 100k tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,37 @@ class _Encoded:
     piece: Piece
     token_ids: list[int]
     ends: list[int] | None = None
+
+
+class _Encodings:
+    """What long texts were encoded as, up to a sum of characters, the least recently used forgotten first.
+
+    A turn's prompt is the one before it and a little more, and the tokenizer takes a second for 100k tokens: as long as
+    the model takes for the little more.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_text: OrderedDict[str, tuple[array[int], array[int]]] = OrderedDict()
+        self._num_characters = 0
+
+    def of(self, text: str, backend: Any) -> tuple[list[int], list[int]]:
+        """The token ids, and the characters at which they end."""
+        with self._lock:
+            found = self._by_text.get(text)
+            if found is not None:
+                self._by_text.move_to_end(text)
+        if found is not None:
+            return found[0].tolist(), found[1].tolist()
+        encoding = backend.encode(text, add_special_tokens=False)
+        token_ids, ends = list(encoding.ids), [end for _, end in encoding.offsets]
+        with self._lock:
+            if text not in self._by_text:
+                self._by_text[text] = array("I", token_ids), array("I", ends)
+                self._num_characters += len(text)
+            while self._num_characters > MOST_CHARACTERS:
+                self._num_characters -= len(self._by_text.popitem(last=False)[0])
+        return token_ids, ends
 
 
 class EncodedPrompt:
@@ -61,6 +98,7 @@ class PromptEncoder:
         self._tokenizer = tokenizer
         self._has_template = has_template
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
+        self._encodings = _Encodings()
 
     @cached_property
     def control_tokens(self) -> re.Pattern[str] | None:
@@ -94,8 +132,7 @@ class PromptEncoder:
             case str(text) if self._backend is None:
                 return _Encoded(piece, list(self._tokenizer.encode(text, add_special_tokens=False)))
             case text:
-                encoding = self._backend.encode(text, add_special_tokens=False)
-                return _Encoded(piece, encoding.ids, [end for _, end in encoding.offsets])
+                return _Encoded(piece, *self._encodings.of(text, self._backend))
 
     def first_tokens(self) -> list[int]:
         """What the tokenizer puts before a text by itself, where no template does."""

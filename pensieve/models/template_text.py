@@ -61,11 +61,20 @@ class TemplateText:
             one of REFUSALS: the template does not take the conversation, or an answer has no place in it.
         """
         text = self._written(messages, literals, options, ending)
-        for number, message in enumerate(messages):
-            if message.role is Role.ASSISTANT and literals.is_splice(message.text):
-                after_tool = number > 0 and messages[number - 1].role is Role.TOOL
-                text = self._reopened(text, message.text, options.thinking, after_tool=after_tool)
-        return text
+        answers = [
+            (message.text, number > 0 and messages[number - 1].role is Role.TOOL)
+            for number, message in enumerate(messages)
+            if message.role is Role.ASSISTANT and literals.is_splice(message.text)
+        ]
+        parts: list[str] = []
+        for mark, after_tool in answers:
+            before, found, text = text.partition(mark)
+            if not found:
+                raise ValueError("it leaves out an answer")
+            parts += (self._reopened(before, options.thinking, after_tool=after_tool), mark)
+        if any(mark in text for mark, _ in answers):
+            raise ValueError("it says an answer twice")
+        return "".join([*parts, text])
 
     def _written(self, messages: Sequence[ChatMessage], literals: Literals, options: Options, ending: Ending) -> str:
         opens_answer = ending is Ending.ANSWER_OPENS
@@ -90,18 +99,18 @@ class TemplateText:
             raise ValueError("it leaves out the answer that is to be continued")
         return start + literals.hide(messages[-1].text)
 
-    def _reopened(self, text: str, mark: str, thinking: Thinking, *, after_tool: bool) -> str:
-        before, found, after = text.partition(mark)
+    def _reopened(self, before: str, thinking: Thinking, *, after_tool: bool) -> str:
+        """What stands before an answer, from the answer before it on, with the words that it was generated after."""
         opening = self._opening(thinking, after_tool=after_tool)
-        if not found or mark in after or opening is None:
+        if opening is None:
             raise ValueError("it has no place for an answer as it was generated")
         if before.endswith(opening.in_history):
-            return before.removesuffix(opening.in_history) + opening.for_answer + mark + after
+            return before.removesuffix(opening.in_history) + opening.for_answer
         # Some templates write more before the answers of the turn that runs: an empty thought, for one.
-        start, stem, _ = before.rpartition(opening.stem or mark)
+        start, stem, _ = before.rpartition(opening.stem) if opening.stem else ("", "", "")
         if not stem:
             raise ValueError("it opens this answer unlike any other")
-        return start + opening.for_answer + mark + after
+        return start + opening.for_answer
 
     def _opening(self, thinking: Thinking, *, after_tool: bool) -> _Opening | None:
         """Found once for each way to ask, by two renderings of a conversation that is made up for it."""
