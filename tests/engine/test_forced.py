@@ -31,7 +31,7 @@ from pensieve.engine.performance import SlidingWindowMonitor
 from pensieve.engine.scripted import Reply, Script
 from pensieve.metal.memory import DeviceMemory
 from pensieve.models.sources import ModelFolder
-from tests.conftest import GIB
+from tests.conftest import GIB, serving
 
 ODD = "Naïve café — 日本語, 👩‍👩‍👧 and  two spaces,\n\ttabs, \u200b, <|not a token|> ∀x∈ℝ "
 READ = Tool("Read", "Read a file", '{"type": "object", "properties": {"file_path": {"type": "string"}}}')
@@ -137,3 +137,14 @@ def test_past_its_end_a_reply_forces_the_end_of_the_turn_again() -> None:
     reply = ForcedReply([3, 1])
     allowed = [mx.argmax(reply(mx.array([0]), mx.zeros((1, 5)))).item() for _ in range(4)]
     assert allowed == [3, 1, 1, 1]
+
+
+def test_serve_forces_the_script_that_it_is_given_beside_a_model(tiny_folder: ModelFolder, tmp_path: Path) -> None:
+    script = tmp_path / "script.toml"
+    script.write_text('[[reply]]\nwhen = "Hello"\ntext = "Said the script."\n', encoding="utf-8")
+    with serving("--model", str(tiny_folder.path), "--script", str(script)) as client:
+        message = client.messages.create(
+            model=tiny_folder.id, max_tokens=50, messages=[{"role": "user", "content": "Hello."}]
+        )
+    assert [block.type == "text" and block.text for block in message.content] == ["Said the script."]
+    assert message.usage.input_tokens > 10  # counted by the model's tokenizer, in the model's template
