@@ -17,7 +17,8 @@ Feature: The reply of POST /v1/messages
 
     @id:reply-is-json
     Scenario: The reply is JSON by its header
-      Then its header "content-type" begins with "application/json"
+      Then the reply is a message
+      And its header "content-type" begins with "application/json"
 
     @id:reply-content-is-text
     Scenario: The content of a plain answer is text blocks
