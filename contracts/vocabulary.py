@@ -173,6 +173,19 @@ class Usage:
     stored_1h_tokens: int = 0
 
 
+@dataclass(slots=True)
+class PromptTokens:
+    """Tokens of all prompts since the start, by where their KV came from. `read` includes those `from_disk`.
+
+    `differed_in` counts the prompts of which much had to be computed, by the part that this began in.
+    """
+
+    read: int = 0
+    from_disk: int = 0
+    computed: int = 0
+    differed_in: dict[str, int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationStarted:
     """The request is accepted: from here on, a failure is no longer a refusal.

@@ -77,7 +77,7 @@ def tiny_client(tiny_folder: ModelFolder) -> Iterator[anthropic.Anthropic]:
 
 @contextmanager
 def serving(*arguments: str) -> Iterator[anthropic.Anthropic]:
-    command = [sys.executable, "-m", "pensieve", "serve", "--port", "0", *arguments]
+    command = [sys.executable, "-m", "pensieve", "serve", "--port", "0", "--cache-disk", "0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         found = re.search(r"http://\S+", process.stdout.readline())

@@ -24,7 +24,7 @@ OPEN_PATHS = frozenset({"/", "/health"})
 _CORS_HEADERS = {
     "access-control-allow-headers": "*, authorization, content-type, x-api-key, anthropic-version, anthropic-beta",
     "access-control-allow-methods": "GET, POST, HEAD, OPTIONS",
-    "access-control-expose-headers": "request-id, x-request-id, retry-after",
+    "access-control-expose-headers": "request-id, x-request-id, retry-after, pensieve-prompt-cache",
     "access-control-max-age": "600",
 }
 _TOO_LARGE = f"body: the request is larger than {MAX_BODY_BYTES // 10**6} MB"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
-from contracts.vocabulary import GenerationRequest, MessageEvent
+from contracts.vocabulary import GenerationRequest, GenerationStarted, MessageEvent
 from pensieve.api.error_reply import error_body
 from pensieve.api.message_events import PING, MessageEvents
 from pensieve.core.errors import PensieveError
@@ -22,8 +22,16 @@ T = TypeVar("T")
 class MessageHandler:
     """Turns a model's events into the API's, by the table in `contracts.message_stream`."""
 
-    def __init__(self, model: ServedModel, *, ping_interval_seconds: float) -> None:
+    def __init__(
+        self,
+        model: ServedModel,
+        *,
+        ping_interval_seconds: float,
+        on_start: Callable[[GenerationStarted], None] = lambda _: None,
+    ) -> None:
+        """`on_start` is told what is known of a request when it is accepted."""
         self._model = model
+        self._on_start = on_start
         self._ping_interval_seconds = ping_interval_seconds
 
     async def can_handle_request(self, request: GenerationRequest) -> bool:  # noqa: ARG002 - as the contract has it
@@ -38,6 +46,8 @@ class MessageHandler:
                 aclosing(with_pings(generated, self._ping_interval_seconds)) as paced,
             ):
                 async for event in paced:
+                    if isinstance(event, GenerationStarted):
+                        self._on_start(event)
                     for wire_event in [PING] if event is None else events.of(event):
                         started = True
                         yield wire_event

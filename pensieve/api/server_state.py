@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from quart import current_app
@@ -11,6 +12,7 @@ from quart import current_app
 from contracts.checked import checked as with_clauses
 from contracts.performance import PerformanceMonitor
 from contracts.requests import RequestHandler
+from contracts.vocabulary import GenerationStarted
 from pensieve.api.access import AccessRules
 from pensieve.api.message_handler import MessageHandler
 from pensieve.core.errors import NotFoundError, OverloadedError, RateLimitError
@@ -72,14 +74,16 @@ class ServerState:
             raise OverloadedError("the server is stopping", retry_after_seconds=10)
         return self.model_for(name)
 
-    def handler_for(self, name: str) -> RequestHandler:
-        """What answers a request for that model.
+    def handler_for(self, name: str, on_start: Callable[[GenerationStarted], None]) -> RequestHandler:
+        """What answers a request for that model; `on_start` is told what is known of it when it is accepted.
 
         Raises:
             NotFoundError: as `model_for`.
             OverloadedError: the server is stopping.
         """
-        handler = MessageHandler(self.open_model(name), ping_interval_seconds=self.ping_interval_seconds)
+        handler = MessageHandler(
+            self.open_model(name), ping_interval_seconds=self.ping_interval_seconds, on_start=on_start
+        )
         return with_clauses(RequestHandler, handler) if self.checked else handler
 
 

@@ -49,10 +49,11 @@ def _keeping(settings: Settings, capacity_bytes: int) -> Keeping:
     folder = home()
     folder.mkdir(parents=True, exist_ok=True)
     free_bytes = shutil.disk_usage(folder).free
+    disk_bytes = min(MOST_DISK_BYTES, free_bytes // 10) if settings.cache_disk is None else settings.cache_disk
     return Keeping(
         memory_bytes=capacity_bytes // 4 if settings.cache_memory is None else settings.cache_memory,
-        disk_bytes=min(MOST_DISK_BYTES, free_bytes // 10) if settings.cache_disk is None else settings.cache_disk,
-        home=folder,
+        disk_bytes=disk_bytes,
+        home=folder if disk_bytes else None,
     )
 
 

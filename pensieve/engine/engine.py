@@ -19,6 +19,7 @@ from contracts.vocabulary import (
     ModelFeature,
     ModelInfo,
     Prompt,
+    PromptTokens,
 )
 from pensieve.core.admission import check_request, check_window
 from pensieve.core.errors import OverloadedError
@@ -29,7 +30,7 @@ from pensieve.engine.generation_loop import GenerationLoop
 from pensieve.engine.grammar import Grammars
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.engine.stored_prompts import PromptTokens, StoredPrompts
+from pensieve.engine.stored_prompts import StoredPrompts
 from pensieve.engine.ticket import Ticket
 from pensieve.metal.memory import DeviceMemory
 from pensieve.models.chat_template import ChatTemplate, RenderedPrompt
@@ -228,9 +229,15 @@ class Engine:
 
     def _where_it_differs(self, request: GenerationRequest, num_tokens: int, cached_tokens: int) -> str:
         """The part of the prompt from which on it has to be computed, where that is worth a look; else ""."""
-        if request.is_raw or num_tokens - cached_tokens < max(LEAST_TOKENS_LOOKED_INTO, num_tokens // 2):
+        if (
+            not self._stored.num_bytes
+            or request.is_raw
+            or num_tokens - cached_tokens < max(LEAST_TOKENS_LOOKED_INTO, num_tokens // 2)
+        ):
             return ""
-        return self._template.locate(request.messages, request.tools, request.thinking, cached_tokens)
+        part = self._template.locate(request.messages, request.tools, request.thinking, cached_tokens)
+        self._stored.note_difference(part)
+        return part
 
     def _kv_bytes(self, ticket: Ticket) -> int:
         num_tokens = len(ticket.prompt_token_ids) + ticket.request.max_tokens

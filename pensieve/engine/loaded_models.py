@@ -9,17 +9,19 @@ from typing import Protocol
 from contracts.checked import checked as with_clauses
 from contracts.inference import InferenceModel
 from contracts.memory import MetalResourceManager
-from contracts.vocabulary import ModelConfig, ModelInfo
+from contracts.vocabulary import ModelConfig, ModelInfo, PromptTokens
 from pensieve.core.errors import ModelLoadingError, NotFoundError, OverloadedError
 
 
 class ServedModel(InferenceModel, Protocol):
-    """An engine as the server needs it: it also knows how busy it is."""
+    """An engine as the server needs it: it also knows how busy it is, and where the KV of prompts came from."""
 
     @property
     def num_active(self) -> int: ...
 
     async def can_admit(self) -> bool: ...
+
+    def prompt_tokens(self) -> PromptTokens: ...
 
 
 class LoadedModels:

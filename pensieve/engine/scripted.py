@@ -37,6 +37,7 @@ from contracts.vocabulary import (
     ModelInfo,
     OperationPhase,
     Prompt,
+    PromptTokens,
     Role,
 )
 from pensieve.core.admission import check_request, check_window
@@ -174,6 +175,10 @@ class ScriptedEngine:
 
     def _record(self, ticket: Ticket, phase: OperationPhase) -> None:
         record(self._monitor, self._memory.usage(), ticket, phase)
+
+    def prompt_tokens(self) -> PromptTokens:
+        """Nothing is computed here."""
+        return PromptTokens()
 
     async def memory_usage(self) -> MemoryUsage:
         return self._memory.usage()

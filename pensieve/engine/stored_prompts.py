@@ -6,10 +6,9 @@ What is stored is memory that nobody needs now: it is given up before a request 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from contracts.vocabulary import BufferUsage, Reservation
+from contracts.vocabulary import BufferUsage, PromptTokens, Reservation
 from pensieve.core.boundary import Boundary
 from pensieve.engine.kv_store import KVStore, Match, NoStore
 from pensieve.metal.memory import DeviceMemory
@@ -17,17 +16,8 @@ from pensieve.metal.memory import DeviceMemory
 Store = KVStore | NoStore
 
 
-@dataclass(slots=True)
-class PromptTokens:
-    """Tokens of prompts since the start, by where their KV came from. `read` includes those `from_disk`."""
-
-    read: int = 0
-    from_disk: int = 0
-    computed: int = 0
-
-
 class StoredPrompts:
-    """Used on the thread that owns MLX, but for `cached_tokens` and the figures."""
+    """Used on the thread that owns MLX, but for `cached_tokens` and `note_difference`, and the figures."""
 
     def __init__(self, memory: DeviceMemory, store: Store) -> None:
         self.tokens = PromptTokens()
@@ -66,6 +56,11 @@ class StoredPrompts:
         self._store.limit_bytes = max(0, min(self._wanted_bytes, self._memory.capacity_bytes - others))
         self._store.insert(token_ids, caches, boundaries)
         self._account()
+
+    def note_difference(self, part: str) -> None:
+        """Much of a prompt has to be computed, from this part on: "tools", "system" or "messages.3"."""
+        kind = part.partition(".")[0]
+        self.tokens.differed_in[kind] = self.tokens.differed_in.get(kind, 0) + 1
 
     def make_room(self, num_bytes: int) -> None:
         """Give up enough of what is stored for `num_bytes` to be reserved, or all of it."""

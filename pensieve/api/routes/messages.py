@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from quart import Blueprint, Response, g, jsonify
 from quart.typing import ResponseReturnValue
 
+from contracts.vocabulary import MessageEvent
 from pensieve.api.decode_request import DecodedRequest, decode_count, decode_messages
 from pensieve.api.message_events import collect_message
-from pensieve.api.read_body import decoded_body
+from pensieve.api.prompt_cache_header import PromptCacheHeader
+from pensieve.api.read_body import decoded_body, is_retry
 from pensieve.api.server_state import server_state
 from pensieve.api.sse import encoded_events, stream_response
 
@@ -19,7 +23,10 @@ blueprint = Blueprint("messages", __name__)
 @blueprint.post("/v1/messages")
 async def create_message() -> ResponseReturnValue:
     decoded = await decoded_body(decode_messages)
-    return await (_stream(decoded) if decoded.stream else _answer(decoded))
+    cache = PromptCacheHeader()
+    response = await (_stream(decoded, cache) if decoded.stream else _answer(decoded, cache))
+    response.headers.update(cache.headers)
+    return response
 
 
 @blueprint.post("/v1/messages/count_tokens")
@@ -29,16 +36,21 @@ async def count_tokens() -> ResponseReturnValue:
     return jsonify({"input_tokens": await model.count_tokens(prompt)})
 
 
-async def _stream(decoded: DecodedRequest) -> Response:
-    handler = server_state().handler_for(decoded.model_name)
-    events = handler.handle_request(decoded.generation, decoded.model_name)
-    return await stream_response(encoded_events(events, g.request_id))
+async def _stream(decoded: DecodedRequest, cache: PromptCacheHeader) -> Response:
+    return await stream_response(encoded_events(_events(decoded, cache), g.request_id))
 
 
-async def _answer(decoded: DecodedRequest) -> ResponseReturnValue:
-    handler = server_state().handler_for(decoded.model_name)
-    async with aclosing(handler.handle_request(decoded.generation, decoded.model_name)) as events:
+async def _answer(decoded: DecodedRequest, cache: PromptCacheHeader) -> Response:
+    async with aclosing(_events(decoded, cache)) as events:
         message = await collect_message(events)
     if message["type"] == "error":
-        return jsonify({**message, "request_id": g.request_id}), 500
+        failed = jsonify({**message, "request_id": g.request_id})
+        failed.status_code = 500
+        return failed
     return jsonify(message)
+
+
+def _events(decoded: DecodedRequest, cache: PromptCacheHeader) -> AsyncGenerator[MessageEvent, None]:
+    handler = server_state().handler_for(decoded.model_name, cache.take)
+    generation = replace(decoded.generation, is_retry=is_retry())
+    return handler.handle_request(generation, decoded.model_name)

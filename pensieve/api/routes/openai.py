@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from quart import Blueprint, jsonify
@@ -16,7 +17,7 @@ from pensieve.api.message_handler import with_pings
 from pensieve.api.openai_decode import MAX_TOKENS_UNSET, OpenAIRequest, decode_chat, decode_completion
 from pensieve.api.openai_errors import openai_body
 from pensieve.api.openai_events import ChatChunks, CompletionChunks, collect_chat, collect_completion
-from pensieve.api.read_body import decoded_body
+from pensieve.api.read_body import decoded_body, is_retry
 from pensieve.api.server_state import server_state
 from pensieve.api.sse import DONE, KEEP_ALIVE, encode_data, stream_response
 from pensieve.core.errors import PensieveError
@@ -45,7 +46,7 @@ async def completions() -> ResponseReturnValue:
 
 async def _reply(asked: OpenAIRequest, chunks: type[Chunks], collect: Collect) -> ResponseReturnValue:
     model = server_state().open_model(asked.model_name)
-    generation = await _bounded(asked, model)
+    generation = replace(await _bounded(asked, model), is_retry=is_retry())
     if asked.stream:
         made = chunks(asked.model_name, include_usage=asked.include_usage)
         return await stream_response(_encoded(model, generation, made))

@@ -53,6 +53,7 @@ async def _figures(state: ServerState) -> dict[str, Any]:
         "model": models[0].id if models else None,
         "performance": asdict(state.monitor.performance_stats()),
         "memory": _memory(usage) if usage else None,
+        "prompt_tokens": asdict(served.prompt_tokens()) if served else None,
         "requests": {"active": state.models.num_active},
         "alerts": [
             {
