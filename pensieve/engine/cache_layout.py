@@ -70,9 +70,11 @@ class JoinedKV:
     def split(self, at: int) -> tuple[JoinedKV, JoinedKV]:
         return self.part(0, at), self.part(at, self.num_tokens)
 
-    def to_host(self) -> tuple[Any, list[HostArray]]:
-        """The form and the arrays of a block on disk."""
-        return {"layout": "joined"}, to_host(self.arrays)
+    @staticmethod
+    def to_host(caches: Sequence[Any], start: int, end: int) -> tuple[Any, list[HostArray]]:
+        """The form and the arrays of a block on disk with the tokens from `start` to `end` of KVCaches."""
+        arrays = [array for cache in caches for array in (cache.keys, cache.values)]
+        return {"layout": "joined"}, to_host(arrays, (slice(None), slice(None), slice(start, end)))
 
     @classmethod
     def from_block(cls, block: KVBlock) -> JoinedKV:

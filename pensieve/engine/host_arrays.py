@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import mlx.core as mx
 import numpy as np
 
 from pensieve.engine.kv_file import HostArray
 
+_UNSIGNED: Final = {1: mx.uint8, 2: mx.uint16, 4: mx.uint32, 8: mx.uint64}
+"""By size in bytes. NumPy can look at these in place, whatever the type is that they stand in for."""
 
-def to_host(arrays: Sequence[mx.array]) -> list[HostArray]:
-    """Copies of the arrays' bytes."""
-    flat = [mx.contiguous(array).reshape(-1).view(mx.uint8) for array in arrays]
-    mx.eval(flat)
-    return [
-        HostArray(str(array.dtype).rpartition(".")[2], tuple(array.shape), np.array(data, np.uint8))
-        for array, data in zip(arrays, flat, strict=True)
-    ]
+
+def to_host(arrays: Sequence[mx.array], part: tuple[slice, ...] = ()) -> list[HostArray]:
+    """Copies of the bytes of a part of each array: of all of it, where `part` is empty. One copy, and none by MLX."""
+    views = [array.view(_UNSIGNED[array.dtype.size]) for array in arrays]
+    mx.eval(views)
+    copies = []
+    for array, view in zip(arrays, views, strict=True):
+        copied = np.array(np.asarray(view)[part], order="C")
+        copies.append(HostArray(_name(array.dtype), copied.shape, copied.reshape(-1).view(np.uint8)))
+    return copies
+
+
+def _name(dtype: mx.Dtype) -> str:
+    return str(dtype).rpartition(".")[2]
 
 
 def from_host(array: HostArray) -> mx.array:

@@ -251,12 +251,15 @@ class DiskTier:
                 self._idle.notify_all()
 
     def _write(self, job: _Job) -> None:
+        with self._lock:
+            for key in job.used:
+                self._files.touch(key, time.time())
+        if job.used and not job.blocks:
+            return
         with self._files.locked():
             with self._lock:
                 self._files.scan()
                 self._files.make_room(0, self.limit_bytes)
-                for key in job.used:
-                    self._files.touch(key, time.time())
             for block in job.blocks:
                 if not self._write_block(block):
                     return  # what builds on it would never be found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from pensieve.engine.cache_layout import JoinedKV, Snapshot, bytes_per_token
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 
 _FORGETTING: Final = 0.8
 """What is left of a measurement's weight at the next one."""
+_NUM_READERS: Final = 4
 _PATIENCE: Final = 1.05
 """A restore that was not done is taken for that much faster the next time: one slow moment does not last for ever."""
 
@@ -94,15 +96,24 @@ class DiskTransfer:
         return parts
 
     def _blocks(self, match: DiskMatch, num_known: int) -> Iterator[tuple[int, int, KVBlock]]:
-        start = 0
+        """The blocks that hold something unknown, with where they start and end; until one cannot be read.
+
+        Several are read and checked at once: sums take longer than reading does.
+        """
+        wanted, end = [], 0
         for stored in match.blocks:
-            end = start + len(stored.token_ids)
+            start, end = end, end + len(stored.token_ids)
             if end > num_known:
-                block = self.disk.read(stored)
-                if block is None:
-                    return
-                yield start, end, block
-            start = end
+                wanted.append((start, end, stored))
+        with ThreadPoolExecutor(_NUM_READERS, "pensieve-kv-reader") as pool:
+            for first in range(0, len(wanted), _NUM_READERS):
+                some = wanted[first : first + _NUM_READERS]
+                for (start, end, _), block in zip(
+                    some, pool.map(self.disk.read, [each[2] for each in some]), strict=True
+                ):
+                    if block is None:
+                        return
+                    yield start, end, block
 
     def keep(self, token_ids: Sequence[int], caches: Sequence[Any]) -> None:
         """Have what is not on disk yet written: as much from the prompt's start as the queue has room for."""
@@ -113,7 +124,7 @@ class DiskTransfer:
                 num_bytes += per_token * (place.end - place.start)
                 if not self.disk.has_room(num_bytes):
                     break
-                form, arrays = JoinedKV.of(caches, place.start, place.end).to_host()
+                form, arrays = JoinedKV.to_host(caches, place.start, place.end)
                 blocks.append(self.disk.new_block(place, token_ids, form, arrays))
         self.disk.put(blocks, [place.key for place in places])
 

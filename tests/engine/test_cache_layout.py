@@ -17,7 +17,7 @@ from pensieve.engine.cache_layout import (
     num_cached_tokens,
     trimmed,
 )
-from pensieve.engine.kv_file import KVBlock
+from pensieve.engine.kv_file import HostArray, KVBlock
 from tests.engine.tiny_modules import (
     WHOLE_KINDS,
     WINDOW,
@@ -33,9 +33,8 @@ from tests.engine.tiny_modules import (
 from mlx_lm.models.cache import ArraysCache, KVCache  # isort: skip - tiny_modules has imported mlx-lm with care
 
 
-def block(kept: JoinedKV | Snapshot, num_tokens: int) -> KVBlock:
-    form, arrays = kept.to_host()
-    return KVBlock("model", "00" * 32, np.zeros(num_tokens, np.uint32), form, arrays)
+def block(host: tuple[Any, list[HostArray]], num_tokens: int) -> KVBlock:
+    return KVBlock("model", "00" * 32, np.zeros(num_tokens, np.uint32), *host)
 
 
 def test_only_plain_caches_grow() -> None:
@@ -125,7 +124,7 @@ def test_a_snapshot_of_one_row_does_not_hold_on_to_its_batch() -> None:
 def test_a_snapshot_comes_back_from_its_bytes(kind: str, dtype: mx.Dtype) -> None:
     model = tiny_module(kind, dtype=dtype)
     snapshot = Snapshot.of(prefill(model, prompt(50)))
-    again = Snapshot.from_block(block(snapshot, 50))
+    again = Snapshot.from_block(block(snapshot.to_host(), 50))
     assert again.classes == snapshot.classes
     assert_same(again.caches(), snapshot.caches())
     assert continuation(model, again.caches(), 5) == continuation(model, snapshot.caches(), 5)
@@ -134,14 +133,14 @@ def test_a_snapshot_comes_back_from_its_bytes(kind: str, dtype: mx.Dtype) -> Non
 @pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16], ids=str)
 def test_keys_and_values_come_back_from_their_bytes(dtype: mx.Dtype) -> None:
     caches = prefill(tiny_module("llama", dtype=dtype), prompt(50))
-    again = JoinedKV.from_block(block(JoinedKV.of(caches, 0, 50), 50))
+    again = JoinedKV.from_block(block(JoinedKV.to_host(caches, 10, 50), 40))
     assert again.arrays[0].dtype == dtype
-    assert_same(join([again], 50), caches)
+    assert_same(join([JoinedKV.of(caches, 0, 10), again], 50), caches)
 
 
 @pytest.mark.parametrize("form", [None, {}, {"layout": "joined", "more": 1}, {"classes": ["Popen"], "states": []}, [1]])
 def test_a_block_of_another_form_is_refused(form: Any) -> None:
-    good = block(JoinedKV.of(prefill(tiny_module("llama"), prompt(8)), 0, 8), 8)
+    good = block(JoinedKV.to_host(prefill(tiny_module("llama"), prompt(8)), 0, 8), 8)
     strange = KVBlock(good.fingerprint, good.parent, good.token_ids, form, good.arrays)
     with pytest.raises(ValueError, match="no keys and values"):
         JoinedKV.from_block(strange)
