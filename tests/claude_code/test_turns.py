@@ -44,11 +44,13 @@ def test_a_file_is_read_and_another_one_written(claude: ClaudeCode) -> None:
     assert claude.num_active() == 0
 
 
-def test_a_session_is_continued_with_all_that_was_said(claude: ClaudeCode) -> None:
+def test_a_session_is_continued_from_all_that_was_said_and_computed(claude: ClaudeCode) -> None:
     translated(claude)
     result = claude.ask("And who was it for?", "--continue")
     assert (result["is_error"], result["result"]) == (False, "For the harbour master.")
-    *_, before, continued = claude.recorder.messages
+    _, *later = claude.recorder.messages
+    assert min(exchange.cached_share for exchange in later) >= 0.95
+    *_, before, continued = later
     assert continued.prompt_tokens > before.prompt_tokens
     kept = [message["role"] for message in before.request_json["messages"]]
     assert [message["role"] for message in continued.request_json["messages"]][: len(kept)] == kept
@@ -120,7 +122,7 @@ def test_a_client_killed_in_mid_prefill_leaves_nothing_behind(claude: ClaudeCode
 @long_form
 def test_a_plain_turn_of_the_real_small_model_ends_with_a_result(start: Start) -> None:
     claude = start("smollm2-135m")
-    result = claude.ask("Say hello.", "--bare", CLAUDE_CODE_MAX_OUTPUT_TOKENS="192")  # else it rambles for minutes
+    result = claude.ask("Say hello.", "--bare", CLAUDE_CODE_MAX_OUTPUT_TOKENS="64")  # else it rambles for minutes
     assert (result["type"], result["is_error"]) == ("result", False)
     assert claude.recorder.messages
     assert all(exchange.usage["output_tokens"] > 0 for exchange in claude.recorder.messages)
