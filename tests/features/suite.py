@@ -32,7 +32,8 @@ class SuiteRun:
 
 
 def run_suite(*arguments: str, report: Path) -> SuiteRun:
-    plain = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")  # the second halves the time of a start
+    unneeded = ("cacheprovider", "hypothesispytest", "anyio", "benchmark", "pytest_cov")  # most of the time of a start
+    plain = [word for name in unneeded for word in ("-p", f"no:{name}")]
     command = [sys.executable, "-m", "pytest", "features", *plain, f"--junit-xml={report}"]
     results = report.with_suffix(".json")
     command += [f"--results={results}", *arguments]
