@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -71,8 +73,16 @@ class Served:
 
 @pytest.fixture(scope="session")
 def served(folder: ModelFolder) -> Iterator[Served]:
-    command = [sys.executable, "-m", "pensieve", "serve", "--port", "0", "--model", str(folder.path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    """Keeps no prompts, since the same ones are timed again and again."""
+    with serving("--model", str(folder.path), "--cache-memory", "0", "--cache-disk", "0") as running:
+        yield running
+
+
+@contextmanager
+def serving(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Served]:
+    command = [sys.executable, "-m", "pensieve", "serve", "--port", "0", *arguments]
+    variables = {**os.environ, **(environment or {})}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         found = re.search(r"http://\S+", line)

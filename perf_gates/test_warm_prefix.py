@@ -1,0 +1,59 @@
+"""What a known prefix is worth: time to first token warm against cold, from memory and from disk, in one run (C2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from pensieve.models.sources import ModelFolder
+from perf_gates.conftest import Served, serving
+from perf_gates.measures import over_http
+from perf_gates.report import Report
+
+LINE = "The keeper of the lighthouse wrote down every ship that passed, and the weather, and the hour. "
+"""Nineteen tokens of the embedded model's."""
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("num_lines", "most_warm", "most_from_disk"), [(53, 0.08, 0.10), (214, 0.03, 0.04)], ids=["1k", "4k"]
+)
+def test_a_known_prefix_is_not_computed_again(
+    report: Report,
+    folder: ModelFolder,
+    tmp_path: Path,
+    num_lines: int,
+    most_warm: float,
+    most_from_disk: float,
+) -> None:
+    environment = {"PENSIEVE_HOME": str(tmp_path)}
+    story = LINE * num_lines
+    with serving("--model", str(folder.path), environment=environment) as served:
+        over_http(served.url, "Hello", 2)
+        num_tokens, cold = _first_token(served, f"{story}Which one?")
+        _, warm = _first_token(served, f"{story}And then?")
+    with serving("--model", str(folder.path), environment=environment) as served:
+        over_http(served.url, "Hello", 2)
+        _, restored = _first_token(served, f"{story}Why so?")
+        from_disk = httpx.get(f"{served.url}/health").json()["prompt_tokens"]["from_disk"]
+    report.say(
+        f"First token of a prompt of {num_tokens} tokens: cold {cold:.2f} s, warm {warm / cold:.1%} of it, "
+        f"from disk after a restart {restored / cold:.1%} ({from_disk} tokens read)."
+    )
+    assert from_disk > 0.9 * num_tokens
+    assert warm <= most_warm * cold, f"expected at most {most_warm:.0%} of the cold one, actual {warm / cold:.1%}"
+    assert restored <= most_from_disk * cold, (
+        f"expected at most {most_from_disk:.0%} of the cold one from disk, actual {restored / cold:.1%}"
+    )
+
+
+def _first_token(served: Served, prompt: str) -> tuple[int, float]:
+    timing = over_http(served.url, prompt, 2)
+    usage = httpx.post(
+        f"{served.url}/v1/messages/count_tokens",
+        json={"model": "claude-any", "messages": [{"role": "user", "content": prompt}]},
+        timeout=60,
+    ).json()
+    return int(usage["input_tokens"]), timing.first_token_seconds
