@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.engine.engine import Engine
 from pensieve.models.sources import ModelFolder
-from tests.engine.test_stored_prompts import SYSTEM, engine_of, events_of, text_of, usage_of
+from tests.engine.test_stored_prompts import SYSTEM, engine_of, events_of, text_of
 
 CONVERSATIONS, TURNS, MOST_TOKENS = 20, 10, 4
 KV_BYTES_PER_TOKEN = 2 * 2 * 2 * 16 * 4
