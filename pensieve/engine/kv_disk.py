@@ -27,6 +27,7 @@ from pensieve.engine.kv_file import (
     HostArray,
     KVBlock,
     key_of,
+    keys_of_prefixes,
     packed_header,
     read_block,
     root_key,
@@ -149,12 +150,12 @@ class DiskTier:
         tokens = _as_array(token_ids)
         with self._lock:
             states = self._files.children.get(self._root, {})
-            lengths = {len(block.token_ids) for block in states.values() if len(block.token_ids) <= len(tokens)}
-            for length in sorted(lengths, reverse=True):
-                block = states.get(key_of(self._root, tokens[:length]))
-                if block is not None:
-                    return DiskMatch((block,), length)
-        return DiskMatch()
+            lengths = sorted({len(block.token_ids) for block in states.values()})
+            longest = DiskMatch()
+            for length, key in keys_of_prefixes(self._root, tokens, lengths):
+                if key in states:
+                    longest = DiskMatch((states[key],), length)
+        return longest
 
     def read(self, block: StoredBlock) -> KVBlock | None:
         """A block's content, or None if it is gone or damaged; then it is not found again."""

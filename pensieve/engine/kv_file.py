@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -85,6 +85,18 @@ def root_key(fingerprint: str) -> str:
 def key_of(parent: str, token_ids: npt.NDArray[np.uint32]) -> str:
     """The name of the file that holds `token_ids` after all that leads to `parent`."""
     return hashlib.sha256(bytes.fromhex(parent) + token_ids.astype("<u4").tobytes()).hexdigest()
+
+
+def keys_of_prefixes(
+    parent: str, token_ids: npt.NDArray[np.uint32], lengths: Iterable[int]
+) -> Iterator[tuple[int, str]]:
+    """`key_of` for the first so many tokens, for each of the ascending lengths that there are; read once."""
+    digest, start = hashlib.sha256(bytes.fromhex(parent)), 0
+    for length in lengths:
+        if length <= len(token_ids):
+            digest.update(token_ids[start:length].astype("<u4").tobytes())
+            start = length
+            yield length, digest.hexdigest()
 
 
 def path_of(folder: Path, key: str) -> Path:

@@ -97,6 +97,20 @@ def test_a_snapshot_continues_as_the_caches_it_is_of_and_stays_what_it_is(kind: 
 
 
 @pytest.mark.parametrize("kind", WHOLE_KINDS)
+def test_a_snapshot_stays_what_it_is_where_caches_write_in_place(kind: str) -> None:
+    """As a rotating one does with each token, once it is full."""
+    model = tiny_module(kind)
+    caches = prefill(model, prompt(10))
+    continuation(model, caches, 5, num_tokens=WINDOW + 5)
+    snapshot = Snapshot.of(caches)
+    before = arrays_of(snapshot.caches())
+    continuation(model, caches, 5)
+    continuation(model, snapshot.caches(), 6)
+    after = arrays_of(snapshot.caches())
+    assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("kind", WHOLE_KINDS)
 def test_a_snapshot_costs_no_memory_until_somebody_writes(kind: str) -> None:
     model = tiny_module(kind)
     caches = prefill(model, prompt(512))

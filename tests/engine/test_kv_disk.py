@@ -190,6 +190,14 @@ def test_the_limit_holds_with_the_least_recently_used_gone_and_no_block_without_
         assert all_bytes(tmp_path) <= 2 * BLOCK_FILE_BYTES
 
 
+def test_a_prompt_that_is_too_long_for_the_limit_keeps_its_start(tmp_path: Path) -> None:
+    with opened(tmp_path, limit_bytes=2 * BLOCK_FILE_BYTES) as tier:
+        keep(tier, [*prompt_of(6), *prompt_of(5)])
+        tier.flush(30.0)
+        assert tier.find([*prompt_of(6), *prompt_of(5)]).num_tokens == 512
+    assert len(files(tmp_path)) == 2
+
+
 def test_what_is_used_stays_longer(tmp_path: Path) -> None:
     limit = 8 * BLOCK_FILE_BYTES
     with opened(tmp_path, limit_bytes=limit) as tier:
