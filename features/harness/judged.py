@@ -34,7 +34,7 @@ class Judged:
     options: Options
     declared: frozenset[str]
     api_key: str | None = field(default=None, repr=False)
-    guard_key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    guard_key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
     @property
     def secrets(self) -> frozenset[str]:
