@@ -5,6 +5,7 @@ What is stored is memory that nobody needs now: it is given up before a request 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from contracts.vocabulary import BufferUsage, PromptTokens, Reservation
 from pensieve.core.boundary import Boundary
 from pensieve.engine.kv_store import KVStore, Match, NoStore
 from pensieve.metal.memory import DeviceMemory
+
+log = logging.getLogger(__name__)
 
 Store = KVStore | NoStore
 
@@ -43,7 +46,11 @@ class StoredPrompts:
 
     def match(self, token_ids: Sequence[int]) -> Match:
         """What is known of a prompt, as caches of the request's own; counted as read."""
-        match = self._store.match(token_ids)
+        try:
+            match = self._store.match(token_ids)
+        except Exception:
+            self._switch_off()
+            match = self._store.match(token_ids)
         self.tokens.read += match.num_tokens
         self.tokens.from_disk += match.from_disk_tokens
         self.tokens.computed += len(token_ids) - match.num_tokens
@@ -53,9 +60,19 @@ class StoredPrompts:
     def keep(self, token_ids: Sequence[int], caches: Sequence[Any], boundaries: Sequence[Boundary] = ()) -> None:
         """Store what was computed, in the room that requests leave."""
         others = self._memory.reserved_bytes() - self._memory.reserved_bytes(BufferUsage.STORED_PROMPTS)
+        if isinstance(self._store, NoStore):
+            return
         self._store.limit_bytes = max(0, min(self._wanted_bytes, self._memory.capacity_bytes - others))
-        self._store.insert(token_ids, caches, boundaries)
+        try:
+            self._store.insert(token_ids, caches, boundaries)
+        except Exception:
+            self._switch_off()
         self._account()
+
+    def _switch_off(self) -> None:
+        """A fault in what is only a cache must not end the thread that computes, nor happen again at every request."""
+        log.exception("the store of prompts failed; from now on every prompt is computed")
+        self._store, self._wanted_bytes = NoStore(), 0
 
     def note_difference(self, part: str) -> None:
         """Much of a prompt has to be computed, from this part on: "tools", "system" or "messages.3"."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,8 +25,10 @@ from contracts.vocabulary import (
     TextGenerated,
     Usage,
 )
+from pensieve.core.boundary import Boundary
 from pensieve.engine.engine import Engine
 from pensieve.engine.keeping import Keeping
+from pensieve.engine.kv_store import KVStore, Match
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.performance import SlidingWindowMonitor
 from pensieve.metal.memory import DeviceMemory
@@ -225,5 +228,37 @@ def test_where_a_long_prompt_differs_is_told(tiny_folder: ModelFolder, part: str
         started = (await events_of(engine, asked))[0]
         assert isinstance(started, GenerationStarted)
         assert started.differs_in == part
+
+    played(play, tiny_folder)
+
+
+class _Broken(KVStore):
+    """A store that fails as it is asked, or as it is given."""
+
+    fails_at = ""
+
+    def match(self, token_ids: Sequence[int]) -> Match:
+        if self.fails_at == "match":
+            raise RuntimeError("a fault in the store")
+        return super().match(token_ids)
+
+    def insert(self, token_ids: Sequence[int], caches: Sequence[Any], boundaries: Sequence[Boundary] = ()) -> int:
+        if self.fails_at == "insert":
+            raise RuntimeError("a fault in the store")
+        return super().insert(token_ids, caches, boundaries)
+
+
+@pytest.mark.parametrize("fails_at", ["match", "insert"])
+def test_a_store_that_fails_is_switched_off_and_requests_are_answered(
+    tiny_folder: ModelFolder, fails_at: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def play(engine: Engine) -> None:
+        store = _Broken(engine._model, limit_bytes=MIB)
+        store.fails_at = fails_at
+        engine._stored._store = store
+        for _ in range(2):
+            assert usage_of(await events_of(engine, asking("Which one?"))).output_tokens > 0
+        assert engine._stored.limit_bytes == 0
+        assert caplog.text.count("the store of prompts failed") == 1
 
     played(play, tiny_folder)
