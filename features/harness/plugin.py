@@ -38,6 +38,7 @@ pytest_plugins = (
     "features.steps.streams",
     "features.steps.structured",
     "features.steps.thinking",
+    "features.steps.prompt_cache",
     "features.steps.tokens",
     "features.steps.tool_results",
 )

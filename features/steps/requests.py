@@ -114,7 +114,7 @@ def it_is_sent_in_chunks(scene: Scene) -> None:
 
 @when("it is sent again")
 def it_is_sent_again(scene: Scene) -> None:
-    scene.other_reply = scene.client.post(scene.body)
+    scene.other_reply = scene.last = scene.client.post(scene.body)
 
 
 @when("it is sent twice")

@@ -21,6 +21,12 @@ def the_others_count_is_larger(scene: Scene) -> None:
     expect_that(other > one, f"the other's count to be over {one}", other)
 
 
+@then("both counts are the same")
+def both_counts_are_the_same(scene: Scene) -> None:
+    one, other = (count.json()["input_tokens"] for count in (scene.count, scene.other_count))
+    expect_equal(other, one, "the other's count")
+
+
 @then("message_start counts as many input tokens")
 def message_start_counts_as_many(scene: Scene) -> None:
     start = scene.stream.of_type("message_start")[0]

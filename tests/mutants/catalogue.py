@@ -8,6 +8,7 @@ from enum import Enum
 
 from tests.mutants import faults
 from tests.mutants import faults_of_openai as openai
+from tests.mutants import faults_of_prompts as prompts
 from tests.mutants import faults_of_tools as tools
 from tests.mutants.wire import Answer, Call, Frames
 
@@ -132,4 +133,19 @@ _OF_OPENAI = (
     Mutant("models-without-an-owner", "openai-models-are-listed", answers=openai.models_without_an_owner),
 )
 
-MUTANTS = _OF_TEXT + _OF_TOOLS + _OF_ANSWERS + _OF_LIMITS + _OF_OPENAI
+_OF_PROMPTS = (
+    Mutant(
+        "silent-about-the-cache", "cache-is-read-again", answers=prompts.nothing_is_told_of_the_cache, right=Right.HELD
+    ),
+    Mutant("all-of-it-read", "cache-is-not-read-by-others", answers=prompts.all_is_called_read, right=Right.HELD),
+    Mutant(
+        "times-to-live-of-its-own-mind",
+        "cache-usage-adds-up",
+        answers=prompts.times_to_live_that_do_not_add_up,
+        right=Right.HELD,
+    ),
+    Mutant("billing-in-the-prompt", "billing-line-is-no-prompt", calls=prompts.billing_line_as_prompt),
+    Mutant("breakpoints-in-the-prompt", "form-of-a-message-is-no-prompt", calls=prompts.breakpoints_as_text),
+)
+
+MUTANTS = _OF_TEXT + _OF_TOOLS + _OF_ANSWERS + _OF_LIMITS + _OF_OPENAI + _OF_PROMPTS

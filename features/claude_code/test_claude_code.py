@@ -1,0 +1,5 @@
+"""Every scenario of this folder's chapters."""
+
+from pytest_bdd import scenarios
+
+scenarios("claude_code")

@@ -1,0 +1,58 @@
+"""What a server computes once, and what it says of it."""
+
+from __future__ import annotations
+
+import secrets
+
+from pytest_bdd import given, parsers, then, when
+
+from features.harness.expectations import expect_equal, expect_that
+from features.harness.replies import prompt_tokens
+from features.harness.scene import Json, Scene, plain_request
+
+_LINE = "The keeper of the lighthouse wrote down every ship that passed, and the weather, and the hour. "
+_LINES = 68
+
+
+@given("a request with a long system prompt of its own, marked to be cached")
+def a_request_with_a_long_system_prompt(scene: Scene) -> None:
+    """It begins with a word that no run before has sent, so nothing of it can be known."""
+    scene.body = {**plain_request(scene.client.model), "system": [_marked(f"{secrets.token_hex(8)} {_LINE * _LINES}")]}
+
+
+@when("it is sent with another first word of its system prompt")
+def it_is_sent_with_another_first_word(scene: Scene) -> None:
+    other = _marked(f"{secrets.token_hex(8)} {_LINE * _LINES}")
+    scene.take_reply(scene.client.post({**scene.body, "system": [other]}))
+
+
+@then(parsers.parse("{percent:d} percent of the prompt at least were read from the cache"))
+def so_much_was_read(scene: Scene, percent: int) -> None:
+    usage = scene.last.message()["usage"]
+    least = prompt_tokens(usage) * percent // 100
+    expect_that(_read(usage) >= least, f"cache_read_input_tokens to be {least} at least", usage)
+
+
+@then(parsers.parse("{percent:d} percent of the prompt at most were read from the cache"))
+def no_more_was_read(scene: Scene, percent: int) -> None:
+    usage = scene.last.message()["usage"]
+    most = prompt_tokens(usage) * percent // 100
+    expect_that(_read(usage) <= most, f"cache_read_input_tokens to be {most} at most", usage)
+
+
+@then("what was written to the cache is told by its time to live")
+def what_was_written_is_told(scene: Scene) -> None:
+    usage = scene.reply.message()["usage"]
+    written = usage.get("cache_creation_input_tokens") or 0
+    told = usage.get("cache_creation") or {}
+    by_ttl = [told.get(f"ephemeral_{ttl}_input_tokens", 0) for ttl in ("5m", "1h")]
+    expect_equal(sum(by_ttl), written, "the sum of cache_creation")
+    expect_that(written > 0, "tokens that are written to the cache at the first time", usage)
+
+
+def _marked(text: str) -> Json:
+    return {"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}
+
+
+def _read(usage: Json) -> int:
+    return int(usage.get("cache_read_input_tokens") or 0)
