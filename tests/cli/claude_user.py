@@ -1,6 +1,7 @@
 """Somebody who has Claude Code: its part is played by a program that tells what it was started with."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -48,6 +49,7 @@ class User:
             "TOLD": str(self.told_file),
             "ANTHROPIC_API_KEY": "sk-the-users-own",
             "CLAUDE_CODE_USE_BEDROCK": "1",
+            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_PROCESS_")},
         }
 
     def starts(self, *words: str, **environment: str) -> subprocess.Popen[str]:
