@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import mlx.core as mx
 
 from contracts.vocabulary import Sampling
+from pensieve.engine.batch_rows import view_rows
 from pensieve.engine.forced import ForcedScript
 from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget
 from pensieve.engine.output import Output
@@ -30,7 +31,7 @@ FAILED = "failed"
 class Sampled(NamedTuple):
     """`uid` is a row's number in the batch. `finish_reason` is mlx-lm's own ("stop", "length" or None), or FAILED.
 
-    `computed` is the whole of a row that mlx-lm has taken out of the batch.
+    `computed` is the whole of a row that mlx-lm has taken out of the batch; a view, as of `Batch.computed`.
     """
 
     uid: int
@@ -76,6 +77,8 @@ class Batch:
             prefill_step_size=prefill_chunk_tokens,
             stream=mx.default_stream(mx.default_device()),
         )
+        view_rows(self._generator._prompt_batch)
+        view_rows(self._generator._generation_batch)
 
     def insert(self, ticket: Ticket, match: Match, stops: Sequence[int] = ()) -> int:
         """Put a ticket into the batch, of whose prompt `match` is known; its number there.

@@ -147,6 +147,12 @@ class KVStore:
         if self._disk is not None:
             self._disk.disk.flush(timeout_seconds)
 
+    def close(self, timeout_seconds: float) -> None:
+        """Have what was inserted on disk, end the thread that writes, and forget all that is in memory."""
+        if self._disk is not None:
+            self._disk.disk.close(timeout_seconds)
+        self.clear()
+
     def check(self) -> None:
         """Raises:
         AssertionError: the memory tier is not what it should be, or over its limit.
@@ -251,6 +257,9 @@ class NoStore:
 
     def flush(self, timeout_seconds: float) -> None:
         """Nothing is being written."""
+
+    def close(self, timeout_seconds: float) -> None:
+        """There is nothing to end."""
 
     def check(self) -> None:
         """Nothing can be wrong with nothing."""

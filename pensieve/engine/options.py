@@ -12,12 +12,13 @@ from pensieve.engine.scripted import Script
 class EngineOptions:
     """`max_queued` requests may wait beside the `max_batch_size` that run; the next is told to come back.
 
-    With a `script`, the model says the script's words.
+    `prefill_chunk_tokens` of a prompt are read between two tokens of the others; None is what suits the device. With a
+    `script`, the model says the script's words.
     """
 
     max_batch_size: int = 8
     max_queued: int = 32
-    prefill_chunk_tokens: int = 128
+    prefill_chunk_tokens: int | None = None
     retry_after_seconds: int = 5
     script: Script | None = None
     keeping: Keeping = Keeping()  # noqa: RUF009 - frozen

@@ -92,8 +92,7 @@ class StoredPrompts:
 
     def close(self, timeout_seconds: float) -> None:
         """What is to be on disk gets there; the memory comes back."""
-        self._store.flush(timeout_seconds)
-        self._store.clear()
+        self._store.close(timeout_seconds)
         self._account()
 
     def _account(self) -> None:
