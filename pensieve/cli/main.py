@@ -43,8 +43,9 @@ def _serve(arguments: argparse.Namespace) -> int:
         print(f"pensieve: {error}", file=sys.stderr)
         return EXIT_USAGE
     from pensieve.cli.serve import serve  # noqa: PLC0415 - --help and --version answer without the server's imports
+    from pensieve.metal.leaving import leave  # noqa: PLC0415
 
-    return serve(chosen)
+    return leave(serve(chosen))
 
 
 if __name__ == "__main__":

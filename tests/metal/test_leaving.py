@@ -1,0 +1,31 @@
+"""A process ends as itself, but where MLX would make a crash of it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from pensieve.metal.device import device_info
+from pensieve.metal.leaving import leave
+from tests.metal.python_process import run_python
+
+
+@pytest.mark.skipif(device_info().backend == "cuda", reason="the process of the tests would end")
+def test_the_interpreter_ends_the_process() -> None:
+    assert "mlx.core" in sys.modules
+    assert leave(3) == 3
+
+
+def test_a_process_that_has_used_mlx_ends_with_its_status() -> None:
+    code = """
+import sys
+from pensieve.metal.device import device_info
+from pensieve.metal.leaving import leave
+device_info()
+import mlx.core as mx
+mx.eval(mx.ones((2, 2)) @ mx.ones((2, 2)))
+print("said")
+sys.exit(leave(0))
+"""
+    assert run_python(code) == "said"
