@@ -5,16 +5,9 @@ from __future__ import annotations
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from contracts.generation import GenerationFinished, GenerationStarted, TextGenerated
 from contracts.inference import InferenceModel
-from contracts.vocabulary import (
-    ChatMessage,
-    GenerationFinished,
-    GenerationRequest,
-    GenerationStarted,
-    Role,
-    Sampling,
-    TextGenerated,
-)
+from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 
 GREEDY = Sampling(temperature=0.0)
 

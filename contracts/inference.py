@@ -6,23 +6,25 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from contracts.clauses import ContractViolation, ensures, raises_only, refuses, requires, yields
-from contracts.vocabulary import (
-    Clause,
-    ErrorKind,
+from contracts.generation import (
     GenerationEvent,
     GenerationFinished,
-    GenerationRequest,
     GenerationStarted,
-    MemoryUsage,
-    ModelFeature,
-    ModelInfo,
-    Prompt,
-    StopReason,
     TextGenerated,
     ThinkingGenerated,
     ToolArgumentsGenerated,
     ToolCallEnded,
     ToolCallStarted,
+)
+from contracts.vocabulary import (
+    Clause,
+    ErrorKind,
+    GenerationRequest,
+    MemoryUsage,
+    ModelFeature,
+    ModelInfo,
+    Prompt,
+    StopReason,
 )
 
 _STREAM = Clause(

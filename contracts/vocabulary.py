@@ -1,7 +1,7 @@
 """The values that cross a boundary: frozen, made of the standard library, with units in their names.
 
-Sources: the seed's data types (MemoryUsage, ModelFeature, OperationMetrics, PerformanceStats, PerformanceAlert;
-spec S3, S4) and the terms of Anthropic's Messages API (spec section 2).
+Sources: the seed's data types (MemoryUsage, ModelFeature; spec S3) and the terms of Anthropic's Messages API (spec
+section 2). The events of a generation are in `contracts.generation`, what is measured in `contracts.measurements`.
 """
 
 from __future__ import annotations
@@ -159,101 +159,6 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens as counted by the model's own tokenizer: the whole rendered prompt, and every token that was sampled.
-
-    Of the prompt's, `cached_tokens` were read from the store of computed prompts. `stored_5m_tokens` and
-    `stored_1h_tokens` were computed now and are kept for a breakpoint of the client's, by its time to live (W17).
-    """
-
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int = 0
-    stored_5m_tokens: int = 0
-    stored_1h_tokens: int = 0
-
-
-@dataclass(slots=True)
-class PromptTokens:
-    """Tokens of all prompts since the start, by where their KV came from. `read` includes those `from_disk`.
-
-    `differed_in` counts the prompts of which much had to be computed, by the part that this began in.
-    """
-
-    read: int = 0
-    from_disk: int = 0
-    computed: int = 0
-    differed_in: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationStarted:
-    """The request is accepted: from here on, a failure is no longer a refusal.
-
-    `cached_tokens` of the prompt's are in the store now; by the time that it is read there may be more. Where much has
-    to be computed, `differs_in` names the part of the prompt that begins with: "tools", "system" or "messages.3".
-    """
-
-    input_tokens: int
-    cached_tokens: int = 0
-    differs_in: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TextGenerated:
-    """More text. `output_tokens` counts the tokens sampled so far, those whose text is still held back included."""
-
-    text: str
-    output_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class ThinkingGenerated:
-    """More of what the model says to itself before it answers."""
-
-    text: str
-    output_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCallStarted:
-    """The model calls a tool; the text of its arguments follows."""
-
-    id: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolArgumentsGenerated:
-    """More of the arguments' JSON. All of one call's pieces joined are a JSON object, unless max_tokens cut it."""
-
-    json: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCallEnded:
-    """The call that is open has all of its arguments."""
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationFinished:
-    stop_reason: StopReason
-    usage: Usage
-    stop_sequence: str | None = None
-
-
-GenerationEvent = (
-    GenerationStarted
-    | ThinkingGenerated
-    | TextGenerated
-    | ToolCallStarted
-    | ToolArgumentsGenerated
-    | ToolCallEnded
-    | GenerationFinished
-)
-
-
-@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """`context_window_tokens` bounds prompt and output together; `created_at` is an RFC 3339 time."""
 
@@ -330,84 +235,6 @@ class KernelSource:
     body: str
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
-
-
-class OperationPhase(Enum):
-    """The seed's operation_type: where in a generation a record was made (S6)."""
-
-    STARTED = "generation_start"
-    PROGRESS = "generation_progress"
-    COMPLETED = "generation_complete"
-    FAILED = "generation_error"
-    CANCELLED = "generation_cancelled"
-
-    @property
-    def is_last(self) -> bool:
-        return self in _LAST_PHASES
-
-
-_LAST_PHASES = frozenset({OperationPhase.COMPLETED, OperationPhase.FAILED, OperationPhase.CANCELLED})
-
-
-@dataclass(frozen=True, slots=True)
-class OperationMetrics:
-    """One record of one generation. `duration_ms` runs from the request's acceptance."""
-
-    phase: OperationPhase
-    duration_ms: float
-    tokens_generated: int
-    memory_peak_bytes: int
-    device_share_percent: float
-    success: bool
-    time_to_first_token_ms: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PerformanceStats:
-    """Figures over a sliding window of `window_seconds`; rates are per second of the window that has passed."""
-
-    requests_per_second: float
-    tokens_per_second: float
-    average_latency_ms: float
-    p95_latency_ms: float
-    memory_utilization_percent: float
-    gpu_utilization_percent: float
-    error_rate_percent: float
-    window_seconds: float
-
-
-class AlertType(Enum):
-    HIGH_LATENCY = "high_latency"
-    LOW_THROUGHPUT = "low_throughput"
-    HIGH_MEMORY_USAGE = "high_memory_usage"
-    HIGH_ERROR_RATE = "high_error_rate"
-
-
-class AlertSeverity(Enum):
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
-
-
-@dataclass(frozen=True, slots=True)
-class PerformanceAlert:
-    alert_type: AlertType
-    metric: str
-    current_value: float
-    threshold: float
-    severity: AlertSeverity
-
-
-@dataclass(frozen=True, slots=True)
-class AlertThresholds:
-    """Beyond what an alert fires; beyond a `critical_` figure it is critical. No throughput is too low by default."""
-
-    p95_latency_ms: float = 60_000.0
-    tokens_per_second: float = 0.0
-    memory_utilization_percent: float = 80.0
-    error_rate_percent: float = 5.0
-    critical_memory_utilization_percent: float = 95.0
-    critical_error_rate_percent: float = 25.0
 
 
 MessageEvent = dict[str, object]

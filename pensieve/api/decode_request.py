@@ -5,16 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from contracts.vocabulary import (
-    ChatMessage,
-    GenerationRequest,
-    Prompt,
-    Sampling,
-    Thinking,
-    Tool,
-    ToolChoice,
-    ToolMode,
-)
+from contracts.vocabulary import ChatMessage, GenerationRequest, Prompt, Sampling, Thinking, Tool, ToolChoice, ToolMode
 from pensieve.api.conversation import Conversation, system_turn
 from pensieve.api.json_schemas import require_schema
 from pensieve.api.parse_body import parse_body

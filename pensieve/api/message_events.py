@@ -11,11 +11,10 @@ from typing import Any
 
 import pydantic_core
 
-from contracts.vocabulary import (
+from contracts.generation import (
     GenerationEvent,
     GenerationFinished,
     GenerationStarted,
-    MessageEvent,
     TextGenerated,
     ThinkingGenerated,
     ToolArgumentsGenerated,
@@ -23,6 +22,7 @@ from contracts.vocabulary import (
     ToolCallStarted,
     Usage,
 )
+from contracts.vocabulary import MessageEvent
 
 PING: MessageEvent = {"type": "ping"}
 

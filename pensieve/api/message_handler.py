@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
-from contracts.vocabulary import GenerationRequest, GenerationStarted, MessageEvent
+from contracts.generation import GenerationStarted
+from contracts.vocabulary import GenerationRequest, MessageEvent
 from pensieve.api.error_reply import error_body
 from pensieve.api.message_events import PING, MessageEvents
 from pensieve.core.errors import PensieveError

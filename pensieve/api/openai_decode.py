@@ -5,16 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from contracts.vocabulary import (
-    ChatMessage,
-    GenerationRequest,
-    Role,
-    Sampling,
-    Thinking,
-    Tool,
-    ToolChoice,
-    ToolMode,
-)
+from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, Thinking, Tool, ToolChoice, ToolMode
 from pensieve.api.json_schemas import require_schema
 from pensieve.api.openai_conversation import turns_of
 from pensieve.api.openai_types import ChatBody, CommonBody, CompletionBody, NamedChoice

@@ -7,17 +7,17 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from contracts.vocabulary import (
+from contracts.generation import (
     GenerationEvent,
     GenerationFinished,
     GenerationStarted,
-    StopReason,
     TextGenerated,
     ThinkingGenerated,
     ToolArgumentsGenerated,
     ToolCallStarted,
     Usage,
 )
+from contracts.vocabulary import StopReason
 
 _FINISH_REASONS = {
     StopReason.END_TURN: "stop",

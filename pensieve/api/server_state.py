@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from quart import current_app
 
 from contracts.checked import checked as with_clauses
+from contracts.generation import GenerationStarted
 from contracts.performance import PerformanceMonitor
 from contracts.requests import RequestHandler
-from contracts.vocabulary import GenerationStarted
 from pensieve.api.access import AccessRules
 from pensieve.api.message_handler import MessageHandler
 from pensieve.core.errors import NotFoundError, OverloadedError, RateLimitError

@@ -10,17 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Final, TypeVar
 
-from contracts.vocabulary import (
-    BufferUsage,
-    GenerationEvent,
-    GenerationRequest,
-    GenerationStarted,
-    MemoryUsage,
-    ModelFeature,
-    ModelInfo,
-    Prompt,
-    PromptTokens,
-)
+from contracts.generation import GenerationEvent, GenerationStarted, PromptTokens
+from contracts.vocabulary import BufferUsage, GenerationRequest, MemoryUsage, ModelFeature, ModelInfo, Prompt
 from pensieve.core.admission import check_request, check_window
 from pensieve.core.errors import OverloadedError
 from pensieve.engine.answers import AnswerMemory

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from contracts.vocabulary import BufferUsage, OperationPhase, Reservation
+from contracts.measurements import OperationPhase
+from contracts.vocabulary import BufferUsage, Reservation
 from pensieve.core.boundary import Boundary, BoundaryKind
 from pensieve.core.errors import GenerationError, InsufficientMemoryError, OverloadedError
 from pensieve.core.schedule import worth_waiting_for

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from contracts.checked import checked as with_clauses
+from contracts.generation import PromptTokens
 from contracts.inference import InferenceModel
 from contracts.memory import MetalResourceManager
-from contracts.vocabulary import ModelConfig, ModelInfo, PromptTokens
+from contracts.vocabulary import ModelConfig, ModelInfo
 from pensieve.core.errors import ModelLoadingError, NotFoundError, OverloadedError
 
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 import secrets
 from typing import Protocol
 
-from contracts.vocabulary import (
-    ChatMessage,
+from contracts.generation import (
     GenerationEvent,
     GenerationFinished,
-    Role,
-    StopReason,
     TextGenerated,
     ThinkingGenerated,
     ToolArgumentsGenerated,
-    ToolCall,
     ToolCallEnded,
     ToolCallStarted,
-    ToolMode,
 )
+from contracts.vocabulary import ChatMessage, Role, StopReason, ToolCall, ToolMode
 from pensieve.core.answer_parser import AnswerParser, BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking
 from pensieve.core.dialect import Dialect
 from pensieve.core.stop_sequences import StopSequenceFilter

@@ -8,16 +8,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from contracts.vocabulary import (
+from contracts.measurements import (
     AlertSeverity,
     AlertThresholds,
     AlertType,
-    MemoryUsage,
     OperationMetrics,
     OperationPhase,
     PerformanceAlert,
     PerformanceStats,
 )
+from contracts.vocabulary import MemoryUsage
 
 WINDOW_SECONDS = 60.0
 

@@ -26,20 +26,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from contracts.vocabulary import (
-    BufferUsage,
-    GenerationEvent,
-    GenerationFinished,
-    GenerationRequest,
-    GenerationStarted,
-    MemoryUsage,
-    ModelFeature,
-    ModelInfo,
-    OperationPhase,
-    Prompt,
-    PromptTokens,
-    Role,
-)
+from contracts.generation import GenerationEvent, GenerationFinished, GenerationStarted, PromptTokens
+from contracts.measurements import OperationPhase
+from contracts.vocabulary import BufferUsage, GenerationRequest, MemoryUsage, ModelFeature, ModelInfo, Prompt, Role
 from pensieve.core.admission import check_request, check_window
 from pensieve.core.dialect import Dialect
 from pensieve.core.errors import GenerationError, ModelLoadingError, OverloadedError, ValidationError

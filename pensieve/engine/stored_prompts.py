@@ -9,7 +9,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from contracts.vocabulary import BufferUsage, PromptTokens, Reservation
+from contracts.generation import PromptTokens
+from contracts.vocabulary import BufferUsage, Reservation
 from pensieve.core.boundary import Boundary
 from pensieve.engine.kv_store import KVStore, Match, NoStore
 from pensieve.metal.memory import DeviceMemory

@@ -9,15 +9,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from contracts.vocabulary import (
-    GenerationEvent,
-    GenerationFinished,
-    GenerationRequest,
-    MemoryUsage,
-    OperationMetrics,
-    OperationPhase,
-    Usage,
-)
+from contracts.generation import GenerationEvent, GenerationFinished, Usage
+from contracts.measurements import OperationMetrics, OperationPhase
+from contracts.vocabulary import GenerationRequest, MemoryUsage
 from pensieve.core.boundary import Boundary
 
 if TYPE_CHECKING:

@@ -9,11 +9,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.vocabulary import (
+from contracts.generation import (
     GenerationEvent,
     GenerationFinished,
     GenerationStarted,
-    StopReason,
     TextGenerated,
     ThinkingGenerated,
     ToolArgumentsGenerated,
@@ -21,6 +20,7 @@ from contracts.vocabulary import (
     ToolCallStarted,
     Usage,
 )
+from contracts.vocabulary import StopReason
 from pensieve.api.openai_events import ChatChunks, CompletionChunks, collect_chat, collect_completion
 
 TEXT = st.text(min_size=1, max_size=5)

@@ -6,13 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from contracts.vocabulary import (
-    GenerationEvent,
-    GenerationFinished,
-    GenerationRequest,
-    MessageEvent,
-    TextGenerated,
-)
+from contracts.generation import GenerationEvent, GenerationFinished, TextGenerated
+from contracts.vocabulary import GenerationRequest, MessageEvent
 from pensieve.core.errors import GenerationError, OverloadedError, PensieveError
 from tests.contracts.broken import Broken
 from tests.contracts.in_memory_parts import InMemoryHandler

@@ -7,18 +7,15 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
+from contracts.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated
 from contracts.vocabulary import (
     ChatMessage,
-    GenerationEvent,
-    GenerationFinished,
     GenerationRequest,
-    GenerationStarted,
     MemoryUsage,
     ModelFeature,
     ModelInfo,
     Prompt,
     StopReason,
-    TextGenerated,
 )
 from pensieve.core.errors import ValidationError
 from tests.contracts.broken import Broken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from contracts.vocabulary import (
+from contracts.measurements import (
     AlertSeverity,
     AlertType,
     OperationMetrics,

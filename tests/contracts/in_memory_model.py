@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
+from contracts.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated, Usage
 from contracts.vocabulary import (
     ChatMessage,
-    GenerationEvent,
-    GenerationFinished,
     GenerationRequest,
-    GenerationStarted,
     MemoryUsage,
     ModelConfig,
     ModelFeature,
     ModelInfo,
     Prompt,
     StopReason,
-    TextGenerated,
-    Usage,
 )
 from pensieve.core.errors import (
     GenerationError,

@@ -8,26 +8,18 @@ import threading
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from contracts.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated
 from contracts.inference import InferenceModel
-from contracts.memory import CompiledKernel
-from contracts.vocabulary import (
+from contracts.measurements import (
     AlertSeverity,
     AlertType,
-    BufferUsage,
-    GenerationEvent,
-    GenerationFinished,
-    GenerationRequest,
-    GenerationStarted,
-    KernelSource,
-    MemoryUsage,
-    MessageEvent,
     OperationMetrics,
     OperationPhase,
     PerformanceAlert,
     PerformanceStats,
-    Reservation,
-    TextGenerated,
 )
+from contracts.memory import CompiledKernel
+from contracts.vocabulary import BufferUsage, GenerationRequest, KernelSource, MemoryUsage, MessageEvent, Reservation
 from pensieve.core.errors import InsufficientMemoryError, PensieveError
 
 CAPACITY_BYTES = 1200

@@ -24,12 +24,13 @@ from contracts.checks_performance import PERFORMANCE_PROMISES
 from contracts.checks_requests import HANDLER_PROMISES
 from contracts.clauses import CALLER, ContractViolation, all_clauses
 from contracts.inference import InferenceModel
+from contracts.measurements import AlertThresholds
 from contracts.memory import CompiledKernel, MetalResourceManager
 from contracts.message_stream import STREAM_CLAUSES
 from contracts.models import ModelManager
 from contracts.performance import PerformanceMonitor
 from contracts.requests import RequestHandler
-from contracts.vocabulary import AlertThresholds, Clause, GenerationRequest, KernelSource
+from contracts.vocabulary import Clause, GenerationRequest, KernelSource
 from pensieve.core.errors import DeviceError, GenerationError
 from tests.contracts import broken_handlers, broken_managers, broken_memories, broken_models, broken_monitors
 from tests.contracts.broken import Broken

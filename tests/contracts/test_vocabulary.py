@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contracts.vocabulary import MemoryUsage, OperationPhase
+from contracts.measurements import OperationPhase
+from contracts.vocabulary import MemoryUsage
 
 
 def test_what_is_available_is_what_the_capacity_leaves_and_never_a_debt() -> None:

@@ -5,16 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
-from contracts.vocabulary import (
-    ChatMessage,
-    GenerationEvent,
-    GenerationFinished,
-    GenerationRequest,
-    Role,
-    Sampling,
-    StopReason,
-    TextGenerated,
-)
+from contracts.generation import GenerationEvent, GenerationFinished, TextGenerated
+from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason
 from pensieve.engine.engine import Engine
 from tests.conftest import MakeEngine
 

@@ -8,19 +8,9 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from contracts.vocabulary import (
-    BufferUsage,
-    ChatMessage,
-    GenerationFinished,
-    GenerationRequest,
-    ModelFeature,
-    OperationMetrics,
-    OperationPhase,
-    Role,
-    Sampling,
-    StopReason,
-    TextGenerated,
-)
+from contracts.generation import GenerationFinished, TextGenerated
+from contracts.measurements import OperationMetrics, OperationPhase
+from contracts.vocabulary import BufferUsage, ChatMessage, GenerationRequest, ModelFeature, Role, Sampling, StopReason
 from pensieve.core.errors import GenerationError, InsufficientMemoryError, ModelLoadingError, OverloadedError
 from pensieve.engine.engine import Engine
 from pensieve.engine.options import EngineOptions

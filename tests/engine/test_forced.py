@@ -9,20 +9,15 @@ import mlx.core as mx
 import pytest
 
 from contracts.checked import checked
-from contracts.inference import InferenceModel
-from contracts.vocabulary import (
-    ChatMessage,
+from contracts.generation import (
     GenerationEvent,
     GenerationFinished,
-    GenerationRequest,
-    Role,
-    Sampling,
-    StopReason,
     TextGenerated,
-    Tool,
     ToolArgumentsGenerated,
     ToolCallStarted,
 )
+from contracts.inference import InferenceModel
+from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason, Tool
 from pensieve.core.errors import ModelLoadingError
 from pensieve.engine.engine import Engine
 from pensieve.engine.forced import ForcedReply

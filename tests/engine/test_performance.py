@@ -1,13 +1,7 @@
 import pytest
 
-from contracts.vocabulary import (
-    AlertSeverity,
-    AlertThresholds,
-    AlertType,
-    BufferUsage,
-    OperationMetrics,
-    OperationPhase,
-)
+from contracts.measurements import AlertSeverity, AlertThresholds, AlertType, OperationMetrics, OperationPhase
+from contracts.vocabulary import BufferUsage
 from pensieve.engine.performance import SlidingWindowMonitor, nearest_rank
 from pensieve.metal.ledger import Ledger
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, TextGenerated
+from contracts.generation import TextGenerated
+from contracts.vocabulary import ChatMessage, GenerationRequest, Role
 from pensieve.core.errors import GenerationError, ModelLoadingError, OverloadedError
 from pensieve.engine.performance import SlidingWindowMonitor
 from pensieve.engine.scripted import Reply, Script, ScriptedEngine, load_script

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts.vocabulary import (
+from contracts.generation import (
     GenerationEvent,
-    GenerationRequest,
     TextGenerated,
     ThinkingGenerated,
     ToolArgumentsGenerated,
     ToolCallStarted,
 )
+from contracts.vocabulary import GenerationRequest
 from pensieve.api.decode_request import decode_messages
 from pensieve.core.prompt_canon import NORMALISATIONS, Normalisation
 from pensieve.engine.answers import Answer, AnswerMemory

@@ -12,19 +12,9 @@ from typing import Any
 import pytest
 
 from contracts.checked import checked
+from contracts.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated, Usage
 from contracts.inference import InferenceModel
-from contracts.vocabulary import (
-    BufferUsage,
-    ChatMessage,
-    GenerationEvent,
-    GenerationFinished,
-    GenerationRequest,
-    GenerationStarted,
-    Role,
-    Sampling,
-    TextGenerated,
-    Usage,
-)
+from contracts.vocabulary import BufferUsage, ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.core.boundary import Boundary
 from pensieve.engine.engine import Engine
 from pensieve.engine.keeping import Keeping

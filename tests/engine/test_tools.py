@@ -12,23 +12,25 @@ import pytest
 from llguidance.numpy import allocate_token_bitmask
 
 from contracts.checked import checked
+from contracts.generation import (
+    GenerationEvent,
+    GenerationFinished,
+    TextGenerated,
+    ThinkingGenerated,
+    ToolArgumentsGenerated,
+    ToolCallStarted,
+)
 from contracts.inference import InferenceModel
 from contracts.vocabulary import (
     ChatMessage,
-    GenerationEvent,
-    GenerationFinished,
     GenerationRequest,
     Prompt,
     Role,
     Sampling,
     StopReason,
-    TextGenerated,
     Thinking,
-    ThinkingGenerated,
     Tool,
-    ToolArgumentsGenerated,
     ToolCall,
-    ToolCallStarted,
     ToolChoice,
     ToolMode,
 )

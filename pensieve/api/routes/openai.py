@@ -11,7 +11,8 @@ from typing import Any
 from quart import Blueprint, jsonify
 from quart.typing import ResponseReturnValue
 
-from contracts.vocabulary import GenerationEvent, GenerationRequest
+from contracts.generation import GenerationEvent
+from contracts.vocabulary import GenerationRequest
 from pensieve.api.error_reply import reply_to_error
 from pensieve.api.message_handler import with_pings
 from pensieve.api.openai_decode import MAX_TOKENS_UNSET, OpenAIRequest, decode_chat, decode_completion

@@ -1,0 +1,84 @@
+"""What is measured of a running server, and when it is a reason to worry (S4; the seed's OperationMetrics)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class OperationPhase(Enum):
+    """The seed's operation_type: where in a generation a record was made (S6)."""
+
+    STARTED = "generation_start"
+    PROGRESS = "generation_progress"
+    COMPLETED = "generation_complete"
+    FAILED = "generation_error"
+    CANCELLED = "generation_cancelled"
+
+    @property
+    def is_last(self) -> bool:
+        return self in _LAST_PHASES
+
+
+_LAST_PHASES = frozenset({OperationPhase.COMPLETED, OperationPhase.FAILED, OperationPhase.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class OperationMetrics:
+    """One record of one generation. `duration_ms` runs from the request's acceptance."""
+
+    phase: OperationPhase
+    duration_ms: float
+    tokens_generated: int
+    memory_peak_bytes: int
+    device_share_percent: float
+    success: bool
+    time_to_first_token_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceStats:
+    """Figures over a sliding window of `window_seconds`; rates are per second of the window that has passed."""
+
+    requests_per_second: float
+    tokens_per_second: float
+    average_latency_ms: float
+    p95_latency_ms: float
+    memory_utilization_percent: float
+    gpu_utilization_percent: float
+    error_rate_percent: float
+    window_seconds: float
+
+
+class AlertType(Enum):
+    HIGH_LATENCY = "high_latency"
+    LOW_THROUGHPUT = "low_throughput"
+    HIGH_MEMORY_USAGE = "high_memory_usage"
+    HIGH_ERROR_RATE = "high_error_rate"
+
+
+class AlertSeverity(Enum):
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceAlert:
+    alert_type: AlertType
+    metric: str
+    current_value: float
+    threshold: float
+    severity: AlertSeverity
+
+
+@dataclass(frozen=True, slots=True)
+class AlertThresholds:
+    """Beyond what an alert fires; beyond a `critical_` figure it is critical. No throughput is too low by default."""
+
+    p95_latency_ms: float = 60_000.0
+    tokens_per_second: float = 0.0
+    memory_utilization_percent: float = 80.0
+    error_rate_percent: float = 5.0
+    critical_memory_utilization_percent: float = 95.0
+    critical_error_rate_percent: float = 25.0
