@@ -133,7 +133,7 @@ class GenerationLoop:
             if self._waits_for_another(ticket):
                 continue
             try:
-                reservation = self._reserve(self._kv_bytes(ticket))
+                reservation = self._reserve(ticket)
             except InsufficientMemoryError:
                 if self._running:
                     return
@@ -142,9 +142,10 @@ class GenerationLoop:
             self._waiting.remove(ticket)
             self._start(ticket, reservation, self._batch)
 
-    def _reserve(self, num_bytes: int) -> Reservation:
+    def _reserve(self, ticket: Ticket) -> Reservation:
         """What is stored gives way to what is asked for."""
-        self._stored.make_room(num_bytes)
+        num_bytes = self._kv_bytes(ticket)
+        self._stored.make_room(num_bytes, ticket.prompt_token_ids)
         return self._memory.reserve(num_bytes, BufferUsage.KV_CACHE)
 
     def _start(self, ticket: Ticket, reservation: Reservation, batch: Batch) -> None:

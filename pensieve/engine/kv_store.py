@@ -114,6 +114,11 @@ class KVStore:
                 return Match(0, None, reason)
             return Match(found.num_tokens, _new_caches(found.payloads, found.num_tokens), reason)
 
+    def touch(self, token_ids: Sequence[int]) -> None:
+        """What memory has of a prompt is about to be read: it counts as used now, so other things are evicted first."""
+        with self._memory.in_use(self._memory.find(tuple(token_ids[:-1]))):
+            pass
+
     def insert(self, token_ids: Sequence[int], caches: Sequence[Any], boundaries: Sequence[Boundary] = ()) -> int:
         """Keep what caches hold of a prompt; the number of tokens at its end that memory did not have before.
 
@@ -245,6 +250,9 @@ class NoStore:
         boundaries: Sequence[Boundary] = (),  # noqa: ARG002
     ) -> int:
         return 0
+
+    def touch(self, token_ids: Sequence[int]) -> None:
+        """There is nothing to evict."""
 
     def shrink(self, num_bytes: int) -> int:  # noqa: ARG002
         return 0

@@ -80,10 +80,14 @@ class StoredPrompts:
         kind = part.partition(".")[0]
         self.tokens.differed_in[kind] = self.tokens.differed_in.get(kind, 0) + 1
 
-    def make_room(self, num_bytes: int) -> None:
-        """Give up enough of what is stored for `num_bytes` to be reserved, or all of it."""
+    def make_room(self, num_bytes: int, token_ids: Sequence[int]) -> None:
+        """Give up enough of what is stored for `num_bytes` to be reserved, or all of it.
+
+        What is known of the prompt that they are for goes last.
+        """
         missing = num_bytes - (self._memory.capacity_bytes - self._memory.reserved_bytes())
         if missing > 0 and self._store.num_bytes:
+            self._store.touch(token_ids)
             self._store.shrink(missing)
             self._account()
             self._memory.reclaim()

@@ -206,6 +206,20 @@ def test_what_is_stored_gives_way_to_requests(tiny_folder: ModelFolder) -> None:
     played(play, tiny_folder)
 
 
+def test_a_request_that_needs_room_takes_it_from_others_prompts_first(tiny_folder: ModelFolder) -> None:
+    async def play(engine: Engine) -> None:
+        mine, *others = (replace(SYSTEM, text=f"{word} {SYSTEM.text * 4}") for word in ("Mine.", "His.", "Hers."))
+        for system in (mine, *others):
+            await events_of(engine, asking("Which one?", system=system))
+        memory = engine._memory
+        held = memory.reserve(memory.capacity_bytes - memory.reserved_bytes(), BufferUsage.TEMPORARY)
+        usage = usage_of(await events_of(engine, asking("And then?", system=mine)))
+        assert usage.cached_tokens > usage.input_tokens // 4
+        memory.release(held)
+
+    played(play, tiny_folder)
+
+
 @pytest.mark.parametrize("part", ["system", "messages.0"])
 def test_where_a_long_prompt_differs_is_told(tiny_folder: ModelFolder, part: str) -> None:
     async def play(engine: Engine) -> None:
