@@ -122,8 +122,8 @@ def test_a_client_killed_in_mid_prefill_leaves_nothing_behind(claude: ClaudeCode
 @long_form
 def test_a_plain_turn_of_the_real_small_model_ends_with_a_result(start: Start) -> None:
     claude = start("smollm2-135m")
-    result = claude.ask("Say hello.", "--bare", CLAUDE_CODE_MAX_OUTPUT_TOKENS="64")  # else it rambles for minutes
-    assert (result["type"], result["is_error"]) == ("result", False)
+    result = claude.ask("What is the capital of France?", "--bare", CLAUDE_CODE_MAX_OUTPUT_TOKENS="1024")
+    assert (result["type"], result["is_error"]) == ("result", False), result["result"]
     assert claude.recorder.messages
     assert all(exchange.usage["output_tokens"] > 0 for exchange in claude.recorder.messages)
     assert claude.num_active() == 0
