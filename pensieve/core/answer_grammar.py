@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from contracts.vocabulary import GenerationRequest, Tool, ToolChoice, ToolMode
 from pensieve.core.dialect import CallForm, Dialect
@@ -35,6 +36,8 @@ def answer_grammar(
     `lenient` names the tools (and "" the output) whose schemas are only understood in part.
     """
     tools, choice = _callable(request.tools, request.tool_choice), request.tool_choice
+    if not dialect.call_end:
+        choice = replace(choice, parallel=False)  # where nothing ends a call, a second one would be part of the first
     is_held = dialect.call_form is not CallForm.OTHER or choice.mode in (ToolMode.ANY, ToolMode.TOOL)
     rules: dict[str, str] = {}
     if tools and is_held:

@@ -107,6 +107,13 @@ def test_thinking_comes_before_what_is_held() -> None:
     assert not lets_through(GET_CALL, forced, THINKING, starts_thinking=True)
 
 
+def test_a_dialect_whose_calls_have_no_end_makes_one_of_them() -> None:
+    dialect = Dialect("[CALL]", "", call_form=CallForm.OTHER)
+    call = '[CALL]\n{"name": "put", "arguments": {}}\n'
+    assert lets_through(call, asking(ToolMode.ANY), dialect)
+    assert not lets_through(f"{call}\n{call}", asking(ToolMode.ANY), dialect)
+
+
 def test_marks_that_are_control_tokens_are_held_as_such() -> None:
     dialect = Dialect("<|im_start|>", "<|endoftext|>", control_ids={"<|im_start|>": 1, "<|endoftext|>": 0})
     call = '<|im_start|>\n{"name": "put", "arguments": {}}\n<|endoftext|>'
