@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from features.harness.sdk_faults import answers_taken_by
 from features.harness.target import Target
 
 if TYPE_CHECKING:
@@ -17,16 +18,14 @@ def official_sdk(target: Target, api_key: str | None = None) -> Iterator[Anthrop
     """The SDK as the client of the server under test. What it cannot read, the server has got wrong."""
     import anthropic  # noqa: PLC0415 - an extra, and slow to import
 
-    with anthropic.Anthropic(
-        base_url=target.url,
-        api_key=api_key or target.api_key or "any",
-        max_retries=0,
-        timeout=60,
-        _strict_response_validation=True,
-    ) as sdk:
-        try:
-            yield sdk
-        except AssertionError:
-            raise
-        except Exception as error:
-            raise AssertionError(f"expected the official SDK to take the answer\n  actual {error!r}") from error
+    with (
+        anthropic.Anthropic(
+            base_url=target.url,
+            api_key=api_key or target.api_key or "any",
+            max_retries=0,
+            timeout=60,
+            _strict_response_validation=True,
+        ) as sdk,
+        answers_taken_by("the official SDK"),
+    ):
+        yield sdk

@@ -12,6 +12,7 @@ from pytest_bdd import given, parsers, then, when
 from features.harness.chat import said, said_in_chunks
 from features.harness.expectations import expect_equal, expect_that
 from features.harness.scene import Scene
+from features.harness.sdk_faults import answers_taken_by
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -104,19 +105,17 @@ def _sdk(scene: Scene, api_key: str | None = None) -> Iterator[OpenAI]:
     import openai  # noqa: PLC0415 - an extra, and slow to import
 
     target = scene.client.target
-    with openai.OpenAI(
-        base_url=f"{target.url}/v1",
-        api_key=api_key or target.api_key or "any",
-        max_retries=0,
-        timeout=60,
-        _strict_response_validation=True,
-    ) as sdk:
-        try:
-            yield sdk
-        except AssertionError:
-            raise
-        except Exception as error:
-            raise AssertionError(f"expected OpenAI's SDK to take the answer\n  actual {error!r}") from error
+    with (
+        openai.OpenAI(
+            base_url=f"{target.url}/v1",
+            api_key=api_key or target.api_key or "any",
+            max_retries=0,
+            timeout=60,
+            _strict_response_validation=True,
+        ) as sdk,
+        answers_taken_by("OpenAI's SDK"),
+    ):
+        yield sdk
 
 
 def _take_error(scene: Scene, api_key: str | None = None) -> None:

@@ -60,9 +60,9 @@ class StoredPrompts:
 
     def keep(self, token_ids: Sequence[int], caches: Sequence[Any], boundaries: Sequence[Boundary] = ()) -> None:
         """Store what was computed, in the room that requests leave."""
-        others = self._memory.reserved_bytes() - self._memory.reserved_bytes(BufferUsage.STORED_PROMPTS)
         if isinstance(self._store, NoStore):
             return
+        others = self._memory.reserved_bytes() - self._memory.reserved_bytes(BufferUsage.STORED_PROMPTS)
         self._store.limit_bytes = max(0, min(self._wanted_bytes, self._memory.capacity_bytes - others))
         try:
             self._store.insert(token_ids, caches, boundaries)
