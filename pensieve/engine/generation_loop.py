@@ -46,7 +46,8 @@ class GenerationLoop:
         self._batch: Batch | None = None
         self._make_batch: Callable[[], Batch] | None = None
         self._deliveries: list[Delivery] = []
-        self._computed: list[tuple[Computed, tuple[Boundary, ...]]] = []
+        self._computed: list[tuple[Computed, tuple[Boundary, ...], Ticket | None]] = []
+        """What is to be kept, and whose prompt it is as long as that one still tells what was kept for it."""
         self._stopping = False
 
     @property
@@ -204,7 +205,7 @@ class GenerationLoop:
         before, running.num_read = running.num_read, running.known_tokens + read.num_tokens
         worth_keeping = read.at_stop and not read.is_whole if self._stored.needs_snapshots else read.is_whole
         if worth_keeping and self._stored.limit_bytes and self._batch is not None:
-            self._computed.append((self._batch.computed(read.uid), running.ticket.boundaries))
+            self._computed.append((self._batch.computed(read.uid), running.ticket.boundaries, running.ticket))
         return running.num_read - before
 
     def _push(self, sampled: Sampled) -> None:
@@ -227,7 +228,7 @@ class GenerationLoop:
             return
         running = self._running[uid]
         end = () if running.is_reading else (Boundary(len(computed[0]), BoundaryKind.ANSWER),)
-        self._computed.append((computed, (*running.ticket.boundaries, *end)))
+        self._computed.append((computed, (*running.ticket.boundaries, *end), None))
 
     def _emit(self) -> None:
         if self._deliveries:
@@ -236,8 +237,10 @@ class GenerationLoop:
 
     def _keep(self) -> None:
         """Store what was computed, once nobody waits for it."""
-        for (token_ids, caches), boundaries in self._computed:
-            self._stored.keep(token_ids, caches, boundaries)
+        for (token_ids, caches), boundaries, ticket in self._computed:
+            is_kept = self._stored.keep(token_ids, caches, boundaries)
+            if ticket is not None and not is_kept:
+                ticket.stored_5m_tokens = ticket.stored_1h_tokens = 0
         self._computed = []
 
     def _end(self, uid: int, phase: OperationPhase) -> None:

@@ -58,10 +58,10 @@ class StoredPrompts:
         self._account()
         return match
 
-    def keep(self, token_ids: Sequence[int], caches: Sequence[Any], boundaries: Sequence[Boundary] = ()) -> None:
-        """Store what was computed, in the room that requests leave."""
+    def keep(self, token_ids: Sequence[int], caches: Sequence[Any], boundaries: Sequence[Boundary] = ()) -> bool:
+        """Store what was computed, in the room that requests leave; whether it can be read from now on."""
         if isinstance(self._store, NoStore):
-            return
+            return False
         others = self._memory.reserved_bytes() - self._memory.reserved_bytes(BufferUsage.STORED_PROMPTS)
         self._store.limit_bytes = max(0, min(self._wanted_bytes, self._memory.capacity_bytes - others))
         try:
@@ -69,6 +69,7 @@ class StoredPrompts:
         except Exception:
             self._switch_off()
         self._account()
+        return self._store.cached_tokens([*token_ids, token_ids[-1]]) == len(token_ids)
 
     def _switch_off(self) -> None:
         """A fault in what is only a cache must not end the thread that computes, nor happen again at every request."""

@@ -121,6 +121,15 @@ def test_breakpoints_are_told_as_written_and_then_as_read(tiny_folder: ModelFold
     played(play, tiny_folder)
 
 
+def test_what_is_too_big_to_be_kept_is_not_told_as_written(tiny_folder: ModelFolder) -> None:
+    async def play(engine: Engine) -> None:
+        for _ in range(2):
+            usage = usage_of(await events_of(engine, asking("Which one?", ttl=300)))
+            assert (usage.cached_tokens, usage.stored_5m_tokens, usage.stored_1h_tokens) == (0, 0, 0)
+
+    played(play, tiny_folder, memory_bytes=100)
+
+
 def test_a_common_prefix_is_computed_once_when_two_arrive_together(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         one, other = await asyncio.gather(*(events_of(engine, asking(text)) for text in ("Which one?", "Why so?")))
