@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pensieve.engine.keeping import Keeping
 from pensieve.engine.scripted import Script
@@ -13,7 +14,7 @@ class EngineOptions:
     """`max_queued` requests may wait beside the `max_batch_size` that run; the next is told to come back.
 
     `prefill_chunk_tokens` of a prompt are read between two tokens of the others; None is what suits the device. With a
-    `script`, the model says the script's words.
+    `script`, the model says the script's words. `kv_bits`: keys and values in so many bits; None is the model's own type.
     """
 
     max_batch_size: int = 8
@@ -21,4 +22,5 @@ class EngineOptions:
     prefill_chunk_tokens: int | None = None
     retry_after_seconds: int = 5
     script: Script | None = None
+    kv_bits: Literal[8] | None = None
     keeping: Keeping = Keeping()  # noqa: RUF009 - frozen

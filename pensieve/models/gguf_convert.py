@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.gguf_file import GgufFile, GgufTensor, open_gguf
-from pensieve.models.gguf_llama import LlamaLayout, MatrixPlace
+from pensieve.models.gguf_llama import LlamaLayout
+from pensieve.models.gguf_place import Layout, Place
 from pensieve.models.gguf_repack import REPACKINGS, Affine
 from pensieve.models.gguf_tokenizer import tokenizer_files
 from pensieve.models.safetensors_file import DType, PlannedTensor, write_safetensors
@@ -45,10 +46,10 @@ def convert_gguf(path: Path, folder: Path) -> None:
 class _Weights:
     """The tensors of a file, each with its place, and the forms that they take there."""
 
-    def __init__(self, gguf: GgufFile, layout: LlamaLayout) -> None:
+    def __init__(self, gguf: GgufFile, layout: Layout) -> None:
         self._gguf = gguf
         self._layout = layout
-        self._placed = [(gguf.tensors[name], place) for name, place in layout.places.items()]
+        self._placed = [(gguf.tensors[name], place) for name, places in layout.places.items() for place in places]
         for tensor, _ in self._placed:
             self._require_known_type(tensor)
         self._dtype = self._dense_dtype()
@@ -62,7 +63,7 @@ class _Weights:
     def planned_tensors(self) -> list[PlannedTensor]:
         return [planned for tensor, place in self._placed for planned in self._plan(tensor, place)]
 
-    def _plan(self, tensor: GgufTensor, place: MatrixPlace) -> list[PlannedTensor]:
+    def _plan(self, tensor: GgufTensor, place: Place) -> list[PlannedTensor]:
         if tensor.type_name in _DENSE:
             make = partial(self._dense, tensor, place)
             return [PlannedTensor(f"{place.module}.weight", self._dtype, tensor.shape, make)]
@@ -79,11 +80,11 @@ class _Weights:
             PlannedTensor(f"{place.module}.biases", parameters, groups, partial(affine.part, "biases")),
         ]
 
-    def _dense(self, tensor: GgufTensor, place: MatrixPlace) -> npt.NDArray[Any]:
+    def _dense(self, tensor: GgufTensor, place: Place) -> npt.NDArray[Any]:
         rows = np.ascontiguousarray(self._rows(tensor, place))
         return _cast(rows, _DENSE[tensor.type_name], self._dtype, tensor.name)
 
-    def _rows(self, tensor: GgufTensor, place: MatrixPlace) -> npt.NDArray[np.uint8]:
+    def _rows(self, tensor: GgufTensor, place: Place) -> npt.NDArray[np.uint8]:
         """The stored rows, in the order of mlx-lm's model. Blocks lie along a row, so whole rows can be moved."""
         rows = self._gguf.rows(tensor)
         if place.interleaved_heads is None:

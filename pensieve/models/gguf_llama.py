@@ -1,27 +1,18 @@
 """The llama architecture as a GGUF file holds it, in the words of mlx-lm's llama model.
 
 llama.cpp's converter interleaves the rows of q and k within each head, for its own way to turn them with the position;
-`MatrixPlace.interleaved_heads` says where. A file without `output.weight` ties it to the embeddings.
+`Place.interleaved_heads` says where. A file without `output.weight` ties it to the embeddings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.gguf_file import GgufFile
-
-
-@dataclass(frozen=True, slots=True)
-class MatrixPlace:
-    """Where a tensor of the file goes in mlx-lm's model, and the shape that it must have there."""
-
-    module: str
-    shape: tuple[int, ...]
-    interleaved_heads: int | None = None
+from pensieve.models.gguf_place import Place
 
 
 class LlamaLayout:
@@ -43,14 +34,14 @@ class LlamaLayout:
             raise self._error("only a part of each head turns with the position, which is not converted from GGUF")
 
     @cached_property
-    def places(self) -> dict[str, MatrixPlace]:
+    def places(self) -> dict[str, tuple[Place, ...]]:
         """Each tensor of the file, and none besides, by its name there."""
         if self._num_layers > len(self._gguf.tensors):
             raise self._error(f"{self._num_layers} layers are announced, and {len(self._gguf.tensors)} tensors there")
-        places = dict(self._expected())
+        places = {name: (place,) for name, place in self._expected()}
         for name in self._gguf.tensors.keys() - places.keys():
             raise self._error(f"tensor {name!r:.80} is not part of a plain llama model")
-        for name, place in places.items():
+        for name, (place,) in places.items():
             if name not in self._gguf.tensors:
                 raise self._error(f"tensor {name!r} is missing")
             shape = self._gguf.tensors[name].shape
@@ -79,27 +70,27 @@ class LlamaLayout:
             "eos_token_id": sorted({token_id for token_id in eos if isinstance(token_id, int)}),
         }
 
-    def _expected(self) -> Iterator[tuple[str, MatrixPlace]]:
+    def _expected(self) -> Iterator[tuple[str, Place]]:
         hidden, inner = self._hidden, self._number("feed_forward_length")
         rows, kv_rows = self._num_heads * self._head_dim, self._num_kv_heads * self._head_dim
-        yield "token_embd.weight", MatrixPlace("model.embed_tokens", (self._vocabulary_size, hidden))
-        yield "output_norm.weight", MatrixPlace("model.norm", (hidden,))
+        yield "token_embd.weight", Place("model.embed_tokens", (self._vocabulary_size, hidden))
+        yield "output_norm.weight", Place("model.norm", (hidden,))
         if "output.weight" in self._gguf.tensors:
-            yield "output.weight", MatrixPlace("lm_head", (self._vocabulary_size, hidden))
+            yield "output.weight", Place("lm_head", (self._vocabulary_size, hidden))
         for layer in range(self._num_layers):
             there, here = f"blk.{layer}", f"model.layers.{layer}"
-            yield f"{there}.attn_norm.weight", MatrixPlace(f"{here}.input_layernorm", (hidden,))
-            yield f"{there}.attn_q.weight", MatrixPlace(f"{here}.self_attn.q_proj", (rows, hidden), self._num_heads)
+            yield f"{there}.attn_norm.weight", Place(f"{here}.input_layernorm", (hidden,))
+            yield f"{there}.attn_q.weight", Place(f"{here}.self_attn.q_proj", (rows, hidden), self._num_heads)
             yield (
                 f"{there}.attn_k.weight",
-                MatrixPlace(f"{here}.self_attn.k_proj", (kv_rows, hidden), self._num_kv_heads),
+                Place(f"{here}.self_attn.k_proj", (kv_rows, hidden), self._num_kv_heads),
             )
-            yield f"{there}.attn_v.weight", MatrixPlace(f"{here}.self_attn.v_proj", (kv_rows, hidden))
-            yield f"{there}.attn_output.weight", MatrixPlace(f"{here}.self_attn.o_proj", (hidden, rows))
-            yield f"{there}.ffn_norm.weight", MatrixPlace(f"{here}.post_attention_layernorm", (hidden,))
-            yield f"{there}.ffn_gate.weight", MatrixPlace(f"{here}.mlp.gate_proj", (inner, hidden))
-            yield f"{there}.ffn_up.weight", MatrixPlace(f"{here}.mlp.up_proj", (inner, hidden))
-            yield f"{there}.ffn_down.weight", MatrixPlace(f"{here}.mlp.down_proj", (hidden, inner))
+            yield f"{there}.attn_v.weight", Place(f"{here}.self_attn.v_proj", (kv_rows, hidden))
+            yield f"{there}.attn_output.weight", Place(f"{here}.self_attn.o_proj", (hidden, rows))
+            yield f"{there}.ffn_norm.weight", Place(f"{here}.post_attention_layernorm", (hidden,))
+            yield f"{there}.ffn_gate.weight", Place(f"{here}.mlp.gate_proj", (inner, hidden))
+            yield f"{there}.ffn_up.weight", Place(f"{here}.mlp.up_proj", (inner, hidden))
+            yield f"{there}.ffn_down.weight", Place(f"{here}.mlp.down_proj", (hidden, inner))
 
     @property
     def _hidden(self) -> int:
