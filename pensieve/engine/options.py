@@ -14,7 +14,7 @@ class EngineOptions:
     """`max_queued` requests may wait beside the `max_batch_size` that run; the next is told to come back.
 
     `prefill_chunk_tokens` of a prompt are read between two tokens of the others; None is what suits the device. With a
-    `script`, the model says the script's words. `kv_bits`: keys and values in so many bits; None is the model's own type.
+    `script`, the model says the script's words. Keys and values take `kv_bits`; None is the model's own type.
     """
 
     max_batch_size: int = 8
