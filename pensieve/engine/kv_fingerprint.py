@@ -6,11 +6,8 @@ the weights are packed, too), the kinds of caches, and the versions of mlx and m
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from pensieve.metal.device import device_info
 from pensieve.models.home import home
 from pensieve.models.made_folder import MANIFEST, is_whole
+from pensieve.models.remembered import remember, remembered
 
 if TYPE_CHECKING:
     from pensieve.models.load import LoadedModel
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 _FORMAT: Final = 1
 """Raised when files of the disk tier are written differently: older ones are then of another fingerprint."""
 _SUFFIXES: Final = frozenset({".safetensors", ".json", ".jinja", ".model", ".tiktoken", ".txt", ".py"})
-_MAX_REMEMBERED: Final = 1000
 
 
 def fingerprint_of(folder: Path, model: LoadedModel) -> str:
@@ -74,34 +71,15 @@ def _file_sums(folder: Path) -> dict[str, str]:
 
 def _remembered_sums(paths: Iterable[Path]) -> list[tuple[Path, str]]:
     memory = home() / "file-sums.json"
-    known = _read_sums(memory)
-    sums, learnt = [], False
+    known, learnt = remembered(memory), dict[str, str]()
+    sums = []
     for path in paths:
         status = path.stat()
         at = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
         if at not in known:
             with path.open("rb") as file:
-                known[at] = hashlib.file_digest(file, "sha256").hexdigest()
-            learnt = True
-        sums.append((path, known[at]))
+                known[at] = learnt[at] = hashlib.file_digest(file, "sha256").hexdigest()
+        sums.append((path, str(known[at])))
     if learnt:
-        _write_sums(memory, dict(list(known.items())[-_MAX_REMEMBERED:]))
+        remember(memory, learnt)
     return sums
-
-
-def _read_sums(memory: Path) -> dict[str, str]:
-    try:
-        content = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {str(at): str(digest) for at, digest in content.items()} if isinstance(content, dict) else {}
-
-
-def _write_sums(memory: Path, sums: dict[str, str]) -> None:
-    """By renaming, so that whoever reads sees all or nothing. That it cannot be written costs time alone."""
-    with contextlib.suppress(OSError):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{memory.name}-", dir=memory.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(sums, file)
-        Path(name).replace(memory)
