@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pensieve.core.errors import ModelLoadingError
+from pensieve.models.gguf_architectures import layout_of
 from pensieve.models.gguf_file import GgufFile, GgufTensor, open_gguf
-from pensieve.models.gguf_llama import LlamaLayout
 from pensieve.models.gguf_place import Layout, Place
 from pensieve.models.gguf_repack import REPACKINGS, Affine
 from pensieve.models.gguf_tokenizer import tokenizer_files
@@ -32,7 +32,7 @@ def convert_gguf(path: Path, folder: Path) -> None:
         OSError: the folder cannot be written.
     """
     with open_gguf(path) as gguf:
-        weights = _Weights(gguf, LlamaLayout(gguf))
+        weights = _Weights(gguf, layout_of(gguf))
         files = {"config.json": weights.config(), **tokenizer_files(gguf)}
         tensors = weights.planned_tensors()
         for name, content in files.items():

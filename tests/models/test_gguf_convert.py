@@ -106,9 +106,9 @@ def test_separate_output_weights_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"architecture": "qwen2"}, "its architecture is 'qwen2'"),
+        ({"architecture": "mamba"}, "its architecture is 'mamba'"),
         ({"leave_out": ("blk.0.ffn_up.weight",), "edit": add_unknown_type}, "is of the type IQ4_NL; converted are F32"),
-        ({"metadata": {"llama.rope.scaling.type": "yarn"}}, "scaled by 'yarn'"),
+        ({"metadata": {"llama.rope.scaling.type": "longrope"}}, "scaled by 'longrope'"),
         ({"metadata": {"llama.rope.dimension_count": 8}}, "a part of each head"),
         ({"metadata": {"llama.block_count": 1}}, "'blk.1.* is not part of a plain llama model"),
         ({"metadata": {"llama.block_count": 2**31}}, "2147483648 layers"),
