@@ -43,6 +43,16 @@ def convert_gguf(path: Path, folder: Path) -> None:
             raise ModelLoadingError(str(path), f"the weights are damaged: {error}") from error
 
 
+def planned_model(gguf: GgufFile) -> tuple[dict[str, Any], list[PlannedTensor]]:
+    """config.json and the tensors that a conversion would write, from the file's head alone.
+
+    Raises:
+        ModelLoadingError: as `convert_gguf` refuses it.
+    """
+    weights = _Weights(gguf, layout_of(gguf))
+    return weights.config(), weights.planned_tensors()
+
+
 class _Weights:
     """The tensors of a file, each with its place, and the forms that they take there."""
 
