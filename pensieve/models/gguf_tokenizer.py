@@ -1,131 +1,116 @@
 """The tokenizer that a GGUF file describes in its metadata, as Hugging Face's tokenizer.json and tokenizer_config.json.
 
-Byte-level BPE only. The metadata hold the vocabulary and the merges, and merely name how text is cut up before them
-(`tokenizer.ggml.pre`); the patterns below belong to those names (llama.cpp's llama-vocab.cpp).
+Two kinds are built: byte-level BPE ("gpt2"), and SentencePiece's BPE ("llama", in `gguf_sentencepiece`).
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
+
+from tokenizers import Tokenizer
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.gguf_file import GgufFile
+from pensieve.models.gguf_pre_tokenizers import CUTTINGS, UNNAMED, Json, byte_level
+from pensieve.models.gguf_sentencepiece import sentencepiece_tokenizer
+from pensieve.models.gguf_vocabulary import TokenKind, Vocabulary, vocabulary_of
 
-_CONTROL, _USER_DEFINED = 3, 4  # tokenizer.ggml.token_type
-
-
-def _byte_level(*, use_regex: bool) -> dict[str, object]:
-    return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex}
-
-
-def _split_then_bytes(digits: str) -> dict[str, object]:
-    pattern = (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
-        + digits
-        + r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-    )
-    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-    return {"type": "Sequence", "pretokenizers": [split, _byte_level(use_regex=False)]}
+_KINDS: Final = ("gpt2", "llama")
+_TEMPLATE: Final = "tokenizer.chat_template"
 
 
-_DIGIT_BY_DIGIT: Final[dict[str, object]] = {
-    "type": "Sequence",
-    "pretokenizers": [{"type": "Digits", "individual_digits": True}, _byte_level(use_regex=True)],
-}
-_PRE_TOKENIZERS: Final[dict[str, dict[str, object]]] = {
-    "gpt-2": _byte_level(use_regex=True),
-    "smollm": _DIGIT_BY_DIGIT,
-    "llama-bpe": _split_then_bytes(r"\p{N}{1,3}"),
-    "qwen2": _split_then_bytes(r"\p{N}"),
-}
-
-
-def tokenizer_files(gguf: GgufFile) -> dict[str, dict[str, Any]]:
+def tokenizer_files(gguf: GgufFile) -> dict[str, Json]:
     """The JSON objects of tokenizer.json and tokenizer_config.json, by file name.
 
     Raises:
         ModelLoadingError: the tokenizer is of a kind that cannot be built, or described incompletely.
     """
+    path = str(gguf.path)
+    architecture = str(gguf.metadata.get("general.architecture"))
+    kind = gguf.metadata.get("tokenizer.ggml.model")
+    if kind not in _KINDS:
+        known = " and ".join(map(repr, _KINDS))
+        raise ModelLoadingError(path, f"its tokenizer is of the kind {kind!r:.40}; only {known} can be built")
+    vocabulary = vocabulary_of(gguf)
+    if kind == "gpt2":
+        tokenizer = _byte_level_bpe(vocabulary, architecture)
+    else:
+        tokenizer = sentencepiece_tokenizer(vocabulary, architecture)
+    _require_buildable(tokenizer, vocabulary)
+    return {"tokenizer.json": tokenizer, "tokenizer_config.json": _config(vocabulary, architecture)}
+
+
+def _byte_level_bpe(vocabulary: Vocabulary, architecture: str) -> Json:
+    pre = vocabulary.metadata.get("tokenizer.ggml.pre", UNNAMED.get(architecture, "default"))
+    if not isinstance(pre, str) or pre not in CUTTINGS:
+        known = ", ".join(CUTTINGS)
+        raise ModelLoadingError(vocabulary.path, f"its tokenizer cuts text by {pre!r:.40}; known are {known}")
+    cutting = CUTTINGS[pre]
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": vocabulary.added_tokens(frozenset({TokenKind.CONTROL})),
+        "normalizer": cutting.normalizer,
+        "pre_tokenizer": cutting.pre_tokenizer,
+        "post_processor": vocabulary.post_processor(adds_bos=cutting.adds_bos),
+        "decoder": byte_level(use_regex=True),
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": cutting.ignore_merges,
+            "vocab": {token: token_id for token_id, token in enumerate(vocabulary.tokens)},
+            "merges": [merge.split(" ", 1) for merge in vocabulary.list_of("merges", str)],
+        },
+    }
+
+
+def _config(vocabulary: Vocabulary, architecture: str) -> Json:
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": vocabulary.metadata.get(f"{architecture}.context_length"),
+        "bos_token": vocabulary.named("bos"),
+        "eos_token": vocabulary.named("eos"),
+        "unk_token": vocabulary.named("unknown"),
+        "pad_token": vocabulary.named("padding"),
+        "chat_template": _chat_template(vocabulary),
+    }
+    return {key: value for key, value in config.items() if value is not None}
+
+
+def _chat_template(vocabulary: Vocabulary) -> str | list[dict[str, str]] | None:
+    """The file's template, or several by their names in the form of Hugging Face's list; the first is the default."""
+    templates: dict[str, Any] = {}
+    if _TEMPLATE in vocabulary.metadata:
+        templates["default"] = vocabulary.metadata[_TEMPLATE]
+    for key in vocabulary.metadata:
+        if key.startswith(f"{_TEMPLATE}."):
+            templates.setdefault(key.removeprefix(f"{_TEMPLATE}."), vocabulary.metadata[key])
+    for name, template in templates.items():
+        if not isinstance(template, str):
+            raise vocabulary.damaged(f"the chat template {name!r:.40} is no text")
+    if not templates:
+        return None
+    templates = {"default": next(iter(templates.values())), **templates}
+    if len(templates) == 1:
+        return str(templates["default"])
+    return [{"name": name, "template": template} for name, template in templates.items()]
+
+
+def _require_buildable(tokenizer: Json, vocabulary: Vocabulary) -> None:
+    """Build it once, so that a vocabulary that does not hold together is refused before anything is written.
+
+    Raises:
+        ModelLoadingError: it cannot be built.
+    """
     try:
-        return _Tokenizer(gguf).files()
-    except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise ModelLoadingError(str(gguf.path), f"the tokenizer's metadata are damaged: {error!r:.120}") from error
-
-
-class _Tokenizer:
-    def __init__(self, gguf: GgufFile) -> None:
-        self._metadata: dict[str, Any] = dict(gguf.metadata)
-        self._path = str(gguf.path)
-        self._tokens: list[str] = self._field("tokens")
-        self._pre: str = self._field("pre", "gpt-2")
-
-    def files(self) -> dict[str, dict[str, Any]]:
-        kind = self._field("model")
-        if kind != "gpt2":
-            raise ModelLoadingError(self._path, f"its tokenizer is of the kind {kind!r:.40}; only 'gpt2' can be built")
-        if self._pre not in _PRE_TOKENIZERS:
-            known = ", ".join(_PRE_TOKENIZERS)
-            raise ModelLoadingError(self._path, f"its tokenizer cuts text by {self._pre!r:.40}; known are {known}")
-        return {"tokenizer.json": self._tokenizer(), "tokenizer_config.json": self._config()}
-
-    def _field(self, name: str, default: Any = None) -> Any:
-        key = f"tokenizer.ggml.{name}"
-        return self._metadata[key] if default is None else self._metadata.get(key, default)
-
-    def _tokenizer(self) -> dict[str, Any]:
-        return {
-            "version": "1.0",
-            "truncation": None,
-            "padding": None,
-            "added_tokens": self._added_tokens(),
-            "normalizer": {"type": "NFC"} if self._pre == "qwen2" else None,
-            "pre_tokenizer": _PRE_TOKENIZERS[self._pre],
-            "post_processor": None,
-            "decoder": _byte_level(use_regex=True),
-            "model": {
-                "type": "BPE",
-                "dropout": None,
-                "unk_token": None,
-                "continuing_subword_prefix": None,
-                "end_of_word_suffix": None,
-                "fuse_unk": False,
-                "byte_fallback": False,
-                "ignore_merges": self._pre == "llama-bpe",
-                "vocab": {token: token_id for token_id, token in enumerate(self._tokens)},
-                "merges": [merge.split(" ", 1) for merge in self._field("merges")],
-            },
-        }
-
-    def _added_tokens(self) -> list[dict[str, object]]:
-        kinds = self._field("token_type")
-        return [
-            {
-                "id": token_id,
-                "content": token,
-                "single_word": False,
-                "lstrip": False,
-                "rstrip": False,
-                "normalized": False,
-                "special": kinds[token_id] == _CONTROL,
-            }
-            for token_id, token in enumerate(self._tokens)
-            if kinds[token_id] in (_CONTROL, _USER_DEFINED)
-        ]
-
-    def _config(self) -> dict[str, Any]:
-        architecture = self._metadata["general.architecture"]
-        config = {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "clean_up_tokenization_spaces": False,
-            "model_max_length": self._metadata[f"{architecture}.context_length"],
-            "bos_token": self._named_token("bos"),
-            "eos_token": self._named_token("eos"),
-            "unk_token": self._named_token("unknown"),
-            "pad_token": self._named_token("padding"),
-            "chat_template": self._metadata.get("tokenizer.chat_template"),
-        }
-        return {key: value for key, value in config.items() if value is not None}
-
-    def _named_token(self, role: str) -> str | None:
-        token_id = self._metadata.get(f"tokenizer.ggml.{role}_token_id")
-        return None if token_id is None else self._tokens[token_id]
+        Tokenizer.from_str(json.dumps(tokenizer))
+    except Exception as error:  # what `tokenizers` raises is no more than that
+        raise vocabulary.damaged(f"{error!s:.200}") from error

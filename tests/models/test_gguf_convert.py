@@ -118,7 +118,7 @@ def test_separate_output_weights_are_kept(tmp_path: Path) -> None:
         ({"metadata": {"llama.feed_forward_length": 128}}, "has the shape .* where the metadata announce"),
         ({"leave_out": ("blk.1.ffn_up.weight",)}, "'blk.1.ffn_up.weight' is missing"),
         ({"leave_out": ("token_embd.weight",)}, "'token_embd.weight' is missing"),
-        ({"metadata": {"tokenizer.ggml.model": "llama"}}, "of the kind 'llama'"),
+        ({"metadata": {"tokenizer.ggml.model": "bert"}}, "of the kind 'bert'"),
         ({"metadata": {"tokenizer.ggml.pre": "strange"}}, "cuts text by 'strange'"),
         ({"metadata": {"tokenizer.ggml.merges": None}}, "the tokenizer's metadata are damaged"),
         ({"metadata": {"tokenizer.ggml.token_type": [1]}}, "the tokenizer's metadata are damaged"),
