@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 
@@ -20,8 +21,10 @@ RELOAD = promise("MM-24", "a model that was unloaded can be loaded again, and an
 KEPT = promise("MM-25", "freeing what is not needed keeps the models that are loaded")
 NEWEST = promise("MM-26", "the models that are loaded are listed with the newest first")
 END = promise("MM-27", "aclose closes every model; closing again does nothing")
+BORROWED = promise("MM-28", "a model that is borrowed is not unloaded until each who borrowed it has given it back")
+ON_DEMAND = promise("MM-29", "a known model that is not loaded is loaded when it is borrowed, once for all who ask")
 
-MANAGER_PROMISES = (ABSENT, AGAIN, BY_ID, IN_USE, RELOAD, KEPT, NEWEST, END)
+MANAGER_PROMISES = (ABSENT, AGAIN, BY_ID, IN_USE, RELOAD, KEPT, NEWEST, END, BORROWED, ON_DEMAND)
 
 
 async def check_model_manager(
@@ -45,6 +48,7 @@ async def check_model_manager(
         model = await _check_loaded(manager, ModelConfig(source), questions)
         await _check_in_use(manager, model, questions)
         await _check_reload(manager, ModelConfig(source), questions)
+        await _check_borrowed(manager, model.info.id, questions)
         if other_source is not None:
             await _check_newest(manager, ModelConfig(other_source), model.info.id, questions)
         await _check_end(manager, questions)
@@ -98,6 +102,24 @@ async def _check_reload(manager: ModelManager, config: ModelConfig, questions: Q
         await provoke(manager.unload_model, model.info.id)
         loaded_again = await manager.load_model(config)
         await answer(checked(InferenceModel, loaded_again), questions.request)
+
+
+async def _check_borrowed(manager: ModelManager, model_id: str, questions: Questions) -> None:
+    """While it is borrowed, MM-5 judges the attempt to unload; MM-11 and MM-14 what was never there."""
+    await provoke(manager.borrow, "a-model-that-nobody-knows")
+    manager.known()
+    async with promised_within(ON_DEMAND, questions.seconds):
+        await manager.unload_model(model_id)
+        expect(ON_DEMAND, manager.find(model_id) is not None, "it is not known any more")
+        one, other = await asyncio.gather(manager.borrow(model_id), manager.borrow(model_id))
+        expect(ON_DEMAND, one is other, "two that asked at once got two models")
+        await answer(checked(InferenceModel, one), questions.request)
+    async with promised_within(BORROWED, questions.seconds):
+        await provoke(manager.unload_model, model_id)
+        manager.give_back(model_id)
+        expect(BORROWED, manager.in_use(model_id), "one of two has given it back, and it counts as unused")
+        manager.give_back(model_id)
+        expect(BORROWED, not manager.in_use(model_id), "all have given it back, and it counts as used")
 
 
 async def _check_newest(manager: ModelManager, config: ModelConfig, older_id: str, questions: Questions) -> None:

@@ -6,18 +6,25 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from contracts.generation import GenerationStarted
+from contracts.generation import GenerationEvent, GenerationStarted
 from contracts.vocabulary import GenerationRequest, MessageEvent
 from pensieve.api.error_reply import error_body
 from pensieve.api.message_events import PING, MessageEvents
 from pensieve.core.errors import PensieveError
-from pensieve.engine.loaded_models import ServedModel
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+class AnsweringModel(Protocol):
+    """As much of a model as answering takes."""
+
+    async def can_admit(self) -> bool: ...
+
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]: ...
 
 
 class MessageHandler:
@@ -25,7 +32,7 @@ class MessageHandler:
 
     def __init__(
         self,
-        model: ServedModel,
+        model: AnsweringModel,
         *,
         ping_interval_seconds: float,
         on_start: Callable[[GenerationStarted], None] = lambda _: None,

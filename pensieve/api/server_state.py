@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 from quart import current_app
@@ -13,11 +14,13 @@ from contracts.checked import checked as with_clauses
 from contracts.generation import GenerationStarted
 from contracts.performance import PerformanceMonitor
 from contracts.requests import RequestHandler
+from contracts.vocabulary import GenerationRequest, MessageEvent, ModelInfo
 from pensieve.api.access import AccessRules
 from pensieve.api.message_handler import MessageHandler
 from pensieve.core.errors import NotFoundError, OverloadedError, RateLimitError
 from pensieve.core.rate_limit import RateLimit
-from pensieve.engine.loaded_models import LoadedModels, ServedModel
+from pensieve.engine.lent_model import LentModel
+from pensieve.engine.loaded_models import LoadedModels
 
 log = logging.getLogger(__name__)
 
@@ -37,19 +40,40 @@ class ServerState:
     rate_limit: RateLimit | None = None
     draining: bool = field(default=False, init=False)
 
-    def model_for(self, name: str) -> ServedModel:
-        """The model of that id; every `claude-` name reaches the one that is served (W20).
+    def info_of(self, name: str) -> ModelInfo:
+        """What is known of the model that requests for `name` reach, loaded or not.
 
         Raises:
-            NotFoundError: it is not served here; the message says what is.
+            NotFoundError: there is none; the message says which there are.
         """
-        loaded = self.models.loaded()
-        wanted = loaded[0].id if name.startswith(CLAUDE_PREFIX) and loaded else name
-        model = self.models.get(wanted)
-        if model is None:
-            served = ", ".join(info.id for info in loaded) or "nothing yet"
-            raise NotFoundError(f"model: {name!r} is not served here; served: {served}", field="model")
-        return model
+        info = self.models.find(self._meant(name))
+        if info is None:
+            names = ", ".join(known.id for known in self.models.known()) or "nothing yet"
+            raise NotFoundError(f"model: {name!r} is not served here; served: {names}", field="model")
+        return info
+
+    def _meant(self, name: str) -> str:
+        """Every `claude-` name means the model that the server was started for (W20)."""
+        known = self.models.known()
+        return known[0].id if name.startswith(CLAUDE_PREFIX) and known and self.models.find(name) is None else name
+
+    @asynccontextmanager
+    async def open_model(self, name: str) -> AsyncIterator[LentModel]:
+        """The model that is to answer a new request: loaded if it is not, and kept until the block ends.
+
+        Raises:
+            NotFoundError: as `info_of`.
+            OverloadedError: the server is stopping, or the models in use leave no room for this one.
+            ModelLoadingError, InsufficientMemoryError, DeviceError: it cannot be loaded.
+        """
+        if self.draining:
+            raise OverloadedError("the server is stopping", retry_after_seconds=10)
+        model = await self.models.borrow(self.info_of(name).id)
+        model_id = model.info.id
+        try:
+            yield LentModel(model, self.models.give_room)
+        finally:
+            self.models.give_back(model_id)
 
     def check_rate(self, client: str) -> None:
         """Count a request of this client.
@@ -63,28 +87,20 @@ class ServerState:
                 f"too many requests: come back in {wait_seconds} seconds", retry_after_seconds=wait_seconds
             )
 
-    def open_model(self, name: str) -> ServedModel:
-        """The model that is to answer a new request.
+    async def message_events(
+        self, request: GenerationRequest, name: str, on_start: Callable[[GenerationStarted], None]
+    ) -> AsyncGenerator[MessageEvent, None]:
+        """The events of a message by that model; `on_start` is told what is known of a request when it is accepted.
 
         Raises:
-            NotFoundError: as `model_for`.
-            OverloadedError: the server is stopping.
+            PensieveError: as `open_model` and `RequestHandler.handle_request`, before the first event.
         """
-        if self.draining:
-            raise OverloadedError("the server is stopping", retry_after_seconds=10)
-        return self.model_for(name)
-
-    def handler_for(self, name: str, on_start: Callable[[GenerationStarted], None]) -> RequestHandler:
-        """What answers a request for that model; `on_start` is told what is known of it when it is accepted.
-
-        Raises:
-            NotFoundError: as `model_for`.
-            OverloadedError: the server is stopping.
-        """
-        handler = MessageHandler(
-            self.open_model(name), ping_interval_seconds=self.ping_interval_seconds, on_start=on_start
-        )
-        return with_clauses(RequestHandler, handler) if self.checked else handler
+        async with self.open_model(name) as model:
+            made = MessageHandler(model, ping_interval_seconds=self.ping_interval_seconds, on_start=on_start)
+            handler: RequestHandler = with_clauses(RequestHandler, made) if self.checked else made
+            async with aclosing(handler.handle_request(request, name)) as events:
+                async for event in events:
+                    yield event
 
 
 def server_state() -> ServerState:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,34 +10,51 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from pensieve.core.errors import ValidationError
+from pensieve.engine.known_models import KnownModel, known_model
 from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.engine.scripted import ScriptedEngine, load_script
+from pensieve.engine.scripted import SCRIPTED_INFO, ScriptedEngine, load_script
 from pensieve.metal.ledger import Ledger
 
 if TYPE_CHECKING:
     from pensieve.cli.settings import Settings
     from pensieve.engine.keeping import Keeping
-    from pensieve.engine.loaded_models import ServedModel
+    from pensieve.engine.served_model import ServedModel
 
-SEED_LIMIT_BYTES = 12 * 1000**3
+GB = 1000**3
+SEED_LIMIT_BYTES = 12 * GB
 SHARE_OF_MACHINE = 0.75
-MOST_DISK_BYTES = 10 * 1000**3
+MOST_DISK_BYTES = 10 * GB
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`start` turns a source into a running engine; `device` is what the startup line says of the hardware."""
+    """`start` turns a source into a running engine; `device` is what the startup line says of the hardware.
 
-    source: str
+    `known` are the models that clients may ask for. The first is the one that the server is started for.
+    """
+
+    known: tuple[KnownModel, ...]
     device: str
     memory: Ledger
     monitor: SlidingWindowMonitor
     start: Callable[[str], Awaitable[ServedModel]]
 
 
-def default_capacity_bytes() -> int:
-    """12 GB, or three quarters of the machine where that is less."""
-    return int(min(SEED_LIMIT_BYTES, SHARE_OF_MACHINE * psutil.virtual_memory().total))
+def capacity_bytes(limit_bytes: int | None, machine_bytes: int) -> int:
+    """What the user allows; else 12 GB, or three quarters of what there is where that is less.
+
+    Raises:
+        ValidationError: that is more than there is.
+    """
+    if limit_bytes is None:
+        return int(min(SEED_LIMIT_BYTES, SHARE_OF_MACHINE * machine_bytes))
+    if limit_bytes > machine_bytes:
+        raise ValidationError(
+            "--memory-limit",
+            f"{limit_bytes / GB:.1f} GB are more than the {machine_bytes / GB:.1f} GB that there are for models",
+        )
+    return limit_bytes
 
 
 def _keeping(settings: Settings, capacity_bytes: int) -> Keeping:
@@ -63,31 +79,37 @@ def parts_for(settings: Settings) -> Parts:
     Raises:
         PensieveError: what `scripted_parts` and `real_parts` raise.
     """
-    return scripted_parts(settings.script) if settings.script and not settings.model else real_parts(settings)
+    if settings.script and not settings.model:
+        return scripted_parts(settings.script, settings.memory_limit)
+    return real_parts(settings)
 
 
-def scripted_parts(path: Path) -> Parts:
+def scripted_parts(path: Path, memory_limit: int | None = None) -> Parts:
     """No model, no MLX.
 
     Raises:
         ModelLoadingError: the script cannot be read.
+        ValidationError: the limit is more than the machine has.
     """
     script = load_script(path)
-    memory = Ledger(default_capacity_bytes())
+    memory = Ledger(capacity_bytes(memory_limit, psutil.virtual_memory().total))
     monitor = SlidingWindowMonitor(memory.usage)
 
     async def start(source: str) -> ServedModel:  # noqa: ARG001 - there is one script
         return ScriptedEngine(script, memory, monitor)
 
-    return Parts(str(path), "a script, no model", memory, monitor, start)
+    return Parts((KnownModel(str(path), SCRIPTED_INFO),), "a script, no model", memory, monitor, start)
 
 
 def real_parts(settings: Settings) -> Parts:
-    """A model on MLX. A fast BLAS has to be in the process before MLX is, so what imports MLX is imported here.
+    """Models on MLX. A fast BLAS has to be in the process before MLX is, so what imports MLX is imported here.
+
+    All of them are found, and fetched if need be, before the server starts: a request may load, but not download.
 
     Raises:
         DeviceError: the BLAS that was asked for cannot be loaded.
         ModelLoadingError: there is no such model, or the script cannot be read.
+        ValidationError: the limit is more than there is.
     """
     from pensieve.metal import blas  # noqa: PLC0415
 
@@ -100,17 +122,18 @@ def real_parts(settings: Settings) -> Parts:
     from pensieve.models.progress import ConsoleProgress  # noqa: PLC0415
     from pensieve.models.sources import resolve  # noqa: PLC0415
 
-    source = settings.model or SMOLLM2.name
-    folder = resolve(source, progress=ConsoleProgress())  # on the main thread: Ctrl-C ends a long download at once
-    script = load_script(settings.script) if settings.script else None
-    memory = DeviceMemory(default_capacity_bytes())
+    device = device_info()
+    memory = DeviceMemory(capacity_bytes(settings.memory_limit, device.total_memory_bytes))
     monitor = SlidingWindowMonitor(memory.usage)
+    sources = dict.fromkeys((settings.model or SMOLLM2.name, *settings.allow_models))
+    # on the main thread: Ctrl-C ends a long download at once
+    folders = {source: resolve(source, progress=ConsoleProgress()) for source in sources}
+    script = load_script(settings.script) if settings.script else None
+    options = EngineOptions(script=script, kv_bits=settings.kv_bits, keeping=_keeping(settings, memory.capacity_bytes))
 
-    options = EngineOptions(script=script, keeping=_keeping(settings, memory.capacity_bytes))
+    async def start(source: str) -> ServedModel:
+        return await Engine.start(folders[source], memory, monitor, options)
 
-    async def start(wanted: str) -> ServedModel:
-        found = folder if wanted == source else await asyncio.to_thread(resolve, wanted, progress=ConsoleProgress())
-        return await Engine.start(found, memory, monitor, options)
-
-    device = device_info().say() + (", forced to say a script" if script else "")
-    return Parts(source, device, memory, monitor, start)
+    known = tuple(known_model(source, folder, dense=device.backend == "cpu") for source, folder in folders.items())
+    said = device.say() + (", forced to say a script" if script else "")
+    return Parts(known, said, memory, monitor, start)

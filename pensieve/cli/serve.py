@@ -22,7 +22,7 @@ from pensieve.cli.parts import Parts, parts_for
 from pensieve.cli.settings import Settings
 from pensieve.core.errors import PensieveError
 from pensieve.core.rate_limit import RateLimit
-from pensieve.engine.loaded_models import LoadedModels
+from pensieve.engine.loaded_models import LoadedModels, Patience
 
 log = logging.getLogger(__name__)
 
@@ -67,21 +67,30 @@ async def run(
         PensieveError: the model cannot be loaded.
     """
     async with AsyncExitStack() as stack:
-        models = LoadedModels(parts.start, parts.memory, checked=settings.checked)
+        patience = Patience(idle_seconds=settings.idle_seconds)
+        models = LoadedModels(parts.start, parts.memory, known=parts.known, checked=settings.checked, patience=patience)
         stack.push_async_callback(models.aclose)
-        model = await models.load_model(ModelConfig(parts.source))
+        model = await models.load_model(ModelConfig(parts.known[0].source))
+        watch = asyncio.create_task(models.watch_idle())
+        stack.callback(watch.cancel)
         limit = RateLimit(settings.rate_limit) if settings.rate_limit is not None else None
         state = ServerState(models, parts.monitor, _access(settings), checked=settings.checked, rate_limit=limit)
         listener.listen(BACKLOG)
         ready(
             f"pensieve: serving {model.info.id} at {_url(listener)} "
-            f"({parts.device}; window {model.info.context_window_tokens} tokens)"
+            f"({parts.device}; window {model.info.context_window_tokens} tokens{_others(parts)})"
         )
         await serve_asgi(
             create_app(state),
             _hypercorn_config(listener),
             shutdown_trigger=lambda: _drained(state, stop, settings.grace_seconds),
         )
+
+
+def _others(parts: Parts) -> str:
+    """The models that are loaded when somebody asks for them."""
+    others = ", ".join(known.info.id for known in parts.known[1:])
+    return f"; on request: {others}" if others else ""
 
 
 async def _drained(state: ServerState, stop: asyncio.Event, grace_seconds: float) -> None:
@@ -94,7 +103,7 @@ async def _drained(state: ServerState, stop: asyncio.Event, grace_seconds: float
     log.info("stopping; %d answers are running", state.models.num_active)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(grace_seconds):
-            while state.models.num_active:  # noqa: ASYNC110 - engines have no event for it, and this is the last thing
+            while not state.models.is_idle:  # noqa: ASYNC110 - engines have no event for it, and this is the last thing
                 await asyncio.sleep(0.05)
     await state.models.aclose()
 

@@ -6,20 +6,24 @@ A flag is stronger than the environment. A value that cannot be read names the f
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pensieve.api.access import is_loopback
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG]?)[bB]?", re.ASCII)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?([smhSMH]?)", re.ASCII)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 DEFAULT_PORT = 8765
 MAX_PORT = 65535
+IDLE_SECONDS_OF_SEVERAL = 600.0
 
 
 class SettingsError(ValueError):
@@ -39,7 +43,19 @@ class Settings:
     rate_limit: int | None
     cache_memory: int | None
     cache_disk: int | None
+    memory_limit: int | None
+    kv_bits: Literal[8] | None
+    allow_models: tuple[str, ...]
+    idle_unload: float | None
     log_level: str
+
+    @property
+    def idle_seconds(self) -> float | None:
+        """After which a model is unloaded; None for never."""
+        seconds = self.idle_unload
+        if seconds is None:
+            seconds = IDLE_SECONDS_OF_SEVERAL if self.allow_models else math.inf
+        return seconds if seconds < math.inf else None
 
 
 def _port(text: str) -> int:
@@ -66,6 +82,28 @@ def _bytes(text: str) -> int:
     if found is None:
         raise ValueError(f"{text!r} is no size: write 512MB, 4GB or 0")
     return int(float(found[1]) * _UNITS[found[2].upper()])
+
+
+def _limit(text: str) -> int:
+    num_bytes = _bytes(text)
+    if not num_bytes:
+        raise ValueError(f"{text!r} leaves no memory for a model")
+    return num_bytes
+
+
+def _bits(text: str) -> Literal[8]:
+    if text != "8":
+        raise ValueError(f"{text!r} bits are none that keys and values can be kept in: 8, or leave it out")
+    return 8
+
+
+def _duration(text: str) -> float:
+    found = _DURATION.fullmatch(text.strip())
+    if text.strip().lower() == "never" or (found is not None and not float(found[1])):
+        return math.inf
+    if found is None:
+        raise ValueError(f"{text!r} is no time: write 90, 90s, 10m, 2h or never")
+    return float(found[1]) * _SECONDS[found[2].lower()]
 
 
 def _level(text: str) -> str:
@@ -137,6 +175,36 @@ TABLE = (
         "space where that is less)",
         "SIZE",
     ),
+    _Setting(
+        "memory_limit",
+        _limit,
+        None,
+        "memory that models, prompts and answers may take in all (default: 12GB, or three quarters of what there is "
+        "where that is less)",
+        "SIZE",
+    ),
+    _Setting(
+        "kv_bits",
+        _bits,
+        None,
+        "8 keeps keys and values in 8 bits, for more tokens (default: the model's own type)",
+        "8",
+    ),
+    _Setting(
+        "allow_models",
+        _list,
+        (),
+        "a model that clients may ask for by its name beside --model, loaded when they do; may be repeated",
+        "M",
+    ),
+    _Setting(
+        "idle_unload",
+        _duration,
+        None,
+        "unload a model that nobody used for so long, as 90s, 10m, 2h or never (default: 10m where there is an "
+        "--allow-model, else never)",
+        "TIME",
+    ),
     _Setting("log_level", _level, "WARNING", "debug, info, warning or error (default: warning)", "LEVEL"),
 )
 
@@ -165,6 +233,8 @@ def read_settings(arguments: argparse.Namespace, environment: Mapping[str, str] 
             f"--host {settings.host} can be reached from the network: set a key with --api-key or PENSIEVE_API_KEY, "
             "or stay on 127.0.0.1"
         )
+    if settings.allow_models and settings.script is not None and settings.model is None:
+        raise SettingsError("--allow-model: a --script without a --model plays no model, so there is none beside it")
     return settings
 
 

@@ -1,34 +1,57 @@
-"""Which models are loaded (seed: ModelManager). Implements `contracts.models.ModelManager`."""
+"""Which models are loaded (seed: ModelManager). Implements `contracts.models.ModelManager`.
+
+One load or unload runs at a time, so that the arithmetic of memory holds while it runs; answers go on meanwhile, each
+model on its own thread. A load that was begun is never cut off: its thread is in MLX's hands, and the client that left
+will most likely come back for the model.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 
 from contracts.checked import checked as with_clauses
 from contracts.generation import PromptTokens
-from contracts.inference import InferenceModel
 from contracts.memory import MetalResourceManager
-from contracts.vocabulary import ModelConfig, ModelInfo
-from pensieve.core.errors import ModelLoadingError, NotFoundError, OverloadedError
+from contracts.vocabulary import BufferUsage, ModelConfig, ModelInfo
+from pensieve.core.errors import InsufficientMemoryError, ModelLoadingError, NotFoundError, OverloadedError
+from pensieve.engine.known_models import Catalog, KnownModel, ModelCounts, ModelState, Standing
+from pensieve.engine.loading import Load
+from pensieve.engine.served_model import ServedModel
+from pensieve.engine.shelf import Loaded, Shelf
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 5
+
+ANSWERS_SHARE = 0.1
+"""Of the memory, so much is to be left for answers when a model comes in."""
+
+LOOK_SECONDS = 0.1
+"""A stream that nobody borrowed a model for ends unannounced: whoever waits looks as often as this."""
+
+LONGEST_NAP_SECONDS = 15.0
 
 
-class ServedModel(InferenceModel, Protocol):
-    """An engine as the server needs it: it also knows how busy it is, and where the KV of prompts came from."""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """A model waits `room_seconds` for those in use to become idle, then its clients are told to come back; it is
+    unloaded when nobody used it for `idle_seconds`, or never.
+    """
 
-    @property
-    def num_active(self) -> int: ...
-
-    async def can_admit(self) -> bool: ...
-
-    def prompt_tokens(self) -> PromptTokens: ...
+    room_seconds: float = 30.0
+    idle_seconds: float | None = None
+    clock: Callable[[], float] = time.monotonic
 
 
 class LoadedModels:
     """Loads by `start`, which turns a source into a running engine or raises a PensieveError.
 
-    With `checked`, every model that comes in runs under the clauses of InferenceModel.
+    `known` are the models that may be borrowed; one that is loaded by its source is known from then on. With `checked`,
+    every model that comes in runs under the clauses of InferenceModel.
     """
 
     def __init__(
@@ -36,59 +59,254 @@ class LoadedModels:
         start: Callable[[str], Awaitable[ServedModel]],
         memory: MetalResourceManager,
         *,
+        known: Iterable[KnownModel] = (),
         checked: bool = False,
+        patience: Patience = Patience(),
     ) -> None:
         self._start = start
         self._checked = checked
-        self._memory = memory
-        self._by_id: dict[str, ServedModel] = {}
-        self._id_of_source: dict[str, str] = {}
-        self._loading = asyncio.Lock()
+        self.memory = memory
+        self._catalog = Catalog(known)
+        self._patience = patience
+        self._clock = patience.clock
+        self._shelf = Shelf(patience.clock)
+        self._loads: dict[str, Load[Loaded]] = {}
+        self._num_loads = self._num_failed_loads = 0
+        self._seeking: Load[Loaded] | None = None
+        """The load that waits for room; while it does, nobody else's new requests go to those it waits for."""
+        self._changing = asyncio.Lock()
+        self._closed = False
 
     def loaded(self) -> tuple[ModelInfo, ...]:
-        return tuple(model.info for model in reversed(self._by_id.values()))
+        return tuple(loaded.model.info for loaded in reversed(list(self._shelf)))
+
+    def known(self) -> tuple[ModelInfo, ...]:
+        """The first one known, which clients take who name none; then those that are loaded, newest first."""
+        infos = [model.info for model in self._catalog]
+        loaded = [info for info in self.loaded() if info.id != infos[0].id]
+        rest = [info for info in infos[1:] if self._shelf.get(info.id) is None]
+        return (*infos[:1], *loaded, *rest)
+
+    def find(self, name: str) -> ModelInfo | None:
+        found = self._catalog.find(name)
+        return found.info if found is not None else None
 
     def get(self, model_id: str) -> ServedModel | None:
-        return self._by_id.get(model_id)
+        loaded = self._shelf.get(model_id)
+        return loaded.model if loaded is not None else None
 
     def in_use(self, model_id: str) -> bool:
-        model = self._by_id.get(model_id)
-        return model is not None and model.num_active > 0
+        loaded = self._shelf.get(model_id)
+        return loaded is not None and loaded.in_use
 
     @property
     def num_active(self) -> int:
-        return sum(model.num_active for model in self._by_id.values())
+        return sum(loaded.model.num_active for loaded in self._shelf)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody uses a model or waits for one."""
+        return not self._loads and not any(loaded.in_use for loaded in self._shelf)
+
+    @property
+    def counts(self) -> ModelCounts:
+        return ModelCounts(self._num_loads, self._num_failed_loads, self._shelf.num_unloads)
+
+    def prompt_tokens(self) -> PromptTokens:
+        return self._shelf.prompt_tokens()
+
+    def states(self) -> tuple[ModelState, ...]:
+        """How each known model stands, in the order of `known`."""
+        return tuple(self._state(model) for info in self.known() if (model := self._catalog.find(info.id)) is not None)
+
+    def _state(self, known: KnownModel) -> ModelState:
+        loaded = self._shelf.get(known.info.id)
+        if loaded is None:
+            standing: Standing = "loading" if known.source in self._loads else "unloaded"
+            return ModelState(known.info.id, standing, 0, None, known.weights_bytes)
+        idle_seconds = self._shelf.idle_seconds(loaded)
+        return ModelState(known.info.id, "loaded", loaded.model.num_active, idle_seconds, known.weights_bytes)
+
+    async def borrow(self, name: str) -> ServedModel:
+        known = self._catalog.find(name)
+        if known is None:
+            names = ", ".join(info.id for info in self.known()) or "nothing yet"
+            raise NotFoundError(f"model: {name!r} is not served here; served: {names}", field="model")
+        if (seeking := self._seeking) is not None and seeking.source != known.source:
+            await asyncio.wait({seeking.task})  # once: a model that is asked for without end must not starve another
+        return (await self._borrowed(known.source)).model
+
+    def give_back(self, model_id: str) -> None:
+        loaded = self._shelf.get(model_id)
+        if loaded is not None:
+            self._shelf.unpin(loaded)
 
     async def load_model(self, config: ModelConfig) -> ServedModel:
         if not config.source:
             raise ModelLoadingError(
                 "a model without a name", "give a folder, a hub's organisation/name, or none at all"
             )
-        async with self._loading:
-            known = self._by_id.get(self._id_of_source.get(config.source, ""))
-            if known is not None:
-                return known
-            model = await self._start(config.source)
-            if self._checked:
-                model = with_clauses(ServedModel, model)
-            self._by_id[model.info.id] = model
-            self._id_of_source[config.source] = model.info.id
-            return model
+        loaded = await self._borrowed(config.source)
+        self._shelf.unpin(loaded)
+        return loaded.model
+
+    async def _borrowed(self, source: str) -> Loaded:
+        """Loaded, and counted as in use by one more."""
+        loaded = self._shelf.of_source(source)
+        if loaded is not None:
+            self._shelf.pin(loaded)
+            return loaded
+        load = self._loads.get(source) or self._begin(source)
+        return await load.outcome(self._shelf.pin, self._shelf.unpin)
+
+    def _begin(self, source: str) -> Load[Loaded]:
+        load = Load[Loaded](source, self._clock() + self._patience.room_seconds)
+        self._loads[source] = load
+        load.begin(self._load(load))
+        return load
+
+    async def _load(self, load: Load[Loaded]) -> Loaded:
+        try:
+            async with self._changing:
+                loaded = await self._started(load)
+                if load.num_waiting:
+                    self._shelf.pin(loaded)  # until those who wait have taken theirs
+                return loaded
+        except BaseException:
+            self._num_failed_loads += 1
+            raise
+        finally:
+            del self._loads[load.source]
+
+    async def _started(self, load: Load[Loaded]) -> Loaded:
+        known = self._catalog.find(load.source)
+        weights_before = self.memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS)
+        began = self._clock()
+        model = await self._engine(load, known.weights_bytes if known is not None else 0)
+        info = model.info
+        if self._shelf.get(info.id) is not None:
+            await model.aclose()
+            raise ModelLoadingError(load.source, f"clients know another that is loaded by the same name, {info.id}")
+        log.info("loaded %s in %.1f s", info.id, self._clock() - began)
+        self._num_loads += 1
+        weights_bytes = self.memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS) - weights_before
+        self._catalog.add(KnownModel(load.source, info, max(0, weights_bytes)))
+        return self._shelf.put(load.source, with_clauses(ServedModel, model) if self._checked else model)
+
+    async def _engine(self, load: Load[Loaded], weights_bytes: int) -> ServedModel:
+        """Started in the room that was made for it; once more if it takes more than was expected, or others were
+        quicker.
+        """
+        for _ in range(2):
+            await self._make_room(load, weights_bytes)
+            try:
+                return await self._start(load.source)
+            except InsufficientMemoryError as error:
+                if error.required_bytes > self.memory.capacity_bytes or not self._shelf:
+                    raise
+                weights_bytes = error.required_bytes
+        raise self._no_room(load.source)
+
+    async def _make_room(self, load: Load[Loaded], weights_bytes: int) -> None:
+        """Unload what nobody uses, the least recently used first, until the weights fit; wait for those in use.
+
+        Raises:
+            InsufficientMemoryError: they cannot fit even alone.
+            OverloadedError: those in use stayed so, or the server stops.
+        """
+        capacity = self.memory.capacity_bytes
+        if weights_bytes > capacity:
+            raise InsufficientMemoryError(f"the weights of {load.source}", weights_bytes, capacity)
+        wanted = min(weights_bytes + int(ANSWERS_SHARE * capacity), capacity) if weights_bytes else 0
+        try:
+            while self._shelf and self.memory.reserved_bytes() + wanted > capacity:
+                idle = self._shelf.least_recently_used()
+                if idle is not None:
+                    await self._shelf.close(idle, f"to make room for {load.source}")
+                else:
+                    self._check_may_wait(load)
+                    self._seeking = load
+                    await self._wait_a_moment()
+        finally:
+            self._seeking = None
+        if self._closed:
+            raise OverloadedError("the server is stopping", retry_after_seconds=RETRY_AFTER_SECONDS)
+
+    def _check_may_wait(self, load: Load[Loaded]) -> None:
+        if self._closed or not load.num_waiting or self._clock() >= load.deadline:
+            raise self._no_room(load.source)
+
+    def _no_room(self, source: str) -> OverloadedError:
+        busy = ", ".join(loaded.id for loaded in self._shelf if loaded.in_use) or "others"
+        return OverloadedError(
+            f"there is no memory for {source} while it is in use by {busy}; try again in a moment",
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+        )
+
+    async def _wait_a_moment(self) -> None:
+        self._shelf.given_back.clear()
+        try:
+            await asyncio.wait_for(self._shelf.given_back.wait(), LOOK_SECONDS)
+        except TimeoutError:
+            return
+
+    async def give_room(self, model_id: str, num_bytes: int) -> bool:
+        """Unload what nobody uses until an answer of that model has its bytes; whether anything was unloaded."""
+        given = False
+        if self._seeking is not None:
+            return given  # it has taken all that nobody uses, and waits for the very one that asks here
+        async with self._changing:
+            while self.memory.reserved_bytes() + num_bytes > self.memory.capacity_bytes:
+                idle = self._shelf.least_recently_used(except_for=model_id)
+                if idle is None:
+                    break
+                await self._shelf.close(idle, f"to make room for an answer of {model_id}")
+                given = True
+        return given
 
     async def unload_model(self, model_id: str) -> None:
-        model = self._by_id.get(model_id)
-        if model is None:
+        self._idle(model_id)
+        async with self._changing:
+            await self._shelf.close(self._idle(model_id), "as it was asked for")
+
+    def _idle(self, model_id: str) -> Loaded:
+        loaded = self._shelf.get(model_id)
+        if loaded is None:
             raise NotFoundError(f"no model {model_id} is loaded", field="model")
-        if model.num_active > 0:
-            raise OverloadedError(f"{model_id} is answering {model.num_active} requests", retry_after_seconds=5)
-        del self._by_id[model_id]
-        await model.aclose()
+        if loaded.in_use:
+            raise OverloadedError(
+                f"{model_id} is answering {loaded.model.num_active} requests", retry_after_seconds=RETRY_AFTER_SECONDS
+            )
+        return loaded
+
+    async def unload_idle(self) -> tuple[str, ...]:
+        """Unload what nobody used for as long as that takes; the ids."""
+        if self._patience.idle_seconds is None:
+            return ()
+        gone: list[str] = []
+        async with self._changing:
+            for loaded in self._shelf:
+                idle_seconds = self._shelf.idle_seconds(loaded)
+                if idle_seconds is not None and idle_seconds >= self._patience.idle_seconds:
+                    await self._shelf.close(loaded, f"after {idle_seconds:.0f} s without a request")
+                    gone.append(loaded.id)
+        return tuple(gone)
+
+    async def watch_idle(self) -> None:
+        """`unload_idle`, again and again until it is cancelled; returns at once where nothing is to be unloaded."""
+        if self._patience.idle_seconds is None:
+            return
+        while True:
+            await asyncio.sleep(min(self._patience.idle_seconds / 10, LONGEST_NAP_SECONDS))
+            await self.unload_idle()
 
     async def optimize_memory_usage(self) -> int:
-        return await asyncio.to_thread(self._memory.reclaim)
+        return await asyncio.to_thread(self.memory.reclaim)
 
     async def aclose(self) -> None:
-        models = list(self._by_id.values())
-        self._by_id.clear()
-        for model in models:
-            await model.aclose()
+        """A load that runs ends first; one that waits is given up."""
+        self._closed = True
+        self._shelf.given_back.set()
+        async with self._changing:
+            for loaded in self._shelf:
+                await self._shelf.close(loaded, "as the server stops")

@@ -40,6 +40,7 @@ from pensieve.metal.ledger import Ledger
 
 MODEL_ID = "scripted"
 WINDOW_TOKENS = 8192
+SCRIPTED_INFO = ModelInfo(MODEL_ID, "A script", WINDOW_TOKENS, "2026-01-01T00:00:00Z")
 KV_BYTES_PER_TOKEN = 1024
 DIALECT = Dialect(think_start="<think>", think_end="</think>")
 _TOKEN = re.compile(r"\s*\S+|\s+$")
@@ -102,7 +103,7 @@ class ScriptedEngine:
 
     @property
     def info(self) -> ModelInfo:
-        return ModelInfo(MODEL_ID, "A script", WINDOW_TOKENS, "2026-01-01T00:00:00Z")
+        return SCRIPTED_INFO
 
     @property
     def num_active(self) -> int:

@@ -27,6 +27,10 @@ def test_nothing_needs_to_be_given() -> None:
         rate_limit=None,
         cache_memory=None,
         cache_disk=None,
+        memory_limit=None,
+        kv_bits=None,
+        allow_models=(),
+        idle_unload=None,
         log_level="WARNING",
     )
 
@@ -70,6 +74,10 @@ def test_sizes_are_read_in_the_units_of_disks(text: str, num_bytes: int) -> None
         (("--cache-memory", "much"), {}, "--cache-memory"),
         (("--cache-disk", "-1"), {}, "--cache-disk"),
         (("--rate-limit", "0"), {}, "--rate-limit"),
+        (("--memory-limit", "0"), {}, "--memory-limit"),
+        (("--kv-bits", "4"), {}, "--kv-bits"),
+        (("--idle-unload", "soon"), {}, "--idle-unload"),
+        (("--script", "a.toml", "--allow-model", "other"), {}, "--allow-model"),
         (("--log-level", "loud"), {}, "--log-level"),
         ((), {"PENSIEVE_CHECKED": "perhaps"}, "PENSIEVE_CHECKED"),
     ],
@@ -86,3 +94,16 @@ def test_the_network_is_not_served_without_a_key(host: str) -> None:
     with pytest.raises(SettingsError, match="--api-key"):
         parsed("--host", host)
     assert parsed("--host", host, "--api-key", "secret").host == host
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("1.5s", 1.5), ("10m", 600), ("2 h", 7200), ("0", None), ("never", None)]
+)
+def test_times_are_read_with_their_unit(text: str, seconds: float | None) -> None:
+    assert parsed("--idle-unload", text).idle_seconds == seconds
+
+
+def test_a_model_alone_stays_and_several_go_when_nobody_uses_them() -> None:
+    assert parsed().idle_seconds is None
+    assert parsed("--allow-model", "org/one", "--allow-model", "org/two").idle_seconds == 600
+    assert parsed("--allow-model", "org/one", "--idle-unload", "never").idle_seconds is None

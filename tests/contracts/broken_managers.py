@@ -74,6 +74,43 @@ class FreeingCrashes(InMemoryManager):
         raise NotImplementedError
 
 
+@broken.by("MM-10")
+class KnowsOneModel(InMemoryManager):
+    def known(self) -> tuple[ModelInfo, ...]:
+        return super().known()[1:]
+
+    def find(self, name: str) -> ModelInfo | None:
+        return next((info for info in super().known() if info.id == name), None)
+
+
+@broken.by("MM-11")
+class LendsToAnyName(InMemoryManager):
+    async def borrow(self, name: str) -> InMemoryModel:
+        return await super().borrow(name if self.find(name) else "one")
+
+
+@broken.by("MM-12")
+class LendsWithoutABook(InMemoryManager):
+    async def borrow(self, name: str) -> InMemoryModel:
+        model = await super().borrow(name)
+        self.num_borrowed[name] = 0
+        return model
+
+
+@broken.by("MM-13")
+class BorrowingCrashes(InMemoryManager):
+    async def borrow(self, name: str) -> InMemoryModel:
+        if name not in self.num_borrowed:
+            raise KeyError(name)
+        return await super().borrow(name)
+
+
+@broken.by("MM-15")
+class GivingBackCrashes(InMemoryManager):
+    def give_back(self, model_id: str) -> None:
+        raise RuntimeError(model_id)
+
+
 @broken.by("MM-20")
 class BlamesTheDevice(InMemoryManager):
     async def load_model(self, config: ModelConfig) -> InMemoryModel:
@@ -158,3 +195,30 @@ class ClosesOnce(InMemoryManager):
 class StaysOpen(InMemoryManager):
     async def aclose(self) -> None:
         return
+
+
+@broken.by("MM-28")
+class ForgetsTheSecondBorrower(InMemoryManager):
+    def give_back(self, model_id: str) -> None:
+        self.num_borrowed[model_id] = 0
+
+
+@broken.by("MM-28")
+class NeverTakesBack(InMemoryManager):
+    def give_back(self, model_id: str) -> None:
+        self.num_borrowed[model_id] -= 0
+
+
+@broken.by("MM-29")
+class LendsWhatIsLoaded(InMemoryManager):
+    async def borrow(self, name: str) -> InMemoryModel:
+        if self.find(name) is not None and name not in self.models:
+            raise ModelLoadingError(name, "load it first")
+        return await super().borrow(name)
+
+
+@broken.by("MM-29")
+class LoadsForEach(InMemoryManager):
+    async def borrow(self, name: str) -> InMemoryModel:
+        self.models.pop(name, None)
+        return await super().borrow(name)

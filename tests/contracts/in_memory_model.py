@@ -149,12 +149,19 @@ class InMemoryManager:
 
     def __init__(self) -> None:
         self.models: dict[str, InMemoryModel] = {}
+        self.num_borrowed = {"one": 0, "two": 0}
 
     def loaded(self) -> tuple[ModelInfo, ...]:
         return tuple(model.info for model in reversed(self.models.values()))
 
+    def known(self) -> tuple[ModelInfo, ...]:
+        return (InMemoryModel("one").info, InMemoryModel("two").info)
+
+    def find(self, name: str) -> ModelInfo | None:
+        return next((info for info in self.known() if info.id == name), None)
+
     def in_use(self, model_id: str) -> bool:
-        return model_id in self.models and self.models[model_id].num_open > 0
+        return model_id in self.models and self.models[model_id].num_open + self.num_borrowed[model_id] > 0
 
     def get(self, model_id: str) -> InMemoryModel | None:
         return self.models.get(model_id)
@@ -163,6 +170,16 @@ class InMemoryManager:
         if config.source not in ("one", "two"):
             raise ModelLoadingError(config.source, "there is no such model")
         return self.models.setdefault(config.source, self.make(config.source))
+
+    async def borrow(self, name: str) -> InMemoryModel:
+        if self.find(name) is None:
+            raise NotFoundError(f"{name} is not known")
+        model = await self.load_model(ModelConfig(name))
+        self.num_borrowed[name] += 1
+        return model
+
+    def give_back(self, model_id: str) -> None:
+        self.num_borrowed[model_id] -= 1
 
     def make(self, source: str) -> InMemoryModel:
         return InMemoryModel(source)

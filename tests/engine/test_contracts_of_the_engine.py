@@ -14,9 +14,10 @@ from contracts.checks import (
 )
 from pensieve.api.message_handler import MessageHandler
 from pensieve.engine.engine import Engine
-from pensieve.engine.loaded_models import LoadedModels, ServedModel
+from pensieve.engine.loaded_models import LoadedModels
 from pensieve.engine.performance import SlidingWindowMonitor
 from pensieve.engine.scripted import Reply, Script, ScriptedEngine
+from pensieve.engine.served_model import ServedModel
 from pensieve.metal.ledger import Ledger
 from pensieve.metal.memory import DeviceMemory
 from pensieve.models.progress import ConsoleProgress

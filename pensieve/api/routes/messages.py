@@ -32,8 +32,8 @@ async def create_message() -> ResponseReturnValue:
 @blueprint.post("/v1/messages/count_tokens")
 async def count_tokens() -> ResponseReturnValue:
     prompt, model_name = await decoded_body(decode_count)
-    model = server_state().model_for(model_name)
-    return jsonify({"input_tokens": await model.count_tokens(prompt)})
+    async with server_state().open_model(model_name) as model:
+        return jsonify({"input_tokens": await model.count_tokens(prompt)})
 
 
 async def _stream(decoded: DecodedRequest, cache: PromptCacheHeader) -> Response:
@@ -51,6 +51,5 @@ async def _answer(decoded: DecodedRequest, cache: PromptCacheHeader) -> Response
 
 
 def _events(decoded: DecodedRequest, cache: PromptCacheHeader) -> AsyncGenerator[MessageEvent, None]:
-    handler = server_state().handler_for(decoded.model_name, cache.take)
     generation = replace(decoded.generation, is_retry=is_retry())
-    return handler.handle_request(generation, decoded.model_name)
+    return server_state().message_events(generation, decoded.model_name, cache.take)

@@ -19,7 +19,7 @@ DEFAULT_LIMIT, MAX_LIMIT = 20, 1000
 
 @blueprint.get("/v1/models")
 async def list_models() -> ResponseReturnValue:
-    page, has_more = _page(list(server_state().models.loaded()))
+    page, has_more = _page(list(server_state().models.known()))
     ids = [info.id for info in page]
     return jsonify(
         {
@@ -34,7 +34,7 @@ async def list_models() -> ResponseReturnValue:
 
 @blueprint.get("/v1/models/<path:model_id>")
 async def retrieve_model(model_id: str) -> ResponseReturnValue:
-    return jsonify(_as_json(server_state().model_for(model_id).info))
+    return jsonify(_as_json(server_state().info_of(model_id)))
 
 
 def _page(models: list[ModelInfo]) -> tuple[list[ModelInfo], bool]:

@@ -22,7 +22,7 @@ from pensieve.api.read_body import decoded_body, is_retry
 from pensieve.api.server_state import server_state
 from pensieve.api.sse import DONE, KEEP_ALIVE, encode_data, stream_response
 from pensieve.core.errors import PensieveError
-from pensieve.engine.loaded_models import ServedModel
+from pensieve.engine.lent_model import LentModel
 
 log = logging.getLogger(__name__)
 
@@ -46,16 +46,16 @@ async def completions() -> ResponseReturnValue:
 
 
 async def _reply(asked: OpenAIRequest, chunks: type[Chunks], collect: Collect) -> ResponseReturnValue:
-    model = server_state().open_model(asked.model_name)
-    generation = replace(await _bounded(asked, model), is_retry=is_retry())
     if asked.stream:
         made = chunks(asked.model_name, include_usage=asked.include_usage)
-        return await stream_response(_encoded(model, generation, made))
-    async with aclosing(model.generate(generation)) as events:
-        return jsonify(await collect(events, asked.model_name))
+        return await stream_response(_encoded(asked, is_retry=is_retry(), chunks=made))
+    async with server_state().open_model(asked.model_name) as model:
+        generation = replace(await _bounded(asked, model), is_retry=is_retry())
+        async with aclosing(model.generate(generation)) as events:
+            return jsonify(await collect(events, asked.model_name))
 
 
-async def _bounded(asked: OpenAIRequest, model: ServedModel) -> GenerationRequest:
+async def _bounded(asked: OpenAIRequest, model: LentModel) -> GenerationRequest:
     """Without a bound of its own, an answer may fill what the prompt leaves of the window."""
     if asked.generation.max_tokens != MAX_TOKENS_UNSET:
         return asked.generation
@@ -63,19 +63,21 @@ async def _bounded(asked: OpenAIRequest, model: ServedModel) -> GenerationReques
     return asked.bounded(max(1, min(left, DEFAULT_MAX_TOKENS)))
 
 
-async def _encoded(model: ServedModel, generation: GenerationRequest, chunks: Chunks) -> AsyncGenerator[bytes, None]:
+async def _encoded(asked: OpenAIRequest, *, is_retry: bool, chunks: Chunks) -> AsyncGenerator[bytes, None]:
     """The bytes of a stream. OpenAI's clients know no ping: comments fill silences. A failure is the last line."""
     started = False
     interval = server_state().ping_interval_seconds
     try:
-        async with (
-            aclosing(model.generate(generation)) as events,
-            aclosing(with_pings(events, interval)) as paced,
-        ):
-            async for event in paced:
-                for piece in [KEEP_ALIVE] if event is None else [encode_data(chunk) for chunk in chunks.of(event)]:
-                    started = True
-                    yield piece
+        async with server_state().open_model(asked.model_name) as model:
+            generation = replace(await _bounded(asked, model), is_retry=is_retry)
+            async with (
+                aclosing(model.generate(generation)) as events,
+                aclosing(with_pings(events, interval)) as paced,
+            ):
+                async for event in paced:
+                    for piece in [KEEP_ALIVE] if event is None else [encode_data(chunk) for chunk in chunks.of(event)]:
+                        started = True
+                        yield piece
     except PensieveError as error:
         if not started:
             raise

@@ -9,10 +9,11 @@ from typing import Any
 from quart import Blueprint, jsonify, request
 from quart.typing import ResponseReturnValue
 
-from contracts.vocabulary import MemoryUsage
+from contracts.vocabulary import BufferUsage, MemoryUsage
 from pensieve import __version__
 from pensieve.api.server_state import ServerState, server_state
 from pensieve.core.errors import AuthenticationError
+from pensieve.engine.known_models import ModelState
 
 blueprint = Blueprint("service", __name__)
 
@@ -33,7 +34,7 @@ async def health() -> ResponseReturnValue:
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
     if _may_see_figures(state):
-        status |= await _figures(state)
+        status |= _figures(state)
     return jsonify(status)
 
 
@@ -45,16 +46,17 @@ def _may_see_figures(state: ServerState) -> bool:
     return True
 
 
-async def _figures(state: ServerState) -> dict[str, Any]:
-    models = state.models.loaded()
-    served = state.models.get(models[0].id) if models else None
-    usage = await served.memory_usage() if served else None
+def _figures(state: ServerState) -> dict[str, Any]:
+    models = state.models
+    known = models.known()
     return {
-        "model": models[0].id if models else None,
+        "model": known[0].id if known else None,
         "performance": asdict(state.monitor.performance_stats()),
-        "memory": _memory(usage) if usage else None,
-        "prompt_tokens": asdict(served.prompt_tokens()) if served else None,
-        "requests": {"active": state.models.num_active},
+        "memory": _memory(models.memory.usage()),
+        "reserved": {f"{usage.value}_bytes": models.memory.reserved_bytes(usage) for usage in BufferUsage},
+        "prompt_tokens": asdict(models.prompt_tokens()),
+        "requests": {"active": models.num_active},
+        "models": [_model(model) for model in models.states()],
         "alerts": [
             {
                 "type": alert.alert_type.value,
@@ -70,3 +72,13 @@ async def _figures(state: ServerState) -> dict[str, Any]:
 
 def _memory(usage: MemoryUsage) -> dict[str, int]:
     return {**asdict(usage), "available_bytes": usage.available_bytes}
+
+
+def _model(model: ModelState) -> dict[str, Any]:
+    return {
+        "id": model.id,
+        "state": model.standing,
+        "active": model.num_active,
+        "idle_seconds": None if model.idle_seconds is None else round(model.idle_seconds, 3),
+        "weights_bytes": model.weights_bytes,
+    }

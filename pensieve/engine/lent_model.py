@@ -1,0 +1,45 @@
+"""A model on loan: what a request may ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+
+from contracts.generation import GenerationEvent
+from contracts.vocabulary import GenerationRequest, ModelInfo, Prompt
+from pensieve.core.errors import InsufficientMemoryError
+from pensieve.engine.served_model import ServedModel
+
+
+class LentModel:
+    """`give_room` unloads models that nobody uses until so many bytes are free for the model of that id, and says
+    whether any was unloaded: an answer is not refused for the sake of a model that only lies there.
+    """
+
+    def __init__(self, model: ServedModel, give_room: Callable[[str, int], Awaitable[bool]]) -> None:
+        self._model = model
+        self._give_room = give_room
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._model.info
+
+    async def can_admit(self) -> bool:
+        return await self._model.can_admit()
+
+    async def count_tokens(self, prompt: Prompt) -> int:
+        return await self._model.count_tokens(prompt)
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        for is_last in (False, True):
+            started = False
+            try:
+                async with aclosing(self._model.generate(request)) as events:
+                    async for event in events:
+                        started = True
+                        yield event
+            except InsufficientMemoryError as error:
+                if started or is_last or not await self._give_room(self.info.id, error.required_bytes):
+                    raise
+            else:
+                return
