@@ -195,11 +195,12 @@ def _cpu_flags() -> frozenset[str]:
     return frozenset(flags[1].split()) if flags else frozenset()
 
 
-def _has_nvidia_gpu() -> bool:
+def has_nvidia_gpu() -> bool:
+    """Whether its driver is there."""
     return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg"))  # the latter under WSL
 
 
 def _cuda_serves() -> bool:
     """Whether this is MLX for CUDA, on a machine with a GPU for it. Without one it falls back to the CPU (G-R1)."""
     names = {(distribution.name or "").lower() for distribution in metadata.distributions()}
-    return any(name.startswith("mlx-cuda") for name in names) and _has_nvidia_gpu()
+    return any(name.startswith("mlx-cuda") for name in names) and has_nvidia_gpu()

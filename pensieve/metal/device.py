@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 
 from pensieve.core.errors import DeviceError
+from pensieve.metal.backend import Backend, choose_backend
 from pensieve.metal.blas import Blas, preload
 
-Backend = Literal["metal", "cuda", "cpu"]
+__all__ = ["Backend", "DeviceInfo", "device_info"]
+
+log = logging.getLogger(__name__)
 
 _NAMES = {"metal": "Metal", "cuda": "CUDA", "cpu": "CPU"}
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -23,13 +27,14 @@ class DeviceInfo:
     """What MLX runs on.
 
     `total_memory_bytes` is what models can be held in: a GPU's own memory, or the machine's, or as much of it as the
-    process's container allows.
+    process's container allows. `why_no_gpu` says why MLX runs on the CPU, '' where it does not.
     """
 
     backend: Backend
     chip: str
     total_memory_bytes: int
     blas: Blas
+    why_no_gpu: str = ""
 
     def say(self) -> str:
         """One phrase for the startup line: "CPU (MKL 2026.2, 2 threads)", "Metal (Apple M1)"."""
@@ -43,7 +48,9 @@ class DeviceInfo:
 
 @cache
 def device_info() -> DeviceInfo:
-    """Ask MLX about its default device. Imports MLX, with a fast BLAS in front of it.
+    """Ask MLX about the device that it computes on. Imports MLX, with a fast BLAS in front of it.
+
+    Without a GPU that works, the CPU is taken, and that is logged, once (G-R1).
 
     Raises:
         DeviceError: MLX cannot be imported, or PENSIEVE_BLAS asks for what is not there.
@@ -53,13 +60,32 @@ def device_info() -> DeviceInfo:
         import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
     except ImportError as error:
         raise DeviceError(f"MLX cannot be imported: {error}; on Linux install it as mlx[cpu] or mlx[cuda13]") from error
-    backend: Backend = "cpu"
-    if mx.default_device() == mx.Device(mx.gpu):
-        backend = "metal" if mx.metal.is_available() else "cuda"
+    choice = choose_backend(_claimed(mx), lambda: _evaluate(mx))
+    if choice.why_no_gpu:
+        mx.set_default_device(mx.cpu)
+        log.warning("No GPU that MLX can use was found (%s): running on the CPU, which is slow", choice.why_no_gpu)
     facts: dict[str, Any] = mx.device_info()
-    memory = facts.get("memory_size") or facts.get("total_memory") if backend != "cpu" else None
-    chip = str(facts.get("device_name") or backend).strip()
-    return DeviceInfo(backend, chip, int(memory or _machine_memory_bytes()), blas)
+    on_gpu = choice.backend != "cpu"
+    memory = facts.get("memory_size") or facts.get("total_memory") if on_gpu else None
+    chip = str(facts.get("device_name") or choice.backend).strip()
+    return DeviceInfo(choice.backend, chip, int(memory or _machine_memory_bytes()), blas, choice.why_no_gpu)
+
+
+def _claimed(mx: Any) -> Backend:
+    if mx.default_device() != mx.Device(mx.gpu):
+        return "cpu"
+    return "metal" if mx.metal.is_available() else "cuda"
+
+
+def _evaluate(mx: Any) -> None:
+    """A product, so that more is needed of the device than memory.
+
+    Raises:
+        Exception: what MLX raises where the device fails; of any type.
+    """
+    square = mx.ones((8, 8))
+    if float((square @ square).sum().item()) != 512:
+        raise ArithmeticError("it computes wrongly")
 
 
 def _machine_memory_bytes() -> int:

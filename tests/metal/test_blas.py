@@ -152,9 +152,9 @@ def test_macos_has_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_mlx_for_cuda_needs_no_blas_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "distributions", lambda: [SimpleNamespace(name="mlx-cuda-13")])
-    monkeypatch.setattr(blas, "_has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr(blas, "has_nvidia_gpu", lambda: True)
     assert blas._cuda_serves()
-    monkeypatch.setattr(blas, "_has_nvidia_gpu", lambda: False)
+    monkeypatch.setattr(blas, "has_nvidia_gpu", lambda: False)
     assert not blas._cuda_serves()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -44,3 +46,12 @@ def test_a_containers_limit_bounds_the_memory(
     (tmp_path / "memory.max").write_text(limit)
     monkeypatch.setattr(device, "_CGROUP_LIMIT", tmp_path / "memory.max")
     assert device._machine_memory_bytes() == expected
+
+
+def test_a_process_without_a_gpu_says_so_once_and_says_why() -> None:
+    if device_info().backend != "cpu":
+        pytest.skip("there is a GPU")
+    code = "from pensieve.metal.device import device_info; device_info(); device_info()"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stderr.count("No GPU that MLX can use was found (") == 1
+    assert ended.stderr.rstrip().endswith("running on the CPU, which is slow")
