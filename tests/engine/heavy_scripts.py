@@ -1,0 +1,60 @@
+"""Scripted models that have weights: what a manager of models has to weigh against each other, and no MLX."""
+
+from __future__ import annotations
+
+import asyncio
+
+from contracts.vocabulary import BufferUsage, ModelInfo
+from pensieve.core.errors import ModelLoadingError
+from pensieve.engine.known_models import KnownModel
+from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.engine.scripted import Reply, Script, ScriptedEngine
+from pensieve.metal.ledger import Ledger
+
+MB = 1000**2
+CAPACITY_BYTES = 100 * MB
+
+
+class HeavyScript(ScriptedEngine):
+    """Holds its weights from the start to `aclose`."""
+
+    def __init__(self, name: str, weights_bytes: int, memory: Ledger) -> None:
+        super().__init__(Script((Reply(text="word ", repeat=100),)), memory, SlidingWindowMonitor(memory.usage))
+        self._name = name
+        self._ledger = memory
+        self._weights = memory.reserve(weights_bytes, BufferUsage.MODEL_WEIGHTS)
+
+    @property
+    def info(self) -> ModelInfo:
+        return info_of(self._name)
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        self._ledger.release(self._weights)
+
+
+def info_of(name: str) -> ModelInfo:
+    return ModelInfo(name, name, 8192, "2026-01-01T00:00:00Z")
+
+
+class Shop:
+    """Starts the models of these weights. `faults` names those that cannot be loaded; each start is noted."""
+
+    def __init__(self, **weights_bytes: int) -> None:
+        self.memory = Ledger(CAPACITY_BYTES)
+        self.weights_bytes = weights_bytes
+        self.started: list[str] = []
+        self.faults: set[str] = set()
+        self.seconds = 0.0
+
+    @property
+    def known(self) -> tuple[KnownModel, ...]:
+        return tuple(KnownModel(f"org/{name}", info_of(name), size) for name, size in self.weights_bytes.items())
+
+    async def start(self, source: str) -> HeavyScript:
+        name = source.removeprefix("org/")
+        self.started.append(name)
+        await asyncio.sleep(self.seconds)
+        if name in self.faults:
+            raise ModelLoadingError(source, "its files are damaged")
+        return HeavyScript(name, self.weights_bytes[name], self.memory)
