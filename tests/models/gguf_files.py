@@ -146,3 +146,14 @@ def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
         writer.add_uint32(key, value)
     elif value is not None:
         writer.add_array(key, value)
+
+
+def add_byte_tokenizer(writer: gguf.GGUFWriter) -> None:
+    """The tokenizer of `write_llama`: three control tokens, one token a byte, and one merge."""
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list([*CONTROL_TOKENS, *byte_characters(), "Ġa"])
+    writer.add_token_types([3] * len(CONTROL_TOKENS) + [1] * 257)
+    writer.add_token_merges(["Ġ a"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
