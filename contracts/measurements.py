@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -48,6 +49,26 @@ class PerformanceStats:
     gpu_utilization_percent: float
     error_rate_percent: float
     window_seconds: float
+
+
+class PressureStep(Enum):
+    """What is done when memory runs short, in this order (G-R2)."""
+
+    RECLAIM_BUFFERS = "buffers_reclaimed"
+    SHRINK_STORE = "stored_prompts_shrunk"
+    SHRINK_CHUNKS = "prefill_chunks_shrunk"
+    REFUSE = "requests_refused"
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPressure:
+    """Which steps are taken now, how often each was taken so far, and what that leaves: `chunk_tokens` of prompts are
+    read in one step.
+    """
+
+    active: tuple[PressureStep, ...]
+    times: Mapping[PressureStep, int]
+    chunk_tokens: int
 
 
 class AlertType(Enum):

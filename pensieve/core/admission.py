@@ -27,14 +27,14 @@ def check_request(request: GenerationRequest) -> None:
         raise ValidationError("messages", "at least one message is required")
 
 
-def check_window(input_tokens: int, max_tokens: int, window_tokens: int) -> None:
-    """Prompt and output share the window.
+def check_window(input_tokens: int, max_tokens: int, window_tokens: int, because: str = "") -> None:
+    """Prompt and output share the window, which is what it is `because` of more than the model.
 
     Raises:
         PromptTooLongError: the prompt leaves no room for a single token.
         OutputTooLongError: the prompt fits, but not with all of `max_tokens`.
     """
     if input_tokens >= window_tokens:
-        raise PromptTooLongError(input_tokens, window_tokens)
+        raise PromptTooLongError(input_tokens, window_tokens, because)
     if input_tokens + max_tokens > window_tokens:
-        raise OutputTooLongError(input_tokens, max_tokens, window_tokens)
+        raise OutputTooLongError(input_tokens, max_tokens, window_tokens, because)

@@ -53,20 +53,24 @@ class ValidationError(PensieveError):
 class PromptTooLongError(ValidationError):
     """Its wording is what Claude Code compacts a conversation upon (C4), so it stays to the letter."""
 
-    def __init__(self, num_tokens: int, max_tokens: int) -> None:
+    def __init__(self, num_tokens: int, max_tokens: int, because: str = "") -> None:
         super().__init__("messages", "")
-        self.args = (f"prompt is too long: {num_tokens} tokens > {max_tokens} maximum",)
+        self.args = (f"prompt is too long: {num_tokens} tokens > {max_tokens} maximum{_in_brackets(because)}",)
 
 
 class OutputTooLongError(ValidationError):
     """Its wording is what Claude Code lowers max_tokens upon, so it stays to the letter."""
 
-    def __init__(self, input_tokens: int, max_tokens: int, window_tokens: int) -> None:
+    def __init__(self, input_tokens: int, max_tokens: int, window_tokens: int, because: str = "") -> None:
         super().__init__("max_tokens", "")
         self.args = (
             f"input length and max_tokens exceed context limit: {input_tokens} + {max_tokens} > {window_tokens}, "
-            "decrease input length or max_tokens and try again",
+            f"decrease input length or max_tokens and try again{_in_brackets(because)}",
         )
+
+
+def _in_brackets(because: str) -> str:
+    return f" ({because})" if because else ""
 
 
 class ThreadUnsupportedError(ValidationError):

@@ -13,12 +13,15 @@ from contracts.vocabulary import Sampling
 from pensieve.engine.batch_rows import view_rows
 from pensieve.engine.forced import ForcedScript
 from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget
+from pensieve.engine.kv_rows import RowKV
 from pensieve.engine.output import Output
 from pensieve.engine.ticket import Ticket
 from pensieve.models.text_decoder import TextDecoder
 
 if TYPE_CHECKING:
     from pensieve.engine.kv_store import Match
+    from pensieve.engine.load_probe import Probe
+    from pensieve.engine.options import EngineOptions
     from pensieve.models.load import LoadedModel
 
 Computed = tuple[list[int], list[Any]]
@@ -49,6 +52,9 @@ class PromptRead(NamedTuple):
     is_whole: bool
 
 
+_LEAST_SHARE = 8
+"""Of a prompt, in tokens, in a step."""
+
 SMALLEST_TEMPERATURE = 1e-3
 """Below it, log probabilities over the temperature leave float16's range: the likeliest token is all there is."""
 
@@ -56,25 +62,35 @@ SMALLEST_TEMPERATURE = 1e-3
 class Batch:
     """Several requests decoded together. Made, used and dropped on the thread that owns MLX.
 
-    `prefill_chunk_tokens` bounds one step's share of a prompt, and with it how long a cancellation or another
-    stream's next token has to wait. With `forced`, the script's words are sampled, and nothing else bears on them.
+    `chunk_tokens` bounds how much is read in one step of all prompts together, and with it the memory that it takes and
+    how long a cancellation or another stream's next token has to wait; it may be changed between steps. With `forced`,
+    the script's words are sampled, and nothing else bears on them.
     """
 
     def __init__(
-        self, model: LoadedModel, *, max_size: int, prefill_chunk_tokens: int, forced: ForcedScript | None = None
+        self,
+        model: LoadedModel,
+        probe: Probe,
+        options: EngineOptions,
+        *,
+        chunk_tokens: int,
+        forced: ForcedScript | None = None,
     ) -> None:
         from mlx_lm.generate import BatchGenerator  # noqa: PLC0415 - transformers takes seconds to import
 
-        self.max_size = max_size
+        self.max_size = options.max_batch_size
+        self.chunk_tokens = chunk_tokens
+        self._probe = probe
+        self._kv_bits = options.kv_bits
         self._model = model
         self._forced = forced
         self._held: dict[int, HeldToGrammar] = {}
         self._generator = BatchGenerator(
             model.model,
             stop_tokens=[[token_id] for token_id in sorted(model.eos_token_ids)],
-            completion_batch_size=max_size,
-            prefill_batch_size=max_size,
-            prefill_step_size=prefill_chunk_tokens,
+            completion_batch_size=self.max_size,
+            prefill_batch_size=self.max_size,
+            prefill_step_size=chunk_tokens,
             stream=mx.default_stream(mx.default_device()),
         )
         view_rows(self._generator._prompt_batch)
@@ -90,7 +106,7 @@ class Batch:
         held = HeldToGrammar(matcher, self._model.vocabulary_size) if matcher is not None else None
         numbers = self._generator.insert_segments(
             [_segments(ticket.prompt_token_ids, match.num_tokens, stops)],
-            caches=[match.caches],
+            caches=[self._own_caches(ticket, match)],
             all_tokens=[ticket.prompt_token_ids[: match.num_tokens]],
             max_tokens=[ticket.request.max_tokens],
             samplers=[sampler_for(ticket.request.sampling, self._model.vocabulary_size)],
@@ -99,6 +115,14 @@ class Batch:
         if held is not None:
             self._held[int(numbers[0])] = held
         return int(numbers[0])
+
+    def _own_caches(self, ticket: Ticket, match: Match) -> list[Any] | None:
+        """What the request begins with: in rows, with room for its prompt; else in mlx-lm's form, None for nothing."""
+        known = match.caches
+        if not self._probe.sizes.in_rows:
+            return known and [each.as_kv_cache() if isinstance(each, RowKV) else each for each in known]
+        room = len(ticket.prompt_token_ids)
+        return known or [RowKV(bits=self._kv_bits, least_room=room) for _ in self._probe.sizes.layers]
 
     def _processors(self, ticket: Ticket, held: HeldToGrammar | None) -> list[Any]:
         if self._forced is not None:
@@ -111,6 +135,7 @@ class Batch:
 
     def next(self) -> tuple[list[Sampled], list[PromptRead]]:
         """One decode step for all that are decoding, then one chunk for those whose prompt is not read yet."""
+        self._generator.prefill_step_size = self._share()
         read, responses = self._generator.next()
         sampled = [
             Sampled(
@@ -124,6 +149,18 @@ class Batch:
         return sampled, [
             PromptRead(each.uid, each.progress[0], each.end_of_segment, each.end_of_prompt) for each in read
         ]
+
+    def _share(self) -> int:
+        """The tokens of each prompt that are read in the next step: a chunk, shared by those that are being read.
+
+        A power of two: kernels are compiled for each length.
+        """
+        depths = [len(tokens) for tokens in self._generator._prompt_batch.tokens]
+        depths += [len(waiting[4]) for waiting in self._generator._unprocessed_sequences]
+        chunk = self._probe.chunk_at(max(depths, default=0), self.chunk_tokens)
+        while len(depths) > 1 and chunk > _LEAST_SHARE and chunk * len(depths) > self.chunk_tokens:
+            chunk //= 2
+        return chunk
 
     def computed(self, uid: int) -> Computed:
         """What is computed of a row that is in the batch. To be used before the next step: it may be a view."""

@@ -1,8 +1,8 @@
-"""What mlx-lm's caches hold, taken out of them to be kept, and put into new ones (C2).
+"""What a model's caches hold, taken out of them whole: a snapshot after a certain token (C2).
 
-Two layouts. Where every layer has a plain KVCache, the keys and values of each token are its own: they can be cut
-anywhere and joined. Every other kind (a window that rotates, a recurrent state, lists of caches, quantised ones) is
-kept as a whole, as a snapshot after a certain token.
+Where every layer has a plain KVCache, or a row of its own, the keys and values of each token are its own, and can be
+cut anywhere and joined (`pensieve.engine.joined_kv`). Every other kind (a window that rotates, a recurrent state, lists
+of caches, quantised ones) is kept as a whole.
 
 MLX's arrays are handles: assigning to a part of one changes what that handle stands for, never what another handle to
 the same memory does. So a handle of one's own is as safe as a copy, and costs nothing until somebody writes.
@@ -21,15 +21,16 @@ import mlx.core as mx
 
 from pensieve.engine.host_arrays import from_host, to_host
 from pensieve.engine.kv_file import HostArray, KVBlock
+from pensieve.engine.kv_rows import RowKV
 
 MapArray = Callable[[mx.array], Any]
 
 
 def has_growing_layout(caches: Sequence[Any]) -> bool:
-    """Whether keys and values of a prompt can be cut at any token: each layer has a plain KVCache."""
+    """Whether keys and values of a prompt can be cut at any token."""
     from mlx_lm.models.cache import KVCache  # noqa: PLC0415 - transformers takes seconds to import
 
-    return bool(caches) and all(type(cache) is KVCache for cache in caches)
+    return bool(caches) and all(type(cache) in (KVCache, RowKV) for cache in caches)
 
 
 def num_cached_tokens(caches: Sequence[Any]) -> int | None:
@@ -40,74 +41,6 @@ def num_cached_tokens(caches: Sequence[Any]) -> int | None:
         if isinstance(offset, int):
             return offset
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class JoinedKV:
-    """Keys and values of some tokens: for each layer two arrays [1, heads, tokens, size] with memory of their own."""
-
-    arrays: tuple[mx.array, ...]
-    """Keys and values of the first layer, of the second, …"""
-
-    @classmethod
-    def of(cls, caches: Sequence[Any], start: int, end: int) -> JoinedKV:
-        """Those of the tokens from `start` to `end`, copied out of KVCaches."""
-        return cls(_parts([array for cache in caches for array in (cache.keys, cache.values)], start, end))
-
-    @property
-    def num_tokens(self) -> int:
-        return int(self.arrays[0].shape[2])
-
-    @property
-    def num_bytes(self) -> int:
-        return sum(array.nbytes for array in self.arrays)
-
-    def part(self, start: int, end: int) -> JoinedKV:
-        """Copied, unless it is the whole."""
-        whole = (start, end) == (0, self.num_tokens)
-        return self if whole else JoinedKV(_parts(self.arrays, start, end))
-
-    def split(self, at: int) -> tuple[JoinedKV, JoinedKV]:
-        return self.part(0, at), self.part(at, self.num_tokens)
-
-    @staticmethod
-    def to_host(caches: Sequence[Any], start: int, end: int) -> tuple[Any, list[HostArray]]:
-        """The form and the arrays of a block on disk with the tokens from `start` to `end` of KVCaches."""
-        arrays = [array for cache in caches for array in (cache.keys, cache.values)]
-        return {"layout": "joined"}, to_host(arrays, (slice(None), slice(None), slice(start, end)))
-
-    @classmethod
-    def from_block(cls, block: KVBlock) -> JoinedKV:
-        """Raises:
-        ValueError: the block holds something else.
-        """
-        arrays = tuple(map(from_host, block.arrays))
-        length = len(block.token_ids)
-        fits = all(array.ndim == 4 and array.shape[2] == length for array in arrays)
-        if not arrays or not fits or block.form != {"layout": "joined"}:
-            raise ValueError("no keys and values of its tokens")
-        mx.eval(arrays)
-        return cls(arrays)
-
-
-def join(parts: Sequence[JoinedKV], num_tokens: int) -> list[Any]:
-    """New KVCaches with the first `num_tokens` of all parts. One concatenation; of a single part, not even that."""
-    from mlx_lm.models.cache import KVCache  # noqa: PLC0415 - transformers takes seconds to import
-
-    into_last = num_tokens - sum(part.num_tokens for part in parts[:-1])
-    caches = []
-    for layer in range(0, len(parts[0].arrays), 2):
-        cache = KVCache()
-        cache.keys, cache.values = (_joined([part.arrays[i] for part in parts], into_last) for i in (layer, layer + 1))
-        cache.offset = num_tokens
-        mx.eval(cache.keys, cache.values)
-        caches.append(cache)
-    return caches
-
-
-def bytes_per_token(caches: Sequence[Any]) -> int:
-    """Of KVCaches that hold something."""
-    return sum(array.nbytes // array.shape[2] for cache in caches for array in (cache.keys, cache.values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,23 +112,6 @@ def trimmed(caches: Sequence[Any], num_tokens: int) -> list[Any] | None:
     for cache in copies:
         cache.trim(num_tokens)
     return copies
-
-
-def _parts(arrays: Sequence[mx.array], start: int, end: int) -> tuple[mx.array, ...]:
-    """The tokens from `start` to `end` in memory of their own. A mere slice would hold on to all it was cut from."""
-    parts = []
-    for array in arrays:
-        part = mx.concatenate([array[:, :, :0], array[:, :, start:end]], axis=2)
-        mx.eval(part)  # one by one: never more than one array is there twice
-        parts.append(part)
-    return tuple(parts)
-
-
-def _joined(arrays: Sequence[mx.array], into_last: int) -> mx.array:
-    *first, last = arrays
-    if into_last < last.shape[2]:
-        last = last[:, :, :into_last]
-    return mx.concatenate([*first, last], axis=2) if first else copy.copy(last)
 
 
 def _state(cache: Any) -> Any:

@@ -11,17 +11,21 @@ from contextlib import aclosing
 from typing import Final, TypeVar
 
 from contracts.generation import GenerationEvent, GenerationStarted, PromptTokens
-from contracts.vocabulary import BufferUsage, GenerationRequest, MemoryUsage, ModelFeature, ModelInfo, Prompt
+from contracts.measurements import MemoryPressure
+from contracts.vocabulary import GenerationRequest, MemoryUsage, ModelFeature, ModelInfo, Prompt
 from pensieve.core.admission import check_request, check_window
-from pensieve.core.errors import OverloadedError
+from pensieve.core.errors import ModelLoadingError, OverloadedError
 from pensieve.engine.answers import AnswerMemory
 from pensieve.engine.batch import Batch
 from pensieve.engine.forced import ForcedScript
 from pensieve.engine.generation_loop import GenerationLoop
 from pensieve.engine.grammar import Grammars
-from pensieve.engine.kv_store import NoStore
+from pensieve.engine.load_probe import probe
+from pensieve.engine.memory_plan import MemoryPlan
+from pensieve.engine.no_store import NoStore
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.engine.pressure import PressureRelief
 from pensieve.engine.stored_prompts import StoredPrompts
 from pensieve.engine.ticket import Ticket
 from pensieve.metal.device import Backend, device_info
@@ -41,8 +45,10 @@ less. Metal's lies between them and is not measured: no Mac was at hand."""
 LEAST_TOKENS_LOOKED_INTO = 256
 FLUSH_SECONDS = 10.0
 
-KV_GROWTH_TOKENS = 256
-"""mlx-lm's caches grow by this many tokens at a time."""
+_NO_KV_BITS = (
+    "its layers do not all keep the keys and values of every token (it has sliding windows or recurrent layers), and "
+    "others cannot be quantised: serve it without --kv-bits"
+)
 
 
 class Engine:
@@ -58,7 +64,7 @@ class Engine:
         self._folder = folder
         self._memory = memory
         self._options = options
-        self._loop = GenerationLoop(memory, monitor, self._kv_bytes)
+        self._loop = GenerationLoop(memory, monitor)
         self._thread = threading.Thread(target=self._loop.run, name="pensieve-mlx", daemon=True)
         self._tokenizing = ThreadPoolExecutor(1, "pensieve-tokenize")  # fast tokenizers are not safe to share
         self._model: LoadedModel
@@ -66,6 +72,8 @@ class Engine:
         self._answers: AnswerMemory
         self._grammars: Grammars
         self._stored = StoredPrompts(memory, NoStore())
+        self._relief: PressureRelief
+        self._plan: MemoryPlan
         self._tickets: set[Ticket] = set()
         self._closed = False
 
@@ -95,20 +103,23 @@ class Engine:
     def _load(self) -> None:
         """On the MLX thread."""
         self._model = load(self._folder)
-        self._weights = self._memory.reserve(self._model.weights_bytes, BufferUsage.MODEL_WEIGHTS)
+        self._plan = MemoryPlan(self._memory, self._model.weights_bytes)
+        chunk_tokens = self._options.prefill_chunk_tokens or CHUNK_TOKENS[device_info().backend]
+        self._probe = probe(self._model, self._memory, chunk_tokens=chunk_tokens, kv_bits=self._options.kv_bits)
+        if self._options.kv_bits and not self._probe.sizes.in_rows:
+            raise ModelLoadingError(self._folder.id, _NO_KV_BITS)
+        self._plan.add(self._probe, self._model.context_window_tokens)
         self._answers = self._options.keeping.open_answers(self._folder)
         self._stored = StoredPrompts(self._memory, self._options.keeping.open_store(self._model, self._folder))
         self._template = ChatTemplate(self._model.tokenizer, self._model.dialect, self._answers.recall)
         self._grammars = Grammars(self._model)
         forced = ForcedScript(script, self._model) if (script := self._options.script) is not None else None
+        self._relief = PressureRelief(self._memory, self._stored, chunk_tokens=chunk_tokens)
         self._loop.use(
-            lambda: Batch(
-                self._model,
-                max_size=self._options.max_batch_size,
-                prefill_chunk_tokens=self._options.prefill_chunk_tokens or CHUNK_TOKENS[device_info().backend],
-                forced=forced,
-            ),
+            lambda: Batch(self._model, self._probe, self._options, chunk_tokens=chunk_tokens, forced=forced),
+            self._probe.sizes,
             self._stored,
+            self._relief,
         )
 
     @property
@@ -116,7 +127,7 @@ class Engine:
         return ModelInfo(
             id=self._folder.id,
             display_name=self._folder.display_name,
-            context_window_tokens=self._model.context_window_tokens,
+            context_window_tokens=self._plan.window_tokens,
             created_at=self._folder.created_at,
         )
 
@@ -159,7 +170,12 @@ class Engine:
 
     async def _accepted(self, request: GenerationRequest) -> Ticket:
         ticket = await self._tokenized(self._make_ticket, request, asyncio.get_running_loop())
-        self._memory.check_can_ever_fit(self._kv_bytes(ticket), BufferUsage.KV_CACHE)
+        if self._relief.refuses and self._loop.num_running:
+            self._relief.note_refusal()
+            raise OverloadedError(
+                "memory is short: come back when what runs has ended",
+                retry_after_seconds=self._options.retry_after_seconds,
+            )
         if not await self.can_admit():
             raise OverloadedError(
                 f"{len(self._tickets)} requests are running or waiting, which is all this server takes",
@@ -172,6 +188,10 @@ class Engine:
     def prompt_tokens(self) -> PromptTokens:
         """Where the KV of prompts came from so far."""
         return self._stored.tokens
+
+    def memory_pressure(self) -> MemoryPressure:
+        """What is done for want of memory, now and so far."""
+        return self._relief.state
 
     async def memory_usage(self) -> MemoryUsage:
         return self._memory.usage()
@@ -192,10 +212,12 @@ class Engine:
     def _unload(self) -> None:
         """On the MLX thread."""
         self._loop.end_all()
-        if hasattr(self, "_weights"):
-            self._stored.close(FLUSH_SECONDS)
+        self._stored.close(FLUSH_SECONDS)
+        if hasattr(self, "_model"):
             self._model.release()
-            self._memory.release(self._weights)
+        if hasattr(self, "_plan"):
+            self._plan.release()
+        if hasattr(self, "_answers"):
             self._answers.close()
         self._memory.reclaim()
 
@@ -210,7 +232,7 @@ class Engine:
 
     def _make_ticket(self, request: GenerationRequest, loop: asyncio.AbstractEventLoop) -> Ticket:
         prompt = self._render(request.prompt)
-        check_window(len(prompt.token_ids), request.max_tokens, self._model.context_window_tokens)
+        check_window(len(prompt.token_ids), request.max_tokens, self._plan.window_tokens, self._plan.why_this_window)
         cached_tokens = self._stored.cached_tokens(prompt.token_ids)
         return Ticket(
             request,
@@ -235,8 +257,3 @@ class Engine:
         part = self._template.locate(request.messages, request.tools, request.thinking, cached_tokens)
         self._stored.note_difference(part)
         return part
-
-    def _kv_bytes(self, ticket: Ticket) -> int:
-        num_tokens = len(ticket.prompt_token_ids) + ticket.request.max_tokens
-        grown = -(-num_tokens // KV_GROWTH_TOKENS) * KV_GROWTH_TOKENS
-        return max(1, grown * self._model.kv_bytes_per_token)

@@ -11,14 +11,17 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from contracts.measurements import OperationPhase
-from contracts.vocabulary import BufferUsage, Reservation
+from contracts.vocabulary import Reservation
 from pensieve.core.boundary import Boundary, BoundaryKind
 from pensieve.core.errors import GenerationError, InsufficientMemoryError, OverloadedError
 from pensieve.core.schedule import worth_waiting_for
 from pensieve.core.stored_tokens import stored_tokens
 from pensieve.engine.batch import FAILED, Batch, Computed, PromptRead, Sampled
-from pensieve.engine.kv_store import NoStore
+from pensieve.engine.kv_sizes import KVSizes
+from pensieve.engine.kv_store import Match
+from pensieve.engine.no_store import NoStore
 from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.engine.pressure import PressureRelief
 from pensieve.engine.running import Running
 from pensieve.engine.stored_prompts import StoredPrompts
 from pensieve.engine.ticket import Delivery, Ticket, deliver, record
@@ -35,11 +38,12 @@ class GenerationLoop:
     `submit`, `wake`, `call` and `stop` may be called from any thread; the rest runs on the thread that calls `run`.
     """
 
-    def __init__(self, memory: DeviceMemory, monitor: SlidingWindowMonitor, kv_bytes: Callable[[Ticket], int]) -> None:
+    def __init__(self, memory: DeviceMemory, monitor: SlidingWindowMonitor) -> None:
         self._memory = memory
         self._monitor = monitor
         self._stored = StoredPrompts(memory, NoStore())
-        self._kv_bytes = kv_bytes
+        self._relief: PressureRelief | None = None
+        self._sizes: KVSizes
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waiting: deque[Ticket] = deque()
         self._running: dict[int, Running] = {}
@@ -84,12 +88,14 @@ class GenerationLoop:
 
         self._inbox.put(mark)
 
-    def use(self, make_batch: Callable[[], Batch], stored: StoredPrompts | None = None) -> None:
-        """Decode with the batches that `make_batch` makes, and keep prompts in `stored`.
+    def use(
+        self, make_batch: Callable[[], Batch], sizes: KVSizes, stored: StoredPrompts, relief: PressureRelief
+    ) -> None:
+        """Decode with the batches that `make_batch` makes, promise memory by `sizes`, and keep prompts in `stored`.
 
         On the loop's own thread, once the model is loaded.
         """
-        self._stored = stored or self._stored
+        self._sizes, self._stored, self._relief = sizes, stored, relief
         self._make_batch = make_batch
         self._batch = make_batch()
 
@@ -101,6 +107,7 @@ class GenerationLoop:
             self._step()
             self._emit()
             self._keep()
+            self._relieve()
         self.end_all()
 
     def _take_in(self) -> None:
@@ -134,23 +141,22 @@ class GenerationLoop:
             if self._waits_for_another(ticket):
                 continue
             try:
-                reservation = self._reserve(ticket)
+                reservation, match = self._stored.admit(ticket.prompt_token_ids, self._kv_bytes(ticket))
             except InsufficientMemoryError:
                 if self._running:
                     return
                 self._refuse(ticket)
                 continue
             self._waiting.remove(ticket)
-            self._start(ticket, reservation, self._batch)
+            self._start(ticket, reservation, match, self._batch)
 
-    def _reserve(self, ticket: Ticket) -> Reservation:
-        """What is stored gives way to what is asked for."""
-        num_bytes = self._kv_bytes(ticket)
-        self._stored.make_room(num_bytes, ticket.prompt_token_ids)
-        return self._memory.reserve(num_bytes, BufferUsage.KV_CACHE)
+    def _kv_bytes(self, ticket: Ticket) -> int:
+        """What has to be promised to a request before it starts: prompt and answer, as long as it may get."""
+        running = self._running.values()
+        promised = sum(each.reservation.num_bytes for each in running)
+        return max(1, self._sizes.joining(ticket.most_tokens, [each.promised_tokens for each in running], promised))
 
-    def _start(self, ticket: Ticket, reservation: Reservation, batch: Batch) -> None:
-        match = self._stored.match(ticket.prompt_token_ids)
+    def _start(self, ticket: Ticket, reservation: Reservation, match: Match, batch: Batch) -> None:
         stops = tuple(boundary.num_tokens for boundary in ticket.boundaries) if self._stored.needs_snapshots else None
         uid = batch.insert(ticket, match, stops or ())
         known = ticket.cached_tokens = match.num_tokens
@@ -237,11 +243,17 @@ class GenerationLoop:
 
     def _keep(self) -> None:
         """Store what was computed, once nobody waits for it."""
-        for (token_ids, caches), boundaries, ticket in self._computed:
-            is_kept = self._stored.keep(token_ids, caches, boundaries)
+        computed, self._computed = self._computed, []
+        for (token_ids, caches), boundaries, ticket in computed:
+            is_kept = self._stored.keep(token_ids, caches, boundaries, let_go=ticket is None)
             if ticket is not None and not is_kept:
                 ticket.stored_5m_tokens = ticket.stored_1h_tokens = 0
-        self._computed = []
+
+    def _relieve(self) -> None:
+        """Once a step's memory is what it is: is it too much?"""
+        if self._relief is not None and self._batch is not None:
+            self._relief.look()
+            self._batch.chunk_tokens = self._relief.chunk_tokens
 
     def _end(self, uid: int, phase: OperationPhase) -> None:
         running = self._running.pop(uid)
@@ -260,6 +272,8 @@ class GenerationLoop:
 
     def _refuse(self, ticket: Ticket) -> None:
         """Nothing of ours runs that could give its memory back: others hold it, and this loop cannot wait for them."""
+        if self._relief is not None:
+            self._relief.note_refusal()
         self._waiting.remove(ticket)
         self._deliveries.append((ticket, OverloadedError("the memory is in use by others", retry_after_seconds=5)))
         self._record(ticket, OperationPhase.FAILED)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from pensieve.engine.answers import AnswerMemory, answers_path
 from pensieve.engine.kv_disk import DiskTier
 from pensieve.engine.kv_fingerprint import fingerprint_of
-from pensieve.engine.kv_store import KVStore, NoStore
+from pensieve.engine.kv_store import KVStore
+from pensieve.engine.no_store import NoStore
 
 if TYPE_CHECKING:
     from pensieve.models.load import LoadedModel
@@ -40,7 +41,8 @@ class Keeping:
         if self.home is None or not self.disk_bytes:
             return None
         try:
-            return DiskTier(self.home / "kv", fingerprint_of(folder.path, model), limit_bytes=self.disk_bytes)
+            fingerprint = fingerprint_of(folder.path, model, folder.adapter)
+            return DiskTier(self.home / "kv", fingerprint, limit_bytes=self.disk_bytes)
         except OSError as error:
             log.warning("computed prompts are not kept on disk: %s", error)
             return None

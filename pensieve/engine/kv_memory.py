@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 from pensieve.core.boundary import Boundary, BoundaryKind
 from pensieve.core.prefix_node import Found
 from pensieve.core.prefix_tree import PrefixTree
-from pensieve.engine.cache_layout import JoinedKV, Snapshot
+from pensieve.engine.cache_layout import Snapshot
+from pensieve.engine.joined_kv import JoinedKV, Span
 
 Kept = JoinedKV | Snapshot
 
@@ -52,12 +54,16 @@ class MemoryTier:
             yield
 
     def keep(
-        self, token_ids: tuple[int, ...], num_bytes: int, make: Callable[[int, int], Kept], cuts: Sequence[int] = ()
+        self,
+        token_ids: tuple[int, ...],
+        num_bytes: int,
+        make: Callable[[Sequence[Span]], Sequence[Kept]],
+        cuts: Sequence[int] = (),
     ) -> int:
         """Keep a prompt of `num_bytes` in all, others going for it; the number of tokens that are new.
 
-        Nothing is kept of what alone is over the limit. `make(start, end)` gives the keys and values of those tokens,
-        cut at `cuts`, or the state after them.
+        Nothing is kept of what alone is over the limit. `make` gives the keys and values of spans of tokens that
+        end at `cuts`, or the state after them.
         """
         if not token_ids or num_bytes > self.limit_bytes:
             return 0
@@ -72,7 +78,7 @@ class MemoryTier:
         with self._tree.pinned(path):
             self.shrink(self.num_bytes + new_bytes - self.limit_bytes)
             ends = [*sorted({cut for cut in cuts if found.num_tokens < cut < len(token_ids)}), len(token_ids)]
-            pieces = {end: make(start, end) for start, end in zip([found.num_tokens, *ends], ends, strict=False)}
+            pieces = dict(zip(ends, make(list(pairwise([found.num_tokens, *ends]))), strict=True))
             with self._lock:
                 return self._tree.insert(token_ids, lambda _start, end: pieces[end], ends)
 
@@ -84,6 +90,23 @@ class MemoryTier:
                 if boundary.num_tokens <= len(token_ids) and (is_system or ttl_seconds):
                     marked = token_ids[: boundary.num_tokens]
                     self._tree.mark(marked, is_system=is_system, ttl_seconds=ttl_seconds, now=self._clock())
+
+    def bytes_of(self, token_ids: Sequence[int]) -> int:
+        """Of what is kept of a prompt."""
+        return sum(part.num_bytes for part in self.find(token_ids).payloads)
+
+    def take(self, token_ids: Sequence[int]) -> list[JoinedKV]:
+        """What is kept of a prompt, which is not kept any longer; and nothing else is.
+
+        Of keys and values that can be joined.
+        """
+        with self._lock:
+            path = self._tree.cut(token_ids, len(token_ids))
+            with self._tree.pinned(path):
+                self._tree.evict(self._tree.num_bytes, self._clock())
+            found = [node.payload for node in path if isinstance(node.payload, JoinedKV)]
+            self._tree.evict(self._tree.num_bytes, self._clock())
+        return found
 
     def shrink(self, num_bytes: int) -> int:
         """Evict until `num_bytes` are free or nothing is left to evict; the bytes freed."""

@@ -14,15 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pensieve.core.boundary import Boundary
 from pensieve.core.prefix_node import Found
-from pensieve.engine.cache_layout import (
-    JoinedKV,
-    Snapshot,
-    bytes_per_token,
-    has_growing_layout,
-    join,
-    num_cached_tokens,
-    trimmed,
-)
+from pensieve.engine.cache_layout import Snapshot, has_growing_layout, num_cached_tokens, trimmed
+from pensieve.engine.joined_kv import JoinedKV, Span, bytes_per_token, join_emptying
 from pensieve.engine.kv_disk import DiskTier
 from pensieve.engine.kv_memory import Kept, MemoryTier
 from pensieve.engine.kv_transfer import DiskTransfer
@@ -112,25 +105,52 @@ class KVStore:
             reason = self._reason(token_ids, found)
             if not found.num_tokens:
                 return Match(0, None, reason)
-            return Match(found.num_tokens, _new_caches(found.payloads, found.num_tokens), reason)
+            return Match(
+                found.num_tokens, _new_caches(list(found.payloads), found.num_tokens, len(token_ids) + 1), reason
+            )
 
     def touch(self, token_ids: Sequence[int]) -> None:
         """What memory has of a prompt is about to be read: it counts as used now, so other things are evicted first."""
         with self._memory.in_use(self._memory.find(tuple(token_ids[:-1]))):
             pass
 
-    def insert(self, token_ids: Sequence[int], caches: Sequence[Any], boundaries: Sequence[Boundary] = ()) -> int:
+    def bytes_of(self, token_ids: Sequence[int]) -> int:
+        """What memory has of a prompt and `take` would give, in bytes."""
+        return 0 if self.needs_snapshots else self._memory.bytes_of(tuple(token_ids[:-1]))
+
+    def take(self, token_ids: Sequence[int]) -> Match:
+        """The same as `match`, of what is in memory alone, and nothing is in memory afterwards.
+
+        For a prompt so long that it cannot be there twice: it comes back when it is inserted again.
+        """
+        token_ids = tuple(token_ids[:-1])
+        reason = self._reason(token_ids, self._memory.find(token_ids))
+        parts = self._memory.take(token_ids)
+        num_tokens = sum(part.num_tokens for part in parts)
+        if not num_tokens:
+            return Match(0, None, reason)
+        return Match(num_tokens, join_emptying(parts, num_tokens, room_tokens=len(token_ids) + 1), reason)
+
+    def insert(
+        self,
+        token_ids: Sequence[int],
+        caches: Sequence[Any],
+        boundaries: Sequence[Boundary] = (),
+        *,
+        let_go: bool = False,
+    ) -> int:
         """Keep what caches hold of a prompt; the number of tokens at its end that memory did not have before.
 
         Caches that hold more tokens than these are cut. What is too big for the limit is not kept, and memory is never
-        beyond it. `boundaries` say what is to be kept longer than other things, and where prompts will branch.
+        beyond it. `boundaries` say what is to be kept longer than other things, and where prompts will branch. With
+        `let_go` the caches are emptied on the way: what they hold is never in memory twice.
         """
         token_ids = tuple(token_ids)
         if self.needs_snapshots:
             num_new = self._insert_state(token_ids, caches)
         else:
             token_ids = token_ids[: num_cached_tokens(caches)]
-            num_new = self._insert_joined(token_ids, caches, boundaries) if token_ids else 0
+            num_new = self._insert_joined(token_ids, caches, boundaries, let_go=let_go) if token_ids else 0
         self._memory.mark(token_ids, boundaries)
         return num_new
 
@@ -164,15 +184,16 @@ class KVStore:
         """
         self._memory.check()
 
-    def _insert_joined(self, token_ids: tuple[int, ...], caches: Sequence[Any], boundaries: Sequence[Boundary]) -> int:
-        def copied(start: int, end: int) -> JoinedKV:
-            return JoinedKV.of(caches, start, end)
+    def _insert_joined(
+        self, token_ids: tuple[int, ...], caches: Sequence[Any], boundaries: Sequence[Boundary], *, let_go: bool
+    ) -> int:
+        def copied(spans: Sequence[Span]) -> list[JoinedKV]:
+            return JoinedKV.pieces(caches, spans, let_go=let_go)
 
         cuts = [*(boundary.num_tokens for boundary in boundaries), *range(0, len(token_ids), PIECE_TOKENS)]
-        num_new = self._memory.keep(token_ids, bytes_per_token(caches) * len(token_ids), copied, cuts)
         if self._disk is not None:
             self._disk.keep(token_ids, caches)
-        return num_new
+        return self._memory.keep(token_ids, bytes_per_token(caches) * len(token_ids), copied, cuts)
 
     def _insert_state(self, token_ids: tuple[int, ...], caches: Sequence[Any]) -> int:
         """Of caches that cannot be cut, and hold another number of tokens than these, nothing can be kept."""
@@ -181,7 +202,7 @@ class KVStore:
         if not token_ids or not fitting or (held is not None and held < len(token_ids)):
             return 0
         state = Snapshot.of(fitting)
-        num_new = self._memory.keep(token_ids, state.num_bytes, lambda _start, _end: state)
+        num_new = self._memory.keep(token_ids, state.num_bytes, lambda spans: [state] * len(spans))
         if self._disk is not None:
             self._disk.keep_state(token_ids, state)
         return num_new
@@ -191,17 +212,18 @@ class KVStore:
         on_disk = self._disk.find_to_read(token_ids, found.num_tokens) if self._disk is not None else None
         if self._disk is None or on_disk is None:
             return None
-        parts = self._disk.restore(on_disk, found.num_tokens)
-        if not parts:
+        restored = dict(self._disk.restore(on_disk, found.num_tokens))
+        if not restored:
             return None
-        end = parts[-1][0]
-        payloads = [part for _, part in parts]
-        if not self.needs_snapshots:
-            payloads = [*_cut(found), *payloads]
-        caches = _new_caches(payloads, end)
-        restored = dict(parts)
+        end = max(restored)
+        payloads = [*(() if self.needs_snapshots else _cut(found)), *restored.values()]
         num_bytes = sum(part.num_bytes for part in payloads)
-        self._memory.keep(token_ids[:end], num_bytes, lambda _start, end: restored[end], list(restored))
+        is_kept = self._memory.keep(
+            token_ids[:end], num_bytes, lambda spans: [restored[end] for _, end in spans], list(restored)
+        )
+        if not is_kept:
+            restored.clear()  # so that the parts are the row's alone, and go as it is made
+        caches = _new_caches(payloads, end, len(token_ids) + 1)
         reason = MissReason.ENDS
         if end == len(token_ids):
             reason = MissReason.NONE
@@ -224,50 +246,12 @@ def _cut(found: Found[Kept]) -> list[Kept]:
     return [*payloads[:-1], *(last.part(0, found.num_tokens - before) for last in payloads[-1:])]
 
 
-def _new_caches(payloads: Sequence[Kept], num_tokens: int) -> list[Any]:
+def _new_caches(payloads: list[Kept], num_tokens: int, room_tokens: int) -> list[Any]:
+    """Caches of a request's own. The list is empty afterwards: what it alone had is gone as it was copied."""
     last = payloads[-1]
     if isinstance(last, Snapshot):
         return last.caches()
-    return join([part for part in payloads if isinstance(part, JoinedKV)], num_tokens)
-
-
-class NoStore:
-    """Where nothing is to be kept: a store that never has anything."""
-
-    needs_snapshots = False
-    limit_bytes = num_bytes = num_tokens = 0
-
-    def cached_tokens(self, token_ids: Sequence[int]) -> int:  # noqa: ARG002
-        return 0
-
-    def match(self, token_ids: Sequence[int]) -> Match:
-        return Match(0, None, MissReason.NONE if len(token_ids) < 2 else MissReason.EMPTY)
-
-    def insert(
-        self,
-        token_ids: Sequence[int],  # noqa: ARG002
-        caches: Sequence[Any],  # noqa: ARG002
-        boundaries: Sequence[Boundary] = (),  # noqa: ARG002
-    ) -> int:
-        return 0
-
-    def touch(self, token_ids: Sequence[int]) -> None:
-        """There is nothing to evict."""
-
-    def shrink(self, num_bytes: int) -> int:  # noqa: ARG002
-        return 0
-
-    def note_prefill(self, num_tokens: int, seconds: float) -> None:
-        """Nothing is read from disk, whatever it costs to compute."""
-
-    def clear(self) -> None:
-        """There is nothing to forget."""
-
-    def flush(self, timeout_seconds: float) -> None:
-        """Nothing is being written."""
-
-    def close(self, timeout_seconds: float) -> None:
-        """There is nothing to end."""
-
-    def check(self) -> None:
-        """Nothing can be wrong with nothing."""
+    parts = [part for part in payloads if isinstance(part, JoinedKV)]
+    payloads.clear()
+    del last
+    return join_emptying(parts, num_tokens, room_tokens=room_tokens)

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from pensieve.engine.cache_layout import JoinedKV, Snapshot, bytes_per_token
+from pensieve.engine.cache_layout import Snapshot
+from pensieve.engine.joined_kv import JoinedKV, bytes_per_token
 from pensieve.engine.kv_disk import DiskMatch, DiskTier
 from pensieve.engine.kv_file import KVBlock
 

@@ -31,5 +31,10 @@ class Running:
         return Reading(self.uid, self.ticket.prompt_token_ids, self.num_read, self.stops)
 
     @property
+    def promised_tokens(self) -> int:
+        """What memory is reserved for."""
+        return self.ticket.most_tokens
+
+    @property
     def is_reading(self) -> bool:
         return self.num_read < len(self.ticket.prompt_token_ids)

@@ -12,7 +12,9 @@ from typing import Any
 from contracts.generation import PromptTokens
 from contracts.vocabulary import BufferUsage, Reservation
 from pensieve.core.boundary import Boundary
-from pensieve.engine.kv_store import KVStore, Match, NoStore
+from pensieve.core.errors import InsufficientMemoryError
+from pensieve.engine.kv_store import KVStore, Match
+from pensieve.engine.no_store import NoStore
 from pensieve.metal.memory import DeviceMemory
 
 log = logging.getLogger(__name__)
@@ -27,7 +29,7 @@ class StoredPrompts:
         self.tokens = PromptTokens()
         self._memory = memory
         self._store = store
-        self._wanted_bytes = store.limit_bytes
+        self._wanted_bytes = self._pressed_bytes = store.limit_bytes
         self._reservation: Reservation | None = None
 
     @property
@@ -45,10 +47,35 @@ class StoredPrompts:
     def cached_tokens(self, token_ids: Sequence[int]) -> int:
         return self._store.cached_tokens(token_ids)
 
-    def match(self, token_ids: Sequence[int]) -> Match:
-        """What is known of a prompt, as caches of the request's own; counted as read."""
+    def admit(self, token_ids: Sequence[int], num_bytes: int) -> tuple[Reservation, Match]:
+        """Promise memory to a request, and give it what is known of its prompt, as caches of its own.
+
+        What is stored gives way, other prompts before its own. Where its own cannot be there twice, it is taken out of
+        the store and comes back with the request's end.
+
+        Raises:
+            InsufficientMemoryError: not even then; and nothing has changed.
+        """
+        missing = num_bytes - (self._memory.capacity_bytes - self._memory.reserved_bytes())
+        stored = self._store.num_bytes
+        if missing > stored:
+            raise InsufficientMemoryError("kv cache", num_bytes, num_bytes - missing + stored)
+        own = self._store.bytes_of(token_ids)
+        takes = missing > stored - own
+        if missing > 0 and not takes:
+            self._store.touch(token_ids)
+            self._store.shrink(missing)
+            self._account()
+            self._memory.reclaim()
+        if takes:
+            self._promise(0)
+        reservation = self._memory.reserve(num_bytes, BufferUsage.KV_CACHE)
+        return reservation, self._match(token_ids, takes=takes)
+
+    def _match(self, token_ids: Sequence[int], *, takes: bool) -> Match:
+        """Counted as read."""
         try:
-            match = self._store.match(token_ids)
+            match = self._store.take(token_ids) if takes else self._store.match(token_ids)
         except Exception:
             self._switch_off()
             match = self._store.match(token_ids)
@@ -58,14 +85,25 @@ class StoredPrompts:
         self._account()
         return match
 
-    def keep(self, token_ids: Sequence[int], caches: Sequence[Any], boundaries: Sequence[Boundary] = ()) -> bool:
-        """Store what was computed, in the room that requests leave; whether it can be read from now on."""
+    def keep(
+        self,
+        token_ids: Sequence[int],
+        caches: Sequence[Any],
+        boundaries: Sequence[Boundary] = (),
+        *,
+        let_go: bool = False,
+    ) -> bool:
+        """Store what was computed, in the room that requests leave; whether it can be read from now on.
+
+        With `let_go` nobody else has the caches: they are emptied on the way, where they can be.
+        """
         if isinstance(self._store, NoStore):
             return False
         others = self._memory.reserved_bytes() - self._memory.reserved_bytes(BufferUsage.STORED_PROMPTS)
-        self._store.limit_bytes = max(0, min(self._wanted_bytes, self._memory.capacity_bytes - others))
+        room = min(self._wanted_bytes, self._pressed_bytes, self._memory.capacity_bytes - others)
+        self._store.limit_bytes = max(0, room)
         try:
-            self._store.insert(token_ids, caches, boundaries)
+            self._store.insert(token_ids, caches, boundaries, let_go=let_go)
         except Exception:
             self._switch_off()
         self._account()
@@ -74,24 +112,24 @@ class StoredPrompts:
     def _switch_off(self) -> None:
         """A fault in what is only a cache must not end the thread that computes, nor happen again at every request."""
         log.exception("the store of prompts failed; from now on every prompt is computed")
-        self._store, self._wanted_bytes = NoStore(), 0
+        self._store, self._wanted_bytes, self._pressed_bytes = NoStore(), 0, 0
 
     def note_difference(self, part: str) -> None:
         """Much of a prompt has to be computed, from this part on: "tools", "system" or "messages.3"."""
         kind = part.partition(".")[0]
         self.tokens.differed_in[kind] = self.tokens.differed_in.get(kind, 0) + 1
 
-    def make_room(self, num_bytes: int, token_ids: Sequence[int]) -> None:
-        """Give up enough of what is stored for `num_bytes` to be reserved, or all of it.
-
-        What is known of the prompt that they are for goes last.
-        """
-        missing = num_bytes - (self._memory.capacity_bytes - self._memory.reserved_bytes())
-        if missing > 0 and self._store.num_bytes:
-            self._store.touch(token_ids)
-            self._store.shrink(missing)
+    def give_up(self, num_bytes: int) -> int:
+        """Evict so much, or all there is, and keep no more than what is left until `recover`; the bytes freed."""
+        freed = self._store.shrink(num_bytes) if num_bytes > 0 else 0
+        if freed:
+            self._pressed_bytes = self._store.num_bytes
             self._account()
-            self._memory.reclaim()
+        return freed
+
+    def recover(self) -> None:
+        """As much may be kept again as was wanted."""
+        self._pressed_bytes = self._wanted_bytes
 
     def note_prefill(self, num_tokens: int, seconds: float) -> None:
         self._store.note_prefill(num_tokens, seconds)
@@ -103,12 +141,16 @@ class StoredPrompts:
 
     def _account(self) -> None:
         """Have the ledger know what is stored."""
-        if self._reservation is not None:
-            self._memory.release(self._reservation)
-            self._reservation = None
+        self._promise(0)
         available = self._memory.capacity_bytes - self._memory.reserved_bytes()
         if self._store.num_bytes > available:
             self._store.shrink(self._store.num_bytes - available)
-        if self._store.num_bytes:
-            self._reservation = self._memory.reserve(self._store.num_bytes, BufferUsage.STORED_PROMPTS)
+        self._promise(self._store.num_bytes)
+
+    def _promise(self, num_bytes: int) -> None:
+        if self._reservation is not None:
+            self._memory.release(self._reservation)
+            self._reservation = None
+        if num_bytes:
+            self._reservation = self._memory.reserve(num_bytes, BufferUsage.STORED_PROMPTS)
         self._memory.measured_stored_bytes = self._store.num_bytes

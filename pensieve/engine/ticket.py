@@ -58,6 +58,11 @@ class Ticket:
     """Set, and replaced by another, when there are more events."""
 
     @property
+    def most_tokens(self) -> int:
+        """Of prompt and answer together."""
+        return len(self.prompt_token_ids) + self.request.max_tokens
+
+    @property
     def usage(self) -> Usage:
         return Usage(
             len(self.prompt_token_ids),

@@ -7,13 +7,31 @@ wired: that has been tied to kernel panics (MLX issue 3186).
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
 
 import mlx.core as mx
+import psutil
 
 from contracts.memory import CompiledKernel
-from contracts.vocabulary import BufferUsage, KernelSource, MemoryUsage
+from contracts.vocabulary import BufferUsage, KernelSource, MemoryUsage, Reservation
+from pensieve.metal.device import device_info
 from pensieve.metal.kernels import compile_kernel
 from pensieve.metal.ledger import Ledger
+
+_LEAST_CACHED_BYTES: Final = 64 * 1000**2
+_MOST_CACHED_BYTES: Final = 512 * 1000**2
+_CACHED_SHARE: Final = 1 / 24
+_LEAST_AVAILABLE_SHARE: Final = 0.03
+
+
+@dataclass(slots=True)
+class Peak:
+    """`bytes` is the most that MLX held at once, known when the measuring ends."""
+
+    bytes: int = 0
 
 
 class DeviceMemory(Ledger):
@@ -21,6 +39,8 @@ class DeviceMemory(Ledger):
 
     def __init__(self, capacity_bytes: int) -> None:
         super().__init__(capacity_bytes)
+        self._earlier_peak_bytes = 0
+        self._for_process: Reservation | None = None
         self._kernels: dict[KernelSource, CompiledKernel] = {}
         self._kernels_lock = threading.Lock()
         self.measured_kv_cache_bytes = 0
@@ -45,7 +65,7 @@ class DeviceMemory(Ledger):
             kv_cache_bytes=kv_cache,
             activation_bytes=active - weights - stored - kv_cache,
             total_bytes=active,
-            peak_bytes=max(mx.get_peak_memory(), active),
+            peak_bytes=max(self._earlier_peak_bytes, mx.get_peak_memory(), active),
             capacity_bytes=self.capacity_bytes,
             stored_prompts_bytes=stored,
         )
@@ -54,3 +74,60 @@ class DeviceMemory(Ledger):
         before = mx.get_cache_memory()
         mx.clear_cache()
         return max(0, before - mx.get_cache_memory())
+
+    @property
+    def in_use_bytes(self) -> int:
+        """What MLX has from the system: arrays, and buffers that it keeps for the next ones."""
+        return int(mx.get_active_memory() + mx.get_cache_memory())
+
+    @property
+    def lasting_bytes(self) -> int:
+        """What stays as long as the models do: weights, and what reading a prompt is promised."""
+        return (
+            self.reserved_bytes()
+            - self.reserved_bytes(BufferUsage.KV_CACHE)
+            - self.reserved_bytes(BufferUsage.STORED_PROMPTS)
+        )
+
+    @property
+    def machine_is_short(self) -> bool:
+        """Whether the machine as a whole has next to no memory left, whoever took it."""
+        if self._for_process is None:
+            return False
+        machine = psutil.virtual_memory()
+        return bool(machine.available < _LEAST_AVAILABLE_SHARE * machine.total)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no request has memory now, so that what is measured is the measurer's own."""
+        return not self.reserved_bytes(BufferUsage.KV_CACHE)
+
+    @contextmanager
+    def measured_peak(self) -> Iterator[Peak]:
+        """Measure the most that MLX holds while the block runs. The peak of the whole process is not lost by it."""
+        peak = Peak()
+        self._earlier_peak_bytes = max(self._earlier_peak_bytes, mx.get_peak_memory())
+        mx.reset_peak_memory()
+        try:
+            yield peak
+        finally:
+            peak.bytes = int(mx.get_peak_memory())
+
+    def reserve_for_process(self) -> None:
+        """Count, once, what the process takes besides MLX's arrays: its libraries, and the buffers that MLX may keep.
+
+        A GPU with memory of its own holds none of the libraries.
+
+        Raises:
+            InsufficientMemoryError: not even that fits.
+        """
+        if self._for_process is None:
+            cached = int(min(_MOST_CACHED_BYTES, max(_LEAST_CACHED_BYTES, _CACHED_SHARE * self.capacity_bytes)))
+            self._for_process = self.reserve(cached + self._library_bytes(), BufferUsage.TEMPORARY)
+            mx.set_cache_limit(cached)
+
+    def _library_bytes(self) -> int:
+        if device_info().backend == "cuda":
+            return 0
+        arrays = self.in_use_bytes if device_info().backend == "cpu" else 0  # Metal's are no part of what is resident
+        return max(0, int(psutil.Process().memory_info().rss) - arrays)

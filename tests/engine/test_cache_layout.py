@@ -8,15 +8,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from pensieve.engine.cache_layout import (
-    JoinedKV,
-    Snapshot,
-    bytes_per_token,
-    has_growing_layout,
-    join,
-    num_cached_tokens,
-    trimmed,
-)
+from pensieve.engine.cache_layout import Snapshot, has_growing_layout, num_cached_tokens, trimmed
+from pensieve.engine.joined_kv import JoinedKV, bytes_per_token, join
 from pensieve.engine.kv_file import HostArray, KVBlock
 from tests.engine.tiny_modules import (
     WHOLE_KINDS,

@@ -11,7 +11,14 @@ import pytest
 from contracts.generation import GenerationFinished, TextGenerated
 from contracts.measurements import OperationMetrics, OperationPhase
 from contracts.vocabulary import BufferUsage, ChatMessage, GenerationRequest, ModelFeature, Role, Sampling, StopReason
-from pensieve.core.errors import GenerationError, InsufficientMemoryError, ModelLoadingError, OverloadedError
+from pensieve.core.errors import (
+    GenerationError,
+    InsufficientMemoryError,
+    ModelLoadingError,
+    OutputTooLongError,
+    OverloadedError,
+    PromptTooLongError,
+)
 from pensieve.engine.engine import Engine
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.performance import SlidingWindowMonitor
@@ -129,9 +136,15 @@ def test_a_client_that_leaves_in_mid_prompt_frees_the_machine_within_a_chunk(tin
 def test_a_request_that_can_never_fit_is_refused_with_the_arithmetic(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
         engine = await start_engine(tiny_folder)
-        engine._memory.capacity_bytes = engine._memory.reserved_bytes() + 1000
-        with pytest.raises(InsufficientMemoryError, match=r"required .* GiB, available .* GiB"):
-            await anext(engine.generate(asking("Hello")))
+        engine._memory.capacity_bytes = engine._memory.reserved_bytes() + 512 * engine._model.kv_bytes_per_token
+        assert engine.info.context_window_tokens == 512
+        with pytest.raises(
+            OutputTooLongError, match=r"\+ 600 > 512, .*0.00 GB hold 512 tokens of 0.5 kB.*--memory-limit"
+        ):
+            await anext(engine.generate(asking("Hello", 600)))
+        with pytest.raises(PromptTooLongError, match=r"prompt is too long: \d+ tokens > 512 maximum \(of the memory"):
+            await anext(engine.generate(asking("Hello " * 600)))
+        assert (await answer(engine, asking("Hello")))[1].usage.output_tokens > 0
         await engine.aclose()
 
     asyncio.run(play())

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from pensieve.core.boundary import Boundary, BoundaryKind
-from pensieve.engine.cache_layout import bytes_per_token
-from pensieve.engine.kv_store import KVStore, MissReason, NoStore
+from pensieve.engine.joined_kv import bytes_per_token
+from pensieve.engine.kv_store import KVStore, MissReason
+from pensieve.engine.no_store import NoStore
 from pensieve.models.load import LoadedModel
 from tests.engine.tiny_modules import (
     WHOLE_KINDS,

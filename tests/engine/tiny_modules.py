@@ -12,6 +12,7 @@ from mlx.utils import tree_map
 
 from pensieve.core.dialect import Dialect
 from pensieve.engine.cache_layout import Snapshot
+from pensieve.engine.kv_rows import RowKV, RowsKV
 from pensieve.metal.mlx_lm_import import import_mlx_lm
 from pensieve.models.load import LoadedModel
 
@@ -110,16 +111,21 @@ def prefill(model: LoadedModel, token_ids: Sequence[int], caches: list[Any] | No
     """Caches that hold the prompt, besides what they held."""
     caches = caches if caches is not None else new_caches(model)
     for start in range(0, len(token_ids), 256):
-        model.model(mx.array([token_ids[start : start + 256]]), cache=caches)
+        model.model(mx.array([token_ids[start : start + 256]]), cache=runnable(caches))
         mx.eval([cache.state for cache in caches])
     return caches
+
+
+def runnable(caches: Sequence[Any]) -> list[Any]:
+    """Caches that a model can be called with: a row alone is a batch of one."""
+    return [RowsKV([cache]) if isinstance(cache, RowKV) else cache for cache in caches]
 
 
 def continuation(model: LoadedModel, caches: list[Any], last: int, num_tokens: int = 24) -> list[int]:
     """What the likeliest tokens are, one after another. The caches go along."""
     token_ids = []
     for _ in range(num_tokens):
-        last = int(mx.argmax(model.model(mx.array([[last]]), cache=caches)[0, -1]))
+        last = int(mx.argmax(model.model(mx.array([[last]]), cache=runnable(caches))[0, -1]))
         token_ids.append(last)
     return token_ids
 

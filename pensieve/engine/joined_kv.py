@@ -1,0 +1,146 @@
+"""Keys and values of some tokens, cut out of caches to be kept, and joined to new rows (C2).
+
+All on the thread that owns MLX.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+
+from pensieve.engine.host_arrays import from_host, to_host
+from pensieve.engine.kv_file import HostArray, KVBlock
+from pensieve.engine.kv_rows import RowKV, room_for
+
+Span = tuple[int, int]
+"""Where tokens start and end."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedKV:
+    """Keys and values of some tokens: for each layer arrays [1, heads, tokens, size] with memory of their own.
+
+    Two of them, or with `bits` six: codes, scales and biases of the keys, and of the values.
+    """
+
+    arrays: tuple[mx.array, ...]
+    """Those of the first layer, of the second, …"""
+    bits: int | None = None
+
+    @classmethod
+    def of(cls, caches: Sequence[Any], start: int, end: int) -> JoinedKV:
+        """Those of the tokens from `start` to `end`, copied out of caches."""
+        return cls.pieces(caches, [(start, end)])[0]
+
+    @classmethod
+    def pieces(cls, caches: Sequence[Any], spans: Sequence[Span], *, let_go: bool = False) -> list[JoinedKV]:
+        """Those of each span of tokens, copied. With `let_go`, rows are emptied layer by layer as they are copied, so
+        that never more than a layer is there twice.
+        """
+        found: list[list[mx.array]] = [[] for _ in spans]
+        for cache in caches:
+            arrays = _cache_arrays(cache)
+            for piece, (start, end) in zip(found, spans, strict=True):
+                piece.extend(_parts(arrays, start, end))
+            if let_go and isinstance(cache, RowKV):
+                cache.arrays, cache.offset = (), 0
+        return [cls(tuple(piece), _bits(caches)) for piece in found]
+
+    @property
+    def num_tokens(self) -> int:
+        return int(self.arrays[0].shape[2])
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(array.nbytes for array in self.arrays)
+
+    def part(self, start: int, end: int) -> JoinedKV:
+        """Copied, unless it is the whole."""
+        whole = (start, end) == (0, self.num_tokens)
+        return self if whole else JoinedKV(_parts(self.arrays, start, end), self.bits)
+
+    def split(self, at: int) -> tuple[JoinedKV, JoinedKV]:
+        return self.part(0, at), self.part(at, self.num_tokens)
+
+    @staticmethod
+    def to_host(caches: Sequence[Any], start: int, end: int) -> tuple[Any, list[HostArray]]:
+        """The form and the arrays of a block on disk with the tokens from `start` to `end` of caches."""
+        arrays = [array for cache in caches for array in _cache_arrays(cache)]
+        return _form(_bits(caches)), to_host(arrays, (slice(None), slice(None), slice(start, end)))
+
+    @classmethod
+    def from_block(cls, block: KVBlock) -> JoinedKV:
+        """Raises:
+        ValueError: the block holds something else.
+        """
+        arrays = tuple(map(from_host, block.arrays))
+        length = len(block.token_ids)
+        fits = all(array.ndim == 4 and array.shape[2] == length for array in arrays)
+        bits = block.form.get("bits") if isinstance(block.form, dict) else None
+        if not arrays or not fits or block.form != _form(bits):
+            raise ValueError("no keys and values of its tokens")
+        mx.eval(arrays)
+        return cls(arrays, bits)
+
+
+def join(parts: Sequence[JoinedKV], num_tokens: int, *, room_tokens: int = 0) -> list[RowKV]:
+    """New rows with the first `num_tokens` of all parts, and room for `room_tokens`. One copy."""
+    return _join([list(part.arrays) for part in parts], parts[0].bits, num_tokens, room_tokens)
+
+
+def join_emptying(parts: list[JoinedKV], num_tokens: int, *, room_tokens: int = 0) -> list[RowKV]:
+    """The same of parts that nobody else has: they go layer by layer, and the list is empty afterwards."""
+    bits, arrays = parts[0].bits, [list(part.arrays) for part in parts]
+    parts.clear()
+    return _join(arrays, bits, num_tokens, room_tokens)
+
+
+def _join(parts: list[list[mx.array]], bits: int | None, num_tokens: int, room_tokens: int) -> list[RowKV]:
+    """Each part is a list of arrays, which is emptied from its end."""
+    room = room_for(max(num_tokens, room_tokens))
+    into_last = num_tokens - sum(int(part[0].shape[2]) for part in parts[:-1])
+    rows = []
+    while parts[0]:
+        layer = []
+        for _ in range(_num_arrays(bits)):
+            *first, last = [part.pop() for part in parts]
+            empty = mx.zeros((*last.shape[:2], room - num_tokens, last.shape[3]), last.dtype)
+            layer.append(mx.concatenate([*first, last[:, :, :into_last], empty], axis=2))
+        mx.eval(layer)
+        rows.append(RowKV(tuple(reversed(layer)), num_tokens, bits=bits))
+    return rows[::-1]
+
+
+def bytes_per_token(caches: Sequence[Any]) -> int:
+    """Of caches that can be cut and hold something."""
+    return sum(array.nbytes // array.shape[2] for cache in caches for array in _cache_arrays(cache))
+
+
+def _cache_arrays(cache: Any) -> Sequence[mx.array]:
+    return cache.arrays if isinstance(cache, RowKV) else (cache.keys, cache.values)
+
+
+def _bits(caches: Sequence[Any]) -> int | None:
+    return caches[0].bits if isinstance(caches[0], RowKV) else None
+
+
+def _num_arrays(bits: int | None) -> int:
+    return 2 if bits is None else 6
+
+
+def _form(bits: int | None) -> dict[str, object]:
+    """What a block on disk says of its arrays."""
+    return {"layout": "joined"} if bits is None else {"layout": "joined", "bits": bits}
+
+
+def _parts(arrays: Sequence[mx.array], start: int, end: int) -> tuple[mx.array, ...]:
+    """The tokens from `start` to `end` in memory of their own. A mere slice would hold on to all it was cut from."""
+    parts = []
+    for array in arrays:
+        part = mx.concatenate([array[:, :, :0], array[:, :, start:end]], axis=2)
+        mx.eval(part)  # one by one: never more than one array is there twice
+        parts.append(part)
+    return tuple(parts)

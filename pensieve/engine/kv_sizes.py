@@ -1,0 +1,88 @@
+"""How many bytes the keys and values of so many tokens take, found out from a model's own caches (S7, S8).
+
+A config tells too little of it: layers that share a cache, latent attention, windows, layers without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pensieve.engine.kv_rows import RowKV, room_for
+
+_COPIES: Final = 2
+"""mlx-lm's batch caches are there twice while a row joins or leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerKV:
+    """One layer's cache: what a token takes, how many are kept at most, and what it takes whatever its length."""
+
+    bytes_per_token: int = 0
+    most_tokens: int | None = None
+    constant_bytes: int = 0
+
+    def bytes_for(self, num_tokens: int) -> int:
+        held = num_tokens if self.most_tokens is None else min(num_tokens, self.most_tokens)
+        return self.constant_bytes + held * self.bytes_per_token
+
+
+@dataclass(frozen=True, slots=True)
+class KVSizes:
+    """The caches of one model. `in_rows`: each request has memory of its own (`pensieve.engine.kv_rows`)."""
+
+    layers: tuple[LayerKV, ...]
+    in_rows: bool
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Of the layers that grow without end."""
+        return sum(layer.bytes_per_token for layer in self.layers if layer.most_tokens is None)
+
+    def alone(self, num_tokens: int) -> int:
+        """The bytes of one request of so many tokens, with the room that caches keep for tokens to come."""
+        return sum(layer.bytes_for(room_for(num_tokens)) for layer in self.layers)
+
+    def joining(self, num_tokens: int, others_tokens: Sequence[int], others_bytes: int) -> int:
+        """What has to be promised to a request that joins others, which were promised `others_bytes`.
+
+        Rows of their own take what they take alone. mlx-lm's batches are padded to the longest of all.
+        """
+        if self.in_rows:
+            return self.alone(num_tokens)
+        longest = max([num_tokens, *others_tokens])
+        padded = _COPIES * (len(others_tokens) + 1) * self.alone(longest)
+        return max(self.alone(num_tokens), padded - others_bytes)
+
+    def most_tokens(self, num_bytes: int) -> int:
+        """The longest request, alone, that takes no more than that: as far as one can be told by bytes."""
+        copies = 1 if self.in_rows else _COPIES
+        low, high = 0, 1 << 32
+        while low < high:
+            middle = (low + high + 1) // 2
+            if copies * self.alone(middle) <= num_bytes:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+
+def measured_sizes(caches: Sequence[Any], *, in_rows: bool) -> KVSizes:
+    """From a model's caches that hold something, one for each layer."""
+    return KVSizes(tuple(layer for cache in caches for layer in _layers(cache)), in_rows)
+
+
+def _layers(cache: Any) -> list[LayerKV]:
+    """Caches hold [batch, heads, tokens, size], with room for tokens to come; recurrent ones do not grow at all."""
+    if isinstance(cache, RowKV):
+        return [LayerKV(cache.nbytes // cache.room)]
+    parts = getattr(cache, "caches", None)
+    if parts is not None:
+        return [layer for part in parts for layer in _layers(part)]
+    keys = getattr(cache, "keys", None)
+    if keys is None or isinstance(keys, (tuple, list)):
+        return [LayerKV(constant_bytes=int(getattr(cache, "nbytes", 0)))]
+    per_token = int(keys.nbytes + cache.values.nbytes) // int(keys.shape[2])
+    window = getattr(cache, "max_size", None) or getattr(cache, "chunk_size", None)
+    return [LayerKV(per_token, int(window) if window else None)]

@@ -1,0 +1,181 @@
+"""What a model needs besides its weights, and what it can, found out by running it (S7).
+
+Nobody can tell from a config how many bytes it takes to read a chunk of a prompt: that is up to MLX's kernels. So it is
+measured, on this device, when the model is loaded; and remembered, since on a CPU it takes seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+import mlx.core as mx
+
+from pensieve.engine.cache_layout import has_growing_layout
+from pensieve.engine.kv_rows import RowKV, RowsKV
+from pensieve.engine.kv_sizes import KVSizes, LayerKV, measured_sizes
+from pensieve.metal.device import device_info
+from pensieve.models.home import home
+from pensieve.models.remembered import remember, remembered
+
+if TYPE_CHECKING:
+    from pensieve.metal.memory import DeviceMemory
+    from pensieve.models.load import LoadedModel
+
+FULL_CHUNK_TOKENS: Final = 4096
+"""A prompt is read in whole chunks up to there; beyond, kernels may want smaller ones."""
+_DEEP_CHUNKS: Final = 4
+"""What comes before the chunk that is measured the second time, in chunks."""
+_LONG, _SHORT = (1, 2, 3, 4, 5), (6, 7, 8)
+_TOLERANCE: Final = 0.03
+"""Of the largest logit: half precision computes the same in another order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """`chunk_bytes`: the most that MLX held beside weights, keys and values while it read a chunk of `chunk_tokens`;
+    `deep_chunk_bytes`: the same with `context_tokens` before it. `sizes` are those of its caches.
+    """
+
+    chunk_tokens: int
+    chunk_bytes: int
+    context_tokens: int
+    deep_chunk_bytes: int
+    sizes: KVSizes
+
+    @property
+    def activation_bytes(self) -> int:
+        """To be held ready for reading prompts."""
+        return max(1, int(self._bytes_at(FULL_CHUNK_TOKENS, self.chunk_tokens)))
+
+    def chunk_at(self, context_tokens: int, chunk_tokens: int) -> int:
+        """How much of a prompt may be read at once after so many tokens, for it to take no more than is held ready.
+
+        Kernels that hold the scores of a chunk's tokens with all before them take more the more there are: there the
+        chunk is halved. Never under 16, at which the reading would go on for ever.
+        """
+        while chunk_tokens > 16 and self._bytes_at(context_tokens, chunk_tokens) > self.activation_bytes:
+            chunk_tokens //= 2
+        return chunk_tokens
+
+    def _bytes_at(self, context_tokens: int, chunk_tokens: int) -> float:
+        deeper = max(0.0, self.deep_chunk_bytes - self.chunk_bytes) / max(1, self.context_tokens)
+        return (self.chunk_bytes + deeper * context_tokens) * chunk_tokens / self.chunk_tokens
+
+
+def probe(model: LoadedModel, memory: DeviceMemory, *, chunk_tokens: int, kv_bits: int | None = None) -> Probe:
+    """The model's figures, measured or remembered. On the thread that owns MLX."""
+    file, key = home() / "probes.json", _key(model, chunk_tokens, kv_bits)
+    try:
+        return _from_json(remembered(file)[key])
+    except (KeyError, TypeError):
+        alone = memory.is_quiet
+        found = _probe(model, memory, chunk_tokens, kv_bits)
+        if alone:  # what others did meanwhile would be in the figures for good
+            remember(file, {key: asdict(found)})
+        return found
+
+
+def _probe(model: LoadedModel, memory: DeviceMemory, chunk_tokens: int, kv_bits: int | None) -> Probe:
+    from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
+
+    by_rows = has_growing_layout(make_prompt_cache(model.model)) and rows_say_the_same(model)
+    chunk_tokens = min(chunk_tokens, max(1, model.context_window_tokens - 1))
+    context_tokens = max(0, min(_DEEP_CHUNKS * chunk_tokens, model.context_window_tokens - chunk_tokens))
+    caches = _new_caches(model, by_rows=by_rows, bits=kv_bits)
+    chunk_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
+    sizes = measured_sizes([cache.rows[0] for cache in caches] if by_rows else caches, in_rows=by_rows)
+    deep_bytes = chunk_bytes
+    if by_rows and context_tokens:
+        for cache in caches:
+            _lengthen(cache.rows[0], context_tokens)
+        deep_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
+    return Probe(chunk_tokens, chunk_bytes, context_tokens, deep_bytes, sizes)
+
+
+def _from_json(fact: dict[str, Any]) -> Probe:
+    sizes = fact.pop("sizes")
+    layers = tuple(LayerKV(**layer) for layer in sizes["layers"])
+    return Probe(**fact, sizes=KVSizes(layers, bool(sizes["in_rows"])))
+
+
+def _new_caches(model: LoadedModel, *, by_rows: bool, bits: int | None) -> list[Any]:
+    from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
+
+    caches: list[Any] = make_prompt_cache(model.model)
+    return [RowsKV([RowKV(bits=bits)]) for _ in caches] if by_rows else caches
+
+
+def _lengthen(row: RowKV, num_tokens: int) -> None:
+    """As if so many tokens more had been read. What they say does not matter to how much memory they take."""
+    room = row.offset + num_tokens
+    row.arrays = tuple(mx.zeros((*array.shape[:2], room, array.shape[3]), array.dtype) for array in row.arrays)
+    row.offset = room
+    mx.eval(row.arrays)
+
+
+def _extra_bytes(model: LoadedModel, memory: DeviceMemory, caches: Sequence[Any], chunk_tokens: int) -> int:
+    """What is held at most while a chunk is read, beyond what was and what stays."""
+    tokens = mx.zeros((1, chunk_tokens), mx.int32)
+    mx.eval(tokens)
+    mx.clear_cache()
+    with memory.measured_peak() as peak:
+        model.model(tokens, cache=caches)
+        mx.eval([cache.state for cache in caches])
+    return max(0, peak.bytes - mx.get_active_memory())
+
+
+def rows_say_the_same(model: LoadedModel) -> bool:
+    """Whether two requests in one batch of `RowsKV`, read and continued, say what each says alone."""
+    try:
+        together = _continued_together(model)
+    except Exception:  # a model that does something else with its cache fails in ways of its own
+        return False
+    alone = [_continued_alone(model, prompt) for prompt in (_LONG, _SHORT)]
+    return all(
+        bool(mx.max(mx.abs(one - other)) <= _TOLERANCE * mx.max(mx.abs(one)))
+        for one, other in zip(alone, together, strict=True)
+    )
+
+
+def _continued_alone(model: LoadedModel, prompt: Sequence[int]) -> mx.array:
+    from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
+
+    caches = make_prompt_cache(model.model)
+    model.model(mx.array([prompt]), cache=caches)
+    return model.model(mx.array([[9]]), cache=caches)[0, -1].astype(mx.float32)
+
+
+def _continued_together(model: LoadedModel) -> list[mx.array]:
+    caches = _new_caches(model, by_rows=True, bits=None)
+    padding = len(_LONG) - len(_SHORT)
+    for cache in caches:
+        cache.rows.append(RowKV())
+        cache.prepare(lengths=[len(_LONG), len(_SHORT)], right_padding=[0, padding])
+    model.model(mx.array([_LONG, (*_SHORT, *[0] * padding)]), cache=caches)
+    for cache in caches:
+        cache.finalize()
+    logits = model.model(mx.array([[9], [9]]), cache=caches)[:, -1].astype(mx.float32)
+    return [logits[0], logits[1]]
+
+
+def _key(model: LoadedModel, chunk_tokens: int, kv_bits: int | None) -> str:
+    from mlx.utils import tree_flatten  # noqa: PLC0415 - the BLAS comes first
+
+    shapes = [(name, str(array.dtype), array.shape) for name, array in tree_flatten(model.model.parameters())]
+    device = device_info()
+    parts = [
+        model.config,
+        shapes,
+        chunk_tokens,
+        kv_bits,
+        device.backend,
+        device.chip,
+        version("mlx"),
+        version("mlx-lm"),
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -1,0 +1,75 @@
+"""What a loaded model takes for as long as it is loaded, and the longest request that fits beside it (S7, C4)."""
+
+from __future__ import annotations
+
+from contracts.vocabulary import BufferUsage, Reservation
+from pensieve.core.errors import InsufficientMemoryError
+from pensieve.engine.load_probe import Probe
+from pensieve.metal.memory import DeviceMemory
+
+LEAST_WINDOW_TOKENS = 256
+"""A model for which not even that fits is not loaded."""
+
+
+class MemoryPlan:
+    """One model's share of a memory that others may use too. They can be unloaded, so they do not bound its window."""
+
+    def __init__(self, memory: DeviceMemory, weights_bytes: int) -> None:
+        """Raises:
+        InsufficientMemoryError: the weights do not fit.
+        """
+        self._memory = memory
+        self._held: list[Reservation] = [memory.reserve(weights_bytes, BufferUsage.MODEL_WEIGHTS)]
+        self._model_window_tokens = 0
+        self._probe: Probe
+
+    def add(self, probe: Probe, model_window_tokens: int) -> None:
+        """Hold ready what it takes to read prompts.
+
+        Raises:
+            InsufficientMemoryError: it does not fit, or next to nothing fits beside it.
+        """
+        self._probe, self._model_window_tokens = probe, model_window_tokens
+        self._held.append(self._memory.reserve(probe.activation_bytes, BufferUsage.ACTIVATION))
+        least = min(LEAST_WINDOW_TOKENS, model_window_tokens)
+        if self.window_tokens < least:
+            raise InsufficientMemoryError(f"{least} tokens of kv cache", probe.sizes.alone(least), self._room_bytes)
+
+    @property
+    def window_tokens(self) -> int:
+        """The model's window, or what of it fits into memory when nothing else runs."""
+        return min(self._model_window_tokens, self._probe.sizes.most_tokens(self._room_bytes))
+
+    @property
+    def why_this_window(self) -> str:
+        """The arithmetic, where it is memory that bounds the window; else ""."""
+        window_tokens = self.window_tokens
+        if window_tokens == self._model_window_tokens:
+            return ""
+        weights, activations = (each.num_bytes for each in self._held)
+        return (
+            f"of the memory limit of {_gb(self._memory.capacity_bytes)}, {_gb(weights)} are weights, "
+            f"{_gb(activations)} for reading prompts and {_gb(self._process_bytes)} the process; "
+            f"the other {_gb(self._room_bytes)} hold {window_tokens} tokens of "
+            f"{self._probe.sizes.bytes_per_token / 1000:.1f} kB. Raise --memory-limit, or serve with --kv-bits 8"
+        )
+
+    def release(self) -> None:
+        """Give all of it back. Again does nothing."""
+        for reservation in self._held:
+            self._memory.release(reservation)
+        self._held = []
+
+    @property
+    def _process_bytes(self) -> int:
+        return self._memory.reserved_bytes(BufferUsage.TEMPORARY)
+
+    @property
+    def _room_bytes(self) -> int:
+        """What the limit leaves for one request, were it alone."""
+        held = sum(each.num_bytes for each in self._held)
+        return max(0, self._memory.capacity_bytes - self._process_bytes - held)
+
+
+def _gb(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2f} GB"

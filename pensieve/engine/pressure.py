@@ -1,0 +1,135 @@
+"""What is done when memory runs short, and undone when it does not any more (S7, G-R2).
+
+Admission keeps what requests take under the limit. This is for what nobody promised: buffers that MLX keeps, kernels
+that take more than was measured, other programs on the machine. Each step is smaller than the next: buffers that MLX
+keeps cost nothing to give back, stored prompts cost time later, small chunks cost time now, and a refusal costs a
+client's patience. So the next is taken only when the one before did not help enough.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from contracts.measurements import MemoryPressure, PressureStep
+from pensieve.engine.stored_prompts import StoredPrompts
+from pensieve.metal.memory import DeviceMemory
+
+log = logging.getLogger(__name__)
+
+HIGH_SHARE: Final = 0.80
+"""The seed's: over that share of the limit, memory is given back."""
+LOW_SHARE: Final = 0.70
+"""Under that, what was done is undone. The gap keeps one from following the other for ever."""
+LEAST_CHUNK_TOKENS: Final = 32
+_SECONDS_BETWEEN_STEPS: Final = 0.25
+_MEGABYTE: Final = 1e6
+
+
+class PressureRelief:
+    """Looked at between two steps of the generation loop, on its thread; `state` may be read from any."""
+
+    def __init__(
+        self,
+        memory: DeviceMemory,
+        stored: StoredPrompts,
+        *,
+        chunk_tokens: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.chunk_tokens = chunk_tokens
+        self._full_chunk_tokens = chunk_tokens
+        self._memory = memory
+        self._stored = stored
+        self._clock = clock
+        self._next_look_at = 0.0
+        self._active: list[PressureStep] = []
+        self._times = dict.fromkeys(PressureStep, 0)
+
+    @property
+    def refuses(self) -> bool:
+        return PressureStep.REFUSE in self._active
+
+    @property
+    def state(self) -> MemoryPressure:
+        return MemoryPressure(tuple(self._active), dict(self._times), self.chunk_tokens)
+
+    def note_refusal(self) -> None:
+        """A request was sent away for want of memory."""
+        self._times[PressureStep.REFUSE] += 1
+
+    def look(self) -> None:
+        """Take or undo a step, if it is time to."""
+        if self._clock() < self._next_look_at:
+            return
+        high = self._line(HIGH_SHARE)
+        in_use = self._memory.in_use_bytes
+        if in_use > high or self._memory.machine_is_short:
+            self._next_look_at = self._clock() + _SECONDS_BETWEEN_STEPS
+            self._relieve(in_use, high)
+        elif self._active and in_use < self._line(LOW_SHARE):
+            self._next_look_at = self._clock() + _SECONDS_BETWEEN_STEPS
+            self._undo()
+
+    def _line(self, share: float) -> int:
+        """That share of the limit; higher where what never goes away takes most of it."""
+        capacity, lasting = self._memory.capacity_bytes, self._memory.lasting_bytes
+        between = 0.5 if share == HIGH_SHARE else 0.4
+        return int(max(share * capacity, lasting + between * (capacity - lasting)))
+
+    def _relieve(self, in_use: int, high: int) -> None:
+        """The smallest step that there is to take. One that frees nothing is no reason to wait with the next."""
+        if not self._active:
+            log.warning(
+                "memory is short: %.0f MB are in use, over %.0f of %.0f MB",
+                in_use / _MEGABYTE,
+                high / _MEGABYTE,
+                self._memory.capacity_bytes / _MEGABYTE,
+            )
+        if self._memory.reclaim() and self._took(PressureStep.RECLAIM_BUFFERS, in_use) <= high:
+            return
+        in_use = self._memory.in_use_bytes
+        if self._stored.give_up(max(in_use - high, self._stored.num_bytes // 4)):
+            self._memory.reclaim()
+            if self._took(PressureStep.SHRINK_STORE, in_use) <= high:
+                return
+        if self.chunk_tokens > LEAST_CHUNK_TOKENS:
+            self.chunk_tokens //= 2
+            self._took(PressureStep.SHRINK_CHUNKS, self._memory.in_use_bytes)
+        elif not self.refuses:
+            self._active.append(PressureStep.REFUSE)
+            log.warning("no more requests are taken until memory is given back")
+
+    def _took(self, step: PressureStep, before: int) -> int:
+        """Count and tell a step; what is in use after it."""
+        after = self._memory.in_use_bytes
+        self._times[step] += 1
+        is_new = step not in self._active
+        if is_new:
+            self._active.append(step)
+        log.log(
+            logging.WARNING if is_new else logging.DEBUG,
+            "%s: %.0f MB in use, %.0f before; %d tokens of prompts are read at once",
+            step.value.replace("_", " "),
+            after / _MEGABYTE,
+            before / _MEGABYTE,
+            self.chunk_tokens,
+        )
+        return after
+
+    def _undo(self) -> None:
+        """The last step first."""
+        step = self._active[-1]
+        if step is PressureStep.SHRINK_CHUNKS and 2 * self.chunk_tokens < self._full_chunk_tokens:
+            self.chunk_tokens *= 2
+            return
+        if step is PressureStep.SHRINK_CHUNKS:
+            self.chunk_tokens = self._full_chunk_tokens
+        if step is PressureStep.SHRINK_STORE:
+            self._stored.recover()
+        self._active.pop()
+        log.info("%s is undone", step.value.replace("_", " "))
+        if not self._active:
+            log.warning("memory is not short any more: %.0f MB are in use", self._memory.in_use_bytes / _MEGABYTE)
