@@ -26,8 +26,8 @@ _FORMAT: Final = 1
 _SUFFIXES: Final = frozenset({".safetensors", ".json", ".jinja", ".model", ".tiktoken", ".txt", ".py"})
 
 
-def fingerprint_of(folder: Path, model: LoadedModel) -> str:
-    """The fingerprint of a loaded model and the folder it is from. On the thread that owns MLX.
+def fingerprint_of(folder: Path, model: LoadedModel, adapter: Path | None = None) -> str:
+    """The fingerprint of a loaded model and the folders that it and its adapter are from. On the thread that owns MLX.
 
     The first time, every file is read, unless the folder was made here: gigabytes take seconds. Sums are remembered
     by path, size and time of change.
@@ -44,6 +44,8 @@ def fingerprint_of(folder: Path, model: LoadedModel) -> str:
         "caches": _cache_kinds(model.model),
         "versions": [version("mlx"), version("mlx-lm")],
     }
+    if adapter is not None:
+        parts["adapter"] = _file_sums(adapter)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, cast
 
 from contracts.vocabulary import ModelFeature
@@ -17,6 +18,7 @@ from pensieve.core.dialect import Dialect
 from pensieve.core.errors import ModelLoadingError
 from pensieve.metal.device import device_info
 from pensieve.metal.mlx_lm_import import import_mlx_lm
+from pensieve.models.adapters import fuse_adapter, put_adapter, require_adapter
 from pensieve.models.chat_template import ChatTemplate
 from pensieve.models.dialects import dialect_of
 from pensieve.models.sources import ModelFolder, require_whole
@@ -62,6 +64,8 @@ def load(folder: ModelFolder) -> LoadedModel:
         DeviceError: there is no MLX that works.
     """
     require_whole(folder.id, folder.path)
+    if folder.adapter is not None:
+        require_adapter(folder.id, folder.adapter)
     import_mlx_lm()
     from mlx_lm import utils  # noqa: PLC0415 - only after import_mlx_lm
 
@@ -70,6 +74,12 @@ def load(folder: ModelFolder) -> LoadedModel:
     with _blaming(folder, "its tokenizer"):
         tokenizer = utils.load_tokenizer(folder.path, eos_token_ids=config.get("eos_token_id"))
         features = _features(tokenizer)
+    if device_info().backend == "cpu":
+        with _blaming(folder, "its weights"):
+            _make_dense(model)
+    if folder.adapter is not None:
+        with _blaming(folder, f"the adapter {folder.adapter}"):
+            _adapt(model, folder.adapter)
     with _blaming(folder, "its weights"):
         weights_bytes = _settle(model)
         kv_bytes_per_token, vocabulary_size = _measure(model)
@@ -98,12 +108,10 @@ def _blaming(folder: ModelFolder, part: str) -> Iterator[None]:
 
 
 def _settle(model: Any) -> int:
-    """Bring the weights from their files into memory in the device's form; their bytes."""
+    """Bring the weights from their files into memory; their bytes."""
     import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
     from mlx.utils import tree_flatten  # noqa: PLC0415
 
-    if device_info().backend == "cpu":
-        _make_dense(model)
     arrays = [array for _, array in cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters()))]
     for array in arrays:
         mx.eval(array)  # one at a time: what it was unpacked from is gone before the next is read
@@ -116,15 +124,25 @@ def _make_dense(model: Any) -> None:
 
     Scales and biases are widened before they are used, so the weights are exactly the numbers that are stored.
     """
-    import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
-    from mlx_lm.utils import dequantize_model  # noqa: PLC0415
+    from mlx_lm.utils import dequantize_model  # noqa: PLC0415 - only after import_mlx_lm
 
-    def widened(array: Any) -> Any:
-        return array.astype(mx.float32) if mx.issubdtype(array.dtype, mx.floating) else array
-
-    model.apply(widened)
+    model.apply(_widened)
     dequantize_model(model)
-    model.apply(widened)  # what is packed without floating scales (mxfp4 and its like) unpacks to bfloat16
+    model.apply(_widened)  # what is packed without floating scales (mxfp4 and its like) unpacks to bfloat16
+
+
+def _adapt(model: Any, adapter: Path) -> None:
+    """Put an adapter onto the model: around packed weights as mlx-lm does it, into dense ones on the CPU."""
+    put_adapter(model, adapter)
+    if device_info().backend == "cpu":
+        model.apply(_widened)
+        fuse_adapter(model)
+
+
+def _widened(array: Any) -> Any:
+    import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
+
+    return array.astype(mx.float32) if mx.issubdtype(array.dtype, mx.floating) else array
 
 
 def _measure(model: Any) -> tuple[int, int]:

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
+import difflib
 import json
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from pensieve.core.errors import ModelLoadingError
+from pensieve.models.adapters import require_adapter
+from pensieve.models.catalogue import listed_model, listed_models
 from pensieve.models.embedded import SMOLLM2, embedded_folder
 from pensieve.models.gguf_folder import gguf_folder
-from pensieve.models.hub import hub_folder
+from pensieve.models.home import models_folder
+from pensieve.models.hub import hub_copy
+from pensieve.models.hub_name import HubName, hub_name
+from pensieve.models.library import NamedModel, named_model, named_models
+from pensieve.models.made_folder import is_whole
 from pensieve.models.progress import Progress
 from pensieve.models.safetensors_file import require_whole_safetensors
+from pensieve.models.shards import missing_weights
 
-_HUB_NAME: Final = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 _TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.json")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A model's files in mlx-lm's form. `created_at` is an RFC 3339 time; `revision` the hub's commit, if it is one."""
+    """A model's files in mlx-lm's form. `created_at` is an RFC 3339 time; `revision` the hub's commit, if it is one;
+    `adapter` the folder of an adapter that is to be put onto it.
+    """
 
     path: Path
     id: str
     display_name: str
     created_at: str
     revision: str | None = None
+    adapter: Path | None = None
 
 
 def resolve(source: str, *, progress: Progress) -> ModelFolder:
     """Find a model, fetching or converting it first if need be.
 
-    `source` is the embedded model's name, a folder or .gguf file on this machine, or a hub's `organisation/name`.
+    `source` is the embedded model's name, a name that was given with `pensieve models import`, an alias of the
+    catalogue, a folder or .gguf file on this machine, or a hub's `organisation/name`, `organisation/name/file.gguf`,
+    either with `@revision`. They are looked for in this order: `./name` is a folder, whatever bears that name.
 
     Raises:
         ModelLoadingError: it is none of these, or its files are not there, damaged or out of reach.
@@ -42,17 +53,40 @@ def resolve(source: str, *, progress: Progress) -> ModelFolder:
     path = Path(source).expanduser()
     if source == SMOLLM2.name:
         folder = ModelFolder(embedded_folder(progress), SMOLLM2.name, SMOLLM2.display_name, SMOLLM2.released_at)
+    elif (named := named_model(source)) is not None:
+        folder = _named(named, progress)
+    elif (listed := listed_model(source)) is not None:
+        folder = replace(_from_hub(HubName(listed.name), progress), id=source)
     elif source and path.is_dir():
         folder = _folder(path.resolve(), path.resolve().name)
     elif source and path.is_file() and path.suffix.lower() == ".gguf":
         folder = _folder(gguf_folder(path.resolve(), progress), path.stem)
-    elif _HUB_NAME.fullmatch(source):
-        found = hub_folder(source, progress)
-        folder = _folder(found, source, revision=found.name)
+    elif (hub := hub_name(source)) is not None:
+        folder = _from_hub(hub, progress)
+    elif source and is_whole(models_folder() / source):
+        folder = _folder(models_folder() / source, source)
     else:
-        raise ModelLoadingError(source or "a model without a name", _understood(path))
+        raise ModelLoadingError(source or "a model without a name", _understood(source))
     require_whole(source, folder.path)
     return folder
+
+
+def _named(named: NamedModel, progress: Progress) -> ModelFolder:
+    path = Path(named.path)
+    if not path.is_dir():
+        mend = f"put it back, or run `pensieve models remove {named.name}`"
+        raise ModelLoadingError(named.name, f"it was imported from {named.origin}, and {path} is gone: {mend}")
+    if named.base is None:
+        return _folder(path, named.name)
+    require_adapter(named.name, path)
+    return replace(resolve(named.base, progress=progress), id=named.name, display_name=named.name, adapter=path)
+
+
+def _from_hub(hub: HubName, progress: Progress) -> ModelFolder:
+    copy = hub_copy(hub, progress)
+    if hub.file is None:
+        return _folder(copy.path, str(hub), revision=copy.commit)
+    return _folder(gguf_folder(copy.path, progress), copy.path.stem, revision=copy.commit)
 
 
 def require_whole(source: str, folder: Path) -> None:
@@ -73,6 +107,8 @@ def require_whole(source: str, folder: Path) -> None:
     weights = sorted(folder.glob("model*.safetensors"))
     if not weights:
         raise ModelLoadingError(source, f"{folder} has no model*.safetensors; a folder of mlx-lm's form is needed")
+    if missing := missing_weights(folder):
+        raise ModelLoadingError(source, f"{folder} lacks {', '.join(missing)}, which its index names; fetch it anew")
     for file in weights:
         require_whole_safetensors(source, file)
     if not any((folder / name).exists() for name in _TOKENIZER_FILES):
@@ -85,9 +121,18 @@ def _folder(path: Path, name: str, *, revision: str | None = None) -> ModelFolde
     return ModelFolder(path, name, name, modified.strftime("%Y-%m-%dT%H:%M:%SZ"), revision)
 
 
-def _understood(path: Path) -> str:
-    there = f"{path} is a file, but no .gguf file" if path.is_file() else "there is no such folder or file"
+def _understood(source: str) -> str:
+    path = Path(source).expanduser()
+    there = f"{path} is a file, but no .gguf file" if source and path.is_file() else "there is no such folder or file"
+    close = difflib.get_close_matches(source, known_names(), n=3) if source else []
+    meant = f" Did you mean {' or '.join(close)}?" if close else ""
     return (
-        f"{there}. A model can be {SMOLLM2.name} (the embedded one), a folder or .gguf file on this machine, "
-        "or organisation/name on the Hugging Face hub"
+        f"{there}.{meant} A model can be {SMOLLM2.name} (the embedded one), an imported name (`pensieve models list` "
+        "shows them), an alias (`pensieve models list --available`), a folder or .gguf file on this machine, or "
+        "organisation/name on the Hugging Face hub"
     )
+
+
+def known_names() -> list[str]:
+    """Every name without a slash that means something here."""
+    return [SMOLLM2.name, *(model.name for model in named_models()), *(model.alias for model in listed_models())]

@@ -1,87 +1,292 @@
-"""The hub gives models, or a reason that can be acted upon."""
+"""The hub gives models, whole and as it has them, or a reason that can be acted upon."""
 
 from __future__ import annotations
 
-import threading
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
 
 from pensieve.core.errors import ModelLoadingError
+from pensieve.models.home import HOME_VARIABLE
+from pensieve.models.hub import PATTERNS, HubCopy, local_copy, pull
+from pensieve.models.hub_name import HubName, hub_name
+from pensieve.models.library import pin
 from pensieve.models.progress import SilentProgress
 from pensieve.models.sources import ModelFolder, resolve
+from tests.models.gguf_files import write_llama
+from tests.models.hub_server import Repo, SmallHub, files_of, small_hub
 from tests.tiny_model import write_byte_tokenizer, write_tiny_model
 
+ROOT = Path(__file__).parents[2]
+NAME = "org/tiny"
+WEIGHTS = "model.safetensors"
+CHUNK_BYTES = 100_000
+"""What huggingface_hub writes at a time; less than that is lost when a connection breaks. Its own are of 10 MB."""
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A model of 3 MB."""
+    folder = write_byte_tokenizer(tmp_path_factory.mktemp("models") / "tiny")
+    write_tiny_model(folder, tokenizer_folder=folder, vocab_size=259, intermediate_size=4096)
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")
+    return {**files_of(folder), "weights.bin": b"of no use to mlx-lm"}
+
+
+@pytest.fixture
+def hub(own_cache: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
+    """A hub with the model in it, that huggingface_hub takes for the hub."""
+    with small_hub() as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", CHUNK_BYTES)
+        hub.repos[NAME] = Repo()
+        hub.repos[NAME].commit(files)
+        yield hub
+
+
+def named(text: str) -> HubName:
+    name = hub_name(text)
+    assert name is not None
+    return name
+
+
+def pulled(text: str = NAME) -> HubCopy:
+    return pull(named(text), SilentProgress())
 
 
 def resolved(source: str) -> ModelFolder:
     return resolve(source, progress=SilentProgress())
 
 
-@contextmanager
-def hub_that_answers(status: int, error_code: str) -> Iterator[str]:
-    """A server in the place of the hub, that says no; its URL."""
+def test_what_is_pulled_is_what_mlx_lm_reads() -> None:
+    from mlx_lm.utils import DEFAULT_ALLOW_PATTERNS  # noqa: PLC0415 - after MLX's BLAS
 
-    class Refusal(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("X-Error-Code", error_code)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    assert list(PATTERNS) == DEFAULT_ALLOW_PATTERNS
 
 
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "hub"
+def test_a_model_is_pulled_whole_and_serves_from_then_on_without_the_hub(
+    hub: SmallHub, files: dict[str, bytes]
+) -> None:
+    copy = pulled()
+    assert copy.commit == hub.repos[NAME].branches["main"]
+    assert files_of(copy.path) == {name: content for name, content in files.items() if name != "weights.bin"}
+    hub.asked.clear()
+    assert resolved(NAME) == ModelFolder(copy.path, NAME, NAME, resolved(NAME).created_at, copy.commit)
+    assert hub.asked == []
 
 
-@pytest.mark.usefixtures("own_cache")
+def test_a_second_pull_fetches_nothing(hub: SmallHub) -> None:
+    pulled()
+    pulled()
+    assert hub.downloads(WEIGHTS) == [None]
+    assert hub.downloads("config.json") == [None]
+
+
+def test_a_connection_that_breaks_off_is_taken_up_where_it_broke(hub: SmallHub, files: dict[str, bytes]) -> None:
+    hub.cuts[WEIGHTS] = [1_000_000, 500_000]
+    assert files_of(pulled().path)[WEIGHTS] == files[WEIGHTS]
+    assert hub.downloads(WEIGHTS) == [None, "bytes=1000000-", "bytes=1500000-"]
+
+
+def test_a_pull_that_failed_leaves_what_arrived_for_the_next(
+    hub: SmallHub, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.cuts[WEIGHTS] = [1_000_000]
+    monkeypatch.setattr(time, "sleep", lambda _: hub.repos[NAME].__setattr__("is_gated", True))
+    with pytest.raises(ModelLoadingError, match="accepted its licence"):
+        pulled()
+    hub.repos[NAME].is_gated = False
+    hub.asked.clear()
+    assert files_of(pulled().path)[WEIGHTS] == files[WEIGHTS]
+    assert hub.downloads(WEIGHTS) == ["bytes=1000000-"]
+
+
+@pytest.mark.parametrize("changed", [WEIGHTS, "tokenizer.json"])
+def test_a_file_that_arrives_changed_is_deleted_and_named(hub: SmallHub, changed: str) -> None:
+    hub.changed = {changed}
+    with pytest.raises(
+        ModelLoadingError, match=rf"{changed}.*deleted.*pull it again|deleted: {changed}.*Pull it again"
+    ):
+        pulled()
+    assert local_copy(named(NAME)) is None
+    hub.changed = set()
+    assert pulled().path.is_dir()
+
+
+def test_a_pull_mends_what_was_damaged_since(hub: SmallHub, files: dict[str, bytes]) -> None:
+    blob = (pulled().path / WEIGHTS).resolve()
+    blob.write_bytes(files[WEIGHTS][:-1] + b"x")
+    with pytest.raises(ModelLoadingError, match=f"deleted: {WEIGHTS}"):
+        pulled()
+    assert files_of(pulled().path)[WEIGHTS] == files[WEIGHTS]
+
+
+def test_a_revision_that_was_named_stays_when_main_moves(hub: SmallHub, files: dict[str, bytes]) -> None:
+    repo = hub.repos[NAME]
+    first = repo.commit(files, "v1")
+    second = repo.commit({**files, "config.json": files["config.json"] + b"\n"})
+    assert pulled(f"{NAME}@v1").commit == first
+    assert pulled(f"{NAME}@{second}").commit == second
+    hub.asked.clear()
+    assert [resolved(f"{NAME}@{revision}").revision for revision in ("v1", first, second)] == [first, first, second]
+    pin(NAME, first)
+    assert resolved(NAME).revision == first
+    assert hub.asked == []
+
+
+def test_a_model_changes_when_it_is_pulled_and_not_before(hub: SmallHub, files: dict[str, bytes]) -> None:
+    first = pulled().commit
+    second = hub.repos[NAME].commit({**files, "config.json": files["config.json"] + b"\n"})
+    assert resolved(NAME).revision == first
+    assert pulled().commit == second
+    assert resolved(NAME).revision == second
+    assert hub.downloads(WEIGHTS) == [None]
+
+
+def test_a_repository_of_gguf_files_names_them_and_one_is_converted(hub: SmallHub, tmp_path: Path) -> None:
+    write_llama(tmp_path / "small.gguf")
+    content = (tmp_path / "small.gguf").read_bytes()
+    repo = hub.repos["org/ggufs"] = Repo()
+    commit = repo.commit({"README.md": b"", "q8/small.gguf": content, "large.gguf": bytes(100)})
+    with pytest.raises(ModelLoadingError, match=r"name one of its GGUF files: org/ggufs/q8/small\.gguf \(0\.00 GB\), "):
+        pulled("org/ggufs")
+    with pytest.raises(ModelLoadingError, match=r"no such file in org/ggufs; name one of .*large\.gguf"):
+        pulled("org/ggufs/other.gguf")
+    folder = resolved("org/ggufs/q8/small.gguf")
+    assert (folder.id, folder.revision) == ("small", commit)
+    hub.asked.clear()
+    assert resolved("org/ggufs/q8/small.gguf@main") == folder
+    assert hub.asked == []
+
+
+def test_a_repository_without_weights_is_refused(hub: SmallHub) -> None:
+    hub.repos["org/torch"] = Repo()
+    hub.repos["org/torch"].commit({"config.json": b"{}", "pytorch_model.bin": b"0"})
+    with pytest.raises(ModelLoadingError, match=r"has no model\*\.safetensors, which mlx-lm loads; .*mlx-community"):
+        pulled("org/torch")
+
+
+def test_a_disk_without_room_is_said_with_the_figures_before_anything_is_fetched(
+    hub: SmallHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 9 * 10**8, 10**8))
+    with pytest.raises(ModelLoadingError, match=r"0\.00 GB are to be fetched, and the disk of .* has 0\.10 GB free"):
+        pulled()
+    assert hub.downloads(WEIGHTS) == []
+
+
 @pytest.mark.parametrize(
-    ("status", "error_code", "message"),
+    ("source", "message"),
     [
-        (404, "RepoNotFound", "the hub has no such model: check the spelling; if it is private, run `hf auth login`"),
-        (403, "GatedRepo", "only to those who accepted its licence: accept its licence on its page"),
-        (500, "", "the hub cannot be reached and no copy is here|the hub did not deliver it"),
+        ("org/nothing", "the hub has no such model: check the spelling; if it is private, run `hf auth login`"),
+        ("org/gated", "only to those who accepted its licence: accept its licence at its page"),
+        (f"{NAME}@v9", f"{NAME} has no revision v9: name a branch, a tag or a whole commit"),
     ],
 )
-def test_what_the_hub_refuses_is_said_with_the_way_out(
-    monkeypatch: pytest.MonkeyPatch, status: int, error_code: str, message: str
-) -> None:
-    with hub_that_answers(status, error_code) as url:
-        monkeypatch.setattr(constants, "ENDPOINT", url)
-        with pytest.raises(ModelLoadingError, match=message):
-            resolved("org/model")
+def test_what_the_hub_refuses_is_said_with_the_way_out(hub: SmallHub, source: str, message: str) -> None:
+    hub.repos["org/gated"] = Repo({COMMIT: {}}, {"main": COMMIT}, is_gated=True)
+    with pytest.raises(ModelLoadingError, match=message):
+        resolved(source)
 
 
 @pytest.mark.usefixtures("own_cache")
 def test_the_hub_out_of_reach_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = "no-such-organisation/model: the hub cannot be reached and no copy"
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ModelLoadingError, match=message):
+        resolved("no-such-organisation/model")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelLoadingError, match="no-such-organisation/model: the hub cannot be reached and no copy"):
+    with pytest.raises(ModelLoadingError, match=message):
         resolved("no-such-organisation/model")
 
 
-def test_a_model_in_the_hubs_cache_needs_no_network(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def cached_by_others(own_cache: Path) -> Path:
+    """A snapshot as other programs leave it."""
     cached = own_cache / "models--org--tiny"
     snapshot = write_byte_tokenizer(cached / "snapshots" / COMMIT)
     write_tiny_model(snapshot, tokenizer_folder=snapshot, vocab_size=259)
     (cached / "refs").mkdir()
     (cached / "refs" / "main").write_text(COMMIT)
+    return snapshot
+
+
+def test_a_model_in_the_hubs_cache_needs_no_network(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached_by_others(own_cache)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     folder = resolved("org/tiny")
     assert (folder.id, folder.revision) == ("org/tiny", COMMIT)
+
+
+def test_a_copy_that_lacks_a_part_of_its_weights_is_none(own_cache: Path) -> None:
+    snapshot = cached_by_others(own_cache)
+    shutil.copy(snapshot / WEIGHTS, snapshot / "model-00001-of-00002.safetensors")
+    index = '{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}'
+    (snapshot / "model.safetensors.index.json").write_text(index)
+    assert local_copy(named(NAME)) is None
+
+
+@pytest.mark.parametrize("text", ["name", "a/b/c", "/a/b", "./a/b", "a/b@", "a/b@../c", "a/../b.gguf", "a b/c"])
+def test_what_is_no_name_of_the_hub_is_none(text: str) -> None:
+    assert hub_name(text) is None
+
+
+def test_names_are_taken_apart_and_put_together() -> None:
+    assert hub_name("a/b") == HubName("a/b")
+    assert hub_name("a/b-1.0@refs/pr/1") == HubName("a/b-1.0", None, "refs/pr/1")
+    assert hub_name("a/b/q/c.GGUF@v1") == HubName("a/b", "q/c.GGUF", "v1")
+    assert str(hub_name("a/b/q/c.gguf@v1")) == "a/b/q/c.gguf@v1"
+
+
+PULL = f"""
+from huggingface_hub import constants
+constants.DOWNLOAD_CHUNK_SIZE = {CHUNK_BYTES}
+from pensieve.models.hub import pull
+from pensieve.models.hub_name import hub_name
+from pensieve.models.progress import ConsoleProgress
+print(pull(hub_name("org/tiny"), ConsoleProgress()).path)
+"""
+
+
+def test_a_pull_that_is_killed_is_gone_on_with_by_the_next_process(
+    hub: SmallHub, own_cache: Path, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    environment = {
+        **os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_CACHE": str(own_cache), "HF_HUB_DISABLE_XET": "1",
+        HOME_VARIABLE: str(tmp_path / "home"), "PYTHONPATH": str(ROOT),
+    }  # fmt: skip
+    command = [sys.executable, "-c", PULL]
+    hub.cuts[WEIGHTS] = [1_000_000]
+    killed = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    partials = (list(own_cache.glob("*/blobs/*.pensieve.incomplete")) for _ in itertools.count())
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size >= 1_000_000 for path in next(partials)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)  # while it waits a second before it tries again
+    killed.communicate()
+    hub.asked.clear()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert files_of(Path(done.stdout.strip()))[WEIGHTS] == files[WEIGHTS]
+    assert hub.downloads(WEIGHTS) == ["bytes=1000000-"]
+    assert "Going on with a download that broke off: 1 MB are there." in done.stderr

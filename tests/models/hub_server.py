@@ -1,0 +1,173 @@
+"""A small Hugging Face hub on loopback: what huggingface_hub asks for to pull a model, and faults on request."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+_API = re.compile(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?")
+_RESOLVE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
+LFS_SUFFIXES = (".safetensors", ".gguf")
+
+
+@dataclass
+class Repo:
+    """`commits` hold the files of each commit, `branches` the commit that each branch and tag is at."""
+
+    commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    branches: dict[str, str] = field(default_factory=dict)
+    is_gated: bool = False
+
+    def commit(self, files: dict[str, bytes], *branches: str) -> str:
+        """A new commit, at which main and the branches are from now on."""
+        commit = hashlib.sha1(str(len(self.commits)).encode() + b"".join(files.values())).hexdigest()  # noqa: S324
+        self.commits[commit] = files
+        self.branches |= dict.fromkeys(("main", *branches), commit)
+        return commit
+
+
+@dataclass(frozen=True)
+class Asked:
+    method: str
+    path: str
+    range: str | None
+
+
+@dataclass
+class SmallHub:
+    """`cuts` are the bytes after which the next download of a file breaks off; `changed` are files that arrive with
+    their last byte changed.
+    """
+
+    url: str = ""
+    repos: dict[str, Repo] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+    cuts: dict[str, list[int]] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
+
+    def downloads(self, path: str) -> list[str | None]:
+        """The Range of each download of a file, in the order in which they came; None for the whole."""
+        return [asked.range for asked in self.asked if asked.method == "GET" and asked.path.endswith(f"/{path}")]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@contextmanager
+def small_hub() -> Iterator[SmallHub]:
+    hub = SmallHub()
+
+    class Handler(_Handler):
+        small_hub = hub
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        hub.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield hub
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    small_hub: SmallHub
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.small_hub.asked.append(Asked(self.command, path, self.headers.get("Range")))
+        if found := _API.fullmatch(path):
+            self._api(found[1], found[2], found[3] or "main")
+        elif found := _RESOLVE.fullmatch(path):
+            self._file(found[1], found[2], found[3])
+        else:
+            self._refuse(404, "RepoNotFound")
+
+    do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
+
+    def _commit(self, name: str, revision: str) -> str | None:
+        """The commit of a revision; None where it was refused."""
+        repo = self.small_hub.repos.get(name)
+        commit = repo.branches.get(revision, revision) if repo else revision
+        if repo is None:
+            self._refuse(404, "RepoNotFound")
+        elif repo.is_gated:
+            self._refuse(403, "GatedRepo")
+        elif commit not in repo.commits:
+            self._refuse(404, "RevisionNotFound")
+        else:
+            return commit
+        return None
+
+    def _api(self, name: str, what: str | None, revision: str) -> None:
+        commit = self._commit(name, revision)
+        if commit is None:
+            return
+        files = self.small_hub.repos[name].commits[commit]
+        answer: object = [_entry(path, content) for path, content in files.items()]
+        if what != "tree":
+            answer = {"id": name, "sha": commit, "siblings": [{"rfilename": path} for path in files]}
+        self._send(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
+
+    def _file(self, name: str, revision: str, path: str) -> None:
+        commit = self._commit(name, revision)
+        if commit is None:
+            return
+        content = self.small_hub.repos[name].commits[commit].get(path)
+        if content is None:
+            self._refuse(404, "EntryNotFound")
+            return
+        headers = {"X-Repo-Commit": commit, "ETag": f'"{_sum(path, content)}"', "Accept-Ranges": "bytes"}
+        if path.endswith(LFS_SUFFIXES):
+            headers |= {"X-Linked-ETag": headers["ETag"], "X-Linked-Size": str(len(content))}
+        if path in self.small_hub.changed:
+            content = content[:-1] + bytes([content[-1] ^ 1])
+        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self._send(206 if start else 200, headers, content[start:], cuts=self.small_hub.cuts.get(path))
+
+    def _refuse(self, status: int, code: str) -> None:
+        self._send(status, {"X-Error-Code": code}, b"")
+
+    def _send(self, status: int, headers: dict[str, str], content: bytes, *, cuts: list[int] | None = None) -> None:
+        self.send_response(status)
+        for key, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        if cuts:
+            content = content[: cuts.pop(0)]
+            self.close_connection = True
+        self.wfile.write(content)
+
+
+def _entry(path: str, content: bytes) -> dict[str, Any]:
+    entry: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": _git_sum(content)}
+    if path.endswith(LFS_SUFFIXES):
+        entry["lfs"] = {"oid": _sum(path, content), "size": len(content), "pointerSize": 134}
+    return entry
+
+
+def _sum(path: str, content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest() if path.endswith(LFS_SUFFIXES) else _git_sum(content)
+
+
+def _git_sum(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()  # noqa: S324
