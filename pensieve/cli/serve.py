@@ -22,7 +22,8 @@ from pensieve.cli.parts import Parts, parts_for
 from pensieve.cli.settings import Settings
 from pensieve.core.errors import PensieveError
 from pensieve.core.rate_limit import RateLimit
-from pensieve.engine.loaded_models import LoadedModels, Patience
+from pensieve.engine.loaded_models import LoadedModels
+from pensieve.engine.patience import Patience
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from pensieve.models.tensor_headers import folder_headers
 WINDOW_WHEN_UNKNOWN = 4096
 """As for a loaded model whose config and tokenizer do not say."""
 
-Standing = Literal["loaded", "loading", "unloaded"]
+Standing = Literal["loading", "loaded", "unloading", "unloaded"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 
 from contracts.checked import checked as with_clauses
 from contracts.generation import PromptTokens
@@ -20,6 +18,7 @@ from contracts.vocabulary import BufferUsage, ModelConfig, ModelInfo
 from pensieve.core.errors import InsufficientMemoryError, ModelLoadingError, NotFoundError, OverloadedError
 from pensieve.engine.known_models import Catalog, KnownModel, ModelCounts, ModelState, Standing
 from pensieve.engine.loading import Load
+from pensieve.engine.patience import Patience
 from pensieve.engine.served_model import ServedModel
 from pensieve.engine.shelf import Loaded, Shelf
 
@@ -36,17 +35,6 @@ LOOK_SECONDS = 0.1
 LONGEST_NAP_SECONDS = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """A model waits `room_seconds` for those in use to become idle, then its clients are told to come back; it is
-    unloaded when nobody used it for `idle_seconds`, or never.
-    """
-
-    room_seconds: float = 30.0
-    idle_seconds: float | None = None
-    clock: Callable[[], float] = time.monotonic
-
-
 class LoadedModels:
     """Loads by `start`, which turns a source into a running engine or raises a PensieveError.
 
@@ -61,7 +49,7 @@ class LoadedModels:
         *,
         known: Iterable[KnownModel] = (),
         checked: bool = False,
-        patience: Patience = Patience(),
+        patience: Patience = Patience(),  # noqa: B008 - frozen
     ) -> None:
         self._start = start
         self._checked = checked
@@ -69,7 +57,7 @@ class LoadedModels:
         self._catalog = Catalog(known)
         self._patience = patience
         self._clock = patience.clock
-        self._shelf = Shelf(patience.clock)
+        self._shelf = Shelf(memory, patience.clock)
         self._loads: dict[str, Load[Loaded]] = {}
         self._num_loads = self._num_failed_loads = 0
         self._seeking: Load[Loaded] | None = None
@@ -122,10 +110,15 @@ class LoadedModels:
     def _state(self, known: KnownModel) -> ModelState:
         loaded = self._shelf.get(known.info.id)
         if loaded is None:
-            standing: Standing = "loading" if known.source in self._loads else "unloaded"
-            return ModelState(known.info.id, standing, 0, None, known.weights_bytes)
+            return ModelState(known.info.id, self._standing(known), 0, None, known.weights_bytes)
         idle_seconds = self._shelf.idle_seconds(loaded)
         return ModelState(known.info.id, "loaded", loaded.model.num_active, idle_seconds, known.weights_bytes)
+
+    def _standing(self, known: KnownModel) -> Standing:
+        """Of a model that is not loaded."""
+        if known.source in self._loads:
+            return "loading"
+        return "unloading" if self._shelf.closing and self._shelf.closing.source == known.source else "unloaded"
 
     async def borrow(self, name: str) -> ServedModel:
         known = self._catalog.find(name)
@@ -180,27 +173,27 @@ class LoadedModels:
 
     async def _started(self, load: Load[Loaded]) -> Loaded:
         known = self._catalog.find(load.source)
-        weights_before = self.memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS)
         began = self._clock()
-        model = await self._engine(load, known.weights_bytes if known is not None else 0)
+        model, weights_bytes = await self._engine(load, known.weights_bytes if known is not None else 0)
         info = model.info
         if self._shelf.get(info.id) is not None:
             await model.aclose()
             raise ModelLoadingError(load.source, f"clients know another that is loaded by the same name, {info.id}")
         log.info("loaded %s in %.1f s", info.id, self._clock() - began)
         self._num_loads += 1
-        weights_bytes = self.memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS) - weights_before
-        self._catalog.add(KnownModel(load.source, info, max(0, weights_bytes)))
+        self._catalog.add(KnownModel(load.source, info, weights_bytes))
         return self._shelf.put(load.source, with_clauses(ServedModel, model) if self._checked else model)
 
-    async def _engine(self, load: Load[Loaded], weights_bytes: int) -> ServedModel:
-        """Started in the room that was made for it; once more if it takes more than was expected, or others were
-        quicker.
+    async def _engine(self, load: Load[Loaded], weights_bytes: int) -> tuple[ServedModel, int]:
+        """Started in the room that was made for it, and what its weights took; once more if that is more than was
+        expected, or others were quicker.
         """
         for _ in range(2):
             await self._make_room(load, weights_bytes)
+            before = self.memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS)
             try:
-                return await self._start(load.source)
+                model = await self._start(load.source)
+                return model, self.memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS) - before
             except InsufficientMemoryError as error:
                 if error.required_bytes > self.memory.capacity_bytes or not self._shelf:
                     raise
@@ -226,7 +219,7 @@ class LoadedModels:
                 else:
                     self._check_may_wait(load)
                     self._seeking = load
-                    await self._wait_a_moment()
+                    await self._shelf.given_back_within(LOOK_SECONDS)
         finally:
             self._seeking = None
         if self._closed:
@@ -242,13 +235,6 @@ class LoadedModels:
             f"there is no memory for {source} while it is in use by {busy}; try again in a moment",
             retry_after_seconds=RETRY_AFTER_SECONDS,
         )
-
-    async def _wait_a_moment(self) -> None:
-        self._shelf.given_back.clear()
-        try:
-            await asyncio.wait_for(self._shelf.given_back.wait(), LOOK_SECONDS)
-        except TimeoutError:
-            return
 
     async def give_room(self, model_id: str, num_bytes: int) -> bool:
         """Unload what nobody uses until an answer of that model has its bytes; whether anything was unloaded."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import logging
 import time
 from collections import Counter
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.generation import PromptTokens
+from contracts.memory import MetalResourceManager
 from pensieve.engine.served_model import ServedModel
 
 log = logging.getLogger(__name__)
@@ -37,10 +40,13 @@ class Loaded:
 class Shelf:
     """In the order in which they were loaded. `given_back` is set whenever somebody needs a model no longer."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, memory: MetalResourceManager, clock: Callable[[], float] = time.monotonic) -> None:
+        self._memory = memory
         self.clock = clock
         self.given_back = asyncio.Event()
         self.num_unloads = 0
+        self.closing: Loaded | None = None
+        """The one that is no longer here, and whose memory is not back yet. One closes at a time."""
         self._past_tokens = PromptTokens()
         """Of models that are unloaded."""
         self._by_id: dict[str, Loaded] = {}
@@ -70,6 +76,12 @@ class Shelf:
         loaded.last_used = self.clock()
         self.given_back.set()
 
+    async def given_back_within(self, seconds: float) -> None:
+        """Returns when somebody has given a model back, or the time is over."""
+        self.given_back.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.given_back.wait(), seconds)
+
     def idle_seconds(self, loaded: Loaded) -> float | None:
         """How long nobody has used it; None while somebody does."""
         if loaded.in_use:
@@ -88,11 +100,23 @@ class Shelf:
 
     async def close(self, loaded: Loaded, reason: str) -> None:
         """Nobody gets it any more, and its memory is back when this returns. A caller that leaves changes nothing."""
-        del self._by_id[loaded.id]
+        self.closing = self._by_id.pop(loaded.id)
         self.num_unloads += 1
         self._past_tokens = _sum([self._past_tokens, loaded.model.prompt_tokens()])
         log.info("unloading %s %s", loaded.id, reason)
-        await _to_its_end(loaded.model.aclose())
+        try:
+            await _to_its_end(self._emptied(loaded.model))
+        finally:
+            self.closing = None
+
+    async def _emptied(self, model: ServedModel) -> None:
+        await model.aclose()
+        await asyncio.to_thread(self._collect)
+
+    def _collect(self) -> None:
+        """mlx-lm's batches refer to themselves: seen to keep a model's weights until Python next looked for such."""
+        gc.collect()
+        self._memory.reclaim()
 
 
 def _sum(counts: list[PromptTokens]) -> PromptTokens:

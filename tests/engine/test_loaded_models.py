@@ -7,7 +7,8 @@ import pytest
 from contracts.vocabulary import BufferUsage, ChatMessage, GenerationRequest, ModelConfig, Role
 from pensieve.core.errors import InsufficientMemoryError, ModelLoadingError, NotFoundError, OverloadedError
 from pensieve.engine.lent_model import LentModel
-from pensieve.engine.loaded_models import LoadedModels, Patience
+from pensieve.engine.loaded_models import LoadedModels
+from pensieve.engine.patience import Patience
 from tests.engine.heavy_scripts import CAPACITY_BYTES, MB, Shop
 
 ASKED = GenerationRequest((ChatMessage(Role.USER, "Hello"),), max_tokens=64)
