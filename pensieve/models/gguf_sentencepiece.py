@@ -33,13 +33,13 @@ def sentencepiece_tokenizer(vocabulary: Vocabulary, architecture: str) -> Json:
     if vocabulary.metadata.get("tokenizer.ggml.precompiled_charsmap"):
         raise vocabulary.damaged("precompiled_charsmap is there, which is not built from GGUF")
     has_prefix = vocabulary.flag("add_space_prefix", default=True)
-    texts = _texts(vocabulary)
+    texts = _texts(vocabulary, has_prefix=has_prefix)
     vocabulary = Vocabulary(vocabulary.path, texts, vocabulary.kinds, vocabulary.roles, vocabulary.metadata)
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": vocabulary.added_tokens(_SPECIAL, rstrip=_taking_space(vocabulary, architecture)),
+        "added_tokens": _added_tokens(vocabulary, architecture, has_prefix=has_prefix),
         "normalizer": _normalizer(has_prefix=has_prefix),
         "pre_tokenizer": None,
         "post_processor": vocabulary.post_processor(adds_bos=True),
@@ -59,10 +59,20 @@ def sentencepiece_tokenizer(vocabulary: Vocabulary, architecture: str) -> Json:
     }
 
 
-def _texts(vocabulary: Vocabulary) -> list[str]:
-    """Tokens as they stand in a text: those that users defined are looked for before spaces are rewritten."""
+def _added_tokens(vocabulary: Vocabulary, architecture: str, *, has_prefix: bool) -> list[Json]:
+    added = vocabulary.added_tokens(_SPECIAL, rstrip=_taking_space(vocabulary, architecture))
+    return [{**token, "normalized": not has_prefix and not token["special"]} for token in added]
+
+
+def _texts(vocabulary: Vocabulary, *, has_prefix: bool) -> list[str]:
+    """Tokens as they are looked for. Those of users, as a text has them, or as it is once its spaces are rewritten.
+
+    Files have them in either form. SentencePiece looks for the latter, and so can `tokenizers` where no prefix is
+    added: it would add one to these tokens too.
+    """
+    written, wanted = (_SPACE, " ") if has_prefix else (" ", _SPACE)
     texts = [
-        token.replace(_SPACE, " ") if kind == TokenKind.USER_DEFINED else token
+        token.replace(written, wanted) if kind == TokenKind.USER_DEFINED else token
         for token, kind in zip(vocabulary.tokens, vocabulary.kinds, strict=True)
     ]
     if len(set(texts)) != len(texts):
