@@ -6,6 +6,7 @@ What is here serves without asking: a model changes when it is pulled, not when 
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ PATTERNS: Final = (
     "*.jinja",
 )  # fmt: skip
 """What mlx-lm reads of a repository; a test holds them to its own."""
+_BEGINNING: Final = re.compile(r"[0-9a-f]{7,39}")
 _CARD: Final = "README.md"
 _TRIES_WHILE_IT_MOVES: Final = 3
 
@@ -66,16 +68,26 @@ def local_copy(wanted: HubName) -> HubCopy | None:
 def _copy_of(wanted: HubName) -> HubCopy | None:
     from huggingface_hub import errors, snapshot_download, try_to_load_from_cache  # noqa: PLC0415 - half a second
 
+    revision = _whole_commit(wanted)
     if wanted.file is not None:
-        path = try_to_load_from_cache(wanted.name, wanted.file, revision=wanted.revision)
+        path = try_to_load_from_cache(wanted.name, wanted.file, revision=revision)
         return HubCopy(Path(path), _commit_of(Path(path))) if isinstance(path, str) else None
     try:
-        folder = snapshot_download(
-            wanted.name, revision=wanted.revision, allow_patterns=list(PATTERNS), local_files_only=True
-        )
+        folder = snapshot_download(wanted.name, revision=revision, allow_patterns=list(PATTERNS), local_files_only=True)
     except (errors.LocalEntryNotFoundError, OSError, ValueError):
         return None
     return None if missing_weights(Path(folder)) else HubCopy(Path(folder), Path(folder).name)
+
+
+def _whole_commit(wanted: HubName) -> str | None:
+    """The revision; where it is the beginning of one commit that is here, the whole of that."""
+    from huggingface_hub import constants  # noqa: PLC0415
+
+    if wanted.revision is None or not _BEGINNING.fullmatch(wanted.revision):
+        return wanted.revision
+    snapshots = Path(constants.HF_HUB_CACHE, f"models--{wanted.name.replace('/', '--')}", "snapshots")
+    found = [path.name for path in snapshots.glob(f"{wanted.revision}*")]
+    return found[0] if len(found) == 1 else wanted.revision
 
 
 def _commit_of(path: Path) -> str:
