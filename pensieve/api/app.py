@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from pensieve.api.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to_error, reply_to_status
 from pensieve.api.openai_errors import is_openai_path, openai_body
-from pensieve.api.routes import messages, models, openai, service
+from pensieve.api.routes import messages, metrics, models, openai, service
 from pensieve.api.server_state import EXTENSION, ServerState, server_state
 from pensieve.core.errors import PensieveError
 
@@ -39,7 +39,7 @@ def create_app(state: ServerState) -> Quart:
         RESPONSE_TIMEOUT=None,  # an answer takes as long as its tokens take
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider's own attribute
-    for module in (messages, models, openai, service):
+    for module in (messages, metrics, models, openai, service):
         app.register_blueprint(module.blueprint)
     app.before_request(_check_access)
     app.after_request(_add_headers)

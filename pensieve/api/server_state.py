@@ -12,7 +12,6 @@ from quart import current_app
 
 from contracts.checked import checked as with_clauses
 from contracts.generation import GenerationStarted
-from contracts.performance import PerformanceMonitor
 from contracts.requests import RequestHandler
 from contracts.vocabulary import GenerationRequest, MessageEvent, ModelInfo
 from pensieve.api.access import AccessRules
@@ -21,6 +20,7 @@ from pensieve.core.errors import NotFoundError, OverloadedError, RateLimitError
 from pensieve.core.rate_limit import RateLimit
 from pensieve.engine.lent_model import LentModel
 from pensieve.engine.loaded_models import LoadedModels
+from pensieve.engine.performance import SlidingWindowMonitor
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class ServerState:
     """One of these per app. `draining` is set once: running requests finish, new ones are sent away."""
 
     models: LoadedModels
-    monitor: PerformanceMonitor
+    monitor: SlidingWindowMonitor
     access: AccessRules
     ping_interval_seconds: float = 5.0
     checked: bool = False

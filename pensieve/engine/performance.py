@@ -6,7 +6,8 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from contracts.measurements import (
     AlertSeverity,
@@ -20,6 +21,21 @@ from contracts.measurements import (
 from contracts.vocabulary import MemoryUsage
 
 WINDOW_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Of all requests that have ended since the start. Only of those completed are the seconds counted."""
+
+    ended: Mapping[OperationPhase, int]
+    completed_seconds: float
+    num_first_tokens: int
+    first_token_seconds: float
+    tokens_generated: int
+
+    @property
+    def num_completed(self) -> int:
+        return self.ended[OperationPhase.COMPLETED]
 
 
 class SlidingWindowMonitor:
@@ -44,6 +60,9 @@ class SlidingWindowMonitor:
         self._ended: deque[tuple[float, OperationMetrics]] = deque()
         self._busy: deque[tuple[float, float]] = deque()
         self._num_recorded = 0
+        self._num_ended = dict.fromkeys((phase for phase in OperationPhase if phase.is_last), 0)
+        self._completed_ms = self._first_token_ms = 0.0
+        self._num_first_tokens = self._tokens_generated = 0
 
     @property
     def num_recorded(self) -> int:
@@ -55,6 +74,26 @@ class SlidingWindowMonitor:
             if operation.phase.is_last:
                 self._ended.append((self._clock(), operation))
                 self._forget(self._ended)
+                self._add_up(operation)
+
+    def _add_up(self, operation: OperationMetrics) -> None:
+        self._num_ended[operation.phase] += 1
+        self._tokens_generated += operation.tokens_generated
+        if operation.phase is OperationPhase.COMPLETED:
+            self._completed_ms += operation.duration_ms
+        if operation.time_to_first_token_ms is not None:
+            self._num_first_tokens += 1
+            self._first_token_ms += operation.time_to_first_token_ms
+
+    def totals(self) -> Totals:
+        with self._lock:
+            return Totals(
+                ended=dict(self._num_ended),
+                completed_seconds=self._completed_ms / 1000,
+                num_first_tokens=self._num_first_tokens,
+                first_token_seconds=self._first_token_ms / 1000,
+                tokens_generated=self._tokens_generated,
+            )
 
     def record_busy(self, seconds: float) -> None:
         """The device worked for `seconds`, up to now."""

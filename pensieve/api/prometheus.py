@@ -1,0 +1,139 @@
+"""What the server measures of itself, as Prometheus reads it (S4, U8). Everything is asked for when it is scraped.
+
+Names keep to Prometheus's conventions: base units in the name, `_total` for what only rises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, SummaryMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from contracts.measurements import AlertType
+from contracts.vocabulary import BufferUsage
+from pensieve import __version__
+from pensieve.api.server_state import ServerState
+
+
+def exposition(state: ServerState, accept: str) -> tuple[bytes, str]:
+    """The figures in the form that the `Accept` header asks for, and its content type."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(ServerCollector(state))
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
+
+
+class ServerCollector(Collector):
+    """One family for each thing that is measured."""
+
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily("pensieve", "The server.", value={"version": __version__})
+        yield from self._requests()
+        yield from self._tokens()
+        yield from self._pace()
+        yield from self._memory()
+        yield from self._models()
+        yield self._alerts()
+
+    def _requests(self) -> Iterator[Metric]:
+        totals = self._state.monitor.totals()
+        yield GaugeMetricFamily(
+            "pensieve_requests_active", "Requests that run or wait.", value=self._state.models.num_active
+        )
+        ended = CounterMetricFamily("pensieve_requests", "Requests that have ended, by how.", labels=["outcome"])
+        for outcome, number in totals.ended.items():
+            ended.add_metric([outcome.value.removeprefix("generation_")], number)
+        yield ended
+        yield SummaryMetricFamily(
+            "pensieve_request_duration_seconds",
+            "From the acceptance of a request to its completion.",
+            count_value=totals.num_completed,
+            sum_value=totals.completed_seconds,
+        )
+        yield SummaryMetricFamily(
+            "pensieve_time_to_first_token_seconds",
+            "From the acceptance of a request to its first token.",
+            count_value=totals.num_first_tokens,
+            sum_value=totals.first_token_seconds,
+        )
+
+    def _tokens(self) -> Iterator[Metric]:
+        prompts = self._state.models.prompt_tokens()
+        family = CounterMetricFamily(
+            "pensieve_prompt_tokens", "Tokens of prompts, by where their keys and values came from.", labels=["source"]
+        )
+        family.add_metric(["computed"], prompts.computed)
+        family.add_metric(["memory"], prompts.read - prompts.from_disk)
+        family.add_metric(["disk"], prompts.from_disk)
+        yield family
+        yield CounterMetricFamily(
+            "pensieve_generated_tokens", "Tokens of answers.", value=self._state.monitor.totals().tokens_generated
+        )
+
+    def _pace(self) -> Iterator[Metric]:
+        stats = self._state.monitor.performance_stats()
+        over = f"over the last {stats.window_seconds:.0f} seconds"
+        yield GaugeMetricFamily(
+            "pensieve_generated_tokens_per_second", f"Tokens of answers a second, {over}.", stats.tokens_per_second
+        )
+        yield GaugeMetricFamily(
+            "pensieve_request_duration_p95_seconds",
+            f"Of the requests completed {over}, 95 % took no longer.",
+            stats.p95_latency_ms / 1000,
+        )
+        yield GaugeMetricFamily(
+            "pensieve_device_busy_ratio",
+            f"The share of time in which the device worked, {over}.",
+            stats.gpu_utilization_percent / 100,
+        )
+        yield GaugeMetricFamily(
+            "pensieve_error_ratio",
+            f"The share of failures among the requests that ended {over}.",
+            stats.error_rate_percent / 100,
+        )
+
+    def _memory(self) -> Iterator[Metric]:
+        memory = self._state.models.memory
+        usage = memory.usage()
+        yield GaugeMetricFamily("pensieve_memory_limit_bytes", "What may be used in all.", usage.capacity_bytes)
+        yield GaugeMetricFamily("pensieve_memory_used_bytes", "As the allocator measures it.", usage.total_bytes)
+        yield GaugeMetricFamily("pensieve_memory_peak_bytes", "The most that was in use.", usage.peak_bytes)
+        by_kind = GaugeMetricFamily("pensieve_memory_kind_bytes", "Memory in use, by kind.", labels=["kind"])
+        by_kind.add_metric(["model_weights"], usage.model_weights_bytes)
+        by_kind.add_metric(["kv_cache"], usage.kv_cache_bytes)
+        by_kind.add_metric(["stored_prompts"], usage.stored_prompts_bytes)
+        by_kind.add_metric(["activation"], usage.activation_bytes)
+        yield by_kind
+        reserved = GaugeMetricFamily(
+            "pensieve_memory_reserved_bytes", "Memory promised, by purpose.", labels=["purpose"]
+        )
+        for purpose in BufferUsage:
+            reserved.add_metric([purpose.value], memory.reserved_bytes(purpose))
+        yield reserved
+
+    def _models(self) -> Iterator[Metric]:
+        models = self._state.models
+        loaded = GaugeMetricFamily("pensieve_model_loaded", "1 for a model that is loaded, else 0.", labels=["model"])
+        for model in models.states():
+            loaded.add_metric([model.id], float(model.standing == "loaded"))
+        yield loaded
+        counts = models.counts
+        yield CounterMetricFamily("pensieve_model_loads", "Models loaded since the start.", counts.num_loads)
+        yield CounterMetricFamily(
+            "pensieve_model_failed_loads", "Models that could not be loaded, or found no room.", counts.num_failed_loads
+        )
+        yield CounterMetricFamily("pensieve_model_unloads", "Models unloaded since the start.", counts.num_unloads)
+
+    def _alerts(self) -> Metric:
+        firing = {alert.alert_type for alert in self._state.monitor.performance_alerts()}
+        family = GaugeMetricFamily("pensieve_alert_firing", "1 for an alert that stands now, else 0.", labels=["alert"])
+        for alert_type in AlertType:
+            family.add_metric([alert_type.value], float(alert_type in firing))
+        return family

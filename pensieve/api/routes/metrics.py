@@ -1,0 +1,17 @@
+"""`GET /metrics`: the figures of `/health`, for Prometheus. Where a key is set, it takes the key."""
+
+from __future__ import annotations
+
+from quart import Blueprint, Response, request
+from quart.typing import ResponseReturnValue
+
+from pensieve.api.prometheus import exposition
+from pensieve.api.server_state import server_state
+
+blueprint = Blueprint("metrics", __name__)
+
+
+@blueprint.get("/metrics")
+async def metrics() -> ResponseReturnValue:
+    body, content_type = exposition(server_state(), request.headers.get("accept", ""))
+    return Response(body, content_type=content_type)

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.running_server import ask, scripted_server
+
+
+def samples(reply: httpx.Response) -> dict[str, float]:
+    """By name and labels, as Prometheus itself would read them."""
+    families = list(text_string_to_metric_families(reply.text))
+    assert len({family.name for family in families}) == len(families)
+    return {
+        sample.name + "".join(f"[{value}]" for value in sample.labels.values()): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_prometheus_reads_what_was_done(tmp_path: Path) -> None:
+    script = """
+[[reply]]
+when = "fail"
+text = "one two three"
+fail_after_tokens = 2
+[[reply]]
+text = "one two three four"
+"""
+    with scripted_server(tmp_path, script) as client:
+        before = client.get("/metrics")
+        assert before.status_code == 200
+        assert before.headers["content-type"].startswith("text/plain")
+        assert samples(before)["pensieve_requests_total[complete]"] == 0
+        client.post("/v1/messages", json=ask()).raise_for_status()
+        assert client.post("/v1/messages", json=ask("fail")).status_code == 500
+        found = samples(client.get("/metrics"))
+        health = client.get("/health").json()
+    assert found["pensieve_requests_total[complete]"] == found["pensieve_request_duration_seconds_count"] == 1
+    assert found["pensieve_requests_total[error]"] == 1
+    assert found["pensieve_generated_tokens_total"] == 4 + 1 + 2
+    assert found["pensieve_time_to_first_token_seconds_count"] == 2
+    assert found["pensieve_generated_tokens_per_second"] > 0
+    assert found["pensieve_memory_limit_bytes"] == health["memory"]["capacity_bytes"]
+    assert found["pensieve_memory_reserved_bytes[kv_cache]"] == health["reserved"]["kv_cache_bytes"] == 0
+    assert found["pensieve_memory_peak_bytes"] == health["memory"]["peak_bytes"] > 0
+    assert found["pensieve_model_loaded[scripted]"] == found["pensieve_model_loads_total"] == 1
+    assert found["pensieve_requests_active"] == found["pensieve_model_unloads_total"] == 0
+
+
+def test_an_alert_that_fires_is_told(tmp_path: Path) -> None:
+    with scripted_server(tmp_path, "[[reply]]\ntext = 'one two'\nfail_after_tokens = 1") as client:
+        assert samples(client.get("/metrics"))["pensieve_alert_firing[high_error_rate]"] == 0
+        client.post("/v1/messages", json=ask())
+        assert samples(client.get("/metrics"))["pensieve_alert_firing[high_error_rate]"] == 1
+
+
+def test_openmetrics_is_spoken_to_those_who_ask_for_it(tmp_path: Path) -> None:
+    with scripted_server(tmp_path) as client:
+        reply = client.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
+    assert reply.headers["content-type"].startswith("application/openmetrics-text")
+    assert reply.text.endswith("# EOF\n")
+
+
+def test_where_a_key_is_set_the_figures_take_it(tmp_path: Path) -> None:
+    with scripted_server(tmp_path, api_key="secret") as client:
+        assert client.get("/metrics").status_code == 401
+        assert client.get("/metrics", headers={"authorization": "Bearer secret"}).status_code == 200
