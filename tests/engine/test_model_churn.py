@@ -1,0 +1,139 @@
+"""Models that come and go for a long time: what they took is back at the end (S7).
+
+A short form of it runs always; PENSIEVE_CHURN_CYCLES=300 is the whole; with --log-cli-level=INFO
+it tells what it measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlx.core as mx
+import psutil
+
+from contracts.vocabulary import ChatMessage, GenerationRequest, ModelConfig, Role, Sampling
+from pensieve.core.errors import ModelLoadingError
+from pensieve.engine.engine import Engine
+from pensieve.engine.keeping import Keeping
+from pensieve.engine.loaded_models import LoadedModels
+from pensieve.engine.options import EngineOptions
+from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.engine.served_model import ServedModel
+from pensieve.metal.memory import DeviceMemory
+from pensieve.models.progress import ConsoleProgress
+from pensieve.models.sources import resolve
+from tests.conftest import GIB
+from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+
+log = logging.getLogger(__name__)
+
+CYCLES = int(os.environ.get("PENSIEVE_CHURN_CYCLES", "30"))
+WARM_UP_CYCLES = 10
+SIZES = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 4, "vocab_size": 259}
+ROUGHLY = 1.02
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Bytes with one model loaded and idle."""
+
+    active_bytes: int
+    reserved_bytes: int
+    rss_bytes: int
+
+
+class Churn:
+    """Two models that are whole and one that is not, under one ledger; chance decides, from a seed."""
+
+    def __init__(self, folder: Path) -> None:
+        tokenizer = write_byte_tokenizer(folder / "tokenizer")
+        self.sources = [
+            str(write_tiny_model(folder / name, tokenizer_folder=tokenizer, seed=seed, **SIZES))
+            for seed, name in enumerate(("one", "two"))
+        ]
+        self.damaged = write_tiny_model(folder / "damaged", tokenizer_folder=tokenizer, **SIZES)
+        config = self.damaged / "config.json"
+        config.write_text(config.read_text().replace('"hidden_size": 256', '"hidden_size": 192'), encoding="utf-8")
+        self.memory = DeviceMemory(GIB)
+        self.monitor = SlidingWindowMonitor(self.memory.usage)
+        self.chance = random.Random(7)  # noqa: S311 - no secret
+        self.models = LoadedModels(self.start, self.memory)
+
+    async def start(self, source: str) -> ServedModel:
+        folder = resolve(source, progress=ConsoleProgress())
+        return await Engine.start(folder, self.memory, self.monitor, EngineOptions(keeping=Keeping(10 * 1000**2)))
+
+    async def cycle(self, number: int) -> None:
+        source = self.sources[number % 2]
+        match number % 4:
+            case 0:
+                await self.answer(source, num_events=1000)
+            case 1:
+                await self.answer(source, num_events=self.chance.randint(1, 8))
+            case 2:
+                await self.leave_while_it_loads(source)
+            case _:
+                await self.fail()
+        for info in self.models.loaded():
+            await self.models.unload_model(info.id)
+
+    async def answer(self, source: str, num_events: int) -> None:
+        """All of it, or as much as a client takes that leaves."""
+        model = await self.models.load_model(ModelConfig(source))
+        prompt = ChatMessage(Role.USER, "word " * self.chance.randint(1, 60))
+        request = GenerationRequest((prompt,), max_tokens=24, sampling=Sampling(temperature=1.0))
+        async with aclosing(model.generate(request)) as events:
+            async for _ in events:
+                num_events -= 1
+                if not num_events:
+                    break
+
+    async def leave_while_it_loads(self, source: str) -> None:
+        leaving = asyncio.create_task(self.models.load_model(ModelConfig(source)))
+        await asyncio.sleep(self.chance.uniform(0, 0.05))
+        leaving.cancel()
+        await asyncio.wait({leaving})
+        await self.models.load_model(ModelConfig(source))
+
+    async def fail(self) -> None:
+        try:
+            await self.models.load_model(ModelConfig(str(self.damaged)))
+        except ModelLoadingError:
+            return
+        raise AssertionError("a damaged model was loaded")
+
+    async def level(self) -> Level:
+        model = await self.models.load_model(ModelConfig(self.sources[0]))
+        level = Level(mx.get_active_memory(), self.memory.reserved_bytes(), psutil.Process().memory_info().rss)
+        await self.models.unload_model(model.info.id)
+        log.info("%s", level)
+        return level
+
+
+def test_models_that_come_and_go_leave_no_memory_behind(tmp_path: Path) -> None:
+    async def play() -> tuple[Level, Level, int]:
+        churn = Churn(tmp_path)
+        for number in range(WARM_UP_CYCLES):
+            await churn.cycle(number)
+        before = await churn.level()
+        for number in range(CYCLES):
+            await churn.cycle(number)
+            if number % 50 == 49:
+                await churn.level()
+        after = await churn.level()
+        await churn.models.aclose()
+        return before, after, churn.memory.reserved_bytes()
+
+    empty_bytes = mx.get_active_memory()
+    before, after, reserved_bytes = asyncio.run(play())
+    log.info("%d cycles: before %s, after %s, MLX at the end %d", CYCLES, before, after, mx.get_active_memory())
+    assert after.active_bytes <= ROUGHLY * before.active_bytes
+    assert after.reserved_bytes == before.reserved_bytes
+    assert reserved_bytes == 0
+    assert mx.get_active_memory() <= empty_bytes + 1000
