@@ -188,9 +188,9 @@ class RowsKV:
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[RowsKV, RowsKV]:
         """Add tokens to every row: [rows, heads, tokens, size], of which `prepare` may have said how many count."""
-        for index, (row, length) in enumerate(zip(self.rows, self._num_new(keys), strict=True)):
-            if length:
-                row.append(keys[index : index + 1, :, :length], values[index : index + 1, :, :length])
+        for row, new_keys, new_values in zip(self.rows, self._apart(keys), self._apart(values), strict=True):
+            if new_keys.shape[2]:
+                row.append(new_keys, new_values)
         self._offsets = None
         return self, self
 
@@ -198,12 +198,9 @@ class RowsKV:
         """Attention of the tokens that were added last, [rows, query heads, tokens, size]; padding gives zeros."""
         num_tokens = int(queries.shape[2])
         outputs = []
-        for index, (row, length) in enumerate(zip(self.rows, self._num_new(queries), strict=True)):
-            if not length:
-                outputs.append(mx.zeros_like(queries[index : index + 1]))
-                continue
-            output = row.attend(queries[index : index + 1, :, :length], scale)
-            padding = num_tokens - length
+        for row, asked in zip(self.rows, self._apart(queries), strict=True):
+            output = row.attend(asked, scale) if asked.shape[2] else asked
+            padding = num_tokens - int(asked.shape[2])
             outputs.append(mx.pad(output, [(0, 0), (0, 0), (0, padding), (0, 0)]) if padding else output)
         return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=0)
 
@@ -241,9 +238,12 @@ class RowsKV:
     def empty(self) -> bool:
         return not self.rows
 
-    def _num_new(self, added: mx.array) -> list[int]:
-        """How many tokens count, for each row."""
-        return self._lengths if self._lengths is not None else [int(added.shape[2])] * len(self.rows)
+    def _apart(self, array: mx.array) -> Sequence[mx.array]:
+        """[rows, heads, tokens, size] as one array for each row, of the tokens that count."""
+        parts = mx.split(array, len(self.rows)) if len(self.rows) > 1 else [array]
+        if self._lengths is None:
+            return parts
+        return [part[:, :, :length] for part, length in zip(parts, self._lengths, strict=True)]
 
 
 def attend_by_rows() -> None:
