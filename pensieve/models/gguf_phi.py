@@ -45,6 +45,9 @@ def _phi3_config(announced: Announced, dimensions: Dimensions) -> Config:
         # Neither mlx-lm nor llama.cpp uses it; the number is kept for whoever reads the folder.
         config["sliding_window"] = window
     if announced.has_tensor(LONG_FACTORS) or announced.has_tensor(SHORT_FACTORS):
+        kind = announced.text("rope.scaling.type", "longrope")
+        if kind != "longrope":
+            raise announced.error(f"its positions are scaled by {kind!r:.40} and by {LONG_FACTORS!r} at once")
         return {**config, **longrope(announced, int(fraction * dimensions.head))}
     require_unscaled(announced)
     return config

@@ -19,6 +19,11 @@ _SPACE: Final = "\u2581"
 _LONGEST_PIECE: Final = 1024
 """In characters; the longest in use have some 30. Each place of a piece is tried as a joint."""
 _SPECIAL: Final = frozenset({TokenKind.CONTROL, TokenKind.UNKNOWN})
+_PREFIX_ONCE: Final = "[INST]"
+"""A control token of Mistral's third tokenizer, which Codestral has too. Its templates write the space behind a control
+token themselves, so that only the start of a text gets one; Llama 2 and Phi 3 count on one behind each. No key of a
+file tells the two apart.
+"""
 _KEEP_SPACE_BEHIND: Final = ("<unk>", "<s>", "<|endoftext|>")
 
 
@@ -40,8 +45,7 @@ def sentencepiece_tokenizer(vocabulary: Vocabulary, architecture: str) -> Json:
         "truncation": None,
         "padding": None,
         "added_tokens": _added_tokens(vocabulary, architecture, has_prefix=has_prefix),
-        "normalizer": _normalizer(has_prefix=has_prefix),
-        "pre_tokenizer": None,
+        **_spaces(has_prefix=has_prefix, once=_is_control(vocabulary, _PREFIX_ONCE)),
         "post_processor": vocabulary.post_processor(adds_bos=True),
         "decoder": _decoder(has_prefix=has_prefix),
         "model": {
@@ -106,11 +110,19 @@ def _joints(pieces: Mapping[str, float]) -> Iterator[tuple[float, str, str]]:
                 yield score, left, right
 
 
-def _normalizer(*, has_prefix: bool) -> Json:
+def _spaces(*, has_prefix: bool, once: bool) -> Json:
     rewrite = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
     if not has_prefix:
-        return rewrite
-    return {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": _SPACE}, rewrite]}
+        return {"normalizer": rewrite, "pre_tokenizer": None}
+    if once:
+        metaspace = {"type": "Metaspace", "replacement": _SPACE, "prepend_scheme": "first", "split": False}
+        return {"normalizer": None, "pre_tokenizer": metaspace}
+    steps = [{"type": "Prepend", "prepend": _SPACE}, rewrite]
+    return {"normalizer": {"type": "Sequence", "normalizers": steps}, "pre_tokenizer": None}
+
+
+def _is_control(vocabulary: Vocabulary, token: str) -> bool:
+    return token in vocabulary.tokens and vocabulary.kinds[vocabulary.tokens.index(token)] == TokenKind.CONTROL
 
 
 def _decoder(*, has_prefix: bool) -> Json:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gguf
 import mlx.core as mx
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pensieve.core.errors import ModelLoadingError
+from pensieve.models.gguf_architectures import layout_of
 from pensieve.models.gguf_convert import convert_gguf
+from pensieve.models.gguf_file import open_gguf
+from pensieve.models.gguf_tokenizer import tokenizer_files
 from tests.models.architecture_cases import CASES, Weights, llama3_freqs, original, write_gguf
 from tests.models.gguf_files import HIDDEN, LAYERS
 
@@ -155,6 +163,7 @@ def infinite_factors(writer: gguf.GGUFWriter, tensors: Weights) -> None:
         ("phi2", setting("phi2.rope.dimension_count", 18), "18 numbers of each head turn"),
         ("phi2", with_tensor("blk.0.attn_qkv.weight", 191, HIDDEN), "'blk.0.attn_qkv.weight' has the shape"),
         ("phi3 for long contexts", setting("phi3.rope.scaling.attn_factor", 1.5), "by a factor of 1.5"),
+        ("phi3 for long contexts", setting("phi3.rope.scaling.type", "yarn"), "by 'yarn' and by 'rope_factors_long"),
         ("phi3 for long contexts", without("rope_factors_short.weight"), "'rope_factors_short.weight' is missing"),
         ("phi3 for long contexts", infinite_factors, "'rope_factors_long.weight' holds what is no number"),
         ("starcoder2", without(f"blk.{LAYERS - 1}.ffn_down.bias"), "ffn_down.bias' is missing"),
@@ -173,3 +182,35 @@ def test_the_factor_of_llama_3_is_found_again(tmp_path: Path, factor: float) -> 
 
     folder, _ = converted(tmp_path, "llama 3", edit)
     assert config_of(folder).get("rope_scaling", {"factor": 1.0})["factor"] == factor
+
+
+_ANYTHING = st.one_of(
+    st.integers(-(2**31), 2**31 - 1),
+    st.sampled_from([0, 1, 2, 3, 7, 16, 64, 2**31 - 1, 0.0, -1.0, 1e-38, 3e38, float("nan"), float("inf")]),
+    st.text(max_size=4),
+    st.booleans(),
+    st.lists(st.integers(0, 9), min_size=1, max_size=3),
+    st.lists(st.text(max_size=2), min_size=1, max_size=3),
+)
+
+
+@cache
+def whole(name: str) -> Any:
+    return original(CASES[name])
+
+
+@settings(max_examples=300, deadline=None)
+@given(name=st.sampled_from([*CASES]), number=st.integers(0, 40), value=_ANYTHING)
+def test_any_value_of_any_entry_is_refused_in_our_words_or_harmless(name: str, number: int, value: Any) -> None:
+    def edit(writer: gguf.GGUFWriter, _: Weights) -> None:
+        keys = [*writer.kv_data[0]]
+        key = keys[number % len(keys)]
+        del writer.kv_data[0][key]
+        writer.add_key_value(key, value, gguf.GGUFValueType.get_type(value))
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "source.gguf")
+        write_gguf(path, CASES[name], whole(name), edit)
+        with suppress(ModelLoadingError), open_gguf(path) as file:
+            layout_of(file).config()
+            tokenizer_files(file)

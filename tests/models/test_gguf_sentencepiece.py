@@ -13,8 +13,10 @@ import sentencepiece
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contracts.vocabulary import ChatMessage, Role
 from pensieve.core.errors import ModelLoadingError
 from pensieve.metal.mlx_lm_import import import_mlx_lm
+from pensieve.models.chat_template import ChatTemplate
 from pensieve.models.text_decoder import TextDecoder
 from tests.models.tokenizer_cases import TEXTS, files_of, tokenizer_of
 
@@ -153,6 +155,34 @@ def test_marks_of_phi_3_take_the_line_break_behind_them(tmp_path: Path) -> None:
     assert phi.encode("<|end|>\nb", add_special_tokens=False).ids == [last, phi.token_to_id("▁b")]
     assert phi.encode("<s>\n", add_special_tokens=False).ids == other.encode("<s>\n", add_special_tokens=False).ids
     assert other.encode("<|end|>\nb", add_special_tokens=False).ids[:2] != [last, phi.token_to_id("▁b")]
+
+
+def test_behind_a_mark_of_mistral_there_is_only_the_space_that_its_template_writes(tmp_path: Path) -> None:
+    made = entries(prefix=True)
+    made["ggml.tokens"] = [*made["ggml.tokens"][:-1], "[INST]"]
+    made["ggml.token_type"] = [*made["ggml.token_type"][:-1], 3]
+    tokenizer = tokenizer_of(tmp_path, made)
+    text = trained(prefix=True).encode("the model reads")
+    assert tokenizer.encode("the model reads", add_special_tokens=False).ids == text
+    assert tokenizer.encode("<s>[INST] the model reads", add_special_tokens=False).ids == [
+        1,
+        len(made["ggml.tokens"]) - 1,
+        *text,
+    ]
+
+
+def test_a_conversation_begins_with_one_first_token_whoever_writes_it(tmp_path: Path) -> None:
+    import_mlx_lm()
+    from mlx_lm.utils import load_tokenizer  # noqa: PLC0415
+
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
+    messages = (ChatMessage(Role.USER, "Hello"),)
+    template = "{{ bos_token }}{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    for chat_template in (template, None):
+        for name, content in files_of(tmp_path, {**entries(prefix=True), "chat_template": chat_template}).items():
+            (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+        token_ids = ChatTemplate(load_tokenizer(tmp_path)).render(messages).token_ids
+        assert (token_ids[0], token_ids.count(1)) == (1, 1)
 
 
 @pytest.mark.parametrize(
