@@ -1,0 +1,47 @@
+"""The rates of this machine, and where they are from: Apple's chips from a table, others measured once (U3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Final
+
+from pensieve.core.roofline import Rates
+from pensieve.metal.chips import chip_rates, gpu_cores
+from pensieve.metal.device import device_info
+from pensieve.metal.speed_probe import measure_rates
+from pensieve.models.home import home
+from pensieve.models.remembered import remember, remembered
+
+_FILE: Final = "speed.json"
+
+
+def known_rates(tell: Callable[[str], None], *, anew: bool = False) -> tuple[Rates, str]:
+    """Rates and a phrase that says whence. With `anew` they are measured, whatever is known.
+
+    What was measured is kept under PENSIEVE_HOME for this device, its BLAS and this version of MLX.
+    """
+    device = device_info()
+    if device.backend == "metal" and not anew:
+        listed = chip_rates(device.chip, gpu_cores())
+        if listed is not None:
+            return listed
+    file, key = home() / _FILE, "|".join([device.say(), device.chip, version("mlx")])
+    rates = None if anew else _rates(remembered(file).get(key))
+    if rates is None:
+        rates = measure_rates(tell)
+        remember(file, {key: asdict(rates)})
+    return rates, (
+        f"{device.chip}: {rates.bandwidth_bytes_per_second / 1e9:.0f} GB/s and "
+        f"{rates.flops_per_second / 1e9:.0f} GFLOP/s, measured here with MLX (measure anew with --probe)"
+    )
+
+
+def _rates(kept: object) -> Rates | None:
+    """None of what was written by another version, or damaged."""
+    try:
+        rates = Rates(**kept)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    return rates if rates.bandwidth_bytes_per_second > 0 and rates.flops_per_second > 0 else None
