@@ -110,7 +110,9 @@ class Engine:
             raise ModelLoadingError(self._folder.id, _NO_KV_BITS)
         self._plan.add(self._probe, self._model.context_window_tokens)
         self._answers = self._options.keeping.open_answers(self._folder)
-        self._stored = StoredPrompts(self._memory, self._options.keeping.open_store(self._model, self._folder))
+        self._stored = StoredPrompts(
+            self._memory, self._options.keeping.open_store(self._model, self._folder, kv_bits=self._options.kv_bits)
+        )
         self._template = ChatTemplate(self._model.tokenizer, self._model.dialect, self._answers.recall)
         self._grammars = Grammars(self._model)
         forced = ForcedScript(script, self._model) if (script := self._options.script) is not None else None

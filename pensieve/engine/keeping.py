@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,20 +29,22 @@ class Keeping:
     disk_bytes: int = 0
     home: Path | None = None
 
-    def open_store(self, model: LoadedModel, folder: ModelFolder) -> KVStore | NoStore:
-        """On the thread that owns MLX."""
+    def open_store(self, model: LoadedModel, folder: ModelFolder, *, kv_bits: int | None = None) -> KVStore | NoStore:
+        """On the thread that owns MLX. What is kept in other bits is of another fingerprint."""
         if not self.memory_bytes:
             return NoStore()
-        return KVStore(model, limit_bytes=self.memory_bytes, disk=self._open_disk(model, folder))
+        return KVStore(model, limit_bytes=self.memory_bytes, disk=self._open_disk(model, folder, kv_bits))
 
     def open_answers(self, folder: ModelFolder) -> AnswerMemory:
         return AnswerMemory(answers_path(self.home / "answers", folder.id, folder.path) if self.home else None)
 
-    def _open_disk(self, model: LoadedModel, folder: ModelFolder) -> DiskTier | None:
+    def _open_disk(self, model: LoadedModel, folder: ModelFolder, kv_bits: int | None) -> DiskTier | None:
         if self.home is None or not self.disk_bytes:
             return None
         try:
             fingerprint = fingerprint_of(folder.path, model, folder.adapter)
+            if kv_bits is not None:
+                fingerprint = hashlib.sha256(f"{fingerprint} {kv_bits} bits".encode()).hexdigest()
             return DiskTier(self.home / "kv", fingerprint, limit_bytes=self.disk_bytes)
         except OSError as error:
             log.warning("computed prompts are not kept on disk: %s", error)

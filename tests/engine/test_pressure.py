@@ -1,0 +1,155 @@
+"""Memory that runs short is given back step by step, each seen to help, and all of it undone afterwards (G-R2)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import mlx.core as mx
+import pytest
+
+from contracts.measurements import AlertType, PressureStep
+from contracts.vocabulary import BufferUsage
+from pensieve.engine.kv_store import KVStore
+from pensieve.engine.no_store import NoStore
+from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.engine.pressure import LEAST_CHUNK_TOKENS, PressureRelief
+from pensieve.engine.stored_prompts import StoredPrompts
+from pensieve.metal.memory import DeviceMemory
+from tests.engine.tiny_modules import prefill, prompt, tiny_module
+
+MB = 1_000_000
+SPAN = 100 * MB
+"""The limits of these tests lie so far above what is in use when they begin."""
+
+
+@pytest.fixture
+def memory() -> Iterator[DeviceMemory]:
+    mx.clear_cache()
+    before = DeviceMemory(SPAN).in_use_bytes
+    memory = DeviceMemory(before + SPAN)
+    if before:
+        memory.reserve(before, BufferUsage.MODEL_WEIGHTS)
+    yield memory
+    mx.clear_cache()
+
+
+class Clock:
+    """Time that passes by a second at each look."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        self.seconds += 1.0
+        return self.seconds
+
+
+def taken(num_bytes: int) -> mx.array:
+    array = mx.zeros(num_bytes, mx.uint8)
+    mx.eval(array)
+    return array
+
+
+def filled_store(memory: DeviceMemory) -> StoredPrompts:
+    """20 MB of prompts."""
+    model = tiny_module("llama")
+    stored = StoredPrompts(memory, KVStore(model, limit_bytes=60 * MB))
+    caches = prefill(model, prompt(4000, 0))
+    per_prompt = sum(cache.nbytes for cache in caches)
+    for seed in range(20 * MB // per_prompt):
+        token_ids = prompt(4000, seed)
+        stored.keep(token_ids, prefill(model, token_ids))
+    mx.clear_cache()
+    return stored
+
+
+def test_buffers_that_nobody_uses_go_first_and_that_may_be_enough(memory: DeviceMemory) -> None:
+    relief = PressureRelief(memory, StoredPrompts(memory, NoStore()), chunk_tokens=128, clock=Clock())
+    relief.look()
+    assert relief.state.active == ()
+    del (unused := [taken(90 * MB)])[0]
+    assert not unused
+    relief.look()
+    assert relief.state.active == (PressureStep.RECLAIM_BUFFERS,)
+    assert memory.in_use_bytes < 0.2 * SPAN + memory.lasting_bytes
+    relief.look()
+    assert relief.state.active == ()
+    assert relief.state.times[PressureStep.RECLAIM_BUFFERS] == 1
+
+
+def test_stored_prompts_go_next_and_no_more_are_kept_until_memory_is_back(memory: DeviceMemory) -> None:
+    stored = filled_store(memory)
+    before = stored.num_bytes
+    relief = PressureRelief(memory, stored, chunk_tokens=128, clock=Clock())
+    held = taken(70 * MB)
+    relief.look()
+    assert PressureStep.SHRINK_STORE in relief.state.active
+    assert stored.num_bytes < before
+    assert memory.reserved_bytes(BufferUsage.STORED_PROMPTS) == stored.num_bytes
+    left = stored.num_bytes
+    token_ids = prompt(4000, 77)
+    stored.keep(token_ids, prefill(tiny_module("llama"), token_ids))
+    assert stored.num_bytes <= left
+    del held
+    for _ in range(4):
+        relief.look()
+    assert relief.state.active == ()
+    stored.keep(token_ids, prefill(tiny_module("llama"), token_ids))
+    assert stored.num_bytes > left
+
+
+def test_chunks_shrink_to_a_least_then_requests_are_refused_and_all_is_undone(
+    memory: DeviceMemory, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monitor = SlidingWindowMonitor(memory.usage)
+    relief = PressureRelief(memory, StoredPrompts(memory, NoStore()), chunk_tokens=128, clock=Clock())
+    held = taken(95 * MB)
+    chunks = []
+    for _ in range(4):
+        relief.look()
+        chunks.append(relief.chunk_tokens)
+    assert chunks == [64, LEAST_CHUNK_TOKENS, LEAST_CHUNK_TOKENS, LEAST_CHUNK_TOKENS]
+    assert relief.refuses
+    assert any(alert.alert_type is AlertType.HIGH_MEMORY_USAGE for alert in monitor.performance_alerts()) or (
+        memory.usage().total_bytes < 0.8 * memory.capacity_bytes
+    )
+    del held
+    for _ in range(8):
+        relief.look()
+    assert (relief.chunk_tokens, relief.refuses, relief.state.active) == (128, False, ())
+    said = [record.getMessage() for record in caplog.records]
+    assert any("memory is short" in line for line in said)
+    assert (
+        any("prefill chunks shrunk: " in line and "32 tokens" in line for line in said)
+        or relief.state.times[PressureStep.SHRINK_CHUNKS]
+    )
+    assert said[-1].startswith("memory is not short any more")
+
+
+def test_weights_that_fill_most_of_the_limit_are_no_pressure(memory: DeviceMemory) -> None:
+    """They never go away: what is given up for them would be given up for ever."""
+    held = taken(85 * MB)
+    memory.reserve(85 * MB, BufferUsage.MODEL_WEIGHTS)
+    relief = PressureRelief(memory, StoredPrompts(memory, NoStore()), chunk_tokens=128, clock=Clock())
+    relief.look()
+    assert relief.state.active == ()
+    del held
+
+
+def test_the_alert_fires_and_clears() -> None:
+    """Over 80 % of the limit, as the allocator measures it."""
+    mx.clear_cache()
+    held = taken(90 * MB)
+    memory = DeviceMemory(int(memory_in_use() / 0.85))
+    monitor = SlidingWindowMonitor(memory.usage)
+    fired = [alert.alert_type for alert in monitor.performance_alerts()]
+    assert fired == [AlertType.HIGH_MEMORY_USAGE]
+    del held
+    assert memory.usage().total_bytes <= 0.8 * memory.capacity_bytes
+    assert monitor.performance_alerts() == ()
+
+
+def memory_in_use() -> int:
+    return int(mx.get_active_memory())
