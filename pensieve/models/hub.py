@@ -102,7 +102,7 @@ def pull(wanted: HubName, progress: Progress) -> HubCopy:
         ModelLoadingError: no such model, revision or file; no access; no network; no room on the disk; it holds nothing
             that can be loaded; or a file is not what the hub has.
     """
-    with _explained(wanted), _alone(wanted, progress):
+    with explained(wanted), _alone(wanted, progress):
         progress.say(f"Looking for {wanted} on the Hugging Face hub.")
         for _ in range(_TRIES_WHILE_IT_MOVES):
             files = _wanted_files(wanted)
@@ -193,7 +193,7 @@ def _alone(wanted: HubName, progress: Progress) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(wanted: HubName) -> Iterator[None]:
+def explained(wanted: HubName) -> Iterator[None]:
     """The hub's errors, each with the way out."""
     from huggingface_hub import errors  # noqa: PLC0415
 
