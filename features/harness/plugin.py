@@ -25,6 +25,7 @@ pytest_plugins = (
     "features.steps.content",
     "features.steps.errors",
     "features.steps.limits",
+    "features.steps.metrics",
     "features.steps.models",
     "features.steps.openai",
     "features.steps.openai_answers",

@@ -67,6 +67,22 @@ Feature: Models
       Then it is refused as "not_found_error" with status 404
       And the error names "no-such-model-as-this"
 
+  @cap:models @cap:messages @W3 @W1 @MUST
+  Rule: What is listed answers by its name
+    "List Models" reference: the API's available models. A client offers its user this list, and asks for what was chosen.
+
+    @id:models-listed-are-answered
+    Scenario: Each model that is listed answers a request, under the name that it is listed by
+      Given a request
+      When it is sent to each of the first five models that are listed
+      Then each has answered under its own name
+
+    @id:models-listed-are-counted @cap:token-counting
+    Scenario: Each model that is listed counts tokens
+      Given a request
+      When its tokens are counted by each of the first five models that are listed
+      Then each has told a number of tokens
+
   @cap:claude-names @W20 @SHOULD
   Rule: Every claude name reaches a model
     Claude Code and most clients of the SDKs ask for claude-… by default, some of them with no way to say another name.

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from pytest_bdd import parsers, then, when
 
+from features.harness.client import COUNT_TOKENS, MESSAGES
 from features.harness.expectations import expect_equal, expect_that
 from features.harness.scene import Json, Scene
 
@@ -33,6 +34,16 @@ def the_client_follows_the_pages(scene: Scene) -> None:
             break
         query = f"?limit=1&after_id={quote(page['last_id'])}"
     scene.message = {"models": models}
+
+
+@when("it is sent to each of the first five models that are listed")
+def it_is_sent_to_each(scene: Scene) -> None:
+    scene.message = {"replies": {name: _sent_to(scene, MESSAGES, name) for name in _first_five(scene)}}
+
+
+@when("its tokens are counted by each of the first five models that are listed")
+def its_tokens_are_counted_by_each(scene: Scene) -> None:
+    scene.message = {"replies": {name: _sent_to(scene, COUNT_TOKENS, name) for name in _first_five(scene)}}
 
 
 @when("the client asks for the model under test")
@@ -75,6 +86,21 @@ def the_pages_add_up(scene: Scene) -> None:
     expect_equal(scene.message["models"], _whole_list(scene), "the models of all pages")
 
 
+@then("each has answered under its own name")
+def each_has_answered(scene: Scene) -> None:
+    replies = scene.message["replies"]
+    expect_equal({name: status for name, (status, _) in replies.items()}, dict.fromkeys(replies, 200), "the statuses")
+    expect_equal({name: body.get("model") for name, (_, body) in replies.items()}, {n: n for n in replies}, "model")
+
+
+@then("each has told a number of tokens")
+def each_has_told_a_number(scene: Scene) -> None:
+    for name, (status, body) in scene.message["replies"].items():
+        expect_equal(status, 200, f"the status of {name}")
+        number = body.get("input_tokens")
+        expect_that(isinstance(number, int) and number > 0, f"input_tokens of {name} to be a number over 0", number)
+
+
 @then("the reply is a model")
 def the_reply_is_a_model(scene: Scene) -> None:
     expect_equal(scene.last.status, 200, "the status")
@@ -86,6 +112,21 @@ def the_reply_is_the_model_as_listed(scene: Scene) -> None:
     the_reply_is_a_model(scene)
     listed = [model for model in _whole_list(scene) if model["id"] == scene.client.model]
     expect_equal([scene.last.json()], listed, "the model")
+
+
+def _first_five(scene: Scene) -> list[str]:
+    """A server of hundreds of models, each of which has to be loaded, is not asked for all."""
+    names = [str(model["id"]) for model in _whole_list(scene)[:5]]
+    expect_that(names, "at least one model", names)
+    return names
+
+
+def _sent_to(scene: Scene, path: str, name: str) -> tuple[int, Json]:
+    body = {**scene.body, "model": name}
+    if path == COUNT_TOKENS:
+        body.pop("max_tokens", None)
+    reply = scene.client.send("POST", path, body)
+    return reply.status, reply.json()
 
 
 def _whole_list(scene: Scene) -> list[Json]:

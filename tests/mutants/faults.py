@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 
 from tests.mutants.wire import Answer, Call, Frame, Frames, Json
@@ -197,6 +198,26 @@ def model_released_at_a_number(call: Call, answer: Answer) -> Answer:
         return {**{name: value for name, value in model.items() if name != "created_at"}, "created": 1732406400}
 
     return answer.with_json(lambda body: {**body, "data": [renamed(model) for model in body.get("data", [])]})
+
+
+def list_of_what_is_not_there(call: Call, answer: Answer) -> Answer:
+    """A model that no request can reach."""
+
+    def with_one_more(body: Json) -> Json:
+        absent = {**body["data"][0], "id": "a-model-of-yesterday"}
+        return {**body, "data": [*body["data"], absent], "last_id": absent["id"]}
+
+    return answer.with_json(lambda body: with_one_more(body) if body.get("data") else body)
+
+
+def counters_that_stand_still(call: Call, answer: Answer) -> Answer:
+    is_metrics = answer.headers.get("content-type", "").startswith("text/plain")
+    still = re.sub(rb"(?m)^(\w+_total(?:\{.*\})?) .*$", rb"\1 1.0", answer.body)
+    return dataclasses.replace(answer, body=still) if is_metrics else answer
+
+
+def milliseconds_in_metrics(call: Call, answer: Answer) -> Answer:
+    return dataclasses.replace(answer, body=answer.body.replace(b"_duration_seconds", b"_duration_ms"))
 
 
 def any_origin(call: Call, answer: Answer) -> Answer:
