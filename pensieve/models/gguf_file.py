@@ -87,6 +87,13 @@ class GgufFile:
         flat = np.frombuffer(self._data, np.uint8, count, tensor.offset)
         return flat.reshape(tensor.num_rows, tensor.row_bytes)
 
+    def forget(self, tensor: GgufTensor) -> None:
+        """Give a tensor's pages back to the system: mapped ones count as ours, and are read again when asked for."""
+        start = tensor.offset // mmap.PAGESIZE * mmap.PAGESIZE
+        end = tensor.offset + tensor.num_rows * (tensor.row_bytes or 0)
+        if end > start:
+            self._data.madvise(mmap.MADV_DONTNEED, start, end - start)
+
     def _alignment(self) -> int:
         alignment = self.metadata.get("general.alignment", 32)
         if not isinstance(alignment, int) or not 8 <= alignment <= 65536 or alignment % 8:

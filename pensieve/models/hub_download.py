@@ -85,7 +85,7 @@ class HubFiles:
         there = sum(self._bytes_there(file) for file in large)
         if there:
             progress.say(f"Going on with a download that broke off: {there / 1e6:.0f} MB are there.")
-        with progress.download(f"Downloading {source}", sum(file.size for file in large)) as tell:
+        with progress.counting(f"Downloading {source}", sum(file.size for file in large)) as tell:
             done = 0
             for file in large:
                 self._fetch(file, source, lambda num_bytes, before=done: tell(before + num_bytes))  # type: ignore[misc]

@@ -22,8 +22,8 @@ class Progress(Protocol):
     def say(self, sentence: str) -> None:
         """Something has begun or was found."""
 
-    def download(self, what: str, total_bytes: int) -> AbstractContextManager[Callable[[int], None]]:
-        """A download: the function it yields is told, at any pace, the bytes that are there."""
+    def counting(self, what: str, total_bytes: int) -> AbstractContextManager[Callable[[int], None]]:
+        """A download, a conversion, a check: the function it yields is told, at any pace, the bytes that are done."""
 
 
 class SilentProgress:
@@ -33,7 +33,7 @@ class SilentProgress:
         pass
 
     @contextmanager
-    def download(self, what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
+    def counting(self, what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
         yield lambda _: None
 
 
@@ -47,7 +47,7 @@ class ConsoleProgress:
         self._console.print(sentence, markup=False)
 
     @contextmanager
-    def download(self, what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+    def counting(self, what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
         if not self._console.is_terminal:
             yield self._lines(what, total_bytes)
             return

