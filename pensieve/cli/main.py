@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from pensieve import __version__
-from pensieve.cli import cache, launch, settings
+from pensieve.cli import cache, fit, launch, models, settings
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 
@@ -27,12 +27,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     settings.add_arguments(serve)
     cache.add_parser(commands)
+    models.add_parser(commands)
+    fit.add_parser(commands)
     launch.add_arguments(
         commands.add_parser("launch", help="start a client on a model", description="Start a client on a model.")
     )
     arguments = parser.parse_args(argv)
     if arguments.command == "launch":
         return launch.launch(arguments.arguments)
+    if arguments.command == "models":
+        return models.run(arguments)
+    if arguments.command == "fit":
+        return fit.run(arguments)
     return cache.run(arguments) if arguments.command == "cache" else _serve(arguments)
 
 

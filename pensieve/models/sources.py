@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,13 +125,17 @@ def _folder(path: Path, name: str, *, revision: str | None = None) -> ModelFolde
 def _understood(source: str) -> str:
     path = Path(source).expanduser()
     there = f"{path} is a file, but no .gguf file" if source and path.is_file() else "there is no such folder or file"
-    close = difflib.get_close_matches(source, known_names(), n=3) if source else []
-    meant = f" Did you mean {' or '.join(close)}?" if close else ""
     return (
-        f"{there}.{meant} A model can be {SMOLLM2.name} (the embedded one), an imported name (`pensieve models list` "
-        "shows them), an alias (`pensieve models list --available`), a folder or .gguf file on this machine, or "
-        "organisation/name on the Hugging Face hub"
+        f"{there}.{closest(source, known_names())} A model can be {SMOLLM2.name} (the embedded "
+        "one), an imported name (`pensieve models list` shows them), an alias (`pensieve models list --available`), a "
+        "folder or .gguf file on this machine, or organisation/name on the Hugging Face hub"
     )
+
+
+def closest(name: str, names: Iterable[str]) -> str:
+    """A question after what was meant, with a space before it; nothing, where no name is near."""
+    close = difflib.get_close_matches(name, list(names), n=3) if name else []
+    return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
 def known_names() -> list[str]:

@@ -14,8 +14,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pytest
+from huggingface_hub import constants
+
+from pensieve.models.home import HOME_VARIABLE
+
 _API = re.compile(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?")
 _RESOLVE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
+CHUNK_BYTES = 100_000
+"""What huggingface_hub writes at a time; less than that is lost when a connection breaks. Its own are of 10 MB."""
 LFS_SUFFIXES = (".safetensors", ".gguf")
 
 
@@ -57,6 +64,28 @@ class SmallHub:
     def downloads(self, path: str) -> list[str | None]:
         """The Range of each download of a file, in the order in which they came; None for the whole."""
         return [asked.range for asked in self.asked if asked.method == "GET" and asked.path.endswith(f"/{path}")]
+
+
+@contextmanager
+def hub_of(repos: dict[str, dict[str, bytes]], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
+    """A hub that huggingface_hub takes for the hub, with a commit of each repository; caches are in the folder."""
+    own_cache(folder, monkeypatch)
+    with small_hub() as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", CHUNK_BYTES)
+        for name, files in repos.items():
+            hub.repos[name] = Repo()
+            hub.repos[name].commit(files)
+        yield hub
+
+
+def own_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have Pensieve's home and huggingface_hub's cache in the folder; the latter."""
+    monkeypatch.setenv(HOME_VARIABLE, str(folder / "home"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+    return folder / "hub"
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -24,22 +24,18 @@ from pensieve.models.library import pin
 from pensieve.models.progress import SilentProgress
 from pensieve.models.sources import ModelFolder, resolve
 from tests.models.gguf_files import write_llama
-from tests.models.hub_server import Repo, SmallHub, files_of, small_hub
+from tests.models.hub_server import CHUNK_BYTES, Repo, SmallHub, files_of, hub_of, own_cache
 from tests.tiny_model import write_byte_tokenizer, write_tiny_model
 
 ROOT = Path(__file__).parents[2]
 NAME = "org/tiny"
 WEIGHTS = "model.safetensors"
-CHUNK_BYTES = 100_000
-"""What huggingface_hub writes at a time; less than that is lost when a connection breaks. Its own are of 10 MB."""
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "hub"
+@pytest.fixture(name="own_cache")
+def fixture_own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return own_cache(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +48,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def hub(own_cache: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
-    """A hub with the model in it, that huggingface_hub takes for the hub."""
-    with small_hub() as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", CHUNK_BYTES)
-        hub.repos[NAME] = Repo()
-        hub.repos[NAME].commit(files)
+def hub(files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
+    with hub_of({NAME: files}, tmp_path, monkeypatch) as hub:
         yield hub
 
 

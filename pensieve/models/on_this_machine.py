@@ -1,0 +1,149 @@
+"""Which models are on this machine, wherever they came from, by the names that serve them (U3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from pensieve.core.errors import ModelLoadingError
+from pensieve.models.catalogue import listed_model, listed_models
+from pensieve.models.embedded import SMOLLM2
+from pensieve.models.home import models_folder
+from pensieve.models.hub import local_copy
+from pensieve.models.hub_name import HubName, hub_name
+from pensieve.models.library import NamedModel, named_models, pinned
+from pensieve.models.made_folder import is_whole
+from pensieve.models.shards import missing_weights
+from pensieve.models.sources import closest
+
+if TYPE_CHECKING:
+    from huggingface_hub import CachedRepoInfo, CachedRevisionInfo
+
+Kind = Literal["embedded", "hub", "hub gguf", "gguf", "folder", "copy", "adapter", "conversion"]
+_SHORT: Final = 12
+"""Digits of a commit that tell it from the others here."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """`name` serves it. `path` is a folder, or a GGUF file of the hub's; `num_bytes` what lies there.
+
+    An adapter's path is its own folder; `base` says on what it goes. `aliases` are other names of it.
+    """
+
+    name: str
+    kind: Kind
+    path: Path
+    num_bytes: int
+    origin: str
+    revision: str | None = None
+    base: str | None = None
+    aliases: tuple[str, ...] = ()
+
+
+def local_models() -> list[LocalModel]:
+    """The embedded one first, then the imported ones, those of the hub, and conversions that no name stands for.
+
+    Raises:
+        ModelLoadingError: the file of names cannot be read.
+    """
+    return [*_embedded(), *map(_named, named_models()), *sorted(_of_hub(), key=lambda it: it.name), *_conversions()]
+
+
+def find_local(name: str) -> LocalModel | None:
+    """By its name, an alias, or another revision's spelling."""
+    models = local_models()
+    listed = listed_model(name)
+    wanted = listed.name if listed else name
+    if (found := next((model for model in models if model.name == wanted), None)) is not None:
+        return found
+    asked = hub_name(wanted)
+    return None if asked is None else next((model for model in models if _is_asked(model, asked)), None)
+
+
+def _is_asked(model: LocalModel, asked: HubName) -> bool:
+    own = hub_name(model.name) if model.kind in ("hub", "hub gguf") else None
+    if own is None or model.revision is None or (own.name, own.file) != (asked.name, asked.file):
+        return False
+    copy = local_copy(asked)
+    return copy is not None and copy.commit == model.revision
+
+
+def require_local(name: str) -> LocalModel:
+    """
+    Raises:
+        ModelLoadingError: it is not here; the message has the closest names.
+    """
+    found = find_local(name)
+    if found is None:
+        meant = closest(name, [model.name for model in local_models()])
+        raise ModelLoadingError(name, f"it is not on this machine.{meant} `pensieve models list` shows what is")
+    return found
+
+
+def folder_bytes(folder: Path) -> int:
+    """Of all files below, as far as they can be read."""
+    total = 0
+    for path in folder.rglob("*"):
+        if path.is_file():
+            total += path.stat().st_size
+    return total
+
+
+def _embedded() -> Iterator[LocalModel]:
+    folder = models_folder() / SMOLLM2.name
+    if is_whole(folder):
+        yield LocalModel(SMOLLM2.name, "embedded", folder, folder_bytes(folder), SMOLLM2.requirement)
+
+
+def _named(named: NamedModel) -> LocalModel:
+    path = Path(named.path)
+    return LocalModel(named.name, named.kind, path, folder_bytes(path), named.origin, base=named.base)
+
+
+def _conversions() -> Iterator[LocalModel]:
+    taken = {Path(named.path) for named in named_models()} | {models_folder() / SMOLLM2.name}
+    folders = sorted(models_folder().iterdir()) if models_folder().is_dir() else []
+    for folder in folders:
+        if folder not in taken and is_whole(folder):
+            yield LocalModel(folder.name, "conversion", folder, folder_bytes(folder), "a GGUF file")
+
+
+def _of_hub() -> Iterator[LocalModel]:
+    for repo in hub_repos():
+        current = _current_commit(repo)
+        for revision in repo.revisions:
+            yield from _of_revision(repo.repo_id, revision, is_current=revision.commit_hash == current)
+
+
+def hub_repos() -> Iterable[CachedRepoInfo]:
+    """The models in huggingface_hub's cache, whoever put them there."""
+    from huggingface_hub import CacheNotFound, constants, scan_cache_dir  # noqa: PLC0415 - takes half a second
+
+    try:
+        return [repo for repo in scan_cache_dir(constants.HF_HUB_CACHE).repos if repo.repo_type == "model"]
+    except CacheNotFound:
+        return []
+
+
+def _current_commit(repo: CachedRepoInfo) -> str | None:
+    """The commit that the bare name stands for."""
+    commits = {revision.commit_hash for revision in repo.revisions}
+    pulled = pinned(repo.repo_id)
+    return pulled if pulled in commits else next((it.commit_hash for it in repo.revisions if "main" in it.refs), None)
+
+
+def _of_revision(name: str, revision: CachedRevisionInfo, *, is_current: bool) -> Iterator[LocalModel]:
+    refs = sorted(revision.refs - {"main"})
+    at = None if is_current else (refs or [revision.commit_hash[:_SHORT]])[0]
+    folder, commit = revision.snapshot_path, revision.commit_hash
+    if (folder / "config.json").exists() and not missing_weights(folder):
+        aliases = tuple(model.alias for model in listed_models() if model.name == name) if is_current else ()
+        spelt = str(HubName(name, None, at))
+        yield LocalModel(spelt, "hub", folder, revision.size_on_disk, "hub", commit, aliases=aliases)
+    for file in sorted(revision.files, key=lambda it: str(it.file_path)):
+        if file.file_name.lower().endswith(".gguf"):
+            spelt = str(HubName(name, file.file_path.relative_to(folder).as_posix(), at))
+            yield LocalModel(spelt, "hub gguf", file.file_path, file.size_on_disk, "hub", commit)

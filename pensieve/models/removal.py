@@ -1,0 +1,78 @@
+"""Removing models from this machine: what is Pensieve's own goes, what is the user's own stays (U3)."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pensieve.core.errors import ModelLoadingError
+from pensieve.models.home import models_folder
+from pensieve.models.hub_name import hub_name
+from pensieve.models.library import drop_name, named_models, unpin
+from pensieve.models.on_this_machine import LocalModel, folder_bytes
+
+if TYPE_CHECKING:
+    from huggingface_hub import HFCacheInfo
+
+
+def remove(model: LocalModel) -> int:
+    """Take a model away; the bytes that came free.
+
+    Raises:
+        ModelLoadingError: an adapter stands on it, or its files cannot be deleted.
+    """
+    adapters = [named.name for named in named_models() if named.base in (model.name, *model.aliases)]
+    if adapters:
+        raise ModelLoadingError(model.name, f"{', '.join(adapters)} stands on it; remove that first")
+    try:
+        if model.kind in ("hub", "hub gguf"):
+            return _remove_from_hub_cache(model)
+        if model.kind not in ("embedded", "conversion"):
+            drop_name(model.name)
+        return _delete_folder(model.path)
+    except OSError as error:
+        raise ModelLoadingError(model.name, f"its files cannot be deleted: {error}") from error
+
+
+def _delete_folder(folder: Path) -> int:
+    """A folder in Pensieve's home that no other name stands for."""
+    is_needed = any(Path(named.path) == folder for named in named_models())
+    if folder.parent != models_folder() or is_needed:
+        return 0
+    num_bytes = folder_bytes(folder)
+    shutil.rmtree(folder)
+    return num_bytes
+
+
+def _remove_from_hub_cache(model: LocalModel) -> int:
+    """The revision, by huggingface_hub itself; of several GGUF files of a revision only the one that is named."""
+    from huggingface_hub import constants, scan_cache_dir  # noqa: PLC0415 - takes half a second
+
+    name, commit = hub_name(model.name), model.revision
+    if name is None or commit is None:
+        raise ModelLoadingError(model.name, "it has no revision that could be removed")
+    cache = scan_cache_dir(constants.HF_HUB_CACHE)
+    if model.kind == "hub gguf" and _num_ggufs(cache, name.name, commit) > 1:
+        return _delete_file(cache, model.path)
+    strategy = cache.delete_revisions(commit)
+    strategy.execute()
+    unpin(name.name, commit)
+    return int(strategy.expected_freed_size)
+
+
+def _num_ggufs(cache: HFCacheInfo, name: str, commit: str) -> int:
+    revisions = [it for repo in cache.repos if repo.repo_id == name for it in repo.revisions]
+    files = [file for it in revisions if it.commit_hash == commit for file in it.files]
+    return sum(file.file_name.lower().endswith(".gguf") for file in files)
+
+
+def _delete_file(cache: HFCacheInfo, path: Path) -> int:
+    files = [file for repo in cache.repos for revision in repo.revisions for file in revision.files]
+    (own,) = (file for file in files if file.file_path == path)
+    is_shared = any(file.blob_path == own.blob_path for file in files if file is not own)
+    own.file_path.unlink()
+    if is_shared:
+        return 0
+    own.blob_path.unlink(missing_ok=True)
+    return int(own.size_on_disk)

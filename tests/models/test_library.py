@@ -1,0 +1,76 @@
+"""Names that were given stay given, whoever writes at the same time, and are refused where they mean something."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pensieve.core.errors import ModelLoadingError
+from pensieve.models.home import HOME_VARIABLE
+from pensieve.models.library import NamedModel, add_name, drop_name, named_model, named_models, pin, pinned, unpin
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def model(name: str) -> NamedModel:
+    return NamedModel(name, "folder", "/from", "/at", base=None)
+
+
+def test_names_are_kept_and_dropped() -> None:
+    assert named_models() == ()
+    add_name(model("b"))
+    add_name(model("a"))
+    assert named_models() == (model("b"), model("a"))
+    drop_name("b")
+    drop_name("never-there")
+    assert (named_model("b"), named_model("a")) == (None, model("a"))
+
+
+def test_a_name_is_given_once() -> None:
+    add_name(model("a"))
+    with pytest.raises(ModelLoadingError, match="run `pensieve models remove a` first, or give another --name"):
+        add_name(model("a"))
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "-a", "a b", "../a", "a@b", "smollm2-135m", "coder-8gb"])
+def test_what_means_something_else_is_no_name(name: str) -> None:
+    with pytest.raises(ModelLoadingError, match=r"--name"):
+        add_name(model(name))
+
+
+def test_many_at_once_lose_nothing() -> None:
+    names = [f"model-{index}" for index in range(40)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(add_name, map(model, names)))
+    assert {named.name for named in named_models()} == set(names)
+
+
+def test_the_revision_pulled_last_is_known_until_it_is_removed() -> None:
+    assert pinned("org/name") is None
+    pin("org/name", "a" * 40)
+    pin("org/name", "b" * 40)
+    unpin("org/name", "a" * 40)
+    assert pinned("org/name") == "b" * 40
+    unpin("org/name", "b" * 40)
+    assert pinned("org/name") is None
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_damaged_file_is_named_and_left_alone(home: Path, content: str) -> None:
+    home.mkdir()
+    (home / "library.json").write_text(content)
+    with pytest.raises(ModelLoadingError, match=r"library\.json .*mend or remove it"):
+        add_name(model("a"))
+    assert (home / "library.json").read_text() == content
+
+
+def test_a_home_that_cannot_be_written_is_said(home: Path) -> None:
+    home.write_text("a file")
+    with pytest.raises(ModelLoadingError, match="set PENSIEVE_HOME to a folder that can"):
+        pin("org/name", "a" * 40)

@@ -1,0 +1,95 @@
+"""What is said of a model from its files is what mlx-lm makes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pensieve.models.model_facts import (
+    architecture,
+    call_form,
+    chat_template,
+    licence,
+    quantisation,
+    tokenizer_kind,
+)
+from tests.tiny_model import CHATML, write_byte_tokenizer
+
+TEMPLATES = (
+    CHATML,
+    "<minimax:tool_call> <tool_call> tool_call.name",
+    "<|tool_call>x<tool_call|>",
+    "<start_function_call>",
+    "<longcat_tool_call>",
+    "<tool_call>{name}<arg_key>",
+    "<|tool_list_start|>",
+    "<|tool_call_start|>",
+    "<tool_call>\\n<function=",
+    "<tool_call>\n<function=",
+    "<|tool_calls_section_begin|>",
+    '<function name="a"><param name="b">',
+    "[TOOL_CALLS]",
+    "<atem:function_calls>",
+    "<tool_call>{{ tool_call.name }}",
+    "<tool_call>",
+)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_the_form_of_calls_is_the_one_that_mlx_lm_chooses(template: str) -> None:
+    from pensieve.metal.mlx_lm_import import import_mlx_lm  # noqa: PLC0415
+
+    import_mlx_lm()
+    from mlx_lm.tokenizer_utils import _infer_tool_parser  # noqa: PLC0415
+
+    tokenizer = SimpleNamespace(chat_template=template, get_vocab=dict)
+    assert call_form(template) == _infer_tool_parser(tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"quantization": {"group_size": 64, "bits": 4}}, "4 bits, groups of 64"),
+        ({"quantization": {"group_size": 32, "bits": 4, "mode": "mxfp4"}}, "4 bits, groups of 32 (mxfp4)"),
+        ({"quantization": {"group_size": 32, "bits": 4, "lm_head": {"bits": 6}, "x": False}}, "4 and 6 bits"),
+        ({"quantization_config": {"quant_method": "awq"}}, "awq"),
+        ({"torch_dtype": "bfloat16"}, "bfloat16"),
+        ({"text_config": {"dtype": "float16"}}, "float16"),
+        ({}, "unknown"),
+    ],
+)
+def test_quantisation_is_said_in_bits(config: dict[str, Any], said: str) -> None:
+    assert quantisation(config) == said
+
+
+def test_the_architecture_is_mlx_lms_name_and_its_size() -> None:
+    assert architecture({"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 64}) == (
+        "llama, 2 layers of width 64"
+    )
+    assert architecture({}) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ("---\nlicense: apache-2.0\ntags: [a]\n---\n# A", "apache-2.0"),
+        ("---\nlicense: other\nlicense_name: qwen-research\n---\n", "qwen-research"),
+        ("---\nlicense: 'mit'\n---\n", "mit"),
+        ("# A\nlicense: none of the head\n", None),
+        ("---\ntags: []\n---\nlicense: below\n", None),
+    ],
+)
+def test_the_licence_is_the_model_cards(tmp_path: Path, card: str, said: str | None) -> None:
+    (tmp_path / "README.md").write_text(card)
+    assert licence(tmp_path) == said
+
+
+def test_tokenizer_and_template_are_found_where_transformers_looks(tmp_path: Path) -> None:
+    assert (tokenizer_kind(tmp_path), chat_template(tmp_path), licence(tmp_path)) == ("none", None, None)
+    write_byte_tokenizer(tmp_path)
+    assert (tokenizer_kind(tmp_path), chat_template(tmp_path)) == ("tokenizer.json", CHATML)
+    (tmp_path / "chat_template.jinja").write_text("stronger")
+    assert chat_template(tmp_path) == "stronger"
