@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from pathlib import Path
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.gguf_convert import convert_gguf
+from pensieve.models.file_sum import remembered_sha256
+from pensieve.models.gguf_convert import convert_gguf, planned_model
+from pensieve.models.gguf_file import open_gguf
 from pensieve.models.home import models_folder
-from pensieve.models.made_folder import make_folder
+from pensieve.models.made_folder import is_whole, make_folder
 from pensieve.models.progress import Progress
+
+_BYTES_BESIDE_WEIGHTS = 50_000_000
+"""A tokenizer of the largest vocabularies takes 30 MB."""
 
 
 def gguf_folder(path: Path, progress: Progress) -> Path:
     """The folder made of a GGUF file; the same content is converted once, wherever it lies.
 
+    From the second start on nothing of the file is read, as long as it stays as it is.
+
     Raises:
         ModelLoadingError: it cannot be read or converted, or the disk is full.
     """
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = remembered_sha256(path, progress)
     except OSError as error:
         raise ModelLoadingError(str(path), f"the file cannot be read: {error.strerror}") from error
     folder = models_folder() / f"{path.stem}-{digest[:16]}"
-    needed_bytes = path.stat().st_size + 10_000_000
-    make_folder(folder, partial(convert_gguf, path), source=str(path), needed_bytes=needed_bytes, progress=progress)
+    if not is_whole(folder):
+        convert = partial(convert_gguf, path, progress=progress)
+        make_folder(folder, convert, source=str(path), needed_bytes=_needed_bytes(path), progress=progress)
     return folder
+
+
+def _needed_bytes(path: Path) -> int:
+    with open_gguf(path) as gguf:
+        _, forms = planned_model(gguf)
+    return sum(form.num_bytes for form in forms) + _BYTES_BESIDE_WEIGHTS

@@ -8,7 +8,6 @@ while the lock is held was left by somebody who died.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -21,6 +20,7 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from pensieve.core.errors import ModelLoadingError
+from pensieve.models.file_sum import sha256_of
 from pensieve.models.progress import Progress
 
 MANIFEST: Final = "pensieve-manifest.json"
@@ -42,7 +42,7 @@ def make_folder(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder, source, progress):
             if not is_whole(folder):
-                _make(folder, make, needed_bytes)
+                _make(folder, make, needed_bytes, progress)
     except OSError as error:
         raise ModelLoadingError(source, _say(error, folder, needed_bytes)) from error
 
@@ -74,7 +74,7 @@ def _locked(folder: Path, source: str, progress: Progress) -> Iterator[None]:
         lock.release()
 
 
-def _make(folder: Path, make: Callable[[Path], None], needed_bytes: int) -> None:
+def _make(folder: Path, make: Callable[[Path], None], needed_bytes: int, progress: Progress) -> None:
     prefix = f".making-{folder.name}-"
     for leftover in folder.parent.glob(f"{prefix}*"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -84,18 +84,20 @@ def _make(folder: Path, make: Callable[[Path], None], needed_bytes: int) -> None
         made = Path(work, folder.name)
         made.mkdir()
         make(made)
-        _write_manifest(made)
+        _write_manifest(made, progress)
         if folder.exists():
             folder.rename(Path(work, "damaged"))
         made.rename(folder)
 
 
-def _write_manifest(folder: Path) -> None:
-    files = {}
-    for path in sorted(folder.iterdir()):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-        files[path.name] = {"size": path.stat().st_size, "sha256": digest.hexdigest()}
+def _write_manifest(folder: Path, progress: Progress) -> None:
+    files, done = {}, 0
+    sizes = {path: path.stat().st_size for path in sorted(folder.iterdir())}
+    with progress.counting(f"Checksums of {folder.name}", sum(sizes.values())) as tell:
+        for path, size in sizes.items():
+            digest = sha256_of(path, lambda num_bytes, before=done: tell(before + num_bytes))  # type: ignore[misc]
+            files[path.name] = {"size": size, "sha256": digest}
+            done += size
     manifest = {"format": _MANIFEST_FORMAT, "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
