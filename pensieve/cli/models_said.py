@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import psutil
 
+from pensieve.cli.fit import fit_lines
+from pensieve.core.errors import PensieveError
 from pensieve.models.adapters import adapter_kind
 from pensieve.models.catalogue import class_of, listed_models
 from pensieve.models.model_facts import (
@@ -22,6 +25,8 @@ from pensieve.models.model_facts import (
 from pensieve.models.on_this_machine import LocalModel
 from pensieve.models.progress import SilentProgress
 from pensieve.models.sources import resolve
+
+_EMBEDDED_LICENCE: Final = "apache-2.0"
 
 
 def size(num_bytes: int) -> str:
@@ -79,11 +84,16 @@ def available_as_json(models: Iterable[LocalModel]) -> str:
 
 
 def one(model: LocalModel) -> Iterator[str]:
-    """All that is known of a model, a fact a line."""
+    """All that is known of a model, a fact a line, and whether it fits this machine."""
     yield model.name
     facts = list(_facts(model))
     width = max(len(key) for key, _ in facts)
     yield from (f"  {key:<{width}}  {value}" for key, value in facts)
+    yield ""
+    try:
+        yield from fit_lines(model.name)
+    except PensieveError as error:
+        yield f"Whether it fits cannot be told: {error}"
 
 
 def _facts(model: LocalModel) -> Iterator[tuple[str, str]]:
@@ -104,6 +114,8 @@ def _facts(model: LocalModel) -> Iterator[tuple[str, str]]:
         yield "base", "not on this machine; it is fetched when the model is served"
         return
     yield from _folder_facts(folder)
+    known = _EMBEDDED_LICENCE if model.kind == "embedded" else licence(folder)
+    yield "licence", known or "unknown: no model card says it"
 
 
 def _folder_facts(folder: Path) -> Iterator[tuple[str, str]]:
@@ -113,7 +125,6 @@ def _folder_facts(folder: Path) -> Iterator[tuple[str, str]]:
     yield "tokenizer", tokenizer_kind(folder)
     yield "chat template", f"{len(template)} characters" if template else "none: conversations are told in paragraphs"
     yield "tool calls", call_form(template) or "in the general form: the template names none"
-    yield "licence", licence(folder) or "unknown: no model card says it"
 
 
 def _base_folder(model: LocalModel) -> Path | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from pensieve.core.errors import ModelLoadingError
+from pensieve.core.errors import NotFoundError
 from pensieve.models.catalogue import listed_model, listed_models
 from pensieve.models.embedded import SMOLLM2
 from pensieve.models.home import models_folder
@@ -74,12 +74,17 @@ def _is_asked(model: LocalModel, asked: HubName) -> bool:
 def require_local(name: str) -> LocalModel:
     """
     Raises:
-        ModelLoadingError: it is not here; the message has the closest names.
+        NotFoundError: it is not here; the message has the closest names.
+        ModelLoadingError: the file of names cannot be read.
     """
     found = find_local(name)
     if found is None:
         meant = closest(name, [model.name for model in local_models()])
-        raise ModelLoadingError(name, f"it is not on this machine.{meant} `pensieve models list` shows what is")
+        raise NotFoundError(
+            f"{name} is not on this machine.{meant} `pensieve models list` shows what is, and `pensieve fit {name}` "
+            "tells of a model that is still on the hub",
+            field="model",
+        )
     return found
 
 

@@ -11,7 +11,8 @@ import mlx.core as mx
 import pytest
 
 from pensieve.cli.main import main
-from pensieve.models.home import models_folder
+from pensieve.models.home import home, models_folder
+from pensieve.models.known_speed import known_rates
 from pensieve.models.progress import SilentProgress
 from pensieve.models.sources import resolve
 from tests.conftest import serving
@@ -31,10 +32,20 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def speed() -> Path:
+    """What this machine's speed was measured to be, which takes ten seconds."""
+    known_rates(print)
+    return home() / "speed.json"
+
+
 @pytest.fixture(autouse=True)
-def hub(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
+def hub(tiny: Path, speed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
     """Every test has a home, a cache and a hub of its own."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "home").mkdir()
+    if speed.exists():
+        shutil.copy(speed, tmp_path / "home")
     with hub_of({"org/tiny": files_of(tiny), CODER: files_of(tiny)}, tmp_path, monkeypatch) as hub:
         yield hub
 
@@ -84,7 +95,14 @@ def test_a_pulled_model_is_listed_shown_and_removed(said: Said, hub: SmallHub) -
     assert entry["architecture"] == "llama"
     assert commit[:12] in said.by("list")
     shown = said.by("show", "org/tiny")
-    for fact in (commit, "apache-2.0", "llama, 2 layers of width 64", "chat template", entry["path"]):
+    for fact in (
+        commit,
+        "apache-2.0",
+        "It fits, with a conversation of",
+        "llama, 2 layers of width 64",
+        "chat template",
+        entry["path"],
+    ):
         assert fact in shown
     assert f"org/tiny is removed, {entry['size_bytes'] / 1e6:.1f} MB freed\n" == said.by("remove", "org/tiny")
     assert said.names() == []
@@ -184,6 +202,7 @@ def test_an_adapter_is_imported_on_a_base(said: Said, tiny: Path, tmp_path: Path
     shown = said.by("show", "tuned")
     assert "lora on base" in shown
     assert "llama" in shown
+    assert "what its adapter adds is not counted" in shown
     assert "tuned stands on it; remove that first" in said.by("remove", "base", status=1)
     again = ("import", "--adapter", "adapter", "--name", "twice", "--base")
     assert "it is an adapter on base itself" in said.by(*again, "tuned", status=1)
@@ -198,8 +217,12 @@ def test_an_adapter_is_imported_on_a_base(said: Said, tiny: Path, tmp_path: Path
     [
         (["pull", "coder-8g"], 2, "that is no name of the hub's, like organisation/name. Did you mean coder-8gb"),
         (["pull", "org/nothing"], 1, "the hub has no such model"),
-        (["show", "org/tinny"], 1, "it is not on this machine. Did you mean org/tiny? `pensieve models list`"),
-        (["remove", "nothing"], 1, "it is not on this machine. `pensieve models list` shows what is"),
+        (["show", "org/tinny"], 1, "org/tinny is not on this machine. Did you mean org/tiny? `pensieve models list`"),
+        (
+            ["remove", "nothing"],
+            1,
+            "nothing is not on this machine. `pensieve models list` shows what is, and `pensieve fit nothing`",
+        ),
         (["import", "nowhere"], 1, "there is no such file or folder"),
         (["import", "org/tiny"], 1, "`pensieve models pull org/tiny` would fetch it"),
         (["import", "file.txt"], 1, "it is a file, but no .gguf file"),
