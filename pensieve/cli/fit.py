@@ -87,7 +87,7 @@ def _conversation_lines(fit: Fit) -> Iterator[str]:
     yield f"  longest      {_longest(fit, shape)}"
     at_once = fit.at_once(shape, fit.kv_bits)
     number = "any number of" if at_once is None else at_once
-    yield f"  at once      {number} conversations of {fit.session_tokens} tokens"
+    yield f"  at once      {number} conversation{'' if number == 1 else 's'} of {fit.session_tokens} tokens"
 
 
 def _longest(fit: Fit, shape: KVShape) -> str:

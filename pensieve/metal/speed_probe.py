@@ -28,14 +28,16 @@ _NUM_OPERATIONS: Final = 240
 
 @dataclass(frozen=True, slots=True)
 class _Sizes:
-    """Of what is computed: enough to fill the device, and no more than it does in a fraction of a second."""
+    """Of what is computed: as wide as in models that suit the device, more than its caches hold, and no more than it
+    does in a fraction of a second.
+    """
 
     width: int
     num_matrices: int
     prompt_tokens: int
 
 
-_SIZES: Final = {"cpu": _Sizes(2048, 12, 128), "metal": _Sizes(4096, 48, 512), "cuda": _Sizes(4096, 128, 1024)}
+_SIZES: Final = {"cpu": _Sizes(1024, 64, 128), "metal": _Sizes(4096, 48, 512), "cuda": _Sizes(4096, 128, 1024)}
 
 
 def measure_rates(tell: Callable[[str], None], most_seconds: float = MOST_SECONDS) -> Rates:
@@ -44,7 +46,7 @@ def measure_rates(tell: Callable[[str], None], most_seconds: float = MOST_SECOND
     Each figure is the best of several: what disturbs a measurement only ever makes it slower.
     """
     backend = device_info().backend
-    sizes, each_seconds = _SIZES[backend], most_seconds / 5  # four parts, and the time to prepare them
+    sizes, each_seconds = _SIZES[backend], most_seconds / 8  # four parts, each prepared and run once beforehand
     tell("Measuring how fast this machine is (once; ten seconds at most): memory,")
     bandwidth = _bandwidth(sizes, each_seconds, packed=backend != "cpu")
     tell("  arithmetic,")

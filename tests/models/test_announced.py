@@ -1,0 +1,75 @@
+"""What a model's files say of it is read from wherever they are, and no further than their heads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pensieve.core.errors import ModelLoadingError
+from pensieve.models.announced import announced
+from pensieve.models.footprint import footprint
+from pensieve.models.hub import local_copy
+from pensieve.models.hub_name import HubName
+from pensieve.models.progress import SilentProgress
+from pensieve.models.sources import resolve
+from tests.models.gguf_files import write_llama
+from tests.models.hub_server import files_of, hub_of, own_cache
+from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+
+QUIET = SilentProgress()
+
+
+def _tiny(folder: Path) -> Path:
+    write_byte_tokenizer(folder)
+    return write_tiny_model(folder, tokenizer_folder=folder, vocab_size=259)
+
+
+def test_a_folder_says_what_its_config_and_its_weights_say(tmp_path: Path) -> None:
+    folder = _tiny(tmp_path / "tiny")
+    told = announced(str(folder), progress=QUIET)
+    assert told.config["model_type"] == "llama"
+    assert "model.layers.1.mlp.down_proj.weight" in {header.name for header in told.headers}
+
+
+def test_a_gguf_file_says_what_its_conversion_holds_and_is_not_converted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_cache(tmp_path, monkeypatch)
+    path = tmp_path / "tiny.gguf"
+    write_llama(path)
+    told = announced(str(path), progress=QUIET)
+    made = {file.name for file in tmp_path.rglob("*.safetensors")}
+    assert not made
+    converted = announced(str(resolve(str(path), progress=QUIET).path), progress=QUIET)
+    for dense in (False, True):
+        before, after = (footprint(it.config, it.headers, dense=dense) for it in (told, converted))
+        assert before == after
+
+
+def test_a_model_of_the_hub_is_told_about_without_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _tiny(tmp_path / "source")
+    own_cache(tmp_path, monkeypatch)
+    with hub_of({"org/tiny": files_of(folder)}, tmp_path, monkeypatch) as hub:
+        told = announced("org/tiny", progress=QUIET)
+        assert all(asked.range for asked in hub.asked if asked.method == "GET" and asked.path.endswith(".safetensors"))
+    assert "not on this machine" in told.where
+    here = announced(str(folder), progress=QUIET)
+    assert footprint(told.config, told.headers, dense=False) == footprint(here.config, here.headers, dense=False)
+    assert local_copy(HubName("org/tiny")) is None  # what was read does not pass for a copy
+
+
+def test_a_name_that_means_nothing_is_refused() -> None:
+    with pytest.raises(ModelLoadingError, match="no such folder"):
+        announced("nothing-of-this-name", progress=QUIET)
+
+
+def test_a_damaged_config_is_named(tmp_path: Path) -> None:
+    folder = _tiny(tmp_path / "tiny")
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ModelLoadingError, match=r"config\.json cannot be read"):
+        announced(str(folder), progress=QUIET)
+    (folder / "config.json").write_text(json.dumps([]))
+    with pytest.raises(ModelLoadingError, match="model_type"):
+        announced(str(folder), progress=QUIET)

@@ -1,0 +1,33 @@
+"""What was measured of a machine is measured once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pensieve.metal.device import device_info
+from pensieve.models.home import HOME_VARIABLE
+from pensieve.models.known_speed import known_rates
+
+pytestmark = pytest.mark.skipif(device_info().backend == "metal", reason="Apple's chips are in a table")
+
+
+def test_rates_are_measured_once_and_anew_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    told: list[str] = []
+    rates, phrase = known_rates(told.append)
+    assert told
+    assert "measured here" in phrase
+    told.clear()
+    assert known_rates(told.append)[0] == rates
+    assert not told
+    file = tmp_path / "speed.json"
+    kept = json.loads(file.read_text())
+    file.write_text(json.dumps({key: {"of": "another version"} for key in kept}))
+    known_rates(told.append)
+    assert told
+    told.clear()
+    known_rates(told.append, anew=True)
+    assert told
