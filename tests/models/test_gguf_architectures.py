@@ -73,6 +73,13 @@ def test_the_whole_window_of_a_file_is_kept(tmp_path: Path) -> None:
     assert (config["max_position_embeddings"], config["sliding_window"]) == (512, 8)
 
 
+def test_the_window_of_mistral_is_kept_though_it_is_not_used(tmp_path: Path) -> None:
+    folder, _ = converted(tmp_path, "llama", setting("llama.attention.sliding_window", 128))
+    config = config_of(folder)
+    assert (config["max_position_embeddings"], config["sliding_window"]) == (512, 128)
+    assert "layer_types" not in config
+
+
 def replace(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
     """Metadata of the writer, with the type that the entry had."""
     entries = writer.kv_data[0]
