@@ -40,15 +40,16 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """The process's exit status: 0 fits, 3 does not, 1 failed."""
     from pensieve.cli.fitting import Asked, fit_of  # noqa: PLC0415 - --help answers without it
+    from pensieve.metal.leaving import leave  # noqa: PLC0415
 
     asked = Asked(arguments.memory_limit, arguments.context, arguments.kv_bits, arguments.probe)
     try:
         fit = fit_of(arguments.name, asked, _tell)
     except PensieveError as error:
         print(f"pensieve: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return leave(EXIT_FAILED)
     print(json.dumps(fit.as_json(), indent=1) if arguments.json else "\n".join(_lines(fit)))
-    return 0 if fit.fits else EXIT_DOES_NOT_FIT
+    return leave(0 if fit.fits else EXIT_DOES_NOT_FIT)
 
 
 def fit_lines(source: str, *, limit_bytes: int | None = None) -> list[str]:
