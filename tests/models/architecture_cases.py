@@ -18,6 +18,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 from gguf import MODEL_ARCH as ARCH
+from gguf import GGMLQuantizationType as GgmlType
 from mlx.utils import tree_flatten, tree_unflatten
 
 from pensieve.metal.mlx_lm_import import import_mlx_lm
@@ -68,9 +69,13 @@ def original(case: Case) -> Any:
 
 
 def write_gguf(
-    path: Path, case: Case, model: Any, edit: Callable[[gguf.GGUFWriter, Weights], None] | None = None
+    path: Path,
+    case: Case,
+    model: Any,
+    edit: Callable[[gguf.GGUFWriter, Weights], None] | None = None,
+    packed: GgmlType | None = None,
 ) -> None:
-    """The file; `edit` has the last word on its metadata and tensors."""
+    """The file, with its matrices `packed` or in f32; `edit` has the last word on metadata and tensors."""
     writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[case.architecture])
     _add_sizes(writer, case)
     if case.metadata:
@@ -83,7 +88,8 @@ def write_gguf(
     if edit:
         edit(writer, tensors)
     for name, weight in tensors.items():
-        writer.add_tensor(name, np.ascontiguousarray(weight))
+        form = packed if packed is not None and weight.ndim > 1 else GgmlType.F32
+        writer.add_tensor(name, gguf.quants.quantize(np.ascontiguousarray(weight), form), raw_dtype=form)
     for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
         write()
     writer.close()
