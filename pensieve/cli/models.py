@@ -68,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"pensieve: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("pensieve: stopped; what has arrived is kept, and the next pull goes on with it", file=sys.stderr)
+        kept = "; what has arrived is kept, and the next pull goes on with it" if arguments.action == "pull" else ""
+        print(f"pensieve: stopped{kept}", file=sys.stderr)
         return 130
 
 

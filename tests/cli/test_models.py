@@ -13,6 +13,7 @@ import pytest
 from pensieve.cli.main import main
 from pensieve.models.home import home, models_folder
 from pensieve.models.known_speed import known_rates
+from pensieve.models.library import pinned
 from pensieve.models.progress import SilentProgress
 from pensieve.models.sources import resolve
 from tests.conftest import serving
@@ -106,6 +107,7 @@ def test_a_pulled_model_is_listed_shown_and_removed(said: Said, hub: SmallHub) -
         assert fact in shown
     assert f"org/tiny is removed, {entry['size_bytes'] / 1e6:.1f} MB freed\n" == said.by("remove", "org/tiny")
     assert said.names() == []
+    assert pinned("org/tiny") is None
     assert not Path(entry["path"]).exists()
 
 
@@ -151,7 +153,7 @@ def test_a_gguf_file_of_the_hub_is_converted_and_goes_alone(said: Said, hub: Sma
     assert len(conversions) == 2
     assert resolve(conversions[0], progress=SilentProgress()).path.name == conversions[0]
     assert "GGUF; it is converted" in said.by("show", "org/ggufs/a.gguf")
-    said.by("remove", "org/ggufs/a.gguf")
+    assert f"{len(content) / 1e6:.1f} MB freed" in said.by("remove", "org/ggufs/a.gguf")
     assert said.names() == ["org/ggufs/b.gguf", *conversions]
     said.by("remove", conversions[0])
     said.by("remove", "org/ggufs/b.gguf")
@@ -241,6 +243,22 @@ def test_what_cannot_be_done_is_said_with_the_mend(
     write_adapter(tmp_path / "adapter")
     said.by("pull", "org/tiny")
     assert message in said.by(*arguments, status=status)
+
+
+def test_an_alias_and_an_adapter_serve_under_their_names_without_the_hub(
+    said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said.by("pull", "coder-8gb")
+    adapter = write_adapter(tmp_path / "adapter")
+    said.by("import", "--adapter", str(adapter), "--base", "coder-8gb", "--name", "tuned")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with serving("--model", "coder-8gb", "--allow-model", "tuned") as client:
+        assert {model.id for model in client.models.list()} == {"coder-8gb", "tuned"}
+        for name in ("coder-8gb", "tuned"):
+            answer = client.messages.create(model=name, max_tokens=4, messages=[{"role": "user", "content": "Hello"}])
+            assert answer.model == name
+        assert "serves it as coder-8gb" in said.by("remove", CODER, status=1)
 
 
 def test_a_model_that_a_server_serves_is_not_removed(said: Said, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
