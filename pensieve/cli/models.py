@@ -106,7 +106,7 @@ def _pull(arguments: argparse.Namespace) -> int:
         return 2
     wanted = replace(wanted, revision=arguments.revision or wanted.revision)
     copy = pull(wanted, progress)
-    pin(wanted.name, copy.commit)
+    pin(wanted.bare, copy.commit)
     if wanted.file is not None:
         resolve(str(wanted), progress=progress)
     print(f"{source} is here, at revision {copy.commit}; it stays at that until it is pulled again.")

@@ -58,7 +58,7 @@ def local_copy(wanted: HubName) -> HubCopy | None:
     """The whole copy on this machine, without asking the hub: of the revision that is named, else of the one that was
     pulled last, else of the `main` that any program fetched.
     """
-    revisions = [wanted.revision] if wanted.revision else [pinned(wanted.name), "main"]
+    revisions = [wanted.revision] if wanted.revision else [pinned(wanted.bare), "main"]
     for revision in revisions:
         if revision is not None and (found := _copy_of(replace(wanted, revision=revision))) is not None:
             return found

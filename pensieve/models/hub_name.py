@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 _NAME: Final = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:/([^@]+\.gguf))?", re.IGNORECASE)
@@ -17,6 +17,11 @@ class HubName:
     name: str
     file: str | None = None
     revision: str | None = None
+
+    @property
+    def bare(self) -> str:
+        """Without the revision."""
+        return str(replace(self, revision=None))
 
     def __str__(self) -> str:
         path = f"{self.name}/{self.file}" if self.file else self.name

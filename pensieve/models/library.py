@@ -84,13 +84,13 @@ def drop_name(name: str) -> None:
 
 
 def pinned(hub_name: str) -> str | None:
-    """The commit of `organisation/name` that was pulled last."""
+    """The commit of `organisation/name`, or of a GGUF file in it, that was pulled last."""
     commit = _read().get("pulled", {}).get(hub_name)
     return commit if isinstance(commit, str) else None
 
 
 def pin(hub_name: str, commit: str) -> None:
-    """Have `organisation/name` mean this commit until another is pulled."""
+    """Have the bare name mean this commit until another is pulled."""
     with _changed(hub_name) as content:
         content.setdefault("pulled", {})[hub_name] = commit
 

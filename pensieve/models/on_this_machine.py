@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -118,9 +118,8 @@ def _conversions() -> Iterator[LocalModel]:
 
 def _of_hub() -> Iterator[LocalModel]:
     for repo in hub_repos():
-        current = _current_commit(repo)
         for revision in repo.revisions:
-            yield from _of_revision(repo.repo_id, revision, is_current=revision.commit_hash == current)
+            yield from _of_revision(repo, revision)
 
 
 def hub_repos() -> Iterable[CachedRepoInfo]:
@@ -133,22 +132,28 @@ def hub_repos() -> Iterable[CachedRepoInfo]:
         return []
 
 
-def _current_commit(repo: CachedRepoInfo) -> str | None:
-    """The commit that the bare name stands for."""
-    commits = {revision.commit_hash for revision in repo.revisions}
-    pulled = pinned(repo.repo_id)
-    return pulled if pulled in commits else next((it.commit_hash for it in repo.revisions if "main" in it.refs), None)
+def _is_current(name: HubName, repo: CachedRepoInfo, revision: CachedRevisionInfo) -> bool:
+    """Whether the bare name stands for this revision."""
+    commits = {other.commit_hash for other in repo.revisions}
+    pulled = pinned(name.bare)
+    return pulled == revision.commit_hash if pulled in commits else "main" in revision.refs
 
 
-def _of_revision(name: str, revision: CachedRevisionInfo, *, is_current: bool) -> Iterator[LocalModel]:
+def _spelt(name: HubName, repo: CachedRepoInfo, revision: CachedRevisionInfo) -> str:
+    if _is_current(name, repo, revision):
+        return name.bare
     refs = sorted(revision.refs - {"main"})
-    at = None if is_current else (refs or [revision.commit_hash[:_SHORT]])[0]
+    return str(replace(name, revision=(refs or [revision.commit_hash[:_SHORT]])[0]))
+
+
+def _of_revision(repo: CachedRepoInfo, revision: CachedRevisionInfo) -> Iterator[LocalModel]:
     folder, commit = revision.snapshot_path, revision.commit_hash
     if (folder / "config.json").exists() and not missing_weights(folder):
-        aliases = tuple(model.alias for model in listed_models() if model.name == name) if is_current else ()
-        spelt = str(HubName(name, None, at))
+        spelt = _spelt(HubName(repo.repo_id), repo, revision)
+        aliases = tuple(model.alias for model in listed_models() if model.name == spelt)
         yield LocalModel(spelt, "hub", folder, revision.size_on_disk, "hub", commit, aliases=aliases)
     for file in sorted(revision.files, key=lambda it: str(it.file_path)):
         if file.file_name.lower().endswith(".gguf"):
-            spelt = str(HubName(name, file.file_path.relative_to(folder).as_posix(), at))
+            path = file.file_path.relative_to(folder).as_posix()
+            spelt = _spelt(HubName(repo.repo_id, path), repo, revision)
             yield LocalModel(spelt, "hub gguf", file.file_path, file.size_on_disk, "hub", commit)

@@ -54,10 +54,11 @@ def _remove_from_hub_cache(model: LocalModel) -> int:
         raise ModelLoadingError(model.name, "it has no revision that could be removed")
     cache = scan_cache_dir(constants.HF_HUB_CACHE)
     if model.kind == "hub gguf" and _num_ggufs(cache, name.name, commit) > 1:
+        unpin(name.bare, commit)
         return _delete_file(cache, model.path)
     strategy = cache.delete_revisions(commit)
     strategy.execute()
-    unpin(name.name, commit)
+    unpin(name.bare, commit)
     return int(strategy.expected_freed_size)
 
 

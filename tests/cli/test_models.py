@@ -149,6 +149,13 @@ def test_a_gguf_file_of_the_hub_is_converted_and_goes_alone(said: Said, hub: Sma
     hub.repos["org/ggufs"].commit({"a.gguf": content, "b.gguf": content + bytes(8)})
     said.by("pull", "org/ggufs/a.gguf")
     said.by("pull", "org/ggufs/b.gguf")
+    hub.repos["org/ggufs"].commit({"c.gguf": content + bytes(16)})
+    said.by("pull", "org/ggufs/c.gguf")
+    hub.asked.clear()
+    resolve("org/ggufs/a.gguf", progress=SilentProgress())
+    assert hub.asked == []
+    said.by("remove", "org/ggufs/c.gguf")
+    said.by("remove", next(name for name in said.names() if name.startswith("c-")))
     conversions = [name for name in said.names() if "/" not in name]
     assert len(conversions) == 2
     assert resolve(conversions[0], progress=SilentProgress()).path.name == conversions[0]
