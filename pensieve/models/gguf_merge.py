@@ -52,10 +52,10 @@ def _one_step(
         parts = np.floor(most * larger / span)
         step = larger / parts
         # Half of the weights are exact then: worth it until the step is the root of two coarser than it need be.
-        is_aligned = step * most <= np.float32(np.sqrt(2)) * span
+        is_aligned = (step * most <= np.float32(np.sqrt(2)) * span) & (span > 0)
         step = np.where(is_aligned, step, span / np.float32(most))
         bias = np.where(is_aligned, zero + np.rint((lowest - zero) / step) * step, lowest)
     scale = step.astype(np.float16)
     # Tiny steps lose bits in f16, and must not be too short to reach from end to end.
     scale = np.where(scale.astype(np.float32) * most < span, np.nextafter(scale, np.float16(np.inf)), scale)
-    return scale, np.where(span == 0, lowest, bias).astype(np.float16)
+    return scale, bias.astype(np.float16)
