@@ -7,12 +7,11 @@ import pytest
 
 from contracts.vocabulary import BufferUsage
 from pensieve.core.errors import InsufficientMemoryError
-from pensieve.engine.kv_rows import RowKV
 from pensieve.engine.kv_store import KVStore
 from pensieve.engine.stored_prompts import StoredPrompts
 from pensieve.metal.memory import DeviceMemory
 from tests.conftest import GIB
-from tests.engine.tiny_modules import continuation, new_caches, prefill, prompt, tiny_module
+from tests.engine.tiny_modules import continuation, made_up_rows, prefill, prompt, tiny_module
 
 MIB = 1024**2
 
@@ -72,10 +71,7 @@ def test_a_request_that_finds_no_room_costs_nobody_what_is_stored() -> None:
 
 def test_storing_what_nobody_else_has_takes_no_more_than_a_layer_besides() -> None:
     memory = DeviceMemory(GIB)
-    model = tiny_module("llama")
-    token_ids = prompt(20_000, 0)
-    rows = [RowKV() for _ in new_caches(model)]
-    prefill(model, token_ids, rows)
+    model, token_ids, rows = tiny_module("llama"), prompt(20_000, 0), made_up_rows(20_000)
     stored = StoredPrompts(memory, KVStore(model, limit_bytes=256 * MIB))
     layer = rows[0].nbytes
     before = mx.get_active_memory()

@@ -16,7 +16,7 @@ from pensieve.engine.performance import SlidingWindowMonitor
 from pensieve.engine.pressure import LEAST_CHUNK_TOKENS, PressureRelief
 from pensieve.engine.stored_prompts import StoredPrompts
 from pensieve.metal.memory import DeviceMemory
-from tests.engine.tiny_modules import prefill, prompt, tiny_module
+from tests.engine.tiny_modules import made_up_rows, prompt, tiny_module
 
 MB = 1_000_000
 SPAN = 100 * MB
@@ -53,13 +53,9 @@ def taken(num_bytes: int) -> mx.array:
 
 def filled_store(memory: DeviceMemory) -> StoredPrompts:
     """20 MB of prompts."""
-    model = tiny_module("llama")
-    stored = StoredPrompts(memory, KVStore(model, limit_bytes=60 * MB))
-    caches = prefill(model, prompt(4000, 0))
-    per_prompt = sum(cache.nbytes for cache in caches)
-    for seed in range(20 * MB // per_prompt):
-        token_ids = prompt(4000, seed)
-        stored.keep(token_ids, prefill(model, token_ids))
+    stored = StoredPrompts(memory, KVStore(tiny_module("llama"), limit_bytes=60 * MB))
+    for seed in range(10):
+        stored.keep(prompt(4000, seed), made_up_rows(4000))
     mx.clear_cache()
     return stored
 
@@ -68,11 +64,14 @@ def test_buffers_that_nobody_uses_go_first_and_that_may_be_enough(memory: Device
     relief = PressureRelief(memory, StoredPrompts(memory, NoStore()), chunk_tokens=128, clock=Clock())
     relief.look()
     assert relief.state.active == ()
-    del (unused := [taken(90 * MB)])[0]
-    assert not unused
+    held = taken(68 * MB)
+    unused = taken(18 * MB)
+    del unused
+    assert memory.in_use_bytes > 0.8 * SPAN, "MLX keeps the buffer"
     relief.look()
     assert relief.state.active == (PressureStep.RECLAIM_BUFFERS,)
-    assert memory.in_use_bytes < 0.2 * SPAN + memory.lasting_bytes
+    assert memory.in_use_bytes < 0.7 * SPAN + memory.lasting_bytes
+    del held
     relief.look()
     assert relief.state.active == ()
     assert relief.state.times[PressureStep.RECLAIM_BUFFERS] == 1
@@ -88,14 +87,13 @@ def test_stored_prompts_go_next_and_no_more_are_kept_until_memory_is_back(memory
     assert stored.num_bytes < before
     assert memory.reserved_bytes(BufferUsage.STORED_PROMPTS) == stored.num_bytes
     left = stored.num_bytes
-    token_ids = prompt(4000, 77)
-    stored.keep(token_ids, prefill(tiny_module("llama"), token_ids))
+    stored.keep(prompt(4000, 77), made_up_rows(4000))
     assert stored.num_bytes <= left
     del held
     for _ in range(4):
         relief.look()
     assert relief.state.active == ()
-    stored.keep(token_ids, prefill(tiny_module("llama"), token_ids))
+    stored.keep(prompt(4000, 78), made_up_rows(4000))
     assert stored.num_bytes > left
 
 
@@ -112,19 +110,15 @@ def test_chunks_shrink_to_a_least_then_requests_are_refused_and_all_is_undone(
         chunks.append(relief.chunk_tokens)
     assert chunks == [64, LEAST_CHUNK_TOKENS, LEAST_CHUNK_TOKENS, LEAST_CHUNK_TOKENS]
     assert relief.refuses
-    assert any(alert.alert_type is AlertType.HIGH_MEMORY_USAGE for alert in monitor.performance_alerts()) or (
-        memory.usage().total_bytes < 0.8 * memory.capacity_bytes
-    )
+    assert [alert.alert_type for alert in monitor.performance_alerts()] == [AlertType.HIGH_MEMORY_USAGE]
     del held
     for _ in range(8):
         relief.look()
     assert (relief.chunk_tokens, relief.refuses, relief.state.active) == (128, False, ())
     said = [record.getMessage() for record in caplog.records]
     assert any("memory is short" in line for line in said)
-    assert (
-        any("prefill chunks shrunk: " in line and "32 tokens" in line for line in said)
-        or relief.state.times[PressureStep.SHRINK_CHUNKS]
-    )
+    assert any(line.startswith("prefill chunks shrunk: ") and "64 tokens" in line for line in said)
+    assert relief.state.times[PressureStep.SHRINK_CHUNKS] == 2
     assert said[-1].startswith("memory is not short any more")
 
 
