@@ -123,7 +123,7 @@ def real_parts(settings: Settings) -> Parts:
     from pensieve.models.sources import resolve  # noqa: PLC0415
 
     device = device_info()
-    memory = DeviceMemory(capacity_bytes(settings.memory_limit, device.total_memory_bytes))
+    memory = DeviceMemory(capacity_bytes(settings.memory_limit, device.total_memory_bytes), counts_process=True)
     monitor = SlidingWindowMonitor(memory.usage)
     sources = dict.fromkeys((settings.model or SMOLLM2.name, *settings.allow_models))
     # on the main thread: Ctrl-C ends a long download at once

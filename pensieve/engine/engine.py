@@ -104,6 +104,7 @@ class Engine:
         """On the MLX thread."""
         self._model = load(self._folder)
         self._plan = MemoryPlan(self._memory, self._model.weights_bytes)
+        self._memory.reserve_for_process()
         chunk_tokens = self._options.prefill_chunk_tokens or CHUNK_TOKENS[device_info().backend]
         self._probe = probe(self._model, self._memory, chunk_tokens=chunk_tokens, kv_bits=self._options.kv_bits)
         if self._options.kv_bits and not self._probe.sizes.in_rows:

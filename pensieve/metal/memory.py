@@ -37,8 +37,9 @@ class Peak:
 class DeviceMemory(Ledger):
     """A ledger whose usage is measured. Implements `contracts.memory.MetalResourceManager`."""
 
-    def __init__(self, capacity_bytes: int) -> None:
+    def __init__(self, capacity_bytes: int, *, counts_process: bool = False) -> None:
         super().__init__(capacity_bytes)
+        self._counts_process = counts_process
         self._earlier_peak_bytes = 0
         self._for_process: Reservation | None = None
         self._kernels: dict[KernelSource, CompiledKernel] = {}
@@ -116,12 +117,13 @@ class DeviceMemory(Ledger):
     def reserve_for_process(self) -> None:
         """Count, once, what the process takes besides MLX's arrays: its libraries, and the buffers that MLX may keep.
 
-        A GPU with memory of its own holds none of the libraries.
+        Once they are loaded; a memory that does not count the process does nothing. A GPU with memory of its own holds
+        none of the libraries.
 
         Raises:
             InsufficientMemoryError: not even that fits.
         """
-        if self._for_process is None:
+        if self._counts_process and self._for_process is None:
             cached = int(min(_MOST_CACHED_BYTES, max(_LEAST_CACHED_BYTES, _CACHED_SHARE * self.capacity_bytes)))
             self._for_process = self.reserve(cached + self._library_bytes(), BufferUsage.TEMPORARY)
             mx.set_cache_limit(cached)
