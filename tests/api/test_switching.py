@@ -44,7 +44,7 @@ def both(folders: tuple[Path, ...], memory_limit: str = ROOM_FOR_ONE, **given: s
 
 
 def answered(client: httpx.Client, name: str, **fields: object) -> httpx.Response:
-    return client.post("/v1/messages", json=ask(**{"model": name, "max_tokens": 8, "temperature": 0, **fields}))
+    return client.post("/v1/messages", json={**ask(model=name, max_tokens=8, temperature=0), **fields})
 
 
 def said(client: httpx.Client, name: str) -> str:
