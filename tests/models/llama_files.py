@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from gguf import GGMLQuantizationType as GgmlType
 
-from tests.models.gguf_files import gguf_name
+from tests.models.gguf_files import Edit, gguf_name
 from tests.models.k_quantizers import K_TYPES, k_quantized, q8_k_dequantized
 
 Array = npt.NDArray[np.float32]
-Weights = Mapping[str, Array]
+Weights = Mapping[str, Array] | Mapping[str, npt.NDArray[np.float16]]
+Made = dict[tuple[str, str], npt.NDArray[np.uint8]]
+"""Blocks by the tensor's name and type; of the simple types, which others fall back to."""
 TypeOf = Callable[[str, Array], str]
 """The type of a matrix, by its name in the file and its numbers."""
 
@@ -68,17 +70,25 @@ def dense_llama(folder: Path) -> dict[str, Array]:
     return weights
 
 
-def write_llama_of(path: Path, folder: Path, weights: Weights, type_of: TypeOf) -> None:
-    """`weights` by mlx-lm's names, with configuration and byte-level tokenizer of a folder."""
+def write_llama_of(
+    path: Path, folder: Path, weights: Weights, type_of: TypeOf, add_tokenizer: Edit, *, made: Made | None = None
+) -> None:
+    """`weights` by mlx-lm's names, with the configuration of a folder. What is in `made` is not quantised again."""
+    made = {} if made is None else made
     config = json.loads((folder / "config.json").read_text())
     writer = gguf.GGUFWriter(path, "llama")
     _add_config(writer, config)
-    _add_tokenizer(writer, folder)
+    add_tokenizer(writer)
     heads = {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}
     for module, weight in weights.items():
         name = "output.weight" if module == "lm_head" else gguf_name(module)
         type_name = "F32" if weight.ndim == 1 else type_of(name, weight)
-        rows = quantized(interleaved(weight, heads.get(module.rpartition(".")[2])), type_name)
+        rows = made.get((name, type_name))
+        if rows is None:
+            straight = weight.astype(np.float32)
+            rows = quantized(interleaved(straight, heads.get(module.rpartition(".")[2])), type_name)
+            if type_name in SIMPLE_TYPES:
+                made[name, type_name] = rows
         writer.add_tensor(name, rows, raw_dtype=GgmlType[type_name])
     for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
         write()
@@ -103,7 +113,8 @@ def _add_config(writer: gguf.GGUFWriter, config: Mapping[str, Any]) -> None:
     writer.add_rope_freq_base(config["rope_theta"])
 
 
-def _add_tokenizer(writer: gguf.GGUFWriter, folder: Path) -> None:
+def add_tokenizer_of(folder: Path, writer: gguf.GGUFWriter) -> None:
+    """The byte-level tokenizer of a folder."""
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     ids = {**tokenizer["model"]["vocab"], **{token["content"]: token["id"] for token in tokenizer["added_tokens"]}}
