@@ -39,7 +39,7 @@ def it_is_in_the_text_format(scene: Scene) -> None:
 
 @then("each counter ends in _total, and no name in a unit that is no base unit")
 def each_name_is_by_the_book(scene: Scene) -> None:
-    types = dict(found.groups() for line in _lines(scene.last.body) if (found := _TYPE.fullmatch(line)))
+    types = {found[1]: found[2] for line in _lines(scene.last.body) if (found := _TYPE.fullmatch(line))}
     expect_that(types, "at least one metric", types)
     is_wrong = {name for name, kind in types.items() if (kind == "counter") != name.endswith("_total")}
     expect_equal(sorted(is_wrong), [], "the names that end in _total and should not, or should")

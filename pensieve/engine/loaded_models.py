@@ -136,9 +136,7 @@ class LoadedModels:
 
     async def load_model(self, config: ModelConfig) -> ServedModel:
         if not config.source:
-            raise ModelLoadingError(
-                "a model without a name", "give a folder, a hub's organisation/name, or none at all"
-            )
+            raise ModelLoadingError("a model without a name", "give a folder, or a hub's organisation/name")
         loaded = await self._borrowed(config.source)
         self._shelf.unpin(loaded)
         return loaded.model
@@ -195,7 +193,7 @@ class LoadedModels:
                 model = await self._start(load.source)
                 return model, self.memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS) - before
             except InsufficientMemoryError as error:
-                if error.required_bytes > self.memory.capacity_bytes or not self._shelf:
+                if error.required_bytes > self._most_bytes or not self._shelf:
                     raise
                 weights_bytes = error.required_bytes
         raise self._no_room(load.source)
@@ -207,10 +205,10 @@ class LoadedModels:
             InsufficientMemoryError: they cannot fit even alone.
             OverloadedError: those in use stayed so, or the server stops.
         """
-        capacity = self.memory.capacity_bytes
-        if weights_bytes > capacity:
-            raise InsufficientMemoryError(f"the weights of {load.source}", weights_bytes, capacity)
-        wanted = min(weights_bytes + int(ANSWERS_SHARE * capacity), capacity) if weights_bytes else 0
+        capacity, most_bytes = self.memory.capacity_bytes, self._most_bytes
+        if weights_bytes > most_bytes:
+            raise InsufficientMemoryError(f"the weights of {load.source}", weights_bytes, most_bytes)
+        wanted = min(weights_bytes + int(ANSWERS_SHARE * most_bytes), most_bytes) if weights_bytes else 0
         try:
             while self._shelf and self.memory.reserved_bytes() + wanted > capacity:
                 idle = self._shelf.least_recently_used()
@@ -224,6 +222,11 @@ class LoadedModels:
             self._seeking = None
         if self._closed:
             raise OverloadedError("the server is stopping", retry_after_seconds=RETRY_AFTER_SECONDS)
+
+    @property
+    def _most_bytes(self) -> int:
+        """What a model could have if it were alone: all but what the process itself takes."""
+        return self.memory.capacity_bytes - self.memory.reserved_bytes(BufferUsage.TEMPORARY)
 
     def _check_may_wait(self, load: Load[Loaded]) -> None:
         if self._closed or not load.num_waiting or self._clock() >= load.deadline:
@@ -260,9 +263,7 @@ class LoadedModels:
         if loaded is None:
             raise NotFoundError(f"no model {model_id} is loaded", field="model")
         if loaded.in_use:
-            raise OverloadedError(
-                f"{model_id} is answering {loaded.model.num_active} requests", retry_after_seconds=RETRY_AFTER_SECONDS
-            )
+            raise OverloadedError(f"{model_id} is in use", retry_after_seconds=RETRY_AFTER_SECONDS)
         return loaded
 
     async def unload_idle(self) -> tuple[str, ...]:

@@ -14,12 +14,13 @@ import httpx
 import pytest
 
 from pensieve.cli.parts import real_parts
+from pensieve.metal.memory import DeviceMemory
 from tests.running_server import ask, running_server, settings_for
 from tests.tiny_model import write_byte_tokenizer, write_tiny_model
 
 WEIGHTS_BYTES = 27_286_528
 """Eight layers, in f32."""
-ROOM_FOR_ONE = "50MB"
+ROOM_FOR_ONE = 50_000_000
 NAMES = ("hither", "thither")
 
 
@@ -35,11 +36,16 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
 
 
 @contextmanager
-def both(folders: tuple[Path, ...], memory_limit: str = ROOM_FOR_ONE, **given: str) -> Iterator[httpx.Client]:
+def both(folders: tuple[Path, ...], room_bytes: int = ROOM_FOR_ONE, **given: str) -> Iterator[httpx.Client]:
+    """A client of a server of both, with so much memory for them beside what the process itself takes."""
     settings = settings_for(
-        model=str(folders[0]), allow_models=str(folders[1]), memory_limit=memory_limit, cache_disk="0", **given
+        model=str(folders[0]), allow_models=str(folders[1]), cache_disk="0", cache_memory="10MB", **given
     )
-    with running_server(settings, real_parts(settings)) as url, httpx.Client(base_url=url, timeout=60) as client:
+    parts = real_parts(settings)
+    assert isinstance(parts.memory, DeviceMemory)
+    parts.memory.reserve_for_process()
+    parts.memory.capacity_bytes = parts.memory.reserved_bytes() + room_bytes
+    with running_server(settings, parts) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield client
 
 
@@ -121,7 +127,7 @@ def test_a_model_is_not_unloaded_under_a_stream(folders: tuple[Path, ...]) -> No
 
 
 def test_a_model_that_nobody_uses_is_unloaded_and_comes_back_when_it_is_asked_for(folders: tuple[Path, ...]) -> None:
-    with both(folders, "1GB", idle_unload="0.3s") as client:
+    with both(folders, 10**9, idle_unload="0.3s") as client:
         first = said(client, "hither")
         assert eventually(lambda: set(standing(client).values()) == {"unloaded"})
         health = client.get("/health").json()
@@ -132,7 +138,7 @@ def test_a_model_that_nobody_uses_is_unloaded_and_comes_back_when_it_is_asked_fo
 
 
 def test_where_both_have_room_both_stay(folders: tuple[Path, ...]) -> None:
-    with both(folders, "200MB") as client:
+    with both(folders, 200_000_000) as client:
         for name in NAMES:
             said(client, name)
         assert set(standing(client).values()) == {"loaded"}
