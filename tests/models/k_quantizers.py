@@ -79,14 +79,15 @@ def _q6_k(weights: Array) -> Bytes:
     low = codes.reshape(-1, 2, 2, 2, 32)  # halves, then low and high nibbles of two runs
     quants = (low[:, :, 0] & 15) | (low[:, :, 1] & 15) << 4
     return np.concatenate(
-        [quants.reshape(len(d), -1), _packed(codes.reshape(len(d), -1) >> 4, 2, 4), scales.view(np.uint8), d], axis=-1
+        [quants.reshape(len(d), -1), _packed(codes.reshape(len(d), -1) >> np.uint8(4), 2, 4), scales.view(np.uint8), d],
+        axis=-1,
     )
 
 
 def _q3_k(weights: Array) -> Bytes:
     codes, scales, d = _symmetric(weights, 3, -32, 31)
     flat = codes.reshape(len(d), -1)
-    high = _packed(flat >> 2, 1, 8)
+    high = _packed(flat >> np.uint8(2), 1, 8)
     sixteen = (scales + np.int8(32)).view(np.uint8)
     lower = sixteen[:, :8] & 15 | (sixteen[:, 8:] & 15) << 4
     upper = np.zeros((len(d), 4), np.uint8)
@@ -122,7 +123,7 @@ def _q5_k(weights: Array) -> Bytes:
     codes, scales, minima, halves = _with_minimum(weights, 32, 5, 6)
     flat = codes.reshape(len(codes), -1)
     return np.concatenate(
-        [*halves, _six_bit_scales(scales, minima), _packed(flat >> 4, 1, 8), _packed(flat, 4, 2)], axis=-1
+        [*halves, _six_bit_scales(scales, minima), _packed(flat >> np.uint8(4), 1, 8), _packed(flat, 4, 2)], axis=-1
     )
 
 

@@ -20,8 +20,8 @@ Array = npt.NDArray[np.float32]
 Weights = Mapping[str, Array] | Mapping[str, npt.NDArray[np.float16]]
 Made = dict[tuple[str, str], npt.NDArray[np.uint8]]
 """Blocks by the tensor's name and type; of the simple types, which others fall back to."""
-TypeOf = Callable[[str, Array], str]
-"""The type of a matrix, by its name in the file and its numbers."""
+TypeOf = Callable[[str, tuple[int, ...]], str]
+"""The type of a matrix, by its name in the file and its shape."""
 
 SIMPLE_TYPES: Final = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
 DENSE_TYPES: Final = ("F32", "F16", "BF16")
@@ -82,10 +82,10 @@ def write_llama_of(
     heads = {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}
     for module, weight in weights.items():
         name = "output.weight" if module == "lm_head" else gguf_name(module)
-        type_name = "F32" if weight.ndim == 1 else type_of(name, weight)
+        type_name = "F32" if weight.ndim == 1 else type_of(name, weight.shape)
         rows = made.get((name, type_name))
         if rows is None:
-            straight = weight.astype(np.float32)
+            straight = np.asarray(weight, np.float32)
             rows = quantized(interleaved(straight, heads.get(module.rpartition(".")[2])), type_name)
             if type_name in SIMPLE_TYPES:
                 made[name, type_name] = rows

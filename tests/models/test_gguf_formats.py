@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import mlx.core as mx
 import numpy as np
@@ -82,11 +82,11 @@ def perplexity(folder: Path, type_name: str, made: Made) -> float:
     """
     source = embedded_folder(ConsoleProgress())
 
-    def type_of(name: str, weight: Array) -> str:
+    def type_of(name: str, shape: tuple[int, ...]) -> str:
         if name == "token_embd.weight" and type_name not in DENSE_TYPES:
             return "Q8_0"
         suffers = type_name == "Q2_K" and int(name.split(".")[1]) % 4
-        return fitting("Q3_K" if suffers else type_name, weight.shape[-1])
+        return fitting("Q3_K" if suffers else type_name, shape[-1])
 
     write_llama_of(
         folder / "it.gguf", source, embedded_weights(), type_of, partial(add_tokenizer_of, source), made=made
@@ -123,7 +123,7 @@ def test_the_embedded_model_reads_a_text_nearly_as_well_in_every_type(
 def wide_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny llama all of whose rows are whole blocks of 256."""
     folder = tmp_path_factory.mktemp("wide")
-    shape = {"hidden_size": 256, "intermediate_size": 512, "head_dim": 64, "vocab_size": 260}
+    shape: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 512, "head_dim": 64, "vocab_size": 260}
     return write_tiny_model(folder, **shape)
 
 
@@ -153,7 +153,7 @@ def test_all_matrices_in_one_type_compute_what_the_reference_makes_of_them(
 
 
 def test_what_is_rounded_is_said_in_a_sentence_and_what_is_not_is_not(tmp_path: Path, wide_folder: Path) -> None:
-    def type_of(name: str, _: Array) -> str:
+    def type_of(name: str, _: tuple[int, ...]) -> str:
         return "Q6_K" if "ffn_down" in name else "Q2_K" if "attn_v" in name else "Q4_K"
 
     write_llama_of(tmp_path / "it.gguf", wide_folder, dense_llama(wide_folder), type_of, add_byte_tokenizer)
