@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -30,6 +29,7 @@ from pensieve.engine.stored_prompts import StoredPrompts
 from pensieve.engine.ticket import Ticket
 from pensieve.metal.device import Backend, device_info
 from pensieve.metal.memory import DeviceMemory
+from pensieve.metal.reused_thread import ReusedThread
 from pensieve.models.chat_template import ChatTemplate, RenderedPrompt
 from pensieve.models.load import LoadedModel, load
 from pensieve.models.sources import ModelFolder
@@ -44,6 +44,9 @@ less. Metal's lies between them and is not measured: no Mac was at hand."""
 
 LEAST_TOKENS_LOOKED_INTO = 256
 FLUSH_SECONDS = 10.0
+
+ACTIVATIONS_SHARE = 0.1
+"""Of the memory that reading prompts may take."""
 
 _NO_KV_BITS = (
     "its layers do not all keep the keys and values of every token (it has sliding windows or recurrent layers), and "
@@ -65,7 +68,7 @@ class Engine:
         self._memory = memory
         self._options = options
         self._loop = GenerationLoop(memory, monitor)
-        self._thread = threading.Thread(target=self._loop.run, name="pensieve-mlx", daemon=True)
+        self._thread = ReusedThread(self._loop.run, name="pensieve-mlx")
         self._tokenizing = ThreadPoolExecutor(1, "pensieve-tokenize")  # fast tokenizers are not safe to share
         self._model: LoadedModel
         self._template: ChatTemplate
@@ -106,7 +109,14 @@ class Engine:
         self._plan = MemoryPlan(self._memory, self._model.weights_bytes)
         self._memory.reserve_for_process()
         chunk_tokens = self._options.prefill_chunk_tokens or CHUNK_TOKENS[device_info().backend]
-        self._probe = probe(self._model, self._memory, chunk_tokens=chunk_tokens, kv_bits=self._options.kv_bits)
+        self._probe = probe(
+            self._model,
+            self._memory,
+            chunk_tokens=chunk_tokens,
+            most_bytes=int(ACTIVATIONS_SHARE * self._memory.capacity_bytes),
+            kv_bits=self._options.kv_bits,
+        )
+        chunk_tokens = self._probe.chunk_tokens
         if self._options.kv_bits and not self._probe.sizes.in_rows:
             raise ModelLoadingError(self._folder.id, _NO_KV_BITS)
         self._plan.add(self._probe, self._model.context_window_tokens)

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from contracts.measurements import OperationPhase
-from contracts.vocabulary import Reservation
+from contracts.vocabulary import BufferUsage, Reservation
 from pensieve.core.boundary import Boundary, BoundaryKind
 from pensieve.core.errors import GenerationError, InsufficientMemoryError, OverloadedError
 from pensieve.core.schedule import worth_waiting_for
@@ -74,6 +74,8 @@ class GenerationLoop:
         future: Future[R] = Future()
 
         def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             try:
                 future.set_result(function())
             except BaseException as error:
@@ -203,7 +205,7 @@ class GenerationLoop:
                 log.exception("a token could not be turned into text; its request fails, the others go on")
                 self._take_out(each.uid)
                 self._fail(each.uid)
-        self._memory.measured_kv_cache_bytes = self._batch.kv_cache_bytes
+        self._memory.note_measured(self, BufferUsage.KV_CACHE, self._batch.kv_cache_bytes)
 
     def _note_read(self, read: PromptRead) -> int:
         """A prompt has been read further: how far. At its end, or at a stop, what is computed is worth keeping."""
@@ -260,7 +262,7 @@ class GenerationLoop:
         self._memory.release(running.reservation)
         self._record(running.ticket, phase)
         if not self._running and self._batch is not None:
-            self._memory.measured_kv_cache_bytes = 0
+            self._memory.note_measured(self, BufferUsage.KV_CACHE, 0)
             self._memory.reclaim()
 
     def _fail(self, uid: int) -> None:

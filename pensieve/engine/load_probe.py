@@ -30,6 +30,8 @@ FULL_CHUNK_TOKENS: Final = 4096
 """A prompt is read in whole chunks up to there; beyond, kernels may want smaller ones."""
 _DEEP_CHUNKS: Final = 4
 """What comes before the chunk that is measured the second time, in chunks."""
+_FIRST_CHUNK_TOKENS: Final = 256
+"""Measured first: from it one can tell how large a chunk may be."""
 _LONG, _SHORT = (1, 2, 3, 4, 5), (6, 7, 8)
 _TOLERANCE: Final = 0.03
 """Of the largest logit: half precision computes the same in another order."""
@@ -67,34 +69,51 @@ class Probe:
         return (self.chunk_bytes + deeper * context_tokens) * chunk_tokens / self.chunk_tokens
 
 
-def probe(model: LoadedModel, memory: DeviceMemory, *, chunk_tokens: int, kv_bits: int | None = None) -> Probe:
-    """The model's figures, measured or remembered. On the thread that owns MLX."""
-    file, key = home() / "probes.json", _key(model, chunk_tokens, kv_bits)
+def probe(
+    model: LoadedModel, memory: DeviceMemory, *, chunk_tokens: int, most_bytes: int, kv_bits: int | None = None
+) -> Probe:
+    """The model's figures, measured or remembered. On the thread that owns MLX.
+
+    The chunk is of `chunk_tokens`, or of so many less that it takes no more than `most_bytes`.
+    """
+    file, key = home() / "probes.json", _key(model, chunk_tokens, most_bytes, kv_bits)
     try:
         return _from_json(remembered(file)[key])
     except (KeyError, TypeError):
         alone = memory.is_quiet
-        found = _probe(model, memory, chunk_tokens, kv_bits)
+        found = _probe(model, memory, (chunk_tokens, most_bytes), kv_bits)
         if alone:  # what others did meanwhile would be in the figures for good
             remember(file, {key: asdict(found)})
         return found
 
 
-def _probe(model: LoadedModel, memory: DeviceMemory, chunk_tokens: int, kv_bits: int | None) -> Probe:
+def _probe(model: LoadedModel, memory: DeviceMemory, wanted: tuple[int, int], kv_bits: int | None) -> Probe:
     from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
 
     by_rows = has_growing_layout(make_prompt_cache(model.model)) and rows_say_the_same(model)
-    chunk_tokens = min(chunk_tokens, max(1, model.context_window_tokens - 1))
-    context_tokens = max(0, min(_DEEP_CHUNKS * chunk_tokens, model.context_window_tokens - chunk_tokens))
+    chunk_tokens, most_bytes = min(wanted[0], max(1, model.context_window_tokens - 1)), wanted[1]
+    first = min(chunk_tokens, _FIRST_CHUNK_TOKENS)
     caches = _new_caches(model, by_rows=by_rows, bits=kv_bits)
-    chunk_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
+    chunk_bytes = _extra_bytes(model, memory, caches, first)
     sizes = measured_sizes([cache.rows[0] for cache in caches] if by_rows else caches, in_rows=by_rows)
+    while chunk_tokens > first and chunk_bytes * chunk_tokens > most_bytes * first:
+        chunk_tokens //= 2
+    if chunk_tokens > first:
+        caches = _new_caches(model, by_rows=by_rows, bits=kv_bits)
+        chunk_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
+    context_tokens = _context_for(model, sizes, chunk_tokens, most_bytes) if by_rows else 0
     deep_bytes = chunk_bytes
-    if by_rows and context_tokens:
+    if context_tokens:
         for cache in caches:
             _lengthen(cache.rows[0], context_tokens)
         deep_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
     return Probe(chunk_tokens, chunk_bytes, context_tokens, deep_bytes, sizes)
+
+
+def _context_for(model: LoadedModel, sizes: KVSizes, chunk_tokens: int, most_bytes: int) -> int:
+    """How many tokens may stand before the second chunk: no more than the window has, or memory room for."""
+    most = max(0, sizes.most_tokens(most_bytes) - 2 * chunk_tokens)
+    return max(0, min(_DEEP_CHUNKS * chunk_tokens, model.context_window_tokens - chunk_tokens, most))
 
 
 def _from_json(fact: dict[str, Any]) -> Probe:
@@ -163,19 +182,10 @@ def _continued_together(model: LoadedModel) -> list[mx.array]:
     return [logits[0], logits[1]]
 
 
-def _key(model: LoadedModel, chunk_tokens: int, kv_bits: int | None) -> str:
+def _key(model: LoadedModel, *wanted: int | None) -> str:
     from mlx.utils import tree_flatten  # noqa: PLC0415 - the BLAS comes first
 
     shapes = [(name, str(array.dtype), array.shape) for name, array in tree_flatten(model.model.parameters())]
     device = device_info()
-    parts = [
-        model.config,
-        shapes,
-        chunk_tokens,
-        kv_bits,
-        device.backend,
-        device.chip,
-        version("mlx"),
-        version("mlx-lm"),
-    ]
+    parts = [model.config, shapes, wanted, device.backend, device.chip, version("mlx"), version("mlx-lm")]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]

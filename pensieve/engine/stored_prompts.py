@@ -153,4 +153,4 @@ class StoredPrompts:
             self._reservation = None
         if num_bytes:
             self._reservation = self._memory.reserve(num_bytes, BufferUsage.STORED_PROMPTS)
-        self._memory.measured_stored_bytes = self._store.num_bytes
+        self._memory.note_measured(self, BufferUsage.STORED_PROMPTS, self._store.num_bytes)

@@ -44,10 +44,7 @@ class DeviceMemory(Ledger):
         self._for_process: Reservation | None = None
         self._kernels: dict[KernelSource, CompiledKernel] = {}
         self._kernels_lock = threading.Lock()
-        self.measured_kv_cache_bytes = 0
-        """Set by the generation loop after each change of its batch: only its thread may look into a cache."""
-        self.measured_stored_bytes = 0
-        """Set as the KV store changes."""
+        self._measured: dict[tuple[int, BufferUsage], int] = {}
 
     def compile_kernel(self, source: KernelSource) -> CompiledKernel:
         with self._kernels_lock:
@@ -55,12 +52,24 @@ class DeviceMemory(Ledger):
                 self._kernels[source] = compile_kernel(source)
             return self._kernels[source]
 
+    def note_measured(self, owner: object, usage: BufferUsage, num_bytes: int) -> None:
+        """What `owner` holds now of that use: only the thread that owns the arrays can tell."""
+        with self._lock:
+            if num_bytes:
+                self._measured[id(owner), usage] = num_bytes
+            else:
+                self._measured.pop((id(owner), usage), None)
+
+    def _noted(self, usage: BufferUsage) -> int:
+        with self._lock:
+            return sum(num_bytes for (_, of), num_bytes in self._measured.items() if of is usage)
+
     def usage(self) -> MemoryUsage:
         """Weights as reserved when they were measured at load; KV as it was measured; the rest is activations."""
         active = mx.get_active_memory()
         weights = min(self.reserved_bytes(BufferUsage.MODEL_WEIGHTS), active)
-        stored = min(self.measured_stored_bytes, active - weights)
-        kv_cache = min(self.measured_kv_cache_bytes, active - weights - stored)
+        stored = min(self._noted(BufferUsage.STORED_PROMPTS), active - weights)
+        kv_cache = min(self._noted(BufferUsage.KV_CACHE), active - weights - stored)
         return MemoryUsage(
             model_weights_bytes=weights,
             kv_cache_bytes=kv_cache,

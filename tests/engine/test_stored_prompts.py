@@ -176,7 +176,7 @@ def test_a_prompt_that_was_left_in_the_middle_is_kept_as_far_as_it_was_read(tiny
         long = replace(SYSTEM, text=SYSTEM.text * 8)
         async with aclosing(engine.generate(asking("Which one?", system=long))) as events:
             await anext(events)
-            while engine._memory.measured_kv_cache_bytes == 0:  # noqa: ASYNC110 - the thread has no event for it
+            while not (await engine.memory_usage()).kv_cache_bytes:  # noqa: ASYNC110 - the thread has no event for it
                 await asyncio.sleep(0.001)
         usage = usage_of(await events_of(engine, asking("Which one?", system=long)))
         assert usage.cached_tokens > 0
