@@ -117,6 +117,9 @@ class ServerCollector(Collector):
         for purpose in BufferUsage:
             reserved.add_metric([purpose.value], memory.reserved_bytes(purpose))
         yield reserved
+        yield GaugeMetricFamily(
+            "pensieve_memory_reserved_peak_bytes", "The most that was promised at once.", memory.peak_reserved_bytes
+        )
 
     def _models(self) -> Iterator[Metric]:
         models = self._state.models

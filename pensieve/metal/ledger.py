@@ -30,6 +30,12 @@ class Ledger:
         with self._lock:
             return self._sums[usage] if usage else sum(self._sums.values())
 
+    @property
+    def peak_reserved_bytes(self) -> int:
+        """The most that was promised at once."""
+        with self._lock:
+            return self._peak_bytes
+
     def holds(self, reservation: Reservation) -> bool:
         with self._lock:
             return self._held.get(reservation.number) is reservation

@@ -54,6 +54,7 @@ def _figures(state: ServerState) -> dict[str, Any]:
         "performance": asdict(state.monitor.performance_stats()),
         "memory": _memory(models.memory.usage()),
         "reserved": {f"{usage.value}_bytes": models.memory.reserved_bytes(usage) for usage in BufferUsage},
+        "reserved_peak_bytes": models.memory.peak_reserved_bytes,
         "prompt_tokens": asdict(models.prompt_tokens()),
         "requests": {"active": models.num_active},
         "models": [_model(model) for model in models.states()],
