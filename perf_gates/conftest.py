@@ -1,37 +1,57 @@
-"""What the gates are measured on: the embedded model, served by `pensieve serve`, and loaded here as well."""
+"""What the gates are measured on: a model, served by `pensieve serve`, and loaded here as well."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import json
+from collections.abc import Iterator
 
-import psutil
 import pytest
 
 from contracts.gates import Profile
+from pensieve.core.roofline import limit_tokens_per_second
 from pensieve.metal.device import device_info
 from pensieve.models.embedded import SMOLLM2
+from pensieve.models.footprint import footprint
+from pensieve.models.known_speed import known_rates
 from pensieve.models.load import LoadedModel, load
 from pensieve.models.progress import ConsoleProgress
 from pensieve.models.sources import ModelFolder, resolve
+from pensieve.models.tensor_headers import folder_headers
+from perf_gates import last_run
+from perf_gates.profiles import CHOICES, profile_of
 from perf_gates.report import Report
+from perf_gates.servers import Served, serving
+from perf_gates.shapes import SHAPES, shape_folder
 
 _REPORT = pytest.StashKey[Report]()
+EMBEDDED = "embedded"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("gates")
+    group.addoption("--profile", choices=CHOICES, help="the machine whose gates decide (default: what this one is)")
+    group.addoption("--shape", choices=[EMBEDDED, *SHAPES], default=EMBEDDED, help="measure a model of random weights")
+    group.addoption("--soak", type=float, default=60.0, metavar="SECONDS", help="how long it runs under load")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    profile = {"cpu": Profile.CPU, "cuda": Profile.CUDA}.get(device_info().backend, Profile.M1_16GB)
-    config.stash[_REPORT] = Report(profile)
+    chosen = config.getoption("--profile")
+    profile = Profile(chosen) if chosen else profile_of(device_info())
+    shape = SHAPES.get(config.getoption("--shape"))
+    config.stash[_REPORT] = Report(profile, model_size=shape.size if shape else None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     report = config.stash[_REPORT]
-    terminalreporter.section(f"gates on {device_info().say()}, profile {report.profile.value}")
-    terminalreporter.write_line(report.as_markdown())
+    if not report.rows and not report.notes:
+        return
+    device, shape = device_info().say(), config.getoption("--shape")
+    last = last_run.last_figures(last_run.FOLDER, profile=report.profile.value, device=device, shape=shape)
+    table = report.as_markdown(last)
+    kept = last_run.keep_run(last_run.FOLDER, report.as_json(), table, device=device, shape=shape)
+    terminalreporter.section(f"gates on {device}, profile {report.profile.value}, model {shape}")
+    terminalreporter.write_line(table)
+    terminalreporter.write_line(f"\nWritten to {kept} and beside it as Markdown.")
 
 
 @pytest.fixture
@@ -40,8 +60,20 @@ def report(request: pytest.FixtureRequest) -> Report:
 
 
 @pytest.fixture(scope="session")
-def folder() -> ModelFolder:
-    return resolve(SMOLLM2.name, progress=ConsoleProgress())
+def folder(request: pytest.FixtureRequest) -> ModelFolder:
+    shape = SHAPES.get(request.config.getoption("--shape"))
+    name = str(shape_folder(shape)) if shape else SMOLLM2.name
+    found = resolve(name, progress=ConsoleProgress())
+    request.config.stash[_REPORT].limit_tokens_per_second = _memory_limit(found)
+    return found
+
+
+def _memory_limit(folder: ModelFolder) -> float:
+    """What the device's memory allows one stream of the model at its beginning, in tokens/s."""
+    config = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
+    dense = device_info().backend == "cpu"
+    rates, _ = known_rates(lambda _: None)
+    return limit_tokens_per_second(footprint(config, folder_headers(folder.id, folder.path), dense=dense).work, rates)
 
 
 @pytest.fixture(scope="session")
@@ -50,45 +82,8 @@ def bare_model(folder: ModelFolder) -> LoadedModel:
     return load(folder)
 
 
-class Served:
-    """A running `pensieve serve` of its own process."""
-
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
-        self._process = psutil.Process(process.pid)
-        self.url = url
-
-    def resident_bytes(self) -> int:
-        return int(self._process.memory_info().rss)
-
-    def peak_resident_bytes(self) -> int:
-        """The kernel's high-water mark where it keeps one per process, else what is resident now."""
-        status = f"/proc/{self._process.pid}/status"
-        try:
-            with open(status, encoding="utf-8") as file:
-                found = re.search(r"VmHWM:\s+(\d+) kB", file.read())
-        except FileNotFoundError:
-            found = None
-        return int(found[1]) * 1024 if found else self.resident_bytes()
-
-
 @pytest.fixture(scope="session")
 def served(folder: ModelFolder) -> Iterator[Served]:
     """Keeps no prompts, since the same ones are timed again and again."""
     with serving("--model", str(folder.path), "--cache-memory", "0", "--cache-disk", "0") as running:
         yield running
-
-
-@contextmanager
-def serving(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Served]:
-    command = [sys.executable, "-m", "pensieve", "serve", "--port", "0", *arguments]
-    variables = {**os.environ, **(environment or {})}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.search(r"http://\S+", line)
-        assert found is not None, f"expected a line with the server's URL, actual {line!r}"
-        try:
-            yield Served(process, found[0])
-        finally:
-            process.terminate()
-            process.wait(30)

@@ -1,12 +1,14 @@
-"""The table that a run of the gates ends with: gate, limit, measured, verdict."""
+"""What a run of the gates ends with: gate, limit, measured, share of the roofline, verdict, and the figure before."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from contracts.gates import Comparison, Gate, Gates, Profile, Verdict, judge, load_gates
 
 _SIGNS = {Comparison.AT_MOST: "<=", Comparison.AT_LEAST: ">=", Comparison.EQUALS: "="}
+_HEAD = "| gate | what | limit | measured | roofline | last time | verdict |\n|---|---|---|---|---|---|---|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,35 +21,104 @@ class Row:
 
 @dataclass(slots=True)
 class Report:
-    """Collects what the tests measure. `judge` is where a gate fails."""
+    """Collects what the tests measure. `judge` is where a gate fails.
+
+    `model_size` is what the gates call the model that is measured; gates of another model are only reported.
+    `limit_tokens_per_second` is what the device's memory allows one stream of it, None where nobody asked.
+    """
 
     profile: Profile
     gates: Gates = field(default_factory=load_gates)
+    model_size: str | None = None
+    limit_tokens_per_second: float | None = None
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def judge(self, gate_id: str, measured: float, note: str = "") -> None:
         """Enter a figure, and fail if its gate decides here and does not hold."""
-        gate = self.gates[gate_id]
-        row = Row(gate, measured, judge(gate, measured, self.profile), note)
-        self.rows.append(row)
-        assert row.verdict is not Verdict.FAIL, (
-            f"{gate.id} {gate.title}: expected {_limit(gate)}, actual {measured:.4g} {gate.unit} {note}"
+        self._enter([self.gates[gate_id]], measured, note)
+
+    def judge_metric(self, metric: str, measured: float, note: str = "") -> None:
+        """Enter a figure for each gate on `metric` that is measured on this profile: which one depends on the model."""
+        self._enter([gate for gate in self.gates.for_profile(self.profile) if gate.metric == metric], measured, note)
+
+    def _enter(self, gates: list[Gate], measured: float, note: str) -> None:
+        rows = [Row(gate, measured, self._verdict(gate, measured), note) for gate in gates]
+        self.rows += rows
+        failed = [row for row in rows if row.verdict is Verdict.FAIL]
+        assert not failed, "; ".join(
+            f"{row.gate.id} {row.gate.title}: expected {limit(row.gate)}, actual {measured:.4g} {row.gate.unit} {note}"
+            for row in failed
         )
+
+    def _verdict(self, gate: Gate, measured: float) -> Verdict:
+        verdict = judge(gate, measured, self.profile)
+        of_another_model = gate.model is not None and gate.model != self.model_size
+        return Verdict.REPORTED if of_another_model and verdict is not Verdict.REPORTED else verdict
 
     def say(self, sentence: str) -> None:
         """A figure that no gate asks for."""
         self.notes.append(sentence)
 
-    def as_markdown(self) -> str:
-        lines = ["| gate | what | limit | measured | verdict |", "|---|---|---|---|---|"]
+    def missing(self) -> list[Gate]:
+        """Gates of this profile that no test of this run measured; those on demand are no gap."""
+        measured = {row.gate.id for row in self.rows}
+        return [gate for gate in self.gates.for_profile(self.profile) if gate.id not in measured]
+
+    def roofline_share(self, row: Row) -> float | None:
+        """Of the tokens/s that the memory allows, those that a figure stands for."""
+        if not row.gate.bandwidth_share or not self.limit_tokens_per_second or row.measured <= 0:
+            return None
+        speed = 1000 / row.measured if row.gate.unit == "milliseconds" else row.measured
+        return speed / self.limit_tokens_per_second
+
+    def as_markdown(self, last: Mapping[str, float] = {}) -> str:  # noqa: B006 - it is only read
+        """`last` are the figures of the run before, by gate."""
+        lines = [self._line(row, last.get(row.gate.id)) for row in self.rows]
         lines += [
-            f"| {row.gate.id} | {row.gate.title} | {_limit(row.gate)} | {row.measured:.4g} {row.note}".rstrip()
-            + f" | {row.verdict.value} |"
-            for row in self.rows
+            f"| {gate.id} | {gate.title} | {limit(gate)} | | | | {'on demand' if gate.on_demand else 'not measured'} |"
+            for gate in self.missing()
         ]
-        return "\n".join([*lines, *(f"\n{note}" for note in self.notes)])
+        return "\n".join([_HEAD, *lines, *(f"\n{note}" for note in self.notes)])
+
+    def _line(self, row: Row, last: float | None) -> str:
+        share = self.roofline_share(row)
+        cells = [
+            row.gate.id,
+            row.gate.title,
+            limit(row.gate),
+            f"{row.measured:.4g} {row.note}".rstrip(),
+            "" if share is None else f"{share:.0%}",
+            "" if last is None else f"{last:.4g}{_change(row.measured, last)}",
+            row.verdict.value,
+        ]
+        return f"| {' | '.join(cells)} |"
+
+    def as_json(self) -> dict[str, object]:
+        """What is kept of the run, for the next one and for whoever reads figures by a program."""
+        return {
+            "profile": self.profile.value,
+            "gates": [
+                {
+                    "id": row.gate.id,
+                    "title": row.gate.title,
+                    "limit": limit(row.gate),
+                    "measured": row.measured,
+                    "unit": row.gate.unit,
+                    "roofline_share": self.roofline_share(row),
+                    "verdict": row.verdict.value,
+                    "note": row.note,
+                }
+                for row in self.rows
+            ],
+            "not_measured": [gate.id for gate in self.missing()],
+            "notes": self.notes,
+        }
 
 
-def _limit(gate: Gate) -> str:
+def limit(gate: Gate) -> str:
     return f"{_SIGNS[gate.comparison]} {gate.value:g} {gate.unit}"
+
+
+def _change(measured: float, last: float) -> str:
+    return f" ({measured / last - 1:+.0%})" if last else ""

@@ -1,0 +1,182 @@
+"""The loads of a comparison, each sent to any server of OpenAI's chat API and timed from outside."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+
+REQUEST_SECONDS: Final = 300
+LINE: Final = "The keeper of the lighthouse wrote down every ship that passed, and the weather, and the hour. "
+"""Nineteen tokens of the embedded model's."""
+FILE: Final = """import json
+
+
+def load_settings(path):
+    with open(path) as file:
+        settings = json.load(file)
+    settings.setdefault("port", 8080)
+    settings.setdefault("host", "localhost")
+    settings.setdefault("timeout", 30)
+    return settings
+
+
+def save_settings(path, settings):
+    with open(path, "w") as file:
+        json.dump(settings, file, indent=2)
+
+
+def describe(settings):
+    host = settings["host"]
+    port = settings["port"]
+    return f"http://{host}:{port}"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server that is compared. `model` is what it is asked for."""
+
+    name: str
+    url: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    text: str
+    first_token_seconds: float
+    seconds: float
+    output_tokens: int
+
+    @property
+    def tokens_per_second(self) -> float:
+        """From the first token to the last, so that the prompt is not in it."""
+        return (self.output_tokens - 1) / (self.seconds - self.first_token_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One row. `measure` is given a target and a round's number, which goes into its prompts so that they are new."""
+
+    title: str
+    unit: str
+    more_is_better: bool
+    measure: Callable[[Target, int], float]
+    least_ratio: float | None = None
+    """How much better than the others the first target is promised to be; None where it is only not to be worse."""
+
+    def ratio(self, ours: float, theirs: float) -> float:
+        """How many times as good as theirs, whichever way the figure goes."""
+        return ours / theirs if self.more_is_better else theirs / ours
+
+
+def ask(target: Target, messages: Sequence[dict[str, str]], max_tokens: int) -> Answer:
+    """Stream one chat completion at temperature 0.
+
+    Raises:
+        httpx.HTTPError: the server refuses, or does not answer.
+    """
+    body: dict[str, Any] = {
+        "model": target.model,
+        "messages": list(messages),
+        "max_tokens": max_tokens,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    began, first, text, output_tokens = time.perf_counter(), None, "", 0
+    with httpx.stream("POST", f"{target.url}/v1/chat/completions", json=body, timeout=REQUEST_SECONDS) as response:
+        response.raise_for_status()
+        for line in response.iter_lines():
+            chunk = json.loads(line[6:]) if line.startswith("data: {") else {}
+            piece = _text_of(chunk)
+            if piece and first is None:
+                first = time.perf_counter() - began
+            text += piece
+            output_tokens = (chunk.get("usage") or {}).get("completion_tokens", output_tokens)
+    seconds = time.perf_counter() - began
+    return Answer(text, seconds if first is None else first, seconds, output_tokens)
+
+
+def _text_of(chunk: dict[str, Any]) -> str:
+    choices = chunk.get("choices") or [{}]
+    return str((choices[0].get("delta") or {}).get("content") or "")
+
+
+def user(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+def cold_short(target: Target, number: int) -> float:
+    return 1000 * ask(target, user(f"{number}: what is the capital of France?"), 2).first_token_seconds
+
+
+def cold_long(target: Target, number: int) -> float:
+    return 1000 * ask(target, user(f"Log {number}. {LINE * 25}Which ship was it?"), 2).first_token_seconds
+
+
+def warm_long(target: Target, number: int) -> float:
+    """The text of `cold_long` again, which the server has just read, with another question behind it."""
+    return 1000 * ask(target, user(f"Log {number}. {LINE * 25}And what then?"), 2).first_token_seconds
+
+
+def together(num_clients: int, max_tokens: int) -> Callable[[Target, int], float]:
+    """Tokens/s of all clients, prompts included: from the first request to the last token."""
+
+    def measure(target: Target, number: int) -> float:
+        prompts = [
+            user(f"Write a long story, number {number}-{client}, about a keeper and the sea.")
+            for client in range(num_clients)
+        ]
+        began = time.perf_counter()
+        answers = _at_once(target, prompts, max_tokens)
+        return sum(answer.output_tokens for answer in answers) / (time.perf_counter() - began)
+
+    return measure
+
+
+def conversation(target: Target, number: int) -> float:
+    """Ten turns, each with all before it: the seconds that they take together."""
+    told = user(f"Conversation {number}. Tell me about the sea.")
+    began = time.perf_counter()
+    for turn in range(10):
+        answer = ask(target, told, 16)
+        told += [{"role": "assistant", "content": answer.text}, *user(f"And what comes after that, in year {turn}?")]
+    return time.perf_counter() - began
+
+
+def editing(target: Target, number: int) -> float:
+    """A file is written anew with one change: tokens/s while the answer is written."""
+    asked = f"Rewrite this file with port {9000 + number} in place of 8080. Answer with the whole file.\n\n{FILE}"
+    return ask(target, user(asked), 220).tokens_per_second
+
+
+def common_prefix(target: Target, number: int) -> float:
+    """Four clients arrive together with one long text and four questions: seconds until all have a first token."""
+    prompts = [user(f"Report {number}. {LINE * 25}Question {client}?") for client in "ABCD"]
+    return max(answer.first_token_seconds for answer in _at_once(target, prompts, 2))
+
+
+def _at_once(target: Target, prompts: Sequence[Sequence[dict[str, str]]], max_tokens: int) -> list[Answer]:
+    with ThreadPoolExecutor(len(prompts)) as clients:
+        return list(clients.map(lambda prompt: ask(target, prompt, max_tokens), prompts))
+
+
+LOADS: Final = (
+    Load("first token, short prompt, cold", "ms", more_is_better=False, measure=cold_short),
+    Load("first token, 500 tokens, cold", "ms", more_is_better=False, measure=cold_long),
+    Load("first token, 500 tokens, warm", "ms", more_is_better=False, measure=warm_long),
+    Load("1 client", "tokens/s", more_is_better=True, measure=together(1, 64)),
+    Load("4 clients", "tokens/s", more_is_better=True, measure=together(4, 48)),
+    Load("8 clients", "tokens/s", more_is_better=True, measure=together(8, 48)),
+    Load("16 clients", "tokens/s", more_is_better=True, measure=together(16, 32)),
+    Load("a conversation of ten turns", "s", more_is_better=False, measure=conversation),
+    Load("a file rewritten with one change", "tokens/s", more_is_better=True, measure=editing, least_ratio=1.5),
+    Load("4 clients, one long prefix, all first tokens", "s", more_is_better=False, measure=common_prefix, least_ratio=2),
+)
