@@ -58,7 +58,7 @@ def capacity_bytes(limit_bytes: int | None, machine_bytes: int) -> int:
 
 
 def _keeping(settings: Settings, capacity_bytes: int) -> Keeping:
-    """A quarter of the memory, and 10 GB of disk or a tenth of what is free, unless the user has it otherwise."""
+    """Half of the memory, and 10 GB of disk or a tenth of what is free, unless the user has it otherwise."""
     from pensieve.engine.keeping import Keeping  # noqa: PLC0415
     from pensieve.models.home import home  # noqa: PLC0415
 
@@ -67,7 +67,7 @@ def _keeping(settings: Settings, capacity_bytes: int) -> Keeping:
     free_bytes = shutil.disk_usage(folder).free
     disk_bytes = min(MOST_DISK_BYTES, free_bytes // 10) if settings.cache_disk is None else settings.cache_disk
     return Keeping(
-        memory_bytes=capacity_bytes // 4 if settings.cache_memory is None else settings.cache_memory,
+        memory_bytes=capacity_bytes // 2 if settings.cache_memory is None else settings.cache_memory,
         disk_bytes=disk_bytes,
         home=folder if disk_bytes else None,
     )

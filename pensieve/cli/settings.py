@@ -164,7 +164,7 @@ TABLE = (
         _bytes,
         None,
         "memory for computed prompts, so that the next turn need not compute them again; 0 keeps none "
-        "(default: a quarter of what the server may use)",
+        "(default: half of what the server may use; requests and weights come first)",
         "SIZE",
     ),
     _Setting(

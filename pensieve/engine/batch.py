@@ -15,7 +15,9 @@ from pensieve.engine.forced import ForcedScript
 from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget
 from pensieve.engine.kv_rows import RowKV
 from pensieve.engine.output import Output
+from pensieve.engine.speculation import Pace, Speculation
 from pensieve.engine.ticket import Ticket
+from pensieve.metal.device import device_info
 from pensieve.models.text_decoder import TextDecoder
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ class Batch:
 
     `chunk_tokens` bounds how much is read in one step of all prompts together, and with it the memory that it takes and
     how long a cancellation or another stream's next token has to wait; it may be changed between steps. With `forced`,
-    the script's words are sampled, and nothing else bears on them.
+    the script's words are sampled, and nothing else bears on them. What is learned of the model's `pace` outlives it.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Batch:
         *,
         chunk_tokens: int,
         forced: ForcedScript | None = None,
+        pace: Pace | None = None,
     ) -> None:
         from mlx_lm.generate import BatchGenerator  # noqa: PLC0415 - transformers takes seconds to import
 
@@ -95,6 +98,8 @@ class Batch:
         )
         view_rows(self._generator._prompt_batch)
         view_rows(self._generator._generation_batch)
+        if options.speculation and probe.sizes.in_rows:  # what is not in rows cannot be cut off again
+            self._speculation = Speculation(self._generator._generation_batch, pace or Pace())
 
     def insert(self, ticket: Ticket, match: Match, stops: Sequence[int] = ()) -> int:
         """Put a ticket into the batch, of whose prompt `match` is known; its number there.
@@ -134,7 +139,10 @@ class Batch:
         return [ThinkingBudget(budget, close_ids)] if budget and close_ids and ticket.starts_thinking else []
 
     def next(self) -> tuple[list[Sampled], list[PromptRead]]:
-        """One decode step for all that are decoding, then one chunk for those whose prompt is not read yet."""
+        """One decode step for all that are decoding, then one chunk for those whose prompt is not read yet.
+
+        A step may bring several tokens of a row, in their order; the last one says whether the row ended.
+        """
         self._generator.prefill_step_size = self._share()
         read, responses = self._generator.next()
         sampled = [
@@ -151,15 +159,17 @@ class Batch:
         ]
 
     def _share(self) -> int:
-        """The tokens of each prompt that are read in the next step: a chunk, shared by those that are being read.
-
-        A power of two: kernels are compiled for each length.
-        """
+        """The tokens of each prompt that are read in the next step: a chunk, shared by those that are being read."""
         depths = [len(tokens) for tokens in self._generator._prompt_batch.tokens]
         depths += [len(waiting[4]) for waiting in self._generator._unprocessed_sequences]
         chunk = self._probe.chunk_at(max(depths, default=0), self.chunk_tokens)
         while len(depths) > 1 and chunk > _LEAST_SHARE and chunk * len(depths) > self.chunk_tokens:
             chunk //= 2
+        if device_info().backend == "cuda":
+            # Plans are made for each length of a chunk that is met: what is left of a prompt is read by powers of two.
+            left = max((len(processed[0][0]) for processed in self._generator._currently_processing), default=chunk)
+            while chunk > max(left, _LEAST_SHARE):
+                chunk //= 2
         return chunk
 
     def computed(self, uid: int) -> Computed:

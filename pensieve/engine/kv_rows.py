@@ -15,16 +15,20 @@ All on the thread that owns MLX.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Final
 
 import mlx.core as mx
+
+from pensieve.metal.device import Backend, device_info
 
 GROWTH_TOKENS: Final = 256
 """A row grows by so many tokens at a time."""
 
 _LONGEST_QUANTIZED_QUERY: Final = 8
-"""More tokens at once are attended to with the keys unpacked: quantised attention would hold all their scores."""
+"""More tokens at once are attended to with the keys unpacked: quantised attention would hold all their scores. Metal
+alone has it: a CPU is slow at it, and CUDA has no kernel for it."""
 
 
 def room_for(num_tokens: int) -> int:
@@ -97,21 +101,30 @@ class RowKV:
     def attend(self, queries: mx.array, scale: float) -> mx.array:
         """Attention of the last tokens, queries [1, query heads, tokens, size], to all that are here up to each."""
         num_tokens = int(queries.shape[2])
-        causal = "causal" if num_tokens > 1 else None
-        if (
-            self.bits is not None
-            and num_tokens <= _LONGEST_QUANTIZED_QUERY
-            and mx.default_device() != mx.Device(mx.cpu)
-        ):
-            return self._quantized_attention(queries, scale, causal)
-        keys, values = self.filled() if self.bits is None else self._unpacked(queries.dtype)
-        return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=causal)
+        mask = "causal" if num_tokens > 1 else None
+        if self.bits is not None and num_tokens <= _LONGEST_QUANTIZED_QUERY and _backend() == "metal":
+            return self._quantized_attention(queries, scale, mask)
+        arrays = self.filled()
+        if mask is not None and _backend() == "cuda":
+            arrays, mask = self.arrays, self._causal_mask(num_tokens)
+        keys, values = arrays if self.bits is None else self._unpacked(arrays, queries.dtype)
+        return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
+
+    def _causal_mask(self, num_tokens: int) -> mx.array:
+        """Of the last tokens over all the room, bool [tokens, room].
+
+        On CUDA a plan is made for each length of keys that attention meets, in a tenth of a second (seen with mlx
+        0.32.4). The room is the same from one chunk of a prompt to the next.
+        """
+        positions = mx.arange(num_tokens) + (self.offset - num_tokens)
+        return mx.arange(self.room)[None] <= positions[:, None]
 
     def _quantized_attention(self, queries: mx.array, scale: float, mask: str | None) -> mx.array:
         from mlx_lm.models import base  # noqa: PLC0415 - only after import_mlx_lm
 
         arrays = self.filled()
-        return base.quantized_scaled_dot_product_attention(
+        attention: Callable[..., mx.array] = base.quantized_scaled_dot_product_attention
+        return attention(
             queries, arrays[:3], arrays[3:], scale=scale, mask=mask, group_size=self._group_size, bits=self.bits
         )
 
@@ -130,17 +143,21 @@ class RowKV:
             for old, new in zip(held, added, strict=True)
         )
 
-    def _unpacked(self, dtype: mx.Dtype) -> list[mx.array]:
-        arrays = self.filled()
+    def _unpacked(self, arrays: Sequence[mx.array], dtype: mx.Dtype) -> list[mx.array]:
         return [
-            mx.dequantize(*arrays[first : first + 3], group_size=self._group_size, bits=self.bits).astype(dtype)
-            for first in (0, 3)
+            mx.dequantize(codes, scales, biases, group_size=self._group_size, bits=self.bits).astype(dtype)
+            for codes, scales, biases in (arrays[:3], arrays[3:])
         ]
 
     @property
     def _group_size(self) -> int:
         codes, scales = self.arrays[:2]
         return int(codes.shape[-1]) * 32 // (self.bits or 1) // int(scales.shape[-1])
+
+
+@cache
+def _backend() -> Backend:
+    return device_info().backend
 
 
 def quantized_group_size(size: int) -> int:
@@ -240,7 +257,7 @@ class RowsKV:
 
     def _apart(self, array: mx.array) -> Sequence[mx.array]:
         """[rows, heads, tokens, size] as one array for each row, of the tokens that count."""
-        parts = mx.split(array, len(self.rows)) if len(self.rows) > 1 else [array]
+        parts = list(mx.split(array, len(self.rows))) if len(self.rows) > 1 else [array]
         if self._lengths is None:
             return parts
         return [part[:, :, :length] for part, length in zip(parts, self._lengths, strict=True)]
@@ -250,7 +267,7 @@ def attend_by_rows() -> None:
     """Have mlx-lm's models attend to `RowsKV`. Once for the process, after mlx-lm is imported; again does nothing."""
     from mlx_lm.models import base  # noqa: PLC0415 - only after import_mlx_lm
 
-    others = base.quantized_scaled_dot_product_attention
+    others: Callable[..., mx.array] = base.quantized_scaled_dot_product_attention
     if getattr(others, "knows_rows", False):
         return
 

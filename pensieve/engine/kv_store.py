@@ -141,9 +141,10 @@ class KVStore:
     ) -> int:
         """Keep what caches hold of a prompt; the number of tokens at its end that memory did not have before.
 
-        Caches that hold more tokens than these are cut. What is too big for the limit is not kept, and memory is never
-        beyond it. `boundaries` say what is to be kept longer than other things, and where prompts will branch. With
-        `let_go` the caches are emptied on the way: what they hold is never in memory twice.
+        Caches that hold more tokens than these are cut. Of what is too big for the limit, its beginning is kept where
+        it can be cut, else nothing; memory is never beyond it. `boundaries` say what is to be kept longer than other
+        things, and where prompts will branch. With `let_go` the caches are emptied on the way: what they hold is never
+        in memory twice.
         """
         token_ids = tuple(token_ids)
         if self.needs_snapshots:
@@ -193,7 +194,9 @@ class KVStore:
         cuts = [*(boundary.num_tokens for boundary in boundaries), *range(0, len(token_ids), PIECE_TOKENS)]
         if self._disk is not None:
             self._disk.keep(token_ids, caches)
-        return self._memory.keep(token_ids, bytes_per_token(caches) * len(token_ids), copied, cuts)
+        per_token = bytes_per_token(caches)
+        fitting = token_ids[: self.limit_bytes // per_token]
+        return self._memory.keep(fitting, per_token * len(fitting), copied, cuts)
 
     def _insert_state(self, token_ids: tuple[int, ...], caches: Sequence[Any]) -> int:
         """Of caches that cannot be cut, and hold another number of tokens than these, nothing can be kept."""

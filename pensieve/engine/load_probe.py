@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import mlx.core as mx
 
@@ -166,7 +166,8 @@ def _continued_alone(model: LoadedModel, prompt: Sequence[int]) -> mx.array:
 
     caches = make_prompt_cache(model.model)
     model.model(mx.array([prompt]), cache=caches)
-    return model.model(mx.array([[9]]), cache=caches)[0, -1].astype(mx.float32)
+    logits: mx.array = model.model(mx.array([[9]]), cache=caches)[0, -1].astype(mx.float32)
+    return logits
 
 
 def _continued_together(model: LoadedModel) -> list[mx.array]:
@@ -185,7 +186,8 @@ def _continued_together(model: LoadedModel) -> list[mx.array]:
 def _key(model: LoadedModel, *wanted: int | None) -> str:
     from mlx.utils import tree_flatten  # noqa: PLC0415 - the BLAS comes first
 
-    shapes = [(name, str(array.dtype), array.shape) for name, array in tree_flatten(model.model.parameters())]
+    arrays = cast("list[tuple[str, mx.array]]", tree_flatten(model.model.parameters()))
+    shapes = [(name, str(array.dtype), array.shape) for name, array in arrays]
     device = device_info()
     parts = [model.config, shapes, wanted, device.backend, device.chip, version("mlx"), version("mlx-lm")]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -15,12 +15,14 @@ from typing import Final
 
 from contracts.measurements import MemoryPressure, PressureStep
 from pensieve.engine.stored_prompts import StoredPrompts
-from pensieve.metal.memory import DeviceMemory
+from pensieve.metal.memory import HIGH_SHARE, DeviceMemory
 
 log = logging.getLogger(__name__)
 
-HIGH_SHARE: Final = 0.80
-"""The seed's: over that share of the limit, memory is given back."""
+SLOWER_SHARE: Final = 0.90
+"""Over that, prompts are read in smaller chunks."""
+REFUSING_SHARE: Final = 0.95
+"""Over that, nobody is taken in. What is promised stays under the limit, so this is for what nobody promised."""
 LOW_SHARE: Final = 0.70
 """Under that, what was done is undone. The gap keeps one from following the other for ever."""
 LEAST_CHUNK_TOKENS: Final = 32
@@ -64,20 +66,14 @@ class PressureRelief:
         """Take or undo a step, if it is time to."""
         if self._clock() < self._next_look_at:
             return
-        high = self._line(HIGH_SHARE)
+        high = self._memory.line_bytes(HIGH_SHARE)
         in_use = self._memory.in_use_bytes
         if in_use > high or self._memory.machine_is_short:
             self._next_look_at = self._clock() + _SECONDS_BETWEEN_STEPS
             self._relieve(in_use, high)
-        elif self._active and in_use < self._line(LOW_SHARE):
+        elif self._active and in_use < self._memory.line_bytes(LOW_SHARE):
             self._next_look_at = self._clock() + _SECONDS_BETWEEN_STEPS
             self._undo()
-
-    def _line(self, share: float) -> int:
-        """That share of the limit; higher where what never goes away takes most of it."""
-        capacity, lasting = self._memory.capacity_bytes, self._memory.lasting_bytes
-        between = 0.5 if share == HIGH_SHARE else 0.4
-        return int(max(share * capacity, lasting + between * (capacity - lasting)))
 
     def _relieve(self, in_use: int, high: int) -> None:
         """The smallest step that there is to take. One that frees nothing is no reason to wait with the next."""
@@ -95,12 +91,16 @@ class PressureRelief:
             self._memory.reclaim()
             if self._took(PressureStep.SHRINK_STORE, in_use) <= high:
                 return
-        if self.chunk_tokens > LEAST_CHUNK_TOKENS:
+        in_use = self._memory.in_use_bytes
+        if self.chunk_tokens > LEAST_CHUNK_TOKENS and self._is_over(SLOWER_SHARE, in_use):
             self.chunk_tokens //= 2
-            self._took(PressureStep.SHRINK_CHUNKS, self._memory.in_use_bytes)
-        elif not self.refuses:
+            self._took(PressureStep.SHRINK_CHUNKS, in_use)
+        elif self._is_over(REFUSING_SHARE, in_use) and not self.refuses:
             self._active.append(PressureStep.REFUSE)
             log.warning("no more requests are taken until memory is given back")
+
+    def _is_over(self, share: float, in_use: int) -> bool:
+        return in_use > self._memory.line_bytes(share) or self._memory.machine_is_short
 
     def _took(self, step: PressureStep, before: int) -> int:
         """Count and tell a step; what is in use after it."""

@@ -15,7 +15,7 @@ from pensieve.core.boundary import Boundary
 from pensieve.core.errors import InsufficientMemoryError
 from pensieve.engine.kv_store import KVStore, Match
 from pensieve.engine.no_store import NoStore
-from pensieve.metal.memory import DeviceMemory
+from pensieve.metal.memory import HIGH_SHARE, DeviceMemory
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,8 @@ class StoredPrompts:
         if isinstance(self._store, NoStore):
             return False
         others = self._memory.reserved_bytes() - self._memory.reserved_bytes(BufferUsage.STORED_PROMPTS)
-        room = min(self._wanted_bytes, self._pressed_bytes, self._memory.capacity_bytes - others)
+        unpressed = self._memory.line_bytes(HIGH_SHARE) - self._memory.lasting_bytes
+        room = min(self._wanted_bytes, self._pressed_bytes, unpressed, self._memory.capacity_bytes - others)
         self._store.limit_bytes = max(0, room)
         try:
             self._store.insert(token_ids, caches, boundaries, let_go=let_go)

@@ -116,7 +116,7 @@ class Announced:
             raise self.error(f"tensor {name!r} is missing")
         if tensor.type_name != "F32" or tensor.shape != (length,):
             raise self.error(f"tensor {name!r} is {tensor.type_name} {tensor.shape}, where F32 ({length},) is needed")
-        values = self._gguf.rows(tensor).view("<f4")[0].astype(np.float32)
+        values: npt.NDArray[np.float32] = self._gguf.rows(tensor).view("<f4")[0].astype(np.float32)
         if not (np.isfinite(values).all() and (values > 0).all()):
             raise self.error(f"tensor {name!r} holds what is no number over 0")
         return values

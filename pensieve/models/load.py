@@ -22,6 +22,7 @@ from pensieve.models.adapters import fuse_adapter, put_adapter, require_adapter
 from pensieve.models.chat_template import ChatTemplate
 from pensieve.models.dialects import dialect_of
 from pensieve.models.sources import ModelFolder, require_whole
+from pensieve.models.tokenizer_loading import load_tokenizer
 
 _WINDOW_KEYS: Final = ("max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length", "n_positions")
 _WINDOW_WHEN_UNKNOWN: Final = 4096
@@ -36,7 +37,7 @@ class LoadedModel:
     model: Any
     """An `mlx.nn.Module`: token ids [batch, length] and a cache to logits [batch, length, vocabulary]."""
     tokenizer: Any
-    """mlx-lm's TokenizerWrapper around a Transformers tokenizer. Any thread may use it."""
+    """mlx-lm's TokenizerWrapper around a DirectTokenizer or a Transformers tokenizer. Any thread may use it."""
     config: Mapping[str, Any]
     context_window_tokens: int
     vocabulary_size: int
@@ -72,7 +73,7 @@ def load(folder: ModelFolder) -> LoadedModel:
     with _blaming(folder, "config.json and its weights"):
         model, config = utils.load_model(folder.path, lazy=True)
     with _blaming(folder, "its tokenizer"):
-        tokenizer = utils.load_tokenizer(folder.path, eos_token_ids=config.get("eos_token_id"))
+        tokenizer = load_tokenizer(folder.path, config.get("eos_token_id"))
         features = _features(tokenizer)
     if device_info().backend == "cpu":
         with _blaming(folder, "its weights"):
@@ -112,11 +113,31 @@ def _settle(model: Any) -> int:
     import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
     from mlx.utils import tree_flatten  # noqa: PLC0415
 
+    if device_info().backend != "cpu":
+        _narrow_scales(model)
     arrays = [array for _, array in cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters()))]
     for array in arrays:
         mx.eval(array)  # one at a time: what it was unpacked from is gone before the next is read
     mx.clear_cache()
     return sum(array.nbytes for array in arrays)
+
+
+def _narrow_scales(model: Any) -> None:
+    """Have scales and biases in the type that the model computes in.
+
+    Some GGUF types have theirs in f32, to be exact. A product with them is f32 as well, and so would all be that comes
+    after it: keys and values of twice the bytes. What is lost is under a thousandth of a weight.
+    """
+    import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
+
+    packed = [module for module in model.modules() if "scales" in module and "biases" in module]
+    types = {array.dtype for module in packed for array in (module.scales, module.biases)}
+    dense = {mx.float16, mx.bfloat16} & {module.weight.dtype for module in model.modules() if "weight" in module}
+    if mx.float32 not in types or len(dense) != 1:
+        return
+    (narrow,) = dense
+    for module in packed:
+        module.scales, module.biases = module.scales.astype(narrow), module.biases.astype(narrow)
 
 
 def _make_dense(model: Any) -> None:

@@ -128,13 +128,14 @@ def test_what_conversations_share_is_stored_once(llama: LoadedModel) -> None:
     store.check()
 
 
-def test_a_prompt_that_alone_is_too_big_is_not_kept_and_nothing_goes_for_it(llama: LoadedModel) -> None:
+def test_of_a_prompt_that_alone_is_too_big_the_beginning_is_kept(llama: LoadedModel) -> None:
+    """A long conversation is worth more than what it drives out: its next turn computes only the rest."""
     limit = 100 * cost(llama)
     store = kept(llama, prompt(60), limit_bytes=limit)
-    assert store.insert(prompt(101, seed=1), prefill(llama, prompt(101, seed=1))) == 0
-    assert store.num_tokens == 60
-    assert store.insert(prompt(100, seed=1), prefill(llama, prompt(100, seed=1))) > 98
+    store.insert(prompt(150, seed=1), prefill(llama, prompt(150, seed=1)))
+    assert store.cached_tokens(prompt(150, seed=1)) == 100
     assert store.num_bytes <= limit
+    store.check()
 
 
 def test_a_branch_that_fills_the_limit_takes_the_place_of_the_other_one(llama: LoadedModel) -> None:
