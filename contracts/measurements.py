@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -66,9 +66,44 @@ class MemoryPressure:
     read in one step.
     """
 
-    active: tuple[PressureStep, ...]
-    times: Mapping[PressureStep, int]
-    chunk_tokens: int
+    active: tuple[PressureStep, ...] = ()
+    times: Mapping[PressureStep, int] = field(default_factory=dict)
+    chunk_tokens: int = 0
+
+    def __add__(self, other: MemoryPressure) -> MemoryPressure:
+        """Of two models together. The smaller of their chunks, unless one has none."""
+        return MemoryPressure(
+            tuple(step for step in PressureStep if step in (*self.active, *other.active)),
+            {step: self.times.get(step, 0) + other.times.get(step, 0) for step in PressureStep},
+            min(filter(None, (self.chunk_tokens, other.chunk_tokens)), default=0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SpeculationCounts:
+    """What decoding several tokens in one pass has brought since the start.
+
+    Of `proposed` tokens of drafts, `accepted` were what the model would have said. `tokens` were decoded in `passes`,
+    where a pass counts once for each request in it: plain decoding has one token a pass.
+    """
+
+    proposed: int = 0
+    accepted: int = 0
+    passes: int = 0
+    tokens: int = 0
+
+    def __add__(self, other: SpeculationCounts) -> SpeculationCounts:
+        return SpeculationCounts(
+            self.proposed + other.proposed,
+            self.accepted + other.accepted,
+            self.passes + other.passes,
+            self.tokens + other.tokens,
+        )
+
+    @property
+    def tokens_per_pass(self) -> float:
+        """1.0 before anything was decoded."""
+        return self.tokens / self.passes if self.passes else 1.0
 
 
 class AlertType(Enum):

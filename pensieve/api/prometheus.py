@@ -13,7 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from contracts.measurements import AlertType
+from contracts.measurements import AlertType, PressureStep
 from contracts.vocabulary import BufferUsage
 from pensieve import __version__
 from pensieve.api.server_state import ServerState
@@ -39,6 +39,8 @@ class ServerCollector(Collector):
         yield from self._tokens()
         yield from self._pace()
         yield from self._memory()
+        yield from self._pressure()
+        yield from self._speculation()
         yield from self._models()
         yield self._alerts()
 
@@ -119,6 +121,30 @@ class ServerCollector(Collector):
         yield reserved
         yield GaugeMetricFamily(
             "pensieve_memory_reserved_peak_bytes", "The most that was promised at once.", memory.peak_reserved_bytes
+        )
+
+    def _pressure(self) -> Iterator[Metric]:
+        pressure = self._state.models.memory_pressure()
+        active = GaugeMetricFamily(
+            "pensieve_memory_pressure_step_active", "1 for what is done for want of memory now.", labels=["step"]
+        )
+        times = CounterMetricFamily(
+            "pensieve_memory_pressure_steps", "How often each step was taken for want of memory.", labels=["step"]
+        )
+        for step in PressureStep:
+            active.add_metric([step.value], float(step in pressure.active))
+            times.add_metric([step.value], pressure.times.get(step, 0))
+        yield active
+        yield times
+
+    def _speculation(self) -> Iterator[Metric]:
+        counts = self._state.models.speculation_counts()
+        yield CounterMetricFamily("pensieve_draft_tokens", "Tokens of drafts that were checked.", counts.proposed)
+        yield CounterMetricFamily(
+            "pensieve_accepted_draft_tokens", "Of those, what the model would have said.", counts.accepted
+        )
+        yield CounterMetricFamily(
+            "pensieve_decode_passes", "Passes that decoded, once for each request in them.", counts.passes
         )
 
     def _models(self) -> Iterator[Metric]:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from contracts.checked import checked as with_clauses
 from contracts.generation import PromptTokens
+from contracts.measurements import MemoryPressure, SpeculationCounts
 from contracts.memory import MetalResourceManager
 from contracts.vocabulary import BufferUsage, ModelConfig, ModelInfo
 from pensieve.core.errors import InsufficientMemoryError, ModelLoadingError, NotFoundError, OverloadedError
@@ -102,6 +103,12 @@ class LoadedModels:
 
     def prompt_tokens(self) -> PromptTokens:
         return self._shelf.prompt_tokens()
+
+    def memory_pressure(self) -> MemoryPressure:
+        return self._shelf.memory_pressure()
+
+    def speculation_counts(self) -> SpeculationCounts:
+        return self._shelf.speculation_counts()
 
     def states(self) -> tuple[ModelState, ...]:
         """How each known model stands, in the order of `known`."""

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.generation import GenerationEvent, GenerationFinished, GenerationStarted, PromptTokens
-from contracts.measurements import OperationPhase
+from contracts.measurements import MemoryPressure, OperationPhase, SpeculationCounts
 from contracts.vocabulary import BufferUsage, GenerationRequest, MemoryUsage, ModelFeature, ModelInfo, Prompt, Role
 from pensieve.core.admission import check_request, check_window
 from pensieve.core.dialect import Dialect
@@ -169,6 +169,12 @@ class ScriptedEngine:
     def prompt_tokens(self) -> PromptTokens:
         """Nothing is computed here."""
         return PromptTokens()
+
+    def memory_pressure(self) -> MemoryPressure:
+        return MemoryPressure()
+
+    def speculation_counts(self) -> SpeculationCounts:
+        return SpeculationCounts()
 
     async def memory_usage(self) -> MemoryUsage:
         return self._memory.usage()

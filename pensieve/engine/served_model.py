@@ -6,10 +6,11 @@ from typing import Protocol
 
 from contracts.generation import PromptTokens
 from contracts.inference import InferenceModel
+from contracts.measurements import MemoryPressure, SpeculationCounts
 
 
 class ServedModel(InferenceModel, Protocol):
-    """It also knows how busy it is, and where the KV of prompts came from."""
+    """It also knows how busy it is, where the KV of prompts came from, and what it does to be fast in little memory."""
 
     @property
     def num_active(self) -> int: ...
@@ -17,3 +18,7 @@ class ServedModel(InferenceModel, Protocol):
     async def can_admit(self) -> bool: ...
 
     def prompt_tokens(self) -> PromptTokens: ...
+
+    def memory_pressure(self) -> MemoryPressure: ...
+
+    def speculation_counts(self) -> SpeculationCounts: ...

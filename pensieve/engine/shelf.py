@@ -9,10 +9,11 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from contracts.generation import PromptTokens
+from contracts.measurements import MemoryPressure, SpeculationCounts
 from contracts.memory import MetalResourceManager
 from pensieve.engine.served_model import ServedModel
 
@@ -49,6 +50,8 @@ class Shelf:
         """The one that is no longer here, and whose memory is not back yet. One closes at a time."""
         self._past_tokens = PromptTokens()
         """Of models that are unloaded."""
+        self._past_pressure = MemoryPressure()
+        self._past_speculation = SpeculationCounts()
         self._by_id: dict[str, Loaded] = {}
 
     def __len__(self) -> int:
@@ -98,11 +101,22 @@ class Shelf:
         """Of all models since the start."""
         return _sum([self._past_tokens, *(loaded.model.prompt_tokens() for loaded in self)])
 
+    def memory_pressure(self) -> MemoryPressure:
+        """Of all models: what is done now, and how often each step was taken since the start."""
+        return sum((loaded.model.memory_pressure() for loaded in self), self._past_pressure)
+
+    def speculation_counts(self) -> SpeculationCounts:
+        """Of all models since the start."""
+        return sum((loaded.model.speculation_counts() for loaded in self), self._past_speculation)
+
     async def close(self, loaded: Loaded, reason: str) -> None:
         """Nobody gets it any more, and its memory is back when this returns. A caller that leaves changes nothing."""
         self.closing = self._by_id.pop(loaded.id)
         self.num_unloads += 1
         self._past_tokens = _sum([self._past_tokens, loaded.model.prompt_tokens()])
+        ended = replace(loaded.model.memory_pressure(), active=(), chunk_tokens=0)
+        self._past_pressure = self._past_pressure + ended
+        self._past_speculation = self._past_speculation + loaded.model.speculation_counts()
         log.info("unloading %s %s", loaded.id, reason)
         try:
             await _to_its_end(self._emptied(loaded.model))

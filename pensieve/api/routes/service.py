@@ -9,6 +9,7 @@ from typing import Any
 from quart import Blueprint, jsonify, request
 from quart.typing import ResponseReturnValue
 
+from contracts.measurements import MemoryPressure, PressureStep
 from contracts.vocabulary import BufferUsage, MemoryUsage
 from pensieve import __version__
 from pensieve.api.server_state import ServerState, server_state
@@ -55,7 +56,9 @@ def _figures(state: ServerState) -> dict[str, Any]:
         "memory": _memory(models.memory.usage()),
         "reserved": {f"{usage.value}_bytes": models.memory.reserved_bytes(usage) for usage in BufferUsage},
         "reserved_peak_bytes": models.memory.peak_reserved_bytes,
+        "pressure": _pressure(models.memory_pressure()),
         "prompt_tokens": asdict(models.prompt_tokens()),
+        "speculation": asdict(models.speculation_counts()),
         "requests": {"active": models.num_active},
         "models": [_model(model) for model in models.states()],
         "alerts": [
@@ -73,6 +76,14 @@ def _figures(state: ServerState) -> dict[str, Any]:
 
 def _memory(usage: MemoryUsage) -> dict[str, int]:
     return {**asdict(usage), "available_bytes": usage.available_bytes}
+
+
+def _pressure(pressure: MemoryPressure) -> dict[str, Any]:
+    return {
+        "active": [step.value for step in pressure.active],
+        "times": {step.value: pressure.times.get(step, 0) for step in PressureStep},
+        "chunk_tokens": pressure.chunk_tokens,
+    }
 
 
 def _model(model: ModelState) -> dict[str, Any]:
