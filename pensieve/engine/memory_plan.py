@@ -14,14 +14,25 @@ LEAST_WINDOW_TOKENS = 256
 class MemoryPlan:
     """One model's share of a memory that others may use too. They can be unloaded, so they do not bound its window."""
 
-    def __init__(self, memory: DeviceMemory, weights_bytes: int) -> None:
-        """Raises:
-        InsufficientMemoryError: the weights do not fit.
+    def __init__(self, memory: DeviceMemory, expected_weights_bytes: int) -> None:
+        """Promise what the weights are expected to take, before they are read.
+
+        Raises:
+            InsufficientMemoryError: the weights do not fit.
         """
         self._memory = memory
-        self._held: list[Reservation] = [memory.reserve(weights_bytes, BufferUsage.MODEL_WEIGHTS)]
+        self._held: list[Reservation] = [memory.reserve(max(1, expected_weights_bytes), BufferUsage.MODEL_WEIGHTS)]
         self._model_window_tokens = 0
         self._probe: Probe
+
+    def correct(self, weights_bytes: int) -> None:
+        """The weights are in memory, and take so much.
+
+        Raises:
+            InsufficientMemoryError: it is more than was expected, and does not fit.
+        """
+        self._memory.release(self._held.pop())
+        self._held.append(self._memory.reserve(weights_bytes, BufferUsage.MODEL_WEIGHTS))
 
     def add(self, probe: Probe, model_window_tokens: int) -> None:
         """Hold ready what it takes to read prompts.

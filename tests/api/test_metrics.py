@@ -45,6 +45,9 @@ text = "one two three four"
     assert found["pensieve_memory_peak_bytes"] == health["memory"]["peak_bytes"] > 0
     assert found["pensieve_model_loaded[scripted]"] == found["pensieve_model_loads_total"] == 1
     assert found["pensieve_requests_active"] == found["pensieve_model_unloads_total"] == 0
+    assert found["pensieve_memory_pressure_steps_total[stored_prompts_shrunk]"] == 0
+    assert health["pressure"]["times"]["stored_prompts_shrunk"] == 0
+    assert found["pensieve_draft_tokens_total"] == health["speculation"]["proposed"] == 0
 
 
 def test_an_alert_that_fires_is_told(tmp_path: Path) -> None:

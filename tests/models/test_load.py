@@ -15,7 +15,7 @@ from contracts.vocabulary import ChatMessage, ModelFeature, Role
 from pensieve.core.errors import ModelLoadingError
 from pensieve.metal.device import device_info
 from pensieve.models.chat_template import ChatTemplate
-from pensieve.models.load import LoadedModel, load
+from pensieve.models.load import LoadedModel, _narrow_scales, load
 from pensieve.models.progress import ConsoleProgress
 from pensieve.models.sources import ModelFolder, resolve
 from pensieve.models.text_decoder import TextDecoder
@@ -83,6 +83,20 @@ def test_on_the_cpu_weights_are_unpacked_to_exactly_what_is_stored(tmp_path: Pat
     model = load(folder)
     assert np.array_equal(np.array(model.model.model.layers[0].mlp.up_proj.weight), np.array(expected))
     assert {array.dtype for array in parameters(model)} == {mx.float32}
+
+
+def test_scales_that_are_wider_than_what_the_model_computes_in_are_narrowed_off_the_cpu(tmp_path: Path) -> None:
+    """Else a GPU computes in f32 after the first product with them, and keeps keys and values of twice the bytes."""
+    from mlx_lm import utils  # noqa: PLC0415 - only after import_mlx_lm
+
+    folder = tiny(tmp_path)
+    model, config = utils.load_model(folder.path)
+    model, config = utils.quantize_model(model, config, group_size=32, bits=4)
+    layer = model.model.layers[0].mlp.up_proj
+    layer.scales, layer.biases = layer.scales.astype(mx.float32), layer.biases.astype(mx.float32)
+    assert model(mx.array([[5, 6]])).dtype == mx.float32
+    _narrow_scales(model)
+    assert model(mx.array([[5, 6]])).dtype == mx.float16
 
 
 def test_released_weights_are_gone(tmp_path: Path) -> None:
