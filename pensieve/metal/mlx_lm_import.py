@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from pensieve.core.errors import DeviceError
+from pensieve.metal.deferred_transformers import transformers_deferred
 from pensieve.metal.device import device_info
 
 _WIRING: Final = "maybe_set_recommended_wired_limit"
@@ -26,7 +27,8 @@ _lock = threading.Lock()
 
 
 def import_mlx_lm() -> ModuleType:
-    """mlx_lm, harmless. Takes seconds the first time; from then on `import mlx_lm.…` anywhere is as good.
+    """mlx_lm, harmless. From then on `import mlx_lm.…` anywhere is as good, but for Transformers: mlx-lm gets that when
+    it loads a tokenizer of Transformers' for the first time (`deferred_transformers`).
 
     Raises:
         DeviceError: MLX or mlx-lm cannot be imported.
@@ -34,7 +36,7 @@ def import_mlx_lm() -> ModuleType:
     device = device_info()
     with _lock:
         try:
-            with _limits_left_alone():
+            with _limits_left_alone(), transformers_deferred():
                 mlx_lm = importlib.import_module("mlx_lm")
                 importlib.import_module("mlx_lm.generate")
         except ImportError as error:
