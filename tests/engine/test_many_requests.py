@@ -1,0 +1,208 @@
+"""Two hundred requests under a limit that holds three at a time: all of them end, and nothing of them stays (S7)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import mlx.core as mx
+import pytest
+
+from contracts.generation import GenerationFinished
+from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason
+from pensieve.cli.parts import Parts, real_parts
+from pensieve.cli.settings import Settings
+from pensieve.core.errors import OverloadedError
+from pensieve.engine.engine import Engine
+from pensieve.engine.options import EngineOptions
+from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.engine.served_model import ServedModel
+from pensieve.metal.memory import DeviceMemory
+from pensieve.models.progress import ConsoleProgress
+from pensieve.models.sources import resolve
+from tests.conftest import GIB
+from tests.running_server import running_server, settings_for
+from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+
+log = logging.getLogger(__name__)
+
+REQUESTS, CLIENTS, AT_ONCE = 200, 16, 3
+LONGEST_PROMPT, LONGEST_ANSWER = 250, 100
+SIZES = {"vocab_size": 259, "num_hidden_layers": 2, "head_dim": 64, "num_key_value_heads": 4}
+MOST_RUNNING, QUEUED = 5, 9
+"""So few that sixteen clients find no place now and then."""
+
+
+@pytest.fixture(scope="module")
+def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose keys and values weigh as much as its weights soon."""
+    home = tmp_path_factory.mktemp("models")
+    tokenizer = write_byte_tokenizer(home / "tokenizer")
+    return write_tiny_model(home / "many", tokenizer_folder=tokenizer, **SIZES)
+
+
+def chances(number: int) -> random.Random:
+    return random.Random(number)  # noqa: S311 - no secret
+
+
+def hold_three(memory: DeviceMemory) -> None:
+    """Leave room for three of the longest requests, beside what is promised already."""
+    kv_bytes_per_token = 2 * SIZES["num_hidden_layers"] * SIZES["num_key_value_heads"] * SIZES["head_dim"] * 4
+    longest = 512 * kv_bytes_per_token
+    memory.capacity_bytes = memory.reserved_bytes() + AT_ONCE * longest + longest // 2
+
+
+BACK_AFTER_SECONDS = 0.15
+"""How long a client that was refused stays away: less than it was told, since a test should be short."""
+
+
+class Crowd:
+    """Sixteen clients of one engine, and what became of each of their requests."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.ends: Counter[str] = Counter()
+        self.most_running = 0
+
+    async def client(self, numbers: Iterator[int]) -> None:
+        for number in numbers:
+            self.ends[await self.one(number, chances(number))] += 1
+
+    async def one(self, number: int, chance: random.Random) -> str:
+        text = f"{number} " + "x" * chance.randint(1, LONGEST_PROMPT)
+        wanted = chance.randint(1, LONGEST_ANSWER)
+        leaves_after = chance.randint(1, 3) if chance.random() < 0.15 else None
+        request = GenerationRequest((ChatMessage(Role.USER, text),), wanted, Sampling(temperature=1.0))
+        num_events = 0
+        try:
+            async with aclosing(self.engine.generate(request)) as events:
+                async for event in events:
+                    num_events += 1
+                    self.most_running = max(self.most_running, self.engine._loop.num_running)
+                    if isinstance(event, GenerationFinished):
+                        assert event.stop_reason is StopReason.END_TURN or event.usage.output_tokens == wanted
+                        return "answered"
+                    if num_events == leaves_after:
+                        return "left"
+        except OverloadedError as error:
+            await asyncio.sleep(BACK_AFTER_SECONDS)
+            return "refused" if error.retry_after_seconds > 0 else "refused for ever"
+        raise AssertionError("a stream ended without its last event")
+
+
+def test_two_hundred_requests_of_sixteen_clients_all_end_and_all_their_memory_is_back(model_path: Path) -> None:
+    async def play() -> None:
+        memory = DeviceMemory(GIB)
+        folder = resolve(str(model_path), progress=ConsoleProgress())
+        options = EngineOptions(max_queued=QUEUED, max_batch_size=MOST_RUNNING)
+        engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
+        hold_three(memory)
+        level, active = memory.reserved_bytes(), mx.get_active_memory()
+        crowd, numbers = Crowd(engine), iter(range(REQUESTS))
+        with memory.measured_peak() as peak:
+            await asyncio.gather(*(crowd.client(numbers) for _ in range(CLIENTS)))
+            async with asyncio.timeout(5):
+                while memory.reserved_bytes() != level:  # noqa: ASYNC110 - it happens on another thread
+                    await asyncio.sleep(0.01)
+        log.info("over the engine: %s; %d ran at once", dict(crowd.ends), crowd.most_running)
+        assert crowd.ends.total() == REQUESTS
+        assert crowd.ends.keys() == {"answered", "refused", "left"}
+        assert crowd.most_running >= AT_ONCE
+        assert engine.num_active == 0
+        assert memory.peak_reserved_bytes <= memory.capacity_bytes
+        assert peak.bytes <= memory.capacity_bytes
+        assert mx.get_active_memory() <= active + 2**20
+        await engine.aclose()
+        assert memory.reserved_bytes() == 0
+
+    asyncio.run(play())
+
+
+def ask_over_http(client: httpx.Client, number: int) -> str:
+    """What became of one request: "answered", "refused" or "left"."""
+    chance = chances(number)
+    body = {
+        "model": "claude-any",
+        "max_tokens": chance.randint(1, LONGEST_ANSWER),
+        "stream": True,
+        "messages": [{"role": "user", "content": f"{number} " + "x" * chance.randint(1, LONGEST_PROMPT)}],
+    }
+    leaves_after = chance.randint(1, 20) if chance.random() < 0.15 else None
+    event: dict[str, Any] = {}
+    with client.stream("POST", "/v1/messages", json=body) as response:
+        if response.status_code == 529:
+            return check_refusal(response)
+        assert response.status_code == 200
+        for num_lines, line in enumerate(response.iter_lines()):
+            event = json.loads(line[6:]) if line.startswith("data: ") else event
+            if num_lines == leaves_after:
+                return "left"
+    assert event["type"] == "message_stop", f"a stream broke off at {event}"
+    return "answered"
+
+
+def check_refusal(response: httpx.Response) -> str:
+    error = json.loads(response.read())["error"]
+    assert error["type"] == "overloaded_error"
+    assert int(response.headers["retry-after"]) > 0
+    assert "prompt is too long" not in error["message"]
+    assert "context limit" not in error["message"]
+    time.sleep(BACK_AFTER_SECONDS)
+    return "refused"
+
+
+def parts_with_few_places(model_path: Path) -> tuple[Settings, Parts]:
+    """The parts of `pensieve serve`, but for how many may wait."""
+    settings = settings_for(model=str(model_path), cache_disk="0", cache_memory="0")
+    parts = real_parts(settings)
+    memory = parts.memory
+    assert isinstance(memory, DeviceMemory)
+    folder = resolve(str(model_path), progress=ConsoleProgress())
+
+    async def start(_: str) -> ServedModel:
+        engine = await Engine.start(
+            folder, memory, parts.monitor, EngineOptions(max_queued=QUEUED, max_batch_size=MOST_RUNNING)
+        )
+        hold_three(memory)
+        return engine
+
+    return settings, replace(parts, start=start)
+
+
+def test_the_same_over_sockets(model_path: Path) -> None:
+    settings, parts = parts_with_few_places(model_path)
+    with (
+        running_server(settings, parts) as url,
+        httpx.Client(base_url=url, timeout=60, limits=httpx.Limits(max_connections=CLIENTS)) as client,
+        ThreadPoolExecutor(CLIENTS) as clients,
+    ):
+        level = client.get("/health").json()
+        ends = Counter(clients.map(lambda number: ask_over_http(client, number), range(REQUESTS)))
+        log.info("over sockets: %s", dict(ends))
+        assert ends.total() == REQUESTS
+        assert ends.keys() == {"answered", "refused", "left"}
+        after = settled(client)
+        assert after["reserved"] == level["reserved"]
+        assert after["reserved_peak_bytes"] <= after["memory"]["capacity_bytes"]
+        assert after["memory"]["total_bytes"] <= after["memory"]["capacity_bytes"]
+
+
+def settled(client: httpx.Client) -> dict[str, Any]:
+    """What the server says of itself once the last who left is gone."""
+    for _ in range(200):
+        health: dict[str, Any] = client.get("/health").json()
+        if not health["requests"]["active"] and not health["reserved"]["kv_cache_bytes"]:
+            return health
+        time.sleep(0.02)
+    raise AssertionError("requests are still there")
