@@ -66,7 +66,7 @@ class Batch:
 
     `chunk_tokens` bounds how much is read in one step of all prompts together, and with it the memory that it takes and
     how long a cancellation or another stream's next token has to wait; it may be changed between steps. With `forced`,
-    the script's words are sampled, and nothing else bears on them. What is learned of the model's `pace` outlives it.
+    the script's words are sampled, and nothing else bears on them.
     """
 
     def __init__(
@@ -77,7 +77,6 @@ class Batch:
         *,
         chunk_tokens: int,
         forced: ForcedScript | None = None,
-        pace: Pace | None = None,
     ) -> None:
         from mlx_lm.generate import BatchGenerator  # noqa: PLC0415 - transformers takes seconds to import
 
@@ -98,8 +97,14 @@ class Batch:
         )
         view_rows(self._generator._prompt_batch)
         view_rows(self._generator._generation_batch)
-        if options.speculation and probe.sizes.in_rows:  # what is not in rows cannot be cut off again
-            self._speculation = Speculation(self._generator._generation_batch, pace or Pace())
+
+    def speculate(self, pace: Pace) -> None:
+        """Decode what repeats several tokens at a time from now on, at the model's `pace`, which outlives the batch.
+
+        Caches that are not in rows cannot be cut, so there this does nothing.
+        """
+        if self._probe.sizes.in_rows:
+            self._speculation = Speculation(self._generator._generation_batch, pace)
 
     def insert(self, ticket: Ticket, match: Match, stops: Sequence[int] = ()) -> int:
         """Put a ticket into the batch, of whose prompt `match` is known; its number there.

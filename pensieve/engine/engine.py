@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Final, TypeVar
 
 from contracts.generation import GenerationEvent, GenerationStarted, PromptTokens
-from contracts.measurements import MemoryPressure
+from contracts.measurements import MemoryPressure, SpeculationCounts
 from contracts.vocabulary import GenerationRequest, MemoryUsage, ModelFeature, ModelInfo, Prompt
 from pensieve.core.admission import check_request, check_window
 from pensieve.core.errors import ModelLoadingError, OverloadedError
@@ -25,6 +25,7 @@ from pensieve.engine.no_store import NoStore
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.performance import SlidingWindowMonitor
 from pensieve.engine.pressure import PressureRelief
+from pensieve.engine.speculation import Pace
 from pensieve.engine.stored_prompts import StoredPrompts
 from pensieve.engine.ticket import Ticket
 from pensieve.metal.device import Backend, device_info
@@ -77,6 +78,7 @@ class Engine:
         self._stored = StoredPrompts(memory, NoStore())
         self._relief: PressureRelief
         self._plan: MemoryPlan
+        self._pace = Pace()
         self._tickets: set[Ticket] = set()
         self._closed = False
 
@@ -129,11 +131,17 @@ class Engine:
         forced = ForcedScript(script, self._model) if (script := self._options.script) is not None else None
         self._relief = PressureRelief(self._memory, self._stored, chunk_tokens=chunk_tokens)
         self._loop.use(
-            lambda: Batch(self._model, self._probe, self._options, chunk_tokens=chunk_tokens, forced=forced),
+            lambda: self._new_batch(chunk_tokens, forced),
             self._probe.sizes,
             self._stored,
             self._relief,
         )
+
+    def _new_batch(self, chunk_tokens: int, forced: ForcedScript | None) -> Batch:
+        batch = Batch(self._model, self._probe, self._options, chunk_tokens=chunk_tokens, forced=forced)
+        if self._options.speculation:
+            batch.speculate(self._pace)
+        return batch
 
     @property
     def info(self) -> ModelInfo:
@@ -201,6 +209,10 @@ class Engine:
     def prompt_tokens(self) -> PromptTokens:
         """Where the KV of prompts came from so far."""
         return self._stored.tokens
+
+    def speculation_counts(self) -> SpeculationCounts:
+        """What decoding several tokens in one pass has brought so far."""
+        return self._pace.counts
 
     def memory_pressure(self) -> MemoryPressure:
         """What is done for want of memory, now and so far."""

@@ -199,6 +199,8 @@ class GenerationLoop:
         if num_read and not sampled:
             self._stored.note_prefill(num_read, seconds)
         for each in sampled:
+            if each.uid not in self._running:  # it ended within this step: what the step says after that is dropped
+                continue
             try:
                 self._push(each)
             except Exception:

@@ -14,7 +14,8 @@ class EngineOptions:
     """`max_queued` requests may wait beside the `max_batch_size` that run; the next is told to come back.
 
     `prefill_chunk_tokens` of a prompt are read between two tokens of the others; None is what suits the device. With a
-    `script`, the model says the script's words. Keys and values take `kv_bits`; None is the model's own type.
+    `script`, the model says the script's words. Keys and values take `kv_bits`; None is the model's own type. With
+    `speculation`, what repeats the prompt is decoded several tokens at a time; the answers are the same.
     """
 
     max_batch_size: int = 8
@@ -23,4 +24,5 @@ class EngineOptions:
     retry_after_seconds: int = 5
     script: Script | None = None
     kv_bits: Literal[8] | None = None
+    speculation: bool = True
     keeping: Keeping = Keeping()  # noqa: RUF009 - frozen

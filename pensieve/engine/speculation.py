@@ -1,0 +1,284 @@
+"""Several tokens from one forward pass: what a prompt lookup guesses is checked by the model, and only what it would
+have said itself is kept.
+
+Each token is sampled from the model's own distribution after the tokens before it, by the request's own sampler and
+behind its own processors, as in plain decoding. A drafted token counts where it is the sampled one. So it is accepted
+with its own probability, and where it is not, what was sampled instead follows the distribution without it: the rule of
+speculative sampling for a draft that is certain of itself. At temperature 0 that is the same tokens.
+
+`Speculation` puts itself before the `next` of mlx-lm's GenerationBatch, which is one token ahead: the next token is
+being computed while the last one is handed out. A plain step stays just so. Only where a draft promises enough is the
+next token waited for, and checked together with the draft behind it; what was not accepted is cut off the rows' KV.
+
+All on the thread that owns MLX.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Sequence
+from typing import Any, Final, Protocol, cast, runtime_checkable
+
+import mlx.core as mx
+
+from contracts.measurements import SpeculationCounts
+from pensieve.core.draft_length import WIDTHS, Acceptance, PassCosts, best_width
+from pensieve.core.prompt_lookup import PromptLookup
+
+_WORTH_WAITING: Final = 0.3
+"""The chance that the next token, which is still being computed, is the source's: with less it is not waited for."""
+
+_WORTH_DRAFTING: Final = 0.1
+"""Expected tokens of a row's draft, beside one that is worth a pass by itself."""
+
+
+@runtime_checkable
+class Rewindable(Protocol):
+    """A logits processor whose last calls can be undone. One that is none keeps its row from speculation."""
+
+    def num_allowed(self, token_ids: Sequence[int]) -> int:
+        """How many of these tokens, which come next, it can see one after another."""
+
+    def rewind(self, num_calls: int) -> None:
+        """Be as before the last calls."""
+
+
+class Pace:
+    """What is learned of a model's passes, by the number of rows in them, and what speculation has brought so far.
+
+    Outlives batches. Its `counts` may be read on any thread.
+    """
+
+    def __init__(self) -> None:
+        self._costs: dict[int, PassCosts] = {}
+        self.counts = SpeculationCounts()
+
+    def costs(self, num_rows: int) -> PassCosts:
+        return self._costs.setdefault(num_rows, PassCosts())
+
+    def count(self, *, passes: int, tokens: int, proposed: int = 0, accepted: int = 0) -> None:
+        old = self.counts
+        self.counts = SpeculationCounts(
+            old.proposed + proposed, old.accepted + accepted, old.passes + passes, old.tokens + tokens
+        )
+
+
+class _Row:
+    """What one request seems to copy, and how often it did."""
+
+    def __init__(self, token_ids: Sequence[int]) -> None:
+        self.lookup = PromptLookup(token_ids)
+        self.acceptance = Acceptance()
+
+    def see(self, token_ids: Sequence[int]) -> None:
+        for token_id in token_ids:
+            length = self.lookup.match_length
+            hit = self.lookup.add(token_id)
+            if hit is not None:
+                self.acceptance.note(length, hit=hit)
+
+    def expected(self, most_tokens: int) -> list[float]:
+        if not self.lookup.has_source or most_tokens < 1:
+            return [1.0]
+        expected = self.acceptance.expected(self.lookup.match_length, most_tokens)
+        return expected if expected[-1] >= 1.0 + _WORTH_DRAFTING else [1.0]
+
+    @property
+    def chance(self) -> float:
+        return self.acceptance.chance(self.lookup.match_length) if self.lookup.has_source else 0.0
+
+
+class Speculation:
+    """Decodes a batch whose caches are `RowsKV`, some steps by several tokens a row."""
+
+    def __init__(self, batch: Any, pace: Pace) -> None:
+        """`batch` is mlx-lm's GenerationBatch, whose `next` is replaced."""
+        from mlx_lm.generate import GenerationBatch  # noqa: PLC0415 - transformers takes seconds to import
+
+        self._plain_next = GenerationBatch.next
+        self._of_batch = weakref.ref(batch)  # a batch that held on to itself would hold the model's weights
+        self._pace = pace
+        self._rows: dict[int, _Row] = {}
+        self._plain_uids: list[int] = []
+        self._plain_ended = 0.0
+        batch.next = self.next
+
+    def next(self) -> list[Any]:
+        """One pass for all rows: mlx-lm's responses, of which a row may have several, in their order."""
+        batch = self._of_batch()
+        if batch is None or not batch.uids:
+            return []
+        drafts = self._drafts(batch)
+        if any(drafts):
+            self._plain_uids = []
+            return self._checked(batch, drafts)
+        return self._plain(batch)
+
+    def _plain(self, batch: Any) -> list[Any]:
+        uids = list(batch.uids)
+        responses: list[Any] = self._plain_next(batch)
+        ended = time.perf_counter()
+        if uids == self._plain_uids:  # the one before was plain too: between them lies one pass, all of it
+            self._pace.costs(len(uids)).note(1, ended - self._plain_ended)
+        self._plain_uids, self._plain_ended = uids, ended
+        self._pace.count(passes=len(uids), tokens=len(responses))
+        return responses
+
+    def _drafts(self, batch: Any) -> list[list[int]]:
+        """What is worth checking behind each row's next token; nothing at all where plain decoding is as fast."""
+        rows = self._rows_of(batch)
+        limits = [_limit(batch, index) for index in range(len(rows))]
+        if not any(limits) or self._width(rows, limits) == 1:
+            return []
+        if any(row.lookup.num_tokens == len(known) for row, known in zip(rows, batch.tokens, strict=True)):
+            if max(row.chance for row, limit in zip(rows, limits, strict=True) if limit) < _WORTH_WAITING:
+                return []
+            _see_next(rows, batch)
+        width = self._width(rows, limits)
+        if width == 1:
+            return []
+        return [
+            _allowed(batch, index, row.lookup.draft(min(width - 1, len(row.expected(limit)) - 1)))
+            for index, (row, limit) in enumerate(zip(rows, limits, strict=True))
+        ]
+
+    def _rows_of(self, batch: Any) -> list[_Row]:
+        """The rows in their order, each having seen the tokens that its KV holds."""
+        self._rows = {
+            uid: self._rows.get(uid) or _Row(known) for uid, known in zip(batch.uids, batch.tokens, strict=True)
+        }
+        for row, known in zip(self._rows.values(), batch.tokens, strict=True):
+            row.see(known[row.lookup.num_tokens :])
+        return list(self._rows.values())
+
+    def _width(self, rows: list[_Row], limits: list[int]) -> int:
+        expected = [row.expected(limit) for row, limit in zip(rows, limits, strict=True)]
+        return best_width(expected, self._pace.costs(len(rows)).seconds)
+
+    def _checked(self, batch: Any, drafts: list[list[int]]) -> list[Any]:
+        began = time.perf_counter()
+        inputs = [[last, *draft] for last, draft in zip(batch._next_tokens.tolist(), drafts, strict=True)]
+        sampled, logprobs = _sampled(batch, inputs)
+        accepted = [_num_agreeing(draft, said) for draft, said in zip(drafts, sampled, strict=True)]
+        batch._next_tokens = mx.array([said[num] for said, num in zip(sampled, accepted, strict=True)], mx.uint32)
+        batch._next_logprobs = [each[num] for each, num in zip(logprobs, accepted, strict=True)]
+        kept = [1 + num for num in accepted]
+        for index, num in enumerate(kept):
+            _rewind(batch, index, len(inputs[index]) - num)
+        num_rows, width = len(inputs), max(map(len, inputs))
+        self._pace.costs(num_rows).note(width, time.perf_counter() - began)
+        responses = _handed_out(batch, inputs, kept)
+        for row, known in zip(self._rows.values(), batch.tokens, strict=True):
+            row.see(known[row.lookup.num_tokens :])
+        _see_next(list(self._rows.values()), batch)
+        _drop_finished(batch, responses)
+        self._pace.count(passes=num_rows, tokens=len(responses), proposed=sum(map(len, drafts)), accepted=sum(accepted))
+        return responses
+
+
+def _limit(batch: Any, index: int) -> int:
+    """The tokens that may be drafted for a row: its next token counts toward its max_tokens as well."""
+    if not all(isinstance(each, Rewindable) for each in batch.logits_processors[index] or ()):
+        return 0
+    left: int = batch.max_tokens[index] - batch._num_tokens[index] - 1
+    return max(0, min(WIDTHS[-1] - 1, left))
+
+
+def _see_next(rows: list[_Row], batch: Any) -> None:
+    """The tokens that are sampled but not yet in the KV; they are waited for."""
+    for row, known, token_id in zip(rows, batch.tokens, batch._next_tokens.tolist(), strict=True):
+        if row.lookup.num_tokens == len(known):
+            row.see([token_id])
+
+
+def _allowed(batch: Any, index: int, draft: list[int]) -> list[int]:
+    """As much of a draft as the row's processors can follow."""
+    processors = cast("list[Rewindable]", batch.logits_processors[index] or ())
+    if not draft or not processors:
+        return draft
+    coming = [int(batch._next_tokens[index].item()), *draft]
+    return draft[: max(0, min(each.num_allowed(coming) for each in processors) - 1)]
+
+
+def _sampled(batch: Any, inputs: list[list[int]]) -> tuple[list[list[int]], list[mx.array]]:
+    """After each token that goes in, of each row: the token that the row's sampler takes, and log probabilities."""
+    lengths = [len(each) for each in inputs]
+    width = max(lengths)
+    padding = [width - length for length in lengths]
+    if any(padding):
+        for cache in batch.prompt_cache:
+            cache.prepare(lengths=lengths, right_padding=padding)
+    fed = mx.array([[*each, *[0] * pad] for each, pad in zip(inputs, padding, strict=True)])
+    logits = batch.model(fed, cache=batch.prompt_cache)
+    if any(padding):
+        for cache in batch.prompt_cache:
+            cache.finalize()
+    logprobs = []
+    for index, (tokens, length) in enumerate(zip(inputs, lengths, strict=True)):
+        own = _behind_processors(batch, index, tokens, logits[index, :length])
+        logprobs.append(own - mx.logsumexp(own, axis=-1, keepdims=True))
+    samplers = [sampler or batch.fallback_sampler for sampler in batch.samplers or [None] * len(inputs)]
+    sampled = [sampler(each) for sampler, each in zip(samplers, logprobs, strict=True)]
+    mx.eval(sampled)
+    return [cast("list[int]", each.tolist()) for each in sampled], logprobs
+
+
+def _behind_processors(batch: Any, index: int, token_ids: list[int], logits: mx.array) -> mx.array:
+    """Logits [tokens, vocabulary] as the row's processors leave them, which see one token after another."""
+    processors = batch.logits_processors[index] or ()
+    if not processors:
+        return logits
+    lines = []
+    for place, token_id in enumerate(token_ids):
+        context = batch._token_context[index].update_and_fetch(mx.array([token_id], mx.int32))
+        line = logits[place : place + 1]
+        for processor in processors:
+            line = processor(context, line)
+        lines.append(line)
+    return mx.concatenate(lines, axis=0)
+
+
+def _num_agreeing(draft: list[int], said: list[int]) -> int:
+    for place, (drafted, sampled) in enumerate(zip(draft, said[:-1], strict=True)):
+        if drafted != sampled:
+            return place
+    return len(draft)
+
+
+def _rewind(batch: Any, index: int, num_tokens: int) -> None:
+    """Take the last tokens of a row back: from its KV, and from what its processors saw."""
+    if not num_tokens:
+        return
+    for cache in batch.prompt_cache:
+        cache.rows[index].offset -= num_tokens
+        cache.filter(range(len(cache.rows)))  # all stay: it is how a RowsKV is told to look at its rows anew
+    if batch.logits_processors[index]:
+        batch._token_context[index]._size -= num_tokens
+        for processor in batch.logits_processors[index]:
+            processor.rewind(num_tokens)
+
+
+def _handed_out(batch: Any, inputs: list[list[int]], kept: list[int]) -> list[Any]:
+    """What mlx-lm's own step says of each token. A row that ends has what came behind its end cut off."""
+    responses = []
+    for index, uid in enumerate(batch.uids):
+        for place, token_id in enumerate(inputs[index][: kept[index]], 1):
+            batch.tokens[index].append(token_id)
+            batch._num_tokens[index] += 1
+            reason = "length" if batch._num_tokens[index] >= batch.max_tokens[index] else None
+            if batch._matchers[index].advance(token_id):
+                reason = "stop"
+            response = batch.Response(uid, token_id, None, reason, None, None)
+            responses.append(response)
+            if reason is not None:
+                _rewind(batch, index, kept[index] - place)
+                response.prompt_cache, response.all_tokens = batch.extract_cache(index), batch.tokens[index]
+                break
+    return responses
+
+
+def _drop_finished(batch: Any, responses: list[Any]) -> None:
+    gone = {response.uid for response in responses if response.finish_reason is not None}
+    if gone:
+        batch.filter([index for index, uid in enumerate(batch.uids) if uid not in gone])
