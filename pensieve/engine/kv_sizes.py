@@ -68,21 +68,24 @@ class KVSizes:
         return low
 
 
-def measured_sizes(caches: Sequence[Any], *, in_rows: bool) -> KVSizes:
-    """From a model's caches that hold something, one for each layer."""
-    return KVSizes(tuple(layer for cache in caches for layer in _layers(cache)), in_rows)
+def measured_sizes(caches: Sequence[Any], *, in_rows: bool, chunk_tokens: int = 0) -> KVSizes:
+    """From a model's caches that hold something, one for each layer.
+
+    A window that rotates holds the chunk that is being read besides.
+    """
+    return KVSizes(tuple(layer for cache in caches for layer in _layers(cache, chunk_tokens)), in_rows)
 
 
-def _layers(cache: Any) -> list[LayerKV]:
+def _layers(cache: Any, chunk_tokens: int) -> list[LayerKV]:
     """Caches hold [batch, heads, tokens, size], with room for tokens to come; recurrent ones do not grow at all."""
     if isinstance(cache, RowKV):
         return [LayerKV(cache.nbytes // cache.room)]
     parts = getattr(cache, "caches", None)
     if parts is not None:
-        return [layer for part in parts for layer in _layers(part)]
+        return [layer for part in parts for layer in _layers(part, chunk_tokens)]
     keys = getattr(cache, "keys", None)
     if keys is None or isinstance(keys, (tuple, list)):
         return [LayerKV(constant_bytes=int(getattr(cache, "nbytes", 0)))]
     per_token = int(keys.nbytes + cache.values.nbytes) // int(keys.shape[2])
     window = getattr(cache, "max_size", None) or getattr(cache, "chunk_size", None)
-    return [LayerKV(per_token, int(window) if window else None)]
+    return [LayerKV(per_token, int(window) + chunk_tokens if window else None)]

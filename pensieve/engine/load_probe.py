@@ -32,6 +32,8 @@ _DEEP_CHUNKS: Final = 4
 """What comes before the chunk that is measured the second time, in chunks."""
 _FIRST_CHUNK_TOKENS: Final = 256
 """Measured first: from it one can tell how large a chunk may be."""
+_LEAST_CHUNK_TOKENS: Final = 32
+"""Under that a prompt takes for ever, whatever the memory."""
 _LONG, _SHORT = (1, 2, 3, 4, 5), (6, 7, 8)
 _TOLERANCE: Final = 0.03
 """Of the largest logit: half precision computes the same in another order."""
@@ -90,22 +92,35 @@ def probe(
 def _probe(model: LoadedModel, memory: DeviceMemory, wanted: tuple[int, int], kv_bits: int | None) -> Probe:
     from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
 
-    by_rows = has_growing_layout(make_prompt_cache(model.model)) and rows_say_the_same(model)
-    chunk_tokens, most_bytes = min(wanted[0], max(1, model.context_window_tokens - 1)), wanted[1]
-    first = min(chunk_tokens, _FIRST_CHUNK_TOKENS)
-    caches = _new_caches(model, by_rows=by_rows, bits=kv_bits)
-    chunk_bytes = _extra_bytes(model, memory, caches, first)
-    sizes = measured_sizes([cache.rows[0] for cache in caches] if by_rows else caches, in_rows=by_rows)
-    while chunk_tokens > first and chunk_bytes * chunk_tokens > most_bytes * first:
+    in_rows = has_growing_layout(make_prompt_cache(model.model)) and rows_say_the_same(model)
+    most_tokens, most_bytes = min(wanted[0], max(1, model.context_window_tokens - 1)), wanted[1]
+    chunk_tokens = min(most_tokens, _FIRST_CHUNK_TOKENS)
+    found = _measured(model, memory, (chunk_tokens, most_bytes), in_rows=in_rows, kv_bits=kv_bits)
+    while chunk_tokens > _LEAST_CHUNK_TOKENS and found.activation_bytes > most_bytes:
         chunk_tokens //= 2
-    if chunk_tokens > first:
-        caches = _new_caches(model, by_rows=by_rows, bits=kv_bits)
-        chunk_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
-    context_tokens = _context_for(model, sizes, chunk_tokens, most_bytes) if by_rows else 0
-    deep_bytes = chunk_bytes
+        found = _measured(model, memory, (chunk_tokens, most_bytes), in_rows=in_rows, kv_bits=kv_bits)
+    while 2 * chunk_tokens <= most_tokens and found.activation_bytes * 2 <= most_bytes:
+        chunk_tokens *= 2
+        larger = _measured(model, memory, (chunk_tokens, most_bytes), in_rows=in_rows, kv_bits=kv_bits)
+        if larger.activation_bytes > most_bytes:
+            break
+        found = larger
+    return found
+
+
+def _measured(
+    model: LoadedModel, memory: DeviceMemory, wanted: tuple[int, int], *, in_rows: bool, kv_bits: int | None
+) -> Probe:
+    """Two chunks of `wanted[0]` tokens read: one at the beginning, and one after as many as memory has room for."""
+    chunk_tokens, most_bytes = wanted
+    caches = _new_caches(model, by_rows=in_rows, bits=kv_bits)
+    chunk_bytes = deep_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
+    held = [cache.rows[0] for cache in caches] if in_rows else caches
+    sizes = measured_sizes(held, in_rows=in_rows, chunk_tokens=chunk_tokens)
+    context_tokens = _context_for(model, sizes, chunk_tokens, most_bytes) if in_rows else 0
     if context_tokens:
-        for cache in caches:
-            _lengthen(cache.rows[0], context_tokens)
+        for row in held:
+            _lengthen(row, context_tokens)
         deep_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
     return Probe(chunk_tokens, chunk_bytes, context_tokens, deep_bytes, sizes)
 

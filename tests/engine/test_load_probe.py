@@ -1,0 +1,97 @@
+"""What reading a prompt takes is measured, remembered, and kept to however long the prompt gets (S7)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+
+from pensieve.engine.kv_rows import RowKV, RowsKV
+from pensieve.engine.kv_sizes import KVSizes, LayerKV, measured_sizes
+from pensieve.engine.load_probe import FULL_CHUNK_TOKENS, Probe, probe
+from pensieve.metal.memory import DeviceMemory
+from pensieve.models.home import HOME_VARIABLE
+from tests.conftest import GIB
+from tests.engine.tiny_modules import WINDOW, new_caches, prefill, prompt, tiny_module
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+
+
+def test_what_was_measured_is_what_reading_takes() -> None:
+    model, memory = tiny_module("llama"), DeviceMemory(GIB)
+    found = probe(model, memory, chunk_tokens=128, most_bytes=GIB)
+    caches = [RowsKV([RowKV(least_room=1024)]) for _ in new_caches(model)]
+    most = 0
+    for start in range(0, 1024, 128):
+        mx.clear_cache()
+        with memory.measured_peak() as peak:
+            model.model(mx.array([prompt(128, start)]), cache=caches)
+            mx.eval([cache.state for cache in caches])
+        most = max(most, peak.bytes - mx.get_active_memory())
+    assert 0 < most <= found.activation_bytes
+
+
+def test_it_is_measured_once_for_a_model_and_a_limit() -> None:
+    memory = DeviceMemory(GIB)
+    first = probe(tiny_module("llama"), memory, chunk_tokens=64, most_bytes=GIB)
+    model = tiny_module("llama")
+    model.model = _Unusable(model.model)
+    assert probe(model, memory, chunk_tokens=64, most_bytes=GIB) == first
+    with pytest.raises(AssertionError, match="the model runs"):
+        probe(model, memory, chunk_tokens=64, most_bytes=GIB - 1)
+
+
+class _Unusable:
+    """A model that may be looked at and not run."""
+
+    def __init__(self, model: object) -> None:
+        self._model = model
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._model, name)
+
+    def __call__(self, *_: object, **__: object) -> None:
+        raise AssertionError("the model runs")
+
+
+def test_a_chunk_is_made_as_small_as_the_memory_asks() -> None:
+    model = tiny_module("llama")
+    whole = probe(model, DeviceMemory(GIB), chunk_tokens=1024, most_bytes=GIB)
+    less = probe(model, DeviceMemory(GIB), chunk_tokens=1024, most_bytes=whole.activation_bytes // 8)
+    assert whole.chunk_tokens == 1024
+    assert less.chunk_tokens < 1024
+    assert less.activation_bytes <= whole.activation_bytes // 8
+
+
+def test_where_scores_take_memory_the_chunk_is_halved_with_depth() -> None:
+    sizes = KVSizes((LayerKV(1024),), in_rows=True)
+    fused = Probe(512, 1000, 2048, 1000, sizes)
+    naive = Probe(512, 1000, 2048, 3000, sizes)
+    assert fused.chunk_at(100_000, 512) == 512
+    assert [naive.chunk_at(depth, 512) for depth in (0, FULL_CHUNK_TOKENS, 3 * FULL_CHUNK_TOKENS)] == [512, 512, 128]
+    assert naive.chunk_at(10**9, 512) == 16
+
+
+@pytest.mark.parametrize(("kind", "num_tokens"), [("llama", 500), ("gemma3_text", 500), ("mamba2", 60)])
+def test_sizes_tell_what_a_models_caches_take(kind: str, num_tokens: int) -> None:
+    model = tiny_module(kind)
+    sizes = measured_sizes(prefill(model, prompt(8)), in_rows=False, chunk_tokens=256)
+    caches = prefill(model, prompt(num_tokens))
+    assert sum(cache.nbytes for cache in caches) <= sizes.alone(num_tokens)
+    if kind == "gemma3_text":
+        windows = [layer for layer in sizes.layers if layer.most_tokens == WINDOW + 256]
+        assert windows
+        assert sizes.alone(5000) < sum(layer.bytes_per_token for layer in sizes.layers) * 5120
+
+
+def test_padded_batches_are_promised_what_the_longest_makes_of_all() -> None:
+    padded, rows = (KVSizes((LayerKV(100),), in_rows=in_rows) for in_rows in (False, True))
+    alone = rows.alone(1000)
+    assert rows.joining(1000, [4000, 200], 10**9) == alone == 102_400
+    assert padded.joining(1000, [3840], 2 * 384_000) == 2 * 2 * 384_000 - 2 * 384_000
+    assert rows.most_tokens(102_400) == 1024
+    assert padded.most_tokens(102_400) == 512
