@@ -6,9 +6,6 @@ import base64
 import binascii
 import io
 
-import pypdf
-from pypdf.errors import PyPdfError
-
 from pensieve.api.wire_types import DocumentBlock, DocumentSource
 from pensieve.core.errors import ValidationError
 
@@ -54,6 +51,9 @@ def _content_text(content: object, path: str) -> str:
 
 
 def _pdf_text(data: str, path: str) -> str:
+    import pypdf  # noqa: PLC0415 - a tenth of a second, for what few clients send
+    from pypdf.errors import PyPdfError  # noqa: PLC0415
+
     try:
         reader = pypdf.PdfReader(io.BytesIO(base64.b64decode(data, validate=True)))
         return "\n\n".join(page.extract_text() for page in reader.pages)

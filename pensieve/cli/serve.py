@@ -1,4 +1,7 @@
-"""`pensieve serve`: THE composition root. Every part is made here, handed to those who need it, and closed here."""
+"""`pensieve serve`: THE composition root. Every part is made here, handed to those who need it, and closed here.
+
+What speaks HTTP takes a second to import. That is done while the model loads, and not before.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,10 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-
-from hypercorn.asyncio import serve as serve_asgi
-from hypercorn.config import Config
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from contracts.vocabulary import ModelConfig
-from pensieve.api.access import AccessRules
-from pensieve.api.app import create_app
-from pensieve.api.server_state import ServerState
 from pensieve.cli.parts import Parts, parts_for
 from pensieve.cli.settings import Settings
 from pensieve.core.errors import PensieveError
@@ -25,10 +24,17 @@ from pensieve.core.rate_limit import RateLimit
 from pensieve.engine.loaded_models import LoadedModels
 from pensieve.engine.patience import Patience
 
+if TYPE_CHECKING:
+    from hypercorn.config import Config
+
+    from pensieve.api.access import AccessRules
+    from pensieve.api.server_state import ServerState
+
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 120
 BACKLOG = 256
+_SPEAKS_HTTP: Final = ("hypercorn.asyncio", "hypercorn.config", "pensieve.api.app")
 
 
 def serve(settings: Settings) -> int:
@@ -71,7 +77,14 @@ async def run(
         patience = Patience(idle_seconds=settings.idle_seconds)
         models = LoadedModels(parts.start, parts.memory, known=parts.known, checked=settings.checked, patience=patience)
         stack.push_async_callback(models.aclose)
-        model = await models.load_model(ModelConfig(parts.known[0].source))
+        model, _ = await asyncio.gather(
+            models.load_model(ModelConfig(parts.known[0].source)), asyncio.to_thread(_import_what_speaks_http)
+        )
+        from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415 - imported by now
+
+        from pensieve.api.app import create_app  # noqa: PLC0415
+        from pensieve.api.server_state import ServerState  # noqa: PLC0415
+
         watch = asyncio.create_task(models.watch_idle())
         stack.callback(watch.cancel)
         limit = RateLimit(settings.rate_limit) if settings.rate_limit is not None else None
@@ -86,6 +99,11 @@ async def run(
             _hypercorn_config(listener),
             shutdown_trigger=lambda: _drained(state, stop, settings.grace_seconds),
         )
+
+
+def _import_what_speaks_http() -> None:
+    for name in _SPEAKS_HTTP:
+        import_module(name)
 
 
 def _others(parts: Parts) -> str:
@@ -140,10 +158,14 @@ def _url(listener: socket.socket) -> str:
 
 
 def _access(settings: Settings) -> AccessRules:
+    from pensieve.api.access import AccessRules  # noqa: PLC0415 - imported while the model loaded
+
     return AccessRules(settings.host, settings.api_key, settings.cors_origins)
 
 
 def _hypercorn_config(listener: socket.socket) -> Config:
+    from hypercorn.config import Config  # noqa: PLC0415 - imported while the model loaded
+
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]  # hypercorn closes it
     config.keep_alive_timeout = KEEP_ALIVE_SECONDS  # SDKs pool connections, and a closed one costs them a retry

@@ -8,6 +8,7 @@ Linux CPU).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,18 +73,12 @@ def load(folder: ModelFolder) -> LoadedModel:
 
     with _blaming(folder, "config.json and its weights"):
         model, config = utils.load_model(folder.path, lazy=True)
+    with ThreadPoolExecutor(1, "pensieve-read-tokenizer") as beside:  # bringing the weights in leaves a core to it
+        reading = beside.submit(load_tokenizer, folder.path, config.get("eos_token_id"))
+        weights_bytes, kv_bytes_per_token, vocabulary_size = _brought_in(model, folder)
     with _blaming(folder, "its tokenizer"):
-        tokenizer = load_tokenizer(folder.path, config.get("eos_token_id"))
+        tokenizer = reading.result()
         features = _features(tokenizer)
-    if device_info().backend == "cpu":
-        with _blaming(folder, "its weights"):
-            _make_dense(model)
-    if folder.adapter is not None:
-        with _blaming(folder, f"the adapter {folder.adapter}"):
-            _adapt(model, folder.adapter)
-    with _blaming(folder, "its weights"):
-        weights_bytes = _settle(model)
-        kv_bytes_per_token, vocabulary_size = _measure(model)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
@@ -96,6 +91,18 @@ def load(folder: ModelFolder) -> LoadedModel:
         features=features,
         dialect=dialect_of(tokenizer),
     )
+
+
+def _brought_in(model: Any, folder: ModelFolder) -> tuple[int, int, int]:
+    """Bring the weights into memory in the form that suits the device; their bytes, and what `_measure` finds."""
+    if device_info().backend == "cpu":
+        with _blaming(folder, "its weights"):
+            _make_dense(model)
+    if folder.adapter is not None:
+        with _blaming(folder, f"the adapter {folder.adapter}"):
+            _adapt(model, folder.adapter)
+    with _blaming(folder, "its weights"):
+        return _settle(model), *_measure(model)
 
 
 @contextmanager

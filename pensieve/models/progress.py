@@ -6,11 +6,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final, Protocol, TextIO
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.progress import Progress as RichProgress
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 _MEGABYTE: Final = 1_000_000
@@ -41,7 +41,13 @@ class ConsoleProgress:
     """A bar on a terminal; elsewhere a line every few seconds. Standard output is left to the program."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
+        self._stream = stream or sys.stderr
+
+    @cached_property
+    def _console(self) -> Console:
+        from rich.console import Console  # noqa: PLC0415 - most starts have nothing to tell
+
+        return Console(file=self._stream, highlight=False, soft_wrap=True)
 
     def say(self, sentence: str) -> None:
         self._console.print(sentence, markup=False)
@@ -51,8 +57,17 @@ class ConsoleProgress:
         if not self._console.is_terminal:
             yield self._lines(what, total_bytes)
             return
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        with RichProgress(*columns, TimeRemainingColumn(), console=self._console) as bar:
+        with Progress(*columns, TimeRemainingColumn(), console=self._console) as bar:
             task = bar.add_task(what, total=total_bytes)
             yield lambda num_bytes: bar.update(task, completed=min(num_bytes, total_bytes))
 
