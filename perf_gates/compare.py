@@ -2,8 +2,9 @@
 
     python -m perf_gates.compare [--model FOLDER] [--rounds N] [--only WORDS] [--url NAME=URL ...]
 
-Prints a Markdown table of medians, with ours over each of the others': above 1 ours is better, whichever way the figure
-goes. The exit status is 1 where ours is worse than `mlx_lm.server` by more than the noise, or a promised ratio is missed.
+Prints a Markdown table of medians, with ours over each of the others': above 1 ours is better, whichever way the
+figure goes. The exit status is 1 where ours is worse than `mlx_lm.server` by more than the noise, or a promised ratio
+is missed.
 A server of --url has to serve the same model for its figures to say anything.
 """
 
@@ -49,7 +50,7 @@ Figures = dict[str, dict[str, list[float]]]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
-    loads = [load for load in LOADS if asked.only is None or asked.only in load.title]
+    loads = [each for each in LOADS if asked.only is None or asked.only in each.title]
     with ExitStack() as stack:
         targets = _targets(stack, _folder(asked.model, asked.shape), asked.url)
         for target in targets:
@@ -74,13 +75,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def measured(loads: Sequence[Load], targets: Sequence[Target], rounds: int) -> Figures:
     """Each load, sent to one target after the other; who is first changes from round to round."""
-    figures: Figures = {load.title: {target.name: [] for target in targets} for load in loads}
+    figures: Figures = {each.title: {target.name: [] for target in targets} for each in loads}
     for number in range(rounds):
-        for load in loads:
+        for each in loads:
             for target in targets if number % 2 == 0 else targets[::-1]:
-                figure = load.measure(target, number)
-                figures[load.title][target.name].append(figure)
-                print(f"round {number + 1}: {load.title}: {target.name} {figure:.4g} {load.unit}", file=sys.stderr)
+                figure = each.measure(target, number)
+                figures[each.title][target.name].append(figure)
+                print(f"round {number + 1}: {each.title}: {target.name} {figure:.4g} {each.unit}", file=sys.stderr)
     return figures
 
 
@@ -88,32 +89,26 @@ def as_markdown(loads: Sequence[Load], targets: Sequence[Target], figures: Figur
     others = targets[1:]
     heads = ["load", *(target.name for target in targets), *(f"{OURS} / {target.name}" for target in others)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for load in loads:
-        row = figures[load.title]
-        cells = [load.title, *(f"{statistics.median(row[target.name]):.4g} {load.unit}" for target in targets)]
-        cells += [f"{median_ratio(load, row, target.name):.2f}" for target in others]
+    for each in loads:
+        row = figures[each.title]
+        cells = [each.title, *(f"{statistics.median(row[target.name]):.4g} {each.unit}" for target in targets)]
+        cells += [f"{median_ratio(each, row, target.name):.2f}" for target in others]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def median_ratio(load: Load, row: dict[str, list[float]], other: str) -> float:
     """The median of the ratios that each round gave: what slows the machine for a while slows both."""
-    return statistics.median(
-        load.ratio(ours, theirs) for ours, theirs in zip(row[targets_first(row)], row[other], strict=True)
-    )
-
-
-def targets_first(row: dict[str, list[float]]) -> str:
-    return next(iter(row))
+    return statistics.median(load.ratio(ours, theirs) for ours, theirs in zip(row[OURS], row[other], strict=True))
 
 
 def misses(loads: Sequence[Load], figures: Figures) -> list[str]:
     """A sentence for each row in which ours is worse than mlx-lm's server, or less better than promised."""
     found = []
-    for load in loads:
-        ratio, least = median_ratio(load, figures[load.title], THEIRS), load.least_ratio or 1 - NOISE
+    for each in loads:
+        ratio, least = median_ratio(each, figures[each.title], THEIRS), each.least_ratio or 1 - NOISE
         if ratio < least:
-            found.append(f"{load.title}: expected at least {least:g} times {THEIRS}, actual {ratio:.2f}")
+            found.append(f"{each.title}: expected at least {least:g} times {THEIRS}, actual {ratio:.2f}")
     return found
 
 
@@ -145,9 +140,7 @@ def _folder(model: str, shape: str | None) -> Path:
 def _dense(folder: ModelFolder) -> Path:
     """The model with the weights that our server makes of it on a CPU, which mlx-lm's does not unpack."""
     made = home() / "perf_gates" / f"{folder.path.name}-dense"
-    make_folder(
-        made, partial(_write_dense, folder), source=folder.id, needed_bytes=1 << 30, progress=ConsoleProgress()
-    )
+    make_folder(made, partial(_write_dense, folder), source=folder.id, needed_bytes=1 << 30, progress=ConsoleProgress())
     return made
 
 

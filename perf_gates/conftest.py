@@ -23,6 +23,8 @@ from perf_gates.report import Report
 from perf_gates.servers import Served, serving
 from perf_gates.shapes import SHAPES, shape_folder
 
+__all__ = ["Served", "serving"]  # the gates' tests have them from here as well
+
 _REPORT = pytest.StashKey[Report]()
 EMBEDDED = "embedded"
 
@@ -30,7 +32,8 @@ EMBEDDED = "embedded"
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("gates")
     group.addoption("--profile", choices=CHOICES, help="the machine whose gates decide (default: what this one is)")
-    group.addoption("--shape", choices=[EMBEDDED, *SHAPES], default=EMBEDDED, help="measure a model of random weights")
+    names = ", ".join(SHAPES)
+    group.addoption("--shape", default=EMBEDDED, metavar="S", help=f"random weights, as {names}; or a model's folder")
     group.addoption("--soak", type=float, default=60.0, metavar="SECONDS", help="how long it runs under load")
 
 
@@ -61,9 +64,9 @@ def report(request: pytest.FixtureRequest) -> Report:
 
 @pytest.fixture(scope="session")
 def folder(request: pytest.FixtureRequest) -> ModelFolder:
-    shape = SHAPES.get(request.config.getoption("--shape"))
-    name = str(shape_folder(shape)) if shape else SMOLLM2.name
-    found = resolve(name, progress=ConsoleProgress())
+    asked = request.config.getoption("--shape")
+    name = str(shape_folder(SHAPES[asked])) if asked in SHAPES else asked
+    found = resolve(SMOLLM2.name if asked == EMBEDDED else name, progress=ConsoleProgress())
     request.config.stash[_REPORT].limit_tokens_per_second = _memory_limit(found)
     return found
 

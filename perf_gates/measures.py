@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,25 @@ class Timing:
 
 def over_http(url: str, prompt: str, max_tokens: int, **fields: Any) -> Timing:
     """Stream one answer at temperature 0 and time the arrival of its text. `fields` go into the request."""
+    at: list[float] = []
+    output_tokens = 0
+    began = time.perf_counter()
+    for event in _events(url, prompt, max_tokens, fields):
+        if event.get("type") == "content_block_delta":
+            at.append(time.perf_counter())
+        elif event.get("type") == "message_delta":
+            output_tokens = event["usage"]["output_tokens"]
+    return _timing(began, at, output_tokens)
+
+
+def arrivals(url: str, prompt: str, max_tokens: int) -> Iterator[float]:
+    """When each piece of an answer's text arrives, while it arrives. Whoever stops listening ends the answer."""
+    for event in _events(url, prompt, max_tokens, {}):
+        if event.get("type") == "content_block_delta":
+            yield time.perf_counter()
+
+
+def _events(url: str, prompt: str, max_tokens: int, fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     body = {
         "model": "claude-any",
         "max_tokens": max_tokens,
@@ -42,18 +61,11 @@ def over_http(url: str, prompt: str, max_tokens: int, **fields: Any) -> Timing:
         "messages": [{"role": "user", "content": prompt}],
         **fields,
     }
-    arrivals: list[float] = []
-    output_tokens = 0
-    began = time.perf_counter()
     with httpx.stream("POST", f"{url}/v1/messages", json=body, timeout=300) as response:
         response.raise_for_status()
         for line in response.iter_lines():
-            event: dict[str, Any] = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
-            if event.get("type") == "content_block_delta":
-                arrivals.append(time.perf_counter())
-            elif event.get("type") == "message_delta":
-                output_tokens = event["usage"]["output_tokens"]
-    return _timing(began, arrivals, output_tokens)
+            if line.startswith("data: "):
+                yield json.loads(line.removeprefix("data: "))
 
 
 def by_mlx_lm(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:

@@ -72,7 +72,7 @@ class Report:
         speed = 1000 / row.measured if row.gate.unit == "milliseconds" else row.measured
         return speed / self.limit_tokens_per_second
 
-    def as_markdown(self, last: Mapping[str, float] = {}) -> str:  # noqa: B006 - it is only read
+    def as_markdown(self, last: Mapping[str, float] = {}) -> str:
         """`last` are the figures of the run before, by gate."""
         lines = [self._line(row, last.get(row.gate.id)) for row in self.rows]
         lines += [

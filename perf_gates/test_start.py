@@ -1,13 +1,42 @@
-"""From the command to the first words of an answer, the model being converted already (G-1.2)."""
+"""From the command to the first words of an answer, the model being converted already; and loading alone (G-1.2)."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 
 from pensieve.models.sources import ModelFolder
-from perf_gates.conftest import serving
 from perf_gates.measures import over_http
 from perf_gates.report import Report
+from perf_gates.servers import serving
+
+_LOAD = """
+import hashlib, json, resource, sys, time
+from pathlib import Path
+from pensieve.metal import blas
+blas.preload()
+import numpy
+from pensieve.metal.mlx_lm_import import import_mlx_lm
+from pensieve.models.load import load
+from pensieve.models.progress import ConsoleProgress
+from pensieve.models.sources import resolve
+
+folder = resolve(sys.argv[1], progress=ConsoleProgress())
+began = time.perf_counter()
+for path in folder.path.iterdir():
+    with path.open("rb") as file:
+        hashlib.file_digest(file, "sha256")
+read = time.perf_counter() - began
+import_mlx_lm()
+began = time.perf_counter()
+load(folder)
+loaded = time.perf_counter() - began
+unit = 1 if sys.platform == "darwin" else 1024
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+print(json.dumps({"read": read, "loaded": loaded, "peak": peak}))
+"""
 
 
 def test_a_server_answers_within_seconds_of_its_start(report: Report, folder: ModelFolder) -> None:
@@ -20,3 +49,12 @@ def test_a_server_answers_within_seconds_of_its_start(report: Report, folder: Mo
         f"{ready + timing.first_token_seconds:.1f} s."
     )
     report.judge("G-1.2a", ready, "(from the command to the ready line)")
+
+
+def test_loading_takes_what_reading_takes(report: Report, folder: ModelFolder) -> None:
+    """In a process of its own, so that its peak is its own."""
+    command = [sys.executable, "-c", _LOAD, str(folder.path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=280, check=True)
+    figures = json.loads(run.stdout.splitlines()[-1])
+    report.judge("G-1.2b", figures["peak"], "(peak RSS)")
+    report.judge("G-1.2c", figures["loaded"] / figures["read"])

@@ -25,6 +25,8 @@ from contracts.gates import (
 )
 
 ROWS = ("G-1.2", "G-2.1", "G-2.2", "G-2.3", "G-3.1", "G-3.2", "G-3.3", "G-4.1", "G-4.2", "G-R1", "G-R2")
+OWN_ROWS = ("G-P1", "G-P2")
+"""What Pensieve asks of itself beside the specification."""
 
 FIGURES = {
     "G-1.2": {("at_most", 10, "seconds"), ("at_most", 8e9, "bytes")},
@@ -69,7 +71,8 @@ def gates() -> Gates:
 
 
 def test_every_row_of_the_specification_has_its_gates_and_there_are_no_others(gates: Gates) -> None:
-    assert tuple(dict.fromkeys(gate.row for gate in gates)) == ROWS
+    assert tuple(dict.fromkeys(gate.row for gate in gates)) == (*ROWS, *OWN_ROWS)
+    assert all((gate.row in OWN_ROWS) == (gate.seed == "Pensieve's own") for gate in gates)
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -1,0 +1,67 @@
+"""mlx-lm's BatchGenerator by itself, in this process: what a server that adds nothing would reach."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pensieve.models.load import LoadedModel
+
+MLX_LM_STEP_TOKENS = 2048
+"""How much of a prompt mlx-lm reads at once by default."""
+
+
+def tokens_per_second(model: LoadedModel, prompts: list[str], max_tokens: int) -> float:
+    """Of all prompts together, from their insertion to the last token."""
+    began = time.perf_counter()
+    num_tokens = sum(1 for _ in _tokens(_generator(model, MLX_LM_STEP_TOKENS), _ids(model, prompts), max_tokens))
+    return num_tokens / (time.perf_counter() - began)
+
+
+def newcomer_seconds(model: LoadedModel, running: str, newcomer: str, *, usual_tokens: int) -> float:
+    """Time to the first token of a newcomer that is read in large steps, while another stream has begun."""
+    generator = _generator(model, MLX_LM_STEP_TOKENS)
+    tokens = _tokens(generator, _ids(model, [running]), 1000)
+    for _ in range(usual_tokens):
+        next(tokens)
+    began = time.perf_counter()
+    (uid,) = generator.insert(_ids(model, [newcomer]), max_tokens=[2])
+    while next(tokens) != uid:
+        pass
+    seconds = time.perf_counter() - began
+    generator.close()
+    return seconds
+
+
+def _generator(model: LoadedModel, step_tokens: int) -> Any:
+    import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
+    from mlx_lm.generate import BatchGenerator  # noqa: PLC0415 - only once it is imported harmlessly
+
+    return BatchGenerator(
+        model.model,
+        stop_tokens=[[token_id] for token_id in sorted(model.eos_token_ids)],
+        completion_batch_size=32,
+        prefill_batch_size=8,
+        prefill_step_size=step_tokens,
+        stream=mx.default_stream(mx.default_device()),
+    )
+
+
+def _tokens(generator: Any, prompts: list[list[int]], max_tokens: int) -> Iterator[int]:
+    """The number of the prompt that each token belongs to, as they come, until all have ended."""
+    left = set(generator.insert(prompts, max_tokens=[max_tokens] * len(prompts)))
+    while left:
+        _, sampled = generator.next()
+        for each in sampled:
+            if each.finish_reason is not None:
+                left.discard(each.uid)
+            yield each.uid
+
+
+def _ids(model: LoadedModel, prompts: list[str]) -> list[list[int]]:
+    return [
+        model.tokenizer.apply_chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True)
+        for prompt in prompts
+    ]

@@ -1,0 +1,38 @@
+"""Who gets in, and how often (G-2.3). The engine plays a script."""
+
+from __future__ import annotations
+
+import httpx
+
+from perf_gates.report import Report
+from perf_gates.servers import serving
+
+KEY = "a-key-of-the-gates"
+LIMIT = 40
+_BODY = {"model": "any", "max_tokens": 4, "messages": [{"role": "user", "content": "Hello"}]}
+_WRONG_HEADERS: tuple[dict[str, str], ...] = (
+    {},
+    {"x-api-key": ""},
+    {"x-api-key": KEY[:-1]},
+    {"x-api-key": KEY.upper()},
+    {"authorization": "Bearer wrong"},
+    {"authorization": KEY},
+)
+
+
+def test_without_the_key_nobody_gets_in(report: Report) -> None:
+    with serving("--script", "/dev/null", "--api-key", KEY) as served:
+        statuses = [_status(served.url, headers) for headers in _WRONG_HEADERS]
+        assert _status(served.url, {"x-api-key": KEY}) == 200
+    report.judge("G-2.3a", 100 * statuses.count(401) / len(statuses))
+
+
+def test_the_rate_limit_lets_through_what_it_says(report: Report) -> None:
+    with serving("--script", "/dev/null", "--rate-limit", str(LIMIT)) as served:
+        statuses = [_status(served.url, {}) for _ in range(2 * LIMIT)]
+    assert set(statuses) == {200, 429}
+    report.judge("G-2.3b", 100 * (1 - abs(statuses.count(200) - LIMIT) / LIMIT))
+
+
+def _status(url: str, headers: dict[str, str]) -> int:
+    return httpx.post(f"{url}/v1/messages", json=_BODY, headers=headers, timeout=30).status_code

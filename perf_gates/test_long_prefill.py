@@ -1,0 +1,68 @@
+"""A newcomer's long prompt and the streams that run: neither may hold the other up (G-P2)."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+
+from pensieve.models.load import LoadedModel
+from perf_gates.bare_batch import newcomer_seconds
+from perf_gates.measures import STORY, arrivals, over_http
+from perf_gates.report import Report
+from perf_gates.servers import Served
+
+LINE = "The keeper of the lighthouse wrote down every ship that passed, and the weather, and the hour. "
+"""Nineteen tokens of the embedded model's, one a character of a model of random weights."""
+USUAL_TOKENS = 24
+ROUNDS = 2
+
+
+@pytest.mark.timeout(900)
+def test_a_long_prompt_and_a_running_stream_get_on(report: Report, served: Served, bare_model: LoadedModel) -> None:
+    newcomer = _prompt_of(bare_model, 1024)
+    gaps, delays = [], []
+    for number in range(ROUNDS):
+        large = newcomer_seconds(bare_model, STORY, newcomer, usual_tokens=USUAL_TOKENS)
+        gap, first_token_seconds = _gap_and_first_token(served.url, f"{number} {newcomer}")
+        gaps.append(gap)
+        delays.append(first_token_seconds / large)
+    report.judge("G-P2a", statistics.median(gaps), f"(median of {ROUNDS})")
+    report.judge("G-P2b", statistics.median(delays), f"(median of {ROUNDS}, over BatchGenerator in steps of 2048)")
+
+
+def _gap_and_first_token(url: str, newcomer: str) -> tuple[float, float]:
+    """The running stream's longest interval over its usual one, and the newcomer's time to first token."""
+    at: list[float] = []
+    is_usual, stop = Event(), Event()
+
+    def run() -> None:
+        for arrived_at in arrivals(url, STORY, 1000):
+            at.append(arrived_at)
+            if len(at) > USUAL_TOKENS:
+                is_usual.set()
+            if stop.is_set():
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run)
+        assert is_usual.wait(120), "the running stream did not begin"
+        came_at = time.perf_counter()
+        try:
+            timing = over_http(url, newcomer, 2)
+        finally:
+            stop.set()
+        running.result()
+    usual = statistics.median(after - before for before, after in itertools.pairwise(at[:USUAL_TOKENS]))
+    read_at = came_at + timing.first_token_seconds
+    during = [after - before for before, after in itertools.pairwise(at) if after > came_at and before < read_at]
+    return max(during) / usual, timing.first_token_seconds
+
+
+def _prompt_of(model: LoadedModel, num_tokens: int) -> str:
+    token_ids = model.tokenizer.encode(LINE * (num_tokens // 10))
+    return str(model.tokenizer.decode(token_ids[: num_tokens - 30], skip_special_tokens=True))

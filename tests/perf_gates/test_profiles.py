@@ -1,0 +1,24 @@
+"""Which machine's gates decide here."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.gates import Profile
+from pensieve.metal.blas import Blas
+from pensieve.metal.device import Backend, DeviceInfo
+from perf_gates.profiles import profile_of
+
+
+@pytest.mark.parametrize(
+    ("backend", "chip", "profile"),
+    [
+        ("cpu", "Intel Xeon", Profile.CPU),
+        ("cuda", "NVIDIA H100", Profile.CUDA),
+        ("metal", "Apple M1", Profile.M1_16GB),
+        ("metal", "Apple M1 Pro", Profile.M1_PRO_16GB),
+        ("metal", "Apple M3", Profile.M1_PRO_16GB),
+    ],
+)
+def test_a_machine_is_taken_for_what_it_is(backend: Backend, chip: str, profile: Profile) -> None:
+    assert profile_of(DeviceInfo(backend, chip, 1, Blas("bundled", None, None))) is profile

@@ -1,0 +1,46 @@
+"""Models of random weights: they load, they are of the size they stand for, and they never end by themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pensieve.models.load import load
+from pensieve.models.progress import ConsoleProgress
+from pensieve.models.sources import resolve
+from perf_gates.shapes import SHAPES, Shape, _tensors, write_shape
+
+SIZES = {"deepseek-coder-6.7b": 6.74e9, "qwen2.5-coder-7b": 7.62e9, "qwen3-4b": 4.02e9}
+
+
+def num_parameters(shape: Shape) -> float:
+    """A packed word stands for eight numbers, and scales and biases for none."""
+    tensors = list(_tensors(shape, np.random.default_rng(0)))
+    packed = sum(8 * tensor.num_bytes // 4 for tensor in tensors if tensor.dtype == "U32")
+    plain = sum(tensor.num_bytes // 2 for tensor in tensors if "norm" in tensor.name or tensor.name.endswith(".bias"))
+    return packed + plain
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_shape_has_the_parameters_of_the_model_it_stands_for(name: str) -> None:
+    assert num_parameters(SHAPES[name]) == pytest.approx(SIZES[name], rel=0.005)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_small_model_of_each_architecture_loads_and_speaks(name: str, tmp_path: Path) -> None:
+    small = dataclasses.replace(
+        SHAPES[name], hidden=256, inner=128, num_layers=2, num_heads=4, num_kv_heads=2, head_size=64, vocabulary=512
+    )
+    write_shape(tmp_path, small)
+    model = load(resolve(str(tmp_path), progress=ConsoleProgress()))
+    from mlx_lm import stream_generate  # noqa: PLC0415 - loading has imported it harmlessly
+
+    prompt = model.tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}], add_generation_prompt=True)
+    answers = list(stream_generate(model.model, model.tokenizer, prompt, max_tokens=64))
+    assert model.vocabulary_size == 512
+    assert len(answers) == 64
+    assert all(answer.token > 2 for answer in answers)
+    assert "".join(answer.text for answer in answers)
