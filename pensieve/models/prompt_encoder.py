@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-import threading
-from array import array
 from bisect import bisect_right
-from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from itertools import chain
+from typing import Any
 
+from pensieve.models.encoded_texts import EncodedTexts
 from pensieve.models.literals import Literal, Literals, Piece, Spliced
-
-MOST_CHARACTERS: Final = 4_000_000
-"""Of texts whose encoding is kept: some ten prompts of 100k tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,39 +20,8 @@ class _Encoded:
     """A piece's tokens; `ends` are the characters at which they end in the piece, where the tokenizer can tell."""
 
     piece: Piece
-    token_ids: list[int]
-    ends: list[int] | None = None
-
-
-class _Encodings:
-    """What long texts were encoded as, up to a sum of characters, the least recently used forgotten first.
-
-    A turn's prompt is the one before it and a little more, and the tokenizer takes a second for 100k tokens: as long as
-    the model takes for the little more.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._by_text: OrderedDict[str, tuple[array[int], array[int]]] = OrderedDict()
-        self._num_characters = 0
-
-    def of(self, text: str, backend: Any) -> tuple[list[int], list[int]]:
-        """The token ids, and the characters at which they end."""
-        with self._lock:
-            found = self._by_text.get(text)
-            if found is not None:
-                self._by_text.move_to_end(text)
-        if found is not None:
-            return found[0].tolist(), found[1].tolist()
-        encoding = backend.encode(text, add_special_tokens=False)
-        token_ids, ends = list(encoding.ids), [end for _, end in encoding.offsets]
-        with self._lock:
-            if text not in self._by_text:
-                self._by_text[text] = array("I", token_ids), array("I", ends)
-                self._num_characters += len(text)
-            while self._num_characters > MOST_CHARACTERS:
-                self._num_characters -= len(self._by_text.popitem(last=False)[0])
-        return token_ids, ends
+    token_ids: Sequence[int]
+    ends: Sequence[int] | None = None
 
 
 class EncodedPrompt:
@@ -65,7 +31,7 @@ class EncodedPrompt:
         self._first_tokens = first_tokens
         self._encoded = encoded
         self._tokenizer = tokenizer
-        self.token_ids = [*first_tokens, *(token_id for part in encoded for token_id in part.token_ids)]
+        self.token_ids = list(chain(first_tokens, *(part.token_ids for part in encoded)))
 
     def num_tokens_within(self, num_characters: int) -> int:
         """How many tokens lie wholly in the first characters of the rendered text."""
@@ -98,7 +64,7 @@ class PromptEncoder:
         self._tokenizer = tokenizer
         self._has_template = has_template
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
-        self._encodings = _Encodings()
+        self._texts = EncodedTexts(self._backend) if self._backend is not None else None
 
     @cached_property
     def control_tokens(self) -> re.Pattern[str] | None:
@@ -121,18 +87,24 @@ class PromptEncoder:
 
     def encode(self, literals: Literals, text: str) -> EncodedPrompt:
         first_tokens = [] if self._has_template or self._backend is None else self.first_tokens()
-        return EncodedPrompt(first_tokens, [self._encoded(piece) for piece in literals.reveal(text)], self._tokenizer)
+        encoded = [part for piece in literals.reveal(text) for part in self._encoded(piece)]
+        return EncodedPrompt(first_tokens, encoded, self._tokenizer)
 
-    def _encoded(self, piece: Piece) -> _Encoded:
+    def _encoded(self, piece: Piece) -> Iterator[_Encoded]:
         match piece.content:
             case Spliced(token_ids):
-                return _Encoded(piece, list(token_ids))
+                yield _Encoded(piece, token_ids)
             case Literal(text):
-                return _Encoded(piece, self._literal_backend.encode(text, add_special_tokens=False).ids)
-            case str(text) if self._backend is None:
-                return _Encoded(piece, list(self._tokenizer.encode(text, add_special_tokens=False)))
+                yield _Encoded(piece, self._literal_backend.encode(text, add_special_tokens=False).ids)
+            case str(text) if self._texts is None:
+                yield _Encoded(piece, self._tokenizer.encode(text, add_special_tokens=False))
             case text:
-                return _Encoded(piece, *self._encodings.of(text, self._backend))
+                yield from self._in_parts(piece.start, text, self._texts)
+
+    def _in_parts(self, start: int, text: str, texts: EncodedTexts) -> Iterator[_Encoded]:
+        for part in texts.parts(text):
+            yield _Encoded(Piece(start, len(part), part), *texts.of(part))
+            start += len(part)
 
     def first_tokens(self) -> list[int]:
         """What the tokenizer puts before a text by itself, where no template does."""

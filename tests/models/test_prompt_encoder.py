@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import AddedToken, pre_tokenizers
+from tokenizers import Tokenizer as HuggingFaceTokenizer
 
-from pensieve.models import prompt_encoder
+from pensieve.models import encoded_texts
+from pensieve.models.encoded_texts import EncodedTexts
 from pensieve.models.literals import Literals
 from pensieve.models.prompt_encoder import PromptEncoder
+from tests.models.example_tokenizers import embedded, metaspace, one_token_a_byte, sentence_piece
 
 
 class Backend:
@@ -16,6 +23,9 @@ class Backend:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+
+    def get_added_tokens_decoder(self) -> dict[int, Any]:
+        return {}
 
     def encode(self, text: str, *, add_special_tokens: bool) -> Any:
         assert not add_special_tokens
@@ -46,9 +56,83 @@ def test_a_text_is_encoded_once() -> None:
 
 
 def test_the_least_recently_used_texts_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompt_encoder, "MOST_CHARACTERS", 6)
+    monkeypatch.setattr(encoded_texts, "MOST_BYTES", 20_000)  # two of these texts, at nine bytes a character
     tokenizer = Tokenizer()
     encoder, literals = PromptEncoder(tokenizer, has_template=True), Literals((), None)
-    for text in ("one", "two", "one", "six", "one", "two", "too long"):
-        assert encoder.encode(literals, text).token_ids == [*map(ord, text)]
-    assert tokenizer.backend_tokenizer.asked == ["one", "two", "six", "two", "too long"]
+    for text in ("1", "2", "1", "6", "1", "2", "77"):
+        assert encoder.encode(literals, text * 1000).token_ids == [*map(ord, text * 1000)]
+    assert [text[:2] for text in tokenizer.backend_tokenizer.asked] == ["11", "22", "66", "22", "77"]
+
+
+@cache
+def llama_like() -> HuggingFaceTokenizer:
+    """The first of a text gets a mark for a space, and tokens of all kinds are found before anything else."""
+    made = HuggingFaceTokenizer.from_str(sentence_piece().to_str())
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    made.add_special_tokens([AddedToken("<s>", normalized=False, special=True)])
+    made.add_special_tokens([AddedToken("<s>>", normalized=False, special=True, rstrip=True)])
+    made.add_special_tokens([AddedToken("<left>", normalized=False, special=True, lstrip=True)])
+    made.add_tokens([AddedToken("x<s", normalized=False), AddedToken("<norm>", normalized=True)])
+    return made
+
+
+@cache
+def with_words() -> HuggingFaceTokenizer:
+    """Some of its tokens are none within a word."""
+    made = HuggingFaceTokenizer.from_str(one_token_a_byte().to_str())
+    made.add_special_tokens([AddedToken("<word>", normalized=False, special=True, single_word=True)])
+    return made
+
+
+PARTS = (
+    *("<|im_start|>", "<|im_end|>", "<s>", "<s>>", "<left>", "x<s", "<norm>", "<word>", "<tool>", "</s>", "<unk>"),
+    *(" ", "  ", "\n", "x", "<", ">", "|", "user", "Hello", " world", "é", "猫", "e\u0301", "\u0301", "👍🏽", "123"),
+)
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [embedded, one_token_a_byte, sentence_piece, metaspace, llama_like, with_words],
+    ids=lambda make: make.__name__,
+)
+@given(data=st.data())
+def test_a_text_in_parts_is_the_tokens_of_the_whole(tokenizer: Any, data: st.DataObject) -> None:
+    text = "".join(data.draw(st.lists(st.sampled_from(PARTS) | st.text(max_size=4), max_size=12)))
+    backend = tokenizer()
+    text = text.encode("utf-8", "ignore").decode()
+    whole = backend.encode(text, add_special_tokens=False)
+    texts, start = EncodedTexts(backend), 0
+    ids: list[int] = []
+    ends: list[int] = []
+    for part in texts.parts(text):
+        part_ids, part_ends = texts.of(part)
+        ids += part_ids
+        ends += [start + end for end in part_ends]
+        start += len(part)
+    assert (ids, ends) == (whole.ids, [end for _, end in whole.offsets])
+
+
+def test_the_next_turn_encodes_what_is_new_alone() -> None:
+    asked: list[str] = []
+
+    class Counting:
+        """The embedded model's, which notes what it is asked."""
+
+        def encode(self, text: str, *, add_special_tokens: bool) -> Any:
+            asked.append(text)
+            return embedded().encode(text, add_special_tokens=add_special_tokens)
+
+        def get_added_tokens_decoder(self) -> Any:
+            return embedded().get_added_tokens_decoder()
+
+    tokenizer = Tokenizer()
+    tokenizer.backend_tokenizer = Counting()  # type: ignore[assignment]
+    encoder, literals = PromptEncoder(tokenizer, has_template=True), Literals((), None)
+    first = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    then = first + "Ho<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\n"
+    for text in (first, then):
+        assert encoder.encode(literals, text).token_ids == embedded().encode(text, add_special_tokens=False).ids
+    assert asked == [
+        *("<|im_start|>user\nHi", "<|im_end|>\n", "<|im_start|>assistant\n"),
+        *("<|im_start|>assistant\nHo", "<|im_start|>user\nAnd?"),
+    ]
