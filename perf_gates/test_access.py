@@ -9,7 +9,7 @@ from perf_gates.servers import serving
 
 KEY = "a-key-of-the-gates"
 LIMIT = 40
-_BODY = {"model": "any", "max_tokens": 4, "messages": [{"role": "user", "content": "Hello"}]}
+_BODY = {"model": "claude-any", "max_tokens": 4, "messages": [{"role": "user", "content": "Hello"}]}
 _WRONG_HEADERS: tuple[dict[str, str], ...] = (
     {},
     {"x-api-key": ""},
