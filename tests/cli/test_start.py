@@ -1,0 +1,45 @@
+"""What a start does, and what the next one need not do again."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+
+HEAVY = ("transformers", "huggingface_hub", "torch", "pypdf", "rich", "mlx_lm.server")
+
+
+def start(model: Path, home: Path) -> set[str]:
+    """Start a server until it is ready; the modules that it imported."""
+    command = [sys.executable, "-X", "importtime", "-m", "pensieve", "serve", "--port", "0", "--model", str(model)]
+    environment = {**os.environ, "PENSIEVE_HOME": str(home)}
+    with (
+        (home / "imports.txt").open("w") as imports,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=imports, env=environment, text=True) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            assert "serving" in process.stdout.readline()
+        finally:
+            process.terminate()
+            process.wait(20)
+    return set(re.findall(r"^import time: .*\| +(\S+)$", (home / "imports.txt").read_text(), re.MULTILINE))
+
+
+def test_the_second_start_takes_what_the_first_found_out(tmp_path: Path) -> None:
+    folder = write_byte_tokenizer(tmp_path / "model")
+    write_tiny_model(folder, tokenizer_folder=folder, vocab_size=259)
+    home = tmp_path / "home"
+    home.mkdir()
+    assert "transformers" in start(folder, home)
+    probed = (home / "probes.json").stat().st_mtime_ns
+    (kept,) = (home / "tokenizers").iterdir()
+    imported = start(folder, home)
+    assert {"mlx_lm.generate", "quart", "pensieve.engine.engine"} <= imported
+    assert not imported.intersection(HEAVY)
+    assert (home / "probes.json").stat().st_mtime_ns == probed  # it is written again whenever it is measured
+    assert list((home / "tokenizers").iterdir()) == [kept]
