@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import mlx.core as mx
 
 from pensieve.engine.cache_layout import has_growing_layout
-from pensieve.engine.kv_rows import RowKV, RowsKV
+from pensieve.engine.kv_rows import RowKV, RowsKV, room_for
 from pensieve.engine.kv_sizes import KVSizes, LayerKV, measured_sizes
 from pensieve.metal.device import device_info
 from pensieve.models.home import home
@@ -30,7 +30,7 @@ FULL_CHUNK_TOKENS: Final = 4096
 """A prompt is read in whole chunks up to there; beyond, kernels may want smaller ones."""
 _DEEP_CHUNKS: Final = 4
 """What comes before the chunk that is measured the second time, in chunks."""
-_FIRST_CHUNK_TOKENS: Final = 256
+_FIRST_CHUNK_TOKENS: Final = 512
 """Measured first: from it one can tell how large a chunk may be."""
 _LEAST_CHUNK_TOKENS: Final = 32
 """Under that a prompt takes for ever, whatever the memory."""
@@ -120,7 +120,7 @@ def _measured(
     context_tokens = _context_for(model, sizes, chunk_tokens, most_bytes) if in_rows else 0
     if context_tokens:
         for row in held:
-            _lengthen(row, context_tokens)
+            _lengthen(row, context_tokens, chunk_tokens)
         deep_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
     return Probe(chunk_tokens, chunk_bytes, context_tokens, deep_bytes, sizes)
 
@@ -144,11 +144,13 @@ def _new_caches(model: LoadedModel, *, by_rows: bool, bits: int | None) -> list[
     return [RowsKV([RowKV(bits=bits)]) for _ in caches] if by_rows else caches
 
 
-def _lengthen(row: RowKV, num_tokens: int) -> None:
-    """As if so many tokens more had been read. What they say does not matter to how much memory they take."""
-    room = row.offset + num_tokens
+def _lengthen(row: RowKV, num_tokens: int, num_next: int) -> None:
+    """As if so many tokens more had been read, with room for the next. What they say does not matter to how much
+    memory they take.
+    """
+    row.offset += num_tokens
+    room = room_for(row.offset + num_next)
     row.arrays = tuple(mx.zeros((*array.shape[:2], room, array.shape[3]), array.dtype) for array in row.arrays)
-    row.offset = room
     mx.eval(row.arrays)
 
 
