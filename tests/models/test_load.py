@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from contracts.vocabulary import ChatMessage, ModelFeature, Role
 from pensieve.core.errors import ModelLoadingError
 from pensieve.metal.device import device_info
 from pensieve.models.chat_template import ChatTemplate
+from pensieve.models.embedded import embedded_folder
 from pensieve.models.load import LoadedModel, _narrow_scales, load
 from pensieve.models.progress import ConsoleProgress
 from pensieve.models.sources import ModelFolder, resolve
 from pensieve.models.text_decoder import TextDecoder
+from tests.metal.python_process import run_python
 from tests.tiny_model import CHATML, write_byte_tokenizer, write_tiny_model
 
 on_cpu = pytest.mark.skipif(device_info().backend != "cpu", reason="weights stay packed on a GPU")
@@ -173,3 +176,36 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
 def test_a_model_that_brings_code_of_its_own_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadingError, match="custom module"):
         load(tiny(tmp_path, model_file="evil.py"))
+
+
+LOAD_EMBEDDED = """
+import json, re, resource, sys
+from pathlib import Path
+from pensieve.metal import blas
+blas.preload()
+from pensieve.metal.mlx_lm_import import import_mlx_lm
+import_mlx_lm()
+from pensieve.models.load import load
+from pensieve.models.progress import ConsoleProgress
+from pensieve.models.sources import resolve
+
+def peak():
+    status = Path("/proc/self/status")  # on Linux, getrusage counts in what the parent had before it became this
+    if status.exists():
+        return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+folder = resolve("smollm2-135m", progress=ConsoleProgress())
+before = peak()
+model = load(folder)
+print(json.dumps([model.weights_bytes, peak() - before, "transformers" in sys.modules]))
+"""
+
+
+@on_cpu
+def test_unpacking_takes_little_more_than_what_is_unpacked_and_the_packed_file() -> None:
+    stored_bytes = (embedded_folder(ConsoleProgress()) / "model.safetensors").stat().st_size
+    weights_bytes, grown_bytes, has_transformers = json.loads(run_python(LOAD_EMBEDDED))
+    assert weights_bytes > 5 * stored_bytes
+    assert grown_bytes < 1.1 * weights_bytes + stored_bytes
+    assert not has_transformers
