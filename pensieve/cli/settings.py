@@ -47,6 +47,7 @@ class Settings:
     kv_bits: Literal[8] | None
     allow_models: tuple[str, ...]
     idle_unload: float | None
+    no_speculation: bool
     log_level: str
 
     @property
@@ -204,6 +205,12 @@ TABLE = (
         "unload a model that nobody used for so long, as 90s, 10m, 2h or never (default: 10m where there is an "
         "--allow-model, else never)",
         "TIME",
+    ),
+    _Setting(
+        "no_speculation",
+        _switch,
+        default=False,
+        help="decode one token a pass, even where an answer repeats its prompt; the answers are the same",
     ),
     _Setting("log_level", _level, "WARNING", "debug, info, warning or error (default: warning)", "LEVEL"),
 )
