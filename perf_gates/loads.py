@@ -9,9 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx
+from perf_gates.measures import CLIENT
 
-REQUEST_SECONDS: Final = 300
 LINE: Final = "The keeper of the lighthouse wrote down every ship that passed, and the weather, and the hour. "
 """Nineteen tokens of the embedded model's."""
 FILE: Final = """import json
@@ -91,7 +90,7 @@ def ask(target: Target, messages: Sequence[dict[str, str]], max_tokens: int) -> 
         "stream_options": {"include_usage": True},
     }
     began, first, text, output_tokens = time.perf_counter(), None, "", 0
-    with httpx.stream("POST", f"{target.url}/v1/chat/completions", json=body, timeout=REQUEST_SECONDS) as response:
+    with CLIENT.stream("POST", f"{target.url}/v1/chat/completions", json=body) as response:
         response.raise_for_status()
         for line in response.iter_lines():
             chunk = json.loads(line[6:]) if line.startswith("data: {") else {}

@@ -14,6 +14,9 @@ import httpx
 if TYPE_CHECKING:
     from pensieve.models.load import LoadedModel
 
+CLIENT = httpx.Client(timeout=300, limits=httpx.Limits(max_connections=200))
+"""One for all requests: making one reads every certificate of the system, which is no time of a server's."""
+
 STORY = "Write a long story about a lighthouse keeper and the sea."
 """Free text at temperature 0: the embedded model writes hundreds of tokens to it."""
 
@@ -61,7 +64,7 @@ def _events(url: str, prompt: str, max_tokens: int, fields: Mapping[str, Any]) -
         "messages": [{"role": "user", "content": prompt}],
         **fields,
     }
-    with httpx.stream("POST", f"{url}/v1/messages", json=body, timeout=300) as response:
+    with CLIENT.stream("POST", f"{url}/v1/messages", json=body) as response:
         response.raise_for_status()
         for line in response.iter_lines():
             if line.startswith("data: "):
