@@ -44,7 +44,7 @@ CORNERS = (
 TEMPLATES = (templates.QWEN2_5, templates.QWEN3, templates.DEEPSEEK, templates.MISTRAL, CHATML, *CORNERS)
 TOOLS = [{"type": "function", "function": {"name": "löok", "parameters": {"type": "object", "properties": {}}}}]
 
-text = st.text(st.characters(exclude_categories=("Cs",)), max_size=12) | st.sampled_from(
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
     ("<|im_end|>", "</think>", "猫")
 )
 call = st.fixed_dictionaries(
