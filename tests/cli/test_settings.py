@@ -31,6 +31,7 @@ def test_nothing_needs_to_be_given() -> None:
         kv_bits=None,
         allow_models=(),
         idle_unload=None,
+        no_speculation=False,
         log_level="WARNING",
     )
 

@@ -236,7 +236,7 @@ def _improbability(drawn: Counter[tuple[int, ...]], chances: dict[tuple[int, ...
 def test_a_thinking_budget_that_is_taken_back_says_the_same_again() -> None:
     logits = mx.zeros((1, 16))
 
-    def play(*, rewinds: bool) -> list[list[float]]:
+    def play(*, rewinds: bool) -> list[Any]:
         budget, said = ThinkingBudget(3, [9, 8]), []
         for number in range(8):
             if rewinds and number % 2:
@@ -285,7 +285,7 @@ async def _plain_and_speculated(folder: ModelFolder, *requests: GenerationReques
     for speculation in (False, True):
         engine = await start_engine(folder, EngineOptions(speculation=speculation))
         engine._pace = Eager()
-        await asyncio.wrap_future(engine._loop.call(lambda of=engine: of._loop._fail_running()))  # a batch of that pace
+        await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))  # a batch of that pace
         answers.append([await _answer(engine, request) for request in requests])
         await engine.aclose()
     return answers[0], answers[1], engine.speculation_counts()

@@ -1,0 +1,171 @@
+"""What speculation brings, beside plain decoding in the same process and run, alternated (issue: lossless speculation).
+
+Tokens a pass are counted, so they hold on a busy machine too. Ratios of times are said with the load they were taken
+under, and decide only on a machine that has nothing else to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import pytest
+
+from contracts.generation import GenerationFinished, TextGenerated
+from contracts.measurements import SpeculationCounts
+from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
+from pensieve.engine.engine import Engine
+from pensieve.engine.options import EngineOptions
+from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.metal.memory import DeviceMemory
+from pensieve.models.sources import ModelFolder
+from perf_gates.measures import STORY
+from perf_gates.report import Report
+
+CODE = """import json
+
+class Store:
+    def __init__(self, path):
+        self.path = path
+        self.items = {}
+
+    def load(self):
+        with open(self.path) as file:
+            self.items = json.load(file)
+
+    def save(self):
+        with open(self.path, "w") as file:
+            json.dump(self.items, file)
+
+    def add(self, key, value):
+        self.items[key] = value
+        self.save()
+"""
+EDIT = f"Here is a file:\n```python\n{CODE}```\n"
+EDIT += "Rewrite the whole file with `path` renamed to `name`. Answer with it alone."
+REPEAT = "The quick brown fox jumps over the lazy dog near the old stone bridge. " * 6
+PROMPTS = (
+    STORY,
+    EDIT,
+    "What is the capital of France?",
+    "List the days of the week.",
+    f"Explain this code.\n```python\n{CODE}```",
+    "Count from 1 to 40, separated by commas.",
+    "Translate to French: The weather is nice today and we will go to the beach.",
+    'Write {"name": "Ada", "age": 36} three times, each on a line of its own.',
+    "Write a poem about rain in which each line begins with the word Rain.",
+)
+OUTPUT_TOKENS = 96
+ROUNDS = 3
+QUIET_LOAD = 3.0
+"""Runnable processes, on average of a minute and ours among them, up to which a ratio of times decides."""
+GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    text: str
+    num_tokens: int
+    decode_seconds: float
+
+
+class Pair:
+    """The same model decoded plainly and with speculation, on two threads of one process."""
+
+    def __init__(self, folder: ModelFolder) -> None:
+        self._runner = asyncio.Runner()
+        self._plain, self._speculating = (
+            self._runner.run(_engine(folder, speculation=speculation)) for speculation in (False, True)
+        )
+
+    def close(self) -> None:
+        for engine in (self._plain, self._speculating):
+            self._runner.run(engine.aclose())
+        self._runner.close()
+
+    def plain(self, prompt: str, *, is_raw: bool = False) -> Said:
+        return self._runner.run(_said(self._plain, prompt, is_raw=is_raw))
+
+    def speculated(self, prompt: str, *, is_raw: bool = False) -> tuple[Said, SpeculationCounts]:
+        """And what was counted meanwhile."""
+        before = self._speculating.speculation_counts()
+        said = self._runner.run(_said(self._speculating, prompt, is_raw=is_raw))
+        after = self._speculating.speculation_counts()
+        names = ("proposed", "accepted", "passes", "tokens")
+        return said, SpeculationCounts(*(getattr(after, name) - getattr(before, name) for name in names))
+
+
+async def _engine(folder: ModelFolder, *, speculation: bool) -> Engine:
+    memory = DeviceMemory(4 * GIB)
+    return await Engine.start(
+        folder, memory, SlidingWindowMonitor(memory.usage), EngineOptions(speculation=speculation)
+    )
+
+
+async def _said(engine: Engine, prompt: str, *, is_raw: bool) -> Said:
+    request = GenerationRequest(
+        (ChatMessage(Role.USER, prompt),), OUTPUT_TOKENS, Sampling(temperature=0.0), is_raw=is_raw
+    )
+    text, began = "", 0.0
+    async with aclosing(engine.generate(request)) as events:
+        async for event in events:
+            if isinstance(event, TextGenerated):
+                began = began or time.perf_counter()
+                text += event.text
+            elif isinstance(event, GenerationFinished):
+                return Said(text, event.usage.output_tokens, time.perf_counter() - began)
+    raise AssertionError("the stream ended without its last event")
+
+
+@pytest.fixture(scope="module")
+def pair(folder: ModelFolder) -> Iterator[Pair]:
+    pair = Pair(folder)
+    pair.plain(STORY)
+    pair.speculated(STORY)
+    yield pair
+    pair.close()
+
+
+def test_nine_prompts_of_different_kinds_get_the_same_answers(pair: Pair) -> None:
+    differing = [prompt for prompt in PROMPTS if pair.plain(prompt).text != pair.speculated(prompt)[0].text]
+    assert not differing
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    what: str
+    prompt: str
+    least_ratio: float
+    least_tokens_per_pass: float
+    is_raw: bool = False
+
+
+CASES = (
+    Case("a file is rewritten with one change", EDIT, 1.8, 2.5),
+    Case("a text is repeated", REPEAT, 4.0, 5.0, is_raw=True),
+    Case("free text is written", STORY, 0.97, 1.0),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
+def test_what_repeats_is_decoded_faster_and_nothing_slower(report: Report, pair: Pair, case: Case) -> None:
+    ratios, per_pass = [], []
+    for _ in range(ROUNDS):
+        plain = pair.plain(case.prompt, is_raw=case.is_raw)
+        speculated, counts = pair.speculated(case.prompt, is_raw=case.is_raw)
+        ratios.append(plain.decode_seconds / speculated.decode_seconds)
+        per_pass.append(counts.tokens_per_pass)
+        assert speculated.text == plain.text
+    ratio, load = statistics.median(ratios), os.getloadavg()[0]
+    report.say(
+        f"Where {case.what}, speculation decodes {statistics.median(per_pass):.2f} tokens a pass, at {ratio:.2f} times "
+        f"the speed of plain decoding (median of {ROUNDS} pairs, load {load:.1f})."
+    )
+    assert statistics.median(per_pass) >= case.least_tokens_per_pass
+    if load <= QUIET_LOAD:
+        assert ratio >= case.least_ratio, f"expected at least {case.least_ratio}, actual {ratio:.2f}"
