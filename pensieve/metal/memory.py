@@ -44,6 +44,7 @@ class DeviceMemory(Ledger):
         self._counts_process = counts_process
         self._earlier_peak_bytes = 0
         self._for_process: Reservation | None = None
+        self._libraries_bytes = 0
         self._kernels: dict[KernelSource, CompiledKernel] = {}
         self._kernels_lock = threading.Lock()
         self._measured: dict[tuple[int, BufferUsage], int] = {}
@@ -89,8 +90,8 @@ class DeviceMemory(Ledger):
 
     @property
     def in_use_bytes(self) -> int:
-        """What MLX has from the system: arrays, and buffers that it keeps for the next ones."""
-        return int(mx.get_active_memory() + mx.get_cache_memory())
+        """Arrays of MLX, buffers that it keeps for the next ones, and the process's libraries if they are promised."""
+        return int(mx.get_active_memory() + mx.get_cache_memory()) + self._libraries_bytes
 
     @property
     def lasting_bytes(self) -> int:
@@ -144,7 +145,9 @@ class DeviceMemory(Ledger):
         """
         if self._counts_process and self._for_process is None:
             cached = int(min(_MOST_CACHED_BYTES, max(_LEAST_CACHED_BYTES, _CACHED_SHARE * self.capacity_bytes)))
-            self._for_process = self.reserve(cached + self._library_bytes(), BufferUsage.TEMPORARY)
+            libraries = self._library_bytes()
+            self._for_process = self.reserve(cached + libraries, BufferUsage.TEMPORARY)
+            self._libraries_bytes = libraries
             mx.set_cache_limit(cached)
 
     def _library_bytes(self) -> int:

@@ -43,8 +43,8 @@ def served(model_path: Path) -> Iterator[tuple[httpx.Client, DeviceMemory]]:
 
 
 def press(memory: DeviceMemory) -> mx.array:
-    """The limit and a little more, held by somebody whom nothing was promised."""
-    held = mx.zeros(memory.capacity_bytes - memory.in_use_bytes + 1, mx.uint8)
+    """The whole limit, held by somebody whom nothing was promised."""
+    held = mx.zeros(memory.capacity_bytes - mx.get_active_memory() + 1, mx.uint8)
     mx.eval(held)
     return held
 
