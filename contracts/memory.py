@@ -25,6 +25,10 @@ class MetalResourceManager(Protocol):
     def reserved_bytes(self, usage: BufferUsage | None = None) -> int:
         """What is reserved now, for one purpose or in all."""
 
+    @property
+    def peak_reserved_bytes(self) -> int:
+        """The most that was reserved at once."""
+
     def holds(self, reservation: Reservation) -> bool:
         """Whether this reservation was given here and is not released yet."""
 

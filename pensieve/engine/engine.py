@@ -19,6 +19,7 @@ from pensieve.engine.batch import Batch
 from pensieve.engine.forced import ForcedScript
 from pensieve.engine.generation_loop import GenerationLoop
 from pensieve.engine.grammar import Grammars
+from pensieve.engine.known_models import known_model
 from pensieve.engine.load_probe import probe
 from pensieve.engine.memory_plan import MemoryPlan
 from pensieve.engine.no_store import NoStore
@@ -107,8 +108,10 @@ class Engine:
 
     def _load(self) -> None:
         """On the MLX thread."""
+        dense = device_info().backend == "cpu"
+        self._plan = MemoryPlan(self._memory, known_model(self._folder.id, self._folder, dense=dense).weights_bytes)
         self._model = load(self._folder)
-        self._plan = MemoryPlan(self._memory, self._model.weights_bytes)
+        self._plan.correct(self._model.weights_bytes)
         self._memory.reserve_for_process()
         chunk_tokens = self._options.prefill_chunk_tokens or CHUNK_TOKENS[device_info().backend]
         self._probe = probe(

@@ -101,7 +101,7 @@ class RowKV:
     def attend(self, queries: mx.array, scale: float) -> mx.array:
         """Attention of the last tokens, queries [1, query heads, tokens, size], to all that are here up to each."""
         num_tokens = int(queries.shape[2])
-        mask = "causal" if num_tokens > 1 else None
+        mask: str | mx.array | None = "causal" if num_tokens > 1 else None
         if self.bits is not None and num_tokens <= _LONGEST_QUANTIZED_QUERY and _backend() == "metal":
             return self._quantized_attention(queries, scale, mask)
         arrays = self.filled()
@@ -119,7 +119,7 @@ class RowKV:
         positions = mx.arange(num_tokens) + (self.offset - num_tokens)
         return mx.arange(self.room)[None] <= positions[:, None]
 
-    def _quantized_attention(self, queries: mx.array, scale: float, mask: str | None) -> mx.array:
+    def _quantized_attention(self, queries: mx.array, scale: float, mask: str | mx.array | None) -> mx.array:
         from mlx_lm.models import base  # noqa: PLC0415 - only after import_mlx_lm
 
         arrays = self.filled()

@@ -69,9 +69,9 @@ def let_transformers_in() -> None:
         module = sys.modules[_TOKENIZERS]
         if module.AutoTokenizer is not _AutoTokenizer:
             return
-        wrapper = module.TokenizerWrapper
+        wrapper = vars(module)["TokenizerWrapper"]
         importlib.reload(module)
-        module.TokenizerWrapper = wrapper
+        vars(module)["TokenizerWrapper"] = wrapper
 
 
 def _stand_ins() -> tuple[ModuleType, ...]:

@@ -32,6 +32,7 @@ class InMemoryMemory:
         self.kernels: dict[KernelSource, CompiledKernel] = {}
         self.numbers = itertools.count(1)
         self.lock = threading.RLock()
+        self.peak_reserved_bytes = 0
 
     def reserved_bytes(self, usage: BufferUsage | None = None) -> int:
         with self.lock:
@@ -47,6 +48,7 @@ class InMemoryMemory:
                 raise InsufficientMemoryError(usage.value, num_bytes, available)
             reservation = Reservation(next(self.numbers), num_bytes, usage)
             self.held[reservation.number] = reservation
+            self.peak_reserved_bytes = max(self.peak_reserved_bytes, self.reserved_bytes())
             return reservation
 
     def release(self, reservation: Reservation) -> None:

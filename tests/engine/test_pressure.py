@@ -63,7 +63,7 @@ def filled_store(memory: DeviceMemory) -> StoredPrompts:
 def test_buffers_that_nobody_uses_go_first_and_that_may_be_enough(memory: DeviceMemory) -> None:
     relief = PressureRelief(memory, StoredPrompts(memory, NoStore()), chunk_tokens=128, clock=Clock())
     relief.look()
-    assert relief.state.active == ()
+    assert not relief.state.active
     held = taken(68 * MB)
     unused = taken(18 * MB)
     del unused
@@ -73,7 +73,7 @@ def test_buffers_that_nobody_uses_go_first_and_that_may_be_enough(memory: Device
     assert memory.in_use_bytes < 0.7 * SPAN + memory.lasting_bytes
     del held
     relief.look()
-    assert relief.state.active == ()
+    assert not relief.state.active
     assert relief.state.times[PressureStep.RECLAIM_BUFFERS] == 1
 
 

@@ -255,10 +255,17 @@ class _Broken(KVStore):
             raise RuntimeError("a fault in the store")
         return super().match(token_ids)
 
-    def insert(self, token_ids: Sequence[int], caches: Sequence[Any], boundaries: Sequence[Boundary] = ()) -> int:
+    def insert(
+        self,
+        token_ids: Sequence[int],
+        caches: Sequence[Any],
+        boundaries: Sequence[Boundary] = (),
+        *,
+        let_go: bool = False,
+    ) -> int:
         if self.fails_at == "insert":
             raise RuntimeError("a fault in the store")
-        return super().insert(token_ids, caches, boundaries)
+        return super().insert(token_ids, caches, boundaries, let_go=let_go)
 
 
 @pytest.mark.parametrize("fails_at", ["match", "insert"])
