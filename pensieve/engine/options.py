@@ -18,7 +18,7 @@ class EngineOptions:
     `speculation`, what repeats the prompt is decoded several tokens at a time; the answers are the same.
     """
 
-    max_batch_size: int = 8
+    max_batch_size: int = 16
     max_queued: int = 32
     prefill_chunk_tokens: int | None = None
     retry_after_seconds: int = 5
