@@ -164,7 +164,7 @@ def test_a_stop_within_what_was_accepted_ends_the_row_just_there(model: LoadedMo
 )
 def test_sampled_answers_are_drawn_from_the_models_own_distribution(sampling: Sampling) -> None:
     model, vocabulary = _of_few_tokens(5)
-    token_ids, num_tokens, num_draws = [1, 2, 3] * 8, 3, 1920
+    token_ids, num_tokens, num_draws = _every_triple_of(5), 3, 1920
     mx.random.seed(20)
     drawn: Counter[tuple[int, ...]] = Counter()
     pace = Eager()
@@ -178,6 +178,17 @@ def test_sampled_answers_are_drawn_from_the_models_own_distribution(sampling: Sa
     chances = _chances(model, vocabulary, token_ids, num_tokens, sampling)
     assert math.isclose(sum(chances.values()), 1.0, abs_tol=1e-4)
     assert _improbability(drawn, chances, num_draws) < 3.5
+
+
+def _every_triple_of(vocabulary: int) -> list[int]:
+    """A text in which whatever comes has come before, so that there always is a draft."""
+    text, seen = [0, 0], set()
+    while True:
+        coming = [token for token in reversed(range(vocabulary)) if (*text[-2:], token) not in seen]
+        if not coming:
+            return text
+        seen.add((*text[-2:], coming[0]))
+        text.append(coming[0])
 
 
 def _of_few_tokens(vocabulary: int) -> tuple[LoadedModel, int]:
@@ -296,6 +307,15 @@ def test_what_a_grammar_holds_is_checked_token_by_token(tiny_folder: ModelFolder
     assert speculated == plain
     assert json.loads(plain[0][0]) == {"words": ["the lighthouse keeper"] * 12}
     assert counts.accepted > 20
+
+
+def test_a_grammar_is_taken_back_where_a_draft_that_it_allows_is_not_what_is_said(tiny_folder: ModelFolder) -> None:
+    """A tiny model of random weights likes some digits: it repeats them, and not for long."""
+    schema = '{"type": "array", "items": {"type": "integer", "minimum": 10, "maximum": 99}, "minItems": 40}'
+    request = replace(HELD, output_schema=f'{{"type": "object", "properties": {{"n": {schema}}}, "required": ["n"]}}')
+    plain, speculated, counts = asyncio.run(_plain_and_speculated(tiny_folder, request))
+    assert speculated == plain
+    assert counts.proposed - counts.accepted > 10
 
 
 def test_a_stop_sequence_within_an_accepted_draft_ends_the_answer_once(tiny_folder: ModelFolder) -> None:
