@@ -1,0 +1,104 @@
+"""What 8-bit keys and values cost beside the model's own type: `python -m perf_gates.kv_types` prints the table.
+
+Decoding is alternated between the two in one run, since a machine's pace changes; the median of the rounds counts.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pensieve.metal import blas
+
+blas.preload()  # before anything imports MLX
+
+# ruff: noqa: E402
+import mlx.core as mx
+
+from pensieve.engine.kv_rows import RowKV, RowsKV
+from pensieve.engine.kv_sizes import measured_sizes
+from pensieve.models.embedded import SMOLLM2
+from pensieve.models.load import LoadedModel, load
+from pensieve.models.progress import ConsoleProgress
+from pensieve.models.sources import resolve
+from perf_gates.loads import LINE
+
+ROUNDS, STEPS, CHUNK, TEXT_TOKENS = 3, 64, 128, 1024
+TYPES = (None, 8)
+TEXT = Path(__file__).parents[1] / "ARCHITECTURE.md"
+
+
+class Sequential:
+    """One request in rows of a type, read and continued."""
+
+    def __init__(self, model: LoadedModel, bits: int | None) -> None:
+        self._model = model
+        self.rows = [RowKV(bits=bits) for _ in model.model.layers]
+
+    def logits(self, token_ids: Sequence[int]) -> mx.array:
+        """[tokens, vocabulary], f32."""
+        caches = [RowsKV([row]) for row in self.rows]
+        found: mx.array = self._model.model(mx.array([list(token_ids)]), cache=caches)[0].astype(mx.float32)
+        mx.eval(found)
+        return found
+
+
+def continued(model: LoadedModel, bits: int | None, prompt: Sequence[int]) -> tuple[list[int], float]:
+    """The likeliest tokens after a prompt, and how many of them a second."""
+    request = Sequential(model, bits)
+    for start in range(0, len(prompt), CHUNK):
+        logits = request.logits(prompt[start : start + CHUNK])
+    token_ids: list[int] = []
+    began = time.perf_counter()
+    for _ in range(STEPS):
+        token_ids.append(int(mx.argmax(logits[-1])))
+        logits = request.logits(token_ids[-1:])
+    return token_ids, STEPS / (time.perf_counter() - began)
+
+
+def perplexity(model: LoadedModel, bits: int | None, token_ids: Sequence[int]) -> float:
+    """Of a text that is read in small chunks, so that most of what is attended to has been stored."""
+    request, total = Sequential(model, bits), 0.0
+    for start in range(0, len(token_ids) - 1, 32):
+        targets = mx.array(list(token_ids[start + 1 : start + 33]))
+        logits = request.logits(token_ids[start : start + 32])[: targets.size]
+        chosen = mx.take_along_axis(logits, targets[:, None], axis=1)[:, 0]
+        total += float(mx.sum(mx.logsumexp(logits, axis=-1) - chosen))
+    return math.exp(total / (len(token_ids) - 1))
+
+
+def bytes_per_token(model: LoadedModel, bits: int | None) -> int:
+    request = Sequential(model, bits)
+    request.logits([1])
+    return measured_sizes(request.rows, in_rows=True).bytes_per_token
+
+
+def main() -> int:
+    model = load(resolve(SMOLLM2.name, progress=ConsoleProgress()))
+    prompt = model.tokenizer.apply_chat_template(
+        [{"role": "user", "content": f"{LINE * 30}Go on."}], add_generation_prompt=True
+    )
+    speeds: dict[int | None, list[float]] = {bits: [] for bits in TYPES}
+    said: dict[int | None, list[int]] = {}
+    for _ in range(ROUNDS):
+        for bits in TYPES:
+            said[bits], speed = continued(model, bits, prompt)
+            speeds[bits].append(speed)
+    text = model.tokenizer.encode(TEXT.read_text(encoding="utf-8"))[:TEXT_TOKENS]
+    print(
+        "| KV | bytes per token | decoding, 600 tokens in | perplexity | equal greedy tokens |\n|---|---|---|---|---|"
+    )
+    for bits in TYPES:
+        ratio = statistics.median(speeds[bits]) / statistics.median(speeds[None])
+        same = sum(one == other for one, other in zip(said[bits], said[None], strict=True))
+        cells = [f"{bytes_per_token(model, bits)}", f"{ratio:.2f}", f"{perplexity(model, bits, text):.3f}"]
+        print(f"| {bits or 'own type'} | {' | '.join(cells)} | {same} of {STEPS} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
