@@ -19,6 +19,9 @@ DONE = b"data: [DONE]\n\n"
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """One encoder for all events: `json.dumps` would make another for each, which takes as long as encoding it."""
 
+_LINE_ENDS = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"})
+"""Line ends to some clients' readers, Python's `str.splitlines` among them, though not to the protocol."""
+
 
 def encode_event(event: MessageEvent) -> bytes:
     """As Anthropic's API writes them: both an `event:` line and the type in the data."""
@@ -26,7 +29,7 @@ def encode_event(event: MessageEvent) -> bytes:
 
 
 def encode_data(data: Mapping[str, object]) -> bytes:
-    return f"data: {_encode(data)}\n\n".encode()
+    return f"data: {_encode(data).translate(_LINE_ENDS)}\n\n".encode()
 
 
 async def encoded_events(events: AsyncGenerator[MessageEvent, None], request_id: str) -> AsyncGenerator[bytes, None]:
