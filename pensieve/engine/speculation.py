@@ -179,8 +179,8 @@ class Speculation:
 
 def _limit(batch: Any, index: int) -> int:
     """The tokens that may be drafted for a row: its next token counts toward its max_tokens as well."""
-    if not all(isinstance(each, Rewindable) for each in batch.logits_processors[index] or ()):
-        return 0
+    if batch.logits_processors[index]:
+        return 0  # a grammar was seen to break where tokens were taken back from it: such rows are decoded plainly
     left: int = batch.max_tokens[index] - batch._num_tokens[index] - 1
     return max(0, min(WIDTHS[-1] - 1, left))
 

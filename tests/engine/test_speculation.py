@@ -302,26 +302,17 @@ async def _plain_and_speculated(folder: ModelFolder, *requests: GenerationReques
     return answers[0], answers[1], engine.speculation_counts()
 
 
-def test_what_a_grammar_holds_is_checked_token_by_token(tiny_folder: ModelFolder) -> None:
+def test_what_a_grammar_holds_is_decoded_plainly(tiny_folder: ModelFolder) -> None:
+    """Taking tokens back from a grammar was seen to break it, with a forced call at temperature 1."""
     plain, speculated, counts = asyncio.run(_plain_and_speculated(tiny_folder, HELD))
     assert speculated == plain
     assert json.loads(plain[0][0]) == {"words": ["the lighthouse keeper"] * 12}
-    assert counts.accepted > 20
+    assert counts.proposed == 0
 
 
-def test_a_grammar_is_taken_back_where_a_draft_that_it_allows_is_not_what_is_said(tiny_folder: ModelFolder) -> None:
-    """A tiny model of random weights likes some digits: it repeats them, and not for long."""
-    schema = '{"type": "array", "items": {"type": "integer", "minimum": 10, "maximum": 99}, "minItems": 40}'
-    request = replace(HELD, output_schema=f'{{"type": "object", "properties": {{"n": {schema}}}, "required": ["n"]}}')
-    plain, speculated, counts = asyncio.run(_plain_and_speculated(tiny_folder, request))
-    assert speculated == plain
-    assert counts.proposed - counts.accepted > 10
-
-
-def test_a_stop_sequence_within_an_accepted_draft_ends_the_answer_once(tiny_folder: ModelFolder) -> None:
+def test_a_stop_sequence_ends_a_held_answer_where_it_ends_plainly(tiny_folder: ModelFolder) -> None:
     (text, _), *_ = asyncio.run(_plain_and_speculated(tiny_folder, HELD))[0]
     stopping = [replace(HELD, stop_sequences=(text[30:end],)) for end in (170, 180, 190)]
-    plain, speculated, counts = asyncio.run(_plain_and_speculated(tiny_folder, *stopping, HELD))
+    plain, speculated, _ = asyncio.run(_plain_and_speculated(tiny_folder, *stopping, HELD))
     assert speculated == plain
     assert [finished.stop_sequence for _, finished in plain[:-1]] == [each.stop_sequences[0] for each in stopping]
-    assert counts.accepted > 20
