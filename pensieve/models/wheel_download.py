@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -79,13 +79,12 @@ def _watch(pip: subprocess.Popen[bytes], tell: Callable[[], None]) -> None:
 
 
 def _num_bytes(folder: Path) -> int:
-    """The bytes of all files below; files may vanish meanwhile."""
+    """Of all files in it, as far as they can be looked at: pip removes its own meanwhile, folders too."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except OSError:
-            continue
+    for place, _, names in os.walk(folder):  # unlike Path.rglob it passes over a folder that is gone
+        for name in names:
+            with suppress(OSError):
+                total += Path(place, name).stat().st_size
     return total
 
 
