@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, cached_property
@@ -153,18 +152,6 @@ class HeldToGrammar:
             self.failed = True
             return logits
 
-    def num_allowed(self, token_ids: Sequence[int]) -> int:
-        """How many of these tokens may come next, one after another; 0 once the grammar has ended or failed."""
-        if self.failed or self._matcher.is_stopped():
-            return 0
-        return int(self._matcher.validate_tokens(list(token_ids)))
-
-    def rewind(self, num_calls: int) -> None:
-        """Be as before the last calls, each of which saw a token that `num_allowed` allowed."""
-        if not self.failed and not self._matcher.rollback(num_calls):
-            log.error("a grammar could not be taken back; its request fails with it")
-            self.failed = True
-
 
 def _last(token_ids: mx.array) -> int:
     token_id: int = token_ids[-1].item()  # type: ignore[assignment]  # MLX's stub allows for every dtype
@@ -187,11 +174,6 @@ def _byte_table(dtype: mx.Dtype) -> mx.array:
     return mx.array(rows, dtype=dtype)
 
 
-_BudgetState = tuple[int, list[int], tuple[int, ...] | None, bool, bool]
-
-_MOST_REWOUND = 64
-
-
 class ThinkingBudget:
     """A logits processor that closes the thinking when it has had its tokens.
 
@@ -205,10 +187,8 @@ class ThinkingBudget:
         self._forcing: list[int] | None = None
         self._is_closed = False
         self._has_begun = False
-        self._past: deque[_BudgetState] = deque(maxlen=_MOST_REWOUND)
 
     def __call__(self, token_ids: mx.array, logits: mx.array) -> mx.array:
-        self._past.append(self._state)
         if self._is_closed:
             return logits
         if self._has_begun:
@@ -221,21 +201,6 @@ class ThinkingBudget:
         wanted = self._forcing.pop(0)
         self._is_closed = not self._forcing
         return mx.where(mx.arange(logits.shape[-1]) == wanted, logits, float("-inf"))
-
-    def num_allowed(self, token_ids: Sequence[int]) -> int:
-        """All of them: what does not come as a draft has it is found out by sampling."""
-        return len(token_ids)
-
-    def rewind(self, num_calls: int) -> None:
-        """Be as before the last calls, of which there may be up to 64."""
-        for _ in range(num_calls):
-            self._left, self._recent, forcing, self._is_closed, self._has_begun = self._past.pop()
-            self._forcing = list(forcing) if forcing is not None else None
-
-    @property
-    def _state(self) -> _BudgetState:
-        forcing = tuple(self._forcing) if self._forcing is not None else None
-        return self._left, self._recent, forcing, self._is_closed, self._has_begun
 
     def _see(self, token_id: int) -> None:
         self._left -= 1

@@ -1,10 +1,13 @@
 """Several tokens from one forward pass: what a prompt lookup guesses is checked by the model, and only what it would
 have said itself is kept.
 
-Each token is sampled from the model's own distribution after the tokens before it, by the request's own sampler and
-behind its own processors, as in plain decoding. A drafted token counts where it is the sampled one. So it is accepted
-with its own probability, and where it is not, what was sampled instead follows the distribution without it: the rule of
-speculative sampling for a draft that is certain of itself. At temperature 0 that is the same tokens.
+Each token is sampled from the model's own distribution after the tokens before it, by the request's own sampler, as in
+plain decoding. A drafted token counts where it is the sampled one. So it is accepted with its own probability, and
+where it is not, what was sampled instead follows the distribution without it: the rule of speculative sampling for a
+draft that is certain of itself. At temperature 0 that is the same tokens.
+
+Rows with logits processors (a grammar, a thinking budget) are decoded plainly, beside others too: those follow each
+token, and a grammar was seen to break where tokens were taken back from it.
 
 `Speculation` puts itself before the `next` of mlx-lm's GenerationBatch, which is one token ahead: the next token is
 being computed while the last one is handed out. A plain step stays just so. Only where a draft promises enough is the
@@ -18,7 +21,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Sequence
-from typing import Any, Final, Protocol, cast, runtime_checkable
+from typing import Any, Final, cast
 
 import mlx.core as mx
 
@@ -31,17 +34,6 @@ _WORTH_WAITING: Final = 0.3
 
 _WORTH_DRAFTING: Final = 0.1
 """Expected tokens of a row's draft, beside one that is worth a pass by itself."""
-
-
-@runtime_checkable
-class Rewindable(Protocol):
-    """A logits processor whose last calls can be undone. One that is none keeps its row from speculation."""
-
-    def num_allowed(self, token_ids: Sequence[int]) -> int:
-        """How many of these tokens, which come next, it can see one after another."""
-
-    def rewind(self, num_calls: int) -> None:
-        """Be as before the last calls."""
 
 
 class Pace:
@@ -139,8 +131,8 @@ class Speculation:
         if width == 1:
             return []
         return [
-            _allowed(batch, index, row.lookup.draft(min(width - 1, len(row.expected(limit)) - 1)))
-            for index, (row, limit) in enumerate(zip(rows, limits, strict=True))
+            row.lookup.draft(min(width - 1, len(row.expected(limit)) - 1))
+            for row, limit in zip(rows, limits, strict=True)
         ]
 
     def _rows_of(self, batch: Any) -> list[_Row]:
@@ -180,7 +172,7 @@ class Speculation:
 def _limit(batch: Any, index: int) -> int:
     """The tokens that may be drafted for a row: its next token counts toward its max_tokens as well."""
     if batch.logits_processors[index]:
-        return 0  # a grammar was seen to break where tokens were taken back from it: such rows are decoded plainly
+        return 0
     left: int = batch.max_tokens[index] - batch._num_tokens[index] - 1
     return max(0, min(WIDTHS[-1] - 1, left))
 
@@ -190,15 +182,6 @@ def _see_next(rows: list[_Row], batch: Any) -> None:
     for row, known, token_id in zip(rows, batch.tokens, batch._next_tokens.tolist(), strict=True):
         if row.lookup.num_tokens == len(known):
             row.see([token_id])
-
-
-def _allowed(batch: Any, index: int, draft: list[int]) -> list[int]:
-    """As much of a draft as the row's processors can follow."""
-    processors = cast("list[Rewindable]", batch.logits_processors[index] or ())
-    if not draft or not processors:
-        return draft
-    coming = [int(batch._next_tokens[index].item()), *draft]
-    return draft[: max(0, min(each.num_allowed(coming) for each in processors) - 1)]
 
 
 def _sampled(batch: Any, inputs: list[list[int]]) -> tuple[list[list[int]], list[mx.array]]:
@@ -215,8 +198,8 @@ def _sampled(batch: Any, inputs: list[list[int]]) -> tuple[list[list[int]], list
         for cache in batch.prompt_cache:
             cache.finalize()
     logprobs = []
-    for index, (tokens, length) in enumerate(zip(inputs, lengths, strict=True)):
-        own = _behind_processors(batch, index, tokens, logits[index, :length])
+    for index, length in enumerate(lengths):
+        own = _behind_processors(batch, index, inputs[index][0], logits[index, :length])
         logprobs.append(own - mx.logsumexp(own, axis=-1, keepdims=True))
     samplers = [sampler or batch.fallback_sampler for sampler in batch.samplers or [None] * len(inputs)]
     sampled = [sampler(each) for sampler, each in zip(samplers, logprobs, strict=True)]
@@ -224,19 +207,14 @@ def _sampled(batch: Any, inputs: list[list[int]]) -> tuple[list[list[int]], list
     return [cast("list[int]", each.tolist()) for each in sampled], logprobs
 
 
-def _behind_processors(batch: Any, index: int, token_ids: list[int], logits: mx.array) -> mx.array:
-    """Logits [tokens, vocabulary] as the row's processors leave them, which see one token after another."""
+def _behind_processors(batch: Any, index: int, token_id: int, logits: mx.array) -> mx.array:
+    """Logits [tokens, vocabulary] as the row's processors leave them; a row that has any has one token."""
     processors = batch.logits_processors[index] or ()
-    if not processors:
-        return logits
-    lines = []
-    for place, token_id in enumerate(token_ids):
+    if processors:
         context = batch._token_context[index].update_and_fetch(mx.array([token_id], mx.int32))
-        line = logits[place : place + 1]
         for processor in processors:
-            line = processor(context, line)
-        lines.append(line)
-    return mx.concatenate(lines, axis=0)
+            logits = processor(context, logits)
+    return logits
 
 
 def _num_agreeing(draft: list[int], said: list[int]) -> int:
@@ -247,16 +225,12 @@ def _num_agreeing(draft: list[int], said: list[int]) -> int:
 
 
 def _rewind(batch: Any, index: int, num_tokens: int) -> None:
-    """Take the last tokens of a row back: from its KV, and from what its processors saw."""
+    """Take the last tokens of a row back from its KV. Its processors saw none of them."""
     if not num_tokens:
         return
     for cache in batch.prompt_cache:
         cache.rows[index].offset -= num_tokens
         cache.filter(range(len(cache.rows)))  # all stay: it is how a RowsKV is told to look at its rows anew
-    if batch.logits_processors[index]:
-        batch._token_context[index]._size -= num_tokens
-        for processor in batch.logits_processors[index]:
-            processor.rewind(num_tokens)
 
 
 def _handed_out(batch: Any, inputs: list[list[int]], kept: list[int]) -> list[Any]:

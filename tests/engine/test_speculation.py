@@ -20,7 +20,6 @@ from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.core.draft_length import PassCosts
 from pensieve.engine.batch import Batch, sampler_for
 from pensieve.engine.engine import Engine
-from pensieve.engine.grammar import ThinkingBudget
 from pensieve.engine.kv_rows import RowKV
 from pensieve.engine.kv_sizes import KVSizes
 from pensieve.engine.load_probe import Probe
@@ -244,24 +243,6 @@ def _improbability(drawn: Counter[tuple[int, ...]], chances: dict[tuple[int, ...
     return float(((statistic / (len(common) - 1)) ** (1 / 3) - (1 - spread)) / math.sqrt(spread))
 
 
-def test_a_thinking_budget_that_is_taken_back_says_the_same_again() -> None:
-    logits = mx.zeros((1, 16))
-
-    def play(*, rewinds: bool) -> list[Any]:
-        budget, said = ThinkingBudget(3, [9, 8]), []
-        for number in range(8):
-            if rewinds and number % 2:
-                for odd in (9, 8, 1):
-                    assert budget.num_allowed([odd]) == 1
-                    budget(mx.array([odd]), logits)
-                budget.rewind(3)
-            line = budget(mx.array([9 if number == 4 else 8 if number == 5 else 1]), logits)
-            said.append(line[0].tolist())
-        return said
-
-    assert play(rewinds=True) == play(rewinds=False)
-
-
 def test_caches_that_cannot_be_cut_are_left_to_plain_decoding() -> None:
     model = tiny_module("gemma3_text")
     batch = Batch(model, Probe(16, 1, 0, 1, KVSizes((), in_rows=False)), EngineOptions(), chunk_tokens=16)
@@ -308,6 +289,24 @@ def test_what_a_grammar_holds_is_decoded_plainly(tiny_folder: ModelFolder) -> No
     assert speculated == plain
     assert json.loads(plain[0][0]) == {"words": ["the lighthouse keeper"] * 12}
     assert counts.proposed == 0
+
+
+def test_a_held_row_beside_one_that_is_drafted_says_what_it_says_alone(tiny_folder: ModelFolder) -> None:
+    """They share passes: the held row has one token in each, the other several."""
+    copying = replace(HELD, output_schema=None, messages=(ChatMessage(Role.USER, "again and " * 40),))
+
+    async def play() -> tuple[str, str, int]:
+        engine = await start_engine(tiny_folder)
+        engine._pace = Eager()
+        await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))
+        alone, _ = await _answer(engine, HELD)
+        (beside, _), _ = await asyncio.gather(_answer(engine, HELD), _answer(engine, copying))
+        await engine.aclose()
+        return alone, beside, engine.speculation_counts().proposed
+
+    alone, beside, proposed = asyncio.run(play())
+    assert beside == alone
+    assert proposed > 0
 
 
 def test_a_stop_sequence_ends_a_held_answer_where_it_ends_plainly(tiny_folder: ModelFolder) -> None:
