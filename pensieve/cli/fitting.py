@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pensieve.cli.parts import SEED_LIMIT_BYTES, SHARE_OF_MACHINE, capacity_bytes
 from pensieve.core.kv_arithmetic import KVBits, KVShape, conversations_at_once, kv_bytes, longest_context
 from pensieve.core.roofline import Rates, first_token_seconds, limit_tokens_per_second, tokens_per_second
-from pensieve.models.footprint import Footprint
+from pensieve.metal.ledger import spare_buffers_bytes
+from pensieve.models.footprint import Footprint, activations_estimate
 
 LEAST_CONTEXT_TOKENS: Final = 2048
 """What has to fit where nothing else is asked for: less is no conversation."""
 SESSION_TOKENS: Final = 8192
+if TYPE_CHECKING:
+    from pensieve.metal.device import Backend
+
 _WINDOW_WHEN_UNKNOWN: Final = 4096
 _LIBRARIES_BYTES: Final = 400_000_000
 """Of Python, MLX and a tokenizer, as a served process of the embedded model has them."""
-_LEAST_CACHED_BYTES, _MOST_CACHED_BYTES, _CACHED_SHARE = 64_000_000, 512_000_000, 1 / 24
-"""The buffers that MLX may keep (`pensieve.metal.memory`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,22 +138,15 @@ def fit_of(source: str, asked: Asked, tell: Callable[[str], None]) -> Fit:
     from pensieve.metal.device import device_info  # noqa: PLC0415 - --help answers without MLX
 
     device = device_info()  # first of all: it puts a fast BLAS before MLX
-    from pensieve.engine.engine import CHUNK_TOKENS  # noqa: PLC0415
     from pensieve.models.announced import announced  # noqa: PLC0415
-    from pensieve.models.footprint import activations_estimate, footprint  # noqa: PLC0415
+    from pensieve.models.footprint import footprint  # noqa: PLC0415
     from pensieve.models.known_speed import known_rates  # noqa: PLC0415
     from pensieve.models.progress import ConsoleProgress  # noqa: PLC0415
 
     told = announced(source, progress=ConsoleProgress())
     found = footprint(told.config, told.headers, dense=device.backend == "cpu")
     limit = capacity_bytes(asked.limit_bytes, device.total_memory_bytes)
-    activations = activations_estimate(
-        told.config,
-        chunk_tokens=CHUNK_TOKENS[device.backend],
-        context_tokens=min(found.window_tokens or _WINDOW_WHEN_UNKNOWN, 4096),
-        number_bytes=4 if device.backend == "cpu" else 2,
-        fused=device.backend != "cpu",
-    )
+    reserve = spare_buffers_bytes(limit) + (0 if device.backend == "cuda" else _LIBRARIES_BYTES)
     rates, rates_from = known_rates(tell, anew=asked.probe)
     return Fit(
         name=told.name,
@@ -160,8 +155,8 @@ def fit_of(source: str, asked: Asked, tell: Callable[[str], None]) -> Fit:
         footprint=found,
         limit_bytes=limit,
         limit_from=_limit_from(asked.limit_bytes, limit, device.total_memory_bytes),
-        activation_bytes=activations,
-        reserve_bytes=_reserve_bytes(limit) + (0 if device.backend == "cuda" else _LIBRARIES_BYTES),
+        activation_bytes=_activation_bytes(told.config, found, device.backend, limit),
+        reserve_bytes=reserve,
         rates=rates,
         rates_from=rates_from,
         context_tokens=asked.context_tokens,
@@ -169,8 +164,19 @@ def fit_of(source: str, asked: Asked, tell: Callable[[str], None]) -> Fit:
     )
 
 
-def _reserve_bytes(limit: int) -> int:
-    return int(min(_MOST_CACHED_BYTES, max(_LEAST_CACHED_BYTES, _CACHED_SHARE * limit)))
+def _activation_bytes(config: Mapping[str, Any], found: Footprint, backend: Backend, limit_bytes: int) -> int:
+    """Of reading prompts: for whole chunks, or for as much smaller ones as the server would take to stay in its share."""
+    from pensieve.engine.engine import ACTIVATIONS_SHARE, CHUNK_TOKENS  # noqa: PLC0415 - they bring MLX
+    from pensieve.engine.load_probe import FULL_CHUNK_TOKENS  # noqa: PLC0415
+
+    for_whole_chunks = activations_estimate(
+        config,
+        chunk_tokens=CHUNK_TOKENS[backend],
+        context_tokens=min(found.window_tokens or _WINDOW_WHEN_UNKNOWN, FULL_CHUNK_TOKENS),
+        number_bytes=4 if backend == "cpu" else 2,
+        fused=backend != "cpu",
+    )
+    return min(for_whole_chunks, int(ACTIVATIONS_SHARE * limit_bytes))
 
 
 def _limit_from(given: int | None, limit: int, machine_bytes: int) -> str:

@@ -90,7 +90,7 @@ def _pull(arguments: argparse.Namespace) -> int:
     from pensieve.models.embedded import SMOLLM2  # noqa: PLC0415
     from pensieve.models.hub import pull  # noqa: PLC0415
     from pensieve.models.hub_name import hub_name  # noqa: PLC0415
-    from pensieve.models.library import pin  # noqa: PLC0415
+    from pensieve.models.model_names import pin  # noqa: PLC0415
     from pensieve.models.progress import ConsoleProgress  # noqa: PLC0415
     from pensieve.models.sources import closest, known_names, resolve  # noqa: PLC0415
 

@@ -129,12 +129,8 @@ def real_parts(settings: Settings) -> Parts:
     # on the main thread: Ctrl-C ends a long download at once
     folders = {source: resolve(source, progress=ConsoleProgress()) for source in sources}
     script = load_script(settings.script) if settings.script else None
-    options = EngineOptions(
-        script=script,
-        kv_bits=settings.kv_bits,
-        keeping=_keeping(settings, memory.capacity_bytes),
-        speculation=not settings.no_speculation,
-    )
+    keeping, speculation = _keeping(settings, memory.capacity_bytes), not settings.no_speculation
+    options = EngineOptions(script=script, kv_bits=settings.kv_bits, keeping=keeping, speculation=speculation)
 
     async def start(source: str) -> ServedModel:
         return await Engine.start(folders[source], memory, monitor, options)

@@ -55,10 +55,6 @@ class GenerationLoop:
         self._stopping = False
 
     @property
-    def num_waiting(self) -> int:
-        return len(self._waiting)
-
-    @property
     def num_running(self) -> int:
         return len(self._running)
 

@@ -19,7 +19,7 @@ from contracts.vocabulary import BufferUsage, ModelConfig, ModelInfo
 from pensieve.core.errors import InsufficientMemoryError, ModelLoadingError, NotFoundError, OverloadedError
 from pensieve.engine.known_models import Catalog, KnownModel, ModelCounts, ModelState, Standing
 from pensieve.engine.loading import Load
-from pensieve.engine.patience import Patience
+from pensieve.engine.patience import LONGEST_NAP_SECONDS, LOOK_SECONDS, Patience
 from pensieve.engine.served_model import ServedModel
 from pensieve.engine.shelf import Loaded, Shelf
 
@@ -29,11 +29,6 @@ RETRY_AFTER_SECONDS = 5
 
 ANSWERS_SHARE = 0.1
 """Of the memory, so much is to be left for answers when a model comes in."""
-
-LOOK_SECONDS = 0.1
-"""A stream that nobody borrowed a model for ends unannounced: whoever waits looks as often as this."""
-
-LONGEST_NAP_SECONDS = 15.0
 
 
 class LoadedModels:
@@ -248,9 +243,9 @@ class LoadedModels:
 
     async def give_room(self, model_id: str, num_bytes: int) -> bool:
         """Unload what nobody uses until an answer of that model has its bytes; whether anything was unloaded."""
-        given = False
         if self._seeking is not None:
-            return given  # it has taken all that nobody uses, and waits for the very one that asks here
+            return False  # it has taken all that nobody uses, and waits for the very one that asks here
+        given = False
         async with self._changing:
             while self.memory.reserved_bytes() + num_bytes > self.memory.capacity_bytes:
                 idle = self._shelf.least_recently_used(except_for=model_id)

@@ -6,6 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+LOOK_SECONDS = 0.1
+"""A stream that nobody borrowed a model for ends unannounced: whoever waits looks as often as this."""
+
+LONGEST_NAP_SECONDS = 15.0
+"""Between two looks for models that nobody uses."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:

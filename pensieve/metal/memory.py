@@ -19,11 +19,8 @@ from contracts.memory import CompiledKernel
 from contracts.vocabulary import BufferUsage, KernelSource, MemoryUsage, Reservation
 from pensieve.metal.device import device_info
 from pensieve.metal.kernels import compile_kernel
-from pensieve.metal.ledger import Ledger
+from pensieve.metal.ledger import Ledger, spare_buffers_bytes
 
-_LEAST_CACHED_BYTES: Final = 64 * 1000**2
-_MOST_CACHED_BYTES: Final = 512 * 1000**2
-_CACHED_SHARE: Final = 1 / 24
 HIGH_SHARE: Final = 0.80
 """The seed's: over that share of the limit, memory is given back that nobody uses now."""
 _LEAST_AVAILABLE_SHARE: Final = 0.03
@@ -144,7 +141,7 @@ class DeviceMemory(Ledger):
             InsufficientMemoryError: not even that fits.
         """
         if self._counts_process and self._for_process is None:
-            cached = int(min(_MOST_CACHED_BYTES, max(_LEAST_CACHED_BYTES, _CACHED_SHARE * self.capacity_bytes)))
+            cached = spare_buffers_bytes(self.capacity_bytes)
             libraries = self._library_bytes()
             self._for_process = self.reserve(cached + libraries, BufferUsage.TEMPORARY)
             self._libraries_bytes = libraries

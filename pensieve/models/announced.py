@@ -15,7 +15,7 @@ from pensieve.models.gguf_convert import planned_model
 from pensieve.models.gguf_file import open_gguf
 from pensieve.models.hub import explained, local_copy
 from pensieve.models.hub_name import HubName, hub_name
-from pensieve.models.library import NamedModel, named_model
+from pensieve.models.model_names import NamedModel, named_model
 from pensieve.models.progress import Progress
 from pensieve.models.sources import resolve
 from pensieve.models.tensor_headers import TensorHeader, folder_headers, headers_of

@@ -20,7 +20,7 @@ from pensieve.models.home import home
 from pensieve.models.hub_checksums import expected_sum, require_published
 from pensieve.models.hub_download import HubFiles, without_bars
 from pensieve.models.hub_name import HubName
-from pensieve.models.library import pinned
+from pensieve.models.model_names import pinned
 from pensieve.models.progress import Progress
 from pensieve.models.shards import missing_weights
 

@@ -14,8 +14,8 @@ from pensieve.models.embedded import SMOLLM2
 from pensieve.models.gguf_folder import gguf_folder
 from pensieve.models.home import models_folder
 from pensieve.models.hub_name import hub_name
-from pensieve.models.library import NamedModel, add_name, named_model, require_free_name
 from pensieve.models.made_folder import make_folder
+from pensieve.models.model_names import NamedModel, add_name, named_model, require_free_name
 from pensieve.models.on_this_machine import folder_bytes
 from pensieve.models.progress import Progress
 from pensieve.models.sources import require_whole

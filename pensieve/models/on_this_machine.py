@@ -13,8 +13,8 @@ from pensieve.models.embedded import SMOLLM2
 from pensieve.models.home import models_folder
 from pensieve.models.hub import local_copy
 from pensieve.models.hub_name import HubName, hub_name
-from pensieve.models.library import NamedModel, named_models, pinned
 from pensieve.models.made_folder import is_whole
+from pensieve.models.model_names import NamedModel, named_models, pinned
 from pensieve.models.shards import missing_weights
 from pensieve.models.sources import closest
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.home import models_folder
 from pensieve.models.hub_name import hub_name
-from pensieve.models.library import drop_name, named_models, unpin
+from pensieve.models.model_names import drop_name, named_models, unpin
 from pensieve.models.on_this_machine import LocalModel, folder_bytes
 
 if TYPE_CHECKING:

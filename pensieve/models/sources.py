@@ -18,8 +18,8 @@ from pensieve.models.gguf_folder import gguf_folder
 from pensieve.models.home import models_folder
 from pensieve.models.hub import hub_copy
 from pensieve.models.hub_name import HubName, hub_name
-from pensieve.models.library import NamedModel, named_model, named_models
 from pensieve.models.made_folder import is_whole
+from pensieve.models.model_names import NamedModel, named_model, named_models
 from pensieve.models.progress import Progress
 from pensieve.models.safetensors_file import require_whole_safetensors
 from pensieve.models.shards import missing_weights

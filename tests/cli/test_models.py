@@ -13,7 +13,7 @@ import pytest
 from pensieve.cli.main import main
 from pensieve.models.home import home, models_folder
 from pensieve.models.known_speed import known_rates
-from pensieve.models.library import pinned
+from pensieve.models.model_names import pinned
 from pensieve.models.progress import SilentProgress
 from pensieve.models.sources import resolve
 from tests.conftest import serving

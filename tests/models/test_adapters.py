@@ -17,8 +17,8 @@ from pensieve.engine.kv_fingerprint import fingerprint_of
 from pensieve.metal.device import device_info
 from pensieve.models.adapters import require_adapter
 from pensieve.models.home import HOME_VARIABLE
-from pensieve.models.library import NamedModel, add_name
 from pensieve.models.load import LoadedModel, load
+from pensieve.models.model_names import NamedModel, add_name
 from pensieve.models.progress import SilentProgress
 from pensieve.models.sources import ModelFolder, resolve
 from tests.tiny_model import write_byte_tokenizer, write_tiny_model

@@ -7,7 +7,7 @@ import pytest
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.catalogue import class_of, listed_model, listed_models
 from pensieve.models.hub_name import HubName, hub_name
-from pensieve.models.library import require_free_name
+from pensieve.models.model_names import require_free_name
 
 GIB = 1024**3
 

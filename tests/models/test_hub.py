@@ -20,7 +20,7 @@ from pensieve.core.errors import ModelLoadingError
 from pensieve.models.home import HOME_VARIABLE
 from pensieve.models.hub import PATTERNS, HubCopy, local_copy, pull
 from pensieve.models.hub_name import HubName, hub_name
-from pensieve.models.library import pin
+from pensieve.models.model_names import pin
 from pensieve.models.progress import SilentProgress
 from pensieve.models.sources import ModelFolder, resolve
 from tests.models.gguf_files import write_llama

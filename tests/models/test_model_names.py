@@ -9,7 +9,7 @@ import pytest
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.home import HOME_VARIABLE
-from pensieve.models.library import NamedModel, add_name, drop_name, named_model, named_models, pin, pinned, unpin
+from pensieve.models.model_names import NamedModel, add_name, drop_name, named_model, named_models, pin, pinned, unpin
 
 
 @pytest.fixture(autouse=True)
@@ -64,10 +64,10 @@ def test_the_revision_pulled_last_is_known_until_it_is_removed() -> None:
 @pytest.mark.parametrize("content", ["{", "[]"])
 def test_a_damaged_file_is_named_and_left_alone(home: Path, content: str) -> None:
     home.mkdir()
-    (home / "library.json").write_text(content)
-    with pytest.raises(ModelLoadingError, match=r"library\.json .*mend or remove it"):
+    (home / "names.json").write_text(content)
+    with pytest.raises(ModelLoadingError, match=r"names\.json .*mend or remove it"):
         add_name(model("a"))
-    assert (home / "library.json").read_text() == content
+    assert (home / "names.json").read_text() == content
 
 
 def test_a_home_that_cannot_be_written_is_said(home: Path) -> None:

@@ -102,7 +102,7 @@ def unpin(hub_name: str, commit: str) -> None:
 
 
 def _file() -> Path:
-    return home() / "library.json"
+    return home() / "names.json"
 
 
 def _read() -> dict[str, Any]:
@@ -128,10 +128,10 @@ def _changed(name: str) -> Iterator[dict[str, Any]]:
     """The file's content, to be changed; written when the block ends well."""
     try:
         _file().parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(_file().with_name(".library.lock")):
+        with FileLock(_file().with_name(".names.lock")):
             content = _read()
             yield content
-            handle, written = tempfile.mkstemp(prefix=".library-", dir=_file().parent)
+            handle, written = tempfile.mkstemp(prefix=".names-", dir=_file().parent)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(content, file, indent=1, ensure_ascii=False)
             Path(written).replace(_file())
