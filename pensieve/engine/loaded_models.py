@@ -26,7 +26,6 @@ from pensieve.engine.shelf import Loaded, Shelf
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 5
-
 ANSWERS_SHARE = 0.1
 """Of the memory, so much is to be left for answers when a model comes in."""
 

@@ -1,16 +1,14 @@
 """The engine on a tiny model of random weights: what its contract does not already check."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
 import mlx.core as mx
 import pytest
 
-from contracts.generation import GenerationFinished, TextGenerated
 from contracts.measurements import OperationMetrics, OperationPhase
-from contracts.vocabulary import BufferUsage, ChatMessage, GenerationRequest, ModelFeature, Role, Sampling, StopReason
+from contracts.vocabulary import BufferUsage, ModelFeature, Sampling, StopReason
 from pensieve.core.errors import (
     GenerationError,
     InsufficientMemoryError,
@@ -25,31 +23,7 @@ from pensieve.engine.performance import SlidingWindowMonitor
 from pensieve.metal.memory import DeviceMemory
 from pensieve.models.sources import ModelFolder
 from tests.conftest import GIB, MakeEngine, start_engine
-
-GREEDY = Sampling(temperature=0.0)
-
-
-def asking(
-    text: str, max_tokens: int = 12, sampling: Sampling = GREEDY, stops: tuple[str, ...] = ()
-) -> GenerationRequest:
-    return GenerationRequest((ChatMessage(Role.USER, text),), max_tokens, sampling, stops)
-
-
-async def answer(engine: Engine, request: GenerationRequest) -> tuple[str, GenerationFinished]:
-    text = ""
-    async with aclosing(engine.generate(request)) as events:
-        async for event in events:
-            if isinstance(event, TextGenerated):
-                text += event.text
-            elif isinstance(event, GenerationFinished):
-                return text, event
-    raise AssertionError("the stream ended without its last event")
-
-
-async def until(holds: Callable[[], bool], seconds: float = 5.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - what it waits for happens on another thread
-            await asyncio.sleep(0.005)
+from tests.engine.asking import answer, asking, until
 
 
 def reserved(engine: Engine) -> int:

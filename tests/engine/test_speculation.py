@@ -7,7 +7,6 @@ import itertools
 import json
 import math
 from collections import Counter
-from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -15,11 +14,9 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from contracts.generation import GenerationFinished, TextGenerated
 from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.core.draft_length import PassCosts
 from pensieve.engine.batch import Batch, sampler_for
-from pensieve.engine.engine import Engine
 from pensieve.engine.kv_rows import RowKV
 from pensieve.engine.kv_sizes import KVSizes
 from pensieve.engine.load_probe import Probe
@@ -28,6 +25,7 @@ from pensieve.engine.speculation import Pace, Speculation
 from pensieve.models.load import LoadedModel
 from pensieve.models.sources import ModelFolder
 from tests.conftest import start_engine
+from tests.engine.asking import answer
 from tests.engine.tiny_modules import prompt, tiny_module
 
 from mlx_lm.generate import BatchGenerator  # isort: skip - tiny_modules imports mlx-lm harmlessly
@@ -208,11 +206,11 @@ def _chances(
 ) -> dict[tuple[int, ...], float]:
     """Of every answer of so many tokens, worked out one after another without a cache."""
     answers = list(itertools.product(range(vocabulary), repeat=num_tokens))
-    logits = model.model(mx.array([[*token_ids, *answer] for answer in answers]))[:, len(token_ids) - 1 : -1]
+    logits = model.model(mx.array([[*token_ids, *said] for said in answers]))[:, len(token_ids) - 1 : -1]
     found = {}
-    for answer, lines in zip(answers, np.array(logits, np.float64), strict=True):
-        found[answer] = math.prod(
-            _distribution(line, sampling)[token] for token, line in zip(answer, lines, strict=True)
+    for said, lines in zip(answers, np.array(logits, np.float64), strict=True):
+        found[said] = math.prod(
+            _distribution(line, sampling)[token] for token, line in zip(said, lines, strict=True)
         )
     return found
 
@@ -261,24 +259,13 @@ HELD = GenerationRequest(
 )
 
 
-async def _answer(engine: Engine, request: GenerationRequest) -> tuple[str, GenerationFinished]:
-    text = ""
-    async with aclosing(engine.generate(request)) as events:
-        async for event in events:
-            if isinstance(event, TextGenerated):
-                text += event.text
-            elif isinstance(event, GenerationFinished):
-                return text, event
-    raise AssertionError("the stream ended without its last event")
-
-
 async def _plain_and_speculated(folder: ModelFolder, *requests: GenerationRequest) -> tuple[list[Any], list[Any], Any]:
     answers: list[list[Any]] = []
     for speculation in (False, True):
         engine = await start_engine(folder, EngineOptions(speculation=speculation))
         engine._pace = Eager()
         await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))  # a batch of that pace
-        answers.append([await _answer(engine, request) for request in requests])
+        answers.append([await answer(engine, request) for request in requests])
         await engine.aclose()
     return answers[0], answers[1], engine.speculation_counts()
 
@@ -299,8 +286,8 @@ def test_a_held_row_beside_one_that_is_drafted_says_what_it_says_alone(tiny_fold
         engine = await start_engine(tiny_folder)
         engine._pace = Eager()
         await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))
-        alone, _ = await _answer(engine, HELD)
-        (beside, _), _ = await asyncio.gather(_answer(engine, HELD), _answer(engine, copying))
+        alone, _ = await answer(engine, HELD)
+        (beside, _), _ = await asyncio.gather(answer(engine, HELD), answer(engine, copying))
         await engine.aclose()
         return alone, beside, engine.speculation_counts().proposed
 
