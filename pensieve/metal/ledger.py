@@ -66,16 +66,6 @@ class Ledger:
             if self._held.pop(reservation.number, None) is not None:
                 self._sums[reservation.usage] -= reservation.num_bytes
 
-    def check_can_ever_fit(self, num_bytes: int, usage: BufferUsage) -> None:
-        """Refuse what would not fit even if nothing but the weights were held.
-
-        Raises:
-            InsufficientMemoryError: waiting would not help.
-        """
-        most = self.capacity_bytes - self.reserved_bytes(BufferUsage.MODEL_WEIGHTS)
-        if num_bytes > most:
-            raise InsufficientMemoryError(usage.value.replace("_", " "), num_bytes, most)
-
     def compile_kernel(self, source: KernelSource) -> CompiledKernel:
         raise DeviceError(f"kernel {source.name} needs a GPU, and this engine runs without one")
 
