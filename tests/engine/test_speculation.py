@@ -209,9 +209,7 @@ def _chances(
     logits = model.model(mx.array([[*token_ids, *said] for said in answers]))[:, len(token_ids) - 1 : -1]
     found = {}
     for said, lines in zip(answers, np.array(logits, np.float64), strict=True):
-        found[said] = math.prod(
-            _distribution(line, sampling)[token] for token, line in zip(said, lines, strict=True)
-        )
+        found[said] = math.prod(_distribution(line, sampling)[token] for token, line in zip(said, lines, strict=True))
     return found
 
 
