@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mlx.core as mx
 
 from contracts.vocabulary import Sampling
+from pensieve.core.reading_pace import ReadingPace
 from pensieve.engine.batch_rows import view_rows
+from pensieve.engine.blas_threads import BlasThreads
+from pensieve.engine.decode_step import step_on_logits
 from pensieve.engine.forced import ForcedScript
 from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget
 from pensieve.engine.kv_rows import RowKV
@@ -55,10 +59,14 @@ class PromptRead(NamedTuple):
 
 
 _LEAST_SHARE = 8
-"""Of a prompt, in tokens, in a step."""
+_SHARE_TOKENS = 64
+"""Of a prompt in a step: at least, and as a rule where several are read."""
+_LEAST_ABREAST = 2
+"""Prompts that are read in the same step, if there are so many."""
 
 SMALLEST_TEMPERATURE = 1e-3
 """Below it, log probabilities over the temperature leave float16's range: the likeliest token is all there is."""
+_LOW_TEMPERATURE = 0.1
 
 
 class Batch:
@@ -87,6 +95,9 @@ class Batch:
         self._model = model
         self._forced = forced
         self._held: dict[int, HeldToGrammar] = {}
+        self._threads = BlasThreads()
+        self._pace = ReadingPace()
+        self._num_decoded = 0
         self._generator = BatchGenerator(
             model.model,
             stop_tokens=[[token_id] for token_id in sorted(model.eos_token_ids)],
@@ -95,8 +106,13 @@ class Batch:
             prefill_step_size=chunk_tokens,
             stream=mx.default_stream(mx.default_device()),
         )
+        if probe.sizes.in_rows:
+            from pensieve.engine.joining import JoiningPrompts  # noqa: PLC0415 - it imports mlx-lm
+
+            self._generator._prompt_batch = JoiningPrompts.of(self._generator)
         view_rows(self._generator._prompt_batch)
         view_rows(self._generator._generation_batch)
+        step_on_logits(self._generator._generation_batch)
 
     def speculate(self, pace: Pace) -> None:
         """Decode what repeats several tokens at a time from now on, at the model's `pace`, which outlives the batch.
@@ -148,8 +164,7 @@ class Batch:
 
         A step may bring several tokens of a row, in their order; the last one says whether the row ended.
         """
-        self._generator.prefill_step_size = self._share()
-        read, responses = self._generator.next()
+        read, responses = self._timed_step()
         sampled = [
             Sampled(
                 response.uid,
@@ -163,19 +178,56 @@ class Batch:
             PromptRead(each.uid, each.progress[0], each.end_of_segment, each.end_of_prompt) for each in read
         ]
 
-    def _share(self) -> int:
-        """The tokens of each prompt that are read in the next step: a chunk, shared by those that are being read."""
-        depths = [len(tokens) for tokens in self._generator._prompt_batch.tokens]
-        depths += [len(waiting[4]) for waiting in self._generator._unprocessed_sequences]
-        chunk = self._probe.chunk_at(max(depths, default=0), self.chunk_tokens)
-        while len(depths) > 1 and chunk > _LEAST_SHARE and chunk * len(depths) > self.chunk_tokens:
-            chunk //= 2
-        if device_info().backend == "cuda":
-            # Plans are made for each length of a chunk that is met: what is left of a prompt is read by powers of two.
-            left = max((len(processed[0][0]) for processed in self._generator._currently_processing), default=chunk)
-            while chunk > max(left, _LEAST_SHARE):
-                chunk //= 2
-        return chunk
+    def _timed_step(self) -> tuple[list[Any], list[Any]]:
+        """A step of mlx-lm's: what it read, and its responses. How long it took bears on those to come."""
+        generator = self._generator
+        num_rows = len(generator._generation_batch)
+        self._plan_reading()
+        is_plain = not self._is_reading and self._num_decoded <= num_rows
+        num_read, began = generator._counters.prompt_tokens, time.perf_counter()
+        self._threads.before(num_rows if is_plain else 0)
+        read, responses = generator.next()
+        self._num_decoded = len(responses)
+        self._threads.after(self._num_decoded)
+        num_read, seconds = generator._counters.prompt_tokens - num_read, time.perf_counter() - began
+        if num_read:
+            self._pace.note_read(num_read, seconds, num_rows)
+        elif is_plain and self._num_decoded == num_rows:
+            self._pace.note_usual(num_rows, seconds)
+        return read, responses
+
+    @property
+    def _is_reading(self) -> bool:
+        generator = self._generator
+        return bool(generator._unprocessed_sequences or len(generator._prompt_batch))
+
+    def _plan_reading(self) -> None:
+        """How many prompts the next step reads, and how much of each: no more in all than the pace allows.
+
+        Of many prompts, each with a few tokens, every layer would begin anew for each of them. So they are read a few
+        at a time, in the order they came: more than one, so that a short prompt need not wait for all of a long one.
+        """
+        generator = self._generator
+        is_read = [len(left) == 1 and len(left[0]) == 1 for left, _, _ in generator._currently_processing]
+        most = self._pace.most_tokens(len(generator._generation_batch), self.chunk_tokens)
+        abreast = max(_LEAST_ABREAST, most // _SHARE_TOKENS)
+        generator.prefill_batch_size = abreast + sum(is_read)  # those leave before the next chunk
+        depths = [len(known) for known, done in zip(generator._prompt_batch.tokens, is_read, strict=True) if not done]
+        waiting = islice(generator._unprocessed_sequences, abreast - len(depths))
+        depths += [len(sequence[4]) for sequence in waiting]
+        chunk = min(most, self._probe.chunk_at(max(depths, default=0), self.chunk_tokens))
+        chunk = max(_LEAST_SHARE, chunk // max(1, len(depths)))
+        generator.prefill_step_size = self._in_known_sizes(chunk)
+
+    def _in_known_sizes(self, chunk: int) -> int:
+        """On CUDA plans are made for each length of a chunk that is met: prompts are read by powers of two there."""
+        if device_info().backend != "cuda":
+            return chunk
+        left = max((len(processed[0][0]) for processed in self._generator._currently_processing), default=chunk)
+        size = 1 << (chunk.bit_length() - 1)
+        while size > max(left, _LEAST_SHARE):
+            size //= 2
+        return size
 
     def computed(self, uid: int) -> Computed:
         """What is computed of a row that is in the batch. To be used before the next step: it may be a view."""
@@ -214,15 +266,19 @@ def _segments(token_ids: list[int], start: int, stops: Sequence[int]) -> list[li
 
 @lru_cache(maxsize=256)
 def sampler_for(sampling: Sampling, vocabulary_size: int) -> Any:
-    """mlx-lm's sampler, never raising: an exception in one row's sampler would lose the other rows of its batch.
+    """mlx-lm's sampler of logits, never raising: an exception in one row's sampler would lose the others of its batch.
 
     Equal settings share one sampler, since a batch with one sampler is sampled in one call. mlx-lm refuses a top_k of
     the whole vocabulary, takes a top_p of 0.0 for "off" where the API asks for the likeliest token alone, and divides
-    by a temperature however small.
+    by a temperature however small. Only top_p and low temperatures, which take logits out of float16's range, need log
+    probabilities.
     """
     from mlx_lm.sample_utils import make_sampler  # noqa: PLC0415 - transformers takes seconds to import
 
     top_k = sampling.top_k if sampling.top_k is not None and sampling.top_k < vocabulary_size else 0
     top_p = 1.0 if sampling.top_p is None else max(sampling.top_p, 1e-6)
     temperature = sampling.temperature if sampling.temperature >= SMALLEST_TEMPERATURE else 0.0
-    return make_sampler(temp=temperature, top_p=top_p, top_k=top_k)
+    sampler = make_sampler(temp=temperature, top_p=top_p, top_k=top_k)
+    if not temperature or (top_p >= 1.0 and temperature >= _LOW_TEMPERATURE):
+        return sampler
+    return lambda logits: sampler(logits - mx.logsumexp(logits, axis=-1, keepdims=True))

@@ -28,6 +28,7 @@ import mlx.core as mx
 from contracts.measurements import SpeculationCounts
 from pensieve.core.draft_length import WIDTHS, Acceptance, PassCosts, best_width
 from pensieve.core.prompt_lookup import PromptLookup
+from pensieve.engine.decode_step import contexts_of, decoded, hand_over, leave, processed, samplers_of, told
 
 _WORTH_WAITING: Final = 0.3
 """The chance that the next token, which is still being computed, is the source's: with less it is not waited for."""
@@ -86,9 +87,6 @@ class Speculation:
 
     def __init__(self, batch: Any, pace: Pace) -> None:
         """`batch` is mlx-lm's GenerationBatch, whose `next` is replaced."""
-        from mlx_lm.generate import GenerationBatch  # noqa: PLC0415 - transformers takes seconds to import
-
-        self._plain_next = GenerationBatch.next
         self._of_batch = weakref.ref(batch)  # a batch that held on to itself would hold the model's weights
         self._pace = pace
         self._rows: dict[int, _Row] = {}
@@ -109,7 +107,7 @@ class Speculation:
 
     def _plain(self, batch: Any) -> list[Any]:
         uids = list(batch.uids)
-        responses: list[Any] = self._plain_next(batch)
+        responses: list[Any] = decoded(batch)
         ended = time.perf_counter()
         if uids == self._plain_uids:  # the one before was plain too: between them lies one pass, all of it
             self._pace.costs(len(uids)).note(1, ended - self._plain_ended)
@@ -151,10 +149,10 @@ class Speculation:
     def _checked(self, batch: Any, drafts: list[list[int]]) -> list[Any]:
         began = time.perf_counter()
         inputs = [[last, *draft] for last, draft in zip(batch._next_tokens.tolist(), drafts, strict=True)]
-        sampled, logprobs = _sampled(batch, inputs)
+        sampled = _sampled(batch, inputs)
         accepted = [_num_agreeing(draft, said) for draft, said in zip(drafts, sampled, strict=True)]
         batch._next_tokens = mx.array([said[num] for said, num in zip(sampled, accepted, strict=True)], mx.uint32)
-        batch._next_logprobs = [each[num] for each, num in zip(logprobs, accepted, strict=True)]
+        batch._next_logprobs = [None] * len(inputs)
         kept = [1 + num for num in accepted]
         for index, num in enumerate(kept):
             _rewind(batch, index, len(inputs[index]) - num)
@@ -164,7 +162,7 @@ class Speculation:
         for row, known in zip(self._rows.values(), batch.tokens, strict=True):
             row.see(known[row.lookup.num_tokens :])
         _see_next(list(self._rows.values()), batch)
-        _drop_finished(batch, responses)
+        leave(batch, responses)
         self._pace.count(passes=num_rows, tokens=len(responses), proposed=sum(map(len, drafts)), accepted=sum(accepted))
         return responses
 
@@ -184,8 +182,8 @@ def _see_next(rows: list[_Row], batch: Any) -> None:
             row.see([token_id])
 
 
-def _sampled(batch: Any, inputs: list[list[int]]) -> tuple[list[list[int]], list[mx.array]]:
-    """After each token that goes in, of each row: the token that the row's sampler takes, and log probabilities."""
+def _sampled(batch: Any, inputs: list[list[int]]) -> list[list[int]]:
+    """After each token that goes in, of each row: the token that the row's sampler takes."""
     lengths = [len(each) for each in inputs]
     width = max(lengths)
     padding = [width - length for length in lengths]
@@ -197,24 +195,12 @@ def _sampled(batch: Any, inputs: list[list[int]]) -> tuple[list[list[int]], list
     if any(padding):
         for cache in batch.prompt_cache:
             cache.finalize()
-    logprobs = []
-    for index, length in enumerate(lengths):
-        own = _behind_processors(batch, index, inputs[index][0], logits[index, :length])
-        logprobs.append(own - mx.logsumexp(own, axis=-1, keepdims=True))
-    samplers = [sampler or batch.fallback_sampler for sampler in batch.samplers or [None] * len(inputs)]
-    sampled = [sampler(each) for sampler, each in zip(samplers, logprobs, strict=True)]
-    mx.eval(sampled)
-    return [cast("list[int]", each.tolist()) for each in sampled], logprobs
-
-
-def _behind_processors(batch: Any, index: int, token_id: int, logits: mx.array) -> mx.array:
-    """Logits [tokens, vocabulary] as the row's processors leave them; a row that has any has one token."""
-    processors = batch.logits_processors[index] or ()
-    if processors:
-        context = batch._token_context[index].update_and_fetch(mx.array([token_id], mx.int32))
-        for processor in processors:
-            logits = processor(context, logits)
-    return logits
+    sampled = []
+    for index, (sampler, length) in enumerate(zip(samplers_of(batch), lengths, strict=True)):
+        last = mx.array(inputs[index][:1], mx.int32)  # a row that has processors has no draft
+        sampled.append(sampler(processed(batch, index, last, logits[index, :length])))
+    mx.eval(sampled, contexts_of(batch))
+    return [cast("list[int]", each.tolist()) for each in sampled]
 
 
 def _num_agreeing(draft: list[int], said: list[int]) -> int:
@@ -234,25 +220,16 @@ def _rewind(batch: Any, index: int, num_tokens: int) -> None:
 
 
 def _handed_out(batch: Any, inputs: list[list[int]], kept: list[int]) -> list[Any]:
-    """What mlx-lm's own step says of each token. A row that ends has what came behind its end cut off."""
+    """What is said of each token. A row that ends has what came behind its end cut off."""
     responses = []
-    for index, uid in enumerate(batch.uids):
+    for index in range(len(inputs)):
         for place, token_id in enumerate(inputs[index][: kept[index]], 1):
-            batch.tokens[index].append(token_id)
-            batch._num_tokens[index] += 1
-            reason = "length" if batch._num_tokens[index] >= batch.max_tokens[index] else None
-            if batch._matchers[index].advance(token_id):
-                reason = "stop"
-            response = batch.Response(uid, token_id, None, reason, None, None)
+            response = told(batch, index, token_id)
+            if response is None:
+                continue
             responses.append(response)
-            if reason is not None:
+            if response.finish_reason is not None:
                 _rewind(batch, index, kept[index] - place)
-                response.prompt_cache, response.all_tokens = batch.extract_cache(index), batch.tokens[index]
+                hand_over(batch, index, response)
                 break
     return responses
-
-
-def _drop_finished(batch: Any, responses: list[Any]) -> None:
-    gone = {response.uid for response in responses if response.finish_reason is not None}
-    if gone:
-        batch.filter([index for index, uid in enumerate(batch.uids) if uid not in gone])

@@ -48,6 +48,7 @@ class Blas:
 
 _lock = threading.Lock()
 _loaded: Blas | None = None
+_setters: Final[list[Callable[[int], object]]] = []
 
 
 def preload() -> Blas:
@@ -64,6 +65,12 @@ def preload() -> Blas:
         if _loaded is None:
             _loaded = _preload(os.environ.get(CHOICE_VARIABLE, "auto"))
         return _loaded
+
+
+def set_threads(num_threads: int) -> None:
+    """Multiply with so many threads from now on. Does nothing to a BLAS that cannot be told."""
+    for setter in _setters:
+        setter(num_threads)
 
 
 def _preload(choice: str) -> Blas:
@@ -113,6 +120,7 @@ def _mkl() -> Blas:
     library = _load(str(path))
     text = ctypes.create_string_buffer(256)
     library.MKL_Get_Version_String(text, len(text))
+    _setters.append(library.MKL_Set_Num_Threads)
     return Blas(_versioned("MKL", text.value), path, library.MKL_Get_Max_Threads())
 
 
@@ -163,6 +171,7 @@ def _described(library: ctypes.CDLL, path: Path | None) -> Blas:
     """OpenBLAS tells its version and threads; another library goes by its file's name."""
     if hasattr(library, "openblas_get_config"):
         library.openblas_get_config.restype = ctypes.c_char_p
+        _setters.append(library.openblas_set_num_threads)
         version = _versioned("OpenBLAS", library.openblas_get_config())
         return Blas(version, path, library.openblas_get_num_threads())
     return Blas(path.name if path else "BLAS", path, None)

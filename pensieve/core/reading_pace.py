@@ -1,0 +1,50 @@
+"""How much of a prompt is read in one step while others are being answered, so that nobody waits long (G-P2).
+
+A step reads a chunk and gives each answer one token. However fast the machine is, a chunk takes as long as so many
+tokens, and answers halt for it. Small chunks cost the prompt little: on a CPU, 64 tokens at a time are read as fast as
+2048. So steps are timed, and a chunk is as large as the wait allows.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MOST_USUAL_STEPS: Final = 9
+"""A chunk may take as long as so many steps without one. G-P2 allows a gap of 12, in which the step itself is too."""
+
+LEAST_TOKENS: Final = 32
+"""A chunk has no fewer, however long it takes: each reads all the weights once."""
+
+GRAIN_TOKENS: Final = 16
+"""A chunk is a multiple of it: kernels work by tiles, and each size that is met may cost a plan."""
+
+_NEWEST_COUNTS: Final = 0.3
+
+
+class ReadingPace:
+    """Learns from the steps of one model on this machine."""
+
+    def __init__(self) -> None:
+        self._usual_seconds: dict[int, float] = {}
+        self._token_seconds: float | None = None
+
+    def note_usual(self, num_rows: int, seconds: float) -> None:
+        """A step that decodes a token of each row, and reads nothing."""
+        self._usual_seconds[num_rows] = _moved(self._usual_seconds.get(num_rows), seconds)
+
+    def note_read(self, num_tokens: int, seconds: float, num_rows: int) -> None:
+        """A step that reads so many tokens of prompts, beside rows that decode."""
+        own = max(0.0, seconds - self._usual_seconds.get(num_rows, 0.0))
+        self._token_seconds = _moved(self._token_seconds, own / num_tokens)
+
+    def most_tokens(self, num_rows: int, chunk_tokens: int) -> int:
+        """Of all prompts together, in a step beside so many rows: `chunk_tokens`, or fewer."""
+        usual = self._usual_seconds.get(num_rows)
+        if not num_rows or usual is None or not self._token_seconds:
+            return chunk_tokens
+        fitting = int(MOST_USUAL_STEPS * usual / self._token_seconds) // GRAIN_TOKENS * GRAIN_TOKENS
+        return min(chunk_tokens, max(LEAST_TOKENS, fitting))
+
+
+def _moved(known: float | None, newest: float) -> float:
+    return newest if known is None else known + _NEWEST_COUNTS * (newest - known)

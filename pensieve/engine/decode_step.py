@@ -1,0 +1,98 @@
+"""One decode step of mlx-lm's GenerationBatch, without what nobody reads, and with rows that only now join it.
+
+mlx-lm normalises the logits of every row, to hand log probabilities out with each token: an exponential for each word
+of the vocabulary. The API has no log probabilities, and most samplers need none: the likeliest token is the likeliest,
+and a softmax takes no notice of a constant. So here samplers are given logits, and those that need more normalise them.
+
+A row may come with the last token of its prompt as its next one (`pensieve.engine.joining`): of that nothing is said.
+
+All on the thread that owns MLX.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import mlx.core as mx
+
+
+def step_on_logits(batch: Any) -> None:
+    """Have a GenerationBatch of mlx-lm's decode by `decoded`. Its samplers then get logits [rows, vocabulary]."""
+    own = weakref.proxy(batch)  # a batch that held on to itself would hold the model's weights
+    batch.next = lambda: decoded(own)
+
+
+def decoded(batch: Any) -> list[Any]:
+    """One step for all rows: mlx-lm's responses, without log probabilities. Those that have ended leave the batch."""
+    responses = []
+    for index, token_id in enumerate(_step(batch)):
+        response = told(batch, index, token_id)
+        if response is not None:
+            responses.append(response)
+            if response.finish_reason is not None:
+                hand_over(batch, index, response)
+    leave(batch, responses)
+    return responses
+
+
+def told(batch: Any, index: int, token_id: int) -> Any | None:
+    """What is said of a row's token that is in its KV now: nothing of a prompt's last one."""
+    batch.tokens[index].append(token_id)
+    batch._num_tokens[index] += 1
+    if not batch._num_tokens[index]:
+        return None
+    reason = "length" if batch._num_tokens[index] >= batch.max_tokens[index] else None
+    if batch._matchers[index].advance(token_id):
+        reason = "stop"
+    return batch.Response(batch.uids[index], token_id, None, reason, None, None)
+
+
+def hand_over(batch: Any, index: int, response: Any) -> None:
+    """Give what was computed of a row out with its last response."""
+    response.prompt_cache, response.all_tokens = batch.extract_cache(index), batch.tokens[index]
+
+
+def leave(batch: Any, responses: list[Any]) -> None:
+    """Take those that ended out of the batch."""
+    gone = {response.uid for response in responses if response.finish_reason is not None}
+    if gone:
+        batch.filter([index for index, uid in enumerate(batch.uids) if uid not in gone])
+
+
+def samplers_of(batch: Any) -> list[Any]:
+    """The sampler of each row."""
+    return [sampler or batch.fallback_sampler for sampler in batch.samplers or [None] * len(batch.uids)]
+
+
+def processed(batch: Any, index: int, token_id: mx.array, logits: mx.array) -> mx.array:
+    """Logits [1, vocabulary] as a row's processors leave them, which have seen its last token, `token_id` [1]."""
+    processors = batch.logits_processors[index] or ()
+    if processors:
+        context = batch._token_context[index].update_and_fetch(token_id)
+        for processor in processors:
+            logits = processor(context, logits)
+    return logits
+
+
+def contexts_of(batch: Any) -> list[mx.array]:
+    """The tokens that processors look at, to be computed with a step: nobody else asks for them, and they grow."""
+    return [context.state for context in batch._token_context]
+
+
+def _step(batch: Any) -> list[int]:
+    """Begin to compute the token after the next one of each row, and give the next one."""
+    inputs = batch._current_tokens = batch._next_tokens
+    logits = batch.model(inputs[:, None], cache=batch.prompt_cache)[:, -1, :]
+    if any(batch.logits_processors):
+        rows = range(len(batch.uids))
+        logits = mx.concatenate([processed(batch, row, inputs[row : row + 1], logits[row : row + 1]) for row in rows])
+    samplers = samplers_of(batch)
+    if all(sampler is samplers[0] for sampler in samplers):
+        sampled = samplers[0](logits)
+    else:
+        sampled = mx.concatenate([sampler(logits[row : row + 1]) for row, sampler in enumerate(samplers)])
+    batch._next_tokens, batch._next_logprobs = sampled, [None] * len(samplers)
+    mx.async_eval(sampled, contexts_of(batch))  # type: ignore[no-untyped-call]
+    token_ids: list[int] = inputs.tolist()
+    return token_ids
