@@ -35,6 +35,7 @@ OPENBLAS = """
 #include <stdlib.h>
 char *openblas_get_config(void) { return "OpenBLAS 0.3.99 DYNAMIC_ARCH"; }
 int openblas_get_num_threads(void) { return atoi(getenv("OPENBLAS_NUM_THREADS")); }
+void openblas_set_num_threads(int threads) {}
 void cblas_sgemm(void) {}
 void cblas_dgemm(void) {}
 void cblas_cgemm(void) {}
@@ -161,3 +162,19 @@ def test_mlx_for_cuda_needs_no_blas_where_there_is_a_gpu(monkeypatch: pytest.Mon
 @linux_only
 def test_there_is_a_thread_for_at_least_one_core_and_for_no_more_than_may_be_used() -> None:
     assert 1 <= blas.usable_cores() <= len(os.sched_getaffinity(0))
+
+
+@linux_only
+def test_the_number_of_threads_can_be_changed_while_it_runs() -> None:
+    mkl_path()
+    said = run_python(
+        "from pensieve.metal.blas import preload, set_threads\n"
+        "import ctypes\n"
+        "loaded = preload()\n"
+        "library = ctypes.CDLL(str(loaded.path))\n"
+        "set_threads(1)\n"
+        "print(library.MKL_Get_Max_Threads())\n",
+        PENSIEVE_BLAS="mkl",
+        MKL_NUM_THREADS="2",
+    )
+    assert said.strip() == "1"

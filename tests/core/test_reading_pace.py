@@ -1,0 +1,52 @@
+"""A chunk of a prompt is no longer than the answers beside it can wait."""
+
+from __future__ import annotations
+
+import pytest
+
+from pensieve.core.reading_pace import GRAIN_TOKENS, LEAST_TOKENS, MOST_USUAL_STEPS, ReadingPace
+
+
+def pace(*, usual_seconds: float, token_seconds: float) -> ReadingPace:
+    found = ReadingPace()
+    found.note_usual(1, usual_seconds)
+    found.note_read(100, 100 * token_seconds, 0)
+    return found
+
+
+def test_nobody_waits_so_the_chunk_is_whole() -> None:
+    assert pace(usual_seconds=0.001, token_seconds=1.0).most_tokens(0, 512) == 512
+
+
+def test_before_anything_is_known_the_chunk_is_whole() -> None:
+    assert ReadingPace().most_tokens(3, 512) == 512
+
+
+@pytest.mark.parametrize(("usual_ms", "token_ms"), [(50, 5), (50, 2), (20, 1), (7, 0.05)])
+def test_a_chunk_takes_no_more_than_so_many_usual_steps(usual_ms: float, token_ms: float) -> None:
+    chunk = pace(usual_seconds=usual_ms / 1000, token_seconds=token_ms / 1000).most_tokens(1, 4096)
+    assert chunk * token_ms <= MOST_USUAL_STEPS * usual_ms < (chunk + GRAIN_TOKENS) * token_ms
+    assert chunk % GRAIN_TOKENS == 0
+
+
+def test_a_chunk_is_not_so_small_that_a_prompt_takes_for_ever() -> None:
+    assert pace(usual_seconds=0.001, token_seconds=1.0).most_tokens(1, 4096) == LEAST_TOKENS
+
+
+def test_what_is_allowed_at_most_stays_so() -> None:
+    assert pace(usual_seconds=1.0, token_seconds=1e-6).most_tokens(1, 128) == 128
+
+
+def test_the_tokens_that_others_got_in_a_step_are_no_part_of_the_reading() -> None:
+    found = ReadingPace()
+    found.note_usual(2, 0.05)
+    found.note_read(100, 0.05 + 0.2, 2)
+    assert found.most_tokens(2, 4096) == int(MOST_USUAL_STEPS * 0.05 / 0.002) // GRAIN_TOKENS * GRAIN_TOKENS
+
+
+def test_a_machine_that_slows_down_reads_less_at_once() -> None:
+    found = pace(usual_seconds=0.05, token_seconds=0.002)
+    before = found.most_tokens(1, 4096)
+    for _ in range(20):
+        found.note_read(100, 0.8, 0)
+    assert found.most_tokens(1, 4096) < before / 2

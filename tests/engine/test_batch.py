@@ -1,0 +1,198 @@
+"""A batch says of each request what the model says of it alone, however prompts and answers are put into steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import mlx.core as mx
+import pytest
+
+from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
+from pensieve.engine.batch import Batch, sampler_for
+from pensieve.engine.kv_sizes import KVSizes
+from pensieve.engine.kv_store import Match, MissReason
+from pensieve.engine.load_probe import Probe
+from pensieve.engine.options import EngineOptions
+from pensieve.engine.ticket import Ticket
+from pensieve.models.load import LoadedModel
+from tests.engine.tiny_modules import VOCABULARY, continuation, prefill, prompt, tiny_module
+
+CHUNK_TOKENS = 128
+ROWS = KVSizes(layers=(None,) * 4, in_rows=True)  # type: ignore[arg-type]  # only their number counts here
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return replace(tiny_module("llama"), tokenizer=SimpleNamespace(think_end_tokens=()))
+
+
+class Passes:
+    """The model, and the shape of what went into each of its passes: rows and tokens."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.shapes: list[tuple[int, int]] = []
+
+    def __call__(self, inputs: mx.array, **further: Any) -> mx.array:
+        self.shapes.append((int(inputs.shape[0]), int(inputs.shape[1])))
+        answer: mx.array = self._model(inputs, **further)
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+class Run:
+    """Requests in one batch, step by step."""
+
+    def __init__(self, model: LoadedModel, *, in_rows: bool = True) -> None:
+        sizes = ROWS if in_rows else KVSizes((), in_rows=False)
+        self.batch = Batch(model, Probe(CHUNK_TOKENS, 1, 0, 1, sizes), EngineOptions(), chunk_tokens=CHUNK_TOKENS)
+        self.passes = Passes(model.model)
+        self.batch._generator.model = self.passes
+        for part in (self.batch._generator._prompt_batch, self.batch._generator._generation_batch):
+            part.model = self.passes
+        self.said: dict[int, list[int]] = {}
+        self.read: list[dict[int, int]] = []
+        self.ended: set[int] = set()
+        self.loop = asyncio.new_event_loop()
+
+    def insert(self, token_ids: list[int], max_tokens: int = 20, temperature: float = 0.0) -> int:
+        request = GenerationRequest((ChatMessage(Role.USER, ""),), max_tokens, Sampling(temperature=temperature))
+        ticket = Ticket(request, token_ids, loop=self.loop)
+        uid = self.batch.insert(ticket, Match(0, None, MissReason.EMPTY))
+        self.said[uid] = []
+        return uid
+
+    def step(self) -> None:
+        sampled, read = self.batch.next()
+        self.read.append({each.uid: each.num_tokens for each in read if not each.is_whole})
+        for each in sampled:
+            assert each.uid not in self.ended, "nothing follows an end"
+            self.said[each.uid].append(each.token_id)
+            if each.finish_reason is not None:
+                self.ended.add(each.uid)
+                assert each.computed is not None
+
+    def all(self) -> list[list[int]]:
+        for _ in range(500):
+            if len(self.ended) == len(self.said):
+                break
+            self.step()
+        return list(self.said.values())
+
+
+@pytest.fixture
+def runs() -> Iterator[list[Run]]:
+    made: list[Run] = []
+    yield made
+    for run in made:
+        run.loop.close()
+
+
+def alone(model: LoadedModel, token_ids: list[int], num_tokens: int = 20) -> list[int]:
+    return continuation(model, prefill(model, token_ids[:-1]), token_ids[-1], num_tokens)
+
+
+@pytest.mark.parametrize("in_rows", [True, False])
+def test_requests_that_come_one_after_another_say_what_each_says_alone(
+    model: LoadedModel, runs: list[Run], *, in_rows: bool
+) -> None:
+    prompts = [prompt(length, length) for length in (40, 1, 300, 7, 90, 2, 64, 65)]
+    run = Run(model, in_rows=in_rows)
+    runs.append(run)
+    for token_ids in prompts:
+        run.insert(token_ids)
+        run.step()
+        run.step()
+    assert run.all() == [alone(model, token_ids) for token_ids in prompts]
+
+
+def test_a_prompt_that_joins_others_takes_no_pass_of_its_own_for_its_last_token(
+    model: LoadedModel, runs: list[Run]
+) -> None:
+    run = Run(model)
+    runs.append(run)
+    first = run.insert(prompt(20, 1), 200)
+    for _ in range(6):
+        run.step()
+    assert run.said[first], "it is being answered"
+    run.passes.shapes.clear()
+    second = run.insert(prompt(30, 2), 5)
+    while not run.said[second]:
+        run.step()
+    _, *after = run.passes.shapes[run.passes.shapes.index((1, 29)) :]
+    assert after[0] == (1, 1), "the first gets its token, while the second has joined"
+    assert set(after[1:]) == {(2, 1)}, "and the second's last token goes in with the first's next"
+
+
+def test_an_answer_of_one_token_that_joins_others_has_that_token(model: LoadedModel, runs: list[Run]) -> None:
+    run = Run(model)
+    runs.append(run)
+    run.insert(prompt(20, 1), 40)
+    for _ in range(6):
+        run.step()
+    joined = run.insert(prompt(30, 2), 1)
+    run.all()
+    assert run.said[joined] == alone(model, prompt(30, 2), 1)
+
+
+def test_a_row_that_has_not_said_anything_can_be_taken_out(model: LoadedModel, runs: list[Run]) -> None:
+    run = Run(model)
+    runs.append(run)
+    first = run.insert(prompt(20, 1), 40)
+    for _ in range(6):
+        run.step()
+    second = run.insert(prompt(30, 2))
+    while second not in run.batch._generator._generation_batch.uids:
+        run.step()
+    token_ids, caches = run.batch.remove([second])[second]
+    assert token_ids == prompt(30, 2)[:-1]
+    assert {cache.offset for cache in caches} == {29}
+    del run.said[second]
+    assert run.all() == [alone(model, prompt(20, 1), 40)]
+    assert first in run.ended
+
+
+def test_many_prompts_are_read_a_few_at_a_time_in_the_order_they_came(model: LoadedModel, runs: list[Run]) -> None:
+    run = Run(model)
+    runs.append(run)
+    uids = [run.insert(prompt(101, number), 4) for number in range(6)]
+    run.all()
+    assert max(len(read) for read in run.read) == 2, "two shares of 64 are a chunk of 128"
+    begun = [uid for read in run.read for uid in read]
+    assert list(dict.fromkeys(begun)) == uids
+    assert [next(step for step, read in enumerate(run.read) if uid in read) for uid in uids] == [0, 0, 2, 2, 4, 4]
+
+
+def test_a_short_prompt_need_not_wait_for_the_whole_of_a_long_one(model: LoadedModel, runs: list[Run]) -> None:
+    run = Run(model)
+    runs.append(run)
+    long = run.insert(prompt(2000, 1), 4)
+    short = run.insert(prompt(30, 2), 4)
+    while not run.said[short]:
+        run.step()
+    assert run.read[-1][long] < 1000
+
+
+def test_samplers_get_logits_and_say_what_log_probabilities_would(model: LoadedModel) -> None:
+    logits = mx.random.normal((3, VOCABULARY)) * 4 + 30
+    logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+    for sampling in (Sampling(0.0), Sampling(0.7), Sampling(1.0, top_p=0.6), Sampling(1.0, top_k=5), Sampling(0.01)):
+        sampler = sampler_for(sampling, VOCABULARY)
+        for seed in range(20):
+            mx.random.seed(seed)
+            on_logits = sampler(logits).tolist()
+            mx.random.seed(seed)
+            assert on_logits == sampler(logprobs).tolist()
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.01, 0.002])
+def test_low_temperatures_stay_within_the_range_of_half_precision(temperature: float) -> None:
+    logits = mx.array([[60.0, 59.0, *[1.0] * 30]], mx.float16)
+    drawn = sampler_for(Sampling(temperature), 32)(logits)
+    assert drawn.tolist() == [0]
