@@ -18,7 +18,7 @@ class Machine:
         self._seconds = seconds
         monkeypatch.setattr(blas_threads, "preload", lambda: Blas("BLAS", None, cores))
         monkeypatch.setattr(blas_threads, "set_threads", self._set)
-        monkeypatch.setattr(blas_threads.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr("pensieve.engine.blas_threads.time.perf_counter", lambda: self.now)
         self.steps = BlasThreads()
 
     def _set(self, num_threads: int) -> None:
