@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,16 +125,22 @@ def real_parts(settings: Settings) -> Parts:
     device = device_info()
     memory = DeviceMemory(capacity_bytes(settings.memory_limit, device.total_memory_bytes), counts_process=True)
     monitor = SlidingWindowMonitor(memory.usage)
-    sources = dict.fromkeys((settings.model or SMOLLM2.name, *settings.allow_models))
+    sources = tuple(dict.fromkeys((settings.model or SMOLLM2.name, *settings.allow_models)))
     # on the main thread: Ctrl-C ends a long download at once
     folders = {source: resolve(source, progress=ConsoleProgress()) for source in sources}
+    draft = resolve(settings.draft_model, progress=ConsoleProgress()) if settings.draft_model else None
     script = load_script(settings.script) if settings.script else None
     keeping, speculation = _keeping(settings, memory.capacity_bytes), not settings.no_speculation
     options = EngineOptions(script=script, kv_bits=settings.kv_bits, keeping=keeping, speculation=speculation)
 
     async def start(source: str) -> ServedModel:
-        return await Engine.start(folders[source], memory, monitor, options)
+        drafting = draft if source == sources[0] else None  # it knows the tokens of that one alone
+        return await Engine.start(folders[source], memory, monitor, replace(options, draft_model=drafting))
 
-    known = tuple(known_model(source, folder, dense=device.backend == "cpu") for source, folder in folders.items())
+    dense = device.backend == "cpu"
+    known = tuple(known_model(source, folder, dense=dense) for source, folder in folders.items())
+    if draft is not None:
+        both_bytes = known[0].weights_bytes + known_model(f"--draft-model {draft.id}", draft, dense=dense).weights_bytes
+        known = (replace(known[0], weights_bytes=both_bytes), *known[1:])
     said = device.say() + (", forced to say a script" if script else "")
     return Parts(known, said, memory, monitor, start)

@@ -48,6 +48,7 @@ class Settings:
     allow_models: tuple[str, ...]
     idle_unload: float | None
     no_speculation: bool
+    draft_model: str | None
     log_level: str
 
     @property
@@ -212,6 +213,14 @@ TABLE = (
         default=False,
         help="decode one token a pass, even where an answer repeats its prompt; the answers are the same",
     ),
+    _Setting(
+        "draft_model",
+        str,
+        None,
+        "a small model of the same vocabulary that guesses what --model says next, which checks it: any that --model "
+        "takes; the answers are the same (default: none)",
+        "M",
+    ),
     _Setting("log_level", _level, "WARNING", "debug, info, warning or error (default: warning)", "LEVEL"),
 )
 
@@ -242,7 +251,16 @@ def read_settings(arguments: argparse.Namespace, environment: Mapping[str, str] 
         )
     if settings.allow_models and settings.script is not None and settings.model is None:
         raise SettingsError("--allow-model: a --script without a --model plays no model, so there is none beside it")
+    if settings.draft_model is not None:
+        _check_draft_model(settings)
     return settings
+
+
+def _check_draft_model(settings: Settings) -> None:
+    if settings.no_speculation:
+        raise SettingsError("--draft-model: with --no-speculation nothing is drafted; leave one of the two out")
+    if settings.script is not None and settings.model is None:
+        raise SettingsError("--draft-model: a --script without a --model plays no model, so there is none to draft for")
 
 
 def _value(setting: _Setting, arguments: argparse.Namespace, environment: Mapping[str, str]) -> Any:

@@ -15,6 +15,7 @@ from pensieve.core.reading_pace import ReadingPace
 from pensieve.engine.batch_rows import view_rows
 from pensieve.engine.blas_threads import BlasThreads
 from pensieve.engine.decode_step import step_on_logits
+from pensieve.engine.drafting import Drafting
 from pensieve.engine.forced import ForcedScript
 from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget
 from pensieve.engine.kv_rows import RowKV
@@ -25,6 +26,7 @@ from pensieve.metal.device import device_info
 from pensieve.models.text_decoder import TextDecoder
 
 if TYPE_CHECKING:
+    from pensieve.engine.draft_model import DraftModel
     from pensieve.engine.kv_store import Match
     from pensieve.engine.load_probe import Probe
     from pensieve.engine.options import EngineOptions
@@ -95,6 +97,7 @@ class Batch:
         self._model = model
         self._forced = forced
         self._held: dict[int, HeldToGrammar] = {}
+        self._speculation: Speculation | None = None
         self._threads = BlasThreads()
         self._pace = ReadingPace()
         self._num_decoded = 0
@@ -114,13 +117,15 @@ class Batch:
         view_rows(self._generator._generation_batch)
         step_on_logits(self._generator._generation_batch)
 
-    def speculate(self, pace: Pace) -> None:
-        """Decode what repeats several tokens at a time from now on, at the model's `pace`, which outlives the batch.
+    def speculate(self, pace: Pace, draft: DraftModel | None = None) -> None:
+        """Decode what repeats, or what the `draft` model guesses, several tokens at a time from now on, at the model's
+        `pace`. Both outlive the batch.
 
         Caches that are not in rows cannot be cut, so there this does nothing.
         """
         if self._probe.sizes.in_rows:
-            self._speculation = Speculation(self._generator._generation_batch, pace)
+            drafting = Drafting(draft) if draft is not None else None
+            self._speculation = Speculation(self._generator._generation_batch, pace, drafting)
 
     def insert(self, ticket: Ticket, match: Match, stops: Sequence[int] = ()) -> int:
         """Put a ticket into the batch, of whose prompt `match` is known; its number there.
@@ -239,6 +244,8 @@ class Batch:
         found = self._generator.remove(uids, return_prompt_caches=True)
         for uid in uids:
             self._held.pop(uid, None)
+        if self._speculation is not None:
+            self._speculation.drop(uids)
         return {uid: (list(token_ids), caches) for uid, (caches, token_ids) in found.items()}
 
     def new_output(self, ticket: Ticket) -> Output:
@@ -255,8 +262,9 @@ class Batch:
 
     @property
     def kv_cache_bytes(self) -> int:
-        """Bytes of the caches of everything in the batch."""
-        return int(self._generator.prompt_cache_nbytes)
+        """Bytes of the caches of everything in the batch, a draft model's among them."""
+        drafted = self._speculation.kv_bytes if self._speculation is not None else 0
+        return int(self._generator.prompt_cache_nbytes) + drafted
 
 
 def _segments(token_ids: list[int], start: int, stops: Sequence[int]) -> list[list[int]]:

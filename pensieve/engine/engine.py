@@ -16,6 +16,7 @@ from pensieve.core.admission import check_request, check_window
 from pensieve.core.errors import ModelLoadingError, OverloadedError
 from pensieve.engine.answers import AnswerMemory
 from pensieve.engine.batch import Batch
+from pensieve.engine.draft_model import DraftModel, load_draft, named, ready_to_draft
 from pensieve.engine.forced import ForcedScript
 from pensieve.engine.generation_loop import GenerationLoop
 from pensieve.engine.grammar import Grammars
@@ -80,6 +81,8 @@ class Engine:
         self._relief: PressureRelief
         self._plan: MemoryPlan
         self._pace = Pace()
+        self._loaded: list[LoadedModel] = []
+        self._draft: DraftModel | None = None
         self._tickets: set[Ticket] = set()
         self._closed = False
 
@@ -106,12 +109,21 @@ class Engine:
             raise
         return engine
 
+    def _load_weights(self) -> None:
+        dense, drafting = device_info().backend == "cpu", self._options.draft_model
+        expected = known_model(self._folder.id, self._folder, dense=dense).weights_bytes
+        if drafting is not None:
+            expected += known_model(named(drafting.id), drafting, dense=dense).weights_bytes
+        self._plan = MemoryPlan(self._memory, expected)
+        self._loaded.append(load(self._folder))
+        if drafting is not None:
+            self._loaded.append(load_draft(drafting))
+        self._model = self._loaded[0]
+        self._plan.correct(sum(model.weights_bytes for model in self._loaded))
+
     def _load(self) -> None:
         """On the MLX thread."""
-        dense = device_info().backend == "cpu"
-        self._plan = MemoryPlan(self._memory, known_model(self._folder.id, self._folder, dense=dense).weights_bytes)
-        self._model = load(self._folder)
-        self._plan.correct(self._model.weights_bytes)
+        self._load_weights()
         self._memory.reserve_for_process()
         chunk_tokens = self._options.prefill_chunk_tokens or CHUNK_TOKENS[device_info().backend]
         self._probe = probe(
@@ -124,7 +136,10 @@ class Engine:
         chunk_tokens = self._probe.chunk_tokens
         if self._options.kv_bits and not self._probe.sizes.in_rows:
             raise ModelLoadingError(self._folder.id, _NO_KV_BITS)
-        self._plan.add(self._probe, self._model.context_window_tokens)
+        if (drafting := self._options.draft_model) is not None:
+            self._draft = ready_to_draft(drafting.id, self._loaded[1], self._model, self._probe, self._memory)
+        draft_probe = self._draft.probe if self._draft is not None else None
+        self._plan.add(self._probe, self._model.context_window_tokens, draft_probe)
         self._answers = self._options.keeping.open_answers(self._folder)
         self._stored = StoredPrompts(
             self._memory, self._options.keeping.open_store(self._model, self._folder, kv_bits=self._options.kv_bits)
@@ -133,17 +148,12 @@ class Engine:
         self._grammars = Grammars(self._model)
         forced = ForcedScript(script, self._model) if (script := self._options.script) is not None else None
         self._relief = PressureRelief(self._memory, self._stored, chunk_tokens=chunk_tokens)
-        self._loop.use(
-            lambda: self._new_batch(chunk_tokens, forced),
-            self._probe.sizes,
-            self._stored,
-            self._relief,
-        )
+        self._loop.use(lambda: self._new_batch(chunk_tokens, forced), self._plan.sizes, self._stored, self._relief)
 
     def _new_batch(self, chunk_tokens: int, forced: ForcedScript | None) -> Batch:
         batch = Batch(self._model, self._probe, self._options, chunk_tokens=chunk_tokens, forced=forced)
         if self._options.speculation:
-            batch.speculate(self._pace)
+            batch.speculate(self._pace, self._draft)
         return batch
 
     @property
@@ -241,8 +251,8 @@ class Engine:
         """On the MLX thread."""
         self._loop.end_all()
         self._stored.close(FLUSH_SECONDS)
-        if hasattr(self, "_model"):
-            self._model.release()
+        for model in self._loaded:
+            model.release()
         if hasattr(self, "_plan"):
             self._plan.release()
         if hasattr(self, "_answers"):

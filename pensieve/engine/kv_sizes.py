@@ -40,6 +40,10 @@ class KVSizes:
         """Of the layers that grow without end."""
         return sum(layer.bytes_per_token for layer in self.layers if layer.most_tokens is None)
 
+    def beside(self, other: KVSizes) -> KVSizes:
+        """Of requests that are in both models' caches, token by token."""
+        return KVSizes(self.layers + other.layers, self.in_rows and other.in_rows)
+
     def alone(self, num_tokens: int) -> int:
         """The bytes of one request of so many tokens, with the room that caches keep for tokens to come."""
         return sum(layer.bytes_for(room_for(num_tokens)) for layer in self.layers)

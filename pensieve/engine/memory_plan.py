@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contracts.vocabulary import BufferUsage, Reservation
 from pensieve.core.errors import InsufficientMemoryError
+from pensieve.engine.kv_sizes import KVSizes
 from pensieve.engine.load_probe import Probe
 from pensieve.metal.memory import DeviceMemory
 
@@ -23,7 +24,8 @@ class MemoryPlan:
         self._memory = memory
         self._held: list[Reservation] = [memory.reserve(max(1, expected_weights_bytes), BufferUsage.MODEL_WEIGHTS)]
         self._model_window_tokens = 0
-        self._probe: Probe
+        self._sizes: KVSizes
+        self._has_draft = False
 
     def correct(self, weights_bytes: int) -> None:
         """The weights are in memory, and take so much.
@@ -34,22 +36,30 @@ class MemoryPlan:
         self._memory.release(self._held.pop())
         self._held.append(self._memory.reserve(weights_bytes, BufferUsage.MODEL_WEIGHTS))
 
-    def add(self, probe: Probe, model_window_tokens: int) -> None:
-        """Hold ready what it takes to read prompts.
+    def add(self, probe: Probe, model_window_tokens: int, draft: Probe | None = None) -> None:
+        """Hold ready what it takes to read prompts. With a `draft` model, requests are in its caches as well; the two
+        never read at once.
 
         Raises:
             InsufficientMemoryError: it does not fit, or next to nothing fits beside it.
         """
-        self._probe, self._model_window_tokens = probe, model_window_tokens
-        self._held.append(self._memory.reserve(probe.activation_bytes, BufferUsage.ACTIVATION))
+        self._model_window_tokens, self._has_draft = model_window_tokens, draft is not None
+        self._sizes = probe.sizes.beside(draft.sizes) if draft is not None else probe.sizes
+        activation_bytes = max(each.activation_bytes for each in (probe, draft) if each is not None)
+        self._held.append(self._memory.reserve(activation_bytes, BufferUsage.ACTIVATION))
         least = min(LEAST_WINDOW_TOKENS, model_window_tokens)
         if self.window_tokens < least:
-            raise InsufficientMemoryError(f"{least} tokens of kv cache", probe.sizes.alone(least), self._room_bytes)
+            raise InsufficientMemoryError(f"{least} tokens of kv cache", self._sizes.alone(least), self._room_bytes)
+
+    @property
+    def sizes(self) -> KVSizes:
+        """What a request takes of keys and values, in all caches that it is in."""
+        return self._sizes
 
     @property
     def window_tokens(self) -> int:
         """The model's window, or what of it fits into memory when nothing else runs."""
-        return min(self._model_window_tokens, self._probe.sizes.most_tokens(self._room_bytes))
+        return min(self._model_window_tokens, self._sizes.most_tokens(self._room_bytes))
 
     @property
     def why_this_window(self) -> str:
@@ -58,11 +68,14 @@ class MemoryPlan:
         if window_tokens == self._model_window_tokens:
             return ""
         weights, activations = (each.num_bytes for each in self._held)
+        draft = " and the draft model's" if self._has_draft else ""
+        without = ", or without --draft-model" if self._has_draft else ""
         return (
-            f"of the memory limit of {_gb(self._memory.capacity_bytes)}, {_gb(weights)} are weights, "
+            f"of the memory limit of {_gb(self._memory.capacity_bytes)}, {_gb(weights)} are weights{draft}, "
             f"{_gb(activations)} for reading prompts and {_gb(self._process_bytes)} the process; "
             f"the other {_gb(self._room_bytes)} hold {window_tokens} tokens of "
-            f"{self._probe.sizes.bytes_per_token / 1000:.1f} kB. Raise --memory-limit, or serve with --kv-bits 8"
+            f"{self._sizes.bytes_per_token / 1000:.1f} kB{draft and ', its keys and values in both models'}. "
+            f"Raise --memory-limit, or serve with --kv-bits 8{without}"
         )
 
     def release(self) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pensieve.engine.keeping import Keeping
 from pensieve.engine.scripted import Script
+from pensieve.models.sources import ModelFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,8 @@ class EngineOptions:
 
     `prefill_chunk_tokens` of a prompt are read between two tokens of the others; None is what suits the device. With a
     `script`, the model says the script's words. Keys and values take `kv_bits`; None is the model's own type. With
-    `speculation`, what repeats the prompt is decoded several tokens at a time; the answers are the same.
+    `speculation`, what repeats the prompt is decoded several tokens at a time, and where nothing does, what the
+    `draft_model` guesses; the answers are the same.
     """
 
     max_batch_size: int = 16
@@ -25,4 +27,5 @@ class EngineOptions:
     script: Script | None = None
     kv_bits: Literal[8] | None = None
     speculation: bool = True
+    draft_model: ModelFolder | None = None
     keeping: Keeping = Keeping()  # noqa: RUF009 - frozen

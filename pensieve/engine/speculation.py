@@ -1,5 +1,5 @@
-"""Several tokens from one forward pass: what a prompt lookup guesses is checked by the model, and only what it would
-have said itself is kept.
+"""Several tokens from one forward pass: what a prompt lookup or a draft model guesses is checked by the model, and only
+what it would have said itself is kept.
 
 Each token is sampled from the model's own distribution after the tokens before it, by the request's own sampler, as in
 plain decoding. A drafted token counts where it is the sampled one. So it is accepted with its own probability, and
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, cast
 
 import mlx.core as mx
@@ -29,6 +29,7 @@ from contracts.measurements import SpeculationCounts
 from pensieve.core.draft_length import WIDTHS, Acceptance, PassCosts, best_width
 from pensieve.core.prompt_lookup import PromptLookup
 from pensieve.engine.decode_step import contexts_of, decoded, hand_over, leave, processed, samplers_of, told
+from pensieve.engine.drafting import Drafting
 
 _WORTH_WAITING: Final = 0.3
 """The chance that the next token, which is still being computed, is the source's: with less it is not waited for."""
@@ -85,10 +86,11 @@ class _Row:
 class Speculation:
     """Decodes a batch whose caches are `RowsKV`, some steps by several tokens a row."""
 
-    def __init__(self, batch: Any, pace: Pace) -> None:
+    def __init__(self, batch: Any, pace: Pace, drafting: Drafting | None = None) -> None:
         """`batch` is mlx-lm's GenerationBatch, whose `next` is replaced."""
         self._of_batch = weakref.ref(batch)  # a batch that held on to itself would hold the model's weights
         self._pace = pace
+        self._drafting = drafting
         self._rows: dict[int, _Row] = {}
         self._plain_uids: list[int] = []
         self._plain_ended = 0.0
@@ -107,10 +109,14 @@ class Speculation:
 
     def _plain(self, batch: Any) -> list[Any]:
         uids = list(batch.uids)
+        has_read = self._drafting is not None and self._drafting.has_read
         responses: list[Any] = decoded(batch)
         ended = time.perf_counter()
-        if uids == self._plain_uids:  # the one before was plain too: between them lies one pass, all of it
+        if uids == self._plain_uids and not has_read:  # the one before was plain too: between them lies one pass, alone
             self._pace.costs(len(uids)).note(1, ended - self._plain_ended)
+        if self._drafting is not None:
+            self._drafting.note_plain(self._pace.costs(len(uids)).seconds(1))
+        self.drop(set(uids).difference(batch.uids))
         self._plain_uids, self._plain_ended = uids, ended
         self._pace.count(passes=len(uids), tokens=len(responses))
         return responses
@@ -119,19 +125,27 @@ class Speculation:
         """What is worth checking behind each row's next token; nothing at all where plain decoding is as fast."""
         rows = self._rows_of(batch)
         limits = [_limit(batch, index) for index in range(len(rows))]
-        if not any(limits) or self._width(rows, limits) == 1:
+        if not any(limits):
+            return []
+        if self._drafting is not None:
+            looked_up = [row.expected(limit) for row, limit in zip(rows, limits, strict=True)]
+            self._drafting.look(batch, limits, looked_up, self._pace.costs(len(rows)).seconds)
+        if self._width(rows, limits)[0] == 1:
             return []
         if any(row.lookup.num_tokens == len(known) for row, known in zip(rows, batch.tokens, strict=True)):
-            if max(row.chance for row, limit in zip(rows, limits, strict=True) if limit) < _WORTH_WAITING:
+            chance = max(row.chance for row, limit in zip(rows, limits, strict=True) if limit)
+            if chance < _WORTH_WAITING and not (self._drafting is not None and self._drafting.is_wanted):
                 return []
             _see_next(rows, batch)
-        width = self._width(rows, limits)
-        if width == 1:
-            return []
-        return [
-            row.lookup.draft(min(width - 1, len(row.expected(limit)) - 1))
-            for row, limit in zip(rows, limits, strict=True)
+        width, expected = self._width(rows, limits)
+        lengths = [min(width, len(each)) - 1 for each in expected]
+        drafts = [
+            row.lookup.draft(length) if len(row.expected(limit)) > 1 else []
+            for row, limit, length in zip(rows, limits, lengths, strict=True)
         ]
+        if self._drafting is not None:
+            self._drafting.fill(batch, drafts, lengths)
+        return drafts
 
     def _rows_of(self, batch: Any) -> list[_Row]:
         """The rows in their order, each having seen the tokens that its KV holds."""
@@ -142,9 +156,25 @@ class Speculation:
             row.see(known[row.lookup.num_tokens :])
         return list(self._rows.values())
 
-    def _width(self, rows: list[_Row], limits: list[int]) -> int:
+    def _width(self, rows: list[_Row], limits: list[int]) -> tuple[int, list[list[float]]]:
+        """Of the pass that brings most tokens a second, and the tokens that each row can expect of it."""
         expected = [row.expected(limit) for row, limit in zip(rows, limits, strict=True)]
-        return best_width(expected, self._pace.costs(len(rows)).seconds)
+        seconds = self._pace.costs(len(rows)).seconds
+        if self._drafting is not None:
+            return self._drafting.width(expected, seconds)
+        return best_width(expected, seconds), expected
+
+    def drop(self, uids: Collection[int]) -> None:
+        """Forget rows that have left the batch."""
+        for uid in uids:
+            self._rows.pop(uid, None)
+        if self._drafting is not None:
+            self._drafting.drop(uids)
+
+    @property
+    def kv_bytes(self) -> int:
+        """Of the rows' keys and values beside the batch's own: the draft model's."""
+        return self._drafting.nbytes if self._drafting is not None else 0
 
     def _checked(self, batch: Any, drafts: list[list[int]]) -> list[Any]:
         began = time.perf_counter()
@@ -158,11 +188,14 @@ class Speculation:
             _rewind(batch, index, len(inputs[index]) - num)
         num_rows, width = len(inputs), max(map(len, inputs))
         self._pace.costs(num_rows).note(width, time.perf_counter() - began)
+        if self._drafting is not None:
+            self._drafting.settle(accepted, width, self._pace.costs(num_rows).seconds)
         responses = _handed_out(batch, inputs, kept)
         for row, known in zip(self._rows.values(), batch.tokens, strict=True):
             row.see(known[row.lookup.num_tokens :])
         _see_next(list(self._rows.values()), batch)
         leave(batch, responses)
+        self.drop([response.uid for response in responses if response.finish_reason is not None])
         self._pace.count(passes=num_rows, tokens=len(responses), proposed=sum(map(len, drafts)), accepted=sum(accepted))
         return responses
 

@@ -32,6 +32,7 @@ def test_nothing_needs_to_be_given() -> None:
         allow_models=(),
         idle_unload=None,
         no_speculation=False,
+        draft_model=None,
         log_level="WARNING",
     )
 
@@ -79,6 +80,8 @@ def test_sizes_are_read_in_the_units_of_disks(text: str, num_bytes: int) -> None
         (("--kv-bits", "4"), {}, "--kv-bits"),
         (("--idle-unload", "soon"), {}, "--idle-unload"),
         (("--script", "a.toml", "--allow-model", "other"), {}, "--allow-model"),
+        (("--draft-model", "small", "--no-speculation"), {}, "--draft-model"),
+        (("--script", "a.toml", "--draft-model", "small"), {}, "--draft-model"),
         (("--log-level", "loud"), {}, "--log-level"),
         ((), {"PENSIEVE_CHECKED": "perhaps"}, "PENSIEVE_CHECKED"),
     ],

@@ -57,7 +57,7 @@ class Run:
             prefill_batch_size=64,
             stream=mx.default_stream(mx.default_device()),
         )
-        self.pace = Eager()
+        self.pace: Pace = Eager()
         if speculates:
             self.speculation = Speculation(self.generator._generation_batch, self.pace)
         self.said: dict[int, list[int]] = {}

@@ -71,10 +71,10 @@ WHOLE_KINDS: Final = ("gemma3_text", "mamba2", "falcon_h1", "lfm2")
 """Caches that rotate beside such that grow; recurrent ones; lists of a recurrent and a growing one; both, by layer."""
 
 
-def tiny_module(kind: str, *, dtype: mx.Dtype = mx.float32) -> LoadedModel:
+def tiny_module(kind: str, *, dtype: mx.Dtype = mx.float32, seed: int = 0) -> LoadedModel:
     module = importlib.import_module(f"mlx_lm.models.{kind}")
     arguments = module.ModelArgs.from_dict({"model_type": kind, **_SHARED, **_CONFIGS[kind]})
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
 
     def random_or_ones(array: mx.array) -> mx.array:
         if array.ndim < 2:

@@ -1,0 +1,154 @@
+"""An engine that has a draft model: what is promised for it, what it gives back, and what cannot be one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from contracts.vocabulary import BufferUsage
+from pensieve.core.errors import InsufficientMemoryError, ModelLoadingError
+from pensieve.engine.draft_model import ready_to_draft, require_same_vocabulary
+from pensieve.engine.engine import Engine
+from pensieve.engine.kv_sizes import KVSizes, LayerKV
+from pensieve.engine.load_probe import Probe, probe
+from pensieve.engine.memory_plan import MemoryPlan
+from pensieve.engine.options import EngineOptions
+from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.metal.memory import DeviceMemory
+from pensieve.models.home import HOME_VARIABLE
+from pensieve.models.load import LoadedModel
+from pensieve.models.progress import ConsoleProgress
+from pensieve.models.sources import ModelFolder, resolve
+from tests.conftest import GIB
+from tests.engine.asking import answer, asking
+from tests.engine.test_speculation import Eager
+from tests.engine.tiny_modules import tiny_module
+from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+
+PROMPTS = ("What is a pensieve?", "Say something else, and at length.", "x")
+
+
+async def _played(folder: ModelFolder, options: EngineOptions, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Engine]:
+    """Answers to several requests at once, and the engine, closed; nothing stays promised, or in its caches."""
+    memory = DeviceMemory(4 * GIB)
+    engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
+    engine._pace = Eager()
+    if engine._draft is not None:
+        monkeypatch.setattr(engine._draft, "seconds", lambda *_: 0.1)
+    await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))  # a batch of that pace
+    answers = await asyncio.gather(*(answer(engine, asking(text, 40)) for text in PROMPTS))
+    idle = [
+        memory.reserved_bytes(BufferUsage.KV_CACHE),
+        engine._loop._batch.kv_cache_bytes if engine._loop._batch else 0,
+    ]
+    weights_bytes = memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS)
+    await engine.aclose()
+    assert idle == [0, 0]
+    assert weights_bytes > 0
+    assert [memory.reserved_bytes(usage) for usage in BufferUsage if usage is not BufferUsage.TEMPORARY] == [0] * (
+        len(BufferUsage) - 1
+    )
+    return answers, engine
+
+
+def test_answers_stay_and_everything_is_given_back(tiny_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, without = asyncio.run(_played(tiny_folder, EngineOptions(speculation=False), monkeypatch))
+    drafted, engine = asyncio.run(_played(tiny_folder, EngineOptions(draft_model=tiny_folder), monkeypatch))
+    assert drafted == plain
+    counts = engine.speculation_counts()
+    assert counts.accepted > 20
+    assert counts.tokens_per_pass > 1.5
+    assert engine._plan.sizes.bytes_per_token == 2 * without._plan.sizes.bytes_per_token
+
+
+def test_its_weights_are_promised_before_they_are_read(tiny_folder: ModelFolder) -> None:
+    """Room for one model and not for two: refused by the files' heads, with both in the sum."""
+
+    async def start(memory: DeviceMemory, options: EngineOptions) -> int:
+        engine = await Engine.start(tiny_folder, memory, SlidingWindowMonitor(memory.usage), options)
+        weights_bytes = memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS)
+        await engine.aclose()
+        return weights_bytes
+
+    one = asyncio.run(start(DeviceMemory(4 * GIB), EngineOptions()))
+    both = EngineOptions(draft_model=tiny_folder)
+    assert asyncio.run(start(DeviceMemory(4 * GIB), both)) == 2 * one
+    memory = DeviceMemory(2 * one - 1)
+    with pytest.raises(InsufficientMemoryError) as refused:
+        asyncio.run(start(memory, both))
+    assert refused.value.required_bytes >= 2 * one
+    assert memory.reserved_bytes() == 0
+
+
+def test_a_window_bounded_by_memory_tells_of_the_draft_model() -> None:
+    memory = DeviceMemory(10_000_000)
+    plan = MemoryPlan(memory, 1_000_000)
+    main, draft = (Probe(16, 1000, 0, 1000, KVSizes((LayerKV(size),), in_rows=True)) for size in (6000, 2000))
+    plan.add(main, 100_000, draft)
+    assert plan.window_tokens == 1024, "8 kB a token, by whole steps of growth"
+    assert "the draft model's" in plan.why_this_window
+    assert "8.0 kB" in plan.why_this_window
+    assert "without --draft-model" in plan.why_this_window
+    plan.release()
+    assert memory.reserved_bytes() == 0
+
+
+def test_another_vocabulary_is_refused_and_nothing_stays(tiny_folder: ModelFolder, tmp_path: Path) -> None:
+    bytes_only = write_byte_tokenizer(tmp_path / "tokenizer")
+    other = write_tiny_model(tmp_path / "other", tokenizer_folder=bytes_only, vocab_size=259)
+    draft = resolve(str(other), progress=ConsoleProgress())
+    memory = DeviceMemory(4 * GIB)
+    with pytest.raises(ModelLoadingError, match=r"--draft-model .*other: its vocabulary of 259 tokens .*49152.*choose"):
+        asyncio.run(
+            Engine.start(tiny_folder, memory, SlidingWindowMonitor(memory.usage), EngineOptions(draft_model=draft))
+        )
+    assert memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS) == 0
+
+
+def test_a_draft_model_that_is_damaged_is_named_by_its_option(tiny_folder: ModelFolder, tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "cut")
+    draft = resolve(str(folder), progress=ConsoleProgress())
+    (folder / "config.json").write_text(json.dumps({"model_type": "unheard_of"}), encoding="utf-8")
+    memory = DeviceMemory(4 * GIB)
+    with pytest.raises(ModelLoadingError, match=r"^cannot load --draft-model .*cut: "):
+        asyncio.run(
+            Engine.start(tiny_folder, memory, SlidingWindowMonitor(memory.usage), EngineOptions(draft_model=draft))
+        )
+    assert memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS) == 0
+
+
+def _tokenizer(*texts: str) -> Any:
+    return SimpleNamespace(get_vocab=lambda: {text: index for index, text in enumerate(texts)})
+
+
+def test_texts_that_are_other_tokens_are_refused_with_one_of_them() -> None:
+    require_same_vocabulary("small", _tokenizer("a", "b"), _tokenizer("a", "b"))
+    with pytest.raises(ModelLoadingError, match="'b' is token 1 in the one and token 2 in the other"):
+        require_same_vocabulary("small", _tokenizer("a", "b", "cc"), _tokenizer("a", "cc", "b"))
+    with pytest.raises(ModelLoadingError, match="'b' is no token in the one and token 1 in the other"):
+        require_same_vocabulary("small", _tokenizer("a"), _tokenizer("a", "b"))
+
+
+def _with_tokenizer(kind: str) -> LoadedModel:
+    model = tiny_module(kind)
+    model.tokenizer = _tokenizer("a", "b")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("main", "draft", "blamed"),
+    [("llama", "gemma3_text", "its layers"), ("llama", "mamba2", "its layers"), ("lfm2", "llama", "of --model")],
+)
+def test_caches_that_cannot_be_cut_are_refused(
+    main: str, draft: str, blamed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    memory, answering = DeviceMemory(GIB), _with_tokenizer(main)
+    probed = probe(answering, memory, chunk_tokens=32, most_bytes=GIB)
+    with pytest.raises(ModelLoadingError, match=f"^cannot load --draft-model small: .*{blamed}.*serve"):
+        ready_to_draft("small", _with_tokenizer(draft), answering, probed, memory)
