@@ -156,8 +156,11 @@ def test_rows_that_join_and_leave_say_what_each_says_alone(
     assert list(run.said.values()) == [each.all()[0] for each in plain]
     assert not run.drafting._rows
     assert run.speculation.kv_bytes == 0
+    counts = run.pace.counts
     if perfect:
-        assert run.pace.counts.tokens_per_pass > 1.5
+        assert counts.tokens_per_pass > 1.5
+    if perfect and not looks_up:
+        assert counts.accepted == counts.proposed, "no row's draft is another's, and none has read anything else"
 
 
 @pytest.mark.usefixtures("no_lookups")
@@ -179,7 +182,7 @@ def test_what_the_draft_model_holds_is_what_it_would_compute_of_the_rows_own_tok
             row = run.drafting._rows[uid]
             if row not in draft.asked:  # it is still being read
                 continue
-            assert len(known) - 1 <= row.num_read <= len(known), "all but a last one that came true unread"
+            assert row.num_read == len(known) - perfect, "all, but for a last one that came true unread"
             fresh = prefill(drafting, known[: row.num_read])
             for cache, other in zip(row.caches, fresh, strict=True):
                 keys, values = cache.filled()
@@ -187,6 +190,20 @@ def test_what_the_draft_model_holds_is_what_it_would_compute_of_the_rows_own_tok
                 assert mx.allclose(values, other.values[:, :, : row.num_read], atol=1e-4)
             checked += 1
     assert checked > 1
+
+
+def test_rows_of_which_more_and_less_is_unread_are_drafted_for_as_each_is_alone(model: LoadedModel) -> None:
+    draft = Draft(model)
+    unread, lengths = [prompt(5, 1), prompt(2, 2), prompt(7, 3)], [1, 4, 3]
+    together = [draft.new_row(9) for _ in unread]
+    said = draft.draft(together, unread, lengths)
+    assert [row.num_read for row in together] == [5, 5, 9]
+    assert said == [
+        draft.draft([draft.new_row(9)], [each], [num])[0] for each, num in zip(unread, lengths, strict=True)
+    ]
+    again = draft.draft(together, [[token_ids[-1], 3] for token_ids in said], [2, 2, 2])
+    whole = [[*each, *token_ids, 3] for each, token_ids in zip(unread, said, strict=True)]
+    assert again == [draft.draft([draft.new_row(9)], [each], [2])[0] for each in whole]
 
 
 @pytest.mark.usefixtures("no_lookups")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import aclosing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +25,8 @@ from pensieve.models.home import HOME_VARIABLE
 from pensieve.models.load import LoadedModel
 from pensieve.models.progress import ConsoleProgress
 from pensieve.models.sources import ModelFolder, resolve
-from tests.conftest import GIB
-from tests.engine.asking import answer, asking
+from tests.conftest import GIB, start_engine
+from tests.engine.asking import answer, asking, until
 from tests.engine.test_speculation import Eager
 from tests.engine.tiny_modules import tiny_module
 from tests.tiny_model import write_byte_tokenizer, write_tiny_model
@@ -49,6 +50,7 @@ async def _played(folder: ModelFolder, options: EngineOptions, monkeypatch: pyte
     weights_bytes = memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS)
     await engine.aclose()
     assert idle == [0, 0]
+    assert all(model.model is None for model in engine._loaded)
     assert weights_bytes > 0
     assert [memory.reserved_bytes(usage) for usage in BufferUsage if usage is not BufferUsage.TEMPORARY] == [0] * (
         len(BufferUsage) - 1
@@ -64,6 +66,27 @@ def test_answers_stay_and_everything_is_given_back(tiny_folder: ModelFolder, mon
     assert counts.accepted > 20
     assert counts.tokens_per_pass > 1.5
     assert engine._plan.sizes.bytes_per_token == 2 * without._plan.sizes.bytes_per_token
+
+
+def test_a_client_that_leaves_gives_the_draft_models_memory_back_too(
+    tiny_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        engine = await start_engine(tiny_folder, EngineOptions(draft_model=tiny_folder))
+        engine._pace = Eager()
+        monkeypatch.setattr(engine._draft, "seconds", lambda *_: 0.1)
+        await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))
+        async with aclosing(engine.generate(asking(PROMPTS[0], 1500))) as events:
+            async for _ in events:
+                if engine.speculation_counts().accepted:
+                    break
+        batch = engine._loop._batch
+        assert batch is not None
+        await until(lambda: not engine._loop.num_running)
+        assert batch.kv_cache_bytes == 0
+        await engine.aclose()
+
+    asyncio.run(play())
 
 
 def test_its_weights_are_promised_before_they_are_read(tiny_folder: ModelFolder) -> None:
