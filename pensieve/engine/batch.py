@@ -188,7 +188,7 @@ class Batch:
         generator = self._generator
         num_rows = len(generator._generation_batch)
         self._plan_reading()
-        is_plain = not self._is_reading and self._num_decoded <= num_rows
+        is_plain = not (self._is_reading or generator._generation_batch.begins) and self._num_decoded <= num_rows
         num_read, began = generator._counters.prompt_tokens, time.perf_counter()
         self._threads.before(num_rows if is_plain else 0)
         read, responses = generator.next()

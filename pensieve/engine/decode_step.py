@@ -20,7 +20,26 @@ import mlx.core as mx
 def step_on_logits(batch: Any) -> None:
     """Have a GenerationBatch of mlx-lm's decode by `decoded`. Its samplers then get logits [rows, vocabulary]."""
     own = weakref.proxy(batch)  # a batch that held on to itself would hold the model's weights
-    batch.next = lambda: decoded(own)
+    batch.begins, batch.told_early = False, set()
+    batch.next = lambda: first_tokens(own) or decoded(own)
+
+
+def first_tokens(batch: Any) -> list[Any]:
+    """Where answers have just begun and nobody else is being answered: their first tokens, before another pass begins.
+
+    A step is one pass ahead of what it gives out, and where MLX waits for most of a pass before it goes on, as on a
+    CPU, it would wait for the second one's pass. A row that ends with its first token is left to `decoded`.
+    """
+    if not batch.begins:
+        return []
+    batch.begins = False
+    batch.told_early.clear()
+    responses = []
+    for index, (uid, token_id) in enumerate(zip(batch.uids, batch._next_tokens.tolist(), strict=True)):
+        if batch.max_tokens[index] > 1 and not batch.stop_sequences[index].matcher().advance(token_id):
+            batch.told_early.add(uid)
+            responses.append(batch.Response(uid, token_id, None, None, None, None))
+    return responses
 
 
 def decoded(batch: Any) -> list[Any]:
@@ -37,7 +56,7 @@ def decoded(batch: Any) -> list[Any]:
 
 
 def told(batch: Any, index: int, token_id: int) -> Any | None:
-    """What is said of a row's token that is in its KV now: nothing of a prompt's last one."""
+    """What is said of a row's token that is in its KV now: nothing of a prompt's last one, or of one told before."""
     batch.tokens[index].append(token_id)
     batch._num_tokens[index] += 1
     if not batch._num_tokens[index]:
@@ -45,6 +64,9 @@ def told(batch: Any, index: int, token_id: int) -> Any | None:
     reason = "length" if batch._num_tokens[index] >= batch.max_tokens[index] else None
     if batch._matchers[index].advance(token_id):
         reason = "stop"
+    if batch.uids[index] in batch.told_early:
+        batch.told_early.remove(batch.uids[index])
+        return None
     return batch.Response(batch.uids[index], token_id, None, reason, None, None)
 
 

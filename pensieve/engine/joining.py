@@ -26,7 +26,9 @@ class JoiningPrompts(PromptProcessingBatch):  # type: ignore[misc]  # mlx-lm has
     @classmethod
     def of(cls, generator: Any) -> JoiningPrompts:
         """In the place of the generator's own."""
-        prompts: JoiningPrompts = cls.empty(generator.model, generator.sampler, prefill_step_size=generator.prefill_step_size)
+        prompts: JoiningPrompts = cls.empty(
+            generator.model, generator.sampler, prefill_step_size=generator.prefill_step_size
+        )
         prompts._answering = weakref.ref(generator._generation_batch)
         return prompts
 
@@ -39,6 +41,8 @@ class JoiningPrompts(PromptProcessingBatch):  # type: ignore[misc]  # mlx-lm has
         """The batch of those whose prompts are read but for their last token, `tokens` [rows][1]."""
         answering = self._answering()
         if answering is None or not len(answering):
+            if answering is not None:
+                answering.begins = True
             return super().generate(tokens)
         batch = GenerationBatch.empty(self.model, self.fallback_sampler)
         batch.uids, batch.prompt_cache, batch.tokens = self.uids, self.prompt_cache, self.tokens

@@ -28,7 +28,17 @@ import mlx.core as mx
 from contracts.measurements import SpeculationCounts
 from pensieve.core.draft_length import WIDTHS, Acceptance, PassCosts, best_width
 from pensieve.core.prompt_lookup import PromptLookup
-from pensieve.engine.decode_step import contexts_of, decoded, hand_over, leave, processed, samplers_of, told
+from pensieve.engine.decode_step import (
+    contexts_of,
+    decoded,
+    first_tokens,
+    hand_over,
+    leave,
+    processed,
+    samplers_of,
+    step_on_logits,
+    told,
+)
 from pensieve.engine.drafting import Drafting
 
 _WORTH_WAITING: Final = 0.3
@@ -94,6 +104,7 @@ class Speculation:
         self._rows: dict[int, _Row] = {}
         self._plain_uids: list[int] = []
         self._plain_ended = 0.0
+        step_on_logits(batch)
         batch.next = self.next
 
     def next(self) -> list[Any]:
@@ -101,6 +112,9 @@ class Speculation:
         batch = self._of_batch()
         if batch is None or not batch.uids:
             return []
+        if told := first_tokens(batch):
+            self._pace.count(passes=0, tokens=len(told))
+            return told
         drafts = self._drafts(batch)
         if any(drafts):
             self._plain_uids = []

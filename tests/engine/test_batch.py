@@ -196,3 +196,27 @@ def test_low_temperatures_stay_within_the_range_of_half_precision(temperature: f
     logits = mx.array([[60.0, 59.0, *[1.0] * 30]], mx.float16)
     drawn = sampler_for(Sampling(temperature), 32)(logits)
     assert drawn.tolist() == [0]
+
+
+@pytest.mark.parametrize("max_tokens", [1, 2, 20])
+def test_a_first_token_is_told_before_the_pass_of_the_second(
+    model: LoadedModel, runs: list[Run], max_tokens: int
+) -> None:
+    run = Run(model)
+    runs.append(run)
+    uid = run.insert(prompt(30, 2), max_tokens)
+    while not run.said[uid]:
+        passes = len(run.passes.shapes)
+        run.step()
+    assert len(run.passes.shapes) - passes == (1 if max_tokens == 1 else 0)
+    assert run.all() == [alone(model, prompt(30, 2), max_tokens)]
+
+
+def test_a_first_token_that_ends_the_answer_is_told_once_and_with_all_that_was_computed(
+    model: LoadedModel, runs: list[Run]
+) -> None:
+    (first,) = alone(model, prompt(30, 2), 1)
+    run = Run(replace(model, eos_token_ids=frozenset({first})))
+    runs.append(run)
+    run.insert(prompt(30, 2))
+    assert run.all() == [[first]]
