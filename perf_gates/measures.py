@@ -23,7 +23,9 @@ STORY = "Write a long story about a lighthouse keeper and the sea."
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One generation. Decoding is timed from the first token to the last, so that the prompt is not in it."""
+    """One generation. Decoding is timed from the second token to the last, so that neither the prompt is in it nor what
+    a server does to tell the first token early.
+    """
 
     first_token_seconds: float
     decode_seconds: float
@@ -32,7 +34,7 @@ class Timing:
 
     @property
     def tokens_per_second(self) -> float:
-        return (self.output_tokens - 1) / self.decode_seconds
+        return (self.output_tokens - 2) / self.decode_seconds
 
 
 def over_http(url: str, prompt: str, max_tokens: int, **fields: Any) -> Timing:
@@ -84,4 +86,4 @@ def by_mlx_lm(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
 
 def _timing(began: float, arrivals: Sequence[float], output_tokens: int) -> Timing:
     intervals = tuple(after - before for before, after in itertools.pairwise(arrivals))
-    return Timing(arrivals[0] - began, arrivals[-1] - arrivals[0], output_tokens, intervals)
+    return Timing(arrivals[0] - began, sum(intervals[1:]), output_tokens, intervals)
