@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 MOST_UNREAD: Final = 8
 """Tokens that the first pass of a draft may read besides; where there are more, they are read before."""
 
-_COST_OF_A_TOKEN: Final = 0.1
-"""Of the larger model's plain pass, until it is timed: less than it may be, so that it is tried."""
-
 _CANNOT_BE_CUT: Final = (
     "do not all keep the keys and values of every token (there are sliding windows or recurrent layers), so that what "
     "did not come true of a draft could not be cut off; "
@@ -61,13 +58,17 @@ class DraftRow:
 
 
 class DraftModel:
-    """Loaded for one larger model, whose logits are `vocabulary_size` wide. Outlives batches."""
+    """Loaded for one larger model, whose logits are `vocabulary_size` wide. Outlives batches.
 
-    def __init__(self, model: LoadedModel, probed: Probe, vocabulary_size: int) -> None:
+    `share` is what it weighs of the larger model: what a pass of it takes of a plain pass, until one is timed.
+    """
+
+    def __init__(self, model: LoadedModel, probed: Probe, vocabulary_size: int, share: float) -> None:
         self.probe = probed
         self.window_tokens = model.context_window_tokens
         self.agreement, self.debt = Agreement(), Debt()
         self._model = model
+        self._share = share
         self._vocabulary_size = min(vocabulary_size, model.vocabulary_size)
         self._costs: dict[int, PassCosts] = {}
 
@@ -81,7 +82,7 @@ class DraftModel:
     def seconds(self, num_rows: int, plain_seconds: float) -> float:
         """Of one token for each of so many rows; `plain_seconds` is what the larger model takes for that."""
         known = self._costs[num_rows].seconds(1) if num_rows in self._costs else None
-        return known if known is not None else _COST_OF_A_TOKEN * plain_seconds
+        return known if known is not None else self._share * plain_seconds
 
     def read(self, row: DraftRow, token_ids: Sequence[int]) -> float:
         """Read a chunk of what `row` has not read of `token_ids`; the seconds that it took."""
@@ -189,4 +190,4 @@ def ready_to_draft(
     found = probe(draft, memory, chunk_tokens=main_probe.chunk_tokens, most_bytes=main_probe.activation_bytes)
     if not found.sizes.in_rows:
         raise ModelLoadingError(named(draft_id), f"its layers {_CANNOT_BE_CUT}choose another, or serve without")
-    return DraftModel(draft, found, main.vocabulary_size)
+    return DraftModel(draft, found, main.vocabulary_size, draft.weights_bytes / max(1, main.weights_bytes))

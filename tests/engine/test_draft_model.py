@@ -40,7 +40,7 @@ class Draft(DraftModel):
     """A token of its costs a tenth of a plain pass."""
 
     def __init__(self, model: LoadedModel) -> None:
-        super().__init__(model, PROBE, VOCABULARY)
+        super().__init__(model, PROBE, VOCABULARY, 0.1)
         self.num_drafted = 0
         self.asked: list[DraftRow] = []
 
