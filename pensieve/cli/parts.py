@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pensieve.cli.settings import Settings
     from pensieve.engine.keeping import Keeping
     from pensieve.engine.served_model import ServedModel
+    from pensieve.models.sources import ModelFolder
 
 GB = 1000**3
 SEED_LIMIT_BYTES = 12 * GB
@@ -101,6 +102,15 @@ def scripted_parts(path: Path, memory_limit: int | None = None) -> Parts:
     return Parts((KnownModel(str(path), SCRIPTED_INFO),), "a script, no model", memory, monitor, start)
 
 
+def _known(folders: Mapping[str, ModelFolder], draft: ModelFolder | None, *, dense: bool) -> tuple[KnownModel, ...]:
+    """The first is loaded with its draft model, and weighs what both do."""
+    known = tuple(known_model(source, folder, dense=dense) for source, folder in folders.items())
+    if draft is None:
+        return known
+    both_bytes = known[0].weights_bytes + known_model(f"--draft-model {draft.id}", draft, dense=dense).weights_bytes
+    return (replace(known[0], weights_bytes=both_bytes), *known[1:])
+
+
 def real_parts(settings: Settings) -> Parts:
     """Models on MLX. A fast BLAS has to be in the process before MLX is, so what imports MLX is imported here.
 
@@ -137,10 +147,6 @@ def real_parts(settings: Settings) -> Parts:
         drafting = draft if source == sources[0] else None  # it knows the tokens of that one alone
         return await Engine.start(folders[source], memory, monitor, replace(options, draft_model=drafting))
 
-    dense = device.backend == "cpu"
-    known = tuple(known_model(source, folder, dense=dense) for source, folder in folders.items())
-    if draft is not None:
-        both_bytes = known[0].weights_bytes + known_model(f"--draft-model {draft.id}", draft, dense=dense).weights_bytes
-        known = (replace(known[0], weights_bytes=both_bytes), *known[1:])
+    known = _known(folders, draft, dense=device.backend == "cpu")
     said = device.say() + (", forced to say a script" if script else "")
     return Parts(known, said, memory, monitor, start)

@@ -29,6 +29,12 @@ log = logging.getLogger(__name__)
 _TOLERATED_DEBT: Final = 4.0
 """In plain passes. With more, nothing is read of new requests: what was read of others did not bring it in."""
 
+_CHECKS_BEFORE_REST: Final = 100
+_REST_STEPS: Final = 4
+"""Plain ones, so that it is seen what plain decoding takes by now: else a machine that was busy once would be believed
+for ever.
+"""
+
 
 @dataclass(slots=True)
 class _Checked:
@@ -48,6 +54,7 @@ class Drafting:
         self._limits: list[int] = []
         self._checked: dict[int, _Checked] = {}
         self._is_try = self._is_off = False
+        self._num_checks = self._num_resting = 0
         self.has_read = False
         """Whether the step read something for drafts, and took longer for that."""
 
@@ -64,8 +71,11 @@ class Drafting:
             uid: self._rows.get(uid) or self._draft.new_row(len(known))
             for uid, known in zip(batch.uids, batch.tokens, strict=True)
         }
+        rests, self._num_resting = self._num_resting > 0, max(0, self._num_resting - 1)
         self._limits = [
-            0 if self._is_off or len(found) > 1 else max(0, min(limit, self._draft.window_tokens - len(known) - 2))
+            0
+            if self._is_off or rests or len(found) > 1
+            else max(0, min(limit, self._draft.window_tokens - len(known) - 2))
             for limit, found, known in zip(limits, looked_up, batch.tokens, strict=True)
         ]
         plain_seconds = seconds(1)
@@ -145,6 +155,9 @@ class Drafting:
         checked, self._checked = self._checked, {}
         if not checked:
             return
+        self._num_checks += 1
+        if self._num_checks % _CHECKS_BEFORE_REST == 0:
+            self._num_resting = _REST_STEPS
         for index, each in checked.items():
             each.row.cut(each.num_before + accepted[index])
             each.row.agreement.note(accepted[index], each.length)
@@ -162,6 +175,7 @@ class Drafting:
 
     def note_plain(self, seconds: float | None) -> None:
         """A plain step took so long."""
+        self.has_read = False
         self._draft.debt.note_plain(seconds or 0.0)
 
     def drop(self, uids: Iterable[int]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from contracts.vocabulary import Sampling
 from pensieve.core.draft_length import PassCosts
 from pensieve.core.prompt_lookup import PromptLookup
+from pensieve.engine import drafting
 from pensieve.engine.batch import sampler_for
 from pensieve.engine.draft_model import DraftModel, DraftRow
 from pensieve.engine.drafting import Drafting
@@ -102,6 +103,26 @@ def test_a_perfect_draft_brings_several_tokens_a_pass_and_the_same_answer(
 
 
 @pytest.mark.usefixtures("no_lookups")
+def test_plain_passes_are_timed_now_and_then_where_drafts_go_on_and_on(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drafting, "_CHECKS_BEFORE_REST", 20)
+
+    class Timed(MadeUpCosts):
+        widths: list[int] = []  # noqa: RUF012 - of the one test
+
+        def note(self, width: int, seconds: float) -> None:  # noqa: ARG002 - made up
+            self.widths.append(width)
+
+    run = DraftedRun(model, Draft(model))
+    monkeypatch.setattr(run.pace, "costs", lambda _: Timed())
+    run.insert([prompt(5, 2)], 3000)
+    run.steps(90)
+    assert 6 <= Timed.widths[10:].count(1) <= 12
+    assert run.pace.counts.accepted > 1000
+
+
+@pytest.mark.usefixtures("no_lookups")
 def test_a_useless_draft_changes_nothing_and_is_hardly_asked(model: LoadedModel, stranger: LoadedModel) -> None:
     token_ids = prompt(30, 1)
     draft = Draft(stranger)
@@ -168,8 +189,8 @@ def test_rows_that_join_and_leave_say_what_each_says_alone(
 def test_what_the_draft_model_holds_is_what_it_would_compute_of_the_rows_own_tokens(
     model: LoadedModel, stranger: LoadedModel, *, perfect: bool
 ) -> None:
-    drafting = model if perfect else stranger
-    draft = Draft(drafting)
+    guessing = model if perfect else stranger
+    draft = Draft(guessing)
     run = DraftedRun(model, draft)
     run.insert([prompt(40, 4), prompt(6, 5)], 120)
     checked = 0
@@ -183,7 +204,7 @@ def test_what_the_draft_model_holds_is_what_it_would_compute_of_the_rows_own_tok
             if row not in draft.asked:  # it is still being read
                 continue
             assert row.num_read == len(known) - perfect, "all, but for a last one that came true unread"
-            fresh = prefill(drafting, known[: row.num_read])
+            fresh = prefill(guessing, known[: row.num_read])
             for cache, other in zip(row.caches, fresh, strict=True):
                 keys, values = cache.filled()
                 assert mx.allclose(keys, other.keys[:, :, : row.num_read], atol=1e-4)
