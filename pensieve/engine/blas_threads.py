@@ -27,8 +27,7 @@ class BlasThreads:
         if self._all == 1:
             return
         threads = self._of(num_rows).choose() if num_rows else self._all
-        if threads != self._step[1]:
-            set_threads(threads)
+        set_threads(threads)  # each time: the number is the process's, and another model may have set its own
         self._step = (num_rows, threads)
 
     def after(self, num_tokens: int) -> None:
