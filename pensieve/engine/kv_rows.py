@@ -86,12 +86,13 @@ class RowKV:
 
     def append(self, keys: mx.array, values: mx.array) -> None:
         """Add tokens: keys and values [1, heads, tokens, size]."""
-        added = self._stored(keys, values)
+        added = (keys, values) if self.bits is None else self._quantized(keys, values)
         start, end = self.offset, self.offset + int(keys.shape[2])
         if end > self.room:
             self._grow(added, max(end, self.least_room))
-        for array, new in zip(self.arrays, added, strict=True):
-            array[:, :, start:end] = new
+        # Plain loops here and below: a step of sixteen requests comes by a thousand times.
+        for index, new in enumerate(added):
+            self.arrays[index][:, :, start:end] = new
         self.offset = end
 
     def filled(self) -> tuple[mx.array, ...]:
@@ -128,9 +129,7 @@ class RowKV:
             queries, arrays[:3], arrays[3:], scale=scale, mask=mask, group_size=self._group_size, bits=self.bits
         )
 
-    def _stored(self, keys: mx.array, values: mx.array) -> tuple[mx.array, ...]:
-        if self.bits is None:
-            return keys, values
+    def _quantized(self, keys: mx.array, values: mx.array) -> tuple[mx.array, ...]:
         sizes = [(each, quantized_group_size(int(each.shape[-1]))) for each in (keys, values)]
         return tuple(part for each, size in sizes for part in mx.quantize(each, group_size=size, bits=self.bits))
 
@@ -206,7 +205,7 @@ class RowsKV:
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[RowsKV, RowsKV]:
         """Add tokens to every row: [rows, heads, tokens, size], of which `prepare` may have said how many count."""
         for row, new_keys, new_values in zip(self.rows, self._apart(keys), self._apart(values), strict=True):
-            if new_keys.shape[2]:
+            if self._lengths is None or new_keys.shape[2]:
                 row.append(new_keys, new_values)
         self._offsets = None
         return self, self
@@ -233,7 +232,7 @@ class RowsKV:
         grouped = (queries * scale).reshape(num_rows, shared, num_heads // shared, size)
         outputs = []
         for row, asked in zip(self.rows, mx.split(grouped, num_rows), strict=True):
-            keys, values = row.filled()
+            keys, values = (array[:, :, : row.offset] for array in row.arrays)
             outputs.append(mx.softmax(asked @ keys.swapaxes(-1, -2), axis=-1, precise=True) @ values)
         return mx.concatenate(outputs).reshape(num_rows, num_heads, 1, -1)
 
