@@ -218,7 +218,7 @@ class Batch:
         abreast = max(_LEAST_ABREAST, most // _SHARE_TOKENS)
         generator.prefill_batch_size = abreast + sum(is_read)  # those leave before the next chunk
         depths = [len(known) for known, done in zip(generator._prompt_batch.tokens, is_read, strict=True) if not done]
-        waiting = islice(generator._unprocessed_sequences, abreast - len(depths))
+        waiting = islice(generator._unprocessed_sequences, max(0, abreast - len(depths)))
         depths += [len(sequence[4]) for sequence in waiting]
         chunk = min(most, self._probe.chunk_at(max(depths, default=0), self.chunk_tokens))
         chunk = max(_LEAST_SHARE, chunk // max(1, len(depths)))

@@ -49,9 +49,9 @@ class Passes:
 class Run:
     """Requests in one batch, step by step."""
 
-    def __init__(self, model: LoadedModel, *, in_rows: bool = True) -> None:
+    def __init__(self, model: LoadedModel, *, in_rows: bool = True, chunk_tokens: int = CHUNK_TOKENS) -> None:
         sizes = ROWS if in_rows else KVSizes((), in_rows=False)
-        self.batch = Batch(model, Probe(CHUNK_TOKENS, 1, 0, 1, sizes), EngineOptions(), chunk_tokens=CHUNK_TOKENS)
+        self.batch = Batch(model, Probe(chunk_tokens, 1, 0, 1, sizes), EngineOptions(), chunk_tokens=chunk_tokens)
         self.passes = Passes(model.model)
         self.batch._generator.model = self.passes
         for part in (self.batch._generator._prompt_batch, self.batch._generator._generation_batch):
@@ -177,6 +177,20 @@ def test_a_short_prompt_need_not_wait_for_the_whole_of_a_long_one(model: LoadedM
     while not run.said[short]:
         run.step()
     assert run.read[-1][long] < 1000
+
+
+def test_prompts_that_are_being_read_go_on_when_streams_can_wait_for_fewer(
+    model: LoadedModel, runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(model, chunk_tokens=512)
+    runs.append(run)
+    prompts = [prompt(300, number) for number in range(12)]
+    for token_ids in prompts:
+        run.insert(token_ids)
+    run.step()
+    assert len(run.read[0]) == 8
+    monkeypatch.setattr(run.batch._pace, "most_tokens", lambda *_: 64)
+    assert run.all() == [alone(model, token_ids) for token_ids in prompts]
 
 
 def test_samplers_get_logits_and_say_what_log_probabilities_would(model: LoadedModel) -> None:
