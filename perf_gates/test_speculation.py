@@ -48,7 +48,7 @@ class Store:
 """
 EDIT = f"Here is a file:\n```python\n{CODE}```\n"
 EDIT += "Rewrite the whole file with `path` renamed to `name`. Answer with it alone."
-REPEAT = "The quick brown fox jumps over the lazy dog near the old stone bridge. " * 12
+SENTENCE = "The quick brown fox jumps over the lazy dog near the old stone bridge. "
 PROMPTS = (
     STORY,
     EDIT,
@@ -148,7 +148,8 @@ class Case:
 
 CASES = (
     Case("a file is rewritten with one change", EDIT, 1.8, 2.5),
-    Case("a text is repeated", REPEAT, 4.0, 5.0, num_tokens=192, is_raw=True),
+    Case("a text is repeated", SENTENCE * 6, 4.0, 5.0, is_raw=True),
+    Case("a text is repeated at length", SENTENCE * 12, 4.0, 5.0, num_tokens=192, is_raw=True),
     Case("free text is written", STORY, 0.97, 1.0),
 )
 

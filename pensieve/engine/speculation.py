@@ -112,9 +112,9 @@ class Speculation:
         batch = self._of_batch()
         if batch is None or not batch.uids:
             return []
-        if told := first_tokens(batch):
-            self._pace.count(passes=0, tokens=len(told))
-            return told
+        if begun := first_tokens(batch):
+            self._pace.count(passes=0, tokens=len(begun))
+            return begun
         drafts = self._drafts(batch)
         if any(drafts):
             self._plain_uids = []
