@@ -20,6 +20,11 @@ CLIENT = httpx.Client(timeout=300, limits=httpx.Limits(max_connections=200))
 STORY = "Write a long story about a lighthouse keeper and the sea."
 """Free text at temperature 0: the embedded model writes hundreds of tokens to it."""
 
+LINE = "The keeper of the lighthouse wrote down every ship that passed, and the weather, and the hour. "
+"""Nineteen tokens of the embedded model's, one a character of a model of random weights."""
+TEMPLATE_TOKENS = 30
+"""What a chat template puts around a short prompt, about."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -82,6 +87,12 @@ def by_mlx_lm(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
     tokens = stream_generate(model.model, model.tokenizer, token_ids, max_tokens=max_tokens)
     arrivals = [time.perf_counter() for _ in tokens]
     return _timing(began, arrivals, len(arrivals))
+
+
+def prompt_of(model: LoadedModel, num_tokens: int) -> str:
+    """A text that makes a prompt of about so many tokens, with what the chat template puts around it."""
+    token_ids = model.tokenizer.encode(LINE * (num_tokens // 10))
+    return str(model.tokenizer.decode(token_ids[: num_tokens - TEMPLATE_TOKENS], skip_special_tokens=True))
 
 
 def _timing(began: float, arrivals: Sequence[float], output_tokens: int) -> Timing:

@@ -12,19 +12,17 @@ import pytest
 
 from pensieve.models.load import LoadedModel
 from perf_gates.bare_batch import newcomer_seconds
-from perf_gates.measures import STORY, arrivals, over_http
+from perf_gates.measures import STORY, arrivals, over_http, prompt_of
 from perf_gates.report import Report
 from perf_gates.servers import Served
 
-LINE = "The keeper of the lighthouse wrote down every ship that passed, and the weather, and the hour. "
-"""Nineteen tokens of the embedded model's, one a character of a model of random weights."""
 USUAL_TOKENS = 24
 ROUNDS = 2
 
 
 @pytest.mark.timeout(900)
 def test_a_long_prompt_and_a_running_stream_get_on(report: Report, served: Served, bare_model: LoadedModel) -> None:
-    newcomer = _prompt_of(bare_model, 1024)
+    newcomer = prompt_of(bare_model, 1024)
     gaps, delays = [], []
     for number in range(ROUNDS):
         large = newcomer_seconds(bare_model, STORY, newcomer, usual_tokens=USUAL_TOKENS)
@@ -61,8 +59,3 @@ def _gap_and_first_token(url: str, newcomer: str) -> tuple[float, float]:
     read_at = came_at + timing.first_token_seconds
     during = [after - before for before, after in itertools.pairwise(at) if after > came_at and before < read_at]
     return max(during) / usual, timing.first_token_seconds
-
-
-def _prompt_of(model: LoadedModel, num_tokens: int) -> str:
-    token_ids = model.tokenizer.encode(LINE * (num_tokens // 10))
-    return str(model.tokenizer.decode(token_ids[: num_tokens - 30], skip_special_tokens=True))

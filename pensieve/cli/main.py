@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from pensieve import __version__
 from pensieve.cli import cache, fit, launch, models, settings
+from pensieve.models.home import home
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
+
+_KERNELS_VARIABLE = "MLX_PTX_CACHE_DIR"
+"""Where MLX keeps what it compiled for CUDA. By default that is a folder which every user may write to, and which many
+machines empty at each start: compiling takes minutes.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,6 +55,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     except settings.SettingsError as error:
         print(f"pensieve: {error}", file=sys.stderr)
         return EXIT_USAGE
+    os.environ.setdefault(_KERNELS_VARIABLE, str(home() / "kernels"))
     from pensieve.cli.serve import serve  # noqa: PLC0415 - --help and --version answer without the server's imports
     from pensieve.metal.leaving import leave  # noqa: PLC0415
 

@@ -22,7 +22,6 @@ from pensieve.engine.kv_rows import RowKV
 from pensieve.engine.output import Output
 from pensieve.engine.speculation import Pace, Speculation
 from pensieve.engine.ticket import Ticket
-from pensieve.metal.device import device_info
 from pensieve.models.text_decoder import TextDecoder
 
 if TYPE_CHECKING:
@@ -221,18 +220,7 @@ class Batch:
         waiting = islice(generator._unprocessed_sequences, max(0, abreast - len(depths)))
         depths += [len(sequence[4]) for sequence in waiting]
         chunk = min(most, self._probe.chunk_at(max(depths, default=0), self.chunk_tokens))
-        chunk = max(_LEAST_SHARE, chunk // max(1, len(depths)))
-        generator.prefill_step_size = self._in_known_sizes(chunk)
-
-    def _in_known_sizes(self, chunk: int) -> int:
-        """On CUDA plans are made for each length of a chunk that is met: prompts are read by powers of two there."""
-        if device_info().backend != "cuda":
-            return chunk
-        left = max((len(processed[0][0]) for processed in self._generator._currently_processing), default=chunk)
-        size = 1 << (chunk.bit_length() - 1)
-        while size > max(left, _LEAST_SHARE):
-            size //= 2
-        return size
+        generator.prefill_step_size = max(_LEAST_SHARE, chunk // max(1, len(depths)))
 
     def computed(self, uid: int) -> Computed:
         """What is computed of a row that is in the batch. To be used before the next step: it may be a view."""
@@ -279,14 +267,19 @@ def sampler_for(sampling: Sampling, vocabulary_size: int) -> Any:
     Equal settings share one sampler, since a batch with one sampler is sampled in one call. mlx-lm refuses a top_k of
     the whole vocabulary, takes a top_p of 0.0 for "off" where the API asks for the likeliest token alone, and divides
     by a temperature however small. Only top_p and low temperatures, which take logits out of float16's range, need log
-    probabilities.
+    probabilities. Temperature and top_p are given as arrays: mlx-lm compiles what it does with them, and a number would
+    stand in the kernel, which a GPU would compile anew for each other one (4 s on CUDA).
     """
     from mlx_lm.sample_utils import make_sampler  # noqa: PLC0415 - transformers takes seconds to import
 
     top_k = sampling.top_k if sampling.top_k is not None and sampling.top_k < vocabulary_size else 0
     top_p = 1.0 if sampling.top_p is None else max(sampling.top_p, 1e-6)
     temperature = sampling.temperature if sampling.temperature >= SMALLEST_TEMPERATURE else 0.0
-    sampler = make_sampler(temp=temperature, top_p=top_p, top_k=top_k)
+    sampler = make_sampler(temp=_as_input(temperature), top_p=_as_input(top_p) if top_p < 1.0 else 1.0, top_k=top_k)
     if not temperature or (top_p >= 1.0 and temperature >= _LOW_TEMPERATURE):
         return sampler
     return lambda logits: sampler(logits - mx.logsumexp(logits, axis=-1, keepdims=True))
+
+
+def _as_input(number: float) -> Any:
+    return mx.array(number) if number else 0.0

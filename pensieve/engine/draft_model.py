@@ -19,7 +19,6 @@ from pensieve.core.draft_worth import Agreement, Debt
 from pensieve.core.errors import ModelLoadingError
 from pensieve.engine.kv_rows import RowKV, RowsKV
 from pensieve.engine.load_probe import Probe, probe
-from pensieve.metal.device import device_info
 from pensieve.models.load import LoadedModel, load
 
 if TYPE_CHECKING:
@@ -88,8 +87,6 @@ class DraftModel:
         """Read a chunk of what `row` has not read of `token_ids`; the seconds that it took."""
         began, start = time.perf_counter(), row.num_read
         num_tokens = min(len(token_ids) - start, self.probe.chunk_at(start, self.probe.chunk_tokens))
-        if device_info().backend == "cuda":  # plans are made for each length that is met
-            num_tokens = 1 << (num_tokens.bit_length() - 1)
         self._run(mx.array([self._known(token_ids[start : start + num_tokens])]), [row])
         mx.eval([cache.arrays for cache in row.caches])
         return time.perf_counter() - began

@@ -30,6 +30,7 @@ from pensieve.engine.pressure import PressureRelief
 from pensieve.engine.speculation import Pace
 from pensieve.engine.stored_prompts import StoredPrompts
 from pensieve.engine.ticket import Ticket
+from pensieve.engine.warm_up import said_if_slow, warm_up
 from pensieve.metal.device import Backend, device_info
 from pensieve.metal.memory import DeviceMemory
 from pensieve.metal.reused_thread import ReusedThread
@@ -125,11 +126,14 @@ class Engine:
         """On the MLX thread."""
         self._load_weights()
         self._memory.reserve_for_process()
-        chunk_tokens = self._options.prefill_chunk_tokens or CHUNK_TOKENS[device_info().backend]
+        with said_if_slow("measuring what the model needs, and compiling its kernels"):
+            self._make_ready()
+
+    def _make_ready(self) -> None:
         self._probe = probe(
             self._model,
             self._memory,
-            chunk_tokens=chunk_tokens,
+            chunk_tokens=self._options.prefill_chunk_tokens or CHUNK_TOKENS[device_info().backend],
             most_bytes=int(ACTIVATIONS_SHARE * self._memory.capacity_bytes),
             kv_bits=self._options.kv_bits,
         )
@@ -149,6 +153,9 @@ class Engine:
         forced = ForcedScript(script, self._model) if (script := self._options.script) is not None else None
         self._relief = PressureRelief(self._memory, self._stored, chunk_tokens=chunk_tokens)
         self._loop.use(lambda: self._new_batch(chunk_tokens, forced), self._plan.sizes, self._stored, self._relief)
+        if device_info().backend != "cpu":
+            batch = Batch(self._model, self._probe, self._options, chunk_tokens=chunk_tokens)
+            warm_up(self._model, self._probe, batch, self._grammars, kv_bits=self._options.kv_bits)
 
     def _new_batch(self, chunk_tokens: int, forced: ForcedScript | None) -> Batch:
         batch = Batch(self._model, self._probe, self._options, chunk_tokens=chunk_tokens, forced=forced)

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import mlx.core as mx
 
+from pensieve.engine.causal_attention import causal_attention
 from pensieve.metal.device import Backend, device_info
 
 GROWTH_TOKENS: Final = 256
@@ -106,19 +107,10 @@ class RowKV:
         if self.bits is not None and num_tokens <= _LONGEST_QUANTIZED_QUERY and _backend() == "metal":
             return self._quantized_attention(queries, scale, mask)
         arrays = self.filled()
-        if mask is not None and _backend() == "cuda":
-            arrays, mask = self.arrays, self._causal_mask(num_tokens)
         keys, values = arrays if self.bits is None else self._unpacked(arrays, queries.dtype)
+        if mask is not None and _backend() == "cuda":
+            return causal_attention(queries, keys, values, scale)
         return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
-
-    def _causal_mask(self, num_tokens: int) -> mx.array:
-        """Of the last tokens over all the room, bool [tokens, room].
-
-        On CUDA a plan is made for each length of keys that attention meets, in a tenth of a second (seen with mlx
-        0.32.4). The room is the same from one chunk of a prompt to the next.
-        """
-        positions = mx.arange(num_tokens) + (self.offset - num_tokens)
-        return mx.arange(self.room)[None] <= positions[:, None]
 
     def _quantized_attention(self, queries: mx.array, scale: float, mask: str | mx.array | None) -> mx.array:
         from mlx_lm.models import base  # noqa: PLC0415 - only after import_mlx_lm

@@ -113,14 +113,14 @@ def _measured(
 ) -> Probe:
     """Two chunks of `wanted[0]` tokens read: one at the beginning, and one after as many as memory has room for."""
     chunk_tokens, most_bytes = wanted
-    caches = _new_caches(model, by_rows=in_rows, bits=kv_bits)
+    caches = new_caches(model, by_rows=in_rows, bits=kv_bits)
     chunk_bytes = deep_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
     held = [cache.rows[0] for cache in caches] if in_rows else caches
     sizes = measured_sizes(held, in_rows=in_rows, chunk_tokens=chunk_tokens)
     context_tokens = _context_for(model, sizes, chunk_tokens, most_bytes) if in_rows else 0
     if context_tokens:
         for row in held:
-            _lengthen(row, context_tokens, chunk_tokens)
+            lengthen(row, context_tokens, chunk_tokens)
         deep_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
     return Probe(chunk_tokens, chunk_bytes, context_tokens, deep_bytes, sizes)
 
@@ -137,14 +137,14 @@ def _from_json(fact: dict[str, Any]) -> Probe:
     return Probe(**fact, sizes=KVSizes(layers, bool(sizes["in_rows"])))
 
 
-def _new_caches(model: LoadedModel, *, by_rows: bool, bits: int | None) -> list[Any]:
+def new_caches(model: LoadedModel, *, by_rows: bool, bits: int | None) -> list[Any]:
     from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
 
     caches: list[Any] = make_prompt_cache(model.model)
     return [RowsKV([RowKV(bits=bits)]) for _ in caches] if by_rows else caches
 
 
-def _lengthen(row: RowKV, num_tokens: int, num_next: int) -> None:
+def lengthen(row: RowKV, num_tokens: int, num_next: int) -> None:
     """As if so many tokens more had been read, with room for the next. What they say does not matter to how much
     memory they take.
     """
@@ -188,7 +188,7 @@ def _continued_alone(model: LoadedModel, prompt: Sequence[int]) -> mx.array:
 
 
 def _continued_together(model: LoadedModel) -> list[mx.array]:
-    caches = _new_caches(model, by_rows=True, bits=None)
+    caches = new_caches(model, by_rows=True, bits=None)
     padding = len(_LONG) - len(_SHORT)
     for cache in caches:
         cache.rows.append(RowKV())

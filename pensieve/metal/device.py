@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from pensieve.core.errors import DeviceError
+from pensieve.metal import cuda_settings
 from pensieve.metal.backend import Backend, choose_backend
 from pensieve.metal.blas import Blas, preload
 
@@ -56,6 +57,7 @@ def device_info() -> DeviceInfo:
         DeviceError: MLX cannot be imported, or PENSIEVE_BLAS asks for what is not there.
     """
     blas = preload()
+    cuda_settings.settle()
     try:
         import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
     except ImportError as error:

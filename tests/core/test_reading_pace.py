@@ -50,3 +50,23 @@ def test_a_machine_that_slows_down_reads_less_at_once() -> None:
     for _ in range(20):
         found.note_read(100, 0.8, 0)
     assert found.most_tokens(1, 4096) < before / 2
+
+
+def test_a_chunk_that_takes_hardly_longer_when_it_is_larger_is_taken_larger() -> None:
+    """As on a GPU: 25 ms however few, and 0.07 ms for each token more."""
+    found = ReadingPace()
+    found.note_usual(1, 0.0055)
+    for tokens in (20, 64, 128, 256, 512):
+        found.note_read(tokens, 0.025 + 0.00007 * tokens, 0)
+    allowed = (MOST_USUAL_STEPS * 0.0055 - 0.025) / 0.00007
+    assert allowed - 2 * GRAIN_TOKENS <= found.most_tokens(1, 4096) <= allowed
+
+
+def test_a_short_prompt_tells_little_of_a_long_one() -> None:
+    found = ReadingPace()
+    found.note_usual(1, 0.0055)
+    found.note_read(512, 0.062, 0)
+    before = found.most_tokens(1, 4096)
+    for _ in range(10):
+        found.note_read(9, 0.026, 0)
+    assert found.most_tokens(1, 4096) >= 0.7 * before

@@ -1,0 +1,56 @@
+"""Kernels are compiled before anybody waits for them, and what is slow about it is said."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import pytest
+
+from pensieve.engine.batch import Batch
+from pensieve.engine.grammar import Grammars
+from pensieve.engine.load_probe import probe
+from pensieve.engine.options import EngineOptions
+from pensieve.engine.warm_up import said_if_slow, warm_up
+from pensieve.metal.memory import DeviceMemory
+from pensieve.models.load import load
+from pensieve.models.sources import ModelFolder
+from tests.conftest import GIB
+
+
+def test_an_answer_of_each_kind_and_a_draft_of_each_width_are_computed(tiny_folder: ModelFolder) -> None:
+    model = load(tiny_folder)
+    found = probe(model, DeviceMemory(GIB), chunk_tokens=64, most_bytes=GIB)
+    batch = Batch(model, found, EngineOptions(), chunk_tokens=64)
+    num_tokens, num_passes = warm_up(model, found, batch, Grammars(model))
+    answers = 5 + 1 + (5 + 1)  # each sampler alone, a grammar alone, and all together
+    assert answers <= num_tokens <= 4 * answers
+    assert num_passes == 10
+    assert batch.kv_cache_bytes == 0
+
+
+def test_work_that_takes_long_says_what_it_is_and_when_it_is_through(caplog: pytest.LogCaptureFixture) -> None:
+    with said_if_slow("compiling", after_seconds=0.05):
+        time.sleep(0.2)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+    began, ended = (record.getMessage() for record in caplog.records)
+    assert began.startswith("compiling; ")
+    assert ended.startswith("compiling: done in ")
+
+
+def test_work_that_is_quick_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with said_if_slow("compiling", after_seconds=0.05):
+        pass
+    time.sleep(0.1)
+    assert not caplog.records
+
+
+def test_work_that_fails_is_not_said_to_be_through(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        with said_if_slow("compiling", after_seconds=0.01):
+            time.sleep(0.05)
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        fail()
+    assert len(caplog.records) == 1
