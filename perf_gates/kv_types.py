@@ -25,7 +25,7 @@ from pensieve.models.embedded import SMOLLM2
 from pensieve.models.load import LoadedModel, load
 from pensieve.models.progress import ConsoleProgress
 from pensieve.models.sources import resolve
-from perf_gates.loads import LINE
+from perf_gates.measures import LINE
 
 ROUNDS, STEPS, CHUNK, TEXT_TOKENS = 3, 64, 128, 1024
 TYPES = (None, 8)

@@ -9,10 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-from perf_gates.measures import CLIENT
+from perf_gates.measures import CLIENT, LINE
 
-LINE: Final = "The keeper of the lighthouse wrote down every ship that passed, and the weather, and the hour. "
-"""Nineteen tokens of the embedded model's."""
 FILE: Final = """import json
 
 

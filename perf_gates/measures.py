@@ -21,7 +21,7 @@ STORY = "Write a long story about a lighthouse keeper and the sea."
 """Free text at temperature 0: the embedded model writes hundreds of tokens to it."""
 
 LINE = "The keeper of the lighthouse wrote down every ship that passed, and the weather, and the hour. "
-"""Nineteen tokens of the embedded model's, one a character of a model of random weights."""
+"""Nineteen tokens."""
 TEMPLATE_TOKENS = 30
 """What a chat template puts around a short prompt, about."""
 

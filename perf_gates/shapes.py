@@ -1,12 +1,14 @@
 """Models of the shapes that the specification speaks of, with random weights at 4 bits: a gate needs no download.
 
 The speed of a forward pass does not depend on what the weights say. What a model says does depend on them, and so does
-what speculation gains: the gates of speed send text that repeats nothing.
+what speculation gains. The words of the gates' own texts are tokens, so that these have as many of them as with a model
+that was trained.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +22,8 @@ from pensieve.models.home import home
 from pensieve.models.made_folder import make_folder
 from pensieve.models.progress import ConsoleProgress
 from pensieve.models.safetensors_file import PlannedTensor, write_safetensors
+from perf_gates.loads import FILE
+from perf_gates.measures import LINE, STORY
 from tests.tiny_model import write_byte_tokenizer
 
 BITS: Final = 4
@@ -29,6 +33,8 @@ _CODE_MEAN, _CODE_DEVIATION = 7.5, 4.61
 """Of codes that are 0 to 15 with equal chance."""
 _NUM_CONTROL_TOKENS: Final = 3
 _END_TOKEN: Final = 2
+_FORM: Final = 2
+"""Counts how often what is written has changed: folders of before are not taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,7 @@ SHAPES: Final = {
 
 def shape_folder(shape: Shape) -> Path:
     """The folder of a shape's model under PENSIEVE_HOME, made if need be: once, since it takes gigabytes."""
-    folder = home() / "perf_gates" / shape.name
+    folder = home() / "perf_gates" / f"{shape.name}-{_FORM}"
     needed_bytes = sum(tensor.num_bytes for tensor in _tensors(shape, np.random.default_rng(0)))
     make_folder(
         folder,
@@ -110,10 +116,18 @@ def write_shape(folder: Path, shape: Shape, seed: int = 0) -> None:
 
 
 def _widen_tokenizer(path: Path, vocabulary: int) -> None:
-    """Give every number of the logits a word of its own. Text is still read byte by byte: there are no merges."""
+    """Give every number of the logits a word of its own: first those of the gates' texts, as far as there is room.
+    Other text is read byte by byte, since there are no merges.
+    """
     tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    tokenizer["pre_tokenizer"]["use_regex"] = tokenizer["model"]["ignore_merges"] = True
     known = tokenizer["model"]["vocab"]
-    known.update({f"Ġw{number}": number for number in range(len(known), vocabulary)})
+    words = dict.fromkeys(
+        word.replace(" ", "Ġ") for text in (LINE * 2, STORY, FILE) for word in re.findall(r" ?\w+", text)
+    )
+    made = (f"Ġw{number}" for number in range(vocabulary))
+    for word in [*(word for word in words if word not in known), *made][: vocabulary - len(known)]:
+        known[word] = len(known)
     path.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
 
 

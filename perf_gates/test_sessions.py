@@ -8,11 +8,9 @@ import httpx
 import pytest
 
 from pensieve.models.sources import ModelFolder
-from perf_gates.measures import over_http
+from perf_gates.measures import LINE, over_http
 from perf_gates.report import Report
 from perf_gates.servers import serving
-
-LINE = "The keeper of the lighthouse wrote down every ship that passed, and the weather, and the hour. "
 
 
 @pytest.mark.timeout(900)

@@ -9,11 +9,8 @@ import pytest
 
 from pensieve.models.sources import ModelFolder
 from perf_gates.conftest import Served, serving
-from perf_gates.measures import over_http
+from perf_gates.measures import LINE, over_http
 from perf_gates.report import Report
-
-LINE = "The keeper of the lighthouse wrote down every ship that passed, and the weather, and the hour. "
-"""Nineteen tokens of the embedded model's."""
 
 
 @pytest.mark.timeout(900)

@@ -195,7 +195,7 @@ class Batch:
         self._threads.after(self._num_decoded)
         num_read, seconds = generator._counters.prompt_tokens - num_read, time.perf_counter() - began
         if num_read:
-            self._pace.note_read(num_read, seconds, num_rows)
+            self._pace.note_read(num_read, seconds, num_rows, len({each.uid for each in read}))
         elif is_plain and self._num_decoded == num_rows:
             self._pace.note_usual(num_rows, seconds)
         return read, responses
@@ -213,7 +213,8 @@ class Batch:
         """
         generator = self._generator
         is_read = [len(left) == 1 and len(left[0]) == 1 for left, _, _ in generator._currently_processing]
-        most = self._pace.most_tokens(len(generator._generation_batch), self.chunk_tokens)
+        num_unread = len(is_read) - sum(is_read) + len(generator._unprocessed_sequences)
+        most = self._pace.most_tokens(len(generator._generation_batch), self.chunk_tokens, num_unread)
         abreast = max(_LEAST_ABREAST, most // _SHARE_TOKENS)
         generator.prefill_batch_size = abreast + sum(is_read)  # those leave before the next chunk
         depths = [len(known) for known, done in zip(generator._prompt_batch.tokens, is_read, strict=True) if not done]

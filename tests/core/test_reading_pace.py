@@ -70,3 +70,23 @@ def test_a_short_prompt_tells_little_of_a_long_one() -> None:
     for _ in range(10):
         found.note_read(9, 0.026, 0)
     assert found.most_tokens(1, 4096) >= 0.7 * before
+
+
+def test_a_size_that_took_long_once_is_tried_again() -> None:
+    """As where kernels are compiled, or the machine had other work, when chunks of that size were met first."""
+    found = ReadingPace()
+    found.note_usual(1, 0.0055)
+    found.note_read(300, 2.0, 0)
+    for _ in range(10):
+        chunk = found.most_tokens(1, 512)
+        found.note_read(chunk, 0.025 + 0.00005 * chunk, 0)
+    assert found.most_tokens(1, 512) > 256
+
+
+def test_prompts_that_are_read_together_say_nothing_of_one_alone() -> None:
+    found = pace(usual_seconds=0.05, token_seconds=0.002)
+    before = found.most_tokens(1, 4096)
+    for _ in range(10):
+        found.note_read(128, 3.0, 0, num_prompts=4)
+    assert found.most_tokens(1, 4096) == before
+    assert found.most_tokens(1, 4096, num_prompts=2) < before

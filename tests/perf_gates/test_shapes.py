@@ -11,6 +11,7 @@ import pytest
 from pensieve.models.load import load
 from pensieve.models.progress import ConsoleProgress
 from pensieve.models.sources import resolve
+from perf_gates.measures import LINE
 from perf_gates.shapes import SHAPES, Shape, _tensors, write_shape
 
 SIZES = {"deepseek-coder-6.7b": 6.74e9, "qwen2.5-coder-7b": 7.62e9, "qwen3-4b": 4.02e9}
@@ -44,3 +45,15 @@ def test_a_small_model_of_each_architecture_loads_and_speaks(name: str, tmp_path
     assert len(answers) == 64
     assert all(answer.token > 2 for answer in answers)
     assert "".join(answer.text for answer in answers)
+
+
+def test_the_texts_of_the_gates_have_as_many_tokens_as_with_a_real_model(tmp_path: Path) -> None:
+    """Nineteen a line with the embedded model's tokenizer; byte by byte it would be 95."""
+    small = dataclasses.replace(
+        SHAPES["qwen3-4b"], hidden=64, inner=64, num_layers=1, num_heads=1, num_kv_heads=1, head_size=64, vocabulary=512
+    )
+    write_shape(tmp_path, small)
+    tokenizer = load(resolve(str(tmp_path), progress=ConsoleProgress())).tokenizer
+    token_ids = tokenizer.encode(LINE * 10)
+    assert 190 <= len(token_ids) <= 210
+    assert tokenizer.decode(token_ids) == LINE * 10
