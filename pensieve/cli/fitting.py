@@ -166,8 +166,11 @@ def fit_of(source: str, asked: Asked, tell: Callable[[str], None]) -> Fit:
 
 def _activation_bytes(config: Mapping[str, Any], found: Footprint, backend: Backend, limit_bytes: int) -> int:
     """Of reading prompts: for whole chunks, or such smaller ones as the server would take to stay in its share."""
-    from pensieve.engine.engine import ACTIVATIONS_SHARE, CHUNK_TOKENS  # noqa: PLC0415 - they bring MLX
-    from pensieve.engine.load_probe import FULL_CHUNK_TOKENS  # noqa: PLC0415
+    from pensieve.engine.load_probe import (  # noqa: PLC0415 - they bring MLX
+        ACTIVATIONS_SHARE,
+        CHUNK_TOKENS,
+        FULL_CHUNK_TOKENS,
+    )
 
     for_whole_chunks = activations_estimate(
         config,

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import lru_cache
-from itertools import islice, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mlx.core as mx
 
-from contracts.vocabulary import Sampling
 from pensieve.core.reading_pace import ReadingPace
 from pensieve.engine.batch_rows import view_rows
 from pensieve.engine.blas_threads import BlasThreads
@@ -20,6 +18,7 @@ from pensieve.engine.forced import ForcedScript
 from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget
 from pensieve.engine.kv_rows import RowKV
 from pensieve.engine.output import Output
+from pensieve.engine.samplers import sampler_for
 from pensieve.engine.speculation import Pace, Speculation
 from pensieve.engine.ticket import Ticket
 from pensieve.models.text_decoder import TextDecoder
@@ -65,9 +64,8 @@ _SHARE_TOKENS = 64
 _LEAST_ABREAST = 2
 """Prompts that are read in the same step, if there are so many."""
 
-SMALLEST_TEMPERATURE = 1e-3
-"""Below it, log probabilities over the temperature leave float16's range: the likeliest token is all there is."""
-_LOW_TEMPERATURE = 0.1
+_WHOLE_CHUNKS = 4
+"""Prompts that are read to their end in one step may have so many chunks' tokens together."""
 
 
 class Batch:
@@ -213,15 +211,30 @@ class Batch:
         """
         generator = self._generator
         is_read = [len(left) == 1 and len(left[0]) == 1 for left, _, _ in generator._currently_processing]
-        num_unread = len(is_read) - sum(is_read) + len(generator._unprocessed_sequences)
-        most = self._pace.most_tokens(len(generator._generation_batch), self.chunk_tokens, num_unread)
-        abreast = max(_LEAST_ABREAST, most // _SHARE_TOKENS)
+        halfway = zip(generator._prompt_batch.tokens, generator._currently_processing, is_read, strict=True)
+        unread = [(len(known), _num_tokens(left)) for known, (left, _, _), done in halfway if not done]
+        waiting = islice(generator._unprocessed_sequences, max(0, self.max_size - len(unread)))
+        unread += [(len(sequence[4]), _num_tokens(sequence[1])) for sequence in waiting]
+        most = self._pace.most_tokens(len(generator._generation_batch), self.chunk_tokens, len(unread))
+        abreast = min(max(_LEAST_ABREAST, most // _SHARE_TOKENS), len(unread))
+        chunk = min(most, self._chunk_behind(unread[:abreast], self.chunk_tokens))
+        if (whole := self._read_whole(unread)) > abreast or whole == len(unread):
+            abreast, chunk = whole, whole * max((left for _, left in unread[:whole]), default=0)
         generator.prefill_batch_size = abreast + sum(is_read)  # those leave before the next chunk
-        depths = [len(known) for known, done in zip(generator._prompt_batch.tokens, is_read, strict=True) if not done]
-        waiting = islice(generator._unprocessed_sequences, max(0, abreast - len(depths)))
-        depths += [len(sequence[4]) for sequence in waiting]
-        chunk = min(most, self._probe.chunk_at(max(depths, default=0), self.chunk_tokens))
-        generator.prefill_step_size = max(_LEAST_SHARE, chunk // max(1, len(depths)))
+        generator.prefill_step_size = max(_LEAST_SHARE, chunk // max(1, abreast))
+
+    def _read_whole(self, unread: Sequence[tuple[int, int]]) -> int:
+        """How many prompts, each with the tokens that are read of it and those that are left, may be read to their end
+        in the next step. They may be larger than a chunk together: nobody waits for the step after it.
+        """
+        most = self._chunk_behind(unread, _WHOLE_CHUNKS * self.chunk_tokens)
+        most = self._pace.most_tokens(len(self._generator._generation_batch), most, len(unread))
+        longest = accumulate((left for _, left in unread), max)
+        return sum(number * length <= most for number, length in enumerate(longest, 1))
+
+    def _chunk_behind(self, unread: Sequence[tuple[int, int]], chunk_tokens: int) -> int:
+        """As much of `chunk_tokens` as memory is held ready for, behind what is read already."""
+        return self._probe.chunk_at(max((known for known, _ in unread), default=0), chunk_tokens)
 
     def computed(self, uid: int) -> Computed:
         """What is computed of a row that is in the batch. To be used before the next step: it may be a view."""
@@ -256,31 +269,10 @@ class Batch:
         return int(self._generator.prompt_cache_nbytes) + drafted
 
 
+def _num_tokens(segments: Sequence[Sequence[int]]) -> int:
+    return sum(map(len, segments))
+
+
 def _segments(token_ids: list[int], start: int, stops: Sequence[int]) -> list[list[int]]:
     ends = sorted({stop for stop in stops if start < stop < len(token_ids)})
     return [token_ids[begin:end] for begin, end in pairwise([start, *ends, len(token_ids)])]
-
-
-@lru_cache(maxsize=256)
-def sampler_for(sampling: Sampling, vocabulary_size: int) -> Any:
-    """mlx-lm's sampler of logits, never raising: an exception in one row's sampler would lose the others of its batch.
-
-    Equal settings share one sampler, since a batch with one sampler is sampled in one call. mlx-lm refuses a top_k of
-    the whole vocabulary, takes a top_p of 0.0 for "off" where the API asks for the likeliest token alone, and divides
-    by a temperature however small. Only top_p and low temperatures, which take logits out of float16's range, need log
-    probabilities. Temperature and top_p are given as arrays: mlx-lm compiles what it does with them, and a number would
-    stand in the kernel, which a GPU would compile anew for each other one (4 s on CUDA).
-    """
-    from mlx_lm.sample_utils import make_sampler  # noqa: PLC0415 - transformers takes seconds to import
-
-    top_k = sampling.top_k if sampling.top_k is not None and sampling.top_k < vocabulary_size else 0
-    top_p = 1.0 if sampling.top_p is None else max(sampling.top_p, 1e-6)
-    temperature = sampling.temperature if sampling.temperature >= SMALLEST_TEMPERATURE else 0.0
-    sampler = make_sampler(temp=_as_input(temperature), top_p=_as_input(top_p) if top_p < 1.0 else 1.0, top_k=top_k)
-    if not temperature or (top_p >= 1.0 and temperature >= _LOW_TEMPERATURE):
-        return sampler
-    return lambda logits: sampler(logits - mx.logsumexp(logits, axis=-1, keepdims=True))
-
-
-def _as_input(number: float) -> Any:
-    return mx.array(number) if number else 0.0

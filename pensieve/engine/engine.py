@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from contracts.generation import GenerationEvent, GenerationStarted, PromptTokens
 from contracts.measurements import MemoryPressure, SpeculationCounts
@@ -21,7 +21,7 @@ from pensieve.engine.forced import ForcedScript
 from pensieve.engine.generation_loop import GenerationLoop
 from pensieve.engine.grammar import Grammars
 from pensieve.engine.known_models import known_model
-from pensieve.engine.load_probe import probe
+from pensieve.engine.load_probe import ACTIVATIONS_SHARE, CHUNK_TOKENS, probe
 from pensieve.engine.memory_plan import MemoryPlan
 from pensieve.engine.no_store import NoStore
 from pensieve.engine.options import EngineOptions
@@ -31,7 +31,7 @@ from pensieve.engine.speculation import Pace
 from pensieve.engine.stored_prompts import StoredPrompts
 from pensieve.engine.ticket import Ticket
 from pensieve.engine.warm_up import said_if_slow, warm_up
-from pensieve.metal.device import Backend, device_info
+from pensieve.metal.device import device_info
 from pensieve.metal.memory import DeviceMemory
 from pensieve.metal.reused_thread import ReusedThread
 from pensieve.models.chat_template import ChatTemplate, RenderedPrompt
@@ -42,15 +42,8 @@ log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-CHUNK_TOKENS: Final[Mapping[Backend, int]] = {"cpu": 128, "metal": 512, "cuda": 2048}
-"""A step's share of a prompt. A CPU gains nothing by more, and others would wait for seconds; a GPU is not filled by
-less. Metal's lies between them and is not measured: no Mac was at hand."""
-
 LEAST_TOKENS_LOOKED_INTO = 256
 FLUSH_SECONDS = 10.0
-
-ACTIVATIONS_SHARE = 0.1
-"""Of the memory that reading prompts may take."""
 
 _NO_KV_BITS = (
     "its layers do not all keep the keys and values of every token (it has sliding windows or recurrent layers), and "
@@ -210,7 +203,8 @@ class Engine:
         return next((ticket for ticket in self._tickets if ticket.request == request and not ticket.cancelled), None)
 
     async def _accepted(self, request: GenerationRequest) -> Ticket:
-        ticket = await self._tokenized(self._make_ticket, request, asyncio.get_running_loop())
+        with self._loop.inbox.arriving():
+            ticket = await self._tokenized(self._make_ticket, request, asyncio.get_running_loop())
         if self._relief.refuses and self._loop.num_running:
             self._relief.note_refusal()
             raise OverloadedError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import queue
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from pensieve.core.errors import GenerationError, InsufficientMemoryError, Overl
 from pensieve.core.schedule import worth_waiting_for
 from pensieve.core.stored_tokens import stored_tokens
 from pensieve.engine.batch import FAILED, Batch, Computed, PromptRead, Sampled
+from pensieve.engine.inbox import Inbox
 from pensieve.engine.kv_sizes import KVSizes
 from pensieve.engine.kv_store import Match
 from pensieve.engine.no_store import NoStore
@@ -44,7 +44,7 @@ class GenerationLoop:
         self._stored = StoredPrompts(memory, NoStore())
         self._relief: PressureRelief | None = None
         self._sizes: KVSizes
-        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.inbox = Inbox()
         self._waiting: deque[Ticket] = deque()
         self._running: dict[int, Running] = {}
         self._batch: Batch | None = None
@@ -59,32 +59,21 @@ class GenerationLoop:
         return len(self._running)
 
     def submit(self, ticket: Ticket) -> None:
-        self._inbox.put(lambda: self._waiting.append(ticket))
+        self.inbox.put(lambda: self._waiting.append(ticket))
 
     def wake(self) -> None:
         """Something a ticket shares has changed: look at it now, even if nothing runs."""
-        self._inbox.put(lambda: None)
+        self.inbox.put(lambda: None)
 
     def call(self, function: Callable[[], R]) -> Future[R]:
         """Run `function` on the thread that owns MLX, between two steps."""
-        future: Future[R] = Future()
-
-        def run() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(function())
-            except BaseException as error:
-                future.set_exception(error)
-
-        self._inbox.put(run)
-        return future
+        return self.inbox.call(function)
 
     def stop(self) -> None:
         def mark() -> None:
             self._stopping = True
 
-        self._inbox.put(mark)
+        self.inbox.put(mark)
 
     def use(
         self, make_batch: Callable[[], Batch], sizes: KVSizes, stored: StoredPrompts, relief: PressureRelief
@@ -99,7 +88,7 @@ class GenerationLoop:
 
     def run(self) -> None:
         while not self._stopping:
-            self._take_in()
+            self.inbox.take_in(idle=not self._running and not self._waiting)
             self._drop_cancelled()
             self._admit()
             self._step()
@@ -107,16 +96,6 @@ class GenerationLoop:
             self._keep()
             self._relieve()
         self.end_all()
-
-    def _take_in(self) -> None:
-        """Everything that has arrived; with nothing to compute, wait for it."""
-        idle = not self._running and not self._waiting
-        while True:
-            try:
-                self._inbox.get(block=idle)()
-            except queue.Empty:
-                return
-            idle = False
 
     def _drop_cancelled(self) -> None:
         for ticket in [ticket for ticket in self._waiting if ticket.cancelled]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -18,13 +18,19 @@ import mlx.core as mx
 from pensieve.engine.cache_layout import has_growing_layout
 from pensieve.engine.kv_rows import RowKV, RowsKV, room_for
 from pensieve.engine.kv_sizes import KVSizes, LayerKV, measured_sizes
-from pensieve.metal.device import device_info
+from pensieve.metal.device import Backend, device_info
 from pensieve.models.home import home
 from pensieve.models.remembered import remember, remembered
 
 if TYPE_CHECKING:
     from pensieve.metal.memory import DeviceMemory
     from pensieve.models.load import LoadedModel
+
+CHUNK_TOKENS: Final[Mapping[Backend, int]] = {"cpu": 128, "metal": 512, "cuda": 2048}
+"""A step's share of a prompt. A CPU gains nothing by more, and others would wait for seconds; a GPU is not filled by
+less. Metal's lies between them and is not measured: no Mac was at hand."""
+ACTIVATIONS_SHARE: Final = 0.1
+"""Of the memory that reading prompts may take."""
 
 FULL_CHUNK_TOKENS: Final = 4096
 """A prompt is read in whole chunks up to there; beyond, kernels may want smaller ones."""

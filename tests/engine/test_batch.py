@@ -12,11 +12,12 @@ import mlx.core as mx
 import pytest
 
 from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
-from pensieve.engine.batch import Batch, sampler_for
+from pensieve.engine.batch import Batch
 from pensieve.engine.kv_sizes import KVSizes
 from pensieve.engine.kv_store import Match, MissReason
 from pensieve.engine.load_probe import Probe
 from pensieve.engine.options import EngineOptions
+from pensieve.engine.samplers import sampler_for
 from pensieve.engine.ticket import Ticket
 from pensieve.models.load import LoadedModel
 from tests.engine.tiny_modules import VOCABULARY, continuation, prefill, prompt, tiny_module
@@ -49,9 +50,12 @@ class Passes:
 class Run:
     """Requests in one batch, step by step."""
 
-    def __init__(self, model: LoadedModel, *, in_rows: bool = True, chunk_tokens: int = CHUNK_TOKENS) -> None:
+    def __init__(
+        self, model: LoadedModel, *, in_rows: bool = True, chunk_tokens: int = CHUNK_TOKENS, deep_bytes: int = 100
+    ) -> None:
         sizes = ROWS if in_rows else KVSizes((), in_rows=False)
-        self.batch = Batch(model, Probe(chunk_tokens, 1, 0, 1, sizes), EngineOptions(), chunk_tokens=chunk_tokens)
+        probe = Probe(chunk_tokens, 100, 1024, deep_bytes, sizes)
+        self.batch = Batch(model, probe, EngineOptions(), chunk_tokens=chunk_tokens)
         self.passes = Passes(model.model)
         self.batch._generator.model = self.passes
         for part in (self.batch._generator._prompt_batch, self.batch._generator._generation_batch):
@@ -177,6 +181,35 @@ def test_a_short_prompt_need_not_wait_for_the_whole_of_a_long_one(model: LoadedM
     while not run.said[short]:
         run.step()
     assert run.read[-1][long] < 1000
+
+
+def test_short_prompts_that_come_together_are_read_whole_in_one_step(model: LoadedModel, runs: list[Run]) -> None:
+    """Memory is held ready for a chunk behind 4,096 tokens: enough for more behind none."""
+    run = Run(model, deep_bytes=200)
+    runs.append(run)
+    prompts = [prompt(40 + number, number) for number in range(8)]
+    uids = [run.insert(token_ids, 4) for token_ids in prompts]
+    assert run.all() == [alone(model, token_ids, 4) for token_ids in prompts]
+    assert list(run.read[0]) == uids
+    assert run.passes.shapes[0] == (8, 46)
+
+
+def test_without_memory_for_it_short_prompts_are_read_a_few_at_a_time(model: LoadedModel, runs: list[Run]) -> None:
+    run = Run(model, deep_bytes=100)
+    runs.append(run)
+    for number in range(8):
+        run.insert(prompt(50, number), 4)
+    run.step()
+    assert len(run.read[0]) == 2
+
+
+def test_a_long_prompt_is_read_in_chunks_however_much_memory_there_is(model: LoadedModel, runs: list[Run]) -> None:
+    run = Run(model, deep_bytes=10_000)
+    runs.append(run)
+    long = run.insert(prompt(2000, 1), 4)
+    run.insert(prompt(30, 2), 4)
+    run.step()
+    assert run.read[0][long] == CHUNK_TOKENS // 2
 
 
 def test_prompts_that_are_being_read_go_on_when_streams_can_wait_for_fewer(

@@ -13,11 +13,11 @@ from contracts.vocabulary import Sampling
 from pensieve.core.draft_length import PassCosts
 from pensieve.core.prompt_lookup import PromptLookup
 from pensieve.engine import drafting
-from pensieve.engine.batch import sampler_for
 from pensieve.engine.draft_model import DraftModel, DraftRow
 from pensieve.engine.drafting import Drafting
 from pensieve.engine.kv_sizes import KVSizes, LayerKV
 from pensieve.engine.load_probe import Probe
+from pensieve.engine.samplers import sampler_for
 from pensieve.engine.speculation import Pace, Speculation
 from pensieve.models.load import LoadedModel
 from tests.engine.test_speculation import NUM_LAYERS, Run, alone, assert_same_end

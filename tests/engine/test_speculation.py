@@ -16,11 +16,12 @@ import pytest
 
 from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.core.draft_length import PassCosts
-from pensieve.engine.batch import Batch, sampler_for
+from pensieve.engine.batch import Batch
 from pensieve.engine.kv_rows import RowKV
 from pensieve.engine.kv_sizes import KVSizes
 from pensieve.engine.load_probe import Probe
 from pensieve.engine.options import EngineOptions
+from pensieve.engine.samplers import sampler_for
 from pensieve.engine.speculation import Pace, Speculation
 from pensieve.models.load import LoadedModel
 from pensieve.models.sources import ModelFolder

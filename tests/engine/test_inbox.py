@@ -1,0 +1,67 @@
+"""The inbox runs what arrived, and waits a moment for what arrives together."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from pensieve.engine import inbox
+from pensieve.engine.inbox import Inbox
+
+
+def test_everything_that_has_arrived_is_run_in_order() -> None:
+    box, done = Inbox(), list[int]()
+    for number in range(3):
+        box.put(lambda number=number: done.append(number))  # type: ignore[misc]
+    box.take_in(idle=True)
+    assert done == [0, 1, 2]
+
+
+def test_a_busy_thread_waits_for_nothing() -> None:
+    box = Inbox()
+    with box.arriving():
+        began = time.monotonic()
+        box.take_in(idle=False)
+        assert time.monotonic() - began < inbox.ARRIVAL_SECONDS / 2
+
+
+def test_an_idle_thread_waits_for_a_request_that_is_arriving(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "ARRIVAL_SECONDS", 5.0)
+    box, done = Inbox(), list[str]()
+
+    def arrive() -> None:
+        with box.arriving():
+            is_taken_in.set()
+            time.sleep(0.1)
+        box.put(lambda: done.append("second"))
+
+    is_taken_in = threading.Event()
+    second = threading.Thread(target=arrive)
+    second.start()
+    assert is_taken_in.wait(5)
+    box.put(lambda: done.append("first"))
+    began = time.monotonic()
+    box.take_in(idle=True)
+    second.join()
+    assert done == ["first", "second"]
+    assert time.monotonic() - began < 4.0
+
+
+def test_it_does_not_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "ARRIVAL_SECONDS", 0.05)
+    box = Inbox()
+    with box.arriving():
+        box.put(lambda: None)
+        began = time.monotonic()
+        box.take_in(idle=True)
+        assert 0.04 < time.monotonic() - began < 2.0
+
+
+def test_what_a_call_raises_is_raised_to_its_caller() -> None:
+    box = Inbox()
+    future = box.call(lambda: 1 // 0)
+    box.take_in(idle=True)
+    with pytest.raises(ZeroDivisionError):
+        future.result(0)
