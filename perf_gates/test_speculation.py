@@ -27,6 +27,7 @@ from pensieve.metal.memory import DeviceMemory
 from pensieve.models.sources import ModelFolder
 from perf_gates.measures import STORY
 from perf_gates.report import Report
+from perf_gates.shapes import SHAPES
 
 CODE = """import json
 
@@ -162,7 +163,9 @@ CASES = (
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
-def test_what_repeats_is_decoded_faster_and_nothing_slower(report: Report, pair: Pair, case: Case) -> None:
+def test_what_repeats_is_decoded_faster_and_nothing_slower(
+    pytestconfig: pytest.Config, report: Report, pair: Pair, case: Case
+) -> None:
     ratios, per_pass = [], []
     for _ in range(ROUNDS):
         plain = pair.plain(case.prompt, case.num_tokens, is_raw=case.is_raw)
@@ -175,6 +178,8 @@ def test_what_repeats_is_decoded_faster_and_nothing_slower(report: Report, pair:
         f"Where {case.what}, speculation decodes {statistics.median(per_pass):.2f} tokens a pass, at {ratio:.2f} times "
         f"the speed of plain decoding (median of {ROUNDS} pairs, load {load:.1f})."
     )
+    if pytestconfig.getoption("--shape") in SHAPES:
+        pytest.skip("said above; a model of random weights copies nothing, so what speculation brings it is no measure")
     assert statistics.median(per_pass) >= case.least_tokens_per_pass
     if load <= QUIET_LOAD:
         assert ratio >= case.least_ratio, f"expected at least {case.least_ratio}, actual {ratio:.2f}"

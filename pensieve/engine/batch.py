@@ -222,6 +222,7 @@ class Batch:
             abreast, chunk = whole, whole * max((left for _, left in unread[:whole]), default=0)
         generator.prefill_batch_size = abreast + sum(is_read)  # those leave before the next chunk
         generator.prefill_step_size = max(_LEAST_SHARE, chunk // max(1, abreast))
+        generator._prompt_batch.prefill_step_size = generator.prefill_step_size  # else it would cut a step in pieces
 
     def _read_whole(self, unread: Sequence[tuple[int, int]]) -> int:
         """How many prompts, each with the tokens that are read of it and those that are left, may be read to their end

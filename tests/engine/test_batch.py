@@ -194,6 +194,18 @@ def test_short_prompts_that_come_together_are_read_whole_in_one_step(model: Load
     assert run.passes.shapes[0] == (8, 46)
 
 
+def test_prompts_of_different_lengths_that_are_read_whole_say_what_each_says_alone(
+    model: LoadedModel, runs: list[Run]
+) -> None:
+    run = Run(model, deep_bytes=200)
+    runs.append(run)
+    prompts = [prompt(200, 1), prompt(30, 2)]
+    for token_ids in prompts:
+        run.insert(token_ids)
+    assert run.all() == [alone(model, token_ids) for token_ids in prompts]
+    assert run.passes.shapes[0] == (2, 199), "in one pass, though a chunk has 128 tokens"
+
+
 def test_without_memory_for_it_short_prompts_are_read_a_few_at_a_time(model: LoadedModel, runs: list[Run]) -> None:
     run = Run(model, deep_bytes=100)
     runs.append(run)
