@@ -5,18 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 
 from pensieve import __version__
 from pensieve.cli import cache, fit, launch, models, settings
 from pensieve.models.home import home
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
-
-_KERNELS_VARIABLE = "MLX_PTX_CACHE_DIR"
-"""Where MLX keeps what it compiled for CUDA. By default that is a folder which every user may write to, and which many
-machines empty at each start: compiling takes minutes.
-"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,11 +50,20 @@ def _serve(arguments: argparse.Namespace) -> int:
     except settings.SettingsError as error:
         print(f"pensieve: {error}", file=sys.stderr)
         return EXIT_USAGE
-    os.environ.setdefault(_KERNELS_VARIABLE, str(home() / "kernels"))
+    keep_kernels(os.environ)
     from pensieve.cli.serve import serve  # noqa: PLC0415 - --help and --version answer without the server's imports
     from pensieve.metal.leaving import leave  # noqa: PLC0415
 
     return leave(serve(chosen))
+
+
+def keep_kernels(environment: MutableMapping[str, str]) -> None:
+    """Have MLX keep what it compiles for CUDA where we keep things, before it is imported.
+
+    By default that is a folder to which every user may write, and which many machines empty at each start: compiling
+    takes minutes.
+    """
+    environment.setdefault("MLX_PTX_CACHE_DIR", str(home() / "kernels"))
 
 
 if __name__ == "__main__":
