@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
-MOST_USUAL_STEPS: Final = 9
+MOST_USUAL_STEPS: Final = 8
 """A chunk may take as long as so many steps without one. G-P2 allows a gap of 12, in which the step itself is too."""
 
 LEAST_TOKENS: Final = 32
@@ -22,6 +23,8 @@ GRAIN_TOKENS: Final = 16
 """A chunk is a multiple of it: kernels work by tiles, and each size that is met may cost a plan."""
 
 _NEWEST_COUNTS: Final = 0.3
+_NEWEST_SLOWNESS_COUNTS: Final = 0.8
+"""A prompt gets deeper with each chunk, so the last one tells most of the next."""
 _LEAST_SECONDS: Final = 1e-9
 
 
@@ -32,8 +35,7 @@ class ReadingPace:
 
     def __init__(self) -> None:
         self._usual_seconds: dict[int, float] = {}
-        self._chunks: dict[bool, dict[int, tuple[float, float]]] = {False: {}, True: {}}
-        """Whether several prompts were read; by the bits of the number of tokens, so many tokens and their seconds."""
+        self._of_one, self._of_several = _ChunkCosts(), _ChunkCosts()
 
     def note_usual(self, num_rows: int, seconds: float) -> None:
         """A step that decodes a token of each row, and reads nothing."""
@@ -41,34 +43,64 @@ class ReadingPace:
 
     def note_read(self, num_tokens: int, seconds: float, num_rows: int, num_prompts: int = 1) -> None:
         """A step that reads so many tokens of prompts, beside rows that decode."""
-        own = max(0.0, seconds - self._usual_seconds.get(num_rows, 0.0))
-        chunks, size = self._chunks[num_prompts > 1], num_tokens.bit_length()
-        tokens_before, seconds_before = chunks.get(size, (None, None))
-        chunks[size] = (_moved(tokens_before, num_tokens), _moved(seconds_before, own))
+        own = max(_LEAST_SECONDS, seconds - self._usual_seconds.get(num_rows, 0.0))
+        (self._of_several if num_prompts > 1 else self._of_one).note(num_tokens, own)
 
     def most_tokens(self, num_rows: int, chunk_tokens: int, num_prompts: int = 1) -> int:
         """Of all prompts together, in a step beside so many rows: `chunk_tokens`, or fewer."""
         usual = self._usual_seconds.get(num_rows)
-        chunks = self._chunks[num_prompts > 1] or self._chunks[num_prompts <= 1]
-        if not num_rows or usual is None or not chunks:
+        kinds = (self._of_several, self._of_one) if num_prompts > 1 else (self._of_one, self._of_several)
+        costs = next((each for each in kinds if each.is_known), None)
+        if not num_rows or usual is None or costs is None:
             return chunk_tokens
-        fitting = int(_tokens_in(MOST_USUAL_STEPS * usual, sorted(chunks.values()))) // GRAIN_TOKENS * GRAIN_TOKENS
+        fitting = int(costs.tokens_in(MOST_USUAL_STEPS * usual)) // GRAIN_TOKENS * GRAIN_TOKENS
         return min(chunk_tokens, max(LEAST_TOKENS, fitting))
 
 
-def _tokens_in(seconds: float, chunks: Sequence[tuple[float, float]]) -> float:
-    """Between the sizes that were timed, in proportion; and beyond them, since more tokens take no more each.
+class _ChunkCosts:
+    """What chunks take by their size, and how much longer the last ones took than that: deep in a prompt they do."""
 
-    So a size that took longer once, as when kernels were compiled for it, is not believed to take more a token than a
-    smaller one does.
-    """
-    within, token_seconds = (0.0, 0.0), math.inf
-    for tokens, noted in chunks:
-        needed = min(noted, tokens * token_seconds)
-        if needed > seconds:
-            return within[0] + (tokens - within[0]) * (seconds - within[1]) / (needed - within[1])
-        within, token_seconds = (tokens, needed), min(token_seconds, needed / tokens)
-    return seconds / max(token_seconds, _LEAST_SECONDS)
+    def __init__(self) -> None:
+        self._noted: dict[int, tuple[float, float]] = {}
+        """Tokens and seconds of the chunks of about a size, by the bits of their number of tokens."""
+        self._slowness = 1.0
+
+    @property
+    def is_known(self) -> bool:
+        return bool(self._noted)
+
+    def note(self, num_tokens: int, seconds: float) -> None:
+        size = num_tokens.bit_length()
+        if size in self._noted:
+            slowness = seconds / _on_line(self._line(), num_tokens)
+            self._slowness += _NEWEST_SLOWNESS_COUNTS * (slowness - self._slowness)
+        tokens_before, seconds_before = self._noted.get(size, (None, None))
+        self._noted[size] = (_moved(tokens_before, num_tokens), _moved(seconds_before, seconds / self._slowness))
+
+    def tokens_in(self, seconds: float) -> float:
+        """Between the sizes that were timed in proportion, and so beyond them."""
+        return _on_line([(needed, tokens) for tokens, needed in self._line()], seconds / self._slowness)
+
+    def _line(self) -> list[tuple[float, float]]:
+        """Tokens and seconds, both rising: more tokens take longer, but no longer each.
+
+        So a size that took long once, as when kernels were compiled for it, is not believed to.
+        """
+        line, token_seconds = [(0.0, 0.0)], math.inf
+        for tokens, noted in sorted(self._noted.values()):
+            seconds = max(min(noted, tokens * token_seconds), line[-1][1] + _LEAST_SECONDS)
+            token_seconds = seconds / tokens
+            line.append((tokens, seconds))
+        return line
+
+
+def _on_line(points: Sequence[tuple[float, float]], at: float) -> float:
+    """How high a line is that rises from (0, 0) through points. Beyond the last, it is as steep as from 0 to that."""
+    for (left, low), (right, high) in pairwise(points):
+        if at <= right:
+            return low + (high - low) * (at - left) / (right - left)
+    right, high = points[-1]
+    return high * at / right
 
 
 def _moved(known: float | None, newest: float) -> float:

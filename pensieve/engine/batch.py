@@ -21,6 +21,7 @@ from pensieve.engine.output import Output
 from pensieve.engine.samplers import sampler_for
 from pensieve.engine.speculation import Pace, Speculation
 from pensieve.engine.ticket import Ticket
+from pensieve.metal.device import device_info
 from pensieve.models.text_decoder import TextDecoder
 
 if TYPE_CHECKING:
@@ -226,12 +227,14 @@ class Batch:
 
     def _read_whole(self, unread: Sequence[tuple[int, int]]) -> int:
         """How many prompts, each with the tokens that are read of it and those that are left, may be read to their end
-        in the next step. They may be larger than a chunk together: nobody waits for the step after it.
+        in the next step. They may be larger than a chunk together: nobody waits for the step after it. A CPU takes
+        longer a token where one prompt's is larger.
         """
         most = self._chunk_behind(unread, _WHOLE_CHUNKS * self.chunk_tokens)
         most = self._pace.most_tokens(len(self._generator._generation_batch), most, len(unread))
         longest = accumulate((left for _, left in unread), max)
-        return sum(number * length <= most for number, length in enumerate(longest, 1))
+        longest_whole = self.chunk_tokens if device_info().backend == "cpu" else most
+        return sum(length <= longest_whole and number * length <= most for number, length in enumerate(longest, 1))
 
     def _chunk_behind(self, unread: Sequence[tuple[int, int]], chunk_tokens: int) -> int:
         """As much of `chunk_tokens` as memory is held ready for, behind what is read already."""
