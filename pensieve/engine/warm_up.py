@@ -67,8 +67,18 @@ def warm_up(
 ) -> tuple[int, int]:
     """Compute all that requests may ask for once, on the thread that owns MLX: the tokens and the passes that it took.
 
-    `batch` is empty, and is so again.
+    `batch` is empty, and to be dropped afterwards. What fails here is logged: a request may do without it.
     """
+    try:
+        return _computed_once(model, probe, batch, grammars, kv_bits)
+    except Exception:
+        log.exception("warming up failed: what it left out is compiled by the first requests that need it")
+        return 0, 0
+
+
+def _computed_once(
+    model: LoadedModel, probe: Probe, batch: Batch, grammars: Grammars, kv_bits: int | None
+) -> tuple[int, int]:
     with closing(asyncio.new_event_loop()) as loop:
 
         def held() -> list[Ticket]:

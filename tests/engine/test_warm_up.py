@@ -29,6 +29,17 @@ def test_an_answer_of_each_kind_and_a_draft_of_each_width_are_computed(tiny_fold
     assert batch.kv_cache_bytes == 0
 
 
+def test_what_fails_is_logged_and_hinders_nobody(
+    tiny_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = load(tiny_folder)
+    found = probe(model, DeviceMemory(GIB), chunk_tokens=64, most_bytes=GIB)
+    batch = Batch(model, found, EngineOptions(), chunk_tokens=64)
+    monkeypatch.setattr(batch, "next", lambda: 1 // 0)
+    assert warm_up(model, found, batch, Grammars(model)) == (0, 0)
+    assert "warming up failed" in caplog.text
+
+
 def test_work_that_takes_long_says_what_it_is_and_when_it_is_through(caplog: pytest.LogCaptureFixture) -> None:
     with said_if_slow("compiling", after_seconds=0.05):
         time.sleep(0.2)
