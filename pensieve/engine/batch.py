@@ -207,8 +207,9 @@ class Batch:
     def _plan_reading(self) -> None:
         """How many prompts the next step reads, and how much of each: no more in all than the pace allows.
 
-        Of many prompts, each with a few tokens, every layer would begin anew for each of them. So they are read a few
-        at a time, in the order they came: more than one, so that a short prompt need not wait for all of a long one.
+        Those that can be read to their end are. Of many others, each with a few tokens, every layer would begin anew
+        for each of them: they are read a few at a time, in the order they came, and more than one, so that a short
+        prompt need not wait for all of a long one. Those that are being read are in each step.
         """
         generator = self._generator
         is_read = [len(left) == 1 and len(left[0]) == 1 for left, _, _ in generator._currently_processing]
@@ -217,7 +218,8 @@ class Batch:
         waiting = islice(generator._unprocessed_sequences, max(0, self.max_size - len(unread)))
         unread += [(len(sequence[4]), _num_tokens(sequence[1])) for sequence in waiting]
         most = self._pace.most_tokens(len(generator._generation_batch), self.chunk_tokens, len(unread))
-        abreast = min(max(_LEAST_ABREAST, most // _SHARE_TOKENS), len(unread))
+        num_halfway = len(is_read) - sum(is_read)
+        abreast = max(num_halfway, min(max(_LEAST_ABREAST, most // _SHARE_TOKENS), len(unread)))
         chunk = min(most, self._chunk_behind(unread[:abreast], self.chunk_tokens))
         if (whole := self._read_whole(unread)) > abreast or whole == len(unread):
             abreast, chunk = whole, whole * max((left for _, left in unread[:whole]), default=0)

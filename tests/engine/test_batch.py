@@ -236,6 +236,9 @@ def test_prompts_that_are_being_read_go_on_when_streams_can_wait_for_fewer(
     run.step()
     assert len(run.read[0]) == 8
     monkeypatch.setattr(run.batch._pace, "most_tokens", lambda *_: 64)
+    before = len(run.passes.shapes)
+    run.step()
+    assert run.passes.shapes[before:] == [(8, 8)], "all eight go on, with as many tokens as streams can wait for"
     assert run.all() == [alone(model, token_ids) for token_ids in prompts]
 
 
