@@ -44,6 +44,16 @@ class Acceptance:
         self._hits = [chance * _PRIOR_WEIGHT for _, chance in _PRIORS]
         self._tries = [_PRIOR_WEIGHT] * len(_PRIORS)
 
+    def as_prior(self) -> Acceptance:
+        """What to begin with after a text that was counted so: as few tries as ever, but no chance below the usual one.
+
+        A prompt that repeats itself is likely to be repeated. One that does not may be rewritten all the same.
+        """
+        prior = Acceptance()
+        for bucket, (_, usual) in enumerate(_PRIORS):
+            prior._hits[bucket] = _PRIOR_WEIGHT * max(usual, self._hits[bucket] / self._tries[bucket])
+        return prior
+
     def note(self, match_length: int, *, hit: bool) -> None:
         bucket = _bucket(match_length)
         self._hits[bucket] = self._hits[bucket] * _MEMORY + hit

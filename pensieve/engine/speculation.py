@@ -47,6 +47,9 @@ _WORTH_WAITING: Final = 0.3
 _WORTH_DRAFTING: Final = 0.1
 """Expected tokens of a row's draft, beside one that is worth a pass by itself."""
 
+_TELLING_TOKENS: Final = 256
+"""The last ones of a prompt, of which it is counted how often they repeat what is before them."""
+
 
 class Pace:
     """What is learned of a model's passes, by the number of rows in them, and what speculation has brought so far.
@@ -68,12 +71,14 @@ class Pace:
         )
 
 
-class _Row:
+class SpeculatedRow:
     """What one request seems to copy, and how often it did."""
 
     def __init__(self, token_ids: Sequence[int]) -> None:
-        self.lookup = PromptLookup(token_ids)
+        self.lookup = PromptLookup(token_ids[:-_TELLING_TOKENS])
         self.acceptance = Acceptance()
+        self.see(token_ids[-_TELLING_TOKENS:])
+        self.acceptance = self.acceptance.as_prior()
 
     def see(self, token_ids: Sequence[int]) -> None:
         for token_id in token_ids:
@@ -101,7 +106,7 @@ class Speculation:
         self._of_batch = weakref.ref(batch)  # a batch that held on to itself would hold the model's weights
         self._pace = pace
         self._drafting = drafting
-        self._rows: dict[int, _Row] = {}
+        self._rows: dict[int, SpeculatedRow] = {}
         self._plain_uids: list[int] = []
         self._plain_ended = 0.0
         step_on_logits(batch)
@@ -161,16 +166,17 @@ class Speculation:
             self._drafting.fill(batch, drafts, lengths)
         return drafts
 
-    def _rows_of(self, batch: Any) -> list[_Row]:
+    def _rows_of(self, batch: Any) -> list[SpeculatedRow]:
         """The rows in their order, each having seen the tokens that its KV holds."""
         self._rows = {
-            uid: self._rows.get(uid) or _Row(known) for uid, known in zip(batch.uids, batch.tokens, strict=True)
+            uid: self._rows.get(uid) or SpeculatedRow(known)
+            for uid, known in zip(batch.uids, batch.tokens, strict=True)
         }
         for row, known in zip(self._rows.values(), batch.tokens, strict=True):
             row.see(known[row.lookup.num_tokens :])
         return list(self._rows.values())
 
-    def _width(self, rows: list[_Row], limits: list[int]) -> tuple[int, list[list[float]]]:
+    def _width(self, rows: list[SpeculatedRow], limits: list[int]) -> tuple[int, list[list[float]]]:
         """Of the pass that brings most tokens a second, and the tokens that each row can expect of it."""
         expected = [row.expected(limit) for row, limit in zip(rows, limits, strict=True)]
         seconds = self._pace.costs(len(rows)).seconds
@@ -222,7 +228,7 @@ def _limit(batch: Any, index: int) -> int:
     return max(0, min(WIDTHS[-1] - 1, left))
 
 
-def _see_next(rows: list[_Row], batch: Any) -> None:
+def _see_next(rows: list[SpeculatedRow], batch: Any) -> None:
     """The tokens that are sampled but not yet in the KV; they are waited for."""
     for row, known, token_id in zip(rows, batch.tokens, batch._next_tokens.tolist(), strict=True):
         if row.lookup.num_tokens == len(known):

@@ -102,3 +102,26 @@ def test_longer_matches_are_surer_until_the_request_tells_otherwise() -> None:
     chances = [Acceptance().chance(length) for length in range(40)]
     assert chances == sorted(chances)
     assert all(0.0 < chance < 1.0 for chance in chances)
+
+
+def test_a_text_that_repeated_itself_raises_what_is_expected_and_none_lowers_it() -> None:
+    repeated, never = Acceptance(), Acceptance()
+    for _ in range(10):
+        repeated.note(2, hit=True)
+        never.note(2, hit=False)
+    usual = Acceptance().chance(2)
+    assert repeated.as_prior().chance(2) > 0.7 > usual
+    assert never.as_prior().chance(2) == usual
+    assert repeated.as_prior().chance(8) == Acceptance().chance(8), "of what was not seen, it tells nothing"
+
+
+def test_what_a_prompt_promised_is_soon_forgotten_where_the_answer_is_another() -> None:
+    prompt, usual = Acceptance(), Acceptance()
+    for _ in range(200):
+        prompt.note(4, hit=True)
+    row = prompt.as_prior()
+    for acceptance in (row, usual):
+        for _ in range(6):
+            acceptance.note(4, hit=False)
+    assert row.chance(4) < 0.35
+    assert row.chance(4) - usual.chance(4) < 0.15

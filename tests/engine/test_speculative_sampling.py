@@ -1,0 +1,102 @@
+"""What is sampled from several tokens' logits at once is of the distribution that plain decoding samples from."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from contracts.vocabulary import Sampling
+from pensieve.engine.samplers import sampler_for
+from pensieve.models.load import LoadedModel
+from tests.engine.test_speculation import Eager, Run
+from tests.engine.tiny_modules import tiny_module
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(temperature=1.0), Sampling(temperature=0.7, top_p=0.9, top_k=4), Sampling(temperature=1.5)]
+)
+def test_sampled_answers_are_drawn_from_the_models_own_distribution(sampling: Sampling) -> None:
+    model, vocabulary = _of_few_tokens(5)
+    token_ids, num_tokens, num_draws = _every_triple_of(5), 3, 1920
+    mx.random.seed(20)
+    drawn: Counter[tuple[int, ...]] = Counter()
+    pace = Eager()
+    for _ in range(num_draws // 64):
+        run = Run(model, speculates=True)
+        run.speculation._pace = pace
+        run.insert([token_ids] * 64, num_tokens, sampler_for(sampling, vocabulary))
+        drawn.update(tuple(said) for said in run.all())
+    assert pace.counts.accepted > 200
+    assert pace.counts.proposed - pace.counts.accepted > 200
+    chances = _chances(model, vocabulary, token_ids, num_tokens, sampling)
+    assert math.isclose(sum(chances.values()), 1.0, abs_tol=1e-4)
+    assert _improbability(drawn, chances, num_draws) < 3.5
+
+
+def _every_triple_of(vocabulary: int) -> list[int]:
+    """A text in which whatever comes has come before, so that there always is a draft."""
+    text, seen = [0, 0], set()
+    while True:
+        coming = [token for token in reversed(range(vocabulary)) if (*text[-2:], token) not in seen]
+        if not coming:
+            return text
+        seen.add((*text[-2:], coming[0]))
+        text.append(coming[0])
+
+
+def _of_few_tokens(vocabulary: int) -> tuple[LoadedModel, int]:
+    """The tiny llama with the first few tokens of its vocabulary alone."""
+    model = tiny_module("llama")
+    module = model.model
+    module.update(
+        {
+            "model": {"embed_tokens": {"weight": module.model.embed_tokens.weight[:vocabulary]}},
+            "lm_head": {"weight": module.lm_head.weight[:vocabulary] * 0.5},
+        }
+    )
+    return replace(model, vocabulary_size=vocabulary), vocabulary
+
+
+def _chances(
+    model: LoadedModel, vocabulary: int, token_ids: list[int], num_tokens: int, sampling: Sampling
+) -> dict[tuple[int, ...], float]:
+    """Of every answer of so many tokens, worked out one after another without a cache."""
+    answers = list(itertools.product(range(vocabulary), repeat=num_tokens))
+    logits = model.model(mx.array([[*token_ids, *said] for said in answers]))[:, len(token_ids) - 1 : -1]
+    found = {}
+    for said, lines in zip(answers, np.array(logits, np.float64), strict=True):
+        found[said] = math.prod(_distribution(line, sampling)[token] for token, line in zip(said, lines, strict=True))
+    return found
+
+
+def _distribution(logits: np.ndarray[Any, Any], sampling: Sampling) -> np.ndarray[Any, Any]:
+    """As mlx-lm has it: top_p and top_k of the untempered probabilities, and then the temperature."""
+    chances = np.exp(logits - logits.max())
+    chances /= chances.sum()
+    order = np.argsort(-chances)
+    kept = len(chances)
+    if sampling.top_p is not None:
+        kept = int(np.sum(np.cumsum(chances[order]) - chances[order] < sampling.top_p))
+    kept = min(kept, sampling.top_k or kept)
+    powered = np.zeros_like(chances)
+    powered[order[:kept]] = chances[order[:kept]] ** (1 / sampling.temperature)
+    tempered: np.ndarray[Any, Any] = powered / powered.sum()
+    return tempered
+
+
+def _improbability(drawn: Counter[tuple[int, ...]], chances: dict[tuple[int, ...], float], num_draws: int) -> float:
+    """Chi-square of what was drawn, as a deviation of the normal distribution (Wilson and Hilferty)."""
+    cells = [(drawn[answer], chance * num_draws) for answer, chance in chances.items()]
+    common = [(count, wanted) for count, wanted in cells if wanted >= 5]
+    rare = [(count, wanted) for count, wanted in cells if wanted < 5]
+    common.append((sum(count for count, _ in rare), sum(wanted for _, wanted in rare) + 1e-9))
+    statistic = sum((count - wanted) ** 2 / wanted for count, wanted in common if wanted > 1e-6 or count)
+    spread = 2 / (9 * (len(common) - 1))
+    return float(((statistic / (len(common) - 1)) ** (1 / 3) - (1 - spread)) / math.sqrt(spread))
