@@ -12,6 +12,8 @@ from perf_gates.report import Report
 from perf_gates.servers import Served
 
 ROUNDS = 7
+DECODE_ROUNDS = 15
+"""Single pairs lie up to a fifth apart where two cores are all there is."""
 OUTPUT_TOKENS = 64
 PROMPT_TOKENS = 512
 
@@ -29,7 +31,7 @@ def test_the_server_keeps_the_speed_of_the_bare_loop(
     def one_round() -> None:
         through_server.append(over_http(served.url, STORY, OUTPUT_TOKENS))
 
-    benchmark.pedantic(one_round, setup=alternate, rounds=ROUNDS, warmup_rounds=1)  # type: ignore[no-untyped-call]
+    benchmark.pedantic(one_round, setup=alternate, rounds=DECODE_ROUNDS, warmup_rounds=1)  # type: ignore[no-untyped-call]
     assert {timing.output_tokens for timing in bare + through_server} == {OUTPUT_TOKENS}
     pairs = list(zip(through_server[1:], bare[1:], strict=True))  # the first of each was the warm-up
     ratio = statistics.median(ours.tokens_per_second / theirs.tokens_per_second for ours, theirs in pairs)
@@ -37,9 +39,9 @@ def test_the_server_keeps_the_speed_of_the_bare_loop(
     added_ms = 1000 * statistics.median(ours.first_token_seconds - theirs.first_token_seconds for ours, theirs in pairs)
     benchmark.extra_info.update(ratio=ratio, tokens_per_second=speed, added_first_token_ms=added_ms)
     report.say(f"Through the server: {speed:.1f} tokens/s, {ratio:.3f} of mlx-lm's own loop in the same run.")
-    report.judge("G-P1a", added_ms, f"(median of {ROUNDS} pairs)")
+    report.judge("G-P1a", added_ms, f"(median of {DECODE_ROUNDS} pairs)")
     report.judge("G-3.2a", 100 * (1 - ratio), "(what one stream loses to the bare loop)")
-    report.judge("G-3.1h", ratio, f"(median of {ROUNDS} pairs)")
+    report.judge("G-3.1h", ratio, f"(median of {DECODE_ROUNDS} pairs)")
 
 
 def test_the_first_token_of_512_comes_soon(report: Report, served: Served, bare_model: LoadedModel) -> None:

@@ -7,6 +7,7 @@ wired: that has been tied to kernel panics (MLX issue 3186).
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from pensieve.metal.ledger import Ledger, spare_buffers_bytes
 HIGH_SHARE: Final = 0.80
 """The seed's: over that share of the limit, memory is given back that nobody uses now."""
 _LEAST_AVAILABLE_SHARE: Final = 0.03
+_SECONDS_BETWEEN_LOOKS: Final = 0.25
 
 
 @dataclass(slots=True)
@@ -42,6 +44,7 @@ class DeviceMemory(Ledger):
         self._earlier_peak_bytes = 0
         self._for_process: Reservation | None = None
         self._libraries_bytes = 0
+        self._machine_looked_at, self._machine_is_short = -_SECONDS_BETWEEN_LOOKS, False
         self._kernels: dict[KernelSource, CompiledKernel] = {}
         self._kernels_lock = threading.Lock()
         self._measured: dict[tuple[int, BufferUsage], int] = {}
@@ -109,11 +112,18 @@ class DeviceMemory(Ledger):
 
     @property
     def machine_is_short(self) -> bool:
-        """Whether the machine as a whole has next to no memory left, whoever took it."""
+        """Whether the machine as a whole has next to no memory left, whoever took it.
+
+        As it was a quarter of a second ago at most: steps ask, and to ask the system takes a hundredth of one.
+        """
         if self._for_process is None:
             return False
-        machine = psutil.virtual_memory()
-        return bool(machine.available < _LEAST_AVAILABLE_SHARE * machine.total)
+        now = time.monotonic()
+        if now >= self._machine_looked_at + _SECONDS_BETWEEN_LOOKS:
+            machine = psutil.virtual_memory()
+            self._machine_looked_at = now
+            self._machine_is_short = bool(machine.available < _LEAST_AVAILABLE_SHARE * machine.total)
+        return self._machine_is_short
 
     @property
     def is_quiet(self) -> bool:

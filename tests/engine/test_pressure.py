@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
+import time
 from collections.abc import Iterator
 
 import mlx.core as mx
+import psutil
 import pytest
 
 from contracts.measurements import AlertType, PressureStep
@@ -149,3 +151,25 @@ def test_the_alert_fires_and_clears() -> None:
 
 def memory_in_use() -> int:
     return int(mx.get_active_memory())
+
+
+def test_the_machine_is_asked_four_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps look at the memory, and reading what the system says takes a hundredth of one."""
+    memory = DeviceMemory(12_000 * MB, counts_process=True)
+    memory.reserve_for_process()
+    num_asked, ask = 0, psutil.virtual_memory
+
+    def asked() -> object:
+        nonlocal num_asked
+        num_asked += 1
+        return ask()
+
+    monkeypatch.setattr(psutil, "virtual_memory", asked)
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    for _ in range(100):
+        assert not memory.machine_is_short
+    assert num_asked == 1
+    now += 0.3
+    assert not memory.machine_is_short
+    assert num_asked == 2
