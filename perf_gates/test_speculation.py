@@ -10,10 +10,9 @@ import asyncio
 import os
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from itertools import pairwise
 
 import pytest
 
@@ -70,15 +69,9 @@ MEMORY_BYTES = 12_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """`gaps` are the seconds between one token's arrival and the next's."""
-
     text: str
     num_tokens: int
-    gaps: tuple[float, ...]
-
-    @property
-    def decode_seconds(self) -> float:
-        return sum(self.gaps)
+    decode_seconds: float
 
 
 class Pair:
@@ -120,16 +113,14 @@ class Pair:
 
 async def _said(engine: Engine, prompt: str, num_tokens: int, *, is_raw: bool) -> Said:
     request = GenerationRequest((ChatMessage(Role.USER, prompt),), num_tokens, Sampling(temperature=0.0), is_raw=is_raw)
-    text = ""
-    arrivals: list[float] = []
+    text, began = "", 0.0
     async with aclosing(engine.generate(request)) as events:
         async for event in events:
             if isinstance(event, TextGenerated):
+                began = began or time.perf_counter()
                 text += event.text
-                arrivals.append(time.perf_counter())
             elif isinstance(event, GenerationFinished):
-                gaps = tuple(after - before for before, after in pairwise([*arrivals, time.perf_counter()]))
-                return Said(text, event.usage.output_tokens, gaps)
+                return Said(text, event.usage.output_tokens, time.perf_counter() - began)
     raise AssertionError("the stream ended without its last event")
 
 
@@ -176,44 +167,28 @@ CASES = (
 def test_what_repeats_is_decoded_faster_and_nothing_slower(
     pytestconfig: pytest.Config, report: Report, pair: Pair, case: Case
 ) -> None:
-    plain: list[Said] = []
-    speculated: list[Said] = []
-    counts = SpeculationCounts()
+    ratios, per_pass, is_same = [], [], True
     for number in range(case.rounds):
-        for speculates in (False, True) if number % 2 else (True, False):
-            if speculates:
-                said, counted = pair.speculated(case.prompt, case.num_tokens, is_raw=case.is_raw)
-                speculated.append(said)
-                counts += counted
-            else:
-                plain.append(pair.plain(case.prompt, case.num_tokens, is_raw=case.is_raw))
-    assert {said.text for said in speculated} == {said.text for said in plain}, "speculation changed the answer"
-    ratio, load = _ratio(plain, speculated, counts), os.getloadavg()[0]
+        ratio, counts, agrees = _compared(pair, case, plain_first=number % 2 == 0)
+        ratios.append(ratio)
+        per_pass.append(counts.tokens_per_pass)
+        is_same &= agrees
+    ratio, load = statistics.median(ratios), os.getloadavg()[0]
     report.say(
-        f"Where {case.what}, speculation decodes {counts.tokens_per_pass:.2f} tokens a pass, at {ratio:.2f} times "
-        f"the speed of plain decoding ({case.rounds} pairs, load {load:.1f})."
+        f"Where {case.what}, speculation decodes {statistics.median(per_pass):.2f} tokens a pass, at {ratio:.2f} times "
+        f"the speed of plain decoding (median of {case.rounds} pairs, load {load:.1f})."
     )
+    assert is_same, "speculation changed the answer"
     if case.copies and pytestconfig.getoption("--shape") in SHAPES:
         pytest.skip("said above; a model of random weights copies nothing, so what speculation brings it is no measure")
-    assert counts.tokens_per_pass >= case.least_tokens_per_pass
+    assert statistics.median(per_pass) >= case.least_tokens_per_pass
     if load <= QUIET_LOAD:
         assert ratio >= case.least_ratio, f"expected at least {case.least_ratio}, actual {ratio:.2f}"
 
 
-def _ratio(plain: Sequence[Said], speculated: Sequence[Said], counts: SpeculationCounts) -> float:
-    """How much faster it is with speculation.
-
-    Where nothing was drafted, each round did the same for each token, and what the machine does beside only adds to it:
-    the quickest arrival of each token tells. Else rounds differ in their passes, and the median of the pairs tells.
-    """
-    if not counts.proposed:
-        return _quickest(plain) / _quickest(speculated)
-    return statistics.median(
-        one.decode_seconds / other.decode_seconds for one, other in zip(plain, speculated, strict=True)
-    )
-
-
-def _quickest(said: Sequence[Said]) -> float:
-    """Seconds of an answer each of whose tokens came as quickly as it ever did."""
-    quickest: list[float] = [min(gaps) for gaps in zip(*(each.gaps for each in said), strict=True)]
-    return sum(quickest)
+def _compared(pair: Pair, case: Case, *, plain_first: bool) -> tuple[float, SpeculationCounts, bool]:
+    """How much faster it is with speculation, what was counted, and whether the answers are the same."""
+    plain = pair.plain(case.prompt, case.num_tokens, is_raw=case.is_raw) if plain_first else None
+    speculated, counts = pair.speculated(case.prompt, case.num_tokens, is_raw=case.is_raw)
+    plain = plain or pair.plain(case.prompt, case.num_tokens, is_raw=case.is_raw)
+    return plain.decode_seconds / speculated.decode_seconds, counts, speculated.text == plain.text

@@ -86,6 +86,7 @@ class DeviceMemory(Ledger):
     def reclaim(self) -> int:
         before = mx.get_cache_memory()
         mx.clear_cache()
+        self._machine_looked_at = -_SECONDS_BETWEEN_LOOKS  # what was given back may be what the machine was short of
         return max(0, before - mx.get_cache_memory())
 
     @property

@@ -173,3 +173,15 @@ def test_the_machine_is_asked_four_times_a_second_at_most(monkeypatch: pytest.Mo
     now += 0.3
     assert not memory.machine_is_short
     assert num_asked == 2
+
+
+def test_a_machine_that_was_short_is_asked_again_once_buffers_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else chunks would shrink, and requests be refused, for what is mended already."""
+    memory = DeviceMemory(12_000 * MB, counts_process=True)
+    memory.reserve_for_process()
+    machine = psutil.virtual_memory()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: machine._replace(available=0))
+    assert memory.machine_is_short
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: machine)
+    memory.reclaim()
+    assert not memory.machine_is_short
