@@ -159,7 +159,7 @@ def test_a_prompt_that_repeats_itself_is_drafted_from_sooner() -> None:
     for row in (repeating, usual):
         row.see([63, *(sentence if row is repeating else prompt(72, 1))[:2]])
         assert row.lookup.match_length == 2
-    assert repeating.chance > 2 * usual.chance
+    assert repeating.chance > 2 * usual.chance, "that the prompt repeats itself is not counted"
     assert [usual.acceptance.chance(length) for length in range(40)] == [
         Acceptance().chance(length) for length in range(40)
     ]
