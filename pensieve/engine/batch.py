@@ -11,8 +11,8 @@ import mlx.core as mx
 
 from pensieve.core.reading_pace import ReadingPace
 from pensieve.engine.batch_rows import view_rows
-from pensieve.engine.blas_threads import BlasThreads
-from pensieve.engine.decode_step import step_on_logits
+from pensieve.engine.cpu_steps import CpuSteps
+from pensieve.engine.decode_step import all_end, step_on_logits
 from pensieve.engine.drafting import Drafting
 from pensieve.engine.forced import ForcedScript
 from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget
@@ -96,7 +96,7 @@ class Batch:
         self._forced = forced
         self._held: dict[int, HeldToGrammar] = {}
         self._speculation: Speculation | None = None
-        self._threads = BlasThreads()
+        self._steps = CpuSteps(may_copy=probe.sizes.in_rows)
         self._pace = ReadingPace()
         self._num_decoded = 0
         self._generator = BatchGenerator(
@@ -183,15 +183,15 @@ class Batch:
 
     def _timed_step(self) -> tuple[list[Any], list[Any]]:
         """A step of mlx-lm's: what it read, and its responses. How long it took bears on those to come."""
-        generator = self._generator
-        num_rows = len(generator._generation_batch)
+        generator, answering = self._generator, self._generator._generation_batch
+        num_rows = len(answering)
         self._plan_reading()
-        is_plain = not (self._is_reading or generator._generation_batch.begins) and self._num_decoded <= num_rows
+        is_plain = not (self._is_reading or answering.begins or all_end(answering)) and self._num_decoded <= num_rows
         num_read, began = generator._counters.prompt_tokens, time.perf_counter()
-        self._threads.before(num_rows if is_plain else 0)
+        answering.copies = self._steps.before(num_rows if is_plain else 0)
         read, responses = generator.next()
         self._num_decoded = len(responses)
-        self._threads.after(self._num_decoded)
+        self._steps.after(self._num_decoded)
         num_read, seconds = generator._counters.prompt_tokens - num_read, time.perf_counter() - began
         if num_read:
             self._pace.note_read(num_read, seconds, num_rows, len({each.uid for each in read}))

@@ -20,7 +20,7 @@ import mlx.core as mx
 def step_on_logits(batch: Any) -> None:
     """Have a GenerationBatch of mlx-lm's decode by `decoded`. Its samplers then get logits [rows, vocabulary]."""
     own = weakref.proxy(batch)  # a batch that held on to itself would hold the model's weights
-    batch.begins, batch.told_early = False, set()
+    batch.begins, batch.told_early, batch.copies = False, set(), 1
     batch.next = lambda: first_tokens(own) or decoded(own)
 
 
@@ -42,15 +42,21 @@ def first_tokens(batch: Any) -> list[Any]:
     return responses
 
 
+def all_end(batch: Any) -> bool:
+    """Whether the next tokens of all rows are the last ones that they may have, so that no pass has to follow."""
+    return all(told + 1 >= most for told, most in zip(batch._num_tokens, batch.max_tokens, strict=True))
+
+
 def decoded(batch: Any) -> list[Any]:
     """One step for all rows: mlx-lm's responses, without log probabilities. Those that have ended leave the batch."""
     responses = []
-    for index, token_id in enumerate(_step(batch)):
+    is_last = all_end(batch)
+    for index, token_id in enumerate(batch._next_tokens.tolist() if is_last else _step(batch)):
         response = told(batch, index, token_id)
         if response is not None:
             responses.append(response)
             if response.finish_reason is not None:
-                hand_over(batch, index, response)
+                hand_over(batch, index, response, has_last=not is_last)
     leave(batch, responses)
     return responses
 
@@ -70,9 +76,13 @@ def told(batch: Any, index: int, token_id: int) -> Any | None:
     return batch.Response(batch.uids[index], token_id, None, reason, None, None)
 
 
-def hand_over(batch: Any, index: int, response: Any) -> None:
-    """Give what was computed of a row out with its last response."""
-    response.prompt_cache, response.all_tokens = batch.extract_cache(index), batch.tokens[index]
+def hand_over(batch: Any, index: int, response: Any, *, has_last: bool = True) -> None:
+    """Give what was computed of a row out with its last response. `has_last` says whether its last token was in a
+    pass, and is in the KV.
+    """
+    token_ids = batch.tokens[index]
+    response.prompt_cache = batch.extract_cache(index)
+    response.all_tokens = token_ids if has_last else token_ids[:-1]
 
 
 def leave(batch: Any, responses: list[Any]) -> None:
@@ -85,6 +95,18 @@ def leave(batch: Any, responses: list[Any]) -> None:
 def samplers_of(batch: Any) -> list[Any]:
     """The sampler of each row."""
     return [sampler or batch.fallback_sampler for sampler in batch.samplers or [None] * len(batch.uids)]
+
+
+def logits_of(batch: Any, token_ids: mx.array, lengths: list[int]) -> mx.array:
+    """Logits [rows, tokens, vocabulary] after `token_ids` [rows, tokens], of which so many of each row count."""
+    padding = [token_ids.shape[1] - length for length in lengths]
+    padded = batch.prompt_cache if any(padding) else ()
+    for cache in padded:
+        cache.prepare(lengths=lengths, right_padding=padding)
+    logits: mx.array = batch.model(token_ids, cache=batch.prompt_cache)
+    for cache in padded:
+        cache.finalize()
+    return logits
 
 
 def processed(batch: Any, index: int, token_id: mx.array, logits: mx.array) -> mx.array:
@@ -105,9 +127,11 @@ def contexts_of(batch: Any) -> list[mx.array]:
 def _step(batch: Any) -> list[int]:
     """Begin to compute the token after the next one of each row, and give the next one."""
     inputs = batch._current_tokens = batch._next_tokens
-    logits = batch.model(inputs[:, None], cache=batch.prompt_cache)[:, -1, :]
+    num_rows = len(batch.uids)
+    fed = mx.broadcast_to(inputs[:, None], (num_rows, batch.copies))
+    logits = logits_of(batch, fed, [1] * num_rows)[:, 0, :]
     if any(batch.logits_processors):
-        rows = range(len(batch.uids))
+        rows = range(num_rows)
         logits = mx.concatenate([processed(batch, row, inputs[row : row + 1], logits[row : row + 1]) for row in rows])
     samplers = samplers_of(batch)
     if all(sampler is samplers[0] for sampler in samplers):

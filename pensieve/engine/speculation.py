@@ -29,11 +29,13 @@ from contracts.measurements import SpeculationCounts
 from pensieve.core.draft_length import WIDTHS, Acceptance, PassCosts, best_width
 from pensieve.core.prompt_lookup import PromptLookup
 from pensieve.engine.decode_step import (
+    all_end,
     contexts_of,
     decoded,
     first_tokens,
     hand_over,
     leave,
+    logits_of,
     processed,
     samplers_of,
     step_on_logits,
@@ -129,9 +131,10 @@ class Speculation:
     def _plain(self, batch: Any) -> list[Any]:
         uids = list(batch.uids)
         has_read = self._drafting is not None and self._drafting.has_read
+        is_alone = uids == self._plain_uids and not has_read and not all_end(batch)
         responses: list[Any] = decoded(batch)
         ended = time.perf_counter()
-        if uids == self._plain_uids and not has_read:  # the one before was plain too: between them lies one pass, alone
+        if is_alone:  # the one before was plain too: between them lies one pass, and nothing else
             self._pace.costs(len(uids)).note(1, ended - self._plain_ended)
         if self._drafting is not None:
             self._drafting.note_plain(self._pace.costs(len(uids)).seconds(1))
@@ -239,15 +242,7 @@ def _sampled(batch: Any, inputs: list[list[int]]) -> list[list[int]]:
     """After each token that goes in, of each row: the token that the row's sampler takes."""
     lengths = [len(each) for each in inputs]
     width = max(lengths)
-    padding = [width - length for length in lengths]
-    if any(padding):
-        for cache in batch.prompt_cache:
-            cache.prepare(lengths=lengths, right_padding=padding)
-    fed = mx.array([[*each, *[0] * pad] for each, pad in zip(inputs, padding, strict=True)])
-    logits = batch.model(fed, cache=batch.prompt_cache)
-    if any(padding):
-        for cache in batch.prompt_cache:
-            cache.finalize()
+    logits = logits_of(batch, mx.array([[*each, *[0] * (width - len(each))] for each in inputs]), lengths)
     sampled = []
     for index, (sampler, length) in enumerate(zip(samplers_of(batch), lengths, strict=True)):
         last = mx.array(inputs[index][:1], mx.int32)  # a row that has processors has no draft

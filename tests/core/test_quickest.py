@@ -5,7 +5,7 @@ from __future__ import annotations
 from pensieve.core.quickest import TRIED_AGAIN_AFTER, TRIES, Quickest
 
 
-def worked(quickest: Quickest, seconds: dict[int, float], num_uses: int) -> list[int]:
+def worked(quickest: Quickest[int], seconds: dict[int, float], num_uses: int) -> list[int]:
     """The settings that were used, one after the other, on a machine on which they take so long."""
     used = []
     for _ in range(num_uses):

@@ -12,7 +12,8 @@ import mlx.core as mx
 import pytest
 
 from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
-from pensieve.engine.batch import Batch
+from pensieve.engine.batch import Batch, Computed
+from pensieve.engine.cpu_steps import CpuSteps
 from pensieve.engine.kv_sizes import KVSizes
 from pensieve.engine.kv_store import Match, MissReason
 from pensieve.engine.load_probe import Probe
@@ -63,6 +64,7 @@ class Run:
         self.said: dict[int, list[int]] = {}
         self.read: list[dict[int, int]] = []
         self.ended: set[int] = set()
+        self.computed: dict[int, Computed] = {}
         self.loop = asyncio.new_event_loop()
 
     def insert(self, token_ids: list[int], max_tokens: int = 20, temperature: float = 0.0) -> int:
@@ -81,6 +83,7 @@ class Run:
             if each.finish_reason is not None:
                 self.ended.add(each.uid)
                 assert each.computed is not None
+                self.computed[each.uid] = each.computed
 
     def all(self) -> list[list[int]]:
         for _ in range(500):
@@ -132,6 +135,40 @@ def test_a_prompt_that_joins_others_takes_no_pass_of_its_own_for_its_last_token(
     _, *after = run.passes.shapes[run.passes.shapes.index((1, 29)) :]
     assert after[0] == (1, 1), "the first gets its token, while the second has joined"
     assert set(after[1:]) == {(2, 1)}, "and the second's last token goes in with the first's next"
+
+
+def test_a_row_that_goes_in_twice_says_the_same_and_is_kept_once(
+    model: LoadedModel, runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CpuSteps, "before", lambda _, num_rows: 2 if num_rows == 1 else 1)
+    run = Run(model)
+    runs.append(run)
+    uid = run.insert(prompt(20, 1), 300)
+    for _ in range(12):
+        run.step()
+    assert run.passes.shapes[-4:] == [(1, 2)] * 4
+    token_ids, caches = run.batch.computed(uid)
+    assert {cache.offset for cache in caches} == {len(token_ids)}
+    second = run.insert(prompt(30, 2), 40)
+    assert run.all() == [alone(model, prompt(20, 1), 300), alone(model, prompt(30, 2), 40)]
+    assert second in run.ended
+
+
+@pytest.mark.parametrize("in_rows", [True, False])
+@pytest.mark.parametrize("max_tokens", [1, 2, 9])
+def test_no_pass_follows_the_last_tokens_that_answers_may_have(
+    model: LoadedModel, runs: list[Run], max_tokens: int, *, in_rows: bool
+) -> None:
+    run = Run(model, in_rows=in_rows)
+    runs.append(run)
+    uids = [run.insert(prompt(20, number), max_tokens) for number in range(2)]
+    assert run.all() == [alone(model, prompt(20, number), max_tokens) for number in range(2)]
+    decoding = [shape for shape in run.passes.shapes if shape == (2, 1)]
+    assert len(decoding) == max_tokens, "the first computes the last token of both prompts"
+    for number, uid in enumerate(uids):
+        token_ids, caches = run.computed[uid]
+        assert token_ids == [*prompt(20, number), *run.said[uid][:-1]], "the last token was in no pass"
+        assert {int(cache.offset) for cache in caches} == {len(token_ids)}
 
 
 def test_an_answer_of_one_token_that_joins_others_has_that_token(model: LoadedModel, runs: list[Run]) -> None:
@@ -271,7 +308,7 @@ def test_a_first_token_is_told_before_the_pass_of_the_second(
     while not run.said[uid]:
         passes = len(run.passes.shapes)
         run.step()
-    assert len(run.passes.shapes) - passes == (1 if max_tokens == 1 else 0)
+    assert len(run.passes.shapes) == passes
     assert run.all() == [alone(model, prompt(30, 2), max_tokens)]
 
 
