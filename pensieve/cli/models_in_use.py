@@ -20,7 +20,7 @@ class ModelInUseError(Exception):
 def require_unused(model: LocalModel) -> None:
     """
     Raises:
-        ModelInUseError: a server that can be seen from here serves it, or was started for it.
+        ModelInUseError: a server that can be seen from here serves it or drafts with it, or was started for it.
     """
     names = {*_served_as(model)}
     for process, url in _servers():
@@ -30,7 +30,7 @@ def require_unused(model: LocalModel) -> None:
             served = names.intersection({*_words(process)})
         if served:
             raise ModelInUseError(
-                f"the server at {url} (process {process.pid}) serves it as {min(served)}; stop that server first"
+                f"the server at {url} (process {process.pid}) uses it as {min(served)}; stop that server first"
             )
 
 
@@ -68,7 +68,8 @@ def _words(process: psutil.Process) -> list[str]:
     told = [environment[name] for name in ("PENSIEVE_MODEL", "PENSIEVE_ALLOW_MODELS") if environment.get(name)]
     words = [word for text in (*command, *told) for word in text.rpartition("=")[2].split(",")]
     names_model = bool(told) or any(word.startswith("--model") for word in command)
-    return words if names_model else [*words, SMOLLM2.name]
+    drafting = environment.get("PENSIEVE_DRAFT_MODEL", "")
+    return [*words, drafting] if names_model else [*words, drafting, SMOLLM2.name]
 
 
 def _is_server(command: list[str]) -> bool:

@@ -108,7 +108,7 @@ def _known(folders: Mapping[str, ModelFolder], draft: ModelFolder | None, *, den
     if draft is None:
         return known
     both_bytes = known[0].weights_bytes + known_model(f"--draft-model {draft.id}", draft, dense=dense).weights_bytes
-    return (replace(known[0], weights_bytes=both_bytes), *known[1:])
+    return (replace(known[0], weights_bytes=both_bytes, draft_id=draft.id), *known[1:])
 
 
 def real_parts(settings: Settings) -> Parts:

@@ -76,20 +76,23 @@ def find_server(url: str, api_key: str | None, model: str | None = None) -> Runn
 
 
 def served_names(url: str, api_key: str | None) -> tuple[str, ...]:
-    """The ids of the models that clients may ask the server at this address for; none, where nobody listens.
+    """The ids of the models that clients may ask the server at this address for, and of those that draft for them;
+    none, where nobody listens.
 
     Raises:
         LaunchError: it gives no list of them.
     """
     try:
         status, listed = _get(url, "/v1/models?limit=1000", api_key)
+        _, health = _get(url, "/health", api_key)
     except (ConnectionRefusedError, ConnectionResetError):
         return ()
     except (OSError, http.client.HTTPException) as error:
         raise LaunchError(f"the server at {url} does not say which models it serves: {_reason(error)}") from error
     if status != http.client.OK:
         raise LaunchError(f"the server at {url} does not say which models it serves; give its key in PENSIEVE_API_KEY")
-    return tuple(str(entry["id"]) for entry in listed.get("data", []))
+    drafting = (model["draft_model"] for model in health.get("models", []) if model.get("draft_model"))
+    return (*(str(entry["id"]) for entry in listed.get("data", [])), *map(str, drafting))
 
 
 def _serving(url: str, listed: dict[str, Any], model: str | None) -> RunningServer:

@@ -21,11 +21,14 @@ Standing = Literal["loading", "loaded", "unloading", "unloaded"]
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """`source` is what the user calls it; `weights_bytes` what it is expected to take, 0 where nobody can say."""
+    """`source` is what the user calls it; `weights_bytes` what it is expected to take, 0 where nobody can say, and with
+    it the model `draft_id` that drafts for it.
+    """
 
     source: str
     info: ModelInfo
     weights_bytes: int = 0
+    draft_id: str | None = None
 
 
 def known_model(source: str, folder: ModelFolder, *, dense: bool) -> KnownModel:
@@ -54,6 +57,7 @@ class ModelState:
     num_active: int
     idle_seconds: float | None
     weights_bytes: int
+    draft_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

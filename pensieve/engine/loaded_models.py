@@ -111,9 +111,10 @@ class LoadedModels:
     def _state(self, known: KnownModel) -> ModelState:
         loaded = self._shelf.get(known.info.id)
         if loaded is None:
-            return ModelState(known.info.id, self._standing(known), 0, None, known.weights_bytes)
+            return ModelState(known.info.id, self._standing(known), 0, None, known.weights_bytes, known.draft_id)
         idle_seconds = self._shelf.idle_seconds(loaded)
-        return ModelState(known.info.id, "loaded", loaded.model.num_active, idle_seconds, known.weights_bytes)
+        num_active = loaded.model.num_active
+        return ModelState(known.info.id, "loaded", num_active, idle_seconds, known.weights_bytes, known.draft_id)
 
     def _standing(self, known: KnownModel) -> Standing:
         """Of a model that is not loaded."""
@@ -180,7 +181,7 @@ class LoadedModels:
             raise ModelLoadingError(load.source, f"clients know another that is loaded by the same name, {info.id}")
         log.info("loaded %s in %.1f s", info.id, self._clock() - began)
         self._num_loads += 1
-        self._catalog.add(KnownModel(load.source, info, weights_bytes))
+        self._catalog.add(KnownModel(load.source, info, weights_bytes, known.draft_id if known is not None else None))
         return self._shelf.put(load.source, with_clauses(ServedModel, model) if self._checked else model)
 
     async def _engine(self, load: Load[Loaded], weights_bytes: int) -> tuple[ServedModel, int]:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import mlx.core as mx
 import pytest
 
@@ -265,7 +266,7 @@ def test_an_alias_and_an_adapter_serve_under_their_names_without_the_hub(
         for name in ("coder-8gb", "tuned"):
             answer = client.messages.create(model=name, max_tokens=4, messages=[{"role": "user", "content": "Hello"}])
             assert answer.model == name
-        assert "serves it as coder-8gb" in said.by("remove", CODER, status=1)
+        assert "uses it as coder-8gb" in said.by("remove", CODER, status=1)
 
 
 def test_a_model_that_a_server_serves_is_not_removed(said: Said, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,8 +274,21 @@ def test_a_model_that_a_server_serves_is_not_removed(said: Said, tiny: Path, mon
     said.by("import", str(tiny), "--name", "idle", "--copy")
     with serving("--model", "served"):
         message = said.by("remove", "served", status=1)
-        assert "serves it as served; stop that server first" in message
+        assert "uses it as served; stop that server first" in message
         assert "idle is removed" in said.by("remove", "idle")
     with serving("--model", "served", "--api-key", "a key that nobody here has"):
-        assert "serves it as served" in said.by("remove", "served", status=1)
+        assert "uses it as served" in said.by("remove", "served", status=1)
     assert "served is removed" in said.by("remove", "served")
+
+
+@pytest.mark.parametrize("key", [(), ("--api-key", "a key that nobody here has")])
+def test_a_model_that_a_server_drafts_with_is_not_removed(said: Said, tiny: Path, key: tuple[str, ...]) -> None:
+    said.by("import", str(tiny), "--name", "served")
+    said.by("import", str(tiny), "--name", "small", "--copy")
+    with serving("--model", "served", "--draft-model", "small", *key) as client:
+        headers = {"x-api-key": key[1]} if key else {}
+        url = str(client.base_url).rstrip("/")
+        (model,) = httpx.get(f"{url}/health", headers=headers).json()["models"]
+        assert (model["id"], model["draft_model"]) == ("served", "small")
+        assert "uses it as small; stop that server first" in said.by("remove", "small", status=1)
+    assert "small is removed" in said.by("remove", "small")

@@ -93,4 +93,5 @@ def _model(model: ModelState) -> dict[str, Any]:
         "active": model.num_active,
         "idle_seconds": None if model.idle_seconds is None else round(model.idle_seconds, 3),
         "weights_bytes": model.weights_bytes,
+        "draft_model": model.draft_id,
     }
