@@ -23,7 +23,7 @@ TICKS = 200
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("num_clients", "rounds"), [(4, 3), (8, 9), (16, 3)])
+@pytest.mark.parametrize(("num_clients", "rounds"), [(4, 3), (8, 15), (16, 3)])
 def test_clients_together_get_what_the_batch_gives(
     report: Report, served: Served, bare_model: LoadedModel, num_clients: int, rounds: int
 ) -> None:

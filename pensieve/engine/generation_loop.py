@@ -16,7 +16,7 @@ from pensieve.core.errors import GenerationError, InsufficientMemoryError, Overl
 from pensieve.core.schedule import worth_waiting_for
 from pensieve.core.stored_tokens import stored_tokens
 from pensieve.engine.batch import FAILED, Batch, Computed, PromptRead, Sampled
-from pensieve.engine.inbox import Inbox
+from pensieve.engine.inbox import PAUSE_SECONDS, Inbox
 from pensieve.engine.kv_sizes import KVSizes
 from pensieve.engine.kv_store import Match
 from pensieve.engine.no_store import NoStore
@@ -25,6 +25,7 @@ from pensieve.engine.pressure import PressureRelief
 from pensieve.engine.running import Running
 from pensieve.engine.stored_prompts import StoredPrompts
 from pensieve.engine.ticket import Delivery, Ticket, deliver, record
+from pensieve.metal.device import device_info
 from pensieve.metal.memory import DeviceMemory
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class GenerationLoop:
         self._stored = StoredPrompts(memory, NoStore())
         self._relief: PressureRelief | None = None
         self._sizes: KVSizes
-        self.inbox = Inbox()
+        self.inbox = Inbox(PAUSE_SECONDS[device_info().backend])
         self._waiting: deque[Ticket] = deque()
         self._running: dict[int, Running] = {}
         self._batch: Batch | None = None

@@ -49,6 +49,53 @@ def test_an_idle_thread_waits_for_a_request_that_is_arriving(monkeypatch: pytest
     assert time.monotonic() - began < 4.0
 
 
+@pytest.mark.parametrize(("pause_seconds", "done"), [(5.0, ["first", "second"]), (0.0, ["first"])])
+def test_an_idle_thread_pauses_for_a_request_that_begins_to_arrive(
+    monkeypatch: pytest.MonkeyPatch, pause_seconds: float, done: list[str]
+) -> None:
+    """The second one begins while the first is looked at, and is long in coming."""
+    monkeypatch.setattr(inbox, "ARRIVAL_SECONDS", 0.5)
+    box, taken = Inbox(pause_seconds), list[str]()
+
+    def arrive() -> None:
+        time.sleep(0.05)
+        with box.arriving():
+            time.sleep(0.1)
+        box.put(lambda: taken.append("second"))
+
+    second = threading.Thread(target=arrive)
+    box.put(lambda: taken.append("first"))
+    second.start()
+    box.take_in(idle=True)
+    assert taken == done
+    second.join()
+
+
+def test_a_pause_that_nobody_came_in_is_short() -> None:
+    box = Inbox(0.005)
+    box.put(lambda: None)
+    began = time.monotonic()
+    box.take_in(idle=True)
+    assert time.monotonic() - began < inbox.ARRIVAL_SECONDS
+
+
+def test_who_arrives_at_the_end_of_a_pause_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "ARRIVAL_SECONDS", 2.0)
+    box, taken = Inbox(0.1), list[str]()
+
+    def arrive() -> None:
+        with box.arriving():
+            time.sleep(0.3)
+        box.put(lambda: taken.append("second"))
+
+    second = threading.Timer(0.05, arrive)
+    second.start()
+    box.put(lambda: taken.append("first"))
+    box.take_in(idle=True)
+    second.join()
+    assert taken == ["first", "second"]
+
+
 def test_it_does_not_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "ARRIVAL_SECONDS", 0.05)
     box = Inbox()
