@@ -159,7 +159,7 @@ CASES = (
     Case("a file is rewritten with one change", EDIT, 1.8, 2.5),
     Case("a text is repeated", SENTENCE * 6, 4.0, 5.0, is_raw=True),
     Case("a text is repeated at length", SENTENCE * 12, 4.0, 5.0, num_tokens=192, is_raw=True),
-    Case("free text is written", STORY, 0.97, 1.0, rounds=12),
+    Case("free text is written", STORY, 0.97, 1.0, num_tokens=48, rounds=24),
 )
 
 

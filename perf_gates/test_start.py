@@ -13,7 +13,7 @@ from perf_gates.report import Report
 from perf_gates.servers import serving
 
 _LOAD = """
-import hashlib, json, resource, sys, time
+import hashlib, json, re, resource, sys, time
 from pathlib import Path
 from pensieve.metal import blas
 blas.preload()
@@ -33,8 +33,10 @@ import_mlx_lm()
 began = time.perf_counter()
 load(folder)
 loaded = time.perf_counter() - began
+status = Path("/proc/self/status")  # on Linux ru_maxrss begins with the peak of the process that started this one
+found = re.search(r"VmHWM:\\s+(\\d+) kB", status.read_text()) if status.exists() else None
 unit = 1 if sys.platform == "darwin" else 1024
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+peak = int(found[1]) * 1024 if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 print(json.dumps({"read": read, "loaded": loaded, "peak": peak}))
 """
 
@@ -52,9 +54,12 @@ def test_a_server_answers_within_seconds_of_its_start(report: Report, folder: Mo
 
 
 def test_loading_takes_what_reading_takes(report: Report, folder: ModelFolder) -> None:
-    """In a process of its own, so that its peak is its own."""
+    """In a process of its own, so that its peak is its own; the second one, since the system may have let go of the
+    files that the first one reads.
+    """
     command = [sys.executable, "-c", _LOAD, str(folder.path)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=280, check=True)
+    for _ in range(2):
+        run = subprocess.run(command, capture_output=True, text=True, timeout=140, check=True)
     figures = json.loads(run.stdout.splitlines()[-1])
     report.judge("G-1.2b", figures["peak"], "(peak RSS)")
     report.judge("G-1.2c", figures["loaded"] / figures["read"])

@@ -205,7 +205,7 @@ class Engine:
     async def _accepted(self, request: GenerationRequest) -> Ticket:
         with self._loop.inbox.arriving():
             ticket = await self._tokenized(self._make_ticket, request, asyncio.get_running_loop())
-        if self._relief.refuses and self._loop.num_running:
+        if self._relief.refuses and self._tickets:
             self._relief.note_refusal()
             raise OverloadedError(
                 "memory is short: come back when what runs has ended",

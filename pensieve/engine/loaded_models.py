@@ -109,12 +109,10 @@ class LoadedModels:
         return tuple(self._state(model) for info in self.known() if (model := self._catalog.find(info.id)) is not None)
 
     def _state(self, known: KnownModel) -> ModelState:
-        loaded = self._shelf.get(known.info.id)
+        loaded, told = self._shelf.get(known.info.id), (known.weights_bytes, known.draft_id)
         if loaded is None:
-            return ModelState(known.info.id, self._standing(known), 0, None, known.weights_bytes, known.draft_id)
-        idle_seconds = self._shelf.idle_seconds(loaded)
-        num_active = loaded.model.num_active
-        return ModelState(known.info.id, "loaded", num_active, idle_seconds, known.weights_bytes, known.draft_id)
+            return ModelState(known.info.id, self._standing(known), 0, None, *told)
+        return ModelState(known.info.id, "loaded", loaded.model.num_active, self._shelf.idle_seconds(loaded), *told)
 
     def _standing(self, known: KnownModel) -> Standing:
         """Of a model that is not loaded."""

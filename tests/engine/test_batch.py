@@ -18,10 +18,9 @@ from pensieve.engine.kv_sizes import KVSizes
 from pensieve.engine.kv_store import Match, MissReason
 from pensieve.engine.load_probe import Probe
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.samplers import sampler_for
 from pensieve.engine.ticket import Ticket
 from pensieve.models.load import LoadedModel
-from tests.engine.tiny_modules import VOCABULARY, continuation, prefill, prompt, tiny_module
+from tests.engine.tiny_modules import continuation, prefill, prompt, tiny_module
 
 CHUNK_TOKENS = 128
 ROWS = KVSizes(layers=(None,) * 4, in_rows=True)  # type: ignore[arg-type]  # only their number counts here
@@ -149,9 +148,8 @@ def test_a_row_that_goes_in_twice_says_the_same_and_is_kept_once(
     assert run.passes.shapes[-4:] == [(1, 2)] * 4
     token_ids, caches = run.batch.computed(uid)
     assert {cache.offset for cache in caches} == {len(token_ids)}
-    second = run.insert(prompt(30, 2), 40)
+    run.insert(prompt(30, 2), 40)
     assert run.all() == [alone(model, prompt(20, 1), 300), alone(model, prompt(30, 2), 40)]
-    assert second in run.ended
 
 
 @pytest.mark.parametrize("in_rows", [True, False])
@@ -163,8 +161,7 @@ def test_no_pass_follows_the_last_tokens_that_answers_may_have(
     runs.append(run)
     uids = [run.insert(prompt(20, number), max_tokens) for number in range(2)]
     assert run.all() == [alone(model, prompt(20, number), max_tokens) for number in range(2)]
-    decoding = [shape for shape in run.passes.shapes if shape == (2, 1)]
-    assert len(decoding) == max_tokens, "the first computes the last token of both prompts"
+    assert run.passes.shapes.count((2, 1)) == max_tokens, "the first computes the last token of both prompts"
     for number, uid in enumerate(uids):
         token_ids, caches = run.computed[uid]
         assert token_ids == [*prompt(20, number), *run.said[uid][:-1]], "the last token was in no pass"
@@ -277,25 +274,6 @@ def test_prompts_that_are_being_read_go_on_when_streams_can_wait_for_fewer(
     run.step()
     assert run.passes.shapes[before:] == [(8, 8)], "all eight go on, with as many tokens as streams can wait for"
     assert run.all() == [alone(model, token_ids) for token_ids in prompts]
-
-
-def test_samplers_get_logits_and_say_what_log_probabilities_would(model: LoadedModel) -> None:
-    logits = mx.random.normal((3, VOCABULARY)) * 4 + 30
-    logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
-    for sampling in (Sampling(0.0), Sampling(0.7), Sampling(1.0, top_p=0.6), Sampling(1.0, top_k=5), Sampling(0.01)):
-        sampler = sampler_for(sampling, VOCABULARY)
-        for seed in range(20):
-            mx.random.seed(seed)
-            on_logits = sampler(logits).tolist()
-            mx.random.seed(seed)
-            assert on_logits == sampler(logprobs).tolist()
-
-
-@pytest.mark.parametrize("temperature", [0.1, 0.01, 0.002])
-def test_low_temperatures_stay_within_the_range_of_half_precision(temperature: float) -> None:
-    logits = mx.array([[60.0, 59.0, *[1.0] * 30]], mx.float16)
-    drawn = sampler_for(Sampling(temperature), 32)(logits)
-    assert drawn.tolist() == [0]
 
 
 @pytest.mark.parametrize("max_tokens", [1, 2, 20])
