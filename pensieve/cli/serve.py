@@ -38,7 +38,7 @@ SWITCH_SECONDS = 0.001
 """How long the thread that computes may keep the interpreter from the one that speaks HTTP. With Python's own 5 ms, a
 token would wait until the pass of the next one is prepared.
 """
-_SPEAKS_HTTP: Final = ("hypercorn.asyncio", "hypercorn.config", "pensieve.api.app")
+_SPEAKS_HTTP: Final = ("hypercorn.asyncio", "hypercorn.config", "pensieve.api.app", "pensieve.api.closed_connections")
 
 
 def serve(settings: Settings) -> int:
@@ -88,6 +88,7 @@ async def run(
         from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415 - imported by now
 
         from pensieve.api.app import create_app  # noqa: PLC0415
+        from pensieve.api.closed_connections import close_at_once  # noqa: PLC0415
         from pensieve.api.server_state import ServerState  # noqa: PLC0415
 
         watch = asyncio.create_task(models.watch_idle())
@@ -99,6 +100,7 @@ async def run(
             f"pensieve: serving {model.info.id} at {_url(listener)} "
             f"({parts.device}; window {model.info.context_window_tokens} tokens{_others(parts)})"
         )
+        close_at_once()
         await serve_asgi(
             create_app(state),
             _hypercorn_config(listener),

@@ -1,0 +1,66 @@
+"""A client that has gone gives its connection back, however it went."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from perf_gates.servers import Served, serving
+
+ASKED = b'{"model": "claude-any", "max_tokens": 400, "stream": true, '
+ASKED += b'"messages": [{"role": "user", "content": "Hello"}]}'
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "slow.toml"
+    path.write_text('[[reply]]\ntext = "tick "\nrepeat = 40\nseconds_per_token = 0.02\n')
+    return path
+
+
+def gone_after(served: Served, request: bytes, least_bytes: int) -> None:
+    """Send a request, read so much of the answer, and close."""
+    url = httpx.URL(served.url)
+    with socket.create_connection((url.host, url.port or 0)) as client:
+        client.sendall(request)
+        read = 0
+        while read < least_bytes:
+            read += len(client.recv(4096))
+
+
+def level(served: Served, most: int) -> int:
+    """Of open files, once there are no more than `most`, or after ten seconds."""
+    ends_at = time.monotonic() + 10
+    while served.open_files() > most and time.monotonic() < ends_at:
+        time.sleep(0.05)
+    return served.open_files()
+
+
+def test_clients_that_ask_once_or_go_in_mid_answer_leave_no_connection_behind(script: Path) -> None:
+    post = b"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    post += b"Content-Length: %d\r\n\r\n%s" % (len(ASKED), ASKED)
+    with serving("--script", str(script)) as served:
+        httpx.get(f"{served.url}/health").raise_for_status()
+        time.sleep(0.5)
+        before = served.open_files()
+        for _ in range(5):
+            httpx.get(f"{served.url}/health").raise_for_status()
+            for least_bytes in (0, 10):
+                gone_after(served, b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", least_bytes)
+            gone_after(served, post, 300)
+        assert level(served, before) <= before
+
+
+def test_a_connection_that_is_kept_serves_again(script: Path) -> None:
+    with serving("--script", str(script)) as served, httpx.Client(base_url=served.url) as client:
+        for _ in range(3):
+            client.get("/health").raise_for_status()
+            answer = client.post("/v1/messages", content=ASKED, headers={"content-type": "application/json"})
+            assert answer.text.endswith('data: {"type":"message_stop"}\n\n')
+            time.sleep(0.1)
+        connections = client._transport._pool.connections  # type: ignore[attr-defined]
+        assert len(connections) == 1, "one for all"
