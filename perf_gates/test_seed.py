@@ -98,15 +98,16 @@ def test_it_is_stable_under_load(request: pytest.FixtureRequest, report: Report,
 
 
 def _soaked(served: Served, seconds: float, *, most_percent: float) -> _Soak:
-    """For so many seconds; where speed seems to fall by more than it may, for longer, until it does not or
-    `DOUBT_SECONDS` are over.
+    """For so many seconds; for `DOUBT_SECONDS` where speed seems to have fallen by more than it may. Never until it looks
+    well: some moment always does.
     """
     soak, began = _Soak(), time.monotonic()
     while True:
         soak.seconds = time.monotonic() - began
-        seems_to_fall = soak.seconds < DOUBT_SECONDS and soak.loss_percent > most_percent
-        if soak.seconds >= seconds and not seems_to_fall:
-            return soak
+        if soak.seconds >= seconds:
+            if seconds >= DOUBT_SECONDS or not soak.loss_percent > most_percent:
+                return soak
+            seconds = DOUBT_SECONDS
         soak.requests += 1
         try:
             timing = over_http(served.url, BRIEF, 20, temperature=0.5)
