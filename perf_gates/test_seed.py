@@ -98,8 +98,8 @@ def test_it_is_stable_under_load(request: pytest.FixtureRequest, report: Report,
 
 
 def _soaked(served: Served, seconds: float, *, most_percent: float) -> _Soak:
-    """For so many seconds; for `DOUBT_SECONDS` where speed seems to have fallen by more than it may. Never until it looks
-    well: some moment always does.
+    """For so many seconds; for `DOUBT_SECONDS` where speed seems to have fallen by more than it may. It does not end
+    where it looks well: at some moment it always does.
     """
     soak, began = _Soak(), time.monotonic()
     while True:
