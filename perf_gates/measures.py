@@ -7,9 +7,12 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
+
+from pensieve.metal import blas
 
 if TYPE_CHECKING:
     from pensieve.models.load import LoadedModel
@@ -86,6 +89,34 @@ def by_mlx_lm(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
     began = time.perf_counter()
     tokens = stream_generate(model.model, model.tokenizer, token_ids, max_tokens=max_tokens)
     arrivals = [time.perf_counter() for _ in tokens]
+    return _timing(began, arrivals, len(arrivals))
+
+
+def by_passes_alone(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
+    """The same answer by forward passes and nothing else, in the form that the server found the quickest for a row by
+    itself on these CPUs (`pensieve/engine/cpu_steps.py`): with one thread, the row going in twice.
+
+    On this thread, which must have loaded the model; its caches have to be such that the server has them in rows.
+    """
+    import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
+
+    from pensieve.engine.decode_step import logits_of  # noqa: PLC0415
+    from pensieve.engine.kv_rows import RowKV, RowsKV  # noqa: PLC0415
+
+    token_ids = model.tokenizer.apply_chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True)
+    batch = SimpleNamespace(model=model.model, prompt_cache=[RowsKV([RowKV()]) for _ in model.model.layers])
+    began = time.perf_counter()
+    token = mx.argmax(logits_of(batch, mx.array([token_ids]), [len(token_ids)])[:, -1, :], axis=-1)
+    mx.eval(token)
+    arrivals = []
+    blas.set_threads(1)
+    for _ in range(max_tokens):
+        following = mx.argmax(logits_of(batch, mx.stack([token, token], axis=1), [1])[:, 0, :], axis=-1)
+        mx.async_eval(following)  # type: ignore[no-untyped-call]
+        token.item()
+        arrivals.append(time.perf_counter())
+        token = following
+    blas.set_threads(blas.preload().threads or 1)
     return _timing(began, arrivals, len(arrivals))
 
 
