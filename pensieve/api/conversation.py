@@ -20,7 +20,7 @@ from pensieve.api.wire_types import (
     ToolUseBlock,
     WireMessage,
 )
-from pensieve.core.dialect import tool_as_json
+from pensieve.core.dialects.dialect import tool_as_json
 from pensieve.core.errors import ValidationError
 from pensieve.core.prompt_canon import cache_ttl_seconds, canonical_system_text, longest_ttl
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from contracts.vocabulary import ChatMessage
-from pensieve.core.told_answer import ToldAnswer, answer_key
+from pensieve.core.answers.identity import ToldAnswer, answer_key
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from pensieve.engine.samplers import sampler_for
 from pensieve.engine.speculation import Pace, Speculation
 from pensieve.engine.ticket import Ticket
 from pensieve.metal.device import device_info
-from pensieve.models.text_decoder import TextDecoder
+from pensieve.models.tokenizers.text_decoder import TextDecoder
 
 if TYPE_CHECKING:
     from pensieve.engine.draft_model import DraftModel

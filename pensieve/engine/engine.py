@@ -34,8 +34,8 @@ from pensieve.engine.warm_up import said_if_slow, warm_up
 from pensieve.metal.device import device_info
 from pensieve.metal.memory import DeviceMemory
 from pensieve.metal.reused_thread import ReusedThread
-from pensieve.models.chat_template import ChatTemplate, RenderedPrompt
 from pensieve.models.load import LoadedModel, load
+from pensieve.models.prompts.chat_template import ChatTemplate, RenderedPrompt
 from pensieve.models.sources import ModelFolder
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from llguidance import LLMatcher, LLTokenizer
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 
 from contracts.vocabulary import GenerationRequest, ModelFeature, ToolMode
-from pensieve.core.answer_grammar import answer_grammar, schema_grammar
+from pensieve.core.dialects.grammar import answer_grammar, schema_grammar
 from pensieve.core.errors import ValidationError
 
 if TYPE_CHECKING:

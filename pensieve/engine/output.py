@@ -15,9 +15,17 @@ from contracts.generation import (
     ToolCallStarted,
 )
 from contracts.vocabulary import ChatMessage, Role, StopReason, ToolCall, ToolMode
-from pensieve.core.answer_parser import AnswerParser, BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking
-from pensieve.core.dialect import Dialect
-from pensieve.core.stop_sequences import StopSequenceFilter
+from pensieve.core.answers.parser import (
+    AnswerParser,
+    BeganCall,
+    EndedCall,
+    Piece,
+    SaidArguments,
+    SaidText,
+    SaidThinking,
+)
+from pensieve.core.answers.stop_sequences import StopSequenceFilter
+from pensieve.core.dialects.dialect import Dialect
 from pensieve.engine.answers import Answer
 from pensieve.engine.ticket import Ticket
 

@@ -1,9 +1,9 @@
 """An engine that plays a script: the same contract as the real one, with chosen text, pace and faults, and no model.
 
 For tests of servers and of clients (`pensieve serve --script FILE`). A script is TOML, its first matching reply is
-played. Calls and thinking are written in the text, in the general form of `pensieve.core.dialect` and between <think>
-and </think>; nothing holds them to a schema. With `--model M` beside it, the words are forced through that model
-(`pensieve.engine.forced`), which then has neither pace nor faults.
+played. Calls and thinking are written in the text, in the general form of `pensieve.core.dialects.dialect` and between
+<think> and </think>; nothing holds them to a schema. With `--model M` beside it, the words are forced through that
+model (`pensieve.engine.forced`), which then has neither pace nor faults.
 
     [[reply]]
     when = "count slowly"      # a part of the last user text or tool result; without it, the reply fits every request
@@ -30,9 +30,9 @@ from contracts.generation import GenerationEvent, GenerationFinished, Generation
 from contracts.measurements import MemoryPressure, OperationPhase, SpeculationCounts
 from contracts.vocabulary import BufferUsage, GenerationRequest, MemoryUsage, ModelFeature, ModelInfo, Prompt, Role
 from pensieve.core.admission import check_request, check_window
-from pensieve.core.dialect import Dialect
+from pensieve.core.dialects.dialect import Dialect
+from pensieve.core.dialects.hermes import in_general_form
 from pensieve.core.errors import GenerationError, ModelLoadingError, OverloadedError, ValidationError
-from pensieve.core.general_form import in_general_form
 from pensieve.engine.output import Output
 from pensieve.engine.performance import SlidingWindowMonitor
 from pensieve.engine.ticket import Ticket, record

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from contracts.vocabulary import ModelFeature
-from pensieve.core.dialect import Dialect
+from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.errors import ModelLoadingError
 from pensieve.metal.device import device_info
 from pensieve.metal.mlx_lm_import import import_mlx_lm
 from pensieve.models.adapters import fuse_adapter, put_adapter, require_adapter
-from pensieve.models.chat_template import ChatTemplate
-from pensieve.models.dialects import dialect_of
+from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.sources import ModelFolder, require_whole
-from pensieve.models.tokenizer_loading import load_tokenizer
+from pensieve.models.tokenizers.dialect_of import dialect_of
+from pensieve.models.tokenizers.load import load_tokenizer
 
 _WINDOW_KEYS: Final = ("max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length", "n_positions")
 _WINDOW_WHEN_UNKNOWN: Final = 4096

@@ -13,7 +13,7 @@ from tokenizers.processors import TemplateProcessing
 from contracts.vocabulary import ChatMessage, Prompt, Role
 from pensieve.core.errors import ValidationError
 from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models.chat_template import ChatTemplate
+from pensieve.models.prompts.chat_template import ChatTemplate
 from tests.conftest import MakeEngine
 from tests.models.example_tokenizers import sentence_piece
 

@@ -11,8 +11,8 @@ from llguidance import LLMatcher, LLTokenizer
 from tokenizers import Tokenizer
 
 from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Tool, ToolChoice, ToolMode
-from pensieve.core.answer_grammar import MAX_CALLS, answer_grammar
-from pensieve.core.dialect import CallForm, Dialect, call_text
+from pensieve.core.dialects.dialect import CallForm, Dialect, call_text
+from pensieve.core.dialects.grammar import MAX_CALLS, answer_grammar
 from tests.tiny_model import write_byte_tokenizer
 
 GET = Tool(

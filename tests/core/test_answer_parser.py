@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.vocabulary import Tool
-from pensieve.core.answer_parser import (
+from pensieve.core.answers.parser import (
     AnswerParser,
     BeganCall,
     EndedCall,
@@ -13,7 +13,7 @@ from pensieve.core.answer_parser import (
     SaidText,
     SaidThinking,
 )
-from pensieve.core.dialect import CallForm, Dialect, call_text, parse_json_call
+from pensieve.core.dialects.dialect import CallForm, Dialect, call_text, parse_json_call
 
 GENERAL = Dialect(think_start="<think>", think_end="</think>")
 TOOLS = (Tool("get", "", '{"type": "object"}'),)

@@ -3,7 +3,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pensieve.core.stop_sequences import StopSequenceFilter
+from pensieve.core.answers.stop_sequences import StopSequenceFilter
 
 SHORT_TEXT = st.text("abc ", max_size=40)
 STOPS = st.lists(st.text("abc ", min_size=1, max_size=4), max_size=4)

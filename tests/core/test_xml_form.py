@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Tool, ToolChoice, ToolMode
-from pensieve.core.dialect import CallForm, Dialect
-from pensieve.core.xml_form import parse_xml_call
+from pensieve.core.dialects.dialect import CallForm, Dialect
+from pensieve.core.dialects.qwen_xml import parse_xml_call
 from tests.core.test_answer_grammar import lets_through
 
 DIALECT = Dialect(parse_call=parse_xml_call, call_form=CallForm.XML)

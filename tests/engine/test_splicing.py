@@ -28,11 +28,11 @@ from pensieve.engine.answers import Answer, AnswerMemory
 from pensieve.engine.output import Output
 from pensieve.engine.ticket import Ticket
 from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models.chat_template import ChatTemplate
-from pensieve.models.dialects import dialect_of
 from pensieve.models.embedded import embedded_folder
 from pensieve.models.progress import ConsoleProgress
-from pensieve.models.text_decoder import TextDecoder
+from pensieve.models.prompts.chat_template import ChatTemplate
+from pensieve.models.tokenizers.dialect_of import dialect_of
+from pensieve.models.tokenizers.text_decoder import TextDecoder
 from tests.models.templates import DEEPSEEK, MISTRAL, QWEN2_5, QWEN3
 from tests.tiny_model import CHATML, write_byte_tokenizer
 

@@ -10,7 +10,7 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_map
 
-from pensieve.core.dialect import Dialect
+from pensieve.core.dialects.dialect import Dialect
 from pensieve.engine.cache_layout import Snapshot
 from pensieve.engine.kv_rows import RowKV, RowsKV
 from pensieve.metal.mlx_lm_import import import_mlx_lm

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from contracts.vocabulary import ChatMessage, Role, Thinking, Tool
 from pensieve.core.boundary import Boundary, BoundaryKind
 from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models.chat_template import ChatTemplate, RenderedPrompt
 from pensieve.models.embedded import embedded_folder
 from pensieve.models.progress import ConsoleProgress
+from pensieve.models.prompts.chat_template import ChatTemplate, RenderedPrompt
 from tests.models.templates import DEEPSEEK, MISTRAL, QWEN2_5, QWEN3
 from tests.tiny_model import CHATML, write_byte_tokenizer
 

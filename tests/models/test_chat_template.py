@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from contracts.vocabulary import ChatMessage, Role
 from pensieve.core.errors import ValidationError
 from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models.chat_template import ChatTemplate
 from pensieve.models.embedded import embedded_folder
 from pensieve.models.progress import ConsoleProgress
+from pensieve.models.prompts.chat_template import ChatTemplate
 from tests.tiny_model import CHATML, write_byte_tokenizer
 
 ROLE_BY_ROLE = (

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from contracts.vocabulary import ChatMessage, Role, Thinking, Tool, ToolCall
-from pensieve.core.dialect import CallForm, parse_json_call
+from pensieve.core.dialects.dialect import CallForm, parse_json_call
 from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models.chat_template import ChatTemplate
-from pensieve.models.dialects import dialect_of
+from pensieve.models.prompts.chat_template import ChatTemplate
+from pensieve.models.tokenizers.dialect_of import dialect_of
 from tests.tiny_model import CHATML, write_byte_tokenizer
 
 GET = Tool("get", "Get it", '{"type": "object", "properties": {"city": {"type": "string"}}}')

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models.direct_tokenizer import DirectTokenizer, TokenizerFacts
 from pensieve.models.embedded import embedded_folder
 from pensieve.models.progress import ConsoleProgress
-from pensieve.models.template_text import REFUSALS
-from pensieve.models.tokenizer_loading import load_tokenizer
+from pensieve.models.prompts.template_text import REFUSALS
+from pensieve.models.tokenizers.fast_tokenizer import DirectTokenizer, TokenizerFacts
+from pensieve.models.tokenizers.load import load_tokenizer
 from tests.models import templates
 from tests.models.example_tokenizers import one_token_a_byte
 from tests.models.tokenizer_cases import TEXTS

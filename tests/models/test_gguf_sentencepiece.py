@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from contracts.vocabulary import ChatMessage, Role
 from pensieve.core.errors import ModelLoadingError
 from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models.chat_template import ChatTemplate
-from pensieve.models.text_decoder import TextDecoder
+from pensieve.models.prompts.chat_template import ChatTemplate
+from pensieve.models.tokenizers.text_decoder import TextDecoder
 from tests.models.tokenizer_cases import TEXTS, files_of, tokenizer_of
 
 _PROSE = Path(__file__, "../../../ARCHITECTURE.md").resolve().read_text(encoding="utf-8")

@@ -15,12 +15,12 @@ from mlx.utils import tree_flatten
 from contracts.vocabulary import ChatMessage, ModelFeature, Role
 from pensieve.core.errors import ModelLoadingError
 from pensieve.metal.device import device_info
-from pensieve.models.chat_template import ChatTemplate
 from pensieve.models.embedded import embedded_folder
 from pensieve.models.load import LoadedModel, _narrow_scales, load
 from pensieve.models.progress import ConsoleProgress
+from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.sources import ModelFolder, resolve
-from pensieve.models.text_decoder import TextDecoder
+from pensieve.models.tokenizers.text_decoder import TextDecoder
 from tests.metal.python_process import run_python
 from tests.tiny_model import CHATML, write_byte_tokenizer, write_tiny_model
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from pensieve.models.text_decoder import TextDecoder
+from pensieve.models.tokenizers.text_decoder import TextDecoder
 from tests.models import example_tokenizers
 
 KINDS = [

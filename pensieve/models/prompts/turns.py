@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from contracts.vocabulary import ChatMessage, Role, Tool
-from pensieve.core.dialect import tool_as_json
-from pensieve.models.literals import Literals
+from pensieve.core.dialects.dialect import tool_as_json
+from pensieve.models.prompts.literals import Literals
 
 Form = Callable[[Sequence[ChatMessage]], Sequence[ChatMessage]]
 """A way to say the same conversation. What it makes of a beginning is how it begins what it makes of the whole."""

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from contracts.vocabulary import Tool
-from pensieve.core.dialect import CallForm, Dialect, ParsedCall, parse_json_call, tool_as_json
-from pensieve.core.xml_form import parse_xml_call
+from pensieve.core.dialects.dialect import CallForm, Dialect, ParsedCall, parse_json_call, tool_as_json
+from pensieve.core.dialects.qwen_xml import parse_xml_call
 
 _FORMS: Final = {"json_tools": CallForm.GENERAL, "qwen3_coder": CallForm.XML}
 """By the module of mlx-lm's parser."""

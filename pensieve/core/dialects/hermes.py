@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from contracts.vocabulary import ChatMessage, Role, Tool
-from pensieve.core.dialect import Dialect, call_text, result_text, tools_prompt
+from pensieve.core.dialects.dialect import Dialect, call_text, result_text, tools_prompt
 
 
 def in_general_form(

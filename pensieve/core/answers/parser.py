@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from contracts.vocabulary import Tool
-from pensieve.core.dialect import BodyParser, CallForm, Dialect, ParsedCall, parse_json_call
-from pensieve.core.json_extent import JsonObjectExtent
-from pensieve.core.stop_sequences import StopSequenceFilter
+from pensieve.core.answers.json_extent import JsonObjectExtent
+from pensieve.core.answers.stop_sequences import StopSequenceFilter
+from pensieve.core.dialects.dialect import BodyParser, CallForm, Dialect, ParsedCall, parse_json_call
 
 
 @dataclass(frozen=True, slots=True)

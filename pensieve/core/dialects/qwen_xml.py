@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from contracts.vocabulary import Tool
-from pensieve.core.held_json import json_rule
+from pensieve.core.dialects.json_rule import json_rule
 
 VALUE_END = "\n</parameter>\n"
 _FUNCTION = re.compile(r"\s*<function=([^>\n]+)>\n?(.*?)\n?</function>\s*", re.DOTALL)

@@ -11,8 +11,8 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from pensieve.models.encoded_texts import EncodedTexts
-from pensieve.models.literals import Literal, Literals, Piece, Spliced
+from pensieve.models.prompts.encoded_texts import EncodedTexts
+from pensieve.models.prompts.literals import Literal, Literals, Piece, Spliced
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from typing import Any, Final
 import jinja2
 
 from contracts.vocabulary import ChatMessage, Role, Thinking, Tool, ToolCall
-from pensieve.core.dialect import tool_as_json
-from pensieve.models.literals import Literals
-from pensieve.models.turns import as_paragraphs, as_turn
+from pensieve.core.dialects.dialect import tool_as_json
+from pensieve.models.prompts.literals import Literals
+from pensieve.models.prompts.turns import as_paragraphs, as_turn
 
 REFUSALS: Final = (jinja2.TemplateError, ValueError, TypeError, KeyError, IndexError)
 """What a template raises: its own `raise_exception`, or a stumble over a role it does not expect."""

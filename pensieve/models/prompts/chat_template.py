@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from contracts.vocabulary import ChatMessage, Role, Thinking, Tool
 from pensieve.core.boundary import Boundary
-from pensieve.core.dialect import Dialect
+from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.errors import ValidationError
-from pensieve.models.literals import Literals
-from pensieve.models.prompt_encoder import PromptEncoder
-from pensieve.models.rendered_conversation import RenderedConversation, Way, tools_told
-from pensieve.models.template_text import REFUSALS, Ending, Options, TemplateText
-from pensieve.models.turns import FORMS, texts
+from pensieve.models.prompts.encoder import PromptEncoder
+from pensieve.models.prompts.literals import Literals
+from pensieve.models.prompts.rendered import RenderedConversation, Way, tools_told
+from pensieve.models.prompts.template_text import REFUSALS, Ending, Options, TemplateText
+from pensieve.models.prompts.turns import FORMS, texts
 
 _TAIL_TOKENS: Final = 16
 """Enough for a mark that is no single token, and the line breaks behind it."""

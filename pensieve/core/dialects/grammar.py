@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from contracts.vocabulary import GenerationRequest, Tool, ToolChoice, ToolMode
-from pensieve.core.dialect import CallForm, Dialect
-from pensieve.core.held_json import json_rule
-from pensieve.core.xml_form import xml_call_rules
+from pensieve.core.dialects.dialect import CallForm, Dialect
+from pensieve.core.dialects.json_rule import json_rule
+from pensieve.core.dialects.qwen_xml import xml_call_rules
 
 MAX_CALLS = 8
 """In one answer. Small models, held to "one call or more", would otherwise call until max_tokens."""

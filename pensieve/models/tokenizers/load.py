@@ -21,9 +21,9 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-from pensieve.models.direct_tokenizer import NAMED_TOKENS, UNBOUNDED, DirectTokenizer, TokenizerFacts
 from pensieve.models.home import home
 from pensieve.models.made_folder import is_whole
+from pensieve.models.tokenizers.fast_tokenizer import NAMED_TOKENS, UNBOUNDED, DirectTokenizer, TokenizerFacts
 
 _KEPT: Final = "tokenizers"
 _FORMAT: Final = 1

@@ -14,7 +14,7 @@ from typing import Any, Final
 import jinja2
 from tokenizers import Tokenizer
 
-from pensieve.models.template_environment import compiled
+from pensieve.models.tokenizers.jinja import compiled
 
 NAMED_TOKENS: Final = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 UNBOUNDED: Final = int(1e30)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from contracts.vocabulary import ChatMessage, Role, Tool
 from pensieve.core.boundary import Boundary, BoundaryKind
-from pensieve.core.dialect import Dialect
-from pensieve.core.general_form import in_general_form
-from pensieve.models.literals import Literals
-from pensieve.models.prompt_encoder import EncodedPrompt
-from pensieve.models.template_text import REFUSALS, Ending, Options, TemplateText, common_length
-from pensieve.models.turns import FORMS, Form
+from pensieve.core.dialects.dialect import Dialect
+from pensieve.core.dialects.hermes import in_general_form
+from pensieve.models.prompts.encoder import EncodedPrompt
+from pensieve.models.prompts.literals import Literals
+from pensieve.models.prompts.template_text import REFUSALS, Ending, Options, TemplateText, common_length
+from pensieve.models.prompts.turns import FORMS, Form
 
 MOST_BREAKPOINTS = 4
 """As many as the API allows in one request. Each costs a rendering; of more, the last ones count."""

@@ -49,7 +49,7 @@ class CallForm(Enum):
     GENERAL = "general"
     """As above: held to its schema, and its arguments streamed while they are made."""
     XML = "xml"
-    """As in `pensieve.core.xml_form`: held to its schema as well."""
+    """As in `pensieve.core.dialects.qwen_xml`: held to its schema as well."""
     OTHER = "other"
     """Read by mlx-lm's parser, and held, in the general form, only where a call is forced."""
 
