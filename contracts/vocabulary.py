@@ -102,12 +102,16 @@ class ToolChoice:
 class Thinking:
     """Whether a model that can reason before it answers shall, and for how many tokens at most (None: no bound).
 
-    Thinking that is `omitted` happens, and is signed for, but its text is not sent.
+    Thinking that is `omitted` happens, and is signed for, but its text is not sent. `effort` is "minimal", "low",
+    "medium", "high", "xhigh" or "max", None where the client does not say. `keeps_past` says whether the thinking of
+    earlier turns stays in the prompt; None leaves that to the model's template.
     """
 
     enabled: bool = False
     budget_tokens: int | None = None
     omitted: bool = False
+    effort: str | None = None
+    keeps_past: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
