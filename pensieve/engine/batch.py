@@ -16,7 +16,9 @@ from pensieve.engine.decode_step import all_end, step_on_logits
 from pensieve.engine.drafting import Drafting
 from pensieve.engine.forced import ForcedScript
 from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget
+from pensieve.engine.kv.single import SingleKV, SingleRequestModel, unwrapped
 from pensieve.engine.kv_rows import RowKV
+from pensieve.engine.load_probe import new_caches
 from pensieve.engine.output import Output
 from pensieve.engine.samplers import sampler_for
 from pensieve.engine.speculation import Pace, Speculation
@@ -88,7 +90,7 @@ class Batch:
     ) -> None:
         from mlx_lm.generate import BatchGenerator  # noqa: PLC0415 - transformers takes seconds to import
 
-        self.max_size = options.max_batch_size
+        self.max_size = options.max_batch_size if probe.batch else 1
         self.chunk_tokens = chunk_tokens
         self._probe = probe
         self._kv_bits = options.kv_bits
@@ -100,7 +102,7 @@ class Batch:
         self._pace = ReadingPace()
         self._num_decoded = 0
         self._generator = BatchGenerator(
-            model.model,
+            model.model if probe.batch else SingleRequestModel(model.model),
             stop_tokens=[[token_id] for token_id in sorted(model.eos_token_ids)],
             completion_batch_size=self.max_size,
             prefill_batch_size=self.max_size,
@@ -149,7 +151,10 @@ class Batch:
         """What the request begins with: in rows, with room for its prompt; else in mlx-lm's form, None for nothing."""
         known = match.caches
         if not self._probe.sizes.in_rows:
-            return known and [each.as_kv_cache() if isinstance(each, RowKV) else each for each in known]
+            own = known and [each.as_kv_cache() if isinstance(each, RowKV) else each for each in known]
+            if self._probe.batch:
+                return own
+            return [SingleKV(each) for each in own or new_caches(self._model, by_rows=False, bits=None)]
         room = len(ticket.prompt_token_ids)
         return known or [RowKV(bits=self._kv_bits, least_room=room) for _ in self._probe.sizes.layers]
 
@@ -245,7 +250,7 @@ class Batch:
     def computed(self, uid: int) -> Computed:
         """What is computed of a row that is in the batch. To be used before the next step: it may be a view."""
         caches, token_ids = self._generator.extract_cache([uid])[uid]
-        return list(token_ids), caches
+        return list(token_ids), unwrapped(caches)
 
     def remove(self, uids: list[int]) -> dict[int, Computed]:
         """Take rows out; what was computed of each."""
@@ -254,7 +259,7 @@ class Batch:
             self._held.pop(uid, None)
         if self._speculation is not None:
             self._speculation.drop(uids)
-        return {uid: (list(token_ids), caches) for uid, (caches, token_ids) in found.items()}
+        return {uid: (list(token_ids), unwrapped(caches)) for uid, (caches, token_ids) in found.items()}
 
     def new_output(self, ticket: Ticket) -> Output:
         return Output(ticket, TextDecoder(self._model.tokenizer, self._model.dialect.control_ids), self._model.dialect)
