@@ -90,7 +90,7 @@ class Batch:
     ) -> None:
         from mlx_lm.generate import BatchGenerator  # noqa: PLC0415 - transformers takes seconds to import
 
-        self.max_size = options.max_batch_size if probe.batch else 1
+        self.max_size = 1 if probe.batching == "none" else options.max_batch_size
         self.chunk_tokens = chunk_tokens
         self._probe = probe
         self._kv_bits = options.kv_bits
@@ -102,7 +102,7 @@ class Batch:
         self._pace = ReadingPace()
         self._num_decoded = 0
         self._generator = BatchGenerator(
-            model.model if probe.batch else SingleRequestModel(model.model),
+            SingleRequestModel(model.model) if probe.batching == "none" else model.model,
             stop_tokens=[[token_id] for token_id in sorted(model.eos_token_ids)],
             completion_batch_size=self.max_size,
             prefill_batch_size=self.max_size,
@@ -152,7 +152,7 @@ class Batch:
         known = match.caches
         if not self._probe.sizes.in_rows:
             own = known and [each.as_kv_cache() if isinstance(each, RowKV) else each for each in known]
-            if self._probe.batch:
+            if self._probe.batching != "none":
                 return own
             return [SingleKV(each) for each in own or new_caches(self._model, by_rows=False, bits=None)]
         room = len(ticket.prompt_token_ids)
@@ -222,6 +222,7 @@ class Batch:
         unread = [(len(known), _num_tokens(left)) for known, (left, _, _), done in halfway if not done]
         waiting = islice(generator._unprocessed_sequences, max(0, self.max_size - len(unread)))
         unread += [(len(sequence[4]), _num_tokens(sequence[1])) for sequence in waiting]
+        unread = unread if self._probe.batching == "whole" else unread[:1]
         most = self._pace.most_tokens(len(generator._generation_batch), self.chunk_tokens, len(unread))
         num_halfway = len(is_read) - sum(is_read)
         abreast = max(num_halfway, min(max(_LEAST_ABREAST, most // _SHARE_TOKENS), len(unread)))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import mlx.core as mx
 
 from pensieve.engine.cache_layout import has_growing_layout
-from pensieve.engine.kv.together import ONE_AT_A_TIME, TOLERANCE, batches_say_the_same
+from pensieve.engine.kv.together import SAID, TOLERANCE, Batching, batching_of
 from pensieve.engine.kv_rows import RowKV, RowsKV, room_for
 from pensieve.engine.kv_sizes import KVSizes, LayerKV, measured_sizes
 from pensieve.metal.device import Backend, device_info
@@ -50,8 +50,8 @@ _LONG, _SHORT = (1, 2, 3, 4, 5), (6, 7, 8)
 @dataclass(frozen=True, slots=True)
 class Probe:
     """`chunk_bytes`: the most that MLX held beside weights, keys and values while it read a chunk of `chunk_tokens`;
-    `deep_chunk_bytes`: the same with `context_tokens` before it. `sizes` are those of its caches. Where requests do not
-    `batch`, the model computes something else for several together than for each alone, or fails.
+    `deep_chunk_bytes`: the same with `context_tokens` before it. `sizes` are those of its caches. Of what goes beyond
+    its `batching`, the model computes something else for several requests than for each alone, or fails.
     """
 
     chunk_tokens: int
@@ -59,7 +59,7 @@ class Probe:
     context_tokens: int
     deep_chunk_bytes: int
     sizes: KVSizes
-    batch: bool = True
+    batching: Batching = "whole"
 
     @property
     def activation_bytes(self) -> int:
@@ -96,8 +96,8 @@ def probe(
     by its `name`.
     """
     found = _remembered_or_measured(model, memory, (chunk_tokens, most_bytes), kv_bits)
-    if not found.batch:
-        log.warning(ONE_AT_A_TIME, name)
+    if found.batching != "whole":
+        log.warning(SAID[found.batching], name)
     return found
 
 
@@ -131,7 +131,7 @@ def _probe(model: LoadedModel, memory: DeviceMemory, wanted: tuple[int, int], kv
         if larger.activation_bytes > most_bytes:
             break
         found = larger
-    return found if in_rows else replace(found, batch=batches_say_the_same(model))
+    return found if in_rows else replace(found, batching=batching_of(model.model))
 
 
 def _measured(
@@ -158,7 +158,7 @@ def _context_for(model: LoadedModel, sizes: KVSizes, chunk_tokens: int, most_byt
 
 
 def _from_json(fact: dict[str, Any]) -> Probe:
-    sizes, _ = fact.pop("sizes"), fact["batch"]
+    sizes, _ = fact.pop("sizes"), fact["batching"]
     layers = tuple(LayerKV(**layer) for layer in sizes["layers"])
     return Probe(**fact, sizes=KVSizes(layers, bool(sizes["in_rows"])))
 

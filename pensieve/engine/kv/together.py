@@ -8,26 +8,38 @@ All on the thread that owns MLX.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
 
 import mlx.core as mx
 
-from pensieve.models.load import LoadedModel
+Batching = Literal["whole", "decoding", "none"]
+"""What may be done for several requests in one pass: reading prompts and decoding; decoding alone, since the padding of
+a shorter prompt would get into its answer; nothing."""
 
 TOLERANCE: Final = 0.03
 """Of the largest logit: half precision computes the same in another order."""
-
-ONE_AT_A_TIME: Final = (
-    "%s answers one request at a time; others wait their turn: several together would not get the answers that each "
-    "gets alone, with this model of mlx-lm's"
-)
+SAID: Final[Mapping[Batching, str]] = {
+    "whole": "",
+    "decoding": (
+        "%s reads prompts one at a time: mlx-lm's model lets the padding of a shorter one into its answer; answers are "
+        "decoded together"
+    ),
+    "none": (
+        "%s answers one request at a time, and others wait their turn: several together would not get the answers that "
+        "each gets alone, with mlx-lm's model"
+    ),
+}
+"""What the log says of a model."""
 
 _LONG, _SHORT = (1, 2, 3, 4, 5), (6, 7, 8)
 _KNOWN, _REST = (3, 1), (4, 1, 5, 9)
 """A prompt of which the beginning is computed before it comes into a batch, as one that is found in the cache."""
 _NEXT: Final = ((9, 2), (5, 6))
 """What follows each prompt: two tokens with all three rows, and two after the first has left."""
+
+Steps = list[mx.array]
+"""A row's logits, step by step."""
 
 
 def rows_agree(alone: Sequence[mx.array], together: Sequence[mx.array]) -> bool:
@@ -40,24 +52,30 @@ def rows_agree(alone: Sequence[mx.array], together: Sequence[mx.array]) -> bool:
     return any(bool(mx.max(mx.abs(one - other)) <= TOLERANCE * mx.max(mx.abs(one))) for one, other in pairs)
 
 
-def batches_say_the_same(model: LoadedModel) -> bool:
-    """Whether requests in mlx-lm's batch caches, padded, joined and left, say what each says alone."""
+def batching_of(model: Any) -> Batching:
+    """What the model does in mlx-lm's batch caches, padded, joined and left, as it does it for each request alone."""
+    alone = [_alone(model, prompt) for prompt in (_LONG, _SHORT, (*_KNOWN, *_REST))]
+    if _says_the_same(model, alone, _read_together):
+        return "whole"
+    return "decoding" if _says_the_same(model, alone, _read_apart) else "none"
+
+
+def _says_the_same(model: Any, alone: Sequence[Steps], read: Callable[[Any], list[Any]]) -> bool:
     try:
-        together = _in_a_batch(model.model)
+        together = _decoded(model, read(model))
     except Exception:  # a model that does something else with its cache fails in ways of its own
         return False
-    alone = [_alone(model.model, prompt) for prompt in (_LONG, _SHORT, (*_KNOWN, *_REST))]
     return all(rows_agree(one[: len(other)], other) for one, other in zip(alone, together, strict=True))
 
 
-def _alone(model: Any, prompt: Sequence[int]) -> list[mx.array]:
+def _alone(model: Any, prompt: Sequence[int]) -> Steps:
     caches = _new_caches(model)
     model(mx.array([prompt]), cache=caches)
     return [_step(model, caches, token, 1)[0] for tokens in _NEXT for token in tokens]
 
 
-def _in_a_batch(model: Any) -> list[list[mx.array]]:
-    """The logits of each row, step by step."""
+def _read_together(model: Any) -> list[Any]:
+    """Two prompts in one pass, the shorter one padded."""
     batch = _merged([_new_caches(model), _new_caches(model)])
     padding = len(_LONG) - len(_SHORT)
     for cache in batch:
@@ -65,8 +83,23 @@ def _in_a_batch(model: Any) -> list[list[mx.array]]:
     model(mx.array([_LONG, (*_SHORT, *[0] * padding)]), cache=batch)
     for cache in batch:
         cache.finalize()
-    for cache, joining in zip(batch, _with_history(model), strict=True):
-        cache.extend(joining)
+    return batch
+
+
+def _read_apart(model: Any) -> list[Any]:
+    batches = [_merged([_new_caches(model)]) for _ in range(2)]
+    for prompt, batch in zip((_LONG, _SHORT), batches, strict=True):
+        model(mx.array([prompt]), cache=batch)
+    return _joined(*batches)
+
+
+def _decoded(model: Any, batch: list[Any]) -> list[Steps]:
+    """The two rows of a batch, joined by a third whose prompt was known in part; then the first one leaves."""
+    caches = _new_caches(model)
+    model(mx.array([_KNOWN]), cache=caches)
+    third = _merged([caches])
+    model(mx.array([_REST]), cache=third)
+    batch = _joined(batch, third)
     first, second = _NEXT
     steps = [_step(model, batch, token, 3) for token in first]
     for cache in batch:
@@ -78,15 +111,13 @@ def _in_a_batch(model: Any) -> list[list[mx.array]]:
     ]
 
 
-def _with_history(model: Any) -> list[Any]:
-    caches = _new_caches(model)
-    model(mx.array([_KNOWN]), cache=caches)
-    batch = _merged([caches])
-    model(mx.array([_REST]), cache=batch)
+def _joined(batch: list[Any], other: list[Any]) -> list[Any]:
+    for cache, joining in zip(batch, other, strict=True):
+        cache.extend(joining)
     return batch
 
 
-def _step(model: Any, caches: list[Any], token: int, num_rows: int) -> list[mx.array]:
+def _step(model: Any, caches: list[Any], token: int, num_rows: int) -> Steps:
     logits = model(mx.array([[token]] * num_rows), cache=caches)[:, -1].astype(mx.float32)
     mx.eval(logits)
     return [logits[row] for row in range(num_rows)]

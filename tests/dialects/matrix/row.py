@@ -118,14 +118,17 @@ async def judged(model_type: str, folder: Path) -> Judged:
     return Judged(
         model_type,
         equals=alone == wanted[0],
-        together=_together(together == wanted[1:4], is_single=any("one request at a time" in line for line in lines)),
+        together=_how(lines) if together == wanted[1:4] else "different",
         second_turn=_second_turn(second == wanted[4], cached_tokens),
         difference="; ".join(f"mlx-lm {one!r}, here {other!r}" for one, other in differences),
     )
 
 
-def _together(is_same: bool, *, is_single: bool) -> str:  # noqa: FBT001
-    return ("one at a time" if is_single else "batched") if is_same else "different"
+def _how(lines: list[str]) -> str:
+    """As the log said when the model was loaded."""
+    if any("answers one request at a time" in line for line in lines):
+        return "one at a time"
+    return "batched; prompts one at a time" if any("reads prompts one at a time" in line for line in lines) else "batched"
 
 
 def _second_turn(is_same: bool, cached_tokens: int) -> str:  # noqa: FBT001
