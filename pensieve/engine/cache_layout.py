@@ -105,8 +105,11 @@ class Snapshot:
 
 
 def trimmed(caches: Sequence[Any], num_tokens: int) -> list[Any] | None:
-    """Caches without their last `num_tokens`, leaving the given ones as they are; None where that cannot be."""
-    if not all(cache.is_trimmable() for cache in caches):
+    """Caches without their last `num_tokens`, leaving the given ones as they are; None where that cannot be.
+
+    A cache of chunks whose beginning is dropped would lack what its last tokens looked back to.
+    """
+    if any(not cache.is_trimmable() or getattr(cache, "start_position", 0) for cache in caches):
         return None
     copies = Snapshot.of(caches).caches()
     for cache in copies:
