@@ -123,7 +123,8 @@ def _state(cache: Any) -> Any:
 
     if type(cache) is KVCache and cache.keys is not None:
         return (*cache.keys_and_values(), cache.offset)
-    return cache.state if hasattr(cache, "from_state") else tuple(vars(cache).items())
+    can_be_made = isinstance(cache, RowKV) or hasattr(cache, "from_state")
+    return cache.state if can_be_made else tuple(vars(cache).items())
 
 
 def _made(kind: Any, state: Any) -> Any:
