@@ -153,9 +153,8 @@ def _broken(output: Output) -> Iterator[Case]:
 
 
 def _malformed(output: Output) -> str:
-    """A call whose argument breaks off in its middle, and which ends as if it were whole."""
+    """A call that breaks off in the middle of an argument, and then ends as if it were whole."""
     raw = output.calls(Call("Write", {"path": "notes/a.py", "content": "MIDDLE"}))
     before, _, after = raw.partition("MIDDLE")
-    lost = after.lstrip('"}>').removeprefix("\n")
-    parameter_end = output.parameter.partition("{value}")[2] or output.parameter.partition("{cdata}")[2]
-    return before + (after.removeprefix(parameter_end) if parameter_end else lost)
+    mark = output.closing_mark
+    return before + after[after.rindex(mark) :] if mark and mark in after else before

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tokenizers import Tokenizer
 
 from tests.dialects.families import Family, family, tokenizer_of
 from tests.dialects.output_cases import TOOLS, Case, cases_of
@@ -22,13 +23,23 @@ CASES = [
 def token_ids(family: Family, case: Case) -> list[int]:
     """As a model says it: its marks as tokens, up to the one that ends the turn."""
     tokenizer = tokenizer_of(family)
-    parts = [case.raw]
     if case.spelled:
         before, _, after = case.raw.partition(f"{case.spelled} after")
-        parts = [before, case.spelled[:2], f"{case.spelled[2:]} after{after}"]
-    ids = [token_id for part in parts for token_id in tokenizer.encode(part, add_special_tokens=False).ids]
+        ids = [*_ids(tokenizer, before), *_spelled(tokenizer, case.spelled), *_ids(tokenizer, f"x after{after}")[1:]]
+    else:
+        ids = _ids(tokenizer, case.raw)
     ends = [index for index, token_id in enumerate(ids) if tokenizer.id_to_token(token_id) in family.eos]
     return ids[: min(ends, default=len(ids))]
+
+
+def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    return list(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _spelled(tokenizer: Tokenizer, mark: str) -> list[int]:
+    """Character by character."""
+    found = [(character, tokenizer.token_to_id(character)) for character in mark]
+    return [each for character, one in found for each in ([one] if one is not None else _ids(tokenizer, character))]
 
 
 def test_more_than_thirty_families_have_a_table() -> None:
