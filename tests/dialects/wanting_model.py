@@ -38,13 +38,15 @@ _CLOSING: Final = 0.03
 _CLOSERS: Final = ('"', '"}', "}", "]", ">", "</", "\n")
 
 
-def write_wanting_model(folder: Path, family: Family, answers: Answers, *, window_tokens: int = 8192) -> Path:
+def write_wanting_model(
+    folder: Path, family: Family, answers: Answers, *, window_tokens: int = 8192, needs_transformers: bool = True
+) -> Path:
     """Write the family's tokenizer and a model that wants these answers into a folder, in place of one that is there.
 
     Raises:
         ValueError: an answer is longer than the window, or two answers want different tokens at one position.
     """
-    write_family(folder, family)
+    write_family(folder, family, needs_transformers=needs_transformers)
     scripts = {length: _token_ids(family, said) for length, said in answers.items()}
     wanted = _wanted(scripts, window_tokens)
     tokenizer = tokenizer_of(family)
