@@ -9,10 +9,12 @@ from contracts.vocabulary import ChatMessage, Role, Tool
 from pensieve.core.boundary import Boundary, BoundaryKind
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.dialects.hermes import in_general_form
-from pensieve.models.prompts.encoder import EncodedPrompt
-from pensieve.models.prompts.literals import Literals
-from pensieve.models.prompts.template_text import REFUSALS, Ending, Options, TemplateText, common_length
-from pensieve.models.prompts.turns import FORMS, Form
+from pensieve.models.prompts.answer_places import common_length
+from pensieve.models.prompts.encoding.encoder import EncodedPrompt
+from pensieve.models.prompts.encoding.literals import Literals
+from pensieve.models.prompts.forms import Form, without_spliced_calls
+from pensieve.models.prompts.options import REFUSALS, Ending, Options
+from pensieve.models.prompts.template_text import TemplateText
 
 MOST_BREAKPOINTS = 4
 """As many as the API allows in one request. Each costs a rendering; of more, the last ones count."""
@@ -20,22 +22,27 @@ MOST_BREAKPOINTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How conversations are said to one template. `dialect` is that of the general form, None where it has its own."""
+    """How conversations are said to one template. `has_tools`: it has words for tools of its own; to all others they
+    are told in the general form.
+    """
 
     template: TemplateText
     options: Options
-    dialect: Dialect | None = None
-    form: Form = FORMS[0]
+    dialect: Dialect
+    has_tools: bool
+    form: Form = Form()  # noqa: RUF009 - frozen
 
     def text(self, messages: Sequence[ChatMessage], literals: Literals, ending: Ending) -> str:
         """
         Raises:
             one of REFUSALS: the template does not take it.
         """
-        if self.dialect is None:
-            return self.template.of(self.form(messages), literals, self.options, ending)
-        told = in_general_form(messages, self.options.tools, self.dialect)
-        return self.template.of(self.form(told), literals, replace(self.options, tools=()), ending)
+        options = replace(self.options, style=self.form.style)
+        if not self.has_tools:
+            spoken = without_spliced_calls(messages, literals)
+            messages = in_general_form(spoken, self.options.tools, self.dialect)
+            options = replace(options, tools=())
+        return self.template.of(self.form.of(messages, literals, self.dialect), literals, options, ending)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import jinja2.ext
 import jinja2.nodes
 from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.meta import find_undeclared_variables
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
@@ -88,6 +89,27 @@ def compiled(template: str) -> jinja2.Template:
     Raises:
         jinja2.TemplateError: it is no template.
     """
+    return _environment().from_string(template)
+
+
+def parsed(template: str) -> jinja2.nodes.Template:
+    """
+    Raises:
+        jinja2.TemplateError: it is no template.
+    """
+    return _environment().parse(template)
+
+
+def variables_of(template: str) -> frozenset[str]:
+    """The names that a template reads without having set them in every case.
+
+    Raises:
+        jinja2.TemplateError: it is no template.
+    """
+    return frozenset(find_undeclared_variables(parsed(template)))
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, jinja2.ext.loopcontrols]
     )
@@ -95,4 +117,4 @@ def compiled(template: str) -> jinja2.Template:
     environment.globals.update(
         raise_exception=_raise_exception, strftime_now=_strftime_now, dict=_Dict(), namespace=_Namespace
     )
-    return environment.from_string(template)
+    return environment
