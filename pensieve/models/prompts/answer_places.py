@@ -15,7 +15,7 @@ from typing import Final
 
 from contracts.vocabulary import ChatMessage, Role, Thinking, ToolCall
 from pensieve.models.prompts.encoding.literals import Literals
-from pensieve.models.prompts.options import REFUSALS, Ending, Options, TurnStyle
+from pensieve.models.prompts.options import PROBE_TOOL, REFUSALS, Ending, Options, TurnStyle
 
 _LIKE_A_TOKEN: Final = re.compile(r"\s*(<[^<>\s]+>|\[[^\[\]\s]+\])")
 
@@ -61,7 +61,7 @@ class AnswerPlaces:
             if opening is None:
                 raise ValueError("it has no place for an answer as it was generated")
             before, text = self._around(text, message, literals, opening)
-            parts += (_reopened(before, opening), message.text)
+            parts += (_reopened(before, opening), literals.text_of(message.text))
             marks.append(message.text)
         if any(mark in text for mark in marks):
             raise ValueError("it says an answer twice")
@@ -87,10 +87,11 @@ class AnswerPlaces:
     def _opening(self, options: Options, *, after_tool: bool) -> _Opening | None:
         """Found once for each way to ask, by two renderings of a conversation that is made up for it."""
         thinking = replace(options.thinking, budget_tokens=None, omitted=False)
+        tools = (PROBE_TOOL,) if options.tools else ()
         key = (options.style, thinking, bool(options.tools), after_tool)
         if key not in self._openings:
             try:
-                self._openings[key] = self._probed(replace(options, thinking=thinking), after_tool=after_tool)
+                self._openings[key] = self._probed(replace(options, thinking=thinking, tools=tools), after_tool=after_tool)
             except REFUSALS:
                 self._openings[key] = None
         return self._openings[key]
@@ -100,7 +101,7 @@ class AnswerPlaces:
         answer, asked = literals.splice(()), literals.end_mark
         messages = [ChatMessage(Role.USER, asked)]
         if after_tool:
-            call = ToolCall("call00000", options.tools[0].name if options.tools else "look", "{}")
+            call = ToolCall("call00000", PROBE_TOOL.name, '{"word": "look"}')
             messages = [
                 ChatMessage(Role.USER, "Look."),
                 ChatMessage(Role.ASSISTANT, "", tool_calls=(call,)),

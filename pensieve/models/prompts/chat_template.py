@@ -23,9 +23,9 @@ from pensieve.models.prompts.carried import MarkedConversation
 from pensieve.models.prompts.dates import ConversationDates
 from pensieve.models.prompts.encoding.encoder import PromptEncoder
 from pensieve.models.prompts.encoding.literals import Literals
-from pensieve.models.prompts.fitting import PROBE_TOOL, fitting_form, wider_forms
+from pensieve.models.prompts.fitting import fitting_form, wider_forms
 from pensieve.models.prompts.forms import Form, spliced_calls
-from pensieve.models.prompts.options import REFUSALS, Ending, Options
+from pensieve.models.prompts.options import PROBE_TOOL, REFUSALS, Ending, Options
 from pensieve.models.prompts.rendered import RenderedConversation, Way, tools_told
 from pensieve.models.prompts.template_text import TemplateText
 from pensieve.models.prompts.turns import texts

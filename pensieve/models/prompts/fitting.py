@@ -6,17 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Final
 
-from contracts.vocabulary import ChatMessage, Role, Tool, ToolCall
+from contracts.vocabulary import ChatMessage, Role, ToolCall
 from pensieve.models.prompts.forms import Form, Rewrite
+from pensieve.models.prompts.options import PROBE_TOOL
 
 Losses = Callable[[Form, Sequence[ChatMessage]], int | None]
 """How many texts a template loses of a conversation in a form; None where it refuses it."""
 
-PROBE_TOOL: Final = Tool(
-    "look_up",
-    "Looks a word up.",
-    '{"type": "object", "properties": {"word": {"type": "string", "description": "The word."}}, "required": ["word"]}',
-)
 _ASK = ChatMessage(Role.USER, "Hello.")
 _ANSWER = ChatMessage(Role.ASSISTANT, "Hello to you.")
 _SYSTEM = ChatMessage(Role.SYSTEM, "Be brief.")
@@ -71,6 +67,7 @@ _TRIED: Final = (
     Rewrite.TEXT_IN_RESULT,
     Rewrite.CONTENT_PARTS,
     Rewrite.ONE_CALL_A_TURN,
+    Rewrite.AS_GENERATED,
     Rewrite.TEXT_APART,
     Rewrite.SYSTEM_AS_USER,
     Rewrite.CALLS_IN_TEXT,

@@ -15,7 +15,7 @@ from enum import Enum
 from itertools import count
 
 from contracts.vocabulary import ChatMessage, Role, ToolCall
-from pensieve.core.dialects.dialect import Dialect, call_text, result_text
+from pensieve.core.dialects.dialect import Dialect, result_text
 from pensieve.models.prompts.encoding.literals import Literals
 from pensieve.models.prompts.options import TurnStyle
 
@@ -28,6 +28,7 @@ class Rewrite(Enum):
     NINE_CHARACTER_IDS = "ids of calls are nine letters and digits, as Mistral's templates want them"
     FUNCTION_IDS = "ids of calls are functions.NAME:NUMBER, as Kimi K2's templates want them"
     CALLS_IN_TEXT = "calls are part of the assistant's text, as the model writes them"
+    AS_GENERATED = "text and the calls after it stand where the template has a call, as the model writes them"
     RESULTS_AS_USER = "results of calls are the user's turns"
     ONE_CALL_A_TURN = "calls made at once are turns of their own, each before its result"
     TEXT_APART = "what an assistant says beside its calls is a turn of its own before them"
@@ -94,10 +95,22 @@ def without_spliced_calls(messages: Messages, literals: Literals) -> Messages:
 def _calls_in_text(messages: Messages, literals: Literals, dialect: Dialect) -> Messages:
     rewritten = []
     for message in without_spliced_calls(messages, literals):
-        calls = [call_text(call.name, call.arguments, dialect) for call in message.tool_calls]
+        calls = [dialect.call_text(message.tool_calls)] if message.tool_calls else []
         text = "\n".join([*([message.text] if message.text or not calls else []), *calls])
         rewritten.append(replace(message, text=text, tool_calls=()))
     return rewritten
+
+
+def _as_generated(messages: Messages, literals: Literals, dialect: Dialect) -> Messages:
+    in_parts = dialect.text_end or dialect.joint or not dialect.calls.start
+    return messages if in_parts else [_generated(message, literals, dialect) for message in messages]
+
+
+def _generated(message: ChatMessage, literals: Literals, dialect: Dialect) -> ChatMessage:
+    if not message.tool_calls or not message.text or literals.is_splice(message.text):
+        return message
+    mark = literals.written(f"{message.text}{dialect.call_text(message.tool_calls)}")
+    return replace(message, text=mark, tool_calls=spliced_calls(message.tool_calls, mark, literals))
 
 
 def _results_as_user(messages: Messages, _literals: Literals, _dialect: Dialect) -> Messages:
@@ -173,14 +186,14 @@ def _joined(messages: Messages, _literals: Literals, _dialect: Dialect) -> Messa
     joined: list[ChatMessage] = []
     for message in messages:
         before = joined[-1] if joined else None
-        if before is None or message.role is not before.role or message.role is Role.TOOL or before.tool_calls:
+        calls = message.tool_calls or (before is not None and before.tool_calls)
+        if before is None or message.role is not before.role or message.role is Role.TOOL or calls:
             joined.append(message)
             continue
         joined[-1] = replace(
             before,
             text=_in_paragraphs(before.text, message.text),
             thinking=_in_paragraphs(before.thinking, message.thinking),
-            tool_calls=message.tool_calls,
         )
     return joined
 
@@ -193,6 +206,7 @@ _REWRITTEN: dict[Rewrite, Callable[[Messages, Literals, Dialect], Messages]] = {
     Rewrite.NINE_CHARACTER_IDS: _nine_character_ids,
     Rewrite.FUNCTION_IDS: _function_ids,
     Rewrite.CALLS_IN_TEXT: _calls_in_text,
+    Rewrite.AS_GENERATED: _as_generated,
     Rewrite.RESULTS_AS_USER: _results_as_user,
     Rewrite.ONE_CALL_A_TURN: _one_call_a_turn,
     Rewrite.TEXT_APART: _text_apart,

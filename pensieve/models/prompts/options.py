@@ -14,6 +14,13 @@ from contracts.vocabulary import Thinking, Tool
 REFUSALS: Final = (jinja2.TemplateError, ValueError, TypeError, KeyError, IndexError, AttributeError)
 """What a template raises: its own `raise_exception`, or a stumble over a role it does not expect."""
 
+PROBE_TOOL: Final = Tool(
+    "look_up",
+    "Looks a word up.",
+    '{"type": "object", "properties": {"word": {"type": "string", "description": "The word."}}, "required": ["word"]}',
+)
+"""For conversations that are made up to see what a template does with them."""
+
 
 class Ending(Enum):
     ANSWER_OPENS = "the words after which the model answers"

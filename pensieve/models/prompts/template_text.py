@@ -66,6 +66,8 @@ class TemplateText:
             values["strftime_now"] = options.date.strftime
         if {"functions", "datetime"} <= names:  # FireFunction v2 has tools and the date by names of its own
             values |= {"functions": json.dumps(tools, ensure_ascii=False), "datetime": f"{options.date:%Y-%m-%d}"}
+        if "xml_tools" in names and "tools" not in names:  # SmolLM3
+            values["xml_tools"] = tools or None
         template = getattr(self._tokenizer, "chat_template", None)
         if isinstance(template, Mapping):
             values["chat_template"] = template[_named(template, has_calls=bool(tools) or _has_calls(messages))]

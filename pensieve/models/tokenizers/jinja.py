@@ -1,5 +1,6 @@
 """What a chat template may use, as Transformers offers it, whose templates these are (`render_jinja_template` in its
-`utils/chat_template_utils.py`): Jinja in an immutable sandbox, without Transformers' seconds of import.
+`utils/chat_template_utils.py`): Jinja in a sandbox, without Transformers' seconds of import. Unlike there, a template may
+change its own lists: those of Kimi K2 do, and nothing that a template is given outlives its rendering.
 
 tests/models/test_direct_tokenizer.py holds the two together.
 """
@@ -16,7 +17,7 @@ import jinja2.nodes
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.meta import find_undeclared_variables
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import Namespace
 
 
@@ -109,8 +110,8 @@ def variables_of(template: str) -> frozenset[str]:
     return frozenset(find_undeclared_variables(parsed(template)))
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
+def _environment() -> SandboxedEnvironment:
+    environment = SandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, jinja2.ext.loopcontrols]
     )
     environment.filters["tojson"] = _to_json

@@ -47,9 +47,9 @@ class Literals:
         """`texts` are all that `hide` may be given."""
         self._fence = _unused_fence(list(texts))
         self._added_tokens = added_tokens
-        self._contents: list[Spliced | None] = []
-        fence = f"(?:{self._fence}|(?i:{re.escape(_escaped(self._fence))}))"
-        self._marks = re.compile(rf"{fence}(\d+){fence}")
+        self._contents: list[Spliced | str | None] = []
+        fence = "|".join([self._fence, *(f"(?i:{re.escape(escaped)})" for escaped in _escapes(self._fence))])
+        self._marks = re.compile(rf"(?:{fence})(\d+)(?:{fence})")
         self._gap = self.mark()
         self.end_mark = f"{self._fence}end{self._fence}"
         """Stands for a text of its own, that nothing else can be mistaken for."""
@@ -73,6 +73,15 @@ class Literals:
         """A mark for tokens to be put in its place, unlike every other mark."""
         return self._new_mark(Spliced(tuple(token_ids)))
 
+    def written(self, text: str) -> str:
+        """A mark for a text to be put in its place, where `text_of` does it."""
+        return self._new_mark(text)
+
+    def text_of(self, splice: str) -> str:
+        """What a template's text has in the place of a splice: the mark of tokens itself, or a text."""
+        content = self._contents[int(splice.strip(self._fence))]
+        return content if isinstance(content, str) else splice
+
     def first_argument(self, splice: str) -> str:
         """Stands in the first call of a spliced answer, for a template that writes nothing else of the answer."""
         return f"{self._fence}first{splice.strip(self._fence)}{self._fence}"
@@ -82,7 +91,7 @@ class Literals:
         return f"{self._fence}last{splice.strip(self._fence)}{self._fence}"
 
     def is_splice(self, text: str) -> bool:
-        """Whether a text is the mark of tokens, and nothing else."""
+        """Whether a text is the mark of an answer that is put back, and nothing else."""
         found = self._marks.fullmatch(text)
         return found is not None and self._contents[int(found[1])] is not None
 
@@ -102,13 +111,14 @@ class Literals:
         for found in self._marks.finditer(rendered):
             if found.start() > start:
                 pieces.append(Piece(start, found.start() - start, rendered[start : found.start()]))
-            pieces.append(Piece(found.start(), len(found[0]), self._contents[int(found[1])]))
+            content = self._contents[int(found[1])]
+            pieces.append(Piece(found.start(), len(found[0]), content if isinstance(content, Spliced) else None))
             start = found.end()
         if start < len(rendered):
             pieces.append(Piece(start, len(rendered) - start, rendered[start:]))
         return pieces
 
-    def _new_mark(self, content: Spliced | None) -> str:
+    def _new_mark(self, content: Spliced | str | None) -> str:
         self._contents.append(content)
         return f"{self._fence}{len(self._contents) - 1}{self._fence}"
 
@@ -141,15 +151,16 @@ def _changed(value: Any, changed: Callable[[str], str]) -> Any:
 
 
 def _unused_fence(texts: Sequence[str]) -> str:
-    """A private-use character that is in no text, neither as itself nor as JSON escapes it."""
+    """A private-use character that is in no text, neither as itself nor as JSON or Python escapes it."""
     used: set[str] = set().union(*texts)
-    escaping = [lower for text in texts if "\\u" in text and "\\ud" in (lower := text.lower())]
+    escaping = [text.lower() for text in texts if "\\u" in text or "\\U" in text]
     return next(
         fence
         for fence in map(chr, _PRIVATE_USE)
-        if fence not in used and not any(_escaped(fence) in text for text in escaping)
+        if fence not in used and not any(escaped in text for text in escaping for escaped in _escapes(fence))
     )
 
 
-def _escaped(fence: str) -> str:
-    return json.dumps(fence).strip('"')
+def _escapes(fence: str) -> tuple[str, str]:
+    """As JSON has it for templates that want ASCII, and as Python shows a character in a value that is no text."""
+    return json.dumps(fence).strip('"'), f"\\U{ord(fence):08x}".lower()
