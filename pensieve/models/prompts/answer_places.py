@@ -19,6 +19,13 @@ from pensieve.models.prompts.options import PROBE_TOOL, REFUSALS, Ending, Option
 
 _LIKE_A_TOKEN: Final = re.compile(r"\s*(<[^<>\s]+>|\[[^\[\]\s]+\])")
 
+_CALL_ID: Final = "call00000"
+_SYSTEM: Final = ChatMessage(Role.SYSTEM, "Be brief.")
+_ASK: Final = ChatMessage(Role.USER, "Look.")
+_CALL: Final = ChatMessage(Role.ASSISTANT, "", tool_calls=(ToolCall(_CALL_ID, PROBE_TOOL.name, '{"word": "look"}'),))
+_ASKED: Final = {Role.TOOL: (_ASK, _CALL), Role.SYSTEM: (_ASK,)}
+"""What stands before the turn that is answered, by its role."""
+
 Write = Callable[[Sequence[ChatMessage], Literals, Options, Ending], str]
 
 
@@ -44,7 +51,7 @@ class AnswerPlaces:
         """`end_tokens` are those that may end an answer."""
         self._write = write
         self._end_tokens = end_tokens
-        self._openings: dict[tuple[TurnStyle, Thinking, bool, bool], _Opening | None] = {}
+        self._openings: dict[tuple[TurnStyle, Thinking, bool, Role, bool], _Opening | None] = {}
 
     def put_back(self, text: str, messages: Sequence[ChatMessage], literals: Literals, options: Options) -> str:
         """The text with every mark of an answer between the words that it was generated after and those that end it.
@@ -55,24 +62,27 @@ class AnswerPlaces:
         parts: list[str] = []
         marks: list[str] = []
         for number, message in enumerate(messages):
-            if message.role is not Role.ASSISTANT or not literals.is_splice(message.text):
+            mark = literals.answer_in(message)
+            if mark is None:
                 continue
-            opening = self._opening(options, after_tool=number > 0 and messages[number - 1].role is Role.TOOL)
+            opening = self._opening(options, messages[:number])
             if opening is None:
                 raise ValueError("it has no place for an answer as it was generated")
             before, text = self._around(text, message, literals, opening)
-            parts += (_reopened(before, opening), literals.text_of(message.text))
-            marks.append(message.text)
+            parts += (_reopened(before, opening), literals.text_of(mark))
+            marks.append(mark)
         if any(mark in text for mark in marks):
             raise ValueError("it says an answer twice")
         return "".join([*parts, text])
 
     def _around(self, text: str, message: ChatMessage, literals: Literals, opening: _Opening) -> tuple[str, str]:
-        before, found, after = text.partition(message.text)
+        """What stands before an answer and after it."""
+        before, found, after = text.partition(message.text) if message.text else ("", "", "")
         if message.tool_calls:
-            if not found:  # some say nothing beside calls
-                before, found, after = text.partition(literals.first_argument(message.text))
-            after = self._behind_calls(after, literals.last_argument(message.text), opening)
+            mark = literals.answer_in(message) or ""
+            if not found:  # some write nothing else beside calls
+                before, found, after = text.partition(literals.first_argument(mark))
+            after = self._behind_calls(after, literals.last_argument(mark), opening)
         if not found:
             raise ValueError("it leaves out an answer")
         return before, after
@@ -84,36 +94,37 @@ class AnswerPlaces:
             raise ValueError("it does not show where the calls of an answer end")
         return rest[min(ends) :]
 
-    def _opening(self, options: Options, *, after_tool: bool) -> _Opening | None:
+    def _opening(self, options: Options, before: Sequence[ChatMessage]) -> _Opening | None:
         """Found once for each way to ask, by two renderings of a conversation that is made up for it."""
         thinking = replace(options.thinking, budget_tokens=None, omitted=False)
         tools = (PROBE_TOOL,) if options.tools else ()
-        key = (options.style, thinking, bool(options.tools), after_tool)
+        answered = before[-1].role if before else Role.USER
+        has_system = len(before) > 1 and before[0].role is Role.SYSTEM
+        key = (options.style, thinking, bool(tools), answered, has_system)
         if key not in self._openings:
+            asked = [*([_SYSTEM] if has_system else []), *_ASKED.get(answered, ())]
             try:
-                self._openings[key] = self._probed(replace(options, thinking=thinking, tools=tools), after_tool=after_tool)
+                self._openings[key] = self._probed(replace(options, thinking=thinking, tools=tools), asked, answered)
             except REFUSALS:
                 self._openings[key] = None
         return self._openings[key]
 
-    def _probed(self, options: Options, *, after_tool: bool) -> _Opening | None:
+    def _probed(self, options: Options, before: Sequence[ChatMessage], answered: Role) -> _Opening | None:
         literals = Literals()
-        answer, asked = literals.splice(()), literals.end_mark
-        messages = [ChatMessage(Role.USER, asked)]
-        if after_tool:
-            call = ToolCall("call00000", PROBE_TOOL.name, '{"word": "look"}')
-            messages = [
-                ChatMessage(Role.USER, "Look."),
-                ChatMessage(Role.ASSISTANT, "", tool_calls=(call,)),
-                ChatMessage(Role.TOOL, asked, tool_call_id=call.id),
-            ]
-        opened = self._write(messages, literals, options, Ending.ANSWER_OPENS)
-        history = [*messages, ChatMessage(Role.ASSISTANT, answer), ChatMessage(Role.USER, "Go on.")]
-        before, found, after = self._write(history, literals, options, Ending.TURN_ENDS).partition(answer)
-        if not found or asked not in opened or asked not in before:
+        answer, mark = literals.splice(()), literals.end_mark
+        asked = [*before, ChatMessage(answered, mark, tool_call_id=_CALL_ID if answered is Role.TOOL else None)]
+        opened = self._write(asked, literals, options, Ending.ANSWER_OPENS)
+        history = [*asked, ChatMessage(Role.ASSISTANT, answer), ChatMessage(Role.USER, "Go on.")]
+        earlier, found, after = self._write(history, literals, options, Ending.TURN_ENDS).partition(answer)
+        if not found or mark not in opened or mark not in earlier:
             return None
         end_token = _LIKE_A_TOKEN.match(after)
-        return _Opening(before.rpartition(asked)[2], opened.rpartition(asked)[2], end_token[1] if end_token else "")
+        return _Opening(_behind(earlier, mark), _behind(opened, mark), end_token[1] if end_token else "")
+
+
+def _behind(text: str, mark: str) -> str:
+    """What stands behind the turn that is answered; some write the id of the call at its end."""
+    return text[max(text.rfind(mark) + len(mark), text.rfind(_CALL_ID) + len(_CALL_ID)) :]
 
 
 def _reopened(before: str, opening: _Opening) -> str:

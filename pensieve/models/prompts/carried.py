@@ -38,6 +38,7 @@ class MarkedConversation:
         """`literals` are those that made the splices in `messages`."""
         self.literals = Literals()
         self._expected: dict[str, _Expected] = {}
+        self._texts: list[str] = []
         self._names: dict[str, str] = {}
         self._objects: list[str] = []
         self._original = literals
@@ -46,15 +47,21 @@ class MarkedConversation:
 
     def losses(self, rendered: str) -> list[str]:
         """What came out more often or less often than it should, in words; one entry for each."""
-        times = Counter(self.literals.marks_in(rendered))
+        marks = list(self.literals.marks_in(rendered))
+        times = Counter(marks)
         lost = [
             expected.what
             for mark, expected in self._expected.items()
             if times[mark] < expected.min_times
             or (expected.max_times is not None and times[mark] > expected.max_times)
         ]
-        written_wrongly = any(shown in rendered for shown in self._objects)
-        return [*lost, "arguments in JSON"] if written_wrongly else lost
+        if any(shown in rendered for shown in self._objects):
+            lost.append("arguments in JSON")
+        places = {mark: place for place, mark in enumerate(marks)}
+        order = [places[mark] for mark in self._texts if mark in places]
+        if not lost and order != sorted(order):
+            lost.append("the order of messages")
+        return lost
 
     def _mark(self, text: str, expected: _Expected) -> str:
         if not text.strip():
@@ -73,17 +80,20 @@ class MarkedConversation:
         return replace(tool, name=self._name(tool.name), description=description)
 
     def _marked(self, message: ChatMessage) -> ChatMessage:
-        if self._original.is_splice(message.text):
+        if self._original.answer_in(message) is not None:
             mark = self.literals.splice(())
             calls = [replace(call, name=self._names.get(call.name, call.name)) for call in message.tool_calls]
-            return replace(message, text=mark, tool_calls=spliced_calls(calls, mark, self.literals))
+            text = mark if message.text else ""
+            return replace(message, text=text, tool_calls=spliced_calls(calls, mark, self.literals))
         calls = [
             replace(call, name=self._name(call.name), arguments=self._marked_arguments(call.arguments))
             for call in message.tool_calls
         ]
+        text = self._mark(message.text, _Expected(_TEXTS[message.role]))
+        self._texts.append(text)
         return replace(
             message,
-            text=self._mark(message.text, _Expected(_TEXTS[message.role])),
+            text=text,
             thinking=self._mark(message.thinking, _Expected("earlier thinking", min_times=0)),
             tool_calls=tuple(calls),
         )

@@ -9,7 +9,7 @@ was generated as, and a date that the template writes stays what it was when the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _TAIL_TOKENS: Final = 16
 """Enough for a mark that is no single token, and the line breaks behind it."""
+
+Version = tuple[ChatMessage, ...]
 
 Recall = Callable[[ChatMessage, ChatMessage | None], Sequence[int] | None]
 """The tokens that an assistant's turn was generated as, if it was generated here, without the one that ended it. The
@@ -212,7 +214,7 @@ class ChatTemplate:
 
     def _versions(
         self, messages: tuple[ChatMessage, ...], hidden: tuple[ChatMessage, ...], literals: Literals
-    ) -> Iterator[tuple[ChatMessage, ...]]:
+    ) -> Iterator[Version]:
         """The conversation with its answers as they were generated, their calls beside them or not, then with those
         alone that call nothing, then as it was sent.
         """
@@ -222,19 +224,20 @@ class ChatTemplate:
             if (token_ids := self._recalled(messages, number))
         }
 
-        def version(chosen: Sequence[int], *, with_calls: bool) -> tuple[ChatMessage, ...]:
+        def version(chosen: Iterable[int], how: Callable[[ChatMessage, str, Literals], ChatMessage]) -> Version:
             return tuple(
-                _spliced(message, marks[number], literals, with_calls=with_calls) if number in chosen else message
+                how(message, marks[number], literals) if number in chosen else message
                 for number, message in enumerate(hidden)
             )
 
         calling = [number for number in marks if messages[number].tool_calls]
         if calling:
-            yield version(list(marks), with_calls=True)
+            yield version(marks, _spliced_before_calls)
+            yield version(marks, _spliced_as_calls)
         if marks:
-            yield version(list(marks), with_calls=False)
+            yield version(marks, _spliced)
         if calling and len(calling) < len(marks):
-            yield version([number for number in marks if number not in calling], with_calls=False)
+            yield version([number for number in marks if number not in calling], _spliced)
         yield hidden
 
     def _recalled(self, messages: tuple[ChatMessage, ...], number: int) -> Sequence[int] | None:
@@ -273,6 +276,16 @@ def _replaceable(messages: tuple[ChatMessage, ...]) -> Iterator[int]:
             yield number
 
 
-def _spliced(message: ChatMessage, mark: str, literals: Literals, *, with_calls: bool) -> ChatMessage:
-    calls = spliced_calls(message.tool_calls, mark, literals) if with_calls else ()
-    return ChatMessage(Role.ASSISTANT, mark, tool_calls=calls, cache_ttl_seconds=message.cache_ttl_seconds)
+def _spliced(message: ChatMessage, mark: str, _literals: Literals) -> ChatMessage:
+    return ChatMessage(Role.ASSISTANT, mark, cache_ttl_seconds=message.cache_ttl_seconds)
+
+
+def _spliced_before_calls(message: ChatMessage, mark: str, literals: Literals) -> ChatMessage:
+    spliced = _spliced(message, mark, literals)
+    return replace(spliced, tool_calls=spliced_calls(message.tool_calls, mark, literals))
+
+
+def _spliced_as_calls(message: ChatMessage, mark: str, literals: Literals) -> ChatMessage:
+    """For templates that write text behind the calls, or not at all."""
+    spliced = _spliced_before_calls(message, mark, literals)
+    return replace(spliced, text="") if spliced.tool_calls else spliced

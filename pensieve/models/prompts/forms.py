@@ -86,9 +86,10 @@ def _with_ids(messages: Messages, new_id: Callable[[str], str]) -> Messages:
 
 def without_spliced_calls(messages: Messages, literals: Literals) -> Messages:
     """Answers that are put back as their tokens have their calls in these."""
+    marks = [literals.answer_in(message) for message in messages]
     return [
-        replace(message, tool_calls=()) if message.tool_calls and literals.is_splice(message.text) else message
-        for message in messages
+        replace(message, text=mark, tool_calls=()) if mark is not None else message
+        for mark, message in zip(marks, messages, strict=True)
     ]
 
 
@@ -107,7 +108,7 @@ def _as_generated(messages: Messages, literals: Literals, dialect: Dialect) -> M
 
 
 def _generated(message: ChatMessage, literals: Literals, dialect: Dialect) -> ChatMessage:
-    if not message.tool_calls or not message.text or literals.is_splice(message.text):
+    if not message.tool_calls or not message.text or literals.answer_in(message) is not None:
         return message
     mark = literals.written(f"{message.text}{dialect.call_text(message.tool_calls)}")
     return replace(message, text=mark, tool_calls=spliced_calls(message.tool_calls, mark, literals))
@@ -127,8 +128,9 @@ def _one_call_a_turn(messages: Messages, literals: Literals, _dialect: Dialect) 
     waiting: list[ChatMessage] = []
     for message in messages:
         if len(message.tool_calls) > 1:
-            if literals.is_splice(message.text):
-                last = spliced_calls(message.tool_calls[-1:], message.text, literals)
+            mark = literals.answer_in(message)
+            if mark is not None:
+                last = spliced_calls(message.tool_calls[-1:], mark, literals)
                 rewritten.append(replace(message, tool_calls=last))
                 continue
             first, *rest = message.tool_calls
@@ -147,7 +149,7 @@ def _one_call_a_turn(messages: Messages, literals: Literals, _dialect: Dialect) 
 def _text_apart(messages: Messages, literals: Literals, _dialect: Dialect) -> Messages:
     rewritten: list[ChatMessage] = []
     for message in messages:
-        if message.tool_calls and message.text and not literals.is_splice(message.text):
+        if message.tool_calls and message.text and literals.answer_in(message) is None:
             rewritten.append(replace(message, tool_calls=()))
             rewritten.append(ChatMessage(Role.ASSISTANT, "", tool_calls=message.tool_calls))
         else:

@@ -50,6 +50,7 @@ class Literals:
         self._contents: list[Spliced | str | None] = []
         fence = "|".join([self._fence, *(f"(?i:{re.escape(escaped)})" for escaped in _escapes(self._fence))])
         self._marks = re.compile(rf"(?:{fence})(\d+)(?:{fence})")
+        self._first = re.compile(rf"{self._fence}first(\d+){self._fence}")
         self._gap = self.mark()
         self.end_mark = f"{self._fence}end{self._fence}"
         """Stands for a text of its own, that nothing else can be mistaken for."""
@@ -94,6 +95,13 @@ class Literals:
         """Whether a text is the mark of an answer that is put back, and nothing else."""
         found = self._marks.fullmatch(text)
         return found is not None and self._contents[int(found[1])] is not None
+
+    def answer_in(self, message: ChatMessage) -> str | None:
+        """The mark of the answer that is put back in place of a message: it is its text, or in its first call."""
+        if self.is_splice(message.text):
+            return message.text
+        found = self._first.search(message.tool_calls[0].arguments) if message.tool_calls else None
+        return f"{self._fence}{found[1]}{self._fence}" if found is not None else None
 
     def mark(self) -> str:
         """A mark unlike every other, for a text whose place is looked for."""
