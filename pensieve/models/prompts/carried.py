@@ -34,8 +34,13 @@ class _Expected:
 class MarkedConversation:
     """A conversation of marks, of the same shape as one of texts."""
 
-    def __init__(self, messages: Sequence[ChatMessage], tools: Sequence[Tool], literals: Literals) -> None:
-        """`literals` are those that made the splices in `messages`."""
+    def __init__(
+        self, messages: Sequence[ChatMessage], tools: Sequence[Tool], literals: Literals, *, tool_times: int | None = 1
+    ) -> None:
+        """`literals` are those that made the splices in `messages`. `tool_times` is how often a template says at most
+        what a tool does: some say it twice, and some again with every system message.
+        """
+        self._tool_times = tool_times
         self.literals = Literals()
         self._expected: dict[str, _Expected] = {}
         self._texts: list[str] = []
@@ -76,7 +81,7 @@ class MarkedConversation:
         return self._names[name]
 
     def _marked_tool(self, tool: Tool) -> Tool:
-        description = self._mark(tool.description, _Expected("the description of a tool", max_times=None))
+        description = self._mark(tool.description, _Expected("the description of a tool", max_times=self._tool_times))
         return replace(tool, name=self._name(tool.name), description=description)
 
     def _marked(self, message: ChatMessage) -> ChatMessage:

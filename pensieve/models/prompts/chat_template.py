@@ -23,10 +23,10 @@ from pensieve.models.prompts.carried import MarkedConversation
 from pensieve.models.prompts.dates import ConversationDates
 from pensieve.models.prompts.encoding.encoder import PromptEncoder
 from pensieve.models.prompts.encoding.literals import Literals
-from pensieve.models.prompts.fitting import fitting_form, wider_forms
+from pensieve.models.prompts.fitting import CALL_FORMS, TOOL_CONVERSATIONS, fitting_form, wider_forms
 from pensieve.models.prompts.forms import Form, spliced_calls
 from pensieve.models.prompts.options import PROBE_TOOL, REFUSALS, Ending, Options
-from pensieve.models.prompts.rendered import RenderedConversation, Way, tools_told
+from pensieve.models.prompts.rendered import RenderedConversation, Way, Words, tools_told
 from pensieve.models.prompts.template_text import TemplateText
 from pensieve.models.prompts.turns import texts
 
@@ -136,14 +136,35 @@ class ChatTemplate:
         probe = (ChatMessage(Role.SYSTEM, "Be brief."), ChatMessage(Role.USER, "Hello."))
         return self._template.has_template and self._losses(self._way(()), probe) == []
 
-    @cached_property
+    @property
     def takes_tools(self) -> bool:
         """Whether the template has words of its own for tools."""
-        way = replace(self._way((PROBE_TOOL,), has_tools=True))
-        return self._template.has_template and self._losses(way, (ChatMessage(Role.USER, "Hello."),)) == []
+        return self._words is Words.TOOLS
 
-    def _way(self, tools: tuple[Tool, ...], *, has_tools: bool = False, options: Options | None = None) -> Way:
-        return Way(self._template, replace(options or Options(), tools=tools), self._dialect, has_tools)
+    @cached_property
+    def _words(self) -> Words:
+        if not self._template.has_template:
+            return Words.TEXT
+        if self._tool_times:
+            return Words.TOOLS
+        asked, called, result = TOOL_CONVERSATIONS[0]
+        ways = (replace(self._way((), Words.CALLS), form=Form().with_rewrites(*added)) for added in CALL_FORMS)
+        takes_calls = any(self._losses(way, (asked, called, result)) == [] for way in ways)
+        return Words.CALLS if takes_calls else Words.TEXT
+
+    @cached_property
+    def _tool_times(self) -> int:
+        """How often the template says what a tool does."""
+        asked = (ChatMessage(Role.USER, "Hello."),)
+        marked = MarkedConversation(asked, (PROBE_TOOL,), Literals(), tool_times=None)
+        try:
+            text = self._way(marked.tools).text(marked.messages, marked.literals, Ending.ANSWER_OPENS)
+        except REFUSALS:
+            return 0
+        return 0 if marked.losses(text) else [*marked.literals.marks_in(text)].count(marked.tools[0].description)
+
+    def _way(self, tools: tuple[Tool, ...], words: Words = Words.TOOLS, options: Options | None = None) -> Way:
+        return Way(self._template, replace(options or Options(), tools=tools), self._dialect, words)
 
     def _rendered(
         self, messages: tuple[ChatMessage, ...], tools: tuple[Tool, ...], thinking: Thinking
@@ -154,7 +175,7 @@ class ChatTemplate:
         literals = Literals(texts(messages, tools), self._encoder.added_tokens)
         options = Options(thinking=thinking, date=self._dates.date_of(messages))
         hidden_tools = tuple(map(literals.hidden_tool, tools))
-        way = self._way(hidden_tools, has_tools=self.takes_tools, options=options)
+        way = self._way(hidden_tools, self._words, options)
         hidden = tuple(map(literals.hidden_message, messages))
         versions = list(self._versions(messages, hidden, literals))
         least: tuple[list[str], RenderedConversation] | None = None
@@ -182,7 +203,7 @@ class ChatTemplate:
         """The form that fits this template, and what else might help."""
         with_tools = bool(tools) or any(message.tool_calls or message.role is Role.TOOL for message in messages)
         if with_tools not in self._forms:
-            way = self._way((PROBE_TOOL,) if with_tools else (), has_tools=self.takes_tools)
+            way = self._way((PROBE_TOOL,) if with_tools else (), self._words)
 
             def num_lost(form: Form, conversation: Sequence[ChatMessage]) -> int | None:
                 lost = self._losses(replace(way, form=form), conversation)
@@ -201,7 +222,7 @@ class ChatTemplate:
     def _losses_of(
         self, way: Way, messages: Sequence[ChatMessage], literals: Literals, ending: Ending
     ) -> list[str]:
-        marked = MarkedConversation(messages, way.options.tools, literals)
+        marked = MarkedConversation(messages, way.options.tools, literals, tool_times=self._tool_times or 1)
         marked_way = replace(way, options=replace(way.options, tools=marked.tools))
         return marked.losses(marked_way.text(marked.messages, marked.literals, ending))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from contracts.vocabulary import ChatMessage, Role, Tool
 from pensieve.core.boundary import Boundary, BoundaryKind
@@ -20,16 +21,23 @@ MOST_BREAKPOINTS = 4
 """As many as the API allows in one request. Each costs a rendering; of more, the last ones count."""
 
 
+class Words(Enum):
+    """What a template has words of its own for. What it has none for is told in the general form."""
+
+    TOOLS = "tools, their calls and results"
+    CALLS = "calls and results"
+    """DeepSeek's, whose makers write the tools into the system text themselves."""
+    TEXT = "text alone"
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How conversations are said to one template. `has_tools`: it has words for tools of its own; to all others they
-    are told in the general form.
-    """
+    """How conversations are said to one template."""
 
     template: TemplateText
     options: Options
     dialect: Dialect
-    has_tools: bool
+    words: Words = Words.TOOLS
     form: Form = Form()  # noqa: RUF009 - frozen
 
     def text(self, messages: Sequence[ChatMessage], literals: Literals, ending: Ending) -> str:
@@ -38,11 +46,16 @@ class Way:
             one of REFUSALS: the template does not take it.
         """
         options = replace(self.options, style=self.form.style)
-        if not self.has_tools:
-            spoken = without_spliced_calls(messages, literals)
-            messages = in_general_form(spoken, self.options.tools, self.dialect)
+        if self.words is not Words.TOOLS:
+            messages = self._in_general_form(messages, literals)
             options = replace(options, tools=())
         return self.template.of(self.form.of(messages, literals, self.dialect), literals, options, ending)
+
+    def _in_general_form(self, messages: Sequence[ChatMessage], literals: Literals) -> Sequence[ChatMessage]:
+        if self.words is Words.TEXT:
+            return in_general_form(without_spliced_calls(messages, literals), self.options.tools, self.dialect)
+        num_head = 1 if messages and messages[0].role is Role.SYSTEM else 0
+        return (*in_general_form(messages[:num_head], self.options.tools, self.dialect), *messages[num_head:])
 
 
 @dataclass(frozen=True, slots=True)
