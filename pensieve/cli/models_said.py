@@ -9,10 +9,13 @@ from typing import Final
 
 import psutil
 
+from contracts.vocabulary import Sampling
 from pensieve.cli.fit import fit_lines
+from pensieve.core.defaults.sampling import in_words
 from pensieve.core.errors import PensieveError
 from pensieve.models.adapters import adapter_kind
 from pensieve.models.catalogue import class_of, listed_models
+from pensieve.models.loading.generation_config import read_generation_config
 from pensieve.models.model_facts import (
     architecture,
     call_form,
@@ -125,6 +128,14 @@ def _folder_facts(folder: Path) -> Iterator[tuple[str, str]]:
     yield "tokenizer", tokenizer_kind(folder)
     yield "chat template", f"{len(template)} characters" if template else "none: conversations are told in paragraphs"
     yield "tool calls", call_form(template) or "in the general form: the template names none"
+    yield "sampling", _recommended(folder)
+
+
+def _recommended(folder: Path) -> str:
+    """What holds where neither a request nor a flag says otherwise."""
+    found = read_generation_config(folder)
+    whose = "" if found.sampling != Sampling() else " (the API's: no generation_config.json says otherwise)"
+    return f"{in_words(found.sampling)}{whose}" + (f"; {found.problem}" if found.problem else "")
 
 
 def _base_folder(model: LocalModel) -> Path | None:

@@ -18,7 +18,7 @@ from pensieve.engine.forced import ForcedScript
 from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget
 from pensieve.engine.kv_rows import RowKV
 from pensieve.engine.output import Output
-from pensieve.engine.samplers import sampler_for
+from pensieve.engine.samplers import penalties_for, sampler_for
 from pensieve.engine.speculation import Pace, Speculation
 from pensieve.engine.ticket import Ticket
 from pensieve.metal.device import device_info
@@ -64,6 +64,9 @@ _SHARE_TOKENS = 64
 """Of a prompt in a step: at least, and as a rule where several are read."""
 _LEAST_ABREAST = 2
 """Prompts that are read in the same step, if there are so many."""
+
+_MOST_AFTER_CLOSING = 4
+"""Tokens, of line breaks, that templates put after thinking that they close in place of the model."""
 
 _WHOLE_CHUNKS = 4
 """Prompts that are read to their end in one step may have so many chunks' tokens together."""
@@ -156,11 +159,20 @@ class Batch:
     def _processors(self, ticket: Ticket, held: HeldToGrammar | None) -> list[Any]:
         if self._forced is not None:
             return [self._forced.processor_for(ticket.request)]
-        return [*([held] if held else []), *self._thinking_budget(ticket)]
+        penalties = penalties_for(ticket.request.sampling)
+        return [*penalties, *([held] if held else []), *self._thinking_budget(ticket)]
 
     def _thinking_budget(self, ticket: Ticket) -> list[ThinkingBudget]:
-        budget, close_ids = ticket.request.thinking.budget_tokens, self._model.tokenizer.think_end_tokens
-        return [ThinkingBudget(budget, close_ids)] if budget and close_ids and ticket.starts_thinking else []
+        """For a model whose thinking has marks, unless its prompt ends with thinking that is closed already."""
+        budget, tokenizer = ticket.request.thinking.budget_tokens, self._model.tokenizer
+        close_ids = list(tokenizer.think_end_tokens or ())
+        if budget is None or not close_ids:
+            return []
+        open_ids, is_open = list(tokenizer.think_start_tokens or ()), ticket.starts_thinking
+        end = ticket.prompt_token_ids[-len(close_ids) - _MOST_AFTER_CLOSING :]
+        is_closed = any(end[place:][: len(close_ids)] == close_ids for place in range(len(end)))
+        may_begin = is_open or (open_ids and not is_closed)
+        return [ThinkingBudget(budget, close_ids, open_ids, is_open=is_open)] if may_begin else []
 
     def next(self) -> tuple[list[Sampled], list[PromptRead]]:
         """One decode step for all that are decoding, then one chunk for those whose prompt is not read yet.

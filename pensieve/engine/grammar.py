@@ -175,34 +175,36 @@ def _byte_table(dtype: mx.Dtype) -> mx.array:
 
 
 class ThinkingBudget:
-    """A logits processor that closes the thinking when it has had its tokens.
+    """A logits processor that closes the thinking once it has had its tokens, all of its parts together.
 
-    `close_ids` are the token ids of the mark that ends thinking; they are forced, one by one.
+    `close_ids` are the token ids of the mark that ends thinking; they are forced, one by one. `open_ids` are those of
+    the mark with which the model may begin it. `is_open`: the prompt has begun it already.
     """
 
-    def __init__(self, budget_tokens: int, close_ids: Sequence[int]) -> None:
+    def __init__(
+        self, budget_tokens: int, close_ids: Sequence[int], open_ids: Sequence[int] = (), *, is_open: bool = True
+    ) -> None:
         self._left = budget_tokens
-        self._close_ids = list(close_ids)
+        self._open_ids, self._close_ids = list(open_ids), list(close_ids)
         self._recent: list[int] = []
-        self._forcing: list[int] | None = None
-        self._is_closed = False
+        self._forcing: list[int] = []
+        self._is_open = is_open
         self._has_begun = False
 
     def __call__(self, token_ids: mx.array, logits: mx.array) -> mx.array:
-        if self._is_closed:
+        if not self._is_open and not self._open_ids:
             return logits
         if self._has_begun:
             self._see(_last(token_ids))
         self._has_begun = True
-        if self._left > 0 or self._is_closed:
+        if not self._is_open or self._left > 0:
             return logits
-        if self._forcing is None:
-            self._forcing = list(self._close_ids)
-        wanted = self._forcing.pop(0)
-        self._is_closed = not self._forcing
-        return mx.where(mx.arange(logits.shape[-1]) == wanted, logits, float("-inf"))
+        self._forcing = self._forcing or list(self._close_ids)
+        return mx.where(mx.arange(logits.shape[-1]) == self._forcing.pop(0), logits, float("-inf"))
 
     def _see(self, token_id: int) -> None:
-        self._left -= 1
-        self._recent = [*self._recent, token_id][-len(self._close_ids) :]
-        self._is_closed = self._recent == self._close_ids
+        self._left -= self._is_open
+        self._recent = [*self._recent, token_id][-max(len(self._open_ids), len(self._close_ids)) :]
+        mark = self._close_ids if self._is_open else self._open_ids
+        if self._recent[-len(mark) :] == mark:
+            self._is_open = not self._is_open

@@ -103,6 +103,7 @@ def test_a_pulled_model_is_listed_shown_and_removed(said: Said, hub: SmallHub) -
         "It fits, with a conversation of",
         "llama, 2 layers of width 64",
         "chat template",
+        "temperature 1 (the API's: no generation_config.json says otherwise)",
         entry["path"],
     ):
         assert fact in shown
@@ -110,6 +111,15 @@ def test_a_pulled_model_is_listed_shown_and_removed(said: Said, hub: SmallHub) -
     assert said.names() == []
     assert pinned("org/tiny") is None
     assert not Path(entry["path"]).exists()
+
+
+def test_the_sampling_that_the_makers_recommend_is_shown(said: Said, hub: SmallHub, tiny: Path) -> None:
+    recommended = {"generation_config.json": b'{"temperature": 0.6, "top_k": 20, "top_p": 9}'}
+    hub.repos["org/tiny"].commit({**files_of(tiny), **recommended})
+    said.by("pull", "org/tiny")
+    shown = said.by("show", "org/tiny")
+    assert "temperature 0.6, top_k 20; " in shown
+    assert "top_p must be a number from 0.0 to 1.0, not '9'" in shown
 
 
 def test_a_revision_is_pulled_and_is_what_the_name_means_from_then_on(said: Said, hub: SmallHub, tiny: Path) -> None:

@@ -68,10 +68,12 @@ class Run:
 
     def insert(self, token_ids: list[int], max_tokens: int = 20, temperature: float = 0.0) -> int:
         request = GenerationRequest((ChatMessage(Role.USER, ""),), max_tokens, Sampling(temperature=temperature))
-        ticket = Ticket(request, token_ids, loop=self.loop)
-        uid = self.batch.insert(ticket, Match(0, None, MissReason.EMPTY))
+        uid = self.batch.insert(self.ticket(request, token_ids), Match(0, None, MissReason.EMPTY))
         self.said[uid] = []
         return uid
+
+    def ticket(self, request: GenerationRequest, token_ids: list[int]) -> Ticket:
+        return Ticket(request, token_ids, loop=self.loop)
 
     def step(self) -> None:
         sampled, read = self.batch.next()
