@@ -126,8 +126,8 @@ def test_a_bad_value_is_ignored_with_one_warning_that_names_file_and_key(
 
 
 def test_a_repetition_penalty_is_heeded_and_answers_are_those_of_plain_decoding(recommending: ModelFolder) -> None:
-    """The prompt repeats itself, so that without the penalty its answer would be speculated on."""
-    asked = asking("again and " * 40, 60, Sampling(temperature=0.0, repetition_penalty=1.3))
+    """A penalty below 1 has the answer repeat itself, so that there would be something to speculate on."""
+    asked = asking("again and " * 40, 60, Sampling(temperature=0.0, repetition_penalty=0.7))
 
     async def play(*, speculates: bool) -> tuple[str, str, int]:
         engine = await start_engine(recommending, EngineOptions(speculation=speculates))
