@@ -269,7 +269,9 @@ class Batch:
         return {uid: (list(token_ids), caches) for uid, (caches, token_ids) in found.items()}
 
     def new_output(self, ticket: Ticket) -> Output:
-        return Output(ticket, TextDecoder(self._model.tokenizer, self._model.dialect.control_ids), self._model.dialect)
+        dialect = self._model.dialect
+        decoder = TextDecoder(self._model.tokenizer, dialect.marks.characters)
+        return Output(ticket, decoder, dialect, streams_calls=ticket.matcher is not None)
 
     def _reason(self, response: Any) -> str | None:
         held = self._held.get(response.uid)

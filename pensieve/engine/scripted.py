@@ -158,7 +158,7 @@ class ScriptedEngine:
 
     async def _play(self, ticket: Ticket, reply: Reply) -> AsyncGenerator[GenerationEvent, None]:
         words = _TOKEN.findall(reply.text * reply.repeat)
-        output = Output(ticket, _Words(words), DIALECT)
+        output = Output(ticket, _Words(words), DIALECT, streams_calls=True)
         pace = _Pace(self._closed)
         await pace.wait(reply.prefill_seconds)
         for number in range(len(words) + 1):
