@@ -65,9 +65,6 @@ _SHARE_TOKENS = 64
 _LEAST_ABREAST = 2
 """Prompts that are read in the same step, if there are so many."""
 
-_MOST_AFTER_CLOSING = 4
-"""Tokens, of line breaks, that templates put after thinking that they close in place of the model."""
-
 _WHOLE_CHUNKS = 4
 """Prompts that are read to their end in one step may have so many chunks' tokens together."""
 
@@ -163,16 +160,14 @@ class Batch:
         return [*penalties, *([held] if held else []), *self._thinking_budget(ticket)]
 
     def _thinking_budget(self, ticket: Ticket) -> list[ThinkingBudget]:
-        """For a model whose thinking has marks, unless its prompt ends with thinking that is closed already."""
-        budget, tokenizer = ticket.request.thinking.budget_tokens, self._model.tokenizer
-        close_ids = list(tokenizer.think_end_tokens or ())
-        if budget is None or not close_ids:
+        """None where the prompt ends with thinking that is closed: that row may be speculated on."""
+        budget, tokens = ticket.request.thinking.budget_tokens, self._model.thinking
+        if budget is None or tokens is None:
             return []
-        open_ids, is_open = list(tokenizer.think_start_tokens or ()), ticket.starts_thinking
-        end = ticket.prompt_token_ids[-len(close_ids) - _MOST_AFTER_CLOSING :]
-        is_closed = any(end[place:][: len(close_ids)] == close_ids for place in range(len(end)))
-        may_begin = is_open or (open_ids and not is_closed)
-        return [ThinkingBudget(budget, close_ids, open_ids, is_open=is_open)] if may_begin else []
+        may_begin = bool(tokens.open_ids) and not tokens.are_closed_in(ticket.prompt_token_ids)
+        if not ticket.starts_thinking and not may_begin:
+            return []
+        return [ThinkingBudget(budget, tokens.close_ids, tokens.open_ids, is_open=ticket.starts_thinking)]
 
     def next(self) -> tuple[list[Sampled], list[PromptRead]]:
         """One decode step for all that are decoding, then one chunk for those whose prompt is not read yet.

@@ -26,6 +26,7 @@ from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.sources import ModelFolder, require_whole
 from pensieve.models.tokenizers.dialect_of import dialect_of
 from pensieve.models.tokenizers.load import load_tokenizer
+from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens, thinking_tokens
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ class LoadedModel:
     dialect: Dialect
     sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
     """As the model's makers recommend it."""
+    thinking: ThinkingTokens | None = None
+    """Where its thinking can be counted."""
 
     def supports(self, feature: ModelFeature) -> bool:
         return feature in self.features
@@ -85,6 +88,7 @@ def load(folder: ModelFolder) -> LoadedModel:
     with _blaming(folder, "its tokenizer"):
         tokenizer = reading.result()
         features = _features(tokenizer)
+        dialect = dialect_of(tokenizer)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
@@ -95,7 +99,8 @@ def load(folder: ModelFolder) -> LoadedModel:
         weights_bytes=weights_bytes,
         kv_bytes_per_token=kv_bytes_per_token,
         features=features,
-        dialect=dialect_of(tokenizer),
+        dialect=dialect,
+        thinking=thinking_tokens(dialect, tokenizer),
         sampling=_recommended_sampling(folder),
     )
 

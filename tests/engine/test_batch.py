@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import mlx.core as mx
@@ -28,7 +27,7 @@ ROWS = KVSizes(layers=(None,) * 4, in_rows=True)  # type: ignore[arg-type]  # on
 
 @pytest.fixture(scope="module")
 def model() -> LoadedModel:
-    return replace(tiny_module("llama"), tokenizer=SimpleNamespace(think_end_tokens=()))
+    return tiny_module("llama")
 
 
 class Passes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import SimpleNamespace
 
 import mlx.core as mx
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 
 from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Thinking
 from pensieve.engine.grammar import ThinkingBudget
+from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens
 from tests.engine.test_batch import Run
 from tests.engine.tiny_modules import prompt, tiny_module
 
@@ -46,7 +46,30 @@ def test_an_answer_without_thinking_is_never_touched() -> None:
 
 def test_the_parts_of_thinking_share_one_budget() -> None:
     budget = ThinkingBudget(3, [7], [5], is_open=False)
-    assert said_under(budget, [5, 1, 7, 1, 5, 1, 1, 1, 5, 1]) == [5, 1, 7, 1, 5, 1, 7, 1, 5, 7]
+    assert said_under(budget, [5, 1, 7, 1, 5, 1, 1, 1, 1, 1]) == [5, 1, 7, 1, 5, 1, 7, 1, 1, 1]
+
+
+def allowed_after(budget: ThinkingBudget, said: Sequence[int]) -> list[int]:
+    """The tokens that may follow `said`."""
+    for end in range(len(said)):
+        budget(mx.array([0, *said[:end]]), mx.zeros((1, 10)))
+    logits = budget(mx.array([0, *said]), mx.zeros((1, 10)))
+    return np.flatnonzero(np.isfinite(np.array(logits)[0])).tolist()
+
+
+def test_thinking_that_is_spent_is_not_begun_again() -> None:
+    """A model that is closed at once might begin again for ever."""
+    spent = [5, 7]
+    assert allowed_after(ThinkingBudget(0, [7], [5], is_open=False), []) == list(range(10))
+    assert allowed_after(ThinkingBudget(0, [7], [5], is_open=False), spent) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+    assert allowed_after(ThinkingBudget(0, [7], [5]), [7]) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+
+
+def test_a_mark_of_several_tokens_is_left_where_other_parts_begin_alike() -> None:
+    """As in gpt-oss: <|channel|> begins every part, and `analysis` after it is thinking."""
+    spent = [4, 5, 6, 7]
+    assert allowed_after(ThinkingBudget(0, [7], [4, 5, 6], is_open=False), spent) == list(range(10))
+    assert allowed_after(ThinkingBudget(0, [7], [4, 5, 6], is_open=False), [*spent, 4]) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
 
 
 @pytest.mark.parametrize("is_open", [True, False])
@@ -64,16 +87,15 @@ def test_a_budget_of_nothing_closes_at_once(*, is_open: bool) -> None:
         (Thinking(budget_tokens=0), False, [], 1),
         (Thinking(budget_tokens=0), True, [100], 1),
         (Thinking(budget_tokens=0), False, [100, 10, 101, 10], 0),
-        (Thinking(budget_tokens=0), False, [101, *[10] * 20], 1),
+        (Thinking(budget_tokens=0), False, [101, 11, 10], 1),
     ],
 )
 def test_a_row_is_held_to_a_budget_only_where_it_may_think(
     thinking: Thinking, *, starts: bool, end: list[int], num_processors: int
 ) -> None:
     """A row that is held to one is not speculated on, so a template that closes thinking itself keeps that."""
-    marks = SimpleNamespace(think_start_tokens=(100,), think_end_tokens=(101,))
     model = tiny_module("llama")
-    model.tokenizer = marks
+    model.thinking = ThinkingTokens((100,), (101,), frozenset({10}))
     run = Run(model)
     ticket = run.ticket(GenerationRequest((ChatMessage(Role.USER, ""),), 8, thinking=thinking), [*prompt(9), *end])
     ticket.starts_thinking = starts
