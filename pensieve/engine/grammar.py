@@ -19,6 +19,7 @@ from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from contracts.vocabulary import GenerationRequest, ModelFeature, ToolMode
 from pensieve.core.dialects.grammar import answer_grammar, schema_grammar
 from pensieve.core.errors import ValidationError
+from pensieve.models.tokenizers.grammar_tokenizer import grammar_tokenizer
 
 if TYPE_CHECKING:
     from pensieve.models.load import LoadedModel
@@ -41,7 +42,10 @@ class Grammars:
         """Takes a quarter of a second to build, so it waits for the first need."""
         backend = self._model.tokenizer.backend_tokenizer
         eos = sorted(self._model.eos_token_ids)
-        return LLTokenizer(backend.to_str(), n_vocab=self._model.vocabulary_size, eos_token=eos)
+        marks = self._model.dialect.marks.characters
+        return LLTokenizer(
+            grammar_tokenizer(backend.to_str(), marks), n_vocab=self._model.vocabulary_size, eos_token=eos
+        )
 
     def matcher_for(self, request: GenerationRequest, *, starts_thinking: bool) -> LLMatcher | None:
         """What an answer to `request` is held to, or None where it is free.

@@ -161,8 +161,6 @@ def _gemma_4() -> Json:
 
 
 def _family(name: str, entry: Json) -> Family:
-    lists = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in entry.items() if key != "renamed"
-    }
-    renamed = tuple((int(token_id), token) for token_id, token in entry.get("renamed", {}).items())
-    return Family(name=name, renamed=renamed, **lists)
+    fields: Json = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    fields["renamed"] = tuple((int(token_id), token) for token_id, token in entry.get("renamed", {}).items())
+    return Family(name=name, **fields)

@@ -1,7 +1,7 @@
 """From the text that a model decodes to thinking, text and calls, piece by piece (W14, W15).
 
-Parsing never raises: what is not a whole call of a known tool is text. What may still become a mark is held back, and so
-is white space that would stand alone before a call.
+Parsing never raises: what is not a whole call of a known tool is text. What may still become a mark is held back, and
+so is white space that would stand alone before a call.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pensieve.core.answers.json_extent import JsonObjectExtent
 from pensieve.core.answers.stop_sequences import StopSequenceFilter
 from pensieve.core.dialects.dialect import CallForm, Dialect
 from pensieve.core.dialects.patterns import expression, split_at
-from pensieve.core.dialects.reading import NotACall, ParsedCall, SectionReader
+from pensieve.core.dialects.reading import NotACallError, ParsedCall, SectionReader
 
 MAX_READINGS: Final = 16
 """Of one call that does not end where it seems to: the mark may stand within a string."""
@@ -90,9 +90,12 @@ class AnswerParser:
     def feed(self, text: str) -> list[Piece]:
         pieces: list[Piece] = []
         while text:
-            safe, mark, text = self._scan.split(text)
+            scan = self._scan
+            safe, mark, text = scan.split(text)
             pieces += self._take(safe)
-            if mark is not None:
+            if self._scan is not scan:  # another state looks for other marks in what is left
+                text = scan.finish() + (mark or "") + text
+            elif mark is not None:
                 pieces += self._pass(mark)
         return pieces
 
@@ -277,9 +280,11 @@ class AnswerParser:
         rest = self._body[tail.end() :]
         if not calls.end:
             return self._resume(rest)
-        another = _matcher(calls.between).match(rest)
         if (end := _matcher(calls.end).match(rest)) is not None:
             return self._resume(rest[end.end() :])
+        if calls.end.strip().startswith(rest.strip()):
+            return []
+        another = _matcher(calls.between).match(rest)
         if another is not None and rest[another.end() :].strip():
             self._open_calls(calls.between, is_bare=False)
             return self._take(rest[another.end() :])
@@ -293,7 +298,7 @@ class AnswerParser:
         """The calls that were held back until now; none while they are not whole."""
         try:
             calls, end = self._reader.read(self._body)
-        except NotACall:
+        except NotACallError:
             return []
         rest, self._has_spoken = self._body[end:], True
         pieces = [piece for call in calls for piece in _pieces(call)]

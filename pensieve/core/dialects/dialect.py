@@ -116,8 +116,9 @@ class Dialect:
         """The dialect for one model: `added_tokens` are those of its tokenizer, special or not, by their text."""
         marks = marks_in(self.texts, added_tokens)
         bound = marks.bound
-        calls = replace(self.calls, **{name: bound(getattr(self.calls, name)) for name in _TEXTS_OF_CALLS})
-        texts = {name: bound(text) for name in _TEXTS if (text := getattr(self, name)) is not None}
+        in_calls: dict[str, Any] = {name: bound(getattr(self.calls, name)) for name in _TEXTS_OF_CALLS}
+        calls = replace(self.calls, **in_calls)
+        texts: dict[str, Any] = {name: bound(text) for name in _TEXTS if (text := getattr(self, name)) is not None}
         return replace(self, calls=calls, text_starts=tuple(map(bound, self.text_starts)), marks=marks, **texts)
 
     def call_text(self, calls: Sequence[ToolCall]) -> str:
@@ -175,23 +176,19 @@ def dialect_from(name: str, data: Mapping[str, Any]) -> Dialect:
     return Dialect(name=name, calls=CallSyntax(**calls), **own)
 
 
+_JSON_TYPES: Final[Mapping[type, str]] = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    dict: "object",
+    list: "array",
+}
+
+
 def json_type(value: Any) -> str:
     """The type of a value in the words of JSON Schema."""
-    match value:
-        case str():
-            return "string"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case None:
-            return "null"
-        case dict():
-            return "object"
-        case _:
-            return "array"
+    return "null" if value is None else _JSON_TYPES[type(value)]
 
 
 def tools_prompt(tools: Sequence[Tool], dialect: Dialect) -> str:

@@ -86,26 +86,26 @@ class _Writer:
         return f" ({self._quoted(text)})?" if text else ""
 
     def single_call(self) -> str:
-        self.rules["more_calls"] = "call" + (
-            f" {self._quoted(self.dialect.calls.end)}" if self.dialect.calls.end else ""
-        )
+        """All calls are one: of the tool that was asked for."""
+        end = self.dialect.calls.end
+        self.rules["more_calls"] = f"call {self._quoted(end)}" if end else "call"
         return "calls"
 
     def text_or_calls(self, tools: Sequence[Tool]) -> str:
         """Free text, calls, or text and then calls."""
         dialect, start = self.dialect, self.dialect.calls.start
-        self.rules["rest"] = ANYTHING
+        self.rules["REST"] = ANYTHING
         ended = self.optional(dialect.text_end)
         if dialect.header_end:
-            return f"calls | {self.opening} rest ({self._quoted(dialect.text_end + dialect.joint)} calls)?{ended}"
+            return f"calls | {self.opening} REST ({self._quoted(dialect.text_end + dialect.joint)} calls)?{ended}"
         if not start:
-            self.rules["rest"] = not_beginning_with(_heads(tools, dialect))
-            return f"{self.opening} (calls | rest)"
+            self.rules["REST"] = not_beginning_with(_heads(tools, dialect))
+            return f"{self.opening} (calls | REST)"
         if dialect.text_end:
             between = f"{ended}{self.optional(dialect.joint)}"
-            return f"{self.opening} rest{between} calls | {self.opening} rest{ended}"
+            return f"{self.opening} REST{between} calls | {self.opening} REST{ended}"
         self.rules |= until("until_call", start, dialect.marks)
-        return f"{self.opening} until_call more_calls | {self.opening} rest"
+        return f"{self.opening} until_call more_calls | {self.opening} REST"
 
     def _with_thinking(self, answer: str, *, starts_thinking: bool) -> str:
         opens, closes = self.dialect.think_start, self.dialect.think_end

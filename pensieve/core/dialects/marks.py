@@ -71,9 +71,10 @@ class Marks:
 def marks_in(texts: Iterable[str], added_tokens: Mapping[str, int]) -> Marks:
     """The added tokens of a tokenizer, by their text, that stand in any of the texts.
 
-    The tokenizer takes the leftmost, and of several there the longest: so do we.
+    The tokenizer takes the leftmost, and of several there the longest: so do we. White space is never a mark, though
+    some families have runs of it as added tokens.
     """
-    contents = sorted((content for content in added_tokens if content), key=len, reverse=True)
+    contents = sorted((content for content in added_tokens if content.strip()), key=len, reverse=True)
     if not contents:
         return Marks()
     pattern = re.compile("|".join(map(re.escape, contents)))

@@ -18,7 +18,7 @@ from pensieve.core.dialects.marks import RANGE
 
 _PLACEHOLDER: Final = re.compile(r"\{(name|arguments|id|index|parameters|key|value|type)\}")
 _GROUPS: Final = {
-    "name": r"(?P<name>[\w.:/-]+?)",
+    "name": r"(?P<name>[\w.:/-]+?)(?![\w.-])",
     "id": rf"(?P<id>[^\s\"{RANGE}]*?)",
     "index": r"(?P<index>\d+)",
     "key": rf"(?P<key>[^\n>\"{RANGE}]+?)",

@@ -17,7 +17,6 @@ from pensieve.core.dialects.arguments.json_object import read_value
 from pensieve.core.dialects.arguments.syntaxes import SYNTAXES
 from pensieve.core.dialects.arguments.value_rules import properties_of
 from pensieve.core.dialects.dialect import CallForm, Dialect
-from pensieve.core.dialects.marks import RANGE
 from pensieve.core.dialects.patterns import expression, reader, split_at
 from pensieve.core.dialects.tagged import read_parameters
 
@@ -25,7 +24,7 @@ ParsedCall = tuple[str, str]
 """A tool's name, and the JSON text of its arguments."""
 
 
-class NotACall(ValueError):
+class NotACallError(ValueError):
     """What was read is not, or not yet, whole calls of known tools."""
 
 
@@ -41,42 +40,46 @@ class SectionReader:
         """The text at which calls may have ended, "" where only the end of the answer is that."""
         if bare:
             return self._syntax.bare_end
-        return _last_mark(self._syntax.end) or _last_mark(
-            split_at(self._syntax.call, _last_placeholder(self._syntax.call))[1]
-        )
+        placeholder = "parameters" if self._syntax.form is CallForm.TAGGED else "arguments"
+        return _closing(self._syntax.end) or _closing(split_at(self._syntax.call, placeholder)[1])
 
     def read(self, body: str) -> tuple[list[ParsedCall], int]:
         """The calls that `body` begins with, at least one, and where they end.
 
         Raises:
-            NotACall: there is none, one is broken or cut off, or its tool is not there.
+            NotACallError: there is none, one is broken or cut off, or its tool is not there.
         """
-        calls: list[ParsedCall] = []
-        at = 0
-        try:
-            while True:
-                found, at = self._read_one(body, at)
-                calls += found
-                between = _optional(self._syntax.between, body, at)
-                if between is None or _is_at_end(body, between):
-                    break
-                at = between
-        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-            if not calls or isinstance(error, NotACall):
-                raise NotACall(str(error)) from error
+        calls, at = self._read_one(body, 0)
+        while (end := self._end(body, at)) is None:
+            more, at = self._read_one(body, self._behind_separator(body, at))
+            calls += more
+        return calls, end
+
+    def _end(self, body: str, at: int) -> int | None:
+        """Where the calls end, if there is no other behind this one."""
         end = _optional(self._syntax.end, body, at)
-        if self._syntax.end and end is None and body[at:].strip():
-            raise NotACall("something follows that is neither a call nor the end of them")
-        return calls, at if end is None else end
+        if end is not None or not body[at:].strip():
+            return at if end is None else end
+        has_another = self._behind_separator(body, at) != at or self._begins_call(body, at)
+        return None if self._syntax.end or has_another else at
+
+    def _begins_call(self, body: str, at: int) -> bool:
+        return _optional(split_at(self._syntax.call, "name")[0], body, at) is not None
+
+    def _behind_separator(self, body: str, at: int) -> int:
+        behind = _optional(self._syntax.between, body, at)
+        return at if behind is None else behind
 
     def _read_one(self, body: str, at: int) -> tuple[list[ParsedCall], int]:
-        match self._syntax.form:
-            case CallForm.OBJECT:
-                return self._read_objects(body, at)
-            case CallForm.NAMED:
-                return self._read_named(body, at)
-            case CallForm.TAGGED:
-                return self._read_tagged(body, at)
+        read = {
+            CallForm.OBJECT: self._read_objects,
+            CallForm.NAMED: self._read_named,
+            CallForm.TAGGED: self._read_tagged,
+        }[self._syntax.form]
+        try:
+            return read(body, at)
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+            raise NotACallError(str(error)) from error
 
     def _read_objects(self, body: str, at: int) -> tuple[list[ParsedCall], int]:
         """One JSON object or list of them, or several in a row."""
@@ -88,7 +91,7 @@ class SectionReader:
             value, at = read_value(body, start, self._dialect.marks) if body[start] == "{" else self._list(body, start)
             calls += [self._of_object(each) for each in (value if isinstance(value, list) else [value])]
         if not calls:
-            raise NotACall("a call is an object with a name")
+            raise NotACallError("a call is an object with a name")
         tail = split_at(self._syntax.call, "arguments")[1]
         return calls, _behind(body, at, _tail_expression(tail.partition("}")[2]))
 
@@ -102,14 +105,14 @@ class SectionReader:
     def _of_object(self, call: Any) -> ParsedCall:
         """The keys may come in any order, and some models write another family's."""
         if not isinstance(call, dict):
-            raise NotACall("a call is an object")
+            raise NotACallError("a call is an object")
         name = call.get(self._syntax.name_key, call.get("name"))
         keys = (self._syntax.arguments_key, "arguments", "parameters")
         arguments = next((call[key] for key in keys if key in call), None)
         if isinstance(arguments, str):
             arguments = json.loads(arguments)
         if arguments is None and properties_of(self._schema(str(name))):
-            raise NotACall("a call has arguments")
+            raise NotACallError("a call has arguments")
         return self._checked(str(name), {} if arguments is None else arguments)
 
     def _read_named(self, body: str, at: int) -> tuple[list[ParsedCall], int]:
@@ -125,39 +128,33 @@ class SectionReader:
         before, after = split_at(self._syntax.call, "parameters")
         head = _head(before, body, at)
         name = head["name"]
-        arguments, at = read_parameters(body, head.end(), self._schema(name), self._dialect, after)
         tail = _first_line(after)
+        arguments, at = read_parameters(body, head.end(), self._schema(name), self._dialect, tail)
         found = reader(tail).match(body, at)
         if found is None:
-            raise NotACall("the call is not closed")
+            raise NotACallError("the call is not closed")
         return [self._checked(name, arguments)], _behind(body, found.end(), _tail_expression(after.removeprefix(tail)))
 
     def _schema(self, name: str) -> Any:
         if name not in self._schemas:
-            raise NotACall(f"there is no tool {name!r}")
+            raise NotACallError(f"there is no tool {name!r}")
         return self._schemas[name]
 
     def _checked(self, name: str, arguments: Any) -> ParsedCall:
         schema = self._schema(name)
         if not isinstance(arguments, dict):
-            raise NotACall("arguments are an object")
+            raise NotACallError("arguments are an object")
         missing = [key for key in schema.get("required", ()) if key not in arguments]
         if missing and not arguments:
-            raise NotACall(f"{missing[0]} is required")
+            raise NotACallError(f"{missing[0]} is required")
         return name, json.dumps(arguments, ensure_ascii=False)
 
 
 def _head(pattern: str, body: str, at: int) -> re.Match[str]:
-    found = _anchored(pattern).match(body, at)
+    found = reader(pattern).match(body, at)
     if found is None:
-        raise NotACall("a call begins with the name of its tool")
+        raise NotACallError("a call begins with the name of its tool")
     return found
-
-
-def _anchored(pattern: str) -> re.Pattern[str]:
-    """The head of a call; a name at its end reaches as far as a name can."""
-    text = expression(pattern)
-    return re.compile(rf"\s*{text}" + (r"(?![\w.-])" if pattern.endswith("{name}") else ""), re.DOTALL)
 
 
 def _first_line(tail: str) -> str:
@@ -172,10 +169,6 @@ def _optional(text: str, body: str, at: int) -> int | None:
     return found.end() if found is not None else None
 
 
-def _is_at_end(body: str, at: int) -> bool:
-    return not body[at:].strip()
-
-
 def _tail_expression(text: str) -> str:
     """What closes a call. Models forget part of it, and what was understood is not given up for that."""
     return f"(?:{expression(text)})?" if text.strip() else ""
@@ -186,11 +179,6 @@ def _behind(body: str, at: int, pattern: str) -> int:
     return found.end() if found is not None else at
 
 
-def _last_placeholder(pattern: str) -> str:
-    return "parameters" if "{parameters}" in pattern else "arguments"
-
-
-def _last_mark(text: str) -> str:
-    """A token in the text, the last one, else its text without the brackets of JSON before it."""
-    tokens = re.findall(f"[{RANGE}]", text)
-    return tokens[-1] if tokens else re.sub(r"^[\s\]\[}{\",)]+", "", text).strip()
+def _closing(text: str) -> str:
+    """What marks an end: the text without the brackets of JSON before it, though MiniMax M3's mark begins with one."""
+    return re.sub(r"^(?:[\s}\"]|\](?!<\]))+", "", text).rstrip()

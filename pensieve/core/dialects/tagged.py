@@ -91,9 +91,7 @@ def _literal(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         value = ast.literal_eval(text.strip())
-        if not isinstance(value, bool | list | dict | None):
-            raise ValueError("text") from None
-        return value
+        return value if isinstance(value, bool | list | dict | None) else text
 
 
 def _is_text(schema: Any) -> bool:
@@ -151,39 +149,45 @@ def parameter_rules(name: str, schema: Any, dialect: Dialect, *, lenient: bool) 
     listed = " ".join(place if key in required else f"{place}?" for key, place in places.items())
     yield name, f"{name}_any*" if free else listed or '""'
     for key, place in places.items():
-        yield from _parameter(place, key, properties[key], schema, dialect, lenient=lenient)
+        wanted = resolved(properties[key], schema)
+        yield place, f"{_opening(key, wanted, dialect)} {place}_value"
+        yield from _value_rules(f"{place}_value", wanted, schema, dialect, lenient=lenient)
     if free:
-        yield from _parameter(f"{name}_any", None, {"type": "string"}, schema, dialect, lenient=lenient)
+        yield f"{name}_any", f"{_any_opening(dialect)} {name}_any_value"
+        yield from until(f"{name}_any_value", split_at(dialect.calls.parameter, "value")[1], dialect.marks).items()
 
 
-def _parameter(
-    place: str, key: str | None, wanted: Any, root: Mapping[str, Any], dialect: Dialect, *, lenient: bool
-) -> Iterator[tuple[str, str]]:
-    before, after = split_at(dialect.calls.parameter, "value")
-    wanted, marks = resolved(wanted, root), dialect.marks
+def _opening(key: str, wanted: Any, dialect: Dialect) -> str:
     kind = wanted.get("type") if isinstance(wanted, dict) else None
     word = dialect.type_word("string" if _is_text(wanted) else kind if isinstance(kind, str) else "other")
-    if key is None:
-        first, rest = split_at(filled(before, key="{key}", type=word, value=""), "key")
-        opening = f"{quoted(first, marks)} /[A-Za-z0-9_.-]+/ {quoted(rest, marks)}"
-    else:
-        opening = quoted(filled(before, key=key, type=word), marks)
-    yield place, f"{opening} {place}_value"
-    if kind == "boolean":
-        yield f"{place}_value", f'("true" | "false" | "True" | "False") {quoted(after, marks)}'
-        return
-    if not _is_text(wanted):
-        definitions = {name: root[name] for name in _DEFINITIONS if name in root}
+    return quoted(filled(split_at(dialect.calls.parameter, "value")[0], key=key, type=word), dialect.marks)
+
+
+def _any_opening(dialect: Dialect) -> str:
+    pattern = filled(split_at(dialect.calls.parameter, "value")[0], key="{key}", type=dialect.type_word("string"))
+    before, after = split_at(pattern, "key")
+    return f"{quoted(before, dialect.marks)} /[A-Za-z0-9_.-]+/ {quoted(after, dialect.marks)}"
+
+
+def _value_rules(
+    name: str, wanted: Any, root: Mapping[str, Any], dialect: Dialect, *, lenient: bool
+) -> Iterator[tuple[str, str]]:
+    """A value and what closes it."""
+    after, marks = split_at(dialect.calls.parameter, "value")[1], dialect.marks
+    closing = quoted(after, marks)
+    choices = wanted.get("enum", [wanted["const"]] if "const" in wanted else []) if isinstance(wanted, dict) else []
+    if isinstance(wanted, dict) and wanted.get("type") == "boolean":
+        yield name, f'("true" | "false" | "True" | "False") {closing}'
+    elif not _is_text(wanted):
+        definitions = {key: root[key] for key in _DEFINITIONS if key in root}
         inner = {**wanted, **definitions} if isinstance(wanted, dict) else {} if wanted is None else wanted
-        yield f"{place}_value", f"{place}_json {quoted(after, marks)}"
-        yield f"{place}_json", json_rule(inner, lenient=lenient)
-        return
-    choices = wanted.get("enum", [wanted["const"]] if "const" in wanted else [])
-    if choices:
-        yield f"{place}_value", " | ".join(f"{marked(choice, marks)} {quoted(after, marks)}" for choice in choices)
+        yield name, f"{name}_json {closing}"
+        yield f"{name}_json", json_rule(inner, lenient=lenient)
+    elif choices:
+        yield name, " | ".join(f"{marked(choice, marks)} {closing}" for choice in choices)
     elif dialect.calls.cdata:
-        yield f"{place}_value", f"{json.dumps(CDATA_START)} {place}_cdata | {place}_bare"
-        yield from until(f"{place}_cdata", CDATA_END + after, marks).items()
-        yield from until(f"{place}_bare", after, marks).items()
+        yield name, f"{json.dumps(CDATA_START)} {name}_cdata | {name}_bare"
+        yield from until(f"{name}_cdata", CDATA_END + after, marks).items()
+        yield from until(f"{name}_bare", after, marks).items()
     else:
-        yield from until(f"{place}_value", after, marks).items()
+        yield from until(name, after, marks).items()

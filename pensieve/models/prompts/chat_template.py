@@ -172,7 +172,7 @@ class ChatTemplate:
         if mark is None:
             return False
         tail: str = self._tokenizer.decode(token_ids[-_TAIL_TOKENS:])
-        return tail.rstrip().endswith(mark)
+        return tail.rstrip().endswith(self._dialect.marks.plain(mark).rstrip())
 
 
 def _checked(messages: tuple[ChatMessage, ...]) -> tuple[ChatMessage, ...]:

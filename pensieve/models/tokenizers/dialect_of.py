@@ -91,5 +91,5 @@ def added_tokens(tokenizer: Any) -> dict[str, int]:
 
 
 def _is_taught(marks: tuple[str, str], template: str, added: Mapping[str, int]) -> bool:
-    """Whether a model knows both marks: its template writes the one that closes, or both are tokens of it."""
-    return marks[1] in template or all(mark in added for mark in marks)
+    """Whether a model knows the marks: its template writes one of them, or both are tokens of it."""
+    return any(mark in template for mark in marks) or all(mark in added for mark in marks)

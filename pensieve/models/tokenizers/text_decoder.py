@@ -30,7 +30,7 @@ class TextDecoder:
     def __init__(self, tokenizer: Any, marks: Mapping[int, str] | None = None) -> None:
         """`tokenizer` is a `tokenizers.Tokenizer`, or a Transformers tokenizer, wrapped by mlx-lm or not.
 
-        `marks` are the characters that stand for the tokens of a dialect, by their ids (`pensieve.core.dialects.marks`).
+        `marks` are the characters that stand for tokens of a dialect, by their ids (`pensieve.core.dialects.marks`).
         Only those tokens become these characters: in a text that spells one, it is replaced.
         """
         self._marks = marks or {}

@@ -1,7 +1,7 @@
 """Arguments as MiniMax M3 writes them: elements that nest, each tag behind the mark `]<]minimax[>[`.
 
-Source: the chat template of MiniMax-M3 (`to_xml`). An element holds its text as it is, `<item>`s for a list, or elements
-for an object; what is null is left out.
+Source: the chat template of MiniMax-M3 (`to_xml`). An element holds its text as it is, `<item>`s for a list, or
+elements for an object; what is null is left out.
 """
 
 from __future__ import annotations
@@ -81,44 +81,49 @@ def _typed(text: str, schema: Any) -> Any:
 
 
 def rules(name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tuple[str, str]]:  # noqa: ARG001
-    yield from _members(name, schema, schema, marks, 0)
+    yield from _Rules(marks, schema).members(name, schema, 0)
     mark = quoted(marks.bound(MARK), marks)
     yield "any_element", f'{mark} "<" /[A-Za-z0-9_.-]+/ ">" (any_element+ {mark} | any_content) "</" /[^>]+/ ">"'
     yield from until("any_content", marks.bound(MARK), marks).items()
 
 
-def _members(name: str, schema: Any, root: Any, marks: Marks, depth: int) -> Iterator[tuple[str, str]]:
-    properties = properties_of(schema)
-    required = schema.get("required", ()) if isinstance(schema, dict) else ()
-    places = {key: f"{name}_{number}" for number, key in enumerate(properties)}
-    members = [place if key in required else f"{place}?" for key, place in places.items()]
-    yield name, " ".join(members) or ("any_element*" if not properties else '""')
-    for key, place in places.items():
-        yield from _element(place, key, properties[key], root, marks, depth)
+class _Rules:
+    def __init__(self, marks: Marks, root: Any) -> None:
+        self._marks = marks
+        self._root = root
 
+    def members(self, name: str, schema: Any, depth: int) -> Iterator[tuple[str, str]]:
+        properties = properties_of(schema)
+        required = schema.get("required", ()) if isinstance(schema, dict) else ()
+        places = {key: f"{name}_{number}" for number, key in enumerate(properties)}
+        members = [place if key in required else f"{place}?" for key, place in places.items()]
+        yield name, " ".join(members) or "any_element*"
+        for key, place in places.items():
+            yield from self.element(place, key, properties[key], depth)
 
-def _element(name: str, key: str, schema: Any, root: Any, marks: Marks, depth: int) -> Iterator[tuple[str, str]]:
-    mark, schema = marks.bound(MARK), resolved(schema, root)
-    opening, closing = quoted(f"{mark}<{key}>", marks), quoted(f"{mark}</{key}>", marks)
-    kind = schema.get("type") if isinstance(schema, dict) and depth < _MAX_DEPTH else None
-    choices = schema.get("enum") if isinstance(schema, dict) else None
-    if choices:
-        written = " | ".join(quoted(_text_of(choice), marks) for choice in choices)
-        yield name, f"{opening} ({written}) {closing}"
-    elif kind == "object" and properties_of(schema):
-        yield name, f"{opening} {name}_in {closing}"
-        yield from _members(f"{name}_in", schema, root, marks, depth + 1)
-    elif kind == "array":
-        yield name, f"{opening} {name}_item* {closing}"
-        yield from _element(f"{name}_item", _ITEM, schema.get("items"), root, marks, depth + 1)
-    elif kind in _SCALARS:
-        yield name, f"{opening} {_SCALARS[kind]} {closing}"
-    elif kind == "string":
-        yield name, f"{opening} {name}_text"
-        yield from until(f"{name}_text", f"{mark}</{key}>", marks).items()
-    else:
-        yield name, f"{opening} (any_element* {closing} | {name}_text)"
-        yield from until(f"{name}_text", f"{mark}</{key}>", marks).items()
+    def element(self, name: str, key: str, schema: Any, depth: int) -> Iterator[tuple[str, str]]:
+        schema = resolved(schema, self._root)
+        opening, closing = self._tag(f"<{key}>"), self._tag(f"</{key}>")
+        kind = schema.get("type") if isinstance(schema, dict) and depth < _MAX_DEPTH else None
+        choices = schema.get("enum") if isinstance(schema, dict) else None
+        if choices:
+            written = " | ".join(quoted(_text_of(choice), self._marks) for choice in choices)
+            yield name, f"{opening} ({written}) {closing}"
+        elif kind == "object" and properties_of(schema):
+            yield name, f"{opening} {name}_in {closing}"
+            yield from self.members(f"{name}_in", schema, depth + 1)
+        elif kind == "array":
+            yield name, f"{opening} {name}_item* {closing}"
+            yield from self.element(f"{name}_item", _ITEM, schema.get("items"), depth + 1)
+        elif kind in _SCALARS:
+            yield name, f"{opening} {_SCALARS[kind]} {closing}"
+        else:
+            elements = "" if kind == "string" else f"any_element* {closing} | "
+            yield name, f"{opening} ({elements}{name}_text)"
+            yield from until(f"{name}_text", self._marks.bound(MARK) + f"</{key}>", self._marks).items()
+
+    def _tag(self, text: str) -> str:
+        return quoted(self._marks.bound(MARK) + text, self._marks)
 
 
 _SCALARS: Final = {

@@ -35,7 +35,7 @@ def read(text: str, at: int, properties: Mapping[str, Any], marks: Marks) -> tup
 
 
 def _up_to_parenthesis(text: str, at: int) -> tuple[str, int]:
-    """The text up to the closing parenthesis, with line ends inside of strings escaped: models leave them as they are."""
+    """The text up to the closing parenthesis, line ends inside of strings escaped: models do not escape them."""
     parts: list[str] = []
     depth, quote, index = 0, "", at
     while index < len(text):

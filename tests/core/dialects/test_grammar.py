@@ -10,9 +10,9 @@ import pytest
 from llguidance import LLMatcher, LLTokenizer
 from tokenizers import Tokenizer
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Tool, ToolChoice, ToolMode
-from pensieve.core.dialects.dialect import CallForm, Dialect, call_text
-from pensieve.core.dialects.grammar import MAX_CALLS, answer_grammar
+from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Tool, ToolCall, ToolChoice, ToolMode
+from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
+from pensieve.core.dialects.grammar import answer_grammar
 from tests.tiny_model import write_byte_tokenizer
 
 GET = Tool(
@@ -24,8 +24,15 @@ GET = Tool(
 PUT = Tool("put", "", '{"type": "object", "properties": {}, "additionalProperties": false}')
 GENERAL = Dialect()
 THINKING = Dialect(think_start="<think>", think_end="</think>")
-GET_CALL = call_text("get", '{"city": "Paris"}', GENERAL)
-PUT_CALL = call_text("put", "{}", GENERAL)
+MAX_CALLS = GENERAL.calls.max_calls
+
+
+def written(name: str, arguments: str, dialect: Dialect = GENERAL) -> str:
+    return dialect.call_text([ToolCall("abcdefghi", name, arguments)])
+
+
+GET_CALL = written("get", '{"city": "Paris"}')
+PUT_CALL = written("put", "{}")
 NUMBER = '{"type": "integer"}'
 
 
@@ -49,8 +56,8 @@ def asking(mode: ToolMode = ToolMode.AUTO, name: str | None = None, *, parallel:
     return GenerationRequest((ChatMessage(Role.USER, "x"),), 9, tools=(GET, PUT), tool_choice=choice)
 
 
-BAD_CALL = call_text("get", "{}", GENERAL)
-UNKNOWN_CALL = call_text("nope", "{}", GENERAL)
+BAD_CALL = written("get", "{}")
+UNKNOWN_CALL = written("nope", "{}")
 
 
 @pytest.mark.parametrize(
@@ -84,8 +91,6 @@ def test_calls_are_let_through_as_the_choice_has_it(
 def test_nothing_is_held_where_nothing_is_asked_for() -> None:
     assert answer_grammar(asking(ToolMode.NONE), GENERAL, starts_thinking=False) is None
     assert answer_grammar(GenerationRequest((), 9), GENERAL, starts_thinking=False) is None
-    own = Dialect("[CALL]", "[/CALL]", lambda *_: [], call_form=CallForm.OTHER)
-    assert answer_grammar(asking(), own, starts_thinking=False) is None
 
 
 def test_an_output_is_held_to_its_schema_and_a_call_may_take_its_place() -> None:
@@ -107,17 +112,74 @@ def test_thinking_comes_before_what_is_held() -> None:
     assert not lets_through(GET_CALL, forced, THINKING, starts_thinking=True)
 
 
-def test_a_dialect_whose_calls_have_no_end_makes_one_of_them() -> None:
-    dialect = Dialect("[CALL]", "", call_form=CallForm.OTHER)
-    call = '[CALL]\n{"name": "put", "arguments": {}}\n'
-    assert lets_through(call, asking(ToolMode.ANY), dialect)
-    assert not lets_through(f"{call}\n{call}", asking(ToolMode.ANY), dialect)
+def test_a_list_of_calls_is_closed_and_its_ids_have_their_form() -> None:
+    syntax = CallSyntax(
+        start="[CALLS][",
+        call='{"name": "{name}", "arguments": {arguments}, "id": "{id}"}',
+        between=", ",
+        end="]",
+    )
+    dialect = Dialect(calls=syntax)
+    one = '{"name": "put", "arguments": {}, "id": "abcdefghi"}'
+    assert lets_through(f"[CALLS][{one}, {one}]", asking(ToolMode.ANY), dialect)
+    assert lets_through(f"I look.[CALLS][{one}]", asking(), dialect)
+    assert not lets_through(f"[CALLS][{one}", asking(ToolMode.ANY), dialect)
+    assert not lets_through("[CALLS][]", asking(ToolMode.ANY), dialect)
+    assert not lets_through(f"[CALLS][{one.replace('ghi', '')}]", asking(ToolMode.ANY), dialect)
 
 
-def test_marks_that_are_control_tokens_are_held_as_such() -> None:
-    dialect = Dialect("<|im_start|>", "<|endoftext|>", control_ids={"<|im_start|>": 1, "<|endoftext|>": 0})
+def test_marks_that_are_tokens_are_named_by_their_ids() -> None:
+    syntax = CallSyntax(
+        start="<|im_start|>",
+        call='\n{"name": "{name}", "arguments": {arguments}}\n<|endoftext|>',
+        between="<|im_start|>",
+    )
+    dialect = Dialect(calls=syntax).bound({"<|im_start|>": 1, "<|endoftext|>": 0, "<|im_end|>": 2})
+    assert dict(dialect.marks.token_ids) == {"<|im_start|>": 1, "<|endoftext|>": 0}
     call = '<|im_start|>\n{"name": "put", "arguments": {}}\n<|endoftext|>'
     assert lets_through(call, asking(ToolMode.ANY), dialect)
     assert lets_through(f"I look. {call}", asking(), dialect)
     assert lets_through("I look.", asking(), dialect)
     assert not lets_through("<|im_start|>x", asking(), dialect)
+
+
+def test_calls_without_a_mark_can_only_begin_the_answer() -> None:
+    bare = Dialect(calls=CallSyntax(start="", call='{"name": "{name}", "parameters": {arguments}}', max_calls=1))
+    call = '{"name": "put", "parameters": {}}'
+    assert lets_through(call, asking(), bare)
+    assert lets_through("Hello.", asking(), bare)
+    assert lets_through('{"name": "Ada"}', asking(), bare)
+    assert not lets_through('{"name": "put", "parameters": 1}', asking(), bare)
+    assert not lets_through("Hello.", asking(ToolMode.ANY), bare)
+    assert lets_through(call, asking(ToolMode.TOOL, "put"), bare)
+
+
+HEADED = Dialect(
+    calls=CallSyntax(
+        form=CallForm.NAMED,
+        start="<c>commentary to=",
+        call="{name} json<m>{arguments}",
+        also=" to={name}<c>json<m>{arguments}",
+        max_calls=1,
+    ),
+    think_start="<c>analysis<m>",
+    think_end="<e>",
+    text_starts=("<c>final<m>",),
+    text_end="<e>",
+    joint="<s>",
+    header_end="<m>",
+)
+
+
+def test_every_part_has_its_header_where_parts_have_headers() -> None:
+    for answer in (
+        "<c>final<m>Hello.",
+        "<c>analysis<m>Hm.<e><s><c>final<m>Hello.<e>",
+        "<c>analysis<m>Hm.<e><s><c>commentary to=put json<m>{}",
+        " to=put<c>json<m>{}",
+        "<c>final<m>I look.<e><s><c>commentary to=put json<m>{}",
+    ):
+        assert lets_through(answer, asking(), HEADED), answer
+    for answer in ("Hello.", "<c>commentary to=nope json<m>{}", "<c>commentary to=put json<m>1"):
+        assert not lets_through(answer, asking(), HEADED), answer
+    assert not lets_through("<c>final<m>Hello.", asking(ToolMode.ANY), HEADED)

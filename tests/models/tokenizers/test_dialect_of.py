@@ -1,4 +1,4 @@
-"""Dialects are read from the tokenizer, by mlx-lm's own parsers."""
+"""Dialects are read from the chat template and the tokens of the tokenizer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from contracts.vocabulary import ChatMessage, Role, Thinking, Tool, ToolCall
-from pensieve.core.dialects.dialect import CallForm, parse_json_call
+from pensieve.core.dialects.dialect import CallForm
+from pensieve.core.dialects.reading import SectionReader
 from pensieve.metal.mlx_lm_import import import_mlx_lm
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.tokenizers.dialect_of import dialect_of
@@ -22,7 +23,7 @@ HERMES = (
     "{{ tool_call.arguments | tojson }}</tool_call>"
     "{% endfor %}{% endfor %}>"
 )
-CODER = CHATML + "{# <tool_call>\\n<function= #}"
+CODER = CHATML + "{# <tool_call>\\n<function= <parameter= #}"
 REASONING = CHATML + "{% if enable_thinking %}<think>\n{% endif %}"
 CONVERSATION = (
     ChatMessage(Role.USER, "Where?"),
@@ -45,13 +46,13 @@ def rendered(tokenizer: Any, *arguments: Any) -> str:
 
 def test_a_template_without_tools_speaks_the_general_form(tmp_path: Path) -> None:
     dialect = dialect_of(tokenizer(tmp_path, CHATML))
-    assert dialect.call_form is CallForm.GENERAL
-    assert dialect.parse_call is parse_json_call
+    assert dialect.name == "hermes"
+    assert dialect.calls.form is CallForm.OBJECT
 
 
 def test_a_template_of_the_hermes_kind_is_given_tools_calls_and_results(tmp_path: Path) -> None:
     known = tokenizer(tmp_path, HERMES)
-    assert dialect_of(known).call_form is CallForm.GENERAL
+    assert dialect_of(known).name == "hermes"
     text = rendered(known, CONVERSATION, (GET,))
     assert text.startswith('<tools>{"type": "function", "function": {"name": "get"')
     assert '[assistant]I look.<tool_call>get{"city": "Rome"}</tool_call>[tool]sunny[user]And?' in text
@@ -66,14 +67,13 @@ def test_a_template_without_tools_is_told_them_before_the_system_text(tmp_path: 
 
 def test_a_dialect_of_tags_is_known_and_read(tmp_path: Path) -> None:
     dialect = dialect_of(tokenizer(tmp_path, CODER))
-    assert dialect.call_form is CallForm.XML
-    body = "\n<function=get>\n<parameter=city>\nRome\n</parameter>\n</function>\n"
-    assert dialect.parse_call(body, (GET,)) == [("get", '{"city": "Rome"}')]
+    assert dialect.name == "qwen3_coder"
+    body = "\n<function=get>\n<parameter=city>\nRome\n</parameter>\n</function>\n</tool_call>"
+    assert SectionReader(dialect, (GET,)).read(body) == ([("get", '{"city": "Rome"}')], len(body))
 
 
 @pytest.mark.parametrize(("thinking", "starts"), [(Thinking(enabled=True), True), (Thinking(), False)])
 def test_a_prompt_that_opens_thinking_is_known(tmp_path: Path, thinking: Thinking, starts: bool) -> None:  # noqa: FBT001
     known = tokenizer(tmp_path, REASONING)
-    known._think_start, known._think_end = "<think>", "</think>"  # this tokenizer has no token for them
     template = ChatTemplate(known, dialect_of(known))
     assert template.render(CONVERSATION, (), thinking).starts_thinking is starts

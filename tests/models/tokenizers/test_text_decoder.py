@@ -84,10 +84,11 @@ def test_a_tokenizer_written_in_python_is_decoded_too() -> None:
     assert streamed(slow, token_ids) == ["", "n", "", "é", "", ""]
 
 
-def test_control_tokens_that_somebody_reads_come_out_as_their_text() -> None:
+def test_a_token_that_is_a_mark_comes_out_as_its_character_and_no_text_does() -> None:
     backend = example_tokenizers.embedded()
     start = backend.token_to_id("<|im_start|>")
     assert start is not None
-    decoder = TextDecoder(backend, {"<|im_start|>": start})
-    ids = [*backend.encode(" a").ids, start, *backend.encode(" b").ids]
-    assert "".join(decoder.step(token_id) for token_id in ids) + decoder.finish() == " a<|im_start|> b"
+    mark = "\U0010ff00"
+    decoder = TextDecoder(backend, {start: mark})
+    ids = [*backend.encode(" a").ids, start, *backend.encode(f" b{mark}c").ids]
+    assert "".join(decoder.step(token_id) for token_id in ids) + decoder.finish() == f" a{mark} b\ufffdc"

@@ -3,7 +3,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.vocabulary import Tool
+from contracts.vocabulary import Tool, ToolCall
 from pensieve.core.answers.parser import (
     AnswerParser,
     BeganCall,
@@ -13,7 +13,7 @@ from pensieve.core.answers.parser import (
     SaidText,
     SaidThinking,
 )
-from pensieve.core.dialects.dialect import CallForm, Dialect, call_text, parse_json_call
+from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
 
 GENERAL = Dialect(think_start="<think>", think_end="</think>")
 TOOLS = (Tool("get", "", '{"type": "object"}'),)
@@ -43,9 +43,10 @@ def parsed(
     tools: tuple[Tool, ...] = TOOLS,
     dialect: Dialect = GENERAL,
     starts_thinking: bool = False,
+    streams: bool = True,
     size: int = 0,
 ) -> list[Piece]:
-    parser = AnswerParser(dialect, tools, starts_thinking=starts_thinking)
+    parser = AnswerParser(dialect, tools, starts_thinking=starts_thinking, streams_calls=streams)
     size = size or len(text) or 1
     pieces = [piece for at in range(0, len(text), size) for piece in parser.feed(text[at : at + size])]
     return merged(pieces + parser.finish())
@@ -98,20 +99,88 @@ def test_what_cannot_be_a_call_is_text() -> None:
         assert parsed(text) == [SaidText(text)]
 
 
-def test_a_dialect_of_its_own_is_parsed_at_the_end_of_the_call() -> None:
-    dialect = Dialect("[CALL]", "[/CALL]", lambda body, _: [(body, "{}")], call_form=CallForm.OTHER)
-    assert parsed("[CALL]get[/CALL]", dialect=dialect) == [BeganCall("get"), SaidArguments("{}"), EndedCall()]
+def test_without_streaming_a_call_is_passed_on_when_it_is_whole() -> None:
+    parser = AnswerParser(GENERAL, TOOLS, streams_calls=False)
+    whole, end = CALL[:-12], CALL[-12:]
+    assert parser.feed(whole) == []
+    assert parser.feed(end) == [BeganCall("get"), SaidArguments(ARGUMENTS), EndedCall()]
 
 
-def test_a_dialect_of_its_own_may_be_held_to_the_general_form() -> None:
-    dialect = Dialect("[CALL]", "", lambda *_: [], call_form=CallForm.OTHER)
-    text = call_text("get", "{}", dialect)
-    assert parsed(text, dialect=dialect) == [BeganCall("get"), SaidArguments("{}"), EndedCall()]
+def test_without_streaming_a_call_that_is_cut_off_is_text() -> None:
+    for end in range(len("<tool_call>"), len(CALL) - len("}\n</tool_call>")):
+        assert parsed(CALL[:end], streams=False) == [SaidText(CALL[:end])]
 
 
-def test_the_form_of_a_call_is_read_back_as_it_was_written() -> None:
-    body = call_text("get", '{"ü": "x"}', GENERAL).removeprefix("<tool_call>").removesuffix("</tool_call>")
-    assert parse_json_call(body, TOOLS) == [("get", '{"ü": "x"}')]
+def test_a_call_of_a_tool_that_there_is_not_is_text() -> None:
+    text = CALL.replace("get", "put")
+    assert parsed(text) == [SaidText(text)]
+    assert parsed(text, streams=False) == [SaidText(text)]
+
+
+def test_the_mark_that_closes_a_call_may_stand_in_its_strings() -> None:
+    text = '<tool_call>{"name": "get", "arguments": {"a": "</tool_call>"}}</tool_call>After.'
+    for streams in (True, False):
+        assert parsed(text, streams=streams) == [
+            BeganCall("get"),
+            SaidArguments('{"a": "</tool_call>"}'),
+            EndedCall(),
+            SaidText("After."),
+        ]
+
+
+def test_a_broken_call_is_text_and_the_next_one_is_a_call() -> None:
+    broken = '<tool_call>{"name": "get", "arguments": {"a": }}</tool_call>'
+    assert parsed(f"{broken}\n{CALL}", streams=False) == [
+        SaidText(broken),
+        BeganCall("get"),
+        SaidArguments(ARGUMENTS),
+        EndedCall(),
+    ]
+
+
+def test_several_calls_in_one_wrapper_are_several_calls() -> None:
+    one = '{"name": "get", "arguments": {}}'
+    for body in (f"{one}\n{one}", f"[{one}, {one}]"):
+        assert parsed(f"<tool_call>\n{body}\n</tool_call>", streams=False) == [
+            *(BeganCall("get"), SaidArguments("{}"), EndedCall()),
+            *(BeganCall("get"), SaidArguments("{}"), EndedCall()),
+        ]
+
+
+def test_a_call_may_be_all_that_the_answer_is_without_a_mark() -> None:
+    bare = Dialect(calls=CallSyntax(bare='{"name":'))
+    text = '{"name": "get", "arguments": {"a": 1}}'
+    assert parsed(text, dialect=bare) == [BeganCall("get"), SaidArguments('{"a": 1}'), EndedCall()]
+    other = '{"name": "Ada", "age": 3}'
+    assert parsed(other, dialect=bare) == [SaidText(other)]
+    assert parsed(f"See: {text}", dialect=bare) == [SaidText(f"See: {text}")]
+
+
+HARMONY = Dialect(
+    calls=CallSyntax(
+        form=CallForm.NAMED, start="[c] to=", call="{name} json[m]{arguments}", between="[c] to=", max_calls=1
+    ),
+    think_start="[c]analysis[m]",
+    think_end="[e]",
+    text_starts=("[c]final[m]",),
+    text_end="[e]",
+    joint="[s]assistant",
+    header_end="[m]",
+    thinking_header="analysis",
+    call_header=r"to=(?P<name>\w+)",
+)
+
+
+def test_parts_with_headers_are_told_apart_by_them() -> None:
+    text = "[c]analysis[m]Hm.[e][s]assistant[c]final[m]Hello![e]"
+    assert parsed(text, dialect=HARMONY) == [SaidThinking("Hm."), SaidText("Hello!")]
+    for header in ("[c] to=get json[m]", " to=get[c]x[m]", "[c]y to=get[m]"):
+        for streams in (True, False):
+            assert parsed(f'{header}{{"a": 1}}', dialect=HARMONY, streams=streams) == [
+                BeganCall("get"),
+                SaidArguments('{"a": 1}'),
+                EndedCall(),
+            ]
 
 
 PARTS = st.lists(
@@ -120,10 +189,10 @@ PARTS = st.lists(
 )
 
 
-@given(PARTS, st.integers(1, 9))
-def test_the_pieces_a_text_comes_in_make_no_difference(parts: list[str], size: int) -> None:
+@given(PARTS, st.integers(1, 9), st.booleans())
+def test_the_pieces_a_text_comes_in_make_no_difference(parts: list[str], size: int, streams: bool) -> None:  # noqa: FBT001
     text = "".join(parts)
-    assert parsed(text, size=size) == parsed(text)
+    assert parsed(text, size=size, streams=streams) == parsed(text, streams=streams)
 
 
 @given(st.text(max_size=60), st.booleans())
@@ -142,4 +211,5 @@ def test_nothing_raises_and_calls_are_closed_in_order(text: str, starts_thinking
 )
 def test_any_arguments_come_out_as_they_went_in(arguments: dict[str, object]) -> None:
     written = json.dumps(arguments, ensure_ascii=False)
-    assert parsed(call_text("get", written, GENERAL), size=3) == [BeganCall("get"), SaidArguments(written), EndedCall()]
+    text = GENERAL.call_text([ToolCall("", "get", written)])
+    assert parsed(text, size=3) == [BeganCall("get"), SaidArguments(written), EndedCall()]
