@@ -18,7 +18,7 @@ from pensieve.engine.forced import ForcedScript
 from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget
 from pensieve.engine.kv_rows import RowKV
 from pensieve.engine.output import Output
-from pensieve.engine.samplers import sampler_for
+from pensieve.engine.samplers import penalties_for, sampler_for
 from pensieve.engine.speculation import Pace, Speculation
 from pensieve.engine.ticket import Ticket
 from pensieve.metal.device import device_info
@@ -156,11 +156,18 @@ class Batch:
     def _processors(self, ticket: Ticket, held: HeldToGrammar | None) -> list[Any]:
         if self._forced is not None:
             return [self._forced.processor_for(ticket.request)]
-        return [*([held] if held else []), *self._thinking_budget(ticket)]
+        penalties = penalties_for(ticket.request.sampling)
+        return [*penalties, *([held] if held else []), *self._thinking_budget(ticket)]
 
     def _thinking_budget(self, ticket: Ticket) -> list[ThinkingBudget]:
-        budget, close_ids = ticket.request.thinking.budget_tokens, self._model.tokenizer.think_end_tokens
-        return [ThinkingBudget(budget, close_ids)] if budget and close_ids and ticket.starts_thinking else []
+        """None where the prompt ends with thinking that is closed: that row may be speculated on."""
+        budget, tokens = ticket.request.thinking.budget_tokens, self._model.thinking
+        if budget is None or tokens is None:
+            return []
+        may_begin = bool(tokens.open_ids) and not tokens.are_closed_in(ticket.prompt_token_ids)
+        if not ticket.starts_thinking and not may_begin:
+            return []
+        return [ThinkingBudget(budget, tokens.close_ids, tokens.open_ids, is_open=ticket.starts_thinking)]
 
     def next(self) -> tuple[list[Sampled], list[PromptRead]]:
         """One decode step for all that are decoding, then one chunk for those whose prompt is not read yet.
