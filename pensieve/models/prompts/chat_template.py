@@ -219,9 +219,7 @@ class ChatTemplate:
         except REFUSALS:
             return None
 
-    def _losses_of(
-        self, way: Way, messages: Sequence[ChatMessage], literals: Literals, ending: Ending
-    ) -> list[str]:
+    def _losses_of(self, way: Way, messages: Sequence[ChatMessage], literals: Literals, ending: Ending) -> list[str]:
         marked = MarkedConversation(messages, way.options.tools, literals, tool_times=self._tool_times or 1)
         marked_way = replace(way, options=replace(way.options, tools=marked.tools))
         return marked.losses(marked_way.text(marked.messages, marked.literals, ending))
