@@ -64,7 +64,8 @@ def _form(dialect: Dialect) -> str:
 def _thinking(dialect: Dialect) -> str:
     if dialect.think_start is None:
         return "`<think>` or `[THINK]` where the model has them"
-    return f"`{dialect.think_start.strip()}` … `{(dialect.think_end or '').strip()}`"
+    marks = f"`{dialect.think_start.strip()}` … `{(dialect.think_end or '').strip()}`"
+    return marks.replace("|", "\\|")  # which would end the cell
 
 
 def _section(family: Family) -> str:
