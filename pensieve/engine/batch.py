@@ -20,7 +20,7 @@ from pensieve.engine.kv.single import SingleKV, SingleRequestModel, unwrapped
 from pensieve.engine.kv_rows import RowKV
 from pensieve.engine.load_probe import new_caches
 from pensieve.engine.output import Output
-from pensieve.engine.samplers import sampler_for
+from pensieve.engine.samplers import penalties_for, sampler_for
 from pensieve.engine.speculation import Pace, Speculation
 from pensieve.engine.ticket import Ticket
 from pensieve.metal.device import device_info
@@ -161,11 +161,18 @@ class Batch:
     def _processors(self, ticket: Ticket, held: HeldToGrammar | None) -> list[Any]:
         if self._forced is not None:
             return [self._forced.processor_for(ticket.request)]
-        return [*([held] if held else []), *self._thinking_budget(ticket)]
+        penalties = penalties_for(ticket.request.sampling)
+        return [*penalties, *([held] if held else []), *self._thinking_budget(ticket)]
 
     def _thinking_budget(self, ticket: Ticket) -> list[ThinkingBudget]:
-        budget, close_ids = ticket.request.thinking.budget_tokens, self._model.tokenizer.think_end_tokens
-        return [ThinkingBudget(budget, close_ids)] if budget and close_ids and ticket.starts_thinking else []
+        """None where the prompt ends with thinking that is closed: that row may be speculated on."""
+        budget, tokens = ticket.request.thinking.budget_tokens, self._model.thinking
+        if budget is None or tokens is None:
+            return []
+        may_begin = bool(tokens.open_ids) and not tokens.are_closed_in(ticket.prompt_token_ids)
+        if not ticket.starts_thinking and not may_begin:
+            return []
+        return [ThinkingBudget(budget, tokens.close_ids, tokens.open_ids, is_open=ticket.starts_thinking)]
 
     def next(self) -> tuple[list[Sampled], list[PromptRead]]:
         """One decode step for all that are decoding, then one chunk for those whose prompt is not read yet.
@@ -263,7 +270,9 @@ class Batch:
         return {uid: (list(token_ids), unwrapped(caches)) for uid, (caches, token_ids) in found.items()}
 
     def new_output(self, ticket: Ticket) -> Output:
-        return Output(ticket, TextDecoder(self._model.tokenizer, self._model.dialect.control_ids), self._model.dialect)
+        dialect = self._model.dialect
+        decoder = TextDecoder(self._model.tokenizer, dialect.marks.characters)
+        return Output(ticket, decoder, dialect, streams_calls=ticket.matcher is not None)
 
     def _reason(self, response: Any) -> str | None:
         held = self._held.get(response.uid)

@@ -15,15 +15,8 @@ from contracts.generation import (
     ToolCallStarted,
 )
 from contracts.vocabulary import ChatMessage, Role, StopReason, ToolCall, ToolMode
-from pensieve.core.answers.parser import (
-    AnswerParser,
-    BeganCall,
-    EndedCall,
-    Piece,
-    SaidArguments,
-    SaidText,
-    SaidThinking,
-)
+from pensieve.core.answers.parser import AnswerParser
+from pensieve.core.answers.pieces import BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking
 from pensieve.core.answers.stop_sequences import StopSequenceFilter
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.engine.answers import Answer
@@ -41,12 +34,13 @@ class Decoder(Protocol):
 class Output:
     """What one ticket has said so far. Stop sequences are looked for in the text, not in thinking or arguments."""
 
-    def __init__(self, ticket: Ticket, decoder: Decoder, dialect: Dialect) -> None:
+    def __init__(self, ticket: Ticket, decoder: Decoder, dialect: Dialect, *, streams_calls: bool) -> None:
+        """`streams_calls`: the answer is held to its grammar, so that a call which began will be whole."""
         request = ticket.request
         tools = () if request.tool_choice.mode is ToolMode.NONE else request.tools
         self._ticket = ticket
         self._decoder = decoder
-        self._parser = AnswerParser(dialect, tools, starts_thinking=ticket.starts_thinking)
+        self._parser = AnswerParser(dialect, tools, starts_thinking=ticket.starts_thinking, streams_calls=streams_calls)
         self._filter = StopSequenceFilter(request.stop_sequences)
         self._shows_thinking = request.thinking.enabled
         self._call_is_open = False

@@ -45,7 +45,7 @@ def announced(source: str, *, progress: Progress) -> Announced:
     if named is not None:
         return _of_named(named, progress)
     if listed is not None:
-        return replace(_of_hub(HubName(listed.name)), name=source)
+        return replace(_of_hub(listed.hub), name=source)
     if source and path.is_dir():
         return _of_folder(source, path.resolve())
     if source and path.is_file() and path.suffix.lower() == ".gguf":

@@ -52,7 +52,7 @@ def resolve(source: str, *, progress: Progress) -> ModelFolder:
     elif (named := named_model(source)) is not None:
         folder = _named(named, progress)
     elif (listed := listed_model(source)) is not None:
-        folder = replace(_from_hub(HubName(listed.name), progress), id=source)
+        folder = replace(_from_hub(listed.hub, progress), id=source, display_name=listed.name)
     elif source and path.is_dir():
         folder = _on_this_machine(source, path.resolve(), progress)
     elif source and path.is_file() and path.suffix.lower() == ".gguf":

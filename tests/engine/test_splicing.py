@@ -135,7 +135,8 @@ class Session:
         request = self.request()
         prompt = self.template.render(request.messages, request.tools, request.thinking)
         ticket = Ticket(request, prompt.token_ids, prompt.starts_thinking, answers=self.memory)
-        output = Output(ticket, TextDecoder(self.tokenizer), self.dialect)
+        decoder = TextDecoder(self.tokenizer, self.dialect.marks.characters)
+        output = Output(ticket, decoder, self.dialect, streams_calls=True)
         words = said.words(opened=prompt.starts_thinking, thinks=self.thinks)
         token_ids: list[int] = self.tokenizer.encode(words, add_special_tokens=False)
         events: list[GenerationEvent] = []

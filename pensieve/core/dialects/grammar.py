@@ -1,26 +1,22 @@
 """The grammar that an answer is held to while it is decoded (W14, W16), in llguidance's dialect of Lark.
 
-One grammar covers the whole answer: thinking, free text, calls. Free text ends, lazily, where a mark begins; after the
-mark of a call there is no way on but a call of a known tool whose arguments satisfy its schema.
-
-Source: llguidance's documentation, "Lark syntax" (suffix, %json).
+One grammar covers the whole answer: thinking, free text, calls in the model's own dialect. Free text ends where a mark
+begins; after the mark of a call there is no way on but a call of a known tool whose arguments satisfy its schema.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 
 from contracts.vocabulary import GenerationRequest, Tool, ToolChoice, ToolMode
-from pensieve.core.dialects.dialect import CallForm, Dialect
+from pensieve.core.dialects.call_rules import call_rules
+from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.dialects.json_rule import json_rule
-from pensieve.core.dialects.qwen_xml import xml_call_rules
+from pensieve.core.dialects.marks import is_mark
+from pensieve.core.dialects.text_rules import ANYTHING, not_beginning_with, quoted, until
 
-MAX_CALLS = 8
-"""In one answer. Small models, held to "one call or more", would otherwise call until max_tokens."""
-
-_ANYTHING = r"/(.|\n)*/"
+FORCED = (ToolMode.ANY, ToolMode.TOOL)
 
 
 def schema_grammar(schema: str, *, lenient: bool) -> str:
@@ -33,29 +29,22 @@ def answer_grammar(
 ) -> str | None:
     """The grammar for an answer to `request`, or None where it is free.
 
-    `lenient` names the tools (and "" the output) whose schemas are only understood in part.
+    `dialect` is bound to the model's tokens. `lenient` names the tools (and "" the output) whose schemas are only
+    understood in part.
     """
-    tools, choice = _callable(request.tools, request.tool_choice), request.tool_choice
-    if not dialect.call_end:
-        choice = replace(choice, parallel=False)  # where nothing ends a call, a second one would be part of the first
-    is_held = dialect.call_form is not CallForm.OTHER or choice.mode in (ToolMode.ANY, ToolMode.TOOL)
-    rules: dict[str, str] = {}
-    if tools and is_held:
-        rules |= _call_rules(tools, dialect, lenient)
-    answer = _answer(request, has_calls=bool(rules), choice=choice)
-    if answer is None:
+    tools = callable_tools(request.tools, request.tool_choice)
+    if not tools and request.output_schema is None:
         return None
+    writer = _Writer(dialect)
+    if tools:
+        writer.rules |= call_rules(tools, dialect, lenient, parallel=request.tool_choice.parallel)
     if request.output_schema is not None:
-        rules["output"] = json_rule(json.loads(request.output_schema), lenient="" in lenient)
-    if "rest" in answer:
-        rules["rest"] = _ANYTHING
-    if "until_call" in answer:
-        rules |= _until("until_call", dialect.call_start, dialect)
-    start = _with_thinking(answer, dialect, rules, starts_thinking=starts_thinking)
-    return "\n".join([f"start: {start}", *(f"{name}: {body}" for name, body in rules.items())]) + "\n"
+        writer.rules["output"] = json_rule(json.loads(request.output_schema), lenient="" in lenient)
+    start = writer.whole(_answer(request, tools, writer), starts_thinking=starts_thinking)
+    return "\n".join([f"start: {start}", *(f"{name}: {body}" for name, body in writer.rules.items())]) + "\n"
 
 
-def _callable(tools: Sequence[Tool], choice: ToolChoice) -> tuple[Tool, ...]:
+def callable_tools(tools: Sequence[Tool], choice: ToolChoice) -> tuple[Tool, ...]:
     match choice.mode:
         case ToolMode.NONE:
             return ()
@@ -65,52 +54,69 @@ def _callable(tools: Sequence[Tool], choice: ToolChoice) -> tuple[Tool, ...]:
             return tuple(tools)
 
 
-def _answer(request: GenerationRequest, *, has_calls: bool, choice: ToolChoice) -> str | None:
+def _answer(request: GenerationRequest, tools: Sequence[Tool], writer: _Writer) -> str:
     """The part after the thinking."""
-    one_or_more = f'call ("\\n" call){{0,{MAX_CALLS - 1}}}' if choice.parallel else "call"
-    if choice.mode in (ToolMode.ANY, ToolMode.TOOL):
-        return one_or_more if choice.mode is ToolMode.ANY else "call"
+    if request.tool_choice.mode in FORCED and tools:
+        return "calls" if request.tool_choice.mode is ToolMode.ANY else writer.single_call()
     if request.output_schema is not None:
-        return f"output | {one_or_more}" if has_calls else "output"
-    if not has_calls:
-        return None
-    more = f' ("\\n" call){{0,{MAX_CALLS - 1}}}' if choice.parallel else ""
-    return f"until_call call_body{more} | rest"
+        output = f"{writer.opening} output{writer.optional(writer.dialect.text_end)}"
+        return f"{output} | calls" if tools else output
+    return writer.text_or_calls(tools)
 
 
-def _call_rules(tools: Sequence[Tool], dialect: Dialect, lenient: frozenset[str]) -> dict[str, str]:
-    bodies = []
-    rules = {"call": f"{_mark(dialect.call_start, dialect)} call_body", "call_body": ""}
-    for number, tool in enumerate(tools):
-        if dialect.call_form is CallForm.XML:
-            bodies.append(f"function_{number} {_mark(dialect.call_end, dialect)}")
-            rules.update(xml_call_rules(tool, number, lenient=tool.name in lenient))
-            continue
-        head = json.dumps(f'\n{{"name": {json.dumps(tool.name)}, "arguments": ')
-        bodies.append(f'{head} arguments_{number} "}}\\n" {_mark(dialect.call_end, dialect)}')
-        rules[f"arguments_{number}"] = json_rule(json.loads(tool.input_schema), lenient=tool.name in lenient)
-    rules["call_body"] = " | ".join(bodies)
-    return rules
+class _Writer:
+    """The rules of one grammar."""
 
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.rules: dict[str, str] = {}
 
-def _with_thinking(answer: str, dialect: Dialect, rules: dict[str, str], *, starts_thinking: bool) -> str:
-    if dialect.think_start is None or dialect.think_end is None:
-        return answer
-    rules |= _until("thought", dialect.think_end, dialect)
-    rules["space"] = r"/\n{0,2}/"
-    if starts_thinking:
-        return f"thought space ({answer})"
-    return f"({_mark(dialect.think_start, dialect)} thought space)? ({answer})"
+    def whole(self, answer: str, *, starts_thinking: bool) -> str:
+        answer = self._with_thinking(f"({answer})", starts_thinking=starts_thinking)
+        return f"{answer}{self.optional(self.dialect.tail)}"
 
+    @property
+    def opening(self) -> str:
+        """What may open the text of an answer."""
+        starts = " | ".join(self._quoted(start) for start in self.dialect.text_starts)
+        return f"({starts}){'' if self.dialect.header_end else '?'}" if starts else ""
 
-def _mark(mark: str, dialect: Dialect) -> str:
-    """A mark in the grammar: its text, or the control token that it is."""
-    control_id = dialect.control_ids.get(mark)
-    return json.dumps(mark) if control_id is None else f"<[{control_id}]>"
+    def optional(self, text: str) -> str:
+        return f" ({self._quoted(text)})?" if text else ""
 
+    def single_call(self) -> str:
+        """All calls are one: of the tool that was asked for."""
+        end = self.dialect.calls.end
+        self.rules["more_calls"] = f"call {self._quoted(end)}" if end else "call"
+        return "calls"
 
-def _until(name: str, mark: str, dialect: Dialect) -> dict[str, str]:
-    """The rule for free text up to and with a mark. Text ends lazily; a control token ends it by itself."""
-    if mark in dialect.control_ids:
-        return {name: f"{name}_text {_mark(mark, dialect)}", f"{name}_text": _ANYTHING}
-    return {f"{name}[suffix={json.dumps(mark)}]": _ANYTHING}
+    def text_or_calls(self, tools: Sequence[Tool]) -> str:
+        """Free text, calls, or text and then calls."""
+        dialect, start = self.dialect, self.dialect.calls.start
+        self.rules["REST"] = ANYTHING
+        ended = self.optional(dialect.text_end)
+        if dialect.header_end:
+            return f"calls | {self.opening} REST ({self._quoted(dialect.text_end + dialect.joint)} calls)?{ended}"
+        if not start:
+            self.rules["REST"] = not_beginning_with(dialect.heads([tool.name for tool in tools]))
+            return f"{self.opening} (calls | REST)"
+        if dialect.text_end:
+            between = f"{ended}{self.optional(dialect.joint)}"
+            return f"{self.opening} REST{between} calls | {self.opening} REST{ended}"
+        self.rules |= until("until_call", start, dialect.marks)
+        return f"{self.opening} until_call more_calls | {self.opening} REST"
+
+    def _with_thinking(self, answer: str, *, starts_thinking: bool) -> str:
+        opens, closes = self.dialect.think_start, self.dialect.think_end
+        if opens is None or closes is None:
+            return answer
+        self.rules |= until("thought", closes, self.dialect.marks)
+        self.rules["space"] = r"/\n{0,2}/"
+        after = f"space{self.optional(self.dialect.joint)}"
+        if starts_thinking:
+            return f"thought {after} {answer}"
+        closed = f" | {self._quoted(closes)} {after}" if len(closes) == 1 and is_mark(closes) else ""
+        return f"({self._quoted(opens)} thought {after}{closed})? {answer}"
+
+    def _quoted(self, text: str) -> str:
+        return quoted(text, self.dialect.marks)

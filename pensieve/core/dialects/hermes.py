@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from contracts.vocabulary import ChatMessage, Role, Tool
-from pensieve.core.dialects.dialect import Dialect, call_text, result_text, tools_prompt
+from pensieve.core.dialects.dialect import Dialect, result_text, tools_prompt
 
 
 def in_general_form(
@@ -30,7 +30,7 @@ def in_general_form(
 def _told(message: ChatMessage, dialect: Dialect) -> ChatMessage:
     if message.role is Role.TOOL:
         return ChatMessage(Role.TOOL, result_text(message.text, is_error=message.is_error))
-    calls = [call_text(call.name, call.arguments, dialect) for call in message.tool_calls]
+    calls = [dialect.call_text(message.tool_calls)] if message.tool_calls else []
     return ChatMessage(message.role, "\n".join([*([message.text] if message.text or not calls else []), *calls]))
 
 

@@ -1,54 +1,95 @@
-"""Which dialect a model was taught (W14, W15), read from its tokenizer and template by mlx-lm."""
+"""Which dialect a model was taught (W14, W15), read from its chat template and the tokens of its tokenizer."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
 from typing import Any, Final
 
-from contracts.vocabulary import Tool
-from pensieve.core.dialects.dialect import CallForm, Dialect, ParsedCall, parse_json_call, tool_as_json
-from pensieve.core.dialects.qwen_xml import parse_xml_call
+from pensieve.core.dialects.dialect import GENERAL, Dialect, dialect_from
 
-_FORMS: Final = {"json_tools": CallForm.GENERAL, "qwen3_coder": CallForm.XML}
-"""By the module of mlx-lm's parser."""
+THINKING_MARKS: Final = (
+    ("<think>", "</think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<longcat_think>", "</longcat_think>"),
+    ("<|think:start|>", "<|think:end|>"),
+)
+"""Of families whose thinking is no part of their dialect of calls: in the template, or both tokens of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A dialect's file. `detect` are the texts that all stand in the chat templates of its models."""
+
+    dialect: Dialect
+    families: str
+    source: str
+    detect: tuple[str, ...]
+
+    def fits(self, template: str) -> bool:
+        template = template.replace("\\n", "\n")  # a template writes line ends as they are, or escaped
+        return all(text in template for text in self.detect)
+
+    @property
+    def specificity(self) -> int:
+        """Of several dialects that fit, the one that asks for most is meant."""
+        return sum(map(len, self.detect))
+
+
+@cache
+def known_families() -> tuple[Family, ...]:
+    """By the names of their files."""
+    folder = files("pensieve.core.dialects") / "families"
+    paths = sorted((path for path in folder.iterdir() if path.name.endswith(".toml")), key=lambda path: path.name)
+    return tuple(_family(path.name.removesuffix(".toml"), path.read_text(encoding="utf-8")) for path in paths)
+
+
+def _family(name: str, text: str) -> Family:
+    data = tomllib.loads(text)
+    about = data["about"]
+    return Family(dialect_from(name, data), about["families"], about["source"], tuple(about["detect"]))
+
+
+def dialect_for(template: str, added_tokens: Mapping[str, int]) -> Dialect:
+    """The dialect of a chat template, bound to a tokenizer's added tokens; the general form where none fits."""
+    fitting = [family for family in known_families() if family.fits(template)]
+    found = max(fitting, key=lambda family: family.specificity, default=None)
+    dialect = found.dialect if found is not None else general_dialect()
+    if dialect.think_start is None:
+        taught = [pair for pair in THINKING_MARKS if _is_taught(pair, template, added_tokens)]
+        start, end = taught[0] if taught else (None, None)
+        dialect = replace(dialect, think_start=start, think_end=end)
+    return dialect.bound(added_tokens)
+
+
+def general_dialect() -> Dialect:
+    return next(family.dialect for family in known_families() if family.dialect.name == GENERAL)
 
 
 def dialect_of(tokenizer: Any) -> Dialect:
-    """The dialect of the model that `tokenizer`, mlx-lm's TokenizerWrapper, belongs to; else the general form."""
-    thinking = {"think_start": tokenizer.think_start, "think_end": tokenizer.think_end}
-    if not tokenizer.has_tool_calling:
-        return _with_control_ids(Dialect(**thinking), tokenizer)
-    parser = tokenizer.tool_parser
-    call_form = _FORMS.get(parser.__module__.rpartition(".")[2], CallForm.OTHER)
-
-    def parse(body: str, tools: Sequence[Tool]) -> list[ParsedCall]:
-        if call_form is CallForm.XML:
-            with suppress(ValueError):
-                return parse_xml_call(body, tools)
-        found = parser(body, [tool_as_json(tool) for tool in tools])
-        return [_call(call) for call in (found if isinstance(found, list) else [found])]
-
-    dialect = Dialect(
-        call_start=tokenizer.tool_call_start,
-        call_end=tokenizer.tool_call_end,
-        parse_call=parse_json_call if call_form is CallForm.GENERAL else parse,
-        call_form=call_form,
-        **thinking,
-    )
-    return _with_control_ids(dialect, tokenizer)
+    """The dialect of the model that `tokenizer`, mlx-lm's TokenizerWrapper, belongs to."""
+    return dialect_for(template_text(tokenizer), added_tokens(tokenizer))
 
 
-def _with_control_ids(dialect: Dialect, tokenizer: Any) -> Dialect:
+def template_text(tokenizer: Any) -> str:
+    """All of a tokenizer's chat templates as one text; "" where it has none."""
+    template = tokenizer.chat_template
+    if isinstance(template, Mapping):
+        return "\n".join(map(str, template.values()))
+    return template or ""
+
+
+def added_tokens(tokenizer: Any) -> dict[str, int]:
+    """The tokens that a tokenizer looks for in a text before all else, special or not, by their text."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    added = backend.get_added_tokens_decoder() if backend is not None else {}
-    special = {token.content: token_id for token_id, token in added.items() if token.special}
-    return replace(dialect, control_ids={mark: special[mark] for mark in dialect.marks if mark in special})
+    if backend is None:
+        return {}
+    return {token.content: token_id for token_id, token in backend.get_added_tokens_decoder().items()}
 
 
-def _call(found: dict[str, Any]) -> ParsedCall:
-    """mlx-lm's parsers give {"name", "arguments"}, the arguments as an object or as its JSON."""
-    arguments = found.get("arguments", {})
-    return str(found["name"]), arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+def _is_taught(marks: tuple[str, str], template: str, added: Mapping[str, int]) -> bool:
+    """Whether a model knows the marks: its template writes one of them, or both are tokens of it."""
+    return any(mark in template for mark in marks) or all(mark in added for mark in marks)

@@ -27,12 +27,14 @@ class TextDecoder:
     decoded as a whole or not at all.
     """
 
-    def __init__(self, tokenizer: Any, shown: Mapping[str, int] | None = None) -> None:
+    def __init__(self, tokenizer: Any, marks: Mapping[int, str] | None = None) -> None:
         """`tokenizer` is a `tokenizers.Tokenizer`, or a Transformers tokenizer, wrapped by mlx-lm or not.
 
-        `shown` are control tokens, by their ids, that come out as their text: marks that somebody further on reads.
+        `marks` are the characters that stand for tokens of a dialect, by their ids (`pensieve.core.dialects.marks`).
+        Only those tokens become these characters: in a text that spells one, it is replaced.
         """
-        self._shown = {token_id: text for text, token_id in (shown or {}).items()}
+        self._marks = marks or {}
+        self._spelled = re.compile("|".join(map(re.escape, self._marks.values()))) if self._marks else None
         backend = getattr(tokenizer, "backend_tokenizer", None) or tokenizer
         self._decode: Callable[[list[int]], str]
         if hasattr(backend, "get_added_tokens_decoder"):
@@ -50,8 +52,8 @@ class TextDecoder:
 
     def step(self, token_id: int) -> str:
         """Take the next token; the text that is now certain, often ''. An id the tokenizer lacks has no text."""
-        if token_id in self._shown:
-            text = self.finish() + self._shown[token_id]
+        if token_id in self._marks:
+            text = self.finish() + self._marks[token_id]
             self._context, self._context_length = [], 0
             return text
         token = None if token_id in self._special_ids else self._token_of(token_id)
@@ -72,4 +74,4 @@ class TextDecoder:
         if new_text:
             self._context, self._held = self._held, []
             self._context_length = len(self._decode(self._context))
-        return new_text
+        return new_text if self._spelled is None else self._spelled.sub(_REPLACEMENT, new_text)

@@ -1,0 +1,152 @@
+"""Arguments as MiniMax M3 writes them: elements that nest, each tag behind the mark `]<]minimax[>[`.
+
+Source: the chat template of MiniMax-M3 (`to_xml`). An element holds its text as it is, `<item>`s for a list, or
+elements for an object; what is null is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pensieve.core.dialects.arguments.value_rules import properties_of, resolved
+from pensieve.core.dialects.marks import Marks
+from pensieve.core.dialects.text_rules import quoted, until
+
+MARK: Final = "]<]minimax[>["
+_ITEM: Final = "item"
+_MAX_DEPTH: Final = 24
+
+
+def read(text: str, at: int, properties: Mapping[str, Any], marks: Marks) -> tuple[dict[str, Any], int]:
+    """
+    Raises:
+        ValueError: an element is not closed.
+    """
+    return _Reader(text, marks).members(at, {"properties": dict(properties)})
+
+
+class _Reader:
+    def __init__(self, text: str, marks: Marks) -> None:
+        self._text = text
+        self._marks = marks
+        self._opening = re.compile(rf"\s*{re.escape(marks.bound(MARK))}<([^/>\s][^>\s]*)>")
+
+    def members(self, at: int, schema: Any, depth: int = 0) -> tuple[dict[str, Any], int]:
+        members: dict[str, Any] = {}
+        while found := self._opening.match(self._text, at):
+            key = self._marks.plain(found[1])
+            members[key], at = self._element(found, properties_of(schema).get(key), depth)
+        return members, at
+
+    def _element(self, opening: re.Match[str], schema: Any, depth: int) -> tuple[Any, int]:
+        if depth > _MAX_DEPTH:
+            raise ValueError("elements nest too deeply")
+        closing = f"{self._marks.bound(MARK)}</{opening[1]}>"
+        inner = self._opening.match(self._text, opening.end())
+        if inner is None or self._text.find(closing, opening.end(), inner.start() + 1) >= 0:
+            end = self._text.index(closing, opening.end())
+            text = self._marks.plain(self._text[opening.end() : end])
+            return _typed(text, schema), end + len(closing)
+        value, at = self._inner(opening.end(), inner, schema, depth + 1)
+        found = re.compile(rf"\s*{re.escape(closing)}").match(self._text, at)
+        if found is None:
+            raise ValueError(f"{opening[1]} is not closed")
+        return value, found.end()
+
+    def _inner(self, at: int, first: re.Match[str], schema: Any, depth: int) -> tuple[Any, int]:
+        if first[1] != _ITEM or (isinstance(schema, dict) and schema.get("type") == "object"):
+            return self.members(at, schema, depth)
+        items: list[Any] = []
+        wanted = schema.get("items") if isinstance(schema, dict) else None
+        while (found := self._opening.match(self._text, at)) and found[1] == _ITEM:
+            item, at = self._element(found, wanted, depth)
+            items.append(item)
+        return items, at
+
+
+def _typed(text: str, schema: Any) -> Any:
+    kind = schema.get("type") if isinstance(schema, dict) else None
+    empty: dict[Any, Any] = {"array": [], "object": {}}
+    if kind == "string":
+        return text
+    if kind in empty and not text.strip():
+        return empty[kind]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def rules(name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tuple[str, str]]:  # noqa: ARG001
+    yield from _Rules(marks, schema).members(name, schema, 0)
+    mark = quoted(marks.bound(MARK), marks)
+    yield "any_element", f'{mark} "<" /[A-Za-z0-9_.-]+/ ">" (any_element+ {mark} | any_content) "</" /[^>]+/ ">"'
+    yield from until("any_content", marks.bound(MARK), marks).items()
+
+
+class _Rules:
+    def __init__(self, marks: Marks, root: Any) -> None:
+        self._marks = marks
+        self._root = root
+
+    def members(self, name: str, schema: Any, depth: int) -> Iterator[tuple[str, str]]:
+        properties = properties_of(schema)
+        required = schema.get("required", ()) if isinstance(schema, dict) else ()
+        places = {key: f"{name}_{number}" for number, key in enumerate(properties)}
+        members = [place if key in required else f"{place}?" for key, place in places.items()]
+        yield name, " ".join(members) or "any_element*"
+        for key, place in places.items():
+            yield from self.element(place, key, properties[key], depth)
+
+    def element(self, name: str, key: str, schema: Any, depth: int) -> Iterator[tuple[str, str]]:
+        schema = resolved(schema, self._root)
+        opening, closing = self._tag(f"<{key}>"), self._tag(f"</{key}>")
+        kind = schema.get("type") if isinstance(schema, dict) and depth < _MAX_DEPTH else None
+        choices = schema.get("enum") if isinstance(schema, dict) else None
+        if choices:
+            written = " | ".join(quoted(_text_of(choice), self._marks) for choice in choices)
+            yield name, f"{opening} ({written}) {closing}"
+        elif kind == "object" and properties_of(schema):
+            yield name, f"{opening} {name}_in {closing}"
+            yield from self.members(f"{name}_in", schema, depth + 1)
+        elif kind == "array":
+            yield name, f"{opening} {name}_item* {closing}"
+            yield from self.element(f"{name}_item", _ITEM, schema.get("items"), depth + 1)
+        elif kind in _SCALARS:
+            yield name, f"{opening} {_SCALARS[kind]} {closing}"
+        else:
+            elements = "" if kind == "string" else f"any_element* {closing} | "
+            yield name, f"{opening} ({elements}{name}_text)"
+            yield from until(f"{name}_text", self._marks.bound(MARK) + f"</{key}>", self._marks).items()
+
+    def _tag(self, text: str) -> str:
+        return quoted(self._marks.bound(MARK) + text, self._marks)
+
+
+_SCALARS: Final = {
+    "integer": "/-?(0|[1-9][0-9]*)/",
+    "number": r"/-?(0|[1-9][0-9]*)(\.[0-9]+)?/",
+    "boolean": '("true" | "false")',
+}
+
+
+def write(arguments: Mapping[str, Any], marks: Marks) -> str:  # noqa: ARG001 - the text of the marks
+    return "".join(_written(key, value) for key, value in arguments.items() if value is not None)
+
+
+def _written(key: str, value: Any) -> str:
+    match value:
+        case dict():
+            inner = "".join(_written(*member) for member in value.items() if member[1] is not None)
+        case list():
+            inner = "".join(_written(_ITEM, item) for item in value)
+        case _:
+            inner = _text_of(value)
+    return f"{MARK}<{key}>{inner}{MARK}</{key}>"
+
+
+def _text_of(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

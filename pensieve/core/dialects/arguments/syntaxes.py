@@ -1,0 +1,36 @@
+"""The ways in which the arguments of a call are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from pensieve.core.dialects.arguments import gemma, json_object, nested_xml, python
+from pensieve.core.dialects.marks import Marks
+
+
+class _Rules(Protocol):
+    def __call__(self, name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tuple[str, str]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentSyntax:
+    read: Callable[[str, int, dict[str, Any], Marks], tuple[dict[str, Any], int]]
+    """(text, where they begin, the properties of the tool's schema, marks) to the arguments and where they end.
+
+    Raises ValueError where they are not whole.
+    """
+    rules: _Rules
+    """The rules of a grammar; the first has the name that it is given. Equal names have equal bodies in all tools."""
+    write: Callable[[dict[str, Any], Marks], str]
+    marks: tuple[str, ...] = ()
+    """Texts in them that may be tokens of the model."""
+
+
+SYNTAXES: Final[Mapping[str, ArgumentSyntax]] = {
+    "json": ArgumentSyntax(json_object.read, json_object.rules, json_object.write),
+    "gemma": ArgumentSyntax(gemma.read, gemma.rules, gemma.write, (gemma.QUOTE,)),
+    "python": ArgumentSyntax(python.read, python.rules, python.write),
+    "nested_xml": ArgumentSyntax(nested_xml.read, nested_xml.rules, nested_xml.write, (nested_xml.MARK,)),
+}

@@ -1,0 +1,169 @@
+"""A JSON schema as the rules of a grammar, for dialects that write values in a notation of their own.
+
+Held are types, enumerations, required and known properties, items and alternatives; not patterns, lengths or bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+_MAX_DEPTH: Final = 12
+"""Of schemas within schemas: below it any value will do. References may go round in circles."""
+_INTEGER: Final = "/-?(0|[1-9][0-9]*)/"
+_NUMBER: Final = r"/-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/"
+
+Rules = Iterator[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Notation:
+    """How values are written, as parts of a grammar."""
+
+    text: str
+    """Any string."""
+    literal: Callable[[Any], str]
+    """A known value."""
+    any_key: str
+    """Any key of an object, with what separates it from its value."""
+    key: Callable[[str], str]
+    constants: tuple[str, str, str]
+    """True, false and null, as parts of a grammar."""
+    separator: str
+
+
+def value_rules(name: str, schema: Any, notation: Notation) -> Rules:
+    """The rules for a value; the first is called `name`. The rules of `anything_rules` go with them."""
+    yield from _Writer(notation, schema).value(name, schema, 0)
+
+
+def anything_rules(notation: Notation) -> Rules:
+    """The rule `anything`: any value in this notation."""
+    true, false, null = notation.constants
+    member = f"{notation.any_key} anything"
+    yield "anything", f"{notation.text} | {_NUMBER} | {true} | {false} | {null} | any_object | any_array"
+    yield "any_object", f'"{{" ({member} ("{notation.separator}" {member})*)? "}}"'
+    yield "any_array", f'"[" (anything ("{notation.separator}" anything)*)? "]"'
+
+
+class _Writer:
+    def __init__(self, notation: Notation, root: Any) -> None:
+        self._notation = notation
+        self._root = root
+
+    def value(self, name: str, schema: Any, depth: int) -> Rules:
+        schema = resolved(schema, self._root)
+        if not isinstance(schema, dict) or depth > _MAX_DEPTH:
+            yield name, "anything"
+            return
+        choices = schema.get("enum", [schema["const"]] if "const" in schema else None)
+        if choices:
+            yield name, " | ".join(self._notation.literal(choice) for choice in choices)
+            return
+        alternatives = _alternatives(schema)
+        if len(alternatives) == 1:
+            yield from self._typed(name, alternatives[0], depth)
+            return
+        yield name, " | ".join(f"{name}_{number}" for number in range(len(alternatives)))
+        for number, alternative in enumerate(alternatives):
+            yield from self.value(f"{name}_{number}", alternative, depth + 1)
+
+    def _typed(self, name: str, schema: Mapping[str, Any], depth: int) -> Rules:
+        true, false, null = self._notation.constants
+        match schema.get("type", "object" if "properties" in schema else None):
+            case "string":
+                yield name, self._notation.text
+            case "integer":
+                yield name, _INTEGER
+            case "number":
+                yield name, _NUMBER
+            case "boolean":
+                yield name, f"{true} | {false}"
+            case "null":
+                yield name, null
+            case "array":
+                yield from self._array(name, schema, depth)
+            case "object":
+                yield from self._object(name, schema, depth)
+            case _:
+                yield name, "anything"
+
+    def _array(self, name: str, schema: Mapping[str, Any], depth: int) -> Rules:
+        separator, optional = self._notation.separator, "" if schema.get("minItems") else "?"
+        yield name, f'"[" ({name}_item ("{separator}" {name}_item)*){optional} "]"'
+        yield from self.value(f"{name}_item", schema.get("items"), depth + 1)
+
+    def _object(self, name: str, schema: Mapping[str, Any], depth: int) -> Rules:
+        properties = properties_of(schema)
+        if not properties:
+            yield name, "any_object"
+            return
+        yield name, f'"{{" {name}_first_0 "}}"'
+        yield from self.members(name, properties, schema.get("required", ()), depth)
+
+    def members(
+        self,
+        name: str,
+        properties: Mapping[str, Any],
+        required: Sequence[str],
+        depth: int,
+        key_text: Callable[[str], str] | None = None,
+    ) -> Rules:
+        """`{name}_first_0` is the members in their order, the required ones always, separated where there are two."""
+        key_text = key_text or self._notation.key
+        for number, (key, schema) in enumerate(properties.items()):
+            member, next_ = f"{key_text(key)} {name}_{number}", number + 1
+            skip = "" if key in required else f" | {name}_first_{next_}"
+            yield f"{name}_first_{number}", f"{member} {name}_more_{next_}{skip}"
+            skip = "" if key in required else f" | {name}_more_{next_}"
+            yield f"{name}_more_{number}", f'"{self._notation.separator}" {member} {name}_more_{next_}{skip}'
+            yield from self.value(f"{name}_{number}", schema, depth + 1)
+        yield f"{name}_first_{len(properties)}", '""'
+        yield f"{name}_more_{len(properties)}", '""'
+
+
+def argument_rules(
+    name: str,
+    schema: Any,
+    notation: Notation,
+    properties: Mapping[str, Any],
+    key_text: Callable[[str], str] | None = None,
+) -> Rules:
+    """The arguments of a call, without braces: `{name}_first_0`; any, where the schema names no properties.
+
+    `key_text` writes their names where those of inner objects are written in another way.
+    """
+    if not properties:
+        member = f"{notation.any_key} anything"
+        yield f"{name}_first_0", f'({member} ("{notation.separator}" {member})*)?'
+        return
+    yield from _Writer(notation, schema).members(name, properties, schema.get("required", ()), 0, key_text)
+
+
+def resolved(schema: Any, root: Any) -> Any:
+    """The schema that a reference within the document leads to."""
+    for _ in range(_MAX_DEPTH):
+        if not isinstance(schema, dict) or not isinstance(schema.get("$ref"), str):
+            return schema
+        target: Any = root
+        for part in schema["$ref"].removeprefix("#").strip("/").split("/"):
+            target = target.get(part) if isinstance(target, dict) and part else target
+        schema = target
+    return None
+
+
+def properties_of(schema: Any) -> Mapping[str, Any]:
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    return properties if isinstance(properties, dict) else {}
+
+
+def _alternatives(schema: Mapping[str, Any]) -> list[Any]:
+    for key in ("anyOf", "oneOf"):
+        if isinstance(schema.get(key), list) and schema[key]:
+            return list(schema[key])
+    if isinstance(schema.get("allOf"), list) and len(schema["allOf"]) == 1:
+        return [schema["allOf"][0]]
+    if isinstance(schema.get("type"), list) and schema["type"]:
+        return [{**schema, "type": kind} for kind in schema["type"]]
+    return [schema]

@@ -1,0 +1,72 @@
+"""The rules by which calls are decoded: one alternative for each tool, its arguments by its schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from contracts.vocabulary import Tool
+from pensieve.core.dialects.arguments.syntaxes import SYNTAXES
+from pensieve.core.dialects.dialect import CallForm, Dialect
+from pensieve.core.dialects.marks import is_mark
+from pensieve.core.dialects.patterns import filled, parts_of
+from pensieve.core.dialects.tagged import parameter_rules
+from pensieve.core.dialects.text_rules import quoted
+
+SPACE: Final = r"/[ \n]{0,2}/"
+
+
+def call_rules(tools: Sequence[Tool], dialect: Dialect, lenient: frozenset[str], *, parallel: bool) -> dict[str, str]:
+    """The rule `calls` is all calls of an answer with their opening, `more_calls` the same without it."""
+    syntax, rules = dialect.calls, dict[str, str]()
+    opening, between, end = (_loose(text, dialect) for text in (syntax.start, syntax.between, syntax.end))
+    most = syntax.max_calls - 1 if parallel else 0
+    more = (f" ({between} call){{0,{most}}}" if most else "") + (f" {end}" if syntax.end else "")
+    rules["calls"] = f"{opening} more_calls" if syntax.start else "more_calls"
+    if dialect.call_opening:  # a header names the tool, and what follows is a call of it
+        headers = (quoted(filled(dialect.call_opening, name=tool.name), dialect.marks) for tool in tools)
+        rules["calls"] = " | ".join(f"{header} {opening} call_{at}{more}" for at, header in enumerate(headers))
+    if syntax.also:
+        rules["calls"] += "".join(f" | {_call(syntax.also, tool, at, dialect)}" for at, tool in enumerate(tools))
+    rules["more_calls"] = f"call{more}"
+    rules["call"] = " | ".join(f"call_{number}" for number in range(len(tools)))
+    for number, tool in enumerate(tools):
+        rules[f"call_{number}"] = _call(syntax.call, tool, number, dialect)
+        rules.update(_argument_rules(tool, number, dialect, lenient=tool.name in lenient))
+    return rules
+
+
+def _loose(text: str, dialect: Dialect) -> str:
+    """With the white space before it that a model writes or leaves out: of one dialect, some families begin each call
+    on a line of its own and some do not, and tokenizers of the SentencePiece family begin a text with a space.
+    """
+    rest = text.lstrip("\n")
+    if not rest or is_mark(text[0]):
+        return quoted(text, dialect.marks)
+    return f"{SPACE} {quoted(rest, dialect.marks)}"
+
+
+def _call(pattern: str, tool: Tool, number: int, dialect: Dialect) -> str:
+    syntax = dialect.calls
+    name = json.dumps(tool.name, ensure_ascii=False)[1:-1] if syntax.form is CallForm.OBJECT else tool.name
+    rules = {"id": f"/{syntax.id_pattern}/", "index": "/[0-9]{1,2}/"}
+    parts: list[str] = []
+    text = ""
+    for literal, placeholder in parts_of(pattern):
+        text += literal
+        if placeholder == "name":
+            text += name
+            continue
+        is_first_line = not parts and text.startswith("\n")
+        parts += [_loose(text, dialect) if is_first_line else quoted(text, dialect.marks)] if text else []
+        parts += [rules.get(placeholder, f"arguments_{number}")] if placeholder is not None else []
+        text = ""
+    return " ".join(parts)
+
+
+def _argument_rules(tool: Tool, number: int, dialect: Dialect, *, lenient: bool) -> Iterator[tuple[str, str]]:
+    schema, name = json.loads(tool.input_schema), f"arguments_{number}"
+    if dialect.calls.form is CallForm.TAGGED:
+        return parameter_rules(name, schema, dialect, lenient=lenient)
+    return SYNTAXES[dialect.calls.arguments].rules(name, schema, dialect.marks, lenient=lenient)

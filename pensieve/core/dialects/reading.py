@@ -1,0 +1,184 @@
+"""The calls in what a model wrote between the opening of its calls and their end.
+
+What is held to a grammar has one form. A model that is not held to one writes JSON with and without spaces, forgets the
+end of a list, or puts two calls into one wrapper: all that is read here, and nothing else. What is not a whole call of
+a tool that there is, is no call.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from contracts.vocabulary import Tool
+from pensieve.core.dialects.arguments.json_object import read_value
+from pensieve.core.dialects.arguments.syntaxes import SYNTAXES
+from pensieve.core.dialects.arguments.value_rules import properties_of
+from pensieve.core.dialects.dialect import CallForm, Dialect
+from pensieve.core.dialects.patterns import expression, reader, split_at
+from pensieve.core.dialects.tagged import read_parameters
+
+ParsedCall = tuple[str, str]
+"""A tool's name, and the JSON text of its arguments."""
+
+
+class NotACallError(ValueError):
+    """What was read is not, or not yet, whole calls of known tools."""
+
+
+class SectionReader:
+    """Reads the calls of one answer."""
+
+    def __init__(self, dialect: Dialect, tools: Sequence[Tool]) -> None:
+        self._dialect = dialect
+        self._syntax = dialect.calls
+        self._schemas = {tool.name: json.loads(tool.input_schema) for tool in tools}
+
+    def closer(self, *, bare: bool) -> str:
+        """The text at which calls may have ended, "" where only the end of the answer is that."""
+        if bare:
+            return self._syntax.bare_end
+        placeholder = "parameters" if self._syntax.form is CallForm.TAGGED else "arguments"
+        return _closing(self._syntax.end) or _closing(split_at(self._syntax.call, placeholder)[1])
+
+    def read(self, body: str) -> tuple[list[ParsedCall], int]:
+        """The calls that `body` begins with, at least one, and where they end.
+
+        Raises:
+            NotACallError: there is none, one is broken or cut off, or its tool is not there.
+        """
+        calls, at = self._read_one(body, 0)
+        while (end := self._end(body, at)) is None:
+            more, at = self._read_one(body, self._behind_separator(body, at))
+            calls += more
+        return calls, end
+
+    def _end(self, body: str, at: int) -> int | None:
+        """Where the calls end, if there is no other behind this one."""
+        end = _optional(self._syntax.end, body, at)
+        if end is not None or not body[at:].strip():
+            return at if end is None else end
+        has_another = self._behind_separator(body, at) != at or self._begins_call(body, at)
+        return None if self._syntax.end or has_another else at
+
+    def _begins_call(self, body: str, at: int) -> bool:
+        return _optional(split_at(self._syntax.call, "name")[0], body, at) is not None
+
+    def _behind_separator(self, body: str, at: int) -> int:
+        behind = _optional(self._syntax.between, body, at)
+        return at if behind is None else behind
+
+    def _read_one(self, body: str, at: int) -> tuple[list[ParsedCall], int]:
+        read = {
+            CallForm.OBJECT: self._read_objects,
+            CallForm.NAMED: self._read_named,
+            CallForm.TAGGED: self._read_tagged,
+        }[self._syntax.form]
+        try:
+            return read(body, at)
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+            raise NotACallError(str(error)) from error
+
+    def _read_objects(self, body: str, at: int) -> tuple[list[ParsedCall], int]:
+        """One JSON object or list of them, or several in a row."""
+        calls: list[ParsedCall] = []
+        while True:
+            start = _behind(body, at, r"[\s,]*")
+            if start >= len(body) or body[start] not in "{[":
+                break
+            value, at = read_value(body, start, self._dialect.marks) if body[start] == "{" else self._list(body, start)
+            calls += [self._of_object(each) for each in (value if isinstance(value, list) else [value])]
+        if not calls:
+            raise NotACallError("a call is an object with a name")
+        tail = split_at(self._syntax.call, "arguments")[1]
+        return calls, _behind(body, at, _tail_expression(tail.partition("}")[2]))
+
+    def _list(self, body: str, start: int) -> tuple[Any, int]:
+        """A list of objects; one that was not closed ends with its last whole object."""
+        try:
+            return read_value(body, start, self._dialect.marks)
+        except ValueError:
+            return [], start + 1
+
+    def _of_object(self, call: Any) -> ParsedCall:
+        """The keys may come in any order, and some models write another family's."""
+        if not isinstance(call, dict):
+            raise NotACallError("a call is an object")
+        name = call.get(self._syntax.name_key, call.get("name"))
+        keys = (self._syntax.arguments_key, "arguments", "parameters")
+        arguments = next((call[key] for key in keys if key in call), None)
+        if isinstance(arguments, str):
+            arguments = json.loads(arguments)
+        if arguments is None and properties_of(self._schema(str(name))):
+            raise NotACallError("a call has arguments")
+        return self._checked(str(name), {} if arguments is None else arguments)
+
+    def _read_named(self, body: str, at: int) -> tuple[list[ParsedCall], int]:
+        before, after = split_at(self._syntax.call, "arguments")
+        head = _head(before, body, at)
+        name = head["name"]
+        properties = dict(properties_of(self._schema(name)))
+        start = _behind(body, head.end(), r"\s*")
+        arguments, at = SYNTAXES[self._syntax.arguments].read(body, start, properties, self._dialect.marks)
+        return [self._checked(name, arguments)], _behind(body, at, _tail_expression(after))
+
+    def _read_tagged(self, body: str, at: int) -> tuple[list[ParsedCall], int]:
+        before, after = split_at(self._syntax.call, "parameters")
+        head = _head(before, body, at)
+        name = head["name"]
+        tail = _first_line(after)
+        arguments, at = read_parameters(body, head.end(), self._schema(name), self._dialect, tail)
+        found = reader(tail).match(body, at)
+        if found is None:
+            raise NotACallError("the call is not closed")
+        return [self._checked(name, arguments)], _behind(body, found.end(), _tail_expression(after.removeprefix(tail)))
+
+    def _schema(self, name: str) -> Any:
+        if name not in self._schemas:
+            raise NotACallError(f"there is no tool {name!r}")
+        return self._schemas[name]
+
+    def _checked(self, name: str, arguments: Any) -> ParsedCall:
+        schema = self._schema(name)
+        if not isinstance(arguments, dict):
+            raise NotACallError("arguments are an object")
+        missing = [key for key in schema.get("required", ()) if key not in arguments]
+        if missing and not arguments:
+            raise NotACallError(f"{missing[0]} is required")
+        return name, json.dumps(arguments, ensure_ascii=False)
+
+
+def _head(pattern: str, body: str, at: int) -> re.Match[str]:
+    found = reader(pattern).match(body, at)
+    if found is None:
+        raise NotACallError("a call begins with the name of its tool")
+    return found
+
+
+def _first_line(tail: str) -> str:
+    """The closing tag of a call, which must be there; what follows on other lines is its wrapper's."""
+    line, newline, _ = tail.partition("\n")
+    return line if line or not newline else tail
+
+
+def _optional(text: str, body: str, at: int) -> int | None:
+    """Where `text` ends if it stands at `at`, white space aside; None if it does not."""
+    found = reader(text).match(body, at) if text.strip() else None
+    return found.end() if found is not None else None
+
+
+def _tail_expression(text: str) -> str:
+    """What closes a call. Models forget part of it, and what was understood is not given up for that."""
+    return f"(?:{expression(text)})?" if text.strip() else ""
+
+
+def _behind(body: str, at: int, pattern: str) -> int:
+    found = re.compile(pattern, re.DOTALL).match(body, at)
+    return found.end() if found is not None else at
+
+
+def _closing(text: str) -> str:
+    """What marks an end: the last line, without the brackets of JSON before it; MiniMax M3's mark begins with one."""
+    return re.sub(r"^(?:[\s}\"]|\](?!<\]))+", "", text.rstrip().rpartition("\n")[2])

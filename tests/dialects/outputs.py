@@ -1,0 +1,83 @@
+"""What models of each family write, to the letter, from the table in outputs.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from tests.dialects.writers import Arguments, Call, written
+
+_DATA: Final = Path(__file__).parent / "outputs.toml"
+
+THOUGHT: Final = "Let me see."
+ONE_CALL: Final = (Call("get_weather", {"city": "Paris", "days": 3}),)
+TWO_CALLS: Final = (*ONE_CALL, Call("get_time", {"zone": "Europe/Paris"}))
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One entry of outputs.toml, which says what the fields mean."""
+
+    name: str
+    call: str
+    one_call: str
+    two_calls: str = ""
+    opening: str = ""
+    between: str = ""
+    closing: str = ""
+    parameter: str = ""
+    thinking: str = ""
+    opens_thinking: bool = False
+    text: str = "{text}"
+    text_then_call: str = "{text}\n"
+    after_call: str = "\n"
+    closing_mark: str = ""
+    omitted: str = ""
+
+    def calls(self, *calls: Call) -> str:
+        """These calls as the family writes them."""
+        each = [written(self.call, self.parameter, call, index) for index, call in enumerate(calls)]
+        return f"{self.opening}{self.between.join(each)}{self.closing}"
+
+    def a_call(self, name: str, **arguments: Any) -> str:
+        return self.calls(Call(name, arguments))
+
+    def says(self, text: str) -> str:
+        return self.text.replace("{text}", text)
+
+    def says_and_calls(self, text: str, calls: Sequence[Call]) -> str:
+        return self.text_then_call.replace("{text}", text) + self.calls(*calls)
+
+    @property
+    def has_text_before_calls(self) -> bool:
+        return self.text_then_call != "no"
+
+    @property
+    def has_text_after_calls(self) -> bool:
+        return self.after_call != "no"
+
+    @property
+    def is_tagged(self) -> bool:
+        """Whether each argument is written by itself, so that a text is not quoted, and null cannot be told from it."""
+        return bool(self.parameter) or "{nested}" in self.call
+
+
+@cache
+def outputs() -> tuple[Output, ...]:
+    entries: dict[str, Arguments] = tomllib.loads(_DATA.read_text(encoding="utf-8"))
+    return tuple(Output(name=name, **_whole(name, entries)) for name in entries)
+
+
+def output(name: str) -> Output:
+    return next(output for output in outputs() if output.name == name)
+
+
+def _whole(name: str, entries: dict[str, Arguments]) -> Arguments:
+    """An entry with what it takes from another one."""
+    entry = dict(entries[name])
+    source = entry.pop("as", None)
+    return entry if source is None else _whole(source, entries) | entry

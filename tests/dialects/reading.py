@@ -1,0 +1,75 @@
+"""Token ids through the decoder and the parser that the engine uses, to the blocks that a client sees."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from contracts.vocabulary import Tool
+from pensieve.core.answers.parser import AnswerParser
+from pensieve.core.answers.pieces import BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking
+from pensieve.core.dialects.dialect import Dialect
+from pensieve.models.tokenizers.dialect_of import dialect_for
+from pensieve.models.tokenizers.text_decoder import TextDecoder
+from tests.dialects.families import Family, tokenizer_of
+
+Block = tuple[str, Any]
+"""("text", text), ("thinking", text), ("call", (name, arguments)), or ("open call", name) for one that has no end."""
+
+
+def blocks_of(
+    family: Family, token_ids: Sequence[int], tools: Sequence[Tool], *, opens_thinking: bool, streams_calls: bool
+) -> list[Block]:
+    """The blocks of an answer, fed token by token; white space around texts is left out.
+
+    `streams_calls` is how an answer is parsed that was held to its grammar.
+    """
+    dialect = _dialect(family)
+    parser = AnswerParser(dialect, tools, starts_thinking=opens_thinking, streams_calls=streams_calls)
+    decoder = TextDecoder(tokenizer_of(family), dialect.marks.characters)
+    pieces = [piece for token_id in token_ids for piece in parser.feed(decoder.step(token_id))]
+    return list(_blocks([*pieces, *parser.feed(decoder.finish()), *parser.finish()]))
+
+
+def blocks_of_whole(
+    family: Family, token_ids: Sequence[int], tools: Sequence[Tool], *, opens_thinking: bool
+) -> list[Block]:
+    """The same, with all of the text fed at once."""
+    dialect = _dialect(family)
+    parser = AnswerParser(dialect, tools, starts_thinking=opens_thinking, streams_calls=False)
+    decoder = TextDecoder(tokenizer_of(family), dialect.marks.characters)
+    text = "".join(map(decoder.step, token_ids)) + decoder.finish()
+    return list(_blocks([*parser.feed(text), *parser.finish()]))
+
+
+@lru_cache(1)
+def _dialect(family: Family) -> Dialect:
+    added = tokenizer_of(family).get_added_tokens_decoder()
+    return dialect_for(family.chat_template, {token.content: token_id for token_id, token in added.items()})
+
+
+def _blocks(pieces: Sequence[Piece]) -> Iterator[Block]:
+    kind, text, name = "", "", ""
+    for piece in [*pieces, None]:
+        next_kind = {SaidText: "text", SaidThinking: "thinking", SaidArguments: "open call"}.get(type(piece), "")
+        if kind != next_kind and not isinstance(piece, EndedCall):
+            yield from _block(kind, text, name)
+            text = ""
+        match piece:
+            case SaidText(said) | SaidThinking(said) | SaidArguments(said):
+                text += said
+            case BeganCall(called):
+                name = called
+            case EndedCall():
+                yield "call", (name, json.loads(text))
+                next_kind, text = "", ""
+        kind = next_kind
+
+
+def _block(kind: str, text: str, name: str) -> Iterator[Block]:
+    if kind == "open call":
+        yield kind, name
+    elif text.strip():
+        yield kind, text.strip()

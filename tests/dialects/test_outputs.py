@@ -1,0 +1,85 @@
+"""What models of each family write comes out as the blocks that they mean, token by token and whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tokenizers import Tokenizer
+
+from tests.dialects.families import Family, family, tokenizer_of
+from tests.dialects.output_cases import TOOLS, Case, cases_of
+from tests.dialects.outputs import ONE_CALL, TWO_CALLS, Output, outputs
+from tests.dialects.reading import blocks_of, blocks_of_whole
+
+ALL = [pytest.param(output, id=output.name) for output in outputs()]
+CASES = [
+    pytest.param(output.name, case, id=f"{output.name}: {case.name}")
+    for output in outputs()
+    for case in cases_of(output)
+]
+
+
+def token_ids(family: Family, case: Case) -> list[int]:
+    """As a model says it: its marks as tokens, up to the one that ends the turn."""
+    tokenizer = tokenizer_of(family)
+    if case.spelled:
+        before, _, after = case.raw.partition(f"{case.spelled} after")
+        ids = [*_ids(tokenizer, before), *_spelled(tokenizer, case.spelled), *_ids(tokenizer, f"x after{after}")[1:]]
+    else:
+        ids = _ids(tokenizer, case.raw)
+    ends = [index for index, token_id in enumerate(ids) if tokenizer.id_to_token(token_id) in family.eos]
+    return ids[: min(ends, default=len(ids))]
+
+
+def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    return list(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _spelled(tokenizer: Tokenizer, mark: str) -> list[int]:
+    """Character by character."""
+    found = [(character, tokenizer.token_to_id(character)) for character in mark]
+    return [each for character, one in found for each in ([one] if one is not None else _ids(tokenizer, character))]
+
+
+def test_more_than_thirty_families_have_a_table() -> None:
+    assert len(outputs()) >= 30
+
+
+@pytest.mark.parametrize("output", ALL)
+def test_the_parts_of_a_call_make_up_its_documented_text(output: Output) -> None:
+    assert output.calls(*ONE_CALL) == output.one_call
+    if output.two_calls:
+        assert output.calls(*TWO_CALLS) == output.two_calls
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_an_answer_comes_out_as_its_blocks(name: str, case: Case) -> None:
+    ids = token_ids(family(name), case)
+    by_token = blocks_of(family(name), ids, TOOLS, opens_thinking=case.opens_thinking, streams_calls=False)
+    whole = blocks_of_whole(family(name), ids, TOOLS, opens_thinking=case.opens_thinking)
+    assert by_token == whole
+    if case.expected is None:
+        assert not [block for block in by_token if block[0] == "call"]
+    else:
+        assert by_token == case.expected
+        held = blocks_of(family(name), ids, TOOLS, opens_thinking=case.opens_thinking, streams_calls=True)
+        assert held == case.expected
+
+
+@pytest.mark.parametrize("output", [each for each in ALL if family(each.values[0].name).flags == "assumed"])  # type: ignore[union-attr]  # an Output
+def test_calls_are_read_whatever_the_flags_of_the_marks_are(output: Output) -> None:
+    """For families whose flags are an assumption: the other way round it is the same."""
+    assumed = family(output.name)
+    if assumed.special is None:
+        pytest.skip("its flags are those of the tokens that were renamed")
+    ends = {*assumed.eos, assumed.bos or ""}
+    turned = replace(
+        assumed,
+        special=tuple(mark for mark in (*assumed.plain, *assumed.special) if mark in ends or mark in assumed.plain),
+        plain=tuple(mark for mark in assumed.special if mark not in ends),
+    )
+    case = Case("one call", output.one_call, None)
+    ids = token_ids(turned, case)
+    expected = [("call", (call.name, call.arguments)) for call in ONE_CALL]
+    assert blocks_of(turned, ids, TOOLS, opens_thinking=False, streams_calls=False) == expected

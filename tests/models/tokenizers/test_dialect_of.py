@@ -1,0 +1,79 @@
+"""Dialects are read from the chat template and the tokens of the tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.vocabulary import ChatMessage, Role, Thinking, Tool, ToolCall
+from pensieve.core.dialects.dialect import CallForm
+from pensieve.core.dialects.reading import SectionReader
+from pensieve.metal.mlx_lm_import import import_mlx_lm
+from pensieve.models.prompts.chat_template import ChatTemplate
+from pensieve.models.tokenizers.dialect_of import dialect_of
+from tests.tiny_model import CHATML, write_byte_tokenizer
+
+GET = Tool("get", "Get it", '{"type": "object", "properties": {"city": {"type": "string"}}}')
+HERMES = (
+    "{% if tools %}<tools>{% for tool in tools %}{{ tool | tojson }}{% endfor %}</tools>{% endif %}"
+    "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% for tool_call in m.tool_calls or [] %}"
+    "{% set tool_call = tool_call.function %}<tool_call>{{ tool_call.name }}"
+    "{{ tool_call.arguments | tojson }}</tool_call>"
+    "{% endfor %}{% endfor %}>"
+)
+CODER = CHATML + "{# <tool_call>\\n<function= <parameter= #}"
+REASONING = CHATML + "{% if enable_thinking %}<think>\n{% endif %}"
+CONVERSATION = (
+    ChatMessage(Role.USER, "Where?"),
+    ChatMessage(Role.ASSISTANT, "I look.", tool_calls=(ToolCall("toolu_1", "get", '{"city": "Rome"}'),)),
+    ChatMessage(Role.TOOL, "sunny", tool_call_id="toolu_1"),
+    ChatMessage(Role.USER, "And?"),
+)
+
+
+def tokenizer(folder: Path, template: str) -> Any:
+    import_mlx_lm()
+    from mlx_lm.tokenizer_utils import load  # noqa: PLC0415 - only after import_mlx_lm
+
+    return load(write_byte_tokenizer(folder, chat_template=template))
+
+
+def rendered(tokenizer: Any, *arguments: Any) -> str:
+    return str(tokenizer.decode(ChatTemplate(tokenizer, dialect_of(tokenizer)).render(*arguments).token_ids))
+
+
+def test_a_template_without_tools_speaks_the_general_form(tmp_path: Path) -> None:
+    dialect = dialect_of(tokenizer(tmp_path, CHATML))
+    assert dialect.name == "hermes"
+    assert dialect.calls.form is CallForm.OBJECT
+
+
+def test_a_template_of_the_hermes_kind_is_given_tools_calls_and_results(tmp_path: Path) -> None:
+    known = tokenizer(tmp_path, HERMES)
+    assert dialect_of(known).name == "hermes"
+    text = rendered(known, CONVERSATION, (GET,))
+    assert text.startswith('<tools>{"type": "function", "function": {"name": "get"')
+    assert '[assistant]I look.<tool_call>get{"city": "Rome"}</tool_call>[tool]sunny[user]And?' in text
+
+
+def test_a_template_without_tools_is_told_them_before_the_system_text(tmp_path: Path) -> None:
+    text = rendered(tokenizer(tmp_path, CHATML), (ChatMessage(Role.SYSTEM, "Be kind."), *CONVERSATION), (GET,))
+    assert text.index("<tools>") < text.index("Be kind.") < text.index("Where?")
+    assert 'I look.\n<tool_call>\n{"name": "get", "arguments": {"city": "Rome"}}\n</tool_call>' in text
+    assert "user\n<tool_response>\nsunny\n</tool_response>\nAnd?" in text
+
+
+def test_a_dialect_of_tags_is_known_and_read(tmp_path: Path) -> None:
+    dialect = dialect_of(tokenizer(tmp_path, CODER))
+    assert dialect.name == "qwen3_coder"
+    body = "\n<function=get>\n<parameter=city>\nRome\n</parameter>\n</function>\n</tool_call>"
+    assert SectionReader(dialect, (GET,)).read(body) == ([("get", '{"city": "Rome"}')], len(body))
+
+
+@pytest.mark.parametrize(("thinking", "starts"), [(Thinking(enabled=True), True), (Thinking(), False)])
+def test_a_prompt_that_opens_thinking_is_known(tmp_path: Path, thinking: Thinking, starts: bool) -> None:  # noqa: FBT001
+    known = tokenizer(tmp_path, REASONING)
+    template = ChatTemplate(known, dialect_of(known))
+    assert template.render(CONVERSATION, (), thinking).starts_thinking is starts
