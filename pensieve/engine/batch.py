@@ -16,7 +16,9 @@ from pensieve.engine.decode_step import all_end, step_on_logits
 from pensieve.engine.drafting import Drafting
 from pensieve.engine.forced import ForcedScript
 from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget
+from pensieve.engine.kv.single import SingleKV, SingleRequestModel, unwrapped
 from pensieve.engine.kv_rows import RowKV
+from pensieve.engine.load_probe import new_caches
 from pensieve.engine.output import Output
 from pensieve.engine.samplers import penalties_for, sampler_for
 from pensieve.engine.speculation import Pace, Speculation
@@ -88,7 +90,7 @@ class Batch:
     ) -> None:
         from mlx_lm.generate import BatchGenerator  # noqa: PLC0415 - transformers takes seconds to import
 
-        self.max_size = options.max_batch_size
+        self.max_size = 1 if probe.batching == "none" else options.max_batch_size
         self.chunk_tokens = chunk_tokens
         self._probe = probe
         self._kv_bits = options.kv_bits
@@ -100,7 +102,7 @@ class Batch:
         self._pace = ReadingPace()
         self._num_decoded = 0
         self._generator = BatchGenerator(
-            model.model,
+            SingleRequestModel(model.model) if probe.batching == "none" else model.model,
             stop_tokens=[[token_id] for token_id in sorted(model.eos_token_ids)],
             completion_batch_size=self.max_size,
             prefill_batch_size=self.max_size,
@@ -149,7 +151,10 @@ class Batch:
         """What the request begins with: in rows, with room for its prompt; else in mlx-lm's form, None for nothing."""
         known = match.caches
         if not self._probe.sizes.in_rows:
-            return known and [each.as_kv_cache() if isinstance(each, RowKV) else each for each in known]
+            own = known and [each.as_kv_cache() if isinstance(each, RowKV) else each for each in known]
+            if self._probe.batching != "none":
+                return own
+            return [SingleKV(each) for each in own or new_caches(self._model, by_rows=False, bits=None)]
         room = len(ticket.prompt_token_ids)
         return known or [RowKV(bits=self._kv_bits, least_room=room) for _ in self._probe.sizes.layers]
 
@@ -224,6 +229,7 @@ class Batch:
         unread = [(len(known), _num_tokens(left)) for known, (left, _, _), done in halfway if not done]
         waiting = islice(generator._unprocessed_sequences, max(0, self.max_size - len(unread)))
         unread += [(len(sequence[4]), _num_tokens(sequence[1])) for sequence in waiting]
+        unread = unread if self._probe.batching == "whole" else unread[:1]
         most = self._pace.most_tokens(len(generator._generation_batch), self.chunk_tokens, len(unread))
         num_halfway = len(is_read) - sum(is_read)
         abreast = max(num_halfway, min(max(_LEAST_ABREAST, most // _SHARE_TOKENS), len(unread)))
@@ -252,7 +258,7 @@ class Batch:
     def computed(self, uid: int) -> Computed:
         """What is computed of a row that is in the batch. To be used before the next step: it may be a view."""
         caches, token_ids = self._generator.extract_cache([uid])[uid]
-        return list(token_ids), caches
+        return list(token_ids), unwrapped(caches)
 
     def remove(self, uids: list[int]) -> dict[int, Computed]:
         """Take rows out; what was computed of each."""
@@ -261,7 +267,7 @@ class Batch:
             self._held.pop(uid, None)
         if self._speculation is not None:
             self._speculation.drop(uids)
-        return {uid: (list(token_ids), caches) for uid, (caches, token_ids) in found.items()}
+        return {uid: (list(token_ids), unwrapped(caches)) for uid, (caches, token_ids) in found.items()}
 
     def new_output(self, ticket: Ticket) -> Output:
         dialect = self._model.dialect

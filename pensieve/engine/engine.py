@@ -130,6 +130,7 @@ class Engine:
             chunk_tokens=self._options.prefill_chunk_tokens or CHUNK_TOKENS[device_info().backend],
             most_bytes=int(ACTIVATIONS_SHARE * self._memory.capacity_bytes),
             kv_bits=self._options.kv_bits,
+            name=self._folder.id,
         )
         chunk_tokens = self._probe.chunk_tokens
         if self._options.kv_bits and not self._probe.sizes.in_rows:

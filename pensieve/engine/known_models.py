@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +10,7 @@ from contracts.vocabulary import ModelInfo
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.footprint import footprint
+from pensieve.models.loading.config import read_config
 from pensieve.models.loading.generation_config import read_generation_config
 from pensieve.models.sources import ModelFolder
 from pensieve.models.tensor_headers import folder_headers
@@ -46,12 +46,7 @@ def known_model(
     Raises:
         ModelLoadingError: a file is missing or damaged; it is named.
     """
-    path = folder.path / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelLoadingError(source, f"{path} cannot be read: {error}") from error
-    told = footprint(config, folder_headers(source, folder.path), dense=dense)
+    told = footprint(read_config(source, folder.path), folder_headers(source, folder.path), dense=dense)
     window_tokens = told.window_tokens or WINDOW_WHEN_UNKNOWN
     info = ModelInfo(folder.id, folder.display_name, window_tokens, folder.created_at)
     held = settings.over_makers(read_generation_config(folder.path).sampling)

@@ -21,9 +21,12 @@ from pensieve.core.errors import ModelLoadingError
 from pensieve.metal.device import device_info
 from pensieve.metal.mlx_lm_import import import_mlx_lm
 from pensieve.models.adapters import fuse_adapter, put_adapter, require_adapter
+from pensieve.models.loading.config import normalised_config
+from pensieve.models.loading.contents import require_whole
 from pensieve.models.loading.generation_config import read_generation_config
+from pensieve.models.loading.links import without_strays
 from pensieve.models.prompts.chat_template import ChatTemplate
-from pensieve.models.sources import ModelFolder, require_whole
+from pensieve.models.sources import ModelFolder
 from pensieve.models.tokenizers.dialect_of import dialect_of
 from pensieve.models.tokenizers.load import load_tokenizer
 from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens, thinking_tokens
@@ -80,8 +83,8 @@ def load(folder: ModelFolder) -> LoadedModel:
     import_mlx_lm()
     from mlx_lm import utils  # noqa: PLC0415 - only after import_mlx_lm
 
-    with _blaming(folder, "config.json and its weights"):
-        model, config = utils.load_model(folder.path, lazy=True)
+    with _blaming(folder, "config.json and its weights"), without_strays(folder.path) as path:
+        model, config = utils.load_model(path, lazy=True, model_config=normalised_config(utils.load_config(path)))
     with ThreadPoolExecutor(1, "pensieve-read-tokenizer") as beside:  # bringing the weights in leaves a core to it
         reading = beside.submit(load_tokenizer, folder.path, config.get("eos_token_id"))
         weights_bytes, kv_bytes_per_token, vocabulary_size = _brought_in(model, folder)
