@@ -101,12 +101,13 @@ class DirectTokenizer:
         conversation: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]] | None = None,
         *,
+        chat_template: str | None = None,
         add_generation_prompt: bool = False,
         tokenize: bool = True,
         return_dict: bool = False,
         **values: Any,
     ) -> Any:
-        """The text of the conversation, or with `tokenize` its token ids.
+        """The text of the conversation, or with `tokenize` its token ids. `chat_template` takes the place of its own.
 
         Raises:
             ValueError: there is no template, or no message; `return_dict` is asked for.
@@ -114,7 +115,7 @@ class DirectTokenizer:
         """
         if return_dict or not conversation:
             raise ValueError("a chat template writes one message or more, and nothing but their text or ids")
-        template = self._template(has_tools=tools is not None)
+        template = _compiled(chat_template) if chat_template is not None else self._template(has_tools=tools is not None)
         text = template.render(
             messages=[_as_said(message) for message in conversation],
             tools=tools,
