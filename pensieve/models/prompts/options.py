@@ -45,4 +45,4 @@ class Options:
     tools: tuple[Tool, ...] = ()
     thinking: Thinking = Thinking()  # noqa: RUF009 - frozen
     date: datetime = datetime.min
-    style: TurnStyle = TurnStyle()  # noqa: RUF009 - frozen
+    style: TurnStyle = TurnStyle()

@@ -14,6 +14,7 @@ from pensieve.models.prompts.options import Ending, Options
 from pensieve.models.prompts.turns import as_paragraphs, as_turns, content_of
 from pensieve.models.prompts.variables import TemplateVariables, template_source
 
+
 class TemplateText:
     """Writes for one tokenizer."""
 

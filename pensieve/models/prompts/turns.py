@@ -37,9 +37,7 @@ def as_turns(messages: Sequence[ChatMessage], literals: Literals, style: TurnSty
     return [_as_turn(message, literals, style, names) for message in messages]
 
 
-def _as_turn(
-    message: ChatMessage, literals: Literals, style: TurnStyle, names: Mapping[str, str]
-) -> dict[str, object]:
+def _as_turn(message: ChatMessage, literals: Literals, style: TurnStyle, names: Mapping[str, str]) -> dict[str, object]:
     text = f"{ERROR_PREFIX}{message.text}" if message.role is Role.TOOL and message.is_error else message.text
     turn: dict[str, object] = {"role": message.role.value, "content": content_of(text, style)}
     if message.thinking:
@@ -58,8 +56,8 @@ def _as_turn(
         ]
     if message.role is Role.TOOL:
         turn["tool_call_id"] = literals.hide(message.tool_call_id or "")
-        if message.tool_call_id in names:
-            turn["name"] = names[message.tool_call_id]
+        if (name := names.get(message.tool_call_id or "")) is not None:
+            turn["name"] = name
     return turn
 
 

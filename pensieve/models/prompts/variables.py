@@ -93,7 +93,10 @@ def _nearest(effort: str, accepted: frozenset[str]) -> str | None:
 def _values(tree: nodes.Template, name: str) -> frozenset[str]:
     """The words that a template compares a variable with, and its default beside them."""
     compared = {
-        word for comparison in tree.find_all(nodes.Compare) if _is_about(comparison, name) for word in _words(comparison)
+        word
+        for comparison in tree.find_all(nodes.Compare)
+        if _is_about(comparison, name)
+        for word in _words(comparison)
     }
     if not compared.intersection(_SCALE):
         return frozenset(_FREE | compared)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-import jinja2
 from tokenizers import Tokenizer
 
 from pensieve.models.tokenizers.jinja import compiled
@@ -96,7 +95,7 @@ class DirectTokenizer:
             return self.unk_token_id if found is None else found
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
-    def apply_chat_template(
+    def apply_chat_template(  # noqa: PLR0913 - Transformers' own
         self,
         conversation: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]] | None = None,
@@ -115,7 +114,7 @@ class DirectTokenizer:
         """
         if return_dict or not conversation:
             raise ValueError("a chat template writes one message or more, and nothing but their text or ids")
-        template = _compiled(chat_template) if chat_template is not None else self._template(has_tools=tools is not None)
+        template = _compiled(chat_template or self._template(has_tools=tools is not None))
         text = template.render(
             messages=[_as_said(message) for message in conversation],
             tools=tools,
@@ -125,13 +124,13 @@ class DirectTokenizer:
         )
         return self.encode(text, add_special_tokens=False) if tokenize else text
 
-    def _template(self, *, has_tools: bool) -> jinja2.Template:
+    def _template(self, *, has_tools: bool) -> str:
         template = self.chat_template
         if isinstance(template, Mapping):
             template = template["tool_use"] if has_tools and "tool_use" in template else template.get("default")
         if template is None:
             raise ValueError("this model has no chat template that goes for all conversations")
-        return _compiled(template)
+        return template
 
 
 def _as_said(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,9 @@ class AddedTokens:
         self._backend = backend
         tokens = backend.get_added_tokens_decoder()
         self.by_content: dict[str, tuple[int, Any]] = {
-            token.content: (token_id, token) for token_id, token in tokens.items() if token.content.strip().strip(_SPACE)
+            token.content: (token_id, token)
+            for token_id, token in tokens.items()
+            if token.content.strip().strip(_SPACE)
         }
         contents = sorted(self.by_content, key=len, reverse=True)
         self._longest = max(map(len, contents), default=0)

@@ -94,6 +94,8 @@ class LiteralTexts:
         """The text; in parts where START is in it, or where a vocabulary of whole pieces has one that is special."""
         token_ids, _ = self._texts.of(("" if is_at_start else START) + text.replace(START, ""))
         found = {self._control_ids[token_id] for token_id in token_ids if token_id in self._control_ids}
-        cuts = sorted(match.start() + 1 for content in (START, *found) for match in re.finditer(re.escape(content), text))
+        cuts = sorted(
+            match.start() + 1 for content in (START, *found) for match in re.finditer(re.escape(content), text)
+        )
         for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
             yield text[start:end]

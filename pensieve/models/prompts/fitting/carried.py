@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from contracts.vocabulary import ChatMessage, Role, Tool
-from pensieve.models.prompts.forms import spliced_calls
 from pensieve.models.prompts.encoding.literals import Literals, changed_json
+from pensieve.models.prompts.fitting.forms import spliced_calls
 
 _TEXTS: Final = {
     Role.SYSTEM: "system text",
@@ -57,8 +57,7 @@ class MarkedConversation:
         lost = [
             expected.what
             for mark, expected in self._expected.items()
-            if times[mark] < expected.min_times
-            or (expected.max_times is not None and times[mark] > expected.max_times)
+            if times[mark] < expected.min_times or (expected.max_times is not None and times[mark] > expected.max_times)
         ]
         if any(shown in rendered for shown in self._objects):
             lost.append("arguments in JSON")
