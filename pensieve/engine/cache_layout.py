@@ -74,7 +74,7 @@ class Snapshot:
     def caches(self) -> list[Any]:
         """New caches in this state, with handles of their own: what they become does not change the snapshot."""
         pairs = zip(self.classes, self.states, strict=True)
-        return [made.from_state(_mapped(state, copy.copy)) for made, state in pairs]  # type: ignore[attr-defined]
+        return [_made(kind, _mapped(state, copy.copy)) for kind, state in pairs]
 
     def to_host(self) -> tuple[Any, list[HostArray]]:
         """The form and the arrays of a block on disk.
@@ -120,7 +120,16 @@ def _state(cache: Any) -> Any:
 
     if type(cache) is KVCache and cache.keys is not None:
         return (*cache.keys_and_values(), cache.offset)
-    return cache.state
+    return cache.state if hasattr(cache, "from_state") else tuple(vars(cache).items())
+
+
+def _made(kind: Any, state: Any) -> Any:
+    """A cache in this state. A kind that is a model's own need not be able to make one: it gets its attributes back."""
+    if hasattr(kind, "from_state"):
+        return kind.from_state(state)
+    cache = kind.__new__(kind)
+    vars(cache).update(state)
+    return cache
 
 
 def _mapped(value: Any, change: MapArray) -> Any:

@@ -113,6 +113,7 @@ class Engine:
         if drafting is not None:
             self._loaded.append(load_draft(drafting))
         self._model = self._loaded[0]
+        self._settings = self._options.settings.over_makers(self._model.sampling)
         self._plan.correct(sum(model.weights_bytes for model in self._loaded))
 
     def _load(self) -> None:
@@ -129,6 +130,7 @@ class Engine:
             chunk_tokens=self._options.prefill_chunk_tokens or CHUNK_TOKENS[device_info().backend],
             most_bytes=int(ACTIVATIONS_SHARE * self._memory.capacity_bytes),
             kv_bits=self._options.kv_bits,
+            name=self._folder.id,
         )
         chunk_tokens = self._probe.chunk_tokens
         if self._options.kv_bits and not self._probe.sizes.in_rows:
@@ -174,10 +176,11 @@ class Engine:
         return not self._closed and len(self._tickets) < self._options.max_batch_size + self._options.max_queued
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        return len((await self._tokenized(self._render, prompt)).token_ids)
+        return len((await self._tokenized(self._render, self._settings.prompt(prompt))).token_ids)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         check_request(request)
+        request = self._settings.request(request)
         ticket = self._one_to_join(request) or await self._accepted(request)
         ticket.num_readers += 1
         try:
@@ -198,7 +201,7 @@ class Engine:
         At temperature 0 it could get no other. Else only a client that says it tries again joins: two that ask the same
         at once may want two answers.
         """
-        if request.sampling.temperature and not request.is_retry:
+        if not request.sampling.is_greedy and not request.is_retry:
             return None
         return next((ticket for ticket in self._tickets if ticket.request == request and not ticket.cancelled), None)
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import mlx.core as mx
 
 from pensieve.engine.cache_layout import has_growing_layout
+from pensieve.engine.kv.together import SAID, TOLERANCE, Batching, batching_of
 from pensieve.engine.kv_rows import RowKV, RowsKV, room_for
 from pensieve.engine.kv_sizes import KVSizes, LayerKV, measured_sizes
 from pensieve.metal.device import Backend, device_info
@@ -25,6 +27,8 @@ from pensieve.models.remembered import remember, remembered
 if TYPE_CHECKING:
     from pensieve.metal.memory import DeviceMemory
     from pensieve.models.load import LoadedModel
+
+log = logging.getLogger(__name__)
 
 CHUNK_TOKENS: Final[Mapping[Backend, int]] = {"cpu": 128, "metal": 512, "cuda": 2048}
 """A step's share of a prompt. A CPU gains nothing by more, and others would wait for seconds; a GPU is not filled by
@@ -41,14 +45,13 @@ _FIRST_CHUNK_TOKENS: Final = 512
 _LEAST_CHUNK_TOKENS: Final = 32
 """Under that a prompt takes for ever, whatever the memory."""
 _LONG, _SHORT = (1, 2, 3, 4, 5), (6, 7, 8)
-_TOLERANCE: Final = 0.03
-"""Of the largest logit: half precision computes the same in another order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """`chunk_bytes`: the most that MLX held beside weights, keys and values while it read a chunk of `chunk_tokens`;
-    `deep_chunk_bytes`: the same with `context_tokens` before it. `sizes` are those of its caches.
+    `deep_chunk_bytes`: the same with `context_tokens` before it. `sizes` are those of its caches. Of what goes beyond
+    its `batching`, the model computes something else for several requests than for each alone, or fails.
     """
 
     chunk_tokens: int
@@ -56,6 +59,7 @@ class Probe:
     context_tokens: int
     deep_chunk_bytes: int
     sizes: KVSizes
+    batching: Batching = "whole"
 
     @property
     def activation_bytes(self) -> int:
@@ -78,18 +82,34 @@ class Probe:
 
 
 def probe(
-    model: LoadedModel, memory: DeviceMemory, *, chunk_tokens: int, most_bytes: int, kv_bits: int | None = None
+    model: LoadedModel,
+    memory: DeviceMemory,
+    *,
+    chunk_tokens: int,
+    most_bytes: int,
+    kv_bits: int | None = None,
+    name: str = "the model",
 ) -> Probe:
     """The model's figures, measured or remembered. On the thread that owns MLX.
 
-    The chunk is of `chunk_tokens`, or of so many less that it takes no more than `most_bytes`.
+    The chunk is of `chunk_tokens`, or of so many less that it takes no more than `most_bytes`. The log calls the model
+    by its `name`.
     """
-    file, key = home() / "probes.json", _key(model, chunk_tokens, most_bytes, kv_bits)
+    found = _remembered_or_measured(model, memory, (chunk_tokens, most_bytes), kv_bits)
+    if found.batching != "whole":
+        log.warning(SAID[found.batching], name)
+    return found
+
+
+def _remembered_or_measured(
+    model: LoadedModel, memory: DeviceMemory, wanted: tuple[int, int], kv_bits: int | None
+) -> Probe:
+    file, key = home() / "probes.json", _key(model, *wanted, kv_bits)
     try:
         return _from_json(remembered(file)[key])
     except (KeyError, TypeError):
         alone = memory.is_quiet
-        found = _probe(model, memory, (chunk_tokens, most_bytes), kv_bits)
+        found = _probe(model, memory, wanted, kv_bits)
         if alone:  # what others did meanwhile would be in the figures for good
             remember(file, {key: asdict(found)})
         return found
@@ -111,7 +131,7 @@ def _probe(model: LoadedModel, memory: DeviceMemory, wanted: tuple[int, int], kv
         if larger.activation_bytes > most_bytes:
             break
         found = larger
-    return found
+    return found if in_rows else replace(found, batching=batching_of(model.model))
 
 
 def _measured(
@@ -138,7 +158,7 @@ def _context_for(model: LoadedModel, sizes: KVSizes, chunk_tokens: int, most_byt
 
 
 def _from_json(fact: dict[str, Any]) -> Probe:
-    sizes = fact.pop("sizes")
+    sizes, _ = fact.pop("sizes"), fact["batching"]
     layers = tuple(LayerKV(**layer) for layer in sizes["layers"])
     return Probe(**fact, sizes=KVSizes(layers, bool(sizes["in_rows"])))
 
@@ -179,7 +199,7 @@ def rows_say_the_same(model: LoadedModel) -> bool:
         return False
     alone = [_continued_alone(model, prompt) for prompt in (_LONG, _SHORT)]
     return all(
-        bool(mx.max(mx.abs(one - other)) <= _TOLERANCE * mx.max(mx.abs(one)))
+        bool(mx.max(mx.abs(one - other)) <= TOLERANCE * mx.max(mx.abs(one)))
         for one, other in zip(alone, together, strict=True)
     )
 

@@ -12,6 +12,7 @@ import mlx.core as mx
 import pytest
 
 from pensieve.cli.main import main
+from pensieve.models.catalogue import listed_models
 from pensieve.models.home import home, models_folder
 from pensieve.models.known_speed import known_rates
 from pensieve.models.model_names import pinned
@@ -22,8 +23,11 @@ from tests.models.gguf_files import write_llama
 from tests.models.hub_server import Repo, SmallHub, files_of, hub_of
 from tests.tiny_model import write_byte_tokenizer, write_tiny_model
 
-CODER = "mlx-community/Qwen3-4B-Instruct-2507-4bit"
-"""The hub of the tests has a tiny model under this name."""
+PINNED = listed_models()[0]
+"""What `coder-8gb` and `coder-16gb-fast` stand for. The hub of the tests has a tiny model under its name and revision,
+and by now another on main.
+"""
+UNPINNED = next(model for model in listed_models() if model.revision is None)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +52,9 @@ def hub(tiny: Path, speed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "home").mkdir()
     if speed.exists():
         shutil.copy(speed, tmp_path / "home")
-    with hub_of({"org/tiny": files_of(tiny), CODER: files_of(tiny)}, tmp_path, monkeypatch) as hub:
+    repos = {"org/tiny": files_of(tiny), PINNED.name: {**files_of(tiny), "later.json": b"{}"}}
+    with hub_of({**repos, UNPINNED.name: files_of(tiny)}, tmp_path, monkeypatch) as hub:
+        hub.repos[PINNED.name].commits[str(PINNED.revision)] = files_of(tiny)
         yield hub
 
 
@@ -103,6 +109,7 @@ def test_a_pulled_model_is_listed_shown_and_removed(said: Said, hub: SmallHub) -
         "It fits, with a conversation of",
         "llama, 2 layers of width 64",
         "chat template",
+        "temperature 1 (the API's: no generation_config.json says otherwise)",
         entry["path"],
     ):
         assert fact in shown
@@ -110,6 +117,15 @@ def test_a_pulled_model_is_listed_shown_and_removed(said: Said, hub: SmallHub) -
     assert said.names() == []
     assert pinned("org/tiny") is None
     assert not Path(entry["path"]).exists()
+
+
+def test_the_sampling_that_the_makers_recommend_is_shown(said: Said, hub: SmallHub, tiny: Path) -> None:
+    recommended = {"generation_config.json": b'{"temperature": 0.6, "top_k": 20, "top_p": 9}'}
+    hub.repos["org/tiny"].commit({**files_of(tiny), **recommended})
+    said.by("pull", "org/tiny")
+    shown = said.by("show", "org/tiny")
+    assert "temperature 0.6, top_k 20; " in shown
+    assert "top_p must be a number from 0.0 to 1.0, not '9'" in shown
 
 
 def test_a_revision_is_pulled_and_is_what_the_name_means_from_then_on(said: Said, hub: SmallHub, tiny: Path) -> None:
@@ -131,16 +147,38 @@ def test_an_alias_is_pulled_and_serves(said: Said, hub: SmallHub) -> None:
     assert "coder-8gb is here" in said.by("pull", "coder-8gb")
     hub.asked.clear()
     folder = resolve("coder-8gb", progress=SilentProgress())
-    assert (folder.id, folder.display_name, hub.asked) == ("coder-8gb", CODER, [])
-    assert f"{CODER} (coder-8gb)" in said.by("list")
+    assert (folder.id, folder.display_name, hub.asked) == ("coder-8gb", PINNED.name, [])
+    assert folder.revision == PINNED.revision
+    assert not (folder.path / "later.json").exists()
+    assert f"{PINNED.name} (coder-8gb, coder-16gb-fast)" in said.by("list")
     listed = {entry["alias"]: entry for entry in json.loads(said.by("list", "--available", "--json"))}
-    assert [alias for alias, entry in listed.items() if entry["is_here"]] == ["coder-8gb"]
+    assert [alias for alias, entry in listed.items() if entry["is_here"]] == ["coder-8gb", "coder-16gb-fast"]
+    assert listed["coder-8gb"]["revision"] == PINNED.revision
     assert len({entry["machine_gb"] for entry in listed.values() if entry["suits_this_machine"]}) == 1
     table = said.by("list", "--available")
     assert "-> " in table
-    assert "computed from the number of parameters, not measured" in table
+    assert "6.0 GB (Rapid-MLX 0.16.10) (here)" in table
+    assert "none is measured here" in table
     said.by("remove", "coder-8gb")
     assert said.names() == []
+
+
+def test_an_alias_stands_for_one_revision_whatever_else_is_here(said: Said, hub: SmallHub) -> None:
+    said.by("pull", PINNED.name)
+    assert [entry["aliases"] for entry in json.loads(said.by("list", "--json"))] == [[]]
+    newest = resolve(PINNED.name, progress=SilentProgress())
+    assert (newest.path / "later.json").exists()
+    assert resolve("coder-8gb", progress=SilentProgress()).revision == PINNED.revision
+    assert "coder-8gb" in said.by("show", "coder-8gb")
+    refused = said.by("pull", "coder-8gb", "--revision", "main", status=2)
+    assert f"an alias stands for one revision; pull another by its name: {PINNED.name}@REVISION" in refused
+
+
+def test_an_alias_without_a_known_revision_is_the_newest_that_was_pulled(said: Said, hub: SmallHub) -> None:
+    said.by("pull", UNPINNED.alias)
+    assert f"{UNPINNED.name} ({UNPINNED.alias})" in said.by("list")
+    newest = hub.repos[UNPINNED.name].branches["main"]
+    assert resolve(UNPINNED.alias, progress=SilentProgress()).revision == newest
 
 
 def test_a_gguf_file_of_the_hub_is_converted_and_goes_alone(said: Said, hub: SmallHub, tmp_path: Path) -> None:
@@ -266,7 +304,7 @@ def test_an_alias_and_an_adapter_serve_under_their_names_without_the_hub(
         for name in ("coder-8gb", "tuned"):
             answer = client.messages.create(model=name, max_tokens=4, messages=[{"role": "user", "content": "Hello"}])
             assert answer.model == name
-        assert "uses it as coder-8gb" in said.by("remove", CODER, status=1)
+        assert "uses it as coder-8gb" in said.by("remove", PINNED.name, status=1)
 
 
 def test_a_model_that_a_server_serves_is_not_removed(said: Said, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

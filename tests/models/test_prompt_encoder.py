@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, pre_tokenizers
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
-from pensieve.models.prompts import encoded_texts
-from pensieve.models.prompts.encoded_texts import EncodedTexts
-from pensieve.models.prompts.encoder import PromptEncoder
-from pensieve.models.prompts.literals import Literals
+from pensieve.models.prompts.encoding import encoded_texts
+from pensieve.models.prompts.encoding.encoded_texts import EncodedTexts
+from pensieve.models.prompts.encoding.encoder import PromptEncoder
+from pensieve.models.prompts.encoding.literals import Literals
 from tests.models.example_tokenizers import embedded, metaspace, one_token_a_byte, sentence_piece
 
 

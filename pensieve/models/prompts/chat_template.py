@@ -1,15 +1,17 @@
 """A conversation as the token ids that a model was taught to read (design: a request's way, 2).
 
-The model's own template decides the form. This module adds four things: conversations that a template refuses are
-brought into a form that it takes, an answer that has begun is continued, the text of a message stays text even where it
-spells one of the model's control tokens, so that no message can pretend to be another's, and an answer that was
-generated here stands in the prompt as the tokens that it was generated as (C1).
+The model's own template decides the form. This module adds five things: a conversation is brought into a form in which
+everything in it comes through, an answer that has begun is continued, the text of a message stays text even where it
+spells one of the model's control tokens, an answer that was generated here stands in the prompt as the tokens that it
+was generated as, and a date that the template writes stays what it was when the conversation began.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -17,14 +19,23 @@ from contracts.vocabulary import ChatMessage, Role, Thinking, Tool
 from pensieve.core.boundary import Boundary
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.errors import ValidationError
-from pensieve.models.prompts.encoder import PromptEncoder
-from pensieve.models.prompts.literals import Literals
-from pensieve.models.prompts.rendered import RenderedConversation, Way, tools_told
-from pensieve.models.prompts.template_text import REFUSALS, Ending, Options, TemplateText
-from pensieve.models.prompts.turns import FORMS, texts
+from pensieve.models.prompts.carried import MarkedConversation
+from pensieve.models.prompts.dates import ConversationDates
+from pensieve.models.prompts.encoding.encoder import PromptEncoder
+from pensieve.models.prompts.encoding.literals import Literals
+from pensieve.models.prompts.fitting import CALL_FORMS, TOOL_CONVERSATIONS, fitting_form, wider_forms
+from pensieve.models.prompts.forms import Form, spliced_calls
+from pensieve.models.prompts.options import PROBE_TOOL, REFUSALS, Ending, Options
+from pensieve.models.prompts.rendered import RenderedConversation, Way, Words, tools_told
+from pensieve.models.prompts.template_text import TemplateText
+from pensieve.models.prompts.turns import texts
+
+log = logging.getLogger(__name__)
 
 _TAIL_TOKENS: Final = 16
 """Enough for a mark that is no single token, and the line breaks behind it."""
+
+Version = tuple[ChatMessage, ...]
 
 Recall = Callable[[ChatMessage, ChatMessage | None], Sequence[int] | None]
 """The tokens that an assistant's turn was generated as, if it was generated here, without the one that ended it. The
@@ -45,15 +56,24 @@ class RenderedPrompt:
 class ChatTemplate:
     """Renders conversations for one tokenizer. Any thread may use it."""
 
-    def __init__(self, tokenizer: Any, dialect: Dialect = Dialect(), recall: Recall | None = None) -> None:  # noqa: B008
+    def __init__(
+        self,
+        tokenizer: Any,
+        dialect: Dialect = Dialect(),  # noqa: B008 - frozen
+        recall: Recall | None = None,
+        *,
+        clock: Callable[[], datetime] = datetime.now,
+    ) -> None:
         """`tokenizer` is mlx-lm's TokenizerWrapper, or a Transformers tokenizer; `dialect` is its model's."""
         self._tokenizer = tokenizer
         self._dialect = dialect
         self._recall = recall
-        self._takes_tools = bool(getattr(tokenizer, "has_tool_calling", False))
+        self._dates = ConversationDates(clock)
         has_template = bool(getattr(tokenizer, "has_chat_template", None) or tokenizer.chat_template)
         self._template = TemplateText(tokenizer, has_template=has_template)
         self._encoder = PromptEncoder(tokenizer, has_template=has_template)
+        self._forms: dict[bool, Form] = {}
+        self._warned: set[str] = set()
 
     def render(
         self,
@@ -63,11 +83,10 @@ class ChatTemplate:
     ) -> RenderedPrompt:
         """The prompt, up to where the model's answer begins, or goes on if the last message is its own.
 
-        A template may refuse system messages, or roles that do not alternate. It is then tried again with what it may
-        take: a system message in mid-conversation becomes a marked part of the user's turn, and turns of the same
-        role are joined; at last the leading system message goes into the first user turn as well. A model without a
-        template gets `User: …` and `Assistant: …` in paragraphs. Tools, calls and their results are given to a
-        template that knows them, and told to all others in the general form.
+        Templates refuse some conversations, and drop parts of others. Which form a template needs for everything to
+        come through is found out with small conversations, and looked after in every rendering (`forms`, `fitting`,
+        `carried`). A model without a template gets `User: …` and `Assistant: …` in paragraphs. Tools, calls and their
+        results are given to a template that knows them, and told to all others in the general form.
 
         Raises:
             ValidationError: no messages; an answer to continue that ends in whitespace; or a conversation that the
@@ -115,57 +134,134 @@ class ChatTemplate:
     def takes_system_prompt(self) -> bool:
         """Whether the template has a place of its own for a system message."""
         probe = (ChatMessage(Role.SYSTEM, "Be brief."), ChatMessage(Role.USER, "Hello."))
+        return self._template.has_template and self._losses(self._way(()), probe) == []
+
+    @property
+    def takes_tools(self) -> bool:
+        """Whether the template has words of its own for tools."""
+        return self._words is Words.TOOLS
+
+    @cached_property
+    def _words(self) -> Words:
+        if not self._template.has_template:
+            return Words.TEXT
+        if self._tool_times:
+            return Words.TOOLS
+        asked, called, result = TOOL_CONVERSATIONS[0]
+        ways = (replace(self._way((), Words.CALLS), form=Form().with_rewrites(*added)) for added in CALL_FORMS)
+        takes_calls = any(self._losses(way, (asked, called, result)) == [] for way in ways)
+        return Words.CALLS if takes_calls else Words.TEXT
+
+    @cached_property
+    def _tool_times(self) -> int:
+        """How often the template says what a tool does."""
+        asked = (ChatMessage(Role.USER, "Hello."),)
+        marked = MarkedConversation(asked, (PROBE_TOOL,), Literals(), tool_times=None)
         try:
-            return self._has_place_for(probe)
+            text = self._way(marked.tools).text(marked.messages, marked.literals, Ending.ANSWER_OPENS)
         except REFUSALS:
-            return False
+            return 0
+        return 0 if marked.losses(text) else [*marked.literals.marks_in(text)].count(marked.tools[0].description)
+
+    def _way(self, tools: tuple[Tool, ...], words: Words = Words.TOOLS, options: Options | None = None) -> Way:
+        return Way(self._template, replace(options or Options(), tools=tools), self._dialect, words)
 
     def _rendered(
         self, messages: tuple[ChatMessage, ...], tools: tuple[Tool, ...], thinking: Thinking
     ) -> RenderedConversation:
         messages = _checked(messages)
         ending = Ending.ANSWER_GOES_ON if messages[-1].role is Role.ASSISTANT else Ending.ANSWER_OPENS
-        literals = Literals(texts(messages, tools), self._encoder.control_tokens)
-        way = Way(self._template, Options(tools_told(tools), thinking), None if self._takes_tools else self._dialect)
+        tools = tools_told(tools)
+        literals = Literals(texts(messages, tools), self._encoder.added_tokens)
+        options = Options(thinking=thinking, date=self._dates.date_of(messages))
+        hidden_tools = tuple(map(literals.hidden_tool, tools))
+        way = self._way(hidden_tools, self._words, options)
+        hidden = tuple(map(literals.hidden_message, messages))
+        versions = list(self._versions(messages, hidden, literals))
+        least: tuple[list[str], RenderedConversation] | None = None
         refusal: Exception | None = None
-        versions = list(self._versions(messages, literals))
-        for form in FORMS:
+        for form in self._forms_for(messages, tools):
+            said = replace(way, form=form)
             for version in versions:
                 try:
-                    said = replace(way, form=form)
-                    return RenderedConversation(version, literals, said, ending, said.text(version, literals, ending))
+                    lost = self._losses_of(said, version, literals, ending)
+                    if least is not None and len(lost) >= len(least[0]):
+                        continue
+                    text = said.text(version, literals, ending)
                 except REFUSALS as error:
-                    refusal = error if version is messages and refusal is None else refusal
-        raise ValidationError("messages", f"the model's chat template refuses this conversation: {refusal}")
+                    refusal = refusal or error
+                    continue
+                least = lost, RenderedConversation(version, literals, said, ending, text)
+                if not lost:
+                    return least[1]
+        if least is None:
+            raise ValidationError("messages", f"the model's chat template refuses this conversation: {refusal}")
+        self._warn(least[0])
+        return least[1]
 
-    def _versions(self, messages: tuple[ChatMessage, ...], literals: Literals) -> Iterator[tuple[ChatMessage, ...]]:
-        """The conversation with its answers as they were generated, then with those alone that call nothing, since a
-        template may ask where a result comes from, then as it was sent.
+    def _forms_for(self, messages: Sequence[ChatMessage], tools: Sequence[Tool]) -> Iterator[Form]:
+        """The form that fits this template, and what else might help."""
+        with_tools = bool(tools) or any(message.tool_calls or message.role is Role.TOOL for message in messages)
+        if with_tools not in self._forms:
+            way = self._way((PROBE_TOOL,) if with_tools else (), self._words)
+
+            def num_lost(form: Form, conversation: Sequence[ChatMessage]) -> int | None:
+                lost = self._losses(replace(way, form=form), conversation)
+                return None if lost is None else len(lost)
+
+            self._forms[with_tools] = fitting_form(num_lost, with_tools=with_tools)
+        yield from wider_forms(self._forms[with_tools], 2)
+
+    def _losses(self, way: Way, messages: Sequence[ChatMessage]) -> list[str] | None:
+        """What the template loses of a conversation that has no spliced answers; None where it refuses it."""
+        try:
+            return self._losses_of(way, messages, Literals(), Ending.ANSWER_OPENS)
+        except REFUSALS:
+            return None
+
+    def _losses_of(self, way: Way, messages: Sequence[ChatMessage], literals: Literals, ending: Ending) -> list[str]:
+        marked = MarkedConversation(messages, way.options.tools, literals, tool_times=self._tool_times or 1)
+        marked_way = replace(way, options=replace(way.options, tools=marked.tools))
+        return marked.losses(marked_way.text(marked.messages, marked.literals, ending))
+
+    def _warn(self, lost: Sequence[str]) -> None:
+        """Once for each thing, since it is the template's fault and comes with every request."""
+        new = sorted(set(lost) - self._warned)
+        if new:
+            self._warned.update(new)
+            log.warning("the model's chat template leaves out or repeats parts of a conversation: %s", ", ".join(new))
+
+    def _versions(
+        self, messages: tuple[ChatMessage, ...], hidden: tuple[ChatMessage, ...], literals: Literals
+    ) -> Iterator[Version]:
+        """The conversation with its answers as they were generated, their calls beside them or not, then with those
+        alone that call nothing, then as it was sent.
         """
         marks = {
             number: literals.splice(token_ids)
             for number in _replaceable(messages)
             if (token_ids := self._recalled(messages, number))
         }
-        without_calls = {number: mark for number, mark in marks.items() if not messages[number].tool_calls}
-        for chosen in (marks, without_calls if len(without_calls) < len(marks) else {}):
-            if chosen:
-                yield tuple(
-                    ChatMessage(Role.ASSISTANT, chosen[number], cache_ttl_seconds=message.cache_ttl_seconds)
-                    if number in chosen
-                    else message
-                    for number, message in enumerate(messages)
-                )
-        yield messages
+
+        def version(chosen: Iterable[int], how: Callable[[ChatMessage, str, Literals], ChatMessage]) -> Version:
+            return tuple(
+                how(message, marks[number], literals) if number in chosen else message
+                for number, message in enumerate(hidden)
+            )
+
+        calling = [number for number in marks if messages[number].tool_calls]
+        if calling:
+            yield version(marks, _spliced_before_calls)
+            yield version(marks, _spliced_as_calls)
+        if marks:
+            yield version(marks, _spliced)
+        if calling and len(calling) < len(marks):
+            yield version([number for number in marks if number not in calling], _spliced)
+        yield hidden
 
     def _recalled(self, messages: tuple[ChatMessage, ...], number: int) -> Sequence[int] | None:
         before = messages[number - 1] if number else None
         return self._recall(messages[number], before) if self._recall is not None else None
-
-    def _has_place_for(self, probe: tuple[ChatMessage, ...]) -> bool:
-        if not self._template.has_template:
-            return False
-        return probe[0].text in self._template.of(probe, Literals((), None), Options(), Ending.ANSWER_OPENS)
 
     def _ends_thinking(self, token_ids: list[int]) -> bool:
         mark = self._dialect.think_start
@@ -197,3 +293,18 @@ def _replaceable(messages: tuple[ChatMessage, ...]) -> Iterator[int]:
         neighbours = (*messages[max(0, number - 1) : number], messages[number + 1])
         if message.role is Role.ASSISTANT and all(other.role is not Role.ASSISTANT for other in neighbours):
             yield number
+
+
+def _spliced(message: ChatMessage, mark: str, _literals: Literals) -> ChatMessage:
+    return ChatMessage(Role.ASSISTANT, mark, cache_ttl_seconds=message.cache_ttl_seconds)
+
+
+def _spliced_before_calls(message: ChatMessage, mark: str, literals: Literals) -> ChatMessage:
+    spliced = _spliced(message, mark, literals)
+    return replace(spliced, tool_calls=spliced_calls(message.tool_calls, mark, literals))
+
+
+def _spliced_as_calls(message: ChatMessage, mark: str, literals: Literals) -> ChatMessage:
+    """For templates that write text behind the calls, or not at all."""
+    spliced = _spliced_before_calls(message, mark, literals)
+    return replace(spliced, text="") if spliced.tool_calls else spliced

@@ -4,38 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from contracts.vocabulary import ChatMessage, Role, Tool
 from pensieve.core.boundary import Boundary, BoundaryKind
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.dialects.hermes import in_general_form
-from pensieve.models.prompts.encoder import EncodedPrompt
-from pensieve.models.prompts.literals import Literals
-from pensieve.models.prompts.template_text import REFUSALS, Ending, Options, TemplateText, common_length
-from pensieve.models.prompts.turns import FORMS, Form
+from pensieve.models.prompts.answer_places import common_length
+from pensieve.models.prompts.encoding.encoder import EncodedPrompt
+from pensieve.models.prompts.encoding.literals import Literals
+from pensieve.models.prompts.forms import Form, without_spliced_calls
+from pensieve.models.prompts.options import REFUSALS, Ending, Options
+from pensieve.models.prompts.template_text import TemplateText
 
 MOST_BREAKPOINTS = 4
 """As many as the API allows in one request. Each costs a rendering; of more, the last ones count."""
 
 
+class Words(Enum):
+    """What a template has words of its own for. What it has none for is told in the general form."""
+
+    TOOLS = "tools, their calls and results"
+    CALLS = "calls and results"
+    """DeepSeek's, whose makers write the tools into the system text themselves."""
+    TEXT = "text alone"
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How conversations are said to one template. `dialect` is that of the general form, None where it has its own."""
+    """How conversations are said to one template."""
 
     template: TemplateText
     options: Options
-    dialect: Dialect | None = None
-    form: Form = FORMS[0]
+    dialect: Dialect
+    words: Words = Words.TOOLS
+    form: Form = Form()  # noqa: RUF009 - frozen
 
     def text(self, messages: Sequence[ChatMessage], literals: Literals, ending: Ending) -> str:
         """
         Raises:
             one of REFUSALS: the template does not take it.
         """
-        if self.dialect is None:
-            return self.template.of(self.form(messages), literals, self.options, ending)
-        told = in_general_form(messages, self.options.tools, self.dialect)
-        return self.template.of(self.form(told), literals, replace(self.options, tools=()), ending)
+        options = replace(self.options, style=self.form.style)
+        if self.words is not Words.TOOLS:
+            messages = self._in_general_form(messages, literals)
+            options = replace(options, tools=())
+        return self.template.of(self.form.of(messages, literals, self.dialect), literals, options, ending)
+
+    def _in_general_form(self, messages: Sequence[ChatMessage], literals: Literals) -> Sequence[ChatMessage]:
+        if self.words is Words.TEXT:
+            return in_general_form(without_spliced_calls(messages, literals), self.options.tools, self.dialect)
+        num_head = 1 if messages and messages[0].role is Role.SYSTEM else 0
+        return (*in_general_form(messages[:num_head], self.options.tools, self.dialect), *messages[num_head:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,48 +1,18 @@
-"""A conversation as its model's own template writes it, with the openings of answers put back as they were (C1)."""
+"""A conversation as its model's own template writes it, with the openings of answers put back as they were."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import Enum
-from typing import Any, Final
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import jinja2
-
-from contracts.vocabulary import ChatMessage, Role, Thinking, Tool, ToolCall
+from contracts.vocabulary import ChatMessage, Role
 from pensieve.core.dialects.dialect import tool_as_json
-from pensieve.models.prompts.literals import Literals
-from pensieve.models.prompts.turns import as_paragraphs, as_turn
-
-REFUSALS: Final = (jinja2.TemplateError, ValueError, TypeError, KeyError, IndexError)
-"""What a template raises: its own `raise_exception`, or a stumble over a role it does not expect."""
-
-
-class Ending(Enum):
-    ANSWER_OPENS = "the words after which the model answers"
-    ANSWER_GOES_ON = "the last message, which is the model's own and not finished"
-    TURN_ENDS = "the end of the last turn"
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a template is given besides the conversation. No deferred tool is among the tools."""
-
-    tools: tuple[Tool, ...] = ()
-    thinking: Thinking = Thinking()  # noqa: RUF009 - frozen
-
-
-@dataclass(frozen=True, slots=True)
-class _Opening:
-    """What stands between a turn and the answer to it: in a history, and where the model is to answer."""
-
-    in_history: str
-    for_answer: str
-
-    @property
-    def stem(self) -> str:
-        """What both begin with."""
-        return self.in_history[: common_length(self.in_history, self.for_answer)]
+from pensieve.models.prompts.answer_places import AnswerPlaces
+from pensieve.models.prompts.encoding.literals import Literals
+from pensieve.models.prompts.options import Ending, Options
+from pensieve.models.prompts.turns import as_paragraphs, as_turns, content_of
+from pensieve.models.prompts.variables import TemplateVariables, template_source
 
 
 class TemplateText:
@@ -51,7 +21,9 @@ class TemplateText:
     def __init__(self, tokenizer: Any, *, has_template: bool) -> None:
         self._tokenizer = tokenizer
         self.has_template = has_template
-        self._openings: dict[tuple[bool, bool], _Opening | None] = {}
+        source = template_source(tokenizer)
+        self._variables = TemplateVariables(source)
+        self._places = AnswerPlaces(self._written, _end_tokens(tokenizer))
 
     def of(self, messages: Sequence[ChatMessage], literals: Literals, options: Options, ending: Ending) -> str:
         """The text. Where a message is the mark of a spliced answer, the words before it are those that the answer was
@@ -60,36 +32,23 @@ class TemplateText:
         Raises:
             one of REFUSALS: the template does not take the conversation, or an answer has no place in it.
         """
-        text = self._written(messages, literals, options, ending)
-        answers = [
-            (message.text, number > 0 and messages[number - 1].role is Role.TOOL)
-            for number, message in enumerate(messages)
-            if message.role is Role.ASSISTANT and literals.is_splice(message.text)
-        ]
-        parts: list[str] = []
-        for mark, after_tool in answers:
-            before, found, text = text.partition(mark)
-            if not found:
-                raise ValueError("it leaves out an answer")
-            parts += (self._reopened(before, options.thinking, after_tool=after_tool), mark)
-        if any(mark in text for mark, _ in answers):
-            raise ValueError("it says an answer twice")
-        return "".join([*parts, text])
+        return self._places.put_back(self._written(messages, literals, options, ending), messages, literals, options)
 
     def _written(self, messages: Sequence[ChatMessage], literals: Literals, options: Options, ending: Ending) -> str:
         opens_answer = ending is Ending.ANSWER_OPENS
         if not self.has_template:
-            return as_paragraphs(messages, literals, opens_answer=opens_answer)
-        turns = [as_turn(message, literals) for message in messages]
+            return as_paragraphs(messages, opens_answer=opens_answer)
+        turns = as_turns(messages, literals, options.style)
         if ending is Ending.ANSWER_GOES_ON:
-            turns[-1]["content"] = literals.end_mark
+            turns[-1]["content"] = content_of(literals.end_mark, options.style)
+        tools = [tool_as_json(tool) for tool in options.tools]
         rendered = str(
             self._tokenizer.apply_chat_template(
                 turns,
                 tokenize=False,
                 add_generation_prompt=opens_answer,
-                enable_thinking=options.thinking.enabled,  # templates that know no thinking ignore it
-                tools=[literals.hide_in(tool_as_json(tool)) for tool in options.tools] or None,
+                tools=tools or None,
+                **self._values(messages, options, tools),
             )
         )
         if ending is not Ending.ANSWER_GOES_ON:
@@ -97,57 +56,43 @@ class TemplateText:
         start, mark, _ = rendered.partition(literals.end_mark)
         if not mark:
             raise ValueError("it leaves out the answer that is to be continued")
-        return start + literals.hide(messages[-1].text)
+        return start + messages[-1].text
 
-    def _reopened(self, before: str, thinking: Thinking, *, after_tool: bool) -> str:
-        """What stands before an answer, from the answer before it on, with the words that it was generated after."""
-        opening = self._opening(thinking, after_tool=after_tool)
-        if opening is None:
-            raise ValueError("it has no place for an answer as it was generated")
-        if before.endswith(opening.in_history):
-            return before.removesuffix(opening.in_history) + opening.for_answer
-        # Some templates write more before the answers of the turn that runs: an empty thought, for one.
-        start, stem, _ = before.rpartition(opening.stem) if opening.stem else ("", "", "")
-        if not stem:
-            raise ValueError("it opens this answer unlike any other")
-        return start + opening.for_answer
-
-    def _opening(self, thinking: Thinking, *, after_tool: bool) -> _Opening | None:
-        """Found once for each way to ask, by two renderings of a conversation that is made up for it."""
-        key = (thinking.enabled, after_tool)
-        if key not in self._openings:
-            try:
-                self._openings[key] = self._probed(Options((), thinking), after_tool=after_tool)
-            except REFUSALS:
-                self._openings[key] = None
-        return self._openings[key]
-
-    def _probed(self, options: Options, *, after_tool: bool) -> _Opening | None:
-        literals = Literals((), None)
-        answer, asked = literals.splice(()), literals.end_mark
-        messages = [ChatMessage(Role.USER, asked)]
-        if after_tool:
-            call = ToolCall("call00000", "look", "{}")
-            messages = [
-                ChatMessage(Role.USER, "Look."),
-                ChatMessage(Role.ASSISTANT, "", tool_calls=(call,)),
-                ChatMessage(Role.TOOL, asked, tool_call_id=call.id),
-            ]
-        opened = self._written(messages, literals, options, Ending.ANSWER_OPENS)
-        later = [*messages, ChatMessage(Role.ASSISTANT, answer), ChatMessage(Role.USER, "Go on.")]
-        history, found, _ = self._written(later, literals, options, Ending.TURN_ENDS).partition(answer)
-        if not found or asked not in opened or asked not in history:
-            return None
-        return _Opening(history.rpartition(asked)[2], opened.rpartition(asked)[2])
+    def _values(
+        self, messages: Sequence[ChatMessage], options: Options, tools: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        values = self._variables.of(options.thinking)
+        names = self._variables.names
+        if "strftime_now" in names:
+            values["strftime_now"] = options.date.strftime
+        if {"functions", "datetime"} <= names:  # FireFunction v2 has tools and the date by names of its own
+            values |= {"functions": json.dumps(tools, ensure_ascii=False), "datetime": f"{options.date:%Y-%m-%d}"}
+        if "xml_tools" in names and "tools" not in names:  # SmolLM3
+            values["xml_tools"] = tools or None
+        template = getattr(self._tokenizer, "chat_template", None)
+        if isinstance(template, Mapping):
+            values["chat_template"] = template[_named(template, has_calls=bool(tools) or _has_calls(messages))]
+        return values
 
 
-def common_length(one: str, other: str) -> int:
-    """The number of characters that two texts begin with alike."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+def _named(templates: Mapping[str, str], *, has_calls: bool) -> str:
+    """Which of a tokenizer's templates is for a conversation.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for name in ("tool_use", "default") if has_calls else ("default", "tool_use"):
+        if name in templates:
+            return name
+    raise ValueError(f"none of this model's templates is for conversations: {', '.join(sorted(templates))}")
+
+
+def _has_calls(messages: Sequence[ChatMessage]) -> bool:
+    return any(message.tool_calls or message.role is Role.TOOL for message in messages)
+
+
+def _end_tokens(tokenizer: Any) -> tuple[str, ...]:
+    """What may end an answer of the model."""
+    ids = getattr(tokenizer, "eos_token_ids", None) or [getattr(tokenizer, "eos_token_id", None)]
+    tokens = [tokenizer.convert_ids_to_tokens(int(token_id)) for token_id in sorted(ids) if token_id is not None]
+    return tuple(token for token in tokens if token)

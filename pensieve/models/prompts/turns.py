@@ -1,25 +1,25 @@
-"""The forms in which a conversation can be given to a chat template."""
+"""Messages as the dictionaries and paragraphs that models' templates are given."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from contracts.vocabulary import ChatMessage, Role, Tool
 from pensieve.core.dialects.dialect import tool_as_json
-from pensieve.models.prompts.literals import Literals
+from pensieve.models.prompts.encoding.literals import Literals
+from pensieve.models.prompts.options import TurnStyle
 
-Form = Callable[[Sequence[ChatMessage]], Sequence[ChatMessage]]
-"""A way to say the same conversation. What it makes of a beginning is how it begins what it makes of the whole."""
+ERROR_PREFIX = "Error: "
+"""Before the result of a call that failed: no template has a field for it."""
 
 
 def texts(messages: Iterable[ChatMessage], tools: Iterable[Tool]) -> Iterator[str]:
     """Everything of the user's that goes into a prompt."""
     for message in messages:
-        yield from (message.text, message.thinking)
+        yield from (message.text, message.thinking, message.tool_call_id or "")
         for call in message.tool_calls:
-            yield from (call.name, call.arguments, _plainly(json.loads(call.arguments)))
+            yield from (call.id, call.name, call.arguments, _plainly(json.loads(call.arguments)))
     for tool in tools:
         yield _plainly(tool_as_json(tool))
 
@@ -29,69 +29,44 @@ def _plainly(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def as_turn(message: ChatMessage, literals: Literals) -> dict[str, object]:
-    """A message in the form that chat templates expect."""
-    turn: dict[str, object] = {"role": message.role.value, "content": literals.hide(message.text)}
+def as_turns(messages: Sequence[ChatMessage], literals: Literals, style: TurnStyle) -> list[dict[str, object]]:
+    """Messages in the form that chat templates expect. A result is given the name of the tool that it is of, since
+    some templates do not look it up.
+    """
+    names = {call.id: call.name for message in messages for call in message.tool_calls}
+    return [_as_turn(message, literals, style, names) for message in messages]
+
+
+def _as_turn(message: ChatMessage, literals: Literals, style: TurnStyle, names: Mapping[str, str]) -> dict[str, object]:
+    text = f"{ERROR_PREFIX}{message.text}" if message.role is Role.TOOL and message.is_error else message.text
+    turn: dict[str, object] = {"role": message.role.value, "content": content_of(text, style)}
     if message.thinking:
-        turn["reasoning_content"] = literals.hide(message.thinking)
+        turn["reasoning_content"] = message.thinking
     if message.tool_calls:
         turn["tool_calls"] = [
             {
-                "id": call.id,
+                "id": literals.hide(call.id),
                 "type": "function",
                 "function": {
-                    "name": literals.hide(call.name),
-                    "arguments": literals.hide_in(json.loads(call.arguments)),
+                    "name": call.name,
+                    "arguments": call.arguments if style.has_argument_text else json.loads(call.arguments),
                 },
             }
             for call in message.tool_calls
         ]
     if message.role is Role.TOOL:
-        turn["tool_call_id"] = message.tool_call_id
+        turn["tool_call_id"] = literals.hide(message.tool_call_id or "")
+        if message.tool_call_id in names:
+            turn["name"] = names[message.tool_call_id]
     return turn
 
 
-def as_paragraphs(messages: Sequence[ChatMessage], literals: Literals, *, opens_answer: bool) -> str:
+def content_of(text: str, style: TurnStyle) -> object:
+    return [{"type": "text", "text": text}] if style.has_parts else text
+
+
+def as_paragraphs(messages: Sequence[ChatMessage], *, opens_answer: bool) -> str:
     """The form for models without a template: paragraphs, each with its speaker, system messages bare."""
     speakers = {Role.SYSTEM: "", Role.USER: "User: ", Role.ASSISTANT: "Assistant: "}
-    turns = [speakers[message.role] + literals.hide(message.text) for message in messages]
+    turns = [speakers[message.role] + message.text for message in messages]
     return "\n\n".join([*turns, *(["Assistant:"] if opens_answer else [])])
-
-
-def _as_they_are(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
-    return messages
-
-
-def _without_notes(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
-    return _joined(_system_as_user(messages, keep_first=True))
-
-
-def _without_system(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
-    return _joined(_system_as_user(messages))
-
-
-FORMS: Final[tuple[Form, ...]] = (_as_they_are, _without_notes, _without_system)
-"""In the order in which a template is asked: at last it sees users and assistants alone."""
-
-
-def _system_as_user(messages: Iterable[ChatMessage], *, keep_first: bool = False) -> list[ChatMessage]:
-    """System messages as marked parts of a user's turn; with `keep_first`, those at the start are left."""
-    turned: list[ChatMessage] = []
-    for message in messages:
-        at_start = keep_first and all(earlier.role is Role.SYSTEM for earlier in turned)
-        if message.role is Role.SYSTEM and not at_start:
-            turned.append(ChatMessage(Role.USER, f"<system>\n{message.text}\n</system>"))
-        else:
-            turned.append(message)
-    return turned
-
-
-def _joined(messages: Iterable[ChatMessage]) -> list[ChatMessage]:
-    """Neighbours of the same role as one message, in paragraphs."""
-    joined: list[ChatMessage] = []
-    for message in messages:
-        if joined and joined[-1].role is message.role and not message.tool_calls and not joined[-1].tool_calls:
-            joined[-1] = ChatMessage(message.role, f"{joined[-1].text}\n\n{message.text}")
-        else:
-            joined.append(message)
-    return joined

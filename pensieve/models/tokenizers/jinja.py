@@ -1,5 +1,6 @@
 """What a chat template may use, as Transformers offers it, whose templates these are (`render_jinja_template` in its
-`utils/chat_template_utils.py`): Jinja in an immutable sandbox, without Transformers' seconds of import.
+`utils/chat_template_utils.py`): Jinja in a sandbox, without Transformers' seconds of import. Unlike there, a template may
+change its own lists: those of Kimi K2 do, and nothing that a template is given outlives its rendering.
 
 tests/models/test_direct_tokenizer.py holds the two together.
 """
@@ -14,8 +15,9 @@ from typing import Any, NoReturn
 import jinja2.ext
 import jinja2.nodes
 from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.meta import find_undeclared_variables
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import Namespace
 
 
@@ -88,11 +90,32 @@ def compiled(template: str) -> jinja2.Template:
     Raises:
         jinja2.TemplateError: it is no template.
     """
-    environment = ImmutableSandboxedEnvironment(
+    return _environment().from_string(template)
+
+
+def parsed(template: str) -> jinja2.nodes.Template:
+    """
+    Raises:
+        jinja2.TemplateError: it is no template.
+    """
+    return _environment().parse(template)
+
+
+def variables_of(template: str) -> frozenset[str]:
+    """The names that a template reads without having set them in every case.
+
+    Raises:
+        jinja2.TemplateError: it is no template.
+    """
+    return frozenset(find_undeclared_variables(parsed(template)))
+
+
+def _environment() -> SandboxedEnvironment:
+    environment = SandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, jinja2.ext.loopcontrols]
     )
     environment.filters["tojson"] = _to_json
     environment.globals.update(
         raise_exception=_raise_exception, strftime_now=_strftime_now, dict=_Dict(), namespace=_Namespace
     )
-    return environment.from_string(template)
+    return environment

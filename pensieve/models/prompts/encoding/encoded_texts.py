@@ -43,6 +43,11 @@ class EncodedTexts:
         if start < len(text):
             yield text[start:]
 
+    def is_cut_before(self, text: str) -> bool:
+        """Whether a text begins with a token before which it may be cut off from what stands before it."""
+        found = self._marks.match(text) if self._marks is not None else None
+        return found is not None and found[0] in self._cutting
+
     def of(self, text: str) -> tuple[array[int], array[int]]:
         """The token ids, and the characters at which they end. Not to be changed."""
         with self._lock:

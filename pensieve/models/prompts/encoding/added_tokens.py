@@ -1,0 +1,111 @@
+"""The tokens that a tokenizer looks for in a text before all else, and how text is kept from spelling one.
+
+Models read their turns, calls and thinking by such tokens, whether or not the tokenizer's file calls them special:
+`<tool_call>` is not special in Qwen's, nor `<｜User｜>` in DeepSeek's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from functools import cached_property
+from typing import Any, Final
+
+from tokenizers import AddedToken
+
+_PREFIX: Final = 2
+_SPACE: Final = "\u2581"
+"""How SentencePiece writes a space."""
+START: Final = "\U0010fffd\U0010fffc\U0010fffd\U0010fffb"
+"""A token of the literal copy alone, put before what is not at the start of a text and taken off again: tokenizers
+treat the start of a text unlike the rest. It is none of the model's tokens and never leaves this package.
+"""
+
+
+class AddedTokens:
+    """Of one `tokenizers.Tokenizer`, but for those of white space alone, which nothing can be forged with."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        tokens = backend.get_added_tokens_decoder()
+        self.by_content: dict[str, tuple[int, Any]] = {
+            token.content: (token_id, token)
+            for token_id, token in tokens.items()
+            if token.content.strip().strip(_SPACE)
+        }
+        contents = sorted(self.by_content, key=len, reverse=True)
+        self._longest = max(map(len, contents), default=0)
+        self._lengths: dict[str, list[int]] = {}
+        for content in contents:
+            lengths = self._lengths.setdefault(content[:_PREFIX], [])
+            lengths += [] if len(content) in lengths else [len(content)]
+        prefixes = sorted(map(re.escape, self._lengths), key=len, reverse=True)
+        self._prefixes = re.compile(f"(?=({'|'.join(prefixes)}))") if prefixes else None
+        self._heads = frozenset(content[:end] for content in contents for end in range(1, len(content)))
+        self._tails = frozenset(content[start:] for content in contents for start in range(1, len(content)))
+        self._all = "\0".join(contents)
+        self._reads_normalized = backend.normalizer is not None and any(
+            token.normalized for _, token in self.by_content.values()
+        )
+
+    def places(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where a token starts and ends in a text, the longest at each place; one may lie over another."""
+        for found in self._prefixes.finditer(text) if self._prefixes is not None else ():
+            start = found.start()
+            for length in (*self._lengths.get(found[1], ()), *self._lengths.get(found[1][:-1], ())):
+                if text[start : start + length] in self.by_content:
+                    yield start, start + length
+                    break
+
+    def found_in(self, text: str) -> Iterator[tuple[int, int]]:
+        """The places of the tokens that a tokenizer would find: from the left, none over another."""
+        after = 0
+        for start, end in self.places(text):
+            if start >= after and not self._is_within_a_word(text, start, end):
+                yield start, end
+                after = end
+
+    def broken(self, text: str, gap: str) -> str:
+        """The text with gaps, so that no token can be found in it, whatever text it is put between."""
+        gaps = {at for start, end in self.places(text) for at in ((start, end) if end == start + 1 else (start + 1,))}
+        if self._has_edge(text, self._heads, at_end=True):
+            gaps.add(len(text))
+        if (
+            self._has_edge(text, self._tails, at_end=False)
+            or (len(text) < self._longest and text in self._all)
+            or (self._reads_normalized and self._is_one_once_normalized(text))
+        ):
+            gaps.add(0)
+        cuts = sorted(gaps)
+        return gap.join(text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True))
+
+    def _has_edge(self, text: str, edges: frozenset[str], *, at_end: bool) -> bool:
+        lengths = range(1, min(len(text), self._longest) + 1)
+        return any((text[-length:] if at_end else text[:length]) in edges for length in lengths)
+
+    def _is_one_once_normalized(self, text: str) -> bool:
+        normal = self._backend.normalizer.normalize_str(text)
+        return normal != text and any(True for _ in self.places(normal))
+
+    def _is_within_a_word(self, text: str, start: int, end: int) -> bool:
+        _, token = self.by_content[text[start:end]]
+        beside = text[max(0, start - 1) : start] + text[end : end + 1]
+        return bool(token.single_word) and any(character.isalnum() or character == "_" for character in beside)
+
+    @cached_property
+    def literal_backend(self) -> Any:
+        """A copy of the tokenizer to which every added token is text, but for START and those of white space.
+
+        Made at the first need. A copy, since the switch is part of the tokenizer, and others use that.
+        """
+        copy: Any = deepcopy(self._backend)
+        copy.add_special_tokens([_as_special(token) for _, token in self.by_content.values()])
+        copy.add_tokens([AddedToken(START, normalized=False)])
+        copy.encode_special_tokens = True
+        return copy
+
+
+def _as_special(token: Any) -> AddedToken:
+    kept = {name: getattr(token, name) for name in ("single_word", "lstrip", "rstrip", "normalized")}
+    return AddedToken(token.content, special=True, **kept)

@@ -1,0 +1,133 @@
+"""From rendered text to token ids, and from places in the text to places among the tokens."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, groupby
+from typing import Any
+
+from pensieve.models.prompts.encoding.added_tokens import AddedTokens
+from pensieve.models.prompts.encoding.encoded_texts import EncodedTexts
+from pensieve.models.prompts.encoding.literal_texts import LiteralTexts
+from pensieve.models.prompts.encoding.literals import Literals, Piece, Spliced
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """A piece's tokens; `ends` are the characters at which they end in the piece, where the tokenizer can tell."""
+
+    piece: Piece
+    token_ids: Sequence[int]
+    ends: Sequence[int] | None = None
+
+
+class EncodedPrompt:
+    """The tokens of a rendered conversation, and where its characters went."""
+
+    def __init__(self, first_tokens: list[int], encoded: list[_Encoded], tokenizer: Any) -> None:
+        self._first_tokens = first_tokens
+        self._encoded = encoded
+        self._tokenizer = tokenizer
+        self.token_ids = list(chain(first_tokens, *(part.token_ids for part in encoded)))
+
+    def num_tokens_within(self, num_characters: int) -> int:
+        """How many tokens lie wholly in the first characters of the rendered text."""
+        num_tokens = len(self._first_tokens)
+        for part in self._encoded:
+            length = num_characters - part.piece.start
+            if length >= part.piece.length:
+                num_tokens += len(part.token_ids)
+            elif length > 0:
+                return num_tokens + self._within(part, length)
+            else:
+                return num_tokens
+        return num_tokens
+
+    def _within(self, part: _Encoded, length: int) -> int:
+        if part.ends is not None:
+            return bisect_right(part.ends, length)
+        text = part.piece.content
+        if not isinstance(text, str):
+            return 0
+        # A tokenizer without offsets: tokens count as far as those of the stretch alone are the same.
+        alone = self._tokenizer.encode(text[:length], add_special_tokens=False)
+        pairs = zip(alone, part.token_ids, strict=False)
+        return next(
+            (index for index, (one, other) in enumerate(pairs) if one != other), min(len(alone), len(part.token_ids))
+        )
+
+
+class PromptEncoder:
+    """Encodes for one tokenizer: mlx-lm's TokenizerWrapper, or one of Transformers."""
+
+    def __init__(self, tokenizer: Any, *, has_template: bool) -> None:
+        self._tokenizer = tokenizer
+        self._has_template = has_template
+        self._backend = getattr(tokenizer, "backend_tokenizer", None)
+        self._texts = EncodedTexts(self._backend) if self._backend is not None else None
+
+    @cached_property
+    def added_tokens(self) -> AddedTokens | None:
+        """What a tokenizer would take for a control token wherever it reads it."""
+        return AddedTokens(self._backend) if self._backend is not None else None
+
+    @cached_property
+    def _literal_texts(self) -> LiteralTexts | None:
+        return LiteralTexts(self.added_tokens) if self.added_tokens is not None else None
+
+    def encode(self, literals: Literals, text: str) -> EncodedPrompt:
+        first_tokens = [] if self._has_template or self._backend is None else self.first_tokens()
+        encoded = [part for stretch in _stretches(literals.reveal(text)) for part in self._encoded(stretch)]
+        return EncodedPrompt(first_tokens, encoded, self._tokenizer)
+
+    def first_tokens(self) -> list[int]:
+        """What the tokenizer puts before a text by itself, where no template does."""
+        first = self._tokenizer.bos_token_id
+        return [first] if first is not None and self._tokenizer.encode("")[:1] == [first] else []
+
+    def _encoded(self, stretch: Sequence[Piece]) -> Iterator[_Encoded]:
+        """What stands between two control tokens is one text, with its gaps or without."""
+        if isinstance(stretch[0].content, Spliced):
+            yield _Encoded(stretch[0], stretch[0].content.token_ids)
+            return
+        if self._texts is None:
+            for piece in stretch:
+                yield _Encoded(piece, self._tokenizer.encode(piece.content or "", add_special_tokens=False))
+            return
+        for part in _parts(stretch, self._texts):
+            start, length = part[0].start, sum(piece.length for piece in part)
+            if len(part) == 1 and isinstance(part[0].content, str):
+                yield _Encoded(part[0], *self._texts.of(part[0].content))
+            elif self._literal_texts is not None:
+                token_ids, ends = self._literal_texts.of(part)
+                yield _Encoded(Piece(start, length, None), token_ids, ends)
+
+
+def _stretches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+    """Text and gaps together, and every splice alone."""
+    for is_splice, group in groupby(pieces, lambda piece: isinstance(piece.content, Spliced)):
+        if is_splice:
+            yield from ([piece] for piece in group)
+        else:
+            yield list(group)
+
+
+def _parts(stretch: Iterable[Piece], texts: EncodedTexts) -> Iterator[list[Piece]]:
+    """A stretch cut before the control tokens in it, each part with the gaps that are in it."""
+    part: list[Piece] = []
+    for piece in stretch:
+        if not isinstance(piece.content, str):
+            part.append(piece)
+            continue
+        start = piece.start
+        for text in texts.parts(piece.content):
+            if part and (start > piece.start or texts.is_cut_before(text)):
+                yield part
+                part = []
+            part.append(Piece(start, len(text), text))
+            start += len(text)
+    if part:
+        yield part

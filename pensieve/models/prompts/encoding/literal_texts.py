@@ -1,0 +1,101 @@
+"""Texts with gaps as token ids: the template's control tokens are tokens, those that a text spells are text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pensieve.models.prompts.encoding.added_tokens import START, AddedTokens
+from pensieve.models.prompts.encoding.encoded_texts import EncodedTexts
+from pensieve.models.prompts.encoding.literals import Piece
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """Text between control tokens; `places` are the characters of the rendered text at which its characters end."""
+
+    text: str
+    places: Sequence[int]
+
+
+class LiteralTexts:
+    """For one tokenizer. Any thread may use it."""
+
+    def __init__(self, added_tokens: AddedTokens) -> None:
+        self._added = added_tokens
+        self._texts = EncodedTexts(added_tokens.literal_backend)
+        self._control_ids = {
+            token_id: token.content for token_id, token in added_tokens.by_content.values() if token.special
+        }
+
+    def of(self, part: Sequence[Piece]) -> tuple[list[int], list[int]]:
+        """The token ids of text and gaps, and the characters of the rendered text, from the part's start, at which the
+        tokens end.
+        """
+        token_ids: list[int] = []
+        ends: list[int] = []
+        is_at_start = part[0].start == 0
+        for section in self._sections(part):
+            if isinstance(section, _Section):
+                for token_id, end in self._encoded(section.text, is_at_start=is_at_start):
+                    token_ids.append(token_id)
+                    ends.append(section.places[end - 1] if end else (ends[-1] if ends else 0))
+            else:
+                token_ids.append(section[0])
+                ends.append(section[1])
+            is_at_start = False
+        return token_ids, ends
+
+    def _sections(self, part: Sequence[Piece]) -> Iterator[_Section | tuple[int, int]]:
+        """The control tokens that lie within a piece, by id and end, and the texts between them."""
+        text: list[str] = []
+        places: list[int] = []
+        origin = part[0].start
+        strips = False
+        for number, piece in enumerate(part):
+            if not isinstance(piece.content, str):
+                continue
+            after = 0
+            is_between_gaps = len(piece.content) == 1 and 0 < number < len(part) - 1
+            found = [] if is_between_gaps else list(self._added.found_in(piece.content))
+            for start, end in [*found, (len(piece.content), len(piece.content))]:
+                stretch = piece.content[after:start]
+                token_id, token = self._added.by_content.get(piece.content[start:end], (None, None))
+                if strips and not text:
+                    after += len(stretch) - len(stretch.lstrip())
+                    stretch = stretch.lstrip()
+                text.append(stretch)
+                places += range(piece.start - origin + after + 1, piece.start - origin + start + 1)
+                after = end
+                if token_id is None or token is None:
+                    continue
+                whole = "".join(text)
+                kept = len(whole.rstrip()) if token.lstrip else len(whole)
+                if kept:
+                    yield _Section(whole[:kept], places[:kept])
+                yield token_id, piece.start - origin + end
+                text, places, strips = [], [], token.rstrip
+        if any(text):
+            yield _Section("".join(text), places)
+
+    def _encoded(self, text: str, *, is_at_start: bool) -> Iterator[tuple[int, int]]:
+        """Token ids, and the characters at which they end."""
+        before = 0
+        for cut in self._uncontrolled(text, is_at_start=is_at_start):
+            prefix = "" if is_at_start and not before else START
+            token_ids, ends = self._texts.of(prefix + cut)
+            skipped = 1 if prefix else 0
+            for token_id, end in zip(token_ids[skipped:], ends[skipped:], strict=True):
+                yield token_id, before + end - len(prefix)
+            before += len(cut)
+
+    def _uncontrolled(self, text: str, *, is_at_start: bool) -> Iterator[str]:
+        """The text; in parts where START is in it, or where a vocabulary of whole pieces has one that is special."""
+        token_ids, _ = self._texts.of(("" if is_at_start else START) + text.replace(START, ""))
+        found = {self._control_ids[token_id] for token_id in token_ids if token_id in self._control_ids}
+        cuts = sorted(
+            match.start() + 1 for content in (START, *found) for match in re.finditer(re.escape(content), text)
+        )
+        for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
+            yield text[start:end]
