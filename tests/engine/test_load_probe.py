@@ -53,7 +53,7 @@ def test_what_an_older_version_remembered_is_measured_again(tmp_path: Path) -> N
     for fact in facts.values():
         del fact["batching"]
     (tmp_path / "probes.json").write_text(json.dumps(facts))
-    assert probe(tiny_module("llama"), memory, chunk_tokens=64, most_bytes=GIB) == first
+    assert probe(tiny_module("llama"), memory, chunk_tokens=64, most_bytes=GIB).sizes == first.sizes
     assert all("batching" in fact for fact in json.loads((tmp_path / "probes.json").read_text()).values())
 
 
