@@ -105,8 +105,11 @@ class Snapshot:
 
 
 def trimmed(caches: Sequence[Any], num_tokens: int) -> list[Any] | None:
-    """Caches without their last `num_tokens`, leaving the given ones as they are; None where that cannot be."""
-    if not all(cache.is_trimmable() for cache in caches):
+    """Caches without their last `num_tokens`, leaving the given ones as they are; None where that cannot be.
+
+    A cache of chunks whose beginning is dropped would lack what its last tokens looked back to.
+    """
+    if any(not cache.is_trimmable() or getattr(cache, "start_position", 0) for cache in caches):
         return None
     copies = Snapshot.of(caches).caches()
     for cache in copies:
@@ -120,7 +123,8 @@ def _state(cache: Any) -> Any:
 
     if type(cache) is KVCache and cache.keys is not None:
         return (*cache.keys_and_values(), cache.offset)
-    return cache.state if hasattr(cache, "from_state") else tuple(vars(cache).items())
+    can_be_made = isinstance(cache, RowKV) or hasattr(cache, "from_state")
+    return cache.state if can_be_made else tuple(vars(cache).items())
 
 
 def _made(kind: Any, state: Any) -> Any:

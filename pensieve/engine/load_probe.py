@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import mlx.core as mx
 
+from pensieve.core.errors import ModelLoadingError
 from pensieve.engine.cache_layout import has_growing_layout
 from pensieve.engine.kv.together import SAID, TOLERANCE, Batching, batching_of
 from pensieve.engine.kv_rows import RowKV, RowsKV, room_for
@@ -44,6 +45,10 @@ _FIRST_CHUNK_TOKENS: Final = 512
 """Measured first: from it one can tell how large a chunk may be."""
 _LEAST_CHUNK_TOKENS: Final = 32
 """Under that a prompt takes for ever, whatever the memory."""
+_NO_KV_BITS: Final = (
+    "its layers do not all keep the keys and values of every token (it has sliding windows or recurrent layers), and "
+    "others cannot be quantised: serve it without --kv-bits"
+)
 _LONG, _SHORT = (1, 2, 3, 4, 5), (6, 7, 8)
 
 
@@ -82,37 +87,33 @@ class Probe:
 
 
 def probe(
-    model: LoadedModel,
-    memory: DeviceMemory,
-    *,
-    chunk_tokens: int,
-    most_bytes: int,
-    kv_bits: int | None = None,
-    name: str = "the model",
+    model: LoadedModel, memory: DeviceMemory, *, chunk_tokens: int, most_bytes: int, kv_bits: int | None = None
 ) -> Probe:
     """The model's figures, measured or remembered. On the thread that owns MLX.
 
-    The chunk is of `chunk_tokens`, or of so many less that it takes no more than `most_bytes`. The log calls the model
-    by its `name`.
+    The chunk is of `chunk_tokens`, or of so many less that it takes no more than `most_bytes`.
     """
-    found = _remembered_or_measured(model, memory, (chunk_tokens, most_bytes), kv_bits)
-    if found.batching != "whole":
-        log.warning(SAID[found.batching], name)
-    return found
-
-
-def _remembered_or_measured(
-    model: LoadedModel, memory: DeviceMemory, wanted: tuple[int, int], kv_bits: int | None
-) -> Probe:
-    file, key = home() / "probes.json", _key(model, *wanted, kv_bits)
+    file, key = home() / "probes.json", _key(model, chunk_tokens, most_bytes, kv_bits)
     try:
         return _from_json(remembered(file)[key])
     except (KeyError, TypeError):
         alone = memory.is_quiet
-        found = _probe(model, memory, wanted, kv_bits)
+        found = _probe(model, memory, (chunk_tokens, most_bytes), kv_bits)
         if alone:  # what others did meanwhile would be in the figures for good
             remember(file, {key: asdict(found)})
         return found
+
+
+def say_what_it_cannot(name: str, found: Probe, *, kv_bits: int | None) -> None:
+    """Tell in the log what is not done for several requests together.
+
+    Raises:
+        ModelLoadingError: its keys and values cannot be quantised, and were to be.
+    """
+    if found.batching != "whole":
+        log.warning(SAID[found.batching], name)
+    if kv_bits and not found.sizes.in_rows:
+        raise ModelLoadingError(name, _NO_KV_BITS)
 
 
 def _probe(model: LoadedModel, memory: DeviceMemory, wanted: tuple[int, int], kv_bits: int | None) -> Probe:

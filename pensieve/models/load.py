@@ -129,11 +129,15 @@ def _brought_in(model: Any, folder: ModelFolder) -> tuple[int, int, int]:
 
 @contextmanager
 def _blaming(folder: ModelFolder, part: str) -> Iterator[None]:
-    """What mlx-lm, Transformers and tokenizers raise over a folder is of every type, plain Exception included."""
+    """What mlx-lm, Transformers and tokenizers raise over a folder is of every type, plain Exception included. A model
+    of mlx-lm's ends the process where a package that it needs is not installed.
+    """
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = str(error).strip() or type(error).__name__
+        if isinstance(error, SystemExit):
+            message = "mlx-lm needs a package for it that is not installed, and has named it above"
         raise ModelLoadingError(folder.id, f"{folder.path}: {part} cannot be used: {message}") from error
 
 

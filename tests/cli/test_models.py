@@ -4,90 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import mlx.core as mx
 import pytest
 
-from pensieve.cli.main import main
-from pensieve.models.catalogue import listed_models
-from pensieve.models.home import home, models_folder
-from pensieve.models.known_speed import known_rates
+from pensieve.models.home import models_folder
 from pensieve.models.model_names import pinned
 from pensieve.models.progress import SilentProgress
 from pensieve.models.sources import resolve
+from tests.cli.models_command import Said, write_adapter
 from tests.conftest import serving
 from tests.models.gguf_files import write_llama
-from tests.models.hub_server import Repo, SmallHub, files_of, hub_of
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from tests.models.hub_server import Repo, SmallHub, files_of
 
-PINNED = listed_models()[0]
-"""What `coder-8gb` and `coder-16gb-fast` stand for. The hub of the tests has a tiny model under its name and revision,
-and by now another on main.
-"""
-UNPINNED = next(model for model in listed_models() if model.revision is None)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_byte_tokenizer(tmp_path_factory.mktemp("models") / "tiny")
-    write_tiny_model(folder, tokenizer_folder=folder, vocab_size=259)
-    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def speed() -> Path:
-    """What this machine's speed was measured to be, which takes ten seconds."""
-    known_rates(print)
-    return home() / "speed.json"
-
-
-@pytest.fixture(autouse=True)
-def hub(tiny: Path, speed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
-    """Every test has a home, a cache and a hub of its own."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "home").mkdir()
-    if speed.exists():
-        shutil.copy(speed, tmp_path / "home")
-    repos = {"org/tiny": files_of(tiny), PINNED.name: {**files_of(tiny), "later.json": b"{}"}}
-    with hub_of({**repos, UNPINNED.name: files_of(tiny)}, tmp_path, monkeypatch) as hub:
-        hub.repos[PINNED.name].commits[str(PINNED.revision)] = files_of(tiny)
-        yield hub
-
-
-class Said:
-    """Runs a command and gives what it said."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def by(self, *arguments: str, status: int = 0) -> str:
-        assert main(["models", *arguments]) == status, self._capsys.readouterr()
-        captured = self._capsys.readouterr()
-        return captured.err if status else captured.out
-
-    def names(self) -> list[str]:
-        return [entry["name"] for entry in json.loads(self.by("list", "--json"))]
-
-
-@pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Said:
-    return Said(capsys)
-
-
-def write_adapter(folder: Path) -> Path:
-    """One of rank 1 on a projection of the last layer."""
-    folder.mkdir()
-    at = "model.layers.1.self_attn.q_proj"
-    weights = {f"{at}.lora_a": mx.ones((64, 1)), f"{at}.lora_b": mx.ones((1, 64))}
-    mx.save_safetensors(str(folder / "adapters.safetensors"), weights)
-    parameters = {"rank": 1, "scale": 1.0, "dropout": 0.0, "keys": ["self_attn.q_proj"]}
-    config = {"fine_tune_type": "lora", "num_layers": 1, "lora_parameters": parameters}
-    (folder / "adapter_config.json").write_text(json.dumps(config))
-    return folder
+pytestmark = pytest.mark.usefixtures("hub")
 
 
 def test_nothing_is_here_at_first_and_it_is_said_how_to_change_that(said: Said) -> None:
@@ -141,44 +72,6 @@ def test_a_revision_is_pulled_and_is_what_the_name_means_from_then_on(said: Said
     assert "0.0 MB freed" in freed  # all but the new file belongs to the other one too
     assert said.names() == ["org/tiny"]
     assert "said twice" in said.by("pull", "org/tiny@v1", "--revision", "v2", status=2)
-
-
-def test_an_alias_is_pulled_and_serves(said: Said, hub: SmallHub) -> None:
-    assert "coder-8gb is here" in said.by("pull", "coder-8gb")
-    hub.asked.clear()
-    folder = resolve("coder-8gb", progress=SilentProgress())
-    assert (folder.id, folder.display_name, hub.asked) == ("coder-8gb", PINNED.name, [])
-    assert folder.revision == PINNED.revision
-    assert not (folder.path / "later.json").exists()
-    assert f"{PINNED.name} (coder-8gb, coder-16gb-fast)" in said.by("list")
-    listed = {entry["alias"]: entry for entry in json.loads(said.by("list", "--available", "--json"))}
-    assert [alias for alias, entry in listed.items() if entry["is_here"]] == ["coder-8gb", "coder-16gb-fast"]
-    assert listed["coder-8gb"]["revision"] == PINNED.revision
-    assert len({entry["machine_gb"] for entry in listed.values() if entry["suits_this_machine"]}) == 1
-    table = said.by("list", "--available")
-    assert "-> " in table
-    assert "6.0 GB (Rapid-MLX 0.16.10) (here)" in table
-    assert "none is measured here" in table
-    said.by("remove", "coder-8gb")
-    assert said.names() == []
-
-
-def test_an_alias_stands_for_one_revision_whatever_else_is_here(said: Said, hub: SmallHub) -> None:
-    said.by("pull", PINNED.name)
-    assert [entry["aliases"] for entry in json.loads(said.by("list", "--json"))] == [[]]
-    newest = resolve(PINNED.name, progress=SilentProgress())
-    assert (newest.path / "later.json").exists()
-    assert resolve("coder-8gb", progress=SilentProgress()).revision == PINNED.revision
-    assert "coder-8gb" in said.by("show", "coder-8gb")
-    refused = said.by("pull", "coder-8gb", "--revision", "main", status=2)
-    assert f"an alias stands for one revision; pull another by its name: {PINNED.name}@REVISION" in refused
-
-
-def test_an_alias_without_a_known_revision_is_the_newest_that_was_pulled(said: Said, hub: SmallHub) -> None:
-    said.by("pull", UNPINNED.alias)
-    assert f"{UNPINNED.name} ({UNPINNED.alias})" in said.by("list")
-    newest = hub.repos[UNPINNED.name].branches["main"]
-    assert resolve(UNPINNED.alias, progress=SilentProgress()).revision == newest
 
 
 def test_a_gguf_file_of_the_hub_is_converted_and_goes_alone(said: Said, hub: SmallHub, tmp_path: Path) -> None:
@@ -289,22 +182,6 @@ def test_what_cannot_be_done_is_said_with_the_mend(
     write_adapter(tmp_path / "adapter")
     said.by("pull", "org/tiny")
     assert message in said.by(*arguments, status=status)
-
-
-def test_an_alias_and_an_adapter_serve_under_their_names_without_the_hub(
-    said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said.by("pull", "coder-8gb")
-    adapter = write_adapter(tmp_path / "adapter")
-    said.by("import", "--adapter", str(adapter), "--base", "coder-8gb", "--name", "tuned")
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with serving("--model", "coder-8gb", "--allow-model", "tuned") as client:
-        assert {model.id for model in client.models.list()} == {"coder-8gb", "tuned"}
-        for name in ("coder-8gb", "tuned"):
-            answer = client.messages.create(model=name, max_tokens=4, messages=[{"role": "user", "content": "Hello"}])
-            assert answer.model == name
-        assert "uses it as coder-8gb" in said.by("remove", PINNED.name, status=1)
 
 
 def test_a_model_that_a_server_serves_is_not_removed(said: Said, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def checked_config(source: str, content: object, path: Path) -> dict[str, Any]:
         ModelLoadingError: it is no object with a `model_type`.
     """
     if not isinstance(content, dict):
-        kind = {list: "a list", str: "a string"}.get(type(content), "a single value")
+        kind = "a list" if isinstance(content, list) else "a single value"
         raise ModelLoadingError(source, f"{path} holds {kind} where the model's settings belong; fetch it again")
     if not isinstance(content.get("model_type"), str):
         raise ModelLoadingError(source, f"{path} does not say the model_type")

@@ -56,8 +56,8 @@ def _as_turn(message: ChatMessage, literals: Literals, style: TurnStyle, names: 
         ]
     if message.role is Role.TOOL:
         turn["tool_call_id"] = literals.hide(message.tool_call_id or "")
-        if message.tool_call_id in names:
-            turn["name"] = names[message.tool_call_id]
+        if (name := names.get(message.tool_call_id or "")) is not None:
+            turn["name"] = name
     return turn
 
 

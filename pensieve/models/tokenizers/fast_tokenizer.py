@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-import jinja2
 from tokenizers import Tokenizer
 
 from pensieve.models.tokenizers.jinja import compiled
@@ -96,17 +95,18 @@ class DirectTokenizer:
             return self.unk_token_id if found is None else found
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
-    def apply_chat_template(
+    def apply_chat_template(  # noqa: PLR0913 - Transformers' own
         self,
         conversation: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]] | None = None,
         *,
+        chat_template: str | None = None,
         add_generation_prompt: bool = False,
         tokenize: bool = True,
         return_dict: bool = False,
         **values: Any,
     ) -> Any:
-        """The text of the conversation, or with `tokenize` its token ids.
+        """The text of the conversation, or with `tokenize` its token ids. `chat_template` takes the place of its own.
 
         Raises:
             ValueError: there is no template, or no message; `return_dict` is asked for.
@@ -114,7 +114,7 @@ class DirectTokenizer:
         """
         if return_dict or not conversation:
             raise ValueError("a chat template writes one message or more, and nothing but their text or ids")
-        template = self._template(has_tools=tools is not None)
+        template = _compiled(chat_template or self._template(has_tools=tools is not None))
         text = template.render(
             messages=[_as_said(message) for message in conversation],
             tools=tools,
@@ -124,13 +124,13 @@ class DirectTokenizer:
         )
         return self.encode(text, add_special_tokens=False) if tokenize else text
 
-    def _template(self, *, has_tools: bool) -> jinja2.Template:
+    def _template(self, *, has_tools: bool) -> str:
         template = self.chat_template
         if isinstance(template, Mapping):
             template = template["tool_use"] if has_tools and "tool_use" in template else template.get("default")
         if template is None:
             raise ValueError("this model has no chat template that goes for all conversations")
-        return _compiled(template)
+        return template
 
 
 def _as_said(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a chat template may use, as Transformers offers it, whose templates these are (`render_jinja_template` in its
-`utils/chat_template_utils.py`): Jinja in a sandbox, without Transformers' seconds of import. Unlike there, a template may
-change its own lists: those of Kimi K2 do, and nothing that a template is given outlives its rendering.
+`utils/chat_template_utils.py`): Jinja in a sandbox, without Transformers' seconds of import. Unlike there, a template
+may change its own lists: those of Kimi K2 do, and nothing that a template is given outlives its rendering.
 
 tests/models/test_direct_tokenizer.py holds the two together.
 """

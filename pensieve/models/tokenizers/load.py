@@ -23,10 +23,11 @@ from tokenizers import Tokenizer
 
 from pensieve.models.home import home
 from pensieve.models.made_folder import is_whole
+from pensieve.models.tokenizers.chat_templates import as_tokenizers_have_it, read_chat_templates
 from pensieve.models.tokenizers.fast_tokenizer import NAMED_TOKENS, UNBOUNDED, DirectTokenizer, TokenizerFacts
 
 _KEPT: Final = "tokenizers"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _MOST_KEPT: Final = 32
 _SUFFIXES: Final = frozenset({".json", ".jinja", ".model", ".tiktoken", ".txt", ".py"})
 _SETTINGS: Final = ("chat_template_type", "tool_parser_type")
@@ -47,12 +48,17 @@ def load_tokenizer(folder: Path, eos_token_ids: Any) -> Any:
     Raises:
         Exception: of any type, as mlx-lm, Transformers and tokenizers raise them over files that are no tokenizer.
     """
+    templates = as_tokenizers_have_it(read_chat_templates(folder))
     direct = _written_here(folder) or _kept(folder)
     if direct is not None:
+        direct.chat_template = templates or direct.chat_template
         return _wrapped(direct, folder, eos_token_ids)
     from mlx_lm import utils  # noqa: PLC0415 - only after import_mlx_lm
 
     wrapper = utils.load_tokenizer(folder, eos_token_ids=eos_token_ids)
+    if templates is not None:
+        wrapper.chat_template = templates  # Transformers forgets one place for another, and knows none of processors
+        wrapper.has_chat_template = True
     _keep(wrapper._tokenizer, folder)
     return wrapper
 
@@ -83,12 +89,9 @@ def _written_here(folder: Path) -> DirectTokenizer | None:
     settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     if not settings.keys() <= _WRITTEN_HERE or settings.get("tokenizer_class") != "PreTrainedTokenizerFast":
         return None
-    template = settings.get("chat_template")
-    if isinstance(template, list):
-        template = {named["name"]: named["template"] for named in template}
     facts = TokenizerFacts(
         {name: settings[name] for name in NAMED_TOKENS if name in settings},
-        template,
+        None,
         settings.get("model_max_length", UNBOUNDED),
         {},
     )

@@ -24,7 +24,9 @@ from pensieve.engine.options import EngineOptions
 from pensieve.metal.mlx_lm_import import import_mlx_lm
 from pensieve.models.sources import ModelFolder
 from tests.conftest import GIB, start_engine
-from tests.dialects.matrix.model_types import SEEDS, VOCABULARY, config_of
+from tests.dialects.matrix.coverage import NOTES, SEEDS
+from tests.dialects.matrix.model_types import config_of
+from tests.dialects.matrix.sizes import VOCABULARY
 from tests.tiny_model import write_byte_tokenizer
 
 OUTPUT_TOKENS: Final = 24
@@ -51,6 +53,12 @@ class Judged:
     together: str
     second_turn: str
     difference: str = ""
+
+    @property
+    def line(self) -> str:
+        """In the table."""
+        cells = (self.model_type, "yes" if self.equals else "different", self.together, self.second_turn)
+        return f"| {' | '.join(cells)} | {NOTES.get(self.model_type, '')} |"
 
 
 def write_small_model(folder: Path, config: dict[str, Any], *, seed: int = 0) -> Path:
@@ -111,8 +119,8 @@ async def judged(model_type: str, folder: Path) -> Judged:
         second, cached_tokens = await _asked(engine, _conversation(FIRST, alone, _THEN))
     finally:
         await engine.aclose()
-    token_ids = [reference.answer(_prompt(text)) for text in (FIRST, *TEXTS)]
-    token_ids.append(reference.answer([*_prompt(FIRST), *token_ids[0], *_tokens(_TURN + _rendered(_THEN))]))
+    token_ids = [reference.answer(prompt_of(text)) for text in (FIRST, *TEXTS)]
+    token_ids.append(reference.answer([*prompt_of(FIRST), *token_ids[0], *_tokens(_TURN + _rendered(_THEN))]))
     wanted = list(map(_text, token_ids))
     differences = [pair for pair in zip(wanted, (alone, *together, second), strict=True) if pair[0] != pair[1]]
     return Judged(
@@ -144,10 +152,10 @@ class Reference:
         utils: Any = importlib.import_module("mlx_lm.utils")
         self._model, _ = utils.load_model(folder)
 
-    def answer(self, prompt: list[int]) -> list[int]:
-        """Token ids, without the one that ends it."""
+    def answer(self, prompt: list[int], **settings: int) -> list[int]:
+        """Token ids, without the one that ends it. `settings` are those of `mlx_lm.generate.generate_step`."""
         stream_generate = importlib.import_module("mlx_lm").stream_generate
-        answers = stream_generate(self._model, _tokenizer(), prompt, max_tokens=OUTPUT_TOKENS)
+        answers = stream_generate(self._model, _tokenizer(), prompt, max_tokens=OUTPUT_TOKENS, **settings)
         return [int(answer.token) for answer in answers if answer.token != _END]
 
 
@@ -168,7 +176,7 @@ def _text(token_ids: list[int]) -> str:
     return "".join(chr(token_id - _END - 1) for token_id in token_ids if token_id > _END)
 
 
-def _prompt(text: str) -> list[int]:
+def prompt_of(text: str) -> list[int]:
     return _tokens(_rendered(text))
 
 

@@ -70,6 +70,11 @@ def test_what_is_written_is_let_through_by_the_grammar(name: str, arguments: dic
     assert lets_through(f"I look. {text}", asking_for(TOOL), DIALECTS[name]), text
 
 
+def test_dictionaries_may_have_either_quotes() -> None:
+    for place in ("{'row': 1}", '{"row": 1}'):
+        assert lets_through(f"[do(text='x', place={place})]", asking_for(TOOL, ToolMode.ANY), DIALECTS["python"]), place
+
+
 @pytest.mark.parametrize(
     ("name", "texts"),
     [
