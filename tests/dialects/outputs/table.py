@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from tests.dialects.writers import Arguments, Call, written
+from tests.dialects.outputs.writers import Arguments, Call, written
 
 _DATA: Final = Path(__file__).parent / "outputs.toml"
 

@@ -19,8 +19,8 @@ from contracts.generation import (
 )
 from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason, ToolChoice, ToolMode
 from tests.dialects.families import Family, family
-from tests.dialects.output_cases import TOOLS
-from tests.dialects.outputs import Output, outputs
+from tests.dialects.outputs.cases import TOOLS
+from tests.dialects.outputs.table import Output, outputs
 from tests.dialects.wanting_engine import engine_wanting, events_of, prompts_of
 
 ALL = [pytest.param(family(each.name), each, id=each.name) for each in outputs()]
