@@ -52,6 +52,12 @@ class Output:
     def says_and_calls(self, text: str, calls: Sequence[Call]) -> str:
         return self.text_then_call.replace("{text}", text) + self.calls(*calls)
 
+    def thinks(self, *, is_open: bool) -> str:
+        """The thought as the model writes it after a prompt that has opened its thinking, or has not."""
+        if is_open and not self.opens_thinking:
+            return self.thinking[self.thinking.find(THOUGHT) :] if self.thinking else ""
+        return "" if self.opens_thinking and not is_open else self.thinking
+
     @property
     def has_text_before_calls(self) -> bool:
         return self.text_then_call != "no"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -13,18 +16,31 @@ from contracts.generation import (
     GenerationEvent,
     GenerationFinished,
     TextGenerated,
+    ThinkingGenerated,
     ToolArgumentsGenerated,
     ToolCallEnded,
     ToolCallStarted,
 )
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason, ToolChoice, ToolMode
+from contracts.vocabulary import (
+    ChatMessage,
+    GenerationRequest,
+    Role,
+    Sampling,
+    StopReason,
+    Thinking,
+    ToolChoice,
+    ToolMode,
+)
+from pensieve.models.prompts.chat_template import RenderedPrompt
 from tests.dialects.families import Family, family
 from tests.dialects.outputs.cases import TOOLS
-from tests.dialects.outputs.table import Output, outputs
+from tests.dialects.outputs.table import ONE_CALL, THOUGHT, TWO_CALLS, Output, outputs
 from tests.dialects.wanting_engine import engine_wanting, events_of, prompts_of
+from tests.dialects.wanting_model import Answers
 
 ALL = [pytest.param(family(each.name), each, id=each.name) for each in outputs()]
-WANTED = ("get_weather", {"city": "Paris", "days": 3})
+ONE = [(call.name, call.arguments) for call in ONE_CALL]
+TWO = [(call.name, call.arguments) for call in TWO_CALLS]
 CHOICES = {
     "auto": ToolChoice(ToolMode.AUTO),
     "any": ToolChoice(ToolMode.ANY),
@@ -34,27 +50,53 @@ CHOICES = {
 SCHEMAS = {tool.name: json.loads(tool.input_schema) for tool in TOOLS}
 
 
-def asking(choice: ToolChoice) -> GenerationRequest:
-    messages = (ChatMessage(Role.USER, "How is the weather in Paris?"),)
-    return GenerationRequest(messages, 300, Sampling(temperature=0.0), tools=TOOLS, tool_choice=choice)
+def asking(choice: ToolChoice, num_words: int = 0, **given: Any) -> GenerationRequest:
+    """`num_words` more keep what is wanted after different prompts apart."""
+    messages = (ChatMessage(Role.USER, "How is the weather in Paris?" + " please" * num_words),)
+    return GenerationRequest(messages, 400, Sampling(temperature=0.0), tools=TOOLS, tool_choice=choice, **given)
+
+
+SEVERAL = asking(CHOICES["auto"], 200)
+ONLY_ONE = replace(SEVERAL, tool_choice=ToolChoice(ToolMode.ANY, parallel=False))
+THINKING = asking(CHOICES["auto"], 500, thinking=Thinking(enabled=True, budget_tokens=100))
 
 
 @pytest.mark.parametrize(("family", "output"), ALL)
 def test_a_model_that_wants_to_call_calls(tmp_path: Path, family: Family, output: Output) -> None:
-    async def play() -> dict[str, list[GenerationEvent]]:
-        (prompt,) = prompts_of(tmp_path, family, asking(CHOICES["auto"]))
-        thinking = output.thinking if prompt.starts_thinking else ""
-        async with engine_wanting(tmp_path, family, {len(prompt.token_ids): thinking + output.one_call}) as engine:
-            return {name: await events_of(engine, asking(choice)) for name, choice in CHOICES.items()}
-
-    answers = asyncio.run(play())
-    for name in ("auto", "any", "the tool"):
-        assert (name, _calls(answers[name])) == (name, [WANTED])
+    requests = {name: asking(choice) for name, choice in CHOICES.items()}
+    prompts = dict(
+        zip(
+            ("one", "several", "thinking"),
+            prompts_of(tmp_path, family, requests["auto"], SEVERAL, THINKING),
+            strict=True,
+        )
+    )
+    said = {"one": output.one_call, "several": output.two_calls or output.one_call, "thinking": output.one_call}
+    wanted = {len(prompt.token_ids): _thought(output, prompt, name) + said[name] for name, prompt in prompts.items()}
+    requests |= {"several": SEVERAL, "only one": ONLY_ONE, "thinking": THINKING}
+    answers = asyncio.run(_answers(tmp_path, family, wanted, requests))
+    several = TWO if output.two_calls else ONE
+    for name, calls in {"auto": ONE, "any": ONE, "the tool": ONE, "several": several, "only one": ONE}.items():
+        assert (name, _calls(answers[name])) == (name, calls)
         assert (name, _text(answers[name])) == (name, "")
         assert (name, _stop_reason(answers[name])) == (name, StopReason.TOOL_USE)
+    assert _calls(answers["thinking"]) == ONE
+    assert _thinking(answers["thinking"]) == (THOUGHT if _thought(output, prompts["thinking"], "thinking") else "")
     ((called, arguments), *_) = _calls(answers["another tool"])
     assert called == "get_time"
     jsonschema.validate(arguments, SCHEMAS["get_time"])
+
+
+async def _answers(
+    folder: Path, family: Family, wanted: Answers, requests: Mapping[str, GenerationRequest]
+) -> dict[str, list[GenerationEvent]]:
+    async with engine_wanting(folder, family, wanted) as engine:
+        return {name: await events_of(engine, request) for name, request in requests.items()}
+
+
+def _thought(output: Output, prompt: RenderedPrompt, name: str) -> str:
+    """What is thought before the call: only where that is asked for, or where the prompt begins a thought."""
+    return output.thinks(is_open=prompt.starts_thinking) if prompt.starts_thinking or name == "thinking" else ""
 
 
 def _calls(events: list[GenerationEvent]) -> list[tuple[str, object]]:
@@ -73,6 +115,10 @@ def _calls(events: list[GenerationEvent]) -> list[tuple[str, object]]:
 
 def _text(events: list[GenerationEvent]) -> str:
     return "".join(event.text for event in events if isinstance(event, TextGenerated)).strip()
+
+
+def _thinking(events: list[GenerationEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, ThinkingGenerated)).strip()
 
 
 def _stop_reason(events: list[GenerationEvent]) -> StopReason:
