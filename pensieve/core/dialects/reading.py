@@ -15,7 +15,7 @@ from typing import Any
 from contracts.vocabulary import Tool
 from pensieve.core.dialects.arguments.json_object import read_value
 from pensieve.core.dialects.arguments.syntaxes import SYNTAXES
-from pensieve.core.dialects.arguments.value_rules import properties_of
+from pensieve.core.dialects.arguments.value_rules import properties_of, required_of
 from pensieve.core.dialects.dialect import CallForm, Dialect
 from pensieve.core.dialects.patterns import expression, reader, split_at
 from pensieve.core.dialects.tagged import read_parameters
@@ -141,10 +141,10 @@ class SectionReader:
         return self._schemas[name]
 
     def _checked(self, name: str, arguments: Any) -> ParsedCall:
-        schema = self._schema(name)
+        required = required_of(self._schema(name))
         if not isinstance(arguments, dict):
             raise NotACallError("arguments are an object")
-        missing = [key for key in schema.get("required", ()) if key not in arguments]
+        missing = [key for key in required if key not in arguments]
         if missing and not arguments:
             raise NotACallError(f"{missing[0]} is required")
         return name, json.dumps(arguments, ensure_ascii=False)

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from pensieve.core.dialects.arguments.value_rules import properties_of, resolved
+from pensieve.core.dialects.arguments.value_rules import properties_of, required_of, resolved
 from pensieve.core.dialects.dialect import CDATA_END, CDATA_START, Dialect
 from pensieve.core.dialects.json_rule import json_rule
 from pensieve.core.dialects.patterns import expression, filled, split_at
@@ -143,7 +143,7 @@ def parameter_rules(name: str, schema: Any, dialect: Dialect, *, lenient: bool) 
 
     Patterns and lengths of strings are not enforced: text stands here without the quotes that JSON's rules begin with.
     """
-    properties, required = properties_of(schema), schema.get("required", ())
+    properties, required = properties_of(schema), required_of(schema)
     places = {key: f"{name}_{number}" for number, key in enumerate(properties)}
     free = not properties and schema.get("additionalProperties") is not False
     listed = " ".join(place if key in required else f"{place}?" for key, place in places.items())

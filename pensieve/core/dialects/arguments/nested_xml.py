@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pensieve.core.dialects.arguments.value_rules import properties_of, resolved
+from pensieve.core.dialects.arguments.value_rules import properties_of, reference_of, required_of, resolved
 from pensieve.core.dialects.marks import Marks
 from pensieve.core.dialects.text_rules import quoted, until
 
@@ -67,8 +67,14 @@ class _Reader:
         return items, at
 
 
-def _typed(text: str, schema: Any) -> Any:
+def _kind_of(schema: Any) -> str | None:
+    """The type of a schema that has one alone."""
     kind = schema.get("type") if isinstance(schema, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
+def _typed(text: str, schema: Any) -> Any:
+    kind = _kind_of(schema)
     empty: dict[Any, Any] = {"array": [], "object": {}}
     if kind == "string":
         return text
@@ -91,10 +97,11 @@ class _Rules:
     def __init__(self, marks: Marks, root: Any) -> None:
         self._marks = marks
         self._root = root
+        self._referred: dict[tuple[str, str], str] = {}
 
     def members(self, name: str, schema: Any, depth: int) -> Iterator[tuple[str, str]]:
         properties = properties_of(schema)
-        required = schema.get("required", ()) if isinstance(schema, dict) else ()
+        required = required_of(schema)
         places = {key: f"{name}_{number}" for number, key in enumerate(properties)}
         members = [place if key in required else f"{place}?" for key, place in places.items()]
         yield name, " ".join(members) or "any_element*"
@@ -102,9 +109,17 @@ class _Rules:
             yield from self.element(place, key, properties[key], depth)
 
     def element(self, name: str, key: str, schema: Any, depth: int) -> Iterator[tuple[str, str]]:
-        schema = resolved(schema, self._root)
+        reference = reference_of(schema)
+        if reference is not None:
+            if (known := self._referred.get((key, reference))) is not None:
+                yield name, known
+                return
+            self._referred[key, reference] = name
+        yield from self._described(name, key, resolved(schema, self._root), depth)
+
+    def _described(self, name: str, key: str, schema: Any, depth: int) -> Iterator[tuple[str, str]]:
         opening, closing = self._tag(f"<{key}>"), self._tag(f"</{key}>")
-        kind = schema.get("type") if isinstance(schema, dict) and depth < _MAX_DEPTH else None
+        kind = _kind_of(schema) if depth < _MAX_DEPTH else None
         choices = schema.get("enum") if isinstance(schema, dict) else None
         if choices:
             written = " | ".join(quoted(_text_of(choice), self._marks) for choice in choices)
@@ -115,7 +130,7 @@ class _Rules:
         elif kind == "array":
             yield name, f"{opening} {name}_item* {closing}"
             yield from self.element(f"{name}_item", _ITEM, schema.get("items"), depth + 1)
-        elif kind in _SCALARS:
+        elif kind is not None and kind in _SCALARS:
             yield name, f"{opening} {_SCALARS[kind]} {closing}"
         else:
             elements = "" if kind == "string" else f"any_element* {closing} | "

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-_MAX_DEPTH: Final = 12
-"""Of schemas within schemas: below it any value will do. References may go round in circles."""
+_MAX_DEPTH: Final = 24
+"""Of schemas within schemas: below it any value will do."""
 _INTEGER: Final = "/-?(0|[1-9][0-9]*)/"
 _NUMBER: Final = r"/-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/"
 
@@ -51,8 +51,15 @@ class _Writer:
     def __init__(self, notation: Notation, root: Any) -> None:
         self._notation = notation
         self._root = root
+        self._referred: dict[str, str] = {}
 
     def value(self, name: str, schema: Any, depth: int) -> Rules:
+        reference = reference_of(schema)
+        if reference is not None:
+            if (known := self._referred.get(reference)) is not None:
+                yield name, known
+                return
+            self._referred[reference] = name
         schema = resolved(schema, self._root)
         if not isinstance(schema, dict) or depth > _MAX_DEPTH:
             yield name, "anything"
@@ -100,7 +107,7 @@ class _Writer:
             yield name, "any_object"
             return
         yield name, f'"{{" {name}_first_0 "}}"'
-        yield from self.members(name, properties, schema.get("required", ()), depth)
+        yield from self.members(name, properties, required_of(schema), depth)
 
     def members(
         self,
@@ -138,7 +145,7 @@ def argument_rules(
         member = f"{notation.any_key} anything"
         yield f"{name}_first_0", f'({member} ("{notation.separator}" {member})*)?'
         return
-    yield from _Writer(notation, schema).members(name, properties, schema.get("required", ()), 0, key_text)
+    yield from _Writer(notation, schema).members(name, properties, required_of(schema), 0, key_text)
 
 
 def resolved(schema: Any, root: Any) -> Any:
@@ -153,9 +160,27 @@ def resolved(schema: Any, root: Any) -> Any:
     return None
 
 
+def reference_of(schema: Any) -> str | None:
+    """What a schema refers to. Each reference gets one rule, since references go round in circles and fan out."""
+    reference = schema.get("$ref") if isinstance(schema, dict) else None
+    return reference if isinstance(reference, str) else None
+
+
 def properties_of(schema: Any) -> Mapping[str, Any]:
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    return properties if isinstance(properties, dict) else {}
+    """The properties that an object may have by name: those that are required though not described are among them."""
+    if not isinstance(schema, dict):
+        return {}
+    properties = schema.get("properties")
+    found = dict(properties) if isinstance(properties, dict) else {}
+    others = schema.get("additionalProperties", True)
+    found |= {key: others for key in required_of(schema) if key not in found}
+    return {key: value for key, value in found.items() if value is not False}
+
+
+def required_of(schema: Any) -> tuple[str, ...]:
+    """The keys that an object must have. In the third draft of JSON Schema `required` is a truth value."""
+    required = schema.get("required") if isinstance(schema, dict) else None
+    return tuple(key for key in required if isinstance(key, str)) if isinstance(required, list) else ()
 
 
 def _alternatives(schema: Mapping[str, Any]) -> list[Any]:
