@@ -53,6 +53,8 @@ class TemplateFit:
 
             def num_lost(form: Form, conversation: Sequence[ChatMessage]) -> int | None:
                 lost = self._losses_or_refusal(replace(way, form=form), conversation)
+                if lost == [] and conversation is TOOL_CONVERSATIONS[0]:
+                    return int(self._answers_an_unknown_id(replace(way, form=form)))
                 return None if lost is None else len(lost)
 
             self._forms[with_tools] = fitting_form(num_lost, with_tools=with_tools)
@@ -81,6 +83,16 @@ class TemplateFit:
         argument, answer = literals.marks_in(text)
         between = text[text.index(argument) : text.index(answer)]
         return sum(map(between.count, self._template.end_tokens)) <= 1
+
+    def _answers_an_unknown_id(self, way: Way) -> bool:
+        """Whether a result is told by an id that its call was not: Kimi K2 makes up the ids of calls."""
+        *called, result = TOOL_CONVERSATIONS[0]
+        call_id = str(result.tool_call_id)
+        try:
+            before, whole = (way.text(turns, Literals(), Ending.TURN_ENDS) for turns in (called, (*called, result)))
+        except REFUSALS:
+            return False
+        return call_id in whole and call_id not in before
 
     @cached_property
     def _tool_times(self) -> int:
