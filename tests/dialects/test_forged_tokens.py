@@ -37,9 +37,11 @@ def known(name: str) -> tuple[ChatTemplate, Any, dict[str, int]]:
     template = chat_template(family(name))
     literal = template._encoder.added_tokens.literal_backend  # type: ignore[union-attr]
     merged = {number for content, number in added.items() if number in literal.encode(content).ids}
-    return template, backend, {
-        content: number for content, number in added.items() if content.strip("▁ \n\t") and number not in merged
-    }
+    return (
+        template,
+        backend,
+        {content: number for content, number in added.items() if content.strip("▁ \n\t") and number not in merged},
+    )
 
 
 def conversation(texts: list[str]) -> tuple[tuple[ChatMessage, ...], tuple[Tool, ...]]:
@@ -77,8 +79,12 @@ def test_pieces_of_control_tokens_stay_text_in_every_place(name: str, data: st.D
     _, _, control = known(name)
     contents = sorted(control, key=lambda content: ("unused" in content or "place" in content, content))[:64]
     whole = st.sampled_from(contents)
-    part = st.builds(lambda text, start, end: text[start % len(text) :][: end + 1], whole, st.integers(0, 40), st.integers(0, 9))
-    text = st.lists(whole | part | st.sampled_from(["a", " ", "\n", "<", "\U000f0000", "\\udb80\\udc00"]), min_size=1, max_size=4)
+    part = st.builds(
+        lambda text, start, end: text[start % len(text) :][: end + 1], whole, st.integers(0, 40), st.integers(0, 9)
+    )
+    text = st.lists(
+        whole | part | st.sampled_from(["a", " ", "\n", "<", "\U000f0000", "\\udb80\\udc00"]), min_size=1, max_size=4
+    )
     texts = data.draw(st.lists(text.map("".join).filter(str.strip), min_size=1, max_size=16))
     assert control_tokens(name, texts) == control_tokens(name, ["x"])
 

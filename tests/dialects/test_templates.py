@@ -36,8 +36,14 @@ SHAPES: Final[dict[str, Conversation]] = {
         [system("blue rules"), user("red apples"), assistant("green pears"), system("late news"), user("ripe plums")],
         (),
     ),
-    "a system note at the end": ([user("red apples"), assistant("green pears"), user("ripe plums"), system("late news")], ()),
-    "a user who speaks twice": ([user("red apples"), user("ripe plums"), assistant("green pears"), user("fresh nuts")], ()),
+    "a system note at the end": (
+        [user("red apples"), assistant("green pears"), user("ripe plums"), system("late news")],
+        (),
+    ),
+    "a user who speaks twice": (
+        [user("red apples"), user("ripe plums"), assistant("green pears"), user("fresh nuts")],
+        (),
+    ),
     "thinking in the history": (
         [user("red apples"), assistant("green pears", thinking="deep water"), user("ripe plums")],
         (),
@@ -96,14 +102,22 @@ SHAPES: Final[dict[str, Conversation]] = {
         (LOOK_UP,),
     ),
     "a call that failed": (
-        [user("red apples"), assistant("", call(1, "cherry")), result(1, "no entry", is_error=True), user("keep trying")],
+        [
+            user("red apples"),
+            assistant("", call(1, "cherry")),
+            result(1, "no entry", is_error=True),
+            user("keep trying"),
+        ],
         (LOOK_UP,),
     ),
     "calls of tools that are gone": (
         [user("red apples"), assistant("", call(1, "cherry")), result(1, "sour fruit"), user("ripe plums")],
         (),
     ),
-    "an empty result": ([user("red apples"), assistant("", call(1, "cherry")), result(1, ""), user("fresh nuts")], (LOOK_UP,)),
+    "an empty result": (
+        [user("red apples"), assistant("", call(1, "cherry")), result(1, ""), user("fresh nuts")],
+        (LOOK_UP,),
+    ),
 }
 
 
@@ -195,6 +209,7 @@ def moved(family: Family, thinking: Thinking, turns: list[list[ChatMessage]]) ->
     backend = tokenizer_of(family)
     tools = (LOOK_UP,) if any(message.role is Role.TOOL for turn in turns for message in turn) else ()
     messages: list[ChatMessage] = []
+    prompt: list[int] = []
     before: list[int] = []
     wrong = []
     for number, turn in enumerate(turns):
@@ -204,7 +219,8 @@ def moved(family: Family, thinking: Thinking, turns: list[list[ChatMessage]]) ->
             before = [*prompt, *answers[turn[0]]]
             continue
         prompt = known.render(tuple(messages), tools, thinking).token_ids
-        wrong += [number] if prompt[: len(before)] != before else []
+        if prompt[: len(before)] != before:
+            wrong.append(number)
     return wrong
 
 
@@ -224,7 +240,7 @@ def test_calls_have_the_ids_that_mistral_and_kimi_want() -> None:
 
 
 def test_a_date_stays_what_it_was_when_the_conversation_began() -> None:
-    now = datetime(2026, 3, 31, 23, 59)  # noqa: DTZ001 - as the template's own clock
+    now = datetime(2026, 3, 31, 23, 59)
     for name, first, second in (("llama-3.2", "31 Mar 2026", "01 Apr 2026"), ("gpt-oss", "2026-03-31", "2026-04-01")):
         dates = [now, now.replace(month=4, day=1)]
         known = chat_template(named(name), clock=lambda dates=dates: dates[0])  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Small chat templates, each with one thing that real ones have, and a tokenizer of one token a byte to go with them."""
+"""Small chat templates, each with one thing that real ones have, and a tokenizer of one token a byte for them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ PLAIN: Final = (
 )
 """Takes everything."""
 NO_TEXT_BESIDE_CALLS: Final = PLAIN.replace("{{ m.content }}", "{% if not m.tool_calls %}{{ m.content }}{% endif %}")
-ONE_CALL: Final = "{% for m in messages %}{% if m.tool_calls and m.tool_calls|length > 1 %}{{ raise_exception('one') }}"
-ONE_CALL += "{% endif %}{% endfor %}" + PLAIN
+ONE_CALL: Final = (
+    "{% for m in messages %}{% if m.tool_calls and m.tool_calls|length > 1 %}{{ raise_exception('one') }}"
+    "{% endif %}{% endfor %}" + PLAIN
+)
 NO_CALLS: Final = PLAIN.replace(_CALLS, "")
 """Has words for tools, and none for calls."""
 SYSTEM_FIRST: Final = PLAIN.replace(

@@ -9,7 +9,7 @@ from pensieve.models.prompts.dates import ConversationDates
 from tests.models.prompts import small_templates as small
 from tests.models.prompts.small_templates import assistant, chat_template, system, text_of, user
 
-EVENING = datetime(2026, 3, 31, 23, 59)  # noqa: DTZ001 - as the clock of the server has it
+EVENING = datetime(2026, 3, 31, 23, 59)
 
 
 class Clock:

@@ -21,7 +21,7 @@ ERROR = (user("Rome?"), assistant("", call(1, "Rome")), result(1, "gone", is_err
 def test_a_template_that_takes_everything_is_given_everything_as_it_is() -> None:
     text = rendered(small.PLAIN, system("s"), *BESIDE, system("note"), tools=(GET,))
     assert text.endswith(
-        "[system]s<|im_end|>[user]Rome?<|im_end|>[assistant]I look.<call>get({\"city\": \"Rome\"})<|im_end|>"
+        '[system]s<|im_end|>[user]Rome?<|im_end|>[assistant]I look.<call>get({"city": "Rome"})<|im_end|>'
         "[tool]warm<|im_end|>[user]And?<|im_end|>[system]note<|im_end|>[assistant]"
     )
 

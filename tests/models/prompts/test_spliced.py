@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pytest
 
 from contracts.vocabulary import ChatMessage
+from tests.models.example_tokenizers import one_token_a_byte
 from tests.models.prompts import small_templates as small
 from tests.models.prompts.small_templates import (
     GET,
     assistant,
     call,
     chat_template,
-    one_token_a_byte,
     result,
     system,
     text_of,
@@ -52,6 +52,7 @@ def test_a_prompt_begins_with_the_prompt_before_it_and_its_answer(name: str) -> 
     answers: dict[ChatMessage, list[int]] = {}
     known = chat_template(TEMPLATES[name], lambda message, _: answers.get(message))
     messages: list[ChatMessage] = []
+    prompt: list[int] = []
     before: list[int] = []
     for number, turn in enumerate(TURNS):
         messages += turn

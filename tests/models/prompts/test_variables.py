@@ -11,7 +11,9 @@ from pensieve.models.prompts.variables import TemplateVariables, template_source
 
 ON = Thinking(enabled=True)
 OFF = Thinking()
-PRINTED = "{% if not reasoning_effort is defined %}{% set reasoning_effort = 'medium' %}{% endif %}{{ reasoning_effort }}"
+PRINTED = (
+    "{% if not reasoning_effort is defined %}{% set reasoning_effort = 'medium' %}{% endif %}{{ reasoning_effort }}"
+)
 """gpt-oss's."""
 REFUSING = (
     "{% if not reasoning_effort is defined %}{% set reasoning_effort = 'no_think' %}"
@@ -85,7 +87,9 @@ def test_a_budget_is_given_to_a_template_that_has_one() -> None:
         ("think_render_option", "all", "lastthink"),
     ],
 )
-def test_earlier_thinking_is_kept_or_dropped_where_the_request_says_so(name: str, kept: object, dropped: object) -> None:
+def test_earlier_thinking_is_kept_or_dropped_where_the_request_says_so(
+    name: str, kept: object, dropped: object
+) -> None:
     template = f"{{{{ {name} }}}}"
     assert of(template, Thinking(enabled=True)) == {}
     assert of(template, Thinking(enabled=True, keeps_past=True)) == {name: kept}
