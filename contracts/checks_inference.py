@@ -74,7 +74,13 @@ async def _check_refusals(model: InferenceModel, questions: Questions) -> None:
         Sampling(top_p=-0.1),
         Sampling(top_p=1.1),
         Sampling(top_p=math.nan),
-        Sampling(top_k=0),
+        Sampling(top_k=-1),
+        Sampling(min_p=-0.1),
+        Sampling(min_p=1.1),
+        Sampling(min_p=math.nan),
+        Sampling(repetition_penalty=0.0),
+        Sampling(repetition_penalty=10.1),
+        Sampling(repetition_penalty=math.nan),
     )
     refused = [asked(questions.prompt, 1, sampling=sampling) for sampling in bad_samplings]
     refused += [asked(questions.prompt, 0), asked(questions.prompt, -1), GenerationRequest((), 1, GREEDY)]
@@ -83,7 +89,13 @@ async def _check_refusals(model: InferenceModel, questions: Questions) -> None:
 
 
 async def _check_edges(model: InferenceModel, questions: Questions) -> None:
-    for sampling in (GREEDY, Sampling(temperature=2.0, top_p=1.0, top_k=1), Sampling(top_p=0.0)):
+    edges = (
+        GREEDY,
+        Sampling(),
+        Sampling(temperature=2.0, top_p=1.0, top_k=1, min_p=1.0, repetition_penalty=10.0),
+        Sampling(top_p=0.0, top_k=0, min_p=0.0, repetition_penalty=0.001),
+    )
+    for sampling in edges:
         async with promised_within(EDGES, questions.seconds):
             await answer(model, asked(questions.prompt, 1, sampling=sampling))
 

@@ -37,14 +37,20 @@ _STREAM = Clause(
 
 
 def temperature_in_range(request: GenerationRequest) -> bool:
-    """0.0 to 2.0 inclusive, as in the seed; NaN is outside."""
-    return 0.0 <= request.sampling.temperature <= 2.0
+    """0.0 to 2.0 inclusive, as in the seed, or left to the model; NaN is outside."""
+    temperature = request.sampling.temperature
+    return temperature is None or 0.0 <= temperature <= 2.0
 
 
-def _top_p_in_range(request: GenerationRequest) -> bool:
-    """0.0 to 1.0 inclusive; NaN is outside."""
-    top_p = request.sampling.top_p
-    return top_p is None or 0.0 <= top_p <= 1.0
+def _filters_in_range(request: GenerationRequest) -> bool:
+    """All of the sampling but the temperature; NaN is outside."""
+    sampling = request.sampling
+    shares = (share for share in (sampling.top_p, sampling.min_p) if share is not None)
+    return (
+        all(0.0 <= share <= 1.0 for share in shares)
+        and (sampling.top_k is None or sampling.top_k >= 0)
+        and (sampling.repetition_penalty is None or 0.0 < sampling.repetition_penalty <= 10.0)
+    )
 
 
 class InferenceModel(Protocol):
@@ -86,12 +92,9 @@ class InferenceModel(Protocol):
     )
     @refuses(
         "IM-6",
-        "a top_p that is no number from 0.0 to 1.0, or a top_k below 1, is refused",
-        lambda request: (
-            request.max_tokens >= 1
-            and temperature_in_range(request)
-            and (not _top_p_in_range(request) or (request.sampling.top_k is not None and request.sampling.top_k < 1))
-        ),
+        "a top_p or min_p that is no number from 0.0 to 1.0, a top_k below 0, or a repetition_penalty outside 0.0 "
+        "(exclusive) to 10.0, is refused",
+        lambda request: request.max_tokens >= 1 and temperature_in_range(request) and not _filters_in_range(request),
         ErrorKind.VALIDATION,
     )
     @refuses("IM-7", "an empty conversation is refused", lambda request: not request.messages, ErrorKind.VALIDATION)

@@ -127,15 +127,23 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn.
+    """How the next token is drawn, as far as the client says. None leaves a field to the model's own default.
 
-    `temperature` lies in 0.0 to 2.0, and 0.0 takes the likeliest token. `top_p` lies in 0.0 to 1.0 and keeps the
-    likeliest tokens whose probabilities add up to it; `top_k` (at least 1) keeps that many. None switches one off.
+    `temperature` lies in 0.0 to 2.0; at 0.0 the likeliest token is taken. `top_p`, in 0.0 to 1.0, keeps the likeliest
+    tokens whose probabilities add up to it; `top_k` keeps that many, and 0 keeps all; `min_p`, in 0.0 to 1.0, keeps
+    tokens at least that probable relative to the likeliest. `repetition_penalty`, above 0.0 and up to 10.0, makes
+    recent tokens less likely; 1.0 changes nothing (Keskar et al., 2019: "CTRL").
     """
 
-    temperature: float = 1.0
+    temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+
+    @property
+    def is_greedy(self) -> bool:
+        return self.temperature == 0.0
 
 
 @dataclass(frozen=True, slots=True)

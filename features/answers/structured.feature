@@ -96,5 +96,14 @@ Feature: Structured output
       Examples:
         | effort |
         | low    |
+        | medium |
         | high   |
+        | xhigh  |
         | max    |
+
+    @id:effort-that-is-wrong
+    Scenario: An effort that the API does not have is refused by its place
+      Given its "output_config" is {"effort": "immense"}
+      When it is sent
+      Then it is refused as "invalid_request_error" with status 400
+      And the error names "output_config.effort"

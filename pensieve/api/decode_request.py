@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, Prompt, Sampling, Thinking, Tool, ToolChoice, ToolMode
+from contracts.vocabulary import ChatMessage, GenerationRequest, Prompt, Sampling, Tool, ToolChoice, ToolMode
 from pensieve.api.conversation import Conversation, system_turn
 from pensieve.api.json_schemas import require_schema
 from pensieve.api.parse_body import parse_body
-from pensieve.api.wire_types import AnyTool, CountTokensBody, MessagesBody, WireThinking, WireTool, WireToolChoice
+from pensieve.api.thinking_request import thinking_of
+from pensieve.api.wire_types import AnyTool, CountTokensBody, MessagesBody, WireTool, WireToolChoice
 from pensieve.core.errors import ThreadUnsupportedError, ValidationError
 from pensieve.core.prompt_canon import cache_ttl_seconds, longest_ttl
 
@@ -36,14 +37,11 @@ def decode_messages(body: bytes) -> DecodedRequest:
     budget = prompt.thinking.budget_tokens
     if budget is not None and budget >= wire.max_tokens:
         raise ValidationError("thinking.budget_tokens", "must be less than max_tokens, which counts thinking as well")
-    sampling = Sampling(
-        temperature=1.0 if wire.temperature is None else wire.temperature, top_p=wire.top_p, top_k=wire.top_k or None
-    )
     output = wire.output_config.format if wire.output_config is not None else None
     generation = GenerationRequest(
         messages=prompt.messages,
         max_tokens=wire.max_tokens,
-        sampling=sampling,
+        sampling=Sampling(wire.temperature, wire.top_p, wire.top_k),
         stop_sequences=tuple(dict.fromkeys(wire.stop_sequences or ())),
         tools=prompt.tools,
         tool_choice=_tool_choice(wire.tool_choice, prompt.tools),
@@ -83,7 +81,7 @@ def _prompt(wire: CountTokensBody) -> Prompt:
     )
     turns[-1:] = [_marked(turn, wire.cache_control) for turn in turns[-1:]]
     seen = tuple(tool for tool in tools.values() if not tool.deferred or tool.name in conversation.referenced)
-    return Prompt((*head, *turns), seen, _thinking(wire.thinking))
+    return Prompt((*head, *turns), seen, thinking_of(wire))
 
 
 def _marked(turn: ChatMessage, *cache_controls: object) -> ChatMessage:
@@ -115,11 +113,3 @@ def _tool_choice(wire: WireToolChoice | None, tools: tuple[Tool, ...]) -> ToolCh
     if mode is ToolMode.TOOL and not any(tool.name == wire.name for tool in tools):
         raise ValidationError("tool_choice.name", f"{wire.name!r} is not among the tools")
     return ToolChoice(mode, wire.name if mode is ToolMode.TOOL else None, not wire.disable_parallel_tool_use)
-
-
-def _thinking(wire: WireThinking | None) -> Thinking:
-    if wire is None or wire.type in ("disabled", "between_tools"):  # the latter thinks as little; see wire_types
-        return Thinking()
-    if wire.type == "enabled" and wire.budget_tokens is None:
-        raise ValidationError("thinking.budget_tokens", "Field required")
-    return Thinking(enabled=True, budget_tokens=wire.budget_tokens, omitted=wire.display == "omitted")

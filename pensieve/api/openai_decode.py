@@ -48,7 +48,7 @@ def decode_chat(body: bytes) -> OpenAIRequest:
         max_tokens=wire.max_completion_tokens or wire.max_tokens or MAX_TOKENS_UNSET,
         tools=tools,
         tool_choice=_choice(wire, tools),
-        thinking=Thinking(enabled=wire.reasoning_effort not in _NO_REASONING),
+        thinking=_thinking(wire),
         output_schema=_schema(wire),
     )
     return _request(wire, generation)
@@ -77,8 +77,23 @@ def _generation(wire: CommonBody, messages: tuple[ChatMessage, ...]) -> Generati
     return GenerationRequest(
         messages,
         wire.max_tokens or MAX_TOKENS_UNSET,
-        Sampling(1.0 if wire.temperature is None else wire.temperature, wire.top_p),
+        _sampling(wire),
         tuple(dict.fromkeys(stops)),
+    )
+
+
+def _sampling(wire: CommonBody) -> Sampling:
+    top_k = max(0, wire.top_k) if wire.top_k is not None else None
+    return Sampling(wire.temperature, wire.top_p, top_k, wire.min_p, wire.repetition_penalty)
+
+
+def _thinking(wire: ChatBody) -> Thinking:
+    """`enable_thinking` is the stronger. An effort of none is the least of them, for models that know efforts alone."""
+    kwargs, effort = wire.chat_template_kwargs, wire.reasoning_effort
+    enabled = kwargs.enable_thinking if kwargs is not None else None
+    return Thinking(
+        enabled=effort not in _NO_REASONING if enabled is None else enabled,
+        effort="minimal" if effort == "none" else effort,
     )
 
 

@@ -30,7 +30,7 @@ def _only(harmless: tuple[object, ...], *, instead: str) -> AfterValidator:
 
 _ONE_ANSWER = "one answer a request: send as many requests, they run side by side"
 _NO_LOGPROBS = "the probabilities of tokens are not told here"
-_NO_PENALTY = "repetition is not penalised here: leave it out"
+_NO_PENALTY = "not supported: leave it out, or send repetition_penalty"
 _NO_FUNCTIONS = "deprecated, and not understood here: send tools and tool_choice"
 
 
@@ -125,8 +125,16 @@ class StreamOptions(WireModel):
     include_usage: bool | None = None
 
 
+class ChatTemplateKwargs(WireModel):
+    """As clients of vLLM and llama.cpp send them. Only what is known here is taken."""
+
+    enable_thinking: bool | None = None
+
+
 class CommonBody(WireModel):
-    """What chat completions and completions share."""
+    """What chat completions and completions share. `top_k`, `min_p` and `repetition_penalty` are vLLM's; a `top_k` of
+    -1 is no bound there.
+    """
 
     model: Name
     max_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -134,6 +142,9 @@ class CommonBody(WireModel):
     stream_options: StreamOptions | None = None
     temperature: Temperature | None = None
     top_p: Probability | None = None
+    top_k: Annotated[int, Field(ge=-1)] | None = None
+    min_p: Probability | None = None
+    repetition_penalty: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)] | None = None
     stop: Stops | None = None
     n: Annotated[Any, _only((1,), instead=_ONE_ANSWER)] = None
     presence_penalty: Annotated[Any, _only((0,), instead=_NO_PENALTY)] = None
@@ -151,6 +162,7 @@ class ChatBody(CommonBody):
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    chat_template_kwargs: ChatTemplateKwargs | None = None
     logprobs: Annotated[Any, _only((False,), instead=_NO_LOGPROBS)] = None
     top_logprobs: Annotated[Any, _only((0,), instead=_NO_LOGPROBS)] = None
     modalities: Annotated[Any, _only((["text"],), instead="answers are text alone")] = None

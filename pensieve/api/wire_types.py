@@ -166,7 +166,49 @@ class OutputFormat(WireModel):
 
 class OutputConfig(WireModel):
     format: OutputFormat | None = None
-    effort: str | None = None
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+
+
+class ThinkingTurns(WireModel):
+    """How many of the last turns keep their thinking."""
+
+    type: Literal["thinking_turns", "all"]
+    value: Annotated[int, Field(ge=1)] | None = None
+
+
+def _kind_of_keep(keep: Any) -> str:
+    return "string" if isinstance(keep, str) else "other"
+
+
+class ClearThinking(WireModel):
+    """`keep` is "all", `{"type": "all"}` or `{"type": "thinking_turns", "value": N}`."""
+
+    type: Literal["clear_thinking_20251015"]
+    keep: (
+        Annotated[
+            Annotated[Literal["all"], Tag("string")] | Annotated[ThinkingTurns, Tag("other")],
+            Discriminator(_kind_of_keep),
+        ]
+        | None
+    ) = None
+
+
+class OtherEdit(WireModel):
+    type: str
+
+
+def _kind_of_edit(edit: Any) -> str:
+    kind = edit.get("type") if isinstance(edit, dict) else getattr(edit, "type", None)
+    return "blocks" if kind == "clear_thinking_20251015" else "other"
+
+
+Edit = Annotated[
+    Annotated[ClearThinking, Tag("blocks")] | Annotated[OtherEdit, Tag("other")], Discriminator(_kind_of_edit)
+]
+
+
+class ContextManagement(WireModel):
+    edits: list[Edit] | None = None
 
 
 class Metadata(WireModel):
@@ -182,6 +224,8 @@ class CountTokensBody(WireModel):
     tools: list[AnyTool] | None = None
     tool_choice: WireToolChoice | None = None
     thinking: WireThinking | None = None
+    output_config: OutputConfig | None = None
+    context_management: ContextManagement | None = None
     thread: Any = None
     cache_control: Any = None
     """On the request itself, it marks the last message."""
@@ -198,7 +242,6 @@ class MessagesBody(CountTokensBody):
     stop_sequences: Annotated[list[StopSequence], Field(max_length=MAX_STOP_SEQUENCES)] | None = None
     metadata: Metadata | None = None
     service_tier: Literal["auto", "standard_only"] | None = None
-    output_config: OutputConfig | None = None
 
 
 ToolResultBlock.model_rebuild()

@@ -30,7 +30,8 @@ from pensieve.cli.running_servers import (
     find_server,
     is_free,
 )
-from pensieve.cli.settings import DEFAULT_PORT, MAX_PORT
+from pensieve.cli.setting_values import MAX_PORT
+from pensieve.cli.settings import DEFAULT_PORT
 from pensieve.cli.started_server import HOST, start_server
 
 _FAILED, _INTERRUPTED = 1, 130

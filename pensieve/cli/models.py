@@ -13,6 +13,8 @@ from pensieve.core.errors import PensieveError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pensieve.models.hub_name import HubName
+
 _PLACES = """
 A model is named the same everywhere: smollm2-135m (the embedded one), a name given by `import`, an alias of
 `list --available`, organisation/name of the Hugging Face hub, organisation/name/file.gguf of it, either with
@@ -92,17 +94,16 @@ def _pull(arguments: argparse.Namespace) -> int:
     from pensieve.models.hub_name import hub_name  # noqa: PLC0415
     from pensieve.models.model_names import pin  # noqa: PLC0415
     from pensieve.models.progress import ConsoleProgress  # noqa: PLC0415
-    from pensieve.models.sources import closest, known_names, resolve  # noqa: PLC0415
+    from pensieve.models.sources import resolve  # noqa: PLC0415
 
     source, progress = arguments.name, ConsoleProgress()
     if source == SMOLLM2.name:
         print(f"{source} is here: {resolve(source, progress=progress).path}")
         return 0
     listed = listed_model(source)
-    wanted = hub_name(listed.name if listed else source)
+    wanted = listed.hub if listed else hub_name(source)
     if wanted is None or (arguments.revision and wanted.revision):
-        twice = "its revision is said twice" if wanted else "that is no name of the hub's, like organisation/name"
-        print(f"pensieve: {source}: {twice}.{closest(source, known_names())}", file=sys.stderr)
+        print(f"pensieve: {source}: {_why_not(source, wanted)}", file=sys.stderr)
         return 2
     wanted = replace(wanted, revision=arguments.revision or wanted.revision)
     copy = pull(wanted, progress)
@@ -111,6 +112,17 @@ def _pull(arguments: argparse.Namespace) -> int:
         resolve(str(wanted), progress=progress)
     print(f"{source} is here, at revision {copy.commit}; it stays at that until it is pulled again.")
     return 0
+
+
+def _why_not(source: str, wanted: HubName | None) -> str:
+    """What is wrong with what is to be pulled: the name, or a second revision."""
+    from pensieve.models.sources import closest, known_names  # noqa: PLC0415
+
+    if wanted is None:
+        return f"that is no name of the hub's, like organisation/name.{closest(source, known_names())}"
+    if str(wanted) == source:
+        return "its revision is said twice."
+    return f"an alias stands for one revision; pull another by its name: {wanted.bare}@REVISION"
 
 
 def _import(arguments: argparse.Namespace) -> int:

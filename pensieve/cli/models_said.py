@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import psutil
 
+from contracts.vocabulary import Sampling
 from pensieve.cli.fit import fit_lines
+from pensieve.core.defaults.sampling import in_words
 from pensieve.core.errors import PensieveError
 from pensieve.models.adapters import adapter_kind
-from pensieve.models.catalogue import class_of, listed_models
+from pensieve.models.catalogue import ListedModel, class_of, listed_models
+from pensieve.models.loading.generation_config import read_generation_config
 from pensieve.models.model_facts import (
     architecture,
     call_form,
@@ -27,6 +30,11 @@ from pensieve.models.progress import SilentProgress
 from pensieve.models.sources import resolve
 
 _EMBEDDED_LICENCE: Final = "apache-2.0"
+_WHOSE_FIGURES: Final = (
+    "LIMIT is the --memory-limit to serve with, where the default of 12 GB leaves no room. Sizes are those of the "
+    "files as others record them, and what a model takes is what the server named with it reports; none is measured "
+    "here."
+)
 
 
 def size(num_bytes: int) -> str:
@@ -54,29 +62,38 @@ def here_as_json(models: Iterable[LocalModel]) -> str:
 def available(models: Iterable[LocalModel]) -> str:
     """The catalogue, with the class of this machine and what is here marked."""
     own_class = class_of(psutil.virtual_memory().total)
-    names = {model.name.partition("@")[0] for model in models}
-    rows = [("", "ALIAS", "MAC", "WEIGHTS", "MODEL", "WHY")]
+    here_now = {alias for model in models for alias in model.aliases}
+    rows = [("", "ALIAS", "MAC", "WEIGHTS", "LIMIT", "LICENCE", "MODEL", "WHY")]
     for listed in listed_models():
         mark = "->" if listed.machine_gb == own_class else ""
-        why = f"{listed.why} (here)" if listed.name in names else listed.why
         machine, weights = f"{listed.machine_gb} GB", f"{listed.weights_bytes / 1e9:.1f} GB"
-        rows.append((mark, listed.alias, machine, weights, listed.name, why))
+        told = (listed.memory_limit or "-", listed.licence or "-", listed.name, _why(listed, here_now))
+        rows.append((mark, listed.alias, machine, weights, *told))
     marked = f"-> suits this machine, which has {psutil.virtual_memory().total / 1024**3:.0f} GB. "
-    return "\n".join([*_aligned(rows), "", marked + "Sizes are computed from the number of parameters, not measured."])
+    return "\n".join([*_aligned(rows), "", marked + _WHOSE_FIGURES])
+
+
+def _why(listed: ListedModel, here_now: Collection[str]) -> str:
+    memory = f"; takes {listed.memory}" if listed.memory else ""
+    return f"{listed.why}{memory}{' (here)' if listed.alias in here_now else ''}"
 
 
 def available_as_json(models: Iterable[LocalModel]) -> str:
     own_class = class_of(psutil.virtual_memory().total)
-    names = {model.name.partition("@")[0] for model in models}
+    here_now = {alias for model in models for alias in model.aliases}
     entries = [
         {
             "alias": listed.alias,
             "name": listed.name,
+            "revision": listed.revision,
             "machine_gb": listed.machine_gb,
             "weights_bytes": listed.weights_bytes,
+            "memory": listed.memory,
+            "memory_limit": listed.memory_limit,
+            "licence": listed.licence,
             "why": listed.why,
             "suits_this_machine": listed.machine_gb == own_class,
-            "is_here": listed.name in names,
+            "is_here": listed.alias in here_now,
         }
         for listed in listed_models()
     ]
@@ -125,6 +142,14 @@ def _folder_facts(folder: Path) -> Iterator[tuple[str, str]]:
     yield "tokenizer", tokenizer_kind(folder)
     yield "chat template", f"{len(template)} characters" if template else "none: conversations are told in paragraphs"
     yield "tool calls", call_form(template) or "in the general form: the template names none"
+    yield "sampling", _recommended(folder)
+
+
+def _recommended(folder: Path) -> str:
+    """What holds where neither a request nor a flag says otherwise."""
+    found = read_generation_config(folder)
+    whose = "" if found.sampling != Sampling() else " (the API's: no generation_config.json says otherwise)"
+    return f"{in_words(found.sampling)}{whose}" + (f"; {found.problem}" if found.problem else "")
 
 
 def _base_folder(model: LocalModel) -> Path | None:

@@ -6,10 +6,13 @@ import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import psutil
 
+from pensieve.cli.model_settings import read_model_settings, require_known_names
+from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.errors import ValidationError
 from pensieve.engine.known_models import KnownModel, known_model
 from pensieve.engine.performance import SlidingWindowMonitor
@@ -81,12 +84,15 @@ def parts_for(settings: Settings) -> Parts:
         PensieveError: what `scripted_parts` and `real_parts` raise.
     """
     if settings.script and not settings.model:
-        return scripted_parts(settings.script, settings.memory_limit)
+        own = _own_settings(settings, _given_settings(settings), (SCRIPTED_INFO.id,))
+        return scripted_parts(settings.script, settings.memory_limit, own)
     return real_parts(settings)
 
 
-def scripted_parts(path: Path, memory_limit: int | None = None) -> Parts:
-    """No model, no MLX.
+def scripted_parts(
+    path: Path, memory_limit: int | None = None, own: Mapping[str, ModelSettings] = MappingProxyType({})
+) -> Parts:
+    """No model, no MLX. `own` are the settings of models by their names.
 
     Raises:
         ModelLoadingError: the script cannot be read.
@@ -95,16 +101,39 @@ def scripted_parts(path: Path, memory_limit: int | None = None) -> Parts:
     script = load_script(path)
     memory = Ledger(capacity_bytes(memory_limit, psutil.virtual_memory().total))
     monitor = SlidingWindowMonitor(memory.usage)
+    settings = own.get(SCRIPTED_INFO.id, ModelSettings())
 
     async def start(source: str) -> ServedModel:  # noqa: ARG001 - there is one script
-        return ScriptedEngine(script, memory, monitor)
+        return ScriptedEngine(script, memory, monitor, settings=settings)
 
-    return Parts((KnownModel(str(path), SCRIPTED_INFO),), "a script, no model", memory, monitor, start)
+    return Parts(
+        (KnownModel(str(path), SCRIPTED_INFO, settings=settings),), "a script, no model", memory, monitor, start
+    )
 
 
-def _known(folders: Mapping[str, ModelFolder], draft: ModelFolder | None, *, dense: bool) -> tuple[KnownModel, ...]:
+def _given_settings(settings: Settings) -> Mapping[str, ModelSettings]:
+    return read_model_settings(settings.model_settings) if settings.model_settings is not None else {}
+
+
+def _own_settings(
+    settings: Settings, given: Mapping[str, ModelSettings], *names: tuple[str, ...]
+) -> Mapping[str, ModelSettings]:
+    """What holds for each model, by its first name, where `given` is for it. `names` are those that each goes by.
+
+    Raises:
+        ValidationError: `given` are settings of a model that is not among them.
+    """
+    if settings.model_settings is not None:
+        require_known_names(settings.model_settings, given, (name for each in names for name in each))
+    found = {each[0]: next((given[name] for name in each if name in given), ModelSettings()) for each in names}
+    return {name: own.over(settings.of_every_model) for name, own in found.items()}
+
+
+def _known(
+    folders: Mapping[str, ModelFolder], draft: ModelFolder | None, own: Mapping[str, ModelSettings], *, dense: bool
+) -> tuple[KnownModel, ...]:
     """The first is loaded with its draft model, and weighs what both do."""
-    known = tuple(known_model(source, folder, dense=dense) for source, folder in folders.items())
+    known = tuple(known_model(source, folder, dense=dense, settings=own[source]) for source, folder in folders.items())
     if draft is None:
         return known
     both_bytes = known[0].weights_bytes + known_model(f"--draft-model {draft.id}", draft, dense=dense).weights_bytes
@@ -119,8 +148,9 @@ def real_parts(settings: Settings) -> Parts:
     Raises:
         DeviceError: the BLAS that was asked for cannot be loaded.
         ModelLoadingError: there is no such model, or the script cannot be read.
-        ValidationError: the limit is more than there is.
+        ValidationError: the limit is more than there is, or the file of settings is wrong.
     """
+    given = _given_settings(settings)  # a mistake in it is said before anything is downloaded
     from pensieve.metal import blas  # noqa: PLC0415
 
     blas.preload()
@@ -139,14 +169,16 @@ def real_parts(settings: Settings) -> Parts:
     # on the main thread: Ctrl-C ends a long download at once
     folders = {source: resolve(source, progress=ConsoleProgress()) for source in sources}
     draft = resolve(settings.draft_model, progress=ConsoleProgress()) if settings.draft_model else None
+    own = _own_settings(settings, given, *((source, folder.id) for source, folder in folders.items()))
     script = load_script(settings.script) if settings.script else None
     keeping, speculation = _keeping(settings, memory.capacity_bytes), not settings.no_speculation
     options = EngineOptions(script=script, kv_bits=settings.kv_bits, keeping=keeping, speculation=speculation)
 
     async def start(source: str) -> ServedModel:
         drafting = draft if source == sources[0] else None  # it knows the tokens of that one alone
-        return await Engine.start(folders[source], memory, monitor, replace(options, draft_model=drafting))
+        chosen = replace(options, draft_model=drafting, settings=own[source])
+        return await Engine.start(folders[source], memory, monitor, chosen)
 
-    known = _known(folders, draft, dense=device.backend == "cpu")
+    known = _known(folders, draft, own, dense=device.backend == "cpu")
     said = device.say() + (", forced to say a script" if script else "")
     return Parts(known, said, memory, monitor, start)

@@ -8,21 +8,17 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from contracts.vocabulary import Sampling
 from pensieve.api.access import is_loopback
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG]?)[bB]?", re.ASCII)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?([smhSMH]?)", re.ASCII)
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+from pensieve.cli import setting_values as values
+from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 
 DEFAULT_PORT = 8765
-MAX_PORT = 65535
 IDLE_SECONDS_OF_SEVERAL = 600.0
 
 
@@ -49,6 +45,14 @@ class Settings:
     idle_unload: float | None
     no_speculation: bool
     draft_model: str | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    min_p: float | None
+    repetition_penalty: float | None
+    thinking: ThinkingMode | None
+    max_thinking_tokens: int | None
+    model_settings: Path | None
     log_level: str
 
     @property
@@ -59,69 +63,11 @@ class Settings:
             seconds = IDLE_SECONDS_OF_SEVERAL if self.allow_models else math.inf
         return seconds if seconds < math.inf else None
 
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > MAX_PORT:
-        raise ValueError(f"{text!r} is no port from 0 to {MAX_PORT}")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ValueError(f"{text!r} is no whole number above 0")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.0 <= seconds <= 3600.0:
-        raise ValueError(f"{text!r} is no number of seconds from 0 to 3600")
-    return seconds
-
-
-def _bytes(text: str) -> int:
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
-        raise ValueError(f"{text!r} is no size: write 512MB, 4GB or 0")
-    return int(float(found[1]) * _UNITS[found[2].upper()])
-
-
-def _limit(text: str) -> int:
-    num_bytes = _bytes(text)
-    if not num_bytes:
-        raise ValueError(f"{text!r} leaves no memory for a model")
-    return num_bytes
-
-
-def _bits(text: str) -> Literal[8]:
-    if text != "8":
-        raise ValueError(f"{text!r} bits are none that keys and values can be kept in: 8, or leave it out")
-    return 8
-
-
-def _duration(text: str) -> float:
-    found = _DURATION.fullmatch(text.strip())
-    if text.strip().lower() == "never" or (found is not None and not float(found[1])):
-        return math.inf
-    if found is None:
-        raise ValueError(f"{text!r} is no time: write 90, 90s, 10m, 2h or never")
-    return float(found[1]) * _SECONDS[found[2].lower()]
-
-
-def _level(text: str) -> str:
-    if text.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        raise ValueError(f"{text!r} is none of debug, info, warning, error")
-    return text.upper()
-
-
-def _switch(text: str) -> bool:
-    if text.lower() not in ("1", "0", "true", "false", "yes", "no"):
-        raise ValueError(f"{text!r} is neither true nor false")
-    return text.lower() in ("1", "true", "yes")
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    @property
+    def of_every_model(self) -> ModelSettings:
+        """What holds for a model that `model_settings` says nothing else of."""
+        sampling = Sampling(self.temperature, self.top_p, self.top_k, self.min_p, self.repetition_penalty)
+        return ModelSettings(sampling, self.thinking, self.max_thinking_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +80,7 @@ class _Setting:
 
     @property
     def flag(self) -> str:
-        return "--" + self.name.removesuffix("s").replace("_", "-") if self.read is _list else self.kebab
+        return "--" + self.name.removesuffix("s").replace("_", "-") if self.read is values.listed else self.kebab
 
     @property
     def kebab(self) -> str:
@@ -150,20 +96,39 @@ TABLE = (
         "model", str, None, "a model folder, or org/name of the Hugging Face hub (default: the embedded one)", "M"
     ),
     _Setting("host", str, "127.0.0.1", "the address to listen on; any but a loopback one needs --api-key", "H"),
-    _Setting("port", _port, DEFAULT_PORT, f"the port to listen on; 0 takes a free one (default: {DEFAULT_PORT})", "P"),
+    _Setting(
+        "port", values.port, DEFAULT_PORT, f"the port to listen on; 0 takes a free one (default: {DEFAULT_PORT})", "P"
+    ),
     _Setting("api_key", str, None, "the key that clients must send; better set as PENSIEVE_API_KEY", "K"),
-    _Setting("cors_origins", _list, (), "a web page's origin that may use the server, or *; may be repeated", "ORIGIN"),
+    _Setting(
+        "cors_origins",
+        values.listed,
+        (),
+        "a web page's origin that may use the server, or *; may be repeated",
+        "ORIGIN",
+    ),
     _Setting(
         "script", Path, None, "play a script of answers instead of a model, or make --model say it: for tests", "FILE"
     ),
     _Setting(
-        "checked", _switch, default=False, help="run the contracts around every call, and fail where one is broken"
+        "checked",
+        values.switch,
+        default=False,
+        help="run the contracts around every call, and fail where one is broken",
     ),
-    _Setting("grace_seconds", _seconds, 10.0, "how long running answers may take to finish on stop (default: 10)", "S"),
-    _Setting("rate_limit", _count, None, "requests that a client may make in a minute (default: any number)", "N"),
+    _Setting(
+        "grace_seconds",
+        values.grace_seconds,
+        10.0,
+        "how long running answers may take to finish on stop (default: 10)",
+        "S",
+    ),
+    _Setting(
+        "rate_limit", values.count, None, "requests that a client may make in a minute (default: any number)", "N"
+    ),
     _Setting(
         "cache_memory",
-        _bytes,
+        values.num_bytes,
         None,
         "memory for computed prompts, so that the next turn need not compute them again; 0 keeps none "
         "(default: half of what the server may use; requests and weights come first)",
@@ -171,7 +136,7 @@ TABLE = (
     ),
     _Setting(
         "cache_disk",
-        _bytes,
+        values.num_bytes,
         None,
         "disk for computed prompts, which outlive a restart there; 0 keeps none (default: 10GB, or a tenth of the free "
         "space where that is less)",
@@ -179,7 +144,7 @@ TABLE = (
     ),
     _Setting(
         "memory_limit",
-        _limit,
+        values.limit_bytes,
         None,
         "memory that models, prompts and answers may take in all (default: 12GB, or three quarters of what there is "
         "where that is less)",
@@ -187,21 +152,21 @@ TABLE = (
     ),
     _Setting(
         "kv_bits",
-        _bits,
+        values.kv_bits,
         None,
         "8 keeps keys and values in 8 bits, for more tokens (default: the model's own type)",
         "8",
     ),
     _Setting(
         "allow_models",
-        _list,
+        values.listed,
         (),
         "a model that clients may ask for by its name beside --model, loaded when they do; may be repeated",
         "M",
     ),
     _Setting(
         "idle_unload",
-        _duration,
+        values.duration,
         None,
         "unload a model that nobody used for so long, as 90s, 10m, 2h or never (default: 10m where there is an "
         "--allow-model, else never)",
@@ -209,7 +174,7 @@ TABLE = (
     ),
     _Setting(
         "no_speculation",
-        _switch,
+        values.switch,
         default=False,
         help="decode one token a pass, even where an answer repeats its prompt; the answers are the same",
     ),
@@ -221,7 +186,44 @@ TABLE = (
         "takes; the answers are the same (default: none)",
         "M",
     ),
-    _Setting("log_level", _level, "WARNING", "debug, info, warning or error (default: warning)", "LEVEL"),
+    *(
+        _Setting(
+            name,
+            values.parameter(name),
+            None,
+            f"{what} where a request has none (default: the model's own{beside})",
+            "N",
+        )
+        for name, what, beside in (
+            ("temperature", "the temperature", ", else 1.0"),
+            ("top_p", "the top_p", ""),
+            ("top_k", "the top_k, 0 for no bound,", ""),
+            ("min_p", "the min_p", ""),
+            ("repetition_penalty", "the repetition penalty", ""),
+        )
+    ),
+    _Setting(
+        "thinking",
+        values.thinking,
+        None,
+        "auto has a model think where a request asks for it, off never (default: auto)",
+        "auto|off",
+    ),
+    _Setting(
+        "max_thinking_tokens",
+        values.count,
+        None,
+        "tokens of thinking that an answer may have at most, whatever the request allows (default: any number)",
+        "N",
+    ),
+    _Setting(
+        "model_settings",
+        Path,
+        None,
+        "a TOML file with a table for each model, of the seven settings above that differ for it",
+        "FILE",
+    ),
+    _Setting("log_level", values.level, "WARNING", "debug, info, warning or error (default: warning)", "LEVEL"),
 )
 
 
@@ -229,9 +231,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One flag for each row of the table, without defaults: what is not given comes from elsewhere."""
     for setting in TABLE:
         text = f"{setting.help} [{setting.variable}]"
-        if setting.read is _switch:
+        if setting.read is values.switch:
             parser.add_argument(setting.flag, dest=setting.name, action="store_const", const="true", help=text)
-        elif setting.read is _list:
+        elif setting.read is values.listed:
             parser.add_argument(setting.flag, dest=setting.name, action="append", metavar=setting.metavar, help=text)
         else:
             parser.add_argument(setting.flag, dest=setting.name, metavar=setting.metavar, help=text)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contracts.vocabulary import GenerationRequest
+from contracts.vocabulary import GenerationRequest, Sampling
+from pensieve.core.defaults.sampling import ALLOWED
 from pensieve.core.errors import OutputTooLongError, PromptTooLongError, ValidationError
-
-MAX_TEMPERATURE = 2.0
 
 
 def check_request(request: GenerationRequest) -> None:
@@ -16,15 +15,16 @@ def check_request(request: GenerationRequest) -> None:
     """
     if request.max_tokens < 1:
         raise ValidationError("max_tokens", "must be at least 1")
-    sampling = request.sampling
-    if not 0.0 <= sampling.temperature <= MAX_TEMPERATURE:
-        raise ValidationError("temperature", f"must be a number from 0.0 to {MAX_TEMPERATURE}")
-    if sampling.top_p is not None and not 0.0 <= sampling.top_p <= 1.0:
-        raise ValidationError("top_p", "must be a number from 0.0 to 1.0")
-    if sampling.top_k is not None and sampling.top_k < 1:
-        raise ValidationError("top_k", "must be at least 1")
+    _check_sampling(request.sampling)
     if not request.messages:
         raise ValidationError("messages", "at least one message is required")
+
+
+def _check_sampling(sampling: Sampling) -> None:
+    for name, allowed in ALLOWED.items():
+        value = getattr(sampling, name)
+        if value is not None and not allowed.holds(value):
+            raise ValidationError(name, f"must be {allowed.sentence}")
 
 
 def check_window(input_tokens: int, max_tokens: int, window_tokens: int, because: str = "") -> None:

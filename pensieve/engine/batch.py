@@ -16,9 +16,11 @@ from pensieve.engine.decode_step import all_end, step_on_logits
 from pensieve.engine.drafting import Drafting
 from pensieve.engine.forced import ForcedScript
 from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget
+from pensieve.engine.kv.single import SingleKV, SingleRequestModel, unwrapped
 from pensieve.engine.kv_rows import RowKV
+from pensieve.engine.load_probe import new_caches
 from pensieve.engine.output import Output
-from pensieve.engine.samplers import sampler_for
+from pensieve.engine.samplers import penalties_for, sampler_for
 from pensieve.engine.speculation import Pace, Speculation
 from pensieve.engine.ticket import Ticket
 from pensieve.metal.device import device_info
@@ -88,7 +90,7 @@ class Batch:
     ) -> None:
         from mlx_lm.generate import BatchGenerator  # noqa: PLC0415 - transformers takes seconds to import
 
-        self.max_size = options.max_batch_size
+        self.max_size = 1 if probe.batching == "none" else options.max_batch_size
         self.chunk_tokens = chunk_tokens
         self._probe = probe
         self._kv_bits = options.kv_bits
@@ -100,7 +102,7 @@ class Batch:
         self._pace = ReadingPace()
         self._num_decoded = 0
         self._generator = BatchGenerator(
-            model.model,
+            SingleRequestModel(model.model) if probe.batching == "none" else model.model,
             stop_tokens=[[token_id] for token_id in sorted(model.eos_token_ids)],
             completion_batch_size=self.max_size,
             prefill_batch_size=self.max_size,
@@ -149,18 +151,28 @@ class Batch:
         """What the request begins with: in rows, with room for its prompt; else in mlx-lm's form, None for nothing."""
         known = match.caches
         if not self._probe.sizes.in_rows:
-            return known and [each.as_kv_cache() if isinstance(each, RowKV) else each for each in known]
+            own = known and [each.as_kv_cache() if isinstance(each, RowKV) else each for each in known]
+            if self._probe.batching != "none":
+                return own
+            return [SingleKV(each) for each in own or new_caches(self._model, by_rows=False, bits=None)]
         room = len(ticket.prompt_token_ids)
         return known or [RowKV(bits=self._kv_bits, least_room=room) for _ in self._probe.sizes.layers]
 
     def _processors(self, ticket: Ticket, held: HeldToGrammar | None) -> list[Any]:
         if self._forced is not None:
             return [self._forced.processor_for(ticket.request)]
-        return [*([held] if held else []), *self._thinking_budget(ticket)]
+        penalties = penalties_for(ticket.request.sampling)
+        return [*penalties, *([held] if held else []), *self._thinking_budget(ticket)]
 
     def _thinking_budget(self, ticket: Ticket) -> list[ThinkingBudget]:
-        budget, close_ids = ticket.request.thinking.budget_tokens, self._model.tokenizer.think_end_tokens
-        return [ThinkingBudget(budget, close_ids)] if budget and close_ids and ticket.starts_thinking else []
+        """None where the prompt ends with thinking that is closed: that row may be speculated on."""
+        budget, tokens = ticket.request.thinking.budget_tokens, self._model.thinking
+        if budget is None or tokens is None:
+            return []
+        may_begin = bool(tokens.open_ids) and not tokens.are_closed_in(ticket.prompt_token_ids)
+        if not ticket.starts_thinking and not may_begin:
+            return []
+        return [ThinkingBudget(budget, tokens.close_ids, tokens.open_ids, is_open=ticket.starts_thinking)]
 
     def next(self) -> tuple[list[Sampled], list[PromptRead]]:
         """One decode step for all that are decoding, then one chunk for those whose prompt is not read yet.
@@ -217,6 +229,7 @@ class Batch:
         unread = [(len(known), _num_tokens(left)) for known, (left, _, _), done in halfway if not done]
         waiting = islice(generator._unprocessed_sequences, max(0, self.max_size - len(unread)))
         unread += [(len(sequence[4]), _num_tokens(sequence[1])) for sequence in waiting]
+        unread = unread if self._probe.batching == "whole" else unread[:1]
         most = self._pace.most_tokens(len(generator._generation_batch), self.chunk_tokens, len(unread))
         num_halfway = len(is_read) - sum(is_read)
         abreast = max(num_halfway, min(max(_LEAST_ABREAST, most // _SHARE_TOKENS), len(unread)))
@@ -245,7 +258,7 @@ class Batch:
     def computed(self, uid: int) -> Computed:
         """What is computed of a row that is in the batch. To be used before the next step: it may be a view."""
         caches, token_ids = self._generator.extract_cache([uid])[uid]
-        return list(token_ids), caches
+        return list(token_ids), unwrapped(caches)
 
     def remove(self, uids: list[int]) -> dict[int, Computed]:
         """Take rows out; what was computed of each."""
@@ -254,7 +267,7 @@ class Batch:
             self._held.pop(uid, None)
         if self._speculation is not None:
             self._speculation.drop(uids)
-        return {uid: (list(token_ids), caches) for uid, (caches, token_ids) in found.items()}
+        return {uid: (list(token_ids), unwrapped(caches)) for uid, (caches, token_ids) in found.items()}
 
     def new_output(self, ticket: Ticket) -> Output:
         dialect = self._model.dialect

@@ -74,7 +74,7 @@ class Snapshot:
     def caches(self) -> list[Any]:
         """New caches in this state, with handles of their own: what they become does not change the snapshot."""
         pairs = zip(self.classes, self.states, strict=True)
-        return [made.from_state(_mapped(state, copy.copy)) for made, state in pairs]  # type: ignore[attr-defined]
+        return [_made(kind, _mapped(state, copy.copy)) for kind, state in pairs]
 
     def to_host(self) -> tuple[Any, list[HostArray]]:
         """The form and the arrays of a block on disk.
@@ -105,8 +105,11 @@ class Snapshot:
 
 
 def trimmed(caches: Sequence[Any], num_tokens: int) -> list[Any] | None:
-    """Caches without their last `num_tokens`, leaving the given ones as they are; None where that cannot be."""
-    if not all(cache.is_trimmable() for cache in caches):
+    """Caches without their last `num_tokens`, leaving the given ones as they are; None where that cannot be.
+
+    A cache of chunks whose beginning is dropped would lack what its last tokens looked back to.
+    """
+    if any(not cache.is_trimmable() or getattr(cache, "start_position", 0) for cache in caches):
         return None
     copies = Snapshot.of(caches).caches()
     for cache in copies:
@@ -120,7 +123,17 @@ def _state(cache: Any) -> Any:
 
     if type(cache) is KVCache and cache.keys is not None:
         return (*cache.keys_and_values(), cache.offset)
-    return cache.state
+    can_be_made = isinstance(cache, RowKV) or hasattr(cache, "from_state")
+    return cache.state if can_be_made else tuple(vars(cache).items())
+
+
+def _made(kind: Any, state: Any) -> Any:
+    """A cache in this state. A kind that is a model's own need not be able to make one: it gets its attributes back."""
+    if hasattr(kind, "from_state"):
+        return kind.from_state(state)
+    cache = kind.__new__(kind)
+    vars(cache).update(state)
+    return cache
 
 
 def _mapped(value: Any, change: MapArray) -> Any:

@@ -13,7 +13,7 @@ from contracts.generation import GenerationEvent, GenerationStarted, PromptToken
 from contracts.measurements import MemoryPressure, SpeculationCounts
 from contracts.vocabulary import GenerationRequest, MemoryUsage, ModelFeature, ModelInfo, Prompt
 from pensieve.core.admission import check_request, check_window
-from pensieve.core.errors import ModelLoadingError, OverloadedError
+from pensieve.core.errors import OverloadedError
 from pensieve.engine.answers import AnswerMemory
 from pensieve.engine.batch import Batch
 from pensieve.engine.draft_model import DraftModel, load_draft, named, ready_to_draft
@@ -21,7 +21,7 @@ from pensieve.engine.forced import ForcedScript
 from pensieve.engine.generation_loop import GenerationLoop
 from pensieve.engine.grammar import Grammars
 from pensieve.engine.known_models import known_model
-from pensieve.engine.load_probe import ACTIVATIONS_SHARE, CHUNK_TOKENS, probe
+from pensieve.engine.load_probe import ACTIVATIONS_SHARE, CHUNK_TOKENS, probe, say_what_it_cannot
 from pensieve.engine.memory_plan import MemoryPlan
 from pensieve.engine.no_store import NoStore
 from pensieve.engine.options import EngineOptions
@@ -44,11 +44,6 @@ R = TypeVar("R")
 
 LEAST_TOKENS_LOOKED_INTO = 256
 FLUSH_SECONDS = 10.0
-
-_NO_KV_BITS = (
-    "its layers do not all keep the keys and values of every token (it has sliding windows or recurrent layers), and "
-    "others cannot be quantised: serve it without --kv-bits"
-)
 
 
 class Engine:
@@ -113,6 +108,7 @@ class Engine:
         if drafting is not None:
             self._loaded.append(load_draft(drafting))
         self._model = self._loaded[0]
+        self._settings = self._options.settings.over_makers(self._model.sampling)
         self._plan.correct(sum(model.weights_bytes for model in self._loaded))
 
     def _load(self) -> None:
@@ -131,8 +127,7 @@ class Engine:
             kv_bits=self._options.kv_bits,
         )
         chunk_tokens = self._probe.chunk_tokens
-        if self._options.kv_bits and not self._probe.sizes.in_rows:
-            raise ModelLoadingError(self._folder.id, _NO_KV_BITS)
+        say_what_it_cannot(self._folder.id, self._probe, kv_bits=self._options.kv_bits)
         if (drafting := self._options.draft_model) is not None:
             self._draft = ready_to_draft(drafting.id, self._loaded[1], self._model, self._probe, self._memory)
         draft_probe = self._draft.probe if self._draft is not None else None
@@ -174,10 +169,11 @@ class Engine:
         return not self._closed and len(self._tickets) < self._options.max_batch_size + self._options.max_queued
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        return len((await self._tokenized(self._render, prompt)).token_ids)
+        return len((await self._tokenized(self._render, self._settings.prompt(prompt))).token_ids)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         check_request(request)
+        request = self._settings.request(request)
         ticket = self._one_to_join(request) or await self._accepted(request)
         ticket.num_readers += 1
         try:
@@ -198,7 +194,7 @@ class Engine:
         At temperature 0 it could get no other. Else only a client that says it tries again joins: two that ask the same
         at once may want two answers.
         """
-        if request.sampling.temperature and not request.is_retry:
+        if not request.sampling.is_greedy and not request.is_retry:
             return None
         return next((ticket for ticket in self._tickets if ticket.request == request and not ticket.cancelled), None)
 

@@ -179,34 +179,53 @@ def _byte_table(dtype: mx.Dtype) -> mx.array:
 
 
 class ThinkingBudget:
-    """A logits processor that closes the thinking when it has had its tokens.
+    """A logits processor that closes the thinking once it has had its tokens, all of its parts together.
 
-    `close_ids` are the token ids of the mark that ends thinking; they are forced, one by one.
+    `close_ids` are the token ids of the mark that ends thinking; they are forced, one by one. `open_ids` are those of
+    the mark with which the model may begin it: once, when nothing is left, since models know thinking that is empty;
+    then no more, or they might go on beginning for ever. `is_open`: the prompt has begun it already.
     """
 
-    def __init__(self, budget_tokens: int, close_ids: Sequence[int]) -> None:
+    def __init__(
+        self, budget_tokens: int, close_ids: Sequence[int], open_ids: Sequence[int] = (), *, is_open: bool = True
+    ) -> None:
         self._left = budget_tokens
-        self._close_ids = list(close_ids)
+        self._open_ids, self._close_ids = list(open_ids), list(close_ids)
         self._recent: list[int] = []
-        self._forcing: list[int] | None = None
-        self._is_closed = False
+        self._forcing: list[int] = []
+        self._is_open = self._has_opened = is_open
         self._has_begun = False
 
     def __call__(self, token_ids: mx.array, logits: mx.array) -> mx.array:
-        if self._is_closed:
+        if not self._is_open and not self._open_ids:
             return logits
         if self._has_begun:
             self._see(_last(token_ids))
         self._has_begun = True
-        if self._left > 0 or self._is_closed:
+        if self._left > 0:
             return logits
-        if self._forcing is None:
-            self._forcing = list(self._close_ids)
-        wanted = self._forcing.pop(0)
-        self._is_closed = not self._forcing
-        return mx.where(mx.arange(logits.shape[-1]) == wanted, logits, float("-inf"))
+        if self._is_open:
+            self._forcing = self._forcing or list(self._close_ids)
+            return mx.where(_is_token(logits, self._forcing.pop(0)), logits, float("-inf"))
+        if not self._has_opened or not self._would_open:
+            return logits
+        return mx.where(_is_token(logits, self._open_ids[:2][-1]), float("-inf"), logits)
+
+    @property
+    def _would_open(self) -> bool:
+        """Whether the next token may be the one by which thinking is told from other parts: the mark's second, where it
+        has several, and the first stands for any part.
+        """
+        return bool(self._open_ids) and (len(self._open_ids) == 1 or self._recent[-1:] == self._open_ids[:1])
 
     def _see(self, token_id: int) -> None:
-        self._left -= 1
-        self._recent = [*self._recent, token_id][-len(self._close_ids) :]
-        self._is_closed = self._recent == self._close_ids
+        self._left -= self._is_open
+        self._recent = [*self._recent, token_id][-max(len(self._open_ids), len(self._close_ids)) :]
+        mark = self._close_ids if self._is_open else self._open_ids
+        if self._recent[-len(mark) :] == mark:
+            self._is_open = not self._is_open
+            self._has_opened |= self._is_open
+
+
+def _is_token(logits: mx.array, token_id: int) -> mx.array:
+    return mx.arange(logits.shape[-1]) == token_id

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from contracts.vocabulary import ModelInfo
+from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.footprint import footprint
+from pensieve.models.loading.config import read_config
+from pensieve.models.loading.generation_config import read_generation_config
 from pensieve.models.sources import ModelFolder
 from pensieve.models.tensor_headers import folder_headers
 
@@ -22,30 +24,33 @@ Standing = Literal["loading", "loaded", "unloading", "unloaded"]
 @dataclass(frozen=True, slots=True)
 class KnownModel:
     """`source` is what the user calls it; `weights_bytes` what it is expected to take, 0 where nobody can say, and with
-    it the model `draft_id` that drafts for it.
+    it the model `draft_id` that drafts for it. `settings` are complete: what holds where a request is silent.
     """
 
     source: str
     info: ModelInfo
     weights_bytes: int = 0
     draft_id: str | None = None
+    settings: ModelSettings = ModelSettings()  # noqa: RUF009 - frozen
 
 
-def known_model(source: str, folder: ModelFolder, *, dense: bool) -> KnownModel:
-    """From the files alone. `dense`: the device unpacks the weights to f32.
+def known_model(
+    source: str,
+    folder: ModelFolder,
+    *,
+    dense: bool,
+    settings: ModelSettings = ModelSettings(),  # noqa: B008 - frozen
+) -> KnownModel:
+    """From the files alone, and the operator's `settings`. `dense`: the device unpacks the weights to f32.
 
     Raises:
         ModelLoadingError: a file is missing or damaged; it is named.
     """
-    path = folder.path / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelLoadingError(source, f"{path} cannot be read: {error}") from error
-    told = footprint(config, folder_headers(source, folder.path), dense=dense)
+    told = footprint(read_config(source, folder.path), folder_headers(source, folder.path), dense=dense)
     window_tokens = told.window_tokens or WINDOW_WHEN_UNKNOWN
     info = ModelInfo(folder.id, folder.display_name, window_tokens, folder.created_at)
-    return KnownModel(source, info, told.weights_bytes)
+    held = settings.over_makers(read_generation_config(folder.path).sampling)
+    return KnownModel(source, info, told.weights_bytes, settings=held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class ModelState:
     idle_seconds: float | None
     weights_bytes: int
     draft_id: str | None = None
+    settings: ModelSettings = ModelSettings()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = 1
 """Raised when files of the disk tier are written differently: older ones are then of another fingerprint."""
+_READING: Final = 1
+"""Raised when the same files come to mean other numbers: `rope_parameters` was not read before 1."""
 _SUFFIXES: Final = frozenset({".safetensors", ".json", ".jinja", ".model", ".tiktoken", ".txt", ".py"})
 
 
@@ -37,6 +39,7 @@ def fingerprint_of(folder: Path, model: LoadedModel, adapter: Path | None = None
     """
     parts = {
         "format": _FORMAT,
+        "reading": _READING,
         "files": _file_sums(folder),
         "template": str(getattr(model.tokenizer, "chat_template", "")),
         "device": device_info().backend,

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import mlx.core as mx
 
+from pensieve.core.errors import ModelLoadingError
 from pensieve.engine.cache_layout import has_growing_layout
+from pensieve.engine.kv.together import SAID, TOLERANCE, Batching, batching_of
 from pensieve.engine.kv_rows import RowKV, RowsKV, room_for
 from pensieve.engine.kv_sizes import KVSizes, LayerKV, measured_sizes
 from pensieve.metal.device import Backend, device_info
@@ -25,6 +28,8 @@ from pensieve.models.remembered import remember, remembered
 if TYPE_CHECKING:
     from pensieve.metal.memory import DeviceMemory
     from pensieve.models.load import LoadedModel
+
+log = logging.getLogger(__name__)
 
 CHUNK_TOKENS: Final[Mapping[Backend, int]] = {"cpu": 128, "metal": 512, "cuda": 2048}
 """A step's share of a prompt. A CPU gains nothing by more, and others would wait for seconds; a GPU is not filled by
@@ -40,15 +45,18 @@ _FIRST_CHUNK_TOKENS: Final = 512
 """Measured first: from it one can tell how large a chunk may be."""
 _LEAST_CHUNK_TOKENS: Final = 32
 """Under that a prompt takes for ever, whatever the memory."""
+_NO_KV_BITS: Final = (
+    "its layers do not all keep the keys and values of every token (it has sliding windows or recurrent layers), and "
+    "others cannot be quantised: serve it without --kv-bits"
+)
 _LONG, _SHORT = (1, 2, 3, 4, 5), (6, 7, 8)
-_TOLERANCE: Final = 0.03
-"""Of the largest logit: half precision computes the same in another order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """`chunk_bytes`: the most that MLX held beside weights, keys and values while it read a chunk of `chunk_tokens`;
-    `deep_chunk_bytes`: the same with `context_tokens` before it. `sizes` are those of its caches.
+    `deep_chunk_bytes`: the same with `context_tokens` before it. `sizes` are those of its caches. Of what goes beyond
+    its `batching`, the model computes something else for several requests than for each alone, or fails.
     """
 
     chunk_tokens: int
@@ -56,6 +64,7 @@ class Probe:
     context_tokens: int
     deep_chunk_bytes: int
     sizes: KVSizes
+    batching: Batching = "whole"
 
     @property
     def activation_bytes(self) -> int:
@@ -95,6 +104,18 @@ def probe(
         return found
 
 
+def say_what_it_cannot(name: str, found: Probe, *, kv_bits: int | None) -> None:
+    """Tell in the log what is not done for several requests together.
+
+    Raises:
+        ModelLoadingError: its keys and values cannot be quantised, and were to be.
+    """
+    if found.batching != "whole":
+        log.warning(SAID[found.batching], name)
+    if kv_bits and not found.sizes.in_rows:
+        raise ModelLoadingError(name, _NO_KV_BITS)
+
+
 def _probe(model: LoadedModel, memory: DeviceMemory, wanted: tuple[int, int], kv_bits: int | None) -> Probe:
     from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
 
@@ -111,7 +132,7 @@ def _probe(model: LoadedModel, memory: DeviceMemory, wanted: tuple[int, int], kv
         if larger.activation_bytes > most_bytes:
             break
         found = larger
-    return found
+    return found if in_rows else replace(found, batching=batching_of(model.model))
 
 
 def _measured(
@@ -138,7 +159,7 @@ def _context_for(model: LoadedModel, sizes: KVSizes, chunk_tokens: int, most_byt
 
 
 def _from_json(fact: dict[str, Any]) -> Probe:
-    sizes = fact.pop("sizes")
+    sizes, _ = fact.pop("sizes"), fact["batching"]
     layers = tuple(LayerKV(**layer) for layer in sizes["layers"])
     return Probe(**fact, sizes=KVSizes(layers, bool(sizes["in_rows"])))
 
@@ -179,7 +200,7 @@ def rows_say_the_same(model: LoadedModel) -> bool:
         return False
     alone = [_continued_alone(model, prompt) for prompt in (_LONG, _SHORT)]
     return all(
-        bool(mx.max(mx.abs(one - other)) <= _TOLERANCE * mx.max(mx.abs(one)))
+        bool(mx.max(mx.abs(one - other)) <= TOLERANCE * mx.max(mx.abs(one)))
         for one, other in zip(alone, together, strict=True)
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 
 from contracts.checked import checked as with_clauses
 from contracts.generation import PromptTokens
@@ -75,8 +76,7 @@ class LoadedModels:
         return found.info if found is not None else None
 
     def get(self, model_id: str) -> ServedModel | None:
-        loaded = self._shelf.get(model_id)
-        return loaded.model if loaded is not None else None
+        return loaded.model if (loaded := self._shelf.get(model_id)) is not None else None
 
     def in_use(self, model_id: str) -> bool:
         loaded = self._shelf.get(model_id)
@@ -109,7 +109,7 @@ class LoadedModels:
         return tuple(self._state(model) for info in self.known() if (model := self._catalog.find(info.id)) is not None)
 
     def _state(self, known: KnownModel) -> ModelState:
-        loaded, told = self._shelf.get(known.info.id), (known.weights_bytes, known.draft_id)
+        loaded, told = self._shelf.get(known.info.id), (known.weights_bytes, known.draft_id, known.settings)
         if loaded is None:
             return ModelState(known.info.id, self._standing(known), 0, None, *told)
         return ModelState(known.info.id, "loaded", loaded.model.num_active, self._shelf.idle_seconds(loaded), *told)
@@ -179,7 +179,8 @@ class LoadedModels:
             raise ModelLoadingError(load.source, f"clients know another that is loaded by the same name, {info.id}")
         log.info("loaded %s in %.1f s", info.id, self._clock() - began)
         self._num_loads += 1
-        self._catalog.add(KnownModel(load.source, info, weights_bytes, known.draft_id if known is not None else None))
+        entry = known or KnownModel(load.source, info)
+        self._catalog.add(replace(entry, source=load.source, info=info, weights_bytes=weights_bytes))
         return self._shelf.put(load.source, with_clauses(ServedModel, model) if self._checked else model)
 
     async def _engine(self, load: Load[Loaded], weights_bytes: int) -> tuple[ServedModel, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.engine.keeping import Keeping
 from pensieve.engine.scripted import Script
 from pensieve.models.sources import ModelFolder
@@ -17,7 +18,7 @@ class EngineOptions:
     `prefill_chunk_tokens` of a prompt are read between two tokens of the others; None is what suits the device. With a
     `script`, the model says the script's words. Keys and values take `kv_bits`; None is the model's own type. With
     `speculation`, what repeats the prompt is decoded several tokens at a time, and where nothing does, what the
-    `draft_model` guesses; the answers are the same.
+    `draft_model` guesses; the answers are the same. `settings` are the operator's, over those of the model's makers.
     """
 
     max_batch_size: int = 16
@@ -29,3 +30,4 @@ class EngineOptions:
     speculation: bool = True
     draft_model: ModelFolder | None = None
     keeping: Keeping = Keeping()  # noqa: RUF009 - frozen
+    settings: ModelSettings = ModelSettings()  # noqa: RUF009 - frozen

@@ -15,15 +15,8 @@ from contracts.generation import (
     ToolCallStarted,
 )
 from contracts.vocabulary import ChatMessage, Role, StopReason, ToolCall, ToolMode
-from pensieve.core.answers.parser import (
-    AnswerParser,
-    BeganCall,
-    EndedCall,
-    Piece,
-    SaidArguments,
-    SaidText,
-    SaidThinking,
-)
+from pensieve.core.answers.parser import AnswerParser
+from pensieve.core.answers.pieces import BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking
 from pensieve.core.answers.stop_sequences import StopSequenceFilter
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.engine.answers import Answer

@@ -30,6 +30,7 @@ from contracts.generation import GenerationEvent, GenerationFinished, Generation
 from contracts.measurements import MemoryPressure, OperationPhase, SpeculationCounts
 from contracts.vocabulary import BufferUsage, GenerationRequest, MemoryUsage, ModelFeature, ModelInfo, Prompt, Role
 from pensieve.core.admission import check_request, check_window
+from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.dialects.hermes import in_general_form
 from pensieve.core.errors import GenerationError, ModelLoadingError, OverloadedError, ValidationError
@@ -93,7 +94,16 @@ def _reply(path: Path, number: int, table: dict[str, Any]) -> Reply:
 class ScriptedEngine:
     """Implements `contracts.inference.InferenceModel` on the event loop alone."""
 
-    def __init__(self, script: Script, memory: Ledger, monitor: SlidingWindowMonitor, *, max_active: int = 64) -> None:
+    def __init__(
+        self,
+        script: Script,
+        memory: Ledger,
+        monitor: SlidingWindowMonitor,
+        *,
+        max_active: int = 64,
+        settings: ModelSettings = ModelSettings(),  # noqa: B008 - frozen
+    ) -> None:
+        self._settings = settings
         self._script = script
         self._memory = memory
         self._monitor = monitor
@@ -121,6 +131,7 @@ class ScriptedEngine:
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         check_request(request)
+        request = self._settings.request(request)
         input_tokens = await self.count_tokens(request.prompt)
         check_window(input_tokens, request.max_tokens, WINDOW_TOKENS)
         if not await self.can_admit():

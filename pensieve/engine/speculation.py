@@ -6,8 +6,8 @@ plain decoding. A drafted token counts where it is the sampled one. So it is acc
 where it is not, what was sampled instead follows the distribution without it: the rule of speculative sampling for a
 draft that is certain of itself. At temperature 0 that is the same tokens.
 
-Rows with logits processors (a grammar, a thinking budget) are decoded plainly, beside others too: those follow each
-token, and a grammar was seen to break where tokens were taken back from it.
+Rows with logits processors (a grammar, a thinking budget, a repetition penalty) are decoded plainly, beside others too:
+those follow each token, and a grammar was seen to break where tokens were taken back from it.
 
 `Speculation` puts itself before the `next` of mlx-lm's GenerationBatch, which is one token ahead: the next token is
 being computed while the last one is handed out. A plain step stays just so. Only where a draft promises enough is the

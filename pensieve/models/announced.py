@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,8 @@ from pensieve.models.gguf_convert import planned_model
 from pensieve.models.gguf_file import open_gguf
 from pensieve.models.hub import explained, local_copy
 from pensieve.models.hub_name import HubName, hub_name
+from pensieve.models.loading.config import read_config
+from pensieve.models.loading.contents import only_gguf
 from pensieve.models.model_names import NamedModel, named_model
 from pensieve.models.progress import Progress
 from pensieve.models.sources import resolve
@@ -44,7 +45,7 @@ def announced(source: str, *, progress: Progress) -> Announced:
     if named is not None:
         return _of_named(named, progress)
     if listed is not None:
-        return replace(_of_hub(HubName(listed.name)), name=source)
+        return replace(_of_hub(listed.hub), name=source)
     if source and path.is_dir():
         return _of_folder(source, path.resolve())
     if source and path.is_file() and path.suffix.lower() == ".gguf":
@@ -61,12 +62,10 @@ def _of_named(named: NamedModel, progress: Progress) -> Announced:
 
 
 def _of_folder(source: str, folder: Path) -> Announced:
-    config = folder / "config.json"
-    try:
-        content = json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelLoadingError(source, f"{config} cannot be read: {error}") from error
-    return Announced(source, _mapping(source, content), folder_headers(source, folder), f"the files in {folder}")
+    gguf = only_gguf(source, folder)
+    if gguf is not None:
+        return _of_gguf(source, gguf)
+    return Announced(source, read_config(source, folder), folder_headers(source, folder), f"the files in {folder}")
 
 
 def _of_gguf(source: str, path: Path) -> Announced:
@@ -94,16 +93,10 @@ def _of_distant(hub: HubName) -> Announced:
 
     with explained(hub), tempfile.TemporaryDirectory(prefix="pensieve-fit-") as folder:
         config = hf_hub_download(hub.name, "config.json", revision=hub.revision, local_dir=folder)
-        content = json.loads(Path(config).read_text(encoding="utf-8"))
+        content = read_config(str(hub), Path(config).parent)
         metadata = get_safetensors_metadata(hub.name, revision=hub.revision)
     headers: list[TensorHeader] = []
     for file in metadata.files_metadata.values():
         entries = {name: {"dtype": tensor.dtype, "shape": tensor.shape} for name, tensor in file.tensors.items()}
         headers += headers_of(entries)
-    return Announced(str(hub), _mapping(str(hub), content), headers, "the hub's word; it is not on this machine yet")
-
-
-def _mapping(source: str, content: object) -> Mapping[str, Any]:
-    if not isinstance(content, dict) or "model_type" not in content:
-        raise ModelLoadingError(source, "its config.json does not say the model_type")
-    return content
+    return Announced(str(hub), content, headers, "the hub's word; it is not on this machine yet")

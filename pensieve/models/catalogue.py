@@ -1,4 +1,4 @@
-"""Aliases: models that suit a machine of so many GB for coding, from a curated table, catalogue.toml (U3)."""
+"""Aliases: models for coding on a machine of so many GB, from a curated table, catalogue.toml (U3)."""
 
 from __future__ import annotations
 
@@ -8,25 +8,31 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from pensieve.models.hub_name import HubName
+
 _TABLE: Final = Path(__file__).with_name("catalogue.toml")
-_BITS_PER_WEIGHT: Final = 4.5
-"""Four bits, and a scale and a bias of 16 bits for every 64 weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """`machine_gb` is the class of machines that it suits, in GiB of memory as Apple counts them."""
+    """`machine_gb` is the class of machines that it suits, in GiB of memory as Apple counts them. The figures are other
+    people's, and say so; `memory_limit` is the --memory-limit to serve it with, where the default leaves no room.
+    """
 
     alias: str
     name: str
-    parameters: int
+    weights_bytes: int
     machine_gb: int
     why: str
+    revision: str | None = None
+    memory: str | None = None
+    memory_limit: str | None = None
+    licence: str | None = None
 
     @property
-    def weights_bytes(self) -> int:
-        """Computed from the number of parameters."""
-        return int(self.parameters * _BITS_PER_WEIGHT / 8)
+    def hub(self) -> HubName:
+        """What the alias stands for: the one revision, where that is known."""
+        return HubName(self.name, revision=self.revision)
 
 
 @cache

@@ -14,6 +14,7 @@ from pensieve.models.gguf_place import Layout, Place
 from pensieve.models.gguf_repack import REPACKINGS
 from pensieve.models.gguf_slices import DENSE, DenseSlices, PackedSlices, StoredRows
 from pensieve.models.gguf_tokenizer import tokenizer_files
+from pensieve.models.loading.generation_config import FILE_NAME, generation_config_of_gguf
 from pensieve.models.progress import Progress, SilentProgress
 from pensieve.models.safetensors_file import DType, Planned, TensorForm, write_safetensors
 
@@ -33,6 +34,8 @@ def convert_gguf(path: Path, folder: Path, progress: Progress = _NOBODY) -> None
     with open_gguf(path) as gguf:
         weights = _Weights(gguf, layout_of(gguf))
         files = {"config.json": weights.config(), **tokenizer_files(gguf)}
+        if recommended := generation_config_of_gguf(gguf.metadata):
+            files[FILE_NAME] = recommended
         planned = weights.planned()
         for sentence in weights.losses():
             progress.say(sentence)

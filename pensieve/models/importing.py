@@ -8,21 +8,22 @@ from functools import partial
 from pathlib import Path
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.adapters import CONFIG, require_adapter
+from pensieve.models.adapters import require_adapter
 from pensieve.models.catalogue import listed_model
 from pensieve.models.embedded import SMOLLM2
 from pensieve.models.gguf_folder import gguf_folder
 from pensieve.models.home import models_folder
 from pensieve.models.hub_name import hub_name
+from pensieve.models.loading.contents import only_gguf, require_whole
 from pensieve.models.made_folder import make_folder
 from pensieve.models.model_names import NamedModel, add_name, named_model, require_free_name
 from pensieve.models.on_this_machine import folder_bytes
 from pensieve.models.progress import Progress
-from pensieve.models.sources import require_whole
 
 
 def import_model(path: Path, name: str | None, *, copy: bool, progress: Progress) -> NamedModel:
-    """Name a GGUF file, which is converted, or a folder in mlx-lm's form: itself, or with `copy` a copy of it.
+    """Name a GGUF file, or the only one in a folder, which is converted; or a folder in mlx-lm's form: itself, or with
+    `copy` a copy of it.
 
     Without a `name` it is called as the file or folder is.
 
@@ -30,16 +31,14 @@ def import_model(path: Path, name: str | None, *, copy: bool, progress: Progress
         ModelLoadingError: the name is taken or no name, there is nothing of the kind, or it cannot be converted.
     """
     asked, path = str(path), path.expanduser().resolve()
+    if path.is_dir():
+        path = only_gguf(asked, path) or path
     name = name or re.sub(r"[^\w.-]+", "-", path.stem if path.suffix.lower() == ".gguf" else path.name)
     if not path.exists():
         mend = f"; `pensieve models pull {asked}` would fetch it from the hub" if hub_name(asked) else ""
         raise ModelLoadingError(str(path), f"there is no such file or folder{mend}")
     require_free_name(name)
     if path.is_dir():
-        if (path / CONFIG).exists() and not (path / "config.json").exists():
-            raise ModelLoadingError(
-                str(path), "it is an adapter: import it with --adapter PATH --base NAME --name NAME"
-            )
         require_whole(str(path), path)
         place = _placed(name, path, copy=copy, progress=progress)
         model = NamedModel(name, "copy" if copy else "folder", str(path), str(place))

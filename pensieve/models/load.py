@@ -7,6 +7,7 @@ Linux CPU).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,16 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-from contracts.vocabulary import ModelFeature
+from contracts.vocabulary import ModelFeature, Sampling
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.errors import ModelLoadingError
 from pensieve.metal.device import device_info
 from pensieve.metal.mlx_lm_import import import_mlx_lm
 from pensieve.models.adapters import fuse_adapter, put_adapter, require_adapter
+from pensieve.models.loading.config import normalised_config
+from pensieve.models.loading.contents import require_whole
+from pensieve.models.loading.generation_config import read_generation_config
+from pensieve.models.loading.links import without_strays
 from pensieve.models.prompts.chat_template import ChatTemplate
-from pensieve.models.sources import ModelFolder, require_whole
+from pensieve.models.sources import ModelFolder
 from pensieve.models.tokenizers.dialect_of import dialect_of
 from pensieve.models.tokenizers.load import load_tokenizer
+from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens, thinking_tokens
+
+log = logging.getLogger(__name__)
 
 _WINDOW_KEYS: Final = ("max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length", "n_positions")
 _WINDOW_WHEN_UNKNOWN: Final = 4096
@@ -48,6 +56,10 @@ class LoadedModel:
     kv_bytes_per_token: int
     features: frozenset[ModelFeature]
     dialect: Dialect
+    sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
+    """As the model's makers recommend it."""
+    thinking: ThinkingTokens | None = None
+    """Where its thinking can be counted."""
 
     def supports(self, feature: ModelFeature) -> bool:
         return feature in self.features
@@ -71,14 +83,15 @@ def load(folder: ModelFolder) -> LoadedModel:
     import_mlx_lm()
     from mlx_lm import utils  # noqa: PLC0415 - only after import_mlx_lm
 
-    with _blaming(folder, "config.json and its weights"):
-        model, config = utils.load_model(folder.path, lazy=True)
+    with _blaming(folder, "config.json and its weights"), without_strays(folder.path) as path:
+        model, config = utils.load_model(path, lazy=True, model_config=normalised_config(utils.load_config(path)))
     with ThreadPoolExecutor(1, "pensieve-read-tokenizer") as beside:  # bringing the weights in leaves a core to it
         reading = beside.submit(load_tokenizer, folder.path, config.get("eos_token_id"))
         weights_bytes, kv_bytes_per_token, vocabulary_size = _brought_in(model, folder)
     with _blaming(folder, "its tokenizer"):
         tokenizer = reading.result()
         features = _features(tokenizer)
+        dialect = dialect_of(tokenizer)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
@@ -89,8 +102,17 @@ def load(folder: ModelFolder) -> LoadedModel:
         weights_bytes=weights_bytes,
         kv_bytes_per_token=kv_bytes_per_token,
         features=features,
-        dialect=dialect_of(tokenizer),
+        dialect=dialect,
+        thinking=thinking_tokens(dialect, tokenizer),
+        sampling=_recommended_sampling(folder),
     )
+
+
+def _recommended_sampling(folder: ModelFolder) -> Sampling:
+    found = read_generation_config(folder.path)
+    if found.problem:
+        log.warning(found.problem)
+    return found.sampling
 
 
 def _brought_in(model: Any, folder: ModelFolder) -> tuple[int, int, int]:
@@ -107,11 +129,15 @@ def _brought_in(model: Any, folder: ModelFolder) -> tuple[int, int, int]:
 
 @contextmanager
 def _blaming(folder: ModelFolder, part: str) -> Iterator[None]:
-    """What mlx-lm, Transformers and tokenizers raise over a folder is of every type, plain Exception included."""
+    """What mlx-lm, Transformers and tokenizers raise over a folder is of every type, plain Exception included. A model
+    of mlx-lm's ends the process where a package that it needs is not installed.
+    """
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = str(error).strip() or type(error).__name__
+        if isinstance(error, SystemExit):
+            message = "mlx-lm needs a package for it that is not installed, and has named it above"
         raise ModelLoadingError(folder.id, f"{folder.path}: {part} cannot be used: {message}") from error
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from pensieve.models.loading.config import CONFIG, normalised_config
+
 _LICENCE: Final = re.compile(r"^license(?:_name)?:[ \t]*['\"]?([^'\"\n]+)", re.MULTILINE)
 _TOKENIZERS: Final = {
     "tokenizer.json": "tokenizer.json",
@@ -34,7 +36,7 @@ _CALL_FORMS: Final[tuple[tuple[str, Callable[[str], bool]], ...]] = (
 
 def config_of(folder: Path) -> Mapping[str, Any]:
     """config.json; nothing, where it cannot be read."""
-    return _json_object(folder / "config.json")
+    return normalised_config(_json_object(folder / CONFIG))
 
 
 def quantisation(config: Mapping[str, Any]) -> str:

@@ -56,7 +56,7 @@ def find_local(name: str) -> LocalModel | None:
     """By its name, an alias, or another revision's spelling."""
     models = local_models()
     listed = listed_model(name)
-    wanted = listed.name if listed else name
+    wanted = str(listed.hub) if listed else name
     if (found := next((model for model in models if model.name == wanted), None)) is not None:
         return found
     asked = hub_name(wanted)
@@ -150,7 +150,11 @@ def _of_revision(repo: CachedRepoInfo, revision: CachedRevisionInfo) -> Iterator
     folder, commit = revision.snapshot_path, revision.commit_hash
     if (folder / "config.json").exists() and not missing_weights(folder):
         spelt = _spelt(HubName(repo.repo_id), repo, revision)
-        aliases = tuple(model.alias for model in listed_models() if model.name == spelt)
+        aliases = tuple(
+            model.alias
+            for model in listed_models()
+            if model.name == repo.repo_id and (model.revision == commit if model.revision else spelt == model.name)
+        )
         yield LocalModel(spelt, "hub", folder, revision.size_on_disk, "hub", commit, aliases=aliases)
     for file in sorted(revision.files, key=lambda it: str(it.file_path)):
         if file.file_name.lower().endswith(".gguf"):

@@ -21,6 +21,8 @@ from pensieve.core.errors import ModelLoadingError
 
 DType = Literal["U32", "F16", "BF16", "F32"]
 _MAX_HEADER_BYTES: Final = 100_000_000  # the format's own bound
+LFS_POINTER: Final = b"version https://git-lfs"
+"""How a file starts that Git LFS has not fetched (its specification, "The Pointer")."""
 _ITEM_BYTES: Final = {"U32": 4, "F16": 2, "BF16": 2, "F32": 4}
 
 
@@ -122,7 +124,13 @@ def require_whole_safetensors(source: str, path: Path) -> None:
     """
     try:
         size = path.stat().st_size
+        if not size:
+            raise ModelLoadingError(source, f"{path} is empty: fetch it again")
         with path.open("rb") as file:
+            start = file.read(len(LFS_POINTER))
+            if start == LFS_POINTER:
+                raise ModelLoadingError(source, f"{path} is a pointer of Git LFS: run `git lfs pull` in its folder")
+            file.seek(0)
             header_bytes = int.from_bytes(file.read(8), "little")
             fits = header_bytes <= min(size - 8, _MAX_HEADER_BYTES)
             entries = json.loads(file.read(header_bytes)) if fits else None

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.adapters import require_adapter
@@ -18,13 +16,10 @@ from pensieve.models.gguf_folder import gguf_folder
 from pensieve.models.home import models_folder
 from pensieve.models.hub import hub_copy
 from pensieve.models.hub_name import HubName, hub_name
+from pensieve.models.loading.contents import only_gguf, require_whole
 from pensieve.models.made_folder import is_whole
 from pensieve.models.model_names import NamedModel, named_model, named_models
 from pensieve.models.progress import Progress
-from pensieve.models.safetensors_file import require_whole_safetensors
-from pensieve.models.shards import missing_weights
-
-_TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +52,9 @@ def resolve(source: str, *, progress: Progress) -> ModelFolder:
     elif (named := named_model(source)) is not None:
         folder = _named(named, progress)
     elif (listed := listed_model(source)) is not None:
-        folder = replace(_from_hub(HubName(listed.name), progress), id=source)
+        folder = replace(_from_hub(listed.hub, progress), id=source, display_name=listed.name)
     elif source and path.is_dir():
-        folder = _folder(path.resolve(), path.resolve().name)
+        folder = _on_this_machine(source, path.resolve(), progress)
     elif source and path.is_file() and path.suffix.lower() == ".gguf":
         folder = _folder(gguf_folder(path.resolve(), progress), path.stem)
     elif (hub := hub_name(source)) is not None:
@@ -70,6 +65,12 @@ def resolve(source: str, *, progress: Progress) -> ModelFolder:
         raise ModelLoadingError(source or "a model without a name", _understood(source))
     require_whole(source, folder.path)
     return folder
+
+
+def _on_this_machine(source: str, path: Path, progress: Progress) -> ModelFolder:
+    """A folder of mlx-lm's form, or one that holds a GGUF file and nothing else that is a model."""
+    gguf = only_gguf(source, path)
+    return _folder(path, path.name) if gguf is None else _folder(gguf_folder(gguf, progress), gguf.stem)
 
 
 def _named(named: NamedModel, progress: Progress) -> ModelFolder:
@@ -88,32 +89,6 @@ def _from_hub(hub: HubName, progress: Progress) -> ModelFolder:
     if hub.file is None:
         return _folder(copy.path, str(hub), revision=copy.commit)
     return _folder(gguf_folder(copy.path, progress), copy.path.stem, revision=copy.commit)
-
-
-def require_whole(source: str, folder: Path) -> None:
-    """Refuse a folder in which something that every model has is missing or cut short.
-
-    Raises:
-        ModelLoadingError: naming the file.
-    """
-    config = folder / "config.json"
-    try:
-        content = json.loads(config.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelLoadingError(source, f"{config} is missing; a folder of mlx-lm's form is needed") from error
-    except (OSError, ValueError) as error:
-        raise ModelLoadingError(source, f"{config} cannot be read: {error}") from error
-    if not isinstance(content, dict) or "model_type" not in content:
-        raise ModelLoadingError(source, f"{config} does not say the model_type")
-    weights = sorted(folder.glob("model*.safetensors"))
-    if not weights:
-        raise ModelLoadingError(source, f"{folder} has no model*.safetensors; a folder of mlx-lm's form is needed")
-    if missing := missing_weights(folder):
-        raise ModelLoadingError(source, f"{folder} lacks {', '.join(missing)}, which its index names; fetch it anew")
-    for file in weights:
-        require_whole_safetensors(source, file)
-    if not any((folder / name).exists() for name in _TOKENIZER_FILES):
-        raise ModelLoadingError(source, f"{folder} has no tokenizer.json")
 
 
 def _folder(path: Path, name: str, *, revision: str | None = None) -> ModelFolder:

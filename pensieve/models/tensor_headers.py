@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.safetensors_file import require_whole_safetensors
+from pensieve.models.shards import weight_files
 
 _BITS: Final = {"F64": 64, "I64": 64, "U64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16}
 """Of the types wider than a byte. The narrow ones have 8, or 4 where they say so."""
@@ -42,12 +43,12 @@ class TensorHeader:
 
 
 def folder_headers(source: str, folder: Path) -> list[TensorHeader]:
-    """Of the files that mlx-lm would load.
+    """Of the files that hold the model's weights.
 
     Raises:
         ModelLoadingError: there are none, or one is cut short or damaged; it is named.
     """
-    files = sorted(folder.glob("model*.safetensors"))
+    files = weight_files(folder)
     if not files:
         raise ModelLoadingError(source, f"{folder} has no model*.safetensors")
     headers: list[TensorHeader] = []

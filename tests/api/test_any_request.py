@@ -88,7 +88,16 @@ BODY = record(
         "thinking": record(
             {"type": st.sampled_from(["enabled", "disabled", "adaptive"])}, {"budget_tokens": st.just(1024)}
         ),
-        "output_config": record({}, {"format": record({"type": st.just("json_schema"), "schema": SCHEMA}, {})}),
+        "output_config": record(
+            {},
+            {
+                "format": record({"type": st.just("json_schema"), "schema": SCHEMA}, {}),
+                "effort": st.sampled_from(["low", "max", "immense"]),
+            },
+        ),
+        "context_management": record(
+            {}, {"edits": st.lists(record({"type": st.sampled_from(["clear_thinking_20251015", "x"])}, {"keep": JUNK}))}
+        ),
         "metadata": record({}, {"user_id": TEXT}),
     },
 )

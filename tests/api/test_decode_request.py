@@ -23,9 +23,9 @@ def refusal(data: bytes) -> ValidationError:
     return caught.value
 
 
-def test_the_smallest_request_is_decoded_with_the_defaults_of_the_api() -> None:
+def test_the_smallest_request_leaves_all_else_to_the_model() -> None:
     decoded = decode_messages(body())
-    assert decoded.generation == GenerationRequest((ChatMessage(Role.USER, "Hi"),), 8, Sampling(1.0, None, None), ())
+    assert decoded.generation == GenerationRequest((ChatMessage(Role.USER, "Hi"),), 8, Sampling(), ())
     assert (decoded.model_name, decoded.stream) == ("m", False)
 
 
@@ -56,8 +56,13 @@ def test_a_string_and_one_text_block_are_the_same() -> None:
     assert decode_messages(body(messages=blocks)) == decode_messages(body())
 
 
-def test_a_top_k_of_0_is_off() -> None:
-    assert decode_messages(body(top_k=0)).generation.sampling.top_k is None
+def test_a_top_k_of_0_is_said_and_not_left_to_the_model() -> None:
+    assert decode_messages(body(top_k=0)).generation.sampling == Sampling(top_k=0)
+    assert decode_messages(body(top_k=None, temperature=None)).generation.sampling == Sampling()
+
+
+def test_parameters_that_the_api_does_not_have_are_ignored() -> None:
+    assert decode_messages(body(min_p=0.5, repetition_penalty=2.0)).generation.sampling == Sampling()
 
 
 def test_system_messages_stay_in_their_place() -> None:
@@ -73,7 +78,7 @@ def test_what_is_not_known_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         decoded = decode_messages(
             body(
-                context_management={},
+                context_management={"edits": [{"type": "clear_tool_uses_20250919", "trigger": {}}], "x": 1},
                 messages=[{"role": "user", "content": [{"type": "hologram", "x": 1}, {"type": "text", "text": "Hi"}]}],
             )
         )

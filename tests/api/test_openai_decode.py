@@ -43,8 +43,8 @@ def calling(arguments: str) -> dict[str, Any]:
     return called(function={"name": "get", "arguments": arguments})
 
 
-def test_the_smallest_requests_are_decoded_with_the_defaults_of_the_api() -> None:
-    assert chat() == GenerationRequest((HI,), MAX_TOKENS_UNSET, Sampling(1.0, None, None))
+def test_the_smallest_requests_leave_all_else_to_the_model() -> None:
+    assert chat() == GenerationRequest((HI,), MAX_TOKENS_UNSET, Sampling())
     decoded = decode_completion(json.dumps(COMPLETION).encode())
     assert decoded.generation == GenerationRequest((ChatMessage(Role.USER, "Once"),), MAX_TOKENS_UNSET, is_raw=True)
     assert (decoded.model_name, decoded.stream, decoded.include_usage) == ("m", False, False)
@@ -119,10 +119,47 @@ def test_a_format_becomes_the_schema_that_the_answer_is_held_to(wire: object, sc
 
 
 @pytest.mark.parametrize(
-    ("effort", "thinks"), [(None, False), ("none", False), ("minimal", False), ("low", True), ("max", True)]
+    ("asked", "thinking"),
+    [
+        (None, Thinking()),
+        ("none", Thinking(effort="minimal")),
+        ("minimal", Thinking(effort="minimal")),
+        ("low", Thinking(enabled=True, effort="low")),
+        ("xhigh", Thinking(enabled=True, effort="xhigh")),
+        ("max", Thinking(enabled=True, effort="max")),
+    ],
 )
-def test_an_effort_is_the_wish_for_thinking(effort: str | None, thinks: bool) -> None:  # noqa: FBT001 - a table's
-    assert chat(reasoning_effort=effort).thinking == Thinking(enabled=thinks)
+def test_an_effort_asks_for_thinking_and_says_how_much(asked: str | None, thinking: Thinking) -> None:
+    assert chat(reasoning_effort=asked).thinking == thinking
+
+
+@pytest.mark.parametrize(
+    ("enable", "effort", "thinking"),
+    [
+        (True, None, Thinking(enabled=True)),
+        (False, None, Thinking()),
+        (False, "high", Thinking(effort="high")),
+        (True, "none", Thinking(enabled=True, effort="minimal")),
+        (None, "low", Thinking(enabled=True, effort="low")),
+    ],
+)
+def test_enable_thinking_of_a_local_client_is_stronger_than_an_effort(
+    enable: object, effort: str | None, thinking: Thinking
+) -> None:
+    asked = chat(chat_template_kwargs={"enable_thinking": enable, "other": [1]}, reasoning_effort=effort)
+    assert asked.thinking == thinking
+
+
+def test_the_sampling_parameters_of_local_clients_are_taken() -> None:
+    fields = {"temperature": 0, "top_p": 0.5, "top_k": 3, "min_p": 0.1, "repetition_penalty": 1.1}
+    assert chat(**fields).sampling == Sampling(0.0, 0.5, 3, 0.1, 1.1)
+    completion = decode_completion(json.dumps({**COMPLETION, **fields}).encode())
+    assert completion.generation.sampling == chat(**fields).sampling
+
+
+@pytest.mark.parametrize("top_k", [0, -1])
+def test_a_top_k_without_a_bound_is_said_and_not_left_to_the_model(top_k: int) -> None:
+    assert chat(top_k=top_k).sampling == Sampling(top_k=0)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +209,12 @@ def test_what_asks_for_nothing_changes_nothing(fields: dict[str, object]) -> Non
         ({"max_completion_tokens": 0}, "max_completion_tokens"),
         ({"temperature": 2.5}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
+        ({"top_k": -2}, "top_k"),
+        ({"top_k": 2.5}, "top_k"),
+        ({"min_p": 1.5}, "min_p"),
+        ({"repetition_penalty": 0}, "repetition_penalty"),
+        ({"repetition_penalty": 10.5}, "repetition_penalty"),
+        ({"chat_template_kwargs": {"enable_thinking": "yes"}}, "chat_template_kwargs.enable_thinking"),
         ({"stop": ""}, "stop"),
         ({"stream_options": {"include_usage": "yes"}}, "stream_options.include_usage"),
         *(

@@ -1,13 +1,53 @@
 """What tests of the commands share."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pensieve.models.home import home
+from pensieve.models.known_speed import known_rates
 from tests.cli.claude_user import User
+from tests.cli.models_command import PINNED, UNPINNED, Said
+from tests.models.hub_server import SmallHub, files_of, hub_of
+from tests.tiny_model import write_byte_tokenizer, write_tiny_model
 
 
 @pytest.fixture
 def user(tmp_path: Path) -> User:
     """Somebody with a home of their own, Claude Code on PATH, and a script for a model."""
     return User(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_byte_tokenizer(tmp_path_factory.mktemp("models") / "tiny")
+    write_tiny_model(folder, tokenizer_folder=folder, vocab_size=259)
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def speed() -> Path:
+    """What this machine's speed was measured to be, which takes ten seconds."""
+    known_rates(print)
+    return home() / "speed.json"
+
+
+@pytest.fixture
+def hub(tiny: Path, speed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
+    """A home, a cache and a hub of its own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home").mkdir()
+    if speed.exists():
+        shutil.copy(speed, tmp_path / "home")
+    repos = {"org/tiny": files_of(tiny), PINNED.name: {**files_of(tiny), "later.json": b"{}"}}
+    with hub_of({**repos, UNPINNED.name: files_of(tiny)}, tmp_path, monkeypatch) as hub:
+        hub.repos[PINNED.name].commits[str(PINNED.revision)] = files_of(tiny)
+        yield hub
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Said:
+    return Said(capsys)

@@ -4,84 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import mlx.core as mx
 import pytest
 
-from pensieve.cli.main import main
-from pensieve.models.home import home, models_folder
-from pensieve.models.known_speed import known_rates
+from pensieve.models.home import models_folder
 from pensieve.models.model_names import pinned
 from pensieve.models.progress import SilentProgress
 from pensieve.models.sources import resolve
+from tests.cli.models_command import Said, write_adapter
 from tests.conftest import serving
 from tests.models.gguf_files import write_llama
-from tests.models.hub_server import Repo, SmallHub, files_of, hub_of
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from tests.models.hub_server import Repo, SmallHub, files_of
 
-CODER = "mlx-community/Qwen3-4B-Instruct-2507-4bit"
-"""The hub of the tests has a tiny model under this name."""
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_byte_tokenizer(tmp_path_factory.mktemp("models") / "tiny")
-    write_tiny_model(folder, tokenizer_folder=folder, vocab_size=259)
-    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def speed() -> Path:
-    """What this machine's speed was measured to be, which takes ten seconds."""
-    known_rates(print)
-    return home() / "speed.json"
-
-
-@pytest.fixture(autouse=True)
-def hub(tiny: Path, speed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
-    """Every test has a home, a cache and a hub of its own."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "home").mkdir()
-    if speed.exists():
-        shutil.copy(speed, tmp_path / "home")
-    with hub_of({"org/tiny": files_of(tiny), CODER: files_of(tiny)}, tmp_path, monkeypatch) as hub:
-        yield hub
-
-
-class Said:
-    """Runs a command and gives what it said."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def by(self, *arguments: str, status: int = 0) -> str:
-        assert main(["models", *arguments]) == status, self._capsys.readouterr()
-        captured = self._capsys.readouterr()
-        return captured.err if status else captured.out
-
-    def names(self) -> list[str]:
-        return [entry["name"] for entry in json.loads(self.by("list", "--json"))]
-
-
-@pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Said:
-    return Said(capsys)
-
-
-def write_adapter(folder: Path) -> Path:
-    """One of rank 1 on a projection of the last layer."""
-    folder.mkdir()
-    at = "model.layers.1.self_attn.q_proj"
-    weights = {f"{at}.lora_a": mx.ones((64, 1)), f"{at}.lora_b": mx.ones((1, 64))}
-    mx.save_safetensors(str(folder / "adapters.safetensors"), weights)
-    parameters = {"rank": 1, "scale": 1.0, "dropout": 0.0, "keys": ["self_attn.q_proj"]}
-    config = {"fine_tune_type": "lora", "num_layers": 1, "lora_parameters": parameters}
-    (folder / "adapter_config.json").write_text(json.dumps(config))
-    return folder
+pytestmark = pytest.mark.usefixtures("hub")
 
 
 def test_nothing_is_here_at_first_and_it_is_said_how_to_change_that(said: Said) -> None:
@@ -103,6 +40,7 @@ def test_a_pulled_model_is_listed_shown_and_removed(said: Said, hub: SmallHub) -
         "It fits, with a conversation of",
         "llama, 2 layers of width 64",
         "chat template",
+        "temperature 1 (the API's: no generation_config.json says otherwise)",
         entry["path"],
     ):
         assert fact in shown
@@ -110,6 +48,15 @@ def test_a_pulled_model_is_listed_shown_and_removed(said: Said, hub: SmallHub) -
     assert said.names() == []
     assert pinned("org/tiny") is None
     assert not Path(entry["path"]).exists()
+
+
+def test_the_sampling_that_the_makers_recommend_is_shown(said: Said, hub: SmallHub, tiny: Path) -> None:
+    recommended = {"generation_config.json": b'{"temperature": 0.6, "top_k": 20, "top_p": 9}'}
+    hub.repos["org/tiny"].commit({**files_of(tiny), **recommended})
+    said.by("pull", "org/tiny")
+    shown = said.by("show", "org/tiny")
+    assert "temperature 0.6, top_k 20; " in shown
+    assert "top_p must be a number from 0.0 to 1.0, not '9'" in shown
 
 
 def test_a_revision_is_pulled_and_is_what_the_name_means_from_then_on(said: Said, hub: SmallHub, tiny: Path) -> None:
@@ -125,22 +72,6 @@ def test_a_revision_is_pulled_and_is_what_the_name_means_from_then_on(said: Said
     assert "0.0 MB freed" in freed  # all but the new file belongs to the other one too
     assert said.names() == ["org/tiny"]
     assert "said twice" in said.by("pull", "org/tiny@v1", "--revision", "v2", status=2)
-
-
-def test_an_alias_is_pulled_and_serves(said: Said, hub: SmallHub) -> None:
-    assert "coder-8gb is here" in said.by("pull", "coder-8gb")
-    hub.asked.clear()
-    folder = resolve("coder-8gb", progress=SilentProgress())
-    assert (folder.id, folder.display_name, hub.asked) == ("coder-8gb", CODER, [])
-    assert f"{CODER} (coder-8gb)" in said.by("list")
-    listed = {entry["alias"]: entry for entry in json.loads(said.by("list", "--available", "--json"))}
-    assert [alias for alias, entry in listed.items() if entry["is_here"]] == ["coder-8gb"]
-    assert len({entry["machine_gb"] for entry in listed.values() if entry["suits_this_machine"]}) == 1
-    table = said.by("list", "--available")
-    assert "-> " in table
-    assert "computed from the number of parameters, not measured" in table
-    said.by("remove", "coder-8gb")
-    assert said.names() == []
 
 
 def test_a_gguf_file_of_the_hub_is_converted_and_goes_alone(said: Said, hub: SmallHub, tmp_path: Path) -> None:
@@ -251,22 +182,6 @@ def test_what_cannot_be_done_is_said_with_the_mend(
     write_adapter(tmp_path / "adapter")
     said.by("pull", "org/tiny")
     assert message in said.by(*arguments, status=status)
-
-
-def test_an_alias_and_an_adapter_serve_under_their_names_without_the_hub(
-    said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said.by("pull", "coder-8gb")
-    adapter = write_adapter(tmp_path / "adapter")
-    said.by("import", "--adapter", str(adapter), "--base", "coder-8gb", "--name", "tuned")
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with serving("--model", "coder-8gb", "--allow-model", "tuned") as client:
-        assert {model.id for model in client.models.list()} == {"coder-8gb", "tuned"}
-        for name in ("coder-8gb", "tuned"):
-            answer = client.messages.create(model=name, max_tokens=4, messages=[{"role": "user", "content": "Hello"}])
-            assert answer.model == name
-        assert "uses it as coder-8gb" in said.by("remove", CODER, status=1)
 
 
 def test_a_model_that_a_server_serves_is_not_removed(said: Said, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

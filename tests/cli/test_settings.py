@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from contracts.vocabulary import Sampling
 from pensieve.cli import settings
 from pensieve.cli.settings import Settings, SettingsError, read_settings
+from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 
 
 def parsed(*flags: str, environment: Mapping[str, str] | None = None) -> Settings:
@@ -33,6 +35,14 @@ def test_nothing_needs_to_be_given() -> None:
         idle_unload=None,
         no_speculation=False,
         draft_model=None,
+        temperature=None,
+        top_p=None,
+        top_k=None,
+        min_p=None,
+        repetition_penalty=None,
+        thinking=None,
+        max_thinking_tokens=None,
+        model_settings=None,
         log_level="WARNING",
     )
 
@@ -59,6 +69,16 @@ def test_switches_and_paths_are_read() -> None:
     assert not parsed(environment={"PENSIEVE_CHECKED": "0"}).checked
 
 
+def test_what_holds_for_every_model_comes_from_flags_and_the_environment() -> None:
+    flags = ("--temperature", "0", "--top-p", "0.9", "--top-k", "0", "--thinking", "off")
+    environment = {"PENSIEVE_MIN_P": "0.05", "PENSIEVE_REPETITION_PENALTY": "1.1", "PENSIEVE_MAX_THINKING_TOKENS": "9"}
+    assert parsed(*flags, environment=environment).of_every_model == ModelSettings(
+        Sampling(0.0, 0.9, 0, 0.05, 1.1), ThinkingMode.OFF, 9
+    )
+    assert parsed().of_every_model == ModelSettings()
+    assert parsed("--thinking", "auto").of_every_model == ModelSettings(thinking=ThinkingMode.AUTO)
+
+
 @pytest.mark.parametrize(
     ("text", "num_bytes"), [("0", 0), ("512", 512), ("512MB", 512 * 10**6), ("1.5 gb", 1_500_000_000), ("7k", 7000)]
 )
@@ -82,6 +102,14 @@ def test_sizes_are_read_in_the_units_of_disks(text: str, num_bytes: int) -> None
         (("--script", "a.toml", "--allow-model", "other"), {}, "--allow-model"),
         (("--draft-model", "small", "--no-speculation"), {}, "--draft-model"),
         (("--script", "a.toml", "--draft-model", "small"), {}, "--draft-model"),
+        (("--temperature", "2.5"), {}, "--temperature"),
+        (("--temperature", "nan"), {}, "--temperature"),
+        (("--top-p", "95%"), {}, "--top-p"),
+        ((), {"PENSIEVE_TOP_K": "1.5"}, "PENSIEVE_TOP_K"),
+        (("--min-p", "-1"), {}, "--min-p"),
+        (("--repetition-penalty", "0"), {}, "--repetition-penalty"),
+        (("--thinking", "never"), {}, "--thinking"),
+        ((), {"PENSIEVE_MAX_THINKING_TOKENS": "0"}, "PENSIEVE_MAX_THINKING_TOKENS"),
         (("--log-level", "loud"), {}, "--log-level"),
         ((), {"PENSIEVE_CHECKED": "perhaps"}, "PENSIEVE_CHECKED"),
     ],

@@ -90,6 +90,16 @@ class TakesAnyTopK(_RefusesAllBut):
     field = "top_k"
 
 
+@broken.by("IM-6")
+class TakesAnyMinP(_RefusesAllBut):
+    field = "min_p"
+
+
+@broken.by("IM-6")
+class TakesAnyRepetitionPenalty(_RefusesAllBut):
+    field = "repetition_penalty"
+
+
 @broken.by("IM-7")
 class AnswersAnEmptyConversation(_RefusesAllBut):
     field = "messages"
@@ -173,6 +183,14 @@ class RefusesTheHighestTemperature(InMemoryModel):
         super().refuse(request)
         if request.sampling.temperature == 2.0:
             raise ValidationError("temperature", "too hot")
+
+
+@broken.by("IM-21")
+class NeedsATemperature(InMemoryModel):
+    def refuse(self, request: GenerationRequest) -> None:
+        super().refuse(request)
+        if request.sampling.temperature is None:
+            raise ValidationError("temperature", "none is given")
 
 
 @broken.by("IM-22")

@@ -73,12 +73,16 @@ class InMemoryModel:
             raise ValidationError("messages", "at least one message is required")
         if request.max_tokens < 1:
             raise ValidationError("max_tokens", "at least 1")
-        if not 0.0 <= sampling.temperature <= 2.0:
+        if sampling.temperature is not None and not 0.0 <= sampling.temperature <= 2.0:
             raise ValidationError("temperature", "0.0 to 2.0")
         if sampling.top_p is not None and not 0.0 <= sampling.top_p <= 1.0:
             raise ValidationError("top_p", "0.0 to 1.0")
-        if sampling.top_k is not None and sampling.top_k < 1:
-            raise ValidationError("top_k", "at least 1")
+        if sampling.top_k is not None and sampling.top_k < 0:
+            raise ValidationError("top_k", "at least 0")
+        if sampling.min_p is not None and not 0.0 <= sampling.min_p <= 1.0:
+            raise ValidationError("min_p", "0.0 to 1.0")
+        if sampling.repetition_penalty is not None and not 0.0 < sampling.repetition_penalty <= 10.0:
+            raise ValidationError("repetition_penalty", "above 0.0, at most 10.0")
 
     def refuse_what_does_not_fit(self, input_tokens: int, max_tokens: int) -> None:
         if input_tokens + max_tokens > WINDOW_TOKENS:

@@ -39,7 +39,10 @@ def ask(request: GenerationRequest) -> None:
         ("IM-6", GenerationRequest(HELLO, 1, Sampling(top_p=-0.1))),
         ("IM-6", GenerationRequest(HELLO, 1, Sampling(top_p=1.1))),
         ("IM-6", GenerationRequest(HELLO, 1, Sampling(top_p=math.nan))),
-        ("IM-6", GenerationRequest(HELLO, 1, Sampling(top_k=0))),
+        ("IM-6", GenerationRequest(HELLO, 1, Sampling(top_k=-1))),
+        ("IM-6", GenerationRequest(HELLO, 1, Sampling(min_p=1.1))),
+        ("IM-6", GenerationRequest(HELLO, 1, Sampling(repetition_penalty=0.0))),
+        ("IM-6", GenerationRequest(HELLO, 1, Sampling(repetition_penalty=math.inf))),
         ("IM-7", GenerationRequest((), 1)),
     ],
 )
@@ -51,7 +54,15 @@ def test_a_request_that_should_have_been_refused_is_caught(clause_id: str, reque
 
 @pytest.mark.parametrize(
     "sampling",
-    [Sampling(0.0), Sampling(2.0), Sampling(top_p=0.0), Sampling(top_p=1.0), Sampling(top_k=1)],
+    [
+        Sampling(),
+        Sampling(0.0),
+        Sampling(2.0),
+        Sampling(top_p=0.0),
+        Sampling(top_p=1.0),
+        Sampling(top_k=0),
+        Sampling(min_p=1.0, repetition_penalty=10.0),
+    ],
 )
 def test_a_request_at_the_edge_of_a_range_is_not_asked_to_be_refused(sampling: Sampling) -> None:
     ask(GenerationRequest(HELLO, 1, sampling))

@@ -12,22 +12,26 @@ from pensieve.core.errors import OutputTooLongError, PromptTooLongError, Validat
 def request(
     text: str = "Hello",
     max_tokens: int = 16,
-    temperature: float = 1.0,
+    temperature: float | None = 1.0,
     top_p: float | None = None,
     top_k: int | None = None,
 ) -> GenerationRequest:
     return GenerationRequest((ChatMessage(Role.USER, text),), max_tokens, Sampling(temperature, top_p, top_k))
 
 
+def sampled(sampling: Sampling) -> GenerationRequest:
+    return GenerationRequest((ChatMessage(Role.USER, "Hello"),), 16, sampling)
+
+
 @given(
     prompt=st.text(min_size=1, max_size=1000),
     max_tokens=st.integers(10, 500),
-    temperature=st.floats(0.0, 2.0),
+    temperature=st.none() | st.floats(0.0, 2.0),
     top_p=st.none() | st.floats(0.0, 1.0),
-    top_k=st.none() | st.integers(1, 1000),
+    top_k=st.none() | st.integers(0, 1000),
 )
 def test_every_prompt_length_and_sampling_in_range_is_accepted(
-    prompt: str, max_tokens: int, temperature: float, top_p: float | None, top_k: int | None
+    prompt: str, max_tokens: int, temperature: float | None, top_p: float | None, top_k: int | None
 ) -> None:
     check_request(request(prompt, max_tokens, temperature, top_p, top_k))
 
@@ -49,7 +53,12 @@ def test_a_temperature_is_refused_exactly_outside_0_to_2(temperature: float) -> 
         (request(max_tokens=-1), "max_tokens"),
         (request(top_p=1.1), "top_p"),
         (request(top_p=math.nan), "top_p"),
-        (request(top_k=0), "top_k"),
+        (request(top_k=-1), "top_k"),
+        (sampled(Sampling(min_p=-0.1)), "min_p"),
+        (sampled(Sampling(min_p=math.nan)), "min_p"),
+        (sampled(Sampling(repetition_penalty=0.0)), "repetition_penalty"),
+        (sampled(Sampling(repetition_penalty=10.5)), "repetition_penalty"),
+        (sampled(Sampling(repetition_penalty=math.inf)), "repetition_penalty"),
         (GenerationRequest((), 16), "messages"),
     ],
 )

@@ -8,15 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from contracts.vocabulary import Tool
-from pensieve.core.answers.parser import (
-    AnswerParser,
-    BeganCall,
-    EndedCall,
-    Piece,
-    SaidArguments,
-    SaidText,
-    SaidThinking,
-)
+from pensieve.core.answers.parser import AnswerParser
+from pensieve.core.answers.pieces import BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.models.tokenizers.dialect_of import dialect_for
 from pensieve.models.tokenizers.text_decoder import TextDecoder

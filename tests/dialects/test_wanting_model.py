@@ -26,7 +26,7 @@ from contracts.vocabulary import (
     ToolMode,
 )
 from tests.dialects.families import family
-from tests.dialects.wanting_engine import engine_wanting, events_of, prompt_lengths
+from tests.dialects.wanting_engine import engine_wanting, events_of, prompts_of
 from tests.dialects.wanting_model import write_wanting_model
 
 SAID = 'It is warm: "21 °C", said Noël. 🦙 ha ha ha\n\n\tx = [1, 2]  # end'
@@ -47,8 +47,8 @@ def test_it_says_its_text_to_the_letter_and_ends_at_every_temperature(tmp_path: 
     request = asking("Hello")
 
     async def play() -> None:
-        (length,) = await prompt_lengths(tmp_path, family(name), [request])
-        async with engine_wanting(tmp_path, family(name), {length: SAID}) as engine:
+        (prompt,) = prompts_of(tmp_path, family(name), request)
+        async with engine_wanting(tmp_path, family(name), {len(prompt.token_ids): SAID}) as engine:
             for temperature in (0.0, 1.0, 1.0, 1.0):
                 events = await events_of(engine, asking("Hello", sampling=Sampling(temperature)))
                 assert text_of(events) == SAID
@@ -62,7 +62,7 @@ def test_it_has_an_answer_for_each_length_and_nothing_to_say_to_other_prompts(tm
     requests = [asking("Hello"), asking("Hello " * 100), asking("Hello " * 200)]
 
     async def play() -> None:
-        first, second, _ = await prompt_lengths(tmp_path, family("phi-3.5"), requests)
+        first, second, _ = (len(prompt.token_ids) for prompt in prompts_of(tmp_path, family("phi-3.5"), *requests))
         async with engine_wanting(tmp_path, family("phi-3.5"), {first: "One.", second: "Two."}) as engine:
             assert [text_of(await events_of(engine, request)) for request in requests] == ["One.", "Two.", ""]
 
@@ -74,8 +74,9 @@ def test_a_grammar_makes_it_deviate_and_come_to_an_end(tmp_path: Path) -> None:
     forced = asking("Hello", tools=(WEATHER,), tool_choice=ToolChoice(ToolMode.TOOL, "get_weather"))
 
     async def play() -> list[GenerationEvent]:
-        (length,) = await prompt_lengths(tmp_path, family("phi-3.5"), [forced])
-        async with engine_wanting(tmp_path, family("phi-3.5"), {length: "It is warm in Paris."}) as engine:
+        (prompt,) = prompts_of(tmp_path, family("phi-3.5"), forced)
+        said = {len(prompt.token_ids): "It is warm in Paris."}
+        async with engine_wanting(tmp_path, family("phi-3.5"), said) as engine:
             return await events_of(engine, forced)
 
     events = asyncio.run(play())

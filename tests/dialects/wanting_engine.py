@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from contracts.generation import GenerationEvent
 from contracts.vocabulary import GenerationRequest
 from pensieve.engine.engine import Engine
+from pensieve.metal.mlx_lm_import import import_mlx_lm
 from pensieve.models.progress import ConsoleProgress
+from pensieve.models.prompts.chat_template import ChatTemplate, RenderedPrompt
 from pensieve.models.sources import resolve
+from pensieve.models.tokenizers.dialect_of import dialect_of
+from pensieve.models.tokenizers.load import load_tokenizer
 from tests.conftest import start_engine
-from tests.dialects.families import Family
+from tests.dialects.families import Family, tokenizer_of, write_family
 from tests.dialects.wanting_model import Answers, write_wanting_model
 
 
 @asynccontextmanager
 async def engine_wanting(folder: Path, family: Family, answers: Answers) -> AsyncIterator[Engine]:
-    write_wanting_model(folder, family, answers)
+    write_wanting_model(folder, family, answers, needs_transformers=False)
     engine = await start_engine(resolve(str(folder), progress=ConsoleProgress()))
     try:
         yield engine
@@ -26,10 +30,13 @@ async def engine_wanting(folder: Path, family: Family, answers: Answers) -> Asyn
         await engine.aclose()
 
 
-async def prompt_lengths(folder: Path, family: Family, requests: Sequence[GenerationRequest]) -> list[int]:
-    """How many tokens the prompts of these requests are, which the answers need to be written for."""
-    async with engine_wanting(folder, family, {}) as engine:
-        return [await engine.count_tokens(request.prompt) for request in requests]
+def prompts_of(folder: Path, family: Family, *requests: GenerationRequest) -> list[RenderedPrompt]:
+    """The prompts of these requests as the engine makes them, for whose lengths answers are written."""
+    write_family(folder, family, needs_transformers=False)
+    import_mlx_lm()
+    tokenizer = load_tokenizer(folder, [tokenizer_of(family).token_to_id(token) for token in family.eos])
+    template = ChatTemplate(tokenizer, dialect_of(tokenizer))
+    return [template.render(request.messages, request.tools, request.thinking) for request in requests]
 
 
 async def events_of(engine: Engine, request: GenerationRequest) -> list[GenerationEvent]:

@@ -12,6 +12,7 @@ text: quotes and brackets. Outside its answers it wants the end of the turn.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,10 @@ _POSITION_WEIGHT: Final = 1000.0
 """Far above the embedding of an input token, which is added to that of its position."""
 _SCALE: Final = 8.0
 """Of the last norm: the wanted token is more than e^10 times as likely as all others together."""
-_MIN_HIDDEN: Final = 128
+_HIDDEN_STEP: Final = 128
+"""Hidden sizes are multiples of this, so that folders with other answers mostly have the same config.json: what was
+found out of a tokenizer is kept by the files beside it.
+"""
 _WANTED: Final = (1.0, 0.25, 0.125, 0.0625)
 """How much a position wants the next token of its answer, and those after it: less in all, since they may be one."""
 _END: Final = 0.06
@@ -38,20 +42,22 @@ _CLOSING: Final = 0.03
 _CLOSERS: Final = ('"', '"}', "}", "]", ">", "</", "\n")
 
 
-def write_wanting_model(folder: Path, family: Family, answers: Answers, *, window_tokens: int = 8192) -> Path:
+def write_wanting_model(
+    folder: Path, family: Family, answers: Answers, *, window_tokens: int = 8192, needs_transformers: bool = True
+) -> Path:
     """Write the family's tokenizer and a model that wants these answers into a folder, in place of one that is there.
 
     Raises:
         ValueError: an answer is longer than the window, or two answers want different tokens at one position.
     """
-    write_family(folder, family)
+    write_family(folder, family, needs_transformers=needs_transformers)
     scripts = {length: _token_ids(family, said) for length, said in answers.items()}
     wanted = _wanted(scripts, window_tokens)
     tokenizer = tokenizer_of(family)
     added = {token.content: token_id for token_id, token in tokenizer.get_added_tokens_decoder().items()}
     ends = [added[token] for token in family.eos]
     vocabulary_size = max(tokenizer.get_vocab().values()) + 1
-    hidden = max(_MIN_HIDDEN, len(wanted) + 3)
+    hidden = _HIDDEN_STEP * math.ceil((len(wanted) + 3) / _HIDDEN_STEP)
     config = {
         "model_type": "gpt2",
         "n_ctx": window_tokens,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import mlx.core as mx
@@ -28,7 +27,7 @@ ROWS = KVSizes(layers=(None,) * 4, in_rows=True)  # type: ignore[arg-type]  # on
 
 @pytest.fixture(scope="module")
 def model() -> LoadedModel:
-    return replace(tiny_module("llama"), tokenizer=SimpleNamespace(think_end_tokens=()))
+    return tiny_module("llama")
 
 
 class Passes:
@@ -68,10 +67,12 @@ class Run:
 
     def insert(self, token_ids: list[int], max_tokens: int = 20, temperature: float = 0.0) -> int:
         request = GenerationRequest((ChatMessage(Role.USER, ""),), max_tokens, Sampling(temperature=temperature))
-        ticket = Ticket(request, token_ids, loop=self.loop)
-        uid = self.batch.insert(ticket, Match(0, None, MissReason.EMPTY))
+        uid = self.batch.insert(self.ticket(request, token_ids), Match(0, None, MissReason.EMPTY))
         self.said[uid] = []
         return uid
+
+    def ticket(self, request: GenerationRequest, token_ids: list[int]) -> Ticket:
+        return Ticket(request, token_ids, loop=self.loop)
 
     def step(self) -> None:
         sampled, read = self.batch.next()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import mlx.core as mx
 import pytest
 
 from contracts.vocabulary import Sampling
-from pensieve.engine.samplers import sampler_for
+from pensieve.engine.samplers import PENALTY_CONTEXT_TOKENS, Sampler, penalties_for, sampler_for
 from tests.engine.tiny_modules import VOCABULARY
 
 
@@ -27,3 +29,60 @@ def test_low_temperatures_stay_within_the_range_of_half_precision(temperature: f
     logits = mx.array([[60.0, 59.0, *[1.0] * 30]], mx.float16)
     drawn = sampler_for(Sampling(temperature), 32)(logits)
     assert drawn.tolist() == [0]
+
+
+def drawn_by(sampler: Sampler, logits: mx.array) -> set[int]:
+    """All that 400 draws gave."""
+    drawn: list[int] = sampler(mx.broadcast_to(logits, (400, logits.shape[-1]))).tolist()  # type: ignore[assignment]
+    return set(drawn)
+
+
+def test_min_p_keeps_what_is_at_least_so_probable_relative_to_the_likeliest() -> None:
+    chances = mx.array([[0.5, 0.26, 0.24, 1e-9, *[1e-9] * 4]])
+    for min_p, kept in {0.5: {0, 1}, 0.1: {0, 1, 2}, 1.0: {0}}.items():
+        sampler = sampler_for(Sampling(1.0, min_p=min_p), 8)
+        assert drawn_by(sampler, mx.log(chances)) == kept
+
+
+def test_filters_together_keep_what_each_alone_keeps() -> None:
+    """As in mlx-lm, top_p is of all tokens' probabilities, whatever the other filters leave."""
+    logits = mx.log(mx.array([[0.4, 0.3, 0.2, 0.1]]))
+    for sampling, kept in (
+        (Sampling(1.0, top_p=0.75, min_p=0.6), {0, 1}),
+        (Sampling(1.0, top_p=0.75, top_k=2), {0, 1}),
+        (Sampling(1.0, top_p=0.95, min_p=0.3), {0, 1, 2}),
+    ):
+        assert drawn_by(sampler_for(sampling, 4), logits) == kept, sampling
+
+
+def test_what_is_left_open_is_the_apis_default_and_settings_that_draw_alike_share_a_sampler() -> None:
+    assert sampler_for(Sampling(), 32) is sampler_for(Sampling(1.0, 1.0, 0, 0.0, 1.0), 32)
+    assert sampler_for(Sampling(0.7, top_k=99), 32) is sampler_for(Sampling(0.7, repetition_penalty=1.1), 32)
+    assert sampler_for(Sampling(0.0, top_p=0.5, top_k=3), 32) is sampler_for(Sampling(0.0), 32)
+
+
+def penalised(penalty: float, token_ids: list[int], logits: list[float], dtype: mx.Dtype = mx.float32) -> list[float]:
+    (processor,) = penalties_for(Sampling(repetition_penalty=penalty))
+    found: list[float] = processor(mx.array(token_ids), mx.array([logits], dtype))[0].tolist()  # type: ignore[assignment]
+    return found
+
+
+def test_a_repetition_penalty_makes_said_tokens_less_likely_and_no_others() -> None:
+    assert penalised(2.0, [0, 1, 1], [4.0, -4.0, 4.0]) == [2.0, -8.0, 4.0]
+    assert penalised(0.5, [0, 1], [4.0, -4.0, 4.0]) == [8.0, -2.0, 4.0]
+    assert penalised(2.0, [], [4.0, -4.0, 4.0]) == [4.0, -4.0, 4.0]
+
+
+def test_a_penalty_looks_at_a_bounded_number_of_tokens() -> None:
+    long_ago = [0, *[1] * PENALTY_CONTEXT_TOKENS]
+    assert penalised(2.0, long_ago, [4.0, 4.0]) == [4.0, 2.0]
+
+
+@pytest.mark.parametrize("penalty", [5e-324, 1e-3, 10.0])
+def test_the_strangest_penalty_leaves_finite_logits_in_half_precision(penalty: float) -> None:
+    for logit in penalised(penalty, [0, 1], [300.0, -300.0, 0.0], mx.float16):
+        assert math.isfinite(logit)
+
+
+def test_a_penalty_of_one_is_none() -> None:
+    assert penalties_for(Sampling(repetition_penalty=1.0)) == penalties_for(Sampling()) == []

@@ -20,7 +20,8 @@ from tests.engine.tiny_modules import tiny_module
 
 
 @pytest.mark.parametrize(
-    "sampling", [Sampling(temperature=1.0), Sampling(temperature=0.7, top_p=0.9, top_k=4), Sampling(temperature=1.5)]
+    "sampling",
+    [Sampling(temperature=1.0), Sampling(temperature=0.7, top_p=0.9, top_k=4, min_p=0.08), Sampling(temperature=1.5)],
 )
 def test_sampled_answers_are_drawn_from_the_models_own_distribution(sampling: Sampling) -> None:
     model, vocabulary = _of_few_tokens(5)
@@ -77,16 +78,16 @@ def _chances(
 
 
 def _distribution(logits: np.ndarray[Any, Any], sampling: Sampling) -> np.ndarray[Any, Any]:
-    """As mlx-lm has it: top_p and top_k of the untempered probabilities, and then the temperature."""
+    """As mlx-lm has it: top_p, min_p and top_k of the untempered probabilities, and then the temperature."""
     chances = np.exp(logits - logits.max())
     chances /= chances.sum()
     order = np.argsort(-chances)
     kept = len(chances)
     if sampling.top_p is not None:
         kept = int(np.sum(np.cumsum(chances[order]) - chances[order] < sampling.top_p))
-    kept = min(kept, sampling.top_k or kept)
+    kept = min(kept, sampling.top_k or kept, int(np.sum(chances >= (sampling.min_p or 0.0) * chances.max())))
     powered = np.zeros_like(chances)
-    powered[order[:kept]] = chances[order[:kept]] ** (1 / sampling.temperature)
+    powered[order[:kept]] = chances[order[:kept]] ** (1 / (sampling.temperature or 1.0))
     tempered: np.ndarray[Any, Any] = powered / powered.sum()
     return tempered
 

@@ -35,7 +35,7 @@ from contracts.vocabulary import (
     ToolMode,
 )
 from pensieve.core.errors import ValidationError
-from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget, masked
+from pensieve.engine.grammar import HeldToGrammar, masked
 from pensieve.engine.performance import SlidingWindowMonitor
 from pensieve.engine.scripted import Reply, Script, ScriptedEngine
 from pensieve.metal.ledger import Ledger
@@ -248,20 +248,3 @@ def test_a_grammar_that_breaks_fails_its_own_request_alone(
             assert not isinstance(whole, BaseException)
 
     asyncio.run(play())
-
-
-def test_a_thinking_budget_closes_the_thinking_once_it_is_spent() -> None:
-    budget = ThinkingBudget(3, [7, 8])
-    logits = mx.zeros((1, 10))
-    said: list[int] = []
-    for _ in range(6):
-        allowed = np.flatnonzero(np.isfinite(np.array(budget(mx.array([0, *said]), logits))[0])).tolist()
-        said.append(allowed[0] if len(allowed) == 1 else 1)
-    assert said == [1, 1, 1, 7, 8, 1]
-
-
-def test_a_thinking_that_closes_by_itself_is_left_alone() -> None:
-    budget = ThinkingBudget(3, [7])
-    logits = mx.zeros((1, 10))
-    for said in ([0], [0, 7], [0, 7, 1], [0, 7, 1, 1], [0, 7, 1, 1, 1]):
-        assert np.isfinite(np.array(budget(mx.array(said), logits))).all()

@@ -23,7 +23,7 @@ def test_an_answer_of_each_kind_and_a_draft_of_each_width_are_computed(tiny_fold
     found = probe(model, DeviceMemory(GIB), chunk_tokens=64, most_bytes=GIB)
     batch = Batch(model, found, EngineOptions(), chunk_tokens=64)
     num_tokens, num_passes = warm_up(model, found, batch, Grammars(model))
-    answers = 5 + 1 + (5 + 1)  # each sampler alone, a grammar alone, and all together
+    answers = 6 + 1 + (6 + 1)  # each sampler alone, a grammar alone, and all together
     assert answers <= num_tokens <= 4 * answers
     assert num_passes == 10
     assert batch.kv_cache_bytes == 0

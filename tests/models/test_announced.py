@@ -71,5 +71,8 @@ def test_a_damaged_config_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadingError, match=r"config\.json cannot be read"):
         announced(str(folder), progress=QUIET)
     (folder / "config.json").write_text(json.dumps([]))
-    with pytest.raises(ModelLoadingError, match="model_type"):
+    with pytest.raises(ModelLoadingError, match=r"config\.json holds a list"):
+        announced(str(folder), progress=QUIET)
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(ModelLoadingError, match="does not say the model_type"):
         announced(str(folder), progress=QUIET)

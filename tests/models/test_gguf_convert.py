@@ -14,9 +14,11 @@ import pytest
 from gguf import GGMLQuantizationType as GgmlType
 from tokenizers import Tokenizer
 
+from contracts.vocabulary import Sampling
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.gguf_convert import convert_gguf
 from pensieve.models.load import load
+from pensieve.models.loading.generation_config import read_generation_config
 from pensieve.models.progress import SilentProgress
 from pensieve.models.sources import resolve
 from tests.models.gguf_files import CONTROL_TOKENS, HIDDEN, INNER, VOCABULARY, write_llama
@@ -50,6 +52,18 @@ def dense(folder: Path) -> dict[str, npt.NDArray[np.float32]]:
             weight = arrays[name].astype(mx.float32)
         weights[module] = np.array(weight)
     return weights
+
+
+def test_the_sampling_that_a_file_recommends_comes_along(tmp_path: Path) -> None:
+    sampling = {"temp": 0.6, "top_p": 0.95, "top_k": 20, "penalty_repeat": 1.05}
+    folder, _ = converted(tmp_path, metadata={f"general.sampling.{key}": value for key, value in sampling.items()})
+    found = read_generation_config(folder)
+    assert (found.sampling, found.problem) == (Sampling(0.6, 0.95, 20, None, 1.05), "")
+
+
+def test_a_file_that_recommends_no_sampling_leaves_it_open(tmp_path: Path) -> None:
+    folder, _ = converted(tmp_path)
+    assert not (folder / "generation_config.json").exists()
 
 
 @pytest.mark.parametrize("kind", [GgmlType.F16, GgmlType.BF16, GgmlType.F32])

@@ -229,7 +229,7 @@ def test_a_model_in_the_hubs_cache_needs_no_network(own_cache: Path, monkeypatch
 
 def test_a_copy_that_lacks_a_part_of_its_weights_is_none(own_cache: Path) -> None:
     snapshot = cached_by_others(own_cache)
-    shutil.copy(snapshot / WEIGHTS, snapshot / "model-00001-of-00002.safetensors")
+    (snapshot / WEIGHTS).rename(snapshot / "model-00001-of-00002.safetensors")
     index = '{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}'
     (snapshot / "model.safetensors.index.json").write_text(index)
     assert local_copy(named(NAME)) is None

@@ -178,6 +178,11 @@ def test_a_model_that_brings_code_of_its_own_is_refused(tmp_path: Path) -> None:
         load(tiny(tmp_path, model_file="evil.py"))
 
 
+def test_a_model_type_for_which_mlx_lm_ends_the_process_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadingError, match="needs a package for it that is not installed"):
+        load(tiny(tmp_path, model_type="olmo"))
+
+
 LOAD_EMBEDDED = """
 import json, re, resource, sys
 from pathlib import Path

@@ -13,6 +13,8 @@ from contracts.measurements import MemoryPressure, PressureStep
 from contracts.vocabulary import BufferUsage, MemoryUsage
 from pensieve import __version__
 from pensieve.api.server_state import ServerState, server_state
+from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
+from pensieve.core.defaults.sampling import API_DEFAULTS, completed
 from pensieve.core.errors import AuthenticationError
 from pensieve.engine.known_models import ModelState
 
@@ -94,4 +96,14 @@ def _model(model: ModelState) -> dict[str, Any]:
         "idle_seconds": None if model.idle_seconds is None else round(model.idle_seconds, 3),
         "weights_bytes": model.weights_bytes,
         "draft_model": model.draft_id,
+        "defaults": _defaults(model.settings),
+    }
+
+
+def _defaults(settings: ModelSettings) -> dict[str, Any]:
+    """What holds where a request is silent; for thinking, whatever it says."""
+    return {
+        "sampling": asdict(completed(settings.sampling, API_DEFAULTS)),
+        "thinking": (settings.thinking or ThinkingMode.AUTO).value,
+        "max_thinking_tokens": settings.max_thinking_tokens,
     }

@@ -8,48 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 from typing import Final
 
 from contracts.vocabulary import Tool
 from pensieve.core.answers.json_extent import JsonObjectExtent
+from pensieve.core.answers.openings import bare_openings, head_of_call, is_json, matcher
+from pensieve.core.answers.pieces import BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking, whole_call
 from pensieve.core.answers.stop_sequences import StopSequenceFilter
 from pensieve.core.dialects.dialect import CallForm, Dialect
-from pensieve.core.dialects.patterns import expression, split_at
-from pensieve.core.dialects.reading import NotACallError, ParsedCall, SectionReader
+from pensieve.core.dialects.patterns import split_at
+from pensieve.core.dialects.reading import NotACallError, SectionReader
 
 MAX_READINGS: Final = 16
 """Of one call that does not end where it seems to: the mark may stand within a string."""
-
-
-@dataclass(frozen=True, slots=True)
-class SaidText:
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class SaidThinking:
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class BeganCall:
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class SaidArguments:
-    json: str
-
-
-@dataclass(frozen=True, slots=True)
-class EndedCall:
-    pass
-
-
-Piece = SaidText | SaidThinking | BeganCall | SaidArguments | EndedCall
 
 
 class _State(Enum):
@@ -72,6 +44,7 @@ class AnswerParser:
         """
         self._dialect = dialect
         self._names = frozenset(tool.name for tool in tools)
+        self._bare_openings = bare_openings(dialect, [tool.name for tool in tools])
         self._reader = SectionReader(dialect, tools)
         self._streams = (
             streams_calls and dialect.calls.arguments == "json" and dialect.calls.form is not CallForm.TAGGED
@@ -127,8 +100,10 @@ class AnswerParser:
 
     def _text_marks(self) -> tuple[str | None, ...]:
         dialect, calls = self._dialect, self._dialect.calls
-        openers = (calls.start, calls.bare if not self._is_json(calls.bare) else None) if self._names else ()
+        openers = (calls.start, calls.bare if not is_json(calls.bare) else None) if self._names else ()
         dropped = (*dialect.text_starts, dialect.text_end, dialect.joint, dialect.tail)
+        if self._is_bare:  # the wrapper that was not opened may be closed all the same
+            dropped += (self._reader.closer(bare=False),)
         thinking = () if dialect.header_end else (dialect.think_start, None if self._has_spoken else dialect.think_end)
         return (*openers, *thinking, *dropped)
 
@@ -152,7 +127,7 @@ class AnswerParser:
         calls = self._dialect.calls
         if self._names and mark in (calls.start, calls.bare) and mark:
             self._open_calls(mark, is_bare=mark != calls.start)
-            return self._take(calls.bare) if self._is_bare else []
+            return self._take(mark) if calls.call.lstrip().startswith(mark) else []
         self._space, self._skips_space = "", True
         if mark == self._dialect.think_start:
             self._enter(_State.THINKING)
@@ -213,7 +188,7 @@ class AnswerParser:
             self._skips_space = not text
         if not self._names:
             return self._text(text)
-        if not self._has_spoken and self._is_json(self._bare_opening) and self._may_be_bare(self._space + text):
+        if not self._has_spoken and self._may_be_bare(self._space + text):
             self._space += text
             return self._open_bare()
         text = self._space + text
@@ -227,31 +202,23 @@ class AnswerParser:
         self._has_spoken = self._has_spoken or not text.isspace()
         return [SaidText(self._dialect.marks.plain(text))]
 
-    @property
-    def _bare_opening(self) -> str:
-        """How a call begins that no mark stands before."""
-        calls = self._dialect.calls
-        return calls.bare if calls.start else split_at(calls.call, "name")[0]
-
-    @staticmethod
-    def _is_json(text: str) -> bool:
-        return text.startswith(("{", "["))
-
     def _may_be_bare(self, text: str) -> bool:
-        """Whether the answer begins as a call in JSON would, as far as it goes."""
-        spoken, opening = "".join(text.split()), "".join(self._bare_opening.split())
-        return bool(spoken) and (opening.startswith(spoken) or spoken.startswith(opening))
+        """Whether the answer begins as a call without a mark would, as far as it goes."""
+        spoken = "".join(text.split())
+        return bool(spoken) and any(
+            opening.startswith(spoken) or spoken.startswith(opening) for opening in self._bare_openings
+        )
 
     def _open_bare(self) -> list[Piece]:
         text = self._space.lstrip()
-        if not "".join(text.split()).startswith("".join(self._bare_opening.split())):
+        if not "".join(text.split()).startswith(self._bare_openings):
             return []
         self._open_calls("", is_bare=bool(self._dialect.calls.start))
         return self._take(text)
 
     def _stream_call(self) -> list[Piece]:
         """Once the name is known and the arguments begin, they can be passed on as they come."""
-        found = _head(self._dialect.calls.call).match(self._body) if self._streams else None
+        found = head_of_call(self._dialect.calls.call).match(self._body) if self._streams else None
         if found is None or found["name"] not in self._names:
             return []
         rest = self._body[found.end() :]
@@ -274,17 +241,17 @@ class AnswerParser:
         """Behind a streamed call: its closing, then another call, or the end of all."""
         self._body += text
         calls = self._dialect.calls
-        tail = _matcher(split_at(calls.call, "arguments")[1]).match(self._body)
+        tail = matcher(split_at(calls.call, "arguments")[1]).match(self._body)
         if tail is None:
             return []
         rest = self._body[tail.end() :]
         if not calls.end:
             return self._resume(rest)
-        if (end := _matcher(calls.end).match(rest)) is not None:
+        if (end := matcher(calls.end).match(rest)) is not None:
             return self._resume(rest[end.end() :])
         if calls.end.strip().startswith(rest.strip()):
             return []
-        another = _matcher(calls.between).match(rest)
+        another = matcher(calls.between).match(rest)
         if another is not None and rest[another.end() :].strip():
             self._open_calls(calls.between, is_bare=False)
             return self._take(rest[another.end() :])
@@ -301,7 +268,7 @@ class AnswerParser:
         except NotACallError:
             return []
         rest, self._has_spoken = self._body[end:], True
-        pieces = [piece for call in calls for piece in _pieces(call)]
+        pieces = [piece for call in calls for piece in whole_call(call)]
         return pieces + self._resume(rest)
 
     def _give_up(self) -> list[Piece]:
@@ -314,25 +281,3 @@ class AnswerParser:
         self._enter(_State.HEADER if self._dialect.header_end else _State.TEXT)
         self._skips_space = False
         return [*self._text(f"{opener}{first}{found}"), *self.feed(rest)]
-
-
-def _pieces(call: ParsedCall) -> tuple[Piece, ...]:
-    name, arguments = call
-    return BeganCall(name), SaidArguments(arguments), EndedCall()
-
-
-@lru_cache(maxsize=64)
-def _head(pattern: str) -> re.Pattern[str]:
-    """Up to the arguments of a call, which are an object."""
-    return re.compile(rf"\s*\[?\s*{expression(split_at(pattern, 'arguments')[0])}\s*(?=\{{)", re.DOTALL)
-
-
-@lru_cache(maxsize=256)
-def _matcher(pattern: str) -> re.Pattern[str]:
-    return re.compile(rf"\s*{expression(pattern)}" if pattern.strip() else "", re.DOTALL)
-
-
-def parsed(text: str, dialect: Dialect, tools: Sequence[Tool], *, starts_thinking: bool = False) -> list[Piece]:
-    """A whole answer."""
-    parser = AnswerParser(dialect, tools, starts_thinking=starts_thinking)
-    return parser.feed(text) + parser.finish()

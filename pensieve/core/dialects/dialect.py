@@ -20,7 +20,7 @@ from typing import Any, Final
 from contracts.vocabulary import Tool, ToolCall
 from pensieve.core.dialects.arguments.syntaxes import SYNTAXES
 from pensieve.core.dialects.marks import Marks, marks_in
-from pensieve.core.dialects.patterns import filled
+from pensieve.core.dialects.patterns import filled, split_at
 
 GENERAL: Final = "hermes"
 """The name of the dialect that models without one of their own are taught in the prompt."""
@@ -146,6 +146,12 @@ class Dialect:
         if self.calls.cdata and isinstance(value, str) and re.search(r"[<&\n]", value):
             text = f"{CDATA_START}{value}{CDATA_END}"
         return filled(self.calls.parameter, key=key, value=text, type=self.type_word(json_type(value)))
+
+    def heads(self, names: Sequence[str]) -> tuple[str, ...]:
+        """How calls of these tools begin, up to the end of the name, behind `calls.start`."""
+        before, after = split_at(self.calls.call, "name")
+        closing = '"' if after.startswith('"') else ""
+        return tuple(f"{before}{name}{closing}" for name in names)
 
     def type_word(self, kind: str) -> str:
         return self.calls.types.get(kind, self.calls.types.get("other", kind))

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 
 from contracts.vocabulary import GenerationRequest, Tool, ToolChoice, ToolMode
 from pensieve.core.dialects.call_rules import call_rules
-from pensieve.core.dialects.dialect import CallForm, Dialect
+from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.dialects.json_rule import json_rule
 from pensieve.core.dialects.marks import is_mark
-from pensieve.core.dialects.patterns import split_at
 from pensieve.core.dialects.text_rules import ANYTHING, not_beginning_with, quoted, until
 
 FORCED = (ToolMode.ANY, ToolMode.TOOL)
@@ -99,7 +98,7 @@ class _Writer:
         if dialect.header_end:
             return f"calls | {self.opening} REST ({self._quoted(dialect.text_end + dialect.joint)} calls)?{ended}"
         if not start:
-            self.rules["REST"] = not_beginning_with(_heads(tools, dialect))
+            self.rules["REST"] = not_beginning_with(dialect.heads([tool.name for tool in tools]))
             return f"{self.opening} (calls | REST)"
         if dialect.text_end:
             between = f"{ended}{self.optional(dialect.joint)}"
@@ -121,10 +120,3 @@ class _Writer:
 
     def _quoted(self, text: str) -> str:
         return quoted(text, self.dialect.marks)
-
-
-def _heads(tools: Sequence[Tool], dialect: Dialect) -> list[str]:
-    """How calls begin that nothing stands before."""
-    before, after = split_at(dialect.calls.call, "name")
-    closing = '"' if dialect.calls.form is CallForm.OBJECT and after.startswith('"') else ""
-    return [f"{before}{tool.name}{closing}" for tool in tools]

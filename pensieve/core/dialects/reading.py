@@ -180,5 +180,5 @@ def _behind(body: str, at: int, pattern: str) -> int:
 
 
 def _closing(text: str) -> str:
-    """What marks an end: the text without the brackets of JSON before it, though MiniMax M3's mark begins with one."""
-    return re.sub(r"^(?:[\s}\"]|\](?!<\]))+", "", text).rstrip()
+    """What marks an end: the last line, without the brackets of JSON before it; MiniMax M3's mark begins with one."""
+    return re.sub(r"^(?:[\s}\"]|\](?!<\]))+", "", text.rstrip().rpartition("\n")[2])

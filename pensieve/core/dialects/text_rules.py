@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from pensieve.core.dialects.marks import RANGE, Marks
@@ -43,7 +44,7 @@ def until(name: str, text: str, marks: Marks) -> dict[str, str]:
     return {name: f"{name}_text {quoted(''.join(rest), marks)}", f"{name}_text": rf"/(.|\n)*{ending}/"}
 
 
-def not_beginning_with(beginnings: list[str]) -> str:
+def not_beginning_with(beginnings: Iterable[str]) -> str:
     """An expression for text, of any length, that begins with none of the given ones."""
     excluded = " & ".join(rf"~(/\s*{_expression(beginning)}(.|\n)*/)" for beginning in beginnings)
     return f"{ANYTHING} & {excluded}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from contracts.vocabulary import ChatMessage, Role
@@ -94,6 +94,8 @@ def _has_calls(messages: Sequence[ChatMessage]) -> bool:
 
 
 def _end_tokens(tokenizer: Any) -> tuple[str, ...]:
-    ids = getattr(tokenizer, "eos_token_ids", None) or [getattr(tokenizer, "eos_token_id", None)]
+    ids = getattr(tokenizer, "eos_token_ids", None)
+    if not isinstance(ids, Collection):  # mlx-lm's wrapper has a set of them, Transformers one
+        ids = [tokenizer.eos_token_id]
     tokens = [tokenizer.convert_ids_to_tokens(int(token_id)) for token_id in sorted(ids) if token_id is not None]
     return tuple(token for token in tokens if token)

@@ -4,15 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.vocabulary import Tool, ToolCall
-from pensieve.core.answers.parser import (
-    AnswerParser,
-    BeganCall,
-    EndedCall,
-    Piece,
-    SaidArguments,
-    SaidText,
-    SaidThinking,
-)
+from pensieve.core.answers.parser import AnswerParser
+from pensieve.core.answers.pieces import BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
 
 GENERAL = Dialect(think_start="<think>", think_end="</think>")

@@ -56,6 +56,10 @@ def asking(mode: ToolMode = ToolMode.AUTO, name: str | None = None, *, parallel:
     return GenerationRequest((ChatMessage(Role.USER, "x"),), 9, tools=(GET, PUT), tool_choice=choice)
 
 
+def asking_for(tool: Tool, mode: ToolMode = ToolMode.AUTO) -> GenerationRequest:
+    return GenerationRequest((ChatMessage(Role.USER, "x"),), 9, tools=(tool,), tool_choice=ToolChoice(mode))
+
+
 BAD_CALL = written("get", "{}")
 UNKNOWN_CALL = written("nope", "{}")
 

@@ -89,7 +89,7 @@ _NOTATION: Final = Notation(
     text="python_text",
     literal=lambda value: " | ".join({_text(repr(value)), _text(json.dumps(value, ensure_ascii=False))}),
     any_key='python_text ": "',
-    key=lambda key: _text(f"{json.dumps(key, ensure_ascii=False)}: "),
+    key=lambda key: f"({_text(f'{json.dumps(key, ensure_ascii=False)}: ')} | {_text(f'{key!r}: ')})",
     constants=('("True" | "true")', '("False" | "false")', '("None" | "null")'),
     separator=", ",
 )

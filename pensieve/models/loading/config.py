@@ -1,0 +1,54 @@
+"""config.json, read once and in one way: by the loader, and by everything that speaks of a model without loading it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pensieve.core.errors import ModelLoadingError
+from pensieve.models.loading.rope import with_older_rope_keys
+
+CONFIG: Final = "config.json"
+
+
+def read_config(source: str, folder: Path) -> dict[str, Any]:
+    """
+    Raises:
+        ModelLoadingError: the file is missing, or is no JSON object with a `model_type`.
+    """
+    path = folder / CONFIG
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelLoadingError(source, f"{path} is missing; a folder of mlx-lm's form is needed") from error
+    except (OSError, ValueError) as error:
+        raise ModelLoadingError(source, f"{path} cannot be read: {error}") from error
+    return checked_config(source, content, path)
+
+
+def checked_config(source: str, content: object, path: Path) -> dict[str, Any]:
+    """What was read from `path`, in the form of `normalised_config`.
+
+    Raises:
+        ModelLoadingError: it is no object with a `model_type`.
+    """
+    if not isinstance(content, dict):
+        kind = "a list" if isinstance(content, list) else "a single value"
+        raise ModelLoadingError(source, f"{path} holds {kind} where the model's settings belong; fetch it again")
+    if not isinstance(content.get("model_type"), str):
+        raise ModelLoadingError(source, f"{path} does not say the model_type")
+    return normalised_config(content)
+
+
+def normalised_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config in the form that mlx-lm's models read, the configs of a model's parts included. Nothing is removed,
+    and the older form comes back as it is.
+    """
+    parts = {
+        key: normalised_config(part)
+        for key, part in config.items()
+        if key.endswith("_config") and isinstance(part, Mapping)
+    }
+    return with_older_rope_keys({**config, **parts})

@@ -1,0 +1,65 @@
+"""A turn of the real Claude Code on a model that wants it, with Qwen3's tokenizer: nothing is scripted past the model.
+
+The words are wanted by the model's weights, so the grammar of the tools, the sampler, the decoder and the parser of
+calls are at work as with any other model. Its answers are written for the prompts' lengths, which are learned from one
+run to the next.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.claude_code.client import ClaudeCode
+from tests.claude_code.conftest import Start
+from tests.claude_code.test_turns import GERMAN, long_form, results_in
+from tests.dialects.families import family
+from tests.dialects.outputs import output
+from tests.dialects.wanting_model import write_wanting_model
+
+WINDOW_TOKENS = 16384
+TOOLS = ("--tools", "Read,Write", "--allowedTools", "Read Write")
+
+
+def wanted_answers(folder: Path) -> list[str]:
+    qwen3 = output("qwen3")
+    return [
+        qwen3.says_and_calls("I will read it.", []) + qwen3.a_call("Read", file_path=str(folder / "notes.txt")),
+        qwen3.a_call("Write", file_path=str(folder / "hafen.txt"), content=GERMAN),
+        qwen3.says("It is translated."),
+    ]
+
+
+def translating(start: Start, models: Path, answers: Mapping[int, str]) -> tuple[ClaudeCode, Mapping[str, Any]]:
+    """One turn, in a new home and an empty folder, before a model that wants these answers."""
+    folder = write_wanting_model(
+        models / f"wanting-{len(answers)}", family("qwen3"), answers, window_tokens=WINDOW_TOKENS
+    )
+    claude = start(folder.name, "--model", str(folder))
+    for place in (claude.home, claude.folder):
+        shutil.rmtree(place)
+        place.mkdir()
+    claude.write("notes.txt", "The harbour opens at seven.\n")
+    return claude, claude.ask("Translate notes.txt into German.", *TOOLS)
+
+
+@long_form
+@pytest.mark.timeout(900)
+def test_a_model_that_wants_to_reads_a_file_and_writes_another_one(start: Start, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    claude, _ = translating(start, models, {})
+    answers: dict[int, str] = {}
+    for said in wanted_answers(claude.folder):
+        unanswered = claude.recorder.messages[len(answers)]  # the client asks again after an empty answer
+        answers[unanswered.prompt_tokens] = said
+        claude, result = translating(start, models, answers)
+    assert (result["is_error"], result["result"]) == (False, "It is translated.")
+    assert claude.read("hafen.txt") == GERMAN
+    _, written, ended = claude.recorder.messages
+    assert "The harbour opens at seven." in str(results_in(written))
+    assert len(results_in(ended)) == 1
+    assert claude.num_active() == 0

@@ -1,0 +1,45 @@
+"""`pensieve models` as tests run it, on a hub of their own (`conftest.hub`)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+
+from pensieve.cli.main import main
+from pensieve.models.catalogue import listed_models
+
+PINNED = listed_models()[0]
+"""What `coder-8gb` and `coder-16gb-fast` stand for. The hub of the tests has a tiny model under its name and revision,
+and by now another on main.
+"""
+UNPINNED = next(model for model in listed_models() if model.revision is None)
+
+
+class Said:
+    """Runs a command and gives what it said."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def by(self, *arguments: str, status: int = 0) -> str:
+        assert main(["models", *arguments]) == status, self._capsys.readouterr()
+        captured = self._capsys.readouterr()
+        return captured.err if status else captured.out
+
+    def names(self) -> list[str]:
+        return [entry["name"] for entry in json.loads(self.by("list", "--json"))]
+
+
+def write_adapter(folder: Path) -> Path:
+    """One of rank 1 on a projection of the last layer."""
+    folder.mkdir()
+    at = "model.layers.1.self_attn.q_proj"
+    weights = {f"{at}.lora_a": mx.ones((64, 1)), f"{at}.lora_b": mx.ones((1, 64))}
+    mx.save_safetensors(str(folder / "adapters.safetensors"), weights)
+    parameters = {"rank": 1, "scale": 1.0, "dropout": 0.0, "keys": ["self_attn.q_proj"]}
+    config = {"fine_tune_type": "lora", "num_layers": 1, "lora_parameters": parameters}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    return folder

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+
+import pytest
+
+from contracts.vocabulary import Sampling
+from pensieve.core.defaults.sampling import ALLOWED, API_DEFAULTS, completed, in_words
+
+
+def test_every_parameter_has_a_range_and_a_default_within_it() -> None:
+    assert [field.name for field in fields(Sampling)] == list(ALLOWED)
+    for name, allowed in ALLOWED.items():
+        assert allowed.holds(getattr(API_DEFAULTS, name)), name
+
+
+def test_what_is_said_holds_and_what_is_not_comes_from_the_defaults() -> None:
+    makers = Sampling(temperature=0.6, top_p=0.95, top_k=20)
+    assert completed(Sampling(), makers) == makers
+    assert completed(Sampling(temperature=0.0), makers) == Sampling(0.0, 0.95, 20)
+    assert completed(Sampling(top_k=0, min_p=0.0), makers) == Sampling(0.6, 0.95, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", True),
+        ("temperature", "0.6"),
+        ("temperature", math.nan),
+        ("temperature", 2.1),
+        ("top_p", -0.1),
+        ("top_k", 20.0),
+        ("top_k", -1),
+        ("min_p", math.inf),
+        ("repetition_penalty", 0),
+        ("repetition_penalty", None),
+    ],
+)
+def test_another_type_and_what_is_out_of_range_do_not_hold(name: str, value: object) -> None:
+    assert not ALLOWED[name].holds(value)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "said"),
+    [
+        (Sampling(), "temperature 1"),
+        (Sampling(0.6, 0.95, 20), "temperature 0.6, top_p 0.95, top_k 20"),
+        (Sampling(top_p=1.0, repetition_penalty=1.05), "temperature 1, repetition_penalty 1.05"),
+        (Sampling(0.0, 0.95), "temperature 0: always the likeliest token"),
+    ],
+)
+def test_only_what_bears_on_the_draw_is_put_in_words(sampling: Sampling, said: str) -> None:
+    assert in_words(sampling) == said

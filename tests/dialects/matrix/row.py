@@ -1,0 +1,219 @@
+"""One row of the table: a model type, built small, served by the engine and judged against mlx-lm's own generate."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import mlx.core as mx
+
+from contracts.generation import GenerationFinished, TextGenerated
+from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
+from pensieve.engine.engine import Engine
+from pensieve.engine.keeping import Keeping
+from pensieve.engine.options import EngineOptions
+from pensieve.metal.mlx_lm_import import import_mlx_lm
+from pensieve.models.sources import ModelFolder
+from tests.conftest import GIB, start_engine
+from tests.dialects.matrix.coverage import NOTES, SEEDS
+from tests.dialects.matrix.model_types import config_of
+from tests.dialects.matrix.sizes import VOCABULARY
+from tests.tiny_model import write_byte_tokenizer
+
+OUTPUT_TOKENS: Final = 24
+FIRST: Final = "Tell me about the sea."
+TEXTS: Final = (
+    "Which of the two rivers is the longer one, and by how much?",
+    "Count to three.",
+    "A sentence that is a good deal longer than the others, so that the rows of a batch differ in length by a lot.",
+)
+_THEN: Final = "And then?"
+_TURN: Final = "<|im_end|>\n"
+_END: Final = 2
+"""<|im_end|>, the last of the control tokens."""
+_GREEDY: Final = Sampling(temperature=0.0)
+_OPTIONS: Final = EngineOptions(keeping=Keeping(memory_bytes=GIB // 4))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the table says of a model type. `difference` is what a failing test has to show."""
+
+    model_type: str
+    equals: bool
+    together: str
+    second_turn: str
+    difference: str = ""
+
+    @property
+    def line(self) -> str:
+        """In the table."""
+        seen = ("yes" if self.equals else "different", self.together, self.second_turn)
+        note = NOTES.get(self.model_type, "")
+        cells = [self.model_type, *(seen if not note else ["see note"] * len(seen)), note]
+        return f"| {' | '.join(cells)} |"
+
+
+def write_small_model(folder: Path, config: dict[str, Any], *, seed: int = 0) -> Path:
+    """A model of random f32 weights, whose answers differ from prompt to prompt, with a tokenizer of ASCII."""
+    import_mlx_lm()
+    utils: Any = importlib.import_module("mlx_lm.utils")
+    mx.random.seed(seed)
+    model_class, args_class = utils._get_classes(config)
+    model = model_class(args_class.from_dict(config))
+    model.set_dtype(mx.float32)
+    _strengthen(model)
+    _write_ascii_tokenizer(folder)
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    utils.save_model(folder, model)
+    return folder
+
+
+def _strengthen(model: Any) -> None:
+    """Have an answer depend on more than the last token: as they are initialised, layers add little to it, and some
+    parameters are all zeros.
+    """
+    nn: Any = importlib.import_module("mlx.nn")
+    for module in model.modules():
+        for name, array in module.parameters().items():
+            if not isinstance(array, mx.array) or isinstance(module, nn.Embedding):
+                continue
+            if bool(mx.all(array == array.reshape(-1)[0])):
+                module[name] = array + 0.3 * mx.random.normal(array.shape)
+            elif array.ndim > 1:
+                module[name] = array * 3.0
+    for path, module in model.named_modules():
+        if "A_log" in module:
+            module["A_log"] = module["A_log"] - 4.0  # a recurrent state that lasts for longer than a few tokens
+        if path.endswith("w_lora"):
+            module.lora[2]["bias"] = module.lora[2]["bias"] - 4.0
+
+
+def _write_ascii_tokenizer(folder: Path) -> None:
+    """Of the byte tokenizer, the tokens that a model of this vocabulary has."""
+    write_byte_tokenizer(folder)
+    path = folder / "tokenizer.json"
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    vocabulary = tokenizer["model"]["vocab"].items()
+    tokenizer["model"]["vocab"] = {token: number for token, number in vocabulary if number < VOCABULARY}
+    path.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
+
+
+async def judged(model_type: str, folder: Path) -> Judged:
+    """A model type, served: an answer alone, three at once, and a second turn, each beside mlx-lm's own."""
+    write_small_model(folder, config_of(model_type), seed=SEEDS.get(model_type, 0))
+    reference = Reference(folder)
+    with _log_of("pensieve.engine.load_probe") as lines:
+        made_at = "2026-01-01T00:00:00Z"
+        engine = await start_engine(ModelFolder(folder, model_type, model_type, made_at), _OPTIONS)
+    try:
+        alone, _ = await _asked(engine, _conversation(FIRST))
+        together = [text for text, _ in await asyncio.gather(*(_asked(engine, _conversation(it)) for it in TEXTS))]
+        second, cached_tokens = await _asked(engine, _conversation(FIRST, alone, _THEN))
+    finally:
+        await engine.aclose()
+    token_ids = [reference.answer(prompt_of(text)) for text in (FIRST, *TEXTS)]
+    token_ids.append(reference.answer([*prompt_of(FIRST), *token_ids[0], *_tokens(_TURN + _rendered(_THEN))]))
+    wanted = list(map(_text, token_ids))
+    differences = [pair for pair in zip(wanted, (alone, *together, second), strict=True) if pair[0] != pair[1]]
+    return Judged(
+        model_type,
+        equals=alone == wanted[0],
+        together=_how(lines) if together == wanted[1:4] else "different",
+        second_turn=_second_turn(second == wanted[4], cached_tokens),
+        difference="; ".join(f"mlx-lm {one!r}, here {other!r}" for one, other in differences),
+    )
+
+
+def _how(lines: list[str]) -> str:
+    """As the log said when the model was loaded."""
+    if any("answers one request at a time" in line for line in lines):
+        return "one at a time"
+    return (
+        "batched; prompts one at a time" if any("reads prompts one at a time" in line for line in lines) else "batched"
+    )
+
+
+def _second_turn(is_same: bool, cached_tokens: int) -> str:  # noqa: FBT001
+    return ("cached" if cached_tokens else "computed") if is_same else "different"
+
+
+class Reference:
+    """mlx-lm by itself: its own loader, and its own generate."""
+
+    def __init__(self, folder: Path) -> None:
+        utils: Any = importlib.import_module("mlx_lm.utils")
+        self._model, _ = utils.load_model(folder)
+
+    def answer(self, prompt: list[int], **settings: int) -> list[int]:
+        """Token ids, without the one that ends it. `settings` are those of `mlx_lm.generate.generate_step`."""
+        stream_generate = importlib.import_module("mlx_lm").stream_generate
+        answers = stream_generate(self._model, _tokenizer(), prompt, max_tokens=OUTPUT_TOKENS, **settings)
+        return [int(answer.token) for answer in answers if answer.token != _END]
+
+
+@cache
+def _tokenizer() -> Any:
+    tokenizer_utils: Any = importlib.import_module("mlx_lm.tokenizer_utils")
+    with TemporaryDirectory() as folder:
+        _write_ascii_tokenizer(Path(folder))
+        return tokenizer_utils.load(Path(folder))
+
+
+def _tokens(text: str) -> list[int]:
+    return list(_tokenizer().encode(text, add_special_tokens=False))
+
+
+def _text(token_ids: list[int]) -> str:
+    """One character for each, but for control tokens, which stand before the bytes and are not shown."""
+    return "".join(chr(token_id - _END - 1) for token_id in token_ids if token_id > _END)
+
+
+def prompt_of(text: str) -> list[int]:
+    return _tokens(_rendered(text))
+
+
+def _rendered(text: str) -> str:
+    """As the tokenizer's template (tests.tiny_model.CHATML) renders it."""
+    return f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def _conversation(*texts: str) -> GenerationRequest:
+    roles = (Role.USER, Role.ASSISTANT, Role.USER)
+    messages = tuple(ChatMessage(role, text) for role, text in zip(roles, texts, strict=False))
+    return GenerationRequest(messages, OUTPUT_TOKENS, _GREEDY)
+
+
+async def _asked(engine: Engine, request: GenerationRequest) -> tuple[str, int]:
+    """The answer's text, and the tokens of its prompt that were in the cache."""
+    text, cached_tokens = "", 0
+    async with aclosing(engine.generate(request)) as events:
+        async for event in events:
+            if isinstance(event, TextGenerated):
+                text += event.text
+            elif isinstance(event, GenerationFinished):
+                cached_tokens = event.usage.cached_tokens
+    return text, cached_tokens
+
+
+@contextmanager
+def _log_of(name: str) -> Iterator[list[str]]:
+    """The lines that a logger writes meanwhile."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger(name)
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)

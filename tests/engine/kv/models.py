@@ -1,0 +1,20 @@
+"""Small models of types whose caches or batches are out of the ordinary, as `pensieve.models.load` gives them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pensieve.models.load import LoadedModel, load
+from pensieve.models.sources import ModelFolder
+from tests.dialects.matrix.coverage import SEEDS
+from tests.dialects.matrix.model_types import config_of
+from tests.dialects.matrix.row import write_small_model
+
+
+def small(model_type: str, **config: Any) -> LoadedModel:
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        write_small_model(folder, {**config_of(model_type), **config}, seed=SEEDS.get(model_type, 0))
+        return load(ModelFolder(folder, model_type, model_type, "2026-01-01T00:00:00Z"))

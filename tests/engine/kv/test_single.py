@@ -1,0 +1,99 @@
+"""Where requests are decoded one at a time, each has the caches that it would have alone, and what is kept is exact."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+
+from contracts.vocabulary import GenerationRequest
+from pensieve.engine.cache_layout import Snapshot, trimmed
+from pensieve.engine.engine import Engine
+from pensieve.engine.kv.single import SingleKV, unwrapped
+from pensieve.models.home import HOME_VARIABLE
+from pensieve.models.sources import ModelFolder
+from tests.conftest import start_engine
+from tests.dialects.matrix.coverage import SEEDS
+from tests.dialects.matrix.model_types import config_of
+from tests.dialects.matrix.row import write_small_model
+from tests.engine.asking import answer, asking, until
+from tests.engine.kv.models import small
+from tests.engine.tiny_modules import continuation, new_caches, prefill, prompt
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+
+
+def started(tmp_path: Path, model_type: str) -> ModelFolder:
+    folder = write_small_model(tmp_path / "model", config_of(model_type), seed=SEEDS.get(model_type, 0))
+    return ModelFolder(folder, model_type, model_type, "2026-01-01T00:00:00Z")
+
+
+def test_others_wait_their_turn_and_one_that_leaves_makes_room(tmp_path: Path) -> None:
+    async def run() -> None:
+        engine = await start_engine(started(tmp_path, "gemma2"))
+        try:
+            alone = [(await answer(engine, asking(text)))[0] for text in ("one", "and two")]
+            gone = asyncio.create_task(answer(engine, asking("a long answer that nobody reads", 500)))
+            await until(lambda: engine.num_active == 1)
+            waiting = [asyncio.create_task(answer(engine, asking(text))) for text in ("one", "and two")]
+            await until(lambda: engine.num_active == 3)
+            gone.cancel()
+            assert [(await task)[0] for task in waiting] == alone
+        finally:
+            await engine.aclose()
+
+    asyncio.run(run())
+
+
+def test_a_request_that_ends_while_its_prompt_is_read_leaves_nothing_wrapped(tmp_path: Path) -> None:
+    async def run() -> None:
+        engine = await start_engine(started(tmp_path, "llama4"))
+        try:
+            expected = await answer(engine, asking("x" * 300))
+            for _ in range(3):
+                await _cut_off(engine, asking("x" * 900))
+            assert await answer(engine, asking("x" * 300)) == expected
+        finally:
+            await engine.aclose()
+
+    asyncio.run(run())
+
+
+async def _cut_off(engine: Engine, request: GenerationRequest) -> None:
+    task = asyncio.create_task(answer(engine, request))
+    await until(lambda: engine.num_active == 1)
+    task.cancel()
+    await until(lambda: engine.num_active == 0)
+
+
+def test_what_has_not_begun_is_unwrapped() -> None:
+    caches = new_caches(small("llama4"))
+    assert unwrapped([SingleKV(cache) for cache in caches]) == caches
+    assert unwrapped(caches) == caches
+
+
+@pytest.mark.parametrize("model_type", ["llama4", "deepseek_v41"])
+@pytest.mark.parametrize("num_tokens", [20, 90])
+def test_a_snapshot_of_such_caches_continues_as_they_do(model_type: str, num_tokens: int) -> None:
+    """Before and after their windows and chunks are full."""
+    model = small(model_type)
+    caches = prefill(model, prompt(num_tokens))
+    snapshot = Snapshot.of(caches)
+    expected = continuation(model, caches, 5)
+    assert continuation(model, snapshot.caches(), 5) == expected
+    assert continuation(model, snapshot.caches(), 5) == expected
+
+
+def test_chunks_are_not_cut_once_their_beginning_is_dropped() -> None:
+    model = small("llama4")
+    whole = trimmed(prefill(model, prompt(20)), 5)
+    assert whole is not None
+    assert continuation(model, whole, 5) == continuation(model, prefill(model, prompt(20)[:15]), 5)
+    caches = prefill(model, prompt(90))
+    mx.eval(model.model(mx.array([[1]]), cache=caches))
+    assert trimmed(caches, 5) is None

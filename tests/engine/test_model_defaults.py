@@ -1,0 +1,163 @@
+"""A silent request draws as the model's makers recommend; what is said, and what the operator sets, is stronger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contracts.vocabulary import Sampling, Thinking
+from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
+from pensieve.engine.engine import Engine
+from pensieve.engine.options import EngineOptions
+from pensieve.models.progress import SilentProgress
+from pensieve.models.sources import ModelFolder, resolve
+from tests.conftest import start_engine
+from tests.engine.asking import GREEDY, answer, asking
+from tests.engine.test_speculation import Eager
+from tests.tiny_model import CHATML, write_byte_tokenizer
+
+ALL_OPEN = Sampling()
+
+
+@asynccontextmanager
+async def engine_of(folder: ModelFolder, settings: ModelSettings = ModelSettings()) -> AsyncIterator[Engine]:  # noqa: B008
+    engine = await start_engine(folder, EngineOptions(settings=settings))
+    try:
+        yield engine
+    finally:
+        await engine.aclose()
+
+
+@pytest.fixture
+def recommending(tiny_folder: ModelFolder, tmp_path: Path) -> ModelFolder:
+    """The tiny model, whose makers recommend to take the likeliest of one token."""
+    folder = tmp_path / "recommending"
+    shutil.copytree(tiny_folder.path, folder)
+    recommend(folder, temperature=1.0, top_k=1)
+    return resolve(str(folder), progress=SilentProgress())
+
+
+def recommend(folder: Path, **fields: object) -> None:
+    (folder / "generation_config.json").write_text(json.dumps(fields), encoding="utf-8")
+
+
+async def texts(engine: Engine, sampling: Sampling, num: int = 3) -> list[str]:
+    return [(await answer(engine, asking("Hello", 16, sampling)))[0] for _ in range(num)]
+
+
+def test_a_silent_request_draws_as_the_makers_recommend(recommending: ModelFolder, tiny_folder: ModelFolder) -> None:
+    async def play() -> None:
+        async with engine_of(recommending) as engine:
+            greedy = await texts(engine, GREEDY, 1)
+            assert await texts(engine, ALL_OPEN) == greedy * 3
+            assert await texts(engine, Sampling(temperature=1.5)) == greedy * 3, "the makers' top_k is kept"
+            assert len(set(await texts(engine, Sampling(top_k=0)))) > 1, "the request says that nothing is cut off"
+        async with engine_of(tiny_folder) as engine:
+            assert len(set(await texts(engine, ALL_OPEN))) > 1, "without a recommendation it is the API's temperature"
+
+    asyncio.run(play())
+
+
+def test_the_operators_settings_are_over_the_makers_and_under_the_requests(recommending: ModelFolder) -> None:
+    async def play() -> None:
+        async with engine_of(recommending, ModelSettings(Sampling(top_k=0))) as engine:
+            assert len(set(await texts(engine, ALL_OPEN))) > 1
+        async with engine_of(recommending, ModelSettings(Sampling(temperature=0.0, top_k=0))) as engine:
+            assert len(set(await texts(engine, ALL_OPEN))) == 1
+            assert len(set(await texts(engine, Sampling(temperature=1.0)))) > 1
+
+    asyncio.run(play())
+
+
+def test_a_model_that_is_not_to_be_sampled_is_greedy(recommending: ModelFolder) -> None:
+    recommend(recommending.path, do_sample=False)
+
+    async def play() -> None:
+        async with engine_of(recommending) as engine:
+            assert await texts(engine, ALL_OPEN, 2) == await texts(engine, GREEDY, 2)
+
+    asyncio.run(play())
+
+
+def test_silent_requests_that_are_greedy_share_one_answer_and_others_do_not(recommending: ModelFolder) -> None:
+    """Two that ask the same at once join where neither could get another answer."""
+
+    async def num_tickets(engine: Engine) -> int:
+        asked = asking("Hello", 200, ALL_OPEN)
+        streams = [engine.generate(asked) for _ in range(2)]
+        for stream in streams:
+            await anext(stream)
+        found = engine.num_active
+        for stream in streams:
+            await stream.aclose()
+        return found
+
+    async def play() -> None:
+        async with engine_of(recommending) as engine:
+            assert await num_tickets(engine) == 2
+        async with engine_of(recommending, ModelSettings(Sampling(temperature=0.0))) as engine:
+            assert await num_tickets(engine) == 1
+
+    asyncio.run(play())
+
+
+def test_a_bad_value_is_ignored_with_one_warning_that_names_file_and_key(
+    recommending: ModelFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    recommend(recommending.path, top_k=1, temperature="hot", top_p=7)
+
+    async def play() -> None:
+        async with engine_of(recommending) as engine:
+            assert len(set(await texts(engine, ALL_OPEN))) == 1
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(play())
+    (warning,) = [record.getMessage() for record in caplog.records if "generation_config.json" in record.getMessage()]
+    assert "temperature" in warning
+    assert "top_p" in warning
+
+
+def test_a_repetition_penalty_is_heeded_and_answers_are_those_of_plain_decoding(recommending: ModelFolder) -> None:
+    """A penalty below 1 has the answer repeat itself, so that there would be something to speculate on."""
+    asked = asking("again and " * 40, 60, Sampling(temperature=0.0, repetition_penalty=0.7))
+
+    async def play(*, speculates: bool) -> tuple[str, str, int]:
+        engine = await start_engine(recommending, EngineOptions(speculation=speculates))
+        engine._pace = Eager()
+        await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))
+        penalised, _ = await answer(engine, asked)
+        proposed = engine.speculation_counts().proposed
+        plain, _ = await answer(engine, asking("again and " * 40, 60))
+        await engine.aclose()
+        return penalised, plain, proposed
+
+    plainly, without, _ = asyncio.run(play(speculates=False))
+    speculating, _, proposed = asyncio.run(play(speculates=True))
+    assert plainly != without
+    assert speculating == plainly
+    assert proposed == 0
+
+
+def test_thinking_that_is_off_is_off_in_prompts_and_counts(recommending: ModelFolder) -> None:
+    template = f"{{% if enable_thinking %}}{'Think first. ' * 20}{{% endif %}}{CHATML}"
+    write_byte_tokenizer(recommending.path, chat_template=template)
+    asked = replace(asking("Hello", 2), thinking=Thinking(enabled=True))
+
+    async def lengths(settings: ModelSettings) -> tuple[int, int]:
+        async with engine_of(recommending, settings) as engine:
+            counted = await engine.count_tokens(asked.prompt)
+            return counted, (await answer(engine, asked))[1].usage.input_tokens
+
+    async def play() -> None:
+        thinking, plain = await lengths(ModelSettings()), await lengths(ModelSettings(thinking=ThinkingMode.OFF))
+        assert thinking[0] == thinking[1] > plain[0] == plain[1]
+
+    asyncio.run(play())

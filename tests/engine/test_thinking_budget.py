@@ -1,0 +1,103 @@
+"""Thinking is closed when its budget is spent, whether the prompt opened it or the model does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Thinking
+from pensieve.engine.grammar import ThinkingBudget
+from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens
+from tests.engine.test_batch import Run
+from tests.engine.tiny_modules import prompt, tiny_module
+
+FREE = 1
+"""What is said where the budget forces nothing."""
+
+
+def said_under(budget: ThinkingBudget, wanted: Sequence[int]) -> list[int]:
+    """The tokens of an answer that wants to be `wanted`."""
+    said: list[int] = []
+    for token_id in wanted:
+        allowed = np.flatnonzero(np.isfinite(np.array(budget(mx.array([0, *said]), mx.zeros((1, 10))))[0])).tolist()
+        said.append(allowed[0] if len(allowed) == 1 else token_id)
+    return said
+
+
+def test_thinking_that_the_prompt_opened_is_closed_after_its_tokens() -> None:
+    assert said_under(ThinkingBudget(3, [7, 8]), [FREE] * 6) == [1, 1, 1, 7, 8, 1]
+
+
+def test_thinking_that_ends_by_itself_is_left_alone() -> None:
+    assert said_under(ThinkingBudget(4, [7, 8]), [1, 7, 8, 1, 1, 1, 1]) == [1, 7, 8, 1, 1, 1, 1]
+
+
+def test_thinking_that_the_model_opens_is_closed_after_its_tokens() -> None:
+    budget = ThinkingBudget(2, [7], [5, 6], is_open=False)
+    assert said_under(budget, [1, 1, 1, 5, 6, *[FREE] * 4]) == [1, 1, 1, 5, 6, 1, 1, 7, 1]
+
+
+def test_an_answer_without_thinking_is_never_touched() -> None:
+    assert said_under(ThinkingBudget(2, [7], [5], is_open=False), [FREE] * 9) == [FREE] * 9
+
+
+def test_the_parts_of_thinking_share_one_budget() -> None:
+    budget = ThinkingBudget(3, [7], [5], is_open=False)
+    assert said_under(budget, [5, 1, 7, 1, 5, 1, 1, 1, 1, 1]) == [5, 1, 7, 1, 5, 1, 7, 1, 1, 1]
+
+
+def allowed_after(budget: ThinkingBudget, said: Sequence[int]) -> list[int]:
+    """The tokens that may follow `said`."""
+    for end in range(len(said)):
+        budget(mx.array([0, *said[:end]]), mx.zeros((1, 10)))
+    logits = budget(mx.array([0, *said]), mx.zeros((1, 10)))
+    return np.flatnonzero(np.isfinite(np.array(logits)[0])).tolist()
+
+
+def test_thinking_that_is_spent_is_not_begun_again() -> None:
+    """A model that is closed at once might begin again for ever."""
+    spent = [5, 7]
+    assert allowed_after(ThinkingBudget(0, [7], [5], is_open=False), []) == list(range(10))
+    assert allowed_after(ThinkingBudget(0, [7], [5], is_open=False), spent) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+    assert allowed_after(ThinkingBudget(0, [7], [5]), [7]) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+
+
+def test_a_mark_of_several_tokens_is_left_where_other_parts_begin_alike() -> None:
+    """As in gpt-oss: <|channel|> begins every part, and `analysis` after it is thinking."""
+    spent = [4, 5, 6, 7]
+    assert allowed_after(ThinkingBudget(0, [7], [4, 5, 6], is_open=False), spent) == list(range(10))
+    assert allowed_after(ThinkingBudget(0, [7], [4, 5, 6], is_open=False), [*spent, 4]) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_budget_of_nothing_closes_at_once(*, is_open: bool) -> None:
+    budget = ThinkingBudget(0, [7, 8], [5], is_open=is_open)
+    assert said_under(budget, [FREE] * 4 if is_open else [5, *[FREE] * 3])[-3:] == ([8, 1, 1] if is_open else [7, 8, 1])
+
+
+@pytest.mark.parametrize(
+    ("thinking", "starts", "end", "num_processors"),
+    [
+        (Thinking(enabled=True), False, [], 0),
+        (Thinking(enabled=True, budget_tokens=9), False, [], 1),
+        (Thinking(enabled=True, budget_tokens=9), True, [100], 1),
+        (Thinking(budget_tokens=0), False, [], 1),
+        (Thinking(budget_tokens=0), True, [100], 1),
+        (Thinking(budget_tokens=0), False, [100, 10, 101, 10], 0),
+        (Thinking(budget_tokens=0), False, [101, 11, 10], 1),
+    ],
+)
+def test_a_row_is_held_to_a_budget_only_where_it_may_think(
+    thinking: Thinking, *, starts: bool, end: list[int], num_processors: int
+) -> None:
+    """A row that is held to one is not speculated on, so a template that closes thinking itself keeps that."""
+    model = tiny_module("llama")
+    model.thinking = ThinkingTokens((100,), (101,), frozenset({10}))
+    run = Run(model)
+    ticket = run.ticket(GenerationRequest((ChatMessage(Role.USER, ""),), 8, thinking=thinking), [*prompt(9), *end])
+    ticket.starts_thinking = starts
+    assert len(run.batch._processors(ticket, None)) == num_processors
+    run.loop.close()

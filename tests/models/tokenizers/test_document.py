@@ -1,0 +1,22 @@
+"""docs/dialects.md says what the dialects' files say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pensieve.models.tokenizers.dialect_of import known_families
+from pensieve.models.tokenizers.document import dialects_document
+
+PAGE = Path(__file__).parents[3] / "docs" / "dialects.md"
+
+
+def test_the_page_is_the_one_that_the_files_make() -> None:
+    assert PAGE.read_text(encoding="utf-8") == dialects_document(), "make it: see the page's own head"
+
+
+def test_every_dialect_has_its_section_and_names_its_source() -> None:
+    text = dialects_document()
+    for family in known_families():
+        assert f"\n## {family.dialect.name}\n" in text
+        assert family.source in text
+        assert family.detect
