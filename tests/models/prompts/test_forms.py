@@ -151,3 +151,30 @@ def test_a_folder_with_two_templates_uses_the_one_for_tools_where_there_are_call
     assert rendered({"tool_use": small.PLAIN}, user("a")).startswith("[user]a")
     with pytest.raises(ValidationError, match="none of this model's templates is for conversations: rag"):
         rendered({"rag": small.PLAIN}, user("a"))
+
+
+def test_a_note_does_not_have_the_tools_written_a_second_time() -> None:
+    tools = "{% if tools %}{{ tools | tojson }}{% endif %}"
+    again = "{% if messages[0].role != 'system' %}" + tools + "{% endif %}{% for m in messages %}[{{ m.role }}]"
+    again += "{{ m.content }}{% if m.role == 'system' %}" + tools + "{% endif %}{% endfor %}"
+    text = rendered(again, system("s"), user("a"), assistant("b"), system("now"), user("c"), tools=(GET,))
+    assert text.count("Gets it.") == 1
+    assert "[user]<system>\nnow\n</system>" in text
+
+
+def test_firefunction_and_smollm_are_given_tools_by_their_own_names() -> None:
+    fire = "{{ functions }} on {{ datetime }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+    text = rendered(fire + "{{ '' + datetime }}", user("a"), tools=(GET,))
+    assert text.count('"description": "Gets it."') == 1
+    smol = "{% for tool in xml_tools or [] %}{{ tool | tojson }}{% endfor %}{% for m in messages %}{{ m.content }}{% endfor %}"
+    assert rendered(smol, user("a"), tools=(GET,)).startswith('{"type": "function"')
+
+
+def test_calls_become_text_and_results_the_users_where_a_template_has_neither() -> None:
+    two = "{% for m in messages %}{% if m.role not in ('user', 'assistant') %}{{ raise_exception('who?') }}{% endif %}"
+    two += "{% endfor %}{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}"
+    two += "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+    text = rendered(two, system("s"), *BESIDE, tools=(GET,))
+    assert '[assistant]I look.\n<tool_call>\n{"name": "get"' in text
+    assert "[user]<tool_response>\nwarm\n</tool_response>" in text
+    assert "<system>\ns\n</system>" in text

@@ -72,7 +72,21 @@ def test_a_result_still_finds_its_call() -> None:
 
 
 def test_an_answer_without_a_place_is_written_as_the_client_has_it() -> None:
-    hiding = "{% for m in messages %}{% if m.role == 'assistant' %}[A]{{ m.content | upper }}{% else %}{{ m.content }}"
-    hiding += "{% endif %}{% endfor %}"
-    known = chat_template(hiding.replace("| upper", "| length"), lambda *_: [65, 66])
-    assert "[A]" in text_of(known.render((user("a"), assistant("bcd"), user("e"))).token_ids)
+    opens_twice = "{% for m in messages %}{% if m.role == 'assistant' %}[A{{ loop.index }}]{{ m.content }}{% else %}"
+    opens_twice += "{{ m.content }}{% endif %}{% endfor %}{% if add_generation_prompt %}>{% endif %}"
+    without_answers = "{% for m in messages if m.role != 'assistant' %}{{ m.content }}{% endfor %}"
+    twice = small.PLAIN.replace(
+        "{{ m.content }}", "{{ m.content }}{% if m.role == 'assistant' %}{{ m.content }}{% endif %}"
+    )
+    messages = (user("a"), assistant("bcd"), user("e"), assistant("fgh"), user("i"))
+    for template in (opens_twice, without_answers, twice):
+        known = chat_template(template, lambda *_: [65, 66])
+        assert text_of([65, 66]) not in text_of(known.render(messages).token_ids)
+
+
+def test_calls_that_nothing_ends_are_written_as_the_client_has_them() -> None:
+    endless = small.RESULT_NEEDS_CALL.replace("<|im_end|>", "")
+    known = chat_template(endless, lambda *_: [65, 66])
+    text = text_of(known.render((user("a"), assistant("", call(1, "Rome")), result(1, "warm")), (GET,)).token_ids)
+    assert '<call>get({"city": "Rome"})' in text
+    assert "warm" in text
