@@ -39,7 +39,7 @@ _WANTED: Final = (1.0, 0.25, 0.125, 0.0625)
 """How much a position wants the next token of its answer, and those after it: less in all, since they may be one."""
 _END: Final = 0.06
 _CLOSING: Final = 0.03
-_CLOSERS: Final = ('"', '"}', "}", "]", ">", "</", "\n")
+_CLOSERS: Final = ('"', '"}', "}", "]", ")", ">", "</", "\n")
 
 
 def write_wanting_model(
