@@ -8,6 +8,7 @@ from typing import Final
 
 from contracts.vocabulary import Tool
 from pensieve.core.dialects.arguments.syntaxes import SYNTAXES
+from pensieve.core.dialects.arguments.value_rules import resolved
 from pensieve.core.dialects.dialect import CallForm, Dialect
 from pensieve.core.dialects.marks import is_mark
 from pensieve.core.dialects.patterns import filled, parts_of
@@ -67,6 +68,8 @@ def _call(pattern: str, tool: Tool, number: int, dialect: Dialect) -> str:
 
 def _argument_rules(tool: Tool, number: int, dialect: Dialect, *, lenient: bool) -> Iterator[tuple[str, str]]:
     schema, name = json.loads(tool.input_schema), f"arguments_{number}"
+    if dialect.calls.arguments != "json" or dialect.calls.form is CallForm.TAGGED:
+        schema = {**schema, **resolved(schema, schema)}  # the definitions stay with it
     if dialect.calls.form is CallForm.TAGGED:
         return parameter_rules(name, schema, dialect, lenient=lenient)
     return SYNTAXES[dialect.calls.arguments].rules(name, schema, dialect.marks, lenient=lenient)

@@ -17,11 +17,13 @@ from typing import Final
 from pensieve.core.dialects.marks import RANGE
 
 _PLACEHOLDER: Final = re.compile(r"\{(name|arguments|id|index|parameters|key|value|type)\}")
+KEY: Final = rf"[^\n>\"{RANGE}]+"
+"""The names of tagged arguments that can be read."""
 _GROUPS: Final = {
     "name": r"(?P<name>[\w.:/-]+?)(?![\w.-])",
     "id": rf"(?P<id>[^\s\"{RANGE}]*?)",
     "index": r"(?P<index>\d+)",
-    "key": rf"(?P<key>[^\n>\"{RANGE}]+?)",
+    "key": rf"(?P<key>{KEY}?)",
     "type": r"(?P<type>\w+)",
 }
 

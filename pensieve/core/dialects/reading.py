@@ -8,20 +8,25 @@ a tool that there is, is no call.
 from __future__ import annotations
 
 import json
+import math
 import re
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from contracts.vocabulary import Tool
 from pensieve.core.dialects.arguments.json_object import read_value
 from pensieve.core.dialects.arguments.syntaxes import SYNTAXES
-from pensieve.core.dialects.arguments.value_rules import properties_of
+from pensieve.core.dialects.arguments.value_rules import properties_of, required_of
 from pensieve.core.dialects.dialect import CallForm, Dialect
 from pensieve.core.dialects.patterns import expression, reader, split_at
 from pensieve.core.dialects.tagged import read_parameters
 
 ParsedCall = tuple[str, str]
 """A tool's name, and the JSON text of its arguments."""
+
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class NotACallError(ValueError):
@@ -119,9 +124,8 @@ class SectionReader:
         before, after = split_at(self._syntax.call, "arguments")
         head = _head(before, body, at)
         name = head["name"]
-        properties = dict(properties_of(self._schema(name)))
         start = _behind(body, head.end(), r"\s*")
-        arguments, at = SYNTAXES[self._syntax.arguments].read(body, start, properties, self._dialect.marks)
+        arguments, at = SYNTAXES[self._syntax.arguments].read(body, start, self._schema(name), self._dialect.marks)
         return [self._checked(name, arguments)], _behind(body, at, _tail_expression(after))
 
     def _read_tagged(self, body: str, at: int) -> tuple[list[ParsedCall], int]:
@@ -141,13 +145,37 @@ class SectionReader:
         return self._schemas[name]
 
     def _checked(self, name: str, arguments: Any) -> ParsedCall:
-        schema = self._schema(name)
+        required = required_of(self._schema(name))
         if not isinstance(arguments, dict):
             raise NotACallError("arguments are an object")
-        missing = [key for key in schema.get("required", ()) if key not in arguments]
+        missing = [key for key in required if key not in arguments]
         if missing and not arguments:
             raise NotACallError(f"{missing[0]} is required")
-        return name, json.dumps(arguments, ensure_ascii=False)
+        return name, _json_text(arguments)
+
+
+def _json_text(arguments: dict[str, Any]) -> str:
+    """As it can be sent: half of a surrogate pair is no text but in an escape.
+
+    Raises:
+        ValueError: a number is none that JSON has.
+    """
+    arguments = _finite(arguments)
+    text = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+    return json.dumps(arguments) if _SURROGATE.search(text) else text
+
+
+def _finite(value: Any) -> Any:
+    """Numbers too large for floating point (1e999) are the largest that there is: JSON has no infinity."""
+    match value:
+        case dict():
+            return {key: _finite(part) for key, part in value.items()}
+        case list():
+            return [_finite(part) for part in value]
+        case float() if math.isinf(value):
+            return math.copysign(sys.float_info.max, value)
+        case _:
+            return value
 
 
 def _head(pattern: str, body: str, at: int) -> re.Match[str]:

@@ -20,12 +20,13 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from pensieve.core.dialects.arguments.value_rules import properties_of, resolved
+from pensieve.core.dialects.arguments.value_rules import choices_of, properties_of, required_of, resolved
 from pensieve.core.dialects.dialect import CDATA_END, CDATA_START, Dialect
 from pensieve.core.dialects.json_rule import json_rule
 from pensieve.core.dialects.patterns import expression, filled, split_at
 from pensieve.core.dialects.text_rules import marked, quoted, until
 
+_TEXT: Final = {"type": "string"}
 _DEFINITIONS: Final = ("$defs", "definitions")
 
 
@@ -35,7 +36,7 @@ def read_parameters(text: str, at: int, schema: Any, dialect: Dialect, tail: str
     A closing tag within a value does not end it: only one that an opening tag or the tail follows.
     """
     parameter = _parameter_reader(dialect.calls.parameter, tail)
-    properties, arguments = properties_of(schema), {}
+    properties, arguments = properties_of(resolved(schema, schema)), {}
     while found := parameter.match(text, at):
         key = dialect.marks.plain(found["key"]).strip()
         value = dialect.marks.plain(found["value"])
@@ -72,6 +73,9 @@ def _typed(text: str, schema: Any, *, is_text: bool | None) -> Any:
     """The value that a text stands for: by the tool's schema first, then by what the call says of it."""
     if is_text or (is_text is None and _is_text(schema)):
         return text
+    for choice in choices_of(schema):
+        if text == _written(choice):
+            return choice
     try:
         value = _literal(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
@@ -98,10 +102,14 @@ def _is_text(schema: Any) -> bool:
     """Whether a value is text and nothing else, so that it is written without quotes."""
     if not isinstance(schema, dict):
         return False
-    choices = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    choices = choices_of(schema)
     if choices:
         return all(isinstance(choice, str) for choice in choices)
     return schema.get("type") == "string"
+
+
+def _written(choice: Any) -> str:
+    return choice if isinstance(choice, str) else json.dumps(choice, ensure_ascii=False)
 
 
 def _kinds(schema: Any) -> set[str]:
@@ -143,18 +151,29 @@ def parameter_rules(name: str, schema: Any, dialect: Dialect, *, lenient: bool) 
 
     Patterns and lengths of strings are not enforced: text stands here without the quotes that JSON's rules begin with.
     """
-    properties, required = properties_of(schema), schema.get("required", ())
+    properties, required = properties_of(schema), required_of(schema)
     places = {key: f"{name}_{number}" for number, key in enumerate(properties)}
     free = not properties and schema.get("additionalProperties") is not False
     listed = " ".join(place if key in required else f"{place}?" for key, place in places.items())
     yield name, f"{name}_any*" if free else listed or '""'
     for key, place in places.items():
         wanted = resolved(properties[key], schema)
+        if not _says_type(dialect) and _is_text_or_more(wanted):
+            wanted = _TEXT  # without quotes it may be anything, and stands for what fits best
         yield place, f"{_opening(key, wanted, dialect)} {place}_value"
         yield from _value_rules(f"{place}_value", wanted, schema, dialect, lenient=lenient)
     if free:
         yield f"{name}_any", f"{_any_opening(dialect)} {name}_any_value"
         yield from until(f"{name}_any_value", split_at(dialect.calls.parameter, "value")[1], dialect.marks).items()
+
+
+def _says_type(dialect: Dialect) -> bool:
+    return "{type}" in dialect.calls.parameter
+
+
+def _is_text_or_more(schema: Any) -> bool:
+    """Whether text is one of several types that a value may have."""
+    return not choices_of(schema) and _allows(schema, "string")
 
 
 def _opening(key: str, wanted: Any, dialect: Dialect) -> str:
@@ -175,16 +194,16 @@ def _value_rules(
     """A value and what closes it."""
     after, marks = split_at(dialect.calls.parameter, "value")[1], dialect.marks
     closing = quoted(after, marks)
-    choices = wanted.get("enum", [wanted["const"]] if "const" in wanted else []) if isinstance(wanted, dict) else []
-    if isinstance(wanted, dict) and wanted.get("type") == "boolean":
+    choices = choices_of(wanted)
+    if isinstance(wanted, dict) and wanted.get("type") == "boolean" and not choices:
         yield name, f'("true" | "false" | "True" | "False") {closing}'
+    elif choices and (_is_text(wanted) or not _says_type(dialect)):
+        yield name, " | ".join(f"{marked(_written(choice), marks)} {closing}" for choice in choices)
     elif not _is_text(wanted):
         definitions = {key: root[key] for key in _DEFINITIONS if key in root}
         inner = {**wanted, **definitions} if isinstance(wanted, dict) else {} if wanted is None else wanted
         yield name, f"{name}_json {closing}"
         yield f"{name}_json", json_rule(inner, lenient=lenient)
-    elif choices:
-        yield name, " | ".join(f"{marked(choice, marks)} {closing}" for choice in choices)
     elif dialect.calls.cdata:
         yield name, f"{json.dumps(CDATA_START)} {name}_cdata | {name}_bare"
         yield from until(f"{name}_cdata", CDATA_END + after, marks).items()

@@ -14,12 +14,14 @@ from pensieve.core.dialects.marks import Marks
 from pensieve.core.dialects.text_rules import quoted, until
 
 QUOTE: Final = '<|"|>'
-_KEY: Final = re.compile(r"\s*([^\s:{}\[\],]+)\s*:")
+KEY: Final = r"(?![\"<])[^\s:{}\[\],](?:[^:{}\[\],\n]*[^\s:{}\[\],])?"
+"""The keys that can be read without quotes."""
+_KEY: Final = re.compile(rf"\s*({KEY})\s*:")
 _SCALAR: Final = re.compile(r"[^\s,{}\[\]]+")
 _CONSTANTS: Final = {"true": True, "false": False, "null": None, "None": None}
 
 
-def read(text: str, at: int, properties: Mapping[str, Any], marks: Marks) -> tuple[dict[str, Any], int]:  # noqa: ARG001
+def read(text: str, at: int, schema: Any, marks: Marks) -> tuple[dict[str, Any], int]:  # noqa: ARG001
     """
     Raises:
         ValueError: there is no whole object at `at`.

@@ -23,7 +23,7 @@ def read_value(text: str, at: int, marks: Marks) -> tuple[Any, int]:
     return marks.plain_in(value), end
 
 
-def read(text: str, at: int, properties: dict[str, Any], marks: Marks) -> tuple[dict[str, Any], int]:  # noqa: ARG001
+def read(text: str, at: int, schema: Any, marks: Marks) -> tuple[dict[str, Any], int]:  # noqa: ARG001
     """
     Raises:
         ValueError: there is no whole object at `at`.

@@ -11,28 +11,42 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pensieve.core.dialects.arguments.value_rules import properties_of, resolved
+from pensieve.core.dialects.arguments.value_rules import (
+    alternatives_of,
+    choices_of,
+    is_closed,
+    item_bounds,
+    properties_of,
+    reference_of,
+    required_of,
+    resolved,
+)
 from pensieve.core.dialects.marks import Marks
 from pensieve.core.dialects.text_rules import quoted, until
 
 MARK: Final = "]<]minimax[>["
+KEY: Final = r"[^/>\s](?:[^>\n]*[^>\s])?"
+"""The names of elements that can be read."""
 _ITEM: Final = "item"
 _MAX_DEPTH: Final = 24
 
 
-def read(text: str, at: int, properties: Mapping[str, Any], marks: Marks) -> tuple[dict[str, Any], int]:
+def read(text: str, at: int, schema: Any, marks: Marks) -> tuple[dict[str, Any], int]:
     """
     Raises:
         ValueError: an element is not closed.
     """
-    return _Reader(text, marks).members(at, {"properties": dict(properties)})
+    return _Reader(text, marks, schema).members(at, resolved(schema, schema))
 
 
 class _Reader:
-    def __init__(self, text: str, marks: Marks) -> None:
+    def __init__(self, text: str, marks: Marks, root: Any) -> None:
         self._text = text
+        self._root = root
         self._marks = marks
-        self._opening = re.compile(rf"\s*{re.escape(marks.bound(MARK))}<([^/>\s][^>\s]*)>")
+        self._closing = re.compile(rf"\s*{re.escape(marks.bound(MARK))}</[^>]*>")
+        """Of any element: a grammar cannot hold the model to the name with which it opened an element of its own."""
+        self._opening = re.compile(rf"\s*{re.escape(marks.bound(MARK))}<({KEY})>")
 
     def members(self, at: int, schema: Any, depth: int = 0) -> tuple[dict[str, Any], int]:
         members: dict[str, Any] = {}
@@ -42,16 +56,20 @@ class _Reader:
         return members, at
 
     def _element(self, opening: re.Match[str], schema: Any, depth: int) -> tuple[Any, int]:
+        schema = resolved(schema, self._root)
         if depth > _MAX_DEPTH:
             raise ValueError("elements nest too deeply")
         closing = f"{self._marks.bound(MARK)}</{opening[1]}>"
         inner = self._opening.match(self._text, opening.end())
         if inner is None or self._text.find(closing, opening.end(), inner.start() + 1) >= 0:
-            end = self._text.index(closing, opening.end())
-            text = self._marks.plain(self._text[opening.end() : end])
-            return _typed(text, schema), end + len(closing)
+            end = self._text.find(closing, opening.end())
+            found = self._closing.search(self._text, opening.end()) if end < 0 else None
+            if end < 0 and found is None:
+                raise ValueError(f"{opening[1]} is not closed")
+            start, end = found.span() if found is not None else (end, end + len(closing))
+            return _typed(self._marks.plain(self._text[opening.end() : start]), schema), end
         value, at = self._inner(opening.end(), inner, schema, depth + 1)
-        found = re.compile(rf"\s*{re.escape(closing)}").match(self._text, at)
+        found = self._closing.match(self._text, at)
         if found is None:
             raise ValueError(f"{opening[1]} is not closed")
         return value, found.end()
@@ -67,8 +85,14 @@ class _Reader:
         return items, at
 
 
-def _typed(text: str, schema: Any) -> Any:
+def _kind_of(schema: Any) -> str | None:
+    """The type of a schema that has one alone."""
     kind = schema.get("type") if isinstance(schema, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
+def _typed(text: str, schema: Any) -> Any:
+    kind = _kind_of(schema)
     empty: dict[Any, Any] = {"array": [], "object": {}}
     if kind == "string":
         return text
@@ -83,7 +107,7 @@ def _typed(text: str, schema: Any) -> Any:
 def rules(name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tuple[str, str]]:  # noqa: ARG001
     yield from _Rules(marks, schema).members(name, schema, 0)
     mark = quoted(marks.bound(MARK), marks)
-    yield "any_element", f'{mark} "<" /[A-Za-z0-9_.-]+/ ">" (any_element+ {mark} | any_content) "</" /[^>]+/ ">"'
+    yield "any_element", f'{mark} "<" /[A-Za-z0-9_.-]+/ ">" (any_element+ {mark} | any_content) "</" /[A-Za-z0-9_.-]+/ ">"'
     yield from until("any_content", marks.bound(MARK), marks).items()
 
 
@@ -91,31 +115,47 @@ class _Rules:
     def __init__(self, marks: Marks, root: Any) -> None:
         self._marks = marks
         self._root = root
+        self._referred: dict[tuple[str, str], str] = {}
 
     def members(self, name: str, schema: Any, depth: int) -> Iterator[tuple[str, str]]:
-        properties = properties_of(schema)
-        required = schema.get("required", ()) if isinstance(schema, dict) else ()
+        schema = resolved(schema, self._root)
+        properties, required = properties_of(schema), required_of(schema)
         places = {key: f"{name}_{number}" for number, key in enumerate(properties)}
         members = [place if key in required else f"{place}?" for key, place in places.items()]
-        yield name, " ".join(members) or "any_element*"
+        yield name, " ".join(members) or ('""' if is_closed(schema) else "any_element*")
         for key, place in places.items():
             yield from self.element(place, key, properties[key], depth)
 
     def element(self, name: str, key: str, schema: Any, depth: int) -> Iterator[tuple[str, str]]:
-        schema = resolved(schema, self._root)
+        reference = reference_of(schema)
+        if reference is not None:
+            if (known := self._referred.get((key, reference))) is not None:
+                yield name, known
+                return
+            self._referred[key, reference] = name
+        yield from self._described(name, key, resolved(schema, self._root), depth)
+
+    def _described(self, name: str, key: str, schema: Any, depth: int) -> Iterator[tuple[str, str]]:
         opening, closing = self._tag(f"<{key}>"), self._tag(f"</{key}>")
-        kind = schema.get("type") if isinstance(schema, dict) and depth < _MAX_DEPTH else None
-        choices = schema.get("enum") if isinstance(schema, dict) else None
+        kind = _kind_of(schema) if depth < _MAX_DEPTH else None
+        choices = choices_of(schema)
+        alternatives = alternatives_of(schema) if isinstance(schema, dict) and depth < _MAX_DEPTH else []
         if choices:
             written = " | ".join(quoted(_text_of(choice), self._marks) for choice in choices)
             yield name, f"{opening} ({written}) {closing}"
-        elif kind == "object" and properties_of(schema):
+        elif kind == "object":
             yield name, f"{opening} {name}_in {closing}"
             yield from self.members(f"{name}_in", schema, depth + 1)
         elif kind == "array":
-            yield name, f"{opening} {name}_item* {closing}"
+            least, most = item_bounds(schema)
+            items = f"{name}_item{{{least},{most}}}" if most != 0 else ""
+            yield name, f"{opening} {items} {closing}"
             yield from self.element(f"{name}_item", _ITEM, schema.get("items"), depth + 1)
-        elif kind in _SCALARS:
+        elif len(alternatives) > 1 and not any(_kind_of(each) == "string" for each in alternatives):
+            yield name, " | ".join(f"{name}_{number}" for number in range(len(alternatives)))
+            for number, alternative in enumerate(alternatives):
+                yield from self.element(f"{name}_{number}", key, alternative, depth + 1)
+        elif kind is not None and kind in _SCALARS:
             yield name, f"{opening} {_SCALARS[kind]} {closing}"
         else:
             elements = "" if kind == "string" else f"any_element* {closing} | "
@@ -127,9 +167,10 @@ class _Rules:
 
 
 _SCALARS: Final = {
-    "integer": "/-?(0|[1-9][0-9]*)/",
-    "number": r"/-?(0|[1-9][0-9]*)(\.[0-9]+)?/",
+    "integer": "/-?(0|[1-9][0-9]{0,17})/",
+    "number": r"/-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?/",
     "boolean": '("true" | "false")',
+    "null": '"null"',
 }
 
 

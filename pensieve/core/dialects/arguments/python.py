@@ -1,82 +1,134 @@
 """Arguments as those of a call in Python: `city='Paris', days=3`.
 
-Source: the chat template of LiquidAI/LFM2.5-8B-A1B (`format_arg_value`).
+Source: the chat template of LiquidAI/LFM2.5-8B-A1B (`format_arg_value`). Names are written as they are, whether Python
+would take them or not: `file-path='a'`, `from='b'`.
 """
 
 from __future__ import annotations
 
-import ast
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pensieve.core.dialects.arguments.value_rules import Notation, anything_rules, argument_rules, properties_of
 from pensieve.core.dialects.marks import Marks
 
-_STRING: Final = r"/'([^'\\]|\\.)*'/ | /\"([^\"\\]|\\.)*\"/"
-_NAMES: Final = {"true": True, "false": False, "null": None}
-_BREAKS: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+KEY: Final = r"[^\s='\"()\[\]{},\\](?:[^\n='\"()\[\]{},\\]*[^\s='\"()\[\]{},\\])?"
+"""The names of arguments that can be read."""
+_ESCAPES: Final = r"\\(['\"\\nrtbf\/]|x[0-9a-fA-F]{2}|u([0-9abcefABCEF][0-9a-fA-F]|[dD][0-7])[0-9a-fA-F]{2})"
+_STRING: Final = rf"/'([^'\\]|{_ESCAPES})*'/ | /\"([^\"\\]|{_ESCAPES})*\"/"
+_NAME: Final = re.compile(rf"\s*({KEY})\s*=\s*")
+_SCALAR: Final = re.compile(r"[\w.+-]+")
+_CONSTANTS: Final[Mapping[str, Any]] = {
+    **{"True": True, "true": True, "False": False, "false": False},
+    **{"None": None, "null": None},
+}
+_TEXT: Final = {quote: re.compile(rf"(?:[^{quote}\\]|\\.)*", re.DOTALL) for quote in "'\""}
+_ESCAPE: Final = re.compile(r"\\(?:U([0-9a-fA-F]{8})|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+_ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "0": "\0", "\n": ""}
+_MAX_DEPTH: Final = 100
+"""Of lists and dictionaries within each other."""
 
 
-def read(text: str, at: int, properties: Mapping[str, Any], marks: Marks) -> tuple[dict[str, Any], int]:  # noqa: ARG001
+def read(text: str, at: int, schema: Any, marks: Marks) -> tuple[dict[str, Any], int]:  # noqa: ARG001
     """The keyword arguments from `at` to before the parenthesis that closes the call.
 
     Raises:
         ValueError: they are not whole, or not literals.
     """
-    inside, end = _up_to_parenthesis(text, at)
-    try:
-        call = ast.parse(f"f({inside})", mode="eval").body
-    except (SyntaxError, RecursionError, MemoryError) as error:
-        raise ValueError("these are no arguments") from error
-    if not isinstance(call, ast.Call) or call.args or any(keyword.arg is None for keyword in call.keywords):
-        raise ValueError("arguments have names")
-    return {str(keyword.arg): marks.plain_in(_literal(keyword.value)) for keyword in call.keywords}, end
+    reader, arguments = _Reader(text), dict[str, Any]()
+    while not text.startswith(")", at := reader.behind_space(at)):
+        found = _NAME.match(text, at)
+        if found is None:
+            raise ValueError("arguments have names")
+        value, at = reader.value(found.end())
+        arguments[marks.plain(found[1])] = marks.plain_in(value)
+        at = reader.behind_comma(at, ")")
+    return arguments, at
 
 
-def _up_to_parenthesis(text: str, at: int) -> tuple[str, int]:
-    """The text up to the closing parenthesis, line ends inside of strings escaped: models do not escape them."""
-    parts: list[str] = []
-    depth, quote, index = 0, "", at
-    while index < len(text):
-        character = text[index]
-        if quote and character == "\\":
-            parts.append(text[index : index + 2])
-            index += 2
-            continue
-        if quote:
-            quote = "" if character == quote else quote
-            character = _BREAKS.get(character, character)
-        elif character in "'\"":
-            quote = character
-        elif character == ")" and not depth:
-            return "".join(parts), index
-        else:
-            depth += (character in "([{") - (character in ")]}")
-        parts.append(character)
-        index += 1
-    raise ValueError("the call is not closed")
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self._text = text
 
-
-def _literal(node: ast.expr) -> Any:
-    match node:
-        case ast.Constant(value=str() | int() | float() | None as value):
-            return value
-        case ast.Name(id=name) if name in _NAMES:
-            return _NAMES[name]
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
-            return -value
-        case ast.List(elts=items) | ast.Tuple(elts=items):
-            return [_literal(item) for item in items]
-        case ast.Dict(keys=keys, values=values):
-            return {str(_literal(key)): _literal(value) for key, value in zip(keys, values, strict=True) if key}
-        case _:
+    def value(self, at: int, depth: int = 0) -> tuple[Any, int]:
+        if depth > _MAX_DEPTH:
+            raise ValueError("values nest too deeply")
+        at = self.behind_space(at)
+        match self._text[at : at + 1]:
+            case "'" | '"':
+                return self._string(at)
+            case "{":
+                return self._dictionary(at + 1, depth)
+            case "[":
+                return self._items(at + 1, "]", depth)
+            case "(":
+                return self._items(at + 1, ")", depth)
+        found = _SCALAR.match(self._text, at)
+        if found is None:
             raise ValueError("an argument is a literal")
+        return _scalar(found[0]), found.end()
+
+    def _string(self, at: int) -> tuple[str, int]:
+        quote = self._text[at]
+        found = _TEXT[quote].match(self._text, at + 1)
+        if found is None or not self._text.startswith(quote, found.end()):
+            raise ValueError("a string is not closed")
+        return _ESCAPE.sub(_unescaped, found[0]), found.end() + 1
+
+    def _dictionary(self, at: int, depth: int) -> tuple[dict[str, Any], int]:
+        members: dict[str, Any] = {}
+        while not self._text.startswith("}", at := self.behind_space(at)):
+            key, at = self.value(at, depth + 1)
+            at = self.behind_space(at)
+            if not self._text.startswith(":", at):
+                raise ValueError("a colon is missing")
+            members[str(key)], at = self.value(at + 1, depth + 1)
+            at = self.behind_comma(at, "}")
+        return members, at + 1
+
+    def _items(self, at: int, closing: str, depth: int) -> tuple[list[Any], int]:
+        items: list[Any] = []
+        while not self._text.startswith(closing, at := self.behind_space(at)):
+            item, at = self.value(at, depth + 1)
+            items.append(item)
+            at = self.behind_comma(at, closing)
+        return items, at + 1
+
+    def behind_comma(self, at: int, closing: str) -> int:
+        at = self.behind_space(at)
+        if self._text.startswith(",", at):
+            return at + 1
+        if not self._text.startswith(closing, at):
+            raise ValueError(f"a comma or {closing} is missing")
+        return at
+
+    def behind_space(self, at: int) -> int:
+        while self._text[at : at + 1].isspace():
+            at += 1
+        return at
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    code = found[1] or found[2] or found[3]
+    return chr(int(code, 16)) if code else _ESCAPED.get(found[4], found[4])
+
+
+def _scalar(text: str) -> Any:
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def rules(name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tuple[str, str]]:  # noqa: ARG001
     yield name, f"{name}_first_0"
-    yield from argument_rules(name, schema, _NOTATION, properties_of(schema), lambda key: _text(f"{key}="))
+    yield from argument_rules(
+        name, schema, _NOTATION, properties_of(schema), lambda key: _text(f"{key}="), '/[A-Za-z_][A-Za-z0-9_-]*/ "="'
+    )
     yield from anything_rules(_NOTATION)
     yield "python_text", _STRING
 
@@ -85,11 +137,15 @@ def _text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def _key(key: str) -> str:
+    return f"({_text(f'{json.dumps(key, ensure_ascii=False)}: ')} | {_text(f'{key!r}: ')})"
+
+
 _NOTATION: Final = Notation(
     text="python_text",
-    literal=lambda value: " | ".join({_text(repr(value)), _text(json.dumps(value, ensure_ascii=False))}),
+    literal=lambda value: " | ".join({_text(repr(value)): None, _text(json.dumps(value, ensure_ascii=False)): None}),
     any_key='python_text ": "',
-    key=lambda key: f"({_text(f'{json.dumps(key, ensure_ascii=False)}: ')} | {_text(f'{key!r}: ')})",
+    key=_key,
     constants=('("True" | "true")', '("False" | "false")', '("None" | "null")'),
     separator=", ",
 )

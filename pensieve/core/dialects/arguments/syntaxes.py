@@ -16,8 +16,8 @@ class _Rules(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ArgumentSyntax:
-    read: Callable[[str, int, dict[str, Any], Marks], tuple[dict[str, Any], int]]
-    """(text, where they begin, the properties of the tool's schema, marks) to the arguments and where they end.
+    read: Callable[[str, int, Any, Marks], tuple[dict[str, Any], int]]
+    """(text, where they begin, the tool's schema, marks) to the arguments and where they end.
 
     Raises ValueError where they are not whole.
     """

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import unquote
 
-_MAX_DEPTH: Final = 12
-"""Of schemas within schemas: below it any value will do. References may go round in circles."""
-_INTEGER: Final = "/-?(0|[1-9][0-9]*)/"
-_NUMBER: Final = r"/-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/"
+_MAX_DEPTH: Final = 24
+"""Of schemas within schemas: below it any value will do."""
+_MAX_BOUND: Final = 256
+_INTEGER: Final = "/-?(0|[1-9][0-9]{0,17})/"
+_NUMBER: Final = r"/-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?([eE][+-]?[0-9]{1,2})?/"
+"""Both within what floating point, and every reader of JSON, can hold."""
 
 Rules = Iterator[tuple[str, str]]
 
@@ -51,17 +54,24 @@ class _Writer:
     def __init__(self, notation: Notation, root: Any) -> None:
         self._notation = notation
         self._root = root
+        self._referred: dict[str, str] = {}
 
     def value(self, name: str, schema: Any, depth: int) -> Rules:
+        reference = reference_of(schema)
+        if reference is not None:
+            if (known := self._referred.get(reference)) is not None:
+                yield name, known
+                return
+            self._referred[reference] = name
         schema = resolved(schema, self._root)
         if not isinstance(schema, dict) or depth > _MAX_DEPTH:
             yield name, "anything"
             return
-        choices = schema.get("enum", [schema["const"]] if "const" in schema else None)
+        choices = choices_of(schema)
         if choices:
             yield name, " | ".join(self._notation.literal(choice) for choice in choices)
             return
-        alternatives = _alternatives(schema)
+        alternatives = alternatives_of(schema)
         if len(alternatives) == 1:
             yield from self._typed(name, alternatives[0], depth)
             return
@@ -71,7 +81,7 @@ class _Writer:
 
     def _typed(self, name: str, schema: Mapping[str, Any], depth: int) -> Rules:
         true, false, null = self._notation.constants
-        match schema.get("type", "object" if "properties" in schema else None):
+        match schema.get("type", "object" if schema.get("properties") else None):
             case "string":
                 yield name, self._notation.text
             case "integer":
@@ -90,17 +100,27 @@ class _Writer:
                 yield name, "anything"
 
     def _array(self, name: str, schema: Mapping[str, Any], depth: int) -> Rules:
-        separator, optional = self._notation.separator, "" if schema.get("minItems") else "?"
-        yield name, f'"[" ({name}_item ("{separator}" {name}_item)*){optional} "]"'
+        least, most = item_bounds(schema)
+        more = f'("{self._notation.separator}" {name}_item){{{max(least - 1, 0)},{max(most - 1, 0) if most else ""}}}'
+        yield name, f'"[" ({name}_item {more}){"" if least else "?"} "]"' if most != 0 else '"[" "]"'
         yield from self.value(f"{name}_item", schema.get("items"), depth + 1)
 
     def _object(self, name: str, schema: Mapping[str, Any], depth: int) -> Rules:
         properties = properties_of(schema)
         if not properties:
-            yield name, "any_object"
+            yield from self._free_object(name, schema, depth)
             return
         yield name, f'"{{" {name}_first_0 "}}"'
-        yield from self.members(name, properties, schema.get("required", ()), depth)
+        yield from self.members(name, properties, required_of(schema), depth)
+
+    def _free_object(self, name: str, schema: Mapping[str, Any], depth: int) -> Rules:
+        others = schema.get("additionalProperties")
+        if not isinstance(others, dict):
+            yield name, '"{" "}"' if is_closed(schema) else "any_object"
+            return
+        member = f"{self._notation.any_key} {name}_each"
+        yield name, f'"{{" ({member} ("{self._notation.separator}" {member})*)? "}}"'
+        yield from self.value(f"{name}_each", others, depth + 1)
 
     def members(
         self,
@@ -129,41 +149,107 @@ def argument_rules(
     notation: Notation,
     properties: Mapping[str, Any],
     key_text: Callable[[str], str] | None = None,
+    any_key: str = "",
 ) -> Rules:
     """The arguments of a call, without braces: `{name}_first_0`; any, where the schema names no properties.
 
-    `key_text` writes their names where those of inner objects are written in another way.
+    `key_text` and `any_key` write their names where those of inner objects are written in another way.
     """
     if not properties:
-        member = f"{notation.any_key} anything"
+        if is_closed(schema):
+            yield f"{name}_first_0", '""'
+            return
+        member = f"{any_key or notation.any_key} anything"
         yield f"{name}_first_0", f'({member} ("{notation.separator}" {member})*)?'
         return
-    yield from _Writer(notation, schema).members(name, properties, schema.get("required", ()), 0, key_text)
+    yield from _Writer(notation, schema).members(name, properties, required_of(schema), 0, key_text)
 
 
-def resolved(schema: Any, root: Any) -> Any:
-    """The schema that a reference within the document leads to."""
+def resolved(schema: Any, root: Any, depth: int = 0) -> Any:
+    """The schema that a reference within the document leads to, as one with those of `allOf`; None for what goes round
+    in circles.
+    """
     for _ in range(_MAX_DEPTH):
         if not isinstance(schema, dict) or not isinstance(schema.get("$ref"), str):
-            return schema
-        target: Any = root
-        for part in schema["$ref"].removeprefix("#").strip("/").split("/"):
-            target = target.get(part) if isinstance(target, dict) and part else target
-        schema = target
+            return _joined(schema, root, depth) if isinstance(schema, dict) and schema.get("allOf") else schema
+        schema = _pointed_at(schema["$ref"], root)
     return None
 
 
+def _joined(schema: Mapping[str, Any], root: Any, depth: int) -> dict[str, Any]:
+    """A schema and those that must hold with it, as one: their properties, and what they require."""
+    joined = {key: value for key, value in schema.items() if key != "allOf"}
+    parts = schema["allOf"] if depth < _MAX_DEPTH and isinstance(schema["allOf"], list) else ()
+    for part in (resolved(each, root, depth + 1) for each in parts):
+        if isinstance(part, dict):
+            properties = {**properties_of(joined), **properties_of(part)}
+            required = [*required_of(joined), *required_of(part)]
+            joined = {**joined, **part, "properties": properties, "required": required}
+    return joined
+
+
+def _pointed_at(reference: str, root: Any) -> Any:
+    """What a JSON pointer leads to (RFC 6901), None where it leads nowhere or out of the document."""
+    if not reference.startswith("#"):
+        return None
+    target = root
+    for part in unquote(reference.removeprefix("#")).split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(target, list) and key.isdecimal() and int(key) < len(target):
+            target = target[int(key)]
+        else:
+            target = target.get(key) if isinstance(target, dict) else None
+    return target
+
+
+def choices_of(schema: Any) -> list[Any]:
+    """The values that a schema allows, if it lists them."""
+    if not isinstance(schema, dict):
+        return []
+    return list(schema.get("enum") or ([schema["const"]] if "const" in schema else []))
+
+
+def reference_of(schema: Any) -> str | None:
+    """What a schema refers to. Each reference gets one rule, since references go round in circles and fan out."""
+    reference = schema.get("$ref") if isinstance(schema, dict) else None
+    return reference if isinstance(reference, str) else None
+
+
 def properties_of(schema: Any) -> Mapping[str, Any]:
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    return properties if isinstance(properties, dict) else {}
+    """The properties that an object may have by name: those that are required though not described are among them."""
+    if not isinstance(schema, dict):
+        return {}
+    properties = schema.get("properties")
+    found = dict(properties) if isinstance(properties, dict) else {}
+    others = schema.get("additionalProperties", True)
+    found |= {key: others for key in required_of(schema) if key not in found}
+    return {key: value for key, value in found.items() if value is not False}
 
 
-def _alternatives(schema: Mapping[str, Any]) -> list[Any]:
+def item_bounds(schema: Mapping[str, Any]) -> tuple[int, int | str]:
+    """How many items a list may have, the most as "" where there is no bound; far bounds are not held."""
+    least, most = schema.get("minItems", 0), schema.get("maxItems", "")
+    if schema.get("items") is False:
+        most = 0
+    least = least if isinstance(least, int) and least <= _MAX_BOUND else 0
+    return least, most if isinstance(most, int) and least <= most <= _MAX_BOUND else ""
+
+
+def is_closed(schema: Any) -> bool:
+    """Whether an object may have no properties but those that are named."""
+    return isinstance(schema, dict) and schema.get("additionalProperties") is False
+
+
+def required_of(schema: Any) -> tuple[str, ...]:
+    """The keys that an object must have. In the third draft of JSON Schema `required` is a truth value."""
+    required = schema.get("required") if isinstance(schema, dict) else None
+    return tuple(key for key in required if isinstance(key, str)) if isinstance(required, list) else ()
+
+
+def alternatives_of(schema: Mapping[str, Any]) -> list[Any]:
     for key in ("anyOf", "oneOf"):
         if isinstance(schema.get(key), list) and schema[key]:
             return list(schema[key])
-    if isinstance(schema.get("allOf"), list) and len(schema["allOf"]) == 1:
-        return [schema["allOf"][0]]
     if isinstance(schema.get("type"), list) and schema["type"]:
         return [{**schema, "type": kind} for kind in schema["type"]]
     return [schema]

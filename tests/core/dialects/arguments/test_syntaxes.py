@@ -122,7 +122,7 @@ def test_a_list_and_an_object_nest_in_elements() -> None:
     value = {"a": [{"b": "x"}, {"b": "y"}], "c": {"item": "z"}}
     properties = {"c": {"type": "object", "properties": {"item": {"type": "string"}}}}
     text = SYNTAXES["nested_xml"].write(value, NONE)
-    assert SYNTAXES["nested_xml"].read(text, 0, properties, NONE) == (value, len(text))
+    assert SYNTAXES["nested_xml"].read(text, 0, {"properties": properties}, NONE) == (value, len(text))
 
 
 def test_elements_that_nest_without_end_are_refused() -> None:

@@ -1,0 +1,68 @@
+"""Which tools a dialect has words for: a notation without quotes around keys cannot write every key of JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pensieve.core.dialects.arguments import gemma, nested_xml, python
+from pensieve.core.dialects.arguments.value_rules import choices_of, item_bounds, properties_of, required_of, resolved
+from pensieve.core.dialects.dialect import CallForm, Dialect
+from pensieve.core.dialects.marks import RANGE
+from pensieve.core.dialects.patterns import KEY
+
+_MARK: Final = re.compile(f"[{RANGE}]")
+_BARE_KEYS: Final = {name: re.compile(syntax.KEY) for name, syntax in {"gemma": gemma, "nested_xml": nested_xml}.items()}
+"""Of all objects within the arguments."""
+_BARE_NAMES: Final = re.compile(python.KEY)
+_MAX_DEPTH: Final = 100
+_TAG_KEYS: Final = re.compile(rf"(?!\s){KEY}(?<!\s)")
+
+
+def why_not_writable(input_schema: str, dialect: Dialect) -> str:
+    """Why calls of a tool with this schema cannot be written, "" if they can."""
+    schema = json.loads(input_schema)
+    if _MARK.search(json.dumps(schema, ensure_ascii=False)):
+        return "it has characters of the private-use range U+10FF00 to U+10FFFD, which stand for tokens here"
+    if _needs_itself(schema, schema, ()):
+        return "no value could ever satisfy it: it requires itself within itself"
+    names = properties_of(resolved(schema, schema))
+    if dialect.calls.form is CallForm.TAGGED:
+        return _why_not(iter(names), _TAG_KEYS)
+    if dialect.calls.arguments == "python":
+        return _why_not(iter(names), _BARE_NAMES)
+    if (keys := _BARE_KEYS.get(dialect.calls.arguments)) is not None:
+        return _why_not(_all_keys(schema), keys)
+    return ""
+
+
+def _why_not(keys: Iterator[str], form: re.Pattern[str]) -> str:
+    unwritable = next((key for key in keys if form.fullmatch(key) is None), None)
+    return "" if unwritable is None else f"this model's way to write calls has no way to write the key {unwritable!r}"
+
+
+def _needs_itself(schema: Any, root: Any, above: tuple[Any, ...]) -> bool:
+    """Whether a value of this schema must hold another of the same, without end."""
+    whole = resolved(schema, root)
+    if not isinstance(whole, dict) or choices_of(whole):
+        return False
+    if any(whole is each for each in above) or len(above) > _MAX_DEPTH:
+        return any(whole is each for each in above)
+    within = (*above, whole)
+    options = [each for key in ("anyOf", "oneOf") for each in whole.get(key) or ()]
+    if options and all(_needs_itself(each, root, within) for each in options):
+        return True
+    parts = [value for key, value in properties_of(whole).items() if key in required_of(whole)]
+    parts += [whole.get("items")] if item_bounds(whole)[0] else []
+    return any(_needs_itself(each, root, within) for each in parts)
+
+
+def _all_keys(schema: Any) -> Iterator[str]:
+    """Those of all objects that are described anywhere in a schema, definitions included."""
+    if isinstance(schema, dict):
+        yield from properties_of(schema)
+    parts = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    for part in parts:
+        yield from _all_keys(part)
