@@ -107,7 +107,10 @@ def _typed(text: str, schema: Any) -> Any:
 def rules(name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tuple[str, str]]:  # noqa: ARG001
     yield from _Rules(marks, schema).members(name, schema, 0)
     mark = quoted(marks.bound(MARK), marks)
-    yield "any_element", f'{mark} "<" /[A-Za-z0-9_.-]+/ ">" (any_element+ {mark} | any_content) "</" /[A-Za-z0-9_.-]+/ ">"'
+    yield (
+        "any_element",
+        f'{mark} "<" /[A-Za-z0-9_.-]+/ ">" (any_element+ {mark} | any_content) "</" /[A-Za-z0-9_.-]+/ ">"',
+    )
     yield from until("any_content", marks.bound(MARK), marks).items()
 
 

@@ -21,8 +21,12 @@ _STRING: Final = rf"/'([^'\\]|{_ESCAPES})*'/ | /\"([^\"\\]|{_ESCAPES})*\"/"
 _NAME: Final = re.compile(rf"\s*({KEY})\s*=\s*")
 _SCALAR: Final = re.compile(r"[\w.+-]+")
 _CONSTANTS: Final[Mapping[str, Any]] = {
-    **{"True": True, "true": True, "False": False, "false": False},
-    **{"None": None, "null": None},
+    "True": True,
+    "true": True,
+    "False": False,
+    "false": False,
+    "None": None,
+    "null": None,
 }
 _TEXT: Final = {quote: re.compile(rf"(?:[^{quote}\\]|\\.)*", re.DOTALL) for quote in "'\""}
 _ESCAPE: Final = re.compile(r"\\(?:U([0-9a-fA-F]{8})|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
