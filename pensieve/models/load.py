@@ -238,8 +238,9 @@ def _features(tokenizer: Any) -> frozenset[ModelFeature]:
     features = {ModelFeature.STREAMING}
     if getattr(tokenizer, "backend_tokenizer", None) is not None:
         features |= {ModelFeature.JSON_MODE, ModelFeature.TOOL_CALLING}
-    if ChatTemplate(tokenizer).takes_system_prompt:
+    template = ChatTemplate(tokenizer)
+    if template.takes_system_prompt:
         features.add(ModelFeature.SYSTEM_PROMPT)
-    if tokenizer.has_tool_calling:
+    if template.takes_tools:
         features.add(ModelFeature.FUNCTION_CALLING)
     return frozenset(features)

@@ -67,6 +67,11 @@ def conversation(texts: list[str]) -> tuple[tuple[ChatMessage, ...], tuple[Tool,
     return messages, (Tool(tool, next(said), json.dumps(schema)),)
 
 
+def plain(texts: list[str]) -> list[str]:
+    """Texts without control tokens, equal where the others are: Mistral's template compares turns."""
+    return [f"x{texts.index(text)}" for text in texts]
+
+
 def control_tokens(name: str, texts: list[str]) -> Counter[int]:
     template, _, control = known(name)
     ids = set(control.values())
@@ -86,15 +91,15 @@ def test_pieces_of_control_tokens_stay_text_in_every_place(name: str, data: st.D
         whole | part | st.sampled_from(["a", " ", "\n", "<", "\U000f0000", "\\udb80\\udc00"]), min_size=1, max_size=4
     )
     texts = data.draw(st.lists(text.map("".join).filter(str.strip), min_size=1, max_size=16))
-    assert control_tokens(name, texts) == control_tokens(name, ["x"])
+    assert control_tokens(name, texts) == control_tokens(name, plain(texts))
 
 
 def test_every_control_token_by_itself_stays_text(name: str) -> None:
     template, backend, control = known(name)
-    plain = control_tokens(name, ["x"])
     contents = [content for content in control if "unused" not in content and "place" not in content][:300]
     for start in range(0, len(contents), 10):
-        assert control_tokens(name, contents[start : start + 10]) == plain
+        texts = contents[start : start + 10]
+        assert control_tokens(name, texts) == control_tokens(name, plain(texts))
     said = "".join(contents[:5])
     text = backend.decode(template.render((ChatMessage(Role.USER, said),)).token_ids, skip_special_tokens=False)
     assert said.strip() in text

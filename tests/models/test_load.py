@@ -25,7 +25,7 @@ from tests.metal.python_process import run_python
 from tests.tiny_model import CHATML, write_byte_tokenizer, write_tiny_model
 
 on_cpu = pytest.mark.skipif(device_info().backend != "cpu", reason="weights stay packed on a GPU")
-WITH_TOOLS = CHATML + "{% if tools %}<tool_call>{{ tool_call.name }}{% endif %}"
+WITH_TOOLS = CHATML + "{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}"
 
 
 def tiny(folder: Path, *, template: str | None = CHATML, **config: Any) -> ModelFolder:

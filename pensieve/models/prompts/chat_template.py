@@ -23,7 +23,7 @@ from pensieve.models.prompts.encoding.encoder import PromptEncoder
 from pensieve.models.prompts.encoding.literals import Literals
 from pensieve.models.prompts.fitting.template_fit import TemplateFit
 from pensieve.models.prompts.options import REFUSALS, Ending, Options
-from pensieve.models.prompts.rendered import RenderedConversation, Way, Words, tools_told
+from pensieve.models.prompts.rendered import RenderedConversation, Way, Words, tools_at_head
 from pensieve.models.prompts.spliced import Recall, Version, versions
 from pensieve.models.prompts.template_text import TemplateText
 from pensieve.models.prompts.turns import texts
@@ -85,7 +85,7 @@ class ChatTemplate:
         Templates refuse some conversations, and drop parts of others. The form that a template needs is found out with
         small conversations, and every rendering is checked (`fitting`). A model without a template gets `User: …` and
         `Assistant: …` in paragraphs. Tools, calls and their results are given to a template that has words for them,
-        and told to all others in the general form.
+        and written in the general form for all others.
 
         Raises:
             ValidationError: no messages; an answer to continue that ends in whitespace; or a conversation that the
@@ -143,7 +143,7 @@ class ChatTemplate:
         self, messages: tuple[ChatMessage, ...], tools: tuple[Tool, ...], thinking: Thinking
     ) -> RenderedConversation:
         """In the first form and version that loses nothing; else in the one that loses least."""
-        messages, tools = _checked(messages), tools_told(tools)
+        messages, tools = _checked(messages), tools_at_head(tools)
         literals = Literals(texts(messages, tools), self._encoder.added_tokens)
         options = Options(tuple(map(literals.hidden_tool, tools)), thinking, self._dates.date_of(messages))
         hidden = tuple(map(literals.hidden_message, messages))

@@ -22,7 +22,7 @@ MOST_BREAKPOINTS = 4
 
 
 class Words(Enum):
-    """What a template has words of its own for. What it has none for is told in the general form."""
+    """What a template has words of its own for. The rest is written in the general form."""
 
     TOOLS = "tools, their calls and results"
     CALLS = "calls and results"
@@ -32,7 +32,7 @@ class Words(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How conversations are said to one template."""
+    """How conversations are written for one template."""
 
     template: TemplateText
     options: Options
@@ -60,7 +60,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class RenderedConversation:
-    """`text` is the whole of `messages`, said in the `way`."""
+    """`text` is the whole of `messages`, rendered in this `way`."""
 
     messages: tuple[ChatMessage, ...]
     literals: Literals
@@ -166,6 +166,6 @@ def _boundary(
         yield Boundary(num_tokens, kind, ttl_seconds)
 
 
-def tools_told(tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
-    """Those at the head of the prompt: deferred ones are told where the conversation refers to them."""
+def tools_at_head(tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
+    """Those at the head of the prompt: deferred ones are listed where the conversation refers to them."""
     return tuple(tool for tool in tools if not tool.deferred)

@@ -166,7 +166,8 @@ def test_firefunction_and_smollm_are_given_tools_by_their_own_names() -> None:
     fire = "{{ functions }} on {{ datetime }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
     text = rendered(fire + "{{ '' + datetime }}", user("a"), tools=(GET,))
     assert text.count('"description": "Gets it."') == 1
-    smol = "{% for tool in xml_tools or [] %}{{ tool | tojson }}{% endfor %}{% for m in messages %}{{ m.content }}{% endfor %}"
+    smol = "{% for tool in xml_tools or [] %}{{ tool | tojson }}{% endfor %}"
+    smol += "{% for m in messages %}{{ m.content }}{% endfor %}"
     assert rendered(smol, user("a"), tools=(GET,)).startswith('{"type": "function"')
 
 

@@ -85,7 +85,7 @@ class TemplateFit:
         return sum(map(between.count, self._template.end_tokens)) <= 1
 
     def _answers_an_unknown_id(self, way: Way) -> bool:
-        """Whether a result is told by an id that its call was not: Kimi K2 makes up the ids of calls."""
+        """Whether a result carries an id that its call did not show: Kimi K2 makes up the ids of calls."""
         *called, result = TOOL_CONVERSATIONS[0]
         call_id = str(result.tool_call_id)
         try:
