@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from pensieve.core.dialects.arguments.value_rules import Notation, anything_rules, argument_rules, properties_of
@@ -21,8 +22,12 @@ _STRING: Final = rf"/'([^'\\]|{_ESCAPES})*'/ | /\"([^\"\\]|{_ESCAPES})*\"/"
 _NAME: Final = re.compile(rf"\s*({KEY})\s*=\s*")
 _SCALAR: Final = re.compile(r"[\w.+-]+")
 _CONSTANTS: Final[Mapping[str, Any]] = {
-    **{"True": True, "true": True, "False": False, "false": False},
-    **{"None": None, "null": None},
+    "True": True,
+    "true": True,
+    "False": False,
+    "false": False,
+    "None": None,
+    "null": None,
 }
 _TEXT: Final = {quote: re.compile(rf"(?:[^{quote}\\]|\\.)*", re.DOTALL) for quote in "'\""}
 _ESCAPE: Final = re.compile(r"\\(?:U([0-9a-fA-F]{8})|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
@@ -125,10 +130,9 @@ def _scalar(text: str) -> Any:
 
 
 def rules(name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tuple[str, str]]:  # noqa: ARG001
+    names = replace(_NOTATION, key=lambda key: _text(f"{key}="), any_key='/[A-Za-z_][A-Za-z0-9_-]*/ "="')
     yield name, f"{name}_first_0"
-    yield from argument_rules(
-        name, schema, _NOTATION, properties_of(schema), lambda key: _text(f"{key}="), '/[A-Za-z_][A-Za-z0-9_-]*/ "="'
-    )
+    yield from argument_rules(name, schema, _NOTATION, properties_of(schema), names)
     yield from anything_rules(_NOTATION)
     yield "python_text", _STRING
 
