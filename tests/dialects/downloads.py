@@ -37,7 +37,7 @@ _TOKENIZER_SHA1: Final = {
     "qwen3": "e8f6bf0d20e3eeda8c27e6bcf1fb2c202c681dc7",
 }
 _TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer_config.json")
-_SECONDS: Final = 300
+_SECONDS: Final = 240
 
 
 class DownloadError(Exception):

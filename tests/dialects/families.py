@@ -9,11 +9,11 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from gguf import GGUFReader
 from tokenizers import Tokenizer
 
 from pensieve.models.gguf_file import open_gguf
 from pensieve.models.gguf_tokenizer import tokenizer_files
+from pensieve.models.gguf_vocabulary import TokenKind, vocabulary_of
 from pensieve.models.made_folder import MANIFEST
 from tests.dialects.downloads import template, tokenizer_folder, vocabulary_gguf
 
@@ -147,22 +147,20 @@ def _base_config(name: str) -> Json:
 
 def _gemma_4() -> Json:
     """Gemma 3's rules with the tokens and merges of Gemma 4, which llama.cpp's vocabulary has."""
-    fields = GGUFReader(vocabulary_gguf("gemma-4")).fields
-    tokens: list[str] = fields["tokenizer.ggml.tokens"].contents()
-    kinds: list[int] = fields["tokenizer.ggml.token_type"].contents()
-    merges: list[str] = fields["tokenizer.ggml.merges"].contents()
+    with open_gguf(vocabulary_gguf("gemma-4")) as gguf:
+        vocabulary = vocabulary_of(gguf)
     tokenizer = _base("gemma3")
     return {
         **tokenizer,
         "added_tokens": [
             _added(token_id, token, special=True)
-            for token_id, (token, kind) in enumerate(zip(tokens, kinds, strict=True))
-            if kind in (3, 4)  # control, and user-defined: see families.toml
+            for token_id, (token, kind) in enumerate(zip(vocabulary.tokens, vocabulary.kinds, strict=True))
+            if kind in (TokenKind.CONTROL, TokenKind.USER_DEFINED)  # see families.toml
         ],
         "model": {
             **tokenizer["model"],
-            "vocab": {token: token_id for token_id, token in enumerate(tokens)},
-            "merges": [merge.split(" ", 1) for merge in merges],
+            "vocab": {token: token_id for token_id, token in enumerate(vocabulary.tokens)},
+            "merges": [merge.split(" ", 1) for merge in vocabulary.list_of("merges", str)],
         },
     }
 

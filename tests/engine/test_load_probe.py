@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import mlx.core as mx
@@ -43,6 +44,17 @@ def test_it_is_measured_once_for_a_model_and_a_limit() -> None:
     assert probe(model, memory, chunk_tokens=64, most_bytes=GIB) == first
     with pytest.raises(AssertionError, match="the model runs"):
         probe(model, memory, chunk_tokens=64, most_bytes=GIB - 1)
+
+
+def test_what_an_older_version_remembered_is_measured_again(tmp_path: Path) -> None:
+    memory = DeviceMemory(GIB)
+    first = probe(tiny_module("llama"), memory, chunk_tokens=64, most_bytes=GIB)
+    facts = json.loads((tmp_path / "probes.json").read_text())
+    for fact in facts.values():
+        del fact["batching"]
+    (tmp_path / "probes.json").write_text(json.dumps(facts))
+    assert probe(tiny_module("llama"), memory, chunk_tokens=64, most_bytes=GIB).sizes == first.sizes
+    assert all("batching" in fact for fact in json.loads((tmp_path / "probes.json").read_text()).values())
 
 
 class _Unusable:

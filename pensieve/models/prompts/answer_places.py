@@ -124,7 +124,7 @@ class AnswerPlaces:
 
 def _behind(text: str, mark: str) -> str:
     """What stands behind the turn that is answered; some write the id of the call at its end."""
-    return text[max(text.rfind(mark) + len(mark), text.rfind(_CALL_ID) + len(_CALL_ID)) :]
+    return text.rpartition(mark)[2].rpartition(_CALL_ID)[2]
 
 
 def _reopened(before: str, opening: _Opening) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from contracts.vocabulary import ChatMessage, Role
@@ -23,7 +23,9 @@ class TemplateText:
         self.has_template = has_template
         source = template_source(tokenizer)
         self._variables = TemplateVariables(source)
-        self._places = AnswerPlaces(self._written, _end_tokens(tokenizer))
+        self.end_tokens = _end_tokens(tokenizer)
+        """What may end an answer of the model."""
+        self._places = AnswerPlaces(self._written, self.end_tokens)
 
     def of(self, messages: Sequence[ChatMessage], literals: Literals, options: Options, ending: Ending) -> str:
         """The text. Where a message is the mark of a spliced answer, the words before it are those that the answer was
@@ -92,7 +94,8 @@ def _has_calls(messages: Sequence[ChatMessage]) -> bool:
 
 
 def _end_tokens(tokenizer: Any) -> tuple[str, ...]:
-    """What may end an answer of the model."""
-    ids = getattr(tokenizer, "eos_token_ids", None) or [getattr(tokenizer, "eos_token_id", None)]
+    ids = getattr(tokenizer, "eos_token_ids", None)
+    if not isinstance(ids, Collection):  # mlx-lm's wrapper has a set of them, Transformers one
+        ids = [tokenizer.eos_token_id]
     tokens = [tokenizer.convert_ids_to_tokens(int(token_id)) for token_id in sorted(ids) if token_id is not None]
     return tuple(token for token in tokens if token)

@@ -22,12 +22,15 @@ THINKING_MARKS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A dialect's file. `detect` are the texts that all stand in the chat templates of its models."""
+    """A dialect's file. `detect` are the texts that all stand in the chat templates of its models; `moves` says what of
+    a prompt cannot stay in its place from turn to turn, and what that costs.
+    """
 
     dialect: Dialect
     families: str
     source: str
     detect: tuple[str, ...]
+    moves: str = ""
 
     def fits(self, template: str) -> bool:
         template = template.replace("\\n", "\n")  # a template writes line ends as they are, or escaped
@@ -50,7 +53,9 @@ def known_families() -> tuple[Family, ...]:
 def _family(name: str, text: str) -> Family:
     data = tomllib.loads(text)
     about = data["about"]
-    return Family(dialect_from(name, data), about["families"], about["source"], tuple(about["detect"]))
+    return Family(
+        dialect_from(name, data), about["families"], about["source"], tuple(about["detect"]), about.get("moves", "")
+    )
 
 
 def dialect_for(template: str, added_tokens: Mapping[str, int]) -> Dialect:

@@ -43,11 +43,19 @@ To add a family, add one file to `pensieve/core/dialects/families/`: the texts i
 """
 
 
+_MOVED: Final = """## Prompts that move
+
+From turn to turn a prompt begins with the one before it and the answer to that, so that only what is new is computed:
+an answer stands in it as the very tokens that were generated, whatever the template would make of it. Exceptions:
+"""
+
+
 def dialects_document() -> str:
     families = known_families()
     rows = "\n".join(_row(family) for family in families)
     table = f"| dialect | models | one call is | several calls | thinking |\n|---|---|---|---|---|\n{rows}\n"
-    return "\n".join([_HEAD, "## All of them\n", table, *map(_section, families)])
+    moved = "\n".join(f"- `{family.dialect.name}`: {family.moves}." for family in families if family.moves)
+    return "\n".join([_HEAD, _MOVED, f"{moved}\n", "## All of them\n", table, *map(_section, families)])
 
 
 def _row(family: Family) -> str:

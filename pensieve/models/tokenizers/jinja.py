@@ -102,12 +102,14 @@ def parsed(template: str) -> jinja2.nodes.Template:
 
 
 def variables_of(template: str) -> frozenset[str]:
-    """The names that a template reads without having set them in every case.
+    """The names that a template reads without having set them in every case, functions among them.
 
     Raises:
         jinja2.TemplateError: it is no template.
     """
-    return frozenset(find_undeclared_variables(parsed(template)))
+    environment = _environment()
+    environment.globals.clear()  # what a template is offered may be given to it as well
+    return frozenset(find_undeclared_variables(environment.parse(template)))
 
 
 def _environment() -> SandboxedEnvironment:

@@ -16,7 +16,7 @@ NOTES: Final = {
     "plamo3": "mlx-lm's window is a token longer while it reads than while it answers: its answer to a prompt longer "
     "than the window changes with the size of the chunks that are read",
 }
-"""Why a model type's answers are not those of mlx-lm."""
+"""Why a model type's answers need not be those of mlx-lm, which has more than one itself."""
 PARTS: Final = frozenset((
     "activations", "base", "bitlinear_layers", "cache", "gated_delta", "mla", "pipeline", "rope_utils", "ssm",
     "switch_layers",

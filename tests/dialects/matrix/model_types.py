@@ -213,6 +213,9 @@ EXTRA: Final[dict[str, dict[str, Any]]] = {
     "youtu_llm": {},
 }  # fmt: skip
 
+TYPES: Final[list[str]] = sorted(EXTRA, key=str.lower)
+"""In the order of the table."""
+
 
 def config_of(model_type: str) -> dict[str, Any]:
     """The whole config; parts of a model start from the same sizes."""

@@ -57,8 +57,10 @@ class Judged:
     @property
     def line(self) -> str:
         """In the table."""
-        cells = (self.model_type, "yes" if self.equals else "different", self.together, self.second_turn)
-        return f"| {' | '.join(cells)} | {NOTES.get(self.model_type, '')} |"
+        seen = ("yes" if self.equals else "different", self.together, self.second_turn)
+        note = NOTES.get(self.model_type, "")
+        cells = [self.model_type, *(seen if not note else ["see note"] * len(seen)), note]
+        return f"| {' | '.join(cells)} |"
 
 
 def write_small_model(folder: Path, config: dict[str, Any], *, seed: int = 0) -> Path:

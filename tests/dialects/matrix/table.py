@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from tests.dialects.matrix.coverage import NOT_BUILT
-from tests.dialects.matrix.model_types import EXTRA
+from tests.dialects.matrix.model_types import TYPES
 from tests.dialects.matrix.row import judged
 
 PLACE: Final = Path(__file__).parents[3] / "docs" / "model-types.md"
@@ -45,4 +45,4 @@ def seen(model_type: str) -> str:
 
 
 if __name__ == "__main__":
-    PLACE.write_text(written([seen(model_type) for model_type in sorted(EXTRA, key=str.lower)]), encoding="utf-8")
+    PLACE.write_text(written([seen(model_type) for model_type in TYPES]), encoding="utf-8")

@@ -101,12 +101,13 @@ def _text_part(config: dict[str, Any]) -> dict[str, Any]:
 def test_both_forms_are_the_same_model_at_two_thousand_tokens(model_type: str, tmp_path: Path) -> None:
     older = older_form(model_type)
     folder = write_small_model(tmp_path / "model", older, seed=SEEDS.get(model_type, 0))
-    early, expected = _logits(_by_mlx_lm(folder), CHUNK), _logits(_by_mlx_lm(folder))
+    expected = _logits(_by_mlx_lm(folder))
     (folder / "config.json").write_text(json.dumps(newer_form(older)), encoding="utf-8")
     found = _logits(load(ModelFolder(folder, model_type, model_type, "2026-01-01T00:00:00Z")).model)
-    assert mx.array_equal(found, expected)
+    assert mx.array_equal(found[-1], expected[-1])
     (folder / "config.json").write_text(json.dumps(config_of(model_type)), encoding="utf-8")
-    assert not mx.array_equal(_logits(_by_mlx_lm(folder), CHUNK), early)  # another base is another model
+    another_base = _logits(_by_mlx_lm(folder), CHUNK)
+    assert not mx.array_equal(another_base[0], expected[0])
 
 
 def test_mlx_lm_by_itself_loses_them_in_many_types_without_a_word(tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def _reads(model_type: str, folder: Path) -> bool:
     expected = _logits(_by_mlx_lm(folder), CHUNK)
     (folder / "config.json").write_text(json.dumps(newer_form(older)), encoding="utf-8")
     try:
-        return bool(mx.array_equal(_logits(_by_mlx_lm(folder), CHUNK), expected))
+        return bool(mx.array_equal(_logits(_by_mlx_lm(folder), CHUNK)[0], expected[0]))
     except TypeError:  # it asks for a key that is not there any more: not silent
         return True
 
@@ -154,11 +155,12 @@ def _by_mlx_lm(folder: Path) -> Any:
     return importlib.import_module("mlx_lm.utils").load_model(folder)[0]
 
 
-def _logits(model: Any, length: int = LENGTH) -> mx.array:
-    """After the last of the tokens."""
+def _logits(model: Any, length: int = LENGTH) -> list[mx.array]:
+    """After the last token of each chunk."""
     caches = importlib.import_module("mlx_lm.models.cache").make_prompt_cache(model)
     tokens = mx.array([[(7 * index + index // 50) % 120 + 3 for index in range(length)]])
+    found = []
     for start in range(0, length, CHUNK):
-        logits = model(tokens[:, start : start + CHUNK], cache=caches)[:, -1]
-        mx.eval(logits)
-    return logits
+        found.append(model(tokens[:, start : start + CHUNK], cache=caches)[:, -1])
+        mx.eval(found)
+    return found

@@ -14,6 +14,34 @@ from contracts.vocabulary import ChatMessage, Tool, ToolCall
 from pensieve.models.prompts.encoding.added_tokens import AddedTokens
 
 _PRIVATE_USE: Final = range(0xF0000, 0xFFFFE)
+_SCHEMA_WORDS: Final = frozenset(
+    [
+        "type",
+        "properties",
+        "required",
+        "description",
+        "items",
+        "enum",
+        "default",
+        "title",
+        "format",
+        "additionalProperties",
+        "anyOf",
+        "oneOf",
+        "allOf",
+        "$ref",
+        "$defs",
+        "definitions",
+        "nullable",
+        "string",
+        "number",
+        "integer",
+        "boolean",
+        "array",
+        "object",
+        "null",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +95,12 @@ class Literals:
             tool,
             name=self.hide(tool.name),
             description=self.hide(tool.description),
-            input_schema=changed_json(tool.input_schema, self.hide),
+            input_schema=changed_json(tool.input_schema, self._hide_in_schema),
         )
+
+    def _hide_in_schema(self, text: str) -> str:
+        """Templates look for the words of JSON Schema, so those stay even where a token has one of them in it."""
+        return text if text in _SCHEMA_WORDS else self.hide(text)
 
     def splice(self, token_ids: Sequence[int]) -> str:
         """A mark for tokens to be put in its place, unlike every other mark."""

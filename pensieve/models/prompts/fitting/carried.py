@@ -75,9 +75,13 @@ class MarkedConversation:
         return mark
 
     def _name(self, name: str) -> str:
+        """At least once for the tool and for each of its calls; results may name it as well."""
         if name not in self._names:
-            self._names[name] = self._mark(name, _Expected("the name of a tool", max_times=None))
-        return self._names[name]
+            self._names[name] = self._mark(name, _Expected("the name of a tool", 0, None))
+        mark = self._names[name]
+        if mark in self._expected:
+            self._expected[mark] = replace(self._expected[mark], min_times=self._expected[mark].min_times + 1)
+        return mark
 
     def _marked_tool(self, tool: Tool) -> Tool:
         description = self._mark(tool.description, _Expected("the description of a tool", max_times=self._tool_times))

@@ -74,10 +74,10 @@ _TRIED: Final = (
     Rewrite.RESULTS_AS_USER,
 )
 """Those first that leave the conversation nearest to what the model was trained on."""
-CALL_FORMS: Final[tuple[tuple[Rewrite, ...], ...]] = (
-    (),
-    (Rewrite.ARGUMENT_TEXT,),
-    (Rewrite.NINE_CHARACTER_IDS,),
+CALL_FORMS: Final = (
+    Form(),
+    Form(frozenset({Rewrite.ARGUMENT_TEXT})),
+    Form(frozenset({Rewrite.NINE_CHARACTER_IDS})),
 )
 """What a template may need for a call, if it has words for one."""
 _MOST_AT_ONCE: Final = 3

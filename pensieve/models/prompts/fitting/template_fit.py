@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -42,12 +43,7 @@ class TemplateFit:
             return Words.TEXT
         if self._tool_times:
             return Words.TOOLS
-        way = self._probe_way(Words.CALLS)
-        takes_calls = any(
-            self._losses_or_refusal(replace(way, form=Form(frozenset(rewrites))), TOOL_CONVERSATIONS[0]) == []
-            for rewrites in CALL_FORMS
-        )
-        return Words.CALLS if takes_calls else Words.TEXT
+        return Words.CALLS if any(map(self._takes_calls, CALL_FORMS)) else Words.TEXT
 
     def forms_for(self, messages: Sequence[ChatMessage], tools: Sequence[Tool]) -> Iterator[Form]:
         """The form that fits this template, and what else might help."""
@@ -57,6 +53,8 @@ class TemplateFit:
 
             def num_lost(form: Form, conversation: Sequence[ChatMessage]) -> int | None:
                 lost = self._losses_or_refusal(replace(way, form=form), conversation)
+                if lost == [] and conversation is TOOL_CONVERSATIONS[0]:
+                    return int(self._answers_an_unknown_id(replace(way, form=form)))
                 return None if lost is None else len(lost)
 
             self._forms[with_tools] = fitting_form(num_lost, with_tools=with_tools)
@@ -71,6 +69,30 @@ class TemplateFit:
         marked = MarkedConversation(messages, way.options.tools, literals, tool_times=self._tool_times or 1)
         marked_way = replace(way, options=replace(way.options, tools=marked.tools))
         return marked.losses(marked_way.text(marked.messages, marked.literals, ending))
+
+    def _takes_calls(self, form: Form) -> bool:
+        """Whether a call comes through, and ends its turn once: some of R1's templates begin another after it."""
+        way = replace(self._probe_way(Words.CALLS), form=form)
+        asked, called, result = TOOL_CONVERSATIONS[0]
+        if self._losses_or_refusal(way, (asked, called, result)) != []:
+            return False
+        literals = Literals()
+        call = replace(called.tool_calls[0], arguments=json.dumps({"word": literals.mark()}, ensure_ascii=False))
+        messages = (asked, replace(called, tool_calls=(call,)), replace(result, text=literals.mark()))
+        text = way.text(messages, literals, Ending.TURN_ENDS)
+        argument, answer = literals.marks_in(text)
+        between = text[text.index(argument) : text.index(answer)]
+        return sum(map(between.count, self._template.end_tokens)) <= 1
+
+    def _answers_an_unknown_id(self, way: Way) -> bool:
+        """Whether a result is told by an id that its call was not: Kimi K2 makes up the ids of calls."""
+        *called, result = TOOL_CONVERSATIONS[0]
+        call_id = str(result.tool_call_id)
+        try:
+            before, whole = (way.text(turns, Literals(), Ending.TURN_ENDS) for turns in (called, (*called, result)))
+        except REFUSALS:
+            return False
+        return call_id in whole and call_id not in before
 
     @cached_property
     def _tool_times(self) -> int:

@@ -14,10 +14,10 @@ import pytest
 
 from tests.conftest import serving
 from tests.dialects.families import Family, family
-from tests.dialects.output_cases import TOOLS
-from tests.dialects.outputs import THOUGHT, Output, output
+from tests.dialects.outputs.cases import TOOLS
+from tests.dialects.outputs.table import THOUGHT, Output, output
+from tests.dialects.outputs.writers import Call
 from tests.dialects.wanting_model import write_wanting_model
-from tests.dialects.writers import Call
 
 FAMILIES = ["qwen3", "gpt-oss", "deepseek-v3.1", "gemma-3", "llama-3.1"]
 SAID = 'It is "warm" in Paris: 21 °C 🙂.'
@@ -127,7 +127,7 @@ def talking(folder: Path, family: Family, output: Output) -> Iterator[Talk]:
         yield Talk(client, output, led)
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module")
 def talk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
     with talking(tmp_path_factory.mktemp("models"), family(request.param), output(request.param)) as talk:
         yield talk
@@ -150,34 +150,35 @@ def _call(call: Call) -> tuple[str, str, Any]:
     return ("call", call.name, call.arguments)
 
 
-EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
-    "text": ("end_turn", [("text", SAID)]),
-    "thinking": ("end_turn", [("thinking", THOUGHT), ("text", SAID)]),
-    "one call": ("tool_use", [_call(WEATHER)]),
-    "two calls": ("tool_use", [_call(WEATHER), _call(TIME)]),
-}
-
-
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("shows", EXPECTED)
-def test_an_answer_comes_as_its_blocks_and_streamed_the_same(talk: Talk, shows: str) -> None:
-    turns = single_turns(talk.output)
-    if shows not in turns:
-        pytest.skip(f"{talk.output.name} has no {shows}")
-    asked, _ = turns[shows]
-    message = talk.client.messages.create(**asked)
-    assert (message.stop_reason, blocks_of(message)) == EXPECTED[shows]
-    with talk.client.messages.stream(**asked) as stream:
-        streamed = stream.get_final_message()
-    assert (streamed.stop_reason, blocks_of(streamed)) == EXPECTED[shows]
-    assert streamed.usage.output_tokens == message.usage.output_tokens
-
-
-@pytest.mark.timeout(900)
-def test_a_conversation_of_four_turns_with_results_goes_as_it_is_wanted(talk: Talk) -> None:
-    assert [(answer.stop_reason, blocks_of(answer)) for answer in talk.answers] == [
+CONVERSATION = "a conversation of four turns"
+EXPECTED: dict[str, list[tuple[str, list[tuple[Any, ...]]]]] = {
+    "text": [("end_turn", [("text", SAID)])],
+    "thinking": [("end_turn", [("thinking", THOUGHT), ("text", SAID)])],
+    "one call": [("tool_use", [_call(WEATHER)])],
+    "two calls": [("tool_use", [_call(WEATHER), _call(TIME)])],
+    CONVERSATION: [
         ("tool_use", [_call(WEATHER)]),
         ("end_turn", [("text", "It is warm.")]),
         ("tool_use", [_call(TIME)]),
         ("end_turn", [("text", "I cannot tell.")]),
-    ]
+    ],
+}
+SHOWN = [(name, shows) for name in FAMILIES for shows in (*single_turns(output(name)), CONVERSATION)]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("talk", "shows"), SHOWN, indirect=["talk"])
+def test_a_family_is_served_as_its_model_means_it(talk: Talk, shows: str) -> None:
+    answers = talk.answers if shows == CONVERSATION else _whole_and_streamed(talk, shows)
+    assert [(str(answer.stop_reason), blocks_of(answer)) for answer in answers] == EXPECTED[shows]
+
+
+def _whole_and_streamed(talk: Talk, shows: str) -> list[anthropic.types.Message]:
+    """The answer, after it was compared with the same one streamed."""
+    asked, _ = single_turns(talk.output)[shows]
+    message = talk.client.messages.create(**asked)
+    with talk.client.messages.stream(**asked) as stream:
+        streamed = stream.get_final_message()
+    assert (streamed.stop_reason, blocks_of(streamed)) == (message.stop_reason, blocks_of(message))
+    assert streamed.usage.output_tokens == message.usage.output_tokens
+    return [message]

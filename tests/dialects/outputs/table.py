@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from tests.dialects.writers import Arguments, Call, written
+from tests.dialects.outputs.writers import Arguments, Call, written
 
 _DATA: Final = Path(__file__).parent / "outputs.toml"
 
@@ -51,6 +51,12 @@ class Output:
 
     def says_and_calls(self, text: str, calls: Sequence[Call]) -> str:
         return self.text_then_call.replace("{text}", text) + self.calls(*calls)
+
+    def thinks(self, *, is_open: bool) -> str:
+        """The thought as the model writes it after a prompt that has opened its thinking, or has not."""
+        if is_open and not self.opens_thinking:
+            return self.thinking[self.thinking.find(THOUGHT) :] if self.thinking else ""
+        return "" if self.opens_thinking and not is_open else self.thinking
 
     @property
     def has_text_before_calls(self) -> bool:

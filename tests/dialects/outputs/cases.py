@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from contracts.vocabulary import Tool
-from tests.dialects.outputs import ONE_CALL, THOUGHT, TWO_CALLS, Output
-from tests.dialects.reading import Block
-from tests.dialects.writers import Call
+from tests.dialects.outputs.reading import Block
+from tests.dialects.outputs.table import ONE_CALL, THOUGHT, TWO_CALLS, Output
+from tests.dialects.outputs.writers import Call
 
 SAID: Final = "It is warm in Paris."
 BEFORE: Final = "I will look it up."
