@@ -17,8 +17,11 @@ def require_schema(schema: object, field: str) -> str:
     Raises:
         ValidationError: it is no JSON schema; the message starts with the path of what is wrong in it.
     """
-    text = json.dumps(schema, ensure_ascii=False)
-    problem = _problem(text)
+    try:
+        text = json.dumps(schema, ensure_ascii=False)
+        problem = _problem(text)
+    except RecursionError as error:
+        raise ValidationError(field, "it nests too deeply: describe its parts in $defs and refer to them") from error
     if problem is not None:
         path, sentence = problem
         raise ValidationError(".".join([field, *path]), f"this is no JSON schema: {sentence}")

@@ -93,6 +93,7 @@ class Engine:
         engine._thread.start()
         try:
             await asyncio.wrap_future(engine._loop.call(engine._load))
+            await engine._tokenized(engine._grammars.prepare)
         except BaseException:
             await engine.aclose()
             raise

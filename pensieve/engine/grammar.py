@@ -10,15 +10,17 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import mlx.core as mx
 from llguidance import LLMatcher, LLTokenizer
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 
-from contracts.vocabulary import GenerationRequest, ModelFeature, ToolMode
+from contracts.vocabulary import GenerationRequest, ModelFeature, Tool, ToolMode
 from pensieve.core.dialects.grammar import answer_grammar, schema_grammar
+from pensieve.core.dialects.writable import why_not_writable
 from pensieve.core.errors import ValidationError
+from pensieve.engine.bounded_memo import BoundedMemo
 from pensieve.models.tokenizers.grammar_tokenizer import grammar_tokenizer
 
 if TYPE_CHECKING:
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ANY_OBJECT = '{"type": "object"}'
+MAY_RELAX: Final = (ToolMode.AUTO, ToolMode.NONE)
+MAX_GRAMMARS: Final = 64
+MAX_VERDICTS: Final = 1024
+MAX_CHARACTERS: Final = 4_000_000
+"""Of the grammars, and of the schemas, whose compiled form or verdict is kept: clients may send new ones for ever."""
 
 
 class Grammars:
@@ -34,12 +41,21 @@ class Grammars:
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
-        self._compiled: dict[str, LLMatcher] = {}
-        self._verdicts: dict[tuple[str, bool], str] = {}
+        self._compiled: BoundedMemo[LLMatcher] = BoundedMemo(MAX_GRAMMARS, MAX_CHARACTERS)
+        self._verdicts: BoundedMemo[str] = BoundedMemo(MAX_VERDICTS, MAX_CHARACTERS)
+
+    @property
+    def num_kept(self) -> int:
+        """Compiled grammars and verdicts that are kept."""
+        return len(self._compiled) + len(self._verdicts)
+
+    def prepare(self) -> None:
+        """Build what the first request with tools would wait for, up to seconds with a large vocabulary."""
+        if self._model.supports(ModelFeature.JSON_MODE):
+            _ = self._tokenizer
 
     @cached_property
     def _tokenizer(self) -> LLTokenizer:
-        """Takes a quarter of a second to build, so it waits for the first need."""
         backend = self._model.tokenizer.backend_tokenizer
         eos = sorted(self._model.eos_token_ids)
         marks = self._model.dialect.marks.characters
@@ -58,19 +74,32 @@ class Grammars:
             _require_free(request)
             return None
         request, lenient = self._with_known_schemas(request)
-        grammar = answer_grammar(
-            request, self._model.dialect, starts_thinking=starts_thinking, lenient=frozenset(lenient)
+        try:
+            return self._compiled_for(request, frozenset(lenient), starts_thinking=starts_thinking)
+        except ValidationError as error:
+            if request.tool_choice.mode not in MAY_RELAX:
+                raise
+            log.warning("the tools cannot be enforced together, so any objects will do: %s", error)
+        relaxed = tuple(replace(tool, input_schema=_ANY_OBJECT) for tool in request.tools)
+        return self._compiled_for(
+            replace(request, tools=relaxed), frozenset(lenient & {""}), starts_thinking=starts_thinking
         )
+
+    def _compiled_for(
+        self, request: GenerationRequest, lenient: frozenset[str], *, starts_thinking: bool
+    ) -> LLMatcher | None:
+        grammar = answer_grammar(request, self._model.dialect, starts_thinking=starts_thinking, lenient=lenient)
         if grammar is None:
             return None
-        if grammar not in self._compiled:
+
+        def compiled() -> LLMatcher:
             matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
             if matcher.is_error():
-                raise ValidationError(
-                    "tools", f"their schemas are too much to enforce: {_first_line(matcher.get_error())}"
-                )
-            self._compiled[grammar] = matcher
-        return self._compiled[grammar].deep_copy()
+                problem = _first_line(matcher.get_error())
+                raise ValidationError("tools", f"their schemas are too much to enforce: {problem}")
+            return matcher
+
+        return self._compiled.get(grammar, compiled).deep_copy()
 
     def _with_known_schemas(self, request: GenerationRequest) -> tuple[GenerationRequest, set[str]]:
         """The request with schemas that can be enforced, and the names of those that are so only in part.
@@ -80,9 +109,9 @@ class Grammars:
         """
         lenient: set[str] = set()
         tools = list(request.tools)
-        may_relax = request.tool_choice.mode in (ToolMode.AUTO, ToolMode.NONE)
+        may_relax = request.tool_choice.mode in MAY_RELAX
         for number, tool in enumerate(tools):
-            problem = self._judge(tool.name, tool.input_schema, lenient)
+            problem = self._why_not_called(tool) or self._judge(tool.name, tool.input_schema, lenient)
             if problem and not may_relax:
                 raise ValidationError(f"tools.{number}.input_schema", f"it cannot be enforced: {problem}")
             if problem:
@@ -94,6 +123,15 @@ class Grammars:
                 raise ValidationError("output_config.format.schema", problem)
         return replace(request, tools=tuple(tools)), lenient
 
+    def _why_not_called(self, tool: Tool) -> str:
+        """Why the dialect has no way to write calls of a tool, "" if it has."""
+        try:
+            return self._verdicts.get(
+                f"calls {tool.input_schema}", lambda: why_not_writable(tool.input_schema, self._model.dialect)
+            )
+        except RecursionError:
+            return "it nests too deeply"
+
     def _judge(self, name: str, schema: str, lenient: set[str]) -> str:
         """Whether a schema can be enforced: "" if it can, at least in part, else why not."""
         if not self._problem(schema, lenient=False):
@@ -104,11 +142,11 @@ class Grammars:
         return problem
 
     def _problem(self, schema: str, *, lenient: bool) -> str:
-        key = (schema, lenient)
-        if key not in self._verdicts:
+        def judged() -> str:
             matcher = LLMatcher(self._tokenizer, schema_grammar(schema, lenient=lenient), log_level=0)
-            self._verdicts[key] = _first_line(matcher.get_error()) if matcher.is_error() else ""
-        return self._verdicts[key]
+            return _first_line(matcher.get_error()) if matcher.is_error() else ""
+
+        return self._verdicts.get(f"{'lenient' if lenient else 'strict'} {schema}", judged)
 
 
 def _require_free(request: GenerationRequest) -> None:

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from contracts.vocabulary import ChatMessage, GenerationRequest, ModelFeature, Role, Tool, ToolChoice, ToolMode
+from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
 from pensieve.core.errors import ValidationError
-from pensieve.engine.grammar import Grammars
+from pensieve.engine.grammar import MAX_GRAMMARS, MAX_VERDICTS, Grammars
 from pensieve.models.load import LoadedModel, load
 from pensieve.models.sources import ModelFolder
 
@@ -38,3 +39,41 @@ def test_what_must_be_held_and_cannot_be_is_refused(
 
 def test_what_need_not_be_held_is_free(unreadable: LoadedModel) -> None:
     assert Grammars(unreadable).matcher_for(replace(PLAIN, tools=(TOOL,)), starts_thinking=False) is None
+
+
+def test_new_schemas_for_ever_are_kept_within_bounds(tiny_folder: ModelFolder) -> None:
+    grammars = Grammars(load(tiny_folder))
+    for number in range(3 * MAX_GRAMMARS):
+        tool = replace(TOOL, input_schema=f'{{"type": "object", "required": ["a{number}"]}}')
+        assert grammars.matcher_for(replace(PLAIN, tools=(tool,)), starts_thinking=False) is not None
+    num_verdicts = 2 * 3 * MAX_GRAMMARS  # fewer than are kept
+    assert grammars.num_kept == MAX_GRAMMARS + num_verdicts
+    assert num_verdicts < MAX_VERDICTS
+
+
+SELF_REQUIRING = '{"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}'
+PRIVATE_USE = '{"type": "object", "properties": {"\U0010ff00": {}}}'
+OLD_DRAFT = '{"$schema": "http://json-schema.org/draft-03/schema#", "type": "object", "required": true}'
+DEEP = '{"type": "object", "properties": {"a": ' * 400 + "{}" + "}}" * 400
+
+
+@pytest.mark.parametrize("schema", [SELF_REQUIRING, PRIVATE_USE, DEEP, OLD_DRAFT])
+def test_a_tool_that_cannot_be_enforced_is_relaxed_or_refused(tiny_folder: ModelFolder, schema: str) -> None:
+    grammars, tool = Grammars(load(tiny_folder)), replace(TOOL, input_schema=schema)
+    assert grammars.matcher_for(replace(PLAIN, tools=(tool,)), starts_thinking=False) is not None
+    forced = replace(PLAIN, tools=(tool,), tool_choice=ToolChoice(ToolMode.ANY))
+    with pytest.raises(ValidationError, match="cannot be enforced") as caught:
+        grammars.matcher_for(forced, starts_thinking=False)
+    assert caught.value.field == "tools.0.input_schema"
+
+
+def test_tools_whose_grammar_does_not_compile_are_relaxed_where_they_need_not_be_called(
+    tiny_folder: ModelFolder,
+) -> None:
+    model = load(tiny_folder)
+    tagged = Dialect(calls=CallSyntax(CallForm.TAGGED, "<c>", "{name}{parameters}</c>", parameter="<{key}>{value}</p>"))
+    grammars = Grammars(replace(model, dialect=tagged))
+    tool = replace(TOOL, input_schema='{"type": "object", "properties": {"a": {"enum": []}}}')
+    assert grammars.matcher_for(replace(PLAIN, tools=(tool,)), starts_thinking=False) is not None
+    with pytest.raises(ValidationError, match="too much to enforce"):
+        grammars.matcher_for(replace(PLAIN, tools=(tool,), tool_choice=ToolChoice(ToolMode.ANY)), starts_thinking=False)

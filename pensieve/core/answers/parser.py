@@ -248,7 +248,7 @@ class AnswerParser:
         if not calls.end:
             return self._resume(rest)
         if (end := matcher(calls.end).match(rest)) is not None:
-            return self._resume(rest[end.end() :])
+            return self._resume(_behind(rest, end.end()))
         if calls.end.strip().startswith(rest.strip()):
             return []
         another = matcher(calls.between).match(rest)
@@ -267,7 +267,7 @@ class AnswerParser:
             calls, end = self._reader.read(self._body)
         except NotACallError:
             return []
-        rest, self._has_spoken = self._body[end:], True
+        rest, self._has_spoken = _behind(self._body, end), True
         pieces = [piece for call in calls for piece in whole_call(call)]
         return pieces + self._resume(rest)
 
@@ -281,3 +281,8 @@ class AnswerParser:
         self._enter(_State.HEADER if self._dialect.header_end else _State.TEXT)
         self._skips_space = False
         return [*self._text(f"{opener}{first}{found}"), *self.feed(rest)]
+
+
+def _behind(text: str, end: int) -> str:
+    """What follows, with the white space before `end`: the next opening may begin with it."""
+    return text[len(text[:end].rstrip()) :]

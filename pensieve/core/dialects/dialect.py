@@ -96,7 +96,7 @@ class Dialect:
     header_end: str = ""
     """Where each part begins with a header: the mark that ends it."""
     thinking_header: str = ""
-    """A regular expression: what the header of a thinking part has in it."""
+    """A regular expression: what the header of a thinking part has in it, without marks."""
     call_header: str = ""
     """A regular expression with a group `name`: what the header of a call has in it."""
     call_opening: str = ""
@@ -110,7 +110,7 @@ class Dialect:
         yield from self.text_starts
         yield from SYNTAXES[self.calls.arguments].marks
         yield from (self.think_start or "", self.think_end or "", self.text_end, self.joint, self.tail)
-        yield from (self.header_end, self.call_opening, self.thinking_header, self.call_header)
+        yield from (self.header_end, self.call_opening)
 
     def bound(self, added_tokens: Mapping[str, int]) -> Dialect:
         """The dialect for one model: `added_tokens` are those of its tokenizer, special or not, by their text."""
@@ -159,7 +159,7 @@ class Dialect:
 
 _TEXTS: Final = (
     *("think_start", "think_end", "text_end", "joint", "tail"),
-    *("header_end", "thinking_header", "call_header", "call_opening"),
+    *("header_end", "call_opening"),
 )
 _TEXTS_OF_CALLS: Final = ("start", "call", "between", "end", "also", "parameter", "bare", "bare_end")
 

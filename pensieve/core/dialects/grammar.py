@@ -37,7 +37,8 @@ def answer_grammar(
         return None
     writer = _Writer(dialect)
     if tools:
-        writer.rules |= call_rules(tools, dialect, lenient, parallel=request.tool_choice.parallel)
+        is_one = request.tool_choice.mode is ToolMode.TOOL  # all calls are one: of the tool that was asked for
+        writer.rules |= call_rules(tools, dialect, lenient, parallel=request.tool_choice.parallel and not is_one)
     if request.output_schema is not None:
         writer.rules["output"] = json_rule(json.loads(request.output_schema), lenient="" in lenient)
     start = writer.whole(_answer(request, tools, writer), starts_thinking=starts_thinking)
@@ -57,7 +58,7 @@ def callable_tools(tools: Sequence[Tool], choice: ToolChoice) -> tuple[Tool, ...
 def _answer(request: GenerationRequest, tools: Sequence[Tool], writer: _Writer) -> str:
     """The part after the thinking."""
     if request.tool_choice.mode in FORCED and tools:
-        return "calls" if request.tool_choice.mode is ToolMode.ANY else writer.single_call()
+        return "calls"
     if request.output_schema is not None:
         output = f"{writer.opening} output{writer.optional(writer.dialect.text_end)}"
         return f"{output} | calls" if tools else output
@@ -83,12 +84,6 @@ class _Writer:
 
     def optional(self, text: str) -> str:
         return f" ({self._quoted(text)})?" if text else ""
-
-    def single_call(self) -> str:
-        """All calls are one: of the tool that was asked for."""
-        end = self.dialect.calls.end
-        self.rules["more_calls"] = f"call {self._quoted(end)}" if end else "call"
-        return "calls"
 
     def text_or_calls(self, tools: Sequence[Tool]) -> str:
         """Free text, calls, or text and then calls."""

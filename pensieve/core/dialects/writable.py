@@ -14,9 +14,7 @@ from pensieve.core.dialects.marks import RANGE
 from pensieve.core.dialects.patterns import KEY
 
 _MARK: Final = re.compile(f"[{RANGE}]")
-_BARE_KEYS: Final = {
-    name: re.compile(syntax.KEY) for name, syntax in {"gemma": gemma, "nested_xml": nested_xml}.items()
-}
+_BARE_KEYS: Final = {"gemma": re.compile(gemma.KEY), "nested_xml": re.compile(nested_xml.KEY)}
 """Of all objects within the arguments."""
 _BARE_NAMES: Final = re.compile(python.KEY)
 _MAX_DEPTH: Final = 100

@@ -53,7 +53,9 @@ def known_families() -> tuple[Family, ...]:
 def _family(name: str, text: str) -> Family:
     data = tomllib.loads(text)
     about = data["about"]
-    return Family(dialect_from(name, data), about["families"], about["source"], tuple(about["detect"]), about.get("moves", ""))
+    return Family(
+        dialect_from(name, data), about["families"], about["source"], tuple(about["detect"]), about.get("moves", "")
+    )
 
 
 def dialect_for(template: str, added_tokens: Mapping[str, int]) -> Dialect:

@@ -56,8 +56,8 @@ def asking(mode: ToolMode = ToolMode.AUTO, name: str | None = None, *, parallel:
     return GenerationRequest((ChatMessage(Role.USER, "x"),), 9, tools=(GET, PUT), tool_choice=choice)
 
 
-def asking_for(tool: Tool, mode: ToolMode = ToolMode.AUTO) -> GenerationRequest:
-    return GenerationRequest((ChatMessage(Role.USER, "x"),), 9, tools=(tool,), tool_choice=ToolChoice(mode))
+def asking_for(tool: Tool, mode: ToolMode = ToolMode.AUTO, name: str | None = None) -> GenerationRequest:
+    return GenerationRequest((ChatMessage(Role.USER, "x"),), 9, tools=(tool,), tool_choice=ToolChoice(mode, name))
 
 
 BAD_CALL = written("get", "{}")

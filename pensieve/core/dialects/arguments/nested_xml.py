@@ -18,6 +18,7 @@ from pensieve.core.dialects.arguments.value_rules import (
     item_bounds,
     properties_of,
     reference_of,
+    repeated,
     required_of,
     resolved,
 )
@@ -92,12 +93,12 @@ def _kind_of(schema: Any) -> str | None:
 
 
 def _typed(text: str, schema: Any) -> Any:
-    kind = _kind_of(schema)
-    empty: dict[Any, Any] = {"array": [], "object": {}}
-    if kind == "string":
+    kinds = [_kind_of(each) for each in alternatives_of(schema)] if isinstance(schema, dict) else []
+    if kinds == ["string"]:
         return text
-    if kind in empty and not text.strip():
-        return empty[kind]
+    if not text.strip() and "string" not in kinds:
+        empty: dict[Any, Any] = {"array": [], "object": {}}
+        return next((empty[kind] for kind in kinds if kind in empty), text)
     try:
         return json.loads(text)
     except ValueError:
@@ -107,10 +108,8 @@ def _typed(text: str, schema: Any) -> Any:
 def rules(name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tuple[str, str]]:  # noqa: ARG001
     yield from _Rules(marks, schema).members(name, schema, 0)
     mark = quoted(marks.bound(MARK), marks)
-    yield (
-        "any_element",
-        f'{mark} "<" /[A-Za-z0-9_.-]+/ ">" (any_element+ {mark} | any_content) "</" /[A-Za-z0-9_.-]+/ ">"',
-    )
+    any_name = "/[A-Za-z0-9_.-]+/"
+    yield "any_element", f'{mark} "<" {any_name} ">" (any_element+ {mark} | any_content) "</" {any_name} ">"'
     yield from until("any_content", marks.bound(MARK), marks).items()
 
 
@@ -151,8 +150,7 @@ class _Rules:
             yield from self.members(f"{name}_in", schema, depth + 1)
         elif kind == "array":
             least, most = item_bounds(schema)
-            items = f"{name}_item{{{least},{most}}}" if most != 0 else ""
-            yield name, f"{opening} {items} {closing}"
+            yield name, f"{opening} {repeated(f'{name}_item', least, most)} {closing}"
             yield from self.element(f"{name}_item", _ITEM, schema.get("items"), depth + 1)
         elif len(alternatives) > 1 and not any(_kind_of(each) == "string" for each in alternatives):
             yield name, " | ".join(f"{name}_{number}" for number in range(len(alternatives)))

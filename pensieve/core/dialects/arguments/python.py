@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from pensieve.core.dialects.arguments.value_rules import Notation, anything_rules, argument_rules, properties_of
@@ -129,10 +130,9 @@ def _scalar(text: str) -> Any:
 
 
 def rules(name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tuple[str, str]]:  # noqa: ARG001
+    names = replace(_NOTATION, key=lambda key: _text(f"{key}="), any_key='/[A-Za-z_][A-Za-z0-9_-]*/ "="')
     yield name, f"{name}_first_0"
-    yield from argument_rules(
-        name, schema, _NOTATION, properties_of(schema), lambda key: _text(f"{key}="), '/[A-Za-z_][A-Za-z0-9_-]*/ "="'
-    )
+    yield from argument_rules(name, schema, _NOTATION, properties_of(schema), names)
     yield from anything_rules(_NOTATION)
     yield "python_text", _STRING
 

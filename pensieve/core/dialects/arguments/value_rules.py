@@ -101,8 +101,12 @@ class _Writer:
 
     def _array(self, name: str, schema: Mapping[str, Any], depth: int) -> Rules:
         least, most = item_bounds(schema)
-        more = f'("{self._notation.separator}" {name}_item){{{max(least - 1, 0)},{max(most - 1, 0) if most else ""}}}'
-        yield name, f'"[" ({name}_item {more}){"" if least else "?"} "]"' if most != 0 else '"[" "]"'
+        if most == 0:
+            yield name, '"[" "]"'
+            return
+        separated = f'("{self._notation.separator}" {name}_item)'
+        more = repeated(separated, max(least - 1, 0), None if most is None else most - 1)
+        yield name, f'"[" ({name}_item {more}){"" if least else "?"} "]"'
         yield from self.value(f"{name}_item", schema.get("items"), depth + 1)
 
     def _object(self, name: str, schema: Mapping[str, Any], depth: int) -> Rules:
@@ -148,21 +152,21 @@ def argument_rules(
     schema: Any,
     notation: Notation,
     properties: Mapping[str, Any],
-    key_text: Callable[[str], str] | None = None,
-    any_key: str = "",
+    names: Notation | None = None,
 ) -> Rules:
     """The arguments of a call, without braces: `{name}_first_0`; any, where the schema names no properties.
 
-    `key_text` and `any_key` write their names where those of inner objects are written in another way.
+    `names` writes their names where the keys of inner objects are written in another way.
     """
+    names = names or notation
     if not properties:
         if is_closed(schema):
             yield f"{name}_first_0", '""'
             return
-        member = f"{any_key or notation.any_key} anything"
+        member = f"{names.any_key} anything"
         yield f"{name}_first_0", f'({member} ("{notation.separator}" {member})*)?'
         return
-    yield from _Writer(notation, schema).members(name, properties, required_of(schema), 0, key_text)
+    yield from _Writer(notation, schema).members(name, properties, required_of(schema), 0, names.key)
 
 
 def resolved(schema: Any, root: Any, depth: int = 0) -> Any:
@@ -226,13 +230,18 @@ def properties_of(schema: Any) -> Mapping[str, Any]:
     return {key: value for key, value in found.items() if value is not False}
 
 
-def item_bounds(schema: Mapping[str, Any]) -> tuple[int, int | str]:
-    """How many items a list may have, the most as "" where there is no bound; far bounds are not held."""
-    least, most = schema.get("minItems", 0), schema.get("maxItems", "")
+def item_bounds(schema: Mapping[str, Any]) -> tuple[int, int | None]:
+    """How many items a list may have, the most as None where there is no bound; far bounds are not held."""
+    least, most = schema.get("minItems", 0), schema.get("maxItems")
     if schema.get("items") is False:
         most = 0
     least = least if isinstance(least, int) and least <= _MAX_BOUND else 0
-    return least, most if isinstance(most, int) and least <= most <= _MAX_BOUND else ""
+    return least, most if isinstance(most, int) and least <= most <= _MAX_BOUND else None
+
+
+def repeated(rule: str, least: int, most: int | None) -> str:
+    """A rule so many times; no text for none, which the grammar has no number for."""
+    return "" if most == 0 else f"{rule}{{{least},{'' if most is None else most}}}"
 
 
 def is_closed(schema: Any) -> bool:

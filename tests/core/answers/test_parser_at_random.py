@@ -1,0 +1,52 @@
+"""What a model might write instead of a call: nothing raises, no broken call is one, and cuts make no difference."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from contracts.vocabulary import Tool, ToolCall
+from pensieve.core.answers.pieces import BeganCall, EndedCall, SaidArguments
+from pensieve.core.dialects.dialect import Dialect
+from pensieve.models.tokenizers.dialect_of import known_families
+from tests.core.answers.test_parser import parsed
+
+TOOLS = (
+    Tool("get", "", '{"type": "object", "properties": {"q": {"type": "string"}}}'),
+    Tool("get_weather", "", '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}'),
+)
+NUM_TEXTS = 25
+
+
+def fragments(dialect: Dialect) -> list[str]:
+    """Whole calls, and all from which calls and garbage can be made."""
+    calls = [("get", '{"q": "</x> \\"}"}'), ("get_weather", '{"city": "Rome", "days": 1e999}'), ("unknown", "{}")]
+    syntax = dialect.calls
+    texts = [dialect.call_text([ToolCall("abcdefghi", name, arguments)]) for name, arguments in calls]
+    texts += [syntax.start, syntax.between, syntax.end, syntax.bare, syntax.bare_end, *dialect.text_starts]
+    texts += [dialect.think_start or "", dialect.think_end or "", dialect.text_end, dialect.joint, dialect.header_end]
+    texts += [*"\n{}[]()<>\\'\"\x00", "Hello ", "get_weather", '{"name": "get", "arguments": "{}"}', "\ud800"]
+    return [text for text in texts if text]
+
+
+@pytest.mark.parametrize("dialect", [family.dialect for family in known_families()], ids=lambda dialect: dialect.name)
+def test_whatever_a_model_writes_is_read_the_same_however_it_is_cut(dialect: Dialect) -> None:
+    pool = fragments(dialect)
+    for number in range(NUM_TEXTS):
+        chance = random.Random(f"{dialect.name} {number}")  # noqa: S311 - no secrets
+        chosen = [chance.choice(pool) for _ in range(chance.randrange(1, 7))]
+        text = "".join(part if chance.random() < 0.8 else part[: chance.randrange(len(part) + 1)] for part in chosen)
+        for streams in (True, False):
+            whole = parsed(text, tools=TOOLS, dialect=dialect, streams=streams)
+            assert whole == parsed(text, tools=TOOLS, dialect=dialect, streams=streams, size=1), text
+            assert whole == parsed(text, tools=TOOLS, dialect=dialect, streams=streams, size=7), text
+        for at, piece in enumerate(whole):  # of the answer that is not held to a grammar
+            if isinstance(piece, BeganCall):
+                arguments, end = whole[at + 1 : at + 3]
+                assert piece.name in {"get", "get_weather"}
+                assert isinstance(end, EndedCall)
+                assert isinstance(arguments, SaidArguments)
+                assert isinstance(json.loads(arguments.json, parse_constant=pytest.fail), dict)
+                assert arguments.json.encode()
