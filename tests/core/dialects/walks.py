@@ -52,6 +52,7 @@ class Ground:
 
     def matcher(self, tool: Tool) -> LLMatcher:
         grammar = answer_grammar(asking_for(tool, ToolMode.TOOL, tool.name), self.dialect, starts_thinking=False)
+        assert grammar is not None
         matcher = LLMatcher(self.grammar_tokenizer, grammar, log_level=0)
         assert not matcher.is_error(), matcher.get_error()
         return matcher

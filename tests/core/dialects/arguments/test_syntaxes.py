@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -153,3 +155,20 @@ def test_any_values_are_read_back_in_the_notations_of_literals(arguments: dict[s
 def test_a_call_without_its_required_arguments_is_not_a_call() -> None:
     with pytest.raises(NotACallError, match="required"):
         SectionReader(DIALECTS["python"], (TOOL,)).read("do()]")
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_references_that_fan_out_in_circles_make_a_small_grammar(name: str) -> None:
+    node = {"type": "object", "properties": {f"p{number}": {"$ref": "#/$defs/node"} for number in range(4)}}
+    schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/node"}}, "$defs": {"node": node}}
+    rules = SYNTAXES[name].rules("arguments", schema, NONE, lenient=False)
+    assert sum(1 for _ in itertools.islice(rules, 1000)) < 100
+
+
+def test_numbers_that_json_has_not_and_halves_of_characters_can_be_sent() -> None:
+    reader = SectionReader(Dialect(), (Tool("do", "", '{"type": "object"}'),))
+    (call,), _ = reader.read('{"name": "do", "arguments": {"a": -1e999, "b": "\\ud800"}}')
+    assert json.loads(call[1]) == {"a": -sys.float_info.max, "b": "\ud800"}
+    assert call[1].encode()
+    with pytest.raises(NotACallError):
+        reader.read('{"name": "do", "arguments": {"a": NaN}}')
