@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import mlx.core as mx
 import pytest
 
-from pensieve.engine.kv.together import Batching, batching_of, rows_agree
+from pensieve.engine.kv.together import Batching, batching_of, distance
 from tests.engine.kv.models import small
 
 
@@ -57,6 +58,24 @@ def test_rows_that_see_each_other_are_not_decoded_together() -> None:
 
 def test_a_token_that_goes_to_another_expert_is_no_fault() -> None:
     logits = [mx.array([1.0, -2.0, 0.5]) for _ in range(3)]
-    assert rows_agree(logits, [logits[0] + 1.0, logits[1] - 0.01, logits[2] * 2.0])
-    assert not rows_agree(logits, [each + 1.0 for each in logits])
-    assert not rows_agree(logits, [each * float("nan") for each in logits])
+    assert distance(logits, [logits[0] + 1.0, logits[1] - 0.01, logits[2] * 2.0]) == pytest.approx(0.005)
+    assert distance(logits, [each + 1.0 for each in logits]) == pytest.approx(0.5)
+    assert distance(logits, [each * float("nan") for each in logits]) == math.inf
+
+
+def _half_precision(token_ids: mx.array, logits: mx.array) -> mx.array:
+    """Noise that depends on the shape of a pass alone, as that of a GPU's kernels in bfloat16 does."""
+    seed = mx.random.key(token_ids.shape[0] * 100 + token_ids.shape[1])
+    noise = 0.05 * mx.max(mx.abs(logits)) * mx.random.normal(logits.shape, key=seed)
+    return (logits + noise).astype(mx.bfloat16)
+
+
+def test_what_half_precision_does_to_a_batch_is_no_fault() -> None:
+    assert batching_of(_WithFault(small("llama").model, _half_precision)) == "whole"
+
+
+@pytest.mark.parametrize(("model_type", "batching"), [("mamba", "decoding"), ("gemma2", "none"), ("llama4", "none")])
+def test_a_row_that_sees_what_is_not_its_own_is_found_in_half_precision_too(
+    model_type: str, batching: Batching
+) -> None:
+    assert batching_of(_WithFault(small(model_type).model, _half_precision)) == batching
