@@ -186,7 +186,7 @@ class AnswerParser:
         if self._skips_space:
             text = text.lstrip()
             self._skips_space = not text
-        if not self._names:
+        if not self._names and (self._has_spoken or not self._dialect.think_start):
             return self._text(text)
         if not self._has_spoken and self._may_be_bare(self._space + text):
             self._space += text

@@ -15,7 +15,8 @@ from pensieve.core.dialects.patterns import filled, parts_of
 from pensieve.core.dialects.tagged import parameter_rules
 from pensieve.core.dialects.text_rules import quoted
 
-SPACE: Final = r"/[ \n]{0,2}/"
+SPACE: Final = 2
+"""How many blanks or line ends a model may put where a pattern has none, or leave out or add where it has some."""
 
 
 def call_rules(tools: Sequence[Tool], dialect: Dialect, lenient: frozenset[str], *, parallel: bool) -> dict[str, str]:
@@ -27,7 +28,9 @@ def call_rules(tools: Sequence[Tool], dialect: Dialect, lenient: frozenset[str],
     rules["calls"] = f"{opening} more_calls" if syntax.start else "more_calls"
     if dialect.call_opening:  # a header names the tool, and what follows is a call of it
         headers = (quoted(filled(dialect.call_opening, name=tool.name), dialect.marks) for tool in tools)
-        rules["calls"] = " | ".join(f"{header} {opening} call_{at}{more}" for at, header in enumerate(headers))
+        rules["headed"] = " | ".join(f"{header} {opening} call_{at} {end}" for at, header in enumerate(headers))
+        between_parts = quoted(dialect.text_end + dialect.joint, dialect.marks)
+        rules["calls"] = "headed" + (f" ({between_parts} headed){{0,{most}}}" if most else "")
     if syntax.also:
         rules["calls"] += "".join(f" | {_call(syntax.also, tool, at, dialect)}" for at, tool in enumerate(tools))
     rules["more_calls"] = f"call{more}"
@@ -42,10 +45,11 @@ def _loose(text: str, dialect: Dialect) -> str:
     """With the white space before it that a model writes or leaves out: of one dialect, some families begin each call
     on a line of its own and some do not, and tokenizers of the SentencePiece family begin a text with a space.
     """
-    rest = text.lstrip("\n")
+    rest = text.lstrip()
     if not rest or is_mark(text[0]):
         return quoted(text, dialect.marks)
-    return f"{SPACE} {quoted(rest, dialect.marks)}"
+    most = max(SPACE, len(text) - len(rest) + 1)
+    return f"/[ \\n]{{0,{most}}}/ {quoted(rest, dialect.marks)}"
 
 
 def _call(pattern: str, tool: Tool, number: int, dialect: Dialect) -> str:

@@ -58,7 +58,7 @@ def callable_tools(tools: Sequence[Tool], choice: ToolChoice) -> tuple[Tool, ...
 def _answer(request: GenerationRequest, tools: Sequence[Tool], writer: _Writer) -> str:
     """The part after the thinking."""
     if request.tool_choice.mode in FORCED and tools:
-        return "calls"
+        return f"{writer.nothing_said} calls"
     if request.output_schema is not None:
         output = f"{writer.opening} output{writer.optional(writer.dialect.text_end)}"
         return f"{output} | calls" if tools else output
@@ -81,6 +81,15 @@ class _Writer:
         """What may open the text of an answer."""
         starts = " | ".join(self._quoted(start) for start in self.dialect.text_starts)
         return f"({starts}){'' if self.dialect.header_end else '?'}" if starts else ""
+
+    @property
+    def nothing_said(self) -> str:
+        """An empty text before the calls: Kimi K3 always writes one."""
+        dialect = self.dialect
+        if not dialect.text_starts or not dialect.text_end or dialect.header_end:
+            return ""
+        starts = " | ".join(self._quoted(start) for start in dialect.text_starts)
+        return f"(({starts}) {self._quoted(dialect.text_end)}{self.optional(dialect.joint)})?"
 
     def optional(self, text: str) -> str:
         return f" ({self._quoted(text)})?" if text else ""
@@ -111,7 +120,7 @@ class _Writer:
         if starts_thinking:
             return f"thought {after} {answer}"
         closed = f" | {self._quoted(closes)} {after}" if len(closes) == 1 and is_mark(closes) else ""
-        return f"({self._quoted(opens)} thought {after}{closed})? {answer}"
+        return f"(space {self._quoted(opens)} thought {after}{closed})? {answer}"
 
     def _quoted(self, text: str) -> str:
         return quoted(text, self.dialect.marks)

@@ -160,7 +160,7 @@ def parameter_rules(name: str, schema: Any, dialect: Dialect, *, lenient: bool) 
         wanted = resolved(properties[key], schema)
         if not _says_type(dialect) and _is_text_or_more(wanted):
             wanted = _TEXT  # without quotes it may be anything, and stands for what fits best
-        yield place, f"{_opening(key, wanted, dialect)} {place}_value"
+        yield place, f'"\\n"? {_opening(key, wanted, dialect)} {place}_value'  # some put each on a line of its own
         yield from _value_rules(f"{place}_value", wanted, schema, dialect, lenient=lenient)
     if free:
         yield f"{name}_any", f"{_any_opening(dialect)} {name}_any_value"

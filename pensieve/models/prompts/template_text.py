@@ -6,9 +6,12 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import jinja2
+
 from contracts.vocabulary import ChatMessage, Role
 from pensieve.core.dialects.dialect import tool_as_json
 from pensieve.models.prompts.answer_places import AnswerPlaces
+from pensieve.models.prompts.described import described
 from pensieve.models.prompts.encoding.literals import Literals
 from pensieve.models.prompts.options import Ending, Options
 from pensieve.models.prompts.turns import as_paragraphs, as_turns, content_of
@@ -44,21 +47,24 @@ class TemplateText:
         if ending is Ending.ANSWER_GOES_ON:
             turns[-1]["content"] = content_of(literals.end_mark, options.style)
         tools = [tool_as_json(tool) for tool in options.tools]
-        rendered = str(
-            self._tokenizer.apply_chat_template(
-                turns,
-                tokenize=False,
-                add_generation_prompt=opens_answer,
-                tools=tools or None,
-                **self._values(messages, options, tools),
-            )
-        )
+        values = {"add_generation_prompt": opens_answer, **self._values(messages, options, tools)}
+        try:
+            rendered = self._applied(turns, tools, values)
+        except jinja2.UndefinedError as error:
+            if not tools or "description" not in str(error):
+                raise
+            rendered = self._applied(turns, described(tools), values)
         if ending is not Ending.ANSWER_GOES_ON:
             return rendered
         start, mark, _ = rendered.partition(literals.end_mark)
         if not mark:
             raise ValueError("it leaves out the answer that is to be continued")
         return start + messages[-1].text
+
+    def _applied(
+        self, turns: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], values: Mapping[str, Any]
+    ) -> str:
+        return str(self._tokenizer.apply_chat_template(turns, tokenize=False, tools=tools or None, **values))
 
     def _values(
         self, messages: Sequence[ChatMessage], options: Options, tools: Sequence[Mapping[str, Any]]
