@@ -11,8 +11,8 @@ import jinja2
 from contracts.vocabulary import ChatMessage, Role
 from pensieve.core.dialects.dialect import tool_as_json
 from pensieve.models.prompts.answer_places import AnswerPlaces
-from pensieve.models.prompts.described import described
 from pensieve.models.prompts.encoding.literals import Literals
+from pensieve.models.prompts.filled_schemas import filled_schema
 from pensieve.models.prompts.options import Ending, Options
 from pensieve.models.prompts.turns import as_paragraphs, as_turns, content_of
 from pensieve.models.prompts.variables import TemplateVariables, template_source
@@ -51,9 +51,9 @@ class TemplateText:
         try:
             rendered = self._applied(turns, tools, values)
         except jinja2.UndefinedError as error:
-            if not tools or "description" not in str(error):
+            if not tools or not any(key in str(error) for key in ("description", "additionalProperties")):
                 raise
-            rendered = self._applied(turns, described(tools), values)
+            rendered = self._applied(turns, filled_schema(tools), values)
         if ending is not Ending.ANSWER_GOES_ON:
             return rendered
         start, mark, _ = rendered.partition(literals.end_mark)
