@@ -24,13 +24,13 @@ CLOSED_BY_TEMPLATE = (
     "glm-4.6",
     "glm-4.7",
     "nemotron-3",
+    "minimax-m3",
 )
 """With thinking switched off."""
 LEFT_TO_THE_MODEL = (
     "gpt-oss",
     "qwen3-coder",
     "ministral-3",
-    "minimax-m3",
     "seed-oss",
     "apertus",
     "solar-open",
