@@ -25,13 +25,13 @@ CLOSED_BY_TEMPLATE = (
     "glm-4.7",
     "nemotron-3",
     "minimax-m3",
+    "seed-oss",
 )
 """With thinking switched off."""
 LEFT_TO_THE_MODEL = (
     "gpt-oss",
     "qwen3-coder",
     "ministral-3",
-    "seed-oss",
     "apertus",
     "solar-open",
     "bielik",

@@ -71,7 +71,7 @@ class TemplateText:
     ) -> dict[str, Any]:
         values = self._variables.of(options.thinking)
         names = self._variables.names
-        if "strftime_now" in names:
+        if "strftime_now" in names and getattr(self._tokenizer, "takes_functions", False):
             values["strftime_now"] = options.date.strftime
         if {"functions", "datetime"} <= names:  # FireFunction v2 has tools and the date by names of its own
             values |= {"functions": json.dumps(tools, ensure_ascii=False), "datetime": f"{options.date:%Y-%m-%d}"}

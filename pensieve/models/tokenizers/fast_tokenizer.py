@@ -44,6 +44,9 @@ class DirectTokenizer:
     The same ids and the same text as Transformers' own for the same arguments. Any thread may use it.
     """
 
+    takes_functions = True
+    """A template may be given functions among its values, which Transformers 5 turns into text."""
+
     def __init__(self, backend: Tokenizer, facts: TokenizerFacts) -> None:
         backend.no_truncation()
         backend.no_padding()
