@@ -50,19 +50,17 @@ def load_tokenizer(folder: Path, eos_token_ids: Any) -> Any:
     """
     templates = as_tokenizers_have_it(read_chat_templates(folder))
     direct = _written_here(folder) or _kept(folder)
-    if direct is None:
-        from mlx_lm import utils  # noqa: PLC0415 - only after import_mlx_lm
+    if direct is not None:
+        direct.chat_template = templates or direct.chat_template
+        return _wrapped(direct, folder, eos_token_ids)
+    from mlx_lm import utils  # noqa: PLC0415 - only after import_mlx_lm
 
-        wrapper = utils.load_tokenizer(folder, eos_token_ids=eos_token_ids)
-        if templates is not None:
-            wrapper.chat_template = templates  # Transformers forgets one place for another, or knows none of processors
-            wrapper.has_chat_template = True
-        _keep(wrapper._tokenizer, folder)
-        direct = _kept(folder)  # the first start is like all later ones
-        if direct is None:
-            return wrapper
-    direct.chat_template = templates or direct.chat_template
-    return _wrapped(direct, folder, eos_token_ids)
+    wrapper = utils.load_tokenizer(folder, eos_token_ids=eos_token_ids)
+    if templates is not None:
+        wrapper.chat_template = templates  # Transformers forgets one place for another, and knows none of processors
+        wrapper.has_chat_template = True
+    _keep(wrapper._tokenizer, folder)
+    return wrapper
 
 
 def _wrapped(direct: DirectTokenizer, folder: Path, eos_token_ids: Any) -> Any:
