@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,9 @@ def test_a_prompt_that_opens_thinking_is_known(tmp_path: Path, thinking: Thinkin
     known = tokenizer(tmp_path, REASONING)
     template = ChatTemplate(known, dialect_of(known))
     assert template.render(CONVERSATION, (), thinking).starts_thinking is starts
+
+
+def test_a_template_with_a_date_is_rendered_by_transformers_too(tmp_path: Path) -> None:
+    """At the first start with a folder. Transformers 5 turns every value that a template is given into text."""
+    known = tokenizer(tmp_path, CHATML + "{{ strftime_now('%Y') }}")
+    assert str(datetime.now().year) in rendered(known, CONVERSATION)
