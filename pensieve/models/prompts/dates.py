@@ -1,7 +1,8 @@
 """The date that a template writes into a conversation: the one on which that conversation was first seen here.
 
 Read from the clock at each request, it would change at midnight near the start of the prompt, and all that was computed
-for the prompt would be lost.
+for the prompt would be lost. Templates that Transformers renders, at the first start with a folder or where a tokenizer
+has code of its own, still read the clock: it takes no functions for them.
 """
 
 from __future__ import annotations
