@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from contracts.vocabulary import Clause, ErrorKind
+from contracts.values.vocabulary import Clause, ErrorKind
 
 F = TypeVar("F", bound=Callable[..., Any])
 

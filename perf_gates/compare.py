@@ -24,21 +24,21 @@ from typing import Final
 
 import httpx
 
-from pensieve.metal import blas
+from pensieve.device import blas
 
 blas.preload()  # before anything imports MLX
 
 # ruff: noqa: E402
-from pensieve.metal.device import device_info
-from pensieve.models.embedded import SMOLLM2
-from pensieve.models.home import home
-from pensieve.models.load import load
-from pensieve.models.made_folder import make_folder
-from pensieve.models.progress import ConsoleProgress
-from pensieve.models.sources import ModelFolder, resolve
-from perf_gates.loads import LOADS, Load, Target, ask, user
-from perf_gates.servers import serving, serving_mlx_lm
-from perf_gates.shapes import SHAPES, shape_folder
+from pensieve.device.device import device_info
+from pensieve.models.files.atomic_folder import make_folder
+from pensieve.models.files.home import home
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.embedded import SMOLLM2
+from pensieve.models.library.resolve import ModelFolder, resolve
+from pensieve.models.loading.load import load
+from perf_gates.loads.loads import LOADS, Load, Target, ask, user
+from perf_gates.loads.servers import serving, serving_mlx_lm
+from perf_gates.loads.shapes import SHAPES, shape_folder
 
 NOISE: Final = 0.05
 """How much worse two equal servers may look on a machine that does other things."""

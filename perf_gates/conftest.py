@@ -8,20 +8,20 @@ from collections.abc import Iterator
 import pytest
 
 from contracts.gates import Profile
-from pensieve.core.roofline import limit_tokens_per_second
-from pensieve.metal.device import device_info
-from pensieve.models.embedded import SMOLLM2
-from pensieve.models.footprint import footprint
-from pensieve.models.known_speed import known_rates
-from pensieve.models.load import LoadedModel, load
-from pensieve.models.progress import ConsoleProgress
-from pensieve.models.sources import ModelFolder, resolve
-from pensieve.models.tensor_headers import folder_headers
-from perf_gates import last_run
-from perf_gates.profiles import CHOICES, profile_of
-from perf_gates.report import Report
-from perf_gates.servers import Served, serving
-from perf_gates.shapes import SHAPES, shape_folder
+from pensieve.core.fit.roofline import limit_tokens_per_second
+from pensieve.device.device import device_info
+from pensieve.models.estimate.footprint import footprint
+from pensieve.models.estimate.machine_speed import known_rates
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.files.tensor_headers import folder_headers
+from pensieve.models.library.embedded import SMOLLM2
+from pensieve.models.library.resolve import ModelFolder, resolve
+from pensieve.models.loading.load import LoadedModel, load
+from perf_gates.loads.servers import Served, serving
+from perf_gates.loads.shapes import SHAPES, shape_folder
+from perf_gates.reporting import last_run
+from perf_gates.reporting.profiles import CHOICES, profile_of
+from perf_gates.reporting.report import Report
 
 __all__ = ["Served", "serving"]  # the gates' tests have them from here as well
 

@@ -12,20 +12,20 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pensieve.metal import blas
+from pensieve.device import blas
 
 blas.preload()  # before anything imports MLX
 
 # ruff: noqa: E402
 import mlx.core as mx
 
-from pensieve.engine.kv_rows import RowKV, RowsKV
-from pensieve.engine.kv_sizes import measured_sizes
-from pensieve.models.embedded import SMOLLM2
-from pensieve.models.load import LoadedModel, load
-from pensieve.models.progress import ConsoleProgress
-from pensieve.models.sources import resolve
-from perf_gates.measures import LINE
+from pensieve.engine.kv.rows import RowKV, RowsKV
+from pensieve.engine.kv.sizes import measured_sizes
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.embedded import SMOLLM2
+from pensieve.models.library.resolve import resolve
+from pensieve.models.loading.load import LoadedModel, load
+from perf_gates.measuring.measures import LINE
 
 ROUNDS, STEPS, CHUNK, TEXT_TOKENS = 3, 64, 128, 1024
 TYPES = (None, 8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pensieve.metal import blas
+from pensieve.device import blas
 
 blas.preload()  # before anything imports MLX: without it the real model's tests take three times as long
 
@@ -17,14 +17,14 @@ import anthropic
 import hypothesis
 import pytest
 
+from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.metal.memory import DeviceMemory
-from pensieve.models.embedded import SMOLLM2
-from pensieve.models.progress import ConsoleProgress
-from pensieve.models.sources import ModelFolder, resolve
-from tests.tiny_model import write_tiny_model
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.embedded import SMOLLM2
+from pensieve.models.library.resolve import ModelFolder, resolve
+from tests.support.tiny_model import write_tiny_model
 
 hypothesis.settings.register_profile("pensieve", deadline=None)  # machines of CI are shared, and their pace varies
 hypothesis.settings.load_profile("pensieve")

@@ -9,12 +9,12 @@ that a factory may await, and clean up whatever its implementation stands on. A 
 ContractViolation of the first clause that does not hold. No test framework is needed, and no network.
 """
 
-from contracts.answers import Questions
-from contracts.checks_inference import check_inference_model
-from contracts.checks_memory import check_memory
-from contracts.checks_models import check_model_manager
-from contracts.checks_performance import check_performance_monitor
-from contracts.checks_requests import check_request_handler
+from contracts.checks.inference import check_inference_model
+from contracts.checks.memory import check_memory
+from contracts.checks.models import check_model_manager
+from contracts.checks.performance import check_performance_monitor
+from contracts.checks.questions import Questions
+from contracts.checks.requests import check_request_handler
 
 __all__ = [
     "Questions",

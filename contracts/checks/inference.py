@@ -10,11 +10,11 @@ import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 
-from contracts.answers import GREEDY, QUESTIONS, Answer, Questions, answer, asked, begin_and_leave
 from contracts.checked import checked
-from contracts.inference import InferenceModel
-from contracts.promises import expect, expect_refusal_async, promise, promised, promised_within, provoke, settles
-from contracts.vocabulary import ErrorKind, GenerationRequest, ModelFeature, Prompt, Sampling
+from contracts.checks.promises import expect, expect_refusal_async, promise, promised, promised_within, provoke, settles
+from contracts.checks.questions import GREEDY, QUESTIONS, Answer, Questions, answer, asked, begin_and_leave
+from contracts.protocols.inference import InferenceModel
+from contracts.values.vocabulary import ErrorKind, GenerationRequest, ModelFeature, Prompt, Sampling
 
 IDENTITY = promise("IM-20", "a model has an id, and a window of at least one token")
 EDGES = promise("IM-21", "a valid request is answered, at the edges of every range as well")

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 from contracts.checked import checked
+from contracts.checks.promises import expect, expect_refusal, promise, promised
 from contracts.clauses import ContractViolation
-from contracts.memory import MetalResourceManager
-from contracts.promises import expect, expect_refusal, promise, promised
-from contracts.vocabulary import BufferUsage, ErrorKind, KernelSource, Reservation
+from contracts.protocols.memory import MetalResourceManager
+from contracts.values.vocabulary import BufferUsage, ErrorKind, KernelSource, Reservation
 
 REFUSAL = promise("MR-20", "a refusal leaves every figure as it was")
 AGAIN = promise("MR-21", "the whole capacity can be reserved, and again once it is released")

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 
-from contracts.answers import QUESTIONS, Questions, answer
 from contracts.checked import checked
-from contracts.inference import InferenceModel
-from contracts.models import ModelManager
-from contracts.promises import expect, expect_refusal_async, promise, promised, promised_within, provoke, settles
-from contracts.vocabulary import ErrorKind, ModelConfig
+from contracts.checks.promises import expect, expect_refusal_async, promise, promised, promised_within, provoke, settles
+from contracts.checks.questions import QUESTIONS, Questions, answer
+from contracts.protocols.inference import InferenceModel
+from contracts.protocols.models import ModelManager
+from contracts.values.vocabulary import ErrorKind, ModelConfig
 
 ABSENT = promise("MM-20", "a source that is not there is refused as MODEL_LOADING, and changes nothing")
 AGAIN = promise("MM-21", "a model that is loaded already is handed out again")

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from contracts.checked import checked
-from contracts.measurements import AlertThresholds, AlertType, OperationMetrics, OperationPhase
-from contracts.performance import PerformanceMonitor
-from contracts.promises import expect, promise, promised
+from contracts.checks.promises import expect, promise, promised
+from contracts.protocols.performance import PerformanceMonitor
+from contracts.values.measurements import AlertThresholds, AlertType, OperationMetrics, OperationPhase
 
 FRESH = promise("PM-20", "a monitor without records has no errors, no latency, and nothing to say of either")
 LATENCY = promise("PM-21", "latency is that of the generations that ended, and its p95 is above 95 of 100 of them")

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import ParamSpec
 
 from contracts.clauses import IMPLEMENTATION, ContractViolation
-from contracts.vocabulary import Clause, ErrorKind
+from contracts.values.vocabulary import Clause, ErrorKind
 
 P = ParamSpec("P")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from contracts.generation import GenerationFinished, GenerationStarted, TextGenerated
-from contracts.inference import InferenceModel
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
+from contracts.protocols.inference import InferenceModel
+from contracts.values.generation import GenerationFinished, GenerationStarted, TextGenerated
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 
 GREEDY = Sampling(temperature=0.0)
 

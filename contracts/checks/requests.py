@@ -8,11 +8,11 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.answers import QUESTIONS, Questions, asked
 from contracts.checked import checked
-from contracts.promises import expect, expect_refusal_async, promise, promised_within
-from contracts.requests import RequestHandler
-from contracts.vocabulary import ErrorKind, GenerationRequest
+from contracts.checks.promises import expect, expect_refusal_async, promise, promised_within
+from contracts.checks.questions import QUESTIONS, Questions, asked
+from contracts.protocols.requests import RequestHandler
+from contracts.values.vocabulary import ErrorKind, GenerationRequest
 
 ANSWER = promise("RH-20", "a valid request is answered to its message_stop, within max_tokens")
 MODEL = promise("RH-21", "the model's name is echoed as the client wrote it")

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from contracts.clauses import ContractViolation, ensures, raises_only, refuses, requires, yields
-from contracts.generation import (
+from contracts.values.generation import (
     GenerationEvent,
     GenerationFinished,
     GenerationStarted,
@@ -16,7 +16,7 @@ from contracts.generation import (
     ToolCallEnded,
     ToolCallStarted,
 )
-from contracts.vocabulary import (
+from contracts.values.vocabulary import (
     Clause,
     ErrorKind,
     GenerationRequest,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from contracts.clauses import ensures, raises_only, refuses, requires
-from contracts.vocabulary import BufferUsage, ErrorKind, KernelSource, MemoryUsage, Reservation
+from contracts.values.vocabulary import BufferUsage, ErrorKind, KernelSource, MemoryUsage, Reservation
 
 CompiledKernel = Callable[..., Any]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from contracts.clauses import ensures, raises_only, refuses, requires
-from contracts.inference import InferenceModel
-from contracts.vocabulary import ErrorKind, ModelConfig, ModelInfo
+from contracts.protocols.inference import InferenceModel
+from contracts.values.vocabulary import ErrorKind, ModelConfig, ModelInfo
 
 
 class ModelManager(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from contracts.clauses import ensures, raises_only, requires
-from contracts.measurements import AlertSeverity, AlertType, OperationMetrics, PerformanceAlert, PerformanceStats
+from contracts.values.measurements import AlertSeverity, AlertType, OperationMetrics, PerformanceAlert, PerformanceStats
 
 
 class PerformanceMonitor(Protocol):

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from contracts.clauses import ensures, raises_only, yields
-from contracts.message_stream import StreamMonitor
-from contracts.vocabulary import ErrorKind, GenerationRequest, MessageEvent
+from contracts.streams.message_stream import StreamMonitor
+from contracts.values.vocabulary import ErrorKind, GenerationRequest, MessageEvent
 
 
 class RequestHandler(Protocol):
@@ -18,7 +18,7 @@ class RequestHandler(Protocol):
     async def can_handle_request(self, request: GenerationRequest) -> bool:
         """Whether a request that came now would find a place. It takes none."""
 
-    @yields("RH-3", "the events follow the transition table of contracts.message_stream", StreamMonitor)
+    @yields("RH-3", "the events follow the transition table of contracts.streams.message_stream", StreamMonitor)
     @raises_only(
         "RH-4",
         "what fails before the first event fails with a known error; after it, the stream says so itself",

@@ -25,7 +25,7 @@ from enum import Enum
 from typing import Any
 
 from contracts.clauses import ContractViolation
-from contracts.vocabulary import Clause
+from contracts.values.vocabulary import Clause
 
 
 class StreamState(Enum):

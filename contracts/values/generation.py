@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from contracts.vocabulary import StopReason
+from contracts.values.vocabulary import StopReason
 
 
 @dataclass(frozen=True, slots=True)

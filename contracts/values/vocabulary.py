@@ -1,7 +1,7 @@
 """The values that cross a boundary: frozen, made of the standard library, with units in their names.
 
 Sources: the seed's data types (MemoryUsage, ModelFeature; spec S3) and the terms of Anthropic's Messages API (spec
-section 2). The events of a generation are in `contracts.generation`, what is measured in `contracts.measurements`.
+section 2). `generation` beside it has the events of a generation, `measurements` what is measured.
 """
 
 from __future__ import annotations

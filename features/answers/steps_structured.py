@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from pytest_bdd import given, parsers, then, when
 
-from features.harness.anthropic_sdk import official_sdk
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.replies import text_of
-from features.harness.scene import Scene
-from features.harness.toolbox import SCHEMAS, expect_valid
+from features.harness.scene.scene import Scene
+from features.harness.scene.toolbox import SCHEMAS, expect_valid
+from features.harness.wire.anthropic_sdk import official_sdk
+from features.harness.wire.expectations import expect_equal, expect_that
+from features.harness.wire.replies import text_of
 
 _COLOURS = ("red", "green", "blue")
 _FIELDS: dict[str, Any] = {"colour": (Literal["red", "green", "blue"], ...), "is_certain": (bool, ...)}

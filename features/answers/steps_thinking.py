@@ -6,9 +6,9 @@ from itertools import groupby
 
 from pytest_bdd import then, when
 
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.replies import blocks_of, text_of, thinking_of
-from features.harness.scene import Json, Scene
+from features.harness.scene.scene import Json, Scene
+from features.harness.wire.expectations import expect_equal, expect_that
+from features.harness.wire.replies import blocks_of, text_of, thinking_of
 
 
 @when("its answer is sent back with another question")

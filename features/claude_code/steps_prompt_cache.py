@@ -6,9 +6,9 @@ import secrets
 
 from pytest_bdd import given, parsers, then, when
 
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.replies import prompt_tokens
-from features.harness.scene import Json, Scene, plain_request
+from features.harness.scene.scene import Json, Scene, plain_request
+from features.harness.wire.expectations import expect_equal, expect_that
+from features.harness.wire.replies import prompt_tokens
 
 _LINE = "The keeper of the lighthouse wrote down every ship that passed, and the weather, and the hour. "
 _LINES = 68

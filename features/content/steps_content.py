@@ -6,11 +6,11 @@ from typing import Any
 
 from pytest_bdd import given, parsers, then
 
-from features.harness.expectations import expect_that
-from features.harness.media import document_block, image_block, pdf_saying
-from features.harness.refusals import expect_named
-from features.harness.replies import prompt_tokens
-from features.harness.scene import Json, Scene, with_field
+from features.harness.scene.media import document_block, image_block, pdf_saying
+from features.harness.scene.scene import Json, Scene, with_field
+from features.harness.wire.expectations import expect_that
+from features.harness.wire.refusals import expect_named
+from features.harness.wire.replies import prompt_tokens
 
 
 @given(parsers.parse('its message holds a PDF saying "{text}"'))

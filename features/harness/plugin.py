@@ -10,38 +10,38 @@ from collections.abc import Callable
 
 import pytest
 
-from features.harness.capabilities import UnknownCapabilityError, registry
-from features.harness.judged import JUDGED, judged_target
-from features.harness.options import Options, add_options, options_of
+from features.harness.outline.capabilities import UnknownCapabilityError, registry
+from features.harness.outline.options import Options, add_options, options_of
+from features.harness.outline.tags import apply_tag, chosen, id_of, properties_of, register_markers
 from features.harness.scoreboard import Scoreboard
-from features.harness.tags import apply_tag, chosen, id_of, properties_of, register_markers
-from features.harness.target import UnreachableError
-from features.harness.target_file import TargetFileError
+from features.harness.target.judged import JUDGED, judged_target
+from features.harness.target.target import UnreachableError
+from features.harness.target.target_file import TargetFileError
 
 pytest_plugins = (
-    "features.harness.fixtures",
-    "features.steps.auth",
-    "features.steps.calls",
-    "features.steps.content",
-    "features.steps.errors",
-    "features.steps.limits",
-    "features.steps.metrics",
-    "features.steps.models",
-    "features.steps.openai",
-    "features.steps.openai_answers",
-    "features.steps.openai_sdk",
-    "features.steps.pace",
-    "features.steps.replies",
-    "features.steps.requests",
-    "features.steps.sdk",
-    "features.steps.sdk_tools",
-    "features.steps.service",
-    "features.steps.streams",
-    "features.steps.structured",
-    "features.steps.thinking",
-    "features.steps.prompt_cache",
-    "features.steps.tokens",
-    "features.steps.tool_results",
+    "features.harness.scene.fixtures",
+    "features.service.steps_auth",
+    "features.tools.steps_calls",
+    "features.content.steps_content",
+    "features.messages.steps_errors",
+    "features.limits.steps_limits",
+    "features.service.steps_metrics",
+    "features.models.steps_models",
+    "features.openai.steps_requests",
+    "features.openai.steps_answers",
+    "features.openai.steps_sdk",
+    "features.messages.steps_pace",
+    "features.messages.steps_replies",
+    "features.messages.steps_requests",
+    "features.messages.steps_sdk",
+    "features.tools.steps_sdk",
+    "features.service.steps_service",
+    "features.messages.steps_streams",
+    "features.answers.steps_structured",
+    "features.answers.steps_thinking",
+    "features.claude_code.steps_prompt_cache",
+    "features.tokens.steps_tokens",
+    "features.tools.steps_results",
 )
 
 

@@ -11,16 +11,16 @@ import pytest
 from pytest_bdd.parser import ScenarioTemplate
 from pytest_bdd.scenario import scenario_wrapper_template_registry
 
-from features.harness.capabilities import registry
-from features.harness.expectations import TargetGoneError
-from features.harness.judged import UNDER_TEST, Judged
-from features.harness.reports import write_reports
-from features.harness.run_record import RunRecord
-from features.harness.skips import DISABLED, UNSUPPORTED, skip_disabled, skip_unsupported
-from features.harness.tags import LEVELS, capabilities_of, id_of, level_of, spec_rows_of
-from features.harness.target import Target
-from features.harness.transcript import TRANSCRIPT
-from features.harness.verdicts import BAD, NOT_JUDGED, About, Example, Judgement, Verdict
+from features.harness.outline.capabilities import registry
+from features.harness.outline.tags import LEVELS, capabilities_of, id_of, level_of, spec_rows_of
+from features.harness.reports.reports import write_reports
+from features.harness.target.judged import UNDER_TEST, Judged
+from features.harness.target.target import Target
+from features.harness.verdicts.run_record import RunRecord
+from features.harness.verdicts.skips import DISABLED, UNSUPPORTED, skip_disabled, skip_unsupported
+from features.harness.verdicts.verdicts import BAD, NOT_JUDGED, About, Example, Judgement, Verdict
+from features.harness.wire.expectations import TargetGoneError
+from features.harness.wire.transcript import TRANSCRIPT
 
 _SERVERS_FAULT = (AssertionError, pytest.fail.Exception)
 

@@ -8,13 +8,13 @@ import secrets
 
 from pytest_bdd import given, parsers, then, when
 
-from features.harness.anthropic_sdk import official_sdk
-from features.harness.client import COUNT_TOKENS, MESSAGES, Client
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.scene import Scene, counted
-from features.harness.skips import skip_disabled
-from features.harness.target import Target
-from features.harness.transcript import Transcript
+from features.harness.scene.scene import Scene, counted
+from features.harness.target.target import Target
+from features.harness.verdicts.skips import skip_disabled
+from features.harness.wire.anthropic_sdk import official_sdk
+from features.harness.wire.client import COUNT_TOKENS, MESSAGES, Client
+from features.harness.wire.expectations import expect_equal, expect_that
+from features.harness.wire.transcript import Transcript
 
 _TOO_LONG = re.compile(r"input length and `?max_tokens`? exceed context limit: (\d+) \+ (\d+) > (\d+)")
 _MOST_STREAMS = 300  # a queue that is longer than this is no limit

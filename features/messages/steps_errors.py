@@ -6,10 +6,10 @@ import re
 
 from pytest_bdd import parsers, then
 
-from features.harness.client import COUNT_TOKENS
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.refusals import error_in, expect_named
-from features.harness.scene import Scene, counted
+from features.harness.scene.scene import Scene, counted
+from features.harness.wire.client import COUNT_TOKENS
+from features.harness.wire.expectations import expect_equal, expect_that
+from features.harness.wire.refusals import error_in, expect_named
 
 _TOO_LONG = re.compile(r"prompt is too long: (\d+) tokens > (\d+) maximum")
 

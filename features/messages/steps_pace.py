@@ -7,10 +7,10 @@ from itertools import pairwise
 
 from pytest_bdd import given, parsers, then, when
 
-from features.harness.client import Client
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.scene import Scene, plain_request
-from features.harness.skips import skip_disabled
+from features.harness.scene.scene import Scene, plain_request
+from features.harness.verdicts.skips import skip_disabled
+from features.harness.wire.client import Client
+from features.harness.wire.expectations import expect_equal, expect_that
 
 _NUM_DELTAS_BEFORE_LEAVING = 3
 _STREAM_SECONDS = 80.0  # what the script's endless answer takes

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pytest_bdd import parsers, then
 
-from contracts.message_stream import STOP_REASONS
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.replies import prompt_tokens, text_of
-from features.harness.scene import Json, Scene, expect_same_answer
+from contracts.streams.message_stream import STOP_REASONS
+from features.harness.scene.scene import Json, Scene, expect_same_answer
+from features.harness.wire.expectations import expect_equal, expect_that
+from features.harness.wire.replies import prompt_tokens, text_of
 
 
 @then("the reply is a message")

@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pytest_bdd import given, parsers, when
 
-from features.harness.client import COUNT_TOKENS, MESSAGES, Client
-from features.harness.expectations import expect_that
-from features.harness.replies import text_of
-from features.harness.scene import Scene, counted, middle_of, plain_request, with_field, without_field
-from features.harness.skips import skip_disabled
-from features.harness.target import Target
-from features.harness.transcript import Transcript
+from features.harness.scene.scene import Scene, counted, middle_of, plain_request, with_field, without_field
+from features.harness.target.target import Target
+from features.harness.verdicts.skips import skip_disabled
+from features.harness.wire.client import COUNT_TOKENS, MESSAGES, Client
+from features.harness.wire.expectations import expect_that
+from features.harness.wire.replies import text_of
+from features.harness.wire.transcript import Transcript
 
 
 @pytest.fixture

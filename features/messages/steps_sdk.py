@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pytest_bdd import given, parsers, then, when
 
-from features.harness.anthropic_sdk import official_sdk
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.replies import text_of
-from features.harness.scene import Scene, expect_same_answer
+from features.harness.scene.scene import Scene, expect_same_answer
+from features.harness.wire.anthropic_sdk import official_sdk
+from features.harness.wire.expectations import expect_equal, expect_that
+from features.harness.wire.replies import text_of
 
 if TYPE_CHECKING:
     from anthropic import Anthropic

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pytest_bdd import parsers, then
 
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.grammar import violations
-from features.harness.replies import prompt_tokens
-from features.harness.scene import Scene, expect_same_answer
+from features.harness.scene.scene import Scene, expect_same_answer
+from features.harness.wire.expectations import expect_equal, expect_that
+from features.harness.wire.replies import prompt_tokens
+from features.harness.wire.stream_grammar import violations
 
 
 @then("every event is named like its type")

@@ -1,6 +1,6 @@
 @cap:streaming @W10
 Feature: The event stream of POST /v1/messages
-  Its grammar is the transition table of contracts/message_stream.py; each clause has a scenario of its own, so that
+  Its grammar is the transition table of contracts/streams/message_stream.py; each clause has a scenario of its own, so that
   a server hears which one it breaks.
 
   Background:

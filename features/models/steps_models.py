@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 from pytest_bdd import parsers, then, when
 
-from features.harness.client import COUNT_TOKENS, MESSAGES
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.scene import Json, Scene
+from features.harness.scene.scene import Json, Scene
+from features.harness.wire.client import COUNT_TOKENS, MESSAGES
+from features.harness.wire.expectations import expect_equal, expect_that
 
 MODELS = "/v1/models"
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from pytest_bdd import parsers, then
 
-from features.harness.chat import DONE, calls_of_choice, choice_of, chunks_of, content_of, said, said_in_chunks
-from features.harness.expectations import expect_equal, expect_that, read_json
-from features.harness.scene import Json, Scene
-from features.harness.toolbox import expect_valid
+from features.harness.scene.scene import Json, Scene
+from features.harness.scene.toolbox import expect_valid
+from features.harness.wire.chat import DONE, calls_of_choice, choice_of, chunks_of, content_of, said, said_in_chunks
+from features.harness.wire.expectations import expect_equal, expect_that, read_json
 
 _REASONS = ("stop", "length", "tool_calls", "content_filter", "function_call")
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pytest_bdd import given, parsers, then, when
 
-from features.harness.chat import content_of
-from features.harness.client import OpenAIClient
-from features.harness.expectations import expect_equal, expect_that, read_json
-from features.harness.scene import Json, Scene, middle_of, plain_request, with_field, without_field
-from features.harness.target import Target
-from features.harness.toolbox import SCHEMAS, function
-from features.harness.transcript import Transcript
+from features.harness.scene.scene import Json, Scene, middle_of, plain_request, with_field, without_field
+from features.harness.scene.toolbox import SCHEMAS, function
+from features.harness.target.target import Target
+from features.harness.wire.chat import content_of
+from features.harness.wire.client import OpenAIClient
+from features.harness.wire.expectations import expect_equal, expect_that, read_json
+from features.harness.wire.transcript import Transcript
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 from pytest_bdd import given, parsers, then, when
 
-from features.harness.chat import said, said_in_chunks
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.scene import Scene
-from features.harness.sdk_faults import answers_taken_by
+from features.harness.scene.scene import Scene
+from features.harness.wire.chat import said, said_in_chunks
+from features.harness.wire.expectations import expect_equal, expect_that
+from features.harness.wire.sdk_faults import answers_taken_by
 
 if TYPE_CHECKING:
     from openai import OpenAI

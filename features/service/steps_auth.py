@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pytest_bdd import parsers, then, when
 
-from features.harness.client import MESSAGES
-from features.harness.expectations import expect_that
-from features.harness.replies import Reply
-from features.harness.scene import Scene
+from features.harness.scene.scene import Scene
+from features.harness.wire.client import MESSAGES
+from features.harness.wire.expectations import expect_that
+from features.harness.wire.replies import Reply
 
 
 @when(parsers.parse('the client calls "{method} {path}" without a key'))

@@ -7,9 +7,9 @@ from collections import Counter
 
 from pytest_bdd import then, when
 
-from features.harness.client import MESSAGES
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.scene import Scene
+from features.harness.scene.scene import Scene
+from features.harness.wire.client import MESSAGES
+from features.harness.wire.expectations import expect_equal, expect_that
 
 METRICS = "/metrics"
 _LABEL = r'[a-zA-Z_]\w*="(?:[^"\\]|\\["\\n])*"'

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 from pytest_bdd import given, parsers, then, when
 
-from features.harness.client import MESSAGES
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.scene import Scene
-from features.harness.skips import skip_disabled
+from features.harness.scene.scene import Scene
+from features.harness.verdicts.skips import skip_disabled
+from features.harness.wire.client import MESSAGES
+from features.harness.wire.expectations import expect_equal, expect_that
 
 
 @given("the server is on loopback")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pytest_bdd import then
 
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.replies import prompt_tokens
-from features.harness.scene import Scene
+from features.harness.scene.scene import Scene
+from features.harness.wire.expectations import expect_equal, expect_that
+from features.harness.wire.replies import prompt_tokens
 
 
 @then("the count is the reply's usage")

@@ -6,10 +6,10 @@ import json
 
 from pytest_bdd import given, parsers, then, when
 
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.replies import blocks_of, calls_of
-from features.harness.scene import Json, Scene
-from features.harness.toolbox import expect_calls_of_offered_tools, expect_identity, tool
+from features.harness.scene.scene import Json, Scene
+from features.harness.scene.toolbox import expect_calls_of_offered_tools, expect_identity, tool
+from features.harness.wire.expectations import expect_equal, expect_that
+from features.harness.wire.replies import blocks_of, calls_of
 
 
 @given(parsers.re(r'it offers the tool "(?P<name>\w+)"'))

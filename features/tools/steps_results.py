@@ -7,10 +7,10 @@ import json
 
 from pytest_bdd import given, parsers, then
 
-from features.harness.expectations import expect_equal
-from features.harness.media import image_block
-from features.harness.scene import Json, Scene
-from features.harness.toolbox import tool
+from features.harness.scene.media import image_block
+from features.harness.scene.scene import Json, Scene
+from features.harness.scene.toolbox import tool
+from features.harness.wire.expectations import expect_equal
 
 _ID, _OTHER_ID = "toolu_01", "toolu_02"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from pytest_bdd import parsers, then, when
 
-from features.harness.anthropic_sdk import official_sdk
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.scene import Json, Scene
-from features.harness.toolbox import SCHEMAS, expect_calls_of_offered_tools, expect_valid, tool
+from features.harness.scene.scene import Json, Scene
+from features.harness.scene.toolbox import SCHEMAS, expect_calls_of_offered_tools, expect_valid, tool
+from features.harness.wire.anthropic_sdk import official_sdk
+from features.harness.wire.expectations import expect_equal, expect_that
 
 _NAME, _SCHEMA = "get_weather", "bounded"
 _RESULT = "21 degrees in Oslo"

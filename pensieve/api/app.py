@@ -9,8 +9,8 @@ from quart import Quart, Response, g, jsonify, request
 from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from pensieve.api.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to_error, reply_to_status
-from pensieve.api.openai_errors import is_openai_path, openai_body
+from pensieve.api.http.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to_error, reply_to_status
+from pensieve.api.openai.errors import is_openai_path, openai_body
 from pensieve.api.routes import messages, metrics, models, openai, service
 from pensieve.api.server_state import EXTENSION, ServerState, server_state
 from pensieve.core.errors import PensieveError

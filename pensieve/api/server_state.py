@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from quart import current_app
 
 from contracts.checked import checked as with_clauses
-from contracts.generation import GenerationStarted
-from contracts.requests import RequestHandler
-from contracts.vocabulary import GenerationRequest, MessageEvent, ModelInfo
-from pensieve.api.access import AccessRules
-from pensieve.api.message_handler import MessageHandler
+from contracts.protocols.requests import RequestHandler
+from contracts.values.generation import GenerationStarted
+from contracts.values.vocabulary import GenerationRequest, MessageEvent, ModelInfo
+from pensieve.api.anthropic.handler import MessageHandler
+from pensieve.api.http.access import AccessRules
 from pensieve.core.errors import NotFoundError, OverloadedError, RateLimitError
-from pensieve.core.rate_limit import RateLimit
-from pensieve.engine.lent_model import LentModel
-from pensieve.engine.loaded_models import LoadedModels
-from pensieve.engine.performance import SlidingWindowMonitor
+from pensieve.core.scheduling.rate_limit import RateLimit
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.serving.lease import LentModel
+from pensieve.serving.model_pool import LoadedModels
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from pensieve.engine.kv_folder import KVFolder, StoredBlock
+    from pensieve.engine.prompt_cache.disk.folder import KVFolder, StoredBlock
 
 _UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
@@ -36,8 +36,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The process's exit status."""
-    from pensieve.engine.kv_folder import KVFolder  # noqa: PLC0415 - --help answers without it
-    from pensieve.models.home import home  # noqa: PLC0415
+    from pensieve.engine.prompt_cache.disk.folder import KVFolder  # noqa: PLC0415 - --help answers without it
+    from pensieve.models.files.home import home  # noqa: PLC0415
 
     folder = KVFolder(home() / "kv")
     try:

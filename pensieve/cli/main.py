@@ -8,8 +8,12 @@ import sys
 from collections.abc import MutableMapping, Sequence
 
 from pensieve import __version__
-from pensieve.cli import cache, fit, launch, models, settings
-from pensieve.models.home import home
+from pensieve.cli import cache
+from pensieve.cli.fit import command as fit
+from pensieve.cli.launch import command as launch
+from pensieve.cli.models import command as models
+from pensieve.cli.serve import settings
+from pensieve.models.files.home import home
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 
@@ -51,8 +55,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         print(f"pensieve: {error}", file=sys.stderr)
         return EXIT_USAGE
     keep_kernels(os.environ)
-    from pensieve.cli.serve import serve  # noqa: PLC0415 - --help and --version answer without the server's imports
-    from pensieve.metal.leaving import leave  # noqa: PLC0415
+    from pensieve.cli.serve.command import serve  # noqa: PLC0415 - --help and --version answer without the server's imports
+    from pensieve.device.process_exit import leave  # noqa: PLC0415
 
     return leave(serve(chosen))
 

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from pensieve.cli.model_settings import read_model_settings, require_known_names
+from pensieve.cli.serve.model_settings import read_model_settings, require_known_names
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.errors import ValidationError
-from pensieve.engine.known_models import KnownModel, known_model
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.engine.scripted import SCRIPTED_INFO, ScriptedEngine, load_script
-from pensieve.metal.ledger import Ledger
+from pensieve.device.memory.ledger import Ledger
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.engine.scripted.engine import SCRIPTED_INFO, ScriptedEngine, load_script
+from pensieve.serving.registry import KnownModel, known_model
 
 if TYPE_CHECKING:
-    from pensieve.cli.settings import Settings
-    from pensieve.engine.keeping import Keeping
-    from pensieve.engine.served_model import ServedModel
-    from pensieve.models.sources import ModelFolder
+    from pensieve.cli.serve.settings import Settings
+    from pensieve.engine.prompt_cache.open import Keeping
+    from pensieve.models.library.resolve import ModelFolder
+    from pensieve.serving.served_model import ServedModel
 
 GB = 1000**3
 SEED_LIMIT_BYTES = 12 * GB
@@ -63,8 +63,8 @@ def capacity_bytes(limit_bytes: int | None, machine_bytes: int) -> int:
 
 def _keeping(settings: Settings, capacity_bytes: int) -> Keeping:
     """Half of the memory, and 10 GB of disk or a tenth of what is free, unless the user has it otherwise."""
-    from pensieve.engine.keeping import Keeping  # noqa: PLC0415
-    from pensieve.models.home import home  # noqa: PLC0415
+    from pensieve.engine.prompt_cache.open import Keeping  # noqa: PLC0415
+    from pensieve.models.files.home import home  # noqa: PLC0415
 
     folder = home()
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,16 +151,16 @@ def real_parts(settings: Settings) -> Parts:
         ValidationError: the limit is more than there is, or the file of settings is wrong.
     """
     given = _given_settings(settings)  # a mistake in it is said before anything is downloaded
-    from pensieve.metal import blas  # noqa: PLC0415
+    from pensieve.device import blas  # noqa: PLC0415
 
     blas.preload()
+    from pensieve.device.device import device_info  # noqa: PLC0415
+    from pensieve.device.memory.device_memory import DeviceMemory  # noqa: PLC0415
     from pensieve.engine.engine import Engine  # noqa: PLC0415
     from pensieve.engine.options import EngineOptions  # noqa: PLC0415
-    from pensieve.metal.device import device_info  # noqa: PLC0415
-    from pensieve.metal.memory import DeviceMemory  # noqa: PLC0415
-    from pensieve.models.embedded import SMOLLM2  # noqa: PLC0415
-    from pensieve.models.progress import ConsoleProgress  # noqa: PLC0415
-    from pensieve.models.sources import resolve  # noqa: PLC0415
+    from pensieve.models.files.progress import ConsoleProgress  # noqa: PLC0415
+    from pensieve.models.library.embedded import SMOLLM2  # noqa: PLC0415
+    from pensieve.models.library.resolve import resolve  # noqa: PLC0415
 
     device = device_info()
     memory = DeviceMemory(capacity_bytes(settings.memory_limit, device.total_memory_bytes), counts_process=True)

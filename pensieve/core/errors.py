@@ -15,7 +15,7 @@
     ├── GenerationError           the model failed in mid-answer, or was stopped
     └── PerformanceError          a figure beyond its threshold
 
-`pensieve.api.error_reply` turns each into its status, type and headers; nothing else knows HTTP.
+`pensieve.api.http.error_reply` turns each into its status, type and headers; nothing else knows HTTP.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from contracts.vocabulary import ErrorKind
+from contracts.values.vocabulary import ErrorKind
 
 GIB = 1024**3
 

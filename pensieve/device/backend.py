@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Final, Literal
 
-from pensieve.metal.blas import has_nvidia_gpu
+from pensieve.device.blas import has_nvidia_gpu
 
 Backend = Literal["metal", "cuda", "cpu"]
 _NAMES: Final = {"metal": "Metal", "cuda": "CUDA"}

@@ -11,9 +11,9 @@ from typing import Any
 import psutil
 
 from pensieve.core.errors import DeviceError
-from pensieve.metal import cuda_settings
-from pensieve.metal.backend import Backend, choose_backend
-from pensieve.metal.blas import Blas, preload
+from pensieve.device import cuda_settings
+from pensieve.device.backend import Backend, choose_backend
+from pensieve.device.blas import Blas, preload
 
 __all__ = ["Backend", "DeviceInfo", "device_info"]
 

@@ -10,8 +10,8 @@ from typing import cast
 
 import mlx.core as mx
 
-from contracts.memory import CompiledKernel
-from contracts.vocabulary import KernelSource
+from contracts.protocols.memory import CompiledKernel
+from contracts.values.vocabulary import KernelSource
 from pensieve.core.errors import DeviceError
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-from pensieve.metal.device import device_info
+from pensieve.device.device import device_info
 
 
 def leave(status: int) -> int:

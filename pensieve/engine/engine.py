@@ -9,34 +9,34 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import TypeVar
 
-from contracts.generation import GenerationEvent, GenerationStarted, PromptTokens
-from contracts.measurements import MemoryPressure, SpeculationCounts
-from contracts.vocabulary import GenerationRequest, MemoryUsage, ModelFeature, ModelInfo, Prompt
-from pensieve.core.admission import check_request, check_window
+from contracts.values.generation import GenerationEvent, GenerationStarted, PromptTokens
+from contracts.values.measurements import MemoryPressure, SpeculationCounts
+from contracts.values.vocabulary import GenerationRequest, MemoryUsage, ModelFeature, ModelInfo, Prompt
 from pensieve.core.errors import OverloadedError
-from pensieve.engine.answers import AnswerMemory
-from pensieve.engine.batch import Batch
-from pensieve.engine.draft_model import DraftModel, load_draft, named, ready_to_draft
-from pensieve.engine.forced import ForcedScript
-from pensieve.engine.generation_loop import GenerationLoop
-from pensieve.engine.grammar import Grammars
-from pensieve.engine.known_models import known_model
-from pensieve.engine.load_probe import ACTIVATIONS_SHARE, CHUNK_TOKENS, probe, say_what_it_cannot
-from pensieve.engine.memory_plan import MemoryPlan
-from pensieve.engine.no_store import NoStore
+from pensieve.core.scheduling.validation import check_request, check_window
+from pensieve.device.device import device_info
+from pensieve.device.memory.device_memory import DeviceMemory
+from pensieve.device.pooled_thread import ReusedThread
+from pensieve.engine.batch.batch import Batch
+from pensieve.engine.decoding.forced_script import ForcedScript
+from pensieve.engine.decoding.grammar_mask import Grammars
+from pensieve.engine.loop.generation_loop import GenerationLoop
+from pensieve.engine.memory.plan import MemoryPlan
+from pensieve.engine.memory.pressure import PressureRelief
+from pensieve.engine.memory.probe import ACTIVATIONS_SHARE, CHUNK_TOKENS, probe, say_what_it_cannot
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.engine.pressure import PressureRelief
-from pensieve.engine.speculation import Pace
-from pensieve.engine.stored_prompts import StoredPrompts
-from pensieve.engine.ticket import Ticket
+from pensieve.engine.prompt_cache.answer_memory import AnswerMemory
+from pensieve.engine.prompt_cache.null_store import NoStore
+from pensieve.engine.prompt_cache.prompt_cache import StoredPrompts
+from pensieve.engine.requests.ticket import Ticket
+from pensieve.engine.speculation.draft_model import DraftModel, load_draft, named, ready_to_draft
+from pensieve.engine.speculation.speculation import Pace
 from pensieve.engine.warm_up import said_if_slow, warm_up
-from pensieve.metal.device import device_info
-from pensieve.metal.memory import DeviceMemory
-from pensieve.metal.reused_thread import ReusedThread
-from pensieve.models.load import LoadedModel, load
+from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.loading.load import LoadedModel, load
 from pensieve.models.prompts.chat_template import ChatTemplate, RenderedPrompt
-from pensieve.models.sources import ModelFolder
+from pensieve.serving.registry import known_model
 
 log = logging.getLogger(__name__)
 

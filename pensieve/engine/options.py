@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pensieve.core.defaults.model_settings import ModelSettings
-from pensieve.engine.keeping import Keeping
-from pensieve.engine.scripted import Script
-from pensieve.models.sources import ModelFolder
+from pensieve.engine.prompt_cache.open import Keeping
+from pensieve.engine.scripted.engine import Script
+from pensieve.models.library.resolve import ModelFolder
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import mlx.core as mx
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, ModelFeature, Role, Sampling
-from pensieve.core.draft_length import WIDTHS
-from pensieve.engine.kv_store import Match, MissReason
-from pensieve.engine.load_probe import Probe, lengthen, new_caches
-from pensieve.engine.ticket import Ticket
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, ModelFeature, Role, Sampling
+from pensieve.core.drafts.length import WIDTHS
+from pensieve.engine.memory.probe import Probe, lengthen, new_caches
+from pensieve.engine.prompt_cache.store import Match, MissReason
+from pensieve.engine.requests.ticket import Ticket
 
 if TYPE_CHECKING:
-    from pensieve.engine.batch import Batch
-    from pensieve.engine.grammar import Grammars
-    from pensieve.models.load import LoadedModel
+    from pensieve.engine.batch.batch import Batch
+    from pensieve.engine.decoding.grammar_mask import Grammars
+    from pensieve.models.loading.load import LoadedModel
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
-from contracts.generation import GenerationEvent
-from contracts.vocabulary import GenerationRequest, ModelInfo, Prompt
+from contracts.values.generation import GenerationEvent
+from contracts.values.vocabulary import GenerationRequest, ModelInfo, Prompt
 from pensieve.core.errors import InsufficientMemoryError
-from pensieve.engine.served_model import ServedModel
+from pensieve.serving.served_model import ServedModel
 
 
 class LentModel:

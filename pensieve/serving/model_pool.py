@@ -1,4 +1,4 @@
-"""Which models are loaded (seed: ModelManager). Implements `contracts.models.ModelManager`.
+"""Which models are loaded (seed: ModelManager). Implements `contracts.protocols.models.ModelManager`.
 
 One load or unload runs at a time, so that the arithmetic of memory holds while it runs; answers go on meanwhile, each
 model on its own thread. A load that was begun is never cut off: its thread is in MLX's hands, and the client that left
@@ -13,16 +13,16 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 from contracts.checked import checked as with_clauses
-from contracts.generation import PromptTokens
-from contracts.measurements import MemoryPressure, SpeculationCounts
-from contracts.memory import MetalResourceManager
-from contracts.vocabulary import BufferUsage, ModelConfig, ModelInfo
+from contracts.protocols.memory import MetalResourceManager
+from contracts.values.generation import PromptTokens
+from contracts.values.measurements import MemoryPressure, SpeculationCounts
+from contracts.values.vocabulary import BufferUsage, ModelConfig, ModelInfo
 from pensieve.core.errors import InsufficientMemoryError, ModelLoadingError, NotFoundError, OverloadedError
-from pensieve.engine.known_models import Catalog, KnownModel, ModelCounts, ModelState, Standing
-from pensieve.engine.loading import Load
-from pensieve.engine.patience import LONGEST_NAP_SECONDS, LOOK_SECONDS, Patience
-from pensieve.engine.served_model import ServedModel
-from pensieve.engine.shelf import Loaded, Shelf
+from pensieve.serving.patience import LONGEST_NAP_SECONDS, LOOK_SECONDS, Patience
+from pensieve.serving.registry import Catalog, KnownModel, ModelCounts, ModelState, Standing
+from pensieve.serving.residents import Loaded, Shelf
+from pensieve.serving.served_model import ServedModel
+from pensieve.serving.shared_load import Load
 
 log = logging.getLogger(__name__)
 

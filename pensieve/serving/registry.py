@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from contracts.vocabulary import ModelInfo
+from contracts.values.vocabulary import ModelInfo
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.footprint import footprint
+from pensieve.models.estimate.footprint import footprint
+from pensieve.models.files.tensor_headers import folder_headers
+from pensieve.models.library.resolve import ModelFolder
 from pensieve.models.loading.config import read_config
 from pensieve.models.loading.generation_config import read_generation_config
-from pensieve.models.sources import ModelFolder
-from pensieve.models.tensor_headers import folder_headers
 
 WINDOW_WHEN_UNKNOWN = 4096
 """As for a loaded model whose config and tokenizer do not say."""

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from contracts.generation import PromptTokens
-from contracts.measurements import MemoryPressure, SpeculationCounts
-from contracts.memory import MetalResourceManager
-from pensieve.engine.served_model import ServedModel
+from contracts.protocols.memory import MetalResourceManager
+from contracts.values.generation import PromptTokens
+from contracts.values.measurements import MemoryPressure, SpeculationCounts
+from pensieve.serving.served_model import ServedModel
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from contracts.generation import PromptTokens
-from contracts.inference import InferenceModel
-from contracts.measurements import MemoryPressure, SpeculationCounts
+from contracts.protocols.inference import InferenceModel
+from contracts.values.generation import PromptTokens
+from contracts.values.measurements import MemoryPressure, SpeculationCounts
 
 
 class ServedModel(InferenceModel, Protocol):

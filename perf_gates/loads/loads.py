@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-from perf_gates.measures import CLIENT, LINE
+from perf_gates.measuring.measures import CLIENT, LINE
 
 FILE: Final = """import json
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import httpx
 
-from perf_gates.measures import LINE
+from perf_gates.measuring.measures import LINE
 
 REQUEST_SECONDS: Final = 600
 CHURNING_CLIENTS: Final = 4

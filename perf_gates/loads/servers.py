@@ -68,7 +68,7 @@ def serving(*arguments: str, environment: Mapping[str, str] | None = None) -> It
 
 _MLX_LM_SERVER = """
 import sys
-from pensieve.metal import blas
+from pensieve.device import blas
 blas.preload()
 from mlx_lm.server import main
 sys.argv[0] = "mlx_lm.server"

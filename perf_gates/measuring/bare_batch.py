@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pensieve.models.load import LoadedModel
+    from pensieve.models.loading.load import LoadedModel
 
 MLX_LM_STEP_TOKENS = 2048
 """How much of a prompt mlx-lm reads at once by default."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from pensieve.metal import blas
+from pensieve.device import blas
 
 if TYPE_CHECKING:
-    from pensieve.models.load import LoadedModel
+    from pensieve.models.loading.load import LoadedModel
 
 CLIENT = httpx.Client(timeout=300, limits=httpx.Limits(max_connections=200))
 """One for all requests: making one reads every certificate of the system, which is no time of a server's."""
@@ -94,14 +94,14 @@ def by_mlx_lm(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
 
 def by_passes_alone(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
     """The same answer by forward passes and nothing else, in the form that the server found the quickest for a row by
-    itself on these CPUs (`pensieve/engine/cpu_steps.py`): with one thread, the row going in twice.
+    itself on these CPUs (`pensieve/engine/decoding/cpu_tuning.py`): with one thread, the row going in twice.
 
     On this thread, which must have loaded the model; its caches have to be such that the server has them in rows.
     """
     import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
 
-    from pensieve.engine.decode_step import logits_of  # noqa: PLC0415
-    from pensieve.engine.kv_rows import RowKV, RowsKV  # noqa: PLC0415
+    from pensieve.engine.decoding.decode_step import logits_of  # noqa: PLC0415
+    from pensieve.engine.kv.rows import RowKV, RowsKV  # noqa: PLC0415
 
     token_ids = model.tokenizer.apply_chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True)
     batch = SimpleNamespace(model=model.model, prompt_cache=[RowsKV([RowKV()]) for _ in model.model.layers])

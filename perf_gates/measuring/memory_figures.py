@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 from memray import FileReader
 
-from pensieve.metal.device import device_info
-from perf_gates.servers import Served, serving
+from pensieve.device.device import device_info
+from perf_gates.loads.servers import Served, serving
 
 Load = Callable[[str], None]
 
@@ -69,7 +69,7 @@ def measured(load: Load, folder: Path, *arguments: str) -> MemoryFigures:
 
 def _measured_by_memray(load: Load, file: Path, arguments: Sequence[str]) -> int:
     """0 with CUDA: memory there is no affair of the allocators that memray watches, and a server ends without leaving
-    them the time to write (`pensieve.metal.leaving`).
+    them the time to write (`pensieve.device.process_exit`).
     """
     if device_info().backend == "cuda":
         return 0

@@ -13,14 +13,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pensieve.engine.known_models import known_model
-from pensieve.metal.device import device_info
-from pensieve.models.sources import ModelFolder
-from perf_gates.measures import over_http
-from perf_gates.memory_figures import HEAD, Load, MemoryFigures, measured
-from perf_gates.memory_loads import churn, five_at_once, long_prompt
-from perf_gates.report import Report
-from perf_gates.servers import Served
+from pensieve.device.device import device_info
+from pensieve.models.library.resolve import ModelFolder
+from pensieve.serving.registry import known_model
+from perf_gates.loads.memory_loads import churn, five_at_once, long_prompt
+from perf_gates.loads.servers import Served
+from perf_gates.measuring.measures import over_http
+from perf_gates.measuring.memory_figures import HEAD, Load, MemoryFigures, measured
+from perf_gates.reporting.report import Report
 
 REQUESTS = 5
 LIMIT_OF_WEIGHTS = 2.8

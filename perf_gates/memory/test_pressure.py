@@ -11,8 +11,8 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
-from perf_gates.report import Report
-from tests.pressed_server import ask, ask_until, is_refusal, press, served, write_model
+from perf_gates.reporting.report import Report
+from tests.support.pressed_server import ask, ask_until, is_refusal, press, served, write_model
 
 
 @pytest.mark.timeout(120)

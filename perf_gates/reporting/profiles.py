@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contracts.gates import Profile
-from pensieve.metal.device import DeviceInfo
+from pensieve.device.device import DeviceInfo
 
 CHOICES = tuple(profile.value for profile in Profile if profile is not Profile.ANY)
 

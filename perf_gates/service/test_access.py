@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import httpx
 
-from perf_gates.report import Report
-from perf_gates.servers import serving
+from perf_gates.loads.servers import serving
+from perf_gates.reporting.report import Report
 
 KEY = "a-key-of-the-gates"
 LIMIT = 40

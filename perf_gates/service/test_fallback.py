@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from pensieve.metal.device import device_info
-from perf_gates.report import Report
+from pensieve.device.device import device_info
+from perf_gates.reporting.report import Report
 
 _CODE = """
 import time
 began = time.perf_counter()
-from pensieve.metal.device import device_info
+from pensieve.device.device import device_info
 info = device_info()
 print(time.perf_counter() - began, info.backend)
 """

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from perf_gates.report import Report
-from perf_gates.servers import Served
+from perf_gates.loads.servers import Served
+from perf_gates.reporting.report import Report
 
 REQUESTS = 20
 _GOOD: dict[str, Any] = {

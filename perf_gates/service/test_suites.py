@@ -8,7 +8,7 @@ from pathlib import Path
 import coverage
 import pytest
 
-from perf_gates.report import Report
+from perf_gates.reporting.report import Report
 
 COVERAGE = Path(".coverage")
 VERDICTS = Path("results", "features.json")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.models.load import LoadedModel
-from perf_gates import bare_batch
-from perf_gates.measures import STORY, over_http
-from perf_gates.report import Report
-from perf_gates.servers import Served, serving
+from pensieve.models.loading.load import LoadedModel
+from perf_gates.loads.servers import Served, serving
+from perf_gates.measuring import bare_batch
+from perf_gates.measuring.measures import STORY, over_http
+from perf_gates.reporting.report import Report
 
 OUTPUT_TOKENS = 40
 LONGER_TOKENS = 128

@@ -6,10 +6,10 @@ import statistics
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from pensieve.models.load import LoadedModel
-from perf_gates.measures import STORY, Timing, by_mlx_lm, by_passes_alone, over_http, prompt_of
-from perf_gates.report import Report
-from perf_gates.servers import Served
+from pensieve.models.loading.load import LoadedModel
+from perf_gates.loads.servers import Served
+from perf_gates.measuring.measures import STORY, Timing, by_mlx_lm, by_passes_alone, over_http, prompt_of
+from perf_gates.reporting.report import Report
 
 ROUNDS = 7
 DECODE_ROUNDS = 15

@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from pensieve.models.sources import ModelFolder
-from perf_gates.measures import STORY, Timing, over_http
-from perf_gates.report import Report
-from perf_gates.servers import serving
+from pensieve.models.library.resolve import ModelFolder
+from perf_gates.loads.servers import serving
+from perf_gates.measuring.measures import STORY, Timing, over_http
+from perf_gates.reporting.report import Report
 
 ROUNDS = 5
 OUTPUT_TOKENS = 64

@@ -10,11 +10,11 @@ from threading import Event
 
 import pytest
 
-from pensieve.models.load import LoadedModel
-from perf_gates.bare_batch import newcomer_seconds
-from perf_gates.measures import STORY, arrivals, over_http, prompt_of
-from perf_gates.report import Report
-from perf_gates.servers import Served
+from pensieve.models.loading.load import LoadedModel
+from perf_gates.loads.servers import Served
+from perf_gates.measuring.bare_batch import newcomer_seconds
+from perf_gates.measuring.measures import STORY, arrivals, over_http, prompt_of
+from perf_gates.reporting.report import Report
 
 USUAL_TOKENS = 24
 ROUNDS = 2

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from perf_gates.measures import Timing, over_http
-from perf_gates.report import Report
-from perf_gates.servers import Served
+from perf_gates.loads.servers import Served
+from perf_gates.measuring.measures import Timing, over_http
+from perf_gates.reporting.report import Report
 
 PROMPTS = (
     "Explain the concept of machine learning in simple terms.",

@@ -16,17 +16,17 @@ from dataclasses import dataclass
 
 import pytest
 
-from contracts.generation import GenerationFinished, TextGenerated
-from contracts.measurements import SpeculationCounts
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
-from pensieve.engine.decode_step import step_on_logits
+from contracts.values.generation import GenerationFinished, TextGenerated
+from contracts.values.measurements import SpeculationCounts
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
+from pensieve.device.memory.device_memory import DeviceMemory
+from pensieve.engine.decoding.decode_step import step_on_logits
 from pensieve.engine.engine import Engine
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.metal.memory import DeviceMemory
-from pensieve.models.sources import ModelFolder
-from perf_gates.measures import STORY
-from perf_gates.report import Report
-from perf_gates.shapes import SHAPES
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.models.library.resolve import ModelFolder
+from perf_gates.loads.shapes import SHAPES
+from perf_gates.measuring.measures import STORY
+from perf_gates.reporting.report import Report
 
 CODE = """import json
 

@@ -7,21 +7,21 @@ import subprocess
 import sys
 import time
 
-from pensieve.models.sources import ModelFolder
-from perf_gates.measures import over_http
-from perf_gates.report import Report
-from perf_gates.servers import serving
+from pensieve.models.library.resolve import ModelFolder
+from perf_gates.loads.servers import serving
+from perf_gates.measuring.measures import over_http
+from perf_gates.reporting.report import Report
 
 _LOAD = """
 import hashlib, json, re, resource, sys, time
 from pathlib import Path
-from pensieve.metal import blas
+from pensieve.device import blas
 blas.preload()
 import numpy
-from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models.load import load
-from pensieve.models.progress import ConsoleProgress
-from pensieve.models.sources import resolve
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
+from pensieve.models.loading.load import load
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.resolve import resolve
 
 folder = resolve(sys.argv[1], progress=ConsoleProgress())
 began = time.perf_counter()

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from perf_gates.measures import STORY, over_http
-from perf_gates.report import Report
-from perf_gates.servers import Served, serving
+from perf_gates.loads.servers import Served, serving
+from perf_gates.measuring.measures import STORY, over_http
+from perf_gates.reporting.report import Report
 
 CONNECTIONS = 100
 AT_ONCE = 8

@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pensieve.models.sources import ModelFolder
+from pensieve.models.library.resolve import ModelFolder
 from perf_gates.conftest import Served, serving
-from perf_gates.measures import LINE, over_http
-from perf_gates.report import Report
+from perf_gates.measuring.measures import LINE, over_http
+from perf_gates.reporting.report import Report
 
 
 @pytest.mark.timeout(900)

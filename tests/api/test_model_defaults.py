@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from pensieve.cli.parts import parts_for
+from pensieve.cli.wiring import parts_for
 from pensieve.core.errors import ValidationError
-from tests.running_server import ask, running_server, scripted_server, settings_for
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from tests.support.running_server import ask, running_server, scripted_server, settings_for
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 SCRIPT = '[[reply]]\ntext = "<think>\\nLet me see.\\n</think>\\n\\nYes."\n'
 AS_CLAUDE_CODE: dict[str, Any] = {

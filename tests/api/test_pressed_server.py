@@ -8,7 +8,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from tests.pressed_server import ask, ask_until, is_refusal, press, served, write_model
+from tests.support.pressed_server import ask, ask_until, is_refusal, press, served, write_model
 
 
 @pytest.fixture(scope="module")

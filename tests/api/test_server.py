@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from contracts.message_stream import StreamMonitor
+from contracts.streams.message_stream import StreamMonitor
 from pensieve.api.app import MAX_BODY_BYTES
-from pensieve.cli.parts import scripted_parts
-from pensieve.cli.serve import bind
-from pensieve.cli.settings import Settings
-from tests.running_server import ask, running_server, scripted_server, settings_for
+from pensieve.cli.serve.command import bind
+from pensieve.cli.serve.settings import Settings
+from pensieve.cli.wiring import scripted_parts
+from tests.support.running_server import ask, running_server, scripted_server, settings_for
 
 SLOW = '[[reply]]\ntext = "one two three four five"\nrepeat = 200\nseconds_per_token = 0.02\n'
 

@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
-from pensieve.cli.parts import real_parts
-from pensieve.metal.memory import DeviceMemory
-from tests.running_server import ask, running_server, settings_for
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from pensieve.cli.wiring import real_parts
+from pensieve.device.memory.device_memory import DeviceMemory
+from tests.support.running_server import ask, running_server, settings_for
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 WEIGHTS_BYTES = 27_286_528
 """Eight layers, in f32."""

@@ -15,7 +15,7 @@ from tests.claude_code.installed import NotInstalledError, installed
 from tests.claude_code.loopback_only import LoopbackOnly
 from tests.claude_code.recorder import recording
 from tests.conftest import serving
-from tests.tiny_model import write_tiny_model
+from tests.support.tiny_model import write_tiny_model
 
 SCRIPT = Path(__file__).parent / "script.toml"
 IS_LONG_FORM = os.environ.get("PENSIEVE_CLAUDE_CODE") == "all"

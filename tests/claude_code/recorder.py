@@ -14,7 +14,7 @@ from threading import Lock, Thread
 from typing import Any
 from urllib.parse import urlsplit
 
-from features.harness.sse import EventReader
+from features.harness.wire.sse import EventReader
 
 _RECEIVE_BYTES = 65536
 _SILENCE_SECONDS = 300

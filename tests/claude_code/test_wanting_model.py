@@ -17,9 +17,9 @@ import pytest
 from tests.claude_code.client import ClaudeCode
 from tests.claude_code.conftest import Start
 from tests.claude_code.test_turns import GERMAN, long_form, results_in
-from tests.dialects.families import family
 from tests.dialects.outputs.table import output
-from tests.dialects.wanting_model import write_wanting_model
+from tests.dialects.real.families import family
+from tests.dialects.wanting.model import write_wanting_model
 
 WINDOW_TOKENS = 16384
 TOOLS = ("--tools", "Read,Write", "--allowedTools", "Read Write")

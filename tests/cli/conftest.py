@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.models.home import home
-from pensieve.models.known_speed import known_rates
-from tests.cli.claude_user import User
-from tests.cli.models_command import PINNED, UNPINNED, Said
-from tests.models.hub_server import SmallHub, files_of, hub_of
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from pensieve.models.estimate.machine_speed import known_rates
+from pensieve.models.files.home import home
+from tests.cli.launch.claude_user import User
+from tests.cli.models.models_command import PINNED, UNPINNED, Said
+from tests.models.hub.hub_server import SmallHub, files_of, hub_of
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 
 @pytest.fixture

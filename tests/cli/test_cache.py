@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pensieve.cli.main import main
-from pensieve.engine.kv_disk import DiskTier
-from pensieve.engine.kv_file import HostArray
-from pensieve.models.home import HOME_VARIABLE
+from pensieve.engine.prompt_cache.disk.file import HostArray
+from pensieve.engine.prompt_cache.disk.tier import DiskTier
+from pensieve.models.files.home import HOME_VARIABLE
 
 
 @pytest.fixture

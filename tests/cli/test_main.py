@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pensieve.cli.main import keep_kernels
-from pensieve.models.home import HOME_VARIABLE
+from pensieve.models.files.home import HOME_VARIABLE
 
 
 def test_kernels_are_kept_where_everything_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from pensieve.cli.parts import capacity_bytes
+from pensieve.cli.wiring import capacity_bytes
 from pensieve.core.errors import ValidationError
 
 GB = 1000**3

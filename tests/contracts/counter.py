@@ -10,7 +10,7 @@ import pytest
 
 from contracts.checked import checked
 from contracts.clauses import ContractViolation, ensures, raises_only, refuses, requires, yields
-from contracts.vocabulary import ErrorKind
+from contracts.values.vocabulary import ErrorKind
 from pensieve.core.errors import NotFoundError, OverloadedError, ValidationError
 
 SECRET = "a prompt that is nobody's business"

@@ -21,13 +21,13 @@ from contracts.clauses import (
     refuses,
     requires,
 )
-from contracts.inference import InferenceModel
-from contracts.memory import MetalResourceManager
-from contracts.message_stream import STREAM_CLAUSES
-from contracts.models import ModelManager
-from contracts.performance import PerformanceMonitor
-from contracts.requests import RequestHandler
-from contracts.vocabulary import Clause, ErrorKind
+from contracts.protocols.inference import InferenceModel
+from contracts.protocols.memory import MetalResourceManager
+from contracts.protocols.models import ModelManager
+from contracts.protocols.performance import PerformanceMonitor
+from contracts.protocols.requests import RequestHandler
+from contracts.streams.message_stream import STREAM_CLAUSES
+from contracts.values.vocabulary import Clause, ErrorKind
 
 PROTOCOLS = (InferenceModel, ModelManager, MetalResourceManager, PerformanceMonitor, RequestHandler)
 

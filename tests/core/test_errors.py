@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.vocabulary import ErrorKind
+from contracts.values.vocabulary import ErrorKind
 from pensieve.core import errors
 from pensieve.core.errors import (
     GIB,

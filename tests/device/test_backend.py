@@ -9,8 +9,8 @@ from typing import Literal
 import mlx.core as mx
 import pytest
 
-from pensieve.metal.backend import Choice, choose_backend
-from pensieve.metal.device import _evaluate
+from pensieve.device.backend import Choice, choose_backend
+from pensieve.device.device import _evaluate
 
 
 def _works() -> None:

@@ -15,14 +15,14 @@ from types import SimpleNamespace
 import pytest
 
 from pensieve.core.errors import DeviceError
-from pensieve.metal import blas
-from pensieve.metal.blas import Blas
-from tests.metal.python_process import run_python
+from pensieve.device import blas
+from pensieve.device.blas import Blas
+from tests.device.python_process import run_python
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="MLX brings Accelerate there")
 
 MULTIPLY = """
-from pensieve.metal.blas import preload
+from pensieve.device.blas import preload
 loaded = preload()
 import mlx.core as mx
 if mx.default_device() == mx.Device(mx.cpu):
@@ -168,7 +168,7 @@ def test_there_is_a_thread_for_at_least_one_core_and_for_no_more_than_may_be_use
 def test_the_number_of_threads_can_be_changed_while_it_runs() -> None:
     mkl_path()
     said = run_python(
-        "from pensieve.metal.blas import preload, set_threads\n"
+        "from pensieve.device.blas import preload, set_threads\n"
         "import ctypes\n"
         "loaded = preload()\n"
         "library = ctypes.CDLL(str(loaded.path))\n"

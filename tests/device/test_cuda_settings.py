@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pensieve.metal.cuda_settings import SETTINGS, settle
+from pensieve.device.cuda_settings import SETTINGS, settle
 
 
 def test_what_nobody_set_is_set() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pensieve.metal import device
-from pensieve.metal.blas import Blas
-from pensieve.metal.device import DeviceInfo, device_info
+from pensieve.device import device
+from pensieve.device.blas import Blas
+from pensieve.device.device import DeviceInfo, device_info
 
 
 def test_the_device_has_a_name_and_memory() -> None:
@@ -51,7 +51,7 @@ def test_a_containers_limit_bounds_the_memory(
 def test_a_process_without_a_gpu_says_so_once_and_says_why() -> None:
     if device_info().backend != "cpu":
         pytest.skip("there is a GPU")
-    code = "from pensieve.metal.device import device_info; device_info(); device_info()"
+    code = "from pensieve.device.device import device_info; device_info(); device_info()"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert ended.stderr.count("No GPU that MLX can use was found (") == 1
     assert ended.stderr.rstrip().endswith("running on the CPU, which is slow")

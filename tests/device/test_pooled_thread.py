@@ -3,7 +3,7 @@ import weakref
 
 import pytest
 
-from pensieve.metal.reused_thread import ReusedThread
+from pensieve.device.pooled_thread import ReusedThread
 
 
 def ran_on(num_runs: int) -> list[int | None]:

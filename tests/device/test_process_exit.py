@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from pensieve.metal.device import device_info
-from pensieve.metal.leaving import leave
-from tests.metal.python_process import run_python
+from pensieve.device.device import device_info
+from pensieve.device.process_exit import leave
+from tests.device.python_process import run_python
 
 
 @pytest.mark.skipif(device_info().backend == "cuda", reason="the process of the tests would end")
@@ -20,8 +20,8 @@ def test_the_interpreter_ends_the_process() -> None:
 def test_a_process_that_has_used_mlx_ends_with_its_status() -> None:
     code = """
 import sys
-from pensieve.metal.device import device_info
-from pensieve.metal.leaving import leave
+from pensieve.device.device import device_info
+from pensieve.device.process_exit import leave
 device_info()
 import mlx.core as mx
 mx.eval(mx.ones((2, 2)) @ mx.ones((2, 2)))

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts.vocabulary import ChatMessage, Role, Tool, ToolCall
+from contracts.values.vocabulary import ChatMessage, Role, Tool, ToolCall
 from pensieve.models.prompts.chat_template import ChatTemplate
-from tests.dialects.families import family, tokenizer_of
-from tests.dialects.rendering import chat_template
+from tests.dialects.real.families import family, tokenizer_of
+from tests.dialects.real.rendering import chat_template
 
 NAMES: Final = (
     *("qwen3", "qwen3-coder", "deepseek-v3.1", "gpt-oss", "gemma-3", "llama-3.1", "kimi-k2", "minimax-m2", "glm-4.6"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pensieve.models.tokenizers.dialect_of import dialect_for, known_families
-from tests.dialects.families import family
 from tests.dialects.moved_prompts import MOVED
+from tests.dialects.real.families import family
 
 
 def test_the_page_lists_the_dialects_of_the_families_whose_prompts_move() -> None:

@@ -8,15 +8,15 @@ from typing import Final
 
 import pytest
 
-from contracts.vocabulary import ChatMessage, Role, Thinking, Tool
+from contracts.values.vocabulary import ChatMessage, Role, Thinking, Tool
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.tokenizers.fast_tokenizer import DirectTokenizer, TokenizerFacts
 from pensieve.models.tokenizers.jinja import compiled
-from tests.dialects.downloads import template, template_names
-from tests.dialects.families import Family, families, tokenizer_of
-from tests.dialects.families import family as named
 from tests.dialects.moved_prompts import MOVED
-from tests.dialects.rendering import LOOK_UP, assistant, call, chat_template, result, system, text_of, user
+from tests.dialects.real.downloads import template, template_names
+from tests.dialects.real.families import Family, families, tokenizer_of
+from tests.dialects.real.families import family as named
+from tests.dialects.real.rendering import LOOK_UP, assistant, call, chat_template, result, system, text_of, user
 
 
 @pytest.fixture(scope="module", params=families(), ids=lambda each: each.name)

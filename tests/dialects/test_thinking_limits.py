@@ -10,16 +10,16 @@ from typing import Final
 
 import pytest
 
-from contracts.generation import GenerationEvent, TextGenerated, ThinkingGenerated
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, Thinking
+from contracts.values.generation import GenerationEvent, TextGenerated, ThinkingGenerated
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, Thinking
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 from pensieve.engine.engine import Engine
 from pensieve.engine.options import EngineOptions
-from pensieve.models.progress import SilentProgress
-from pensieve.models.sources import resolve
+from pensieve.models.files.progress import SilentProgress
+from pensieve.models.library.resolve import resolve
 from tests.conftest import start_engine
-from tests.dialects.families import family
-from tests.dialects.wanting_model import write_wanting_model
+from tests.dialects.real.families import family
+from tests.dialects.wanting.model import write_wanting_model
 
 THOUGHT: Final = "one two three four five six seven eight nine ten"
 ANSWERS: Final = {

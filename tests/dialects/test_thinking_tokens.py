@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from contracts.vocabulary import ChatMessage, Role, Thinking
+from contracts.values.vocabulary import ChatMessage, Role, Thinking
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.tokenizers.dialect_of import dialect_of
 from pensieve.models.tokenizers.load import load_tokenizer
 from pensieve.models.tokenizers.thinking_tokens import thinking_tokens
-from tests.dialects.families import family, write_family
+from tests.dialects.real.families import family, write_family
 
 HI = (ChatMessage(Role.USER, "Hi"),)
 

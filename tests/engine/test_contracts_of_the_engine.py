@@ -12,18 +12,18 @@ from contracts.checks import (
     check_performance_monitor,
     check_request_handler,
 )
-from pensieve.api.message_handler import MessageHandler
+from pensieve.api.anthropic.handler import MessageHandler
+from pensieve.device.memory.device_memory import DeviceMemory
+from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.engine import Engine
-from pensieve.engine.loaded_models import LoadedModels
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.engine.scripted import Reply, Script, ScriptedEngine
-from pensieve.engine.served_model import ServedModel
-from pensieve.metal.ledger import Ledger
-from pensieve.metal.memory import DeviceMemory
-from pensieve.models.progress import ConsoleProgress
-from pensieve.models.sources import ModelFolder, resolve
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.engine.scripted.engine import Reply, Script, ScriptedEngine
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.resolve import ModelFolder, resolve
+from pensieve.serving.model_pool import LoadedModels
+from pensieve.serving.served_model import ServedModel
 from tests.conftest import GIB, MakeEngine
-from tests.tiny_model import write_tiny_model
+from tests.support.tiny_model import write_tiny_model
 
 
 def scripted(*replies: Reply) -> ScriptedEngine:

@@ -7,8 +7,8 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from contracts.measurements import OperationMetrics, OperationPhase
-from contracts.vocabulary import BufferUsage, ModelFeature, Sampling, StopReason
+from contracts.values.measurements import OperationMetrics, OperationPhase
+from contracts.values.vocabulary import BufferUsage, ModelFeature, Sampling, StopReason
 from pensieve.core.errors import (
     GenerationError,
     InsufficientMemoryError,
@@ -17,13 +17,13 @@ from pensieve.core.errors import (
     OverloadedError,
     PromptTooLongError,
 )
+from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.metal.memory import DeviceMemory
-from pensieve.models.sources import ModelFolder
+from pensieve.models.library.resolve import ModelFolder
 from tests.conftest import GIB, MakeEngine, start_engine
-from tests.engine.asking import answer, asking, until
+from tests.engine.support.asking import answer, asking, until
 
 
 def reserved(engine: Engine) -> int:

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from contracts.vocabulary import Sampling, Thinking
+from contracts.values.vocabulary import Sampling, Thinking
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 from pensieve.engine.engine import Engine
 from pensieve.engine.options import EngineOptions
-from pensieve.models.progress import SilentProgress
-from pensieve.models.sources import ModelFolder, resolve
+from pensieve.models.files.progress import SilentProgress
+from pensieve.models.library.resolve import ModelFolder, resolve
 from tests.conftest import start_engine
-from tests.engine.asking import GREEDY, answer, asking
-from tests.engine.test_speculation import Eager
-from tests.tiny_model import CHATML, write_byte_tokenizer
+from tests.engine.speculation.test_speculation import Eager
+from tests.engine.support.asking import GREEDY, answer, asking
+from tests.support.tiny_model import CHATML, write_byte_tokenizer
 
 ALL_OPEN = Sampling()
 

@@ -7,14 +7,14 @@ import time
 
 import pytest
 
-from pensieve.engine.batch import Batch
-from pensieve.engine.grammar import Grammars
-from pensieve.engine.load_probe import probe
+from pensieve.device.memory.device_memory import DeviceMemory
+from pensieve.engine.batch.batch import Batch
+from pensieve.engine.decoding.grammar_mask import Grammars
+from pensieve.engine.memory.probe import probe
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.warm_up import said_if_slow, warm_up
-from pensieve.metal.memory import DeviceMemory
-from pensieve.models.load import load
-from pensieve.models.sources import ModelFolder
+from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.loading.load import load
 from tests.conftest import GIB
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from gherkin.parser import Parser
 
-from features.harness.capabilities import registry
+from features.harness.outline.capabilities import registry
 from tests.features.suite import ROOT
 
 CHAPTERS = sorted((ROOT / "features").rglob("*.feature"))

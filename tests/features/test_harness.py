@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from features.harness.target import SCRIPT, StartError, UnreachableError, reach, reference_server
+from features.harness.target.target import SCRIPT, StartError, UnreachableError, reach, reference_server
 from tests.features.suite import ROOT, run_suite
 from tests.features.throwaway import a_port_where_nobody_listens
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from features.harness.target_file import TARGETS, known_ids, load_target
+from features.harness.target.target_file import TARGETS, known_ids, load_target
 from tests.features.suite import ROOT
 
 FOLDER = ROOT / "docs" / "scorecards"

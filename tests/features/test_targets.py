@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from features.harness.options import Options
-from features.harness.target_file import TARGETS, Role, TargetFileError, find_target, known_ids, load_target
+from features.harness.outline.options import Options
+from features.harness.target.target_file import TARGETS, Role, TargetFileError, find_target, known_ids, load_target
 from tests.features.suite import run_suite
 from tests.features.throwaway import ONE_MODEL, answering
 

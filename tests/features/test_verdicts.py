@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from features.harness.capabilities import registry
-from features.harness.verdicts import About, Example, Judgement, Verdict
+from features.harness.outline.capabilities import registry
+from features.harness.verdicts.verdicts import About, Example, Judgement, Verdict
 
 _ABOUT = About("some-id", "A name", "A rule", "A chapter", "MUST", "messages", ("messages",), ("W1",))
 _PASS, _FAIL, _ERROR = Verdict.PASS, Verdict.FAIL, Verdict.ERROR

@@ -9,7 +9,7 @@ from threading import Thread
 
 import httpx
 
-from features.harness.sse import EventReader
+from features.harness.wire.sse import EventReader
 from tests.mutants.catalogue import Mutant
 from tests.mutants.wire import DONE, Answer, Call, Frame, Frames
 

@@ -7,7 +7,7 @@ import contextlib
 import sys
 import threading
 
-from features.harness.target import SCRIPT, reference_server
+from features.harness.target.target import SCRIPT, reference_server
 from tests.mutants.catalogue import MUTANTS, RIGHT
 from tests.mutants.proxy import served
 

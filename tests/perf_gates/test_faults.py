@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.models.sources import ModelFolder
+from pensieve.models.library.resolve import ModelFolder
 
 ROOT = Path(__file__).parents[2]
 _FAULT = """
@@ -26,7 +26,7 @@ def spoil(module):
 
 class Spoiler(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name != "pensieve.engine.batch":
+        if name != "pensieve.engine.batch.batch":
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         load = spec.loader.exec_module

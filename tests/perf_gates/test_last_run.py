@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from contracts.gates import Profile
-from perf_gates.last_run import keep_run, last_figures
-from perf_gates.report import Report
+from perf_gates.reporting.last_run import keep_run, last_figures
+from perf_gates.reporting.report import Report
 
 
 def kept(folder: Path, gate_id: str, figure: float, *, shape: str = "embedded") -> Path:

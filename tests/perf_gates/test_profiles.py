@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from contracts.gates import Profile
-from pensieve.metal.blas import Blas
-from pensieve.metal.device import Backend, DeviceInfo
-from perf_gates.profiles import profile_of
+from pensieve.device.blas import Blas
+from pensieve.device.device import Backend, DeviceInfo
+from perf_gates.reporting.profiles import profile_of
 
 
 @pytest.mark.parametrize(

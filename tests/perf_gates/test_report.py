@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contracts.gates import Profile
-from perf_gates.report import Report
+from perf_gates.reporting.report import Report
 
 
 def test_a_gate_that_fails_names_itself_and_stays_in_the_table() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pensieve.models.load import load
-from pensieve.models.progress import ConsoleProgress
-from pensieve.models.sources import resolve
-from perf_gates.measures import LINE
-from perf_gates.shapes import SHAPES, Shape, _tensors, write_shape
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.resolve import resolve
+from pensieve.models.loading.load import load
+from perf_gates.loads.shapes import SHAPES, Shape, _tensors, write_shape
+from perf_gates.measuring.measures import LINE
 
 SIZES = {"deepseek-coder-6.7b": 6.74e9, "qwen2.5-coder-7b": 7.62e9, "qwen3-4b": 4.02e9}
 

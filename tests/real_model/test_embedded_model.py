@@ -10,9 +10,9 @@ import anthropic
 
 from contracts.checks import check_inference_model
 from pensieve.engine.engine import Engine
-from pensieve.models.embedded import SMOLLM2
-from pensieve.models.progress import ConsoleProgress
-from pensieve.models.sources import resolve
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.embedded import SMOLLM2
+from pensieve.models.library.resolve import resolve
 from tests.conftest import start_engine
 
 FRANCE: anthropic.types.MessageParam = {"role": "user", "content": "What is the capital of France?"}

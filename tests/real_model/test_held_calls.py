@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 from pydantic import TypeAdapter
 
-from tests.held_schemas import SCHEMAS, Schema
+from tests.real_model.held_schemas import SCHEMAS, Schema
 
 NUM_CALLS = int(os.environ.get("PENSIEVE_HELD_CALLS", "10"))
 NUM_OUTPUTS = int(os.environ.get("PENSIEVE_HELD_OUTPUTS", "5"))

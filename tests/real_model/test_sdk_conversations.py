@@ -9,7 +9,7 @@ import anthropic
 import pytest
 from anthropic import beta_tool
 
-from tests.running_server import scripted_server
+from tests.support.running_server import scripted_server
 
 WEATHER_SCRIPT = """
 [[reply]]

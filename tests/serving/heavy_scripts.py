@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from contracts.vocabulary import BufferUsage, ModelInfo
+from contracts.values.vocabulary import BufferUsage, ModelInfo
 from pensieve.core.errors import ModelLoadingError
-from pensieve.engine.known_models import KnownModel
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.engine.scripted import Reply, Script, ScriptedEngine
-from pensieve.metal.ledger import Ledger
+from pensieve.device.memory.ledger import Ledger
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.engine.scripted.engine import Reply, Script, ScriptedEngine
+from pensieve.serving.registry import KnownModel
 
 MB = 1000**2
 CAPACITY_BYTES = 100 * MB

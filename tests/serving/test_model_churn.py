@@ -17,19 +17,19 @@ from pathlib import Path
 import mlx.core as mx
 import psutil
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, ModelConfig, Role, Sampling
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, ModelConfig, Role, Sampling
 from pensieve.core.errors import ModelLoadingError
+from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
-from pensieve.engine.keeping import Keeping
-from pensieve.engine.loaded_models import LoadedModels
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.engine.served_model import ServedModel
-from pensieve.metal.memory import DeviceMemory
-from pensieve.models.progress import ConsoleProgress
-from pensieve.models.sources import resolve
+from pensieve.engine.prompt_cache.open import Keeping
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.resolve import resolve
+from pensieve.serving.model_pool import LoadedModels
+from pensieve.serving.served_model import ServedModel
 from tests.conftest import GIB
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 log = logging.getLogger(__name__)
 

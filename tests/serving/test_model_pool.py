@@ -4,12 +4,12 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from contracts.vocabulary import BufferUsage, ChatMessage, GenerationRequest, ModelConfig, Role
+from contracts.values.vocabulary import BufferUsage, ChatMessage, GenerationRequest, ModelConfig, Role
 from pensieve.core.errors import InsufficientMemoryError, ModelLoadingError, NotFoundError, OverloadedError
-from pensieve.engine.lent_model import LentModel
-from pensieve.engine.loaded_models import LoadedModels
-from pensieve.engine.patience import Patience
-from tests.engine.heavy_scripts import CAPACITY_BYTES, MB, Shop
+from pensieve.serving.lease import LentModel
+from pensieve.serving.model_pool import LoadedModels
+from pensieve.serving.patience import Patience
+from tests.serving.heavy_scripts import CAPACITY_BYTES, MB, Shop
 
 ASKED = GenerationRequest((ChatMessage(Role.USER, "Hello"),), max_tokens=64)
 QUICK = Patience(room_seconds=0.3)

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import mlx.core as mx
 
-from pensieve.cli.parts import real_parts
-from pensieve.metal.memory import DeviceMemory
-from tests.running_server import running_server, settings_for
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from pensieve.cli.wiring import real_parts
+from pensieve.device.memory.device_memory import DeviceMemory
+from tests.support.running_server import running_server, settings_for
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 SPAN = 200_000_000
 """Of the limit, beside what the server holds when it is idle."""

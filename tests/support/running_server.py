@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx
 
-from pensieve.cli.parts import Parts, scripted_parts
-from pensieve.cli.serve import bind, run
-from pensieve.cli.settings import Settings, read_settings
+from pensieve.cli.serve.command import bind, run
+from pensieve.cli.serve.settings import Settings, read_settings
+from pensieve.cli.wiring import Parts, scripted_parts
 
 
 def settings_for(**given: str) -> Settings:

@@ -12,9 +12,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from pensieve.models.embedded import embedded_folder
-from pensieve.models.progress import ConsoleProgress
-from pensieve.models.safetensors_file import PlannedTensor, write_safetensors
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.files.safetensors import PlannedTensor, write_safetensors
+from pensieve.models.library.embedded import embedded_folder
 
 TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer_config.json")
 CHATML: Final = (

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-REGISTRY_FILE = Path(__file__).parents[1] / "capabilities.toml"
+REGISTRY_FILE = Path(__file__).parents[2] / "capabilities.toml"
 
 
 class UnknownCapabilityError(ValueError):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from features.harness.tags import LEVELS
+from features.harness.outline.tags import LEVELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def _add_target(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--scripted-target",
         metavar="URL",
-        help="base URL of the same server playing features/harness/script.toml: for the scenarios of pace and faults",
+        help="base URL of the same server playing features/harness/target/script.toml, for pace and fault scenarios",
     )
     group.addoption(
         "--rate-limited-target",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from features.harness.capabilities import registry
-from features.harness.run_record import RunRecord
-from features.harness.scorecard import headline
-from features.harness.verdicts import Example, Judgement, Verdict
+from features.harness.outline.capabilities import registry
+from features.harness.reports.scorecard import headline
+from features.harness.verdicts.run_record import RunRecord
+from features.harness.verdicts.verdicts import Example, Judgement, Verdict
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c; }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from features.harness import html_report, results_json, scorecard
-from features.harness.options import Options
-from features.harness.run_record import RunRecord
+from features.harness.outline.options import Options
+from features.harness.reports import html_report, results_json, scorecard
+from features.harness.verdicts.run_record import RunRecord
 
 
 def write_reports(record: RunRecord, asked: Options) -> Iterator[Path]:

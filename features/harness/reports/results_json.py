@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from features.harness.run_record import RunRecord
-from features.harness.verdicts import Example, Judgement, Verdict
+from features.harness.verdicts.run_record import RunRecord
+from features.harness.verdicts.verdicts import Example, Judgement, Verdict
 
 
 def rendered(record: RunRecord) -> str:

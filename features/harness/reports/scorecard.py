@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from features.harness.capabilities import registry
-from features.harness.run_record import RunRecord
-from features.harness.tags import LEVELS
-from features.harness.verdicts import BAD, NOT_JUDGED, Judgement, Verdict
+from features.harness.outline.capabilities import registry
+from features.harness.outline.tags import LEVELS
+from features.harness.verdicts.run_record import RunRecord
+from features.harness.verdicts.verdicts import BAD, NOT_JUDGED, Judgement, Verdict
 
 _LONGEST_REASON = 240
 _TOLD_ONE_BY_ONE = (Verdict.UNEXPECTED_PASS, Verdict.ERROR, Verdict.FAIL, Verdict.EXPECTED_FAILURE)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from features.harness.judged import JUDGED, UNDER_TEST
-from features.harness.skips import skip_disabled
-from features.harness.target import StartError, Target, UnreachableError, reach, started
-from features.harness.target_file import Role
-from features.harness.transcript import TRANSCRIPT, Transcript
+from features.harness.target.judged import JUDGED, UNDER_TEST
+from features.harness.target.target import StartError, Target, UnreachableError, reach, started
+from features.harness.target.target_file import Role
+from features.harness.verdicts.skips import skip_disabled
+from features.harness.wire.transcript import TRANSCRIPT, Transcript
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from features.harness.client import Client
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.replies import Reply, Stream, calls_of, prompt_tokens, text_of, thinking_of
+from features.harness.wire.client import Client
+from features.harness.wire.expectations import expect_equal, expect_that
+from features.harness.wire.replies import Reply, Stream, calls_of, prompt_tokens, text_of, thinking_of
 
 Json = dict[str, Any]
 

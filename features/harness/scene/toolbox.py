@@ -11,8 +11,8 @@ from typing import Any
 
 import jsonschema
 
-from features.harness.expectations import expect_that
-from features.harness.replies import blocks_of
+from features.harness.wire.expectations import expect_that
+from features.harness.wire.replies import blocks_of
 
 Json = dict[str, Any]
 

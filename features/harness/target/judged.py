@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from features.harness.capabilities import registry
-from features.harness.options import Options
-from features.harness.target import SCRIPT, Target, description_of_model, reach
-from features.harness.target_file import ALL, REFERENCE, Access, Role, TargetFile, TargetFileError, find_target
+from features.harness.outline.capabilities import registry
+from features.harness.outline.options import Options
+from features.harness.target.target import SCRIPT, Target, description_of_model, reach
+from features.harness.target.target_file import ALL, REFERENCE, Access, Role, TargetFile, TargetFileError, find_target
 
 _MISSING: Mapping[Role, str] = {
     Role.SERVER: "there is no server to judge",

@@ -33,9 +33,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from features.harness.capabilities import UnknownCapabilityError, registry
+from features.harness.outline.capabilities import UnknownCapabilityError, registry
 
-FEATURES = Path(__file__).parents[1]
+FEATURES = Path(__file__).parents[2]
 TARGETS = FEATURES / "targets"
 REFERENCE = "reference"
 ALL = "all"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from features.harness.capabilities import registry
-from features.harness.judged import Judged
-from features.harness.target_file import Role, known_ids
-from features.harness.verdicts import Judgement, Verdict
+from features.harness.outline.capabilities import registry
+from features.harness.target.judged import Judged
+from features.harness.target.target_file import Role, known_ids
+from features.harness.verdicts.verdicts import Judgement, Verdict
 
 
 @dataclass(frozen=True, slots=True)

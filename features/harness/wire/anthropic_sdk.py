@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from features.harness.sdk_faults import answers_taken_by
-from features.harness.target import Target
+from features.harness.target.target import Target
+from features.harness.wire.sdk_faults import answers_taken_by
 
 if TYPE_CHECKING:
     from anthropic import Anthropic

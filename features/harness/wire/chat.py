@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from features.harness.expectations import expect_equal, expect_that
-from features.harness.replies import Stream
+from features.harness.wire.expectations import expect_equal, expect_that
+from features.harness.wire.replies import Stream
 
 Json = dict[str, Any]
 DONE = "[DONE]"

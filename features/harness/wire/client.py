@@ -13,11 +13,11 @@ from typing import Any
 
 import httpx
 
-from features.harness.expectations import TargetGoneError
-from features.harness.replies import Reply, Stream
-from features.harness.sse import EventReader, ServerSentEvent
-from features.harness.target import VERSION, Target
-from features.harness.transcript import Exchange, Transcript
+from features.harness.target.target import VERSION, Target
+from features.harness.wire.expectations import TargetGoneError
+from features.harness.wire.replies import Reply, Stream
+from features.harness.wire.sse import EventReader, ServerSentEvent
+from features.harness.wire.transcript import Exchange, Transcript
 
 MESSAGES = "/v1/messages"
 COUNT_TOKENS = "/v1/messages/count_tokens"

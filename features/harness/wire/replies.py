@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from features.harness.expectations import Said, expect_that, read_json, shown
-from features.harness.sse import ServerSentEvent
+from features.harness.wire.expectations import Said, expect_that, read_json, shown
+from features.harness.wire.sse import ServerSentEvent
 
 INPUT_COUNTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from features.harness.expectations import expect_that, read_json
+from features.harness.wire.expectations import expect_that, read_json
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _DEFAULT_NAME = "message"

@@ -1,4 +1,4 @@
-"""A stream held to `contracts.message_stream`, clause by clause.
+"""A stream held to `contracts.streams.message_stream`, clause by clause.
 
 The monitor stops at the first clause that is broken. A server that is judged wants to hear of each one it breaks,
 and not to fail nine scenarios over one fault: so after a violation the monitor goes on from where the event belongs.
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from contracts.clauses import ContractViolation
-from contracts.message_stream import BLOCK_START, ORDER, TRANSITIONS, StreamMonitor, StreamState
+from contracts.streams.message_stream import BLOCK_START, ORDER, TRANSITIONS, StreamMonitor, StreamState
 
 _PLACE_BEFORE: Mapping[str, StreamState] = {kind: before for (before, kind) in TRANSITIONS if kind != "ping"}
 _PLACE_AFTER: Mapping[str, StreamState] = {kind: after for (_, kind), after in TRANSITIONS.items() if kind != "ping"}

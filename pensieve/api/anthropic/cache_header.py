@@ -9,7 +9,7 @@ never its text. The figures are those of the moment at which the request was acc
 
 from __future__ import annotations
 
-from contracts.generation import GenerationStarted
+from contracts.values.generation import GenerationStarted
 
 NAME = "pensieve-prompt-cache"
 

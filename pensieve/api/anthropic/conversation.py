@@ -6,9 +6,9 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 
-from contracts.vocabulary import ChatMessage, Role, Tool, ToolCall
-from pensieve.api.documents import document_text
-from pensieve.api.wire_types import (
+from contracts.values.vocabulary import ChatMessage, Role, Tool, ToolCall
+from pensieve.api.anthropic.documents import document_text
+from pensieve.api.anthropic.types import (
     Block,
     Content,
     DocumentBlock,
@@ -22,7 +22,7 @@ from pensieve.api.wire_types import (
 )
 from pensieve.core.dialects.dialect import tool_as_json
 from pensieve.core.errors import ValidationError
-from pensieve.core.prompt_canon import cache_ttl_seconds, canonical_system_text, longest_ttl
+from pensieve.core.prompts.canonical import cache_ttl_seconds, canonical_system_text, longest_ttl
 
 log = logging.getLogger(__name__)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, Prompt, Sampling, Tool, ToolChoice, ToolMode
-from pensieve.api.conversation import Conversation, system_turn
-from pensieve.api.json_schemas import require_schema
-from pensieve.api.parse_body import parse_body
-from pensieve.api.thinking_request import thinking_of
-from pensieve.api.wire_types import AnyTool, CountTokensBody, MessagesBody, WireTool, WireToolChoice
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Prompt, Sampling, Tool, ToolChoice, ToolMode
+from pensieve.api.anthropic.conversation import Conversation, system_turn
+from pensieve.api.anthropic.thinking import thinking_of
+from pensieve.api.anthropic.types import AnyTool, CountTokensBody, MessagesBody, WireTool, WireToolChoice
+from pensieve.api.http.json_schemas import require_schema
+from pensieve.api.http.parse_body import parse_body
 from pensieve.core.errors import ThreadUnsupportedError, ValidationError
-from pensieve.core.prompt_canon import cache_ttl_seconds, longest_ttl
+from pensieve.core.prompts.canonical import cache_ttl_seconds, longest_ttl
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""The wire events of one message (W10, W14, W15), by the table in `contracts.message_stream`, and their fold."""
+"""The wire events of one message (W10, W14, W15), by the table in `contracts.streams`, and their fold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pydantic_core
 
-from contracts.generation import (
+from contracts.values.generation import (
     GenerationEvent,
     GenerationFinished,
     GenerationStarted,
@@ -22,7 +22,7 @@ from contracts.generation import (
     ToolCallStarted,
     Usage,
 )
-from contracts.vocabulary import MessageEvent
+from contracts.values.vocabulary import MessageEvent
 
 PING: MessageEvent = {"type": "ping"}
 

@@ -1,4 +1,4 @@
-"""From a request to the events of a message. Implements `contracts.requests.RequestHandler`."""
+"""From a request to the events of a message. Implements `contracts.protocols.requests.RequestHandler`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Protocol, TypeVar
 
-from contracts.generation import GenerationEvent, GenerationStarted
-from contracts.vocabulary import GenerationRequest, MessageEvent
-from pensieve.api.error_reply import error_body
-from pensieve.api.message_events import PING, MessageEvents
+from contracts.values.generation import GenerationEvent, GenerationStarted
+from contracts.values.vocabulary import GenerationRequest, MessageEvent
+from pensieve.api.anthropic.events import PING, MessageEvents
+from pensieve.api.http.error_reply import error_body
 from pensieve.core.errors import PensieveError
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class AnsweringModel(Protocol):
 
 
 class MessageHandler:
-    """Turns a model's events into the API's, by the table in `contracts.message_stream`."""
+    """Turns a model's events into the API's, by the table in `contracts.streams.message_stream`."""
 
     def __init__(
         self,

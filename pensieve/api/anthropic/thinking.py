@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contracts.vocabulary import Thinking
-from pensieve.api.wire_types import ClearThinking, ContextManagement, CountTokensBody
+from contracts.values.vocabulary import Thinking
+from pensieve.api.anthropic.types import ClearThinking, ContextManagement, CountTokensBody
 from pensieve.core.errors import ValidationError
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from contracts.vocabulary import ErrorKind
+from contracts.values.vocabulary import ErrorKind
 from pensieve.core.errors import OverloadedError, PensieveError, RateLimitError
 
 INTERNAL_MESSAGE = "an internal error; the server's log has it under this request's id"

@@ -10,7 +10,7 @@ from types import TracebackType
 from quart import Response
 from quart.wrappers.response import ResponseBody
 
-from contracts.vocabulary import MessageEvent
+from contracts.values.vocabulary import MessageEvent
 
 KEEP_ALIVE = b": keepalive\n\n"
 """A comment: bytes that keep a connection awake, and no event."""

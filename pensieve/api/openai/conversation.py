@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pydantic_core
 
-from contracts.vocabulary import ChatMessage, Role, ToolCall
-from pensieve.api.conversation import BLOCK_SEPARATOR, IMAGE_REFUSED
-from pensieve.api.openai_types import ChatTurn, TextPart
+from contracts.values.vocabulary import ChatMessage, Role, ToolCall
+from pensieve.api.anthropic.conversation import BLOCK_SEPARATOR, IMAGE_REFUSED
+from pensieve.api.openai.types import ChatTurn, TextPart
 from pensieve.core.errors import ValidationError
 
 _ROLES = {

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, Thinking, Tool, ToolChoice, ToolMode
-from pensieve.api.json_schemas import require_schema
-from pensieve.api.openai_conversation import turns_of
-from pensieve.api.openai_types import ChatBody, CommonBody, CompletionBody, NamedChoice
-from pensieve.api.parse_body import parse_body
+from contracts.values.vocabulary import (
+    ChatMessage,
+    GenerationRequest,
+    Role,
+    Sampling,
+    Thinking,
+    Tool,
+    ToolChoice,
+    ToolMode,
+)
+from pensieve.api.http.json_schemas import require_schema
+from pensieve.api.http.parse_body import parse_body
+from pensieve.api.openai.conversation import turns_of
+from pensieve.api.openai.types import ChatBody, CommonBody, CompletionBody, NamedChoice
 from pensieve.core.errors import ValidationError
 
 _MODES = {"none": ToolMode.NONE, "auto": ToolMode.AUTO, "required": ToolMode.ANY}

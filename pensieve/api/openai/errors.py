@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pensieve.api.error_reply import ErrorReply
+from pensieve.api.http.error_reply import ErrorReply
 from pensieve.core.errors import NotFoundError, OutputTooLongError, PensieveError, PromptTooLongError
 
 _PATHS = ("/v1/chat/", "/v1/completions")

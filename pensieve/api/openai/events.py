@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from contracts.generation import (
+from contracts.values.generation import (
     GenerationEvent,
     GenerationFinished,
     GenerationStarted,
@@ -17,7 +17,7 @@ from contracts.generation import (
     ToolCallStarted,
     Usage,
 )
-from contracts.vocabulary import StopReason
+from contracts.values.vocabulary import StopReason
 
 _FINISH_REASONS = {
     StopReason.END_TURN: "stop",

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from pensieve.api.wire_types import Name, Probability, StopSequence, Temperature, WireModel
+from pensieve.api.anthropic.types import Name, Probability, StopSequence, Temperature, WireModel
 
 MAX_STOPS = 4
 """OpenAI's own bound on stop."""

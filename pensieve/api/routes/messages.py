@@ -9,13 +9,13 @@ from dataclasses import replace
 from quart import Blueprint, Response, g, jsonify
 from quart.typing import ResponseReturnValue
 
-from contracts.vocabulary import MessageEvent
-from pensieve.api.decode_request import DecodedRequest, decode_count, decode_messages
-from pensieve.api.message_events import collect_message
-from pensieve.api.prompt_cache_header import PromptCacheHeader
-from pensieve.api.read_body import decoded_body, is_retry
+from contracts.values.vocabulary import MessageEvent
+from pensieve.api.anthropic.cache_header import PromptCacheHeader
+from pensieve.api.anthropic.decode import DecodedRequest, decode_count, decode_messages
+from pensieve.api.anthropic.events import collect_message
+from pensieve.api.http.read_body import decoded_body, is_retry
+from pensieve.api.http.sse import encoded_events, stream_response
 from pensieve.api.server_state import server_state
-from pensieve.api.sse import encoded_events, stream_response
 
 blueprint = Blueprint("messages", __name__)
 

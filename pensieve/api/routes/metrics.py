@@ -5,8 +5,8 @@ from __future__ import annotations
 from quart import Blueprint, Response, request
 from quart.typing import ResponseReturnValue
 
-from pensieve.api.prometheus import exposition
 from pensieve.api.server_state import server_state
+from pensieve.api.service.prometheus import exposition
 
 blueprint = Blueprint("metrics", __name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 from quart import Blueprint, jsonify, request
 from quart.typing import ResponseReturnValue
 
-from contracts.vocabulary import ModelInfo
+from contracts.values.vocabulary import ModelInfo
 from pensieve.api.server_state import server_state
 from pensieve.core.errors import ValidationError
 

@@ -11,18 +11,18 @@ from typing import Any
 from quart import Blueprint, jsonify
 from quart.typing import ResponseReturnValue
 
-from contracts.generation import GenerationEvent
-from contracts.vocabulary import GenerationRequest
-from pensieve.api.error_reply import reply_to_error
-from pensieve.api.message_handler import with_pings
-from pensieve.api.openai_decode import MAX_TOKENS_UNSET, OpenAIRequest, decode_chat, decode_completion
-from pensieve.api.openai_errors import openai_body
-from pensieve.api.openai_events import ChatChunks, CompletionChunks, collect_chat, collect_completion
-from pensieve.api.read_body import decoded_body, is_retry
+from contracts.values.generation import GenerationEvent
+from contracts.values.vocabulary import GenerationRequest
+from pensieve.api.anthropic.handler import with_pings
+from pensieve.api.http.error_reply import reply_to_error
+from pensieve.api.http.read_body import decoded_body, is_retry
+from pensieve.api.http.sse import DONE, KEEP_ALIVE, encode_data, stream_response
+from pensieve.api.openai.decode import MAX_TOKENS_UNSET, OpenAIRequest, decode_chat, decode_completion
+from pensieve.api.openai.errors import openai_body
+from pensieve.api.openai.events import ChatChunks, CompletionChunks, collect_chat, collect_completion
 from pensieve.api.server_state import server_state
-from pensieve.api.sse import DONE, KEEP_ALIVE, encode_data, stream_response
 from pensieve.core.errors import PensieveError
-from pensieve.engine.lent_model import LentModel
+from pensieve.serving.lease import LentModel
 
 log = logging.getLogger(__name__)
 

@@ -9,14 +9,14 @@ from typing import Any
 from quart import Blueprint, jsonify, request
 from quart.typing import ResponseReturnValue
 
-from contracts.measurements import MemoryPressure, PressureStep
-from contracts.vocabulary import BufferUsage, MemoryUsage
+from contracts.values.measurements import MemoryPressure, PressureStep
+from contracts.values.vocabulary import BufferUsage, MemoryUsage
 from pensieve import __version__
 from pensieve.api.server_state import ServerState, server_state
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 from pensieve.core.defaults.sampling import API_DEFAULTS, completed
 from pensieve.core.errors import AuthenticationError
-from pensieve.engine.known_models import ModelState
+from pensieve.serving.registry import ModelState
 
 blueprint = Blueprint("service", __name__)
 

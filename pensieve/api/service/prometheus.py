@@ -13,8 +13,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from contracts.measurements import AlertType, PressureStep
-from contracts.vocabulary import BufferUsage
+from contracts.values.measurements import AlertType, PressureStep
+from contracts.values.vocabulary import BufferUsage
 from pensieve import __version__
 from pensieve.api.server_state import ServerState
 

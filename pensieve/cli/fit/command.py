@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from pensieve.core.errors import PensieveError
-from pensieve.core.kv_arithmetic import KVShape, kv_bytes
-from pensieve.core.roofline import limit_tokens_per_second
+from pensieve.core.fit.kv_bytes import KVShape, kv_bytes
+from pensieve.core.fit.roofline import limit_tokens_per_second
 
 if TYPE_CHECKING:
-    from pensieve.cli.fitting import Fit
+    from pensieve.cli.fit.figures import Fit
 
 EXIT_FAILED, EXIT_DOES_NOT_FIT = 1, 3
 _SHORT_PROMPT_TOKENS: Final = 2048
@@ -39,8 +39,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The process's exit status: 0 fits, 3 does not, 1 failed."""
-    from pensieve.cli.fitting import Asked, fit_of  # noqa: PLC0415 - --help answers without it
-    from pensieve.metal.leaving import leave  # noqa: PLC0415
+    from pensieve.cli.fit.figures import Asked, fit_of  # noqa: PLC0415 - --help answers without it
+    from pensieve.device.process_exit import leave  # noqa: PLC0415
 
     asked = Asked(arguments.memory_limit, arguments.context, arguments.kv_bits, arguments.probe)
     try:
@@ -59,7 +59,7 @@ def fit_lines(source: str, *, limit_bytes: int | None = None) -> list[str]:
         ModelLoadingError: there is no such model, or nothing can be told of it.
         ValidationError: the limit is more than there is.
     """
-    from pensieve.cli.fitting import Asked, fit_of  # noqa: PLC0415
+    from pensieve.cli.fit.figures import Asked, fit_of  # noqa: PLC0415
 
     return list(_lines(fit_of(source, Asked(limit_bytes), _tell)))
 

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pensieve.cli.parts import SEED_LIMIT_BYTES, SHARE_OF_MACHINE, capacity_bytes
-from pensieve.core.kv_arithmetic import KVBits, KVShape, conversations_at_once, kv_bytes, longest_context
-from pensieve.core.roofline import Rates, first_token_seconds, limit_tokens_per_second, tokens_per_second
-from pensieve.metal.ledger import spare_buffers_bytes
-from pensieve.models.footprint import Footprint, activations_estimate
+from pensieve.cli.wiring import SEED_LIMIT_BYTES, SHARE_OF_MACHINE, capacity_bytes
+from pensieve.core.fit.kv_bytes import KVBits, KVShape, conversations_at_once, kv_bytes, longest_context
+from pensieve.core.fit.roofline import Rates, first_token_seconds, limit_tokens_per_second, tokens_per_second
+from pensieve.device.memory.ledger import spare_buffers_bytes
+from pensieve.models.estimate.footprint import Footprint, activations_estimate
 
 LEAST_CONTEXT_TOKENS: Final = 2048
 """What has to fit where nothing else is asked for: less is no conversation."""
 SESSION_TOKENS: Final = 8192
 if TYPE_CHECKING:
-    from pensieve.metal.device import Backend
+    from pensieve.device.device import Backend
 
 _WINDOW_WHEN_UNKNOWN: Final = 4096
 _LIBRARIES_BYTES: Final = 400_000_000
@@ -135,13 +135,13 @@ def fit_of(source: str, asked: Asked, tell: Callable[[str], None]) -> Fit:
         ModelLoadingError: there is no such model, or nothing can be told of it.
         ValidationError: the limit is more than there is.
     """
-    from pensieve.metal.device import device_info  # noqa: PLC0415 - --help answers without MLX
+    from pensieve.device.device import device_info  # noqa: PLC0415 - --help answers without MLX
 
     device = device_info()  # first of all: it puts a fast BLAS before MLX
-    from pensieve.models.announced import announced  # noqa: PLC0415
-    from pensieve.models.footprint import footprint  # noqa: PLC0415
-    from pensieve.models.known_speed import known_rates  # noqa: PLC0415
-    from pensieve.models.progress import ConsoleProgress  # noqa: PLC0415
+    from pensieve.models.estimate.footprint import footprint  # noqa: PLC0415
+    from pensieve.models.estimate.inspect import announced  # noqa: PLC0415
+    from pensieve.models.estimate.machine_speed import known_rates  # noqa: PLC0415
+    from pensieve.models.files.progress import ConsoleProgress  # noqa: PLC0415
 
     told = announced(source, progress=ConsoleProgress())
     found = footprint(told.config, told.headers, dense=device.backend == "cpu")
@@ -166,7 +166,7 @@ def fit_of(source: str, asked: Asked, tell: Callable[[str], None]) -> Fit:
 
 def _activation_bytes(config: Mapping[str, Any], found: Footprint, backend: Backend, limit_bytes: int) -> int:
     """Of reading prompts: for whole chunks, or such smaller ones as the server would take to stay in its share."""
-    from pensieve.engine.load_probe import (  # noqa: PLC0415 - they bring MLX
+    from pensieve.engine.memory.probe import (  # noqa: PLC0415 - they bring MLX
         ACTIVATIONS_SHARE,
         CHUNK_TOKENS,
         FULL_CHUNK_TOKENS,

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from pensieve.api.access import is_loopback
-from pensieve.cli.running_servers import RunningServer
+from pensieve.api.http.access import is_loopback
+from pensieve.cli.launch.running_servers import RunningServer
 
 ANY_TOKEN = "pensieve"  # noqa: S105 - a word for a server that wants no key; without one the CLI would ask for a login
 KEY_VARIABLE = "PENSIEVE_API_KEY"

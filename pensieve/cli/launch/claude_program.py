@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from pensieve.cli.running_servers import LaunchError
+from pensieve.cli.launch.running_servers import LaunchError
 
 PERMISSION_FLAGS = {"--permission-mode", "--dangerously-skip-permissions"}
 _HOMEBREW = ("/opt/homebrew/bin", "/usr/local/bin", "/home/linuxbrew/.linuxbrew/bin")

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from pensieve.cli.claude_environment import (
+from pensieve.cli.launch.claude_environment import (
     SHELLS,
     ClaudeEnvironment,
     environment_for,
@@ -21,8 +21,8 @@ from pensieve.cli.claude_environment import (
     too_small,
     written_for,
 )
-from pensieve.cli.claude_program import arguments_for, become, find_claude
-from pensieve.cli.running_servers import (
+from pensieve.cli.launch.claude_program import arguments_for, become, find_claude
+from pensieve.cli.launch.running_servers import (
     ForeignServerError,
     LaunchError,
     RunningServer,
@@ -30,9 +30,9 @@ from pensieve.cli.running_servers import (
     find_server,
     is_free,
 )
-from pensieve.cli.setting_values import MAX_PORT
-from pensieve.cli.settings import DEFAULT_PORT
-from pensieve.cli.started_server import HOST, start_server
+from pensieve.cli.launch.started_server import HOST, start_server
+from pensieve.cli.serve.setting_values import MAX_PORT
+from pensieve.cli.serve.settings import DEFAULT_PORT
 
 _FAILED, _INTERRUPTED = 1, 130
 

@@ -13,7 +13,7 @@ from pensieve.core.errors import PensieveError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pensieve.models.hub_name import HubName
+    from pensieve.models.hub.name import HubName
 
 _PLACES = """
 A model is named the same everywhere: smollm2-135m (the embedded one), a name given by `import`, an alias of
@@ -55,7 +55,7 @@ def _add_import(actions: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The process's exit status: 2 where it was asked wrongly."""
-    from pensieve.cli.models_in_use import ModelInUseError  # noqa: PLC0415 - --help answers without it
+    from pensieve.cli.models.in_use import ModelInUseError  # noqa: PLC0415 - --help answers without it
 
     actions: dict[str, Callable[[argparse.Namespace], int]] = {
         "list": _list,
@@ -76,8 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from pensieve.cli import models_said  # noqa: PLC0415
-    from pensieve.models.on_this_machine import local_models  # noqa: PLC0415
+    from pensieve.cli.models import tables as models_said  # noqa: PLC0415
+    from pensieve.models.library.inventory import local_models  # noqa: PLC0415
 
     models = local_models()
     if arguments.available:
@@ -88,13 +88,13 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _pull(arguments: argparse.Namespace) -> int:
-    from pensieve.models.catalogue import listed_model  # noqa: PLC0415
-    from pensieve.models.embedded import SMOLLM2  # noqa: PLC0415
-    from pensieve.models.hub import pull  # noqa: PLC0415
-    from pensieve.models.hub_name import hub_name  # noqa: PLC0415
-    from pensieve.models.model_names import pin  # noqa: PLC0415
-    from pensieve.models.progress import ConsoleProgress  # noqa: PLC0415
-    from pensieve.models.sources import resolve  # noqa: PLC0415
+    from pensieve.models.files.progress import ConsoleProgress  # noqa: PLC0415
+    from pensieve.models.hub.name import hub_name  # noqa: PLC0415
+    from pensieve.models.hub.pull import pull  # noqa: PLC0415
+    from pensieve.models.library.aliases import listed_model  # noqa: PLC0415
+    from pensieve.models.library.embedded import SMOLLM2  # noqa: PLC0415
+    from pensieve.models.library.names import pin  # noqa: PLC0415
+    from pensieve.models.library.resolve import resolve  # noqa: PLC0415
 
     source, progress = arguments.name, ConsoleProgress()
     if source == SMOLLM2.name:
@@ -116,7 +116,7 @@ def _pull(arguments: argparse.Namespace) -> int:
 
 def _why_not(source: str, wanted: HubName | None) -> str:
     """What is wrong with what is to be pulled: the name, or a second revision."""
-    from pensieve.models.sources import closest, known_names  # noqa: PLC0415
+    from pensieve.models.library.resolve import closest, known_names  # noqa: PLC0415
 
     if wanted is None:
         return f"that is no name of the hub's, like organisation/name.{closest(source, known_names())}"
@@ -126,8 +126,8 @@ def _why_not(source: str, wanted: HubName | None) -> str:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from pensieve.models.importing import import_adapter, import_model  # noqa: PLC0415
-    from pensieve.models.progress import ConsoleProgress  # noqa: PLC0415
+    from pensieve.models.files.progress import ConsoleProgress  # noqa: PLC0415
+    from pensieve.models.library.importing import import_adapter, import_model  # noqa: PLC0415
 
     progress = ConsoleProgress()
     if arguments.adapter is not None:
@@ -147,18 +147,18 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from pensieve.cli import models_said  # noqa: PLC0415
-    from pensieve.models.on_this_machine import require_local  # noqa: PLC0415
+    from pensieve.cli.models import tables as models_said  # noqa: PLC0415
+    from pensieve.models.library.inventory import require_local  # noqa: PLC0415
 
     print("\n".join(models_said.one(require_local(arguments.name))))
     return 0
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from pensieve.cli.models_in_use import require_unused  # noqa: PLC0415
-    from pensieve.cli.models_said import size  # noqa: PLC0415
-    from pensieve.models.on_this_machine import require_local  # noqa: PLC0415
-    from pensieve.models.removal import remove  # noqa: PLC0415
+    from pensieve.cli.models.in_use import require_unused  # noqa: PLC0415
+    from pensieve.cli.models.tables import size  # noqa: PLC0415
+    from pensieve.models.library.inventory import require_local  # noqa: PLC0415
+    from pensieve.models.library.removal import remove  # noqa: PLC0415
 
     model = require_local(arguments.name)
     require_unused(model)

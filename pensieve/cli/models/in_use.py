@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import psutil
 
-from pensieve.cli.running_servers import LaunchError, served_names
-from pensieve.models.embedded import SMOLLM2
-from pensieve.models.on_this_machine import LocalModel
+from pensieve.cli.launch.running_servers import LaunchError, served_names
+from pensieve.models.library.embedded import SMOLLM2
+from pensieve.models.library.inventory import LocalModel
 
 
 class ModelInUseError(Exception):

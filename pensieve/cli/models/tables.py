@@ -9,14 +9,11 @@ from typing import Final
 
 import psutil
 
-from contracts.vocabulary import Sampling
-from pensieve.cli.fit import fit_lines
+from contracts.values.vocabulary import Sampling
+from pensieve.cli.fit.command import fit_lines
 from pensieve.core.defaults.sampling import in_words
 from pensieve.core.errors import PensieveError
-from pensieve.models.adapters import adapter_kind
-from pensieve.models.catalogue import ListedModel, class_of, listed_models
-from pensieve.models.loading.generation_config import read_generation_config
-from pensieve.models.model_facts import (
+from pensieve.models.estimate.describe import (
     architecture,
     call_form,
     chat_template,
@@ -25,9 +22,12 @@ from pensieve.models.model_facts import (
     quantisation,
     tokenizer_kind,
 )
-from pensieve.models.on_this_machine import LocalModel
-from pensieve.models.progress import SilentProgress
-from pensieve.models.sources import resolve
+from pensieve.models.files.progress import SilentProgress
+from pensieve.models.library.aliases import ListedModel, class_of, listed_models
+from pensieve.models.library.inventory import LocalModel
+from pensieve.models.library.resolve import resolve
+from pensieve.models.loading.adapters import adapter_kind
+from pensieve.models.loading.generation_config import read_generation_config
 
 _EMBEDDED_LICENCE: Final = "apache-2.0"
 _WHOSE_FIGURES: Final = (
@@ -154,7 +154,7 @@ def _recommended(folder: Path) -> str:
 
 def _base_folder(model: LocalModel) -> Path | None:
     """Where an adapter's base is; fetching nothing."""
-    from pensieve.models.on_this_machine import find_local  # noqa: PLC0415 - only for adapters
+    from pensieve.models.library.inventory import find_local  # noqa: PLC0415 - only for adapters
 
     base = model.base or ""
     if Path(base).expanduser().exists():

@@ -16,18 +16,18 @@ from contextlib import AsyncExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from contracts.vocabulary import ModelConfig
-from pensieve.cli.parts import Parts, parts_for
-from pensieve.cli.settings import Settings
+from contracts.values.vocabulary import ModelConfig
+from pensieve.cli.serve.settings import Settings
+from pensieve.cli.wiring import Parts, parts_for
 from pensieve.core.errors import PensieveError
-from pensieve.core.rate_limit import RateLimit
-from pensieve.engine.loaded_models import LoadedModels
-from pensieve.engine.patience import Patience
+from pensieve.core.scheduling.rate_limit import RateLimit
+from pensieve.serving.model_pool import LoadedModels
+from pensieve.serving.patience import Patience
 
 if TYPE_CHECKING:
     from hypercorn.config import Config
 
-    from pensieve.api.access import AccessRules
+    from pensieve.api.http.access import AccessRules
     from pensieve.api.server_state import ServerState
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ SWITCH_SECONDS = 0.001
 """How long the thread that computes may keep the interpreter from the one that speaks HTTP. With Python's own 5 ms, a
 token would wait until the pass of the next one is prepared.
 """
-_SPEAKS_HTTP: Final = ("hypercorn.asyncio", "hypercorn.config", "pensieve.api.app", "pensieve.api.closed_connections")
+_SPEAKS_HTTP: Final = ("hypercorn.asyncio", "hypercorn.config", "pensieve.api.app", "pensieve.api.http.hypercorn_fix")
 
 
 def serve(settings: Settings) -> int:
@@ -88,7 +88,7 @@ async def run(
         from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415 - imported by now
 
         from pensieve.api.app import create_app  # noqa: PLC0415
-        from pensieve.api.closed_connections import close_at_once  # noqa: PLC0415
+        from pensieve.api.http.hypercorn_fix import close_at_once  # noqa: PLC0415
         from pensieve.api.server_state import ServerState  # noqa: PLC0415
 
         watch = asyncio.create_task(models.watch_idle())
@@ -165,7 +165,7 @@ def _url(listener: socket.socket) -> str:
 
 
 def _access(settings: Settings) -> AccessRules:
-    from pensieve.api.access import AccessRules  # noqa: PLC0415 - imported while the model loaded
+    from pensieve.api.http.access import AccessRules  # noqa: PLC0415 - imported while the model loaded
 
     return AccessRules(settings.host, settings.api_key, settings.cors_origins)
 

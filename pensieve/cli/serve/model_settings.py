@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from contracts.vocabulary import Sampling
+from contracts.values.vocabulary import Sampling
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 from pensieve.core.defaults.sampling import ALLOWED, Allowed
 from pensieve.core.errors import ValidationError

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from contracts.vocabulary import Sampling
-from pensieve.api.access import is_loopback
-from pensieve.cli import setting_values as values
+from contracts.values.vocabulary import Sampling
+from pensieve.api.http.access import is_loopback
+from pensieve.cli.serve import setting_values as values
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 
 DEFAULT_PORT = 8765

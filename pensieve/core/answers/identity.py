@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.vocabulary import ChatMessage, ToolCall
+from contracts.values.vocabulary import ChatMessage, ToolCall
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
-from contracts.vocabulary import Tool
+from contracts.values.vocabulary import Tool
 from pensieve.core.answers.json_extent import JsonObjectExtent
 from pensieve.core.answers.openings import bare_openings, head_of_call, is_json, matcher
 from pensieve.core.answers.pieces import BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking, whole_call

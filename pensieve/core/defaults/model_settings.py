@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from contracts.vocabulary import GenerationRequest, Prompt, Sampling, Thinking
+from contracts.values.vocabulary import GenerationRequest, Prompt, Sampling, Thinking
 from pensieve.core.defaults.sampling import API_DEFAULTS, completed
 
 

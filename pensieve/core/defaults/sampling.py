@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from contracts.vocabulary import Sampling
+from contracts.values.vocabulary import Sampling
 
 API_DEFAULTS: Final = Sampling(temperature=1.0, top_p=1.0, top_k=0, min_p=0.0, repetition_penalty=1.0)
 """Anthropic's and OpenAI's temperature, and nothing else that bears on the draw."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from contracts.vocabulary import Tool
+from contracts.values.vocabulary import Tool
 from pensieve.core.dialects.arguments.syntaxes import SYNTAXES
 from pensieve.core.dialects.arguments.value_rules import resolved
 from pensieve.core.dialects.dialect import CallForm, Dialect

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any, Final
 
-from contracts.vocabulary import Tool, ToolCall
+from contracts.values.vocabulary import Tool, ToolCall
 from pensieve.core.dialects.arguments.syntaxes import SYNTAXES
 from pensieve.core.dialects.marks import Marks, marks_in
 from pensieve.core.dialects.patterns import filled, split_at

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from contracts.vocabulary import GenerationRequest, Tool, ToolChoice, ToolMode
+from contracts.values.vocabulary import GenerationRequest, Tool, ToolChoice, ToolMode
 from pensieve.core.dialects.call_rules import call_rules
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.dialects.json_rule import json_rule

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from contracts.vocabulary import ChatMessage, Role, Tool
+from contracts.values.vocabulary import ChatMessage, Role, Tool
 from pensieve.core.dialects.dialect import Dialect, result_text, tools_prompt
 
 

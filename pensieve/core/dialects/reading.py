@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from contracts.vocabulary import Tool
+from contracts.values.vocabulary import Tool
 from pensieve.core.dialects.arguments.json_object import read_value
 from pensieve.core.dialects.arguments.syntaxes import SYNTAXES
 from pensieve.core.dialects.arguments.value_rules import properties_of, required_of

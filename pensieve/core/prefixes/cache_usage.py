@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pensieve.core.boundary import Boundary, BoundaryKind
+from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 
 HOUR_SECONDS = 3600
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic
 
-from pensieve.core.prefix_node import Found, Node, P
+from pensieve.core.prefixes.node import Found, Node, P
 
 
 class PrefixTree(Generic[P]):

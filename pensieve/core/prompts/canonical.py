@@ -149,5 +149,5 @@ _HEAD: Final = """# Canonical prompts
 
 What Pensieve makes the same in a prompt before the model reads it, so that each turn of a session begins with the
 tokens of the turn before, and only what is new is computed. This page is made from the table in
-`pensieve/core/prompt_canon.py`; a test holds that the two agree, and that the requests of each pair become the same
+`core/prompts/canonical.py`; a test holds that the two agree, and that the requests of each pair become the same
 tokens (those of the last, where the first one's answer was generated here)."""

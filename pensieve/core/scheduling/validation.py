@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.vocabulary import GenerationRequest, Sampling
+from contracts.values.vocabulary import GenerationRequest, Sampling
 from pensieve.core.defaults.sampling import ALLOWED
 from pensieve.core.errors import OutputTooLongError, PromptTooLongError, ValidationError
 

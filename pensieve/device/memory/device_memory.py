@@ -16,11 +16,11 @@ from typing import Final
 import mlx.core as mx
 import psutil
 
-from contracts.memory import CompiledKernel
-from contracts.vocabulary import BufferUsage, KernelSource, MemoryUsage, Reservation
-from pensieve.metal.device import device_info
-from pensieve.metal.kernels import compile_kernel
-from pensieve.metal.ledger import Ledger, spare_buffers_bytes
+from contracts.protocols.memory import CompiledKernel
+from contracts.values.vocabulary import BufferUsage, KernelSource, MemoryUsage, Reservation
+from pensieve.device.device import device_info
+from pensieve.device.kernels import compile_kernel
+from pensieve.device.memory.ledger import Ledger, spare_buffers_bytes
 
 HIGH_SHARE: Final = 0.80
 """The seed's: over that share of the limit, memory is given back that nobody uses now."""
@@ -36,7 +36,7 @@ class Peak:
 
 
 class DeviceMemory(Ledger):
-    """A ledger whose usage is measured. Implements `contracts.memory.MetalResourceManager`."""
+    """A ledger whose usage is measured. Implements `contracts.protocols.memory.MetalResourceManager`."""
 
     def __init__(self, capacity_bytes: int, *, counts_process: bool = False) -> None:
         super().__init__(capacity_bytes)

@@ -9,8 +9,8 @@ import itertools
 import threading
 from typing import Final
 
-from contracts.memory import CompiledKernel
-from contracts.vocabulary import BufferUsage, KernelSource, MemoryUsage, Reservation
+from contracts.protocols.memory import CompiledKernel
+from contracts.values.vocabulary import BufferUsage, KernelSource, MemoryUsage, Reservation
 from pensieve.core.errors import DeviceError, InsufficientMemoryError
 
 _LEAST_SPARE_BYTES: Final = 64 * 1000**2
@@ -24,7 +24,7 @@ def spare_buffers_bytes(capacity_bytes: int) -> int:
 
 
 class Ledger:
-    """Reservations under one capacity, callable from any thread. Implements `contracts.memory.MetalResourceManager`."""
+    """Reservations under one capacity, from any thread. Implements `MetalResourceManager`."""
 
     def __init__(self, capacity_bytes: int) -> None:
         if capacity_bytes <= 0:

@@ -18,8 +18,8 @@ from types import ModuleType
 from typing import Any, Final
 
 from pensieve.core.errors import DeviceError
-from pensieve.metal.deferred_transformers import transformers_deferred
-from pensieve.metal.device import device_info
+from pensieve.device.device import device_info
+from pensieve.device.mlx_lm.deferred_transformers import transformers_deferred
 
 _WIRING: Final = "maybe_set_recommended_wired_limit"
 _WIRED: Final = "wired_limit"

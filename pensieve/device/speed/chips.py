@@ -17,7 +17,7 @@ from importlib.resources import files
 from statistics import mean
 from typing import Any, Final
 
-from pensieve.core.roofline import Rates
+from pensieve.core.fit.roofline import Rates
 
 _UNITS_PER_CORE: Final = 128
 _MEASURED_BYTES: Final = 3.56 * 2**30
@@ -138,4 +138,4 @@ def _row(name: str, gpu_cores: int) -> Chip:
 
 @cache
 def _table() -> dict[str, Any]:
-    return tomllib.loads(files("pensieve.metal").joinpath("chips.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(files("pensieve.device.speed").joinpath("chips.toml").read_text(encoding="utf-8"))

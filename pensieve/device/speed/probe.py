@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pensieve.core.roofline import Rates
-from pensieve.metal.device import device_info
+from pensieve.core.fit.roofline import Rates
+from pensieve.device.device import device_info
 
 if TYPE_CHECKING:
     import mlx.core as mx

@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mlx.core as mx
 
-from pensieve.core.reading_pace import ReadingPace
-from pensieve.engine.batch_rows import view_rows
-from pensieve.engine.cpu_steps import CpuSteps
-from pensieve.engine.decode_step import all_end, step_on_logits
-from pensieve.engine.drafting import Drafting
-from pensieve.engine.forced import ForcedScript
-from pensieve.engine.grammar import HeldToGrammar, ThinkingBudget
-from pensieve.engine.kv.single import SingleKV, SingleRequestModel, unwrapped
-from pensieve.engine.kv_rows import RowKV
-from pensieve.engine.load_probe import new_caches
-from pensieve.engine.output import Output
-from pensieve.engine.samplers import penalties_for, sampler_for
-from pensieve.engine.speculation import Pace, Speculation
-from pensieve.engine.ticket import Ticket
-from pensieve.metal.device import device_info
+from pensieve.core.scheduling.prefill_budget import ReadingPace
+from pensieve.device.device import device_info
+from pensieve.engine.batch.rows import view_rows
+from pensieve.engine.decoding.cpu_tuning import CpuSteps
+from pensieve.engine.decoding.decode_step import all_end, step_on_logits
+from pensieve.engine.decoding.forced_script import ForcedScript
+from pensieve.engine.decoding.grammar_mask import HeldToGrammar, ThinkingBudget
+from pensieve.engine.decoding.samplers import penalties_for, sampler_for
+from pensieve.engine.kv.rows import RowKV
+from pensieve.engine.kv.single_row import SingleKV, SingleRequestModel, unwrapped
+from pensieve.engine.memory.probe import new_caches
+from pensieve.engine.requests.output import Output
+from pensieve.engine.requests.ticket import Ticket
+from pensieve.engine.speculation.draft_policy import Drafting
+from pensieve.engine.speculation.speculation import Pace, Speculation
 from pensieve.models.tokenizers.text_decoder import TextDecoder
 
 if TYPE_CHECKING:
-    from pensieve.engine.draft_model import DraftModel
-    from pensieve.engine.kv_store import Match
-    from pensieve.engine.load_probe import Probe
+    from pensieve.engine.memory.probe import Probe
     from pensieve.engine.options import EngineOptions
-    from pensieve.models.load import LoadedModel
+    from pensieve.engine.prompt_cache.store import Match
+    from pensieve.engine.speculation.draft_model import DraftModel
+    from pensieve.models.loading.load import LoadedModel
 
 Computed = tuple[list[int], list[Any]]
 """Token ids, and mlx-lm's caches that hold just these."""
@@ -110,7 +110,7 @@ class Batch:
             stream=mx.default_stream(mx.default_device()),
         )
         if probe.sizes.in_rows:
-            from pensieve.engine.joining import JoiningPrompts  # noqa: PLC0415 - it imports mlx-lm
+            from pensieve.engine.batch.joining import JoiningPrompts  # noqa: PLC0415 - it imports mlx-lm
 
             self._generator._prompt_batch = JoiningPrompts.of(self._generator)
         view_rows(self._generator._prompt_batch)

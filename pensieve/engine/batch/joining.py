@@ -4,7 +4,7 @@ mlx-lm computes the last token of a prompt by itself, reading all the weights fo
 into the next decode step as one row more. Where nobody else is being answered there is no such step to wait for, and
 mlx-lm's way is taken.
 
-To be imported after mlx-lm is (`pensieve.metal.mlx_lm_import`). All on the thread that owns MLX.
+To be imported after mlx-lm is (`pensieve.device.mlx_lm.bootstrap`). All on the thread that owns MLX.
 """
 
 from __future__ import annotations

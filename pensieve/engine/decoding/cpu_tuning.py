@@ -15,9 +15,9 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from pensieve.core.quickest import Quickest
-from pensieve.metal.blas import preload, set_threads
-from pensieve.metal.device import device_info
+from pensieve.core.scheduling.autotune import Quickest
+from pensieve.device.blas import preload, set_threads
+from pensieve.device.device import device_info
 
 
 class Form(NamedTuple):

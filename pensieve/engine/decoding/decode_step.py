@@ -4,7 +4,7 @@ mlx-lm normalises the logits of every row, to hand log probabilities out with ea
 of the vocabulary. The API has no log probabilities, and most samplers need none: the likeliest token is the likeliest,
 and a softmax takes no notice of a constant. So here samplers are given logits, and those that need more normalise them.
 
-A row may come with the last token of its prompt as its next one (`pensieve.engine.joining`): of that nothing is said.
+A row may arrive with the last token of its prompt as its next one (`pensieve.engine.batch.joining`): it is not emitted.
 
 All on the thread that owns MLX.
 """

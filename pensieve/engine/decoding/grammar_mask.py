@@ -16,15 +16,15 @@ import mlx.core as mx
 from llguidance import LLMatcher, LLTokenizer
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 
-from contracts.vocabulary import GenerationRequest, ModelFeature, Tool, ToolMode
+from contracts.values.vocabulary import GenerationRequest, ModelFeature, Tool, ToolMode
 from pensieve.core.dialects.grammar import answer_grammar, schema_grammar
 from pensieve.core.dialects.writable import why_not_writable
 from pensieve.core.errors import ValidationError
-from pensieve.engine.bounded_memo import BoundedMemo
+from pensieve.engine.decoding.bounded_memo import BoundedMemo
 from pensieve.models.tokenizers.grammar_tokenizer import grammar_tokenizer
 
 if TYPE_CHECKING:
-    from pensieve.models.load import LoadedModel
+    from pensieve.models.loading.load import LoadedModel
 
 log = logging.getLogger(__name__)
 

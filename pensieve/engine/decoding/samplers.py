@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import mlx.core as mx
 
-from contracts.vocabulary import Sampling
+from contracts.values.vocabulary import Sampling
 from pensieve.core.defaults.sampling import API_DEFAULTS, completed
 
 SMALLEST_TEMPERATURE = 1e-3

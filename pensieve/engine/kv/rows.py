@@ -21,8 +21,8 @@ from typing import Any, Final
 
 import mlx.core as mx
 
-from pensieve.engine.causal_attention import causal_attention
-from pensieve.metal.device import Backend, device_info
+from pensieve.device.device import Backend, device_info
+from pensieve.engine.kv.causal_attention import causal_attention
 
 GROWTH_TOKENS: Final = 256
 """A row grows by so many tokens at a time."""

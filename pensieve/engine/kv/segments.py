@@ -11,9 +11,9 @@ from typing import Any
 
 import mlx.core as mx
 
-from pensieve.engine.host_arrays import from_host, to_host
-from pensieve.engine.kv_file import HostArray, KVBlock
-from pensieve.engine.kv_rows import RowKV, room_for
+from pensieve.engine.kv.host_arrays import from_host, to_host
+from pensieve.engine.kv.rows import RowKV, room_for
+from pensieve.engine.prompt_cache.disk.file import HostArray, KVBlock
 
 Span = tuple[int, int]
 """Where tokens start and end."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pensieve.engine.kv_rows import RowKV, room_for
+from pensieve.engine.kv.rows import RowKV, room_for
 
 _COPIES: Final = 2
 """mlx-lm's batch caches are there twice while a row joins or leaves."""
@@ -30,7 +30,7 @@ class LayerKV:
 
 @dataclass(frozen=True, slots=True)
 class KVSizes:
-    """The caches of one model. `in_rows`: each request has memory of its own (`pensieve.engine.kv_rows`)."""
+    """The caches of one model. `in_rows`: each request has memory of its own (`pensieve.engine.kv.rows`)."""
 
     layers: tuple[LayerKV, ...]
     in_rows: bool

@@ -1,7 +1,7 @@
 """What a model's caches hold, taken out of them whole: a snapshot after a certain token (C2).
 
 Where every layer has a plain KVCache, or a row of its own, the keys and values of each token are its own, and can be
-cut anywhere and joined (`pensieve.engine.joined_kv`). Every other kind (a window that rotates, a recurrent state, lists
+cut anywhere and joined (`kv.segments`). Every other kind (a window that rotates, a recurrent state, lists
 of caches, quantised ones) is kept as a whole.
 
 MLX's arrays are handles: assigning to a part of one changes what that handle stands for, never what another handle to
@@ -19,9 +19,9 @@ from typing import Any, NoReturn
 
 import mlx.core as mx
 
-from pensieve.engine.host_arrays import from_host, to_host
-from pensieve.engine.kv_file import HostArray, KVBlock
-from pensieve.engine.kv_rows import RowKV
+from pensieve.engine.kv.host_arrays import from_host, to_host
+from pensieve.engine.kv.rows import RowKV
+from pensieve.engine.prompt_cache.disk.file import HostArray, KVBlock
 
 MapArray = Callable[[mx.array], Any]
 

@@ -9,24 +9,24 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from contracts.measurements import OperationPhase
-from contracts.vocabulary import BufferUsage, Reservation
-from pensieve.core.boundary import Boundary, BoundaryKind
+from contracts.values.measurements import OperationPhase
+from contracts.values.vocabulary import BufferUsage, Reservation
 from pensieve.core.errors import GenerationError, InsufficientMemoryError, OverloadedError
-from pensieve.core.schedule import worth_waiting_for
-from pensieve.core.stored_tokens import stored_tokens
-from pensieve.engine.batch import FAILED, Batch, Computed, PromptRead, Sampled
-from pensieve.engine.inbox import PAUSE_SECONDS, Inbox
-from pensieve.engine.kv_sizes import KVSizes
-from pensieve.engine.kv_store import Match
-from pensieve.engine.no_store import NoStore
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.engine.pressure import PressureRelief
-from pensieve.engine.running import Running
-from pensieve.engine.stored_prompts import StoredPrompts
-from pensieve.engine.ticket import Delivery, Ticket, deliver, record
-from pensieve.metal.device import device_info
-from pensieve.metal.memory import DeviceMemory
+from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
+from pensieve.core.prefixes.cache_usage import stored_tokens
+from pensieve.core.prefixes.sharing import worth_waiting_for
+from pensieve.device.device import device_info
+from pensieve.device.memory.device_memory import DeviceMemory
+from pensieve.engine.batch.batch import FAILED, Batch, Computed, PromptRead, Sampled
+from pensieve.engine.kv.sizes import KVSizes
+from pensieve.engine.loop.mailbox import PAUSE_SECONDS, Inbox
+from pensieve.engine.memory.pressure import PressureRelief
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.engine.prompt_cache.null_store import NoStore
+from pensieve.engine.prompt_cache.prompt_cache import StoredPrompts
+from pensieve.engine.prompt_cache.store import Match
+from pensieve.engine.requests.running import Running
+from pensieve.engine.requests.ticket import Delivery, Ticket, deliver, record
 
 log = logging.getLogger(__name__)
 

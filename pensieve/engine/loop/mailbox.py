@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from pensieve.metal.device import Backend
+from pensieve.device.device import Backend
 
 R = TypeVar("R")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contracts.vocabulary import BufferUsage, Reservation
+from contracts.values.vocabulary import BufferUsage, Reservation
 from pensieve.core.errors import InsufficientMemoryError
-from pensieve.engine.kv_sizes import KVSizes
-from pensieve.engine.load_probe import Probe
-from pensieve.metal.memory import DeviceMemory
+from pensieve.device.memory.device_memory import DeviceMemory
+from pensieve.engine.kv.sizes import KVSizes
+from pensieve.engine.memory.probe import Probe
 
 LEAST_WINDOW_TOKENS = 256
 """A model for which not even that fits is not loaded."""

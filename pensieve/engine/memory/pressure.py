@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from contracts.measurements import MemoryPressure, PressureStep
-from pensieve.engine.stored_prompts import StoredPrompts
-from pensieve.metal.memory import HIGH_SHARE, DeviceMemory
+from contracts.values.measurements import MemoryPressure, PressureStep
+from pensieve.device.memory.device_memory import HIGH_SHARE, DeviceMemory
+from pensieve.engine.prompt_cache.prompt_cache import StoredPrompts
 
 log = logging.getLogger(__name__)
 

@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import mlx.core as mx
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.engine.cache_layout import has_growing_layout
-from pensieve.engine.kv.together import SAID, TOLERANCE, Batching, batching_of
-from pensieve.engine.kv_rows import RowKV, RowsKV, room_for
-from pensieve.engine.kv_sizes import KVSizes, LayerKV, measured_sizes
-from pensieve.metal.device import Backend, device_info
-from pensieve.models.home import home
-from pensieve.models.remembered import remember, remembered
+from pensieve.device.device import Backend, device_info
+from pensieve.engine.kv.batch_check import SAID, TOLERANCE, Batching, batching_of
+from pensieve.engine.kv.rows import RowKV, RowsKV, room_for
+from pensieve.engine.kv.sizes import KVSizes, LayerKV, measured_sizes
+from pensieve.engine.kv.snapshots import has_growing_layout
+from pensieve.models.files.home import home
+from pensieve.models.files.memo import remember, remembered
 
 if TYPE_CHECKING:
-    from pensieve.metal.memory import DeviceMemory
-    from pensieve.models.load import LoadedModel
+    from pensieve.device.memory.device_memory import DeviceMemory
+    from pensieve.models.loading.load import LoadedModel
 
 log = logging.getLogger(__name__)
 

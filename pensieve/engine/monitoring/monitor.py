@@ -1,4 +1,4 @@
-"""What the server measures of itself (S4, S6). Implements `contracts.performance.PerformanceMonitor`."""
+"""What the server measures of itself (S4, S6). Implements `contracts.protocols.performance.PerformanceMonitor`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from contracts.measurements import (
+from contracts.values.measurements import (
     AlertSeverity,
     AlertThresholds,
     AlertType,
@@ -18,7 +18,7 @@ from contracts.measurements import (
     PerformanceAlert,
     PerformanceStats,
 )
-from contracts.vocabulary import MemoryUsage
+from contracts.values.vocabulary import MemoryUsage
 
 WINDOW_SECONDS = 60.0
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from contracts.vocabulary import ChatMessage
+from contracts.values.vocabulary import ChatMessage
 from pensieve.core.answers.identity import ToldAnswer, answer_key
 
 log = logging.getLogger(__name__)

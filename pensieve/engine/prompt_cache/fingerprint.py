@@ -13,13 +13,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from pensieve.metal.device import device_info
-from pensieve.models.home import home
-from pensieve.models.made_folder import MANIFEST, is_whole
-from pensieve.models.remembered import remember, remembered
+from pensieve.device.device import device_info
+from pensieve.models.files.atomic_folder import MANIFEST, is_whole
+from pensieve.models.files.home import home
+from pensieve.models.files.memo import remember, remembered
 
 if TYPE_CHECKING:
-    from pensieve.models.load import LoadedModel
+    from pensieve.models.loading.load import LoadedModel
 
 _FORMAT: Final = 1
 """Raised when files of the disk tier are written differently: older ones are then of another fingerprint."""

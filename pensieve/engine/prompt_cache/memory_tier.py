@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 
-from pensieve.core.boundary import Boundary, BoundaryKind
-from pensieve.core.prefix_node import Found
-from pensieve.core.prefix_tree import PrefixTree
-from pensieve.engine.cache_layout import Snapshot
-from pensieve.engine.joined_kv import JoinedKV, Span
+from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
+from pensieve.core.prefixes.node import Found
+from pensieve.core.prefixes.tree import PrefixTree
+from pensieve.engine.kv.segments import JoinedKV, Span
+from pensieve.engine.kv.snapshots import Snapshot
 
 Kept = JoinedKV | Snapshot
 

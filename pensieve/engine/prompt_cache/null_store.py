@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pensieve.core.boundary import Boundary
-from pensieve.engine.kv_store import Match, MissReason
+from pensieve.core.prefixes.boundary import Boundary
+from pensieve.engine.prompt_cache.store import Match, MissReason
 
 
 class NoStore:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pensieve.engine.answers import AnswerMemory, answers_path
-from pensieve.engine.kv_disk import DiskTier
-from pensieve.engine.kv_fingerprint import fingerprint_of
-from pensieve.engine.kv_store import KVStore
-from pensieve.engine.no_store import NoStore
+from pensieve.engine.prompt_cache.answer_memory import AnswerMemory, answers_path
+from pensieve.engine.prompt_cache.disk.tier import DiskTier
+from pensieve.engine.prompt_cache.fingerprint import fingerprint_of
+from pensieve.engine.prompt_cache.null_store import NoStore
+from pensieve.engine.prompt_cache.store import KVStore
 
 if TYPE_CHECKING:
-    from pensieve.models.load import LoadedModel
-    from pensieve.models.sources import ModelFolder
+    from pensieve.models.library.resolve import ModelFolder
+    from pensieve.models.loading.load import LoadedModel
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from contracts.generation import PromptTokens
-from contracts.vocabulary import BufferUsage, Reservation
-from pensieve.core.boundary import Boundary
+from contracts.values.generation import PromptTokens
+from contracts.values.vocabulary import BufferUsage, Reservation
 from pensieve.core.errors import InsufficientMemoryError
-from pensieve.engine.kv_store import KVStore, Match
-from pensieve.engine.no_store import NoStore
-from pensieve.metal.memory import HIGH_SHARE, DeviceMemory
+from pensieve.core.prefixes.boundary import Boundary
+from pensieve.device.memory.device_memory import HIGH_SHARE, DeviceMemory
+from pensieve.engine.prompt_cache.null_store import NoStore
+from pensieve.engine.prompt_cache.store import KVStore, Match
 
 log = logging.getLogger(__name__)
 

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from pensieve.core.boundary import Boundary
-from pensieve.core.prefix_node import Found
-from pensieve.engine.cache_layout import Snapshot, has_growing_layout, num_cached_tokens, trimmed
-from pensieve.engine.joined_kv import JoinedKV, Span, bytes_per_token, join_emptying
-from pensieve.engine.kv_disk import DiskTier
-from pensieve.engine.kv_memory import Kept, MemoryTier
-from pensieve.engine.kv_transfer import DiskTransfer
+from pensieve.core.prefixes.boundary import Boundary
+from pensieve.core.prefixes.node import Found
+from pensieve.engine.kv.segments import JoinedKV, Span, bytes_per_token, join_emptying
+from pensieve.engine.kv.snapshots import Snapshot, has_growing_layout, num_cached_tokens, trimmed
+from pensieve.engine.prompt_cache.disk.tier import DiskTier
+from pensieve.engine.prompt_cache.disk.transfer import DiskTransfer
+from pensieve.engine.prompt_cache.memory_tier import Kept, MemoryTier
 
 if TYPE_CHECKING:
-    from pensieve.models.load import LoadedModel
+    from pensieve.models.loading.load import LoadedModel
 
 PIECE_TOKENS: Final = 512
 """A long prompt is stored in pieces of at most that: less is copied when prompts branch, and less lost by evicting."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Protocol
 
-from contracts.generation import (
+from contracts.values.generation import (
     GenerationEvent,
     GenerationFinished,
     TextGenerated,
@@ -14,13 +14,13 @@ from contracts.generation import (
     ToolCallEnded,
     ToolCallStarted,
 )
-from contracts.vocabulary import ChatMessage, Role, StopReason, ToolCall, ToolMode
+from contracts.values.vocabulary import ChatMessage, Role, StopReason, ToolCall, ToolMode
 from pensieve.core.answers.parser import AnswerParser
 from pensieve.core.answers.pieces import BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking
 from pensieve.core.answers.stop_sequences import StopSequenceFilter
 from pensieve.core.dialects.dialect import Dialect
-from pensieve.engine.answers import Answer
-from pensieve.engine.ticket import Ticket
+from pensieve.engine.prompt_cache.answer_memory import Answer
+from pensieve.engine.requests.ticket import Ticket
 
 
 class Decoder(Protocol):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contracts.vocabulary import Reservation
-from pensieve.core.schedule import Reading
-from pensieve.engine.output import Output
-from pensieve.engine.ticket import Ticket
+from contracts.values.vocabulary import Reservation
+from pensieve.core.prefixes.sharing import Reading
+from pensieve.engine.requests.output import Output
+from pensieve.engine.requests.ticket import Ticket
 
 
 @dataclass(slots=True)

@@ -9,15 +9,15 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from contracts.generation import GenerationEvent, GenerationFinished, Usage
-from contracts.measurements import OperationMetrics, OperationPhase
-from contracts.vocabulary import GenerationRequest, MemoryUsage
-from pensieve.core.boundary import Boundary
+from contracts.values.generation import GenerationEvent, GenerationFinished, Usage
+from contracts.values.measurements import OperationMetrics, OperationPhase
+from contracts.values.vocabulary import GenerationRequest, MemoryUsage
+from pensieve.core.prefixes.boundary import Boundary
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher
 
-    from pensieve.engine.answers import AnswerMemory
+    from pensieve.engine.prompt_cache.answer_memory import AnswerMemory
 
 PROGRESS_INTERVAL_TOKENS = 10
 

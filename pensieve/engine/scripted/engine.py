@@ -3,7 +3,7 @@
 For tests of servers and of clients (`pensieve serve --script FILE`). A script is TOML, its first matching reply is
 played. Calls and thinking are written in the text, in the general form of `pensieve.core.dialects.dialect` and between
 <think> and </think>; nothing holds them to a schema. With `--model M` beside it, the words are forced through that
-model (`pensieve.engine.forced`), which then has neither pace nor faults.
+model (`pensieve.engine.decoding.forced_script`), which then has neither pace nor faults.
 
     [[reply]]
     when = "count slowly"      # a part of the last user text or tool result; without it, the reply fits every request
@@ -26,18 +26,26 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from contracts.generation import GenerationEvent, GenerationFinished, GenerationStarted, PromptTokens
-from contracts.measurements import MemoryPressure, OperationPhase, SpeculationCounts
-from contracts.vocabulary import BufferUsage, GenerationRequest, MemoryUsage, ModelFeature, ModelInfo, Prompt, Role
-from pensieve.core.admission import check_request, check_window
+from contracts.values.generation import GenerationEvent, GenerationFinished, GenerationStarted, PromptTokens
+from contracts.values.measurements import MemoryPressure, OperationPhase, SpeculationCounts
+from contracts.values.vocabulary import (
+    BufferUsage,
+    GenerationRequest,
+    MemoryUsage,
+    ModelFeature,
+    ModelInfo,
+    Prompt,
+    Role,
+)
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.dialects.hermes import in_general_form
 from pensieve.core.errors import GenerationError, ModelLoadingError, OverloadedError, ValidationError
-from pensieve.engine.output import Output
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.engine.ticket import Ticket, record
-from pensieve.metal.ledger import Ledger
+from pensieve.core.scheduling.validation import check_request, check_window
+from pensieve.device.memory.ledger import Ledger
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.engine.requests.output import Output
+from pensieve.engine.requests.ticket import Ticket, record
 
 MODEL_ID = "scripted"
 WINDOW_TOKENS = 8192
@@ -92,7 +100,7 @@ def _reply(path: Path, number: int, table: dict[str, Any]) -> Reply:
 
 
 class ScriptedEngine:
-    """Implements `contracts.inference.InferenceModel` on the event loop alone."""
+    """Implements `contracts.protocols.inference.InferenceModel` on the event loop alone."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """A small model that guesses what a larger one says next, with keys and values of its own for each request.
 
-What it has read of a request is in rows (`pensieve.engine.kv_rows`), as the larger model's is: so requests share its
-passes, and what did not come true is cut off again. When it is asked, `pensieve.engine.drafting` decides.
+What it has read of a request is in rows (`pensieve.engine.kv.rows`), as the larger model's is: so requests share its
+passes, and what did not come true is cut off again. `draft_policy` decides when it is used.
 
 All on the thread that owns MLX.
 """
@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import mlx.core as mx
 
-from pensieve.core.draft_length import PassCosts
-from pensieve.core.draft_worth import Agreement, Debt
+from pensieve.core.drafts.length import PassCosts
+from pensieve.core.drafts.worth import Agreement, Debt
 from pensieve.core.errors import ModelLoadingError
-from pensieve.engine.kv_rows import RowKV, RowsKV
-from pensieve.engine.load_probe import Probe, probe
-from pensieve.models.load import LoadedModel, load
+from pensieve.engine.kv.rows import RowKV, RowsKV
+from pensieve.engine.memory.probe import Probe, probe
+from pensieve.models.loading.load import LoadedModel, load
 
 if TYPE_CHECKING:
-    from pensieve.metal.memory import DeviceMemory
-    from pensieve.models.sources import ModelFolder
+    from pensieve.device.memory.device_memory import DeviceMemory
+    from pensieve.models.library.resolve import ModelFolder
 
 MOST_UNREAD: Final = 8
 """Tokens that the first pass of a draft may read besides; where there are more, they are read before."""

@@ -16,10 +16,10 @@ from typing import Any, Final
 
 import mlx.core as mx
 
-from pensieve.core.draft_length import best_width
-from pensieve.core.draft_worth import LEAST_CHANCE
-from pensieve.engine.draft_model import MOST_UNREAD, DraftModel, DraftRow
-from pensieve.engine.kv_rows import RowKV
+from pensieve.core.drafts.length import best_width
+from pensieve.core.drafts.worth import LEAST_CHANCE
+from pensieve.engine.kv.rows import RowKV
+from pensieve.engine.speculation.draft_model import MOST_UNREAD, DraftModel, DraftRow
 
 Seconds = Callable[[int], float | None]
 """Of one pass of the larger model, by its width."""

@@ -25,10 +25,10 @@ from typing import Any, Final, cast
 
 import mlx.core as mx
 
-from contracts.measurements import SpeculationCounts
-from pensieve.core.draft_length import WIDTHS, Acceptance, PassCosts, best_width
-from pensieve.core.prompt_lookup import PromptLookup
-from pensieve.engine.decode_step import (
+from contracts.values.measurements import SpeculationCounts
+from pensieve.core.drafts.length import WIDTHS, Acceptance, PassCosts, best_width
+from pensieve.core.drafts.prompt_lookup import PromptLookup
+from pensieve.engine.decoding.decode_step import (
     all_end,
     contexts_of,
     decoded,
@@ -41,7 +41,7 @@ from pensieve.engine.decode_step import (
     step_on_logits,
     told,
 )
-from pensieve.engine.drafting import Drafting
+from pensieve.engine.speculation.draft_policy import Drafting
 
 _WORTH_WAITING: Final = 0.3
 """The chance that the next token, which is still being computed, is the source's: with less it is not waited for."""

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pensieve.core.kv_arithmetic import KVLayers, KVShape
-from pensieve.core.roofline import AttentionLayers
-from pensieve.models.recurrent_states import StateError, state_bytes
+from pensieve.core.fit.kv_bytes import KVLayers, KVShape
+from pensieve.core.fit.roofline import AttentionLayers
+from pensieve.models.estimate.recurrent_states import StateError, state_bytes
 
 _BY_LAYER_TYPES: Final = frozenset((
     "afmoe", "gemma3n", "gemma3n_text", "gemma4", "gemma4_text", "gemma4_unified", "gpt_oss", "granitemoehybrid",

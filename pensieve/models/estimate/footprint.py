@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pensieve.core.kv_arithmetic import KVShape
-from pensieve.core.roofline import AttentionLayers, Work
-from pensieve.models.announced_layers import UnknownLayersError, attention_layers, kv_shape, text_config
-from pensieve.models.tensor_headers import FLOATING, TensorHeader
+from pensieve.core.fit.kv_bytes import KVShape
+from pensieve.core.fit.roofline import AttentionLayers, Work
+from pensieve.models.estimate.attention_layout import UnknownLayersError, attention_layers, kv_shape, text_config
+from pensieve.models.files.tensor_headers import FLOATING, TensorHeader
 
 _F32_BYTES: Final = 4
 _OPERATIONS_PER_LAYER: Final = 22
@@ -59,7 +59,7 @@ class _Module:
 
 
 def footprint(config: Mapping[str, Any], headers: Sequence[TensorHeader], *, dense: bool) -> Footprint:
-    """`dense`: the device unpacks the weights to f32, as the CPU backend does (`pensieve.models.load`)."""
+    """`dense`: the device unpacks the weights to f32, as the CPU backend does (`pensieve.models.loading.load`)."""
     told = text_config(config)
     modules = list(_modules(config, told, headers, dense=dense))
     share, remarks = _used_share(told, modules)

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.catalogue import listed_model
-from pensieve.models.gguf_convert import planned_model
-from pensieve.models.gguf_file import open_gguf
-from pensieve.models.hub import explained, local_copy
-from pensieve.models.hub_name import HubName, hub_name
+from pensieve.models.files.progress import Progress
+from pensieve.models.files.tensor_headers import TensorHeader, folder_headers, headers_of
+from pensieve.models.gguf.convert import planned_model
+from pensieve.models.gguf.file import open_gguf
+from pensieve.models.hub.name import HubName, hub_name
+from pensieve.models.hub.pull import explained, local_copy
+from pensieve.models.library.aliases import listed_model
+from pensieve.models.library.names import NamedModel, named_model
+from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.config import read_config
 from pensieve.models.loading.contents import only_gguf
-from pensieve.models.model_names import NamedModel, named_model
-from pensieve.models.progress import Progress
-from pensieve.models.sources import resolve
-from pensieve.models.tensor_headers import TensorHeader, folder_headers, headers_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Announced:
 
 
 def announced(source: str, *, progress: Progress) -> Announced:
-    """Of a model by any name that `pensieve.models.sources.resolve` takes. Weights are neither fetched nor converted.
+    """A model by any name that `resolve` takes. Weights are neither fetched nor converted.
 
     The embedded model alone, being small, is fetched where it is not here.
 

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Final
 
-from pensieve.core.roofline import Rates
-from pensieve.metal.chips import chip_rates, gpu_cores
-from pensieve.metal.device import device_info
-from pensieve.metal.speed_probe import measure_rates
-from pensieve.models.home import home
-from pensieve.models.remembered import remember, remembered
+from pensieve.core.fit.roofline import Rates
+from pensieve.device.device import device_info
+from pensieve.device.speed.chips import chip_rates, gpu_cores
+from pensieve.device.speed.probe import measure_rates
+from pensieve.models.files.home import home
+from pensieve.models.files.memo import remember, remembered
 
 _FILE: Final = "speed.json"
 

@@ -20,8 +20,8 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.file_sum import sha256_of
-from pensieve.models.progress import Progress
+from pensieve.models.files.checksums import sha256_of
+from pensieve.models.files.progress import Progress
 
 MANIFEST: Final = "pensieve-manifest.json"
 _MANIFEST_FORMAT: Final = 1

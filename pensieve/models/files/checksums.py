@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from pensieve.models.home import home
-from pensieve.models.progress import Progress
-from pensieve.models.remembered import remember, remembered
+from pensieve.models.files.home import home
+from pensieve.models.files.memo import remember, remembered
+from pensieve.models.files.progress import Progress
 
 _MEMORY: Final = "file-sums.json"
 _CHUNK_BYTES: Final = 1 << 22

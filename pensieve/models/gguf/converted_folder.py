@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.file_sum import remembered_sha256
-from pensieve.models.gguf_convert import convert_gguf, planned_model
-from pensieve.models.gguf_file import open_gguf
-from pensieve.models.home import models_folder
-from pensieve.models.made_folder import is_whole, make_folder
-from pensieve.models.progress import Progress
+from pensieve.models.files.atomic_folder import is_whole, make_folder
+from pensieve.models.files.checksums import remembered_sha256
+from pensieve.models.files.home import models_folder
+from pensieve.models.files.progress import Progress
+from pensieve.models.gguf.convert import convert_gguf, planned_model
+from pensieve.models.gguf.file import open_gguf
 
 _BYTES_BESIDE_WEIGHTS = 50_000_000
 """A tokenizer of the largest vocabularies takes 30 MB."""

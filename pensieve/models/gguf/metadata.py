@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.gguf_file import GgufFile
+from pensieve.models.gguf.file import GgufFile
 
 _LARGEST_INTEGER: Final = 2**32 - 1
 _REALS: Final = (1e-30, 1e30)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.hub_checksums import expected_sum, sum_of
-from pensieve.models.progress import Progress
+from pensieve.models.files.progress import Progress
+from pensieve.models.hub.checksums import expected_sum, sum_of
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Final
 from filelock import FileLock, Timeout
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.home import home
-from pensieve.models.hub_checksums import expected_sum, require_published
-from pensieve.models.hub_download import HubFiles, without_bars
-from pensieve.models.hub_name import HubName
-from pensieve.models.model_names import pinned
-from pensieve.models.progress import Progress
-from pensieve.models.shards import missing_weights
+from pensieve.models.files.home import home
+from pensieve.models.files.progress import Progress
+from pensieve.models.files.shards import missing_weights
+from pensieve.models.hub.checksums import expected_sum, require_published
+from pensieve.models.hub.download import HubFiles, without_bars
+from pensieve.models.hub.name import HubName
+from pensieve.models.library.names import pinned
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile

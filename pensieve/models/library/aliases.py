@@ -1,4 +1,4 @@
-"""Aliases: models for coding on a machine of so many GB, from a curated table, catalogue.toml (U3)."""
+"""Aliases: models for coding on a machine of so many GB, from a curated table, aliases.toml (U3)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from pensieve.models.hub_name import HubName
+from pensieve.models.hub.name import HubName
 
-_TABLE: Final = Path(__file__).with_name("catalogue.toml")
+_TABLE: Final = Path(__file__).with_name("aliases.toml")
 
 
 @dataclass(frozen=True, slots=True)

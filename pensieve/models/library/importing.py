@@ -8,17 +8,17 @@ from functools import partial
 from pathlib import Path
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.adapters import require_adapter
-from pensieve.models.catalogue import listed_model
-from pensieve.models.embedded import SMOLLM2
-from pensieve.models.gguf_folder import gguf_folder
-from pensieve.models.home import models_folder
-from pensieve.models.hub_name import hub_name
+from pensieve.models.files.atomic_folder import make_folder
+from pensieve.models.files.home import models_folder
+from pensieve.models.files.progress import Progress
+from pensieve.models.gguf.converted_folder import gguf_folder
+from pensieve.models.hub.name import hub_name
+from pensieve.models.library.aliases import listed_model
+from pensieve.models.library.embedded import SMOLLM2
+from pensieve.models.library.inventory import folder_bytes
+from pensieve.models.library.names import NamedModel, add_name, named_model, require_free_name
+from pensieve.models.loading.adapters import require_adapter
 from pensieve.models.loading.contents import only_gguf, require_whole
-from pensieve.models.made_folder import make_folder
-from pensieve.models.model_names import NamedModel, add_name, named_model, require_free_name
-from pensieve.models.on_this_machine import folder_bytes
-from pensieve.models.progress import Progress
 
 
 def import_model(path: Path, name: str | None, *, copy: bool, progress: Progress) -> NamedModel:

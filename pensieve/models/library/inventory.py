@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from pensieve.core.errors import NotFoundError
-from pensieve.models.catalogue import listed_model, listed_models
-from pensieve.models.embedded import SMOLLM2
-from pensieve.models.home import models_folder
-from pensieve.models.hub import local_copy
-from pensieve.models.hub_name import HubName, hub_name
-from pensieve.models.made_folder import is_whole
-from pensieve.models.model_names import NamedModel, named_models, pinned
-from pensieve.models.shards import missing_weights
-from pensieve.models.sources import closest
+from pensieve.models.files.atomic_folder import is_whole
+from pensieve.models.files.home import models_folder
+from pensieve.models.files.shards import missing_weights
+from pensieve.models.hub.name import HubName, hub_name
+from pensieve.models.hub.pull import local_copy
+from pensieve.models.library.aliases import listed_model, listed_models
+from pensieve.models.library.embedded import SMOLLM2
+from pensieve.models.library.names import NamedModel, named_models, pinned
+from pensieve.models.library.resolve import closest
 
 if TYPE_CHECKING:
     from huggingface_hub import CachedRepoInfo, CachedRevisionInfo

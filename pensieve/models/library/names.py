@@ -19,9 +19,9 @@ from typing import Any, Final, Literal
 from filelock import FileLock
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.catalogue import listed_model
-from pensieve.models.embedded import SMOLLM2
-from pensieve.models.home import home
+from pensieve.models.files.home import home
+from pensieve.models.library.aliases import listed_model
+from pensieve.models.library.embedded import SMOLLM2
 
 Kind = Literal["gguf", "folder", "copy", "adapter"]
 _NAME: Final = re.compile(r"\w[\w.-]{0,99}")

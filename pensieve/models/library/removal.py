@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.home import models_folder
-from pensieve.models.hub_name import hub_name
-from pensieve.models.model_names import drop_name, named_models, unpin
-from pensieve.models.on_this_machine import LocalModel, folder_bytes
+from pensieve.models.files.home import models_folder
+from pensieve.models.hub.name import hub_name
+from pensieve.models.library.inventory import LocalModel, folder_bytes
+from pensieve.models.library.names import drop_name, named_models, unpin
 
 if TYPE_CHECKING:
     from huggingface_hub import HFCacheInfo

@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.adapters import require_adapter
-from pensieve.models.catalogue import listed_model, listed_models
-from pensieve.models.embedded import SMOLLM2, embedded_folder
-from pensieve.models.gguf_folder import gguf_folder
-from pensieve.models.home import models_folder
-from pensieve.models.hub import hub_copy
-from pensieve.models.hub_name import HubName, hub_name
+from pensieve.models.files.atomic_folder import is_whole
+from pensieve.models.files.home import models_folder
+from pensieve.models.files.progress import Progress
+from pensieve.models.gguf.converted_folder import gguf_folder
+from pensieve.models.hub.name import HubName, hub_name
+from pensieve.models.hub.pull import hub_copy
+from pensieve.models.library.aliases import listed_model, listed_models
+from pensieve.models.library.embedded import SMOLLM2, embedded_folder
+from pensieve.models.library.names import NamedModel, named_model, named_models
+from pensieve.models.loading.adapters import require_adapter
 from pensieve.models.loading.contents import only_gguf, require_whole
-from pensieve.models.made_folder import is_whole
-from pensieve.models.model_names import NamedModel, named_model, named_models
-from pensieve.models.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.progress import Progress
+from pensieve.models.files.progress import Progress
 
 _POLL_SECONDS: Final = 0.1
 _PIP_OF_A_LIVING_PARENT: Final = """

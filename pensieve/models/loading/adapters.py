@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.safetensors_file import require_whole_safetensors
+from pensieve.models.files.safetensors import require_whole_safetensors
 
 CONFIG: Final = "adapter_config.json"
 WEIGHTS: Final = "adapters.safetensors"

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models import adapters
+from pensieve.models.files.safetensors import LFS_POINTER, require_whole_safetensors
+from pensieve.models.files.shards import missing_weights, weight_files
+from pensieve.models.files.tensor_headers import folder_headers
+from pensieve.models.loading import adapters
 from pensieve.models.loading.config import CONFIG, read_config
 from pensieve.models.loading.packing import require_readable_packing
-from pensieve.models.safetensors_file import LFS_POINTER, require_whole_safetensors
-from pensieve.models.shards import missing_weights, weight_files
-from pensieve.models.tensor_headers import folder_headers
 
 _TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.json")
 _TEXT_FILES: Final = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from contracts.vocabulary import Sampling
+from contracts.values.vocabulary import Sampling
 from pensieve.core.defaults.sampling import ALLOWED
 
 FILE_NAME: Final = "generation_config.json"

@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-from contracts.vocabulary import ModelFeature, Sampling
+from contracts.values.vocabulary import ModelFeature, Sampling
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.errors import ModelLoadingError
-from pensieve.metal.device import device_info
-from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models.adapters import fuse_adapter, put_adapter, require_adapter
+from pensieve.device.device import device_info
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
+from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.loading.adapters import fuse_adapter, put_adapter, require_adapter
 from pensieve.models.loading.config import normalised_config
 from pensieve.models.loading.contents import require_whole
 from pensieve.models.loading.generation_config import read_generation_config
 from pensieve.models.loading.links import without_strays
 from pensieve.models.prompts.chat_template import ChatTemplate
-from pensieve.models.sources import ModelFolder
 from pensieve.models.tokenizers.dialect_of import dialect_of
 from pensieve.models.tokenizers.load import load_tokenizer
 from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens, thinking_tokens

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from contracts.vocabulary import ChatMessage, Role, Thinking, ToolCall
+from contracts.values.vocabulary import ChatMessage, Role, Thinking, ToolCall
 from pensieve.models.prompts.encoding.literals import Literals
 from pensieve.models.prompts.options import PROBE_TOOL, REFUSALS, Ending, Options, TurnStyle
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from contracts.vocabulary import ChatMessage, Role, Thinking, Tool
-from pensieve.core.boundary import Boundary
+from contracts.values.vocabulary import ChatMessage, Role, Thinking, Tool
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.errors import ValidationError
+from pensieve.core.prefixes.boundary import Boundary
 from pensieve.models.prompts.dates import ConversationDates
 from pensieve.models.prompts.encoding.encoder import PromptEncoder
 from pensieve.models.prompts.encoding.literals import Literals

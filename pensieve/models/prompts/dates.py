@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from contracts.vocabulary import ChatMessage, Role
+from contracts.values.vocabulary import ChatMessage, Role
 
 MAX_CONVERSATIONS: Final = 4096
 

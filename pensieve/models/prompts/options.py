@@ -9,7 +9,7 @@ from typing import Final
 
 import jinja2
 
-from contracts.vocabulary import Thinking, Tool
+from contracts.values.vocabulary import Thinking, Tool
 
 REFUSALS: Final = (jinja2.TemplateError, ValueError, TypeError, KeyError, IndexError, AttributeError)
 """What a template raises: its own `raise_exception`, or a stumble over a role it does not expect."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from contracts.vocabulary import ChatMessage, Role, Tool
-from pensieve.core.boundary import Boundary, BoundaryKind
+from contracts.values.vocabulary import ChatMessage, Role, Tool
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.dialects.hermes import in_general_form
+from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 from pensieve.models.prompts.answer_places import common_length
 from pensieve.models.prompts.encoding.encoder import EncodedPrompt
 from pensieve.models.prompts.encoding.literals import Literals

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from contracts.vocabulary import ChatMessage, Role
+from contracts.values.vocabulary import ChatMessage, Role
 from pensieve.models.prompts.encoding.literals import Literals
 from pensieve.models.prompts.fitting.forms import spliced_calls
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from contracts.vocabulary import ChatMessage, Role
+from contracts.values.vocabulary import ChatMessage, Role
 from pensieve.core.dialects.dialect import tool_as_json
 from pensieve.models.prompts.answer_places import AnswerPlaces
 from pensieve.models.prompts.encoding.literals import Literals

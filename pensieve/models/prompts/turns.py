@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from contracts.vocabulary import ChatMessage, Role, Tool
+from contracts.values.vocabulary import ChatMessage, Role, Tool
 from pensieve.core.dialects.dialect import tool_as_json
 from pensieve.models.prompts.encoding.literals import Literals
 from pensieve.models.prompts.options import TurnStyle

@@ -15,7 +15,7 @@ from typing import Any, Final
 import jinja2
 from jinja2 import nodes
 
-from contracts.vocabulary import Thinking
+from contracts.values.vocabulary import Thinking
 from pensieve.models.tokenizers.jinja import parsed, variables_of
 
 _SWITCHES: Final[Mapping[str, Callable[[bool], object]]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from contracts.vocabulary import ToolCall
+from contracts.values.vocabulary import ToolCall
 from pensieve.core.dialects.dialect import GENERAL, CallForm, Dialect
 from pensieve.models.tokenizers.dialect_of import Family, known_families
 

@@ -2,7 +2,7 @@
 `utils/chat_template_utils.py`): Jinja in a sandbox, without Transformers' seconds of import. Unlike there, a template
 may change its own lists: those of Kimi K2 do, and nothing that a template is given outlives its rendering.
 
-tests/models/test_direct_tokenizer.py holds the two together.
+tests/models/tokenizers/test_fast_tokenizer.py holds the two together.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-from pensieve.models.home import home
-from pensieve.models.made_folder import is_whole
+from pensieve.models.files.atomic_folder import is_whole
+from pensieve.models.files.home import home
 from pensieve.models.tokenizers.chat_templates import as_tokenizers_have_it, read_chat_templates
 from pensieve.models.tokenizers.fast_tokenizer import NAMED_TOKENS, UNBOUNDED, DirectTokenizer, TokenizerFacts
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts.message_stream import StreamMonitor
-from tests.running_server import scripted_server
+from contracts.streams.message_stream import StreamMonitor
+from tests.support.running_server import scripted_server
 
 SCRIPT = """
 [[reply]]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, Prompt, Role, Sampling
-from pensieve.api.decode_request import decode_count, decode_messages
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Prompt, Role, Sampling
+from pensieve.api.anthropic.decode import decode_count, decode_messages
 from pensieve.core.errors import ValidationError
 
 VALID: dict[str, Any] = {"model": "m", "max_tokens": 8, "messages": [{"role": "user", "content": "Hi"}]}

@@ -4,9 +4,9 @@ from contextlib import aclosing
 
 import pytest
 
-from contracts.vocabulary import MessageEvent
-from pensieve.api.message_events import collect_message
-from pensieve.api.message_handler import with_pings
+from contracts.values.vocabulary import MessageEvent
+from pensieve.api.anthropic.events import collect_message
+from pensieve.api.anthropic.handler import with_pings
 
 
 async def after(*delays: float) -> AsyncGenerator[int, None]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from contracts.vocabulary import Thinking
-from pensieve.api.decode_request import decode_count, decode_messages
+from contracts.values.vocabulary import Thinking
+from pensieve.api.anthropic.decode import decode_count, decode_messages
 from pensieve.core.errors import ValidationError
 
 BODY: dict[str, Any] = {"model": "m", "max_tokens": 4096, "messages": [{"role": "user", "content": "Hi"}]}

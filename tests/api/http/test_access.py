@@ -1,6 +1,6 @@
 import pytest
 
-from pensieve.api.access import AccessRules, is_loopback
+from pensieve.api.http.access import AccessRules, is_loopback
 from pensieve.core.errors import AuthenticationError
 
 WITH_KEY = AccessRules("127.0.0.1", api_key="secret")

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from perf_gates.servers import Served, serving
+from perf_gates.loads.servers import Served, serving
 
 ASKED = b'{"model": "claude-any", "max_tokens": 400, "stream": true, '
 ASKED += b'"messages": [{"role": "user", "content": "Hello"}]}'

@@ -1,6 +1,6 @@
 import pytest
 
-from pensieve.api.json_schemas import require_schema
+from pensieve.api.http.json_schemas import require_schema
 from pensieve.core.errors import ValidationError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from pensieve.api.sse import encode_data
+from pensieve.api.http.sse import encode_data
 
 
 def test_what_ends_a_line_for_some_readers_is_escaped_in_the_data() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.generation import (
+from contracts.values.generation import (
     GenerationEvent,
     GenerationFinished,
     GenerationStarted,
@@ -20,8 +20,8 @@ from contracts.generation import (
     ToolCallStarted,
     Usage,
 )
-from contracts.vocabulary import StopReason
-from pensieve.api.openai_events import ChatChunks, CompletionChunks, collect_chat, collect_completion
+from contracts.values.vocabulary import StopReason
+from pensieve.api.openai.events import ChatChunks, CompletionChunks, collect_chat, collect_completion
 
 TEXT = st.text(min_size=1, max_size=5)
 CALL = st.builds(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.vocabulary import (
+from contracts.values.vocabulary import (
     ChatMessage,
     GenerationRequest,
     Role,
@@ -20,7 +20,7 @@ from contracts.vocabulary import (
     ToolChoice,
     ToolMode,
 )
-from pensieve.api.openai_decode import MAX_TOKENS_UNSET, decode_chat, decode_completion
+from pensieve.api.openai.decode import MAX_TOKENS_UNSET, decode_chat, decode_completion
 from pensieve.core.errors import ValidationError
 
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}

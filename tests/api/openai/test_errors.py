@@ -7,8 +7,8 @@ from pathlib import Path
 import openai
 import pytest
 
-from pensieve.api.error_reply import reply_to_error, reply_to_status
-from pensieve.api.openai_errors import openai_body
+from pensieve.api.http.error_reply import reply_to_error, reply_to_status
+from pensieve.api.openai.errors import openai_body
 from pensieve.core.errors import (
     AuthenticationError,
     GenerationError,
@@ -20,7 +20,7 @@ from pensieve.core.errors import (
     RateLimitError,
     ValidationError,
 )
-from tests.running_server import scripted_server
+from tests.support.running_server import scripted_server
 
 
 def envelope(error: PensieveError) -> dict[str, object]:

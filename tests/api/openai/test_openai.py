@@ -12,7 +12,7 @@ import httpx
 import openai
 import pytest
 
-from tests.running_server import scripted_server
+from tests.support.running_server import scripted_server
 
 SCRIPT = """
 [[reply]]

@@ -10,12 +10,12 @@ import pytest
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
-from contracts.vocabulary import ChatMessage, Prompt, Role
+from contracts.values.vocabulary import ChatMessage, Prompt, Role
 from pensieve.core.errors import ValidationError
-from pensieve.metal.mlx_lm_import import import_mlx_lm
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.models.prompts.chat_template import ChatTemplate
 from tests.conftest import MakeEngine
-from tests.models.example_tokenizers import sentence_piece
+from tests.models.tokenizers.example_tokenizers import sentence_piece
 
 BOS = 1
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.api.test_any_request import record
-from tests.running_server import scripted_server
+from tests.api.anthropic.test_any_request import record
+from tests.support.running_server import scripted_server
 
 SLOW = '[[reply]]\ntext = "one two three four five"\nrepeat = 200\nseconds_per_token = 0.02\n'
 CALLS = """

@@ -3,7 +3,7 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.running_server import ask, scripted_server
+from tests.support.running_server import ask, scripted_server
 
 
 def samples(reply: httpx.Response) -> dict[str, float]:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.cli import fit as command
-from pensieve.cli.fit import _lines, fit_lines
-from pensieve.cli.fitting import Fit
-from pensieve.core.kv_arithmetic import KVLayers, KVShape
-from pensieve.core.roofline import Rates, Work
-from pensieve.models.footprint import Footprint
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from pensieve.cli.fit import command
+from pensieve.cli.fit.command import _lines, fit_lines
+from pensieve.cli.fit.figures import Fit
+from pensieve.core.fit.kv_bytes import KVLayers, KVShape
+from pensieve.core.fit.roofline import Rates, Work
+from pensieve.models.estimate.footprint import Footprint
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 GB = 10**9
 SIX_BILLION = Fit(

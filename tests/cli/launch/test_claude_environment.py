@@ -11,10 +11,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pensieve.cli.claude_environment import ClaudeEnvironment, environment_for, output_tokens, too_small, written_for
-from pensieve.cli.running_servers import RunningServer
-from tests.cli.claude_user import User, ends
-from tests.running_server import scripted_server
+from pensieve.cli.launch.claude_environment import (
+    ClaudeEnvironment,
+    environment_for,
+    output_tokens,
+    too_small,
+    written_for,
+)
+from pensieve.cli.launch.running_servers import RunningServer
+from tests.cli.launch.claude_user import User, ends
+from tests.support.running_server import scripted_server
 
 
 def test_claude_gets_the_environment_of_the_server_and_not_the_users_key(user: User, tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.cli.claude_program import arguments_for
-from pensieve.cli.launch import read_launch
-from tests.cli.claude_user import User, install
-from tests.running_server import scripted_server
+from pensieve.cli.launch.claude_program import arguments_for
+from pensieve.cli.launch.command import read_launch
+from tests.cli.launch.claude_user import User, install
+from tests.support.running_server import scripted_server
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it is read from /proc")

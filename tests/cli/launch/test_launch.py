@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pensieve.cli.running_servers import LaunchError, checked_url, find_server
-from tests.cli.claude_user import User, ends, foreign_server
-from tests.running_server import scripted_server
+from pensieve.cli.launch.running_servers import LaunchError, checked_url, find_server
+from tests.cli.launch.claude_user import User, ends, foreign_server
+from tests.support.running_server import scripted_server
 
 
 def test_a_server_is_started_where_none_runs_and_ends_with_claude(user: User) -> None:

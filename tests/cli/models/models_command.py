@@ -9,7 +9,7 @@ import mlx.core as mx
 import pytest
 
 from pensieve.cli.main import main
-from pensieve.models.catalogue import listed_models
+from pensieve.models.library.aliases import listed_models
 
 PINNED = listed_models()[0]
 """What `coder-8gb` and `coder-16gb-fast` stand for. The hub of the tests has a tiny model under its name and revision,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.models.progress import SilentProgress
-from pensieve.models.sources import resolve
-from tests.cli.models_command import PINNED, UNPINNED, Said, write_adapter
+from pensieve.models.files.progress import SilentProgress
+from pensieve.models.library.resolve import resolve
+from tests.cli.models.models_command import PINNED, UNPINNED, Said, write_adapter
 from tests.conftest import serving
-from tests.models.hub_server import SmallHub
+from tests.models.hub.hub_server import SmallHub
 
 pytestmark = pytest.mark.usefixtures("hub")
 

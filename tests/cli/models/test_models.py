@@ -9,14 +9,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pensieve.models.home import models_folder
-from pensieve.models.model_names import pinned
-from pensieve.models.progress import SilentProgress
-from pensieve.models.sources import resolve
-from tests.cli.models_command import Said, write_adapter
+from pensieve.models.files.home import models_folder
+from pensieve.models.files.progress import SilentProgress
+from pensieve.models.library.names import pinned
+from pensieve.models.library.resolve import resolve
+from tests.cli.models.models_command import Said, write_adapter
 from tests.conftest import serving
-from tests.models.gguf_files import write_llama
-from tests.models.hub_server import Repo, SmallHub, files_of
+from tests.models.gguf.gguf_files import write_llama
+from tests.models.hub.hub_server import Repo, SmallHub, files_of
 
 pytestmark = pytest.mark.usefixtures("hub")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.vocabulary import Sampling
-from pensieve.cli.model_settings import read_model_settings, require_known_names
+from contracts.values.vocabulary import Sampling
+from pensieve.cli.serve.model_settings import read_model_settings, require_known_names
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 from pensieve.core.errors import ValidationError
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.vocabulary import Sampling
-from pensieve.cli import settings
-from pensieve.cli.settings import Settings, SettingsError, read_settings
+from contracts.values.vocabulary import Sampling
+from pensieve.cli.serve import settings
+from pensieve.cli.serve.settings import Settings, SettingsError, read_settings
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 HEAVY = ("transformers", "huggingface_hub", "torch", "pypdf", "rich", "mlx_lm.server")
 

@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from contracts.generation import GenerationEvent, GenerationFinished, TextGenerated
-from contracts.vocabulary import GenerationRequest, MessageEvent
+from contracts.values.generation import GenerationEvent, GenerationFinished, TextGenerated
+from contracts.values.vocabulary import GenerationRequest, MessageEvent
 from pensieve.core.errors import GenerationError, OverloadedError, PensieveError
-from tests.contracts.broken import Broken
-from tests.contracts.in_memory_parts import InMemoryHandler
+from tests.contracts.broken.register import Broken
+from tests.contracts.in_memory.parts import InMemoryHandler
 
 broken = Broken[InMemoryHandler]()
 

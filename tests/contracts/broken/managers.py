@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contracts.vocabulary import ModelConfig, ModelInfo
+from contracts.values.vocabulary import ModelConfig, ModelInfo
 from pensieve.core.errors import DeviceError, ModelLoadingError, NotFoundError
-from tests.contracts.broken import Broken
-from tests.contracts.in_memory_model import InMemoryManager, InMemoryModel
+from tests.contracts.broken.register import Broken
+from tests.contracts.in_memory.model import InMemoryManager, InMemoryModel
 
 broken = Broken[InMemoryManager]()
 

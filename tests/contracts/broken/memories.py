@@ -6,11 +6,11 @@ import threading
 import time
 from dataclasses import replace
 
-from contracts.memory import CompiledKernel
-from contracts.vocabulary import BufferUsage, KernelSource, MemoryUsage, Reservation
+from contracts.protocols.memory import CompiledKernel
+from contracts.values.vocabulary import BufferUsage, KernelSource, MemoryUsage, Reservation
 from pensieve.core.errors import InsufficientMemoryError
-from tests.contracts.broken import Broken
-from tests.contracts.in_memory_parts import CAPACITY_BYTES, InMemoryMemory
+from tests.contracts.broken.register import Broken
+from tests.contracts.in_memory.parts import CAPACITY_BYTES, InMemoryMemory
 
 broken = Broken[InMemoryMemory]()
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from contracts.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated
-from contracts.vocabulary import (
+from contracts.values.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated
+from contracts.values.vocabulary import (
     ChatMessage,
     GenerationRequest,
     MemoryUsage,
@@ -18,8 +18,8 @@ from contracts.vocabulary import (
     StopReason,
 )
 from pensieve.core.errors import ValidationError
-from tests.contracts.broken import Broken
-from tests.contracts.in_memory_model import InMemoryModel
+from tests.contracts.broken.register import Broken
+from tests.contracts.in_memory.model import InMemoryModel
 
 broken = Broken[InMemoryModel]()
 

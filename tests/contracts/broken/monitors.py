@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from contracts.measurements import (
+from contracts.values.measurements import (
     AlertSeverity,
     AlertType,
     OperationMetrics,
@@ -14,8 +14,8 @@ from contracts.measurements import (
     PerformanceStats,
 )
 from pensieve.core.errors import PerformanceError
-from tests.contracts.broken import Broken
-from tests.contracts.in_memory_parts import InMemoryMonitor
+from tests.contracts.broken.register import Broken
+from tests.contracts.in_memory.parts import InMemoryMonitor
 
 broken = Broken[InMemoryMonitor]()
 

@@ -17,25 +17,29 @@ from contracts.checks import (
     check_performance_monitor,
     check_request_handler,
 )
-from contracts.checks_inference import MODEL_PROMISES
-from contracts.checks_memory import MEMORY_PROMISES
-from contracts.checks_models import MANAGER_PROMISES
-from contracts.checks_performance import PERFORMANCE_PROMISES
-from contracts.checks_requests import HANDLER_PROMISES
+from contracts.checks.inference import MODEL_PROMISES
+from contracts.checks.memory import MEMORY_PROMISES
+from contracts.checks.models import MANAGER_PROMISES
+from contracts.checks.performance import PERFORMANCE_PROMISES
+from contracts.checks.requests import HANDLER_PROMISES
 from contracts.clauses import CALLER, ContractViolation, all_clauses
-from contracts.inference import InferenceModel
-from contracts.measurements import AlertThresholds
-from contracts.memory import CompiledKernel, MetalResourceManager
-from contracts.message_stream import STREAM_CLAUSES
-from contracts.models import ModelManager
-from contracts.performance import PerformanceMonitor
-from contracts.requests import RequestHandler
-from contracts.vocabulary import Clause, GenerationRequest, KernelSource
+from contracts.protocols.inference import InferenceModel
+from contracts.protocols.memory import CompiledKernel, MetalResourceManager
+from contracts.protocols.models import ModelManager
+from contracts.protocols.performance import PerformanceMonitor
+from contracts.protocols.requests import RequestHandler
+from contracts.streams.message_stream import STREAM_CLAUSES
+from contracts.values.measurements import AlertThresholds
+from contracts.values.vocabulary import Clause, GenerationRequest, KernelSource
 from pensieve.core.errors import DeviceError, GenerationError
-from tests.contracts import broken_handlers, broken_managers, broken_memories, broken_models, broken_monitors
-from tests.contracts.broken import Broken
-from tests.contracts.in_memory_model import InMemoryManager, InMemoryModel
-from tests.contracts.in_memory_parts import InMemoryHandler, InMemoryMemory, InMemoryMonitor
+from tests.contracts.broken import handlers as broken_handlers
+from tests.contracts.broken import managers as broken_managers
+from tests.contracts.broken import memories as broken_memories
+from tests.contracts.broken import models as broken_models
+from tests.contracts.broken import monitors as broken_monitors
+from tests.contracts.broken.register import Broken
+from tests.contracts.in_memory.model import InMemoryManager, InMemoryModel
+from tests.contracts.in_memory.parts import InMemoryHandler, InMemoryMemory, InMemoryMonitor
 
 T = TypeVar("T")
 

@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from contracts.clauses import ContractViolation
-from contracts.promises import (
+from contracts.checks.promises import (
     expect_refusal,
     expect_refusal_async,
     promise,
@@ -16,7 +15,8 @@ from contracts.promises import (
     provoke,
     settles,
 )
-from contracts.vocabulary import ErrorKind
+from contracts.clauses import ContractViolation
+from contracts.values.vocabulary import ErrorKind
 from pensieve.core.errors import NotFoundError, OverloadedError
 
 KEPT = promise("AB-20", "a promise is kept")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
-from contracts.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated, Usage
-from contracts.vocabulary import (
+from contracts.values.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated, Usage
+from contracts.values.vocabulary import (
     ChatMessage,
     GenerationRequest,
     MemoryUsage,

@@ -8,9 +8,10 @@ import threading
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from contracts.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated
-from contracts.inference import InferenceModel
-from contracts.measurements import (
+from contracts.protocols.inference import InferenceModel
+from contracts.protocols.memory import CompiledKernel
+from contracts.values.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated
+from contracts.values.measurements import (
     AlertSeverity,
     AlertType,
     OperationMetrics,
@@ -18,8 +19,14 @@ from contracts.measurements import (
     PerformanceAlert,
     PerformanceStats,
 )
-from contracts.memory import CompiledKernel
-from contracts.vocabulary import BufferUsage, GenerationRequest, KernelSource, MemoryUsage, MessageEvent, Reservation
+from contracts.values.vocabulary import (
+    BufferUsage,
+    GenerationRequest,
+    KernelSource,
+    MemoryUsage,
+    MessageEvent,
+    Reservation,
+)
 from pensieve.core.errors import InsufficientMemoryError, PensieveError
 
 CAPACITY_BYTES = 1200

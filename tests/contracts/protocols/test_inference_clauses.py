@@ -7,12 +7,12 @@ import math
 
 import pytest
 
-from contracts.answers import answer
 from contracts.checked import checked
+from contracts.checks.questions import answer
 from contracts.clauses import ContractViolation
-from contracts.inference import InferenceModel
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
-from tests.contracts.in_memory_model import InMemoryModel
+from contracts.protocols.inference import InferenceModel
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
+from tests.contracts.in_memory.model import InMemoryModel
 
 HELLO = (ChatMessage(Role.USER, "Hello."),)
 

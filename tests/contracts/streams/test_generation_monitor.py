@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.clauses import ContractViolation
-from contracts.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated, Usage
-from contracts.inference import GenerationMonitor
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, StopReason
+from contracts.protocols.inference import GenerationMonitor
+from contracts.values.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated, Usage
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, StopReason
 
 MAX_TOKENS = 20
 START = GenerationStarted(7)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts import message_stream
 from contracts.clauses import ContractViolation
-from contracts.message_stream import (
+from contracts.streams import message_stream
+from contracts.streams.message_stream import (
     EVENT_NAMES,
     STREAM_CLAUSES,
     TERMINAL_STATES,
@@ -20,7 +20,7 @@ from contracts.message_stream import (
     StreamMonitor,
     StreamState,
 )
-from tests.contracts.streams import SECRET, Event, fault_of, walks
+from tests.contracts.streams.walks import SECRET, Event, fault_of, walks
 
 PLAIN: list[Event] = [
     {

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from contracts.message_stream import TERMINAL_STATES, TRANSITIONS, StreamState
+from contracts.streams.message_stream import TERMINAL_STATES, TRANSITIONS, StreamState
 
 Event = dict[str, Any]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contracts.measurements import OperationPhase
-from contracts.vocabulary import MemoryUsage
+from contracts.values.measurements import OperationPhase
+from contracts.values.vocabulary import MemoryUsage
 
 
 def test_what_is_available_is_what_the_capacity_leaves_and_never_a_debt() -> None:

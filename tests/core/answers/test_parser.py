@@ -3,7 +3,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.vocabulary import Tool, ToolCall
+from contracts.values.vocabulary import Tool, ToolCall
 from pensieve.core.answers.parser import AnswerParser
 from pensieve.core.answers.pieces import BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from contracts.vocabulary import Tool, ToolCall
+from contracts.values.vocabulary import Tool, ToolCall
 from pensieve.core.answers.pieces import BeganCall, EndedCall, SaidArguments
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.models.tokenizers.dialect_of import known_families

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, Prompt, Role, Sampling, Thinking
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Prompt, Role, Sampling, Thinking
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 
 HI = (ChatMessage(Role.USER, "Hi"),)

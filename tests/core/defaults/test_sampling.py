@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import pytest
 
-from contracts.vocabulary import Sampling
+from contracts.values.vocabulary import Sampling
 from pensieve.core.defaults.sampling import ALLOWED, API_DEFAULTS, completed, in_words
 
 

@@ -10,10 +10,10 @@ import pytest
 from llguidance import LLMatcher, LLTokenizer
 from tokenizers import Tokenizer
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Tool, ToolCall, ToolChoice, ToolMode
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Tool, ToolCall, ToolChoice, ToolMode
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
 from pensieve.core.dialects.grammar import answer_grammar
-from tests.tiny_model import write_byte_tokenizer
+from tests.support.tiny_model import write_byte_tokenizer
 
 GET = Tool(
     "get",

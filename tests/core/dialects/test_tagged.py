@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Tool, ToolChoice, ToolMode
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Tool, ToolChoice, ToolMode
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
 from pensieve.core.dialects.reading import NotACallError, SectionReader
 from tests.core.dialects.test_grammar import lets_through

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 from jsonschema import Draft202012Validator
 
-from contracts.vocabulary import Tool
+from contracts.values.vocabulary import Tool
 from pensieve.core.answers.pieces import BeganCall, EndedCall, SaidArguments
 from pensieve.core.dialects.writable import why_not_writable
 from pensieve.models.tokenizers.dialect_of import known_families

@@ -17,7 +17,7 @@ from llguidance import LLMatcher, LLTokenizer
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from tokenizers import Tokenizer
 
-from contracts.vocabulary import Tool, ToolMode
+from contracts.values.vocabulary import Tool, ToolMode
 from pensieve.core.answers.parser import AnswerParser
 from pensieve.core.answers.pieces import Piece, SaidThinking
 from pensieve.core.dialects.dialect import Dialect
@@ -27,7 +27,7 @@ from pensieve.models.tokenizers.grammar_tokenizer import grammar_tokenizer
 from pensieve.models.tokenizers.text_decoder import TextDecoder
 from tests.core.answers.test_parser import merged
 from tests.core.dialects.test_grammar import asking_for
-from tests.tiny_model import write_byte_tokenizer
+from tests.support.tiny_model import write_byte_tokenizer
 
 _EOS: Final = 2
 _MARKS: Final = re.compile(r"\]<\]minimax\[>\[|<\|\"\|>|</?[^<>\s{}\"?()]+>|\[/?[A-Z_]{4,}\]")

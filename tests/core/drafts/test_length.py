@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from pensieve.core.draft_length import LEAST_GAIN, WIDTHS, Acceptance, PassCosts, best_width
+from pensieve.core.drafts.length import LEAST_GAIN, WIDTHS, Acceptance, PassCosts, best_width
 
 GPU = {1: 7.2, 2: 12.1, 3: 15.4, 4: 19.2, 6: 26.6, 8: 15.8, 12: 15.8, 16: 15.9, 24: 19.2, 32: 22.5}
 """Milliseconds on an H200, of a 6.7B model in 4 bits."""

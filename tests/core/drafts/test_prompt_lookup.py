@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pensieve.core.prompt_lookup import LONGEST_MATCH, MOST_INDEXED_TOKENS, PromptLookup
+from pensieve.core.drafts.prompt_lookup import LONGEST_MATCH, MOST_INDEXED_TOKENS, PromptLookup
 
 
 def test_nothing_is_guessed_where_nothing_comes_again() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pensieve.core.kv_arithmetic import KVLayers, KVShape, conversations_at_once, kv_bytes, longest_context
+from pensieve.core.fit.kv_bytes import KVLayers, KVShape, conversations_at_once, kv_bytes, longest_context
 
 PLAIN = KVShape((KVLayers(30, 3, (64, 64)),), number_bytes=4)  # SmolLM2-135M on the CPU
 WINDOWED = KVShape((KVLayers(2, 1, (256, 256)), KVLayers(10, 1, (256, 256), window_tokens=512)), number_bytes=2)

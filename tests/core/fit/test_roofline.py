@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pensieve.core.roofline import (
+from pensieve.core.fit.roofline import (
     AttentionLayers,
     Rates,
     Work,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pensieve.core.boundary import Boundary, BoundaryKind
-from pensieve.core.stored_tokens import stored_tokens
+from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
+from pensieve.core.prefixes.cache_usage import stored_tokens
 
 BREAKPOINTS = st.lists(
     st.builds(Boundary, st.integers(0, 90), st.just(BoundaryKind.BREAKPOINT), st.sampled_from([300, 3600]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pensieve.core.schedule import LEAST_SHARED_TOKENS, Reading, shared_tokens, worth_waiting_for
+from pensieve.core.prefixes.sharing import LEAST_SHARED_TOKENS, Reading, shared_tokens, worth_waiting_for
 
 LONG = list(range(200))
 TOKENS = st.lists(st.integers(0, 2), max_size=30)

@@ -7,8 +7,8 @@ from typing import NoReturn
 
 import pytest
 
-from pensieve.core.prefix_node import Found
-from pensieve.core.prefix_tree import PrefixTree
+from pensieve.core.prefixes.node import Found
+from pensieve.core.prefixes.tree import PrefixTree
 
 PER_TOKEN = 10
 

@@ -8,9 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
-from pensieve.core.prefix_node import Node
-from pensieve.core.prefix_tree import PrefixTree
-from tests.core.test_prefix_tree import PER_TOKEN, State, Tokens, insert, insert_state, read
+from pensieve.core.prefixes.node import Node
+from pensieve.core.prefixes.tree import PrefixTree
+from tests.core.prefixes.test_tree import PER_TOKEN, State, Tokens, insert, insert_state, read
 
 PROMPTS = st.lists(st.integers(0, 2), min_size=1, max_size=8).map(tuple)
 LARGE = 10**9

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pensieve.core.prompt_canon import (
+from pensieve.core.prompts.canonical import (
     NORMALISATIONS,
     cache_ttl_seconds,
     canonical_prompts_document,
@@ -17,7 +17,7 @@ from pensieve.core.prompt_canon import (
     longest_ttl,
 )
 
-PAGE = Path(__file__).parents[2] / "docs" / "canonical-prompts.md"
+PAGE = Path(__file__).parents[3] / "docs" / "canonical-prompts.md"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pensieve.core.quickest import TRIED_AGAIN_AFTER, TRIES, Quickest
+from pensieve.core.scheduling.autotune import TRIED_AGAIN_AFTER, TRIES, Quickest
 
 
 def worked(quickest: Quickest[int], seconds: dict[int, float], num_uses: int) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pensieve.core.reading_pace import GRAIN_TOKENS, LEAST_TOKENS, MOST_USUAL_STEPS, ReadingPace
+from pensieve.core.scheduling.prefill_budget import GRAIN_TOKENS, LEAST_TOKENS, MOST_USUAL_STEPS, ReadingPace
 
 
 def pace(*, usual_seconds: float, token_seconds: float) -> ReadingPace:

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pensieve.core.rate_limit import MAX_CLIENTS, WINDOW_SECONDS, RateLimit
+from pensieve.core.scheduling.rate_limit import MAX_CLIENTS, WINDOW_SECONDS, RateLimit
 
 
 def test_the_limit_is_taken_in_and_the_next_one_is_not() -> None:

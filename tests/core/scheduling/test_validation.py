@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
-from pensieve.core.admission import check_request, check_window
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.core.errors import OutputTooLongError, PromptTooLongError, ValidationError
+from pensieve.core.scheduling.validation import check_request, check_window
 
 
 def request(

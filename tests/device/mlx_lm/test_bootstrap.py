@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.metal.device import device_info
-from tests.metal.python_process import run_python
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from pensieve.device.device import device_info
+from tests.device.python_process import run_python
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 GENERATE = """
 import json, resource, sys
@@ -17,7 +17,7 @@ import mlx.core as mx
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (5000, 6000))
 if {carefully}:
-    from pensieve.metal.mlx_lm_import import import_mlx_lm
+    from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
     import_mlx_lm()
 from mlx_lm.generate import BatchGenerator, stream_generate, wired_limit
 from mlx_lm.utils import load

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.metal.python_process import run_python
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from tests.device.python_process import run_python
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 HEAD = """
 import json, sys
 from pathlib import Path
-from pensieve.metal.mlx_lm_import import import_mlx_lm
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 import_mlx_lm()
 from mlx_lm.utils import load_tokenizer
 from mlx_lm.generate import BatchGenerator, stream_generate
@@ -62,7 +62,7 @@ print(json.dumps([tokenizer.decode(tokenizer.encode("Hi.")), snapshot_download._
 def test_where_it_is_there_already_mlx_lm_takes_it() -> None:
     code = """
 import json, transformers
-from pensieve.metal.mlx_lm_import import import_mlx_lm
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 import_mlx_lm()
 from mlx_lm import tokenizer_utils
 print(json.dumps(tokenizer_utils.AutoTokenizer is transformers.AutoTokenizer))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pensieve.core.roofline import Work, limit_tokens_per_second, tokens_per_second
-from pensieve.metal.chips import chip_rates, chips, gpu_cores, gpu_cores_in, measurements
+from pensieve.core.fit.roofline import Work, limit_tokens_per_second, tokens_per_second
+from pensieve.device.speed.chips import chip_rates, chips, gpu_cores, gpu_cores_in, measurements
 
 SIX_BILLION = Work(bytes_per_token=3_800_000_000, active_parameters=6_700_000_000)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from pensieve.metal.speed_probe import measure_rates
+from pensieve.device.speed.probe import measure_rates
 
 
 def test_a_probe_is_quick_and_tells_what_it_does() -> None:

@@ -16,18 +16,18 @@ from typing import Any, Final
 
 import mlx.core as mx
 
-from contracts.generation import GenerationFinished, TextGenerated
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
+from contracts.values.generation import GenerationFinished, TextGenerated
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.engine.engine import Engine
-from pensieve.engine.keeping import Keeping
 from pensieve.engine.options import EngineOptions
-from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models.sources import ModelFolder
+from pensieve.engine.prompt_cache.open import Keeping
+from pensieve.models.library.resolve import ModelFolder
 from tests.conftest import GIB, start_engine
 from tests.dialects.matrix.coverage import NOTES, SEEDS
 from tests.dialects.matrix.model_types import config_of
 from tests.dialects.matrix.sizes import VOCABULARY
-from tests.tiny_model import write_byte_tokenizer
+from tests.support.tiny_model import write_byte_tokenizer
 
 OUTPUT_TOKENS: Final = 24
 FIRST: Final = "Tell me about the sea."
@@ -112,7 +112,7 @@ async def judged(model_type: str, folder: Path) -> Judged:
     """A model type, served: an answer alone, three at once, and a second turn, each beside mlx-lm's own."""
     write_small_model(folder, config_of(model_type), seed=SEEDS.get(model_type, 0))
     reference = Reference(folder)
-    with _log_of("pensieve.engine.load_probe") as lines:
+    with _log_of("pensieve.engine.memory.probe") as lines:
         made_at = "2026-01-01T00:00:00Z"
         engine = await start_engine(ModelFolder(folder, model_type, model_type, made_at), _OPTIONS)
     try:
@@ -183,7 +183,7 @@ def prompt_of(text: str) -> list[int]:
 
 
 def _rendered(text: str) -> str:
-    """As the tokenizer's template (tests.tiny_model.CHATML) renders it."""
+    """As the tokenizer's template (tests.support.tiny_model.CHATML) renders it."""
     return f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pensieve.models.home import HOME_VARIABLE
+from pensieve.models.files.home import HOME_VARIABLE
 from tests.dialects.matrix.coverage import NOT_BUILT, NOTES, PARTS, SEEDS
 from tests.dialects.matrix.model_types import EXTRA, TYPES, config_of
 from tests.dialects.matrix.row import FIRST, TEXTS, Reference, judged, prompt_of, write_small_model

@@ -11,9 +11,9 @@ from typing import Any, Final
 import mlx.core as mx
 import pytest
 
-from pensieve.models.home import HOME_VARIABLE
-from pensieve.models.load import load
-from pensieve.models.sources import ModelFolder
+from pensieve.models.files.home import HOME_VARIABLE
+from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.loading.load import load
 from tests.dialects.matrix.coverage import SEEDS
 from tests.dialects.matrix.model_types import EXTRA, config_of
 from tests.dialects.matrix.row import write_small_model

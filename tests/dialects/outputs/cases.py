@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from contracts.vocabulary import Tool
+from contracts.values.vocabulary import Tool
 from tests.dialects.outputs.reading import Block
 from tests.dialects.outputs.table import ONE_CALL, THOUGHT, TWO_CALLS, Output
 from tests.dialects.outputs.writers import Call

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from contracts.vocabulary import Tool
+from contracts.values.vocabulary import Tool
 from pensieve.core.answers.parser import AnswerParser
 from pensieve.core.answers.pieces import BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.models.tokenizers.dialect_of import dialect_for
 from pensieve.models.tokenizers.text_decoder import TextDecoder
-from tests.dialects.families import Family, tokenizer_of
+from tests.dialects.real.families import Family, tokenizer_of
 
 Block = tuple[str, Any]
 """("text", text), ("thinking", text), ("call", (name, arguments)), or ("open call", name) for one that has no end."""

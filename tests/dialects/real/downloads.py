@@ -19,7 +19,7 @@ from typing import Final
 
 from filelock import FileLock
 
-FOLDER: Final = Path(__file__).parent / ".downloads"
+FOLDER: Final = Path(__file__).parents[1] / ".downloads"
 
 _PACKAGE: Final = "llama-cpp-python"
 _VERSION: Final = "0.3.36"

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-from pensieve.models.gguf_file import open_gguf
-from pensieve.models.gguf_tokenizer import tokenizer_files
-from pensieve.models.gguf_vocabulary import TokenKind, vocabulary_of
-from pensieve.models.made_folder import MANIFEST
-from tests.dialects.downloads import template, tokenizer_folder, vocabulary_gguf
+from pensieve.models.files.atomic_folder import MANIFEST
+from pensieve.models.gguf.file import open_gguf
+from pensieve.models.gguf.tokenizers.build import tokenizer_files
+from pensieve.models.gguf.tokenizers.vocabulary import TokenKind, vocabulary_of
+from tests.dialects.real.downloads import template, tokenizer_folder, vocabulary_gguf
 
 Json = dict[str, Any]
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from contracts.vocabulary import ChatMessage, Role, Tool, ToolCall
+from contracts.values.vocabulary import ChatMessage, Role, Tool, ToolCall
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.prompts.spliced import Recall
 from pensieve.models.tokenizers.dialect_of import dialect_of
 from pensieve.models.tokenizers.fast_tokenizer import DirectTokenizer, TokenizerFacts
-from tests.dialects.families import Family, tokenizer_of
-from tests.tiny_model import CHATML
+from tests.dialects.real.families import Family, tokenizer_of
+from tests.support.tiny_model import CHATML
 
 FOR_TOOLS_ALONE: Final = frozenset({"command-r-plus", "hermes-2-pro", "hermes-3"})
 """Families whose folders have this template under the name "tool_use", beside a "default" one."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.dialects import downloads
-from tests.dialects.downloads import DownloadError, template, template_names, tokenizer_folder, vocabulary_gguf
+from tests.dialects.real import downloads
+from tests.dialects.real.downloads import DownloadError, template, template_names, tokenizer_folder, vocabulary_gguf
 
 TOKENIZERS = ["deepseek_v3", "gemma3", "gptoss", "llama2", "llama3", "llama3_1", "qwen3"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.dialects.downloads import template_names
-from tests.dialects.families import Family, families, family, tokenizer_of, write_family
+from tests.dialects.real.downloads import template_names
+from tests.dialects.real.families import Family, families, family, tokenizer_of, write_family
 
 ALL = [pytest.param(each, id=each.name) for each in families()]
 

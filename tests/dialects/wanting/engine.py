@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
-from contracts.generation import GenerationEvent
-from contracts.vocabulary import GenerationRequest
+from contracts.values.generation import GenerationEvent
+from contracts.values.vocabulary import GenerationRequest
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.engine.engine import Engine
-from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models.progress import ConsoleProgress
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.resolve import resolve
 from pensieve.models.prompts.chat_template import ChatTemplate, RenderedPrompt
-from pensieve.models.sources import resolve
 from pensieve.models.tokenizers.dialect_of import dialect_of
 from pensieve.models.tokenizers.load import load_tokenizer
 from tests.conftest import start_engine
-from tests.dialects.families import Family, tokenizer_of, write_family
-from tests.dialects.wanting_model import Answers, write_wanting_model
+from tests.dialects.real.families import Family, tokenizer_of, write_family
+from tests.dialects.wanting.model import Answers, write_wanting_model
 
 
 @asynccontextmanager

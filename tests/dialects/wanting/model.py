@@ -21,8 +21,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from pensieve.models.safetensors_file import PlannedTensor, write_safetensors
-from tests.dialects.families import Family, tokenizer_of, write_family
+from pensieve.models.files.safetensors import PlannedTensor, write_safetensors
+from tests.dialects.real.families import Family, tokenizer_of, write_family
 
 Answers = Mapping[int, str | Sequence[int]]
 """What to say after a prompt of so many tokens: a text in which the family's marks are spelt out, or token ids."""

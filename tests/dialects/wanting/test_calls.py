@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from contracts.generation import (
+from contracts.values.generation import (
     GenerationEvent,
     GenerationFinished,
     TextGenerated,
@@ -21,7 +21,7 @@ from contracts.generation import (
     ToolCallEnded,
     ToolCallStarted,
 )
-from contracts.vocabulary import (
+from contracts.values.vocabulary import (
     ChatMessage,
     GenerationRequest,
     Role,
@@ -32,11 +32,11 @@ from contracts.vocabulary import (
     ToolMode,
 )
 from pensieve.models.prompts.chat_template import RenderedPrompt
-from tests.dialects.families import Family, family
 from tests.dialects.outputs.cases import TOOLS
 from tests.dialects.outputs.table import ONE_CALL, THOUGHT, TWO_CALLS, Output, outputs
-from tests.dialects.wanting_engine import engine_wanting, events_of, prompts_of
-from tests.dialects.wanting_model import Answers
+from tests.dialects.real.families import Family, family
+from tests.dialects.wanting.engine import engine_wanting, events_of, prompts_of
+from tests.dialects.wanting.model import Answers
 
 ALL = [pytest.param(family(each.name), each, id=each.name) for each in outputs()]
 ONE = [(call.name, call.arguments) for call in ONE_CALL]

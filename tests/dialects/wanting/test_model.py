@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from contracts.generation import (
+from contracts.values.generation import (
     GenerationEvent,
     GenerationFinished,
     TextGenerated,
     ToolArgumentsGenerated,
     ToolCallStarted,
 )
-from contracts.vocabulary import (
+from contracts.values.vocabulary import (
     ChatMessage,
     GenerationRequest,
     Role,
@@ -25,9 +25,9 @@ from contracts.vocabulary import (
     ToolChoice,
     ToolMode,
 )
-from tests.dialects.families import family
-from tests.dialects.wanting_engine import engine_wanting, events_of, prompts_of
-from tests.dialects.wanting_model import write_wanting_model
+from tests.dialects.real.families import family
+from tests.dialects.wanting.engine import engine_wanting, events_of, prompts_of
+from tests.dialects.wanting.model import write_wanting_model
 
 SAID = 'It is warm: "21 °C", said Noël. 🦙 ha ha ha\n\n\tx = [1, 2]  # end'
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}

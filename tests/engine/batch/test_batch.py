@@ -10,16 +10,16 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
-from pensieve.engine.batch import Batch, Computed
-from pensieve.engine.cpu_steps import CpuSteps
-from pensieve.engine.kv_sizes import KVSizes
-from pensieve.engine.kv_store import Match, MissReason
-from pensieve.engine.load_probe import Probe
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
+from pensieve.engine.batch.batch import Batch, Computed
+from pensieve.engine.decoding.cpu_tuning import CpuSteps
+from pensieve.engine.kv.sizes import KVSizes
+from pensieve.engine.memory.probe import Probe
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.ticket import Ticket
-from pensieve.models.load import LoadedModel
-from tests.engine.tiny_modules import continuation, prefill, prompt, tiny_module
+from pensieve.engine.prompt_cache.store import Match, MissReason
+from pensieve.engine.requests.ticket import Ticket
+from pensieve.models.loading.load import LoadedModel
+from tests.engine.support.tiny_modules import continuation, prefill, prompt, tiny_module
 
 CHUNK_TOKENS = 128
 ROWS = KVSizes(layers=(None,) * 4, in_rows=True)  # type: ignore[arg-type]  # only their number counts here

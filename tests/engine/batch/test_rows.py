@@ -5,8 +5,8 @@ from __future__ import annotations
 import mlx.core as mx
 import numpy as np
 
-from pensieve.engine.batch_rows import row_of
-from pensieve.metal.mlx_lm_import import import_mlx_lm
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
+from pensieve.engine.batch.rows import row_of
 
 import_mlx_lm()
 

@@ -1,4 +1,4 @@
-from pensieve.engine.bounded_memo import BoundedMemo
+from pensieve.engine.decoding.bounded_memo import BoundedMemo
 
 
 def test_a_value_is_made_once() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pensieve.core.quickest import TRIES
-from pensieve.engine import cpu_steps
-from pensieve.engine.cpu_steps import CpuSteps, Form
-from pensieve.metal.blas import Blas
-from pensieve.metal.device import DeviceInfo, device_info
+from pensieve.core.scheduling.autotune import TRIES
+from pensieve.device.blas import Blas
+from pensieve.device.device import DeviceInfo, device_info
+from pensieve.engine.decoding import cpu_tuning as cpu_steps
+from pensieve.engine.decoding.cpu_tuning import CpuSteps, Form
 
 ALL = 4
 
@@ -23,7 +23,7 @@ class Machine:
         self._seconds = seconds
         monkeypatch.setattr(cpu_steps, "preload", lambda: Blas("BLAS", None, cores))
         monkeypatch.setattr(cpu_steps, "set_threads", self._set)
-        monkeypatch.setattr("pensieve.engine.cpu_steps.time.perf_counter", lambda: self.now)
+        monkeypatch.setattr("pensieve.engine.decoding.cpu_tuning.time.perf_counter", lambda: self.now)
         self.steps = CpuSteps(may_copy=may_copy)
 
     def _set(self, num_threads: int) -> None:

@@ -9,23 +9,23 @@ import mlx.core as mx
 import pytest
 
 from contracts.checked import checked
-from contracts.generation import (
+from contracts.protocols.inference import InferenceModel
+from contracts.values.generation import (
     GenerationEvent,
     GenerationFinished,
     TextGenerated,
     ToolArgumentsGenerated,
     ToolCallStarted,
 )
-from contracts.inference import InferenceModel
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason, Tool
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason, Tool
 from pensieve.core.errors import ModelLoadingError
+from pensieve.device.memory.device_memory import DeviceMemory
+from pensieve.engine.decoding.forced_script import ForcedReply
 from pensieve.engine.engine import Engine
-from pensieve.engine.forced import ForcedReply
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.engine.scripted import Reply, Script
-from pensieve.metal.memory import DeviceMemory
-from pensieve.models.sources import ModelFolder
+from pensieve.engine.scripted.engine import Reply, Script
+from pensieve.models.library.resolve import ModelFolder
 from tests.conftest import GIB, serving
 
 ODD = "Naïve café — 日本語, 👩‍👩‍👧 and  two spaces,\n\ttabs, \u200b, <|not a token|> ∀x∈ℝ "

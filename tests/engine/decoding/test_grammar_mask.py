@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, ModelFeature, Role, Tool, ToolChoice, ToolMode
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, ModelFeature, Role, Tool, ToolChoice, ToolMode
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
 from pensieve.core.errors import ValidationError
-from pensieve.engine.grammar import MAX_GRAMMARS, MAX_VERDICTS, Grammars
-from pensieve.models.load import LoadedModel, load
-from pensieve.models.sources import ModelFolder
+from pensieve.engine.decoding.grammar_mask import MAX_GRAMMARS, MAX_VERDICTS, Grammars
+from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.loading.load import LoadedModel, load
 
 TOOL = Tool("act", "Act", '{"type": "object"}')
 PLAIN = GenerationRequest((ChatMessage(Role.USER, "Go."),), max_tokens=8)

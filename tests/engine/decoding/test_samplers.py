@@ -7,9 +7,9 @@ import math
 import mlx.core as mx
 import pytest
 
-from contracts.vocabulary import Sampling
-from pensieve.engine.samplers import PENALTY_CONTEXT_TOKENS, Sampler, penalties_for, sampler_for
-from tests.engine.tiny_modules import VOCABULARY
+from contracts.values.vocabulary import Sampling
+from pensieve.engine.decoding.samplers import PENALTY_CONTEXT_TOKENS, Sampler, penalties_for, sampler_for
+from tests.engine.support.tiny_modules import VOCABULARY
 
 
 def test_samplers_get_logits_and_say_what_log_probabilities_would() -> None:

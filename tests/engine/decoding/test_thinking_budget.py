@@ -8,11 +8,11 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Thinking
-from pensieve.engine.grammar import ThinkingBudget
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Thinking
+from pensieve.engine.decoding.grammar_mask import ThinkingBudget
 from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens
-from tests.engine.test_batch import Run
-from tests.engine.tiny_modules import prompt, tiny_module
+from tests.engine.batch.test_batch import Run
+from tests.engine.support.tiny_modules import prompt, tiny_module
 
 FREE = 1
 """What is said where the budget forces nothing."""

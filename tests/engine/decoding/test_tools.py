@@ -12,7 +12,8 @@ import pytest
 from llguidance.numpy import allocate_token_bitmask
 
 from contracts.checked import checked
-from contracts.generation import (
+from contracts.protocols.inference import InferenceModel
+from contracts.values.generation import (
     GenerationEvent,
     GenerationFinished,
     TextGenerated,
@@ -20,8 +21,7 @@ from contracts.generation import (
     ToolArgumentsGenerated,
     ToolCallStarted,
 )
-from contracts.inference import InferenceModel
-from contracts.vocabulary import (
+from contracts.values.vocabulary import (
     ChatMessage,
     GenerationRequest,
     Prompt,
@@ -35,10 +35,10 @@ from contracts.vocabulary import (
     ToolMode,
 )
 from pensieve.core.errors import ValidationError
-from pensieve.engine.grammar import HeldToGrammar, masked
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.engine.scripted import Reply, Script, ScriptedEngine
-from pensieve.metal.ledger import Ledger
+from pensieve.device.memory.ledger import Ledger
+from pensieve.engine.decoding.grammar_mask import HeldToGrammar, masked
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.engine.scripted.engine import Reply, Script, ScriptedEngine
 from tests.conftest import GIB, MakeEngine
 
 SCHEMA = {

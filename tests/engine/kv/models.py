@@ -1,4 +1,4 @@
-"""Small models of types whose caches or batches are out of the ordinary, as `pensieve.models.load` gives them."""
+"""Small models of types whose caches or batches are out of the ordinary, as `pensieve.models.loading` gives them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pensieve.models.load import LoadedModel, load
-from pensieve.models.sources import ModelFolder
+from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.loading.load import LoadedModel, load
 from tests.dialects.matrix.coverage import SEEDS
 from tests.dialects.matrix.model_types import config_of
 from tests.dialects.matrix.row import write_small_model

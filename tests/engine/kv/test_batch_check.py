@@ -9,7 +9,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from pensieve.engine.kv.together import Batching, batching_of, distance
+from pensieve.engine.kv.batch_check import Batching, batching_of, distance
 from tests.engine.kv.models import small
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mlx.core as mx
 import pytest
 
-from pensieve.engine.causal_attention import causal_attention
+from pensieve.engine.kv.causal_attention import causal_attention
 
 
 @pytest.mark.parametrize(("num_heads", "num_shared"), [(4, 4), (8, 2)])

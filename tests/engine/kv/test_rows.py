@@ -6,9 +6,9 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from pensieve.engine.kv_rows import GROWTH_TOKENS, RowKV, RowsKV, quantized_group_size, room_for
-from pensieve.engine.load_probe import rows_say_the_same
-from tests.engine.tiny_modules import continuation, new_caches, prefill, prompt, tiny_module
+from pensieve.engine.kv.rows import GROWTH_TOKENS, RowKV, RowsKV, quantized_group_size, room_for
+from pensieve.engine.memory.probe import rows_say_the_same
+from tests.engine.support.tiny_modules import continuation, new_caches, prefill, prompt, tiny_module
 
 from mlx_lm.generate import BatchGenerator  # isort: skip - tiny_modules imports mlx-lm harmlessly
 

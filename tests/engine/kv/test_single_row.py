@@ -8,19 +8,19 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
-from contracts.vocabulary import GenerationRequest
-from pensieve.engine.cache_layout import Snapshot, trimmed
+from contracts.values.vocabulary import GenerationRequest
 from pensieve.engine.engine import Engine
-from pensieve.engine.kv.single import SingleKV, unwrapped
-from pensieve.models.home import HOME_VARIABLE
-from pensieve.models.sources import ModelFolder
+from pensieve.engine.kv.single_row import SingleKV, unwrapped
+from pensieve.engine.kv.snapshots import Snapshot, trimmed
+from pensieve.models.files.home import HOME_VARIABLE
+from pensieve.models.library.resolve import ModelFolder
 from tests.conftest import start_engine
 from tests.dialects.matrix.coverage import SEEDS
 from tests.dialects.matrix.model_types import config_of
 from tests.dialects.matrix.row import write_small_model
-from tests.engine.asking import answer, asking, until
 from tests.engine.kv.models import small
-from tests.engine.tiny_modules import continuation, new_caches, prefill, prompt
+from tests.engine.support.asking import answer, asking, until
+from tests.engine.support.tiny_modules import continuation, new_caches, prefill, prompt
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from pensieve.engine.cache_layout import Snapshot, has_growing_layout, num_cached_tokens, trimmed
-from pensieve.engine.joined_kv import JoinedKV, bytes_per_token, join
-from pensieve.engine.kv_file import HostArray, KVBlock
-from tests.engine.tiny_modules import (
+from pensieve.engine.kv.segments import JoinedKV, bytes_per_token, join
+from pensieve.engine.kv.snapshots import Snapshot, has_growing_layout, num_cached_tokens, trimmed
+from pensieve.engine.prompt_cache.disk.file import HostArray, KVBlock
+from tests.engine.support.tiny_modules import (
     WHOLE_KINDS,
     WINDOW,
     arrays_of,

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from pensieve.engine import inbox
-from pensieve.engine.inbox import Inbox
+from pensieve.engine.loop import mailbox as inbox
+from pensieve.engine.loop.mailbox import Inbox
 
 
 def test_everything_that_has_arrived_is_run_in_order() -> None:

@@ -19,21 +19,21 @@ import httpx
 import mlx.core as mx
 import pytest
 
-from contracts.generation import GenerationFinished
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason
-from pensieve.cli.parts import Parts, real_parts
-from pensieve.cli.settings import Settings
+from contracts.values.generation import GenerationFinished
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason
+from pensieve.cli.serve.settings import Settings
+from pensieve.cli.wiring import Parts, real_parts
 from pensieve.core.errors import OverloadedError
+from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.engine.served_model import ServedModel
-from pensieve.metal.memory import DeviceMemory
-from pensieve.models.progress import ConsoleProgress
-from pensieve.models.sources import resolve
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.resolve import resolve
+from pensieve.serving.served_model import ServedModel
 from tests.conftest import GIB
-from tests.running_server import running_server, settings_for
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from tests.support.running_server import running_server, settings_for
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 log = logging.getLogger(__name__)
 

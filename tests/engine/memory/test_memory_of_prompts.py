@@ -5,13 +5,13 @@ from __future__ import annotations
 import mlx.core as mx
 import pytest
 
-from contracts.vocabulary import BufferUsage
+from contracts.values.vocabulary import BufferUsage
 from pensieve.core.errors import InsufficientMemoryError
-from pensieve.engine.kv_store import KVStore
-from pensieve.engine.stored_prompts import StoredPrompts
-from pensieve.metal.memory import DeviceMemory
+from pensieve.device.memory.device_memory import DeviceMemory
+from pensieve.engine.prompt_cache.prompt_cache import StoredPrompts
+from pensieve.engine.prompt_cache.store import KVStore
 from tests.conftest import GIB
-from tests.engine.tiny_modules import continuation, made_up_rows, prefill, prompt, tiny_module
+from tests.engine.support.tiny_modules import continuation, made_up_rows, prefill, prompt, tiny_module
 
 MIB = 1024**2
 

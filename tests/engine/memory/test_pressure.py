@@ -11,15 +11,15 @@ import mlx.core as mx
 import psutil
 import pytest
 
-from contracts.measurements import AlertType, PressureStep
-from contracts.vocabulary import BufferUsage
-from pensieve.engine.kv_store import KVStore
-from pensieve.engine.no_store import NoStore
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.engine.pressure import LEAST_CHUNK_TOKENS, PressureRelief
-from pensieve.engine.stored_prompts import StoredPrompts
-from pensieve.metal.memory import DeviceMemory
-from tests.engine.tiny_modules import made_up_rows, prompt, tiny_module
+from contracts.values.measurements import AlertType, PressureStep
+from contracts.values.vocabulary import BufferUsage
+from pensieve.device.memory.device_memory import DeviceMemory
+from pensieve.engine.memory.pressure import LEAST_CHUNK_TOKENS, PressureRelief
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.engine.prompt_cache.null_store import NoStore
+from pensieve.engine.prompt_cache.prompt_cache import StoredPrompts
+from pensieve.engine.prompt_cache.store import KVStore
+from tests.engine.support.tiny_modules import made_up_rows, prompt, tiny_module
 
 MB = 1_000_000
 SPAN = 100 * MB

@@ -8,13 +8,13 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
-from pensieve.engine.kv_rows import RowKV, RowsKV
-from pensieve.engine.kv_sizes import KVSizes, LayerKV, measured_sizes
-from pensieve.engine.load_probe import FULL_CHUNK_TOKENS, Probe, probe
-from pensieve.metal.memory import DeviceMemory
-from pensieve.models.home import HOME_VARIABLE
+from pensieve.device.memory.device_memory import DeviceMemory
+from pensieve.engine.kv.rows import RowKV, RowsKV
+from pensieve.engine.kv.sizes import KVSizes, LayerKV, measured_sizes
+from pensieve.engine.memory.probe import FULL_CHUNK_TOKENS, Probe, probe
+from pensieve.models.files.home import HOME_VARIABLE
 from tests.conftest import GIB
-from tests.engine.tiny_modules import WINDOW, new_caches, prefill, prompt, tiny_module
+from tests.engine.support.tiny_modules import WINDOW, new_caches, prefill, prompt, tiny_module
 
 
 @pytest.fixture(autouse=True)

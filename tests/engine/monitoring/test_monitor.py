@@ -1,9 +1,9 @@
 import pytest
 
-from contracts.measurements import AlertSeverity, AlertThresholds, AlertType, OperationMetrics, OperationPhase
-from contracts.vocabulary import BufferUsage
-from pensieve.engine.performance import SlidingWindowMonitor, nearest_rank
-from pensieve.metal.ledger import Ledger
+from contracts.values.measurements import AlertSeverity, AlertThresholds, AlertType, OperationMetrics, OperationPhase
+from contracts.values.vocabulary import BufferUsage
+from pensieve.device.memory.ledger import Ledger
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor, nearest_rank
 
 
 class Clock:

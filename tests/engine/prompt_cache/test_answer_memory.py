@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.vocabulary import ChatMessage, Role, ToolCall
-from pensieve.engine.answers import Answer, AnswerMemory, answers_path
+from contracts.values.vocabulary import ChatMessage, Role, ToolCall
+from pensieve.engine.prompt_cache.answer_memory import Answer, AnswerMemory, answers_path
 
 ASKED = ChatMessage(Role.USER, "Go")
 IDS = (5, 6, 70_000)

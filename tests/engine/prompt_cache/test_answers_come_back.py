@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
-from contracts.generation import GenerationEvent, GenerationFinished, TextGenerated
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason
+from contracts.values.generation import GenerationEvent, GenerationFinished, TextGenerated
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason
 from pensieve.engine.engine import Engine
 from tests.conftest import MakeEngine
 

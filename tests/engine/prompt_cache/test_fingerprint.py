@@ -10,9 +10,9 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
-from pensieve.engine.kv_fingerprint import fingerprint_of
-from pensieve.models.home import HOME_VARIABLE
-from tests.engine.tiny_modules import tiny_module
+from pensieve.engine.prompt_cache.fingerprint import fingerprint_of
+from pensieve.models.files.home import HOME_VARIABLE
+from tests.engine.support.tiny_modules import tiny_module
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.engine.engine import Engine
-from pensieve.models.sources import ModelFolder
-from tests.engine.test_stored_prompts import SYSTEM, engine_of, events_of, text_of
+from pensieve.models.library.resolve import ModelFolder
+from tests.engine.prompt_cache.test_prompt_cache import SYSTEM, engine_of, events_of, text_of
 
 CONVERSATIONS, TURNS, MOST_TOKENS = 20, 10, 4
 KV_BYTES_PER_TOKEN = 2 * 2 * 2 * 16 * 4

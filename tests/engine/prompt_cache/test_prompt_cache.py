@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 
 from contracts.checked import checked
-from contracts.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated, Usage
-from contracts.inference import InferenceModel
-from contracts.vocabulary import BufferUsage, ChatMessage, GenerationRequest, Role, Sampling
-from pensieve.core.boundary import Boundary
+from contracts.protocols.inference import InferenceModel
+from contracts.values.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated, Usage
+from contracts.values.vocabulary import BufferUsage, ChatMessage, GenerationRequest, Role, Sampling
+from pensieve.core.prefixes.boundary import Boundary
+from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
-from pensieve.engine.keeping import Keeping
-from pensieve.engine.kv_store import KVStore, Match
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.metal.memory import DeviceMemory
-from pensieve.models.sources import ModelFolder
+from pensieve.engine.prompt_cache.open import Keeping
+from pensieve.engine.prompt_cache.store import KVStore, Match
+from pensieve.models.library.resolve import ModelFolder
 from tests.conftest import GIB
 
 MIB = 1024**2

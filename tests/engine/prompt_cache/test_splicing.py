@@ -14,27 +14,27 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts.generation import (
+from contracts.values.generation import (
     GenerationEvent,
     TextGenerated,
     ThinkingGenerated,
     ToolArgumentsGenerated,
     ToolCallStarted,
 )
-from contracts.vocabulary import GenerationRequest
-from pensieve.api.decode_request import decode_messages
-from pensieve.core.prompt_canon import NORMALISATIONS, Normalisation
-from pensieve.engine.answers import Answer, AnswerMemory
-from pensieve.engine.output import Output
-from pensieve.engine.ticket import Ticket
-from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models.embedded import embedded_folder
-from pensieve.models.progress import ConsoleProgress
+from contracts.values.vocabulary import GenerationRequest
+from pensieve.api.anthropic.decode import decode_messages
+from pensieve.core.prompts.canonical import NORMALISATIONS, Normalisation
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
+from pensieve.engine.prompt_cache.answer_memory import Answer, AnswerMemory
+from pensieve.engine.requests.output import Output
+from pensieve.engine.requests.ticket import Ticket
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.embedded import embedded_folder
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.tokenizers.dialect_of import dialect_of
 from pensieve.models.tokenizers.text_decoder import TextDecoder
-from tests.models.templates import DEEPSEEK, MISTRAL, QWEN2_5, QWEN3
-from tests.tiny_model import CHATML, write_byte_tokenizer
+from tests.models.prompts.templates import DEEPSEEK, MISTRAL, QWEN2_5, QWEN3
+from tests.support.tiny_model import CHATML, write_byte_tokenizer
 
 TOOLS = [
     {"name": "Edit", "description": "Edits <|im_end|>", "input_schema": {"type": "object"}},

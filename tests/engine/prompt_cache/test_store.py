@@ -11,12 +11,12 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from pensieve.core.boundary import Boundary, BoundaryKind
-from pensieve.engine.joined_kv import bytes_per_token
-from pensieve.engine.kv_store import KVStore, MissReason
-from pensieve.engine.no_store import NoStore
-from pensieve.models.load import LoadedModel
-from tests.engine.tiny_modules import (
+from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
+from pensieve.engine.kv.segments import bytes_per_token
+from pensieve.engine.prompt_cache.null_store import NoStore
+from pensieve.engine.prompt_cache.store import KVStore, MissReason
+from pensieve.models.loading.load import LoadedModel
+from tests.engine.support.tiny_modules import (
     WHOLE_KINDS,
     WINDOW,
     arrays_of,

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from contracts.generation import TextGenerated
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role
+from contracts.values.generation import TextGenerated
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role
 from pensieve.core.errors import GenerationError, ModelLoadingError, OverloadedError
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.engine.scripted import Reply, Script, ScriptedEngine, load_script
-from pensieve.metal.ledger import Ledger
+from pensieve.device.memory.ledger import Ledger
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.engine.scripted.engine import Reply, Script, ScriptedEngine, load_script
 
 
 def engine(*replies: Reply, max_active: int = 64) -> ScriptedEngine:

@@ -9,19 +9,19 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from contracts.vocabulary import Sampling
-from pensieve.core.draft_length import PassCosts
-from pensieve.core.prompt_lookup import PromptLookup
-from pensieve.engine import drafting
-from pensieve.engine.draft_model import DraftModel, DraftRow
-from pensieve.engine.drafting import Drafting
-from pensieve.engine.kv_sizes import KVSizes, LayerKV
-from pensieve.engine.load_probe import Probe
-from pensieve.engine.samplers import sampler_for
-from pensieve.engine.speculation import Pace, Speculation
-from pensieve.models.load import LoadedModel
-from tests.engine.test_speculation import NUM_LAYERS, Run, alone, assert_same_end
-from tests.engine.tiny_modules import VOCABULARY, prefill, prompt, tiny_module
+from contracts.values.vocabulary import Sampling
+from pensieve.core.drafts.length import PassCosts
+from pensieve.core.drafts.prompt_lookup import PromptLookup
+from pensieve.engine.decoding.samplers import sampler_for
+from pensieve.engine.kv.sizes import KVSizes, LayerKV
+from pensieve.engine.memory.probe import Probe
+from pensieve.engine.speculation import draft_policy as drafting
+from pensieve.engine.speculation.draft_model import DraftModel, DraftRow
+from pensieve.engine.speculation.draft_policy import Drafting
+from pensieve.engine.speculation.speculation import Pace, Speculation
+from pensieve.models.loading.load import LoadedModel
+from tests.engine.speculation.test_speculation import NUM_LAYERS, Run, alone, assert_same_end
+from tests.engine.support.tiny_modules import VOCABULARY, prefill, prompt, tiny_module
 
 CHUNK_TOKENS = 16
 PROBE = Probe(CHUNK_TOKENS, 1, 0, 1, KVSizes((LayerKV(256),) * NUM_LAYERS, in_rows=True))

@@ -11,25 +11,25 @@ from typing import Any
 
 import pytest
 
-from contracts.vocabulary import BufferUsage
+from contracts.values.vocabulary import BufferUsage
 from pensieve.core.errors import InsufficientMemoryError, ModelLoadingError
-from pensieve.engine.draft_model import ready_to_draft, require_same_vocabulary
+from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
-from pensieve.engine.kv_sizes import KVSizes, LayerKV
-from pensieve.engine.load_probe import Probe, probe
-from pensieve.engine.memory_plan import MemoryPlan
+from pensieve.engine.kv.sizes import KVSizes, LayerKV
+from pensieve.engine.memory.plan import MemoryPlan
+from pensieve.engine.memory.probe import Probe, probe
+from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.performance import SlidingWindowMonitor
-from pensieve.metal.memory import DeviceMemory
-from pensieve.models.home import HOME_VARIABLE
-from pensieve.models.load import LoadedModel
-from pensieve.models.progress import ConsoleProgress
-from pensieve.models.sources import ModelFolder, resolve
+from pensieve.engine.speculation.draft_model import ready_to_draft, require_same_vocabulary
+from pensieve.models.files.home import HOME_VARIABLE
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.resolve import ModelFolder, resolve
+from pensieve.models.loading.load import LoadedModel
 from tests.conftest import GIB, start_engine
-from tests.engine.asking import answer, asking, until
-from tests.engine.test_speculation import Eager
-from tests.engine.tiny_modules import tiny_module
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from tests.engine.speculation.test_speculation import Eager
+from tests.engine.support.asking import answer, asking, until
+from tests.engine.support.tiny_modules import tiny_module
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 PROMPTS = ("What is a pensieve?", "Say something else, and at length.", "x")
 

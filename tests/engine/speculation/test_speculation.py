@@ -10,19 +10,19 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
-from pensieve.core.draft_length import Acceptance, PassCosts
-from pensieve.engine.batch import Batch
-from pensieve.engine.kv_rows import RowKV
-from pensieve.engine.kv_sizes import KVSizes
-from pensieve.engine.load_probe import Probe
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
+from pensieve.core.drafts.length import Acceptance, PassCosts
+from pensieve.engine.batch.batch import Batch
+from pensieve.engine.kv.rows import RowKV
+from pensieve.engine.kv.sizes import KVSizes
+from pensieve.engine.memory.probe import Probe
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.speculation import Pace, SpeculatedRow, Speculation
-from pensieve.models.load import LoadedModel
-from pensieve.models.sources import ModelFolder
+from pensieve.engine.speculation.speculation import Pace, SpeculatedRow, Speculation
+from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.loading.load import LoadedModel
 from tests.conftest import start_engine
-from tests.engine.asking import answer
-from tests.engine.tiny_modules import prompt, tiny_module
+from tests.engine.support.asking import answer
+from tests.engine.support.tiny_modules import prompt, tiny_module
 
 from mlx_lm.generate import BatchGenerator  # isort: skip - tiny_modules imports mlx-lm harmlessly
 

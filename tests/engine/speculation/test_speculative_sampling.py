@@ -12,11 +12,11 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from contracts.vocabulary import Sampling
-from pensieve.engine.samplers import sampler_for
-from pensieve.models.load import LoadedModel
-from tests.engine.test_speculation import Eager, Run
-from tests.engine.tiny_modules import tiny_module
+from contracts.values.vocabulary import Sampling
+from pensieve.engine.decoding.samplers import sampler_for
+from pensieve.models.loading.load import LoadedModel
+from tests.engine.speculation.test_speculation import Eager, Run
+from tests.engine.support.tiny_modules import tiny_module
 
 
 @pytest.mark.parametrize(

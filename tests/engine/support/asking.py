@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 
-from contracts.generation import GenerationFinished, TextGenerated
-from contracts.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
+from contracts.values.generation import GenerationFinished, TextGenerated
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.engine.engine import Engine
 
 GREEDY = Sampling(temperature=0.0)

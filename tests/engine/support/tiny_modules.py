@@ -11,10 +11,10 @@ import numpy as np
 from mlx.utils import tree_map
 
 from pensieve.core.dialects.dialect import Dialect
-from pensieve.engine.cache_layout import Snapshot
-from pensieve.engine.kv_rows import RowKV, RowsKV
-from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models.load import LoadedModel
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
+from pensieve.engine.kv.rows import RowKV, RowsKV
+from pensieve.engine.kv.snapshots import Snapshot
+from pensieve.models.loading.load import LoadedModel
 
 import_mlx_lm()  # before anything else imports it
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.harness.sse import EventReader, ServerSentEvent
+from features.harness.wire.sse import EventReader, ServerSentEvent
 
 Pair = tuple[str, str]
 

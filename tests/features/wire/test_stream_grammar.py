@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from features.harness.grammar import violations
+from features.harness.wire.stream_grammar import violations
 
 Events = list[dict[str, Any]]
 

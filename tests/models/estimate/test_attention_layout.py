@@ -11,10 +11,10 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from pensieve.core.kv_arithmetic import kv_bytes
-from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models import announced_layers
-from pensieve.models.announced_layers import UnknownLayersError, attention_layers, kv_shape
+from pensieve.core.fit.kv_bytes import kv_bytes
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
+from pensieve.models.estimate import attention_layout as announced_layers
+from pensieve.models.estimate.attention_layout import UnknownLayersError, attention_layers, kv_shape
 
 _SIZES: dict[str, Any] = {
     "hidden_size": 64,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pensieve.models.model_facts import (
+from pensieve.models.estimate.describe import (
     architecture,
     call_form,
     chat_template,
@@ -16,7 +16,7 @@ from pensieve.models.model_facts import (
     quantisation,
     tokenizer_kind,
 )
-from tests.tiny_model import CHATML, write_byte_tokenizer
+from tests.support.tiny_model import CHATML, write_byte_tokenizer
 
 TEMPLATES = (
     CHATML,
@@ -40,7 +40,7 @@ TEMPLATES = (
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_the_form_of_calls_is_the_one_that_mlx_lm_chooses(template: str) -> None:
-    from pensieve.metal.mlx_lm_import import import_mlx_lm  # noqa: PLC0415
+    from pensieve.device.mlx_lm.bootstrap import import_mlx_lm  # noqa: PLC0415
 
     import_mlx_lm()
     from mlx_lm.tokenizer_utils import _infer_tool_parser  # noqa: PLC0415

@@ -12,13 +12,13 @@ import pytest
 from mlx.utils import tree_flatten
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.metal.device import device_info
-from pensieve.models.footprint import Footprint, activations_estimate, footprint
-from pensieve.models.load import load
-from pensieve.models.progress import SilentProgress
-from pensieve.models.sources import resolve
-from pensieve.models.tensor_headers import TensorHeader, folder_headers
-from tests.models.mlx_lm_models import SIZES, write_model
+from pensieve.device.device import device_info
+from pensieve.models.estimate.footprint import Footprint, activations_estimate, footprint
+from pensieve.models.files.progress import SilentProgress
+from pensieve.models.files.tensor_headers import TensorHeader, folder_headers
+from pensieve.models.library.resolve import resolve
+from pensieve.models.loading.load import load
+from tests.models.loading.mlx_lm_models import SIZES, write_model
 
 _EXPERTS = {
     "num_experts": 8,

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.announced import announced
-from pensieve.models.footprint import footprint
-from pensieve.models.hub import local_copy
-from pensieve.models.hub_name import HubName
-from pensieve.models.progress import SilentProgress
-from pensieve.models.sources import resolve
-from tests.models.gguf_files import write_llama
-from tests.models.hub_server import files_of, hub_of, own_cache
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from pensieve.models.estimate.footprint import footprint
+from pensieve.models.estimate.inspect import announced
+from pensieve.models.files.progress import SilentProgress
+from pensieve.models.hub.name import HubName
+from pensieve.models.hub.pull import local_copy
+from pensieve.models.library.resolve import resolve
+from tests.models.gguf.gguf_files import write_llama
+from tests.models.hub.hub_server import files_of, hub_of, own_cache
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 QUIET = SilentProgress()
 

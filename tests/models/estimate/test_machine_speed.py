@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.metal.device import device_info
-from pensieve.models.home import HOME_VARIABLE
-from pensieve.models.known_speed import known_rates
+from pensieve.device.device import device_info
+from pensieve.models.estimate.machine_speed import known_rates
+from pensieve.models.files.home import HOME_VARIABLE
 
 pytestmark = pytest.mark.skipif(device_info().backend == "metal", reason="Apple's chips are in a table")
 

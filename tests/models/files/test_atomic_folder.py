@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.made_folder import MANIFEST, is_whole, make_folder
-from pensieve.models.progress import SilentProgress
+from pensieve.models.files.atomic_folder import MANIFEST, is_whole, make_folder
+from pensieve.models.files.progress import SilentProgress
 
 
 def fill(folder: Path) -> None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pensieve.models.progress import ConsoleProgress, SilentProgress
+from pensieve.models.files.progress import ConsoleProgress, SilentProgress
 
 
 class Terminal(io.StringIO):

@@ -21,8 +21,8 @@ from gguf import MODEL_ARCH as ARCH
 from gguf import GGMLQuantizationType as GgmlType
 from mlx.utils import tree_flatten, tree_unflatten
 
-from pensieve.metal.mlx_lm_import import import_mlx_lm
-from tests.models.gguf_files import HEADS, HIDDEN, INNER, KV_HEADS, LAYERS, VOCABULARY, add_byte_tokenizer
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
+from tests.models.gguf.gguf_files import HEADS, HIDDEN, INNER, KV_HEADS, LAYERS, VOCABULARY, add_byte_tokenizer
 
 Array = npt.NDArray[np.float32]
 Weights = dict[str, Array]

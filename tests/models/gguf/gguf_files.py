@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from gguf import GGMLQuantizationType as GgmlType
 
-from tests.tiny_model import byte_characters
+from tests.support.tiny_model import byte_characters
 
 HIDDEN, INNER, HEADS, KV_HEADS, HEAD_DIM, LAYERS = 64, 96, 4, 2, 16, 2
 CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")

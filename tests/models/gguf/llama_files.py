@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from gguf import GGMLQuantizationType as GgmlType
 
-from tests.models.gguf_files import Edit, gguf_name
-from tests.models.k_quantizers import K_TYPES, k_quantized, q8_k_dequantized
+from tests.models.gguf.gguf_files import Edit, gguf_name
+from tests.models.gguf.k_quantizers import K_TYPES, k_quantized, q8_k_dequantized
 
 Array = npt.NDArray[np.float32]
 Weights = Mapping[str, Array] | Mapping[str, npt.NDArray[np.float16]]

@@ -19,12 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.gguf_architectures import layout_of
-from pensieve.models.gguf_convert import convert_gguf
-from pensieve.models.gguf_file import open_gguf
-from pensieve.models.gguf_tokenizer import tokenizer_files
-from tests.models.architecture_cases import CASES, Weights, llama3_freqs, original, write_gguf
-from tests.models.gguf_files import HIDDEN, LAYERS
+from pensieve.models.gguf.architectures.registry import layout_of
+from pensieve.models.gguf.convert import convert_gguf
+from pensieve.models.gguf.file import open_gguf
+from pensieve.models.gguf.tokenizers.build import tokenizer_files
+from tests.models.gguf.architecture_cases import CASES, Weights, llama3_freqs, original, write_gguf
+from tests.models.gguf.gguf_files import HIDDEN, LAYERS
 
 Edit = Callable[[gguf.GGUFWriter, Weights], None]
 

@@ -14,14 +14,14 @@ import pytest
 from gguf import GGMLQuantizationType as GgmlType
 from tokenizers import Tokenizer
 
-from contracts.vocabulary import Sampling
+from contracts.values.vocabulary import Sampling
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.gguf_convert import convert_gguf
-from pensieve.models.load import load
+from pensieve.models.files.progress import SilentProgress
+from pensieve.models.gguf.convert import convert_gguf
+from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.generation_config import read_generation_config
-from pensieve.models.progress import SilentProgress
-from pensieve.models.sources import resolve
-from tests.models.gguf_files import CONTROL_TOKENS, HIDDEN, INNER, VOCABULARY, write_llama
+from pensieve.models.loading.load import load
+from tests.models.gguf.gguf_files import CONTROL_TOKENS, HIDDEN, INNER, VOCABULARY, write_llama
 
 
 def converted(folder: Path, **options: Any) -> tuple[Path, dict[str, npt.NDArray[np.float32]]]:

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.gguf_folder import gguf_folder
-from pensieve.models.progress import SilentProgress
-from tests.models.gguf_files import HIDDEN, INNER, add_byte_tokenizer, write_llama
-from tests.models.llama_files import quantized, write_llama_of
+from pensieve.models.files.progress import SilentProgress
+from pensieve.models.gguf.converted_folder import gguf_folder
+from tests.models.gguf.gguf_files import HIDDEN, INNER, add_byte_tokenizer, write_llama
+from tests.models.gguf.llama_files import quantized, write_llama_of
 
 MB = 1_000_000
 
@@ -152,8 +152,8 @@ def write_large(folder: Path) -> Path:
 PEAK = """
 import re, resource, sys
 from pathlib import Path
-from pensieve.models.gguf_convert import convert_gguf
-from pensieve.models.gguf_repack import REPACKINGS
+from pensieve.models.gguf.convert import convert_gguf
+from pensieve.models.gguf.weights.repack import REPACKINGS
 def peak():
     status = Path("/proc/self/status")  # on Linux, getrusage counts in what the parent had before it became this
     if status.exists():

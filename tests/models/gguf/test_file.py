@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.gguf_file import open_gguf
-from tests.models.gguf_files import write_llama
+from pensieve.models.gguf.file import open_gguf
+from tests.models.gguf.gguf_files import write_llama
 
 
 @pytest.fixture(scope="module")

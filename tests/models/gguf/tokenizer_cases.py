@@ -9,8 +9,8 @@ from typing import Any
 import gguf
 from tokenizers import Tokenizer
 
-from pensieve.models.gguf_file import open_gguf
-from pensieve.models.gguf_tokenizer import tokenizer_files
+from pensieve.models.gguf.file import open_gguf
+from pensieve.models.gguf.tokenizers.build import tokenizer_files
 
 TEXTS = (
     "",

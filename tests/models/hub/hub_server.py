@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from huggingface_hub import constants, hf_api
 
-from pensieve.models.home import HOME_VARIABLE
+from pensieve.models.files.home import HOME_VARIABLE
 
 _API = re.compile(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?")
 _RESOLVE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")

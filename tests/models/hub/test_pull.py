@@ -17,17 +17,17 @@ import pytest
 from huggingface_hub import constants
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.home import HOME_VARIABLE
-from pensieve.models.hub import PATTERNS, HubCopy, local_copy, pull
-from pensieve.models.hub_name import HubName, hub_name
-from pensieve.models.model_names import pin
-from pensieve.models.progress import SilentProgress
-from pensieve.models.sources import ModelFolder, resolve
-from tests.models.gguf_files import write_llama
-from tests.models.hub_server import CHUNK_BYTES, Repo, SmallHub, files_of, hub_of, own_cache
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from pensieve.models.files.home import HOME_VARIABLE
+from pensieve.models.files.progress import SilentProgress
+from pensieve.models.hub.name import HubName, hub_name
+from pensieve.models.hub.pull import PATTERNS, HubCopy, local_copy, pull
+from pensieve.models.library.names import pin
+from pensieve.models.library.resolve import ModelFolder, resolve
+from tests.models.gguf.gguf_files import write_llama
+from tests.models.hub.hub_server import CHUNK_BYTES, Repo, SmallHub, files_of, hub_of, own_cache
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAME = "org/tiny"
 WEIGHTS = "model.safetensors"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -250,9 +250,9 @@ def test_names_are_taken_apart_and_put_together() -> None:
 PULL = f"""
 from huggingface_hub import constants
 constants.DOWNLOAD_CHUNK_SIZE = {CHUNK_BYTES}
-from pensieve.models.hub import pull
-from pensieve.models.hub_name import hub_name
-from pensieve.models.progress import ConsoleProgress
+from pensieve.models.hub.pull import pull
+from pensieve.models.hub.name import hub_name
+from pensieve.models.files.progress import ConsoleProgress
 print(pull(hub_name("org/tiny"), ConsoleProgress()).path)
 """
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.cli.setting_values import num_bytes
+from pensieve.cli.serve.setting_values import num_bytes
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.catalogue import ListedModel, class_of, listed_model, listed_models
-from pensieve.models.hub_name import HubName, hub_name
-from pensieve.models.model_names import require_free_name
+from pensieve.models.hub.name import HubName, hub_name
+from pensieve.models.library.aliases import ListedModel, class_of, listed_model, listed_models
+from pensieve.models.library.names import require_free_name
 
 GIB = 1024**3
 
@@ -53,7 +53,7 @@ def test_a_model_fits_its_machine_under_the_limit_that_is_named_with_it(model: L
 def test_the_documentation_has_every_alias_with_its_model_and_size(model: ListedModel) -> None:
     row = f"| `{model.alias}` | {model.machine_gb} GB | {model.name} | {model.weights_bytes / 1e9:.1f} GB |"
     limit, licence = model.memory_limit or "", model.licence or ""
-    pages = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    pages = (Path(__file__).parents[3] / "docs" / "models.md").read_text(encoding="utf-8")
     assert f"{row} {limit} | {licence} |".replace("|  |", "| |") in pages
 
 

@@ -17,15 +17,15 @@ import psutil
 import pytest
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.embedded import SMOLLM2, EmbeddedModel, embedded_folder
-from pensieve.models.made_folder import is_whole
-from pensieve.models.progress import ConsoleProgress, SilentProgress
-from pensieve.models.wheel_download import download_wheel
+from pensieve.models.files.atomic_folder import is_whole
+from pensieve.models.files.progress import ConsoleProgress, SilentProgress
+from pensieve.models.library.embedded import SMOLLM2, EmbeddedModel, embedded_folder
+from pensieve.models.library.wheel import download_wheel
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 START = """
-from pensieve.models.embedded import embedded_folder
-from pensieve.models.progress import ConsoleProgress
+from pensieve.models.library.embedded import embedded_folder
+from pensieve.models.files.progress import ConsoleProgress
 print(embedded_folder(ConsoleProgress()))
 """
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "pensieve-manifest.json"}

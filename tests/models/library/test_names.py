@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.home import HOME_VARIABLE
-from pensieve.models.model_names import NamedModel, add_name, drop_name, named_model, named_models, pin, pinned, unpin
+from pensieve.models.files.home import HOME_VARIABLE
+from pensieve.models.library.names import NamedModel, add_name, drop_name, named_model, named_models, pin, pinned, unpin
 
 
 @pytest.fixture(autouse=True)

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.embedded import SMOLLM2
-from pensieve.models.home import home, models_folder
-from pensieve.models.progress import ConsoleProgress, SilentProgress
-from pensieve.models.sources import ModelFolder, resolve
-from tests.models.gguf_files import write_llama
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from pensieve.models.files.home import home, models_folder
+from pensieve.models.files.progress import ConsoleProgress, SilentProgress
+from pensieve.models.library.embedded import SMOLLM2
+from pensieve.models.library.resolve import ModelFolder, resolve
+from tests.models.gguf.gguf_files import write_llama
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
-from pensieve.metal.mlx_lm_import import import_mlx_lm
-from tests.tiny_model import write_byte_tokenizer
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
+from tests.support.tiny_model import write_byte_tokenizer
 
 SIZES: dict[str, Any] = {
     "hidden_size": 128,

@@ -13,15 +13,15 @@ import pytest
 from mlx.utils import tree_flatten
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.engine.kv_fingerprint import fingerprint_of
-from pensieve.metal.device import device_info
-from pensieve.models.adapters import require_adapter
-from pensieve.models.home import HOME_VARIABLE
-from pensieve.models.load import LoadedModel, load
-from pensieve.models.model_names import NamedModel, add_name
-from pensieve.models.progress import SilentProgress
-from pensieve.models.sources import ModelFolder, resolve
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from pensieve.device.device import device_info
+from pensieve.engine.prompt_cache.fingerprint import fingerprint_of
+from pensieve.models.files.home import HOME_VARIABLE
+from pensieve.models.files.progress import SilentProgress
+from pensieve.models.library.names import NamedModel, add_name
+from pensieve.models.library.resolve import ModelFolder, resolve
+from pensieve.models.loading.adapters import require_adapter
+from pensieve.models.loading.load import LoadedModel, load
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 KEYS = ("self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj")
 PROMPT = [5, 6, 7, 200]

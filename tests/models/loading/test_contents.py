@@ -11,12 +11,12 @@ import mlx.core as mx
 import pytest
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.announced import announced
-from pensieve.models.importing import import_model
-from pensieve.models.progress import SilentProgress
-from pensieve.models.sources import resolve
-from tests.models.gguf_files import write_llama
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from pensieve.models.estimate.inspect import announced
+from pensieve.models.files.progress import SilentProgress
+from pensieve.models.library.importing import import_model
+from pensieve.models.library.resolve import resolve
+from tests.models.gguf.gguf_files import write_llama
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 QUIET = SilentProgress()
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"

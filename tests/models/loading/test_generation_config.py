@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.vocabulary import Sampling
+from contracts.values.vocabulary import Sampling
 from pensieve.models.loading.generation_config import read_generation_config
 
 

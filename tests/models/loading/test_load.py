@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from contracts.vocabulary import ChatMessage, ModelFeature, Role
+from contracts.values.vocabulary import ChatMessage, ModelFeature, Role
 from pensieve.core.errors import ModelLoadingError
-from pensieve.metal.device import device_info
-from pensieve.models.embedded import embedded_folder
-from pensieve.models.load import LoadedModel, _narrow_scales, load
-from pensieve.models.progress import ConsoleProgress
+from pensieve.device.device import device_info
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.embedded import embedded_folder
+from pensieve.models.library.resolve import ModelFolder, resolve
+from pensieve.models.loading.load import LoadedModel, _narrow_scales, load
 from pensieve.models.prompts.chat_template import ChatTemplate
-from pensieve.models.sources import ModelFolder, resolve
 from pensieve.models.tokenizers.text_decoder import TextDecoder
-from tests.metal.python_process import run_python
-from tests.tiny_model import CHATML, write_byte_tokenizer, write_tiny_model
+from tests.device.python_process import run_python
+from tests.support.tiny_model import CHATML, write_byte_tokenizer, write_tiny_model
 
 on_cpu = pytest.mark.skipif(device_info().backend != "cpu", reason="weights stay packed on a GPU")
 WITH_TOOLS = CHATML + "{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}"
@@ -186,13 +186,13 @@ def test_a_model_type_for_which_mlx_lm_ends_the_process_is_refused(tmp_path: Pat
 LOAD_EMBEDDED = """
 import json, re, resource, sys
 from pathlib import Path
-from pensieve.metal import blas
+from pensieve.device import blas
 blas.preload()
-from pensieve.metal.mlx_lm_import import import_mlx_lm
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 import_mlx_lm()
-from pensieve.models.load import load
-from pensieve.models.progress import ConsoleProgress
-from pensieve.models.sources import resolve
+from pensieve.models.loading.load import load
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.resolve import resolve
 
 def peak():
     status = Path("/proc/self/status")  # on Linux, getrusage counts in what the parent had before it became this

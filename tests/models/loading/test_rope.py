@@ -9,10 +9,10 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from pensieve.models.load import LoadedModel, load
+from pensieve.models.library.resolve import ModelFolder
 from pensieve.models.loading.config import normalised_config
-from pensieve.models.sources import ModelFolder
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from pensieve.models.loading.load import LoadedModel, load
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 LLAMA3 = {
     "factor": 8.0,

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from pensieve.models.load import load
-from pensieve.models.progress import SilentProgress
-from pensieve.models.shards import missing_weights, stray_weight_files, weight_files
-from pensieve.models.sources import resolve
-from pensieve.models.tensor_headers import folder_headers
-from tests.tiny_model import write_byte_tokenizer, write_tiny_model
+from pensieve.models.files.progress import SilentProgress
+from pensieve.models.files.shards import missing_weights, stray_weight_files, weight_files
+from pensieve.models.files.tensor_headers import folder_headers
+from pensieve.models.library.resolve import resolve
+from pensieve.models.loading.load import load
+from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 INDEX = "model.safetensors.index.json"
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from contracts.vocabulary import ChatMessage, Role, Tool, ToolCall
+from contracts.values.vocabulary import ChatMessage, Role, Tool, ToolCall
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.prompts.spliced import Recall
 from pensieve.models.tokenizers.fast_tokenizer import DirectTokenizer, TokenizerFacts
-from tests.models.example_tokenizers import one_token_a_byte
+from tests.models.tokenizers.example_tokenizers import one_token_a_byte
 
 GET: Final = Tool(
     "get", "Gets it.", '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}'

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.vocabulary import ChatMessage, Role, Thinking, Tool
-from pensieve.core.boundary import Boundary, BoundaryKind
-from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models.embedded import embedded_folder
-from pensieve.models.progress import ConsoleProgress
+from contracts.values.vocabulary import ChatMessage, Role, Thinking, Tool
+from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.embedded import embedded_folder
 from pensieve.models.prompts.chat_template import ChatTemplate, RenderedPrompt
-from tests.models.templates import DEEPSEEK, MISTRAL, QWEN2_5, QWEN3
-from tests.tiny_model import CHATML, write_byte_tokenizer
+from tests.models.prompts.templates import DEEPSEEK, MISTRAL, QWEN2_5, QWEN3
+from tests.support.tiny_model import CHATML, write_byte_tokenizer
 
 TEMPLATES = [CHATML, QWEN2_5, QWEN3, DEEPSEEK, MISTRAL, None]
 READ = Tool("Read", "Reads", '{"type": "object"}')

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.vocabulary import ChatMessage, Role
+from contracts.values.vocabulary import ChatMessage, Role
 from pensieve.core.errors import ValidationError
-from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models.embedded import embedded_folder
-from pensieve.models.progress import ConsoleProgress
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.embedded import embedded_folder
 from pensieve.models.prompts.chat_template import ChatTemplate
-from tests.tiny_model import CHATML, write_byte_tokenizer
+from tests.support.tiny_model import CHATML, write_byte_tokenizer
 
 ROLE_BY_ROLE = (
     "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}>{% endif %}"

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from contracts.vocabulary import ChatMessage
+from contracts.values.vocabulary import ChatMessage
 from pensieve.core.errors import ValidationError
 from tests.models.prompts import small_templates as small
 from tests.models.prompts.small_templates import GET, assistant, call, chat_template, rendered, result, system, user

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from contracts.vocabulary import ChatMessage
-from tests.models.example_tokenizers import one_token_a_byte
+from contracts.values.vocabulary import ChatMessage
 from tests.models.prompts import small_templates as small
 from tests.models.prompts.small_templates import (
     GET,
@@ -19,6 +18,7 @@ from tests.models.prompts.small_templates import (
     text_of,
     user,
 )
+from tests.models.tokenizers.example_tokenizers import one_token_a_byte
 
 TEMPLATES = {
     "takes everything": small.PLAIN,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contracts.vocabulary import Thinking
+from contracts.values.vocabulary import Thinking
 from pensieve.models.prompts.variables import TemplateVariables, template_source
 
 ON = Thinking(enabled=True)

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 
 from tokenizers import Tokenizer
 
-from pensieve.models.embedded import embedded_folder
-from pensieve.models.progress import ConsoleProgress
-from tests.tiny_model import write_byte_tokenizer
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.embedded import embedded_folder
+from tests.support.tiny_model import write_byte_tokenizer
 
 WORDS = ("▁Hello", "▁world", "▁", "▁▁", "Hello", ",", ".", "\n", "é", "▁é", "猫", "<tool>")
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from pensieve.metal.mlx_lm_import import import_mlx_lm
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.models.tokenizers import load
 from pensieve.models.tokenizers.chat_templates import read_chat_templates
 from pensieve.models.tokenizers.fast_tokenizer import DirectTokenizer
 from pensieve.models.tokenizers.load import load_tokenizer
-from tests.tiny_model import write_byte_tokenizer
+from tests.support.tiny_model import write_byte_tokenizer
 
 
 @pytest.fixture(autouse=True)

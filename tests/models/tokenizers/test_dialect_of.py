@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from contracts.vocabulary import ChatMessage, Role, Thinking, Tool, ToolCall
+from contracts.values.vocabulary import ChatMessage, Role, Thinking, Tool, ToolCall
 from pensieve.core.dialects.dialect import CallForm
 from pensieve.core.dialects.reading import SectionReader
-from pensieve.metal.mlx_lm_import import import_mlx_lm
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.tokenizers.dialect_of import dialect_of
-from tests.tiny_model import CHATML, write_byte_tokenizer
+from tests.support.tiny_model import CHATML, write_byte_tokenizer
 
 GET = Tool("get", "Get it", '{"type": "object", "properties": {"city": {"type": "string"}}}')
 HERMES = (

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pensieve.metal.mlx_lm_import import import_mlx_lm
-from pensieve.models.embedded import embedded_folder
-from pensieve.models.progress import ConsoleProgress
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.library.embedded import embedded_folder
 from pensieve.models.prompts.options import REFUSALS
 from pensieve.models.tokenizers.fast_tokenizer import DirectTokenizer, TokenizerFacts
 from pensieve.models.tokenizers.load import load_tokenizer
-from tests.models import templates
-from tests.models.example_tokenizers import one_token_a_byte
-from tests.models.tokenizer_cases import TEXTS
-from tests.tiny_model import CHATML
+from tests.models.gguf.tokenizer_cases import TEXTS
+from tests.models.prompts import templates
+from tests.models.tokenizers.example_tokenizers import one_token_a_byte
+from tests.support.tiny_model import CHATML
 
 CORNERS = (
     "{% generation %}{{ messages[0].content }}{% endgeneration %}\n{%- if tools %}\n  {{ tools | tojson(indent=2) }}\n"

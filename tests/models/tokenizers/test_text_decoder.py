@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from pensieve.models.tokenizers.text_decoder import TextDecoder
-from tests.models import example_tokenizers
+from tests.models.tokenizers import example_tokenizers
 
 KINDS = [
     example_tokenizers.embedded,

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from pensieve.engine.kv_file import SUFFIX, TEMPORARY_PREFIX, DamagedFileError, Header, read_header
+from pensieve.engine.prompt_cache.disk.file import SUFFIX, TEMPORARY_PREFIX, DamagedFileError, Header, read_header
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pensieve.engine.kv_file import (
+from pensieve.engine.prompt_cache.disk.file import (
     DamagedFileError,
     HostArray,
     KVBlock,
@@ -33,7 +33,7 @@ from pensieve.engine.kv_file import (
     root_key,
     write_block,
 )
-from pensieve.engine.kv_folder import KVFolder, StoredBlock, num_common
+from pensieve.engine.prompt_cache.disk.folder import KVFolder, StoredBlock, num_common
 
 log = logging.getLogger(__name__)
 

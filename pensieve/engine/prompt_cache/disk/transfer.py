@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from pensieve.engine.cache_layout import Snapshot
-from pensieve.engine.joined_kv import JoinedKV, bytes_per_token
-from pensieve.engine.kv_disk import DiskMatch, DiskTier
-from pensieve.engine.kv_file import KVBlock
+from pensieve.engine.kv.segments import JoinedKV, bytes_per_token
+from pensieve.engine.kv.snapshots import Snapshot
+from pensieve.engine.prompt_cache.disk.file import KVBlock
+from pensieve.engine.prompt_cache.disk.tier import DiskMatch, DiskTier
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from pensieve.models.gguf_file import GgufFile
-from pensieve.models.gguf_metadata import Announced
-from pensieve.models.gguf_place import Place
+from pensieve.models.gguf.file import GgufFile
+from pensieve.models.gguf.metadata import Announced
+from pensieve.models.gguf.place import Place
 
 Size: TypeAlias = Literal["hidden", "inner", "gate and up", "queries", "keys", "queries and keys", "head", "vocabulary"]
 """A dimension by what it counts; "keys" counts the values too, "queries and keys" has all three."""

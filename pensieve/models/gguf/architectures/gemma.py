@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pensieve.models.gguf_family import Config, Dimensions, Family, Size, Tensor, matrix, vector
-from pensieve.models.gguf_metadata import Announced
-from pensieve.models.gguf_rope import require_unscaled, require_whole_heads, scaling_config
+from pensieve.models.gguf.architectures.family import Config, Dimensions, Family, Size, Tensor, matrix, vector
+from pensieve.models.gguf.architectures.rope import require_unscaled, require_whole_heads, scaling_config
+from pensieve.models.gguf.metadata import Announced
 
 _LAYERS_OF_27B: Final = {"gemma2": 46, "gemma3": 62}
 """The largest of each family divides queries by the width of a head as if heads filled the model, and no key of the

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from pensieve.models.gguf_family import Config, Dimensions, Family, matrix, vector
-from pensieve.models.gguf_metadata import Announced
-from pensieve.models.gguf_rope import ROPE_FREQS, require_whole_heads, scaling_config
+from pensieve.models.gguf.architectures.family import Config, Dimensions, Family, matrix, vector
+from pensieve.models.gguf.architectures.rope import ROPE_FREQS, require_whole_heads, scaling_config
+from pensieve.models.gguf.metadata import Announced
 
 GATED_MLP: Final = (
     vector("ffn_norm", "post_attention_layernorm"),

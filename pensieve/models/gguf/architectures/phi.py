@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from pensieve.models.gguf_family import Config, Dimensions, Family, Part, Tensor, matrix, vector
-from pensieve.models.gguf_metadata import Announced
-from pensieve.models.gguf_rope import (
+from pensieve.models.gguf.architectures.family import Config, Dimensions, Family, Part, Tensor, matrix, vector
+from pensieve.models.gguf.architectures.rope import (
     LONG_FACTORS,
     SHORT_FACTORS,
     longrope,
     require_unscaled,
     rotary_fraction,
 )
+from pensieve.models.gguf.metadata import Announced
 
 _QUERIES, _KEYS, _VALUES = "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"
 

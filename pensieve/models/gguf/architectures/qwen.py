@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pensieve.models.gguf_family import Config, Dimensions, Family, matrix, vector
-from pensieve.models.gguf_llama import GATED_MLP, own_config
-from pensieve.models.gguf_metadata import Announced
+from pensieve.models.gguf.architectures.family import Config, Dimensions, Family, matrix, vector
+from pensieve.models.gguf.architectures.llama import GATED_MLP, own_config
+from pensieve.models.gguf.metadata import Announced
 
 
 def _qwen2_config(announced: Announced, dimensions: Dimensions) -> Config:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.gguf_family import Dimensions, Family
-from pensieve.models.gguf_file import GgufFile
-from pensieve.models.gguf_gemma import GEMMA, GEMMA2, GEMMA3
-from pensieve.models.gguf_llama import LLAMA
-from pensieve.models.gguf_metadata import Announced
-from pensieve.models.gguf_phi import PHI2, PHI3
-from pensieve.models.gguf_place import Layout, Place
-from pensieve.models.gguf_qwen import QWEN2, QWEN3
-from pensieve.models.gguf_starcoder import STARCODER2
+from pensieve.models.gguf.architectures.family import Dimensions, Family
+from pensieve.models.gguf.architectures.gemma import GEMMA, GEMMA2, GEMMA3
+from pensieve.models.gguf.architectures.llama import LLAMA
+from pensieve.models.gguf.architectures.phi import PHI2, PHI3
+from pensieve.models.gguf.architectures.qwen import QWEN2, QWEN3
+from pensieve.models.gguf.architectures.starcoder import STARCODER2
+from pensieve.models.gguf.file import GgufFile
+from pensieve.models.gguf.metadata import Announced
+from pensieve.models.gguf.place import Layout, Place
 
 ARCHITECTURES: Final[Mapping[str, Family]] = {
     "llama": LLAMA,

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from pensieve.models.gguf_family import Config, Dimensions
-from pensieve.models.gguf_metadata import Announced
+from pensieve.models.gguf.architectures.family import Config, Dimensions
+from pensieve.models.gguf.metadata import Announced
 
 ROPE_FREQS: Final = "rope_freqs.weight"
 LONG_FACTORS: Final = "rope_factors_long.weight"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pensieve.models.gguf_family import Config, Dimensions, Family, matrix, vector
-from pensieve.models.gguf_metadata import Announced
-from pensieve.models.gguf_rope import require_unscaled, require_whole_heads
+from pensieve.models.gguf.architectures.family import Config, Dimensions, Family, matrix, vector
+from pensieve.models.gguf.architectures.rope import require_unscaled, require_whole_heads
+from pensieve.models.gguf.metadata import Announced
 
 
 def _config(announced: Announced, dimensions: Dimensions) -> Config:

@@ -11,10 +11,10 @@ from typing import Any, Final
 from tokenizers import Tokenizer
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.gguf_file import GgufFile
-from pensieve.models.gguf_pre_tokenizers import CUTTINGS, UNNAMED, Json, byte_level
-from pensieve.models.gguf_sentencepiece import sentencepiece_tokenizer
-from pensieve.models.gguf_vocabulary import TokenKind, Vocabulary, vocabulary_of
+from pensieve.models.gguf.file import GgufFile
+from pensieve.models.gguf.tokenizers.pre_tokenizers import CUTTINGS, UNNAMED, Json, byte_level
+from pensieve.models.gguf.tokenizers.sentencepiece import sentencepiece_tokenizer
+from pensieve.models.gguf.tokenizers.vocabulary import TokenKind, Vocabulary, vocabulary_of
 
 _KINDS: Final = ("gpt2", "llama")
 _TEMPLATE: Final = "tokenizer.chat_template"

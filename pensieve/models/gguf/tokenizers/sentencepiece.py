@@ -12,8 +12,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from pensieve.models.gguf_pre_tokenizers import Json
-from pensieve.models.gguf_vocabulary import TokenKind, Vocabulary
+from pensieve.models.gguf.tokenizers.pre_tokenizers import Json
+from pensieve.models.gguf.tokenizers.vocabulary import TokenKind, Vocabulary
 
 _SPACE: Final = "\u2581"
 _LONGEST_PIECE: Final = 1024

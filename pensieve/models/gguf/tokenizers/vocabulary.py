@@ -9,8 +9,8 @@ from enum import IntEnum
 from typing import Any, Final
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.gguf_file import GgufFile
-from pensieve.models.gguf_pre_tokenizers import Json
+from pensieve.models.gguf.file import GgufFile
+from pensieve.models.gguf.tokenizers.pre_tokenizers import Json
 
 
 class TokenKind(IntEnum):

@@ -17,8 +17,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pensieve.models.affine_form import Blocks, Bytes, Repacking, floats_at
-from pensieve.models.gguf_merge import merged
+from pensieve.models.gguf.weights.affine import Blocks, Bytes, Repacking, floats_at
+from pensieve.models.gguf.weights.merge_groups import merged
 
 _F16: Final = np.dtype("<f2")
 _F32: Final = np.dtype("<f4")

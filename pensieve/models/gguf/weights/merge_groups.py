@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pensieve.models.affine_form import Blocks, Bytes
+from pensieve.models.gguf.weights.affine import Blocks, Bytes
 
 Array = npt.NDArray[np.float32]
 

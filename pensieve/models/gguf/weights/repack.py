@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pensieve.models.affine_form import Blocks, Bytes, Repacking
-from pensieve.models.gguf_kquants import K_REPACKINGS
+from pensieve.models.gguf.weights.affine import Blocks, Bytes, Repacking
+from pensieve.models.gguf.weights.k_quants import K_REPACKINGS
 
 _F16: Final = np.dtype("<f2")
 

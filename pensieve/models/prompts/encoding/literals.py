@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from contracts.vocabulary import ChatMessage, Tool, ToolCall
+from contracts.values.vocabulary import ChatMessage, Tool, ToolCall
 from pensieve.models.prompts.encoding.added_tokens import AddedTokens
 
 _PRIVATE_USE: Final = range(0xF0000, 0xFFFFE)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from contracts.vocabulary import ChatMessage, Role, Tool
+from contracts.values.vocabulary import ChatMessage, Role, Tool
 from pensieve.models.prompts.encoding.literals import Literals, changed_json
 from pensieve.models.prompts.fitting.forms import spliced_calls
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import count
 
-from contracts.vocabulary import ChatMessage, Role, ToolCall
+from contracts.values.vocabulary import ChatMessage, Role, ToolCall
 from pensieve.core.dialects.dialect import Dialect, result_text
 from pensieve.models.prompts.encoding.literals import Literals
 from pensieve.models.prompts.options import TurnStyle

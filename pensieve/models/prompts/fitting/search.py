@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Final
 
-from contracts.vocabulary import ChatMessage, Role, ToolCall
+from contracts.values.vocabulary import ChatMessage, Role, ToolCall
 from pensieve.models.prompts.fitting.forms import Form, Rewrite
 from pensieve.models.prompts.options import PROBE_TOOL
 

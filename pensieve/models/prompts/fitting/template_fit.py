@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from contracts.vocabulary import ChatMessage, Role, Tool
+from contracts.values.vocabulary import ChatMessage, Role, Tool
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.models.prompts.encoding.literals import Literals
 from pensieve.models.prompts.fitting.carried import MarkedConversation

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.vocabulary import Tool, ToolCall, ToolMode
+from contracts.values.vocabulary import Tool, ToolCall, ToolMode
 from pensieve.core.dialects.arguments.syntaxes import SYNTAXES
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
 from pensieve.core.dialects.marks import Marks

@@ -1,6 +1,6 @@
 """A process that keeps prompts on disk until it is killed. Its blocks say by themselves what belongs in them.
 
-python -m tests.engine.kv_kill_writer FOLDER SEED LIMIT_BYTES
+python -m tests.engine.prompt_cache.disk.kill_writer FOLDER SEED LIMIT_BYTES
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pensieve.engine.kv_disk import BLOCK_TOKENS, DiskTier
-from pensieve.engine.kv_file import HostArray
+from pensieve.engine.prompt_cache.disk.file import HostArray
+from pensieve.engine.prompt_cache.disk.tier import BLOCK_TOKENS, DiskTier
 
 FINGERPRINT: Final = "killed"
 NUM_PROMPTS: Final = 40

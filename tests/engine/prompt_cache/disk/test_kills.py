@@ -10,13 +10,13 @@ import sys
 import time
 from pathlib import Path
 
-from pensieve.engine.kv_file import TEMPORARY_PREFIX
-from pensieve.engine.kv_folder import SET_ASIDE
-from tests.engine.kv_kill_writer import NUM_PROMPTS as NUM_WRITTEN
-from tests.engine.kv_kill_writer import first_prompt, keep, prompt_of, wrong_or_missing
-from tests.engine.test_kv_disk import BLOCK_FILE_BYTES, MIB, all_bytes, opened
+from pensieve.engine.prompt_cache.disk.file import TEMPORARY_PREFIX
+from pensieve.engine.prompt_cache.disk.folder import SET_ASIDE
+from tests.engine.prompt_cache.disk.kill_writer import NUM_PROMPTS as NUM_WRITTEN
+from tests.engine.prompt_cache.disk.kill_writer import first_prompt, keep, prompt_of, wrong_or_missing
+from tests.engine.prompt_cache.disk.test_tier import BLOCK_FILE_BYTES, MIB, all_bytes, opened
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 
 
 def test_the_dead_leave_a_folder_that_serves_nothing_wrong(tmp_path: Path) -> None:
@@ -25,7 +25,14 @@ def test_the_dead_leave_a_folder_that_serves_nothing_wrong(tmp_path: Path) -> No
     num_served = num_interrupted = 0
     for kill in range(int(os.environ.get("PENSIEVE_DISK_KILLS", "10"))):
         limit_bytes = (8 * BLOCK_FILE_BYTES, 100 * MIB)[kill % 2]
-        command = [sys.executable, "-m", "tests.engine.kv_kill_writer", str(tmp_path), str(kill), str(limit_bytes)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.engine.prompt_cache.disk.kill_writer",
+            str(tmp_path),
+            str(kill),
+            str(limit_bytes),
+        ]
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == b"writing\n"

@@ -8,13 +8,13 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
-from pensieve.core.boundary import Boundary, BoundaryKind
-from pensieve.engine.kv_disk import DiskTier
-from pensieve.engine.kv_file import SUFFIX
-from pensieve.engine.kv_store import KVStore, MissReason
-from pensieve.engine.kv_transfer import Rate
-from pensieve.models.load import LoadedModel
-from tests.engine.tiny_modules import (
+from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
+from pensieve.engine.prompt_cache.disk.file import SUFFIX
+from pensieve.engine.prompt_cache.disk.tier import DiskTier
+from pensieve.engine.prompt_cache.disk.transfer import Rate
+from pensieve.engine.prompt_cache.store import KVStore, MissReason
+from pensieve.models.loading.load import LoadedModel
+from tests.engine.support.tiny_modules import (
     WHOLE_KINDS,
     WINDOW,
     assert_same,

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pensieve.engine.kv_disk import DiskTier
-from pensieve.engine.kv_file import SUFFIX, TEMPORARY_PREFIX
-from pensieve.engine.kv_folder import MAX_SET_ASIDE, SET_ASIDE
-from tests.engine.kv_kill_writer import (
+from pensieve.engine.prompt_cache.disk.file import SUFFIX, TEMPORARY_PREFIX
+from pensieve.engine.prompt_cache.disk.folder import MAX_SET_ASIDE, SET_ASIDE
+from pensieve.engine.prompt_cache.disk.tier import DiskTier
+from tests.engine.prompt_cache.disk.kill_writer import (
     FINGERPRINT,
     content_of,
     keep,

@@ -11,9 +11,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.gguf_pre_tokenizers import CUTTINGS
-from tests.models.tokenizer_cases import TEXTS, files_of, tokenizer_of
-from tests.tiny_model import byte_characters
+from pensieve.models.gguf.tokenizers.pre_tokenizers import CUTTINGS
+from tests.models.gguf.tokenizer_cases import TEXTS, files_of, tokenizer_of
+from tests.support.tiny_model import byte_characters
 
 MARKS = ("<|start|>", "<|end|>")
 

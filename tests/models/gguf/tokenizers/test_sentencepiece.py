@@ -13,14 +13,14 @@ import sentencepiece
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts.vocabulary import ChatMessage, Role
+from contracts.values.vocabulary import ChatMessage, Role
 from pensieve.core.errors import ModelLoadingError
-from pensieve.metal.mlx_lm_import import import_mlx_lm
+from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.tokenizers.text_decoder import TextDecoder
-from tests.models.tokenizer_cases import TEXTS, files_of, tokenizer_of
+from tests.models.gguf.tokenizer_cases import TEXTS, files_of, tokenizer_of
 
-_PROSE = Path(__file__, "../../../ARCHITECTURE.md").resolve().read_text(encoding="utf-8")
+_PROSE = Path(__file__, "../../../../../ARCHITECTURE.md").resolve().read_text(encoding="utf-8")
 _CODE = Path(__file__).read_text(encoding="utf-8")
 USER_DEFINED = ["▁▁", "▁▁▁▁", "\n", "\n\n", "<table>"]
 

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pensieve.models.embedded import embedded_folder
-from pensieve.models.gguf_convert import convert_gguf
-from pensieve.models.load import LoadedModel, load
-from pensieve.models.progress import ConsoleProgress
-from pensieve.models.sources import ModelFolder
-from tests.models.gguf_files import add_byte_tokenizer
-from tests.models.llama_files import (
+from pensieve.models.files.progress import ConsoleProgress
+from pensieve.models.gguf.convert import convert_gguf
+from pensieve.models.library.embedded import embedded_folder
+from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.loading.load import LoadedModel, load
+from tests.models.gguf.gguf_files import add_byte_tokenizer
+from tests.models.gguf.llama_files import (
     DENSE_TYPES,
     QUANTIZED_TYPES,
     Array,
@@ -32,7 +32,7 @@ from tests.models.llama_files import (
     quantized,
     write_llama_of,
 )
-from tests.tiny_model import write_tiny_model
+from tests.support.tiny_model import write_tiny_model
 
 TEXT: Final = (
     "The capital of France is Paris, a city on the river Seine. It has been the country's seat of government for most "

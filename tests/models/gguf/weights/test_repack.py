@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pensieve.models.affine_form import Affine, packed
-from pensieve.models.gguf_repack import REPACKINGS
-from tests.models.llama_files import QUANTIZED_TYPES, SIMPLE_TYPES, dequantized, quantized
+from pensieve.models.gguf.weights.affine import Affine, packed
+from pensieve.models.gguf.weights.repack import REPACKINGS
+from tests.models.gguf.llama_files import QUANTIZED_TYPES, SIMPLE_TYPES, dequantized, quantized
 
 ROWS, COLUMNS = 24, 1280
 EXACT: Final = (*SIMPLE_TYPES, "Q4_K", "Q5_K")

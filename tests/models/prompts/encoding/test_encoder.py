@@ -15,7 +15,7 @@ from pensieve.models.prompts.encoding import encoded_texts
 from pensieve.models.prompts.encoding.encoded_texts import EncodedTexts
 from pensieve.models.prompts.encoding.encoder import PromptEncoder
 from pensieve.models.prompts.encoding.literals import Literals
-from tests.models.example_tokenizers import embedded, metaspace, one_token_a_byte, sentence_piece
+from tests.models.tokenizers.example_tokenizers import embedded, metaspace, one_token_a_byte, sentence_piece
 
 
 class Backend:

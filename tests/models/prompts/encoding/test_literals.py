@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, normalizers
 
-from contracts.vocabulary import ChatMessage, Role, Tool, ToolCall
+from contracts.values.vocabulary import ChatMessage, Role, Tool, ToolCall
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.prompts.encoding.added_tokens import START, AddedTokens
 from pensieve.models.prompts.encoding.encoder import PromptEncoder
 from pensieve.models.prompts.encoding.literals import Literals
-from tests.models.example_tokenizers import metaspace, one_token_a_byte, sentence_piece
 from tests.models.prompts import small_templates as small
 from tests.models.prompts.small_templates import GET, assistant, chat_template, text_of, tokenizer, user
+from tests.models.tokenizers.example_tokenizers import metaspace, one_token_a_byte, sentence_piece
 
 
 @cache
