@@ -32,9 +32,10 @@ blas.preload()  # before anything imports MLX
 from pensieve.device.device import device_info
 from pensieve.models.files.atomic_folder import make_folder
 from pensieve.models.files.home import home
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.embedded import SMOLLM2
-from pensieve.models.library.resolve import ModelFolder, resolve
+from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import load
 from perf_gates.loads.loads import LOADS, Load, Target, ask, user
 from perf_gates.loads.servers import serving, serving_mlx_lm
@@ -106,7 +107,7 @@ def misses(loads: Sequence[Load], figures: Figures) -> list[str]:
     """A sentence for each row in which ours is worse than mlx-lm's server, or less better than promised."""
     found = []
     for each in loads:
-        ratio, least = median_ratio(each, figures[each.title], THEIRS), each.least_ratio or 1 - NOISE
+        ratio, least = median_ratio(each, figures[each.title], THEIRS), each.min_ratio or 1 - NOISE
         if ratio < least:
             found.append(f"{each.title}: expected at least {least:g} times {THEIRS}, actual {ratio:.2f}")
     return found

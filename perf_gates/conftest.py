@@ -11,11 +11,12 @@ from contracts.gates import Profile
 from pensieve.core.fit.roofline import limit_tokens_per_second
 from pensieve.device.device import device_info
 from pensieve.models.estimate.footprint import footprint
-from pensieve.models.estimate.machine_speed import known_rates
+from pensieve.models.estimate.machine_speed import machine_rates
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.files.tensor_headers import folder_headers
 from pensieve.models.library.embedded import SMOLLM2
-from pensieve.models.library.resolve import ModelFolder, resolve
+from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import LoadedModel, load
 from perf_gates.loads.servers import Served, serving
 from perf_gates.loads.shapes import SHAPES, shape_folder
@@ -75,7 +76,7 @@ def _memory_limit(folder: ModelFolder) -> float:
     """What the device's memory allows one stream of the model at its beginning, in tokens/s."""
     config = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
     dense = device_info().backend == "cpu"
-    rates, _ = known_rates(lambda _: None)
+    rates, _ = machine_rates(lambda _: None)
     return limit_tokens_per_second(footprint(config, folder_headers(folder.id, folder.path), dense=dense).work, rates)
 
 

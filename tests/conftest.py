@@ -21,9 +21,10 @@ from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.embedded import SMOLLM2
-from pensieve.models.library.resolve import ModelFolder, resolve
+from pensieve.models.library.resolve import resolve
 from tests.support.tiny_model import write_tiny_model
 
 hypothesis.settings.register_profile("pensieve", deadline=None)  # machines of CI are shared, and their pace varies

@@ -17,7 +17,7 @@ from features.harness.wire.expectations import expect_equal, expect_that
 from features.harness.wire.transcript import Transcript
 
 _TOO_LONG = re.compile(r"input length and `?max_tokens`? exceed context limit: (\d+) \+ (\d+) > (\d+)")
-_MOST_STREAMS = 300  # a queue that is longer than this is no limit
+_MAX_STREAMS = 300  # a queue that is longer than this is no limit
 _QUESTION = "Say hello to the world."
 
 
@@ -40,12 +40,12 @@ def its_max_tokens_is_what_is_left(scene: Scene) -> None:
 @when("it is streamed again and again, until one is refused")
 def it_is_streamed_until_one_is_refused(scene: Scene) -> None:
     with contextlib.ExitStack() as open_streams:
-        for _ in range(_MOST_STREAMS):
+        for _ in range(_MAX_STREAMS):
             live = open_streams.enter_context(scene.client.open_stream(scene.body))
             if live.response.status_code != 200:
                 scene.last = live.refusal()
                 return
-    raise AssertionError(f"expected a refusal, with {_MOST_STREAMS} streams at once\n  actual none")
+    raise AssertionError(f"expected a refusal, with {_MAX_STREAMS} streams at once\n  actual none")
 
 
 @when(parsers.parse("a client of its own sends it {number:d} times"))

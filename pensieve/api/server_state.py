@@ -19,8 +19,8 @@ from pensieve.api.http.access import AccessRules
 from pensieve.core.errors import NotFoundError, OverloadedError, RateLimitError
 from pensieve.core.scheduling.rate_limit import RateLimit
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.serving.lease import LentModel
-from pensieve.serving.model_pool import LoadedModels
+from pensieve.serving.lease import ModelLease
+from pensieve.serving.model_pool import ModelPool
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ CLAUDE_PREFIX = "claude-"
 class ServerState:
     """One of these per app. `draining` is set once: running requests finish, new ones are sent away."""
 
-    models: LoadedModels
+    models: ModelPool
     monitor: SlidingWindowMonitor
     access: AccessRules
     ping_interval_seconds: float = 5.0
@@ -58,7 +58,7 @@ class ServerState:
         return known[0].id if name.startswith(CLAUDE_PREFIX) and known and self.models.find(name) is None else name
 
     @asynccontextmanager
-    async def open_model(self, name: str) -> AsyncIterator[LentModel]:
+    async def open_model(self, name: str) -> AsyncIterator[ModelLease]:
         """The model that is to answer a new request: loaded if it is not, and kept until the block ends.
 
         Raises:
@@ -71,7 +71,7 @@ class ServerState:
         model = await self.models.borrow(self.info_of(name).id)
         model_id = model.info.id
         try:
-            yield LentModel(model, self.models.give_room)
+            yield ModelLease(model, self.models.make_room)
         finally:
             self.models.give_back(model_id)
 

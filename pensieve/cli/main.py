@@ -12,7 +12,7 @@ from pensieve.cli import cache
 from pensieve.cli.fit import command as fit
 from pensieve.cli.launch import command as launch
 from pensieve.cli.models import command as models
-from pensieve.cli.serve import settings
+from pensieve.cli.settings import table as settings
 from pensieve.models.files.home import home
 
 EXIT_FAILED, EXIT_USAGE = 1, 2

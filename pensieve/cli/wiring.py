@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from pensieve.cli.serve.model_settings import read_model_settings, require_known_names
+from pensieve.cli.settings.model_settings import read_model_settings, require_known_names
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.errors import ValidationError
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.scripted.engine import SCRIPTED_INFO, ScriptedEngine, load_script
-from pensieve.serving.registry import KnownModel, known_model
+from pensieve.models.estimate.known_model import KnownModel, known_model
 
 if TYPE_CHECKING:
-    from pensieve.cli.serve.settings import Settings
-    from pensieve.engine.prompt_cache.open import Keeping
-    from pensieve.models.library.resolve import ModelFolder
+    from pensieve.cli.settings.table import Settings
+    from pensieve.engine.prompt_cache.open import CacheOptions
+    from pensieve.models.files.model_folder import ModelFolder
     from pensieve.serving.served_model import ServedModel
 
 GB = 1000**3
 SEED_LIMIT_BYTES = 12 * GB
 SHARE_OF_MACHINE = 0.75
-MOST_DISK_BYTES = 10 * GB
+MAX_DISK_BYTES = 10 * GB
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +61,16 @@ def capacity_bytes(limit_bytes: int | None, machine_bytes: int) -> int:
     return limit_bytes
 
 
-def _keeping(settings: Settings, capacity_bytes: int) -> Keeping:
+def _keeping(settings: Settings, capacity_bytes: int) -> CacheOptions:
     """Half of the memory, and 10 GB of disk or a tenth of what is free, unless the user has it otherwise."""
-    from pensieve.engine.prompt_cache.open import Keeping  # noqa: PLC0415
+    from pensieve.engine.prompt_cache.open import CacheOptions  # noqa: PLC0415
     from pensieve.models.files.home import home  # noqa: PLC0415
 
     folder = home()
     folder.mkdir(parents=True, exist_ok=True)
     free_bytes = shutil.disk_usage(folder).free
-    disk_bytes = min(MOST_DISK_BYTES, free_bytes // 10) if settings.cache_disk is None else settings.cache_disk
-    return Keeping(
+    disk_bytes = min(MAX_DISK_BYTES, free_bytes // 10) if settings.cache_disk is None else settings.cache_disk
+    return CacheOptions(
         memory_bytes=capacity_bytes // 2 if settings.cache_memory is None else settings.cache_memory,
         disk_bytes=disk_bytes,
         home=folder if disk_bytes else None,

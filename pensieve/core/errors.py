@@ -4,7 +4,7 @@
     ├── ValidationError           the caller's: a field is missing, wrong or out of range
     │   ├── PromptTooLongError    the prompt alone is over the window (C4: the client compacts)
     │   ├── OutputTooLongError    prompt and max_tokens together are over it (the client asks for less)
-    │   └── ThreadUnsupportedError  the conversation is to be kept here (the client sends all of it)
+    │   └── ConversationThreadError  the conversation is to be kept here (the client sends all of it)
     ├── AuthenticationError       no key, or a wrong one
     ├── NotFoundError             a model or path that is not here
     ├── ModelLoadingError         a model's files: missing, damaged, of an unknown kind
@@ -73,7 +73,7 @@ def _in_brackets(because: str) -> str:
     return f" ({because})" if because else ""
 
 
-class ThreadUnsupportedError(ValidationError):
+class ConversationThreadError(ValidationError):
     """Its code is what the official SDK sends the whole conversation upon, as it did before there were threads."""
 
     def __init__(self) -> None:

@@ -22,14 +22,14 @@ class _Work:
     has_ended: threading.Event = field(default_factory=threading.Event)
 
 
-_Inbox = queue.SimpleQueue[_Work]
+_Mailbox = queue.SimpleQueue[_Work]
 
-_idle: list[_Inbox] = []
+_idle: list[_Mailbox] = []
 """Of the threads that wait for work. The last to become idle is the first to be used again."""
 _lock = threading.Lock()
 
 
-class ReusedThread:
+class PooledThread:
     """As `threading.Thread`: one run of `target`, from `start` on; `join` returns when it has ended.
 
     It does not keep the process from ending.
@@ -41,27 +41,27 @@ class ReusedThread:
 
     def start(self) -> None:
         with _lock:
-            inbox = _idle.pop() if _idle else None
-        if inbox is None:
-            inbox = queue.SimpleQueue()
-            threading.Thread(target=_work_for_ever, args=(inbox,), name=self._name, daemon=True).start()
-        inbox.put(self._work)
+            mailbox = _idle.pop() if _idle else None
+        if mailbox is None:
+            mailbox = queue.SimpleQueue()
+            threading.Thread(target=_work_for_ever, args=(mailbox,), name=self._name, daemon=True).start()
+        mailbox.put(self._work)
 
     def join(self) -> None:
         self._work.has_ended.wait()
 
 
-def _work_for_ever(inbox: _Inbox) -> None:
+def _work_for_ever(mailbox: _Mailbox) -> None:
     while True:
-        _end(inbox, inbox.get())
+        _end(mailbox, mailbox.get())
 
 
-def _end(inbox: _Inbox, work: _Work) -> None:
+def _end(mailbox: _Mailbox, work: _Work) -> None:
     """Run it. Nothing is held of it when this returns, and whoever joins finds the thread idle."""
     try:
         work.run()
     except BaseException:
         log.exception("a thread's work ended with an error")
     with _lock:
-        _idle.append(inbox)
+        _idle.append(mailbox)
     work.has_ended.set()

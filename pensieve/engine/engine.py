@@ -16,7 +16,7 @@ from pensieve.core.errors import OverloadedError
 from pensieve.core.scheduling.validation import check_request, check_window
 from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
-from pensieve.device.pooled_thread import ReusedThread
+from pensieve.device.pooled_thread import PooledThread
 from pensieve.engine.batch.batch import Batch
 from pensieve.engine.decoding.forced_script import ForcedScript
 from pensieve.engine.decoding.grammar_mask import Grammars
@@ -27,22 +27,22 @@ from pensieve.engine.memory.probe import ACTIVATIONS_SHARE, CHUNK_TOKENS, probe,
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.prompt_cache.answer_memory import AnswerMemory
-from pensieve.engine.prompt_cache.null_store import NoStore
-from pensieve.engine.prompt_cache.prompt_cache import StoredPrompts
+from pensieve.engine.prompt_cache.null_store import NullStore
+from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.requests.ticket import Ticket
 from pensieve.engine.speculation.draft_model import DraftModel, load_draft, named, ready_to_draft
 from pensieve.engine.speculation.speculation import Pace
 from pensieve.engine.warm_up import said_if_slow, warm_up
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.estimate.known_model import known_model
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel, load
 from pensieve.models.prompts.chat_template import ChatTemplate, RenderedPrompt
-from pensieve.serving.registry import known_model
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-LEAST_TOKENS_LOOKED_INTO = 256
+MIN_TOKENS_LOOKED_INTO = 256
 FLUSH_SECONDS = 10.0
 
 
@@ -60,13 +60,13 @@ class Engine:
         self._memory = memory
         self._options = options
         self._loop = GenerationLoop(memory, monitor)
-        self._thread = ReusedThread(self._loop.run, name="pensieve-mlx")
+        self._thread = PooledThread(self._loop.run, name="pensieve-mlx")
         self._tokenizing = ThreadPoolExecutor(1, "pensieve-tokenize")  # fast tokenizers are not safe to share
         self._model: LoadedModel
         self._template: ChatTemplate
         self._answers: AnswerMemory
         self._grammars: Grammars
-        self._stored = StoredPrompts(memory, NoStore())
+        self._stored = PromptCache(memory, NullStore())
         self._relief: PressureRelief
         self._plan: MemoryPlan
         self._pace = Pace()
@@ -124,7 +124,7 @@ class Engine:
             self._model,
             self._memory,
             chunk_tokens=self._options.prefill_chunk_tokens or CHUNK_TOKENS[device_info().backend],
-            most_bytes=int(ACTIVATIONS_SHARE * self._memory.capacity_bytes),
+            max_bytes=int(ACTIVATIONS_SHARE * self._memory.capacity_bytes),
             kv_bits=self._options.kv_bits,
         )
         chunk_tokens = self._probe.chunk_tokens
@@ -134,7 +134,7 @@ class Engine:
         draft_probe = self._draft.probe if self._draft is not None else None
         self._plan.add(self._probe, self._model.context_window_tokens, draft_probe)
         self._answers = self._options.keeping.open_answers(self._folder)
-        self._stored = StoredPrompts(
+        self._stored = PromptCache(
             self._memory, self._options.keeping.open_store(self._model, self._folder, kv_bits=self._options.kv_bits)
         )
         self._template = ChatTemplate(self._model.tokenizer, self._model.dialect, self._answers.recall)
@@ -200,7 +200,7 @@ class Engine:
         return next((ticket for ticket in self._tickets if ticket.request == request and not ticket.cancelled), None)
 
     async def _accepted(self, request: GenerationRequest) -> Ticket:
-        with self._loop.inbox.arriving():
+        with self._loop.mailbox.arriving():
             ticket = await self._tokenized(self._make_ticket, request, asyncio.get_running_loop())
         if self._relief.refuses and self._tickets:
             self._relief.note_refusal()
@@ -287,7 +287,7 @@ class Engine:
         if (
             not self._stored.num_bytes
             or request.is_raw
-            or num_tokens - cached_tokens < max(LEAST_TOKENS_LOOKED_INTO, num_tokens // 2)
+            or num_tokens - cached_tokens < max(MIN_TOKENS_LOOKED_INTO, num_tokens // 2)
         ):
             return ""
         part = self._template.locate(request.messages, request.tools, request.thinking, cached_tokens)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pensieve.core.defaults.model_settings import ModelSettings
-from pensieve.engine.prompt_cache.open import Keeping
+from pensieve.engine.prompt_cache.open import CacheOptions
 from pensieve.engine.scripted.engine import Script
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,5 +29,5 @@ class EngineOptions:
     kv_bits: Literal[8] | None = None
     speculation: bool = True
     draft_model: ModelFolder | None = None
-    keeping: Keeping = Keeping()  # noqa: RUF009 - frozen
+    keeping: CacheOptions = CacheOptions()  # noqa: RUF009 - frozen
     settings: ModelSettings = ModelSettings()  # noqa: RUF009 - frozen

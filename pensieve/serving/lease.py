@@ -11,14 +11,14 @@ from pensieve.core.errors import InsufficientMemoryError
 from pensieve.serving.served_model import ServedModel
 
 
-class LentModel:
-    """`give_room` unloads models that nobody uses until so many bytes are free for the model of that id, and says
+class ModelLease:
+    """`make_room` unloads models that nobody uses until so many bytes are free for the model of that id, and says
     whether any was unloaded: an answer is not refused for the sake of a model that only lies there.
     """
 
-    def __init__(self, model: ServedModel, give_room: Callable[[str, int], Awaitable[bool]]) -> None:
+    def __init__(self, model: ServedModel, make_room: Callable[[str, int], Awaitable[bool]]) -> None:
         self._model = model
-        self._give_room = give_room
+        self._make_room = make_room
 
     @property
     def info(self) -> ModelInfo:
@@ -39,7 +39,7 @@ class LentModel:
                         started = True
                         yield event
             except InsufficientMemoryError as error:
-                if started or is_last or not await self._give_room(self.info.id, error.required_bytes):
+                if started or is_last or not await self._make_room(self.info.id, error.required_bytes):
                     raise
             else:
                 return

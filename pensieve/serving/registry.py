@@ -6,51 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from contracts.values.vocabulary import ModelInfo
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.estimate.footprint import footprint
-from pensieve.models.files.tensor_headers import folder_headers
-from pensieve.models.library.resolve import ModelFolder
-from pensieve.models.loading.config import read_config
-from pensieve.models.loading.generation_config import read_generation_config
+from pensieve.models.estimate.known_model import KnownModel
 
-WINDOW_WHEN_UNKNOWN = 4096
-"""As for a loaded model whose config and tokenizer do not say."""
-
-Standing = Literal["loading", "loaded", "unloading", "unloaded"]
-
-
-@dataclass(frozen=True, slots=True)
-class KnownModel:
-    """`source` is what the user calls it; `weights_bytes` what it is expected to take, 0 where nobody can say, and with
-    it the model `draft_id` that drafts for it. `settings` are complete: what holds where a request is silent.
-    """
-
-    source: str
-    info: ModelInfo
-    weights_bytes: int = 0
-    draft_id: str | None = None
-    settings: ModelSettings = ModelSettings()  # noqa: RUF009 - frozen
-
-
-def known_model(
-    source: str,
-    folder: ModelFolder,
-    *,
-    dense: bool,
-    settings: ModelSettings = ModelSettings(),  # noqa: B008 - frozen
-) -> KnownModel:
-    """From the files alone, and the operator's `settings`. `dense`: the device unpacks the weights to f32.
-
-    Raises:
-        ModelLoadingError: a file is missing or damaged; it is named.
-    """
-    told = footprint(read_config(source, folder.path), folder_headers(source, folder.path), dense=dense)
-    window_tokens = told.window_tokens or WINDOW_WHEN_UNKNOWN
-    info = ModelInfo(folder.id, folder.display_name, window_tokens, folder.created_at)
-    held = settings.over_makers(read_generation_config(folder.path).sampling)
-    return KnownModel(source, info, told.weights_bytes, settings=held)
+ModelStatus = Literal["loading", "loaded", "unloading", "unloaded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +18,7 @@ class ModelState:
     """How a known model stands. `idle_seconds` is None unless it is loaded and nobody uses it."""
 
     id: str
-    standing: Standing
+    standing: ModelStatus
     num_active: int
     idle_seconds: float | None
     weights_bytes: int
@@ -75,7 +35,7 @@ class ModelCounts:
     num_unloads: int
 
 
-class Catalog:
+class ModelRegistry:
     """Known models in the order in which they became known. A name is an id, or what the user called it."""
 
     def __init__(self, models: Iterable[KnownModel] = ()) -> None:

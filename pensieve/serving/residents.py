@@ -38,7 +38,7 @@ class Loaded:
         return self.num_borrowed > 0 or self.model.num_active > 0
 
 
-class Shelf:
+class ResidentModels:
     """In the order in which they were loaded. `given_back` is set whenever somebody needs a model no longer."""
 
     def __init__(self, memory: MetalResourceManager, clock: Callable[[], float] = time.monotonic) -> None:

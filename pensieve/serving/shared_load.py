@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
-class Load(Generic[T]):
+class SharedLoad(Generic[T]):
     """`deadline` is when it may no longer wait for room. Whoever finds `num_waiting` 0 works for nobody."""
 
     def __init__(self, source: str, deadline: float) -> None:

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from pensieve.device.device import device_info
-from pensieve.models.library.resolve import ModelFolder
-from pensieve.serving.registry import known_model
+from pensieve.models.estimate.known_model import known_model
+from pensieve.models.files.model_folder import ModelFolder
 from perf_gates.loads.memory_loads import churn, five_at_once, long_prompt
 from perf_gates.loads.servers import Served
 from perf_gates.measuring.measures import over_http

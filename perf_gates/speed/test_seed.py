@@ -82,7 +82,7 @@ def test_it_is_stable_under_load(request: pytest.FixtureRequest, report: Report,
     for number in range(4):
         over_http(served.url, f"{BRIEF} {number}", 20)
     before = _resources(served)
-    soak = _soaked(served, seconds, most_percent=report.gates["G-4.2b"].value)
+    soak = _soaked(served, seconds, max_percent=report.gates["G-4.2b"].value)
     time.sleep(1)  # connections that were just closed are still being taken down
     after = _resources(served)
     growth = 100 * (soak.peak(0.75, 1.0) / soak.peak(0.25, 0.5) - 1)
@@ -97,7 +97,7 @@ def test_it_is_stable_under_load(request: pytest.FixtureRequest, report: Report,
         report.judge("G-3.3a", soak.seconds / HOURS)
 
 
-def _soaked(served: Served, seconds: float, *, most_percent: float) -> _Soak:
+def _soaked(served: Served, seconds: float, *, max_percent: float) -> _Soak:
     """For so many seconds; for `DOUBT_SECONDS` where speed seems to have fallen by more than it may. It does not end
     where it looks well: at some moment it always does.
     """
@@ -105,7 +105,7 @@ def _soaked(served: Served, seconds: float, *, most_percent: float) -> _Soak:
     while True:
         soak.seconds = time.monotonic() - began
         if soak.seconds >= seconds:
-            if seconds >= DOUBT_SECONDS or not soak.loss_percent > most_percent:
+            if seconds >= DOUBT_SECONDS or not soak.loss_percent > max_percent:
                 return soak
             seconds = DOUBT_SECONDS
         soak.requests += 1

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 from perf_gates.loads.servers import serving
 from perf_gates.measuring.measures import LINE, over_http
 from perf_gates.reporting.report import Report

@@ -23,7 +23,7 @@ from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.decoding.decode_step import step_on_logits
 from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 from perf_gates.loads.shapes import SHAPES
 from perf_gates.measuring.measures import STORY
 from perf_gates.reporting.report import Report
@@ -143,8 +143,8 @@ def test_nine_prompts_of_different_kinds_get_the_same_answers(report: Report, pa
 class Case:
     what: str
     prompt: str
-    least_ratio: float
-    least_tokens_per_pass: float
+    min_ratio: float
+    min_tokens_per_pass: float
     num_tokens: int = OUTPUT_TOKENS
     is_raw: bool = False
     rounds: int = 3
@@ -152,7 +152,7 @@ class Case:
     @property
     def copies(self) -> bool:
         """Whether the answer has to come from the prompt for speculation to bring anything."""
-        return self.least_tokens_per_pass > 1.0
+        return self.min_tokens_per_pass > 1.0
 
 
 CASES = (
@@ -181,9 +181,9 @@ def test_what_repeats_is_decoded_faster_and_nothing_slower(
     assert is_same, "speculation changed the answer"
     if case.copies and pytestconfig.getoption("--shape") in SHAPES:
         pytest.skip("said above; a model of random weights copies nothing, so what speculation brings it is no measure")
-    assert statistics.median(per_pass) >= case.least_tokens_per_pass
+    assert statistics.median(per_pass) >= case.min_tokens_per_pass
     if load <= QUIET_LOAD:
-        assert ratio >= case.least_ratio, f"expected at least {case.least_ratio}, actual {ratio:.2f}"
+        assert ratio >= case.min_ratio, f"expected at least {case.min_ratio}, actual {ratio:.2f}"
 
 
 def _compared(pair: Pair, case: Case, *, plain_first: bool) -> tuple[float, SpeculationCounts, bool]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 from perf_gates.loads.servers import serving
 from perf_gates.measuring.measures import over_http
 from perf_gates.reporting.report import Report

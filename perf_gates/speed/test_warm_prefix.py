@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 from perf_gates.conftest import Served, serving
 from perf_gates.measuring.measures import LINE, over_http
 from perf_gates.reporting.report import Report
@@ -23,7 +23,7 @@ def test_a_known_prefix_is_not_computed_again(
     most: tuple[float, float],
 ) -> None:
     """`most` are the shares of the cold prompt's time that a warm one may take, and one from disk."""
-    most_warm, most_from_disk = most
+    max_warm, max_from_disk = most
     environment = {"PENSIEVE_HOME": str(tmp_path)}
     story = LINE * num_lines
     with serving("--model", str(folder.path), environment=environment) as served:
@@ -39,9 +39,9 @@ def test_a_known_prefix_is_not_computed_again(
         f"from disk after a restart {restored / cold:.1%} ({from_disk} tokens read)."
     )
     assert from_disk > 0.9 * num_tokens
-    assert warm <= most_warm * cold, f"expected at most {most_warm:.0%} of the cold one, actual {warm / cold:.1%}"
-    assert restored <= most_from_disk * cold, (
-        f"expected at most {most_from_disk:.0%} of the cold one from disk, actual {restored / cold:.1%}"
+    assert warm <= max_warm * cold, f"expected at most {max_warm:.0%} of the cold one, actual {warm / cold:.1%}"
+    assert restored <= max_from_disk * cold, (
+        f"expected at most {max_from_disk:.0%} of the cold one from disk, actual {restored / cold:.1%}"
     )
 
 

@@ -24,7 +24,7 @@ _SILENCE_SECONDS = 300
 class Exchange:
     """One request and its answer. `usage` is the last that the answer told; empty where it told none.
 
-    `is_whole` says that the answer reached its end before the client left.
+    `is_complete` says that the answer reached its end before the client left.
     """
 
     method: str
@@ -33,7 +33,7 @@ class Exchange:
     status: int
     text: str
     usage: Mapping[str, Any]
-    is_whole: bool
+    is_complete: bool
 
     @property
     def is_message(self) -> bool:
@@ -154,11 +154,11 @@ def _exchange(method: str, path: str, body: bytes, answer: bytes) -> Exchange:
     status = int(head.split(b" ", 2)[1]) if head else 0
     request_json = json.loads(body) if body else {}
     usage = _usage(head, content) if status == 200 else {}
-    is_whole = _is_whole(head, content)
-    return Exchange(method, path, request_json, status, content.decode("utf-8", "replace"), usage, is_whole)
+    is_complete = _is_complete(head, content)
+    return Exchange(method, path, request_json, status, content.decode("utf-8", "replace"), usage, is_complete)
 
 
-def _is_whole(head: bytes, content: bytes) -> bool:
+def _is_complete(head: bytes, content: bytes) -> bool:
     """A stream ends with its last event, everything else where its head says."""
     length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
     return len(content) >= int(length[1]) if length else b"\nevent: message_stop\n" in content

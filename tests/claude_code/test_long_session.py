@@ -16,7 +16,7 @@ from tests.claude_code.recorder import Exchange, recording
 from tests.claude_code.test_turns import translated
 from tests.conftest import serving
 
-LEAST_SHARE = 0.95
+MIN_SHARE = 0.95
 REQUESTS = 10
 AFTER_RESTART = 2
 
@@ -50,10 +50,10 @@ def test_ten_requests_of_a_session_are_read_from_the_cache_and_after_a_restart_f
             claude.ask(f"Go on after the restart, {part}.", "--continue")
         assert_read_from_the_cache(claude.recorder.messages)
         health = httpx.get(f"{claude.recorder.upstream}/health", trust_env=False).json()
-        assert health["prompt_tokens"]["from_disk"] > LEAST_SHARE * claude.recorder.messages[0].prompt_tokens
+        assert health["prompt_tokens"]["from_disk"] > MIN_SHARE * claude.recorder.messages[0].prompt_tokens
 
 
 def assert_read_from_the_cache(exchanges: list[Exchange]) -> None:
     assert exchanges
     shares = [exchange.cached_share for exchange in exchanges]
-    assert min(shares) >= LEAST_SHARE, f"expected at least {LEAST_SHARE} of each prompt, actual {shares}"
+    assert min(shares) >= MIN_SHARE, f"expected at least {MIN_SHARE} of each prompt, actual {shares}"

@@ -40,7 +40,7 @@ def test_a_file_is_read_and_another_one_written(claude: ClaudeCode) -> None:
     assert read.prompt_tokens > 8000  # the whole of its tools and system text is rendered
     assert read.prompt_tokens < written.prompt_tokens < ended.prompt_tokens
     assert "The harbour opens at seven." in str(results_in(written))
-    assert all(exchange.is_whole for exchange in claude.recorder.messages)
+    assert all(exchange.is_complete for exchange in claude.recorder.messages)
     assert claude.num_active() == 0
 
 
@@ -114,7 +114,7 @@ def test_a_client_killed_in_mid_prefill_leaves_nothing_behind(claude: ClaudeCode
         wait_until(lambda: claude.num_active() == 0, 10)
     wait_until(lambda: claude.recorder.num_open == 0, 10)
     left = claude.recorder.exchanges[-1]
-    assert not left.is_whole
+    assert not left.is_complete
     assert "content_block_delta" not in left.text  # it had not begun to answer
     assert claude.ask("Still there?")["result"] == "Still here."
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.models.estimate.machine_speed import known_rates
+from pensieve.models.estimate.machine_speed import machine_rates
 from pensieve.models.files.home import home
 from tests.cli.launch.claude_user import User
 from tests.cli.models.models_command import PINNED, UNPINNED, Said
@@ -31,7 +31,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def speed() -> Path:
     """What this machine's speed was measured to be, which takes ten seconds."""
-    known_rates(print)
+    machine_rates(print)
     return home() / "speed.json"
 
 

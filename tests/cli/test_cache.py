@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pensieve.cli.main import main
-from pensieve.engine.prompt_cache.disk.file import HostArray
+from pensieve.engine.kv.blocks import HostArray
 from pensieve.engine.prompt_cache.disk.tier import DiskTier
 from pensieve.models.files.home import HOME_VARIABLE
 

@@ -32,7 +32,7 @@ from contracts.values.vocabulary import Clause, ErrorKind
 PROTOCOLS = (InferenceModel, ModelManager, MetalResourceManager, PerformanceMonitor, RequestHandler)
 
 
-class Shelf(Protocol):
+class ResidentModels(Protocol):
     @requires("SH-1", "a book has a name", lambda name: name != "")
     @ensures("SH-2", "the book is there", lambda self, name: name in self.names)
     @refuses("SH-3", "a full shelf refuses", lambda self: len(self.names) > 9, ErrorKind.OVERLOADED)
@@ -44,23 +44,23 @@ class Shelf(Protocol):
     def names(self) -> tuple[str, ...]: ...
 
 
-class LockedShelf(Shelf, Protocol):
+class LockedResidents(ResidentModels, Protocol):
     @ensures("SH-6", "it is locked or not", lambda result: isinstance(result, bool))
     def is_locked(self) -> bool: ...
 
 
 def test_clauses_stand_in_the_order_in_which_they_are_written() -> None:
-    kinds = [type(entry) for entry in clauses_of(Shelf.put)]
+    kinds = [type(entry) for entry in clauses_of(ResidentModels.put)]
     assert kinds == [Requires, Ensures, Refuses, RaisesOnly]
 
 
 def test_only_what_is_required_blames_the_caller() -> None:
-    blamed = {entry.clause.id: entry.clause.blames for entry in clauses_of(Shelf.put)}
+    blamed = {entry.clause.id: entry.clause.blames for entry in clauses_of(ResidentModels.put)}
     assert blamed == {"SH-1": CALLER, "SH-2": IMPLEMENTATION, "SH-3": IMPLEMENTATION, "SH-4": IMPLEMENTATION}
 
 
 def test_a_property_carries_clauses_like_a_method() -> None:
-    assert [entry.clause.id for entry in clauses_of(Shelf.names)] == ["SH-5"]
+    assert [entry.clause.id for entry in clauses_of(ResidentModels.names)] == ["SH-5"]
 
 
 def test_what_carries_no_clause_has_none() -> None:
@@ -68,7 +68,7 @@ def test_what_carries_no_clause_has_none() -> None:
 
 
 def test_a_protocol_has_the_clauses_that_it_inherits() -> None:
-    assert list(all_clauses(LockedShelf)) == ["SH-1", "SH-2", "SH-3", "SH-4", "SH-5", "SH-6"]
+    assert list(all_clauses(LockedResidents)) == ["SH-1", "SH-2", "SH-3", "SH-4", "SH-5", "SH-6"]
 
 
 def test_two_clauses_of_one_id_are_refused() -> None:

@@ -9,6 +9,7 @@ from pensieve.core import errors
 from pensieve.core.errors import (
     GIB,
     AuthenticationError,
+    ConversationThreadError,
     DeviceError,
     GenerationError,
     InsufficientMemoryError,
@@ -20,7 +21,6 @@ from pensieve.core.errors import (
     PerformanceError,
     PromptTooLongError,
     RateLimitError,
-    ThreadUnsupportedError,
     ValidationError,
 )
 
@@ -28,7 +28,7 @@ EVERY_ERROR = [
     (ValidationError("temperature", "at most 2.0"), ErrorKind.VALIDATION, "temperature"),
     (PromptTooLongError(9000, 8192), ErrorKind.VALIDATION, "messages"),
     (OutputTooLongError(8000, 1000, 8192), ErrorKind.VALIDATION, "max_tokens"),
-    (ThreadUnsupportedError(), ErrorKind.VALIDATION, "thread"),
+    (ConversationThreadError(), ErrorKind.VALIDATION, "thread"),
     (AuthenticationError("no key was sent"), ErrorKind.AUTHENTICATION, None),
     (NotFoundError("no such model", field="model"), ErrorKind.NOT_FOUND, "model"),
     (ModelLoadingError("a/b", "config.json is missing"), ErrorKind.MODEL_LOADING, "model"),

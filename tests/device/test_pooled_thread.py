@@ -3,14 +3,14 @@ import weakref
 
 import pytest
 
-from pensieve.device.pooled_thread import ReusedThread
+from pensieve.device.pooled_thread import PooledThread
 
 
 def ran_on(num_runs: int) -> list[int | None]:
     """The threads of that many runs, one after another."""
     idents: list[int | None] = []
     for _ in range(num_runs):
-        thread = ReusedThread(lambda: idents.append(threading.current_thread().ident), name="reused")
+        thread = PooledThread(lambda: idents.append(threading.current_thread().ident), name="reused")
         thread.start()
         thread.join()
     return idents
@@ -28,7 +28,7 @@ def test_work_that_runs_at_once_has_a_thread_each() -> None:
     def meet() -> None:
         meeting.wait()
 
-    threads = [ReusedThread(meet, name="reused") for _ in range(3)]
+    threads = [PooledThread(meet, name="reused") for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -40,7 +40,7 @@ def test_work_that_fails_is_told_and_its_thread_goes_on(caplog: pytest.LogCaptur
     def fail() -> None:
         raise ValueError("a fault of ours")
 
-    thread = ReusedThread(fail, name="reused")
+    thread = PooledThread(fail, name="reused")
     thread.start()
     thread.join()
     assert "a fault of ours" in caplog.text
@@ -54,7 +54,7 @@ def test_what_ran_is_not_held() -> None:
 
     held = Held()
     gone = weakref.ref(held)
-    thread = ReusedThread(held.run, name="reused")
+    thread = PooledThread(held.run, name="reused")
     thread.start()
     thread.join()
     del held, thread

@@ -18,9 +18,10 @@ from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.scripted.engine import Reply, Script, ScriptedEngine
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
-from pensieve.models.library.resolve import ModelFolder, resolve
-from pensieve.serving.model_pool import LoadedModels
+from pensieve.models.library.resolve import resolve
+from pensieve.serving.model_pool import ModelPool
 from pensieve.serving.served_model import ServedModel
 from tests.conftest import GIB, MakeEngine
 from tests.support.tiny_model import write_tiny_model
@@ -59,14 +60,14 @@ def test_the_loaded_models_keep_the_contract_of_a_manager(tiny_folder: ModelFold
     other = write_tiny_model(tmp_path / "other", seed=1)
 
     @asynccontextmanager
-    async def make() -> AsyncIterator[LoadedModels]:
+    async def make() -> AsyncIterator[ModelPool]:
         memory = DeviceMemory(4 * GIB)
         monitor = SlidingWindowMonitor(memory.usage)
 
         async def start(source: str) -> ServedModel:
             return await Engine.start(resolve(source, progress=ConsoleProgress()), memory, monitor)
 
-        models = LoadedModels(start, memory)
+        models = ModelPool(start, memory)
         try:
             yield models
         finally:

@@ -21,7 +21,7 @@ from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 from tests.conftest import GIB, MakeEngine, start_engine
 from tests.engine.support.asking import answer, asking, until
 

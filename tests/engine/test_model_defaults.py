@@ -17,8 +17,9 @@ from contracts.values.vocabulary import Sampling, Thinking
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 from pensieve.engine.engine import Engine
 from pensieve.engine.options import EngineOptions
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import SilentProgress
-from pensieve.models.library.resolve import ModelFolder, resolve
+from pensieve.models.library.resolve import resolve
 from tests.conftest import start_engine
 from tests.engine.speculation.test_speculation import Eager
 from tests.engine.support.asking import GREEDY, answer, asking

@@ -13,14 +13,14 @@ from pensieve.engine.decoding.grammar_mask import Grammars
 from pensieve.engine.memory.probe import probe
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.warm_up import said_if_slow, warm_up
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import load
 from tests.conftest import GIB
 
 
 def test_an_answer_of_each_kind_and_a_draft_of_each_width_are_computed(tiny_folder: ModelFolder) -> None:
     model = load(tiny_folder)
-    found = probe(model, DeviceMemory(GIB), chunk_tokens=64, most_bytes=GIB)
+    found = probe(model, DeviceMemory(GIB), chunk_tokens=64, max_bytes=GIB)
     batch = Batch(model, found, EngineOptions(), chunk_tokens=64)
     num_tokens, num_passes = warm_up(model, found, batch, Grammars(model))
     answers = 6 + 1 + (6 + 1)  # each sampler alone, a grammar alone, and all together
@@ -33,7 +33,7 @@ def test_what_fails_is_logged_and_hinders_nobody(
     tiny_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = load(tiny_folder)
-    found = probe(model, DeviceMemory(GIB), chunk_tokens=64, most_bytes=GIB)
+    found = probe(model, DeviceMemory(GIB), chunk_tokens=64, max_bytes=GIB)
     batch = Batch(model, found, EngineOptions(), chunk_tokens=64)
     monkeypatch.setattr(batch, "next", lambda: 1 // 0)
     assert warm_up(model, found, batch, Grammars(model)) == (0, 0)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from features.harness.target.target import SCRIPT, reference_server
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 from tests.features.suite import SuiteRun, run_suite
 from tests.mutants.catalogue import MUTANTS, RIGHT, Mutant, Right
 from tests.mutants.proxy import served

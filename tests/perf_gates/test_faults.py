@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 
 ROOT = Path(__file__).parents[2]
 _FAULT = """

@@ -9,7 +9,7 @@ from pensieve.core.errors import ModelLoadingError
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.scripted.engine import Reply, Script, ScriptedEngine
-from pensieve.serving.registry import KnownModel
+from pensieve.models.estimate.known_model import KnownModel
 
 MB = 1000**2
 CAPACITY_BYTES = 100 * MB

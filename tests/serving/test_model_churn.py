@@ -23,10 +23,10 @@ from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.prompt_cache.open import Keeping
+from pensieve.engine.prompt_cache.open import CacheOptions
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
-from pensieve.serving.model_pool import LoadedModels
+from pensieve.serving.model_pool import ModelPool
 from pensieve.serving.served_model import ServedModel
 from tests.conftest import GIB
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
@@ -66,11 +66,11 @@ class Churn:
         self.memory = DeviceMemory(GIB)
         self.monitor = SlidingWindowMonitor(self.memory.usage)
         self.chance = random.Random(7)  # noqa: S311 - no secret
-        self.models = LoadedModels(self.start, self.memory)
+        self.models = ModelPool(self.start, self.memory)
 
     async def start(self, source: str) -> ServedModel:
         folder = resolve(source, progress=ConsoleProgress())
-        return await Engine.start(folder, self.memory, self.monitor, EngineOptions(keeping=Keeping(10 * 1000**2)))
+        return await Engine.start(folder, self.memory, self.monitor, EngineOptions(keeping=CacheOptions(10 * 1000**2)))
 
     async def cycle(self, number: int) -> None:
         source = self.sources[number % 2]

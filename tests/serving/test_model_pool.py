@@ -6,15 +6,15 @@ import pytest
 
 from contracts.values.vocabulary import BufferUsage, ChatMessage, GenerationRequest, ModelConfig, Role
 from pensieve.core.errors import InsufficientMemoryError, ModelLoadingError, NotFoundError, OverloadedError
-from pensieve.serving.lease import LentModel
-from pensieve.serving.model_pool import LoadedModels
+from pensieve.serving.lease import ModelLease
+from pensieve.serving.model_pool import ModelPool
 from pensieve.serving.patience import Patience
 from tests.serving.heavy_scripts import CAPACITY_BYTES, MB, Shop
 
 ASKED = GenerationRequest((ChatMessage(Role.USER, "Hello"),), max_tokens=64)
 QUICK = Patience(room_seconds=0.3)
 
-Play = Callable[[LoadedModels, Shop], Awaitable[None]]
+Play = Callable[[ModelPool, Shop], Awaitable[None]]
 
 
 class Clock:
@@ -25,8 +25,8 @@ class Clock:
 
 
 @asynccontextmanager
-async def models_of(shop: Shop, patience: Patience = QUICK) -> AsyncIterator[LoadedModels]:
-    models = LoadedModels(shop.start, shop.memory, known=shop.known, patience=patience)
+async def models_of(shop: Shop, patience: Patience = QUICK) -> AsyncIterator[ModelPool]:
+    models = ModelPool(shop.start, shop.memory, known=shop.known, patience=patience)
     try:
         yield models
     finally:
@@ -42,19 +42,19 @@ def played(play: Play, shop: Shop, patience: Patience = QUICK) -> None:
     asyncio.run(run())
 
 
-async def used(models: LoadedModels, name: str) -> None:
+async def used(models: ModelPool, name: str) -> None:
     await models.borrow(name)
     models.give_back(name)
 
 
-def ids(models: LoadedModels) -> list[str]:
+def ids(models: ModelPool) -> list[str]:
     return [info.id for info in models.loaded()]
 
 
 def test_the_least_recently_used_makes_room_for_the_one_that_is_asked_for() -> None:
     clock = Clock()
 
-    async def play(models: LoadedModels, shop: Shop) -> None:
+    async def play(models: ModelPool, shop: Shop) -> None:
         for name in ("one", "two", "one", "three"):
             clock.now += 1
             await used(models, name)
@@ -66,7 +66,7 @@ def test_the_least_recently_used_makes_room_for_the_one_that_is_asked_for() -> N
 
 
 def test_a_model_in_use_stays_and_whoever_wants_its_room_is_told_to_come_back() -> None:
-    async def play(models: LoadedModels, shop: Shop) -> None:
+    async def play(models: ModelPool, shop: Shop) -> None:
         await models.borrow("one")
         with pytest.raises(OverloadedError, match="no memory for org/two while it is in use by one") as refused:
             await models.borrow("two")
@@ -79,7 +79,7 @@ def test_a_model_in_use_stays_and_whoever_wants_its_room_is_told_to_come_back() 
 
 
 def test_a_stream_keeps_its_model_even_if_nobody_borrowed_it() -> None:
-    async def play(models: LoadedModels, shop: Shop) -> None:
+    async def play(models: ModelPool, shop: Shop) -> None:
         model = await models.load_model(ModelConfig("org/one"))
         async with aclosing(model.generate(ASKED)) as events:
             await anext(events)
@@ -92,7 +92,7 @@ def test_a_stream_keeps_its_model_even_if_nobody_borrowed_it() -> None:
 
 
 def test_a_model_waits_for_the_one_in_use_and_comes_when_that_is_given_back() -> None:
-    async def play(models: LoadedModels, shop: Shop) -> None:
+    async def play(models: ModelPool, shop: Shop) -> None:
         await models.borrow("one")
         waiting = asyncio.create_task(models.borrow("two"))
         await asyncio.sleep(0.05)
@@ -105,7 +105,7 @@ def test_a_model_waits_for_the_one_in_use_and_comes_when_that_is_given_back() ->
 
 
 def test_while_one_waits_for_room_no_newcomer_holds_it_up() -> None:
-    async def play(models: LoadedModels, shop: Shop) -> None:
+    async def play(models: ModelPool, shop: Shop) -> None:
         await models.borrow("one")
         waiting = asyncio.create_task(models.borrow("two"))
         await asyncio.sleep(0.05)
@@ -123,7 +123,7 @@ def test_while_one_waits_for_room_no_newcomer_holds_it_up() -> None:
 
 
 def test_those_who_ask_at_once_get_one_model_that_is_loaded_once() -> None:
-    async def play(models: LoadedModels, shop: Shop) -> None:
+    async def play(models: ModelPool, shop: Shop) -> None:
         shop.seconds = 0.05
         got = await asyncio.gather(*(models.borrow("one") for _ in range(8)))
         assert len({id(model) for model in got}) == 1
@@ -137,7 +137,7 @@ def test_those_who_ask_at_once_get_one_model_that_is_loaded_once() -> None:
 
 
 def test_a_load_that_fails_tells_all_who_wait_and_leaves_nothing_behind() -> None:
-    async def play(models: LoadedModels, shop: Shop) -> None:
+    async def play(models: ModelPool, shop: Shop) -> None:
         shop.faults, shop.seconds = {"one"}, 0.05
         told = await asyncio.gather(*(models.borrow("one") for _ in range(4)), return_exceptions=True)
         assert [type(each) for each in told] == [ModelLoadingError] * 4
@@ -151,7 +151,7 @@ def test_a_load_that_fails_tells_all_who_wait_and_leaves_nothing_behind() -> Non
 
 
 def test_a_client_that_leaves_while_its_model_loads_leaves_a_whole_model_that_nobody_uses() -> None:
-    async def play(models: LoadedModels, shop: Shop) -> None:
+    async def play(models: ModelPool, shop: Shop) -> None:
         shop.seconds = 0.05
         leaving = asyncio.create_task(models.borrow("one"))
         await asyncio.sleep(0.01)
@@ -167,7 +167,7 @@ def test_a_client_that_leaves_while_its_model_loads_leaves_a_whole_model_that_no
 
 
 def test_a_client_that_leaves_while_its_model_waits_for_room_takes_its_wish_along() -> None:
-    async def play(models: LoadedModels, shop: Shop) -> None:
+    async def play(models: ModelPool, shop: Shop) -> None:
         await models.borrow("one")
         leaving = asyncio.create_task(models.borrow("two"))
         await asyncio.sleep(0.05)
@@ -182,7 +182,7 @@ def test_a_client_that_leaves_while_its_model_waits_for_room_takes_its_wish_alon
 
 
 def test_what_can_never_fit_is_refused_with_both_figures_and_nothing_makes_room_for_it() -> None:
-    async def play(models: LoadedModels, shop: Shop) -> None:
+    async def play(models: ModelPool, shop: Shop) -> None:
         await used(models, "one")
         with pytest.raises(InsufficientMemoryError) as refused:
             await models.borrow("huge")
@@ -194,7 +194,7 @@ def test_what_can_never_fit_is_refused_with_both_figures_and_nothing_makes_room_
 
 
 def test_a_model_that_takes_more_than_was_expected_gets_its_room_all_the_same() -> None:
-    async def play(models: LoadedModels, shop: Shop) -> None:
+    async def play(models: ModelPool, shop: Shop) -> None:
         await used(models, "one")
         shop.weights_bytes["two"] = 60 * MB  # it was known as one of 10 MB
         await used(models, "two")
@@ -207,7 +207,7 @@ def test_a_model_that_takes_more_than_was_expected_gets_its_room_all_the_same() 
 def test_what_nobody_uses_for_long_enough_is_unloaded() -> None:
     clock = Clock()
 
-    async def play(models: LoadedModels, shop: Shop) -> None:
+    async def play(models: ModelPool, shop: Shop) -> None:
         await used(models, "one")
         await models.borrow("two")
         clock.now = 59
@@ -229,7 +229,7 @@ def test_what_nobody_uses_for_long_enough_is_unloaded() -> None:
 
 
 def test_the_watch_unloads_by_itself() -> None:
-    async def play(models: LoadedModels, shop: Shop) -> None:
+    async def play(models: ModelPool, shop: Shop) -> None:
         watch = asyncio.create_task(models.watch_idle())
         await used(models, "one")
         while ids(models):  # noqa: ASYNC110 - bounded by the test's own timeout
@@ -241,7 +241,7 @@ def test_the_watch_unloads_by_itself() -> None:
 
 
 def test_the_end_gives_up_what_waits_for_room() -> None:
-    async def play(models: LoadedModels, shop: Shop) -> None:
+    async def play(models: ModelPool, shop: Shop) -> None:
         await models.borrow("one")
         waiting = asyncio.create_task(models.borrow("two"))
         await asyncio.sleep(0.05)
@@ -253,9 +253,9 @@ def test_the_end_gives_up_what_waits_for_room() -> None:
 
 
 def test_an_answer_gets_the_room_of_a_model_that_nobody_uses() -> None:
-    async def play(models: LoadedModels, shop: Shop) -> None:
+    async def play(models: ModelPool, shop: Shop) -> None:
         await used(models, "two")
-        model = LentModel(await models.borrow("one"), models.give_room)
+        model = ModelLease(await models.borrow("one"), models.make_room)
         filler = shop.memory.reserve(30 * MB, BufferUsage.STORED_PROMPTS)
         async with aclosing(model.generate(ASKED)) as events:
             assert [event async for event in events]
@@ -267,8 +267,8 @@ def test_an_answer_gets_the_room_of_a_model_that_nobody_uses() -> None:
 
 
 def test_an_answer_that_finds_no_room_anywhere_is_refused() -> None:
-    async def play(models: LoadedModels, shop: Shop) -> None:
-        model = LentModel(await models.borrow("one"), models.give_room)
+    async def play(models: ModelPool, shop: Shop) -> None:
+        model = ModelLease(await models.borrow("one"), models.make_room)
         filler = shop.memory.reserve(CAPACITY_BYTES - shop.memory.reserved_bytes(), BufferUsage.STORED_PROMPTS)
         with pytest.raises(InsufficientMemoryError):
             await anext(model.generate(ASKED))
@@ -279,7 +279,7 @@ def test_an_answer_that_finds_no_room_anywhere_is_refused() -> None:
 
 
 def test_the_first_model_is_listed_first_and_each_goes_by_its_id_and_by_what_the_user_calls_it() -> None:
-    async def play(models: LoadedModels, shop: Shop) -> None:
+    async def play(models: ModelPool, shop: Shop) -> None:
         await used(models, "three")
         assert [info.id for info in models.known()] == ["one", "three", "two"]
         assert models.find("org/two") == models.find("two")
@@ -292,4 +292,4 @@ def test_the_first_model_is_listed_first_and_each_goes_by_its_id_and_by_what_the
 def test_two_models_of_one_name_are_refused() -> None:
     one, two = Shop(one=MB).known, Shop(two=MB).known
     with pytest.raises(ModelLoadingError, match="by the same name"):
-        LoadedModels(Shop().start, Shop().memory, known=(*one, *(type(two[0])("elsewhere/one", one[0].info),)))
+        ModelPool(Shop().start, Shop().memory, known=(*one, *(type(two[0])("elsewhere/one", one[0].info),)))

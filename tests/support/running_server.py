@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from pensieve.cli.serve.command import bind, run
-from pensieve.cli.serve.settings import Settings, read_settings
+from pensieve.cli.settings.table import Settings, read_settings
 from pensieve.cli.wiring import Parts, scripted_parts
 
 

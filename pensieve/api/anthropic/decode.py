@@ -11,7 +11,7 @@ from pensieve.api.anthropic.thinking import thinking_of
 from pensieve.api.anthropic.types import AnyTool, CountTokensBody, MessagesBody, WireTool, WireToolChoice
 from pensieve.api.http.json_schemas import require_schema
 from pensieve.api.http.parse_body import parse_body
-from pensieve.core.errors import ThreadUnsupportedError, ValidationError
+from pensieve.core.errors import ConversationThreadError, ValidationError
 from pensieve.core.prompts.canonical import cache_ttl_seconds, longest_ttl
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def _prompt(wire: CountTokensBody) -> Prompt:
     A `cache_control` on a tool is one on the system text, which ends the same stretch of the prompt.
     """
     if wire.thread is not None:
-        raise ThreadUnsupportedError  # ignoring it would lose all of the conversation but its last message
+        raise ConversationThreadError  # ignoring it would lose all of the conversation but its last message
     tools = _tools(wire.tools or ())
     conversation = Conversation(tools)
     turns = conversation.turns(wire.messages)

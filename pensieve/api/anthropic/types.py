@@ -14,7 +14,7 @@ Name = Annotated[str, Field(min_length=1, max_length=256)]
 MAX_STOP_SEQUENCES = 64
 """A bound of ours: every token is compared with all of them."""
 
-LEAST_THINKING_TOKENS = 1024
+MIN_THINKING_TOKENS = 1024
 """The API's own bound on thinking.budget_tokens."""
 
 
@@ -155,7 +155,7 @@ class WireThinking(WireModel):
     """
 
     type: Literal["enabled", "disabled", "adaptive", "between_tools"]
-    budget_tokens: Annotated[int, Field(ge=LEAST_THINKING_TOKENS)] | None = None
+    budget_tokens: Annotated[int, Field(ge=MIN_THINKING_TOKENS)] | None = None
     display: str | None = None
 
 

@@ -22,7 +22,7 @@ from pensieve.api.openai.errors import openai_body
 from pensieve.api.openai.events import ChatChunks, CompletionChunks, collect_chat, collect_completion
 from pensieve.api.server_state import server_state
 from pensieve.core.errors import PensieveError
-from pensieve.serving.lease import LentModel
+from pensieve.serving.lease import ModelLease
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ async def _reply(asked: OpenAIRequest, chunks: type[Chunks], collect: Collect) -
             return jsonify(await collect(events, asked.model_name))
 
 
-async def _bounded(asked: OpenAIRequest, model: LentModel) -> GenerationRequest:
+async def _bounded(asked: OpenAIRequest, model: ModelLease) -> GenerationRequest:
     """Without a bound of its own, an answer may fill what the prompt leaves of the window."""
     if asked.generation.max_tokens != MAX_TOKENS_UNSET:
         return asked.generation

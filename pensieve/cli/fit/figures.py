@@ -12,7 +12,7 @@ from pensieve.core.fit.roofline import Rates, first_token_seconds, limit_tokens_
 from pensieve.device.memory.ledger import spare_buffers_bytes
 from pensieve.models.estimate.footprint import Footprint, activations_estimate
 
-LEAST_CONTEXT_TOKENS: Final = 2048
+MIN_CONTEXT_TOKENS: Final = 2048
 """What has to fit where nothing else is asked for: less is no conversation."""
 SESSION_TOKENS: Final = 8192
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Fit:
 
     @property
     def needed_context_tokens(self) -> int:
-        return self.context_tokens or min(LEAST_CONTEXT_TOKENS, self.window_tokens)
+        return self.context_tokens or min(MIN_CONTEXT_TOKENS, self.window_tokens)
 
     @property
     def missing_bytes(self) -> int:
@@ -140,14 +140,14 @@ def fit_of(source: str, asked: Asked, tell: Callable[[str], None]) -> Fit:
     device = device_info()  # first of all: it puts a fast BLAS before MLX
     from pensieve.models.estimate.footprint import footprint  # noqa: PLC0415
     from pensieve.models.estimate.inspect import announced  # noqa: PLC0415
-    from pensieve.models.estimate.machine_speed import known_rates  # noqa: PLC0415
+    from pensieve.models.estimate.machine_speed import machine_rates  # noqa: PLC0415
     from pensieve.models.files.progress import ConsoleProgress  # noqa: PLC0415
 
     told = announced(source, progress=ConsoleProgress())
     found = footprint(told.config, told.headers, dense=device.backend == "cpu")
     limit = capacity_bytes(asked.limit_bytes, device.total_memory_bytes)
     reserve = spare_buffers_bytes(limit) + (0 if device.backend == "cuda" else _LIBRARIES_BYTES)
-    rates, rates_from = known_rates(tell, anew=asked.probe)
+    rates, rates_from = machine_rates(tell, anew=asked.probe)
     return Fit(
         name=told.name,
         where=told.where,

@@ -1,7 +1,7 @@
 """A server of our own, for as long as this process lives, whatever it becomes (C7).
 
 `pensieve serve` runs in a session of its own, so that Ctrl-C in the terminal does not reach it, and under
-`pensieve.cli.launch.parent_watch`: it stops by itself when the process that started it ends, however that ends.
+`pensieve.cli.parent_watch`: it stops by itself when the process that started it ends, however that ends.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pensieve.cli.launch.running_servers import LaunchError
 from pensieve.models.files.home import home
 
 HOST = "127.0.0.1"
-_MODULE = "pensieve.cli.launch.parent_watch"
+_MODULE = "pensieve.cli.parent_watch"
 _READY = re.compile(r"^pensieve: serving .+ at (http://\S+) \(", re.MULTILINE)
 _SECONDS_BETWEEN_LOOKS = 0.1
 _STOP_SECONDS = 15.0

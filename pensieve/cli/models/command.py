@@ -90,10 +90,10 @@ def _list(arguments: argparse.Namespace) -> int:
 def _pull(arguments: argparse.Namespace) -> int:
     from pensieve.models.files.progress import ConsoleProgress  # noqa: PLC0415
     from pensieve.models.hub.name import hub_name  # noqa: PLC0415
+    from pensieve.models.hub.pins import pin  # noqa: PLC0415
     from pensieve.models.hub.pull import pull  # noqa: PLC0415
     from pensieve.models.library.aliases import listed_model  # noqa: PLC0415
     from pensieve.models.library.embedded import SMOLLM2  # noqa: PLC0415
-    from pensieve.models.library.names import pin  # noqa: PLC0415
     from pensieve.models.library.resolve import resolve  # noqa: PLC0415
 
     source, progress = arguments.name, ConsoleProgress()

@@ -22,11 +22,11 @@ from pensieve.models.estimate.describe import (
     quantisation,
     tokenizer_kind,
 )
+from pensieve.models.files.adapter_folder import adapter_kind
 from pensieve.models.files.progress import SilentProgress
 from pensieve.models.library.aliases import ListedModel, class_of, listed_models
 from pensieve.models.library.inventory import LocalModel
 from pensieve.models.library.resolve import resolve
-from pensieve.models.loading.adapters import adapter_kind
 from pensieve.models.loading.generation_config import read_generation_config
 
 _EMBEDDED_LICENCE: Final = "apache-2.0"

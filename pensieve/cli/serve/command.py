@@ -17,11 +17,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from contracts.values.vocabulary import ModelConfig
-from pensieve.cli.serve.settings import Settings
+from pensieve.cli.settings.table import Settings
 from pensieve.cli.wiring import Parts, parts_for
 from pensieve.core.errors import PensieveError
 from pensieve.core.scheduling.rate_limit import RateLimit
-from pensieve.serving.model_pool import LoadedModels
+from pensieve.serving.model_pool import ModelPool
 from pensieve.serving.patience import Patience
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ async def run(
     """
     async with AsyncExitStack() as stack:
         patience = Patience(idle_seconds=settings.idle_seconds)
-        models = LoadedModels(parts.start, parts.memory, known=parts.known, checked=settings.checked, patience=patience)
+        models = ModelPool(parts.start, parts.memory, known=parts.known, checked=settings.checked, patience=patience)
         stack.push_async_callback(models.aclose)
         model, _ = await asyncio.gather(
             models.load_model(ModelConfig(parts.known[0].source)), asyncio.to_thread(_import_what_speaks_http)

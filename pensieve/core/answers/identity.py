@@ -11,7 +11,7 @@ from contracts.values.vocabulary import ChatMessage, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
-class ToldAnswer:
+class AnswerIdentity:
     """A turn without what may change on its way through a client."""
 
     text: str
@@ -20,7 +20,7 @@ class ToldAnswer:
     """Ids, names and arguments."""
 
     @classmethod
-    def of(cls, message: ChatMessage) -> ToldAnswer | None:
+    def of(cls, message: ChatMessage) -> AnswerIdentity | None:
         """None where there is nothing to know it by, or its arguments are no JSON, as where they were cut."""
         if not (message.text or message.thinking or message.tool_calls):
             return None
@@ -34,11 +34,11 @@ class ToldAnswer:
         return json.dumps([self.text, self.thinking, self.calls])
 
     @classmethod
-    def from_json(cls, text: str) -> ToldAnswer:
+    def from_json(cls, text: str) -> AnswerIdentity:
         words, thinking, calls = json.loads(text)
         return cls(words, thinking, tuple((call_id, name, arguments) for call_id, name, arguments in calls))
 
-    def is_what_was(self, generated: ToldAnswer) -> bool:
+    def is_what_was(self, generated: AnswerIdentity) -> bool:
         return (
             self.text == generated.text
             and self.thinking == generated.thinking

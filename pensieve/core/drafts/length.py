@@ -14,7 +14,7 @@ from typing import Final
 WIDTHS: Final = (2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Tokens of a pass that checks a draft: the last token, and the drafted ones. Kernels are compiled for each width."""
 
-LEAST_GAIN: Final = 1.1
+MIN_GAIN: Final = 1.1
 """A check has to promise so much more than plain decoding, which needs no guess to be right."""
 
 _MEMORY: Final = 0.95
@@ -64,10 +64,10 @@ class Acceptance:
         bucket = _bucket(match_length)
         return self._hits[bucket] / self._tries[bucket]
 
-    def expected(self, match_length: int, most_tokens: int) -> list[float]:
-        """The tokens that a check brings: at [n] with n tokens drafted, for n up to `most_tokens`."""
+    def expected(self, match_length: int, max_tokens: int) -> list[float]:
+        """The tokens that a check brings: at [n] with n tokens drafted, for n up to `max_tokens`."""
         sums, chance = [1.0], 1.0
-        for _ in range(most_tokens):
+        for _ in range(max_tokens):
             chance *= self.chance(match_length)
             sums.append(sums[-1] + chance)
             match_length += 1
@@ -127,7 +127,7 @@ def best_width(expected: Sequence[Sequence[float]], seconds: Callable[[int], flo
     plain_seconds = seconds(1)
     if plain_seconds is None or not expected:
         return 1
-    best, best_rate = 1, LEAST_GAIN * len(expected) / plain_seconds
+    best, best_rate = 1, MIN_GAIN * len(expected) / plain_seconds
     longest = max(len(row) for row in expected)
     for width in WIDTHS:
         cost = seconds(width)

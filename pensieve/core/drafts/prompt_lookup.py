@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
-MOST_INDEXED_TOKENS: Final = 32_768
+MAX_INDEXED_TOKENS: Final = 32_768
 """Of a prompt, its last: an index of more would take seconds to make, and tens of megabytes."""
 
 LONGEST_MATCH: Final = 32
@@ -33,7 +33,7 @@ class PromptLookup:
         self._after_triple: dict[int, int] = {}
         self._source: int | None = None
         self._match_length = 0
-        self._index(token_ids[-MOST_INDEXED_TOKENS:])
+        self._index(token_ids[-MAX_INDEXED_TOKENS:])
         self._num_left_out = len(token_ids) - len(self._token_ids)
 
     @property

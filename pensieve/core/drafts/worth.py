@@ -14,17 +14,17 @@ _MEMORY: Final = 0.95
 _PRIOR: Final = 0.6
 _PRIOR_WEIGHT: Final = 3.0
 
-LEAST_CHANCE: Final = 0.3
+MIN_CHANCE: Final = 0.3
 """With less, a token costs more than it brings on every device that was measured."""
-_LEAST_LAST: Final = 0.1
+_MIN_LAST: Final = 0.1
 """A draft is no longer than its last token has such a chance."""
 
 _SHARE_FOR_TRYING: Final = 0.01
-_LEAST_LOSS: Final = 0.25
+_MIN_LOSS: Final = 0.25
 """Of a plain pass: what a try that brought nothing costs at least, since waiting for it is in no timed pass."""
 
 
-class Agreement:
+class AcceptanceRate:
     """How often the draft model's next token was what the model said: in one request, or in all."""
 
     def __init__(self, chance: float = _PRIOR) -> None:
@@ -40,16 +40,16 @@ class Agreement:
     def chance(self) -> float:
         return self._hits / self._tries
 
-    def expected(self, most_tokens: int) -> list[float]:
-        """The tokens that a check brings: at [n] with n tokens drafted, for n up to `most_tokens` or what is likely."""
+    def expected(self, max_tokens: int) -> list[float]:
+        """The tokens that a check brings: at [n] with n tokens drafted, for n up to `max_tokens` or what is likely."""
         sums, chance = [1.0], self.chance
-        while len(sums) <= most_tokens and self.chance >= LEAST_CHANCE and chance >= _LEAST_LAST:
+        while len(sums) <= max_tokens and self.chance >= MIN_CHANCE and chance >= _MIN_LAST:
             sums.append(sums[-1] + chance)
             chance *= self.chance
         return sums
 
 
-class Debt:
+class DraftBudget:
     """Seconds that drafting has cost more than it brought, less the share of plain decoding that is for trying."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Debt:
         self.charge(-_SHARE_FOR_TRYING * seconds)
 
     def note_try(self, lost_seconds: float, plain_seconds: float, *, hit: bool) -> None:
-        self.charge(lost_seconds if hit else max(lost_seconds, _LEAST_LOSS * plain_seconds))
+        self.charge(lost_seconds if hit else max(lost_seconds, _MIN_LOSS * plain_seconds))
 
     def charge(self, seconds: float) -> None:
         """Less than nothing is not kept: what it brought once is no reason to lose it again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-LEAST_SHARED_TOKENS = 64
+MIN_SHARED_TOKENS = 64
 """Less is computed again rather than waited for."""
 
 
@@ -43,6 +43,6 @@ def shared_tokens(one: Sequence[int], other: Sequence[int]) -> int:
 
 def worth_waiting_for(token_ids: Sequence[int], known_tokens: int, readings: Iterable[Reading]) -> Reading | None:
     """The prompt being read that will give this one most, if that is more than is known of it; else None."""
-    least = known_tokens + LEAST_SHARED_TOKENS
+    least = known_tokens + MIN_SHARED_TOKENS
     best = max(readings, key=lambda reading: reading.usable_by(token_ids), default=None)
     return best if best is not None and best.usable_by(token_ids) >= least else None

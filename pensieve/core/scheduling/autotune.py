@@ -17,7 +17,7 @@ CLEARLY: Final = 0.95
 """Of the first setting's time: what is saved has to be worth the change."""
 
 
-class Quickest(Generic[S]):
+class Autotuner(Generic[S]):
     """`settings` are tried in their order; then the first is used, or another that is clearly quicker by its median.
     Now and then all are tried again.
     """

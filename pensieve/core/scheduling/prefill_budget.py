@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-MOST_USUAL_STEPS: Final = 8
+MAX_USUAL_STEPS: Final = 8
 """A chunk may take as long as so many steps without one. G-P2 allows a gap of 12, in which the step itself is too."""
 
-LEAST_TOKENS: Final = 32
+MIN_TOKENS: Final = 32
 """A chunk has no fewer, however long it takes: each reads all the weights once."""
 
 GRAIN_TOKENS: Final = 16
@@ -25,10 +25,10 @@ GRAIN_TOKENS: Final = 16
 _NEWEST_COUNTS: Final = 0.3
 _NEWEST_SLOWNESS_COUNTS: Final = 0.8
 """A prompt gets deeper with each chunk, so the last one tells most of the next."""
-_LEAST_SECONDS: Final = 1e-9
+_MIN_SECONDS: Final = 1e-9
 
 
-class ReadingPace:
+class PrefillBudget:
     """Learns from the steps of one model on this machine. A step that reads several prompts is another kind than one
     that reads as many tokens of one.
     """
@@ -43,18 +43,18 @@ class ReadingPace:
 
     def note_read(self, num_tokens: int, seconds: float, num_rows: int, num_prompts: int = 1) -> None:
         """A step that reads so many tokens of prompts, beside rows that decode."""
-        own = max(_LEAST_SECONDS, seconds - self._usual_seconds.get(num_rows, 0.0))
+        own = max(_MIN_SECONDS, seconds - self._usual_seconds.get(num_rows, 0.0))
         (self._of_several if num_prompts > 1 else self._of_one).note(num_tokens, own)
 
-    def most_tokens(self, num_rows: int, chunk_tokens: int, num_prompts: int = 1) -> int:
+    def max_tokens(self, num_rows: int, chunk_tokens: int, num_prompts: int = 1) -> int:
         """Of all prompts together, in a step beside so many rows: `chunk_tokens`, or fewer."""
         usual = self._usual_seconds.get(num_rows)
         kinds = (self._of_several, self._of_one) if num_prompts > 1 else (self._of_one, self._of_several)
         costs = next((each for each in kinds if each.is_known), None)
         if not num_rows or usual is None or costs is None:
             return chunk_tokens
-        fitting = int(costs.tokens_in(MOST_USUAL_STEPS * usual)) // GRAIN_TOKENS * GRAIN_TOKENS
-        return min(chunk_tokens, max(LEAST_TOKENS, fitting))
+        fitting = int(costs.tokens_in(MAX_USUAL_STEPS * usual)) // GRAIN_TOKENS * GRAIN_TOKENS
+        return min(chunk_tokens, max(MIN_TOKENS, fitting))
 
 
 class _ChunkCosts:
@@ -88,7 +88,7 @@ class _ChunkCosts:
         """
         line, token_seconds = [(0.0, 0.0)], math.inf
         for tokens, noted in sorted(self._noted.values()):
-            seconds = max(min(noted, tokens * token_seconds), line[-1][1] + _LEAST_SECONDS)
+            seconds = max(min(noted, tokens * token_seconds), line[-1][1] + _MIN_SECONDS)
             token_seconds = seconds / tokens
             line.append((tokens, seconds))
         return line

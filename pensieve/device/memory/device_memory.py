@@ -24,7 +24,7 @@ from pensieve.device.memory.ledger import Ledger, spare_buffers_bytes
 
 HIGH_SHARE: Final = 0.80
 """The seed's: over that share of the limit, memory is given back that nobody uses now."""
-_LEAST_AVAILABLE_SHARE: Final = 0.03
+_MIN_AVAILABLE_SHARE: Final = 0.03
 _SECONDS_BETWEEN_LOOKS: Final = 0.25
 
 
@@ -103,7 +103,7 @@ class DeviceMemory(Ledger):
             - self.reserved_bytes(BufferUsage.STORED_PROMPTS)
         )
 
-    def line_bytes(self, share: float) -> int:
+    def watermark_bytes(self, share: float) -> int:
         """That share of the limit; higher where what never goes away takes most of it.
 
         Then it is a share of the rest: 80 % of all are half of it, where the lasting part takes 60 %.
@@ -123,7 +123,7 @@ class DeviceMemory(Ledger):
         if now >= self._machine_looked_at + _SECONDS_BETWEEN_LOOKS:
             machine = psutil.virtual_memory()
             self._machine_looked_at = now
-            self._machine_is_short = bool(machine.available < _LEAST_AVAILABLE_SHARE * machine.total)
+            self._machine_is_short = bool(machine.available < _MIN_AVAILABLE_SHARE * machine.total)
         return self._machine_is_short
 
     @property

@@ -13,14 +13,14 @@ from contracts.protocols.memory import CompiledKernel
 from contracts.values.vocabulary import BufferUsage, KernelSource, MemoryUsage, Reservation
 from pensieve.core.errors import DeviceError, InsufficientMemoryError
 
-_LEAST_SPARE_BYTES: Final = 64 * 1000**2
-_MOST_SPARE_BYTES: Final = 512 * 1000**2
+_MIN_SPARE_BYTES: Final = 64 * 1000**2
+_MAX_SPARE_BYTES: Final = 512 * 1000**2
 _SPARE_SHARE: Final = 1 / 24
 
 
 def spare_buffers_bytes(capacity_bytes: int) -> int:
     """What MLX may keep of buffers that nobody uses, for the next that needs one."""
-    return int(min(_MOST_SPARE_BYTES, max(_LEAST_SPARE_BYTES, _SPARE_SHARE * capacity_bytes)))
+    return int(min(_MAX_SPARE_BYTES, max(_MIN_SPARE_BYTES, _SPARE_SHARE * capacity_bytes)))
 
 
 class Ledger:

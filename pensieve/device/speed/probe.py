@@ -18,8 +18,8 @@ from pensieve.device.device import device_info
 if TYPE_CHECKING:
     import mlx.core as mx
 
-MOST_SECONDS: Final = 10.0
-_MOST_REPEATS: Final = 30
+MAX_SECONDS: Final = 10.0
+_MAX_REPEATS: Final = 30
 _GROUP, _BITS = 64, 4
 _HEADS, _HEAD_SIZE = 16, 64
 _CONTEXT_TOKENS: Final = 1024
@@ -40,13 +40,13 @@ class _Sizes:
 _SIZES: Final = {"cpu": _Sizes(1024, 64, 128), "metal": _Sizes(4096, 48, 512), "cuda": _Sizes(4096, 128, 1024)}
 
 
-def measure_rates(tell: Callable[[str], None], most_seconds: float = MOST_SECONDS) -> Rates:
+def measure_rates(tell: Callable[[str], None], max_seconds: float = MAX_SECONDS) -> Rates:
     """Measure, telling what is being measured. On the thread that may use MLX.
 
     Each figure is the best of several: what disturbs a measurement only ever makes it slower.
     """
     backend = device_info().backend
-    sizes, each_seconds = _SIZES[backend], most_seconds / 8  # four parts, each prepared and run once beforehand
+    sizes, each_seconds = _SIZES[backend], max_seconds / 8  # four parts, each prepared and run once beforehand
     tell("Measuring how fast this machine is (once; ten seconds at most): memory,")
     bandwidth = _bandwidth(sizes, each_seconds, packed=backend != "cpu")
     tell("  arithmetic,")
@@ -138,16 +138,16 @@ def _operation_seconds(seconds: float) -> float:
     return _best_seconds(run, seconds) / _NUM_OPERATIONS
 
 
-def _best_seconds(run: Callable[[], None], most_seconds: float) -> float:
+def _best_seconds(run: Callable[[], None], max_seconds: float) -> float:
     """After a first run, which compiles and fetches."""
     began = time.perf_counter()
     run()
     best = float("inf")
-    for _ in range(_MOST_REPEATS):
+    for _ in range(_MAX_REPEATS):
         before = time.perf_counter()
         run()
         after = time.perf_counter()
         best = min(best, after - before)
-        if after - began > most_seconds:
+        if after - began > max_seconds:
             break
     return best

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mlx.core as mx
 
-from pensieve.core.scheduling.prefill_budget import ReadingPace
+from pensieve.core.scheduling.prefill_budget import PrefillBudget
 from pensieve.device.device import device_info
 from pensieve.engine.batch.rows import view_rows
-from pensieve.engine.decoding.cpu_tuning import CpuSteps
+from pensieve.engine.decoding.cpu_tuning import CpuTuning
 from pensieve.engine.decoding.decode_step import all_end, step_on_logits
 from pensieve.engine.decoding.forced_script import ForcedScript
-from pensieve.engine.decoding.grammar_mask import HeldToGrammar, ThinkingBudget
+from pensieve.engine.decoding.grammar_mask import GrammarMask, ThinkingBudget
 from pensieve.engine.decoding.samplers import penalties_for, sampler_for
 from pensieve.engine.kv.rows import RowKV
 from pensieve.engine.kv.single_row import SingleKV, SingleRequestModel, unwrapped
 from pensieve.engine.memory.probe import new_caches
 from pensieve.engine.requests.output import Output
 from pensieve.engine.requests.ticket import Ticket
-from pensieve.engine.speculation.draft_policy import Drafting
+from pensieve.engine.speculation.draft_policy import DraftPolicy
 from pensieve.engine.speculation.speculation import Pace, Speculation
 from pensieve.models.tokenizers.text_decoder import TextDecoder
 
@@ -52,19 +52,19 @@ class Sampled(NamedTuple):
     computed: Computed | None
 
 
-class PromptRead(NamedTuple):
+class PrefilledPrompt(NamedTuple):
     """`num_tokens` of what was given to read are read; `at_stop` says that a stop, or the prompt, ends here."""
 
     uid: int
     num_tokens: int
     at_stop: bool
-    is_whole: bool
+    is_complete: bool
 
 
-_LEAST_SHARE = 8
+_MIN_SHARE = 8
 _SHARE_TOKENS = 64
 """Of a prompt in a step: at least, and as a rule where several are read."""
-_LEAST_ABREAST = 2
+_MIN_ABREAST = 2
 """Prompts that are read in the same step, if there are so many."""
 
 _WHOLE_CHUNKS = 4
@@ -96,10 +96,10 @@ class Batch:
         self._kv_bits = options.kv_bits
         self._model = model
         self._forced = forced
-        self._held: dict[int, HeldToGrammar] = {}
+        self._held: dict[int, GrammarMask] = {}
         self._speculation: Speculation | None = None
-        self._steps = CpuSteps(may_copy=probe.sizes.in_rows)
-        self._pace = ReadingPace()
+        self._steps = CpuTuning(may_copy=probe.sizes.in_rows)
+        self._pace = PrefillBudget()
         self._num_decoded = 0
         self._generator = BatchGenerator(
             SingleRequestModel(model.model) if probe.batching == "none" else model.model,
@@ -124,7 +124,7 @@ class Batch:
         Caches that are not in rows cannot be cut, so there this does nothing.
         """
         if self._probe.sizes.in_rows:
-            drafting = Drafting(draft) if draft is not None else None
+            drafting = DraftPolicy(draft) if draft is not None else None
             self._speculation = Speculation(self._generator._generation_batch, pace, drafting)
 
     def insert(self, ticket: Ticket, match: Match, stops: Sequence[int] = ()) -> int:
@@ -134,7 +134,7 @@ class Batch:
         are there.
         """
         matcher = ticket.matcher if self._forced is None else None
-        held = HeldToGrammar(matcher, self._model.vocabulary_size) if matcher is not None else None
+        held = GrammarMask(matcher, self._model.vocabulary_size) if matcher is not None else None
         numbers = self._generator.insert_segments(
             [_segments(ticket.prompt_token_ids, match.num_tokens, stops)],
             caches=[self._own_caches(ticket, match)],
@@ -156,9 +156,9 @@ class Batch:
                 return own
             return [SingleKV(each) for each in own or new_caches(self._model, by_rows=False, bits=None)]
         room = len(ticket.prompt_token_ids)
-        return known or [RowKV(bits=self._kv_bits, least_room=room) for _ in self._probe.sizes.layers]
+        return known or [RowKV(bits=self._kv_bits, min_room=room) for _ in self._probe.sizes.layers]
 
-    def _processors(self, ticket: Ticket, held: HeldToGrammar | None) -> list[Any]:
+    def _processors(self, ticket: Ticket, held: GrammarMask | None) -> list[Any]:
         if self._forced is not None:
             return [self._forced.processor_for(ticket.request)]
         penalties = penalties_for(ticket.request.sampling)
@@ -174,7 +174,7 @@ class Batch:
             return []
         return [ThinkingBudget(budget, tokens.close_ids, tokens.open_ids, is_open=ticket.starts_thinking)]
 
-    def next(self) -> tuple[list[Sampled], list[PromptRead]]:
+    def next(self) -> tuple[list[Sampled], list[PrefilledPrompt]]:
         """One decode step for all that are decoding, then one chunk for those whose prompt is not read yet.
 
         A step may bring several tokens of a row, in their order; the last one says whether the row ended.
@@ -190,7 +190,7 @@ class Batch:
             for response in responses
         ]
         return sampled, [
-            PromptRead(each.uid, each.progress[0], each.end_of_segment, each.end_of_prompt) for each in read
+            PrefilledPrompt(each.uid, each.progress[0], each.end_of_segment, each.end_of_prompt) for each in read
         ]
 
     def _timed_step(self) -> tuple[list[Any], list[Any]]:
@@ -230,14 +230,14 @@ class Batch:
         waiting = islice(generator._unprocessed_sequences, max(0, self.max_size - len(unread)))
         unread += [(len(sequence[4]), _num_tokens(sequence[1])) for sequence in waiting]
         unread = unread if self._probe.batching == "whole" else unread[:1]
-        most = self._pace.most_tokens(len(generator._generation_batch), self.chunk_tokens, len(unread))
+        most = self._pace.max_tokens(len(generator._generation_batch), self.chunk_tokens, len(unread))
         num_halfway = len(is_read) - sum(is_read)
-        abreast = max(num_halfway, min(max(_LEAST_ABREAST, most // _SHARE_TOKENS), len(unread)))
+        abreast = max(num_halfway, min(max(_MIN_ABREAST, most // _SHARE_TOKENS), len(unread)))
         chunk = min(most, self._chunk_behind(unread[:abreast], self.chunk_tokens))
         if (whole := self._read_whole(unread)) > abreast or whole == len(unread):
             abreast, chunk = whole, whole * max((left for _, left in unread[:whole]), default=0)
         generator.prefill_batch_size = abreast + sum(is_read)  # those leave before the next chunk
-        generator.prefill_step_size = max(_LEAST_SHARE, chunk // max(1, abreast))
+        generator.prefill_step_size = max(_MIN_SHARE, chunk // max(1, abreast))
         generator._prompt_batch.prefill_step_size = generator.prefill_step_size  # else it would cut a step in pieces
 
     def _read_whole(self, unread: Sequence[tuple[int, int]]) -> int:
@@ -246,14 +246,14 @@ class Batch:
         longer a token where one prompt's is larger.
         """
         most = self._chunk_behind(unread, _WHOLE_CHUNKS * self.chunk_tokens)
-        most = self._pace.most_tokens(len(self._generator._generation_batch), most, len(unread))
+        most = self._pace.max_tokens(len(self._generator._generation_batch), most, len(unread))
         longest = accumulate((left for _, left in unread), max)
         longest_whole = self.chunk_tokens if device_info().backend == "cpu" else most
         return sum(length <= longest_whole and number * length <= most for number, length in enumerate(longest, 1))
 
     def _chunk_behind(self, unread: Sequence[tuple[int, int]], chunk_tokens: int) -> int:
         """As much of `chunk_tokens` as memory is held ready for, behind what is read already."""
-        return self._probe.chunk_at(max((known for known, _ in unread), default=0), chunk_tokens)
+        return self._probe.max_chunk_at(max((known for known, _ in unread), default=0), chunk_tokens)
 
     def computed(self, uid: int) -> Computed:
         """What is computed of a row that is in the batch. To be used before the next step: it may be a view."""

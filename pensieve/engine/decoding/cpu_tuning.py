@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from pensieve.core.scheduling.autotune import Quickest
+from pensieve.core.scheduling.autotune import Autotuner
 from pensieve.device.blas import preload, set_threads
 from pensieve.device.device import device_info
 
@@ -27,7 +27,7 @@ class Form(NamedTuple):
     copies: int
 
 
-class CpuSteps:
+class CpuTuning:
     """To be told of each step, `before` and `after` it, on the thread that makes them.
 
     `may_copy` says that rows can go in twice: that the caches can leave tokens out.
@@ -36,7 +36,7 @@ class CpuSteps:
     def __init__(self, *, may_copy: bool) -> None:
         self._all = preload().threads or 1
         self._may_copy = may_copy and device_info().backend == "cpu"
-        self._quickest: dict[int, Quickest[Form]] = {}
+        self._quickest: dict[int, Autotuner[Form]] = {}
         self._step = self._last_plain = (0, Form(self._all, 1))
         self._last_ended = 0.0
 
@@ -60,9 +60,9 @@ class CpuSteps:
         self._last_plain = self._step if is_plain else (0, form)
         self._last_ended = ended
 
-    def _of(self, num_rows: int) -> Quickest[Form]:
+    def _of(self, num_rows: int) -> Autotuner[Form]:
         if num_rows not in self._quickest:
             copies = (1, 2) if num_rows == 1 and self._may_copy else (1,)
             threads = (1, self._all) if self._all > 1 else (1,)
-            self._quickest[num_rows] = Quickest([Form(each, times) for each in threads for times in copies])
+            self._quickest[num_rows] = Autotuner([Form(each, times) for each in threads for times in copies])
         return self._quickest[num_rows]

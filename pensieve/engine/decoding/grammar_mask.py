@@ -1,6 +1,6 @@
 """Decoding held to a grammar (W14, W16), by llguidance: which tokens may come next, given those that came.
 
-One `Grammars` an engine compiles and keeps; one `HeldToGrammar` a request masks its logits, on the MLX thread.
+One `Grammars` an engine compiles and keeps; one `GrammarMask` a request masks its logits, on the MLX thread.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _first_line(error: str) -> str:
     return error.strip().splitlines()[0].removeprefix("at 1(8): ").removeprefix("failed to compile JSON schema: ")
 
 
-class HeldToGrammar:
+class GrammarMask:
     """A logits processor of mlx-lm: (token ids so far, logits [1, vocabulary]) to logits.
 
     Where the grammar has ended, its mask leaves nothing but the end of the turn. It never raises, since that would lose

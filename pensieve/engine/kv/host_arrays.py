@@ -8,7 +8,7 @@ from typing import Any, Final
 import mlx.core as mx
 import numpy as np
 
-from pensieve.engine.prompt_cache.disk.file import HostArray
+from pensieve.engine.kv.blocks import HostArray
 
 _UNSIGNED: Final = {1: mx.uint8, 2: mx.uint16, 4: mx.uint32, 8: mx.uint64}
 """By size in bytes. NumPy can look at these in place, whatever the type is that they stand in for."""

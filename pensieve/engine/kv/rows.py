@@ -41,17 +41,17 @@ class RowKV:
     """Keys and values of one request in one layer.
 
     `arrays` are keys and values [1, heads, room, size], of which the first `offset` tokens count; with `bits`, codes,
-    scales and biases of the keys and then of the values (`mlx.core.quantize`). `least_room` tokens are made room for at
+    scales and biases of the keys and then of the values (`mlx.core.quantize`). `min_room` tokens are made room for at
     once, so that a prompt whose length is known is not copied while it is read.
     """
 
     def __init__(
-        self, arrays: tuple[mx.array, ...] = (), offset: int = 0, *, bits: int | None = None, least_room: int = 0
+        self, arrays: tuple[mx.array, ...] = (), offset: int = 0, *, bits: int | None = None, min_room: int = 0
     ) -> None:
         self.arrays = arrays
         self.offset = offset
         self.bits = bits
-        self.least_room = least_room
+        self.min_room = min_room
 
     def as_kv_cache(self) -> Any:
         """The same as a KVCache of mlx-lm's, without a copy. Not of quantised rows."""
@@ -90,7 +90,7 @@ class RowKV:
         added = (keys, values) if self.bits is None else self._quantized(keys, values)
         start, end = self.offset, self.offset + int(keys.shape[2])
         if end > self.room:
-            self._grow(added, max(end, self.least_room))
+            self._grow(added, max(end, self.min_room))
         # Plain loops here and below: a step of sixteen requests comes by a thousand times.
         for index, new in enumerate(added):
             self.arrays[index][:, :, start:end] = new

@@ -11,16 +11,16 @@ from typing import Any
 
 import mlx.core as mx
 
+from pensieve.engine.kv.blocks import HostArray, KVBlock
 from pensieve.engine.kv.host_arrays import from_host, to_host
 from pensieve.engine.kv.rows import RowKV, room_for
-from pensieve.engine.prompt_cache.disk.file import HostArray, KVBlock
 
 Span = tuple[int, int]
 """Where tokens start and end."""
 
 
 @dataclass(frozen=True, slots=True)
-class JoinedKV:
+class KVSegment:
     """Keys and values of some tokens: for each layer arrays [1, heads, tokens, size] with memory of their own.
 
     Two of them, or with `bits` six: codes, scales and biases of the keys, and of the values.
@@ -31,13 +31,13 @@ class JoinedKV:
     bits: int | None = None
 
     @classmethod
-    def of(cls, caches: Sequence[Any], start: int, end: int) -> JoinedKV:
+    def of(cls, caches: Sequence[Any], start: int, end: int) -> KVSegment:
         """Those of the tokens from `start` to `end`, copied out of caches."""
         return cls.pieces(caches, [(start, end)])[0]
 
     @classmethod
-    def pieces(cls, caches: Sequence[Any], spans: Sequence[Span], *, let_go: bool = False) -> list[JoinedKV]:
-        """Those of each span of tokens, copied. With `let_go`, rows are emptied layer by layer as they are copied, so
+    def pieces(cls, caches: Sequence[Any], spans: Sequence[Span], *, move: bool = False) -> list[KVSegment]:
+        """Those of each span of tokens, copied. With `move`, rows are emptied layer by layer as they are copied, so
         that never more than a layer is there twice.
         """
         found: list[list[mx.array]] = [[] for _ in spans]
@@ -45,7 +45,7 @@ class JoinedKV:
             arrays = _cache_arrays(cache)
             for piece, (start, end) in zip(found, spans, strict=True):
                 piece.extend(_parts(arrays, start, end))
-            if let_go and isinstance(cache, RowKV):
+            if move and isinstance(cache, RowKV):
                 cache.arrays, cache.offset = (), 0
         return [cls(tuple(piece), _bits(caches)) for piece in found]
 
@@ -57,12 +57,12 @@ class JoinedKV:
     def num_bytes(self) -> int:
         return sum(array.nbytes for array in self.arrays)
 
-    def part(self, start: int, end: int) -> JoinedKV:
+    def part(self, start: int, end: int) -> KVSegment:
         """Copied, unless it is the whole."""
         whole = (start, end) == (0, self.num_tokens)
-        return self if whole else JoinedKV(_parts(self.arrays, start, end), self.bits)
+        return self if whole else KVSegment(_parts(self.arrays, start, end), self.bits)
 
-    def split(self, at: int) -> tuple[JoinedKV, JoinedKV]:
+    def split(self, at: int) -> tuple[KVSegment, KVSegment]:
         return self.part(0, at), self.part(at, self.num_tokens)
 
     @staticmethod
@@ -72,7 +72,7 @@ class JoinedKV:
         return _form(_bits(caches)), to_host(arrays, (slice(None), slice(None), slice(start, end)))
 
     @classmethod
-    def from_block(cls, block: KVBlock) -> JoinedKV:
+    def from_block(cls, block: KVBlock) -> KVSegment:
         """Raises:
         ValueError: the block holds something else.
         """
@@ -86,12 +86,12 @@ class JoinedKV:
         return cls(arrays, bits)
 
 
-def join(parts: Sequence[JoinedKV], num_tokens: int, *, room_tokens: int = 0) -> list[RowKV]:
+def join(parts: Sequence[KVSegment], num_tokens: int, *, room_tokens: int = 0) -> list[RowKV]:
     """New rows with the first `num_tokens` of all parts, and room for `room_tokens`. One copy."""
     return _join([list(part.arrays) for part in parts], parts[0].bits, num_tokens, room_tokens)
 
 
-def join_emptying(parts: list[JoinedKV], num_tokens: int, *, room_tokens: int = 0) -> list[RowKV]:
+def join_emptying(parts: list[KVSegment], num_tokens: int, *, room_tokens: int = 0) -> list[RowKV]:
     """The same of parts that nobody else has: they go layer by layer, and the list is empty afterwards."""
     bits, arrays = parts[0].bits, [list(part.arrays) for part in parts]
     parts.clear()

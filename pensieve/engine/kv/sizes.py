@@ -20,11 +20,11 @@ class LayerKV:
     """One layer's cache: what a token takes, how many are kept at most, and what it takes whatever its length."""
 
     bytes_per_token: int = 0
-    most_tokens: int | None = None
+    max_tokens: int | None = None
     constant_bytes: int = 0
 
     def bytes_for(self, num_tokens: int) -> int:
-        held = num_tokens if self.most_tokens is None else min(num_tokens, self.most_tokens)
+        held = num_tokens if self.max_tokens is None else min(num_tokens, self.max_tokens)
         return self.constant_bytes + held * self.bytes_per_token
 
 
@@ -38,7 +38,7 @@ class KVSizes:
     @property
     def bytes_per_token(self) -> int:
         """Of the layers that grow without end."""
-        return sum(layer.bytes_per_token for layer in self.layers if layer.most_tokens is None)
+        return sum(layer.bytes_per_token for layer in self.layers if layer.max_tokens is None)
 
     def beside(self, other: KVSizes) -> KVSizes:
         """Of requests that are in both models' caches, token by token."""
@@ -59,7 +59,7 @@ class KVSizes:
         padded = _COPIES * (len(others_tokens) + 1) * self.alone(longest)
         return max(self.alone(num_tokens), padded - others_bytes)
 
-    def most_tokens(self, num_bytes: int) -> int:
+    def max_tokens(self, num_bytes: int) -> int:
         """The longest request, alone, that takes no more than that: as far as one can be told by bytes."""
         copies = 1 if self.in_rows else _COPIES
         low, high = 0, 1 << 32

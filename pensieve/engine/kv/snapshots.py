@@ -19,9 +19,9 @@ from typing import Any, NoReturn
 
 import mlx.core as mx
 
+from pensieve.engine.kv.blocks import HostArray, KVBlock
 from pensieve.engine.kv.host_arrays import from_host, to_host
 from pensieve.engine.kv.rows import RowKV
-from pensieve.engine.prompt_cache.disk.file import HostArray, KVBlock
 
 MapArray = Callable[[mx.array], Any]
 

@@ -17,15 +17,15 @@ from pensieve.core.prefixes.cache_usage import stored_tokens
 from pensieve.core.prefixes.sharing import worth_waiting_for
 from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
-from pensieve.engine.batch.batch import FAILED, Batch, Computed, PromptRead, Sampled
+from pensieve.engine.batch.batch import FAILED, Batch, Computed, PrefilledPrompt, Sampled
 from pensieve.engine.kv.sizes import KVSizes
-from pensieve.engine.loop.mailbox import PAUSE_SECONDS, Inbox
+from pensieve.engine.loop.mailbox import PAUSE_SECONDS, Mailbox
 from pensieve.engine.memory.pressure import PressureRelief
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.engine.prompt_cache.null_store import NoStore
-from pensieve.engine.prompt_cache.prompt_cache import StoredPrompts
+from pensieve.engine.prompt_cache.null_store import NullStore
+from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.prompt_cache.store import Match
-from pensieve.engine.requests.running import Running
+from pensieve.engine.requests.running import RunningRequest
 from pensieve.engine.requests.ticket import Delivery, Ticket, deliver, record
 
 log = logging.getLogger(__name__)
@@ -42,12 +42,12 @@ class GenerationLoop:
     def __init__(self, memory: DeviceMemory, monitor: SlidingWindowMonitor) -> None:
         self._memory = memory
         self._monitor = monitor
-        self._stored = StoredPrompts(memory, NoStore())
+        self._stored = PromptCache(memory, NullStore())
         self._relief: PressureRelief | None = None
         self._sizes: KVSizes
-        self.inbox = Inbox(PAUSE_SECONDS[device_info().backend])
+        self.mailbox = Mailbox(PAUSE_SECONDS[device_info().backend])
         self._waiting: deque[Ticket] = deque()
-        self._running: dict[int, Running] = {}
+        self._running: dict[int, RunningRequest] = {}
         self._batch: Batch | None = None
         self._make_batch: Callable[[], Batch] | None = None
         self._deliveries: list[Delivery] = []
@@ -60,25 +60,23 @@ class GenerationLoop:
         return len(self._running)
 
     def submit(self, ticket: Ticket) -> None:
-        self.inbox.put(lambda: self._waiting.append(ticket))
+        self.mailbox.put(lambda: self._waiting.append(ticket))
 
     def wake(self) -> None:
         """Something a ticket shares has changed: look at it now, even if nothing runs."""
-        self.inbox.put(lambda: None)
+        self.mailbox.put(lambda: None)
 
     def call(self, function: Callable[[], R]) -> Future[R]:
         """Run `function` on the thread that owns MLX, between two steps."""
-        return self.inbox.call(function)
+        return self.mailbox.call(function)
 
     def stop(self) -> None:
         def mark() -> None:
             self._stopping = True
 
-        self.inbox.put(mark)
+        self.mailbox.put(mark)
 
-    def use(
-        self, make_batch: Callable[[], Batch], sizes: KVSizes, stored: StoredPrompts, relief: PressureRelief
-    ) -> None:
+    def use(self, make_batch: Callable[[], Batch], sizes: KVSizes, stored: PromptCache, relief: PressureRelief) -> None:
         """Decode with the batches that `make_batch` makes, promise memory by `sizes`, and keep prompts in `stored`.
 
         On the loop's own thread, once the model is loaded.
@@ -89,7 +87,7 @@ class GenerationLoop:
 
     def run(self) -> None:
         while not self._stopping:
-            self.inbox.take_in(idle=not self._running and not self._waiting)
+            self.mailbox.drain(idle=not self._running and not self._waiting)
             self._drop_cancelled()
             self._admit()
             self._step()
@@ -131,8 +129,9 @@ class GenerationLoop:
     def _kv_bytes(self, ticket: Ticket) -> int:
         """What has to be promised to a request before it starts: prompt and answer, as long as it may get."""
         running = self._running.values()
-        promised = sum(each.reservation.num_bytes for each in running)
-        return max(1, self._sizes.joining(ticket.most_tokens, [each.promised_tokens for each in running], promised))
+        promised_bytes = sum(each.reservation.num_bytes for each in running)
+        promised_tokens = [each.promised_tokens for each in running]
+        return max(1, self._sizes.joining(ticket.max_total_tokens, promised_tokens, promised_bytes))
 
     def _start(self, ticket: Ticket, reservation: Reservation, match: Match, batch: Batch) -> None:
         stops = tuple(boundary.num_tokens for boundary in ticket.boundaries) if self._stored.needs_snapshots else None
@@ -140,7 +139,7 @@ class GenerationLoop:
         known = ticket.cached_tokens = match.num_tokens
         if self._stored.limit_bytes:
             ticket.stored_5m_tokens, ticket.stored_1h_tokens = stored_tokens(ticket.boundaries, known)
-        self._running[uid] = Running(uid, ticket, batch.new_output(ticket), reservation, known, known, stops)
+        self._running[uid] = RunningRequest(uid, ticket, batch.new_output(ticket), reservation, known, known, stops)
         self._record(ticket, OperationPhase.STARTED)
 
     def _waits_for_another(self, ticket: Ticket) -> bool:
@@ -185,11 +184,11 @@ class GenerationLoop:
                 self._fail(each.uid)
         self._memory.note_measured(self, BufferUsage.KV_CACHE, self._batch.kv_cache_bytes)
 
-    def _note_read(self, read: PromptRead) -> int:
+    def _note_read(self, read: PrefilledPrompt) -> int:
         """A prompt has been read further: how far. At its end, or at a stop, what is computed is worth keeping."""
         running = self._running[read.uid]
         before, running.num_read = running.num_read, running.known_tokens + read.num_tokens
-        worth_keeping = read.at_stop and not read.is_whole if self._stored.needs_snapshots else read.is_whole
+        worth_keeping = read.at_stop and not read.is_complete if self._stored.needs_snapshots else read.is_complete
         if worth_keeping and self._stored.limit_bytes and self._batch is not None:
             self._computed.append((self._batch.computed(read.uid), running.ticket.boundaries, running.ticket))
         return running.num_read - before
@@ -225,7 +224,7 @@ class GenerationLoop:
         """Store what was computed, once nobody waits for it."""
         computed, self._computed = self._computed, []
         for (token_ids, caches), boundaries, ticket in computed:
-            is_kept = self._stored.keep(token_ids, caches, boundaries, let_go=ticket is None)
+            is_kept = self._stored.keep(token_ids, caches, boundaries, move=ticket is None)
             if ticket is not None and not is_kept:
                 ticket.stored_5m_tokens = ticket.stored_1h_tokens = 0
 

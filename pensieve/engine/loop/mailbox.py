@@ -23,8 +23,8 @@ for a pass that has to read it by itself. Metal was not measured, and on an H200
 """
 
 
-class Inbox:
-    """`take_in` belongs to the thread that computes, `arriving` to one other, and the rest to any."""
+class Mailbox:
+    """`drain` belongs to the thread that computes, `arriving` to one other, and the rest to any."""
 
     def __init__(self, pause_seconds: float = 0.0) -> None:
         self._pause_seconds = pause_seconds
@@ -58,7 +58,7 @@ class Inbox:
         finally:
             self._num_arriving -= 1
 
-    def take_in(self, *, idle: bool) -> None:
+    def drain(self, *, idle: bool) -> None:
         """Run everything that has arrived; if `idle`, wait for it, and for what arrives with it."""
         ends_at = 0.0
         if idle:

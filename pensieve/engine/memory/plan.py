@@ -8,7 +8,7 @@ from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.memory.probe import Probe
 
-LEAST_WINDOW_TOKENS = 256
+MIN_WINDOW_TOKENS = 256
 """A model for which not even that fits is not loaded."""
 
 
@@ -47,7 +47,7 @@ class MemoryPlan:
         self._sizes = probe.sizes.beside(draft.sizes) if draft is not None else probe.sizes
         activation_bytes = max(each.activation_bytes for each in (probe, draft) if each is not None)
         self._held.append(self._memory.reserve(activation_bytes, BufferUsage.ACTIVATION))
-        least = min(LEAST_WINDOW_TOKENS, model_window_tokens)
+        least = min(MIN_WINDOW_TOKENS, model_window_tokens)
         if self.window_tokens < least:
             raise InsufficientMemoryError(f"{least} tokens of kv cache", self._sizes.alone(least), self._room_bytes)
 
@@ -59,7 +59,7 @@ class MemoryPlan:
     @property
     def window_tokens(self) -> int:
         """The model's window, or what of it fits into memory when nothing else runs."""
-        return min(self._model_window_tokens, self._sizes.most_tokens(self._room_bytes))
+        return min(self._model_window_tokens, self._sizes.max_tokens(self._room_bytes))
 
     @property
     def why_this_window(self) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 
 from contracts.values.measurements import MemoryPressure, PressureStep
 from pensieve.device.memory.device_memory import HIGH_SHARE, DeviceMemory
-from pensieve.engine.prompt_cache.prompt_cache import StoredPrompts
+from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ REFUSING_SHARE: Final = 0.95
 """Over that, nobody is taken in. What is promised stays under the limit, so this is for what nobody promised."""
 LOW_SHARE: Final = 0.70
 """Under that, what was done is undone. The gap keeps one from following the other for ever."""
-LEAST_CHUNK_TOKENS: Final = 32
+MIN_CHUNK_TOKENS: Final = 32
 _SECONDS_BETWEEN_STEPS: Final = 0.25
 _MEGABYTE: Final = 1e6
 
@@ -36,7 +36,7 @@ class PressureRelief:
     def __init__(
         self,
         memory: DeviceMemory,
-        stored: StoredPrompts,
+        stored: PromptCache,
         *,
         chunk_tokens: int,
         clock: Callable[[], float] = time.monotonic,
@@ -66,12 +66,12 @@ class PressureRelief:
         """Take or undo a step, if it is time to."""
         if self._clock() < self._next_look_at:
             return
-        high = self._memory.line_bytes(HIGH_SHARE)
+        high = self._memory.watermark_bytes(HIGH_SHARE)
         in_use = self._memory.in_use_bytes
         if in_use > high or self._memory.machine_is_short:
             self._next_look_at = self._clock() + _SECONDS_BETWEEN_STEPS
             self._relieve(in_use, high)
-        elif self._active and in_use < self._memory.line_bytes(LOW_SHARE):
+        elif self._active and in_use < self._memory.watermark_bytes(LOW_SHARE):
             self._next_look_at = self._clock() + _SECONDS_BETWEEN_STEPS
             self._undo()
 
@@ -92,7 +92,7 @@ class PressureRelief:
             if self._took(PressureStep.SHRINK_STORE, in_use) <= high:
                 return
         in_use = self._memory.in_use_bytes
-        if self.chunk_tokens > LEAST_CHUNK_TOKENS and self._is_over(SLOWER_SHARE, in_use):
+        if self.chunk_tokens > MIN_CHUNK_TOKENS and self._is_over(SLOWER_SHARE, in_use):
             self.chunk_tokens //= 2
             self._took(PressureStep.SHRINK_CHUNKS, in_use)
         elif self._is_over(REFUSING_SHARE, in_use) and not self.refuses:
@@ -100,7 +100,7 @@ class PressureRelief:
             log.warning("no more requests are taken until memory is given back")
 
     def _is_over(self, share: float, in_use: int) -> bool:
-        return in_use > self._memory.line_bytes(share) or self._memory.machine_is_short
+        return in_use > self._memory.watermark_bytes(share) or self._memory.machine_is_short
 
     def _took(self, step: PressureStep, before: int) -> int:
         """Count and tell a step; what is in use after it."""

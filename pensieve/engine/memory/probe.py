@@ -43,7 +43,7 @@ _DEEP_CHUNKS: Final = 4
 """What comes before the chunk that is measured the second time, in chunks."""
 _FIRST_CHUNK_TOKENS: Final = 512
 """Measured first: from it one can tell how large a chunk may be."""
-_LEAST_CHUNK_TOKENS: Final = 32
+_MIN_CHUNK_TOKENS: Final = 32
 """Under that a prompt takes for ever, whatever the memory."""
 _NO_KV_BITS: Final = (
     "its layers do not all keep the keys and values of every token (it has sliding windows or recurrent layers), and "
@@ -71,7 +71,7 @@ class Probe:
         """To be held ready for reading prompts."""
         return max(1, int(self._bytes_at(FULL_CHUNK_TOKENS, self.chunk_tokens)))
 
-    def chunk_at(self, context_tokens: int, chunk_tokens: int) -> int:
+    def max_chunk_at(self, context_tokens: int, chunk_tokens: int) -> int:
         """How much of a prompt may be read at once after so many tokens, for it to take no more than is held ready.
 
         Kernels that hold the scores of a chunk's tokens with all before them take more the more there are: there the
@@ -87,18 +87,18 @@ class Probe:
 
 
 def probe(
-    model: LoadedModel, memory: DeviceMemory, *, chunk_tokens: int, most_bytes: int, kv_bits: int | None = None
+    model: LoadedModel, memory: DeviceMemory, *, chunk_tokens: int, max_bytes: int, kv_bits: int | None = None
 ) -> Probe:
     """The model's figures, measured or remembered. On the thread that owns MLX.
 
-    The chunk is of `chunk_tokens`, or of so many less that it takes no more than `most_bytes`.
+    The chunk is of `chunk_tokens`, or of so many less that it takes no more than `max_bytes`.
     """
-    file, key = home() / "probes.json", _key(model, chunk_tokens, most_bytes, kv_bits)
+    file, key = home() / "probes.json", _key(model, chunk_tokens, max_bytes, kv_bits)
     try:
         return _from_json(remembered(file)[key])
     except (KeyError, TypeError):
         alone = memory.is_quiet
-        found = _probe(model, memory, (chunk_tokens, most_bytes), kv_bits)
+        found = _probe(model, memory, (chunk_tokens, max_bytes), kv_bits)
         if alone:  # what others did meanwhile would be in the figures for good
             remember(file, {key: asdict(found)})
         return found
@@ -120,16 +120,16 @@ def _probe(model: LoadedModel, memory: DeviceMemory, wanted: tuple[int, int], kv
     from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
 
     in_rows = has_growing_layout(make_prompt_cache(model.model)) and rows_say_the_same(model)
-    most_tokens, most_bytes = min(wanted[0], max(1, model.context_window_tokens - 1)), wanted[1]
-    chunk_tokens = min(most_tokens, _FIRST_CHUNK_TOKENS)
-    found = _measured(model, memory, (chunk_tokens, most_bytes), in_rows=in_rows, kv_bits=kv_bits)
-    while chunk_tokens > _LEAST_CHUNK_TOKENS and found.activation_bytes > most_bytes:
+    max_tokens, max_bytes = min(wanted[0], max(1, model.context_window_tokens - 1)), wanted[1]
+    chunk_tokens = min(max_tokens, _FIRST_CHUNK_TOKENS)
+    found = _measured(model, memory, (chunk_tokens, max_bytes), in_rows=in_rows, kv_bits=kv_bits)
+    while chunk_tokens > _MIN_CHUNK_TOKENS and found.activation_bytes > max_bytes:
         chunk_tokens //= 2
-        found = _measured(model, memory, (chunk_tokens, most_bytes), in_rows=in_rows, kv_bits=kv_bits)
-    while 2 * chunk_tokens <= most_tokens and found.activation_bytes * 2 <= most_bytes:
+        found = _measured(model, memory, (chunk_tokens, max_bytes), in_rows=in_rows, kv_bits=kv_bits)
+    while 2 * chunk_tokens <= max_tokens and found.activation_bytes * 2 <= max_bytes:
         chunk_tokens *= 2
-        larger = _measured(model, memory, (chunk_tokens, most_bytes), in_rows=in_rows, kv_bits=kv_bits)
-        if larger.activation_bytes > most_bytes:
+        larger = _measured(model, memory, (chunk_tokens, max_bytes), in_rows=in_rows, kv_bits=kv_bits)
+        if larger.activation_bytes > max_bytes:
             break
         found = larger
     return found if in_rows else replace(found, batching=batching_of(model.model))
@@ -139,12 +139,12 @@ def _measured(
     model: LoadedModel, memory: DeviceMemory, wanted: tuple[int, int], *, in_rows: bool, kv_bits: int | None
 ) -> Probe:
     """Two chunks of `wanted[0]` tokens read: one at the beginning, and one after as many as memory has room for."""
-    chunk_tokens, most_bytes = wanted
+    chunk_tokens, max_bytes = wanted
     caches = new_caches(model, by_rows=in_rows, bits=kv_bits)
     chunk_bytes = deep_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
     held = [cache.rows[0] for cache in caches] if in_rows else caches
     sizes = measured_sizes(held, in_rows=in_rows, chunk_tokens=chunk_tokens)
-    context_tokens = _context_for(model, sizes, chunk_tokens, most_bytes) if in_rows else 0
+    context_tokens = _context_for(model, sizes, chunk_tokens, max_bytes) if in_rows else 0
     if context_tokens:
         for row in held:
             lengthen(row, context_tokens, chunk_tokens)
@@ -152,9 +152,9 @@ def _measured(
     return Probe(chunk_tokens, chunk_bytes, context_tokens, deep_bytes, sizes)
 
 
-def _context_for(model: LoadedModel, sizes: KVSizes, chunk_tokens: int, most_bytes: int) -> int:
+def _context_for(model: LoadedModel, sizes: KVSizes, chunk_tokens: int, max_bytes: int) -> int:
     """How many tokens may stand before the second chunk: no more than the window has, or memory room for."""
-    most = max(0, sizes.most_tokens(most_bytes) - 2 * chunk_tokens)
+    most = max(0, sizes.max_tokens(max_bytes) - 2 * chunk_tokens)
     return max(0, min(_DEEP_CHUNKS * chunk_tokens, model.context_window_tokens - chunk_tokens, most))
 
 

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from contracts.values.vocabulary import ChatMessage
-from pensieve.core.answers.identity import ToldAnswer, answer_key
+from pensieve.core.answers.identity import AnswerIdentity, answer_key
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-MOST_ANSWERS: Final = 20_000
-MOST_BYTES: Final = 64 * 1024**2
+MAX_ANSWERS: Final = 20_000
+MAX_BYTES: Final = 64 * 1024**2
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -58,18 +58,16 @@ class AnswerMemory:
     It never fails: what cannot be read is set aside or not recalled, and the turn is rendered anew.
     """
 
-    def __init__(
-        self, path: Path | None = None, *, most_answers: int = MOST_ANSWERS, most_bytes: int = MOST_BYTES
-    ) -> None:
+    def __init__(self, path: Path | None = None, *, max_answers: int = MAX_ANSWERS, max_bytes: int = MAX_BYTES) -> None:
         self._path = path
-        self._most_answers = most_answers
-        self._most_bytes = most_bytes
+        self._max_answers = max_answers
+        self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._connection = self._opened()
 
     def remember(self, answer: Answer) -> None:
         """Keep an answer. One that is known already is kept as it is, so that prompts with it stay what they were."""
-        told = ToldAnswer.of(answer.told)
+        told = AnswerIdentity.of(answer.told)
         if told is None or not answer.token_ids:
             return
         key, text, token_ids = answer_key(answer.told, answer.asked), told.as_json(), _packed(answer.token_ids)
@@ -93,7 +91,7 @@ class AnswerMemory:
         equal value (numbers by value, strings up to white space at the end of a line), among others if need be; text
         and thinking up to white space.
         """
-        told = ToldAnswer.of(message)
+        told = AnswerIdentity.of(message)
         if told is None:
             return None
         key = answer_key(message, asked)
@@ -102,7 +100,7 @@ class AnswerMemory:
             return None
         text, token_ids = row
         try:
-            is_same = told.is_what_was(ToldAnswer.from_json(text))
+            is_same = told.is_what_was(AnswerIdentity.from_json(text))
         except RecursionError:  # arguments as deep as a parser takes them
             return None
         return _unpacked(token_ids) if is_same else None
@@ -134,7 +132,7 @@ class AnswerMemory:
         connection.execute(  # a little out of order is good enough, and spares most writes
             "UPDATE answers SET used = (SELECT 1 + max(used) FROM answers) "
             "WHERE key = ? AND used < (SELECT max(used) FROM answers) - ?",
-            (key, self._most_answers // 16),
+            (key, self._max_answers // 16),
         )
         return text, token_ids
 
@@ -143,7 +141,7 @@ class AnswerMemory:
         count, num_bytes = connection.execute("SELECT count(*), total(num_bytes) FROM answers").fetchone()
         oldest = connection.execute("SELECT key, num_bytes FROM answers ORDER BY used")
         forgotten: list[tuple[str]] = []
-        while count > self._most_answers or num_bytes > self._most_bytes:
+        while count > self._max_answers or num_bytes > self._max_bytes:
             key, size = oldest.fetchone()
             forgotten.append((key,))
             count, num_bytes = count - 1, num_bytes - size

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pensieve.device.device import device_info
-from pensieve.models.files.atomic_folder import MANIFEST, is_whole
+from pensieve.models.files.atomic_folder import MANIFEST, is_complete
 from pensieve.models.files.home import home
 from pensieve.models.files.memo import remember, remembered
 
@@ -67,7 +67,7 @@ def _cache_kinds(module: Any) -> list[str]:
 
 def _file_sums(folder: Path) -> dict[str, str]:
     """The SHA-256 of each file that has a say, by name."""
-    if is_whole(folder):
+    if is_complete(folder):
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return {name: str(entry["sha256"]) for name, entry in manifest["files"].items()}
     paths = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.is_file())

@@ -10,10 +10,10 @@ from itertools import pairwise
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 from pensieve.core.prefixes.node import Found
 from pensieve.core.prefixes.tree import PrefixTree
-from pensieve.engine.kv.segments import JoinedKV, Span
+from pensieve.engine.kv.segments import KVSegment, Span
 from pensieve.engine.kv.snapshots import Snapshot
 
-Kept = JoinedKV | Snapshot
+Kept = KVSegment | Snapshot
 
 
 class MemoryTier:
@@ -95,7 +95,7 @@ class MemoryTier:
         """Of what is kept of a prompt."""
         return sum(part.num_bytes for part in self.find(token_ids).payloads)
 
-    def take(self, token_ids: Sequence[int]) -> list[JoinedKV]:
+    def take(self, token_ids: Sequence[int]) -> list[KVSegment]:
         """What is kept of a prompt, which is not kept any longer; and nothing else is.
 
         Of keys and values that can be joined.
@@ -104,7 +104,7 @@ class MemoryTier:
             path = self._tree.cut(token_ids, len(token_ids))
             with self._tree.pinned(path):
                 self._tree.evict(self._tree.num_bytes, self._clock())
-            found = [node.payload for node in path if isinstance(node.payload, JoinedKV)]
+            found = [node.payload for node in path if isinstance(node.payload, KVSegment)]
             self._tree.evict(self._tree.num_bytes, self._clock())
         return found
 

@@ -9,7 +9,7 @@ from pensieve.core.prefixes.boundary import Boundary
 from pensieve.engine.prompt_cache.store import Match, MissReason
 
 
-class NoStore:
+class NullStore:
     """Has the methods of `KVStore`."""
 
     needs_snapshots = False
@@ -33,7 +33,7 @@ class NoStore:
         caches: Sequence[Any],  # noqa: ARG002
         boundaries: Sequence[Boundary] = (),  # noqa: ARG002
         *,
-        let_go: bool = False,  # noqa: ARG002
+        move: bool = False,  # noqa: ARG002
     ) -> int:
         return 0
 

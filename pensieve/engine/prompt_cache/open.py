@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING
 from pensieve.engine.prompt_cache.answer_memory import AnswerMemory, answers_path
 from pensieve.engine.prompt_cache.disk.tier import DiskTier
 from pensieve.engine.prompt_cache.fingerprint import fingerprint_of
-from pensieve.engine.prompt_cache.null_store import NoStore
+from pensieve.engine.prompt_cache.null_store import NullStore
 from pensieve.engine.prompt_cache.store import KVStore
 
 if TYPE_CHECKING:
-    from pensieve.models.library.resolve import ModelFolder
+    from pensieve.models.files.model_folder import ModelFolder
     from pensieve.models.loading.load import LoadedModel
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class CacheOptions:
     """Bytes of KV in memory and on disk. Without a `home` nothing outlives the engine, without bytes no KV is kept."""
 
     memory_bytes: int = 0
     disk_bytes: int = 0
     home: Path | None = None
 
-    def open_store(self, model: LoadedModel, folder: ModelFolder, *, kv_bits: int | None = None) -> KVStore | NoStore:
+    def open_store(self, model: LoadedModel, folder: ModelFolder, *, kv_bits: int | None = None) -> KVStore | NullStore:
         """On the thread that owns MLX. What is kept in other bits is of another fingerprint."""
         if not self.memory_bytes:
-            return NoStore()
+            return NullStore()
         return KVStore(model, limit_bytes=self.memory_bytes, disk=self._open_disk(model, folder, kv_bits))
 
     def open_answers(self, folder: ModelFolder) -> AnswerMemory:

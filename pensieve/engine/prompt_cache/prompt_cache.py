@@ -14,15 +14,15 @@ from contracts.values.vocabulary import BufferUsage, Reservation
 from pensieve.core.errors import InsufficientMemoryError
 from pensieve.core.prefixes.boundary import Boundary
 from pensieve.device.memory.device_memory import HIGH_SHARE, DeviceMemory
-from pensieve.engine.prompt_cache.null_store import NoStore
+from pensieve.engine.prompt_cache.null_store import NullStore
 from pensieve.engine.prompt_cache.store import KVStore, Match
 
 log = logging.getLogger(__name__)
 
-Store = KVStore | NoStore
+Store = KVStore | NullStore
 
 
-class StoredPrompts:
+class PromptCache:
     """Used on the thread that owns MLX, but for `cached_tokens` and `note_difference`, and the figures."""
 
     def __init__(self, memory: DeviceMemory, store: Store) -> None:
@@ -91,20 +91,20 @@ class StoredPrompts:
         caches: Sequence[Any],
         boundaries: Sequence[Boundary] = (),
         *,
-        let_go: bool = False,
+        move: bool = False,
     ) -> bool:
         """Store what was computed, in the room that requests leave; whether it can be read from now on.
 
-        With `let_go` nobody else has the caches: they are emptied on the way, where they can be.
+        With `move` nobody else has the caches: they are emptied on the way, where they can be.
         """
-        if isinstance(self._store, NoStore):
+        if isinstance(self._store, NullStore):
             return False
         others = self._memory.reserved_bytes() - self._memory.reserved_bytes(BufferUsage.STORED_PROMPTS)
-        unpressed = self._memory.line_bytes(HIGH_SHARE) - self._memory.lasting_bytes
+        unpressed = self._memory.watermark_bytes(HIGH_SHARE) - self._memory.lasting_bytes
         room = min(self._wanted_bytes, self._pressed_bytes, unpressed, self._memory.capacity_bytes - others)
         self._store.limit_bytes = max(0, room)
         try:
-            self._store.insert(token_ids, caches, boundaries, let_go=let_go)
+            self._store.insert(token_ids, caches, boundaries, move=move)
         except Exception:
             self._switch_off()
         self._account()
@@ -113,7 +113,7 @@ class StoredPrompts:
     def _switch_off(self) -> None:
         """A fault in what is only a cache must not end the thread that computes, nor happen again at every request."""
         log.exception("the store of prompts failed; from now on every prompt is computed")
-        self._store, self._wanted_bytes, self._pressed_bytes = NoStore(), 0, 0
+        self._store, self._wanted_bytes, self._pressed_bytes = NullStore(), 0, 0
 
     def note_difference(self, part: str) -> None:
         """Much of a prompt has to be computed, from this part on: "tools", "system" or "messages.3"."""

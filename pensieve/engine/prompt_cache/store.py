@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pensieve.core.prefixes.boundary import Boundary
 from pensieve.core.prefixes.node import Found
-from pensieve.engine.kv.segments import JoinedKV, Span, bytes_per_token, join_emptying
+from pensieve.engine.kv.segments import KVSegment, Span, bytes_per_token, join_emptying
 from pensieve.engine.kv.snapshots import Snapshot, has_growing_layout, num_cached_tokens, trimmed
 from pensieve.engine.prompt_cache.disk.tier import DiskTier
 from pensieve.engine.prompt_cache.disk.transfer import DiskTransfer
@@ -137,13 +137,13 @@ class KVStore:
         caches: Sequence[Any],
         boundaries: Sequence[Boundary] = (),
         *,
-        let_go: bool = False,
+        move: bool = False,
     ) -> int:
         """Keep what caches hold of a prompt; the number of tokens at its end that memory did not have before.
 
         Caches that hold more tokens than these are cut. Of what is too big for the limit, its beginning is kept where
         it can be cut, else nothing; memory is never beyond it. `boundaries` say what is to be kept longer than other
-        things, and where prompts will branch. With `let_go` the caches are emptied on the way: what they hold is never
+        things, and where prompts will branch. With `move` the caches are emptied on the way: what they hold is never
         in memory twice.
         """
         token_ids = tuple(token_ids)
@@ -151,7 +151,7 @@ class KVStore:
             num_new = self._insert_state(token_ids, caches)
         else:
             token_ids = token_ids[: num_cached_tokens(caches)]
-            num_new = self._insert_joined(token_ids, caches, boundaries, let_go=let_go) if token_ids else 0
+            num_new = self._insert_joined(token_ids, caches, boundaries, move=move) if token_ids else 0
         self._memory.mark(token_ids, boundaries)
         return num_new
 
@@ -186,10 +186,10 @@ class KVStore:
         self._memory.check()
 
     def _insert_joined(
-        self, token_ids: tuple[int, ...], caches: Sequence[Any], boundaries: Sequence[Boundary], *, let_go: bool
+        self, token_ids: tuple[int, ...], caches: Sequence[Any], boundaries: Sequence[Boundary], *, move: bool
     ) -> int:
-        def copied(spans: Sequence[Span]) -> list[JoinedKV]:
-            return JoinedKV.pieces(caches, spans, let_go=let_go)
+        def copied(spans: Sequence[Span]) -> list[KVSegment]:
+            return KVSegment.pieces(caches, spans, move=move)
 
         cuts = [*(boundary.num_tokens for boundary in boundaries), *range(0, len(token_ids), PIECE_TOKENS)]
         if self._disk is not None:
@@ -244,7 +244,7 @@ class KVStore:
 
 def _cut(found: Found[Kept]) -> list[Kept]:
     """What was found, without what of the last part is another prompt's."""
-    payloads = [part for part in found.payloads if isinstance(part, JoinedKV)]
+    payloads = [part for part in found.payloads if isinstance(part, KVSegment)]
     before = sum(part.num_tokens for part in payloads[:-1])
     return [*payloads[:-1], *(last.part(0, found.num_tokens - before) for last in payloads[-1:])]
 
@@ -254,7 +254,7 @@ def _new_caches(payloads: list[Kept], num_tokens: int, room_tokens: int) -> list
     last = payloads[-1]
     if isinstance(last, Snapshot):
         return last.caches()
-    parts = [part for part in payloads if isinstance(part, JoinedKV)]
+    parts = [part for part in payloads if isinstance(part, KVSegment)]
     payloads.clear()
     del last
     return join_emptying(parts, num_tokens, room_tokens=room_tokens)

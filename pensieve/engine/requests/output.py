@@ -45,7 +45,7 @@ class Output:
         self._shows_thinking = request.thinking.enabled
         self._call_is_open = False
         self._num_calls = 0
-        self._told = _Told()
+        self._told = _TurnRecorder()
         self._token_ids: list[int] = []
 
     def push(self, token_id: int, finish_reason: str | None) -> tuple[list[GenerationEvent], bool]:
@@ -86,8 +86,14 @@ class Output:
         request = self._ticket.request
         answers = self._ticket.answers
         asked = request.messages[-1] if request.messages else None
-        is_whole = self._filter.matched is None and not request.is_raw
-        if answers is None or self._ticket.cancelled or not is_whole or asked is None or asked.role is Role.ASSISTANT:
+        is_complete = self._filter.matched is None and not request.is_raw
+        if (
+            answers is None
+            or self._ticket.cancelled
+            or not is_complete
+            or asked is None
+            or asked.role is Role.ASSISTANT
+        ):
             return
         answers.remember(Answer(self._told.turn(), asked, tuple(self._token_ids)))
 
@@ -130,7 +136,7 @@ class Output:
         return GenerationFinished(reason, self._ticket.usage, matched)
 
 
-class _Told:
+class _TurnRecorder:
     """What a client was told, as the turn that it will send back: a part for each of its blocks."""
 
     def __init__(self) -> None:

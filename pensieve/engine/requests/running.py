@@ -11,7 +11,7 @@ from pensieve.engine.requests.ticket import Ticket
 
 
 @dataclass(slots=True)
-class Running:
+class RunningRequest:
     """A ticket in the batch, what it said, and the bytes that are its own until it ends.
 
     `num_read` tokens of its prompt are computed; `known_tokens` of them were in the store. `stops` are the places at
@@ -33,7 +33,7 @@ class Running:
     @property
     def promised_tokens(self) -> int:
         """What memory is reserved for."""
-        return self.ticket.most_tokens
+        return self.ticket.max_total_tokens
 
     @property
     def is_reading(self) -> bool:

@@ -58,7 +58,7 @@ class Ticket:
     """Set, and replaced by another, when there are more events."""
 
     @property
-    def most_tokens(self) -> int:
+    def max_total_tokens(self) -> int:
         """Of prompt and answer together."""
         return len(self.prompt_token_ids) + self.request.max_tokens
 

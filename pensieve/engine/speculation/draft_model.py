@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import mlx.core as mx
 
 from pensieve.core.drafts.length import PassCosts
-from pensieve.core.drafts.worth import Agreement, Debt
+from pensieve.core.drafts.worth import AcceptanceRate, DraftBudget
 from pensieve.core.errors import ModelLoadingError
 from pensieve.engine.kv.rows import RowKV, RowsKV
 from pensieve.engine.memory.probe import Probe, probe
@@ -23,9 +23,9 @@ from pensieve.models.loading.load import LoadedModel, load
 
 if TYPE_CHECKING:
     from pensieve.device.memory.device_memory import DeviceMemory
-    from pensieve.models.library.resolve import ModelFolder
+    from pensieve.models.files.model_folder import ModelFolder
 
-MOST_UNREAD: Final = 8
+MAX_UNREAD: Final = 8
 """Tokens that the first pass of a draft may read besides; where there are more, they are read before."""
 
 _CANNOT_BE_CUT: Final = (
@@ -38,8 +38,8 @@ class DraftRow:
     """What the draft model has read of one request, how often it was right there, and what it has cost there."""
 
     def __init__(self, num_layers: int, room: int, chance: float) -> None:
-        self.caches = [RowKV(least_room=room) for _ in range(num_layers)]
-        self.agreement = Agreement(chance)
+        self.caches = [RowKV(min_room=room) for _ in range(num_layers)]
+        self.agreement = AcceptanceRate(chance)
         self.lost_seconds = 0.0
 
     @property
@@ -65,7 +65,7 @@ class DraftModel:
     def __init__(self, model: LoadedModel, probed: Probe, vocabulary_size: int, share: float) -> None:
         self.probe = probed
         self.window_tokens = model.context_window_tokens
-        self.agreement, self.debt = Agreement(), Debt()
+        self.agreement, self.debt = AcceptanceRate(), DraftBudget()
         self._model = model
         self._share = share
         self._vocabulary_size = min(vocabulary_size, model.vocabulary_size)
@@ -86,7 +86,7 @@ class DraftModel:
     def read(self, row: DraftRow, token_ids: Sequence[int]) -> float:
         """Read a chunk of what `row` has not read of `token_ids`; the seconds that it took."""
         began, start = time.perf_counter(), row.num_read
-        num_tokens = min(len(token_ids) - start, self.probe.chunk_at(start, self.probe.chunk_tokens))
+        num_tokens = min(len(token_ids) - start, self.probe.max_chunk_at(start, self.probe.chunk_tokens))
         self._run(mx.array([self._known(token_ids[start : start + num_tokens])]), [row])
         mx.eval([cache.arrays for cache in row.caches])
         return time.perf_counter() - began
@@ -184,7 +184,7 @@ def ready_to_draft(
     require_same_vocabulary(draft_id, draft.tokenizer, main.tokenizer)
     if not main_probe.sizes.in_rows:
         raise ModelLoadingError(named(draft_id), f"the layers of --model {_CANNOT_BE_CUT}serve it without")
-    found = probe(draft, memory, chunk_tokens=main_probe.chunk_tokens, most_bytes=main_probe.activation_bytes)
+    found = probe(draft, memory, chunk_tokens=main_probe.chunk_tokens, max_bytes=main_probe.activation_bytes)
     if not found.sizes.in_rows:
         raise ModelLoadingError(named(draft_id), f"its layers {_CANNOT_BE_CUT}choose another, or serve without")
     return DraftModel(draft, found, main.vocabulary_size, draft.weights_bytes / max(1, main.weights_bytes))

@@ -17,9 +17,9 @@ from typing import Any, Final
 import mlx.core as mx
 
 from pensieve.core.drafts.length import best_width
-from pensieve.core.drafts.worth import LEAST_CHANCE
+from pensieve.core.drafts.worth import MIN_CHANCE
 from pensieve.engine.kv.rows import RowKV
-from pensieve.engine.speculation.draft_model import MOST_UNREAD, DraftModel, DraftRow
+from pensieve.engine.speculation.draft_model import MAX_UNREAD, DraftModel, DraftRow
 
 Seconds = Callable[[int], float | None]
 """Of one pass of the larger model, by its width."""
@@ -45,7 +45,7 @@ class _Checked:
     length: int
 
 
-class Drafting:
+class DraftPolicy:
     """The draft model's side of one batch. In each step: `look`, `width`, and `fill` and `settle` where it drafts."""
 
     def __init__(self, draft: DraftModel) -> None:
@@ -84,7 +84,7 @@ class Drafting:
         behind = {
             index: len(known) - row.num_read
             for index, (row, known) in enumerate(zip(self._rows.values(), batch.tokens, strict=True))
-            if self._limits[index] and len(known) - row.num_read > MOST_UNREAD
+            if self._limits[index] and len(known) - row.num_read > MAX_UNREAD
         }
         hoped = [row.agreement.expected(limit) for row, limit in zip(self._rows.values(), self._limits, strict=True)]
         if self._best(hoped, looked_up, seconds) > 1:
@@ -129,7 +129,7 @@ class Drafting:
     def is_wanted(self) -> bool:
         """Whether the next token is worth waiting for, so that a draft can follow it."""
         rows = zip(self._rows.values(), self._limits, strict=True)
-        return self._is_try or any(limit and row.agreement.chance >= LEAST_CHANCE for row, limit in rows)
+        return self._is_try or any(limit and row.agreement.chance >= MIN_CHANCE for row, limit in rows)
 
     def fill(self, batch: Any, drafts: list[list[int]], lengths: Sequence[int]) -> None:
         """Draft so many tokens for the rows whose draft is empty. The next tokens have to be known."""

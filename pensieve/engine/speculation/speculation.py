@@ -41,7 +41,7 @@ from pensieve.engine.decoding.decode_step import (
     step_on_logits,
     told,
 )
-from pensieve.engine.speculation.draft_policy import Drafting
+from pensieve.engine.speculation.draft_policy import DraftPolicy
 
 _WORTH_WAITING: Final = 0.3
 """The chance that the next token, which is still being computed, is the source's: with less it is not waited for."""
@@ -89,10 +89,10 @@ class SpeculatedRow:
             if hit is not None:
                 self.acceptance.note(length, hit=hit)
 
-    def expected(self, most_tokens: int) -> list[float]:
-        if not self.lookup.has_source or most_tokens < 1:
+    def expected(self, max_tokens: int) -> list[float]:
+        if not self.lookup.has_source or max_tokens < 1:
             return [1.0]
-        expected = self.acceptance.expected(self.lookup.match_length, most_tokens)
+        expected = self.acceptance.expected(self.lookup.match_length, max_tokens)
         return expected if expected[-1] >= 1.0 + _WORTH_DRAFTING else [1.0]
 
     @property
@@ -103,7 +103,7 @@ class SpeculatedRow:
 class Speculation:
     """Decodes a batch whose caches are `RowsKV`, some steps by several tokens a row."""
 
-    def __init__(self, batch: Any, pace: Pace, drafting: Drafting | None = None) -> None:
+    def __init__(self, batch: Any, pace: Pace, drafting: DraftPolicy | None = None) -> None:
         """`batch` is mlx-lm's GenerationBatch, whose `next` is replaced."""
         self._of_batch = weakref.ref(batch)  # a batch that held on to itself would hold the model's weights
         self._pace = pace

@@ -23,7 +23,7 @@ from pensieve.models.loading.contents import only_gguf
 
 
 @dataclass(frozen=True, slots=True)
-class Announced:
+class ModelMetadata:
     """`where` is a phrase: what was read, and whether the model is here."""
 
     name: str
@@ -32,7 +32,7 @@ class Announced:
     where: str
 
 
-def announced(source: str, *, progress: Progress) -> Announced:
+def announced(source: str, *, progress: Progress) -> ModelMetadata:
     """A model by any name that `resolve` takes. Weights are neither fetched nor converted.
 
     The embedded model alone, being small, is fetched where it is not here.
@@ -54,29 +54,29 @@ def announced(source: str, *, progress: Progress) -> Announced:
     return _of_hub(hub) if hub is not None else _of_folder(source, resolve(source, progress=progress).path)
 
 
-def _of_named(named: NamedModel, progress: Progress) -> Announced:
+def _of_named(named: NamedModel, progress: Progress) -> ModelMetadata:
     if named.base is None:
         return _of_folder(named.name, Path(named.path))
     base = announced(named.base, progress=progress)
     return replace(base, name=named.name, where=f"{base.where}; what its adapter adds is not counted")
 
 
-def _of_folder(source: str, folder: Path) -> Announced:
+def _of_folder(source: str, folder: Path) -> ModelMetadata:
     gguf = only_gguf(source, folder)
     if gguf is not None:
         return _of_gguf(source, gguf)
-    return Announced(source, read_config(source, folder), folder_headers(source, folder), f"the files in {folder}")
+    return ModelMetadata(source, read_config(source, folder), folder_headers(source, folder), f"the files in {folder}")
 
 
-def _of_gguf(source: str, path: Path) -> Announced:
+def _of_gguf(source: str, path: Path) -> ModelMetadata:
     """As it will be when it is converted."""
     with open_gguf(path) as gguf:
         config, tensors = planned_model(gguf)
     headers = [TensorHeader(tensor.name, tensor.dtype, tensor.shape) for tensor in tensors]
-    return Announced(source, config, headers, f"the head of {path}, as it will be when it is converted")
+    return ModelMetadata(source, config, headers, f"the head of {path}, as it will be when it is converted")
 
 
-def _of_hub(hub: HubName) -> Announced:
+def _of_hub(hub: HubName) -> ModelMetadata:
     copy = local_copy(hub)
     if copy is not None:
         told = _of_gguf(str(hub), copy.path) if hub.file is not None else _of_folder(str(hub), copy.path)
@@ -87,7 +87,7 @@ def _of_hub(hub: HubName) -> Announced:
     return _of_distant(hub)
 
 
-def _of_distant(hub: HubName) -> Announced:
+def _of_distant(hub: HubName) -> ModelMetadata:
     """By what the hub says of the weights' heads. Nothing goes into its cache, where it would pass for a model."""
     from huggingface_hub import get_safetensors_metadata, hf_hub_download  # noqa: PLC0415 - takes half a second
 
@@ -99,4 +99,4 @@ def _of_distant(hub: HubName) -> Announced:
     for file in metadata.files_metadata.values():
         entries = {name: {"dtype": tensor.dtype, "shape": tensor.shape} for name, tensor in file.tensors.items()}
         headers += headers_of(entries)
-    return Announced(str(hub), content, headers, "the hub's word; it is not on this machine yet")
+    return ModelMetadata(str(hub), content, headers, "the hub's word; it is not on this machine yet")

@@ -17,7 +17,7 @@ from pensieve.models.files.memo import remember, remembered
 _FILE: Final = "speed.json"
 
 
-def known_rates(tell: Callable[[str], None], *, anew: bool = False) -> tuple[Rates, str]:
+def machine_rates(tell: Callable[[str], None], *, anew: bool = False) -> tuple[Rates, str]:
     """Rates and a phrase that says whence. With `anew` they are measured, whatever is known.
 
     What was measured is kept under PENSIEVE_HOME for this device, its BLAS and this version of MLX.

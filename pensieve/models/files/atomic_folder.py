@@ -36,18 +36,18 @@ def make_folder(
     Raises:
         ModelLoadingError: the disk is full, or the place cannot be written; and whatever `make` raises.
     """
-    if is_whole(folder):
+    if is_complete(folder):
         return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder, source, progress):
-            if not is_whole(folder):
+            if not is_complete(folder):
                 _make(folder, make, needed_bytes, progress)
     except OSError as error:
         raise ModelLoadingError(source, _say(error, folder, needed_bytes)) from error
 
 
-def is_whole(folder: Path) -> bool:
+def is_complete(folder: Path) -> bool:
     """Whether a folder was made to the end, and its files still have the sizes they had then."""
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))

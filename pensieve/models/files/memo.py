@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-_MOST_FACTS: Final = 1000
+_MAX_FACTS: Final = 1000
 
 
 def remembered(file: Path) -> dict[str, Any]:
@@ -32,5 +32,5 @@ def remember(file: Path, facts: Mapping[str, Any]) -> None:
         known = {key: fact for key, fact in remembered(file).items() if key not in facts} | dict(facts)
         handle, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
         with os.fdopen(handle, "w", encoding="utf-8") as written:
-            json.dump(dict(list(known.items())[-_MOST_FACTS:]), written)
+            json.dump(dict(list(known.items())[-_MAX_FACTS:]), written)
         Path(name).replace(file)

@@ -116,7 +116,7 @@ def _header(forms: Sequence[TensorForm]) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def require_whole_safetensors(source: str, path: Path) -> None:
+def validate_safetensors(source: str, path: Path) -> None:
     """Refuse a file that is cut short or no safetensors file, without reading its tensors.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.files.safetensors import require_whole_safetensors
+from pensieve.models.files.safetensors import validate_safetensors
 from pensieve.models.files.shards import weight_files
 
 _BITS: Final = {"F64": 64, "I64": 64, "U64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16}
@@ -53,7 +53,7 @@ def folder_headers(source: str, folder: Path) -> list[TensorHeader]:
         raise ModelLoadingError(source, f"{folder} has no model*.safetensors")
     headers: list[TensorHeader] = []
     for path in files:
-        require_whole_safetensors(source, path)
+        validate_safetensors(source, path)
         with path.open("rb") as file:
             entries = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         try:

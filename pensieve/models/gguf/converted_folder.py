@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.files.atomic_folder import is_whole, make_folder
+from pensieve.models.files.atomic_folder import is_complete, make_folder
 from pensieve.models.files.checksums import remembered_sha256
 from pensieve.models.files.home import models_folder
 from pensieve.models.files.progress import Progress
@@ -30,7 +30,7 @@ def gguf_folder(path: Path, progress: Progress) -> Path:
     except OSError as error:
         raise ModelLoadingError(str(path), f"the file cannot be read: {error.strerror}") from error
     folder = models_folder() / f"{path.stem}-{digest[:16]}"
-    if not is_whole(folder):
+    if not is_complete(folder):
         convert = partial(convert_gguf, path, progress=progress)
         make_folder(folder, convert, source=str(path), needed_bytes=_needed_bytes(path), progress=progress)
     return folder

@@ -34,7 +34,7 @@ _WITHOUT_EFFECT: Final[dict[str, object]] = {
 """Entries that are known with one value only."""
 
 
-class Announced:
+class ModelMetadata:
     """The metadata under the architecture's own name. Keys are given without it."""
 
     def __init__(self, gguf: GgufFile, architecture: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
 _LARGE_BYTES: Final = 1_000_000
-_MOST_HTTP_BYTES: Final = 50 * 1000**3
+_MAX_HTTP_BYTES: Final = 50 * 1000**3
 """The hub gives larger ones by its Xet protocol alone."""
 _SPARE_BYTES: Final = 200_000_000
 _FRUITLESS_TRIES: Final = 3
@@ -76,9 +76,7 @@ class HubFiles:
             ModelLoadingError: a file is not what the hub says it is; it was deleted.
             Exception: whatever huggingface_hub raises; what has arrived stays for the next try.
         """
-        large = [
-            file for file in self.missing if file.lfs is not None and _LARGE_BYTES <= file.size <= _MOST_HTTP_BYTES
-        ]
+        large = [file for file in self.missing if file.lfs is not None and _LARGE_BYTES <= file.size <= _MAX_HTTP_BYTES]
         if not large:
             return set()
         (self._folder / "blobs").mkdir(parents=True, exist_ok=True)

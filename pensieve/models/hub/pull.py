@@ -22,7 +22,7 @@ from pensieve.models.files.shards import missing_weights
 from pensieve.models.hub.checksums import expected_sum, require_published
 from pensieve.models.hub.download import HubFiles, without_bars
 from pensieve.models.hub.name import HubName
-from pensieve.models.library.names import pinned
+from pensieve.models.hub.pins import pinned
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile

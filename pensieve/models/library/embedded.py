@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.files.atomic_folder import is_whole, make_folder
+from pensieve.models.files.atomic_folder import is_complete, make_folder
 from pensieve.models.files.home import models_folder
 from pensieve.models.files.progress import Progress
 from pensieve.models.gguf.convert import convert_gguf
@@ -57,7 +57,7 @@ def embedded_folder(progress: Progress, model: EmbeddedModel = SMOLLM2) -> Path:
         ModelLoadingError: it cannot be fetched, is not what it should be, or cannot be kept; the message says the mend.
     """
     folder = models_folder() / model.name
-    if not is_whole(folder):
+    if not is_complete(folder):
         # At the widest, the GGUF file and what is made of it lie side by side.
         needed_bytes = 2 * model.gguf_bytes + 10_000_000
         make = partial(_make, model=model, progress=progress)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from pensieve.core.errors import ModelLoadingError
+from pensieve.models.files.adapter_folder import require_adapter
 from pensieve.models.files.atomic_folder import make_folder
 from pensieve.models.files.home import models_folder
 from pensieve.models.files.progress import Progress
@@ -17,8 +18,7 @@ from pensieve.models.library.aliases import listed_model
 from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.inventory import folder_bytes
 from pensieve.models.library.names import NamedModel, add_name, named_model, require_free_name
-from pensieve.models.loading.adapters import require_adapter
-from pensieve.models.loading.contents import only_gguf, require_whole
+from pensieve.models.loading.contents import only_gguf, validate_folder
 
 
 def import_model(path: Path, name: str | None, *, copy: bool, progress: Progress) -> NamedModel:
@@ -39,7 +39,7 @@ def import_model(path: Path, name: str | None, *, copy: bool, progress: Progress
         raise ModelLoadingError(str(path), f"there is no such file or folder{mend}")
     require_free_name(name)
     if path.is_dir():
-        require_whole(str(path), path)
+        validate_folder(str(path), path)
         place = _placed(name, path, copy=copy, progress=progress)
         model = NamedModel(name, "copy" if copy else "folder", str(path), str(place))
     elif path.suffix.lower() == ".gguf":

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from pensieve.core.errors import NotFoundError
-from pensieve.models.files.atomic_folder import is_whole
+from pensieve.models.files.atomic_folder import is_complete
 from pensieve.models.files.home import models_folder
 from pensieve.models.files.shards import missing_weights
 from pensieve.models.hub.name import HubName, hub_name
+from pensieve.models.hub.pins import pinned
 from pensieve.models.hub.pull import local_copy
 from pensieve.models.library.aliases import listed_model, listed_models
 from pensieve.models.library.embedded import SMOLLM2
-from pensieve.models.library.names import NamedModel, named_models, pinned
+from pensieve.models.library.names import NamedModel, named_models
 from pensieve.models.library.resolve import closest
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def folder_bytes(folder: Path) -> int:
 
 def _embedded() -> Iterator[LocalModel]:
     folder = models_folder() / SMOLLM2.name
-    if is_whole(folder):
+    if is_complete(folder):
         yield LocalModel(SMOLLM2.name, "embedded", folder, folder_bytes(folder), SMOLLM2.requirement)
 
 
@@ -112,7 +113,7 @@ def _conversions() -> Iterator[LocalModel]:
     taken = {Path(named.path) for named in named_models()} | {models_folder() / SMOLLM2.name}
     folders = sorted(models_folder().iterdir()) if models_folder().is_dir() else []
     for folder in folders:
-        if folder not in taken and is_whole(folder):
+        if folder not in taken and is_complete(folder):
             yield LocalModel(folder.name, "conversion", folder, folder_bytes(folder), "a GGUF file")
 
 

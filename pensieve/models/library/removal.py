@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.home import models_folder
 from pensieve.models.hub.name import hub_name
+from pensieve.models.hub.pins import unpin
 from pensieve.models.library.inventory import LocalModel, folder_bytes
-from pensieve.models.library.names import drop_name, named_models, unpin
+from pensieve.models.library.names import drop_name, named_models
 
 if TYPE_CHECKING:
     from huggingface_hub import HFCacheInfo

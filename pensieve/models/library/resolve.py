@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.files.atomic_folder import is_whole
+from pensieve.models.files.adapter_folder import require_adapter
+from pensieve.models.files.atomic_folder import is_complete
 from pensieve.models.files.home import models_folder
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import Progress
 from pensieve.models.gguf.converted_folder import gguf_folder
 from pensieve.models.hub.name import HubName, hub_name
@@ -18,22 +20,7 @@ from pensieve.models.hub.pull import hub_copy
 from pensieve.models.library.aliases import listed_model, listed_models
 from pensieve.models.library.embedded import SMOLLM2, embedded_folder
 from pensieve.models.library.names import NamedModel, named_model, named_models
-from pensieve.models.loading.adapters import require_adapter
-from pensieve.models.loading.contents import only_gguf, require_whole
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFolder:
-    """A model's files in mlx-lm's form. `created_at` is an RFC 3339 time; `revision` the hub's commit, if it is one;
-    `adapter` the folder of an adapter that is to be put onto it.
-    """
-
-    path: Path
-    id: str
-    display_name: str
-    created_at: str
-    revision: str | None = None
-    adapter: Path | None = None
+from pensieve.models.loading.contents import only_gguf, validate_folder
 
 
 def resolve(source: str, *, progress: Progress) -> ModelFolder:
@@ -59,11 +46,11 @@ def resolve(source: str, *, progress: Progress) -> ModelFolder:
         folder = _folder(gguf_folder(path.resolve(), progress), path.stem)
     elif (hub := hub_name(source)) is not None:
         folder = _from_hub(hub, progress)
-    elif source and is_whole(models_folder() / source):
+    elif source and is_complete(models_folder() / source):
         folder = _folder(models_folder() / source, source)
     else:
         raise ModelLoadingError(source or "a model without a name", _understood(source))
-    require_whole(source, folder.path)
+    validate_folder(source, folder.path)
     return folder
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.files.safetensors import LFS_POINTER, require_whole_safetensors
+from pensieve.models.files import adapter_folder
+from pensieve.models.files.safetensors import LFS_POINTER, validate_safetensors
 from pensieve.models.files.shards import missing_weights, weight_files
 from pensieve.models.files.tensor_headers import folder_headers
-from pensieve.models.loading import adapters
 from pensieve.models.loading.config import CONFIG, read_config
 from pensieve.models.loading.packing import require_readable_packing
 
@@ -41,7 +41,7 @@ def only_gguf(source: str, folder: Path) -> Path | None:
     return models[0] if models else None
 
 
-def require_whole(source: str, folder: Path) -> None:
+def validate_folder(source: str, folder: Path) -> None:
     """Refuse a folder in which something that every model has is missing, cut short or of a form that is not read.
 
     Raises:
@@ -57,7 +57,7 @@ def require_whole(source: str, folder: Path) -> None:
     if missing := missing_weights(folder):
         raise ModelLoadingError(source, f"{folder} lacks {', '.join(missing)}: fetch it again")
     for file in weights:
-        require_whole_safetensors(source, file)
+        validate_safetensors(source, file)
     require_readable_packing(source, folder / CONFIG, config, folder_headers(source, folder))
     if not any((folder / name).exists() for name in _TOKENIZER_FILES):
         raise ModelLoadingError(
@@ -86,7 +86,7 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def _without_config(folder: Path) -> str:
-    if (folder / adapters.CONFIG).exists():
+    if (folder / adapter_folder.CONFIG).exists():
         return "it is an adapter: import it with --adapter PATH --base NAME --name NAME"
     return f"{folder / CONFIG} is missing; a folder of mlx-lm's form is needed"
 

@@ -20,10 +20,11 @@ from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.errors import ModelLoadingError
 from pensieve.device.device import device_info
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
-from pensieve.models.library.resolve import ModelFolder
-from pensieve.models.loading.adapters import fuse_adapter, put_adapter, require_adapter
+from pensieve.models.files.adapter_folder import require_adapter
+from pensieve.models.files.model_folder import ModelFolder
+from pensieve.models.loading.adapters import fuse_adapter, put_adapter
 from pensieve.models.loading.config import normalised_config
-from pensieve.models.loading.contents import require_whole
+from pensieve.models.loading.contents import validate_folder
 from pensieve.models.loading.generation_config import read_generation_config
 from pensieve.models.loading.links import without_strays
 from pensieve.models.prompts.chat_template import ChatTemplate
@@ -77,7 +78,7 @@ def load(folder: ModelFolder) -> LoadedModel:
         ModelLoadingError: a file is missing, damaged or of an unknown kind; it is named.
         DeviceError: there is no MLX that works.
     """
-    require_whole(folder.id, folder.path)
+    validate_folder(folder.id, folder.path)
     if folder.adapter is not None:
         require_adapter(folder.id, folder.adapter)
     import_mlx_lm()

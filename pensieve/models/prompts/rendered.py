@@ -17,7 +17,7 @@ from pensieve.models.prompts.fitting.forms import Form, without_spliced_calls
 from pensieve.models.prompts.options import REFUSALS, Ending, Options
 from pensieve.models.prompts.template_text import TemplateText
 
-MOST_BREAKPOINTS = 4
+MAX_BREAKPOINTS = 4
 """As many as the API allows in one request. Each costs a rendering; of more, the last ones count."""
 
 
@@ -111,7 +111,7 @@ class RenderedConversation:
             for number, message in enumerate(self.messages[: self.num_turns])
             if message.cache_ttl_seconds is not None and number >= num_leading
         ]
-        for num_messages, ttl_seconds in marked[-MOST_BREAKPOINTS:]:
+        for num_messages, ttl_seconds in marked[-MAX_BREAKPOINTS:]:
             yield from _boundary(encoded, self.end_of(num_messages), BoundaryKind.BREAKPOINT, ttl_seconds)
         yield from _boundary(encoded, self.end_of(self.num_turns), BoundaryKind.TURN)
 

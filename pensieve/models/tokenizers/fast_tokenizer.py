@@ -38,7 +38,7 @@ class TokenizerFacts:
     """What tokenizer_config.json says to mlx-lm."""
 
 
-class DirectTokenizer:
+class FastTokenizer:
     """Stands where a Transformers tokenizer would, for mlx-lm's wrapper and for what reads that here.
 
     The same ids and the same text as Transformers' own for the same arguments. Any thread may use it.

@@ -21,14 +21,14 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-from pensieve.models.files.atomic_folder import is_whole
+from pensieve.models.files.atomic_folder import is_complete
 from pensieve.models.files.home import home
 from pensieve.models.tokenizers.chat_templates import as_tokenizers_have_it, read_chat_templates
-from pensieve.models.tokenizers.fast_tokenizer import NAMED_TOKENS, UNBOUNDED, DirectTokenizer, TokenizerFacts
+from pensieve.models.tokenizers.fast_tokenizer import NAMED_TOKENS, UNBOUNDED, FastTokenizer, TokenizerFacts
 
 _KEPT: Final = "tokenizers"
 _FORMAT: Final = 2
-_MOST_KEPT: Final = 32
+_MAX_KEPT: Final = 32
 _SUFFIXES: Final = frozenset({".json", ".jinja", ".model", ".tiktoken", ".txt", ".py"})
 _SETTINGS: Final = ("chat_template_type", "tool_parser_type")
 """Keys of tokenizer_config.json that mlx-lm reads."""
@@ -63,13 +63,13 @@ def load_tokenizer(folder: Path, eos_token_ids: Any) -> Any:
     return wrapper
 
 
-def _wrapped(direct: DirectTokenizer, folder: Path, eos_token_ids: Any) -> Any:
+def _wrapped(direct: FastTokenizer, folder: Path, eos_token_ids: Any) -> Any:
     """By mlx-lm's own function, to which the one name that is Transformers' means this tokenizer."""
     from mlx_lm import tokenizer_utils, utils  # noqa: PLC0415 - only after import_mlx_lm
 
     class Direct:
         @staticmethod
-        def from_pretrained(*_: Any) -> DirectTokenizer:
+        def from_pretrained(*_: Any) -> FastTokenizer:
             return direct
 
     load = FunctionType(
@@ -82,9 +82,9 @@ def _wrapped(direct: DirectTokenizer, folder: Path, eos_token_ids: Any) -> Any:
     return wrapper
 
 
-def _written_here(folder: Path) -> DirectTokenizer | None:
+def _written_here(folder: Path) -> FastTokenizer | None:
     """None where the folder was not made here, or says more than is written here."""
-    if not is_whole(folder):
+    if not is_complete(folder):
         return None
     settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     if not settings.keys() <= _WRITTEN_HERE or settings.get("tokenizer_class") != "PreTrainedTokenizerFast":
@@ -97,10 +97,10 @@ def _written_here(folder: Path) -> DirectTokenizer | None:
     )
     backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
     added = {token.content for token in backend.get_added_tokens_decoder().values()}
-    return DirectTokenizer(backend, facts) if added.issuperset(facts.special_tokens.values()) else None
+    return FastTokenizer(backend, facts) if added.issuperset(facts.special_tokens.values()) else None
 
 
-def _kept(folder: Path) -> DirectTokenizer | None:
+def _kept(folder: Path) -> FastTokenizer | None:
     """What Transformers made of the same files before, if that was kept."""
     try:
         kept = json.loads(_place(folder).read_text(encoding="utf-8"))
@@ -109,10 +109,10 @@ def _kept(folder: Path) -> DirectTokenizer | None:
         return None
 
 
-def _made(kept: dict[str, Any], folder: Path) -> DirectTokenizer:
+def _made(kept: dict[str, Any], folder: Path) -> FastTokenizer:
     text = kept["backend"]
     backend = Tokenizer.from_str(text) if text else Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return DirectTokenizer(backend, TokenizerFacts(**kept["facts"]))
+    return FastTokenizer(backend, TokenizerFacts(**kept["facts"]))
 
 
 def _keep(tokenizer: Any, folder: Path) -> None:
@@ -128,7 +128,7 @@ def _keep(tokenizer: Any, folder: Path) -> None:
             json.dump(kept, written)
         Path(name).replace(place)
         others = sorted(place.parent.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for old in others[_MOST_KEPT:]:
+        for old in others[_MAX_KEPT:]:
             old.unlink(missing_ok=True)
 
 
@@ -163,7 +163,7 @@ def _bare(backend: Tokenizer) -> str:
     return str(backend.to_str())
 
 
-def _agree(direct: DirectTokenizer, original: Any) -> bool:
+def _agree(direct: FastTokenizer, original: Any) -> bool:
     """Whether the two are one in what can be asked quickly."""
     asked: Iterable[str] = [*_SAMPLES, *direct.special_tokens_map.values()]
     names = [*NAMED_TOKENS, *(f"{name}_id" for name in NAMED_TOKENS)]

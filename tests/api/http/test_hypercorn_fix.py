@@ -22,13 +22,13 @@ def script(tmp_path: Path) -> Path:
     return path
 
 
-def gone_after(served: Served, request: bytes, least_bytes: int) -> None:
+def gone_after(served: Served, request: bytes, min_bytes: int) -> None:
     """Send a request, read so much of the answer, and close."""
     url = httpx.URL(served.url)
     with socket.create_connection((url.host, url.port or 0)) as client:
         client.sendall(request)
         read = 0
-        while read < least_bytes:
+        while read < min_bytes:
             read += len(client.recv(4096))
 
 
@@ -49,8 +49,8 @@ def test_clients_that_ask_once_or_go_in_mid_answer_leave_no_connection_behind(sc
         before = served.open_files()
         for _ in range(5):
             httpx.get(f"{served.url}/health").raise_for_status()
-            for least_bytes in (0, 10):
-                gone_after(served, b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", least_bytes)
+            for min_bytes in (0, 10):
+                gone_after(served, b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", min_bytes)
             gone_after(served, post, 300)
         assert level(served, before) <= before
 

@@ -11,7 +11,7 @@ import pytest
 
 from pensieve.models.files.home import models_folder
 from pensieve.models.files.progress import SilentProgress
-from pensieve.models.library.names import pinned
+from pensieve.models.hub.pins import pinned
 from pensieve.models.library.resolve import resolve
 from tests.cli.models.models_command import Said, write_adapter
 from tests.conftest import serving

@@ -34,7 +34,7 @@ DELTAS: dict[str, list[Event]] = {
     "of the future": [{"type": "future_delta", "anything": SECRET}],
 }
 REASONS = ["end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal"]
-MOST_EVENTS = 25
+MAX_EVENTS = 25
 WAY_OUT = {
     StreamState.UNSTARTED: "message_start",
     StreamState.BETWEEN: "message_delta",
@@ -49,7 +49,7 @@ def walks(draw: st.DrawFn) -> list[Event]:
     walk, state = _Walk(draw), StreamState.UNSTARTED
     while state not in TERMINAL_STATES:
         names = [name for at, name in TRANSITIONS if at is state and walk.allows(name)]
-        wanted = WAY_OUT[state] if len(walk.events) > MOST_EVENTS else draw(st.sampled_from(names))
+        wanted = WAY_OUT[state] if len(walk.events) > MAX_EVENTS else draw(st.sampled_from(names))
         name = wanted if wanted in names else "message_delta"
         walk.events.append(walk.event(name))
         state = TRANSITIONS[state, name]
@@ -112,9 +112,7 @@ class _Walk:
 
     def _message_delta(self) -> Event:
         """Only the last reason counts, so it comes with the last of them, and earlier ones may leave it open."""
-        self._reason = (
-            self._draw(st.none() | st.sampled_from(REASONS)) if len(self.events) < MOST_EVENTS else "end_turn"
-        )
+        self._reason = self._draw(st.none() | st.sampled_from(REASONS)) if len(self.events) < MAX_EVENTS else "end_turn"
         stop = SECRET if self._reason == "stop_sequence" else None
         return {"delta": {"stop_reason": self._reason, "stop_sequence": stop}, "usage": self._usage()}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from pensieve.core.drafts.length import LEAST_GAIN, WIDTHS, Acceptance, PassCosts, best_width
+from pensieve.core.drafts.length import MIN_GAIN, WIDTHS, Acceptance, PassCosts, best_width
 
 GPU = {1: 7.2, 2: 12.1, 3: 15.4, 4: 19.2, 6: 26.6, 8: 15.8, 12: 15.8, 16: 15.9, 24: 19.2, 32: 22.5}
 """Milliseconds on an H200, of a 6.7B model in 4 bits."""
@@ -46,7 +46,7 @@ def test_what_is_chosen_brings_more_than_plain_decoding() -> None:
     for chance in range(21):
         expected = rows(chance / 20)
         width = best_width([expected], costs.seconds)
-        assert width == 1 or expected[width - 1] / CPU[width] >= LEAST_GAIN / CPU[1]
+        assert width == 1 or expected[width - 1] / CPU[width] >= MIN_GAIN / CPU[1]
 
 
 def test_one_copying_row_does_not_hold_up_seven_that_do_not() -> None:

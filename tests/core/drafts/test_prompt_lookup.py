@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pensieve.core.drafts.prompt_lookup import LONGEST_MATCH, MOST_INDEXED_TOKENS, PromptLookup
+from pensieve.core.drafts.prompt_lookup import LONGEST_MATCH, MAX_INDEXED_TOKENS, PromptLookup
 
 
 def test_nothing_is_guessed_where_nothing_comes_again() -> None:
@@ -43,7 +43,7 @@ def test_a_place_that_agrees_with_more_is_taken_instead() -> None:
 
 
 def test_only_the_end_of_a_very_long_prompt_is_indexed_and_all_of_it_counts() -> None:
-    prompt = [1, 2, 3, *range(10, 10 + MOST_INDEXED_TOKENS), 1, 2]
+    prompt = [1, 2, 3, *range(10, 10 + MAX_INDEXED_TOKENS), 1, 2]
     lookup = PromptLookup(prompt)
     assert not lookup.has_source
     lookup.add(3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pensieve.core.prefixes.sharing import LEAST_SHARED_TOKENS, Reading, shared_tokens, worth_waiting_for
+from pensieve.core.prefixes.sharing import MIN_SHARED_TOKENS, Reading, shared_tokens, worth_waiting_for
 
 LONG = list(range(200))
 TOKENS = st.lists(st.integers(0, 2), max_size=30)
@@ -26,8 +26,8 @@ def test_a_prompt_waits_for_the_one_that_gives_it_most() -> None:
 
 def test_nobody_waits_for_what_is_known_or_for_little() -> None:
     reading = Reading(1, LONG, 0)
-    assert worth_waiting_for(LONG, 200 - LEAST_SHARED_TOKENS, [reading]) is reading
-    assert worth_waiting_for(LONG, 201 - LEAST_SHARED_TOKENS, [reading]) is None
+    assert worth_waiting_for(LONG, 200 - MIN_SHARED_TOKENS, [reading]) is reading
+    assert worth_waiting_for(LONG, 201 - MIN_SHARED_TOKENS, [reading]) is None
     assert worth_waiting_for([-1, *LONG], 0, [reading]) is None
     assert worth_waiting_for(LONG, 0, []) is None
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pensieve.core.scheduling.autotune import TRIED_AGAIN_AFTER, TRIES, Quickest
+from pensieve.core.scheduling.autotune import TRIED_AGAIN_AFTER, TRIES, Autotuner
 
 
-def worked(quickest: Quickest[int], seconds: dict[int, float], num_uses: int) -> list[int]:
+def worked(quickest: Autotuner[int], seconds: dict[int, float], num_uses: int) -> list[int]:
     """The settings that were used, one after the other, on a machine on which they take so long."""
     used = []
     for _ in range(num_uses):
@@ -15,17 +15,17 @@ def worked(quickest: Quickest[int], seconds: dict[int, float], num_uses: int) ->
 
 
 def test_each_setting_is_tried_before_the_quicker_one_is_used() -> None:
-    used = worked(Quickest((1, 4)), {1: 2.0, 4: 1.0}, 40)
+    used = worked(Autotuner((1, 4)), {1: 2.0, 4: 1.0}, 40)
     assert used == [1] * TRIES + [4] * (40 - TRIES)
 
 
 def test_the_first_is_kept_where_another_is_hardly_quicker() -> None:
-    used = worked(Quickest((1, 4)), {1: 1.0, 4: 0.97}, 40)
+    used = worked(Autotuner((1, 4)), {1: 1.0, 4: 0.97}, 40)
     assert used == [1] * TRIES + [4] * TRIES + [1] * (40 - 2 * TRIES)
 
 
 def test_one_slow_time_among_many_decides_nothing() -> None:
-    quickest = Quickest((1, 4))
+    quickest = Autotuner((1, 4))
     for number in range(2 * TRIES):
         setting = quickest.choose()
         quickest.note(setting, 50.0 if number == 0 else {1: 1.0, 4: 2.0}[setting])
@@ -33,7 +33,7 @@ def test_one_slow_time_among_many_decides_nothing() -> None:
 
 
 def test_all_are_tried_again_when_the_machine_may_have_changed() -> None:
-    quickest = Quickest((1, 4))
+    quickest = Autotuner((1, 4))
     worked(quickest, {1: 1.0, 4: 2.0}, TRIED_AGAIN_AFTER)
     used = worked(quickest, {1: 2.0, 4: 1.0}, 40)
     assert used[-1] == 4

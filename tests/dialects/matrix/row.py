@@ -21,8 +21,8 @@ from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sa
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.engine.engine import Engine
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.prompt_cache.open import Keeping
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.engine.prompt_cache.open import CacheOptions
+from pensieve.models.files.model_folder import ModelFolder
 from tests.conftest import GIB, start_engine
 from tests.dialects.matrix.coverage import NOTES, SEEDS
 from tests.dialects.matrix.model_types import config_of
@@ -41,7 +41,7 @@ _TURN: Final = "<|im_end|>\n"
 _END: Final = 2
 """<|im_end|>, the last of the control tokens."""
 _GREEDY: Final = Sampling(temperature=0.0)
-_OPTIONS: Final = EngineOptions(keeping=Keeping(memory_bytes=GIB // 4))
+_OPTIONS: Final = EngineOptions(keeping=CacheOptions(memory_bytes=GIB // 4))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import mlx.core as mx
 import pytest
 
 from pensieve.models.files.home import HOME_VARIABLE
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import load
 from tests.dialects.matrix.coverage import SEEDS
 from tests.dialects.matrix.model_types import EXTRA, config_of

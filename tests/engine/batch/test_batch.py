@@ -12,7 +12,7 @@ import pytest
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.engine.batch.batch import Batch, Computed
-from pensieve.engine.decoding.cpu_tuning import CpuSteps
+from pensieve.engine.decoding.cpu_tuning import CpuTuning
 from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.memory.probe import Probe
 from pensieve.engine.options import EngineOptions
@@ -76,7 +76,7 @@ class Run:
 
     def step(self) -> None:
         sampled, read = self.batch.next()
-        self.read.append({each.uid: each.num_tokens for each in read if not each.is_whole})
+        self.read.append({each.uid: each.num_tokens for each in read if not each.is_complete})
         for each in sampled:
             assert each.uid not in self.ended, "nothing follows an end"
             self.said[each.uid].append(each.token_id)
@@ -140,7 +140,7 @@ def test_a_prompt_that_joins_others_takes_no_pass_of_its_own_for_its_last_token(
 def test_a_row_that_goes_in_twice_says_the_same_and_is_kept_once(
     model: LoadedModel, runs: list[Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CpuSteps, "before", lambda _, num_rows: 2 if num_rows == 1 else 1)
+    monkeypatch.setattr(CpuTuning, "before", lambda _, num_rows: 2 if num_rows == 1 else 1)
     run = Run(model)
     runs.append(run)
     uid = run.insert(prompt(20, 1), 300)
@@ -270,7 +270,7 @@ def test_prompts_that_are_being_read_go_on_when_streams_can_wait_for_fewer(
         run.insert(token_ids)
     run.step()
     assert len(run.read[0]) == 8
-    monkeypatch.setattr(run.batch._pace, "most_tokens", lambda *_: 64)
+    monkeypatch.setattr(run.batch._pace, "max_tokens", lambda *_: 64)
     before = len(run.passes.shapes)
     run.step()
     assert run.passes.shapes[before:] == [(8, 8)], "all eight go on, with as many tokens as streams can wait for"

@@ -8,7 +8,7 @@ from pensieve.core.scheduling.autotune import TRIES
 from pensieve.device.blas import Blas
 from pensieve.device.device import DeviceInfo, device_info
 from pensieve.engine.decoding import cpu_tuning as cpu_steps
-from pensieve.engine.decoding.cpu_tuning import CpuSteps, Form
+from pensieve.engine.decoding.cpu_tuning import CpuTuning, Form
 
 ALL = 4
 
@@ -24,7 +24,7 @@ class Machine:
         monkeypatch.setattr(cpu_steps, "preload", lambda: Blas("BLAS", None, cores))
         monkeypatch.setattr(cpu_steps, "set_threads", self._set)
         monkeypatch.setattr("pensieve.engine.decoding.cpu_tuning.time.perf_counter", lambda: self.now)
-        self.steps = CpuSteps(may_copy=may_copy)
+        self.steps = CpuTuning(may_copy=may_copy)
 
     def _set(self, num_threads: int) -> None:
         self.threads = num_threads

@@ -25,7 +25,7 @@ from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.scripted.engine import Reply, Script
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 from tests.conftest import GIB, serving
 
 ODD = "Naïve café — 日本語, 👩‍👩‍👧 and  two spaces,\n\ttabs, \u200b, <|not a token|> ∀x∈ℝ "

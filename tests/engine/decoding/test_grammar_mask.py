@@ -8,7 +8,7 @@ from contracts.values.vocabulary import ChatMessage, GenerationRequest, ModelFea
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
 from pensieve.core.errors import ValidationError
 from pensieve.engine.decoding.grammar_mask import MAX_GRAMMARS, MAX_VERDICTS, Grammars
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel, load
 
 TOOL = Tool("act", "Act", '{"type": "object"}')

@@ -36,7 +36,7 @@ from contracts.values.vocabulary import (
 )
 from pensieve.core.errors import ValidationError
 from pensieve.device.memory.ledger import Ledger
-from pensieve.engine.decoding.grammar_mask import HeldToGrammar, masked
+from pensieve.engine.decoding.grammar_mask import GrammarMask, masked
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.scripted.engine import Reply, Script, ScriptedEngine
 from tests.conftest import GIB, MakeEngine
@@ -234,13 +234,13 @@ def test_a_mask_lets_exactly_its_bits_through() -> None:
 def test_a_grammar_that_breaks_fails_its_own_request_alone(
     make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def breaking(self: HeldToGrammar, token_ids: mx.array, logits: mx.array) -> mx.array:
+    def breaking(self: GrammarMask, token_ids: mx.array, logits: mx.array) -> mx.array:
         self.failed = True
         return logits
 
     async def play() -> None:
         async with make_engine() as engine:
-            monkeypatch.setattr(HeldToGrammar, "__call__", breaking)
+            monkeypatch.setattr(GrammarMask, "__call__", breaking)
             held = events_of(engine, asking(output_schema=json.dumps(SCHEMA)))
             free = events_of(engine, asking(sampling=GREEDY, max_tokens=8))
             broken, whole = await asyncio.gather(held, free, return_exceptions=True)

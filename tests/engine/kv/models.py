@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel, load
 from tests.dialects.matrix.coverage import SEEDS
 from tests.dialects.matrix.model_types import config_of

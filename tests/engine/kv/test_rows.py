@@ -76,7 +76,7 @@ def test_a_row_takes_the_memory_of_its_tokens_whatever_the_others_take() -> None
 
 
 def test_room_that_was_asked_for_is_made_at_once_and_the_rest_as_it_is_needed() -> None:
-    row = RowKV(least_room=1000)
+    row = RowKV(min_room=1000)
     row.append(*random_kv(10, 1))
     assert row.room == 1024
     first = row.arrays

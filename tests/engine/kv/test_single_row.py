@@ -13,7 +13,7 @@ from pensieve.engine.engine import Engine
 from pensieve.engine.kv.single_row import SingleKV, unwrapped
 from pensieve.engine.kv.snapshots import Snapshot, trimmed
 from pensieve.models.files.home import HOME_VARIABLE
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 from tests.conftest import start_engine
 from tests.dialects.matrix.coverage import SEEDS
 from tests.dialects.matrix.model_types import config_of

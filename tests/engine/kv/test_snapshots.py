@@ -8,9 +8,9 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from pensieve.engine.kv.segments import JoinedKV, bytes_per_token, join
+from pensieve.engine.kv.blocks import HostArray, KVBlock
+from pensieve.engine.kv.segments import KVSegment, bytes_per_token, join
 from pensieve.engine.kv.snapshots import Snapshot, has_growing_layout, num_cached_tokens, trimmed
-from pensieve.engine.prompt_cache.disk.file import HostArray, KVBlock
 from tests.engine.support.tiny_modules import (
     WHOLE_KINDS,
     WINDOW,
@@ -40,7 +40,7 @@ def test_only_plain_caches_grow() -> None:
 def test_keys_and_values_cut_anywhere_are_joined_to_what_they_were(dtype: mx.Dtype) -> None:
     model = tiny_module("llama", dtype=dtype)
     caches = prefill(model, prompt(70))
-    whole = JoinedKV.of(caches, 0, 70)
+    whole = KVSegment.of(caches, 0, 70)
     head, tail = whole.split(33)
     middle, end = tail.split(5)
     assert head.num_bytes + middle.num_bytes + end.num_bytes == whole.num_bytes == bytes_per_token(caches) * 70
@@ -54,7 +54,7 @@ def test_keys_and_values_cut_anywhere_are_joined_to_what_they_were(dtype: mx.Dty
 def test_joined_caches_continue_as_those_they_were_made_of() -> None:
     model = tiny_module("llama")
     caches = prefill(model, prompt(300))
-    head, tail = JoinedKV.of(caches, 0, 300).split(100)
+    head, tail = KVSegment.of(caches, 0, 300).split(100)
     before = arrays_of(join([head, tail], 300))
     made = join([head, tail], 300)
     alone = join([head], 100)
@@ -68,7 +68,7 @@ def test_a_part_does_not_hold_on_to_what_it_was_cut_from() -> None:
     model = tiny_module("llama")
     caches = prefill(model, prompt(4096))
     before = mx.get_active_memory()
-    part = JoinedKV.of(caches, 10, 20)
+    part = KVSegment.of(caches, 10, 20)
     head, _ = part.split(3)
     del part, caches, _
     assert mx.get_active_memory() < before - 4000 * head.num_bytes // 3
@@ -140,17 +140,17 @@ def test_a_snapshot_comes_back_from_its_bytes(kind: str, dtype: mx.Dtype) -> Non
 @pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16], ids=str)
 def test_keys_and_values_come_back_from_their_bytes(dtype: mx.Dtype) -> None:
     caches = prefill(tiny_module("llama", dtype=dtype), prompt(50))
-    again = JoinedKV.from_block(block(JoinedKV.to_host(caches, 10, 50), 40))
+    again = KVSegment.from_block(block(KVSegment.to_host(caches, 10, 50), 40))
     assert again.arrays[0].dtype == dtype
-    assert_same(join([JoinedKV.of(caches, 0, 10), again], 50), caches)
+    assert_same(join([KVSegment.of(caches, 0, 10), again], 50), caches)
 
 
 @pytest.mark.parametrize("form", [None, {}, {"layout": "joined", "more": 1}, {"classes": ["Popen"], "states": []}, [1]])
 def test_a_block_of_another_form_is_refused(form: Any) -> None:
-    good = block(JoinedKV.to_host(prefill(tiny_module("llama"), prompt(8)), 0, 8), 8)
+    good = block(KVSegment.to_host(prefill(tiny_module("llama"), prompt(8)), 0, 8), 8)
     strange = KVBlock(good.fingerprint, good.parent, good.token_ids, form, good.arrays)
     with pytest.raises(ValueError, match="no keys and values"):
-        JoinedKV.from_block(strange)
+        KVSegment.from_block(strange)
     with pytest.raises(ValueError, match="no state"):
         Snapshot.from_block(strange)
 

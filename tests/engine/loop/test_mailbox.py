@@ -7,29 +7,29 @@ import time
 
 import pytest
 
-from pensieve.engine.loop import mailbox as inbox
-from pensieve.engine.loop.mailbox import Inbox
+from pensieve.engine.loop import mailbox
+from pensieve.engine.loop.mailbox import Mailbox
 
 
 def test_everything_that_has_arrived_is_run_in_order() -> None:
-    box, done = Inbox(), list[int]()
+    box, done = Mailbox(), list[int]()
     for number in range(3):
         box.put(lambda number=number: done.append(number))  # type: ignore[misc]
-    box.take_in(idle=True)
+    box.drain(idle=True)
     assert done == [0, 1, 2]
 
 
 def test_a_busy_thread_waits_for_nothing() -> None:
-    box = Inbox()
+    box = Mailbox()
     with box.arriving():
         began = time.monotonic()
-        box.take_in(idle=False)
-        assert time.monotonic() - began < inbox.ARRIVAL_SECONDS / 2
+        box.drain(idle=False)
+        assert time.monotonic() - began < mailbox.ARRIVAL_SECONDS / 2
 
 
 def test_an_idle_thread_waits_for_a_request_that_is_arriving(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox, "ARRIVAL_SECONDS", 5.0)
-    box, done = Inbox(), list[str]()
+    monkeypatch.setattr(mailbox, "ARRIVAL_SECONDS", 5.0)
+    box, done = Mailbox(), list[str]()
 
     def arrive() -> None:
         with box.arriving():
@@ -43,7 +43,7 @@ def test_an_idle_thread_waits_for_a_request_that_is_arriving(monkeypatch: pytest
     assert is_taken_in.wait(5)
     box.put(lambda: done.append("first"))
     began = time.monotonic()
-    box.take_in(idle=True)
+    box.drain(idle=True)
     second.join()
     assert done == ["first", "second"]
     assert time.monotonic() - began < 4.0
@@ -54,8 +54,8 @@ def test_an_idle_thread_pauses_for_a_request_that_begins_to_arrive(
     monkeypatch: pytest.MonkeyPatch, pause_seconds: float, done: list[str]
 ) -> None:
     """The second one begins while the first is looked at, and is long in coming."""
-    monkeypatch.setattr(inbox, "ARRIVAL_SECONDS", 0.5)
-    box, taken = Inbox(pause_seconds), list[str]()
+    monkeypatch.setattr(mailbox, "ARRIVAL_SECONDS", 0.5)
+    box, taken = Mailbox(pause_seconds), list[str]()
 
     def arrive() -> None:
         time.sleep(0.05)
@@ -66,22 +66,22 @@ def test_an_idle_thread_pauses_for_a_request_that_begins_to_arrive(
     second = threading.Thread(target=arrive)
     box.put(lambda: taken.append("first"))
     second.start()
-    box.take_in(idle=True)
+    box.drain(idle=True)
     assert taken == done
     second.join()
 
 
 def test_a_pause_that_nobody_came_in_is_short() -> None:
-    box = Inbox(0.005)
+    box = Mailbox(0.005)
     box.put(lambda: None)
     began = time.monotonic()
-    box.take_in(idle=True)
-    assert time.monotonic() - began < inbox.ARRIVAL_SECONDS
+    box.drain(idle=True)
+    assert time.monotonic() - began < mailbox.ARRIVAL_SECONDS
 
 
 def test_who_arrives_at_the_end_of_a_pause_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox, "ARRIVAL_SECONDS", 2.0)
-    box, taken = Inbox(0.1), list[str]()
+    monkeypatch.setattr(mailbox, "ARRIVAL_SECONDS", 2.0)
+    box, taken = Mailbox(0.1), list[str]()
 
     def arrive() -> None:
         with box.arriving():
@@ -91,24 +91,24 @@ def test_who_arrives_at_the_end_of_a_pause_is_waited_for(monkeypatch: pytest.Mon
     second = threading.Timer(0.05, arrive)
     second.start()
     box.put(lambda: taken.append("first"))
-    box.take_in(idle=True)
+    box.drain(idle=True)
     second.join()
     assert taken == ["first", "second"]
 
 
 def test_it_does_not_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox, "ARRIVAL_SECONDS", 0.05)
-    box = Inbox()
+    monkeypatch.setattr(mailbox, "ARRIVAL_SECONDS", 0.05)
+    box = Mailbox()
     with box.arriving():
         box.put(lambda: None)
         began = time.monotonic()
-        box.take_in(idle=True)
+        box.drain(idle=True)
         assert 0.04 < time.monotonic() - began < 2.0
 
 
 def test_what_a_call_raises_is_raised_to_its_caller() -> None:
-    box = Inbox()
+    box = Mailbox()
     future = box.call(lambda: 1 // 0)
-    box.take_in(idle=True)
+    box.drain(idle=True)
     with pytest.raises(ZeroDivisionError):
         future.result(0)

@@ -21,7 +21,7 @@ import pytest
 
 from contracts.values.generation import GenerationFinished
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason
-from pensieve.cli.serve.settings import Settings
+from pensieve.cli.settings.table import Settings
 from pensieve.cli.wiring import Parts, real_parts
 from pensieve.core.errors import OverloadedError
 from pensieve.device.memory.device_memory import DeviceMemory
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 REQUESTS, CLIENTS, AT_ONCE = 200, 16, 3
 LONGEST_PROMPT, LONGEST_ANSWER = 250, 100
 SIZES = {"vocab_size": 259, "num_hidden_layers": 2, "head_dim": 64, "num_key_value_heads": 4}
-MOST_RUNNING, QUEUED = 5, 9
+MAX_RUNNING, QUEUED = 5, 9
 """So few that sixteen clients find no place now and then."""
 
 
@@ -73,7 +73,7 @@ class Crowd:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.ends: Counter[str] = Counter()
-        self.most_running = 0
+        self.max_running = 0
 
     async def client(self, numbers: Iterator[int]) -> None:
         for number in numbers:
@@ -89,7 +89,7 @@ class Crowd:
             async with aclosing(self.engine.generate(request)) as events:
                 async for event in events:
                     num_events += 1
-                    self.most_running = max(self.most_running, self.engine._loop.num_running)
+                    self.max_running = max(self.max_running, self.engine._loop.num_running)
                     if isinstance(event, GenerationFinished):
                         assert event.stop_reason is StopReason.END_TURN or event.usage.output_tokens == wanted
                         return "answered"
@@ -105,7 +105,7 @@ def test_two_hundred_requests_of_sixteen_clients_all_end_and_all_their_memory_is
     async def play() -> None:
         memory = DeviceMemory(GIB)
         folder = resolve(str(model_path), progress=ConsoleProgress())
-        options = EngineOptions(max_queued=QUEUED, max_batch_size=MOST_RUNNING)
+        options = EngineOptions(max_queued=QUEUED, max_batch_size=MAX_RUNNING)
         engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
         hold_three(memory)
         level, active = memory.reserved_bytes(), mx.get_active_memory()
@@ -115,10 +115,10 @@ def test_two_hundred_requests_of_sixteen_clients_all_end_and_all_their_memory_is
             async with asyncio.timeout(5):
                 while memory.reserved_bytes() != level:  # noqa: ASYNC110 - it happens on another thread
                     await asyncio.sleep(0.01)
-        log.info("over the engine: %s; %d ran at once", dict(crowd.ends), crowd.most_running)
+        log.info("over the engine: %s; %d ran at once", dict(crowd.ends), crowd.max_running)
         assert crowd.ends.total() == REQUESTS
         assert crowd.ends.keys() == {"answered", "refused", "left"}
-        assert crowd.most_running >= AT_ONCE
+        assert crowd.max_running >= AT_ONCE
         assert engine.num_active == 0
         assert memory.peak_reserved_bytes <= memory.capacity_bytes
         assert peak.bytes <= memory.capacity_bytes
@@ -172,7 +172,7 @@ def parts_with_few_places(model_path: Path) -> tuple[Settings, Parts]:
 
     async def start(_: str) -> ServedModel:
         engine = await Engine.start(
-            folder, memory, parts.monitor, EngineOptions(max_queued=QUEUED, max_batch_size=MOST_RUNNING)
+            folder, memory, parts.monitor, EngineOptions(max_queued=QUEUED, max_batch_size=MAX_RUNNING)
         )
         hold_three(memory)
         return engine

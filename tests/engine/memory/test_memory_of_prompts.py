@@ -8,7 +8,7 @@ import pytest
 from contracts.values.vocabulary import BufferUsage
 from pensieve.core.errors import InsufficientMemoryError
 from pensieve.device.memory.device_memory import DeviceMemory
-from pensieve.engine.prompt_cache.prompt_cache import StoredPrompts
+from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.prompt_cache.store import KVStore
 from tests.conftest import GIB
 from tests.engine.support.tiny_modules import continuation, made_up_rows, prefill, prompt, tiny_module
@@ -16,10 +16,10 @@ from tests.engine.support.tiny_modules import continuation, made_up_rows, prefil
 MIB = 1024**2
 
 
-def stored_with(memory: DeviceMemory, num_prompts: int, num_tokens: int) -> tuple[StoredPrompts, int]:
+def stored_with(memory: DeviceMemory, num_prompts: int, num_tokens: int) -> tuple[PromptCache, int]:
     """A store that holds prompts of so many tokens, by seed; and the bytes of one."""
     model = tiny_module("llama")
-    stored = StoredPrompts(memory, KVStore(model, limit_bytes=64 * MIB))
+    stored = PromptCache(memory, KVStore(model, limit_bytes=64 * MIB))
     for seed in range(num_prompts):
         token_ids = prompt(num_tokens, seed)
         assert stored.keep(token_ids, prefill(model, token_ids))
@@ -52,7 +52,7 @@ def test_a_prompt_that_cannot_be_there_twice_is_taken_out_and_comes_back() -> No
     said = continuation(model, match.caches, 1)
     assert said == continuation(model, prefill(model, prompt(2048, 0)), 1)
     memory.release(reservation)
-    assert stored.keep(token_ids, match.caches, let_go=True)
+    assert stored.keep(token_ids, match.caches, move=True)
     assert all(not row.arrays for row in match.caches), "what was stored is not there twice"
     assert stored.cached_tokens([*token_ids, 5]) == 2049
 
@@ -72,9 +72,9 @@ def test_a_request_that_finds_no_room_costs_nobody_what_is_stored() -> None:
 def test_storing_what_nobody_else_has_takes_no_more_than_a_layer_besides() -> None:
     memory = DeviceMemory(GIB)
     model, token_ids, rows = tiny_module("llama"), prompt(20_000, 0), made_up_rows(20_000)
-    stored = StoredPrompts(memory, KVStore(model, limit_bytes=256 * MIB))
+    stored = PromptCache(memory, KVStore(model, limit_bytes=256 * MIB))
     layer = rows[0].nbytes
     before = mx.get_active_memory()
     with memory.measured_peak() as peak:
-        assert stored.keep(token_ids, rows, let_go=True)
+        assert stored.keep(token_ids, rows, move=True)
     assert peak.bytes - before < 1.5 * layer

@@ -14,10 +14,10 @@ import pytest
 from contracts.values.measurements import AlertType, PressureStep
 from contracts.values.vocabulary import BufferUsage
 from pensieve.device.memory.device_memory import DeviceMemory
-from pensieve.engine.memory.pressure import LEAST_CHUNK_TOKENS, PressureRelief
+from pensieve.engine.memory.pressure import MIN_CHUNK_TOKENS, PressureRelief
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.engine.prompt_cache.null_store import NoStore
-from pensieve.engine.prompt_cache.prompt_cache import StoredPrompts
+from pensieve.engine.prompt_cache.null_store import NullStore
+from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.prompt_cache.store import KVStore
 from tests.engine.support.tiny_modules import made_up_rows, prompt, tiny_module
 
@@ -55,9 +55,9 @@ def taken(num_bytes: int) -> mx.array:
     return array
 
 
-def filled_store(memory: DeviceMemory) -> StoredPrompts:
+def filled_store(memory: DeviceMemory) -> PromptCache:
     """20 MB of prompts."""
-    stored = StoredPrompts(memory, KVStore(tiny_module("llama"), limit_bytes=60 * MB))
+    stored = PromptCache(memory, KVStore(tiny_module("llama"), limit_bytes=60 * MB))
     for seed in range(10):
         stored.keep(prompt(4000, seed), made_up_rows(4000))
     mx.clear_cache()
@@ -65,7 +65,7 @@ def filled_store(memory: DeviceMemory) -> StoredPrompts:
 
 
 def test_buffers_that_nobody_uses_go_first_and_that_may_be_enough(memory: DeviceMemory) -> None:
-    relief = PressureRelief(memory, StoredPrompts(memory, NoStore()), chunk_tokens=128, clock=Clock())
+    relief = PressureRelief(memory, PromptCache(memory, NullStore()), chunk_tokens=128, clock=Clock())
     relief.look()
     assert not relief.state.active
     held = taken(68 * MB)
@@ -106,13 +106,13 @@ def test_chunks_shrink_to_a_least_then_requests_are_refused_and_all_is_undone(
 ) -> None:
     caplog.set_level(logging.INFO)
     monitor = SlidingWindowMonitor(memory.usage)
-    relief = PressureRelief(memory, StoredPrompts(memory, NoStore()), chunk_tokens=128, clock=Clock())
+    relief = PressureRelief(memory, PromptCache(memory, NullStore()), chunk_tokens=128, clock=Clock())
     held = taken(95 * MB)
     chunks = []
     for _ in range(4):
         relief.look()
         chunks.append(relief.chunk_tokens)
-    assert chunks == [64, LEAST_CHUNK_TOKENS, LEAST_CHUNK_TOKENS, LEAST_CHUNK_TOKENS]
+    assert chunks == [64, MIN_CHUNK_TOKENS, MIN_CHUNK_TOKENS, MIN_CHUNK_TOKENS]
     assert relief.refuses
     assert [alert.alert_type for alert in monitor.performance_alerts()] == [AlertType.HIGH_MEMORY_USAGE]
     del held
@@ -130,7 +130,7 @@ def test_weights_that_fill_most_of_the_limit_are_no_pressure(memory: DeviceMemor
     """They never go away: what is given up for them would be given up for ever."""
     held = taken(85 * MB)
     memory.reserve(85 * MB, BufferUsage.MODEL_WEIGHTS)
-    relief = PressureRelief(memory, StoredPrompts(memory, NoStore()), chunk_tokens=128, clock=Clock())
+    relief = PressureRelief(memory, PromptCache(memory, NullStore()), chunk_tokens=128, clock=Clock())
     relief.look()
     assert relief.state.active == ()
     del held

@@ -24,8 +24,8 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_was_measured_is_what_reading_takes() -> None:
     model, memory = tiny_module("llama"), DeviceMemory(GIB)
-    found = probe(model, memory, chunk_tokens=128, most_bytes=GIB)
-    caches = [RowsKV([RowKV(least_room=1024)]) for _ in new_caches(model)]
+    found = probe(model, memory, chunk_tokens=128, max_bytes=GIB)
+    caches = [RowsKV([RowKV(min_room=1024)]) for _ in new_caches(model)]
     most = 0
     for start in range(0, 1024, 128):
         mx.clear_cache()
@@ -38,22 +38,22 @@ def test_what_was_measured_is_what_reading_takes() -> None:
 
 def test_it_is_measured_once_for_a_model_and_a_limit() -> None:
     memory = DeviceMemory(GIB)
-    first = probe(tiny_module("llama"), memory, chunk_tokens=64, most_bytes=GIB)
+    first = probe(tiny_module("llama"), memory, chunk_tokens=64, max_bytes=GIB)
     model = tiny_module("llama")
     model.model = _Unusable(model.model)
-    assert probe(model, memory, chunk_tokens=64, most_bytes=GIB) == first
+    assert probe(model, memory, chunk_tokens=64, max_bytes=GIB) == first
     with pytest.raises(AssertionError, match="the model runs"):
-        probe(model, memory, chunk_tokens=64, most_bytes=GIB - 1)
+        probe(model, memory, chunk_tokens=64, max_bytes=GIB - 1)
 
 
 def test_what_an_older_version_remembered_is_measured_again(tmp_path: Path) -> None:
     memory = DeviceMemory(GIB)
-    first = probe(tiny_module("llama"), memory, chunk_tokens=64, most_bytes=GIB)
+    first = probe(tiny_module("llama"), memory, chunk_tokens=64, max_bytes=GIB)
     facts = json.loads((tmp_path / "probes.json").read_text())
     for fact in facts.values():
         del fact["batching"]
     (tmp_path / "probes.json").write_text(json.dumps(facts))
-    assert probe(tiny_module("llama"), memory, chunk_tokens=64, most_bytes=GIB).sizes == first.sizes
+    assert probe(tiny_module("llama"), memory, chunk_tokens=64, max_bytes=GIB).sizes == first.sizes
     assert all("batching" in fact for fact in json.loads((tmp_path / "probes.json").read_text()).values())
 
 
@@ -72,8 +72,8 @@ class _Unusable:
 
 def test_a_chunk_is_made_as_small_as_the_memory_asks() -> None:
     model = tiny_module("llama")
-    whole = probe(model, DeviceMemory(GIB), chunk_tokens=1024, most_bytes=GIB)
-    less = probe(model, DeviceMemory(GIB), chunk_tokens=1024, most_bytes=whole.activation_bytes // 8)
+    whole = probe(model, DeviceMemory(GIB), chunk_tokens=1024, max_bytes=GIB)
+    less = probe(model, DeviceMemory(GIB), chunk_tokens=1024, max_bytes=whole.activation_bytes // 8)
     assert whole.chunk_tokens == 1024
     assert less.chunk_tokens < 1024
     assert less.activation_bytes <= whole.activation_bytes // 8
@@ -83,9 +83,13 @@ def test_where_scores_take_memory_the_chunk_is_halved_with_depth() -> None:
     sizes = KVSizes((LayerKV(1024),), in_rows=True)
     fused = Probe(512, 1000, 2048, 1000, sizes)
     naive = Probe(512, 1000, 2048, 3000, sizes)
-    assert fused.chunk_at(100_000, 512) == 512
-    assert [naive.chunk_at(depth, 512) for depth in (0, FULL_CHUNK_TOKENS, 3 * FULL_CHUNK_TOKENS)] == [512, 512, 128]
-    assert naive.chunk_at(10**9, 512) == 16
+    assert fused.max_chunk_at(100_000, 512) == 512
+    assert [naive.max_chunk_at(depth, 512) for depth in (0, FULL_CHUNK_TOKENS, 3 * FULL_CHUNK_TOKENS)] == [
+        512,
+        512,
+        128,
+    ]
+    assert naive.max_chunk_at(10**9, 512) == 16
 
 
 @pytest.mark.parametrize(("kind", "num_tokens"), [("llama", 500), ("gemma3_text", 500), ("mamba2", 60)])
@@ -95,7 +99,7 @@ def test_sizes_tell_what_a_models_caches_take(kind: str, num_tokens: int) -> Non
     caches = prefill(model, prompt(num_tokens))
     assert sum(cache.nbytes for cache in caches) <= sizes.alone(num_tokens)
     if kind == "gemma3_text":
-        windows = [layer for layer in sizes.layers if layer.most_tokens == WINDOW + 256]
+        windows = [layer for layer in sizes.layers if layer.max_tokens == WINDOW + 256]
         assert windows
         assert sizes.alone(5000) < sum(layer.bytes_per_token for layer in sizes.layers) * 5120
 
@@ -105,5 +109,5 @@ def test_padded_batches_are_promised_what_the_longest_makes_of_all() -> None:
     alone = rows.alone(1000)
     assert rows.joining(1000, [4000, 200], 10**9) == alone == 102_400
     assert padded.joining(1000, [3840], 2 * 384_000) == 2 * 2 * 384_000 - 2 * 384_000
-    assert rows.most_tokens(102_400) == 1024
-    assert padded.most_tokens(102_400) == 512
+    assert rows.max_tokens(102_400) == 1024
+    assert padded.max_tokens(102_400) == 512

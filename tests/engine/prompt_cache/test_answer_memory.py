@@ -100,7 +100,7 @@ def test_the_first_of_two_that_say_the_same_stays() -> None:
 
 
 def test_the_least_recently_used_are_forgotten_first() -> None:
-    memory = AnswerMemory(most_answers=3)
+    memory = AnswerMemory(max_answers=3)
     for number in range(3):
         memory.remember(Answer(said(str(number)), ASKED, IDS))
     assert memory.recall(said("0"), ASKED)
@@ -109,7 +109,7 @@ def test_the_least_recently_used_are_forgotten_first() -> None:
 
 
 def test_the_limit_in_bytes_holds_after_every_insert() -> None:
-    memory = AnswerMemory(most_bytes=2000)
+    memory = AnswerMemory(max_bytes=2000)
     for number in range(50):
         memory.remember(Answer(said(f"{number} " + "x" * 20 * number), ASKED, tuple(range(number + 1))))
         assert memory.num_bytes <= 2000

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.engine.engine import Engine
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 from tests.engine.prompt_cache.test_prompt_cache import SYSTEM, engine_of, events_of, text_of
 
-CONVERSATIONS, TURNS, MOST_TOKENS = 20, 10, 4
+CONVERSATIONS, TURNS, MAX_TOKENS = 20, 10, 4
 KV_BYTES_PER_TOKEN = 2 * 2 * 2 * 16 * 4
 LIMIT_BYTES = 6 * 400 * KV_BYTES_PER_TOKEN
 """Room for six of the twenty."""
@@ -26,7 +26,7 @@ Turns = Sequence[str]
 def asking(turns: Turns) -> GenerationRequest:
     roles = [Role.USER, Role.ASSISTANT]
     messages = [ChatMessage(roles[number % 2], text) for number, text in enumerate(turns)]
-    return GenerationRequest((SYSTEM, *messages), MOST_TOKENS, Sampling(temperature=0.0))
+    return GenerationRequest((SYSTEM, *messages), MAX_TOKENS, Sampling(temperature=0.0))
 
 
 async def answered(engine: Engine, history: list[list[str]]) -> list[tuple[list[str], str]]:

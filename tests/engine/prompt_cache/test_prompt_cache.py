@@ -20,9 +20,9 @@ from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.prompt_cache.open import Keeping
+from pensieve.engine.prompt_cache.open import CacheOptions
 from pensieve.engine.prompt_cache.store import KVStore, Match
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 from tests.conftest import GIB
 
 MIB = 1024**2
@@ -35,7 +35,9 @@ async def engine_of(
     folder: ModelFolder, *, memory_bytes: int = 64 * MIB, home: Path | None = None, chunk_tokens: int = 32
 ) -> AsyncIterator[Engine]:
     memory = DeviceMemory(4 * GIB)
-    options = EngineOptions(prefill_chunk_tokens=chunk_tokens, keeping=Keeping(memory_bytes, GIB if home else 0, home))
+    options = EngineOptions(
+        prefill_chunk_tokens=chunk_tokens, keeping=CacheOptions(memory_bytes, GIB if home else 0, home)
+    )
     engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
     try:
         yield engine
@@ -262,11 +264,11 @@ class _Broken(KVStore):
         caches: Sequence[Any],
         boundaries: Sequence[Boundary] = (),
         *,
-        let_go: bool = False,
+        move: bool = False,
     ) -> int:
         if self.fails_at == "insert":
             raise RuntimeError("a fault in the store")
-        return super().insert(token_ids, caches, boundaries, let_go=let_go)
+        return super().insert(token_ids, caches, boundaries, move=move)
 
 
 @pytest.mark.parametrize("fails_at", ["match", "insert"])

@@ -13,7 +13,7 @@ import pytest
 
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 from pensieve.engine.kv.segments import bytes_per_token
-from pensieve.engine.prompt_cache.null_store import NoStore
+from pensieve.engine.prompt_cache.null_store import NullStore
 from pensieve.engine.prompt_cache.store import KVStore, MissReason
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.support.tiny_modules import (
@@ -247,7 +247,7 @@ def remember(
 
 
 def test_no_store_never_has_anything(llama: LoadedModel) -> None:
-    store = NoStore()
+    store = NullStore()
     assert store.insert(prompt(5), prefill(llama, prompt(5))) == 0
     assert (
         store.match(prompt(5)).num_tokens == store.cached_tokens(prompt(5)) == store.shrink(5) == store.num_bytes == 0

@@ -17,7 +17,7 @@ from pensieve.engine.kv.sizes import KVSizes, LayerKV
 from pensieve.engine.memory.probe import Probe
 from pensieve.engine.speculation import draft_policy as drafting
 from pensieve.engine.speculation.draft_model import DraftModel, DraftRow
-from pensieve.engine.speculation.draft_policy import Drafting
+from pensieve.engine.speculation.draft_policy import DraftPolicy
 from pensieve.engine.speculation.speculation import Pace, Speculation
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.speculation.test_speculation import NUM_LAYERS, Run, alone, assert_same_end
@@ -58,7 +58,7 @@ class DraftedRun(Run):
     def __init__(self, model: LoadedModel, draft: DraftModel, *, stop_tokens: tuple[int, ...] = ()) -> None:
         super().__init__(model, speculates=False, stop_tokens=stop_tokens)
         self.pace = MadeUpPace()
-        self.drafting = Drafting(draft)
+        self.drafting = DraftPolicy(draft)
         self.batch = self.generator._generation_batch
         self.speculation = Speculation(self.batch, self.pace, self.drafting)
 

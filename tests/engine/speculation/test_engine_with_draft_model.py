@@ -22,8 +22,9 @@ from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.speculation.draft_model import ready_to_draft, require_same_vocabulary
 from pensieve.models.files.home import HOME_VARIABLE
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
-from pensieve.models.library.resolve import ModelFolder, resolve
+from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import LoadedModel
 from tests.conftest import GIB, start_engine
 from tests.engine.speculation.test_speculation import Eager
@@ -172,6 +173,6 @@ def test_caches_that_cannot_be_cut_are_refused(
 ) -> None:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     memory, answering = DeviceMemory(GIB), _with_tokenizer(main)
-    probed = probe(answering, memory, chunk_tokens=32, most_bytes=GIB)
+    probed = probe(answering, memory, chunk_tokens=32, max_bytes=GIB)
     with pytest.raises(ModelLoadingError, match=f"^cannot load --draft-model small: .*{blamed}.*serve"):
         ready_to_draft("small", _with_tokenizer(draft), answering, probed, memory)

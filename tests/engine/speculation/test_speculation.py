@@ -18,7 +18,7 @@ from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.memory.probe import Probe
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.speculation.speculation import Pace, SpeculatedRow, Speculation
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel
 from tests.conftest import start_engine
 from tests.engine.support.asking import answer

@@ -13,7 +13,7 @@ import pytest
 
 from pensieve.core.fit.kv_bytes import kv_bytes
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
-from pensieve.models.estimate import attention_layout as announced_layers
+from pensieve.models.estimate import attention_layout
 from pensieve.models.estimate.attention_layout import UnknownLayersError, attention_layers, kv_shape
 
 _SIZES: dict[str, Any] = {
@@ -151,13 +151,13 @@ def test_every_model_of_mlx_lm_with_a_cache_of_its_own_is_known_or_refused() -> 
     special = {path.stem for path in folder.glob("*.py") if "def make_cache" in path.read_text(encoding="utf-8")}
     latent = {path.stem for path in folder.glob("*.py") if "kv_lora_rank" in path.read_text(encoding="utf-8")}
     known = (
-        announced_layers._BY_LAYER_TYPES
-        | announced_layers._BY_INTERVAL
-        | announced_layers._BY_PATTERN.keys()
-        | announced_layers._RECURRENT
-        | announced_layers._LATENT
-        | announced_layers._EXPANDED
-        | announced_layers._UNKNOWN
+        attention_layout._BY_LAYER_TYPES
+        | attention_layout._BY_INTERVAL
+        | attention_layout._BY_PATTERN.keys()
+        | attention_layout._RECURRENT
+        | attention_layout._LATENT
+        | attention_layout._EXPANDED
+        | attention_layout._UNKNOWN
     )
     assert special | latent <= known | {"lfm2-vl"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pensieve.device.device import device_info
-from pensieve.models.estimate.machine_speed import known_rates
+from pensieve.models.estimate.machine_speed import machine_rates
 from pensieve.models.files.home import HOME_VARIABLE
 
 pytestmark = pytest.mark.skipif(device_info().backend == "metal", reason="Apple's chips are in a table")
@@ -17,17 +17,17 @@ pytestmark = pytest.mark.skipif(device_info().backend == "metal", reason="Apple'
 def test_rates_are_measured_once_and_anew_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     told: list[str] = []
-    rates, phrase = known_rates(told.append)
+    rates, phrase = machine_rates(told.append)
     assert told
     assert "measured here" in phrase
     told.clear()
-    assert known_rates(told.append)[0] == rates
+    assert machine_rates(told.append)[0] == rates
     assert not told
     file = tmp_path / "speed.json"
     kept = json.loads(file.read_text())
     file.write_text(json.dumps({key: {"of": "another version"} for key in kept}))
-    known_rates(told.append)
+    machine_rates(told.append)
     assert told
     told.clear()
-    known_rates(told.append, anew=True)
+    machine_rates(told.append, anew=True)
     assert told

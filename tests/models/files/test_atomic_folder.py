@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.files.atomic_folder import MANIFEST, is_whole, make_folder
+from pensieve.models.files.atomic_folder import MANIFEST, is_complete, make_folder
 from pensieve.models.files.progress import SilentProgress
 
 
@@ -34,7 +34,7 @@ def test_it_is_made_once(tmp_path: Path) -> None:
     for _ in range(2):
         make(folder, fill_and_count)
     assert len(made) == 1
-    assert is_whole(folder)
+    assert is_complete(folder)
     assert {path.name for path in folder.iterdir()} == {"a", MANIFEST}
     assert {path.name for path in folder.parent.iterdir()} == {"one", ".one.lock"}
 
@@ -73,10 +73,10 @@ def test_what_was_damaged_is_made_anew(tmp_path: Path, damage: object) -> None:
     make(folder)
     assert callable(damage)
     damage(folder)
-    assert not is_whole(folder)
+    assert not is_complete(folder)
     make(folder)
     assert (folder / "a").read_text() == "content"
-    assert is_whole(folder)
+    assert is_complete(folder)
 
 
 def test_a_disk_that_fills_up_meanwhile_is_said(tmp_path: Path) -> None:

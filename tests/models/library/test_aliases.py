@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.cli.serve.setting_values import num_bytes
+from pensieve.cli.settings.values import num_bytes
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.hub.name import HubName, hub_name
 from pensieve.models.library.aliases import ListedModel, class_of, listed_model, listed_models

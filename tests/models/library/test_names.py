@@ -9,7 +9,8 @@ import pytest
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.home import HOME_VARIABLE
-from pensieve.models.library.names import NamedModel, add_name, drop_name, named_model, named_models, pin, pinned, unpin
+from pensieve.models.hub.pins import pin, pinned, unpin
+from pensieve.models.library.names import NamedModel, add_name, drop_name, named_model, named_models
 
 
 @pytest.fixture(autouse=True)

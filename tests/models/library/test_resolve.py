@@ -12,9 +12,10 @@ import pytest
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.home import home, models_folder
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress, SilentProgress
 from pensieve.models.library.embedded import SMOLLM2
-from pensieve.models.library.resolve import ModelFolder, resolve
+from pensieve.models.library.resolve import resolve
 from tests.models.gguf.gguf_files import write_llama
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 

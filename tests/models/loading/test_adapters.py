@@ -15,11 +15,12 @@ from mlx.utils import tree_flatten
 from pensieve.core.errors import ModelLoadingError
 from pensieve.device.device import device_info
 from pensieve.engine.prompt_cache.fingerprint import fingerprint_of
+from pensieve.models.files.adapter_folder import require_adapter
 from pensieve.models.files.home import HOME_VARIABLE
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import SilentProgress
 from pensieve.models.library.names import NamedModel, add_name
-from pensieve.models.library.resolve import ModelFolder, resolve
-from pensieve.models.loading.adapters import require_adapter
+from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import LoadedModel, load
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 

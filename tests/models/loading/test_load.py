@@ -15,9 +15,10 @@ from mlx.utils import tree_flatten
 from contracts.values.vocabulary import ChatMessage, ModelFeature, Role
 from pensieve.core.errors import ModelLoadingError
 from pensieve.device.device import device_info
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.embedded import embedded_folder
-from pensieve.models.library.resolve import ModelFolder, resolve
+from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import LoadedModel, _narrow_scales, load
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.tokenizers.text_decoder import TextDecoder

@@ -9,7 +9,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from pensieve.models.library.resolve import ModelFolder
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.config import normalised_config
 from pensieve.models.loading.load import LoadedModel, load
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model

@@ -11,7 +11,7 @@ import pytest
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.models.tokenizers import load
 from pensieve.models.tokenizers.chat_templates import read_chat_templates
-from pensieve.models.tokenizers.fast_tokenizer import DirectTokenizer
+from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer
 from pensieve.models.tokenizers.load import load_tokenizer
 from tests.support.tiny_model import write_byte_tokenizer
 
@@ -56,8 +56,8 @@ def test_templates_are_found_in_every_place_by_both_ways_of_loading(
     folder = write(tmp_path / "model", dict(files))
     wanted = {"default": expected[0], "tool_use": expected[1]} if isinstance(expected, tuple) else expected
     by_transformers, kept = load_tokenizer(folder, 2), load_tokenizer(folder, 2)
-    assert not isinstance(by_transformers._tokenizer, DirectTokenizer)
-    assert isinstance(kept._tokenizer, DirectTokenizer)
+    assert not isinstance(by_transformers._tokenizer, FastTokenizer)
+    assert isinstance(kept._tokenizer, FastTokenizer)
     for tokenizer in (by_transformers, kept):
         assert tokenizer.chat_template == wanted
         assert bool(tokenizer.has_chat_template) is (expected is not None)

@@ -17,7 +17,7 @@ from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.embedded import embedded_folder
 from pensieve.models.prompts.options import REFUSALS
-from pensieve.models.tokenizers.fast_tokenizer import DirectTokenizer, TokenizerFacts
+from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerFacts
 from pensieve.models.tokenizers.load import load_tokenizer
 from tests.models.gguf.tokenizer_cases import TEXTS
 from tests.models.prompts import templates
@@ -65,7 +65,7 @@ def pair(template: str | None) -> tuple[Any, Any]:
     special = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
     make: Any = PreTrainedTokenizerFast
     original = make(tokenizer_object=one_token_a_byte(), chat_template=template, **special)
-    return DirectTokenizer(one_token_a_byte(), TokenizerFacts(special, template, 512, {})), original
+    return FastTokenizer(one_token_a_byte(), TokenizerFacts(special, template, 512, {})), original
 
 
 def outcome(tokenizer: Any, conversation: list[dict[str, Any]], **options: Any) -> Any:
@@ -123,7 +123,7 @@ def test_the_embedded_models_tokenizer_is_read_without_transformers_and_is_the_s
 
     folder = embedded_folder(ConsoleProgress())
     direct, original = load_tokenizer(folder, 2), load(folder, eos_token_ids=2)
-    assert isinstance(direct._tokenizer, DirectTokenizer)
+    assert isinstance(direct._tokenizer, FastTokenizer)
     assert_same(direct, original)
 
 
@@ -166,8 +166,8 @@ def test_what_transformers_made_of_a_folder_is_made_without_it_the_next_time(fol
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"tokenizer_class": kind}))
     first, second = load_tokenizer(folder, 2), load_tokenizer(folder, 2)
-    assert not isinstance(first._tokenizer, DirectTokenizer)
-    assert isinstance(second._tokenizer, DirectTokenizer)
+    assert not isinstance(first._tokenizer, FastTokenizer)
+    assert isinstance(second._tokenizer, FastTokenizer)
     assert_same(second, first)
 
 
@@ -176,7 +176,7 @@ def test_a_folder_that_has_changed_is_looked_at_anew(folder: Path) -> None:
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": "another"}))
     changed = load_tokenizer(folder, None)
-    assert not isinstance(changed._tokenizer, DirectTokenizer)
+    assert not isinstance(changed._tokenizer, FastTokenizer)
     assert changed.chat_template == load_tokenizer(folder, None).chat_template == "another"
     (folder / "chat_template.jinja").write_text("a third")
     assert load_tokenizer(folder, None).chat_template == load_tokenizer(folder, None).chat_template == "a third"
@@ -186,8 +186,8 @@ def test_what_was_kept_and_is_damaged_is_made_anew(folder: Path, tmp_path: Path)
     load_tokenizer(folder, None)
     (kept,) = (tmp_path / "home" / "tokenizers").iterdir()
     kept.write_text('{"facts": {}, "backend": null}')
-    assert not isinstance(load_tokenizer(folder, None)._tokenizer, DirectTokenizer)
-    assert isinstance(load_tokenizer(folder, None)._tokenizer, DirectTokenizer)
+    assert not isinstance(load_tokenizer(folder, None)._tokenizer, FastTokenizer)
+    assert isinstance(load_tokenizer(folder, None)._tokenizer, FastTokenizer)
 
 
 def test_a_tokenizer_with_code_of_its_own_stays_with_transformers(folder: Path) -> None:

@@ -22,17 +22,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pensieve.engine.prompt_cache.disk.file import (
-    DamagedFileError,
-    HostArray,
-    KVBlock,
-    key_of,
-    keys_of_prefixes,
-    packed_header,
-    read_block,
-    root_key,
-    write_block,
-)
+from pensieve.engine.kv.blocks import HostArray, KVBlock, key_of, keys_of_prefixes, root_key
+from pensieve.engine.prompt_cache.disk.file import DamagedFileError, packed_header, read_block, write_block
 from pensieve.engine.prompt_cache.disk.folder import KVFolder, StoredBlock, num_common
 
 log = logging.getLogger(__name__)

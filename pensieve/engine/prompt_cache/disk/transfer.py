@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from pensieve.engine.kv.segments import JoinedKV, bytes_per_token
+from pensieve.engine.kv.blocks import KVBlock
+from pensieve.engine.kv.segments import KVSegment, bytes_per_token
 from pensieve.engine.kv.snapshots import Snapshot
-from pensieve.engine.prompt_cache.disk.file import KVBlock
 from pensieve.engine.prompt_cache.disk.tier import DiskMatch, DiskTier
 
 log = logging.getLogger(__name__)
@@ -74,18 +74,18 @@ class DiskTransfer:
             return True
         return match.num_bytes_after(num_known) / restore < (match.num_tokens - num_known) / prefill
 
-    def restore(self, match: DiskMatch, num_known: int) -> list[tuple[int, JoinedKV | Snapshot]]:
+    def restore(self, match: DiskMatch, num_known: int) -> list[tuple[int, KVSegment | Snapshot]]:
         """What comes after the first `num_known` tokens, each part with where in the prompt it ends; or a whole state.
 
         It ends early where a file turns out to be damaged or gone.
         """
         began, num_bytes = time.perf_counter(), 0
-        parts: list[tuple[int, JoinedKV | Snapshot]] = []
+        parts: list[tuple[int, KVSegment | Snapshot]] = []
         for start, end, block in self._blocks(match, num_known):
             try:
                 if self._joined:
                     first, last = max(num_known - start, 0), min(end, match.num_tokens) - start
-                    parts.append((start + last, JoinedKV.from_block(block).part(first, last)))
+                    parts.append((start + last, KVSegment.from_block(block).part(first, last)))
                 else:
                     parts.append((end, Snapshot.from_block(block)))
             except ValueError:
@@ -125,7 +125,7 @@ class DiskTransfer:
                 num_bytes += per_token * (place.end - place.start)
                 if not self.disk.has_room(num_bytes):
                     break
-                form, arrays = JoinedKV.to_host(caches, place.start, place.end)
+                form, arrays = KVSegment.to_host(caches, place.start, place.end)
                 blocks.append(self.disk.new_block(place, token_ids, form, arrays))
         self.disk.put(blocks, [place.key for place in places])
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from pensieve.models.gguf.file import GgufFile
-from pensieve.models.gguf.metadata import Announced
+from pensieve.models.gguf.metadata import ModelMetadata
 from pensieve.models.gguf.place import Place
 
 Size: TypeAlias = Literal["hidden", "inner", "gate and up", "queries", "keys", "queries and keys", "head", "vocabulary"]
@@ -103,7 +103,7 @@ class Family:
     """What the model is called in `architectures`."""
     top: tuple[Tensor, ...]
     layer: tuple[Tensor, ...]
-    config: Callable[[Announced, Dimensions], Config]
+    config: Callable[[ModelMetadata, Dimensions], Config]
     """The keys that are this family's own."""
     output: Literal["may be tied", "is tied", "is apart"] = "may be tied"
     output_bias: bool = False

@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Final
 
 from pensieve.models.gguf.architectures.family import Config, Dimensions, Family, Size, Tensor, matrix, vector
-from pensieve.models.gguf.architectures.rope import require_unscaled, require_whole_heads, scaling_config
-from pensieve.models.gguf.metadata import Announced
+from pensieve.models.gguf.architectures.rope import require_unscaled, scaling_config, validate_headers
+from pensieve.models.gguf.metadata import ModelMetadata
 
 _LAYERS_OF_27B: Final = {"gemma2": 46, "gemma3": 62}
 """The largest of each family divides queries by the width of a head as if heads filled the model, and no key of the
@@ -21,8 +21,8 @@ def _norm(name: str, module: str, size: Size = "hidden") -> Tensor:
     return vector(name, module, size, added=-1.0)
 
 
-def _config(announced: Announced, dimensions: Dimensions) -> Config:
-    require_whole_heads(announced, dimensions)
+def _config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
+    validate_headers(announced, dimensions)
     return {
         "head_dim": dimensions.head,
         "rms_norm_eps": announced.real("attention.layer_norm_rms_epsilon"),
@@ -30,7 +30,7 @@ def _config(announced: Announced, dimensions: Dimensions) -> Config:
     }
 
 
-def _gemma_config(announced: Announced, dimensions: Dimensions) -> Config:
+def _gemma_config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
     require_unscaled(announced)
     return {**_config(announced, dimensions), "rope_theta": announced.real("rope.freq_base", 10000.0)}
 
@@ -40,7 +40,7 @@ def _query_scalar(family: str, dimensions: Dimensions) -> float:
     return dimensions.hidden / dimensions.heads if is_largest else float(dimensions.head)
 
 
-def _gemma2_config(announced: Announced, dimensions: Dimensions) -> Config:
+def _gemma2_config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
     return {
         **_gemma_config(announced, dimensions),
         "query_pre_attn_scalar": _query_scalar("gemma2", dimensions),
@@ -51,7 +51,7 @@ def _gemma2_config(announced: Announced, dimensions: Dimensions) -> Config:
     }
 
 
-def _gemma3_config(announced: Announced, dimensions: Dimensions) -> Config:
+def _gemma3_config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
     if announced.integer("attention.sliding_window_pattern", _EVERY_SIXTH_IS_GLOBAL) != _EVERY_SIXTH_IS_GLOBAL:
         raise announced.error("its layers slide in another pattern than Gemma 3's, which is not converted from GGUF")
     return {

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Final
 
 from pensieve.models.gguf.architectures.family import Config, Dimensions, Family, matrix, vector
-from pensieve.models.gguf.architectures.rope import ROPE_FREQS, require_whole_heads, scaling_config
-from pensieve.models.gguf.metadata import Announced
+from pensieve.models.gguf.architectures.rope import ROPE_FREQS, scaling_config, validate_headers
+from pensieve.models.gguf.metadata import ModelMetadata
 
 GATED_MLP: Final = (
     vector("ffn_norm", "post_attention_layernorm"),
@@ -21,9 +21,9 @@ GATED_MLP: Final = (
 )
 
 
-def own_config(announced: Announced, dimensions: Dimensions) -> Config:
+def own_config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
     """The keys of llama and of what is made after it."""
-    require_whole_heads(announced, dimensions)
+    validate_headers(announced, dimensions)
     has_freqs = announced.has_tensor(ROPE_FREQS)
     return {
         "head_dim": dimensions.head,
@@ -33,7 +33,7 @@ def own_config(announced: Announced, dimensions: Dimensions) -> Config:
     }
 
 
-def _config(announced: Announced, dimensions: Dimensions) -> Config:
+def _config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
     if dimensions.head % 2:
         raise announced.error(f"heads of {dimensions.head} numbers cannot turn in pairs")
     config = own_config(announced, dimensions)

@@ -16,12 +16,12 @@ from pensieve.models.gguf.architectures.rope import (
     require_unscaled,
     rotary_fraction,
 )
-from pensieve.models.gguf.metadata import Announced
+from pensieve.models.gguf.metadata import ModelMetadata
 
 _QUERIES, _KEYS, _VALUES = "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"
 
 
-def _phi2_config(announced: Announced, dimensions: Dimensions) -> Config:
+def _phi2_config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
     _require_full_width(announced, dimensions)
     require_unscaled(announced)
     return {
@@ -31,7 +31,7 @@ def _phi2_config(announced: Announced, dimensions: Dimensions) -> Config:
     }
 
 
-def _phi3_config(announced: Announced, dimensions: Dimensions) -> Config:
+def _phi3_config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
     _require_full_width(announced, dimensions)
     fraction = rotary_fraction(announced, dimensions)
     original = announced.integer("rope.scaling.original_context_length", announced.integer("context_length"), least=2)
@@ -53,7 +53,7 @@ def _phi3_config(announced: Announced, dimensions: Dimensions) -> Config:
     return config
 
 
-def _require_full_width(announced: Announced, dimensions: Dimensions) -> None:
+def _require_full_width(announced: ModelMetadata, dimensions: Dimensions) -> None:
     """mlx-lm finds the width of a head by division.
 
     Raises:

@@ -6,10 +6,10 @@ from typing import Final
 
 from pensieve.models.gguf.architectures.family import Config, Dimensions, Family, matrix, vector
 from pensieve.models.gguf.architectures.llama import GATED_MLP, own_config
-from pensieve.models.gguf.metadata import Announced
+from pensieve.models.gguf.metadata import ModelMetadata
 
 
-def _qwen2_config(announced: Announced, dimensions: Dimensions) -> Config:
+def _qwen2_config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
     if dimensions.head * dimensions.heads != dimensions.hidden:
         raise announced.error(f"{dimensions.heads} heads of {dimensions.head} are not the width of {dimensions.hidden}")
     return own_config(announced, dimensions)

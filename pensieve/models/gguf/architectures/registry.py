@@ -14,7 +14,7 @@ from pensieve.models.gguf.architectures.phi import PHI2, PHI3
 from pensieve.models.gguf.architectures.qwen import QWEN2, QWEN3
 from pensieve.models.gguf.architectures.starcoder import STARCODER2
 from pensieve.models.gguf.file import GgufFile
-from pensieve.models.gguf.metadata import Announced
+from pensieve.models.gguf.metadata import ModelMetadata
 from pensieve.models.gguf.place import Layout, Place
 
 ARCHITECTURES: Final[Mapping[str, Family]] = {
@@ -44,7 +44,7 @@ def layout_of(gguf: GgufFile) -> Layout:
         known = ", ".join(ARCHITECTURES)
         message = f"its architecture is {architecture!r:.40}, which is not converted from GGUF; converted are {known}"
         raise ModelLoadingError(str(gguf.path), message)
-    announced = Announced(gguf, architecture)
+    announced = ModelMetadata(gguf, architecture)
     if gguf.metadata.get("split.count", 1) != 1:
         raise announced.error("it is one part of several; join them with llama-gguf-split --merge")
     return _layout(gguf, ARCHITECTURES[architecture], announced)
@@ -61,7 +61,7 @@ class _Layout:
         return dict(self.found)
 
 
-def _layout(gguf: GgufFile, family: Family, announced: Announced) -> Layout:
+def _layout(gguf: GgufFile, family: Family, announced: ModelMetadata) -> Layout:
     dimensions = _dimensions(gguf, announced)
     own = family.config(announced, dimensions)
     places = family.places(dimensions, gguf)
@@ -85,7 +85,7 @@ def _layout(gguf: GgufFile, family: Family, announced: Announced) -> Layout:
     return _Layout(places, config)
 
 
-def _dimensions(gguf: GgufFile, announced: Announced) -> Dimensions:
+def _dimensions(gguf: GgufFile, announced: ModelMetadata) -> Dimensions:
     embeddings = gguf.tensors.get("token_embd.weight")
     if embeddings is None:
         raise announced.error("tensor 'token_embd.weight' is missing")
@@ -109,7 +109,7 @@ def _dimensions(gguf: GgufFile, announced: Announced) -> Dimensions:
 
 
 def _require_match(
-    gguf: GgufFile, announced: Announced, places: Mapping[str, tuple[Place, ...]], family: Family
+    gguf: GgufFile, announced: ModelMetadata, places: Mapping[str, tuple[Place, ...]], family: Family
 ) -> None:
     for name in gguf.tensors:
         if name not in places and name not in family.into_config:
@@ -123,7 +123,7 @@ def _require_match(
             raise announced.error(f"tensor {name!r} has the shape {shape}, where the metadata announce {expected}")
 
 
-def _ends(announced: Announced, vocabulary: int) -> list[int]:
+def _ends(announced: ModelMetadata, vocabulary: int) -> list[int]:
     """The tokens that end an answer: those that the file names, and where it names no end of a turn, what is one."""
     named = {announced.token_id(role, vocabulary) for role in ("eos", "eot", "eom")} - {None}
     control = announced.control_tokens()

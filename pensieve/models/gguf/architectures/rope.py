@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from pensieve.models.gguf.architectures.family import Config, Dimensions
-from pensieve.models.gguf.metadata import Announced
+from pensieve.models.gguf.metadata import ModelMetadata
 
 ROPE_FREQS: Final = "rope_freqs.weight"
 LONG_FACTORS: Final = "rope_factors_long.weight"
@@ -20,7 +20,7 @@ _ROUNDING: Final = 1e-5
 """Of one f32 computation against another, relative."""
 
 
-def scaling_config(announced: Announced, dimensions: Dimensions, *, has_freqs: bool = False) -> Config:
+def scaling_config(announced: ModelMetadata, dimensions: Dimensions, *, has_freqs: bool = False) -> Config:
     """`rope_scaling` where positions are stretched, else nothing.
 
     Raises:
@@ -42,7 +42,7 @@ def scaling_config(announced: Announced, dimensions: Dimensions, *, has_freqs: b
     raise announced.error(f"its positions are scaled by {kind!r:.40}, which is not converted from GGUF")
 
 
-def require_unscaled(announced: Announced) -> None:
+def require_unscaled(announced: ModelMetadata) -> None:
     """For models that mlx-lm has no scaling for.
 
     Raises:
@@ -54,7 +54,7 @@ def require_unscaled(announced: Announced) -> None:
     _neutral_factor(announced)
 
 
-def rotary_fraction(announced: Announced, dimensions: Dimensions) -> float:
+def rotary_fraction(announced: ModelMetadata, dimensions: Dimensions) -> float:
     """The part of each head that turns with the position, such that `int(fraction * head)` is the file's number.
 
     Raises:
@@ -67,7 +67,7 @@ def rotary_fraction(announced: Announced, dimensions: Dimensions) -> float:
     return fraction if int(fraction * dimensions.head) == rotary else math.nextafter(fraction, 2.0)
 
 
-def require_whole_heads(announced: Announced, dimensions: Dimensions) -> None:
+def validate_headers(announced: ModelMetadata, dimensions: Dimensions) -> None:
     """For models in which mlx-lm turns whole heads.
 
     Raises:
@@ -77,7 +77,7 @@ def require_whole_heads(announced: Announced, dimensions: Dimensions) -> None:
         raise announced.error("only a part of each head turns with the position, which is not converted from GGUF")
 
 
-def longrope(announced: Announced, rotary: int) -> Config:
+def longrope(announced: ModelMetadata, rotary: int) -> Config:
     """Phi 3's factors, one for each pair of numbers that turns.
 
     mlx-lm uses the long ones at every length, and finds the scale of the numbers itself, so that must be the file's.
@@ -98,14 +98,14 @@ def longrope(announced: Announced, rotary: int) -> Config:
     return {"rope_scaling": {"type": "longrope", **factors}}
 
 
-def _neutral_factor(announced: Announced) -> None:
+def _neutral_factor(announced: ModelMetadata) -> None:
     for key in ("rope.scaling.factor", "rope.scale_linear"):
         factor = announced.real(key, 1.0)
         if factor != 1.0:
             raise announced.error(f"its positions are scaled by {factor}, which is not converted from GGUF")
 
 
-def _yarn(announced: Announced) -> Config:
+def _yarn(announced: ModelMetadata) -> Config:
     return {
         "rope_scaling": {
             "type": "yarn",
@@ -117,7 +117,7 @@ def _yarn(announced: Announced) -> Config:
     }
 
 
-def _llama3(announced: Announced, dimensions: Dimensions) -> Config:
+def _llama3(announced: ModelMetadata, dimensions: Dimensions) -> Config:
     """The factor that makes the file's numbers, which mlx-lm then makes again."""
     found = announced.vector(ROPE_FREQS, dimensions.head // 2)
     factor = float(found.max())

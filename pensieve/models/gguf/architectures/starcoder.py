@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from pensieve.models.gguf.architectures.family import Config, Dimensions, Family, matrix, vector
-from pensieve.models.gguf.architectures.rope import require_unscaled, require_whole_heads
-from pensieve.models.gguf.metadata import Announced
+from pensieve.models.gguf.architectures.rope import require_unscaled, validate_headers
+from pensieve.models.gguf.metadata import ModelMetadata
 
 
-def _config(announced: Announced, dimensions: Dimensions) -> Config:
-    require_whole_heads(announced, dimensions)
+def _config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
+    validate_headers(announced, dimensions)
     require_unscaled(announced)
     if dimensions.head * dimensions.heads != dimensions.hidden:
         raise announced.error(f"{dimensions.heads} heads of {dimensions.head} are not the width of {dimensions.hidden}")

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, Final
 
-MOST_BYTES: Final = 48_000_000
+MAX_BYTES: Final = 48_000_000
 """Of texts, their tokens and where those end: some twenty prompts of 100k tokens that share nothing."""
 _BYTES_AROUND: Final = 300
 """What one entry takes besides its text and its numbers."""
@@ -61,7 +61,7 @@ class EncodedTexts:
             if text not in self._by_text:
                 self._by_text[text] = encoded
                 self._num_bytes += _bytes_of(text, encoded)
-            while self._num_bytes > MOST_BYTES:
+            while self._num_bytes > MAX_BYTES:
                 self._num_bytes -= _bytes_of(*self._by_text.popitem(last=False))
         return encoded
 

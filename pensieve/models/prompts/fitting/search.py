@@ -80,7 +80,7 @@ CALL_FORMS: Final = (
     Form(frozenset({Rewrite.NINE_CHARACTER_IDS})),
 )
 """What a template may need for a call, if it has words for one."""
-_MOST_AT_ONCE: Final = 3
+_MAX_AT_ONCE: Final = 3
 
 
 def fitting_form(losses: Losses, *, with_tools: bool) -> Form:
@@ -93,7 +93,7 @@ def fitting_form(losses: Losses, *, with_tools: bool) -> Form:
         fitting = next(
             (
                 tried
-                for tried in wider_forms(form, _MOST_AT_ONCE)
+                for tried in wider_forms(form, _MAX_AT_ONCE)
                 if losses(tried, conversation) == 0 and all(losses(tried, before) == 0 for before in taken)
             ),
             None,

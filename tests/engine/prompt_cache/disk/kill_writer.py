@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pensieve.engine.prompt_cache.disk.file import HostArray
+from pensieve.engine.kv.blocks import HostArray
 from pensieve.engine.prompt_cache.disk.tier import BLOCK_TOKENS, DiskTier
 
 FINGERPRINT: Final = "killed"

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.gguf.convert import convert_gguf
 from pensieve.models.library.embedded import embedded_folder
-from pensieve.models.library.resolve import ModelFolder
 from pensieve.models.loading.load import LoadedModel, load
 from tests.models.gguf.gguf_files import add_byte_tokenizer
 from tests.models.gguf.llama_files import (
@@ -41,7 +41,7 @@ TEXT: Final = (
     "are full of music, and the cafes stay open until late at night. The city is also known for its food: bread, "
     "cheese, wine and small cakes are sold on every corner."
 )
-MOST_PERPLEXITY: Final = {
+MAX_PERPLEXITY: Final = {
     "F32": 1.0001,
     "BF16": 1.01,
     "Q4_1": 1.02,
@@ -57,7 +57,7 @@ MOST_PERPLEXITY: Final = {
     "Q8_K": 1.01,
 }
 """Over that of the F16 file, on `TEXT`. Those that are made of the same blocks follow one another."""
-MOST_DIFFERENCE: Final = {"Q8_K": 1e-5, "Q6_K": 0.02, "Q3_K": 0.15, "Q2_K": 0.3}
+MAX_DIFFERENCE: Final = {"Q8_K": 1e-5, "Q6_K": 0.02, "Q3_K": 0.15, "Q2_K": 0.3}
 """Of logits: the root of its mean square over theirs. Of types that are not named: none."""
 
 
@@ -109,12 +109,12 @@ def made() -> Made:
     return {}
 
 
-@pytest.mark.parametrize("type_name", MOST_PERPLEXITY)
+@pytest.mark.parametrize("type_name", MAX_PERPLEXITY)
 def test_the_embedded_model_reads_a_text_nearly_as_well_in_every_type(
     tmp_path: Path, perplexity_of_f16: float, made: Made, type_name: str
 ) -> None:
     found = perplexity(tmp_path, type_name, made)
-    assert 0.9 < found / perplexity_of_f16 < MOST_PERPLEXITY[type_name]
+    assert 0.9 < found / perplexity_of_f16 < MAX_PERPLEXITY[type_name]
     for path in (tmp_path / "it.gguf", tmp_path / "made" / "model.safetensors"):
         path.unlink()  # pytest keeps folders, and these are large
 
@@ -149,7 +149,7 @@ def test_all_matrices_in_one_type_compute_what_the_reference_makes_of_them(
     found = logits_of(tmp_path / "packed", wide_folder, weights, type_name)
     difference, size = (np.sqrt(np.square(numbers).mean()) for numbers in (found - expected, expected))
     assert size > 0.1
-    assert difference <= MOST_DIFFERENCE.get(type_name, 0) * size
+    assert difference <= MAX_DIFFERENCE.get(type_name, 0) * size
 
 
 def test_what_is_rounded_is_said_in_a_sentence_and_what_is_not_is_not(tmp_path: Path, wide_folder: Path) -> None:

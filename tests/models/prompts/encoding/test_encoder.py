@@ -56,7 +56,7 @@ def test_a_text_is_encoded_once() -> None:
 
 
 def test_the_least_recently_used_texts_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoded_texts, "MOST_BYTES", 20_000)  # two of these texts, at nine bytes a character
+    monkeypatch.setattr(encoded_texts, "MAX_BYTES", 20_000)  # two of these texts, at nine bytes a character
     tokenizer = Tokenizer()
     encoder, literals = PromptEncoder(tokenizer, has_template=True), Literals((), None)
     for text in ("1", "2", "1", "6", "1", "2", "77"):

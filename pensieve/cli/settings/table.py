@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from contracts.values.vocabulary import Sampling
 from pensieve.api.http.access import is_loopback
-from pensieve.cli.serve import setting_values as values
+from pensieve.cli.settings import values
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 
 DEFAULT_PORT = 8765

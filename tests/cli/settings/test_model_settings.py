@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contracts.values.vocabulary import Sampling
-from pensieve.cli.serve.model_settings import read_model_settings, require_known_names
+from pensieve.cli.settings.model_settings import read_model_settings, require_known_names
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 from pensieve.core.errors import ValidationError
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from contracts.values.vocabulary import Sampling
-from pensieve.cli.serve import settings
-from pensieve.cli.serve.settings import Settings, SettingsError, read_settings
+from pensieve.cli.settings import table as settings
+from pensieve.cli.settings.table import Settings, SettingsError, read_settings
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 
 

@@ -1,4 +1,4 @@
-"""A command that ends with the process that started it: `python -m pensieve.cli.launch.parent_watch PID COMMAND ...`.
+"""A command that ends with the process that started it: `python -m pensieve.cli.parent_watch PID COMMAND ...`.
 
 For servers that belong to another program: it need not, and after a kill -9 could not, end them itself.
 """
