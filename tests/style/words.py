@@ -1,0 +1,77 @@
+"""Words that this repository does not use, each with what to write instead: `python -m tests.style.words [PATH ...]`.
+
+It reads every tracked text file, identifiers as well as prose, and prints one line per finding. A line that quotes
+someone else's text ends with a comment that holds `words: quoted`.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+INSTEAD: Final = {
+    r"told": "reported, given, sent, emitted; or name the value",
+    r"said": "printed, stated, generated, reported",
+    r"asked": "requested, called, queried; a count is num_requests",
+    r"whoever": "the caller, the client, a thread that",
+    r"whomever": "the caller, the client",
+    r"nobody": "no client, no caller, no thread; or say it without",
+    r"somebody": "a client, a caller, another process",
+    r"mend(?:s|ed|ing)?": "fix",
+    r"anew": "again, or re- before the verb",
+    r"heretofore|therein|thereof|whereof": "plain English",
+    r"so many(?! (?:that|as))": "a number: n, num_tokens, as many as",
+    r"in so many words": "explicitly",
+    r"(?<!there )(?<!that )(?:is|are) no(?! (?:longer|more|less|fewer|different|better|worse))": "is not a, has no",
+    r"(?<![a-z0-9]_)(?:most|least)_\w+": "max_, min_",
+    r"goes by the name": "is called",
+}
+KEPT_NAMES: Final = frozenset({"most_common", "least_recently_used"})
+NOT_OURS: Final = (
+    "LICENSE",
+    "docs/newcomer-questions.md",
+    "tests/style/words.py",
+    "tests/dialects/outputs/outputs.toml",
+    "docs/scorecards/",
+)
+QUOTED: Final = "words: quoted"
+_SUFFIXES: Final = frozenset({".py", ".md", ".toml", ".feature", ".ini", ".yml", ".yaml"})
+_WORD: Final = re.compile("|".join(f"(?P<w{i}>{pattern})" for i, pattern in enumerate(INSTEAD)), re.IGNORECASE)
+_ADVICE: Final = tuple(INSTEAD.values())
+
+
+def findings(text: str) -> Iterator[tuple[int, str, str]]:
+    """Line numbers, the words found there, and what to write instead. Underscores and capitals divide identifiers."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if QUOTED in line:
+            continue
+        for found in _WORD.finditer(line):
+            if _is_whole_word(line, found.start(), found.end()) and found[0] not in KEPT_NAMES:
+                yield number, found[0], _ADVICE[int(str(found.lastgroup)[1:])]
+
+
+def _is_whole_word(line: str, start: int, end: int) -> bool:
+    """`told` is a word in `_told_at` and in `ToldAnswer`, not in `untold` nor in `mendacious`."""
+    before, after = line[start - 1 : start], line[end : end + 1]
+    begins = not before.isalpha() or (line[start].isupper() and not before.isupper())
+    return begins and not (after.isalpha() and after.islower())
+
+
+def main(arguments: Sequence[str]) -> int:
+    listed = subprocess.run(["git", "ls-files", *arguments], capture_output=True, text=True, check=True)  # noqa: S607
+    num_found = 0
+    for name in listed.stdout.split():
+        if name.startswith(NOT_OURS) or Path(name).suffix not in _SUFFIXES or not Path(name).is_file():
+            continue
+        for number, word, advice in findings(Path(name).read_text(encoding="utf-8")):
+            num_found += 1
+            print(f"{name}:{number}: {word!r}: write {advice}")
+    return 1 if num_found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
