@@ -27,7 +27,7 @@ from pensieve.models.files.progress import SilentProgress
 from pensieve.models.library.aliases import ListedModel, class_of, listed_models
 from pensieve.models.library.inventory import LocalModel
 from pensieve.models.library.resolve import resolve
-from pensieve.models.library.source import Folder, GgufFile, parse_source
+from pensieve.models.library.source import FolderSource, GgufSource, parse_source
 from pensieve.models.loading.generation_config import read_generation_config
 
 _EMBEDDED_LICENCE: Final = "apache-2.0"
@@ -159,7 +159,7 @@ def _base_folder(model: LocalModel) -> Path | None:
 
     base = model.base or ""
     try:
-        is_path = isinstance(parse_source(base), (Folder, GgufFile))
+        is_path = isinstance(parse_source(base), (FolderSource, GgufSource))
     except ModelLoadingError:  # it has been moved or removed since
         return None
     if is_path:
