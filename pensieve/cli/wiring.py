@@ -16,7 +16,8 @@ from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.errors import ValidationError
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.engine.scripted.engine import SCRIPTED_INFO, ScriptedEngine, load_script
+from pensieve.engine.scripted.engine import SCRIPTED_INFO, ScriptedEngine
+from pensieve.engine.scripted.script import load_script
 from pensieve.models.estimate.known_model import KnownModel, known_model
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.engine.prompt_cache.open import CacheOptions
-from pensieve.engine.scripted.engine import Script
+from pensieve.engine.scripted.script import Script
 from pensieve.models.files.model_folder import ModelFolder
 
 

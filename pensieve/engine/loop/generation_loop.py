@@ -22,9 +22,9 @@ from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.loop.mailbox import PAUSE_SECONDS, Mailbox
 from pensieve.engine.memory.pressure import PressureRelief
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.prompt_cache.null_store import NullStore
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
-from pensieve.engine.prompt_cache.store import Match
 from pensieve.engine.requests.running import RunningRequest
 from pensieve.engine.requests.ticket import Delivery, Ticket, deliver, record
 

@@ -20,8 +20,9 @@ from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
+from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.prompt_cache.open import CacheOptions
-from pensieve.engine.prompt_cache.store import KVStore, Match
+from pensieve.engine.prompt_cache.store import KVStore
 from pensieve.models.files.model_folder import ModelFolder
 from tests.conftest import GIB
 
