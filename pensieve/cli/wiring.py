@@ -62,7 +62,7 @@ def capacity_bytes(limit_bytes: int | None, machine_bytes: int) -> int:
     return limit_bytes
 
 
-def _keeping(settings: Settings, capacity_bytes: int) -> CacheOptions:
+def _cache_options(settings: Settings, capacity_bytes: int) -> CacheOptions:
     """Half of the memory, and 10 GB of disk or a tenth of what is free, unless the user has it otherwise."""
     from pensieve.engine.prompt_cache.open import CacheOptions  # noqa: PLC0415
     from pensieve.models.files.home import home  # noqa: PLC0415
@@ -172,8 +172,8 @@ def real_parts(settings: Settings) -> Parts:
     draft = resolve(settings.draft_model, progress=ConsoleProgress()) if settings.draft_model else None
     own = _own_settings(settings, given, *((source, folder.id) for source, folder in folders.items()))
     script = load_script(settings.script) if settings.script else None
-    keeping, speculation = _keeping(settings, memory.capacity_bytes), not settings.no_speculation
-    options = EngineOptions(script=script, kv_bits=settings.kv_bits, keeping=keeping, speculation=speculation)
+    cache, speculation = _cache_options(settings, memory.capacity_bytes), not settings.no_speculation
+    options = EngineOptions(script=script, kv_bits=settings.kv_bits, cache=cache, speculation=speculation)
 
     async def start(source: str) -> ServedModel:
         drafting = draft if source == sources[0] else None  # it knows the tokens of that one alone

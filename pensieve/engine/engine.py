@@ -133,15 +133,15 @@ class Engine:
             self._draft = ready_to_draft(drafting.id, self._loaded[1], self._model, self._probe, self._memory)
         draft_probe = self._draft.probe if self._draft is not None else None
         self._plan.add(self._probe, self._model.context_window_tokens, draft_probe)
-        self._answers = self._options.keeping.open_answers(self._folder)
+        self._answers = self._options.cache.open_answers(self._folder)
         self._stored = PromptCache(
-            self._memory, self._options.keeping.open_store(self._model, self._folder, kv_bits=self._options.kv_bits)
+            self._memory, self._options.cache.open_store(self._model, self._folder, kv_bits=self._options.kv_bits)
         )
         self._template = ChatTemplate(self._model.tokenizer, self._model.dialect, self._answers.recall)
         self._grammars = Grammars(self._model)
         forced = ForcedScript(script, self._model) if (script := self._options.script) is not None else None
         self._relief = PressureRelief(self._memory, self._stored, chunk_tokens=chunk_tokens)
-        self._loop.use(lambda: self._new_batch(chunk_tokens, forced), self._plan.sizes, self._stored, self._relief)
+        self._loop.attach(lambda: self._new_batch(chunk_tokens, forced), self._plan.sizes, self._stored, self._relief)
         if device_info().backend != "cpu":
             batch = Batch(self._model, self._probe, self._options, chunk_tokens=chunk_tokens)
             warm_up(self._model, self._probe, batch, self._grammars, kv_bits=self._options.kv_bits)

@@ -29,5 +29,5 @@ class EngineOptions:
     kv_bits: Literal[8] | None = None
     speculation: bool = True
     draft_model: ModelFolder | None = None
-    keeping: CacheOptions = CacheOptions()  # noqa: RUF009 - frozen
+    cache: CacheOptions = CacheOptions()  # noqa: RUF009 - frozen
     settings: ModelSettings = ModelSettings()  # noqa: RUF009 - frozen

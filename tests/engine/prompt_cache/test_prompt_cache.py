@@ -37,7 +37,7 @@ async def engine_of(
 ) -> AsyncIterator[Engine]:
     memory = DeviceMemory(4 * GIB)
     options = EngineOptions(
-        prefill_chunk_tokens=chunk_tokens, keeping=CacheOptions(memory_bytes, GIB if home else 0, home)
+        prefill_chunk_tokens=chunk_tokens, cache=CacheOptions(memory_bytes, GIB if home else 0, home)
     )
     engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
     try:
