@@ -76,7 +76,9 @@ class GenerationLoop:
 
         self.mailbox.put(mark)
 
-    def attach(self, make_batch: Callable[[], Batch], sizes: KVSizes, stored: PromptCache, relief: PressureRelief) -> None:
+    def attach(
+        self, make_batch: Callable[[], Batch], sizes: KVSizes, stored: PromptCache, relief: PressureRelief
+    ) -> None:
         """Decode with the batches that `make_batch` makes, promise memory by `sizes`, and keep prompts in `stored`.
 
         On the loop's own thread, once the model is loaded.
