@@ -123,7 +123,7 @@ class Engine:
         self._probe = probe(
             self._model,
             self._memory,
-            chunk_tokens=self._options.prefill_chunk_tokens or CHUNK_TOKENS[device_info().backend],
+            chunk_tokens=CHUNK_TOKENS[device_info().backend],
             max_bytes=int(ACTIVATIONS_SHARE * self._memory.capacity_bytes),
             kv_bits=self._options.kv_bits,
         )
@@ -204,14 +204,10 @@ class Engine:
             ticket = await self._tokenized(self._make_ticket, request, asyncio.get_running_loop())
         if self._relief.refuses and self._tickets:
             self._relief.note_refusal()
-            raise OverloadedError(
-                "memory is short: come back when what runs has ended",
-                retry_after_seconds=self._options.retry_after_seconds,
-            )
+            raise OverloadedError("memory is short: try again when the running requests have ended")
         if not await self.can_admit():
             raise OverloadedError(
-                f"{len(self._tickets)} requests are running or waiting, which is all this server takes",
-                retry_after_seconds=self._options.retry_after_seconds,
+                f"{len(self._tickets)} requests are running or waiting, which is this server's maximum"
             )
         self._tickets.add(ticket)
         self._loop.submit(ticket)

@@ -23,8 +23,6 @@ class EngineOptions:
 
     max_batch_size: int = 16
     max_queued: int = 32
-    prefill_chunk_tokens: int | None = None
-    retry_after_seconds: int = 5
     script: Script | None = None
     kv_bits: Literal[8] | None = None
     speculation: bool = True

@@ -17,8 +17,10 @@ from pensieve.core.errors import (
     OverloadedError,
     PromptTooLongError,
 )
+from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
+from pensieve.engine.memory.probe import CHUNK_TOKENS
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.models.files.model_folder import ModelFolder
@@ -91,9 +93,13 @@ def test_a_stop_sequence_ends_the_generation_and_frees_its_place(make_engine: Ma
     asyncio.run(play())
 
 
-def test_a_client_that_leaves_in_mid_prompt_frees_the_machine_within_a_chunk(tiny_folder: ModelFolder) -> None:
+def test_a_client_that_leaves_in_mid_prompt_frees_the_machine_within_a_chunk(
+    tiny_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CHUNK_TOKENS, device_info().backend, 16)
+
     async def play() -> None:
-        engine = await start_engine(tiny_folder, EngineOptions(prefill_chunk_tokens=16))
+        engine = await start_engine(tiny_folder)
         level = mx.get_active_memory()
         async with aclosing(engine.generate(asking("word " * 1500, 100))) as events:
             await anext(events)

@@ -256,7 +256,7 @@ class GenerationLoop:
         if self._relief is not None:
             self._relief.note_refusal()
         self._waiting.remove(ticket)
-        self._deliveries.append((ticket, OverloadedError("the memory is in use by others", retry_after_seconds=5)))
+        self._deliveries.append((ticket, OverloadedError("the memory is in use by others")))
         self._record(ticket, OperationPhase.FAILED)
 
     def _fail_running(self) -> None:

@@ -85,7 +85,7 @@ class ScriptedEngine:
         input_tokens = await self.count_tokens(request.prompt)
         check_window(input_tokens, request.max_tokens, WINDOW_TOKENS)
         if not await self.can_admit():
-            raise OverloadedError(f"{len(self._tickets)} requests are running", retry_after_seconds=1)
+            raise OverloadedError(f"{len(self._tickets)} requests are running")
         ticket = Ticket(request, [0] * input_tokens)
         num_tokens = input_tokens + request.max_tokens
         reservation = self._memory.reserve(num_tokens * KV_BYTES_PER_TOKEN, BufferUsage.KV_CACHE)
