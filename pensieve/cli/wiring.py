@@ -33,7 +33,7 @@ MAX_DISK_BYTES = 10 * GB
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ServerComponents:
     """`start` turns a source into a running engine; `device` is what the startup line says of the hardware.
 
     `known` are the models that clients may ask for. The first is the one that the server is started for.
@@ -78,21 +78,21 @@ def _cache_options(settings: Settings, capacity_bytes: int) -> CacheOptions:
     )
 
 
-def parts_for(settings: Settings) -> Parts:
+def components_for(settings: Settings) -> ServerComponents:
     """A script alone needs no model; with one, the script's words are forced through it.
 
     Raises:
-        PensieveError: what `scripted_parts` and `real_parts` raise.
+        PensieveError: what `scripted_components` and `model_components` raise.
     """
     if settings.script and not settings.model:
         own = _own_settings(settings, _given_settings(settings), (SCRIPTED_INFO.id,))
-        return scripted_parts(settings.script, settings.memory_limit, own)
-    return real_parts(settings)
+        return scripted_components(settings.script, settings.memory_limit, own)
+    return model_components(settings)
 
 
-def scripted_parts(
+def scripted_components(
     path: Path, memory_limit: int | None = None, own: Mapping[str, ModelSettings] = MappingProxyType({})
-) -> Parts:
+) -> ServerComponents:
     """No model, no MLX. `own` are the settings of models by their names.
 
     Raises:
@@ -107,7 +107,7 @@ def scripted_parts(
     async def start(source: str) -> ServedModel:  # noqa: ARG001 - there is one script
         return ScriptedEngine(script, memory, monitor, settings=settings)
 
-    return Parts(
+    return ServerComponents(
         (KnownModel(str(path), SCRIPTED_INFO, settings=settings),), "a script, no model", memory, monitor, start
     )
 
@@ -141,7 +141,7 @@ def _known(
     return (replace(known[0], weights_bytes=both_bytes, draft_id=draft.id), *known[1:])
 
 
-def real_parts(settings: Settings) -> Parts:
+def model_components(settings: Settings) -> ServerComponents:
     """Models on MLX. A fast BLAS has to be in the process before MLX is, so what imports MLX is imported here.
 
     All of them are found, and fetched if need be, before the server starts: a request may load, but not download.
@@ -182,4 +182,4 @@ def real_parts(settings: Settings) -> Parts:
 
     known = _known(folders, draft, own, dense=device.backend == "cpu")
     said = device.say() + (", forced to say a script" if script else "")
-    return Parts(known, said, memory, monitor, start)
+    return ServerComponents(known, said, memory, monitor, start)

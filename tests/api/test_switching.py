@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pensieve.cli.wiring import real_parts
+from pensieve.cli.wiring import model_components
 from pensieve.device.memory.device_memory import DeviceMemory
 from tests.support.running_server import ask, running_server, settings_for
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
@@ -41,7 +41,7 @@ def both(folders: tuple[Path, ...], room_bytes: int = ROOM_FOR_ONE, **given: str
     settings = settings_for(
         model=str(folders[0]), allow_models=str(folders[1]), cache_disk="0", cache_memory="10MB", **given
     )
-    parts = real_parts(settings)
+    parts = model_components(settings)
     assert isinstance(parts.memory, DeviceMemory)
     parts.memory.reserve_for_process()
     parts.memory.capacity_bytes = parts.memory.reserved_bytes() + room_bytes
