@@ -180,5 +180,5 @@ def real_parts(settings: Settings) -> Parts:
         return await Engine.start(folders[source], memory, monitor, chosen)
 
     known = _known(folders, draft, own, dense=device.backend == "cpu")
-    said = device.say() + (", forced to say a script" if script else "")
+    said = device.describe() + (", forced to say a script" if script else "")
     return Parts(known, said, memory, monitor, start)
