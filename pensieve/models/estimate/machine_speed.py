@@ -17,7 +17,7 @@ from pensieve.models.files.memo import remember, remembered
 _FILE: Final = "speed.json"
 
 
-def machine_rates(tell: Callable[[str], None], *, anew: bool = False) -> tuple[DeviceRates, str]:
+def machine_rates(report: Callable[[str], None], *, anew: bool = False) -> tuple[DeviceRates, str]:
     """Rates and a phrase that says whence. With `anew` they are measured, whatever is known.
 
     What was measured is kept under PENSIEVE_HOME for this device, its BLAS and this version of MLX.
@@ -30,7 +30,7 @@ def machine_rates(tell: Callable[[str], None], *, anew: bool = False) -> tuple[D
     file, key = home() / _FILE, "|".join([device.describe(), device.chip, version("mlx")])
     rates = None if anew else _rates(remembered(file).get(key))
     if rates is None:
-        rates = measure_rates(tell)
+        rates = measure_rates(report)
         remember(file, {key: asdict(rates)})
     return rates, (
         f"{device.chip}: {rates.bandwidth_bytes_per_second / 1e9:.0f} GB/s and "
