@@ -11,7 +11,7 @@ import psutil
 
 from contracts.values.vocabulary import Sampling
 from pensieve.cli.fit.command import fit_lines
-from pensieve.core.defaults.sampling import in_words
+from pensieve.core.defaults.sampling import describe_sampling
 from pensieve.core.errors import ModelLoadingError, PensieveError
 from pensieve.models.estimate.describe import (
     architecture,
@@ -150,7 +150,7 @@ def _recommended(folder: Path) -> str:
     """What holds where neither a request nor a flag says otherwise."""
     found = read_generation_config(folder)
     whose = "" if found.sampling != Sampling() else " (the API's: no generation_config.json says otherwise)"
-    return f"{in_words(found.sampling)}{whose}" + (f"; {found.problem}" if found.problem else "")
+    return f"{describe_sampling(found.sampling)}{whose}" + (f"; {found.problem}" if found.problem else "")
 
 
 def _base_folder(model: LocalModel) -> Path | None:
