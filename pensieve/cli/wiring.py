@@ -16,7 +16,8 @@ from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.errors import ValidationError
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.engine.scripted.engine import SCRIPTED_INFO, ScriptedEngine, load_script
+from pensieve.engine.scripted.engine import SCRIPTED_INFO, ScriptedEngine
+from pensieve.engine.scripted.script import load_script
 from pensieve.models.estimate.known_model import KnownModel, known_model
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ MAX_DISK_BYTES = 10 * GB
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ServerComponents:
     """`start` turns a source into a running engine; `device` is what the startup line says of the hardware.
 
     `known` are the models that clients may ask for. The first is the one that the server is started for.
@@ -61,7 +62,7 @@ def capacity_bytes(limit_bytes: int | None, machine_bytes: int) -> int:
     return limit_bytes
 
 
-def _keeping(settings: Settings, capacity_bytes: int) -> CacheOptions:
+def _cache_options(settings: Settings, capacity_bytes: int) -> CacheOptions:
     """Half of the memory, and 10 GB of disk or a tenth of what is free, unless the user has it otherwise."""
     from pensieve.engine.prompt_cache.open import CacheOptions  # noqa: PLC0415
     from pensieve.models.files.home import home  # noqa: PLC0415
@@ -77,21 +78,21 @@ def _keeping(settings: Settings, capacity_bytes: int) -> CacheOptions:
     )
 
 
-def parts_for(settings: Settings) -> Parts:
+def components_for(settings: Settings) -> ServerComponents:
     """A script alone needs no model; with one, the script's words are forced through it.
 
     Raises:
-        PensieveError: what `scripted_parts` and `real_parts` raise.
+        PensieveError: what `scripted_components` and `model_components` raise.
     """
     if settings.script and not settings.model:
         own = _own_settings(settings, _given_settings(settings), (SCRIPTED_INFO.id,))
-        return scripted_parts(settings.script, settings.memory_limit, own)
-    return real_parts(settings)
+        return scripted_components(settings.script, settings.memory_limit, own)
+    return model_components(settings)
 
 
-def scripted_parts(
+def scripted_components(
     path: Path, memory_limit: int | None = None, own: Mapping[str, ModelSettings] = MappingProxyType({})
-) -> Parts:
+) -> ServerComponents:
     """No model, no MLX. `own` are the settings of models by their names.
 
     Raises:
@@ -106,7 +107,7 @@ def scripted_parts(
     async def start(source: str) -> ServedModel:  # noqa: ARG001 - there is one script
         return ScriptedEngine(script, memory, monitor, settings=settings)
 
-    return Parts(
+    return ServerComponents(
         (KnownModel(str(path), SCRIPTED_INFO, settings=settings),), "a script, no model", memory, monitor, start
     )
 
@@ -140,7 +141,7 @@ def _known(
     return (replace(known[0], weights_bytes=both_bytes, draft_id=draft.id), *known[1:])
 
 
-def real_parts(settings: Settings) -> Parts:
+def model_components(settings: Settings) -> ServerComponents:
     """Models on MLX. A fast BLAS has to be in the process before MLX is, so what imports MLX is imported here.
 
     All of them are found, and fetched if need be, before the server starts: a request may load, but not download.
@@ -171,8 +172,8 @@ def real_parts(settings: Settings) -> Parts:
     draft = resolve(settings.draft_model, progress=ConsoleProgress()) if settings.draft_model else None
     own = _own_settings(settings, given, *((source, folder.id) for source, folder in folders.items()))
     script = load_script(settings.script) if settings.script else None
-    keeping, speculation = _keeping(settings, memory.capacity_bytes), not settings.no_speculation
-    options = EngineOptions(script=script, kv_bits=settings.kv_bits, keeping=keeping, speculation=speculation)
+    cache, speculation = _cache_options(settings, memory.capacity_bytes), not settings.no_speculation
+    options = EngineOptions(script=script, kv_bits=settings.kv_bits, cache=cache, speculation=speculation)
 
     async def start(source: str) -> ServedModel:
         drafting = draft if source == sources[0] else None  # it knows the tokens of that one alone
@@ -180,5 +181,5 @@ def real_parts(settings: Settings) -> Parts:
         return await Engine.start(folders[source], memory, monitor, chosen)
 
     known = _known(folders, draft, own, dense=device.backend == "cpu")
-    said = device.say() + (", forced to say a script" if script else "")
-    return Parts(known, said, memory, monitor, start)
+    said = device.describe() + (", forced to say a script" if script else "")
+    return ServerComponents(known, said, memory, monitor, start)

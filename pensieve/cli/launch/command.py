@@ -1,4 +1,4 @@
-"""`pensieve launch claude`: Claude Code on the server that runs, or on one that is started for it (C7).
+"""`pensieve launch claude`: Claude Code on the server that runs, or on one that is started for it (C7, S14).
 
 What this command does not know it passes on, and everything after `--`. None of the user's files is changed: the CLI is
 told everything by its environment.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from contracts.values.vocabulary import ModelConfig
 from pensieve.cli.settings.table import Settings
-from pensieve.cli.wiring import Parts, parts_for
+from pensieve.cli.wiring import ServerComponents, components_for
 from pensieve.core.errors import PensieveError
 from pensieve.core.scheduling.rate_limit import RateLimit
 from pensieve.serving.model_pool import ModelPool
@@ -50,7 +50,7 @@ def serve(settings: Settings) -> int:
     except OSError as error:
         return _fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another with --port")
     try:
-        asyncio.run(_until_signalled(settings, parts_for(settings), listener))
+        asyncio.run(_until_signalled(settings, components_for(settings), listener))
     except PensieveError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -60,7 +60,7 @@ def serve(settings: Settings) -> int:
     return 0
 
 
-async def _until_signalled(settings: Settings, parts: Parts, listener: socket.socket) -> None:
+async def _until_signalled(settings: Settings, parts: ServerComponents, listener: socket.socket) -> None:
     stop = asyncio.Event()
 
     def ready(line: str) -> None:
@@ -71,7 +71,12 @@ async def _until_signalled(settings: Settings, parts: Parts, listener: socket.so
 
 
 async def run(
-    settings: Settings, parts: Parts, listener: socket.socket, *, stop: asyncio.Event, ready: Callable[[str], None]
+    settings: Settings,
+    parts: ServerComponents,
+    listener: socket.socket,
+    *,
+    stop: asyncio.Event,
+    ready: Callable[[str], None],
 ) -> None:
     """Load the model, say so through `ready` once the socket listens, and serve until `stop` is set.
 
@@ -113,7 +118,7 @@ def _import_what_speaks_http() -> None:
         import_module(name)
 
 
-def _others(parts: Parts) -> str:
+def _others(parts: ServerComponents) -> str:
     """The models that are loaded when somebody asks for them."""
     others = ", ".join(known.info.id for known in parts.known[1:])
     return f"; on request: {others}" if others else ""
