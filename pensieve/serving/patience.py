@@ -15,8 +15,8 @@ MAX_WATCH_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """A load waits up to `room_seconds` for models in use to become idle, then it fails and its clients are asked to
-    retry. A model is unloaded after `idle_seconds` without a request; None keeps it loaded.
+    """A load waits up to `room_seconds` for models in use to become idle, then it fails and its clients get an
+    error that they may retry. A model is unloaded after `idle_seconds` without a request; None keeps it loaded.
     """
 
     room_seconds: float = 30.0
