@@ -181,5 +181,5 @@ def model_components(settings: Settings) -> ServerComponents:
         return await Engine.start(folders[source], memory, monitor, chosen)
 
     known = _known(folders, draft, own, dense=device.backend == "cpu")
-    said = device.say() + (", forced to say a script" if script else "")
+    said = device.describe() + (", forced to say a script" if script else "")
     return ServerComponents(known, said, memory, monitor, start)

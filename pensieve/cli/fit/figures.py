@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pensieve.cli.wiring import SEED_LIMIT_BYTES, SHARE_OF_MACHINE, capacity_bytes
 from pensieve.core.fit.kv_bytes import KVBits, KVShape, conversations_at_once, kv_bytes, longest_context
-from pensieve.core.fit.roofline import Rates, first_token_seconds, limit_tokens_per_second, tokens_per_second
+from pensieve.core.fit.roofline import DeviceRates, first_token_seconds, limit_tokens_per_second, tokens_per_second
 from pensieve.device.memory.ledger import spare_buffers_bytes
 from pensieve.models.estimate.footprint import Footprint, activations_estimate
 
@@ -35,7 +35,7 @@ class Fit:
     limit_from: str
     activation_bytes: int
     reserve_bytes: int
-    rates: Rates
+    rates: DeviceRates
     rates_from: str
     context_tokens: int | None = None
     kv_bits: KVBits = None
@@ -151,7 +151,7 @@ def fit_of(source: str, asked: Asked, tell: Callable[[str], None]) -> Fit:
     return Fit(
         name=told.name,
         where=told.where,
-        device=device.say(),
+        device=device.describe(),
         footprint=found,
         limit_bytes=limit,
         limit_from=_limit_from(asked.limit_bytes, limit, device.total_memory_bytes),

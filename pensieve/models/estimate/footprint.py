@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pensieve.core.fit.kv_bytes import KVShape
-from pensieve.core.fit.roofline import AttentionLayers, Work
+from pensieve.core.fit.roofline import AttentionLayers, TokenCost
 from pensieve.models.estimate.attention_layout import UnknownLayersError, attention_layers, kv_shape, text_config
 from pensieve.models.safetensors.headers import FLOATING, TensorHeader
 
@@ -45,7 +45,7 @@ class Footprint:
     weights_bytes: int
     num_parameters: int
     window_tokens: int | None
-    work: Work
+    work: TokenCost
     kv: KVShape | None
     kv_unknown: str
     remarks: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ def footprint(config: Mapping[str, Any], headers: Sequence[TensorHeader], *, den
         weights_bytes=sum(module.held_bytes for module in modules),
         num_parameters=sum(module.num_parameters for module in modules),
         window_tokens=_window_tokens(told),
-        work=Work(
+        work=TokenCost(
             bytes_per_token=int(sum(module.held_bytes * _share_of(module, share) for module in read)),
             active_parameters=int(sum(module.num_parameters * _share_of(module, share) for module in read)),
             attention=attention,

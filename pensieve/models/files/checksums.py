@@ -15,8 +15,8 @@ _MEMORY: Final = "file-sums.json"
 _CHUNK_BYTES: Final = 1 << 22
 
 
-def sha256_of(path: Path, tell: Callable[[int], None]) -> str:
-    """The sum in hexadecimal; `tell` is told the bytes that are read.
+def sha256_of(path: Path, report: Callable[[int], None]) -> str:
+    """The sum in hexadecimal; `report` gets the bytes that are read.
 
     Raises:
         OSError: the file cannot be read.
@@ -26,7 +26,7 @@ def sha256_of(path: Path, tell: Callable[[int], None]) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
             done += len(chunk)
-            tell(done)
+            report(done)
     return digest.hexdigest()
 
 
@@ -41,7 +41,7 @@ def remembered_sha256(path: Path, progress: Progress) -> str:
     known = remembered(memory).get(at)
     if isinstance(known, str):
         return known
-    with progress.counting(f"Reading {path.name}", status.st_size) as tell:
-        digest = sha256_of(path, tell)
+    with progress.track(f"Reading {path.name}", status.st_size) as report:
+        digest = sha256_of(path, report)
     remember(memory, {at: digest})
     return digest

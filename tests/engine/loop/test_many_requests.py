@@ -1,4 +1,4 @@
-"""Two hundred requests under a limit that holds three at a time: all of them end, and nothing of them stays (S7, S13)."""
+"""Two hundred requests under a limit that holds three at a time: all end, and all release what they held (S7, S13)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import mlx.core as mx
 import pytest
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
-from pensieve.core.drafts.length import Acceptance, PassCosts
+from pensieve.core.drafts.length import MatchAcceptance, PassCosts
 from pensieve.engine.batch.batch import Batch
 from pensieve.engine.kv.rows import RowKV
 from pensieve.engine.kv.sizes import KVSizes
@@ -164,7 +164,7 @@ def test_a_prompt_that_repeats_itself_is_drafted_from_sooner() -> None:
         assert row.lookup.match_length == 2
     assert repeating.chance > 2 * usual.chance, "that the prompt repeats itself is not counted"
     assert [usual.acceptance.chance(length) for length in range(40)] == [
-        Acceptance().chance(length) for length in range(40)
+        MatchAcceptance().chance(length) for length in range(40)
     ]
 
 
