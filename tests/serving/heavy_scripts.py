@@ -39,7 +39,7 @@ def info_of(name: str) -> ModelInfo:
 
 
 class FakeModels:
-    """Starts models with these weights. Loading those in `faults` fails; `started` lists the names that were started."""
+    """Starts models with these weights. Loading those in `faults` fails; `started` lists the names in order."""
 
     def __init__(self, **weights_bytes: int) -> None:
         self.memory = Ledger(CAPACITY_BYTES)
