@@ -24,8 +24,8 @@ from pensieve.engine.memory.probe import CHUNK_TOKENS
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.models.files.model_folder import ModelFolder
-from tests.conftest import GIB, MakeEngine, start_engine
 from tests.engine.support.asking import answer, asking, until
+from tests.support.engines import GIB, MakeEngine, start_engine
 
 
 def reserved(engine: Engine) -> int:

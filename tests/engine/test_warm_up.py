@@ -15,7 +15,7 @@ from pensieve.engine.options import EngineOptions
 from pensieve.engine.warm_up import log_if_slow, warm_up
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import load
-from tests.conftest import GIB
+from tests.support.engines import GIB
 
 
 def test_an_answer_of_each_kind_and_a_draft_of_each_width_are_computed(tiny_folder: ModelFolder) -> None:

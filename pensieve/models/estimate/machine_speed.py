@@ -11,10 +11,9 @@ from pensieve.core.fit.roofline import DeviceRates
 from pensieve.device.device import device_info
 from pensieve.device.speed.chips import chip_rates, gpu_cores
 from pensieve.device.speed.probe import measure_rates
-from pensieve.models.files.home import home
-from pensieve.models.files.memo import remember, remembered
+from pensieve.models.files.memo import Memo
 
-_FILE: Final = "speed.json"
+_MEMO_FILE: Final = "speed.json"
 
 
 def machine_rates(report: Callable[[str], None], *, anew: bool = False) -> tuple[DeviceRates, str]:
@@ -27,11 +26,11 @@ def machine_rates(report: Callable[[str], None], *, anew: bool = False) -> tuple
         listed = chip_rates(device.chip, gpu_cores())
         if listed is not None:
             return listed
-    file, key = home() / _FILE, "|".join([device.describe(), device.chip, version("mlx")])
-    rates = None if anew else _rates(remembered(file).get(key))
+    memo, key = Memo(_MEMO_FILE), "|".join([device.describe(), device.chip, version("mlx")])
+    rates = None if anew else _rates(memo.read().get(key))
     if rates is None:
         rates = measure_rates(report)
-        remember(file, {key: asdict(rates)})
+        memo.add({key: asdict(rates)})
     return rates, (
         f"{device.chip}: {rates.bandwidth_bytes_per_second / 1e9:.0f} GB/s and "
         f"{rates.flops_per_second / 1e9:.0f} GFLOP/s, measured here with MLX (measure anew with --probe)"

@@ -26,7 +26,8 @@ from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.scripted.script import Reply, Script
 from pensieve.models.files.model_folder import ModelFolder
-from tests.conftest import GIB, serving
+from tests.support.engines import GIB
+from tests.support.sdk_client import serving
 
 ODD = "Naïve café — 日本語, 👩‍👩‍👧 and  two spaces,\n\ttabs, \u200b, <|not a token|> ∀x∈ℝ "
 READ = Tool("Read", "Read a file", '{"type": "object", "properties": {"file_path": {"type": "string"}}}')

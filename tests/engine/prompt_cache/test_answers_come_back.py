@@ -8,7 +8,7 @@ from contextlib import aclosing
 from contracts.values.generation import GenerationEvent, GenerationFinished, TextGenerated
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason
 from pensieve.engine.engine import Engine
-from tests.conftest import MakeEngine
+from tests.support.engines import MakeEngine
 
 HI = ChatMessage(Role.USER, "Hi")
 

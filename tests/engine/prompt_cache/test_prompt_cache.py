@@ -26,7 +26,7 @@ from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.prompt_cache.open import CacheOptions
 from pensieve.engine.prompt_cache.store import KVStore
 from pensieve.models.files.model_folder import ModelFolder
-from tests.conftest import GIB
+from tests.support.engines import GIB
 
 MIB = 1024**2
 SYSTEM = ChatMessage(Role.SYSTEM, "You know every lighthouse by its light. " * 12)

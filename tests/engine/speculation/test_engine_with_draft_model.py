@@ -26,10 +26,10 @@ from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import LoadedModel
-from tests.conftest import GIB, start_engine
 from tests.engine.speculation.test_speculation import Eager
 from tests.engine.support.asking import answer, asking, until
 from tests.engine.support.tiny_modules import tiny_module
+from tests.support.engines import GIB, start_engine
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 PROMPTS = ("What is a pensieve?", "Say something else, and at length.", "x")

@@ -20,9 +20,9 @@ from pensieve.engine.options import EngineOptions
 from pensieve.engine.speculation.speculation import Pace, SpeculatedRow, Speculation
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel
-from tests.conftest import start_engine
 from tests.engine.support.asking import answer
 from tests.engine.support.tiny_modules import prompt, tiny_module
+from tests.support.engines import start_engine
 
 from mlx_lm.generate import BatchGenerator  # isort: skip - tiny_modules imports mlx-lm harmlessly
 
