@@ -40,9 +40,9 @@ async def _played(folder: ModelFolder, options: EngineOptions, monkeypatch: pyte
     memory = DeviceMemory(4 * GIB)
     engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
     engine._pace = Eager()
-    if engine._draft is not None:
-        monkeypatch.setattr(engine._draft, "seconds", lambda *_: 0.1)
-    await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))  # a batch of that pace
+    if engine._parts.draft is not None:
+        monkeypatch.setattr(engine._parts.draft, "seconds", lambda *_: 0.1)
+    await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))  # a batch of that pace
     answers = await asyncio.gather(*(answer(engine, asking(text, 40)) for text in PROMPTS))
     idle = [
         memory.reserved_bytes(BufferUsage.KV_CACHE),
@@ -51,7 +51,7 @@ async def _played(folder: ModelFolder, options: EngineOptions, monkeypatch: pyte
     weights_bytes = memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS)
     await engine.aclose()
     assert idle == [0, 0]
-    assert all(model.model is None for model in engine._loaded)
+    assert all(model.model is None for model in engine._parts.models)
     assert weights_bytes > 0
     assert [memory.reserved_bytes(usage) for usage in BufferUsage if usage is not BufferUsage.TEMPORARY] == [0] * (
         len(BufferUsage) - 1
@@ -66,7 +66,7 @@ def test_answers_stay_and_everything_is_given_back(tiny_folder: ModelFolder, mon
     counts = engine.speculation_counts()
     assert counts.accepted > 20
     assert counts.tokens_per_pass > 1.5
-    assert engine._plan.sizes.bytes_per_token == 2 * without._plan.sizes.bytes_per_token
+    assert engine._parts.plan.sizes.bytes_per_token == 2 * without._parts.plan.sizes.bytes_per_token
 
 
 def test_a_client_that_leaves_gives_the_draft_models_memory_back_too(
@@ -75,8 +75,8 @@ def test_a_client_that_leaves_gives_the_draft_models_memory_back_too(
     async def play() -> None:
         engine = await start_engine(tiny_folder, EngineOptions(draft_model=tiny_folder))
         engine._pace = Eager()
-        monkeypatch.setattr(engine._draft, "seconds", lambda *_: 0.1)
-        await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))
+        monkeypatch.setattr(engine._parts.draft, "seconds", lambda *_: 0.1)
+        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))
         async with aclosing(engine.generate(asking(PROMPTS[0], 1500))) as events:
             async for _ in events:
                 if engine.speculation_counts().accepted:
