@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.files.names_file import changed_names, read_names
+from pensieve.models.files.names_file import edited_names, read_names
 from pensieve.models.library.aliases import listed_model
 from pensieve.models.library.embedded import SMOLLM2
 
@@ -60,12 +60,12 @@ def add_name(model: NamedModel) -> None:
     Raises:
         ModelLoadingError: the name is taken, or the home cannot be written.
     """
-    with changed_names(model.name) as content:
+    with edited_names(model.name) as content:
         require_free_name(model.name)
         content.setdefault("models", {})[model.name] = asdict(model)
 
 
 def drop_name(name: str) -> None:
     """The name alone: whoever drops it sees to its files."""
-    with changed_names(name) as content:
+    with edited_names(name) as content:
         content.get("models", {}).pop(name, None)

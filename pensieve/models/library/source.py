@@ -10,7 +10,7 @@ from pathlib import Path
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.atomic_folder import is_complete
 from pensieve.models.files.home import models_folder
-from pensieve.models.hub.name import HubName, hub_name
+from pensieve.models.hub.name import HubName, parse_hub_name
 from pensieve.models.library.aliases import ListedModel, listed_model, listed_models
 from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.names import NamedModel, named_model, named_models
@@ -55,7 +55,7 @@ def parse_source(source: str) -> Source:
         return FolderSource(path.resolve())
     if source and path.is_file() and path.suffix.lower() == ".gguf":
         return GgufSource(path)
-    if (name := hub_name(source)) is not None:
+    if (name := parse_hub_name(source)) is not None:
         return name
     if source and is_complete(models_folder() / source):
         return FolderSource(models_folder() / source)
@@ -65,7 +65,7 @@ def parse_source(source: str) -> Source:
 def parse_hub_source(source: str) -> HubName | None:
     """The hub model that an alias or hub name refers to, even if a folder of that name exists; None for other names."""
     listed = listed_model(source)
-    return listed.hub if listed is not None else hub_name(source)
+    return listed.hub if listed is not None else parse_hub_name(source)
 
 
 def _unknown(source: str) -> str:

@@ -83,9 +83,9 @@ def test_a_gguf_file_of_the_hub_is_converted_and_goes_alone(said: Said, hub: Sma
     said.by("pull", "org/ggufs/b.gguf")
     hub.repos["org/ggufs"].commit({"c.gguf": content + bytes(16)})
     said.by("pull", "org/ggufs/c.gguf")
-    hub.asked.clear()
+    hub.requests.clear()
     resolve("org/ggufs/a.gguf", progress=SilentProgress())
-    assert hub.asked == []
+    assert hub.requests == []
     said.by("remove", "org/ggufs/c.gguf")
     said.by("remove", next(name for name in said.names() if name.startswith("c-")))
     conversions = [name for name in said.names() if "/" not in name]

@@ -9,7 +9,7 @@ import pytest
 
 from pensieve.cli.settings.values import num_bytes
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.hub.name import HubName, hub_name
+from pensieve.models.hub.name import HubName, parse_hub_name
 from pensieve.models.library.aliases import ListedModel, class_of, listed_model, listed_models
 from pensieve.models.library.names import require_free_name
 
@@ -27,8 +27,8 @@ def test_aliases_are_names_of_the_hub_in_short_and_cannot_be_given_to_another() 
     models = listed_models()
     assert len({model.alias for model in models}) == len(models)
     for model in models:
-        assert hub_name(model.name) == HubName(model.name)
-        assert hub_name(str(model.hub)) == model.hub
+        assert parse_hub_name(model.name) == HubName(model.name)
+        assert parse_hub_name(str(model.hub)) == model.hub
         assert model.revision is None or re.fullmatch("[0-9a-f]{40}", model.revision)
         assert listed_model(model.alias) is model
         with pytest.raises(ModelLoadingError, match="one of Pensieve's own"):
