@@ -169,7 +169,7 @@ def test_an_adapter_is_imported_on_a_base(said: Said, tiny: Path, tmp_path: Path
         (["import", "file.txt"], 1, "it is a file, but not a .gguf file"),
         (["import", "adapter"], 1, "it is an adapter: import it with --adapter PATH --base NAME --name NAME"),
         (["import", "empty"], 1, "config.json is missing"),
-        (["import", "empty", "--name", "a/b"], 1, "a name has letters, digits"),
+        (["import", "empty", "--name", "a/b"], 1, "a name may only have letters, digits"),
         (["import"], 2, "import what?"),
         (["import", "--adapter", "adapter"], 2, "--adapter PATH --base MODEL --name NAME"),
     ],
