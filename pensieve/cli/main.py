@@ -56,9 +56,9 @@ def _serve(arguments: argparse.Namespace) -> int:
         return EXIT_USAGE
     keep_kernels(os.environ)
     from pensieve.cli.serve.command import serve  # noqa: PLC0415 - --help and --version answer without the server's imports
-    from pensieve.device.process_exit import leave  # noqa: PLC0415
+    from pensieve.device.process_exit import exit_cleanly  # noqa: PLC0415
 
-    return leave(serve(chosen))
+    return exit_cleanly(serve(chosen))
 
 
 def keep_kernels(environment: MutableMapping[str, str]) -> None:

@@ -40,16 +40,16 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """The process's exit status: 0 fits, 3 does not, 1 failed."""
     from pensieve.cli.fit.figures import Asked, fit_of  # noqa: PLC0415 - --help answers without it
-    from pensieve.device.process_exit import leave  # noqa: PLC0415
+    from pensieve.device.process_exit import exit_cleanly  # noqa: PLC0415
 
     asked = Asked(arguments.memory_limit, arguments.context, arguments.kv_bits, arguments.probe)
     try:
         fit = fit_of(arguments.name, asked, _tell)
     except PensieveError as error:
         print(f"pensieve: {error}", file=sys.stderr)
-        return leave(EXIT_FAILED)
+        return exit_cleanly(EXIT_FAILED)
     print(json.dumps(fit.as_json(), indent=1) if arguments.json else "\n".join(_lines(fit)))
-    return leave(0 if fit.fits else EXIT_DOES_NOT_FIT)
+    return exit_cleanly(0 if fit.fits else EXIT_DOES_NOT_FIT)
 
 
 def fit_lines(source: str, *, limit_bytes: int | None = None) -> list[str]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pensieve.cli.wiring import SEED_LIMIT_BYTES, SHARE_OF_MACHINE, capacity_bytes
 from pensieve.core.fit.kv_bytes import KVBits, KVShape, conversations_at_once, kv_bytes, longest_context
-from pensieve.core.fit.roofline import Rates, first_token_seconds, limit_tokens_per_second, tokens_per_second
+from pensieve.core.fit.roofline import DeviceRates, first_token_seconds, limit_tokens_per_second, tokens_per_second
 from pensieve.device.memory.ledger import spare_buffers_bytes
 from pensieve.models.estimate.footprint import Footprint, activations_estimate
+from pensieve.models.loading.config import DEFAULT_WINDOW_TOKENS
 
 MIN_CONTEXT_TOKENS: Final = 2048
 """What has to fit where nothing else is asked for: less is no conversation."""
@@ -18,7 +19,6 @@ SESSION_TOKENS: Final = 8192
 if TYPE_CHECKING:
     from pensieve.device.device import Backend
 
-_WINDOW_WHEN_UNKNOWN: Final = 4096
 _LIBRARIES_BYTES: Final = 400_000_000
 """Of Python, MLX and a tokenizer, as a served process of the embedded model has them."""
 
@@ -35,14 +35,14 @@ class Fit:
     limit_from: str
     activation_bytes: int
     reserve_bytes: int
-    rates: Rates
+    rates: DeviceRates
     rates_from: str
     context_tokens: int | None = None
     kv_bits: KVBits = None
 
     @property
     def window_tokens(self) -> int:
-        return self.footprint.window_tokens or _WINDOW_WHEN_UNKNOWN
+        return self.footprint.window_tokens or DEFAULT_WINDOW_TOKENS
 
     @property
     def session_tokens(self) -> int:
@@ -151,7 +151,7 @@ def fit_of(source: str, asked: Asked, tell: Callable[[str], None]) -> Fit:
     return Fit(
         name=told.name,
         where=told.where,
-        device=device.say(),
+        device=device.describe(),
         footprint=found,
         limit_bytes=limit,
         limit_from=_limit_from(asked.limit_bytes, limit, device.total_memory_bytes),
@@ -175,7 +175,7 @@ def _activation_bytes(config: Mapping[str, Any], found: Footprint, backend: Back
     for_whole_chunks = activations_estimate(
         config,
         chunk_tokens=CHUNK_TOKENS[backend],
-        context_tokens=min(found.window_tokens or _WINDOW_WHEN_UNKNOWN, FULL_CHUNK_TOKENS),
+        context_tokens=min(found.window_tokens or DEFAULT_WINDOW_TOKENS, FULL_CHUNK_TOKENS),
         number_bytes=4 if backend == "cpu" else 2,
         fused=backend != "cpu",
     )

@@ -11,7 +11,7 @@ import psutil
 
 from contracts.values.vocabulary import Sampling
 from pensieve.cli.fit.command import fit_lines
-from pensieve.core.defaults.sampling import in_words
+from pensieve.core.defaults.sampling import describe_sampling
 from pensieve.core.errors import ModelLoadingError, PensieveError
 from pensieve.models.estimate.describe import (
     architecture,
@@ -27,7 +27,7 @@ from pensieve.models.files.progress import SilentProgress
 from pensieve.models.library.aliases import ListedModel, class_of, listed_models
 from pensieve.models.library.inventory import LocalModel
 from pensieve.models.library.resolve import resolve
-from pensieve.models.library.source import Folder, GgufFile, parse_source
+from pensieve.models.library.source import FolderSource, GgufSource, parse_source
 from pensieve.models.loading.generation_config import read_generation_config
 
 _EMBEDDED_LICENCE: Final = "apache-2.0"
@@ -150,7 +150,7 @@ def _recommended(folder: Path) -> str:
     """What holds where neither a request nor a flag says otherwise."""
     found = read_generation_config(folder)
     whose = "" if found.sampling != Sampling() else " (the API's: no generation_config.json says otherwise)"
-    return f"{in_words(found.sampling)}{whose}" + (f"; {found.problem}" if found.problem else "")
+    return f"{describe_sampling(found.sampling)}{whose}" + (f"; {found.problem}" if found.problem else "")
 
 
 def _base_folder(model: LocalModel) -> Path | None:
@@ -159,7 +159,7 @@ def _base_folder(model: LocalModel) -> Path | None:
 
     base = model.base or ""
     try:
-        is_path = isinstance(parse_source(base), (Folder, GgufFile))
+        is_path = isinstance(parse_source(base), (FolderSource, GgufSource))
     except ModelLoadingError:  # it has been moved or removed since
         return None
     if is_path:
