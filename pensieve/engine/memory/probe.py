@@ -103,7 +103,7 @@ def probe(
         return found
 
 
-def say_what_it_cannot(name: str, found: Probe, *, kv_bits: int | None) -> None:
+def report_limitations(name: str, found: Probe, *, kv_bits: int | None) -> None:
     """Tell in the log what is not done for several requests together.
 
     Raises:
