@@ -24,7 +24,7 @@ from pensieve.models.estimate.describe import (
 )
 from pensieve.models.files.adapter_folder import adapter_kind
 from pensieve.models.files.progress import SilentProgress
-from pensieve.models.library.aliases import ListedModel, class_of, listed_models
+from pensieve.models.library.aliases import CuratedModel, machine_class_gb, curated_models
 from pensieve.models.library.inventory import LocalModel
 from pensieve.models.library.resolve import resolve
 from pensieve.models.library.source import FolderSource, GgufSource, parse_source
@@ -62,10 +62,10 @@ def here_as_json(models: Iterable[LocalModel]) -> str:
 
 def available(models: Iterable[LocalModel]) -> str:
     """The catalogue, with the class of this machine and what is here marked."""
-    own_class = class_of(psutil.virtual_memory().total)
+    own_class = machine_class_gb(psutil.virtual_memory().total)
     here_now = {alias for model in models for alias in model.aliases}
     rows = [("", "ALIAS", "MAC", "WEIGHTS", "LIMIT", "LICENCE", "MODEL", "WHY")]
-    for listed in listed_models():
+    for listed in curated_models():
         mark = "->" if listed.machine_gb == own_class else ""
         machine, weights = f"{listed.machine_gb} GB", f"{listed.weights_bytes / 1e9:.1f} GB"
         told = (listed.memory_limit or "-", listed.licence or "-", listed.name, _why(listed, here_now))
@@ -74,13 +74,13 @@ def available(models: Iterable[LocalModel]) -> str:
     return "\n".join([*_aligned(rows), "", marked + _WHOSE_FIGURES])
 
 
-def _why(listed: ListedModel, here_now: Collection[str]) -> str:
+def _why(listed: CuratedModel, here_now: Collection[str]) -> str:
     memory = f"; takes {listed.memory}" if listed.memory else ""
     return f"{listed.why}{memory}{' (here)' if listed.alias in here_now else ''}"
 
 
 def available_as_json(models: Iterable[LocalModel]) -> str:
-    own_class = class_of(psutil.virtual_memory().total)
+    own_class = machine_class_gb(psutil.virtual_memory().total)
     here_now = {alias for model in models for alias in model.aliases}
     entries = [
         {
@@ -96,7 +96,7 @@ def available_as_json(models: Iterable[LocalModel]) -> str:
             "suits_this_machine": listed.machine_gb == own_class,
             "is_here": listed.alias in here_now,
         }
-        for listed in listed_models()
+        for listed in curated_models()
     ]
     return json.dumps(entries, indent=1, ensure_ascii=False)
 

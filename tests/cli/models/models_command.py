@@ -9,13 +9,13 @@ import mlx.core as mx
 import pytest
 
 from pensieve.cli.main import main
-from pensieve.models.library.aliases import listed_models
+from pensieve.models.library.aliases import curated_models
 
-PINNED = listed_models()[0]
+PINNED = curated_models()[0]
 """What `coder-8gb` and `coder-16gb-fast` stand for. The hub of the tests has a tiny model under its name and revision,
 and by now another on main.
 """
-UNPINNED = next(model for model in listed_models() if model.revision is None)
+UNPINNED = next(model for model in curated_models() if model.revision is None)
 
 
 class Said:

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.usefixtures("hub")
 
 def test_an_alias_is_pulled_and_serves(said: Said, hub: SmallHub) -> None:
     assert "coder-8gb is here" in said.by("pull", "coder-8gb")
-    hub.asked.clear()
+    hub.requests.clear()
     folder = resolve("coder-8gb", progress=SilentProgress())
-    assert (folder.id, folder.display_name, hub.asked) == ("coder-8gb", PINNED.name, [])
+    assert (folder.id, folder.display_name, hub.requests) == ("coder-8gb", PINNED.name, [])
     assert folder.revision == PINNED.revision
     assert not (folder.path / "later.json").exists()
     assert f"{PINNED.name} (coder-8gb, coder-16gb-fast)" in said.by("list")

@@ -83,9 +83,9 @@ def test_a_gguf_file_of_the_hub_is_converted_and_goes_alone(said: Said, hub: Sma
     said.by("pull", "org/ggufs/b.gguf")
     hub.repos["org/ggufs"].commit({"c.gguf": content + bytes(16)})
     said.by("pull", "org/ggufs/c.gguf")
-    hub.asked.clear()
+    hub.requests.clear()
     resolve("org/ggufs/a.gguf", progress=SilentProgress())
-    assert hub.asked == []
+    assert hub.requests == []
     said.by("remove", "org/ggufs/c.gguf")
     said.by("remove", next(name for name in said.names() if name.startswith("c-")))
     conversions = [name for name in said.names() if "/" not in name]
@@ -169,7 +169,7 @@ def test_an_adapter_is_imported_on_a_base(said: Said, tiny: Path, tmp_path: Path
         (["import", "file.txt"], 1, "it is a file, but not a .gguf file"),
         (["import", "adapter"], 1, "it is an adapter: import it with --adapter PATH --base NAME --name NAME"),
         (["import", "empty"], 1, "config.json is missing"),
-        (["import", "empty", "--name", "a/b"], 1, "a name has letters, digits"),
+        (["import", "empty", "--name", "a/b"], 1, "a name may only have letters, digits"),
         (["import"], 2, "import what?"),
         (["import", "--adapter", "adapter"], 2, "--adapter PATH --base MODEL --name NAME"),
     ],
