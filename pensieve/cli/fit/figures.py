@@ -82,10 +82,10 @@ class Fit:
     def expected_tokens_per_second(self, num_tokens: int) -> float:
         shape = self.footprint.kv
         held = kv_bytes(shape, num_tokens, bits=self.kv_bits) if shape else 0
-        return tokens_per_second(self.footprint.work, self.rates, held)
+        return tokens_per_second(self.footprint.token_cost, self.rates, held)
 
     def expected_first_token_seconds(self, num_tokens: int) -> float:
-        return first_token_seconds(self.footprint.work, self.rates, num_tokens)
+        return first_token_seconds(self.footprint.token_cost, self.rates, num_tokens)
 
     def as_json(self) -> dict[str, Any]:
         shape = self.footprint.kv
@@ -108,7 +108,7 @@ class Fit:
             "longest_context_tokens": longest,
             "longest_context_tokens_8_bit": self.longest(shape, 8) if shape and shape.can_be_quantised else None,
             "requests_of_8192_tokens": self.at_once(shape, self.kv_bits) if shape else None,
-            "tokens_per_second_limit": limit_tokens_per_second(self.footprint.work, self.rates),
+            "tokens_per_second_limit": limit_tokens_per_second(self.footprint.token_cost, self.rates),
             "tokens_per_second": self.expected_tokens_per_second(0),
             "tokens_per_second_at_longest": self.expected_tokens_per_second(longest) if longest else None,
             "first_token_seconds_2048": self.expected_first_token_seconds(2048),
@@ -147,7 +147,7 @@ def fit_of(source: str, asked: Asked, tell: Callable[[str], None]) -> Fit:
     found = footprint(told.config, told.headers, dense=device.backend == "cpu")
     limit = capacity_bytes(asked.limit_bytes, device.total_memory_bytes)
     reserve = spare_buffers_bytes(limit) + (0 if device.backend == "cuda" else _LIBRARIES_BYTES)
-    rates, rates_from = machine_rates(tell, anew=asked.probe)
+    rates, rates_from = machine_rates(tell, remeasure=asked.probe)
     return Fit(
         name=told.name,
         where=told.where,

@@ -15,16 +15,16 @@ from pensieve.core.defaults.sampling import describe_sampling
 from pensieve.core.errors import ModelLoadingError, PensieveError
 from pensieve.models.estimate.describe import (
     architecture,
-    call_form,
     chat_template,
     config_of,
     licence,
     quantisation,
     tokenizer_kind,
+    tool_parser,
 )
 from pensieve.models.files.adapter_folder import adapter_kind
 from pensieve.models.files.progress import SilentProgress
-from pensieve.models.library.aliases import CuratedModel, machine_class_gb, curated_models
+from pensieve.models.library.aliases import CuratedModel, curated_models, machine_class_gb
 from pensieve.models.library.inventory import LocalModel
 from pensieve.models.library.resolve import resolve
 from pensieve.models.library.source import FolderSource, GgufSource, parse_source
@@ -142,7 +142,7 @@ def _folder_facts(folder: Path) -> Iterator[tuple[str, str]]:
     yield "weights", quantisation(config)
     yield "tokenizer", tokenizer_kind(folder)
     yield "chat template", f"{len(template)} characters" if template else "none: conversations are told in paragraphs"
-    yield "tool calls", call_form(template) or "in the general form: the template names none"
+    yield "tool calls", tool_parser(template) or "in the general form: the template names none"
     yield "sampling", _recommended(folder)
 
 
