@@ -20,7 +20,7 @@ from pensieve.engine.scripted.engine import SCRIPTED_INFO, ScriptedEngine, load_
 from pensieve.models.estimate.known_model import KnownModel, known_model
 
 if TYPE_CHECKING:
-    from pensieve.cli.settings.table import Settings
+    from pensieve.cli.settings.settings import Settings
     from pensieve.engine.prompt_cache.open import CacheOptions
     from pensieve.models.files.model_folder import ModelFolder
     from pensieve.serving.served_model import ServedModel

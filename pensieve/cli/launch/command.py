@@ -31,7 +31,7 @@ from pensieve.cli.launch.running_servers import (
     is_free,
 )
 from pensieve.cli.launch.started_server import HOST, start_server
-from pensieve.cli.settings.table import DEFAULT_PORT
+from pensieve.cli.settings.settings import DEFAULT_PORT
 from pensieve.cli.settings.values import MAX_PORT
 
 _FAILED, _INTERRUPTED = 1, 130

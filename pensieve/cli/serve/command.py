@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from contracts.values.vocabulary import ModelConfig
-from pensieve.cli.settings.table import Settings
+from pensieve.cli.settings.settings import Settings
 from pensieve.cli.wiring import ServerComponents, components_for
 from pensieve.core.errors import PensieveError
 from pensieve.core.scheduling.rate_limit import RateLimit

@@ -6,7 +6,8 @@ import pytest
 
 from contracts.values.vocabulary import Sampling
 from pensieve.cli.settings import table as settings
-from pensieve.cli.settings.table import Settings, SettingsError, read_settings
+from pensieve.cli.settings.settings import Settings, SettingsError
+from pensieve.cli.settings.table import read_settings
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.cli.settings.values import num_bytes
+from pensieve.cli.sizes import parse_size
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.hub.name import HubName, hub_name
 from pensieve.models.library.aliases import ListedModel, class_of, listed_model, listed_models
@@ -43,7 +43,7 @@ def test_aliases_of_earlier_versions_are_still_there(alias: str) -> None:
 @pytest.mark.parametrize("model", listed_models(), ids=lambda model: model.alias)
 def test_a_model_fits_its_machine_under_the_limit_that_is_named_with_it(model: ListedModel) -> None:
     """Three quarters of a machine are what a server may take; a tenth of the limit is left for answers."""
-    limit_bytes = num_bytes(model.memory_limit) if model.memory_limit else min(12e9, 0.75 * model.machine_gb * GIB)
+    limit_bytes = parse_size(model.memory_limit) if model.memory_limit else min(12e9, 0.75 * model.machine_gb * GIB)
     assert model.weights_bytes < 0.9 * limit_bytes
     assert limit_bytes <= 0.75 * model.machine_gb * GIB
     assert model.memory is None or re.search(r"\([A-Z]\w+(-MLX)? \d", model.memory), "it is not said whose figure it is"
