@@ -19,7 +19,7 @@ from contracts.values.measurements import RequestTotals
 from contracts.values.vocabulary import GenerationRequest, MessageEvent, ModelInfo
 from pensieve.api.anthropic.handler import MessageHandler
 from pensieve.api.http.access import AccessRules
-from pensieve.core.errors import NotFoundError, OverloadedError, RateLimitError
+from pensieve.core.errors import RETRY_AFTER_RESTART_SECONDS, NotFoundError, OverloadedError, RateLimitError
 from pensieve.core.scheduling.rate_limit import RateLimit
 from pensieve.serving.lease import ModelLease
 from pensieve.serving.model_pool import ModelPool
@@ -75,7 +75,7 @@ class ServerState:
             ModelLoadingError, InsufficientMemoryError, DeviceError: it cannot be loaded.
         """
         if self.draining:
-            raise OverloadedError("the server is stopping", retry_after_seconds=10)
+            raise OverloadedError("the server is stopping", retry_after_seconds=RETRY_AFTER_RESTART_SECONDS)
         model = await self.models.borrow(self.info_of(name).id)
         model_id = model.info.id
         try:

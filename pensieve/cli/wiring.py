@@ -16,7 +16,8 @@ from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.errors import ValidationError
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.engine.scripted.engine import SCRIPTED_INFO, ScriptedEngine, load_script
+from pensieve.engine.scripted.engine import SCRIPTED_INFO, ScriptedEngine
+from pensieve.engine.scripted.script import load_script
 from pensieve.models.estimate.known_model import KnownModel, known_model
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def capacity_bytes(limit_bytes: int | None, machine_bytes: int) -> int:
     return limit_bytes
 
 
-def _keeping(settings: Settings, capacity_bytes: int) -> CacheOptions:
+def _cache_options(settings: Settings, capacity_bytes: int) -> CacheOptions:
     """Half of the memory, and 10 GB of disk or a tenth of what is free, unless the user has it otherwise."""
     from pensieve.engine.prompt_cache.open import CacheOptions  # noqa: PLC0415
     from pensieve.models.files.home import home  # noqa: PLC0415
@@ -171,8 +172,8 @@ def model_components(settings: Settings) -> ServerComponents:
     draft = resolve(settings.draft_model, progress=ConsoleProgress()) if settings.draft_model else None
     own = _own_settings(settings, given, *((source, folder.id) for source, folder in folders.items()))
     script = load_script(settings.script) if settings.script else None
-    keeping, speculation = _keeping(settings, memory.capacity_bytes), not settings.no_speculation
-    options = EngineOptions(script=script, kv_bits=settings.kv_bits, keeping=keeping, speculation=speculation)
+    cache, speculation = _cache_options(settings, memory.capacity_bytes), not settings.no_speculation
+    options = EngineOptions(script=script, kv_bits=settings.kv_bits, cache=cache, speculation=speculation)
 
     async def start(source: str) -> ServedModel:
         drafting = draft if source == sources[0] else None  # it knows the tokens of that one alone

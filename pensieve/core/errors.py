@@ -27,6 +27,11 @@ from contracts.values.vocabulary import ErrorKind
 
 GIB = 1024**3
 
+RETRY_AFTER_SECONDS = 5
+"""When to try again while the server is busy. Claude Code gives up at once above 60."""
+RETRY_AFTER_RESTART_SECONDS = 10
+"""When to try again while the server stops, as it may be restarting."""
+
 
 class PensieveError(Exception):
     """The root. `str(error)` is a sentence for the user; `field` names the request's field where one is at fault;
@@ -117,7 +122,7 @@ class InsufficientMemoryError(PensieveError):
 class OverloadedError(PensieveError):
     kind = ErrorKind.OVERLOADED
 
-    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+    def __init__(self, message: str, *, retry_after_seconds: int = RETRY_AFTER_SECONDS) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 

@@ -123,7 +123,7 @@ class Engine:
         self._probe = probe(
             self._model,
             self._memory,
-            chunk_tokens=self._options.prefill_chunk_tokens or CHUNK_TOKENS[device_info().backend],
+            chunk_tokens=CHUNK_TOKENS[device_info().backend],
             max_bytes=int(ACTIVATIONS_SHARE * self._memory.capacity_bytes),
             kv_bits=self._options.kv_bits,
         )
@@ -133,15 +133,15 @@ class Engine:
             self._draft = ready_to_draft(drafting.id, self._loaded[1], self._model, self._probe, self._memory)
         draft_probe = self._draft.probe if self._draft is not None else None
         self._plan.add(self._probe, self._model.context_window_tokens, draft_probe)
-        self._answers = self._options.keeping.open_answers(self._folder)
+        self._answers = self._options.cache.open_answers(self._folder)
         self._stored = PromptCache(
-            self._memory, self._options.keeping.open_store(self._model, self._folder, kv_bits=self._options.kv_bits)
+            self._memory, self._options.cache.open_store(self._model, self._folder, kv_bits=self._options.kv_bits)
         )
         self._template = ChatTemplate(self._model.tokenizer, self._model.dialect, self._answers.recall)
         self._grammars = Grammars(self._model)
         forced = ForcedScript(script, self._model) if (script := self._options.script) is not None else None
         self._relief = PressureRelief(self._memory, self._stored, chunk_tokens=chunk_tokens)
-        self._loop.use(lambda: self._new_batch(chunk_tokens, forced), self._plan.sizes, self._stored, self._relief)
+        self._loop.attach(lambda: self._new_batch(chunk_tokens, forced), self._plan.sizes, self._stored, self._relief)
         if device_info().backend != "cpu":
             batch = Batch(self._model, self._probe, self._options, chunk_tokens=chunk_tokens)
             warm_up(self._model, self._probe, batch, self._grammars, kv_bits=self._options.kv_bits)
@@ -204,14 +204,10 @@ class Engine:
             ticket = await self._tokenized(self._make_ticket, request, asyncio.get_running_loop())
         if self._relief.refuses and self._tickets:
             self._relief.note_refusal()
-            raise OverloadedError(
-                "memory is short: come back when what runs has ended",
-                retry_after_seconds=self._options.retry_after_seconds,
-            )
+            raise OverloadedError("memory is short: try again when the running requests have ended")
         if not await self.can_admit():
             raise OverloadedError(
-                f"{len(self._tickets)} requests are running or waiting, which is all this server takes",
-                retry_after_seconds=self._options.retry_after_seconds,
+                f"{len(self._tickets)} requests are running or waiting, which is this server's maximum"
             )
         self._tickets.add(ticket)
         self._loop.submit(ticket)

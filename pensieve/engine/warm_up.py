@@ -20,7 +20,7 @@ import mlx.core as mx
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, ModelFeature, Role, Sampling
 from pensieve.core.drafts.length import WIDTHS
 from pensieve.engine.memory.probe import Probe, lengthen, new_caches
-from pensieve.engine.prompt_cache.store import Match, MissReason
+from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.requests.ticket import Ticket
 
 if TYPE_CHECKING:

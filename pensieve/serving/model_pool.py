@@ -112,10 +112,10 @@ class ModelPool:
     def _state(self, known: KnownModel) -> ModelState:
         loaded, told = self._residents.get(known.info.id), (known.weights_bytes, known.draft_id, known.settings)
         if loaded is None:
-            return ModelState(known.info.id, self._standing(known), 0, None, *told)
+            return ModelState(known.info.id, self._status_unloaded(known), 0, None, *told)
         return ModelState(known.info.id, "loaded", loaded.model.num_active, self._residents.idle_seconds(loaded), *told)
 
-    def _standing(self, known: KnownModel) -> ModelStatus:
+    def _status_unloaded(self, known: KnownModel) -> ModelStatus:
         """Of a model that is not loaded."""
         if known.source in self._loads:
             return "loading"

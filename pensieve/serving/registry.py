@@ -18,7 +18,7 @@ class ModelState:
     """How a known model stands. `idle_seconds` is None unless it is loaded and nobody uses it."""
 
     id: str
-    standing: ModelStatus
+    status: ModelStatus
     num_active: int
     idle_seconds: float | None
     weights_bytes: int

@@ -8,7 +8,8 @@ from contracts.values.vocabulary import BufferUsage, ModelInfo
 from pensieve.core.errors import ModelLoadingError
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.engine.scripted.engine import Reply, Script, ScriptedEngine
+from pensieve.engine.scripted.engine import ScriptedEngine
+from pensieve.engine.scripted.script import Reply, Script
 from pensieve.models.estimate.known_model import KnownModel
 
 MB = 1000**2

@@ -70,7 +70,7 @@ class Churn:
 
     async def start(self, source: str) -> ServedModel:
         folder = resolve(source, progress=ConsoleProgress())
-        return await Engine.start(folder, self.memory, self.monitor, EngineOptions(keeping=CacheOptions(10 * 1000**2)))
+        return await Engine.start(folder, self.memory, self.monitor, EngineOptions(cache=CacheOptions(10 * 1000**2)))
 
     async def cycle(self, number: int) -> None:
         source = self.sources[number % 2]

@@ -142,7 +142,7 @@ def test_a_load_that_fails_tells_all_who_wait_and_leaves_nothing_behind() -> Non
         told = await asyncio.gather(*(models.borrow("one") for _ in range(4)), return_exceptions=True)
         assert [type(each) for each in told] == [ModelLoadingError] * 4
         assert shop.memory.reserved_bytes() == 0
-        assert [state.standing for state in models.states()] == ["unloaded"]
+        assert [state.status for state in models.states()] == ["unloaded"]
         shop.faults = set()
         await used(models, "one")
         assert models.counts.num_failed_loads == 1
@@ -157,7 +157,7 @@ def test_a_client_that_leaves_while_its_model_loads_leaves_a_whole_model_that_no
         await asyncio.sleep(0.01)
         leaving.cancel()
         await asyncio.wait({leaving})
-        assert [state.standing for state in models.states()] == ["loading"]
+        assert [state.status for state in models.states()] == ["loading"]
         await used(models, "one")
         assert shop.started == ["one"]
         await models.unload_model("one")

@@ -91,7 +91,7 @@ def _pressure(pressure: MemoryPressure) -> dict[str, Any]:
 def _model(model: ModelState) -> dict[str, Any]:
     return {
         "id": model.id,
-        "state": model.standing,
+        "state": model.status,
         "active": model.num_active,
         "idle_seconds": None if model.idle_seconds is None else round(model.idle_seconds, 3),
         "weights_bytes": model.weights_bytes,

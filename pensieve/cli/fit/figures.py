@@ -139,11 +139,11 @@ def fit_of(source: str, asked: Asked, tell: Callable[[str], None]) -> Fit:
 
     device = device_info()  # first of all: it puts a fast BLAS before MLX
     from pensieve.models.estimate.footprint import footprint  # noqa: PLC0415
-    from pensieve.models.estimate.inspect import announced  # noqa: PLC0415
+    from pensieve.models.estimate.inspect import inspect_model  # noqa: PLC0415
     from pensieve.models.estimate.machine_speed import machine_rates  # noqa: PLC0415
     from pensieve.models.files.progress import ConsoleProgress  # noqa: PLC0415
 
-    told = announced(source, progress=ConsoleProgress())
+    told = inspect_model(source, progress=ConsoleProgress())
     found = footprint(told.config, told.headers, dense=device.backend == "cpu")
     limit = capacity_bytes(asked.limit_bytes, device.total_memory_bytes)
     reserve = spare_buffers_bytes(limit) + (0 if device.backend == "cuda" else _LIBRARIES_BYTES)

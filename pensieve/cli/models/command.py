@@ -89,19 +89,17 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _pull(arguments: argparse.Namespace) -> int:
     from pensieve.models.files.progress import ConsoleProgress  # noqa: PLC0415
-    from pensieve.models.hub.name import hub_name  # noqa: PLC0415
     from pensieve.models.hub.pins import pin  # noqa: PLC0415
     from pensieve.models.hub.pull import pull  # noqa: PLC0415
-    from pensieve.models.library.aliases import listed_model  # noqa: PLC0415
     from pensieve.models.library.embedded import SMOLLM2  # noqa: PLC0415
     from pensieve.models.library.resolve import resolve  # noqa: PLC0415
+    from pensieve.models.library.source import parse_hub_source  # noqa: PLC0415
 
     source, progress = arguments.name, ConsoleProgress()
     if source == SMOLLM2.name:
         print(f"{source} is here: {resolve(source, progress=progress).path}")
         return 0
-    listed = listed_model(source)
-    wanted = listed.hub if listed else hub_name(source)
+    wanted = parse_hub_source(source)
     if wanted is None or (arguments.revision and wanted.revision):
         print(f"pensieve: {source}: {_why_not(source, wanted)}", file=sys.stderr)
         return 2
@@ -116,7 +114,7 @@ def _pull(arguments: argparse.Namespace) -> int:
 
 def _why_not(source: str, wanted: HubName | None) -> str:
     """What is wrong with what is to be pulled: the name, or a second revision."""
-    from pensieve.models.library.resolve import closest, known_names  # noqa: PLC0415
+    from pensieve.models.library.source import closest, known_names  # noqa: PLC0415
 
     if wanted is None:
         return f"that is no name of the hub's, like organisation/name.{closest(source, known_names())}"

@@ -38,8 +38,8 @@ def _served_as(model: LocalModel) -> Iterator[str]:
     """The ids that a server may give it: its names, and what it is called where it is named by its place."""
     yield from (model.name, str(model.path))
     yield from model.aliases
-    if model.kind in ("hub", "hub gguf"):
-        yield from (model.name.partition("@")[0], f"{model.name.partition('@')[0]}@{model.revision}", model.path.stem)
+    if model.hub is not None:
+        yield from (model.hub.bare, f"{model.hub.bare}@{model.revision}", model.path.stem)
     elif model.kind == "conversion":
         yield model.path.name.rpartition("-")[0]
     else:

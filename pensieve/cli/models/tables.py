@@ -12,7 +12,7 @@ import psutil
 from contracts.values.vocabulary import Sampling
 from pensieve.cli.fit.command import fit_lines
 from pensieve.core.defaults.sampling import in_words
-from pensieve.core.errors import PensieveError
+from pensieve.core.errors import ModelLoadingError, PensieveError
 from pensieve.models.estimate.describe import (
     architecture,
     call_form,
@@ -27,6 +27,7 @@ from pensieve.models.files.progress import SilentProgress
 from pensieve.models.library.aliases import ListedModel, class_of, listed_models
 from pensieve.models.library.inventory import LocalModel
 from pensieve.models.library.resolve import resolve
+from pensieve.models.library.source import Folder, GgufFile, parse_source
 from pensieve.models.loading.generation_config import read_generation_config
 
 _EMBEDDED_LICENCE: Final = "apache-2.0"
@@ -157,7 +158,11 @@ def _base_folder(model: LocalModel) -> Path | None:
     from pensieve.models.library.inventory import find_local  # noqa: PLC0415 - only for adapters
 
     base = model.base or ""
-    if Path(base).expanduser().exists():
+    try:
+        is_path = isinstance(parse_source(base), (Folder, GgufFile))
+    except ModelLoadingError:  # it has been moved or removed since
+        return None
+    if is_path:
         return resolve(base, progress=SilentProgress()).path
     found = find_local(base)
     return found.path if found is not None and found.path.is_dir() else None

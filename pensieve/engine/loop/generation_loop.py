@@ -22,9 +22,9 @@ from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.loop.mailbox import PAUSE_SECONDS, Mailbox
 from pensieve.engine.memory.pressure import PressureRelief
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.prompt_cache.null_store import NullStore
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
-from pensieve.engine.prompt_cache.store import Match
 from pensieve.engine.requests.running import RunningRequest
 from pensieve.engine.requests.ticket import Delivery, Ticket, deliver, record
 
@@ -76,7 +76,9 @@ class GenerationLoop:
 
         self.mailbox.put(mark)
 
-    def use(self, make_batch: Callable[[], Batch], sizes: KVSizes, stored: PromptCache, relief: PressureRelief) -> None:
+    def attach(
+        self, make_batch: Callable[[], Batch], sizes: KVSizes, stored: PromptCache, relief: PressureRelief
+    ) -> None:
         """Decode with the batches that `make_batch` makes, promise memory by `sizes`, and keep prompts in `stored`.
 
         On the loop's own thread, once the model is loaded.
@@ -254,7 +256,7 @@ class GenerationLoop:
         if self._relief is not None:
             self._relief.note_refusal()
         self._waiting.remove(ticket)
-        self._deliveries.append((ticket, OverloadedError("the memory is in use by others", retry_after_seconds=5)))
+        self._deliveries.append((ticket, OverloadedError("the memory is in use by others")))
         self._record(ticket, OperationPhase.FAILED)
 
     def _fail_running(self) -> None:

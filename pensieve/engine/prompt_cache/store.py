@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from pensieve.core.prefixes.boundary import Boundary
@@ -18,6 +16,7 @@ from pensieve.engine.kv.segments import KVSegment, Span, bytes_per_token, join_e
 from pensieve.engine.kv.snapshots import Snapshot, has_growing_layout, num_cached_tokens, trimmed
 from pensieve.engine.prompt_cache.disk.tier import DiskTier
 from pensieve.engine.prompt_cache.disk.transfer import DiskTransfer
+from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.prompt_cache.memory_tier import Kept, MemoryTier
 
 if TYPE_CHECKING:
@@ -25,25 +24,6 @@ if TYPE_CHECKING:
 
 PIECE_TOKENS: Final = 512
 """A long prompt is stored in pieces of at most that: less is copied when prompts branch, and less lost by evicting."""
-
-
-class MissReason(Enum):
-    """Why a match ended where it did."""
-
-    EMPTY = "nothing is stored"
-    DIFFERS = "a stored prompt goes on differently here"
-    ENDS = "what is stored ends here"
-    NONE = "only the last token was left"
-
-
-@dataclass(frozen=True)
-class Match:
-    """What is known of a prompt. `caches` are the request's own, in mlx-lm's form; None where nothing is known."""
-
-    num_tokens: int
-    caches: list[Any] | None
-    reason: MissReason
-    from_disk_tokens: int = 0
 
 
 class KVStore:

@@ -128,7 +128,7 @@ def test_a_folder_that_is_gone_is_said_with_the_mend(said: Said, tiny: Path, tmp
     shutil.copytree(tiny, tmp_path / "gone")
     said.by("import", "gone")
     shutil.rmtree(tmp_path / "gone")
-    with pytest.raises(Exception, match="is gone: put it back, or run `pensieve models remove gone`"):
+    with pytest.raises(Exception, match="no longer exists: put it back, or run `pensieve models remove gone`"):
         resolve("gone", progress=SilentProgress())
     said.by("remove", "gone")
 
@@ -143,11 +143,11 @@ def test_an_adapter_is_imported_on_a_base(said: Said, tiny: Path, tmp_path: Path
     shown = said.by("show", "tuned")
     assert "lora on base" in shown
     assert "llama" in shown
-    assert "what its adapter adds is not counted" in shown
-    assert "tuned stands on it; remove that first" in said.by("remove", "base", status=1)
+    assert "the adapter's own weights are not counted" in shown
+    assert "it is the base of tuned; remove that first" in said.by("remove", "base", status=1)
     again = ("import", "--adapter", "adapter", "--name", "twice", "--base")
     assert "it is an adapter on base itself" in said.by(*again, "tuned", status=1)
-    assert "no such model for the adapter" in said.by(*again, "nothing", status=1)
+    assert "no such folder or file" in said.by(*again, "nothing", status=1)
     said.by("remove", "tuned")
     said.by("remove", "base")
     assert adapter.is_dir()
@@ -162,11 +162,11 @@ def test_an_adapter_is_imported_on_a_base(said: Said, tiny: Path, tmp_path: Path
         (
             ["remove", "nothing"],
             1,
-            "nothing is not on this machine. `pensieve models list` shows what is, and `pensieve fit nothing`",
+            "nothing is not on this machine. `pensieve models list` shows the models that are, and `pensieve fit no",
         ),
         (["import", "nowhere"], 1, "there is no such file or folder"),
         (["import", "org/tiny"], 1, "`pensieve models pull org/tiny` would fetch it"),
-        (["import", "file.txt"], 1, "it is a file, but no .gguf file"),
+        (["import", "file.txt"], 1, "it is a file, but not a .gguf file"),
         (["import", "adapter"], 1, "it is an adapter: import it with --adapter PATH --base NAME --name NAME"),
         (["import", "empty"], 1, "config.json is missing"),
         (["import", "empty", "--name", "a/b"], 1, "a name has letters, digits"),

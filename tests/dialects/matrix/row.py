@@ -41,7 +41,7 @@ _TURN: Final = "<|im_end|>\n"
 _END: Final = 2
 """<|im_end|>, the last of the control tokens."""
 _GREEDY: Final = Sampling(temperature=0.0)
-_OPTIONS: Final = EngineOptions(keeping=CacheOptions(memory_bytes=GIB // 4))
+_OPTIONS: Final = EngineOptions(cache=CacheOptions(memory_bytes=GIB // 4))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pensieve.engine.decoding.forced_script import ForcedReply
 from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.scripted.engine import Reply, Script
+from pensieve.engine.scripted.script import Reply, Script
 from pensieve.models.files.model_folder import ModelFolder
 from tests.conftest import GIB, serving
 

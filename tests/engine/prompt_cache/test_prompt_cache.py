@@ -16,12 +16,15 @@ from contracts.protocols.inference import InferenceModel
 from contracts.values.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated, Usage
 from contracts.values.vocabulary import BufferUsage, ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.core.prefixes.boundary import Boundary
+from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
+from pensieve.engine.memory.probe import CHUNK_TOKENS
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
+from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.prompt_cache.open import CacheOptions
-from pensieve.engine.prompt_cache.store import KVStore, Match
+from pensieve.engine.prompt_cache.store import KVStore
 from pensieve.models.files.model_folder import ModelFolder
 from tests.conftest import GIB
 
@@ -35,10 +38,10 @@ async def engine_of(
     folder: ModelFolder, *, memory_bytes: int = 64 * MIB, home: Path | None = None, chunk_tokens: int = 32
 ) -> AsyncIterator[Engine]:
     memory = DeviceMemory(4 * GIB)
-    options = EngineOptions(
-        prefill_chunk_tokens=chunk_tokens, keeping=CacheOptions(memory_bytes, GIB if home else 0, home)
-    )
-    engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
+    options = EngineOptions(cache=CacheOptions(memory_bytes, GIB if home else 0, home))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CHUNK_TOKENS, device_info().backend, chunk_tokens)
+        engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
     try:
         yield engine
     finally:

@@ -95,7 +95,7 @@ def test_what_is_nothing_is_answered_with_what_it_could_be(source: str) -> None:
 
 def test_a_file_of_another_kind_is_said_to_be_one(tmp_path: Path) -> None:
     (tmp_path / "model.bin").touch()
-    with pytest.raises(ModelLoadingError, match=r"is a file, but no \.gguf file"):
+    with pytest.raises(ModelLoadingError, match=r"is a file, but not a \.gguf file"):
         resolved(str(tmp_path / "model.bin"))
 
 
