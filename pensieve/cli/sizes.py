@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from typing import Final
 
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", re.ASCII)
-_UNITS: Final = {
-    None: 1,
-    **{prefix: 1000**power for power, prefix in enumerate("kmgt", 1)},
-    **{f"{prefix}i": 1024**power for power, prefix in enumerate("kmgt", 1)},
-}
+_DECIMAL: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY: Final = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_UNITS: Final = _DECIMAL | _BINARY
 _GB: Final = 1000**3
 
 
@@ -23,7 +22,15 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip().lower())
     if match is None:
         raise ValueError(f"{text!r} is not a size: write 512MB, 4GB or 2GiB")
-    return int(float(match[1]) * _UNITS[match[2]])
+    return int(float(match[1]) * _UNITS[match[2] or ""])
+
+
+def size_argument(text: str) -> int:
+    """`parse_size` for argparse, which reports the message of this error alone."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def format_size(num_bytes: int) -> str:

@@ -23,6 +23,7 @@ from pensieve.cli.settings.settings import (
 )
 from pensieve.cli.sizes import parse_size
 
+
 @dataclass(frozen=True, slots=True)
 class _Setting:
     name: str
