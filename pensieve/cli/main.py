@@ -59,9 +59,9 @@ def _serve(arguments: argparse.Namespace) -> int:
         return EXIT_USAGE
     set_kernel_cache(os.environ)
     from pensieve.cli.serve.command import serve  # noqa: PLC0415 - not needed for --help and --version
-    from pensieve.device.process_exit import leave  # noqa: PLC0415
+    from pensieve.device.process_exit import exit_cleanly  # noqa: PLC0415
 
-    return leave(serve(chosen))
+    return exit_cleanly(serve(chosen))
 
 
 def set_kernel_cache(environment: MutableMapping[str, str]) -> None:

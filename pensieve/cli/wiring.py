@@ -115,7 +115,7 @@ def model_components(settings: Settings) -> ServerComponents:
         return await Engine.start(folders[source], memory, monitor, chosen)
 
     models = _known_models(folders, draft, by_model, dense=device.backend == "cpu")
-    description = device.say() + (", forced to follow a script" if options.script else "")
+    description = device.describe() + (", forced to follow a script" if options.script else "")
     return ServerComponents(models, description, memory, monitor, start)
 
 

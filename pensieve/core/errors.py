@@ -12,8 +12,7 @@
     ├── InsufficientMemoryError   bytes that are not there; required and available
     ├── OverloadedError           no place now; come back after `retry_after_seconds`
     ├── RateLimitError            this client has had its requests; come back after `retry_after_seconds`
-    ├── GenerationError           the model failed in mid-answer, or was stopped
-    └── PerformanceError          a figure beyond its threshold
+    └── GenerationError           the model failed in mid-answer, or was stopped
 
 `pensieve.api.http.error_reply` turns each into its status, type and headers; nothing else knows HTTP.
 """
@@ -137,11 +136,3 @@ class RateLimitError(PensieveError):
 
 class GenerationError(PensieveError):
     kind = ErrorKind.GENERATION
-
-
-class PerformanceError(PensieveError):
-    kind = ErrorKind.PERFORMANCE
-
-    def __init__(self, metric: str, value: float, threshold: float) -> None:
-        super().__init__(f"performance degradation: {metric} = {value:g}, threshold = {threshold:g}")
-        self.metric, self.value, self.threshold = metric, value, threshold

@@ -39,16 +39,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     from pensieve.cli.fit.figures import FitOptions, estimate_fit  # noqa: PLC0415 - not needed for --help
     from pensieve.cli.fit.report import report_lines  # noqa: PLC0415
-    from pensieve.device.process_exit import leave  # noqa: PLC0415
+    from pensieve.device.process_exit import exit_cleanly  # noqa: PLC0415
 
     options = FitOptions(arguments.memory_limit, arguments.context, arguments.kv_bits, arguments.probe)
     try:
         fit = estimate_fit(arguments.name, options)
     except PensieveError as error:
         print(f"pensieve: {error}", file=sys.stderr)
-        return leave(EXIT_FAILED)
+        return exit_cleanly(EXIT_FAILED)
     print(json.dumps(fit.as_json(), indent=1) if arguments.json else "\n".join(report_lines(fit)))
-    return leave(0 if fit.fits else EXIT_DOES_NOT_FIT)
+    return exit_cleanly(0 if fit.fits else EXIT_DOES_NOT_FIT)
 
 
 def _limit(text: str) -> int:

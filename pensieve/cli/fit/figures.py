@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from pensieve.cli.sizes import format_gigabytes
 from pensieve.cli.wiring import DEFAULT_LIMIT_BYTES, SHARE_OF_MACHINE, capacity_bytes
 from pensieve.core.fit.kv_bytes import KVBits, KVShape, conversations_at_once, kv_bytes, longest_context
-from pensieve.core.fit.roofline import Rates, first_token_seconds, limit_tokens_per_second, tokens_per_second
+from pensieve.core.fit.roofline import DeviceRates, first_token_seconds, limit_tokens_per_second, tokens_per_second
 from pensieve.device.memory.ledger import spare_buffers_bytes
 from pensieve.models.estimate.footprint import Footprint, activations_estimate
+from pensieve.models.loading.config import DEFAULT_WINDOW_TOKENS
 
 if TYPE_CHECKING:
     from pensieve.device.device import Backend
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 MIN_CONTEXT_TOKENS: Final = 2048
 """The conversation that has to fit when the user names no length; a shorter one is of no use."""
 SESSION_TOKENS: Final = 8192
-_WINDOW_WHEN_UNKNOWN: Final = 4096
+
 _LIBRARIES_BYTES: Final = 400_000_000
 """Memory of Python, MLX and a tokenizer, measured in a server of the embedded model."""
 
@@ -41,14 +42,14 @@ class Fit:
     limit_from: str
     activation_bytes: int
     reserve_bytes: int
-    rates: Rates
+    rates: DeviceRates
     rates_from: str
     context_tokens: int | None = None
     kv_bits: KVBits = None
 
     @property
     def window_tokens(self) -> int:
-        return self.footprint.window_tokens or _WINDOW_WHEN_UNKNOWN
+        return self.footprint.window_tokens or DEFAULT_WINDOW_TOKENS
 
     @property
     def session_tokens(self) -> int:
@@ -157,7 +158,7 @@ def estimate_fit(source: str, options: FitOptions) -> Fit:
     return Fit(
         name=model.name,
         where=model.where,
-        device=device.say(),
+        device=device.describe(),
         footprint=weights,
         limit_bytes=limit,
         limit_from=_limit_from(options.limit_bytes, limit, device.total_memory_bytes),
@@ -181,7 +182,7 @@ def _activation_bytes(config: Mapping[str, Any], weights: Footprint, backend: Ba
     for_full_chunks = activations_estimate(
         config,
         chunk_tokens=CHUNK_TOKENS[backend],
-        context_tokens=min(weights.window_tokens or _WINDOW_WHEN_UNKNOWN, FULL_CHUNK_TOKENS),
+        context_tokens=min(weights.window_tokens or DEFAULT_WINDOW_TOKENS, FULL_CHUNK_TOKENS),
         number_bytes=4 if backend == "cpu" else 2,
         fused=backend != "cpu",
     )

@@ -13,7 +13,7 @@ from contracts.values.vocabulary import Sampling
 from pensieve.cli.fit.figures import FitOptions, estimate_fit
 from pensieve.cli.fit.report import report_lines
 from pensieve.cli.sizes import format_gigabytes, format_size
-from pensieve.core.defaults.sampling import in_words
+from pensieve.core.defaults.sampling import describe_sampling
 from pensieve.core.errors import ModelLoadingError, PensieveError
 from pensieve.models.estimate.describe import (
     architecture,
@@ -29,7 +29,7 @@ from pensieve.models.files.progress import SilentProgress
 from pensieve.models.library.aliases import ListedModel, class_of, listed_models
 from pensieve.models.library.inventory import LocalModel
 from pensieve.models.library.resolve import resolve
-from pensieve.models.library.source import Folder, GgufFile, parse_source
+from pensieve.models.library.source import FolderSource, GgufSource, parse_source
 from pensieve.models.loading.generation_config import read_generation_config
 
 _EMBEDDED_LICENCE: Final = "apache-2.0"
@@ -152,7 +152,7 @@ def _recommended(folder: Path) -> str:
     """The sampling parameters of requests that set none."""
     config = read_generation_config(folder)
     source = "" if config.sampling != Sampling() else " (the API's default: there is no generation_config.json)"
-    return f"{in_words(config.sampling)}{source}" + (f"; {config.problem}" if config.problem else "")
+    return f"{describe_sampling(config.sampling)}{source}" + (f"; {config.problem}" if config.problem else "")
 
 
 def _base_folder(model: LocalModel) -> Path | None:
@@ -161,7 +161,7 @@ def _base_folder(model: LocalModel) -> Path | None:
 
     base = model.base or ""
     try:
-        is_path = isinstance(parse_source(base), (Folder, GgufFile))
+        is_path = isinstance(parse_source(base), (FolderSource, GgufSource))
     except ModelLoadingError:  # it has been moved or removed since
         return None
     if is_path:

@@ -17,10 +17,10 @@ from typing import Any, Final
 
 from contracts.values.vocabulary import Sampling
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
-from pensieve.core.defaults.sampling import ALLOWED, Allowed
+from pensieve.core.defaults.sampling import ALLOWED, AllowedRange
 from pensieve.core.errors import ValidationError
 
-_TOKENS: Final = Allowed("a whole number above 0", lambda value: value > 0, (int,))
+_TOKENS: Final = AllowedRange("a whole number above 0", lambda value: value > 0, (int,))
 _MODES: Final = {mode.value: mode for mode in ThinkingMode}
 
 

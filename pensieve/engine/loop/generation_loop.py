@@ -13,7 +13,7 @@ from contracts.values.measurements import OperationPhase
 from contracts.values.vocabulary import BufferUsage, Reservation
 from pensieve.core.errors import GenerationError, InsufficientMemoryError, OverloadedError
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
-from pensieve.core.prefixes.cache_usage import stored_tokens
+from pensieve.core.prefixes.cache_usage import cache_creation_tokens
 from pensieve.core.prefixes.sharing import worth_waiting_for
 from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
@@ -140,7 +140,7 @@ class GenerationLoop:
         uid = batch.insert(ticket, match, stops or ())
         known = ticket.cached_tokens = match.num_tokens
         if self._stored.limit_bytes:
-            ticket.stored_5m_tokens, ticket.stored_1h_tokens = stored_tokens(ticket.boundaries, known)
+            ticket.stored_5m_tokens, ticket.stored_1h_tokens = cache_creation_tokens(ticket.boundaries, known)
         self._running[uid] = RunningRequest(uid, ticket, batch.new_output(ticket), reservation, known, known, stops)
         self._record(ticket, OperationPhase.STARTED)
 
@@ -153,7 +153,7 @@ class GenerationLoop:
         reading = worth_waiting_for(token_ids, self._stored.cached_tokens(token_ids), readings)
         if reading is None or self._batch is None:
             return False
-        if reading.num_read < reading.usable_by(token_ids):
+        if reading.num_prefilled < reading.usable_by(token_ids):
             return True
         if not self._stored.needs_snapshots:
             self._stored.keep(*self._batch.computed(reading.uid))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pensieve.core.prefixes.boundary import Boundary
-from pensieve.core.prefixes.node import Found
+from pensieve.core.prefixes.node import PrefixMatch
 from pensieve.engine.kv.segments import KVSegment, Span, bytes_per_token, join_emptying
 from pensieve.engine.kv.snapshots import Snapshot, has_growing_layout, num_cached_tokens, trimmed
 from pensieve.engine.prompt_cache.disk.tier import DiskTier
@@ -190,7 +190,7 @@ class KVStore:
             self._disk.keep_state(token_ids, state)
         return num_new
 
-    def _restored(self, token_ids: tuple[int, ...], found: Found[Kept]) -> Match | None:
+    def _restored(self, token_ids: tuple[int, ...], found: PrefixMatch[Kept]) -> Match | None:
         """A match beyond memory's, if there is one: read from disk, and from now on in memory too where it fits."""
         on_disk = self._disk.find_to_read(token_ids, found.num_tokens) if self._disk is not None else None
         if self._disk is None or on_disk is None:
@@ -214,15 +214,19 @@ class KVStore:
             reason = MissReason.DIFFERS
         return Match(end, caches, reason, end - found.num_tokens)
 
-    def _reason(self, token_ids: tuple[int, ...], found: Found[Kept]) -> MissReason:
+    def _reason(self, token_ids: tuple[int, ...], found: PrefixMatch[Kept]) -> MissReason:
         if found.num_tokens == len(token_ids):
             return MissReason.NONE
         if self._memory.is_empty and (self._disk is None or self._disk.disk.is_empty):
             return MissReason.EMPTY
-        return MissReason.DIFFERS if found.goes_on and found.num_shared_tokens < len(token_ids) else MissReason.ENDS
+        return (
+            MissReason.DIFFERS
+            if found.has_continuation and found.num_shared_tokens < len(token_ids)
+            else MissReason.ENDS
+        )
 
 
-def _cut(found: Found[Kept]) -> list[Kept]:
+def _cut(found: PrefixMatch[Kept]) -> list[Kept]:
     """What was found, without what of the last part is another prompt's."""
     payloads = [part for part in found.payloads if isinstance(part, KVSegment)]
     before = sum(part.num_tokens for part in payloads[:-1])

@@ -24,7 +24,7 @@ from contracts.values.vocabulary import (
 )
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.dialects.dialect import Dialect
-from pensieve.core.dialects.hermes import in_general_form
+from pensieve.core.dialects.hermes import with_tools_as_text
 from pensieve.core.errors import GenerationError, OverloadedError, ValidationError
 from pensieve.core.scheduling.validation import check_request, check_window
 from pensieve.device.memory.ledger import Ledger
@@ -76,7 +76,7 @@ class ScriptedEngine:
         """Words, and one for each message and tool."""
         if not prompt.messages:
             raise ValidationError("messages", "at least one message is required")
-        told = in_general_form(prompt.messages, prompt.tools, DIALECT)
+        told = with_tools_as_text(prompt.messages, prompt.tools, DIALECT)
         return sum(len(message.text.split()) + 1 for message in told)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:

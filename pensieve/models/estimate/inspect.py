@@ -17,7 +17,7 @@ from pensieve.models.hub.pull import explained, local_copy
 from pensieve.models.library.aliases import ListedModel
 from pensieve.models.library.embedded import embedded_folder
 from pensieve.models.library.names import NamedModel
-from pensieve.models.library.source import Embedded, Folder, GgufFile, Source, parse_source
+from pensieve.models.library.source import EmbeddedSource, FolderSource, GgufSource, Source, parse_source
 from pensieve.models.loading.config import read_config
 from pensieve.models.loading.contents import only_gguf
 from pensieve.models.safetensors.headers import TensorHeader, folder_headers, headers_of
@@ -45,15 +45,15 @@ def inspect_model(source: str, *, progress: Progress) -> ModelMetadata:
 
 def _metadata(name: str, source: Source, progress: Progress) -> ModelMetadata:
     match source:
-        case Embedded():
+        case EmbeddedSource():
             return _of_folder(name, embedded_folder(progress))
         case NamedModel():
             return _of_imported(source, progress)
         case ListedModel():
             return replace(_of_hub(source.hub), name=name)
-        case Folder(path):
+        case FolderSource(path):
             return _of_folder(name, path)
-        case GgufFile(path):
+        case GgufSource(path):
             return _of_gguf(name, path)
         case HubName():
             return _of_hub(source)

@@ -66,7 +66,7 @@ def _locked(folder: Path, source: str, progress: Progress) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        progress.say(f"Another process is preparing {source}; waiting for it.")
+        progress.print(f"Another process is preparing {source}; waiting for it.")
         lock.acquire()
     try:
         yield
@@ -93,9 +93,9 @@ def _make(folder: Path, make: Callable[[Path], None], needed_bytes: int, progres
 def _write_manifest(folder: Path, progress: Progress) -> None:
     files, done = {}, 0
     sizes = {path: path.stat().st_size for path in sorted(folder.iterdir())}
-    with progress.counting(f"Checksums of {folder.name}", sum(sizes.values())) as tell:
+    with progress.track(f"Checksums of {folder.name}", sum(sizes.values())) as report:
         for path, size in sizes.items():
-            digest = sha256_of(path, lambda num_bytes, before=done: tell(before + num_bytes))  # type: ignore[misc]
+            digest = sha256_of(path, lambda num_bytes, before=done: report(before + num_bytes))  # type: ignore[misc]
             files[path.name] = {"size": size, "sha256": digest}
             done += size
     manifest = {"format": _MANIFEST_FORMAT, "files": files}

@@ -6,8 +6,6 @@ It is changed under a lock and by renaming, so a reader sees all of a change or 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from pensieve.core.errors import ModelLoadingError
+from pensieve.models.files.atomic_file import atomic_file
 from pensieve.models.files.home import home
 
 
@@ -49,10 +48,8 @@ def changed_names(name: str) -> Iterator[dict[str, Any]]:
         with FileLock(_file().with_name(".names.lock")):
             content = read_names()
             yield content
-            handle, written = tempfile.mkstemp(prefix=".names-", dir=_file().parent)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1, ensure_ascii=False)
-            Path(written).replace(_file())
+            with atomic_file(_file()) as file:
+                file.write(json.dumps(content, indent=1, ensure_ascii=False).encode())
     except OSError as error:
         raise ModelLoadingError(
             name, f"{_file()} cannot be written ({error}); set PENSIEVE_HOME to a folder that can"

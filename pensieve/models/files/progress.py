@@ -19,21 +19,21 @@ _MEGABYTE: Final = 1_000_000
 class Progress(Protocol):
     """Where news of a preparation goes."""
 
-    def say(self, sentence: str) -> None:
+    def print(self, sentence: str) -> None:
         """Something has begun or was found."""
 
-    def counting(self, what: str, total_bytes: int) -> AbstractContextManager[Callable[[int], None]]:
+    def track(self, what: str, total_bytes: int) -> AbstractContextManager[Callable[[int], None]]:
         """A download, a conversion, a check: the function it yields is told, at any pace, the bytes that are done."""
 
 
 class SilentProgress:
     """Tells nobody."""
 
-    def say(self, sentence: str) -> None:
+    def print(self, sentence: str) -> None:
         pass
 
     @contextmanager
-    def counting(self, what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
+    def track(self, what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
         yield lambda _: None
 
 
@@ -49,11 +49,11 @@ class ConsoleProgress:
 
         return Console(file=self._stream, highlight=False, soft_wrap=True)
 
-    def say(self, sentence: str) -> None:
+    def print(self, sentence: str) -> None:
         self._console.print(sentence, markup=False)
 
     @contextmanager
-    def counting(self, what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+    def track(self, what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
         if not self._console.is_terminal:
             yield self._lines(what, total_bytes)
             return
@@ -74,12 +74,12 @@ class ConsoleProgress:
     def _lines(self, what: str, total_bytes: int) -> Callable[[int], None]:
         last = time.monotonic()
 
-        def tell(num_bytes: int) -> None:
+        def report(num_bytes: int) -> None:
             nonlocal last
             if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
                 last = time.monotonic()
                 done = min(num_bytes, total_bytes)
-                self.say(f"{what}: {done / _MEGABYTE:.0f} of {total_bytes / _MEGABYTE:.0f} MB")
+                self.print(f"{what}: {done / _MEGABYTE:.0f} of {total_bytes / _MEGABYTE:.0f} MB")
 
-        self.say(f"{what}: {total_bytes / _MEGABYTE:.0f} MB")
-        return tell
+        self.print(f"{what}: {total_bytes / _MEGABYTE:.0f} MB")
+        return report

@@ -82,21 +82,21 @@ class HubFiles:
         (self._folder / "blobs").mkdir(parents=True, exist_ok=True)
         there = sum(self._bytes_there(file) for file in large)
         if there:
-            progress.say(f"Going on with a download that broke off: {there / 1e6:.0f} MB are there.")
-        with progress.counting(f"Downloading {source}", sum(file.size for file in large)) as tell:
+            progress.print(f"Going on with a download that broke off: {there / 1e6:.0f} MB are there.")
+        with progress.track(f"Downloading {source}", sum(file.size for file in large)) as report:
             done = 0
             for file in large:
-                self._fetch(file, source, lambda num_bytes, before=done: tell(before + num_bytes))  # type: ignore[misc]
+                self._fetch(file, source, lambda num_bytes, before=done: report(before + num_bytes))  # type: ignore[misc]
                 done += file.size
-                tell(done)
+                report(done)
         return {expected_sum(file) for file in large}
 
-    def _fetch(self, file: RepoFile, source: str, tell: Callable[[int], None]) -> None:
+    def _fetch(self, file: RepoFile, source: str, report: Callable[[int], None]) -> None:
         partial = self._partial(file)
         with partial.open("ab") as opened:
             if opened.tell() > file.size:
                 opened.truncate(0)
-            self._complete(file, cast("BinaryIO", _Counted(opened, tell)))
+            self._complete(file, cast("BinaryIO", _Counted(opened, report)))
         found = sum_of(partial, expected_sum(file))
         if found != expected_sum(file):
             partial.unlink()
@@ -134,12 +134,12 @@ class HubFiles:
 class _Counted:
     """A file that tells how long it has become."""
 
-    def __init__(self, file: BinaryIO, tell: Callable[[int], None]) -> None:
-        self._file, self._tell = file, tell
+    def __init__(self, file: BinaryIO, report: Callable[[int], None]) -> None:
+        self._file, self._report = file, report
 
     def write(self, data: bytes) -> int:
         written = self._file.write(data)
-        self._tell(self._file.tell())
+        self._report(self._file.tell())
         return written
 
     def seek(self, offset: int, whence: int = 0) -> int:

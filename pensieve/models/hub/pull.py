@@ -103,7 +103,7 @@ def pull(wanted: HubName, progress: Progress) -> HubCopy:
             that can be loaded; or a file is not what the hub has.
     """
     with explained(wanted), _alone(wanted, progress):
-        progress.say(f"Looking for {wanted} on the Hugging Face hub.")
+        progress.print(f"Looking for {wanted} on the Hugging Face hub.")
         for _ in range(_TRIES_WHILE_IT_MOVES):
             files = _wanted_files(wanted)
             files.require_room(str(wanted))
@@ -113,7 +113,7 @@ def pull(wanted: HubName, progress: Progress) -> HubCopy:
                 snapshot = _snapshot(copy)
                 unchecked = [file for file in files.files if expected_sum(file) not in fetched]
                 require_published(str(wanted), snapshot, unchecked)
-                progress.say(f"{len(files.files)} files, each with the hub's sum; revision {copy.commit}.")
+                progress.print(f"{len(files.files)} files, each with the hub's sum; revision {copy.commit}.")
                 return copy
         raise ModelLoadingError(str(wanted), "it changes on the hub faster than it arrives; name a commit: NAME@COMMIT")
 
@@ -184,7 +184,7 @@ def _alone(wanted: HubName, progress: Progress) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        progress.say(f"Another process is pulling {wanted.name}; waiting for it.")
+        progress.print(f"Another process is pulling {wanted.name}; waiting for it.")
         lock.acquire()
     try:
         yield

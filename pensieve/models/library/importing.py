@@ -16,7 +16,7 @@ from pensieve.models.gguf.converted_folder import gguf_folder
 from pensieve.models.hub.name import hub_name
 from pensieve.models.library.inventory import folder_bytes
 from pensieve.models.library.names import NamedModel, add_name, require_free_name
-from pensieve.models.library.source import Folder, GgufFile, parse_source
+from pensieve.models.library.source import FolderSource, GgufSource, parse_source
 from pensieve.models.loading.contents import only_gguf, validate_folder
 
 
@@ -71,7 +71,7 @@ def _base_from_anywhere(base: str) -> str:
     source = parse_source(base)
     if isinstance(source, NamedModel) and source.base is not None:
         raise ModelLoadingError(base, f"it is an adapter on {source.base} itself; give that as the --base")
-    return str(source.path.resolve()) if isinstance(source, (Folder, GgufFile)) else base
+    return str(source.path.resolve()) if isinstance(source, (FolderSource, GgufSource)) else base
 
 
 def _placed(name: str, folder: Path, *, copy: bool, progress: Progress) -> Path:

@@ -17,7 +17,7 @@ from pensieve.models.hub.pull import hub_copy
 from pensieve.models.library.aliases import ListedModel
 from pensieve.models.library.embedded import SMOLLM2, embedded_folder
 from pensieve.models.library.names import NamedModel
-from pensieve.models.library.source import Embedded, Folder, GgufFile, Source, parse_source
+from pensieve.models.library.source import EmbeddedSource, FolderSource, GgufSource, Source, parse_source
 from pensieve.models.loading.contents import only_gguf, validate_folder
 
 
@@ -34,16 +34,16 @@ def resolve(source: str, *, progress: Progress) -> ModelFolder:
 
 def _found(name: str, source: Source, progress: Progress) -> ModelFolder:
     match source:
-        case Embedded():
+        case EmbeddedSource():
             return ModelFolder(embedded_folder(progress), SMOLLM2.name, SMOLLM2.display_name, SMOLLM2.released_at)
         case NamedModel():
             return _imported(source, progress)
         case ListedModel():
             return replace(_from_hub(source.hub, progress), id=name, display_name=source.name)
-        case Folder(path):
+        case FolderSource(path):
             gguf = only_gguf(name, path)
             return _model_folder(path, path.name) if gguf is None else _converted(gguf, progress)
-        case GgufFile(path):
+        case GgufSource(path):
             return _converted(path, progress)
         case HubName():
             return _from_hub(source, progress)

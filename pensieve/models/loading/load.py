@@ -22,7 +22,7 @@ from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.models.files.adapter_folder import require_adapter
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.adapters import fuse_adapter, put_adapter
-from pensieve.models.loading.config import normalised_config
+from pensieve.models.loading.config import DEFAULT_WINDOW_TOKENS, context_window_tokens, normalised_config
 from pensieve.models.loading.contents import validate_folder
 from pensieve.models.loading.generation_config import read_generation_config
 from pensieve.models.loading.links import without_strays
@@ -33,8 +33,6 @@ from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens, thinking_
 
 log = logging.getLogger(__name__)
 
-_WINDOW_KEYS: Final = ("max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length", "n_positions")
-_WINDOW_WHEN_UNKNOWN: Final = 4096
 _SANE_WINDOW: Final = 10_000_000
 """Tokenizers without a bound of their own say 1e30."""
 
@@ -208,14 +206,12 @@ def _logits_width(model: Any) -> int:
 
 
 def _context_window_tokens(config: Mapping[str, Any], tokenizer: Any) -> int:
-    """As the config says, or the config's part on text; else as the tokenizer does."""
-    for part in (config, config.get("text_config") or {}):
-        for key in _WINDOW_KEYS:
-            value = part.get(key)
-            if isinstance(value, int) and value > 0:
-                return value
+    """From the config, else from the tokenizer."""
+    stated = context_window_tokens(config)
+    if stated is not None:
+        return stated
     length = getattr(tokenizer, "model_max_length", None)
-    return int(length) if length and length < _SANE_WINDOW else _WINDOW_WHEN_UNKNOWN
+    return int(length) if length and length < _SANE_WINDOW else DEFAULT_WINDOW_TOKENS
 
 
 def _features(tokenizer: Any) -> frozenset[ModelFeature]:

@@ -14,7 +14,7 @@ from pensieve.cli.fit.figures import Fit, FitOptions, estimate_fit
 from pensieve.cli.fit.report import report_lines
 from pensieve.cli.main import main
 from pensieve.core.fit.kv_bytes import KVLayers, KVShape
-from pensieve.core.fit.roofline import Rates, Work
+from pensieve.core.fit.roofline import DeviceRates, TokenCost
 from pensieve.models.estimate.footprint import Footprint
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
@@ -27,7 +27,7 @@ SIX_BILLION = Fit(
         weights_bytes=3_800_000_000,
         num_parameters=6_740_000_000,
         window_tokens=16384,
-        work=Work(3_800_000_000, 6_740_000_000),
+        work=TokenCost(3_800_000_000, 6_740_000_000),
         kv=KVShape((KVLayers(32, 32, (128, 128)),), 2),
         kv_unknown="",
     ),
@@ -35,7 +35,7 @@ SIX_BILLION = Fit(
     limit_from="the default",
     activation_bytes=300_000_000,
     reserve_bytes=900_000_000,
-    rates=Rates(68e9, 2.6e12, 2.6e12, bandwidth_share=0.8, compute_share=0.6),
+    rates=DeviceRates(68e9, 2.6e12, 2.6e12, bandwidth_share=0.8, compute_share=0.6),
     rates_from="Apple M1",
 )
 

@@ -10,8 +10,8 @@ import pytest
 from pensieve.models.files.progress import SilentProgress
 from pensieve.models.library.resolve import resolve
 from tests.cli.models.models_command import PINNED, UNPINNED, ModelsCommand, write_adapter
-from tests.conftest import serving
 from tests.models.hub.hub_server import SmallHub
+from tests.support.sdk_client import serving
 
 pytestmark = pytest.mark.usefixtures("hub")
 

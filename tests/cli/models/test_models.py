@@ -14,9 +14,9 @@ from pensieve.models.files.progress import SilentProgress
 from pensieve.models.hub.pins import pinned
 from pensieve.models.library.resolve import resolve
 from tests.cli.models.models_command import ModelsCommand, write_adapter
-from tests.conftest import serving
 from tests.models.gguf.gguf_files import write_llama
 from tests.models.hub.hub_server import Repo, SmallHub, files_of
+from tests.support.sdk_client import serving
 
 pytestmark = pytest.mark.usefixtures("hub")
 

@@ -1,4 +1,4 @@
-"""Two hundred requests under a limit that holds three at a time: all of them end, and nothing of them stays (S7, S13)."""
+"""Two hundred requests under a limit that holds three at a time: all end, and all release what they held (S7, S13)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from pensieve.engine.options import EngineOptions
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
 from pensieve.serving.served_model import ServedModel
-from tests.conftest import GIB
+from tests.support.engines import GIB
 from tests.support.running_server import running_server, settings_for
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
