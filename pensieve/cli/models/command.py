@@ -34,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="list the models on this machine")
     listing.add_argument(
-        "--available", action="store_true", help="list the recommended models instead, by the memory they need"
+        "--available", action="store_true", help="list the curated models instead, by the memory of the machine"
     )
     listing.add_argument("--json", action="store_true", help="print JSON")
     pull = actions.add_parser(

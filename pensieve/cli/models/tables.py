@@ -26,7 +26,7 @@ from pensieve.models.estimate.describe import (
 )
 from pensieve.models.files.adapter_folder import adapter_kind
 from pensieve.models.files.progress import SilentProgress
-from pensieve.models.library.aliases import ListedModel, class_of, listed_models
+from pensieve.models.library.aliases import CuratedModel, curated_models, machine_class_gb
 from pensieve.models.library.inventory import LocalModel
 from pensieve.models.library.resolve import resolve
 from pensieve.models.library.source import FolderSource, GgufSource, parse_source
@@ -59,43 +59,43 @@ def local_json(models: Iterable[LocalModel]) -> str:
 
 
 def available_table(models: Iterable[LocalModel]) -> str:
-    """The recommended models. Those for this machine and those already on it are marked."""
-    own_class = class_of(psutil.virtual_memory().total)
+    """The curated models. Those for this machine and those already on it are marked."""
+    own_class = machine_class_gb(psutil.virtual_memory().total)
     local_aliases = {alias for model in models for alias in model.aliases}
     rows = [("", "ALIAS", "MAC", "WEIGHTS", "LIMIT", "LICENCE", "MODEL", "WHY")]
-    for listed in listed_models():
-        mark = "->" if listed.machine_gb == own_class else ""
-        machine, weights = f"{listed.machine_gb} GB", format_gigabytes(listed.weights_bytes)
-        limit, licence_name = listed.memory_limit or "-", listed.licence or "-"
-        why = _why(listed, local_aliases)
-        rows.append((mark, listed.alias, machine, weights, limit, licence_name, listed.name, why))
+    for curated in curated_models():
+        mark = "->" if curated.machine_gb == own_class else ""
+        machine, weights = f"{curated.machine_gb} GB", format_gigabytes(curated.weights_bytes)
+        limit, licence_name = curated.memory_limit or "-", curated.licence or "-"
+        why = _why(curated, local_aliases)
+        rows.append((mark, curated.alias, machine, weights, limit, licence_name, curated.name, why))
     legend = f"-> suits this machine, which has {psutil.virtual_memory().total / 1024**3:.0f} GB. "
     return "\n".join([*_aligned(rows), "", legend + _SOURCE_OF_FIGURES])
 
 
-def _why(listed: ListedModel, local_aliases: Collection[str]) -> str:
-    memory = f"; uses {listed.memory}" if listed.memory else ""
-    return f"{listed.why}{memory}{' (on this machine)' if listed.alias in local_aliases else ''}"
+def _why(curated: CuratedModel, local_aliases: Collection[str]) -> str:
+    memory = f"; uses {curated.memory}" if curated.memory else ""
+    return f"{curated.why}{memory}{' (on this machine)' if curated.alias in local_aliases else ''}"
 
 
 def available_json(models: Iterable[LocalModel]) -> str:
-    own_class = class_of(psutil.virtual_memory().total)
+    own_class = machine_class_gb(psutil.virtual_memory().total)
     local_aliases = {alias for model in models for alias in model.aliases}
     entries = [
         {
-            "alias": listed.alias,
-            "name": listed.name,
-            "revision": listed.revision,
-            "machine_gb": listed.machine_gb,
-            "weights_bytes": listed.weights_bytes,
-            "memory": listed.memory,
-            "memory_limit": listed.memory_limit,
-            "licence": listed.licence,
-            "why": listed.why,
-            "suits_this_machine": listed.machine_gb == own_class,
-            "is_here": listed.alias in local_aliases,
+            "alias": curated.alias,
+            "name": curated.name,
+            "revision": curated.revision,
+            "machine_gb": curated.machine_gb,
+            "weights_bytes": curated.weights_bytes,
+            "memory": curated.memory,
+            "memory_limit": curated.memory_limit,
+            "licence": curated.licence,
+            "why": curated.why,
+            "suits_this_machine": curated.machine_gb == own_class,
+            "is_here": curated.alias in local_aliases,
         }
-        for listed in listed_models()
+        for curated in curated_models()
     ]
     return json.dumps(entries, indent=1, ensure_ascii=False)
 

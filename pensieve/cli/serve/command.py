@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from contracts.values.vocabulary import ModelConfig
+from contracts.values.vocabulary import ModelConfig, ModelInfo
 from pensieve.cli.settings.settings import Settings
 from pensieve.cli.wiring import ServerComponents, components_for
 from pensieve.core.errors import PensieveError
@@ -27,8 +27,7 @@ from pensieve.serving.patience import Patience
 if TYPE_CHECKING:
     from hypercorn.config import Config
 
-    from pensieve.api.http.access import AccessRules
-    from pensieve.api.server_state import ServerState
+    from pensieve.api.server_state import ServerMonitor, ServerState
 
 log = logging.getLogger(__name__)
 
@@ -83,36 +82,41 @@ async def run(
     Raises:
         PensieveError: the model cannot be loaded.
     """
+    patience = Patience(idle_seconds=settings.idle_seconds)
+    models = ModelPool(
+        components.start, components.memory, known=components.models, checked=settings.checked, patience=patience
+    )
     async with AsyncExitStack() as stack:
-        patience = Patience(idle_seconds=settings.idle_seconds)
-        models = ModelPool(
-            components.start, components.memory, known=components.models, checked=settings.checked, patience=patience
-        )
         stack.push_async_callback(models.aclose)
         model, _ = await asyncio.gather(
             models.load_model(ModelConfig(components.models[0].source)), asyncio.to_thread(_import_http_modules)
         )
-        from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415 - see the module docstring
-
-        from pensieve.api.app import create_app  # noqa: PLC0415
-        from pensieve.api.http.hypercorn_fix import close_at_once  # noqa: PLC0415
-        from pensieve.api.server_state import ServerState  # noqa: PLC0415
-
         watch = asyncio.create_task(models.watch_idle())
         stack.callback(watch.cancel)
-        limit = RateLimit(settings.rate_limit) if settings.rate_limit is not None else None
-        state = ServerState(models, components.monitor, _access(settings), checked=settings.checked, rate_limit=limit)
         listener.listen(BACKLOG)
-        ready(
-            f"pensieve: serving {model.info.id} at {_url(listener)} "
-            f"({components.device}; window {model.info.context_window_tokens} tokens{_other_models(components)})"
-        )
-        close_at_once()
-        await serve_asgi(
-            create_app(state),
-            _hypercorn_config(listener),
-            shutdown_trigger=lambda: _drained(state, stop, settings.grace_seconds),
-        )
+        ready(_startup_line(model.info, components, listener))
+        await _serve_http(settings, models, components.monitor, listener, stop)
+
+
+async def _serve_http(
+    settings: Settings, models: ModelPool, monitor: ServerMonitor, listener: socket.socket, stop: asyncio.Event
+) -> None:
+    from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415 - see the module docstring
+
+    from pensieve.api.app import create_app  # noqa: PLC0415
+    from pensieve.api.http.access import AccessRules  # noqa: PLC0415
+    from pensieve.api.http.hypercorn_fix import close_at_once  # noqa: PLC0415
+    from pensieve.api.server_state import ServerState  # noqa: PLC0415
+
+    access = AccessRules(settings.host, settings.api_key, settings.cors_origins)
+    limit = RateLimit(settings.rate_limit) if settings.rate_limit is not None else None
+    state = ServerState(models, monitor, access, checked=settings.checked, rate_limit=limit)
+    close_at_once()
+    await serve_asgi(
+        create_app(state),
+        _hypercorn_config(listener),
+        shutdown_trigger=lambda: _drained(state, stop, settings.grace_seconds),
+    )
 
 
 def _import_http_modules() -> None:
@@ -120,9 +124,11 @@ def _import_http_modules() -> None:
         import_module(name)
 
 
-def _other_models(components: ServerComponents) -> str:
+def _startup_line(info: ModelInfo, components: ServerComponents, listener: socket.socket) -> str:
     others = ", ".join(model.info.id for model in components.models[1:])
-    return f"; on request: {others}" if others else ""
+    details = f"{components.device}; window {info.context_window_tokens} tokens"
+    details += f"; on request: {others}" if others else ""
+    return f"pensieve: serving {info.id} at {_url(listener)} ({details})"
 
 
 async def _drained(state: ServerState, stop: asyncio.Event, grace_seconds: float) -> None:
@@ -168,12 +174,6 @@ def bind(host: str, port: int) -> socket.socket:
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _access(settings: Settings) -> AccessRules:
-    from pensieve.api.http.access import AccessRules  # noqa: PLC0415
-
-    return AccessRules(settings.host, settings.api_key, settings.cors_origins)
 
 
 def _hypercorn_config(listener: socket.socket) -> Config:

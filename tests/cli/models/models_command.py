@@ -9,13 +9,13 @@ import mlx.core as mx
 import pytest
 
 from pensieve.cli.main import main
-from pensieve.models.library.aliases import listed_models
+from pensieve.models.library.aliases import curated_models
 
-PINNED = listed_models()[0]
+PINNED = curated_models()[0]
 """The model of the aliases `coder-8gb` and `coder-16gb-fast`. The test hub has a tiny model at this revision, and
 another one on main.
 """
-UNPINNED = next(model for model in listed_models() if model.revision is None)
+UNPINNED = next(model for model in curated_models() if model.revision is None)
 
 
 class ModelsCommand:

@@ -1,4 +1,4 @@
-"""Aliases of recommended models: what they stand for, and that they can be served."""
+"""Aliases of curated models: what they stand for, and that they can be served."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.usefixtures("hub")
 
 def test_an_alias_can_be_pulled_and_served(models: ModelsCommand, hub: SmallHub) -> None:
     assert "coder-8gb is on this machine" in models.run("pull", "coder-8gb")
-    hub.asked.clear()
+    hub.requests.clear()
     folder = resolve("coder-8gb", progress=SilentProgress())
-    assert (folder.id, folder.display_name, hub.asked) == ("coder-8gb", PINNED.name, [])
+    assert (folder.id, folder.display_name, hub.requests) == ("coder-8gb", PINNED.name, [])
     assert folder.revision == PINNED.revision
     assert not (folder.path / "later.json").exists()
     assert f"{PINNED.name} (coder-8gb, coder-16gb-fast)" in models.run("list")

@@ -85,9 +85,9 @@ def test_a_gguf_file_of_the_hub_is_converted_and_removed_alone(
     models.run("pull", "org/ggufs/b.gguf")
     hub.repos["org/ggufs"].commit({"c.gguf": content + bytes(16)})
     models.run("pull", "org/ggufs/c.gguf")
-    hub.asked.clear()
+    hub.requests.clear()
     resolve("org/ggufs/a.gguf", progress=SilentProgress())
-    assert hub.asked == []
+    assert hub.requests == []
     models.run("remove", "org/ggufs/c.gguf")
     models.run("remove", next(name for name in models.names() if name.startswith("c-")))
     conversions = [name for name in models.names() if "/" not in name]
@@ -171,7 +171,7 @@ def test_an_adapter_is_imported_on_a_base(models: ModelsCommand, tiny: Path, tmp
         (["import", "file.txt"], 1, "it is a file, but not a .gguf file"),
         (["import", "adapter"], 1, "it is an adapter: import it with --adapter PATH --base NAME --name NAME"),
         (["import", "empty"], 1, "config.json is missing"),
-        (["import", "empty", "--name", "a/b"], 1, "a name has letters, digits"),
+        (["import", "empty", "--name", "a/b"], 1, "a name may only have letters, digits"),
         (["import"], 2, "nothing to import"),
         (["import", "--adapter", "adapter"], 2, "--adapter PATH --base MODEL --name NAME"),
     ],
