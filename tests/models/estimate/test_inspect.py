@@ -56,10 +56,9 @@ def test_a_hub_model_is_inspected_without_fetching_its_weights(tmp_path: Path, m
         metadata = inspect_model("org/tiny", progress=QUIET)
         assert all(hub.downloads("model.safetensors"))
     assert "not on this machine" in metadata.where
-    here = inspect_model(str(folder), progress=QUIET)
-    assert footprint(metadata.config, metadata.headers, dense=False) == footprint(
-        here.config, here.headers, dense=False
-    )
+    local = inspect_model(str(folder), progress=QUIET)
+    remote, expected = (footprint(it.config, it.headers, dense=False) for it in (metadata, local))
+    assert remote == expected
     assert local_copy(HubName("org/tiny")) is None  # the files read do not count as a copy
 
 
