@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from pensieve.cli.serve.command import bind, run
-from pensieve.cli.settings.table import Settings, read_settings
+from pensieve.cli.settings.settings import Settings
+from pensieve.cli.settings.table import read_settings
 from pensieve.cli.wiring import ServerComponents
 
 _HUNG_SECONDS: Final = 600

@@ -21,7 +21,7 @@ import pytest
 
 from contracts.values.generation import GenerationFinished
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason
-from pensieve.cli.settings.table import Settings
+from pensieve.cli.settings.settings import Settings
 from pensieve.cli.wiring import ServerComponents, model_components
 from pensieve.core.errors import OverloadedError
 from pensieve.device.memory.device_memory import DeviceMemory

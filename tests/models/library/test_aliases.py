@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.cli.settings.values import num_bytes
+from pensieve.cli.sizes import parse_size
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.hub.name import HubName, parse_hub_name
 from pensieve.models.library.aliases import CuratedModel, curated_model, curated_models, machine_class_gb
@@ -43,12 +43,10 @@ def test_aliases_of_earlier_versions_still_work(alias: str) -> None:
 @pytest.mark.parametrize("model", curated_models(), ids=lambda model: model.alias)
 def test_a_model_fits_its_machine_under_the_recommended_limit(model: CuratedModel) -> None:
     """A server may use three quarters of a machine; a tenth of the limit stays free for requests."""
-    limit_bytes = num_bytes(model.memory_limit) if model.memory_limit else min(12e9, 0.75 * model.machine_gb * GIB)
+    limit_bytes = parse_size(model.memory_limit) if model.memory_limit else min(12e9, 0.75 * model.machine_gb * GIB)
     assert model.weights_bytes < 0.9 * limit_bytes
     assert limit_bytes <= 0.75 * model.machine_gb * GIB
-    assert model.memory is None or re.search(r"\([A-Z]\w+(-MLX)? \d", model.memory), (
-        "the source of the figure is missing"
-    )
+    assert model.memory is None or re.search(r"\([A-Z]\w+(-MLX)? \d", model.memory), "the figure has no source"
 
 
 @pytest.mark.parametrize("model", curated_models(), ids=lambda model: model.alias)
