@@ -17,19 +17,19 @@ _COLOURS = ("red", "green", "blue")
 _FIELDS: dict[str, Any] = {"colour": (Literal["red", "green", "blue"], ...), "is_certain": (bool, ...)}
 
 
-@given(parsers.parse('its answer has to keep to the schema "{schema}"'))
+@given(parsers.parse('its answer must match the schema "{schema}"'))
 def its_answer_has_to_keep_to(scene: Scene, schema: str) -> None:
     scene.body["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMAS[schema]}}
 
 
-@then("its text is JSON of that schema")
+@then("its text is JSON that matches the schema")
 def its_text_is_json(scene: Scene) -> None:
     message = scene.reply.message()
     expect_equal({block["type"] for block in message["content"]}, {"text"}, "the types of the blocks")
     expect_valid(_parsed(text_of(message)), scene.body["output_config"]["format"]["schema"], "the text")
 
 
-@when("the SDK asks for an answer of a class")
+@when("the SDK requests an answer parsed into a class")
 def the_sdk_asks_for_an_answer_of_a_class(scene: Scene) -> None:
     with official_sdk(scene.client.target) as sdk:
         scene.sdk_message = sdk.messages.parse(
@@ -40,7 +40,7 @@ def the_sdk_asks_for_an_answer_of_a_class(scene: Scene) -> None:
         )
 
 
-@then("the SDK has an object of that class")
+@then("the SDK returns an object of that class")
 def the_sdk_has_an_object(scene: Scene) -> None:
     answer = scene.sdk_message.parsed_output
     expect_that(answer is not None and answer.colour in _COLOURS, f"a colour out of {_COLOURS}", answer)

@@ -33,7 +33,7 @@ def each_thinking_block_is_omitted(scene: Scene) -> None:
         expect_that(isinstance(block["signature"], str) and block["signature"], "a signature", block)
 
 
-@then("the text holds none of the thinking")
+@then("the text contains none of the thinking")
 def the_text_holds_no_thinking(scene: Scene) -> None:
     message = scene.reply.message()
     thinking, text = thinking_of(message).strip(), text_of(message)
@@ -41,7 +41,7 @@ def the_text_holds_no_thinking(scene: Scene) -> None:
     expect_that(thinking not in text and "<think>" not in text, "text without the thinking", text)
 
 
-@then("each thinking block has deltas of thinking, then one signature")
+@then("each thinking block has thinking deltas, then one signature")
 def each_thinking_block_ends_with_a_signature(scene: Scene) -> None:
     thoughts = _deltas_of_thinking(scene)
     expect_that(thoughts, "a thinking block", scene.stream.kinds())
@@ -69,7 +69,7 @@ def it_has_no_thinking_block(scene: Scene) -> None:
     expect_that(not kinds & {"thinking", "redacted_thinking"}, "no thinking", message["content"])
 
 
-@then("it has more output tokens than its text has words")
+@then("its usage has more output tokens than its text has words")
 def it_has_more_output_tokens(scene: Scene) -> None:
     message = scene.reply.message()
     words = len(text_of(message).split())

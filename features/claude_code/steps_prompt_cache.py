@@ -14,33 +14,33 @@ _LINE = "The keeper of the lighthouse wrote down every ship that passed, and the
 _LINES = 68
 
 
-@given("a request with a long system prompt of its own, marked to be cached")
+@given("a request with a unique long system prompt, marked for caching")
 def a_request_with_a_long_system_prompt(scene: Scene) -> None:
     """It begins with a word that no run before has sent, so nothing of it can be known."""
     scene.body = {**plain_request(scene.client.model), "system": [_marked(f"{secrets.token_hex(8)} {_LINE * _LINES}")]}
 
 
-@when("it is sent with another first word of its system prompt")
+@when("it is sent with a different first word in its system prompt")
 def it_is_sent_with_another_first_word(scene: Scene) -> None:
     other = _marked(f"{secrets.token_hex(8)} {_LINE * _LINES}")
     scene.take_reply(scene.client.post({**scene.body, "system": [other]}))
 
 
-@then(parsers.parse("{percent:d} percent of the prompt at least were read from the cache"))
+@then(parsers.parse("at least {percent:d} percent of the prompt was read from the cache"))
 def so_much_was_read(scene: Scene, percent: int) -> None:
     usage = scene.last.message()["usage"]
     least = prompt_tokens(usage) * percent // 100
     expect_that(_read(usage) >= least, f"cache_read_input_tokens to be {least} at least", usage)
 
 
-@then(parsers.parse("{percent:d} percent of the prompt at most were read from the cache"))
+@then(parsers.parse("at most {percent:d} percent of the prompt was read from the cache"))
 def no_more_was_read(scene: Scene, percent: int) -> None:
     usage = scene.last.message()["usage"]
     most = prompt_tokens(usage) * percent // 100
     expect_that(_read(usage) <= most, f"cache_read_input_tokens to be {most} at most", usage)
 
 
-@then("what was written to the cache is told by its time to live")
+@then("usage breaks the tokens written to the cache down by time to live")
 def what_was_written_is_told(scene: Scene) -> None:
     usage = scene.reply.message()["usage"]
     written = usage.get("cache_creation_input_tokens") or 0

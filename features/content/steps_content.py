@@ -13,22 +13,22 @@ from features.harness.wire.refusals import expect_named
 from features.harness.wire.replies import prompt_tokens
 
 
-@given(parsers.parse('its message holds a PDF saying "{text}"'))
+@given(parsers.parse('its message contains a PDF with the text "{text}"'))
 def its_message_holds_a_pdf(scene: Scene, text: str) -> None:
     scene.body = _with_block(scene.body, document_block(pdf_saying(text)))
 
 
-@given(parsers.parse('another whose message holds a PDF saying "{text}"'))
+@given(parsers.parse('another request whose message contains a PDF with the text "{text}"'))
 def another_whose_message_holds_a_pdf(scene: Scene, text: str) -> None:
     scene.other_body = _with_block(scene.body, document_block(pdf_saying(text)))
 
 
-@given(parsers.parse("its message holds an image of {width:d} by {height:d} pixels"))
+@given(parsers.parse("its message contains an image of {width:d} by {height:d} pixels"))
 def its_message_holds_an_image(scene: Scene, width: int, height: int) -> None:
     scene.body = _with_block(scene.body, image_block(width, height))
 
 
-@given(parsers.parse("another whose message holds an image of {width:d} by {height:d} pixels"))
+@given(parsers.parse("another request whose message contains an image of {width:d} by {height:d} pixels"))
 def another_whose_message_holds_an_image(scene: Scene, width: int, height: int) -> None:
     scene.other_body = _with_block(scene.body, image_block(width, height))
 
@@ -49,7 +49,7 @@ def if_it_is_answered_the_image_counts(scene: Scene) -> None:
         expect_that(with_image > without, f"a prompt of more than {without} tokens", with_image)
 
 
-@then(parsers.parse("the other's count is larger by at least {number:d}"))
+@then(parsers.parse("the other request's count is larger by at least {number:d}"))
 def the_others_count_is_larger_by(scene: Scene, number: int) -> None:
     one, other = (count.message()["input_tokens"] for count in (scene.count, scene.other_count))
     expect_that(other >= one + number, f"the other's count to be {one + number} or more", other)

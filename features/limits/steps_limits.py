@@ -21,23 +21,23 @@ _MAX_STREAMS = 300  # a queue that is longer than this is no limit
 _QUESTION = "Say hello to the world."
 
 
-@given("a server that takes three requests a minute")
+@given("a server that allows three requests a minute")
 def a_server_that_takes_three_requests(scene: Scene, rate_limited_target: Target, transcript: Transcript) -> None:
     scene.client = Client(rate_limited_target, transcript)
 
 
-@given("its max_tokens is the model's window")
+@given("its max_tokens equals the model's window")
 def its_max_tokens_is_the_window(scene: Scene) -> None:
     scene.body["max_tokens"] = _window(scene)
 
 
-@given("its max_tokens is what its count leaves of the window")
+@given("its max_tokens fills the rest of the model's window")
 def its_max_tokens_is_what_is_left(scene: Scene) -> None:
     count = scene.client.post(counted(scene.body), COUNT_TOKENS).message()["input_tokens"]
     scene.body["max_tokens"] = _window(scene) - count
 
 
-@when("it is streamed again and again, until one is refused")
+@when("it is streamed repeatedly until a request is refused")
 def it_is_streamed_until_one_is_refused(scene: Scene) -> None:
     with contextlib.ExitStack() as open_streams:
         for _ in range(_MAX_STREAMS):
@@ -48,7 +48,7 @@ def it_is_streamed_until_one_is_refused(scene: Scene) -> None:
     raise AssertionError(f"expected a refusal, with {_MAX_STREAMS} streams at once\n  actual none")
 
 
-@when(parsers.parse("a client of its own sends it {number:d} times"))
+@when(parsers.parse("a new client sends it {number:d} times"))
 def a_client_of_its_own_sends_it(scene: Scene, number: int) -> None:
     """Known by a key that nobody else has; where the server demands a key of its own, all are one client."""
     if scene.client.target.api_key is not None:
@@ -58,7 +58,7 @@ def a_client_of_its_own_sends_it(scene: Scene, number: int) -> None:
     scene.last = scene.replies_in_turn[-1]
 
 
-@when(parsers.parse("the SDK asks {number:d} times"))
+@when(parsers.parse("the SDK sends {number:d} requests"))
 def the_sdk_asks_times(scene: Scene, number: int) -> None:
     import anthropic  # noqa: PLC0415 - an extra, and slow to import
 
@@ -72,13 +72,13 @@ def the_sdk_asks_times(scene: Scene, number: int) -> None:
             scene.sdk_error = error
 
 
-@then(parsers.parse("{number:d} of them are messages"))
+@then(parsers.parse("{number:d} of the replies are messages"))
 def some_of_them_are_messages(scene: Scene, number: int) -> None:
     statuses = [reply.status for reply in scene.replies_in_turn]
     expect_equal(statuses.count(200), number, f"the number of messages in {statuses}")
 
 
-@then(parsers.parse("it says to come again in {least:d} to {most:d} seconds"))
+@then(parsers.parse("its retry-after is between {shortest:d} and {longest:d} seconds"))
 def it_says_when_to_come_again(scene: Scene, least: int, most: int) -> None:
     told = scene.last.headers.get("retry-after", "")
     is_in_range = told.isascii() and told.isdigit() and least <= int(told) <= most
@@ -91,7 +91,7 @@ def the_error_says_exceed_context_limit(scene: Scene) -> None:
     expect_that(prompt + answer > window, f"A + B to be over {window}", (prompt, answer))
 
 
-@then("A is what the token count says, B its max_tokens and C the window")
+@then("A is the prompt's token count, B its max_tokens and C the window")
 def the_figures_are_true(scene: Scene) -> None:
     count = scene.client.post(counted(scene.body), COUNT_TOKENS).message()["input_tokens"]
     expect_equal(_figures(scene), (count, scene.body["max_tokens"], _window(scene)), "A, B and C")

@@ -38,7 +38,7 @@ def the_error_names(scene: Scene, word: str) -> None:
     expect_named(scene.last, word)
 
 
-@then("the error has its form, and the request_id of its header")
+@then("the error is well formed and has the request_id of its header")
 def the_error_has_its_form(scene: Scene) -> None:
     error_in(scene.last)
     header = scene.last.headers.get("request-id")
@@ -52,7 +52,7 @@ def the_error_says_prompt_is_too_long(scene: Scene) -> None:
     expect_that(num_tokens > maximum, f"N to be over {maximum}", num_tokens)
 
 
-@then("N is what the token count says")
+@then("N is the prompt's token count")
 def n_is_what_the_token_count_says(scene: Scene) -> None:
     num_tokens, _ = _too_long(scene)
     count = scene.client.post(counted(scene.body), COUNT_TOKENS)

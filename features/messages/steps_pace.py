@@ -16,7 +16,7 @@ _NUM_DELTAS_BEFORE_LEAVING = 3
 _STREAM_SECONDS = 80.0  # what the script's endless answer takes
 
 
-@given("it tells how many requests are active")
+@given("it reports how many requests are active")
 def it_tells_how_many_requests_are_active(scene: Scene) -> None:
     active = _active_requests(scene.client)
     if active is None:
@@ -24,7 +24,7 @@ def it_tells_how_many_requests_are_active(scene: Scene) -> None:
     scene.active_before = active
 
 
-@when("its stream is left in the middle")
+@when("the client disconnects in the middle of the stream")
 def its_stream_is_left_in_the_middle(scene: Scene) -> None:
     with scene.client.open_stream(scene.body) as live:
         deltas = (event for event in live.events() if event.name == "content_block_delta")
@@ -33,13 +33,13 @@ def its_stream_is_left_in_the_middle(scene: Scene) -> None:
         _expect_active(scene, more=True, seconds=2)
 
 
-@when("the client hangs up before the reply")
+@when("the client disconnects before the reply")
 def the_client_hangs_up_before_the_reply(scene: Scene) -> None:
     with scene.client.unanswered(scene.body):
         _expect_active(scene, more=True, seconds=5)
 
 
-@when("a short request is sent while its stream runs")
+@when("a short request is sent while the stream runs")
 def a_short_request_is_sent_while_its_stream_runs(scene: Scene) -> None:
     with scene.client.open_stream(scene.body) as live:
         events = live.events()
@@ -51,18 +51,18 @@ def a_short_request_is_sent_while_its_stream_runs(scene: Scene) -> None:
         expect_equal(next(events).name, "content_block_delta", "the stream's next event")
 
 
-@then("it did not wait for the end of the stream")
+@then("it did not wait for the stream to end")
 def it_did_not_wait_for_the_end_of_the_stream(scene: Scene) -> None:
     most = _STREAM_SECONDS / 4
     expect_that(scene.reply_seconds < most, f"a reply within {most} s", f"{scene.reply_seconds:.1f} s")
 
 
-@then(parsers.parse("the server has no more active requests within {seconds:d} seconds"))
+@then(parsers.parse("the number of active requests drops back within {seconds:d} seconds"))
 def the_server_has_no_more_active_requests(scene: Scene, seconds: int) -> None:
     _expect_active(scene, more=False, seconds=seconds)
 
 
-@then(parsers.parse("it opens within {seconds:d} seconds, message_start with it"))
+@then(parsers.parse("message_start arrives within {seconds:d} seconds"))
 def it_opens_within(scene: Scene, seconds: int) -> None:
     stream = scene.stream
     expect_equal(stream.kinds()[0], "message_start", "the first event")
@@ -70,7 +70,7 @@ def it_opens_within(scene: Scene, seconds: int) -> None:
     expect_that(waited <= seconds, f"message_start within {seconds} s", f"{waited:.1f} s")
 
 
-@then("a ping comes before the first word")
+@then("a ping arrives before the first word")
 def a_ping_comes_before_the_first_word(scene: Scene) -> None:
     kinds = scene.stream.kinds()
     silence = kinds[: kinds.index("content_block_delta")]
@@ -79,7 +79,7 @@ def a_ping_comes_before_the_first_word(scene: Scene) -> None:
     expect_that(in_the_wait, "a ping a second or more after the start, before the first delta", kinds)
 
 
-@then(parsers.parse("no silence in it is longer than {seconds:d} seconds"))
+@then(parsers.parse("it is never silent for longer than {seconds:d} seconds"))
 def no_silence_is_longer_than(scene: Scene, seconds: int) -> None:
     times = [scene.stream.asked_at, *(event.arrived_at for event in scene.stream.events), scene.stream.ended_at]
     longest = max(later - earlier for earlier, later in pairwise(times))

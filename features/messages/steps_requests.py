@@ -33,7 +33,7 @@ def a_server_that_plays_the_script(scene: Scene, scripted_target: Target, transc
     scene.client = Client(scripted_target, transcript)
 
 
-@given("a server that demands a key")
+@given("a server that requires a key")
 def a_server_that_demands_a_key(scene: Scene, guarded_target: Target, transcript: Transcript) -> None:
     scene.client = Client(guarded_target, transcript)
 
@@ -68,7 +68,7 @@ def its_field_is(scene: Scene, field: str, literal: str) -> None:
     scene.body = with_field(scene.body, field, literal)
 
 
-@given(parsers.parse('it lacks "{field}"'))
+@given(parsers.parse('it has no "{field}"'))
 def it_lacks(scene: Scene, field: str) -> None:
     scene.body = without_field(scene.body, field)
 
@@ -78,7 +78,7 @@ def its_message_is_33_megabytes_long(scene: Scene) -> None:
     scene.body["messages"][0]["content"] = "x" * 33_000_000 + "x" * 1_000_000  # over 32 MB however a megabyte is meant
 
 
-@given("a prompt over the model's window")
+@given("a prompt longer than the model's window")
 def a_prompt_over_the_window(scene: Scene) -> None:
     window = scene.client.send("GET", f"/v1/models/{scene.client.model}").json().get("max_input_tokens")
     if not isinstance(window, int):
@@ -123,18 +123,18 @@ def it_is_sent_twice(scene: Scene) -> None:
     it_is_sent_again(scene)
 
 
-@when("both are sent")
+@when("both requests are sent")
 def both_are_sent(scene: Scene) -> None:
     it_is_sent(scene)
     scene.other_reply = scene.client.post(scene.other_body)
 
 
-@when("they are sent in turn")
+@when("they are sent one after another")
 def they_are_sent_in_turn(scene: Scene) -> None:
     scene.replies_in_turn = [scene.client.post(body) for body in scene.bodies]
 
 
-@when("they are sent at once")
+@when("they are sent at the same time")
 def they_are_sent_at_once(scene: Scene) -> None:
     with ThreadPoolExecutor(len(scene.bodies)) as pool:
         scene.replies_at_once = list(pool.map(scene.client.post, scene.bodies))
@@ -155,25 +155,25 @@ def its_tokens_are_counted_at(scene: Scene, path: str) -> None:
     scene.count = scene.last = scene.client.post(counted(scene.body), path)
 
 
-@when("the tokens of both are counted")
+@when("the tokens of both requests are counted")
 def the_tokens_of_both_are_counted(scene: Scene) -> None:
     its_tokens_are_counted(scene)
     scene.other_count = scene.client.post(counted(scene.other_body), COUNT_TOKENS)
 
 
-@when("it is sent again with a stop sequence out of the middle of the answer")
+@when("it is sent again with a stop sequence from the middle of the answer")
 def it_is_sent_again_with_a_stop_sequence(scene: Scene) -> None:
     scene.stop = middle_of(text_of(scene.reply.message()))
     scene.message = scene.client.post({**scene.body, "stop_sequences": [scene.stop]}).message()
 
 
-@when("it is streamed with a stop sequence out of the middle of the answer")
+@when("it is streamed with a stop sequence from the middle of the answer")
 def it_is_streamed_with_a_stop_sequence(scene: Scene) -> None:
     scene.stop = middle_of(text_of(scene.reply.message()))
     scene.message = scene.client.stream({**scene.body, "stop_sequences": [scene.stop]}).message()
 
 
-@when("the first half of the answer is given as the assistant's turn")
+@when("the first half of the answer is sent back as an assistant turn")
 def the_first_half_is_given(scene: Scene) -> None:
     """As it was said, to the end of a word: other spaces would be other tokens, and another answer."""
     text = text_of(scene.reply.message())
@@ -201,7 +201,7 @@ def the_bytes_are_sent_to(scene: Scene, text: str, path: str) -> None:
     scene.last = scene.client.send("POST", path, content=text.encode())
 
 
-@when(parsers.parse("a body with {depth:d} arrays in a row is sent"))
+@when(parsers.parse("a body with {depth:d} nested arrays is sent"))
 def a_body_with_arrays_in_a_row_is_sent(scene: Scene, depth: int) -> None:
     scene.last = scene.client.send("POST", MESSAGES, content=b'{"messages": ' + b"[" * depth + b"]" * depth + b"}")
 
@@ -213,11 +213,11 @@ def a_body_with_a_long_number_is_sent(scene: Scene, digits: int) -> None:
     scene.last = scene.client.send("POST", MESSAGES, content=body.encode())
 
 
-@when("nothing is sent")
+@when("an empty body is sent")
 def nothing_is_sent(scene: Scene) -> None:
     scene.last = scene.client.send("POST", MESSAGES, content=b"")
 
 
-@when("bytes that are no UTF-8 are sent")
+@when("bytes that are not UTF-8 are sent")
 def bytes_that_are_no_utf8_are_sent(scene: Scene) -> None:
     scene.last = scene.client.send("POST", MESSAGES, content=b'{"model": "\xff\xfe", "max_tokens": 1, "messages": []}')

@@ -59,22 +59,22 @@ def the_sdk_retrieves_the_model(scene: Scene) -> None:
         scene.sdk_result = sdk.models.retrieve(scene.client.model)
 
 
-@when(parsers.parse("the SDK is made to ask for {number:d} tokens"))
+@when(parsers.parse("the SDK sends a max_tokens of {number:d}"))
 def the_sdk_asks_for_tokens(scene: Scene, number: int) -> None:
     _take_error(scene, lambda sdk: sdk.messages.create(**{**_message(scene), "max_tokens": number}))
 
 
-@when("the SDK asks for a model that is unknown")
+@when("the SDK requests an unknown model")
 def the_sdk_asks_for_an_unknown_model(scene: Scene) -> None:
     _take_error(scene, lambda sdk: sdk.messages.create(**{**_message(scene), "model": "no-such-model-as-this"}))
 
 
-@when("the SDK asks with a wrong key")
+@when("the SDK sends a wrong key")
 def the_sdk_asks_with_a_wrong_key(scene: Scene) -> None:
     _take_error(scene, lambda sdk: sdk.messages.create(**_message(scene)), api_key="wrong")
 
 
-@then("the SDK has a whole message")
+@then("the SDK returns a complete message")
 def the_sdk_has_a_whole_message(scene: Scene) -> None:
     message = scene.sdk_message
     expect_equal(type(message).__name__.removeprefix("Parsed").partition("[")[0], "Message", "the type of the result")
@@ -83,12 +83,12 @@ def the_sdk_has_a_whole_message(scene: Scene) -> None:
     expect_that(message.content, "content", message)
 
 
-@then("the SDK's two messages say the same")
+@then("the SDK's two messages match")
 def the_sdks_two_messages_say_the_same(scene: Scene) -> None:
     expect_same_answer(scene.sdk_message.model_dump(), scene.sdk_other_message.model_dump())
 
 
-@then("the SDK's count is the message's usage")
+@then("the SDK's count equals the message's usage")
 def the_sdks_count_is_the_messages_usage(scene: Scene) -> None:
     usage = scene.sdk_message.usage
     used = usage.input_tokens + (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
@@ -100,12 +100,12 @@ def the_model_under_test_is_one_of_them(scene: Scene) -> None:
     expect_that(scene.client.model in scene.sdk_result, f"{scene.client.model} among them", scene.sdk_result)
 
 
-@then("the SDK has the model under test")
+@then("the SDK returns the model under test")
 def the_sdk_has_the_model_under_test(scene: Scene) -> None:
     expect_equal(scene.sdk_result.id, scene.client.model, "id")
 
 
-@then("the SDK's types know each event but ping")
+@then("the SDK's types accept every event except ping")
 def the_sdks_types_know_each_event(scene: Scene) -> None:
     from anthropic.types import RawMessageStreamEvent  # noqa: PLC0415 - an extra, and slow to import
     from pydantic import TypeAdapter  # noqa: PLC0415 - comes with the SDK
@@ -116,7 +116,7 @@ def the_sdks_types_know_each_event(scene: Scene) -> None:
     expect_equal([event.type for event in known], [event["type"] for event in events], "the events")
 
 
-@then(parsers.parse('the SDK raised {name} of "{kind}"'))
+@then(parsers.parse('the SDK raised {name} with the type "{kind}"'))
 def the_sdk_raised(scene: Scene, name: str, kind: str) -> None:
     error = scene.sdk_error
     expect_equal(type(error).__name__, name, "the exception")

@@ -40,19 +40,19 @@ def its_usage_adds_up(scene: Scene, least: int, most: int) -> None:
     expect_that(counts[0] > 0 and least <= counts[1] <= most, f"a prompt, and {least} to {most} tokens", usage)
 
 
-@then(parsers.parse('the chat finished for "{reason}"'))
+@then(parsers.parse('the chat\'s finish reason is "{reason}"'))
 def the_chat_finished_for(scene: Scene, reason: str) -> None:
     expect_equal(choice_of(scene.reply.message())["finish_reason"], reason, "finish_reason")
 
 
-@then("both chats say the same")
+@then("both chats have the same answer")
 def both_chats_say_the_same(scene: Scene) -> None:
     one, other = scene.reply.message(), scene.other_reply.message()
     expect_equal(said(other), said(one), "the same answer")
     expect_equal(other["usage"]["prompt_tokens"], one["usage"]["prompt_tokens"], "the same prompt_tokens")
 
 
-@then("the chat ended before it")
+@then("the chat ended before the stop sequence")
 def the_chat_ended_before_it(scene: Scene) -> None:
     whole, ended = scene.reply.message(), scene.other_reply.message()
     expect_equal(choice_of(ended)["finish_reason"], "stop", "finish_reason")
@@ -60,7 +60,7 @@ def the_chat_ended_before_it(scene: Scene) -> None:
     expect_equal(content_of(ended).rstrip(), before.rstrip(), "the content")
 
 
-@then("the stream is of chunks of one completion")
+@then("the stream consists of chunks of one completion")
 def the_stream_is_of_chunks(scene: Scene) -> None:
     chunks = chunks_of(scene.stream)
     for chunk in chunks:
@@ -84,7 +84,7 @@ def the_chunks_add_up(scene: Scene) -> None:
     expect_equal(said_in_chunks(chunks_of(scene.stream)), said(scene.reply.message()), "what the chunks add up to")
 
 
-@then("the last chunk has the completion's usage and no choice")
+@then("the last chunk has the completion's usage and no choices")
 def the_last_chunk_has_the_usage(scene: Scene) -> None:
     *others, last = chunks_of(scene.stream)
     expect_equal(last["choices"], [], "the choices of the last chunk")
@@ -99,13 +99,13 @@ def every_chunk_has_a_choice(scene: Scene) -> None:
         expect_equal(len(chunk["choices"]), 1, "the number of choices")
 
 
-@then("the texts of the chunks join to the completion's")
+@then("the chunks' texts join to the completion's text")
 def the_texts_join(scene: Scene) -> None:
     texts = [choice["text"] for chunk in chunks_of(scene.stream) for choice in chunk["choices"]]
     expect_equal("".join(texts), choice_of(scene.reply.message())["text"], "the joined texts")
 
 
-@then("every call keeps to its function's schema")
+@then("every call matches its function's schema")
 def every_call_keeps_to_its_schema(scene: Scene) -> None:
     calls = calls_of_choice(scene.reply.message())
     expect_that(calls, "a call", scene.reply.message())
@@ -118,18 +118,18 @@ def every_call_keeps_to_its_schema(scene: Scene) -> None:
         expect_valid(_parsed(arguments), schemas[name], f"the arguments of {name}")
 
 
-@then("nothing is called")
+@then("no function is called")
 def nothing_is_called(scene: Scene) -> None:
     expect_equal(calls_of_choice(scene.reply.message()), [], "the calls")
 
 
-@then("its content is JSON of that schema")
+@then("its content is JSON that matches the schema")
 def its_content_is_json(scene: Scene) -> None:
     schema = scene.body["response_format"]["json_schema"]["schema"]
     expect_valid(_parsed(content_of(scene.reply.message())), schema, "the content")
 
 
-@then("its content is a JSON object, or was cut off in one")
+@then("its content is a JSON object, or is cut off inside one")
 def its_content_is_a_json_object(scene: Scene) -> None:
     completion = scene.reply.message()
     content = content_of(completion).strip()
@@ -139,7 +139,7 @@ def its_content_is_a_json_object(scene: Scene) -> None:
         expect_that(isinstance(_parsed(content), dict), "a JSON object", content)
 
 
-@then("the answer is a list of OpenAI's models")
+@then("the answer is a list of models in OpenAI's format")
 def the_answer_is_a_list_of_models(scene: Scene) -> None:
     listed = scene.last.message()
     expect_equal(listed["object"], "list", "object")
@@ -148,7 +148,7 @@ def the_answer_is_a_list_of_models(scene: Scene) -> None:
         _expect_model(model)
 
 
-@then("the answer is one of OpenAI's models")
+@then("the answer is a model in OpenAI's format")
 def the_answer_is_a_model(scene: Scene) -> None:
     model = scene.last.message()
     _expect_model(model)

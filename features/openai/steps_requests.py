@@ -15,7 +15,7 @@ from features.harness.wire.transcript import Transcript
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
 
-@given("the server under test, spoken to as by OpenAI's clients")
+@given("the server under test, called by an OpenAI client")
 def the_server_spoken_to_as_openai(scene: Scene, target: Target, transcript: Transcript) -> None:
     scene.client = OpenAIClient(target, transcript)
 
@@ -35,7 +35,7 @@ def the_chats_field_is(scene: Scene, field: str, literal: str) -> None:
     scene.body = with_field(scene.body, field, literal)
 
 
-@given(parsers.parse('the chat lacks "{field}"'))
+@given(parsers.parse('the chat has no "{field}"'))
 def the_chat_lacks(scene: Scene, field: str) -> None:
     scene.body = without_field(scene.body, field)
 
@@ -50,7 +50,7 @@ def the_chat_offers_the_function(scene: Scene, name: str, schema: str) -> None:
     scene.body |= {"tools": [function(name, schema)], "max_tokens": 80}
 
 
-@given(parsers.parse('the chat has to keep to the schema "{schema}"'))
+@given(parsers.parse('the chat\'s answer must match the schema "{schema}"'))
 def the_chat_has_to_keep_to(scene: Scene, schema: str) -> None:
     told = {"name": schema, "schema": SCHEMAS[schema], "strict": True}
     scene.body["response_format"] = {"type": "json_schema", "json_schema": told}
@@ -83,7 +83,7 @@ def the_chat_is_streamed(scene: Scene) -> None:
     scene.take_stream(scene.client.stream(scene.body, CHAT))
 
 
-@when(parsers.parse("the chat is sent with a stop sequence out of the middle of the answer, as {form}"))
+@when(parsers.parse("the chat is sent with a stop sequence from the middle of the answer, as {form}"))
 def the_chat_is_sent_with_a_stop_sequence(scene: Scene, form: str) -> None:
     scene.stop = middle_of(content_of(scene.reply.message()))
     stop = [scene.stop] if form == "a list" else scene.stop
@@ -100,7 +100,7 @@ def the_completion_is_streamed(scene: Scene) -> None:
     scene.take_stream(scene.client.stream(scene.body, COMPLETIONS))
 
 
-@then(parsers.parse("it is refused as OpenAI does, with status {status:d}"))
+@then(parsers.parse("it is refused in OpenAI's format with status {status:d}"))
 def it_is_refused_as_openai_does(scene: Scene, status: int) -> None:
     expect_equal(scene.last.status, status, "the status")
     error = _error(scene)

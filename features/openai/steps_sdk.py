@@ -38,7 +38,7 @@ def openais_sdk_streams_the_chat(scene: Scene) -> None:
         scene.sdk_other_message = list(stream)
 
 
-@when("OpenAI's SDK asks for an answer of a class")
+@when("OpenAI's SDK requests an answer parsed into a class")
 def openais_sdk_asks_for_a_class(scene: Scene) -> None:
     from pydantic import create_model  # noqa: PLC0415 - comes with the SDK
 
@@ -70,19 +70,19 @@ def openais_sdk_has_a_wrong_key(scene: Scene) -> None:
     _take_error(scene, api_key="wrong")
 
 
-@then("the chunks of the SDK add up to the completion")
+@then("the SDK's chunks add up to the completion")
 def the_sdks_chunks_add_up(scene: Scene) -> None:
     chunks = [chunk.model_dump() for chunk in scene.sdk_other_message]
     expect_equal(said_in_chunks(chunks), said(scene.sdk_message.model_dump()), "what the chunks add up to")
 
 
-@then("OpenAI's SDK has an object of that class")
+@then("OpenAI's SDK returns an object of that class")
 def openais_sdk_has_an_object(scene: Scene) -> None:
     answer = scene.sdk_result.choices[0].message.parsed
     expect_that(answer is not None and answer.colour in _COLOURS, f"a colour out of {_COLOURS}", answer)
 
 
-@then("OpenAI's SDK has a text")
+@then("OpenAI's SDK returns a text completion")
 def openais_sdk_has_a_text(scene: Scene) -> None:
     completion = scene.sdk_result
     expect_equal((completion.object, type(completion.choices[0].text)), ("text_completion", str), "object and text")

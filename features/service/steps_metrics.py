@@ -37,7 +37,7 @@ def it_is_in_the_text_format(scene: Scene) -> None:
     expect_equal([line for line, number in types.items() if number > 1 or not _TYPE.fullmatch(line)], [], "wrong types")
 
 
-@then("each counter ends in _total, and no name in a unit that is no base unit")
+@then("every counter's name ends in _total, and every unit is a base unit")
 def each_name_is_by_the_book(scene: Scene) -> None:
     types = {found[1]: found[2] for line in _lines(scene.last.body) if (found := _TYPE.fullmatch(line))}
     expect_that(types, "at least one metric", types)
@@ -46,7 +46,7 @@ def each_name_is_by_the_book(scene: Scene) -> None:
     expect_equal(sorted(name for name in types if _NO_BASE_UNIT.search(name)), [], "the names in other units")
 
 
-@then("a counter has risen, and none has fallen")
+@then("a counter has risen and none has fallen")
 def a_counter_has_risen(scene: Scene) -> None:
     before, after = _counters(scene.reply.body), _counters(scene.other_reply.body)
     fallen = {name: (before[name], after.get(name)) for name in before if after.get(name, -1.0) < before[name]}

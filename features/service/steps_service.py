@@ -28,7 +28,7 @@ def the_client_calls_twice(scene: Scene, method: str, path: str) -> None:
     scene.reply, scene.other_reply = scene.client.send(method, path), scene.client.send(method, path)
 
 
-@when(parsers.parse('a browser asks for "{origin}" whether it may post'))
+@when(parsers.parse('a browser sends a preflight request for "{origin}"'))
 def a_browser_asks_whether_it_may_post(scene: Scene, origin: str) -> None:
     asked = {
         "Origin": origin,
@@ -64,13 +64,13 @@ def it_has_no_header(scene: Scene, name: str) -> None:
     expect_equal(scene.last.headers.get(name), None, f"the header {name}")
 
 
-@then(parsers.parse('the two have different "{name}" headers'))
+@then(parsers.parse('the two replies have different "{name}" headers'))
 def the_two_have_different_headers(scene: Scene, name: str) -> None:
     one, other = scene.reply.headers.get(name), scene.other_reply.headers.get(name)
     expect_that(one and other and one != other, f"two different headers {name}", (one, other))
 
 
-@then("it is healthy, with model, version and the time")
+@then("it is healthy and reports model, version and time")
 def it_is_healthy(scene: Scene) -> None:
     health = scene.last.json()
     expect_equal(health.get("status"), "healthy", "status")
@@ -80,7 +80,7 @@ def it_is_healthy(scene: Scene) -> None:
     expect_that(told.tzinfo is not None, "the timestamp to tell its time zone", health.get("timestamp"))
 
 
-@then(parsers.parse('"{path}" is a number, not negative'))
+@then(parsers.parse('"{path}" is a non-negative number'))
 def it_is_a_number_not_negative(scene: Scene, path: str) -> None:
     value = _value_at(scene.last.json(), path)
     expect_that(_is_number(value) and value >= 0, f"{path} to be a number, not negative", value)

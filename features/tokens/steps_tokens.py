@@ -9,13 +9,13 @@ from features.harness.wire.expectations import expect_equal, expect_that
 from features.harness.wire.replies import prompt_tokens
 
 
-@then("the count is the reply's usage")
+@then("the count equals the reply's usage")
 def the_count_is_the_replys_usage(scene: Scene) -> None:
     used = prompt_tokens(scene.reply.message()["usage"])
     expect_equal(scene.count.json()["input_tokens"], used, "the count")
 
 
-@then("the other's count is larger")
+@then("the other request's count is larger")
 def the_others_count_is_larger(scene: Scene) -> None:
     one, other = (count.json()["input_tokens"] for count in (scene.count, scene.other_count))
     expect_that(other > one, f"the other's count to be over {one}", other)
@@ -27,7 +27,7 @@ def both_counts_are_the_same(scene: Scene) -> None:
     expect_equal(other, one, "the other's count")
 
 
-@then("message_start counts as many input tokens")
+@then("message_start counts the same number of input tokens")
 def message_start_counts_as_many(scene: Scene) -> None:
     start = scene.stream.of_type("message_start")[0]
     expect_equal(

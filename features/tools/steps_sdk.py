@@ -17,7 +17,7 @@ _RESULT = "21 degrees in Oslo"
 _ONE_CALL = {"type": "any", "disable_parallel_tool_use": True}
 
 
-@when("the SDK makes the model call a tool")
+@when("the SDK forces a tool call")
 def the_sdk_makes_the_model_call(scene: Scene) -> None:
     with official_sdk(scene.client.target) as sdk:
         scene.sdk_message = sdk.messages.create(**_asked(scene))
@@ -29,19 +29,19 @@ def the_sdk_streams_the_same_call(scene: Scene) -> None:
         scene.sdk_other_message = stream.get_final_message()
 
 
-@then("the SDK has a call that keeps to its tool's schema")
+@then("the SDK returns a call that matches its tool's schema")
 def the_sdk_has_a_call(scene: Scene) -> None:
     message = scene.sdk_message.model_dump()
     expect_equal(message["stop_reason"], "tool_use", "stop_reason")
     expect_calls_of_offered_tools(message, _asked(scene))
 
 
-@when(parsers.parse('the SDK\'s tool runner is asked "{text}"'))
+@when(parsers.parse('the SDK\'s tool runner is given "{text}"'))
 def the_tool_runner_is_asked(scene: Scene, text: str) -> None:
     _run(scene, text)
 
 
-@when("the SDK's tool runner has two turns, and a call is forced")
+@when("the SDK's tool runner runs two turns with a forced call")
 def the_tool_runner_has_two_turns(scene: Scene) -> None:
     _run(scene, "How is the weather in Oslo?", max_iterations=2, tool_choice=_ONE_CALL)
 
@@ -56,7 +56,7 @@ def its_function_was_called_with(scene: Scene, literal: str) -> None:
         expect_equal(scene.sdk_result, [json.loads(literal)], "the function's inputs")
 
 
-@then("it ended with text")
+@then("it ended with a text answer")
 def it_ended_with_text(scene: Scene) -> None:
     blocks = [block.type for block in scene.sdk_message.content]
     expect_equal(

@@ -18,6 +18,7 @@ CHAPTERS = sorted((ROOT / "features").rglob("*.feature"))
 _LEVELS = {"@MUST", "@SHOULD"}
 _SLUG = re.compile(r"@id:[a-z0-9]+(-[a-z0-9]+)*")
 _SPEC_ROW = re.compile(r"@[A-Z]\d+")
+_REFERS_TO_ANOTHER_TITLE = re.compile(r"(So|It|Its|They|Their|This|That|These|Then|Also|Likewise)\b")
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,18 @@ def test_an_outline_has_examples_and_only_an_outline_has(chapter: Path) -> None:
 def test_no_scenario_hides_another_of_its_name(chapter: Path) -> None:
     """pytest-bdd keeps the last of two scenarios with one name, and says nothing."""
     names = Counter(scenario.name for scenario in _scenarios(chapter))
+    assert [name for name, number in names.items() if number > 1] == []
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.stem)
+def test_every_title_makes_sense_on_its_own(chapter: Path) -> None:
+    """A report shows a scenario's title without the rule above it: it must not refer to another title."""
+    names = [scenario.name for scenario in _scenarios(chapter)]
+    assert [name for name in names if _REFERS_TO_ANOTHER_TITLE.match(name)] == []
+
+
+def test_no_two_scenarios_have_the_same_title() -> None:
+    names = Counter(scenario.name for chapter in CHAPTERS for scenario in _scenarios(chapter))
     assert [name for name, number in names.items() if number > 1] == []
 
 
