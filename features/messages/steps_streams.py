@@ -1,4 +1,4 @@
-"""What a stream must be."""
+"""Steps about streams."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from features.harness.wire.stream_grammar import violations
 
 
 @then("every event's name is the type of its data")
-def every_event_is_named_like_its_type(scene: Scene) -> None:
+def every_events_name_is_its_type(scene: Scene) -> None:
     for event, data in zip(scene.stream.events, scene.stream.objects(), strict=True):
         expect_equal(event.name, data.get("type"), "the event's name")
 
 
 @then("the connection closed cleanly")
-def the_connection_ended_as_it_should(scene: Scene) -> None:
+def the_connection_closed_cleanly(scene: Scene) -> None:
     expect_that(scene.stream.objects(), "events", None)
     expect_equal(scene.stream.broken_by, None, "what broke the connection")
 
 
 @then(parsers.re(r"the stream satisfies clause (?P<clause>MS-\d+)"))
-def the_stream_keeps_clause(scene: Scene, clause: str) -> None:
+def the_stream_satisfies_clause(scene: Scene, clause: str) -> None:
     broken = [str(violation) for violation in violations(scene.stream.objects()) if violation.clause.id == clause]
-    expect_that(not broken, f"clause {clause} to be kept", broken)
+    expect_that(not broken, f"clause {clause} to hold", broken)
 
 
 @then("the stream satisfies every clause")
-def the_stream_keeps_every_clause(scene: Scene) -> None:
+def the_stream_satisfies_every_clause(scene: Scene) -> None:
     broken = [str(violation) for violation in violations(scene.stream.objects())]
-    expect_that(not broken, "every clause to be kept", broken)
+    expect_that(not broken, "every clause to hold", broken)
 
 
 @then(parsers.parse('its last event is "{kind}"'))
@@ -48,7 +48,7 @@ def its_only_error_is_its_last_event(scene: Scene, kind: str) -> None:
 
 
 @then("the stream matches the reply")
-def the_stream_says_what_the_reply_says(scene: Scene) -> None:
+def the_stream_matches_the_reply(scene: Scene) -> None:
     expect_same_answer(scene.reply.message(), scene.stream.message())
 
 
