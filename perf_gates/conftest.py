@@ -14,10 +14,10 @@ from pensieve.models.estimate.footprint import footprint
 from pensieve.models.estimate.machine_speed import machine_rates
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
-from pensieve.models.files.tensor_headers import folder_headers
 from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import LoadedModel, load
+from pensieve.models.safetensors.headers import folder_headers
 from perf_gates.loads.servers import Served, serving
 from perf_gates.loads.shapes import SHAPES, shape_folder
 from perf_gates.reporting import last_run
@@ -49,7 +49,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     report = config.stash[_REPORT]
     if not report.rows and not report.notes:
         return
-    device, shape = device_info().say(), config.getoption("--shape")
+    device, shape = device_info().describe(), config.getoption("--shape")
     last = last_run.last_figures(last_run.FOLDER, profile=report.profile.value, device=device, shape=shape)
     table = report.as_markdown(last)
     kept = last_run.keep_run(last_run.FOLDER, report.as_json(), table, device=device, shape=shape)

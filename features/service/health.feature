@@ -16,7 +16,7 @@ Feature: Health checks
 
   @SHOULD
   Rule: GET /health reports the server's state
-    Pensieve's design, "Health check handler": status, model, version, performance, timestamp. Anthropic has no such rule.
+    The design document, "Health check handler": status, model, version, performance, timestamp. Anthropic has no such rule.
 
     @id:health-tells-how-it-is
     Scenario: /health reports status, model, version and time

@@ -72,7 +72,7 @@ def gates() -> Gates:
 
 def test_the_gates_cover_exactly_the_rows_of_the_specification_and_our_own(gates: Gates) -> None:
     assert tuple(dict.fromkeys(gate.row for gate in gates)) == (*ROWS, *OWN_ROWS)
-    assert all((gate.row in OWN_ROWS) == (gate.seed == "Pensieve's own") for gate in gates)
+    assert all((gate.row in OWN_ROWS) == (gate.source == "Pensieve's own") for gate in gates)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -215,7 +215,7 @@ comparison = "at_most"
 value = 1
 unit = "units"
 profiles = ["any"]
-seed = "nowhere"
+source = "nowhere"
 """
 
 

@@ -10,7 +10,7 @@ MIN_SHARED_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class PrefillProgress:
     """A prompt that is being read: what has been read of it, and the places at which a state of it is kept.
 
     Without `stops`, what was computed can be cut anywhere. `uid` is whose it is.
@@ -18,7 +18,7 @@ class Reading:
 
     uid: int
     token_ids: Sequence[int]
-    num_read: int
+    num_prefilled: int
     stops: tuple[int, ...] | None = None
 
     def usable_by(self, token_ids: Sequence[int]) -> int:
@@ -41,8 +41,10 @@ def shared_tokens(one: Sequence[int], other: Sequence[int]) -> int:
     return low
 
 
-def worth_waiting_for(token_ids: Sequence[int], known_tokens: int, readings: Iterable[Reading]) -> Reading | None:
-    """The prompt being read that will give this one most, if that is more than is known of it; else None."""
-    least = known_tokens + MIN_SHARED_TOKENS
-    best = max(readings, key=lambda reading: reading.usable_by(token_ids), default=None)
-    return best if best is not None and best.usable_by(token_ids) >= least else None
+def worth_waiting_for(
+    token_ids: Sequence[int], cached_tokens: int, prefills: Iterable[PrefillProgress]
+) -> PrefillProgress | None:
+    """The running prefill that shares the most tokens with this prompt, or None if the cache holds about as many."""
+    min_usable = cached_tokens + MIN_SHARED_TOKENS
+    best = max(prefills, key=lambda prefill: prefill.usable_by(token_ids), default=None)
+    return best if best is not None and best.usable_by(token_ids) >= min_usable else None

@@ -29,7 +29,7 @@ from pensieve.models.tokenizers.text_decoder import TextDecoder
 if TYPE_CHECKING:
     from pensieve.engine.memory.probe import Probe
     from pensieve.engine.options import EngineOptions
-    from pensieve.engine.prompt_cache.store import Match
+    from pensieve.engine.prompt_cache.match import Match
     from pensieve.engine.speculation.draft_model import DraftModel
     from pensieve.models.loading.load import LoadedModel
 
@@ -206,9 +206,9 @@ class Batch:
         self._steps.after(self._num_decoded)
         num_read, seconds = generator._counters.prompt_tokens - num_read, time.perf_counter() - began
         if num_read:
-            self._pace.note_read(num_read, seconds, num_rows, len({each.uid for each in read}))
+            self._pace.note_prefill(num_read, seconds, num_rows, len({each.uid for each in read}))
         elif is_plain and self._num_decoded == num_rows:
-            self._pace.note_usual(num_rows, seconds)
+            self._pace.note_decode(num_rows, seconds)
         return read, responses
 
     @property

@@ -2,7 +2,7 @@
 
 For tests of clients and of what is kept between turns (`pensieve serve --model M --script FILE`): the model computes
 every prompt and every token as it would any other, and a logits processor leaves the sampler one choice. The format is
-that of `pensieve.engine.scripted.engine`; control tokens that a reply spells are control tokens.
+that of `pensieve.engine.scripted.script`; control tokens that a reply spells are control tokens.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import mlx.core as mx
 
 from contracts.values.vocabulary import GenerationRequest
 from pensieve.core.errors import ModelLoadingError
-from pensieve.engine.scripted.engine import Reply, Script
+from pensieve.engine.scripted.script import Reply, Script
 from pensieve.models.loading.load import LoadedModel
 
 _NEVER_FORCED = ("seconds_per_token", "prefill_seconds", "fail_after_tokens")

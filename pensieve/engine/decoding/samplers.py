@@ -10,7 +10,7 @@ from typing import Any, Final
 import mlx.core as mx
 
 from contracts.values.vocabulary import Sampling
-from pensieve.core.defaults.sampling import API_DEFAULTS, completed
+from pensieve.core.defaults.sampling import API_DEFAULTS, with_defaults
 
 SMALLEST_TEMPERATURE = 1e-3
 """Below it, log probabilities over the temperature leave float16's range: the likeliest token is all there is."""
@@ -35,7 +35,7 @@ def sampler_for(sampling: Sampling, vocabulary_size: int) -> Sampler:
     Equal settings share one sampler, since a batch with one sampler is sampled in one call; a repetition penalty is not
     a sampler's. What `sampling` leaves open is the API's default.
     """
-    held = completed(sampling, API_DEFAULTS)
+    held = with_defaults(sampling, API_DEFAULTS)
     if held.temperature is None or held.temperature < SMALLEST_TEMPERATURE:
         return _sampler(0.0, 1.0, 0, 0.0)
     top_k = held.top_k if held.top_k and held.top_k < vocabulary_size else 0

@@ -13,7 +13,7 @@ from contracts.values.measurements import OperationPhase
 from contracts.values.vocabulary import BufferUsage, Reservation
 from pensieve.core.errors import GenerationError, InsufficientMemoryError, OverloadedError
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
-from pensieve.core.prefixes.cache_usage import stored_tokens
+from pensieve.core.prefixes.cache_usage import cache_creation_tokens
 from pensieve.core.prefixes.sharing import worth_waiting_for
 from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
@@ -22,9 +22,9 @@ from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.loop.mailbox import PAUSE_SECONDS, Mailbox
 from pensieve.engine.memory.pressure import PressureRelief
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.prompt_cache.null_store import NullStore
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
-from pensieve.engine.prompt_cache.store import Match
 from pensieve.engine.requests.running import RunningRequest
 from pensieve.engine.requests.ticket import Delivery, Ticket, deliver, record
 
@@ -76,7 +76,9 @@ class GenerationLoop:
 
         self.mailbox.put(mark)
 
-    def use(self, make_batch: Callable[[], Batch], sizes: KVSizes, stored: PromptCache, relief: PressureRelief) -> None:
+    def attach(
+        self, make_batch: Callable[[], Batch], sizes: KVSizes, stored: PromptCache, relief: PressureRelief
+    ) -> None:
         """Decode with the batches that `make_batch` makes, promise memory by `sizes`, and keep prompts in `stored`.
 
         On the loop's own thread, once the model is loaded.
@@ -138,7 +140,7 @@ class GenerationLoop:
         uid = batch.insert(ticket, match, stops or ())
         known = ticket.cached_tokens = match.num_tokens
         if self._stored.limit_bytes:
-            ticket.stored_5m_tokens, ticket.stored_1h_tokens = stored_tokens(ticket.boundaries, known)
+            ticket.stored_5m_tokens, ticket.stored_1h_tokens = cache_creation_tokens(ticket.boundaries, known)
         self._running[uid] = RunningRequest(uid, ticket, batch.new_output(ticket), reservation, known, known, stops)
         self._record(ticket, OperationPhase.STARTED)
 
@@ -151,7 +153,7 @@ class GenerationLoop:
         reading = worth_waiting_for(token_ids, self._stored.cached_tokens(token_ids), readings)
         if reading is None or self._batch is None:
             return False
-        if reading.num_read < reading.usable_by(token_ids):
+        if reading.num_prefilled < reading.usable_by(token_ids):
             return True
         if not self._stored.needs_snapshots:
             self._stored.keep(*self._batch.computed(reading.uid))
@@ -254,7 +256,7 @@ class GenerationLoop:
         if self._relief is not None:
             self._relief.note_refusal()
         self._waiting.remove(ticket)
-        self._deliveries.append((ticket, OverloadedError("the memory is in use by others", retry_after_seconds=5)))
+        self._deliveries.append((ticket, OverloadedError("the memory is in use by others")))
         self._record(ticket, OperationPhase.FAILED)
 
     def _fail_running(self) -> None:

@@ -26,7 +26,7 @@ from typing import Any, Final, cast
 import mlx.core as mx
 
 from contracts.values.measurements import SpeculationCounts
-from pensieve.core.drafts.length import WIDTHS, Acceptance, PassCosts, best_width
+from pensieve.core.drafts.length import WIDTHS, MatchAcceptance, PassCosts, best_width
 from pensieve.core.drafts.prompt_lookup import PromptLookup
 from pensieve.engine.decoding.decode_step import (
     all_end,
@@ -78,7 +78,7 @@ class SpeculatedRow:
 
     def __init__(self, token_ids: Sequence[int]) -> None:
         self.lookup = PromptLookup(token_ids[:-_TELLING_TOKENS])
-        self.acceptance = Acceptance()
+        self.acceptance = MatchAcceptance()
         self.see(token_ids[-_TELLING_TOKENS:])
         self.acceptance = self.acceptance.as_prior()
 
