@@ -8,12 +8,17 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from tests.support.pressed_server import ask, ask_until, is_refusal, press, served, write_model
+from perf_gates.loads.byte_tokenizer import write_byte_tokenizer
+from perf_gates.loads.pressed_server import ask, ask_until, is_refusal, press, served
+from tests.support.tiny_model import write_tiny_model
+
+SIZES = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 4, "vocab_size": 259}
 
 
 @pytest.fixture(scope="module")
 def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("models"))
+    home = tmp_path_factory.mktemp("models")
+    return write_tiny_model(home / "pressed", tokenizer_folder=write_byte_tokenizer(home / "tokenizer"), **SIZES)
 
 
 def alerts(health: dict[str, Any]) -> list[str]:
