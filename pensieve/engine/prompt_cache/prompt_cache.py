@@ -100,10 +100,8 @@ class PromptCache:
         if isinstance(self._store, NullStore):
             return False
         others = self._memory.reserved_bytes() - self._memory.reserved_bytes(BufferUsage.STORED_PROMPTS)
-        not_high = self._memory.watermark_bytes(HIGH_SHARE) - self._memory.lasting_bytes
-        available = min(
-            self._limit_bytes, self._pressure_limit_bytes, not_high, self._memory.capacity_bytes - others
-        )
+        below_high = self._memory.watermark_bytes(HIGH_SHARE) - self._memory.lasting_bytes
+        available = min(self._limit_bytes, self._pressure_limit_bytes, below_high, self._memory.capacity_bytes - others)
         self._store.limit_bytes = max(0, available)
         try:
             self._store.insert(token_ids, caches, boundaries, move=move)
