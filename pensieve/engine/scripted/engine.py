@@ -76,8 +76,8 @@ class ScriptedEngine:
         """One token for each word, message and tool."""
         if not prompt.messages:
             raise ValidationError("messages", "at least one message is required")
-        told = with_tools_as_text(prompt.messages, prompt.tools, DIALECT)
-        return sum(len(message.text.split()) + 1 for message in told)
+        messages = with_tools_as_text(prompt.messages, prompt.tools, DIALECT)
+        return sum(len(message.text.split()) + 1 for message in messages)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         check_request(request)
