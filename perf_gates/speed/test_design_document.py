@@ -150,7 +150,7 @@ def _tells_speed(timing: Timing) -> bool:
 def _resources(served: Served) -> dict[str, int]:
     """What a request takes and has to give back. Counted before /health is asked, whose connection is one more."""
     counted = {"open files": served.open_files(), "threads": served.num_threads()}
-    figures = httpx.get(f"{served.url}/health", timeout=30).json()
+    figures = httpx.get(f"{served.url}/health", timeout=300).json()
     return {
         "bytes of keys and values": figures["memory"]["kv_cache_bytes"],
         "active requests": figures["requests"]["active"],
