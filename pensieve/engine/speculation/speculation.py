@@ -28,6 +28,7 @@ import mlx.core as mx
 from contracts.values.measurements import SpeculationCounts
 from pensieve.core.drafts.length import WIDTHS, Acceptance, PassCosts, best_width
 from pensieve.core.drafts.prompt_lookup import PromptLookup
+from pensieve.core.prefixes.common_prefix import common_prefix
 from pensieve.engine.decoding.decode_step import (
     all_end,
     contexts_of,
@@ -203,7 +204,7 @@ class Speculation:
         began = time.perf_counter()
         inputs = [[last, *draft] for last, draft in zip(batch._next_tokens.tolist(), drafts, strict=True)]
         sampled = _sampled(batch, inputs)
-        accepted = [_num_agreeing(draft, said) for draft, said in zip(drafts, sampled, strict=True)]
+        accepted = [common_prefix(draft, said) for draft, said in zip(drafts, sampled, strict=True)]
         batch._next_tokens = mx.array([said[num] for said, num in zip(sampled, accepted, strict=True)], mx.uint32)
         batch._next_logprobs = [None] * len(inputs)
         kept = [1 + num for num in accepted]
@@ -249,13 +250,6 @@ def _sampled(batch: Any, inputs: list[list[int]]) -> list[list[int]]:
         sampled.append(sampler(processed(batch, index, last, logits[index, :length])))
     mx.eval(sampled, contexts_of(batch))
     return [cast("list[int]", each.tolist()) for each in sampled]
-
-
-def _num_agreeing(draft: list[int], said: list[int]) -> int:
-    for place, (drafted, sampled) in enumerate(zip(draft, said[:-1], strict=True)):
-        if drafted != sampled:
-            return place
-    return len(draft)
 
 
 def _rewind(batch: Any, index: int, num_tokens: int) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
+from pensieve.core.prefixes.common_prefix import common_prefix
 from pensieve.engine.prompt_cache.disk.file import SUFFIX, TEMPORARY_PREFIX, DamagedFileError, Header, read_header
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,10 @@ class StoredBlock:
     token_ids: npt.NDArray[np.uint32]
     num_bytes: int
     used_at: float
+
+    def num_shared(self, token_ids: npt.NDArray[np.uint32]) -> int:
+        """The number of leading tokens that this block and `token_ids` have in common."""
+        return common_prefix(memoryview(self.token_ids), memoryview(token_ids))
 
 
 class KVFolder:
@@ -178,7 +183,7 @@ class KVFolder:
         """Shorter blocks at a prompt's end, of which this one holds every token."""
         for other in list(self.children[block.parent].values()):
             length = len(other.token_ids)
-            if length < len(block.token_ids) and num_common(other.token_ids, block.token_ids) == length:
+            if length < len(block.token_ids) and other.num_shared(block.token_ids) == length:
                 self.delete(other.key)
 
     def aside_bytes(self) -> int:
@@ -223,9 +228,3 @@ def _delete(path: Path) -> int:
     size = _size(path)
     path.unlink(missing_ok=True)
     return size
-
-
-def num_common(some: npt.NDArray[np.uint32], others: npt.NDArray[np.uint32]) -> int:
-    length = min(len(some), len(others))
-    different = np.flatnonzero(some[:length] != others[:length])
-    return int(different[0]) if len(different) else length

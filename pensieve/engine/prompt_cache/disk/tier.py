@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from pensieve.engine.kv.blocks import HostArray, KVBlock, key_of, keys_of_prefixes, root_key
 from pensieve.engine.prompt_cache.disk.file import DamagedFileError, packed_header, read_block, write_block
-from pensieve.engine.prompt_cache.disk.folder import KVFolder, StoredBlock, num_common
+from pensieve.engine.prompt_cache.disk.folder import KVFolder, StoredBlock
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class DiskTier:
         best: StoredBlock | None = None
         longest = 0
         for block in self._files.children.get(parent, {}).values():
-            shared = num_common(block.token_ids, tokens)
+            shared = block.num_shared(tokens)
             if shared > longest:
                 best, longest = block, shared
         return best, longest
@@ -190,7 +190,7 @@ class DiskTier:
                 return True
             tokens = _as_array(token_ids[place.start : place.end])
             children = self._files.children.get(place.parent, {}).values()
-            return all(num_common(block.token_ids, tokens) < len(tokens) for block in children)
+            return all(block.num_shared(tokens) < len(tokens) for block in children)
 
     def has_room(self, num_bytes: int) -> bool:
         """Whether so much more may wait to be written, and may be stored at all."""
