@@ -1,4 +1,4 @@
-"""The gates of the specification, section 4, read from gates.toml beside this file, and the judgement of a figure.
+"""The gates of docs/requirements.md, read from gates.toml beside this file, and the judgement of a figure.
 
 gates = load_gates()
 for gate in gates.for_profile(Profile.CPU):
@@ -65,7 +65,7 @@ class Gate:
     value: float
     unit: str
     profiles: frozenset[Profile]
-    seed: str
+    source: str
     model: str | None = None
     up_to: float | None = None
     cpu_decided_by: str | None = None
@@ -224,7 +224,7 @@ def _gate(table: _Table) -> Gate:
         value=table.take_number("value"),
         unit=table.take_text("unit"),
         profiles=table.take_set_of("profiles", Profile),
-        seed=table.take_text("seed"),
+        source=table.take_text("source"),
         model=table.take_text("model") if table.has("model") else None,
         up_to=table.take_number("up_to") if table.has("up_to") else None,
         cpu_decided_by=table.take_text("cpu_decided_by") if table.has("cpu_decided_by") else None,

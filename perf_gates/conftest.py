@@ -14,10 +14,10 @@ from pensieve.models.estimate.footprint import footprint
 from pensieve.models.estimate.machine_speed import machine_rates
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
-from pensieve.models.files.tensor_headers import folder_headers
 from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import LoadedModel, load
+from pensieve.models.safetensors.headers import folder_headers
 from perf_gates.loads.servers import Served, serving
 from perf_gates.loads.shapes import SHAPES, shape_folder
 from perf_gates.reporting import last_run

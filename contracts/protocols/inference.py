@@ -1,4 +1,4 @@
-"""InferenceModel: a loaded model that answers (S1, S5, S6; the seed's trait of the same name)."""
+"""InferenceModel: a loaded model that answers (S1, S5, S6)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _STREAM = Clause(
 
 
 def temperature_in_range(request: GenerationRequest) -> bool:
-    """0.0 to 2.0 inclusive, as in the seed, or left to the model; NaN is outside."""
+    """0.0 to 2.0 inclusive, as in the design document, or left to the model; NaN is outside."""
     temperature = request.sampling.temperature
     return temperature is None or 0.0 <= temperature <= 2.0
 

@@ -1,7 +1,7 @@
-"""MetalResourceManager: bytes promised before they are used, and kernels (S1, S7; the seed's trait of the same name).
+"""MetalResourceManager: bytes promised before they are used, and kernels (S1, S7).
 
-MLX owns the buffers themselves, so the seed's allocate_buffer and deallocate_buffer are here `reserve` and `release`
-of a number of bytes for a purpose: what protects is the refusal beforehand.
+MLX owns the buffers themselves, so the design document's allocate_buffer and deallocate_buffer are here
+`reserve` and `release` of a number of bytes for a purpose: what protects is the refusal beforehand.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ModelManager: which models are loaded (S1; the seed's trait of the same name)."""
+"""ModelManager: which models are loaded (S1)."""
 
 from __future__ import annotations
 

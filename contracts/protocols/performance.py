@@ -1,4 +1,4 @@
-"""PerformanceMonitor: what the server measures of itself (S1, S4; the seed's trait of the same name)."""
+"""PerformanceMonitor: what the server measures of itself (S1, S4)."""
 
 from __future__ import annotations
 

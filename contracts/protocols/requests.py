@@ -1,4 +1,4 @@
-"""RequestHandler: from a decoded request to the events of a message (S1; the seed's trait of the same name)."""
+"""RequestHandler: from a decoded request to the events of a message (S1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured of a running server, and when it is a reason to worry (S4; the seed's OperationMetrics)."""
+"""What is measured of a running server, and when it is a reason to worry (S4: OperationMetrics)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class OperationPhase(Enum):
-    """The seed's operation_type: where in a generation a record was made (S6)."""
+    """The design document's operation_type: where in a generation a record was made (S6)."""
 
     STARTED = "generation_start"
     PROGRESS = "generation_progress"

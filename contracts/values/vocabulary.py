@@ -1,7 +1,7 @@
 """The values that cross a boundary: frozen, made of the standard library, with units in their names.
 
-Sources: the seed's data types (MemoryUsage, ModelFeature; spec S3) and the terms of Anthropic's Messages API (spec
-section 2). `generation` beside it has the events of a generation, `measurements` what is measured.
+Sources: the design document's data types (MemoryUsage, ModelFeature; S3) and the terms of Anthropic's Messages API.
+`generation` beside it has the events of a generation, `measurements` what is measured.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import Enum
 
 
 class ErrorKind(Enum):
-    """What went wrong, in the seed's words (S2). Every error that crosses a boundary carries one as `kind`."""
+    """What went wrong, in the words of S2. Every error that crosses a boundary carries one as `kind`."""
 
     VALIDATION = "validation"
     AUTHENTICATION = "authentication"
@@ -188,7 +188,7 @@ class ModelConfig:
 
 
 class ModelFeature(Enum):
-    """What a model can do here (the seed's ModelFeature; S3).
+    """What a model can do here (S3: ModelFeature).
 
     Function calling is the model's own: its template has words for tools. Tool calling is what a request gets, and
     takes no more than an engine that tells tools in a general form and holds calls to their schemas.
@@ -202,7 +202,7 @@ class ModelFeature(Enum):
 
 
 class BufferUsage(Enum):
-    """What reserved bytes are for (the seed's BufferUsage)."""
+    """What reserved bytes are for (S7: BufferUsage)."""
 
     MODEL_WEIGHTS = "model_weights"
     KV_CACHE = "kv_cache"

@@ -16,7 +16,7 @@ Feature: Is the server there
 
   @SHOULD
   Rule: GET /health tells how the server is
-    Pensieve's design, "Health check handler": status, model, version, performance, timestamp. No rule of Anthropic's.
+    The design document, "Health check handler": status, model, version, performance, timestamp. No rule of Anthropic's.
 
     @id:health-tells-how-it-is
     Scenario: It tells status, model, version and time

@@ -1,4 +1,4 @@
-"""A fast BLAS in front of MLX's CPU backend (lab: MLX on a Linux CPU is slow unless it is helped).
+"""A fast BLAS in front of MLX's CPU backend.
 
 The CPU build of MLX for Linux brings the reference BLAS, one thread and 2 GFLOP/s. It looks its `cblas_*` functions up
 in the process before it looks in its own library, so a better one that is loaded first, with its names made global,

@@ -1,4 +1,4 @@
-"""Compute kernels in the device's own language, through MLX (seed: compile_kernel).
+"""Compute kernels in the device's own language, through MLX (S7: compile_kernel).
 
 `mlx.core.fast.metal_kernel` on Metal, `mlx.core.fast.cuda_kernel` on CUDA. The Metal path has not been
 run: no Mac was at hand.

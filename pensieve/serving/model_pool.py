@@ -1,4 +1,4 @@
-"""Which models are loaded (seed: ModelManager). Implements `contracts.protocols.models.ModelManager`.
+"""Which models are loaded (S1: ModelManager). Implements `contracts.protocols.models.ModelManager`.
 
 One load or unload runs at a time, so that the arithmetic of memory holds while it runs; answers go on meanwhile, each
 model on its own thread. A load that was begun is never cut off: its thread is in MLX's hands, and the client that left

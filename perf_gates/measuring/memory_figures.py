@@ -1,4 +1,4 @@
-"""The memory of one server under one load, measured three ways, beside what its ledger promised (section 4).
+"""The memory of one server under one load, measured three ways, beside what its ledger promised (S7).
 
 memray slows a server down and takes memory itself, so it gets a run of its own: RSS, MLX's figure and the ledger's are
 of a server without it. Each run is a fresh server, since peaks are for the life of a process.

@@ -65,7 +65,7 @@ def _weights_bytes(folder: ModelFolder) -> int:
 
 
 def test_five_requests_at_once_are_all_answered(report: Report, served: Served) -> None:
-    """The seed's own test, under its own 12 GB."""
+    """The design document's own test, under its own 12 GB."""
     prompts = [f"Test prompt {number} with medium length content." for number in range(REQUESTS)]
     with ThreadPoolExecutor(REQUESTS) as clients:
         answers = list(clients.map(lambda prompt: over_http(served.url, prompt, 40), prompts))

@@ -1,4 +1,4 @@
-"""What speculation brings, beside plain decoding in the same process and run, alternated (issue: lossless speculation).
+"""What speculation brings, beside plain decoding in the same process and run, alternated.
 
 Tokens a pass are counted, so they hold on a busy machine too. Ratios of times are said with the load they were taken
 under, and decide only on a machine that has nothing else to do.

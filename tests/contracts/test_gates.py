@@ -72,7 +72,7 @@ def gates() -> Gates:
 
 def test_every_row_of_the_specification_has_its_gates_and_there_are_no_others(gates: Gates) -> None:
     assert tuple(dict.fromkeys(gate.row for gate in gates)) == (*ROWS, *OWN_ROWS)
-    assert all((gate.row in OWN_ROWS) == (gate.seed == "Pensieve's own") for gate in gates)
+    assert all((gate.row in OWN_ROWS) == (gate.source == "Pensieve's own") for gate in gates)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -214,7 +214,7 @@ comparison = "at_most"
 value = 1
 unit = "units"
 profiles = ["any"]
-seed = "nowhere"
+source = "nowhere"
 """
 
 

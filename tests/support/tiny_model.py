@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pensieve.models.files.progress import ConsoleProgress
-from pensieve.models.files.safetensors import PlannedTensor, write_safetensors
 from pensieve.models.library.embedded import embedded_folder
+from pensieve.models.safetensors.file import PlannedTensor, write_safetensors
 
 TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer_config.json")
 CHATML: Final = (

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions` and `POST /v1/completions`: OpenAI's API over the same engine (W6, the seed's S9)."""
+"""`POST /v1/chat/completions` and `POST /v1/completions`: OpenAI's API over the same engine (W6, S9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`HEAD /` and `GET /health` (W5; the seed's handle_health)."""
+"""`HEAD /` and `GET /health` (W5, S9)."""
 
 from __future__ import annotations
 

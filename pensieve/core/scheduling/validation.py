@@ -8,7 +8,7 @@ from pensieve.core.errors import OutputTooLongError, PromptTooLongError, Validat
 
 
 def check_request(request: GenerationRequest) -> None:
-    """The seed's input checks.
+    """The design document's input checks (S5).
 
     Raises:
         ValidationError: naming the field that is out of range. Comparisons are written so that NaN fails them.

@@ -23,7 +23,7 @@ from pensieve.device.kernels import compile_kernel
 from pensieve.device.memory.ledger import Ledger, spare_buffers_bytes
 
 HIGH_SHARE: Final = 0.80
-"""The seed's: over that share of the limit, memory is given back that nobody uses now."""
+"""The design document's limit (S7): over that share of the limit, memory is given back that nobody uses now."""
 _MIN_AVAILABLE_SHARE: Final = 0.03
 _SECONDS_BETWEEN_LOOKS: Final = 0.25
 

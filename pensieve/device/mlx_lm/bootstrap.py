@@ -1,4 +1,4 @@
-"""The one way in which mlx-lm gets into the process: without what it does to the process (traps: MLX and mlx-lm).
+"""The one way in which mlx-lm gets into the process: without what it does to the process.
 
 Importing mlx-lm lowers the limit of open files, for good where the process may not raise it again, and fails where the
 limit is lower already. Generating with it sets the limit of wired memory, which has been tied to kernel panics. On the

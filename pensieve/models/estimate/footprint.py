@@ -13,7 +13,7 @@ from typing import Any, Final
 from pensieve.core.fit.kv_bytes import KVShape
 from pensieve.core.fit.roofline import AttentionLayers, Work
 from pensieve.models.estimate.attention_layout import UnknownLayersError, attention_layers, kv_shape, text_config
-from pensieve.models.files.tensor_headers import FLOATING, TensorHeader
+from pensieve.models.safetensors.headers import FLOATING, TensorHeader
 
 _F32_BYTES: Final = 4
 _OPERATIONS_PER_LAYER: Final = 22

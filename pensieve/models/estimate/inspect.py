@@ -10,7 +10,6 @@ from typing import Any
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.progress import Progress
-from pensieve.models.files.tensor_headers import TensorHeader, folder_headers, headers_of
 from pensieve.models.gguf.convert import planned_model
 from pensieve.models.gguf.file import open_gguf
 from pensieve.models.hub.name import HubName, hub_name
@@ -20,6 +19,7 @@ from pensieve.models.library.names import NamedModel, named_model
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.config import read_config
 from pensieve.models.loading.contents import only_gguf
+from pensieve.models.safetensors.headers import TensorHeader, folder_headers, headers_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from contracts.values.vocabulary import ModelInfo
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.models.estimate.footprint import footprint
 from pensieve.models.files.model_folder import ModelFolder
-from pensieve.models.files.tensor_headers import folder_headers
 from pensieve.models.loading.config import read_config
 from pensieve.models.loading.generation_config import read_generation_config
+from pensieve.models.safetensors.headers import folder_headers
 
 WINDOW_WHEN_UNKNOWN = 4096
 """As for a loaded model whose config and tokenizer do not say."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.files.safetensors import validate_safetensors
+from pensieve.models.safetensors.file import validate_safetensors
 
 CONFIG: Final = "adapter_config.json"
 WEIGHTS: Final = "adapters.safetensors"

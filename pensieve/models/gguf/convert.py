@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.progress import Progress, SilentProgress
-from pensieve.models.files.safetensors import DType, Planned, TensorForm, write_safetensors
 from pensieve.models.gguf.architectures.registry import layout_of
 from pensieve.models.gguf.file import GgufFile, GgufTensor, open_gguf
 from pensieve.models.gguf.place import Layout, Place
@@ -17,6 +16,7 @@ from pensieve.models.gguf.tokenizers.build import tokenizer_files
 from pensieve.models.gguf.weights.repack import REPACKINGS
 from pensieve.models.gguf.weights.slices import DENSE, DenseSlices, PackedSlices, StoredRows
 from pensieve.models.loading.generation_config import FILE_NAME, generation_config_of_gguf
+from pensieve.models.safetensors.file import DType, Planned, TensorForm, write_safetensors
 
 _CONFIG_DTYPES: Final = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _NOBODY: Final = SilentProgress()

@@ -18,11 +18,11 @@ from filelock import FileLock, Timeout
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.home import home
 from pensieve.models.files.progress import Progress
-from pensieve.models.files.shards import missing_weights
 from pensieve.models.hub.checksums import expected_sum, require_published
 from pensieve.models.hub.download import HubFiles, without_bars
 from pensieve.models.hub.name import HubName
 from pensieve.models.hub.pins import pinned
+from pensieve.models.safetensors.shards import missing_weights
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile

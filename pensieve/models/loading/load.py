@@ -1,8 +1,7 @@
 """From a model's folder to a model that can run (S1, S5): weights in the form that suits the device, and its figures.
 
 Metal and CUDA compute on packed weights. MLX's CPU backend unpacks them one by one and emulates half precision, so
-there they are unpacked once, to dense f32: fifty times as fast, for four to eight times the memory (lab: MLX on a
-Linux CPU).
+there they are unpacked once, to dense f32: fifty times as fast, for four to eight times the memory.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.files.tensor_headers import TensorHeader
+from pensieve.models.safetensors.headers import TensorHeader
 
 _QWEIGHT_METHODS: Final = frozenset(("awq", "gptq"))
 _OTHER_PACKING: Final = {

@@ -13,7 +13,7 @@ from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 from pensieve.models.prompts.answer_places import common_length
 from pensieve.models.prompts.encoding.encoder import EncodedPrompt
 from pensieve.models.prompts.encoding.literals import Literals
-from pensieve.models.prompts.fitting.forms import Form, without_spliced_calls
+from pensieve.models.prompts.forms import Form, without_spliced_calls
 from pensieve.models.prompts.options import REFUSALS, Ending, Options
 from pensieve.models.prompts.template_text import TemplateText
 

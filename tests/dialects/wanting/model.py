@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from pensieve.models.files.safetensors import PlannedTensor, write_safetensors
+from pensieve.models.safetensors.file import PlannedTensor, write_safetensors
 from tests.dialects.real.families import Family, tokenizer_of, write_family
 
 Answers = Mapping[int, str | Sequence[int]]

@@ -15,9 +15,9 @@ from pensieve.core.errors import ModelLoadingError
 from pensieve.device.device import device_info
 from pensieve.models.estimate.footprint import Footprint, activations_estimate, footprint
 from pensieve.models.files.progress import SilentProgress
-from pensieve.models.files.tensor_headers import TensorHeader, folder_headers
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import load
+from pensieve.models.safetensors.headers import TensorHeader, folder_headers
 from tests.models.loading.mlx_lm_models import SIZES, write_model
 
 _EXPERTS = {

@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from pensieve.models.files.safetensors import DType, TensorForm
 from pensieve.models.gguf.file import GgufFile, GgufTensor
 from pensieve.models.gguf.place import Place
 from pensieve.models.gguf.weights.affine import Bytes, Repacking
+from pensieve.models.safetensors.file import DType, TensorForm
 
 DENSE: Final[dict[str, DType]] = {"F32": "F32", "F16": "F16", "BF16": "BF16"}
 """The types that are no blocks, in GGUF's word and in safetensors'."""

@@ -1,4 +1,4 @@
-"""The seed's own tests of speed, filled in: five prompts of 500 tokens, ten requests at once, and stability."""
+"""The tests of speed of the design document (S11): five prompts of 500 tokens, ten requests at once, and stability."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DOUBT_SECONDS = 240.0
 
 @pytest.mark.timeout(1200)
 def test_five_prompts_of_500_tokens_are_answered_at_speed(report: Report, served: Served) -> None:
-    """At temperature 0.7, as the seed has it. A model may end an answer earlier: how long they were is said."""
+    """At temperature 0.7, as in the design document. A model may end an answer earlier: how long they were is said."""
     timings = [over_http(served.url, prompt, 500, temperature=0.7) for prompt in PROMPTS]
     lengths = ", ".join(str(timing.output_tokens) for timing in timings)
     speed = statistics.median(timing.tokens_per_second for timing in timings)
@@ -39,7 +39,7 @@ def test_five_prompts_of_500_tokens_are_answered_at_speed(report: Report, served
 
 
 def test_ten_requests_at_once_are_answered(report: Report, served: Served) -> None:
-    """The seed asks for eight of ten within a minute; here all of them have to be, and speed is reported."""
+    """The design document asks for eight of ten within a minute; here all of them have to be, and speed is reported."""
     began = time.perf_counter()
     with ThreadPoolExecutor(10) as clients:
         answers = list(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pensieve.models.files.safetensors import PlannedTensor, TensorForm, write_safetensors
+from pensieve.models.safetensors.file import PlannedTensor, TensorForm, write_safetensors
 
 
 def test_mlx_reads_what_was_written(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.files.safetensors import validate_safetensors
-from pensieve.models.files.shards import weight_files
+from pensieve.models.safetensors.file import validate_safetensors
+from pensieve.models.safetensors.shards import weight_files
 
 _BITS: Final = {"F64": 64, "I64": 64, "U64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16}
 """Of the types wider than a byte. The narrow ones have 8, or 4 where they say so."""

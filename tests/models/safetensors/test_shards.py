@@ -11,10 +11,10 @@ import pytest
 from mlx.utils import tree_flatten
 
 from pensieve.models.files.progress import SilentProgress
-from pensieve.models.files.shards import missing_weights, stray_weight_files, weight_files
-from pensieve.models.files.tensor_headers import folder_headers
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import load
+from pensieve.models.safetensors.headers import folder_headers
+from pensieve.models.safetensors.shards import missing_weights, stray_weight_files, weight_files
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 INDEX = "model.safetensors.index.json"
