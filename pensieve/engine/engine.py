@@ -31,7 +31,7 @@ from pensieve.engine.prompt_cache.null_store import NullStore
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.requests.ticket import Ticket
 from pensieve.engine.speculation.draft_model import DraftModel, load_draft, named, ready_to_draft
-from pensieve.engine.speculation.speculation import Pace
+from pensieve.engine.speculation.pass_costs import Pace
 from pensieve.engine.warm_up import said_if_slow, warm_up
 from pensieve.models.estimate.known_model import known_model
 from pensieve.models.files.model_folder import ModelFolder
@@ -141,7 +141,7 @@ class Engine:
         self._grammars = Grammars(self._model)
         forced = ForcedScript(script, self._model) if (script := self._options.script) is not None else None
         self._relief = PressureRelief(self._memory, self._stored, chunk_tokens=chunk_tokens)
-        self._loop.use(lambda: self._new_batch(chunk_tokens, forced), self._plan.sizes, self._stored, self._relief)
+        self._loop.attach(lambda: self._new_batch(chunk_tokens, forced), self._plan.sizes, self._stored, self._relief)
         if device_info().backend != "cpu":
             batch = Batch(self._model, self._probe, self._options, chunk_tokens=chunk_tokens)
             warm_up(self._model, self._probe, batch, self._grammars, kv_bits=self._options.kv_bits)

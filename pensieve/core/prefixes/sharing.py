@@ -12,7 +12,7 @@ MIN_SHARED_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class OngoingPrefill:
     """A prompt that is being read: what has been read of it, and the places at which a state of it is kept.
 
     Without `stops`, what was computed can be cut anywhere. `uid` is whose it is.
@@ -20,7 +20,7 @@ class Reading:
 
     uid: int
     token_ids: Sequence[int]
-    num_read: int
+    num_prefilled: int
     stops: tuple[int, ...] | None = None
 
     def usable_by(self, token_ids: Sequence[int]) -> int:
@@ -31,8 +31,10 @@ class Reading:
         return max((stop for stop in self.stops if stop <= shared), default=0)
 
 
-def worth_waiting_for(token_ids: Sequence[int], known_tokens: int, readings: Iterable[Reading]) -> Reading | None:
+def worth_waiting_for(
+    token_ids: Sequence[int], cached_tokens: int, prefills: Iterable[OngoingPrefill]
+) -> OngoingPrefill | None:
     """The prompt being read that will give this one most, if that is more than is known of it; else None."""
-    least = known_tokens + MIN_SHARED_TOKENS
-    best = max(readings, key=lambda reading: reading.usable_by(token_ids), default=None)
+    least = cached_tokens + MIN_SHARED_TOKENS
+    best = max(prefills, key=lambda prefill: prefill.usable_by(token_ids), default=None)
     return best if best is not None and best.usable_by(token_ids) >= least else None

@@ -37,11 +37,11 @@ class PrefillBudget:
         self._usual_seconds: dict[int, float] = {}
         self._of_one, self._of_several = _ChunkCosts(), _ChunkCosts()
 
-    def note_usual(self, num_rows: int, seconds: float) -> None:
+    def note_decode(self, num_rows: int, seconds: float) -> None:
         """A step that decodes a token of each row, and reads nothing."""
         self._usual_seconds[num_rows] = _moved(self._usual_seconds.get(num_rows), seconds)
 
-    def note_read(self, num_tokens: int, seconds: float, num_rows: int, num_prompts: int = 1) -> None:
+    def note_prefill(self, num_tokens: int, seconds: float, num_rows: int, num_prompts: int = 1) -> None:
         """A step that reads so many tokens of prompts, beside rows that decode."""
         own = max(_MIN_SECONDS, seconds - self._usual_seconds.get(num_rows, 0.0))
         (self._of_several if num_prompts > 1 else self._of_one).note(num_tokens, own)

@@ -13,17 +13,19 @@ from pensieve.core.scheduling.prefill_budget import PrefillBudget
 from pensieve.device.device import device_info
 from pensieve.engine.batch.rows import view_rows
 from pensieve.engine.decoding.cpu_tuning import CpuTuning
-from pensieve.engine.decoding.decode_step import all_end, step_on_logits
+from pensieve.engine.decoding.decode_step import all_end, decode_from_logits
 from pensieve.engine.decoding.forced_script import ForcedScript
-from pensieve.engine.decoding.grammar_mask import GrammarMask, ThinkingBudget
+from pensieve.engine.decoding.grammar_mask import GrammarMask
 from pensieve.engine.decoding.samplers import penalties_for, sampler_for
+from pensieve.engine.decoding.thinking_budget import ThinkingBudget
 from pensieve.engine.kv.rows import RowKV
 from pensieve.engine.kv.single_row import SingleKV, SingleRequestModel, unwrapped
 from pensieve.engine.memory.probe import new_caches
 from pensieve.engine.requests.output import Output
 from pensieve.engine.requests.ticket import Ticket
 from pensieve.engine.speculation.draft_policy import DraftPolicy
-from pensieve.engine.speculation.speculation import Pace, Speculation
+from pensieve.engine.speculation.pass_costs import Pace
+from pensieve.engine.speculation.speculation import Speculation
 from pensieve.models.tokenizers.text_decoder import TextDecoder
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class Sampled(NamedTuple):
     computed: Computed | None
 
 
-class PrefilledPrompt(NamedTuple):
+class PrefillProgress(NamedTuple):
     """`num_tokens` of what was given to read are read; `at_stop` says that a stop, or the prompt, ends here."""
 
     uid: int
@@ -115,7 +117,7 @@ class Batch:
             self._generator._prompt_batch = JoiningPrompts.of(self._generator)
         view_rows(self._generator._prompt_batch)
         view_rows(self._generator._generation_batch)
-        step_on_logits(self._generator._generation_batch)
+        decode_from_logits(self._generator._generation_batch)
 
     def speculate(self, pace: Pace, draft: DraftModel | None = None) -> None:
         """Decode what repeats, or what the `draft` model guesses, several tokens at a time from now on, at the model's
@@ -174,7 +176,7 @@ class Batch:
             return []
         return [ThinkingBudget(budget, tokens.close_ids, tokens.open_ids, is_open=ticket.starts_thinking)]
 
-    def next(self) -> tuple[list[Sampled], list[PrefilledPrompt]]:
+    def next(self) -> tuple[list[Sampled], list[PrefillProgress]]:
         """One decode step for all that are decoding, then one chunk for those whose prompt is not read yet.
 
         A step may bring several tokens of a row, in their order; the last one says whether the row ended.
@@ -190,7 +192,7 @@ class Batch:
             for response in responses
         ]
         return sampled, [
-            PrefilledPrompt(each.uid, each.progress[0], each.end_of_segment, each.end_of_prompt) for each in read
+            PrefillProgress(each.uid, each.progress[0], each.end_of_segment, each.end_of_prompt) for each in read
         ]
 
     def _timed_step(self) -> tuple[list[Any], list[Any]]:
@@ -206,9 +208,9 @@ class Batch:
         self._steps.after(self._num_decoded)
         num_read, seconds = generator._counters.prompt_tokens - num_read, time.perf_counter() - began
         if num_read:
-            self._pace.note_read(num_read, seconds, num_rows, len({each.uid for each in read}))
+            self._pace.note_prefill(num_read, seconds, num_rows, len({each.uid for each in read}))
         elif is_plain and self._num_decoded == num_rows:
-            self._pace.note_usual(num_rows, seconds)
+            self._pace.note_decode(num_rows, seconds)
         return read, responses
 
     @property

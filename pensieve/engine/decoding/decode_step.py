@@ -17,7 +17,7 @@ from typing import Any
 import mlx.core as mx
 
 
-def step_on_logits(batch: Any) -> None:
+def decode_from_logits(batch: Any) -> None:
     """Have a GenerationBatch of mlx-lm's decode by `decoded`. Its samplers then get logits [rows, vocabulary]."""
     own = weakref.proxy(batch)  # a batch that held on to itself would hold the model's weights
     batch.begins, batch.told_early, batch.copies = False, set(), 1
@@ -97,7 +97,7 @@ def samplers_of(batch: Any) -> list[Any]:
     return [sampler or batch.fallback_sampler for sampler in batch.samplers or [None] * len(batch.uids)]
 
 
-def logits_of(batch: Any, token_ids: mx.array, lengths: list[int]) -> mx.array:
+def forward(batch: Any, token_ids: mx.array, lengths: list[int]) -> mx.array:
     """Logits [rows, tokens, vocabulary] after `token_ids` [rows, tokens], of which so many of each row count."""
     padding = [token_ids.shape[1] - length for length in lengths]
     padded = batch.prompt_cache if any(padding) else ()
@@ -129,7 +129,7 @@ def _step(batch: Any) -> list[int]:
     inputs = batch._current_tokens = batch._next_tokens
     num_rows = len(batch.uids)
     fed = mx.broadcast_to(inputs[:, None], (num_rows, batch.copies))
-    logits = logits_of(batch, fed, [1] * num_rows)[:, 0, :]
+    logits = forward(batch, fed, [1] * num_rows)[:, 0, :]
     if any(batch.logits_processors):
         rows = range(num_rows)
         logits = mx.concatenate([processed(batch, row, inputs[row : row + 1], logits[row : row + 1]) for row in rows])

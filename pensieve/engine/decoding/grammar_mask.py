@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +20,7 @@ from pensieve.core.dialects.grammar import answer_grammar, schema_grammar
 from pensieve.core.dialects.writable import why_not_writable
 from pensieve.core.errors import ValidationError
 from pensieve.engine.decoding.bounded_memo import BoundedMemo
+from pensieve.engine.decoding.thinking_budget import last_token
 from pensieve.models.tokenizers.grammar_tokenizer import grammar_tokenizer
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class GrammarMask:
     def __call__(self, token_ids: mx.array, logits: mx.array) -> mx.array:
         try:
             if self._has_begun and not self._matcher.is_stopped():
-                self.failed |= not self._matcher.consume_token(_last(token_ids))
+                self.failed |= not self._matcher.consume_token(last_token(token_ids))
             self._has_begun = True
             if self.failed:
                 return logits
@@ -193,11 +193,6 @@ class GrammarMask:
             log.exception("a grammar failed; its request fails with it")
             self.failed = True
             return logits
-
-
-def _last(token_ids: mx.array) -> int:
-    token_id: int = token_ids[-1].item()  # type: ignore[assignment]  # MLX's stub allows for every dtype
-    return token_id
 
 
 def masked(logits: mx.array, mask: Any) -> mx.array:
@@ -214,56 +209,3 @@ def _byte_table(dtype: mx.Dtype) -> mx.array:
     """For each byte of a mask, what its eight bits add to eight logits: [256, 8]."""
     rows = [bits[::-1] for bits in itertools.product((float("-inf"), 0.0), repeat=8)]
     return mx.array(rows, dtype=dtype)
-
-
-class ThinkingBudget:
-    """A logits processor that closes the thinking once it has had its tokens, all of its parts together.
-
-    `close_ids` are the token ids of the mark that ends thinking; they are forced, one by one. `open_ids` are those of
-    the mark with which the model may begin it: once, when nothing is left, since models know thinking that is empty;
-    then no more, or they might go on beginning for ever. `is_open`: the prompt has begun it already.
-    """
-
-    def __init__(
-        self, budget_tokens: int, close_ids: Sequence[int], open_ids: Sequence[int] = (), *, is_open: bool = True
-    ) -> None:
-        self._left = budget_tokens
-        self._open_ids, self._close_ids = list(open_ids), list(close_ids)
-        self._recent: list[int] = []
-        self._forcing: list[int] = []
-        self._is_open = self._has_opened = is_open
-        self._has_begun = False
-
-    def __call__(self, token_ids: mx.array, logits: mx.array) -> mx.array:
-        if not self._is_open and not self._open_ids:
-            return logits
-        if self._has_begun:
-            self._see(_last(token_ids))
-        self._has_begun = True
-        if self._left > 0:
-            return logits
-        if self._is_open:
-            self._forcing = self._forcing or list(self._close_ids)
-            return mx.where(_is_token(logits, self._forcing.pop(0)), logits, float("-inf"))
-        if not self._has_opened or not self._would_open:
-            return logits
-        return mx.where(_is_token(logits, self._open_ids[:2][-1]), float("-inf"), logits)
-
-    @property
-    def _would_open(self) -> bool:
-        """Whether the next token may be the one by which thinking is told from other parts: the mark's second, where it
-        has several, and the first stands for any part.
-        """
-        return bool(self._open_ids) and (len(self._open_ids) == 1 or self._recent[-1:] == self._open_ids[:1])
-
-    def _see(self, token_id: int) -> None:
-        self._left -= self._is_open
-        self._recent = [*self._recent, token_id][-max(len(self._open_ids), len(self._close_ids)) :]
-        mark = self._close_ids if self._is_open else self._open_ids
-        if self._recent[-len(mark) :] == mark:
-            self._is_open = not self._is_open
-            self._has_opened |= self._is_open
-
-
-def _is_token(logits: mx.array, token_id: int) -> mx.array:
-    return mx.arange(logits.shape[-1]) == token_id

@@ -24,7 +24,7 @@ HALF_TOLERANCE: Final = 0.5
 """The same for half precision, against one request alone: other kernels compute a batch, in another order, and in a
 deep model in bfloat16 that came to 0.29 (random weights, on a GPU). What this lets through, comparing batches finds.
 """
-SAID: Final[Mapping[Batching, str]] = {
+WARNINGS: Final[Mapping[Batching, str]] = {
     "whole": "",
     "decoding": (
         "%s reads prompts one at a time: mlx-lm's model lets the padding of a shorter one into its answer; answers are "

@@ -17,16 +17,17 @@ from pensieve.core.prefixes.cache_usage import stored_tokens
 from pensieve.core.prefixes.sharing import worth_waiting_for
 from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
-from pensieve.engine.batch.batch import FAILED, Batch, Computed, PrefilledPrompt, Sampled
+from pensieve.engine.batch.batch import FAILED, Batch, Computed, PrefillProgress, Sampled
 from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.loop.mailbox import PAUSE_SECONDS, Mailbox
 from pensieve.engine.memory.pressure import PressureRelief
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.engine.monitoring.record import record
 from pensieve.engine.prompt_cache.null_store import NullStore
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.prompt_cache.store import Match
 from pensieve.engine.requests.running import RunningRequest
-from pensieve.engine.requests.ticket import Delivery, Ticket, deliver, record
+from pensieve.engine.requests.ticket import Delivery, Ticket, deliver
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +56,6 @@ class GenerationLoop:
         """What is to be kept, and whose prompt it is as long as that one still tells what was kept for it."""
         self._stopping = False
 
-    @property
-    def num_running(self) -> int:
-        return len(self._running)
-
     def submit(self, ticket: Ticket) -> None:
         self.mailbox.put(lambda: self._waiting.append(ticket))
 
@@ -76,7 +73,9 @@ class GenerationLoop:
 
         self.mailbox.put(mark)
 
-    def use(self, make_batch: Callable[[], Batch], sizes: KVSizes, stored: PromptCache, relief: PressureRelief) -> None:
+    def attach(
+        self, make_batch: Callable[[], Batch], sizes: KVSizes, stored: PromptCache, relief: PressureRelief
+    ) -> None:
         """Decode with the batches that `make_batch` makes, promise memory by `sizes`, and keep prompts in `stored`.
 
         On the loop's own thread, once the model is loaded.
@@ -144,17 +143,17 @@ class GenerationLoop:
 
     def _waits_for_another(self, ticket: Ticket) -> bool:
         """Whether a prompt that is being read will soon give this one more than it would find now (C6)."""
-        readings = [running.reading for running in self._running.values() if running.is_reading]
-        if not readings or not self._stored.limit_bytes:
+        prefills = [running.prefill for running in self._running.values() if running.is_prefilling]
+        if not prefills or not self._stored.limit_bytes:
             return False
         token_ids = ticket.prompt_token_ids
-        reading = worth_waiting_for(token_ids, self._stored.cached_tokens(token_ids), readings)
-        if reading is None or self._batch is None:
+        prefill = worth_waiting_for(token_ids, self._stored.cached_tokens(token_ids), prefills)
+        if prefill is None or self._batch is None:
             return False
-        if reading.num_read < reading.usable_by(token_ids):
+        if prefill.num_prefilled < prefill.usable_by(token_ids):
             return True
         if not self._stored.needs_snapshots:
-            self._stored.keep(*self._batch.computed(reading.uid))
+            self._stored.keep(*self._batch.computed(prefill.uid))
         return False
 
     def _step(self) -> None:
@@ -170,9 +169,9 @@ class GenerationLoop:
             return
         seconds = time.monotonic() - began
         self._monitor.record_busy(seconds)
-        num_read = sum(self._note_read(each) for each in read)
-        if num_read and not sampled:
-            self._stored.note_prefill(num_read, seconds)
+        num_prefilled = sum(self._note_read(each) for each in read)
+        if num_prefilled and not sampled:
+            self._stored.note_prefill(num_prefilled, seconds)
         for each in sampled:
             if each.uid not in self._running:  # it ended within this step: what the step says after that is dropped
                 continue
@@ -184,14 +183,14 @@ class GenerationLoop:
                 self._fail(each.uid)
         self._memory.note_measured(self, BufferUsage.KV_CACHE, self._batch.kv_cache_bytes)
 
-    def _note_read(self, read: PrefilledPrompt) -> int:
+    def _note_read(self, read: PrefillProgress) -> int:
         """A prompt has been read further: how far. At its end, or at a stop, what is computed is worth keeping."""
         running = self._running[read.uid]
-        before, running.num_read = running.num_read, running.known_tokens + read.num_tokens
+        before, running.num_prefilled = running.num_prefilled, running.cached_tokens + read.num_tokens
         worth_keeping = read.at_stop and not read.is_complete if self._stored.needs_snapshots else read.is_complete
         if worth_keeping and self._stored.limit_bytes and self._batch is not None:
             self._computed.append((self._batch.computed(read.uid), running.ticket.boundaries, running.ticket))
-        return running.num_read - before
+        return running.num_prefilled - before
 
     def _push(self, sampled: Sampled) -> None:
         running = self._running[sampled.uid]
@@ -212,7 +211,7 @@ class GenerationLoop:
         if computed is None or not computed[0] or not self._stored.limit_bytes:
             return
         running = self._running[uid]
-        end = () if running.is_reading else (Boundary(len(computed[0]), BoundaryKind.ANSWER),)
+        end = () if running.is_prefilling else (Boundary(len(computed[0]), BoundaryKind.ANSWER),)
         self._computed.append((computed, (*running.ticket.boundaries, *end), None))
 
     def _emit(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contracts.values.vocabulary import Reservation
-from pensieve.core.prefixes.sharing import Reading
+from pensieve.core.prefixes.sharing import OngoingPrefill
 from pensieve.engine.requests.output import Output
 from pensieve.engine.requests.ticket import Ticket
 
@@ -14,7 +14,7 @@ from pensieve.engine.requests.ticket import Ticket
 class RunningRequest:
     """A ticket in the batch, what it said, and the bytes that are its own until it ends.
 
-    `num_read` tokens of its prompt are computed; `known_tokens` of them were in the store. `stops` are the places at
+    `num_prefilled` tokens of its prompt are computed; `cached_tokens` of them were in the store. `stops` are the places at
     which states are kept, where they cannot be cut.
     """
 
@@ -22,13 +22,13 @@ class RunningRequest:
     ticket: Ticket
     output: Output
     reservation: Reservation
-    known_tokens: int
-    num_read: int
+    cached_tokens: int
+    num_prefilled: int
     stops: tuple[int, ...] | None
 
     @property
-    def reading(self) -> Reading:
-        return Reading(self.uid, self.ticket.prompt_token_ids, self.num_read, self.stops)
+    def prefill(self) -> OngoingPrefill:
+        return OngoingPrefill(self.uid, self.ticket.prompt_token_ids, self.num_prefilled, self.stops)
 
     @property
     def promised_tokens(self) -> int:
@@ -36,5 +36,5 @@ class RunningRequest:
         return self.ticket.max_total_tokens
 
     @property
-    def is_reading(self) -> bool:
-        return self.num_read < len(self.ticket.prompt_token_ids)
+    def is_prefilling(self) -> bool:
+        return self.num_prefilled < len(self.ticket.prompt_token_ids)

@@ -7,11 +7,10 @@ import itertools
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from contracts.values.generation import GenerationEvent, GenerationFinished, Usage
-from contracts.values.measurements import OperationMetrics, OperationPhase
-from contracts.values.vocabulary import GenerationRequest, MemoryUsage
+from contracts.values.vocabulary import GenerationRequest
 from pensieve.core.prefixes.boundary import Boundary
 
 if TYPE_CHECKING:
@@ -117,26 +116,3 @@ def _put_all(deliveries: list[Delivery]) -> None:
         ticket.events.append(event)
         ticket.news.set()
         ticket.news = asyncio.Event()
-
-
-class _Recorder(Protocol):
-    def record_operation(self, operation: OperationMetrics) -> None: ...
-
-    def device_share_percent(self) -> float: ...
-
-
-def record(monitor: _Recorder, memory: MemoryUsage, ticket: Ticket, phase: OperationPhase) -> None:
-    """Make the record of one moment of a ticket's life (S6)."""
-    now = time.monotonic()
-    first = ticket.first_token_at
-    monitor.record_operation(
-        OperationMetrics(
-            phase=phase,
-            duration_ms=1000 * (now - ticket.accepted_at),
-            tokens_generated=ticket.output_tokens,
-            memory_peak_bytes=memory.peak_bytes,
-            device_share_percent=monitor.device_share_percent(),
-            success=phase not in (OperationPhase.FAILED, OperationPhase.CANCELLED),
-            time_to_first_token_ms=None if first is None else 1000 * (first - ticket.accepted_at),
-        )
-    )

@@ -44,8 +44,9 @@ from pensieve.core.errors import GenerationError, ModelLoadingError, OverloadedE
 from pensieve.core.scheduling.validation import check_request, check_window
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.engine.monitoring.record import record
 from pensieve.engine.requests.output import Output
-from pensieve.engine.requests.ticket import Ticket, record
+from pensieve.engine.requests.ticket import Ticket
 
 MODEL_ID = "scripted"
 WINDOW_TOKENS = 8192

@@ -62,7 +62,7 @@ class DraftPolicy:
     def nbytes(self) -> int:
         return sum(row.nbytes for row in self._rows.values())
 
-    def look(self, batch: Any, limits: Sequence[int], looked_up: Sequence[Sequence[float]], seconds: Seconds) -> None:
+    def plan(self, batch: Any, limits: Sequence[int], looked_up: Sequence[Sequence[float]], seconds: Seconds) -> None:
         """A step begins. `limits` are the tokens that may be drafted of each row, `looked_up` what lookups promise, and
         `seconds` what the larger model's passes take; what has to be read of a row first, is read.
         """
@@ -97,7 +97,7 @@ class DraftPolicy:
                 self._read(batch, min(behind, key=lambda index: behind[index]), is_try=True)
         self._limits = [0 if index in behind else limit for index, limit in enumerate(self._limits)]
 
-    def width(self, looked_up: Sequence[list[float]], seconds: Seconds) -> tuple[int, list[list[float]]]:
+    def choose(self, looked_up: Sequence[list[float]], seconds: Seconds) -> tuple[int, list[list[float]]]:
         """The width of the pass that brings most, as `best_width` has it, and what each row can expect of it."""
         promised = [
             [1.0] if len(found) > 1 or not limit else self._promised(row, limit)
@@ -131,7 +131,7 @@ class DraftPolicy:
         rows = zip(self._rows.values(), self._limits, strict=True)
         return self._is_try or any(limit and row.agreement.chance >= MIN_CHANCE for row, limit in rows)
 
-    def fill(self, batch: Any, drafts: list[list[int]], lengths: Sequence[int]) -> None:
+    def draft(self, batch: Any, drafts: list[list[int]], lengths: Sequence[int]) -> None:
         """Draft so many tokens for the rows whose draft is empty. The next tokens have to be known."""
         rows = list(self._rows.values())
         nexts: list[int] = batch._next_tokens.tolist()
@@ -150,7 +150,7 @@ class DraftPolicy:
             drafts[index] = draft
             self._checked[index] = _Checked(rows[index], len(batch.tokens[index]) + 1, len(draft))
 
-    def settle(self, accepted: Sequence[int], width: int, seconds: Seconds) -> None:
+    def verify(self, accepted: Sequence[int], width: int, seconds: Seconds) -> None:
         """A pass of that width has checked the drafts: of each row, so many tokens came true. The rest is cut off."""
         checked, self._checked = self._checked, {}
         if not checked:

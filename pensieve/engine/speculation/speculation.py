@@ -25,24 +25,24 @@ from typing import Any, Final, cast
 
 import mlx.core as mx
 
-from contracts.values.measurements import SpeculationCounts
-from pensieve.core.drafts.length import WIDTHS, Acceptance, PassCosts, best_width
+from pensieve.core.drafts.length import WIDTHS, Acceptance, best_width
 from pensieve.core.drafts.prompt_lookup import PromptLookup
 from pensieve.core.prefixes.common_prefix import common_prefix
 from pensieve.engine.decoding.decode_step import (
     all_end,
     contexts_of,
+    decode_from_logits,
     decoded,
     first_tokens,
+    forward,
     hand_over,
     leave,
-    logits_of,
     processed,
     samplers_of,
-    step_on_logits,
     told,
 )
 from pensieve.engine.speculation.draft_policy import DraftPolicy
+from pensieve.engine.speculation.pass_costs import Pace
 
 _WORTH_WAITING: Final = 0.3
 """The chance that the next token, which is still being computed, is the source's: with less it is not waited for."""
@@ -52,26 +52,6 @@ _WORTH_DRAFTING: Final = 0.1
 
 _TELLING_TOKENS: Final = 256
 """The last ones of a prompt, of which it is counted how often they repeat what is before them."""
-
-
-class Pace:
-    """What is learned of a model's passes, by the number of rows in them, and what speculation has brought so far.
-
-    Outlives batches. Its `counts` may be read on any thread.
-    """
-
-    def __init__(self) -> None:
-        self._costs: dict[int, PassCosts] = {}
-        self.counts = SpeculationCounts()
-
-    def costs(self, num_rows: int) -> PassCosts:
-        return self._costs.setdefault(num_rows, PassCosts())
-
-    def count(self, *, passes: int, tokens: int, proposed: int = 0, accepted: int = 0) -> None:
-        old = self.counts
-        self.counts = SpeculationCounts(
-            old.proposed + proposed, old.accepted + accepted, old.passes + passes, old.tokens + tokens
-        )
 
 
 class SpeculatedRow:
@@ -112,7 +92,7 @@ class Speculation:
         self._rows: dict[int, SpeculatedRow] = {}
         self._plain_uids: list[int] = []
         self._plain_ended = 0.0
-        step_on_logits(batch)
+        decode_from_logits(batch)
         batch.next = self.next
 
     def next(self) -> list[Any]:
@@ -152,7 +132,7 @@ class Speculation:
             return []
         if self._drafting is not None:
             looked_up = [row.expected(limit) for row, limit in zip(rows, limits, strict=True)]
-            self._drafting.look(batch, limits, looked_up, self._pace.costs(len(rows)).seconds)
+            self._drafting.plan(batch, limits, looked_up, self._pace.costs(len(rows)).seconds)
         if self._width(rows, limits)[0] == 1:
             return []
         if any(row.lookup.num_tokens == len(known) for row, known in zip(rows, batch.tokens, strict=True)):
@@ -167,7 +147,7 @@ class Speculation:
             for row, limit, length in zip(rows, limits, lengths, strict=True)
         ]
         if self._drafting is not None:
-            self._drafting.fill(batch, drafts, lengths)
+            self._drafting.draft(batch, drafts, lengths)
         return drafts
 
     def _rows_of(self, batch: Any) -> list[SpeculatedRow]:
@@ -185,7 +165,7 @@ class Speculation:
         expected = [row.expected(limit) for row, limit in zip(rows, limits, strict=True)]
         seconds = self._pace.costs(len(rows)).seconds
         if self._drafting is not None:
-            return self._drafting.width(expected, seconds)
+            return self._drafting.choose(expected, seconds)
         return best_width(expected, seconds), expected
 
     def drop(self, uids: Collection[int]) -> None:
@@ -213,7 +193,7 @@ class Speculation:
         num_rows, width = len(inputs), max(map(len, inputs))
         self._pace.costs(num_rows).note(width, time.perf_counter() - began)
         if self._drafting is not None:
-            self._drafting.settle(accepted, width, self._pace.costs(num_rows).seconds)
+            self._drafting.verify(accepted, width, self._pace.costs(num_rows).seconds)
         responses = _handed_out(batch, inputs, kept)
         for row, known in zip(self._rows.values(), batch.tokens, strict=True):
             row.see(known[row.lookup.num_tokens :])
@@ -243,7 +223,7 @@ def _sampled(batch: Any, inputs: list[list[int]]) -> list[list[int]]:
     """After each token that goes in, of each row: the token that the row's sampler takes."""
     lengths = [len(each) for each in inputs]
     width = max(lengths)
-    logits = logits_of(batch, mx.array([[*each, *[0] * (width - len(each))] for each in inputs]), lengths)
+    logits = forward(batch, mx.array([[*each, *[0] * (width - len(each))] for each in inputs]), lengths)
     sampled = []
     for index, (sampler, length) in enumerate(zip(samplers_of(batch), lengths, strict=True)):
         last = mx.array(inputs[index][:1], mx.int32)  # a row that has processors has no draft

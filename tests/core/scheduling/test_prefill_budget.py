@@ -9,8 +9,8 @@ from pensieve.core.scheduling.prefill_budget import GRAIN_TOKENS, MAX_USUAL_STEP
 
 def pace(*, usual_seconds: float, token_seconds: float) -> PrefillBudget:
     found = PrefillBudget()
-    found.note_usual(1, usual_seconds)
-    found.note_read(100, 100 * token_seconds, 0)
+    found.note_decode(1, usual_seconds)
+    found.note_prefill(100, 100 * token_seconds, 0)
     return found
 
 
@@ -39,8 +39,8 @@ def test_what_is_allowed_at_most_stays_so() -> None:
 
 def test_the_tokens_that_others_got_in_a_step_are_no_part_of_the_reading() -> None:
     found = PrefillBudget()
-    found.note_usual(2, 0.05)
-    found.note_read(100, 0.05 + 0.2, 2)
+    found.note_decode(2, 0.05)
+    found.note_prefill(100, 0.05 + 0.2, 2)
     assert found.max_tokens(2, 4096) == int(MAX_USUAL_STEPS * 0.05 / 0.002) // GRAIN_TOKENS * GRAIN_TOKENS
 
 
@@ -48,38 +48,38 @@ def test_a_machine_that_slows_down_reads_less_at_once() -> None:
     found = pace(usual_seconds=0.05, token_seconds=0.002)
     before = found.max_tokens(1, 4096)
     for _ in range(20):
-        found.note_read(100, 0.8, 0)
+        found.note_prefill(100, 0.8, 0)
     assert found.max_tokens(1, 4096) < before / 2
 
 
 def test_a_chunk_that_takes_hardly_longer_when_it_is_larger_is_taken_larger() -> None:
     """As on a GPU: 25 ms however few, and 0.07 ms for each token more."""
     found = PrefillBudget()
-    found.note_usual(1, 0.0055)
+    found.note_decode(1, 0.0055)
     for tokens in (20, 64, 128, 256, 512):
-        found.note_read(tokens, 0.025 + 0.00007 * tokens, 0)
+        found.note_prefill(tokens, 0.025 + 0.00007 * tokens, 0)
     allowed = (MAX_USUAL_STEPS * 0.0055 - 0.025) / 0.00007
     assert allowed - 2 * GRAIN_TOKENS <= found.max_tokens(1, 4096) <= allowed
 
 
 def test_a_short_prompt_tells_little_of_a_long_one() -> None:
     found = PrefillBudget()
-    found.note_usual(1, 0.0055)
-    found.note_read(512, 0.062, 0)
+    found.note_decode(1, 0.0055)
+    found.note_prefill(512, 0.062, 0)
     before = found.max_tokens(1, 4096)
     for _ in range(10):
-        found.note_read(9, 0.026, 0)
+        found.note_prefill(9, 0.026, 0)
     assert found.max_tokens(1, 4096) >= 0.7 * before
 
 
 def test_a_size_that_took_long_once_is_tried_again() -> None:
     """As where kernels are compiled, or the machine had other work, when chunks of that size were met first."""
     found = PrefillBudget()
-    found.note_usual(1, 0.0055)
-    found.note_read(300, 2.0, 0)
+    found.note_decode(1, 0.0055)
+    found.note_prefill(300, 2.0, 0)
     for _ in range(10):
         chunk = found.max_tokens(1, 512)
-        found.note_read(chunk, 0.025 + 0.00005 * chunk, 0)
+        found.note_prefill(chunk, 0.025 + 0.00005 * chunk, 0)
     assert found.max_tokens(1, 512) > 256
 
 
@@ -87,6 +87,6 @@ def test_prompts_that_are_read_together_say_nothing_of_one_alone() -> None:
     found = pace(usual_seconds=0.05, token_seconds=0.002)
     before = found.max_tokens(1, 4096)
     for _ in range(10):
-        found.note_read(128, 3.0, 0, num_prompts=4)
+        found.note_prefill(128, 3.0, 0, num_prompts=4)
     assert found.max_tokens(1, 4096) == before
     assert found.max_tokens(1, 4096, num_prompts=2) < before

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Thinking
-from pensieve.engine.decoding.grammar_mask import ThinkingBudget
+from pensieve.engine.decoding.thinking_budget import ThinkingBudget
 from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens
 from tests.engine.batch.test_batch import Run
 from tests.engine.support.tiny_modules import prompt, tiny_module

@@ -18,7 +18,8 @@ from pensieve.engine.memory.probe import Probe
 from pensieve.engine.speculation import draft_policy as drafting
 from pensieve.engine.speculation.draft_model import DraftModel, DraftRow
 from pensieve.engine.speculation.draft_policy import DraftPolicy
-from pensieve.engine.speculation.speculation import Pace, Speculation
+from pensieve.engine.speculation.pass_costs import Pace
+from pensieve.engine.speculation.speculation import Speculation
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.speculation.test_speculation import NUM_LAYERS, Run, alone, assert_same_end
 from tests.engine.support.tiny_modules import VOCABULARY, prefill, prompt, tiny_module

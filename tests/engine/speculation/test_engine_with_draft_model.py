@@ -83,7 +83,7 @@ def test_a_client_that_leaves_gives_the_draft_models_memory_back_too(
                     break
         batch = engine._loop._batch
         assert batch is not None
-        await until(lambda: not engine._loop.num_running)
+        await until(lambda: not engine._loop._running)
         assert batch.kv_cache_bytes == 0
         await engine.aclose()
 

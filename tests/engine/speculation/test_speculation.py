@@ -17,7 +17,8 @@ from pensieve.engine.kv.rows import RowKV
 from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.memory.probe import Probe
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.speculation.speculation import Pace, SpeculatedRow, Speculation
+from pensieve.engine.speculation.pass_costs import Pace
+from pensieve.engine.speculation.speculation import SpeculatedRow, Speculation
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel
 from tests.conftest import start_engine

@@ -47,7 +47,7 @@ class StoredBlock:
 
     def num_shared(self, token_ids: npt.NDArray[np.uint32]) -> int:
         """The number of leading tokens that this block and `token_ids` have in common."""
-        return common_prefix(memoryview(self.token_ids), memoryview(token_ids))
+        return common_prefix(self.token_ids.data, token_ids.data)
 
 
 class KVFolder:
