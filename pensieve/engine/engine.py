@@ -30,7 +30,7 @@ from pensieve.engine.prompt_cache.answer_memory import AnswerMemory
 from pensieve.engine.prompt_cache.null_store import NullStore
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.requests.ticket import Ticket
-from pensieve.engine.speculation.draft_model import DraftModel, load_draft, named, ready_to_draft
+from pensieve.engine.speculation.draft_model import DraftModel, load_draft, option_for, ready_to_draft
 from pensieve.engine.speculation.pass_costs import Pace
 from pensieve.engine.warm_up import said_if_slow, warm_up
 from pensieve.models.estimate.known_model import known_model
@@ -92,7 +92,7 @@ class Engine:
         engine = cls(folder, memory, monitor, options)
         engine._thread.start()
         try:
-            await asyncio.wrap_future(engine._loop.call(engine._load))
+            await asyncio.wrap_future(engine._loop.mailbox.call(engine._load))
             await engine._tokenized(engine._grammars.prepare)
         except BaseException:
             await engine.aclose()
@@ -103,7 +103,7 @@ class Engine:
         dense, drafting = device_info().backend == "cpu", self._options.draft_model
         expected = known_model(self._folder.id, self._folder, dense=dense).weights_bytes
         if drafting is not None:
-            expected += known_model(named(drafting.id), drafting, dense=dense).weights_bytes
+            expected += known_model(option_for(drafting.id), drafting, dense=dense).weights_bytes
         self._plan = MemoryPlan(self._memory, expected)
         self._loaded.append(load(self._folder))
         if drafting is not None:
@@ -187,7 +187,7 @@ class Engine:
             if not ticket.num_readers:
                 self._tickets.discard(ticket)
                 ticket.cancelled = True
-                self._loop.wake()
+                self._loop.mailbox.wake()
 
     def _one_to_join(self, request: GenerationRequest) -> Ticket | None:
         """The same request, if it runs already and this one wants no answer of its own (C6).
@@ -240,7 +240,7 @@ class Engine:
         if self._closed:
             return
         self._closed = True
-        self._loop.call(self._unload)
+        self._loop.mailbox.call(self._unload)
         self._loop.stop()
         await asyncio.to_thread(self._thread.join)
         self._tokenizing.shutdown()

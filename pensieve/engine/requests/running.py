@@ -1,4 +1,4 @@
-"""A generation that has its place in the batch."""
+"""A request that has a row in the batch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pensieve.engine.requests.ticket import Ticket
 
 @dataclass(slots=True)
 class RunningRequest:
-    """A ticket in the batch, what it said, and the bytes that are its own until it ends.
+    """A ticket with its row, its output and the memory reserved for it until it ends.
 
-    `num_prefilled` tokens of its prompt are computed; `cached_tokens` of them were in the store. `stops` are the places at
-    which states are kept, where they cannot be cut.
+    `num_prefilled` tokens of its prompt are computed, of which `cached_tokens` came from the prompt cache. `stops` are
+    the offsets at which snapshots are taken, for caches that cannot be cut.
     """
 
     uid: int
@@ -31,8 +31,7 @@ class RunningRequest:
         return OngoingPrefill(self.uid, self.ticket.prompt_token_ids, self.num_prefilled, self.stops)
 
     @property
-    def promised_tokens(self) -> int:
-        """What memory is reserved for."""
+    def reserved_tokens(self) -> int:
         return self.ticket.max_total_tokens
 
     @property

@@ -11,7 +11,7 @@ from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.prompt_cache.store import KVStore
 from tests.conftest import GIB
-from tests.engine.support.tiny_modules import continuation, made_up_rows, prefill, prompt, tiny_module
+from tests.engine.support.tiny_modules import continuation, prefill, prompt, random_rows, tiny_module
 
 MIB = 1024**2
 
@@ -71,7 +71,7 @@ def test_a_request_that_finds_no_room_costs_nobody_what_is_stored() -> None:
 
 def test_storing_what_nobody_else_has_takes_no_more_than_a_layer_besides() -> None:
     memory = DeviceMemory(GIB)
-    model, token_ids, rows = tiny_module("llama"), prompt(20_000, 0), made_up_rows(20_000)
+    model, token_ids, rows = tiny_module("llama"), prompt(20_000, 0), random_rows(20_000)
     stored = PromptCache(memory, KVStore(model, limit_bytes=256 * MIB))
     layer = rows[0].nbytes
     before = mx.get_active_memory()

@@ -222,7 +222,7 @@ def test_a_request_that_needs_room_takes_it_from_others_prompts_first(tiny_folde
         mine, *others = (replace(SYSTEM, text=f"{word} {SYSTEM.text * 4}") for word in ("Mine.", "His.", "Hers."))
         for system in (mine, *others):
             await events_of(engine, asking("Which one?", system=system))
-        await asyncio.wrap_future(engine._loop.call(lambda: None))  # by then the last one is stored as well
+        await asyncio.wrap_future(engine._loop.mailbox.call(lambda: None))  # by then the last one is stored as well
         memory = engine._memory
         held = memory.reserve(memory.capacity_bytes - memory.reserved_bytes(), BufferUsage.TEMPORARY)
         usage = usage_of(await events_of(engine, asking("And then?", system=mine)))
