@@ -12,7 +12,7 @@ MIN_SHARED_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class OngoingPrefill:
+class PrefillProgress:
     """A prompt that is being read: what has been read of it, and the places at which a state of it is kept.
 
     Without `stops`, what was computed can be cut anywhere. `uid` is whose it is.
@@ -32,8 +32,8 @@ class OngoingPrefill:
 
 
 def worth_waiting_for(
-    token_ids: Sequence[int], cached_tokens: int, prefills: Iterable[OngoingPrefill]
-) -> OngoingPrefill | None:
+    token_ids: Sequence[int], cached_tokens: int, prefills: Iterable[PrefillProgress]
+) -> PrefillProgress | None:
     """The prompt being read that will give this one most, if that is more than is known of it; else None."""
     least = cached_tokens + MIN_SHARED_TOKENS
     best = max(prefills, key=lambda prefill: prefill.usable_by(token_ids), default=None)

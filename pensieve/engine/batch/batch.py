@@ -54,7 +54,7 @@ class Sampled(NamedTuple):
     computed: Computed | None
 
 
-class PrefillProgress(NamedTuple):
+class PrefilledChunk(NamedTuple):
     """`num_tokens` of the tokens inserted for prefill are done. `at_stop`: a stop, or the prompt's end, is reached."""
 
     uid: int
@@ -155,7 +155,7 @@ class Batch:
         penalties = penalties_for(ticket.request.sampling)
         return [*penalties, *([mask] if mask else []), *_thinking_budget(ticket, self._model.thinking)]
 
-    def next(self) -> tuple[list[Sampled], list[PrefillProgress]]:
+    def next(self) -> tuple[list[Sampled], list[PrefilledChunk]]:
         """One decode step for all decoding rows, then one prefill chunk.
 
         A step may return several tokens of one row, in order; only the last one can carry a finish reason.
@@ -171,7 +171,7 @@ class Batch:
             for response in responses
         ]
         return sampled, [
-            PrefillProgress(each.uid, each.progress[0], each.end_of_segment, each.end_of_prompt) for each in prefilled
+            PrefilledChunk(each.uid, each.progress[0], each.end_of_segment, each.end_of_prompt) for each in prefilled
         ]
 
     def _timed_step(self) -> tuple[list[Any], list[Any]]:

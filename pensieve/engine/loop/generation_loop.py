@@ -13,7 +13,7 @@ from pensieve.core.errors import GenerationError, InsufficientMemoryError, Overl
 from pensieve.core.prefixes.cache_usage import stored_tokens
 from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
-from pensieve.engine.batch.batch import FAILED, Batch, Computed, PrefillProgress, Sampled
+from pensieve.engine.batch.batch import FAILED, Batch, Computed, PrefilledChunk, Sampled
 from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.loop.admission import kv_bytes_for, waits_for_prefill
 from pensieve.engine.loop.mailbox import PAUSE_SECONDS, Mailbox
@@ -148,7 +148,7 @@ class GenerationLoop:
                 self._fail(each.uid)
         self._memory.note_measured(self, BufferUsage.KV_CACHE, self._batch.kv_cache_bytes)
 
-    def _note_prefill(self, progress: PrefillProgress) -> int:
+    def _note_prefill(self, progress: PrefilledChunk) -> int:
         """Note a prompt's progress, and return its new tokens. Store what is computed at a stop or at its end."""
         running = self._running[progress.uid]
         before, running.num_prefilled = running.num_prefilled, running.cached_tokens + progress.num_tokens

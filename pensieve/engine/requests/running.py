@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contracts.values.vocabulary import Reservation
-from pensieve.core.prefixes.sharing import OngoingPrefill
+from pensieve.core.prefixes.sharing import PrefillProgress
 from pensieve.engine.requests.output import Output
 from pensieve.engine.requests.ticket import Ticket
 
@@ -27,8 +27,8 @@ class RunningRequest:
     stops: tuple[int, ...] | None
 
     @property
-    def prefill(self) -> OngoingPrefill:
-        return OngoingPrefill(self.uid, self.ticket.prompt_token_ids, self.num_prefilled, self.stops)
+    def prefill(self) -> PrefillProgress:
+        return PrefillProgress(self.uid, self.ticket.prompt_token_ids, self.num_prefilled, self.stops)
 
     @property
     def reserved_tokens(self) -> int:
