@@ -1,4 +1,4 @@
-"""The gates of docs/requirements.md, read from gates.toml beside this file, and the judgement of a figure.
+"""The gates of docs/requirements.md (S12), read from gates.toml beside this file, and the judgement of a figure.
 
 gates = load_gates()
 for gate in gates.for_profile(Profile.CPU):

@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for target in targets:
             ask(target, user("Hello"), 4)  # what is compiled or read at first use is in nobody's figures
         figures = measured(loads, targets, asked.rounds)
-    print(f"\n{device_info().say()}, load average {os.getloadavg()[0]:.1f}, medians of {asked.rounds} rounds\n")
+    print(f"\n{device_info().describe()}, load average {os.getloadavg()[0]:.1f}, medians of {asked.rounds} rounds\n")
     print(as_markdown(loads, targets, figures))
     missed = misses(loads, figures)
     print("\n".join(["", *missed]) if missed else "\nOurs is worse in no row, and what is promised holds.")

@@ -49,7 +49,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     report = config.stash[_REPORT]
     if not report.rows and not report.notes:
         return
-    device, shape = device_info().say(), config.getoption("--shape")
+    device, shape = device_info().describe(), config.getoption("--shape")
     last = last_run.last_figures(last_run.FOLDER, profile=report.profile.value, device=device, shape=shape)
     table = report.as_markdown(last)
     kept = last_run.keep_run(last_run.FOLDER, report.as_json(), table, device=device, shape=shape)

@@ -51,6 +51,21 @@ class PerformanceStats:
     window_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class RequestTotals:
+    """Totals since the server started. `completed_seconds` covers completed requests only."""
+
+    ended: Mapping[OperationPhase, int]
+    completed_seconds: float
+    num_first_tokens: int
+    first_token_seconds: float
+    tokens_generated: int
+
+    @property
+    def num_completed(self) -> int:
+        return self.ended[OperationPhase.COMPLETED]
+
+
 class PressureStep(Enum):
     """What is done when memory runs short, in this order (G-R2)."""
 

@@ -21,7 +21,6 @@ class ErrorKind(Enum):
     INSUFFICIENT_MEMORY = "insufficient_memory"
     OVERLOADED = "overloaded"
     RATE_LIMITED = "rate_limited"
-    PERFORMANCE = "performance"
     GENERATION = "generation"
 
 

@@ -7,18 +7,20 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from quart import current_app
 
 from contracts.checked import checked as with_clauses
+from contracts.protocols.performance import PerformanceMonitor
 from contracts.protocols.requests import RequestHandler
 from contracts.values.generation import GenerationStarted
+from contracts.values.measurements import RequestTotals
 from contracts.values.vocabulary import GenerationRequest, MessageEvent, ModelInfo
 from pensieve.api.anthropic.handler import MessageHandler
 from pensieve.api.http.access import AccessRules
-from pensieve.core.errors import NotFoundError, OverloadedError, RateLimitError
+from pensieve.core.errors import RETRY_AFTER_RESTART_SECONDS, NotFoundError, OverloadedError, RateLimitError
 from pensieve.core.scheduling.rate_limit import RateLimit
-from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.serving.lease import ModelLease
 from pensieve.serving.model_pool import ModelPool
 
@@ -28,12 +30,18 @@ EXTENSION = "pensieve"
 CLAUDE_PREFIX = "claude-"
 
 
+class ServerMonitor(PerformanceMonitor, Protocol):
+    """The performance monitor of the contracts, with the totals that `/metrics` exports."""
+
+    def totals(self) -> RequestTotals: ...
+
+
 @dataclass(slots=True)
 class ServerState:
     """One of these per app. `draining` is set once: running requests finish, new ones are sent away."""
 
     models: ModelPool
-    monitor: SlidingWindowMonitor
+    monitor: ServerMonitor
     access: AccessRules
     ping_interval_seconds: float = 5.0
     checked: bool = False
@@ -67,7 +75,7 @@ class ServerState:
             ModelLoadingError, InsufficientMemoryError, DeviceError: it cannot be loaded.
         """
         if self.draining:
-            raise OverloadedError("the server is stopping", retry_after_seconds=10)
+            raise OverloadedError("the server is stopping", retry_after_seconds=RETRY_AFTER_RESTART_SECONDS)
         model = await self.models.borrow(self.info_of(name).id)
         model_id = model.info.id
         try:

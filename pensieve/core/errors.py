@@ -12,8 +12,7 @@
     ├── InsufficientMemoryError   bytes that are not there; required and available
     ├── OverloadedError           no place now; come back after `retry_after_seconds`
     ├── RateLimitError            this client has had its requests; come back after `retry_after_seconds`
-    ├── GenerationError           the model failed in mid-answer, or was stopped
-    └── PerformanceError          a figure beyond its threshold
+    └── GenerationError           the model failed in mid-answer, or was stopped
 
 `pensieve.api.http.error_reply` turns each into its status, type and headers; nothing else knows HTTP.
 """
@@ -26,6 +25,11 @@ from typing import ClassVar
 from contracts.values.vocabulary import ErrorKind
 
 GIB = 1024**3
+
+RETRY_AFTER_SECONDS = 5
+"""When to try again while the server is busy. Claude Code gives up at once above 60."""
+RETRY_AFTER_RESTART_SECONDS = 10
+"""When to try again while the server stops, as it may be restarting."""
 
 
 class PensieveError(Exception):
@@ -117,7 +121,7 @@ class InsufficientMemoryError(PensieveError):
 class OverloadedError(PensieveError):
     kind = ErrorKind.OVERLOADED
 
-    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+    def __init__(self, message: str, *, retry_after_seconds: int = RETRY_AFTER_SECONDS) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 
@@ -132,11 +136,3 @@ class RateLimitError(PensieveError):
 
 class GenerationError(PensieveError):
     kind = ErrorKind.GENERATION
-
-
-class PerformanceError(PensieveError):
-    kind = ErrorKind.PERFORMANCE
-
-    def __init__(self, metric: str, value: float, threshold: float) -> None:
-        super().__init__(f"performance degradation: {metric} = {value:g}, threshold = {threshold:g}")
-        self.metric, self.value, self.threshold = metric, value, threshold

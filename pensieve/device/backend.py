@@ -23,7 +23,7 @@ PATIENCE_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BackendChoice:
     """`why_no_gpu` is '' where there is one."""
 
     backend: Backend
@@ -32,16 +32,20 @@ class Choice:
 
 def choose_backend(
     claimed: Backend, evaluate: Callable[[], None], patience_seconds: float = PATIENCE_SECONDS
-) -> Choice:
+) -> BackendChoice:
     """What MLX claims, if `evaluate` succeeds within the time; else the CPU.
 
     `evaluate` computes something small on MLX's default device, and raises if that fails. It is called on a thread of
     its own: a driver that hangs cannot be stopped, only left.
     """
     if claimed == "cpu":
-        return Choice("cpu", _why_none())
+        return BackendChoice("cpu", _why_none())
     failure = _failure(evaluate, patience_seconds)
-    return Choice(claimed) if failure is None else Choice("cpu", f"{_NAMES[claimed]} is there, but {failure}")
+    return (
+        BackendChoice(claimed)
+        if failure is None
+        else BackendChoice("cpu", f"{_NAMES[claimed]} is there, but {failure}")
+    )
 
 
 def _failure(evaluate: Callable[[], None], patience_seconds: float) -> str | None:

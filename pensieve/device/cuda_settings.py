@@ -23,7 +23,7 @@ SETTINGS: Final = {
 }
 
 
-def settle(environment: MutableMapping[str, str] = os.environ, platform: str = sys.platform) -> None:
+def apply_defaults(environment: MutableMapping[str, str] = os.environ, platform: str = sys.platform) -> None:
     """Before MLX computes for the first time. Nothing on macOS: Metal has numbers of its own for the latter."""
     if platform != "darwin":
         for name, value in SETTINGS.items():

@@ -37,7 +37,7 @@ class DeviceInfo:
     blas: Blas
     why_no_gpu: str = ""
 
-    def say(self) -> str:
+    def describe(self) -> str:
         """One phrase for the startup line: "CPU (MKL 2026.2, 2 threads)", "Metal (Apple M1)"."""
         if self.backend != "cpu":
             return f"{_NAMES[self.backend]} ({self.chip})"
@@ -57,7 +57,7 @@ def device_info() -> DeviceInfo:
         DeviceError: MLX cannot be imported, or PENSIEVE_BLAS asks for what is not there.
     """
     blas = preload()
-    cuda_settings.settle()
+    cuda_settings.apply_defaults()
     try:
         import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
     except ImportError as error:

@@ -9,7 +9,7 @@ import sys
 from pensieve.device.device import device_info
 
 
-def leave(status: int) -> int:
+def exit_cleanly(status: int) -> int:
     """`status`, for the interpreter to end with.
 
     Where MLX has run on CUDA the process ends here, with all that it said written out: MLX's threads abort in the

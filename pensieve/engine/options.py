@@ -7,7 +7,7 @@ from typing import Literal
 
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.engine.prompt_cache.open import CacheOptions
-from pensieve.engine.scripted.engine import Script
+from pensieve.engine.scripted.script import Script
 from pensieve.models.files.model_folder import ModelFolder
 
 
@@ -23,11 +23,9 @@ class EngineOptions:
 
     max_batch_size: int = 16
     max_queued: int = 32
-    prefill_chunk_tokens: int | None = None
-    retry_after_seconds: int = 5
     script: Script | None = None
     kv_bits: Literal[8] | None = None
     speculation: bool = True
     draft_model: ModelFolder | None = None
-    keeping: CacheOptions = CacheOptions()  # noqa: RUF009 - frozen
+    cache: CacheOptions = CacheOptions()  # noqa: RUF009 - frozen
     settings: ModelSettings = ModelSettings()  # noqa: RUF009 - frozen

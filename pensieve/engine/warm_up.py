@@ -20,7 +20,7 @@ import mlx.core as mx
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, ModelFeature, Role, Sampling
 from pensieve.core.drafts.length import WIDTHS
 from pensieve.engine.memory.probe import Probe, lengthen, new_caches
-from pensieve.engine.prompt_cache.store import Match, MissReason
+from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.requests.ticket import Ticket
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ _SCHEMA: Final = '{"type": "object", "properties": {"name": {"type": "string"}},
 
 
 @contextmanager
-def said_if_slow(what: str, after_seconds: float = SLOW_SECONDS) -> Iterator[None]:
+def log_if_slow(what: str, after_seconds: float = SLOW_SECONDS) -> Iterator[None]:
     """Tell in the log what is being done, if it takes long, and when it is through."""
     began = time.monotonic()
     timer = threading.Timer(after_seconds, log.warning, (f"{what}; this is remembered, and quick the next time",))

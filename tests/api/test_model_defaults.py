@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pensieve.cli.wiring import parts_for
+from pensieve.cli.wiring import components_for
 from pensieve.core.errors import ValidationError
 from tests.support.running_server import ask, running_server, scripted_server, settings_for
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
@@ -41,7 +41,7 @@ def both(folders: tuple[Path, Path], **given: str) -> Iterator[httpx.Client]:
     settings = settings_for(
         model=str(folders[0]), allow_models=str(folders[1]), cache_disk="0", cache_memory="10MB", **given
     )
-    with running_server(settings, parts_for(settings)) as url, httpx.Client(base_url=url, timeout=60) as client:
+    with running_server(settings, components_for(settings)) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield client
 
 
@@ -100,7 +100,7 @@ def test_a_table_for_a_model_that_is_not_served_keeps_the_server_from_starting(
     file.write_text("[narow]\ntop_k = 0\n", encoding="utf-8")
     settings = settings_for(model=str(folders[0]), cache_disk="0", model_settings=str(file))
     with pytest.raises(ValidationError, match=r"models\.toml: \['narow'\] is not a model of this server.*narrow"):
-        parts_for(settings)
+        components_for(settings)
 
 
 def test_where_thinking_is_off_a_request_for_it_gets_an_answer_without(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_where_thinking_is_off_a_request_for_it_gets_an_answer_without(tmp_path:
         script = tmp_path / "script.toml"
         script.write_text(SCRIPT, encoding="utf-8")
         settings = settings_for(script=str(script), **given)
-        with running_server(settings, parts_for(settings)) as url:
+        with running_server(settings, components_for(settings)) as url:
             reply = httpx.post(f"{url}/v1/messages", json={**ask(), **AS_CLAUDE_CODE})
             assert [block["type"] for block in reply.json()["content"]] == kinds
             assert reply.json()["content"][-1]["text"] == "Yes."

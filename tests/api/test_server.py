@@ -13,8 +13,8 @@ import pytest
 from contracts.streams.message_stream import StreamMonitor
 from pensieve.api.app import MAX_BODY_BYTES
 from pensieve.cli.serve.command import bind
-from pensieve.cli.settings.table import Settings
-from pensieve.cli.wiring import scripted_parts
+from pensieve.cli.settings.settings import Settings
+from pensieve.cli.wiring import scripted_components
 from tests.support.running_server import ask, running_server, scripted_server, settings_for
 
 SLOW = '[[reply]]\ntext = "one two three four five"\nrepeat = 200\nseconds_per_token = 0.02\n'
@@ -162,7 +162,7 @@ def test_answers_that_outlast_the_grace_end_with_an_error_event(tmp_path: Path) 
 
 def _stream_over_a_stop(settings: Settings, script: Path) -> list[str]:
     kinds: list[str] = []
-    with running_server(settings, scripted_parts(script)) as url:
+    with running_server(settings, scripted_components(script)) as url:
         started = threading.Event()
 
         def read() -> None:
@@ -185,7 +185,7 @@ def test_new_requests_are_sent_away_while_the_server_stops(tmp_path: Path) -> No
     script = tmp_path / "script.toml"
     script.write_text(SLOW, encoding="utf-8")
     refusals: list[httpx.Response] = []
-    with running_server(settings_for(grace_seconds="1"), scripted_parts(script)) as url:
+    with running_server(settings_for(grace_seconds="1"), scripted_components(script)) as url:
         client = httpx.Client(base_url=url, timeout=20)
         streaming = client.stream("POST", "/v1/messages", json=ask(stream=True, max_tokens=900))
         response = streaming.__enter__()

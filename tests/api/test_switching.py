@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pensieve.cli.wiring import real_parts
+from pensieve.cli.wiring import model_components
 from pensieve.device.memory.device_memory import DeviceMemory
 from tests.support.running_server import ask, running_server, settings_for
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
@@ -41,7 +41,7 @@ def both(folders: tuple[Path, ...], room_bytes: int = ROOM_FOR_ONE, **given: str
     settings = settings_for(
         model=str(folders[0]), allow_models=str(folders[1]), cache_disk="0", cache_memory="10MB", **given
     )
-    parts = real_parts(settings)
+    parts = model_components(settings)
     assert isinstance(parts.memory, DeviceMemory)
     parts.memory.reserve_for_process()
     parts.memory.capacity_bytes = parts.memory.reserved_bytes() + room_bytes
@@ -60,16 +60,16 @@ def said(client: httpx.Client, name: str) -> str:
     return json.dumps(reply.json()["content"])
 
 
-def standing(client: httpx.Client) -> dict[str, str]:
+def statuses(client: httpx.Client) -> dict[str, str]:
     return {model["id"]: model["state"] for model in client.get("/health").json()["models"]}
 
 
 def test_two_models_take_turns_where_only_one_has_room(folders: tuple[Path, ...]) -> None:
     with both(folders) as client:
-        assert standing(client) == {"hither": "loaded", "thither": "unloaded"}
+        assert statuses(client) == {"hither": "loaded", "thither": "unloaded"}
         first = {name: said(client, name) for name in NAMES}
         assert first["hither"] != first["thither"]
-        assert standing(client) == {"hither": "unloaded", "thither": "loaded"}
+        assert statuses(client) == {"hither": "unloaded", "thither": "loaded"}
         for _ in range(2):
             assert {name: said(client, name) for name in NAMES} == first
         health = client.get("/health").json()
@@ -129,7 +129,7 @@ def test_a_model_is_not_unloaded_under_a_stream(folders: tuple[Path, ...]) -> No
 def test_a_model_that_nobody_uses_is_unloaded_and_comes_back_when_it_is_asked_for(folders: tuple[Path, ...]) -> None:
     with both(folders, 10**9, idle_unload="0.3s") as client:
         first = said(client, "hither")
-        assert eventually(lambda: set(standing(client).values()) == {"unloaded"})
+        assert eventually(lambda: set(statuses(client).values()) == {"unloaded"})
         health = client.get("/health").json()
         assert health["reserved"]["model_weights_bytes"] == 0
         assert health["memory"]["total_bytes"] < WEIGHTS_BYTES / 10
@@ -141,7 +141,7 @@ def test_where_both_have_room_both_stay(folders: tuple[Path, ...]) -> None:
     with both(folders, 200_000_000) as client:
         for name in NAMES:
             said(client, name)
-        assert set(standing(client).values()) == {"loaded"}
+        assert set(statuses(client).values()) == {"loaded"}
 
 
 def test_a_model_that_can_never_fit_is_refused_with_the_arithmetic(folders: tuple[Path, ...], tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_model_that_can_never_fit_is_refused_with_the_arithmetic(folders: tupl
         refused = answered(client, "large")
         assert refused.status_code == 400
         assert "insufficient memory for the weights of" in refused.json()["error"]["message"]
-        assert standing(client) == {"hither": "loaded", "large": "unloaded"}
+        assert statuses(client) == {"hither": "loaded", "large": "unloaded"}
 
 
 def test_a_model_whose_files_went_bad_says_so_and_the_other_goes_on(folders: tuple[Path, ...], tmp_path: Path) -> None:

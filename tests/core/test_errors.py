@@ -18,7 +18,6 @@ from pensieve.core.errors import (
     OutputTooLongError,
     OverloadedError,
     PensieveError,
-    PerformanceError,
     PromptTooLongError,
     RateLimitError,
     ValidationError,
@@ -37,7 +36,6 @@ EVERY_ERROR = [
     (OverloadedError("no place", retry_after_seconds=5), ErrorKind.OVERLOADED, None),
     (RateLimitError("too many requests", retry_after_seconds=9), ErrorKind.RATE_LIMITED, None),
     (GenerationError("the model was stopped"), ErrorKind.GENERATION, None),
-    (PerformanceError("p95_latency_ms", 70_000, 60_000), ErrorKind.PERFORMANCE, None),
 ]
 
 
@@ -91,9 +89,3 @@ def test_a_model_that_cannot_be_loaded_is_named_as_the_user_named_it() -> None:
 
 def test_an_overload_says_when_to_come_back() -> None:
     assert OverloadedError("no place", retry_after_seconds=5).retry_after_seconds == 5
-
-
-def test_a_figure_beyond_its_threshold_is_given_with_it() -> None:
-    error = PerformanceError("error_rate_percent", 7.5, 5.0)
-    assert str(error) == "performance degradation: error_rate_percent = 7.5, threshold = 5"
-    assert (error.metric, error.value, error.threshold) == ("error_rate_percent", 7.5, 5.0)

@@ -9,7 +9,7 @@ from typing import Literal
 import mlx.core as mx
 import pytest
 
-from pensieve.device.backend import Choice, choose_backend
+from pensieve.device.backend import BackendChoice, choose_backend
 from pensieve.device.device import _evaluate
 
 
@@ -23,7 +23,7 @@ def _fails() -> None:
 
 @pytest.mark.parametrize("claimed", ["metal", "cuda"])
 def test_a_gpu_that_computes_is_taken(claimed: Literal["metal", "cuda"]) -> None:
-    assert choose_backend(claimed, _works) == Choice(claimed)
+    assert choose_backend(claimed, _works) == BackendChoice(claimed)
 
 
 def test_a_gpu_that_fails_is_left_for_the_cpu_and_its_words_are_told() -> None:
@@ -40,7 +40,7 @@ def test_a_gpu_that_hangs_is_left_in_time() -> None:
     choice = choose_backend("cuda", lambda: _wait_for(release), patience_seconds=0.1)
     release.set()
     assert time.monotonic() - began < 2
-    assert choice == Choice("cpu", "CUDA is there, but its first computation did not end")
+    assert choice == BackendChoice("cpu", "CUDA is there, but its first computation did not end")
 
 
 def _wait_for(event: threading.Event) -> None:

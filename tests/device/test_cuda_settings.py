@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pensieve.device.cuda_settings import SETTINGS, settle
+from pensieve.device.cuda_settings import SETTINGS, apply_defaults
 
 
 def test_what_nobody_set_is_set() -> None:
     environment: dict[str, str] = {}
-    settle(environment, "linux")
+    apply_defaults(environment, "linux")
     assert environment == SETTINGS
     assert environment["MLX_ENABLE_CACHE_THRASHING_CHECK"] == "0"
 
@@ -17,11 +17,11 @@ def test_what_nobody_set_is_set() -> None:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_word_of_the_user_is_kept(name: str) -> None:
     environment = {name: "777"}
-    settle(environment, "linux")
+    apply_defaults(environment, "linux")
     assert environment[name] == "777"
 
 
 def test_metal_is_left_alone() -> None:
     environment: dict[str, str] = {}
-    settle(environment, "darwin")
+    apply_defaults(environment, "darwin")
     assert not environment

@@ -36,7 +36,7 @@ def test_asking_again_gives_the_same() -> None:
     ],
 )
 def test_it_is_described_in_one_phrase(info: DeviceInfo, phrase: str) -> None:
-    assert info.say() == phrase
+    assert info.describe() == phrase
 
 
 @pytest.mark.parametrize(("limit", "expected"), [("1073741824\n", 2**30), ("max\n", psutil.virtual_memory().total)])

@@ -17,13 +17,14 @@ from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.engine.scripted.engine import Reply, Script, ScriptedEngine
+from pensieve.engine.scripted.engine import ScriptedEngine
+from pensieve.engine.scripted.script import Reply, Script
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
 from pensieve.serving.model_pool import ModelPool
 from pensieve.serving.served_model import ServedModel
-from tests.conftest import GIB, MakeEngine
+from tests.support.engines import GIB, MakeEngine
 from tests.support.tiny_model import write_tiny_model
 
 

@@ -20,9 +20,9 @@ from pensieve.engine.options import EngineOptions
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import SilentProgress
 from pensieve.models.library.resolve import resolve
-from tests.conftest import start_engine
 from tests.engine.speculation.test_speculation import Eager
 from tests.engine.support.asking import GREEDY, answer, asking
+from tests.support.engines import start_engine
 from tests.support.tiny_model import CHATML, write_byte_tokenizer
 
 ALL_OPEN = Sampling()

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import mlx.core as mx
 
-from pensieve.cli.wiring import real_parts
+from pensieve.cli.wiring import model_components
 from pensieve.device.memory.device_memory import DeviceMemory
 from tests.support.running_server import running_server, settings_for
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
@@ -31,7 +31,7 @@ def write_model(home: Path) -> Path:
 def served(model_path: Path) -> Iterator[tuple[httpx.Client, DeviceMemory]]:
     """A client of a server that keeps prompts, and its memory, in this process."""
     settings = settings_for(model=str(model_path), cache_disk="0", cache_memory="50MB")
-    parts = real_parts(settings)
+    parts = model_components(settings)
     memory = parts.memory
     assert isinstance(memory, DeviceMemory)
     with running_server(settings, parts) as url, httpx.Client(base_url=url, timeout=60) as client:

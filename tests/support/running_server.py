@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 
 from pensieve.cli.serve.command import bind, run
-from pensieve.cli.settings.table import Settings, read_settings
-from pensieve.cli.wiring import Parts, scripted_parts
+from pensieve.cli.settings.settings import Settings
+from pensieve.cli.settings.table import read_settings
+from pensieve.cli.wiring import ServerComponents, scripted_components
 
 
 def settings_for(**given: str) -> Settings:
@@ -22,7 +23,7 @@ def settings_for(**given: str) -> Settings:
 
 
 @contextmanager
-def running_server(settings: Settings, parts: Parts) -> Iterator[str]:
+def running_server(settings: Settings, parts: ServerComponents) -> Iterator[str]:
     """The URL of a server that has `parts`; stopped as a signal would stop it when the block ends."""
     listener = bind(settings.host, settings.port)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -61,7 +62,7 @@ def scripted_server(folder: Path, script: str = "", **given: str) -> Iterator[ht
     path = folder / "script.toml"
     path.write_text(script, encoding="utf-8")
     with (
-        running_server(settings_for(**given), scripted_parts(path)) as url,
+        running_server(settings_for(**given), scripted_components(path)) as url,
         httpx.Client(base_url=url, timeout=20) as client,
     ):
         yield client

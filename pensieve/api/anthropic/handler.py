@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from contracts.values.generation import GenerationEvent, GenerationStarted
 from contracts.values.vocabulary import GenerationRequest, MessageEvent
 from pensieve.api.anthropic.events import PING, MessageEvents
 from pensieve.api.http.error_reply import error_body
+from pensieve.api.http.pings import with_pings
 from pensieve.core.errors import PensieveError
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class AnsweringModel(Protocol):
@@ -64,26 +62,3 @@ class MessageHandler:
                 raise
             log.warning("a stream ends with an error: %s", error)
             yield dict(error_body(error))
-
-
-async def with_pings(items: AsyncGenerator[T, None], interval_seconds: float) -> AsyncGenerator[T | None, None]:
-    """The items, and a None whenever `interval_seconds` pass without one."""
-
-    async def _next() -> T:
-        return await anext(items)
-
-    waiting: asyncio.Task[T] | None = None
-    try:
-        while True:
-            waiting = asyncio.create_task(_next())
-            while not (await asyncio.wait({waiting}, timeout=interval_seconds))[0]:
-                yield None
-            try:
-                item = waiting.result()
-            except StopAsyncIteration:
-                return
-            yield item
-    finally:
-        if waiting is not None and not waiting.done():
-            waiting.cancel()
-            await asyncio.wait({waiting})

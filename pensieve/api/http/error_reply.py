@@ -23,7 +23,6 @@ _STATUS_AND_TYPE = {
     ErrorKind.GENERATION: (500, "api_error"),
     ErrorKind.MODEL_LOADING: (500, "api_error"),
     ErrorKind.DEVICE: (500, "api_error"),
-    ErrorKind.PERFORMANCE: (529, "overloaded_error"),
 }
 _TYPE_OF_STATUS = {
     403: "permission_error",

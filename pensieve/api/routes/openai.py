@@ -13,8 +13,8 @@ from quart.typing import ResponseReturnValue
 
 from contracts.values.generation import GenerationEvent
 from contracts.values.vocabulary import GenerationRequest
-from pensieve.api.anthropic.handler import with_pings
 from pensieve.api.http.error_reply import reply_to_error
+from pensieve.api.http.pings import with_pings
 from pensieve.api.http.read_body import decoded_body, is_retry
 from pensieve.api.http.sse import DONE, KEEP_ALIVE, encode_data, stream_response
 from pensieve.api.openai.decode import MAX_TOKENS_UNSET, OpenAIRequest, decode_chat, decode_completion

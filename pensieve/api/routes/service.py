@@ -14,7 +14,7 @@ from contracts.values.vocabulary import BufferUsage, MemoryUsage
 from pensieve import __version__
 from pensieve.api.server_state import ServerState, server_state
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
-from pensieve.core.defaults.sampling import API_DEFAULTS, completed
+from pensieve.core.defaults.sampling import API_DEFAULTS, with_defaults
 from pensieve.core.errors import AuthenticationError
 from pensieve.serving.registry import ModelState
 
@@ -91,7 +91,7 @@ def _pressure(pressure: MemoryPressure) -> dict[str, Any]:
 def _model(model: ModelState) -> dict[str, Any]:
     return {
         "id": model.id,
-        "state": model.standing,
+        "state": model.status,
         "active": model.num_active,
         "idle_seconds": None if model.idle_seconds is None else round(model.idle_seconds, 3),
         "weights_bytes": model.weights_bytes,
@@ -103,7 +103,7 @@ def _model(model: ModelState) -> dict[str, Any]:
 def _defaults(settings: ModelSettings) -> dict[str, Any]:
     """What holds where a request is silent; for thinking, whatever it says."""
     return {
-        "sampling": asdict(completed(settings.sampling, API_DEFAULTS)),
+        "sampling": asdict(with_defaults(settings.sampling, API_DEFAULTS)),
         "thinking": (settings.thinking or ThinkingMode.AUTO).value,
         "max_thinking_tokens": settings.max_thinking_tokens,
     }

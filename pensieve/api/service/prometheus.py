@@ -151,7 +151,7 @@ class ServerCollector(Collector):
         models = self._state.models
         loaded = GaugeMetricFamily("pensieve_model_loaded", "1 for a model that is loaded, else 0.", labels=["model"])
         for model in models.states():
-            loaded.add_metric([model.id], float(model.standing == "loaded"))
+            loaded.add_metric([model.id], float(model.status == "loaded"))
         yield loaded
         counts = models.counts
         yield CounterMetricFamily("pensieve_model_loads", "Models loaded since the start.", counts.num_loads)

@@ -38,7 +38,7 @@ class AnswerIdentity:
         words, thinking, calls = json.loads(text)
         return cls(words, thinking, tuple((call_id, name, arguments) for call_id, name, arguments in calls))
 
-    def is_what_was(self, generated: AnswerIdentity) -> bool:
+    def matches(self, generated: AnswerIdentity) -> bool:
         return (
             self.text == generated.text
             and self.thinking == generated.thinking

@@ -14,11 +14,11 @@ from typing import Final
 from contracts.values.vocabulary import Tool
 from pensieve.core.answers.json_extent import JsonObjectExtent
 from pensieve.core.answers.openings import bare_openings, head_of_call, is_json, matcher
-from pensieve.core.answers.pieces import BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking, whole_call
+from pensieve.core.answers.pieces import ArgumentsPiece, CallEnd, CallStart, Piece, TextPiece, ThinkingPiece, whole_call
 from pensieve.core.answers.stop_sequences import StopSequenceFilter
+from pensieve.core.dialects.call_reader import CallReader, NotACallError
 from pensieve.core.dialects.dialect import CallForm, Dialect
 from pensieve.core.dialects.patterns import split_at
-from pensieve.core.dialects.reading import NotACallError, SectionReader
 
 MAX_READINGS: Final = 16
 """Of one call that does not end where it seems to: the mark may stand within a string."""
@@ -45,7 +45,7 @@ class AnswerParser:
         self._dialect = dialect
         self._names = frozenset(tool.name for tool in tools)
         self._bare_openings = bare_openings(dialect, [tool.name for tool in tools])
-        self._reader = SectionReader(dialect, tools)
+        self._reader = CallReader(dialect, tools)
         self._streams = (
             streams_calls and dialect.calls.arguments == "json" and dialect.calls.form is not CallForm.TAGGED
         )
@@ -179,7 +179,7 @@ class AnswerParser:
         if self._skips_space:
             text = text.lstrip()
         self._skips_space = self._skips_space and not text
-        return [SaidThinking(self._dialect.marks.plain(text))] if text else []
+        return [ThinkingPiece(self._dialect.marks.plain(text))] if text else []
 
     def _take_text(self, text: str) -> list[Piece]:
         """Text, but for white space that a call or the end of thinking makes meaningless."""
@@ -200,7 +200,7 @@ class AnswerParser:
         if not text:
             return []
         self._has_spoken = self._has_spoken or not text.isspace()
-        return [SaidText(self._dialect.marks.plain(text))]
+        return [TextPiece(self._dialect.marks.plain(text))]
 
     def _may_be_bare(self, text: str) -> bool:
         """Whether the answer begins as a call without a mark would, as far as it goes."""
@@ -225,15 +225,15 @@ class AnswerParser:
         self._body = ""
         self._enter(_State.ARGUMENTS)
         self._extent = JsonObjectExtent()
-        return [BeganCall(found["name"]), *self._take_arguments(rest)]
+        return [CallStart(found["name"]), *self._take_arguments(rest)]
 
     def _take_arguments(self, text: str) -> list[Piece]:
         length = self._extent.feed(text)
-        pieces: list[Piece] = [SaidArguments(self._dialect.marks.plain(text[:length]))] if length else []
+        pieces: list[Piece] = [ArgumentsPiece(self._dialect.marks.plain(text[:length]))] if length else []
         if self._extent.is_closed:
             self._enter(_State.CALL_TAIL)
             self._has_spoken = True
-            pieces.append(EndedCall())
+            pieces.append(CallEnd())
             pieces += self.feed(text[length:])
         return pieces
 

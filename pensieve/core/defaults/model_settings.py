@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from contracts.values.vocabulary import GenerationRequest, Prompt, Sampling, Thinking
-from pensieve.core.defaults.sampling import API_DEFAULTS, completed
+from pensieve.core.defaults.sampling import API_DEFAULTS, with_defaults
 
 
 class ThinkingMode(Enum):
@@ -27,18 +27,18 @@ class ModelSettings:
     def over(self, general: ModelSettings) -> ModelSettings:
         """These settings, and where there is none, the `general` one."""
         return ModelSettings(
-            completed(self.sampling, general.sampling),
+            with_defaults(self.sampling, general.sampling),
             self.thinking or general.thinking,
             general.max_thinking_tokens if self.max_thinking_tokens is None else self.max_thinking_tokens,
         )
 
     def over_makers(self, makers: Sampling) -> ModelSettings:
         """These settings over those of the model's makers and the API's own: no sampling parameter is left open."""
-        return replace(self, sampling=completed(completed(self.sampling, makers), API_DEFAULTS))
+        return replace(self, sampling=with_defaults(with_defaults(self.sampling, makers), API_DEFAULTS))
 
     def request(self, request: GenerationRequest) -> GenerationRequest:
         """The request as it is carried out."""
-        sampling = completed(request.sampling, self.sampling)
+        sampling = with_defaults(request.sampling, self.sampling)
         return replace(request, sampling=sampling, thinking=self._thinking(request.thinking))
 
     def prompt(self, prompt: Prompt) -> Prompt:

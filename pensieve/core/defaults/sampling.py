@@ -13,7 +13,7 @@ API_DEFAULTS: Final = Sampling(temperature=1.0, top_p=1.0, top_k=0, min_p=0.0, r
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class AllowedRange:
     """The values of a parameter. `holds` is false for NaN, and for another type: True is no number here."""
 
     sentence: str
@@ -24,17 +24,17 @@ class Allowed:
         return type(value) in self.kinds and self.in_range(value)
 
 
-_SHARE: Final = Allowed("a number from 0.0 to 1.0", lambda value: 0.0 <= value <= 1.0)
-ALLOWED: Final[Mapping[str, Allowed]] = {
-    "temperature": Allowed("a number from 0.0 to 2.0", lambda value: 0.0 <= value <= 2.0),
+_SHARE: Final = AllowedRange("a number from 0.0 to 1.0", lambda value: 0.0 <= value <= 1.0)
+ALLOWED: Final[Mapping[str, AllowedRange]] = {
+    "temperature": AllowedRange("a number from 0.0 to 2.0", lambda value: 0.0 <= value <= 2.0),
     "top_p": _SHARE,
-    "top_k": Allowed("a whole number, at least 0", lambda value: value >= 0, (int,)),
+    "top_k": AllowedRange("a whole number, at least 0", lambda value: value >= 0, (int,)),
     "min_p": _SHARE,
-    "repetition_penalty": Allowed("a number above 0.0 and at most 10.0", lambda value: 0.0 < value <= 10.0),
+    "repetition_penalty": AllowedRange("a number above 0.0 and at most 10.0", lambda value: 0.0 < value <= 10.0),
 }
 
 
-def completed(sampling: Sampling, defaults: Sampling) -> Sampling:
+def with_defaults(sampling: Sampling, defaults: Sampling) -> Sampling:
     """What `sampling` says, and where it says nothing, what `defaults` say."""
     chosen = {
         field.name: getattr(defaults if getattr(sampling, field.name) is None else sampling, field.name)
@@ -43,9 +43,9 @@ def completed(sampling: Sampling, defaults: Sampling) -> Sampling:
     return Sampling(**chosen)
 
 
-def in_words(sampling: Sampling) -> str:
+def describe_sampling(sampling: Sampling) -> str:
     """What bears on the draw: `temperature 0.6, top_p 0.95, top_k 20`."""
-    held = completed(sampling, API_DEFAULTS)
+    held = with_defaults(sampling, API_DEFAULTS)
     if held.is_greedy:
         return "temperature 0: always the likeliest token"
     changed = [

@@ -22,7 +22,7 @@ from pensieve.core.dialects.arguments.syntaxes import SYNTAXES
 from pensieve.core.dialects.marks import Marks, marks_in
 from pensieve.core.dialects.patterns import filled, split_at
 
-GENERAL: Final = "hermes"
+DEFAULT_DIALECT: Final = "hermes"
 """The name of the dialect that models without one of their own are taught in the prompt."""
 CDATA_START: Final = "<![CDATA["
 CDATA_END: Final = "]]>"
@@ -82,7 +82,7 @@ class CallSyntax:
 class Dialect:
     """Marks are the text that opens and closes a part. `bound` puts a model's own tokens in their places."""
 
-    name: str = GENERAL
+    name: str = DEFAULT_DIALECT
     calls: CallSyntax = CallSyntax()
     think_start: str | None = None
     think_end: str | None = None

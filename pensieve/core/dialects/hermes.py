@@ -9,7 +9,7 @@ from contracts.values.vocabulary import ChatMessage, Role, Tool
 from pensieve.core.dialects.dialect import Dialect, result_text, tools_prompt
 
 
-def in_general_form(
+def with_tools_as_text(
     messages: Iterable[ChatMessage], tools: tuple[Tool, ...], dialect: Dialect
 ) -> tuple[ChatMessage, ...]:
     """Tools at the head of the system text, calls in the assistant's text, results in the user's.

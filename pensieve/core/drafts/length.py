@@ -34,7 +34,7 @@ _RECENT_TIMES: Final = 7
 _STALE_AFTER_PASSES: Final = 300
 
 
-class Acceptance:
+class MatchAcceptance:
     """How often the next token was the source's, by how many before it were: of one request.
 
     Tokens that were decoded without a check count as well, so nothing has to be risked to find out.
@@ -44,12 +44,12 @@ class Acceptance:
         self._hits = [chance * _PRIOR_WEIGHT for _, chance in _PRIORS]
         self._tries = [_PRIOR_WEIGHT] * len(_PRIORS)
 
-    def as_prior(self) -> Acceptance:
+    def as_prior(self) -> MatchAcceptance:
         """What to begin with after a text that was counted so: as few tries as ever, but no chance below the usual one.
 
         A prompt that repeats itself is likely to be repeated. One that does not may be rewritten all the same.
         """
-        prior = Acceptance()
+        prior = MatchAcceptance()
         for bucket, (_, usual) in enumerate(_PRIORS):
             prior._hits[bucket] = _PRIOR_WEIGHT * max(usual, self._hits[bucket] / self._tries[bucket])
         return prior

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class DeviceRates:
     """What a device does in a second, and which share of it inference is seen to reach.
 
     The shares are 1 where the rates were measured with the very operations of inference.
@@ -36,7 +36,7 @@ class AttentionLayers:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class TokenCost:
     """What one token asks of a device. `active_parameters` are multiplied, `bytes_per_token` of them are read."""
 
     bytes_per_token: int
@@ -45,19 +45,19 @@ class Work:
     num_operations: int = 0
 
 
-def limit_tokens_per_second(work: Work, rates: Rates, kv_bytes: int = 0) -> float:
+def limit_tokens_per_second(work: TokenCost, rates: DeviceRates, kv_bytes: int = 0) -> float:
     """What the memory allows, if nothing else took time and all of its bandwidth could be had."""
     return rates.bandwidth_bytes_per_second / (work.bytes_per_token + kv_bytes)
 
 
-def tokens_per_second(work: Work, rates: Rates, kv_bytes: int = 0) -> float:
+def tokens_per_second(work: TokenCost, rates: DeviceRates, kv_bytes: int = 0) -> float:
     """What one conversation of `kv_bytes` can expect."""
     reading = (work.bytes_per_token + kv_bytes) / (rates.bandwidth_bytes_per_second * rates.bandwidth_share)
     computing = 2 * work.active_parameters / (rates.flops_per_second * rates.compute_share)
     return 1 / (max(reading, computing) + work.num_operations * rates.operation_seconds)
 
 
-def first_token_seconds(work: Work, rates: Rates, prompt_tokens: int) -> float:
+def first_token_seconds(work: TokenCost, rates: DeviceRates, prompt_tokens: int) -> float:
     """Seconds until the first token after a prompt of which nothing is kept."""
     matrices = 2 * work.active_parameters * prompt_tokens / (rates.flops_per_second * rates.compute_share)
     attention = _attention_flops(work, prompt_tokens) / (rates.attention_flops_per_second * rates.compute_share)
@@ -65,7 +65,7 @@ def first_token_seconds(work: Work, rates: Rates, prompt_tokens: int) -> float:
     return max(matrices + attention, reading) + work.num_operations * rates.operation_seconds
 
 
-def _attention_flops(work: Work, prompt_tokens: int) -> float:
+def _attention_flops(work: TokenCost, prompt_tokens: int) -> float:
     """Each token is compared with each before it, so with half of them, or with its window."""
     flops = 0.0
     for layers in work.attention:

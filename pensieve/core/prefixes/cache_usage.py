@@ -13,10 +13,10 @@ from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 HOUR_SECONDS = 3600
 
 
-def stored_tokens(boundaries: Iterable[Boundary], cached_tokens: int) -> tuple[int, int]:
+def cache_creation_tokens(boundaries: Iterable[Boundary], cached_tokens: int) -> tuple[int, int]:
     """Tokens kept for five minutes, and for an hour.
 
-    stored_tokens([Boundary(100, BREAKPOINT, 3600), Boundary(140, BREAKPOINT, 300)], 30) == (40, 70)
+    cache_creation_tokens([Boundary(100, BREAKPOINT, 3600), Boundary(140, BREAKPOINT, 300)], 30) == (40, 70)
     """
     for_minutes = for_an_hour = 0
     done = cached_tokens

@@ -45,7 +45,7 @@ class Node(Generic[P]):
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Generic[P]):
+class PrefixMatch(Generic[P]):
     """What the tree holds of a prompt. The payloads stay what they are, whatever becomes of the tree."""
 
     num_tokens: int
@@ -55,5 +55,5 @@ class Found(Generic[P]):
     """Of joining ones, the last may reach beyond `num_tokens`."""
     num_shared_tokens: int
     """How far any stored prompt goes along with this one: `num_tokens`, or more where payloads stand alone."""
-    goes_on: bool
+    has_continuation: bool
     """Whether a stored prompt goes on from there (differently, unless the prompt ended)."""

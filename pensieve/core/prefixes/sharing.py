@@ -34,7 +34,7 @@ class PrefillProgress:
 def worth_waiting_for(
     token_ids: Sequence[int], cached_tokens: int, prefills: Iterable[PrefillProgress]
 ) -> PrefillProgress | None:
-    """The prompt being read that will give this one most, if that is more than is known of it; else None."""
-    least = cached_tokens + MIN_SHARED_TOKENS
+    """The running prefill that shares the most tokens with this prompt, or None if the cache holds about as many."""
+    min_usable = cached_tokens + MIN_SHARED_TOKENS
     best = max(prefills, key=lambda prefill: prefill.usable_by(token_ids), default=None)
-    return best if best is not None and best.usable_by(token_ids) >= least else None
+    return best if best is not None and best.usable_by(token_ids) >= min_usable else None

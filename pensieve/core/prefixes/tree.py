@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from typing import Generic
 
 from pensieve.core.prefixes.common_prefix import common_prefix
-from pensieve.core.prefixes.node import Found, Node, P
+from pensieve.core.prefixes.node import Node, P, PrefixMatch
 
 
 class PrefixTree(Generic[P]):
     """Not for several threads at once. `evict` alone takes payloads away: what fits is the caller's to know."""
 
-    def __init__(self, *, standing_alone: bool = False) -> None:
-        self._standing_alone = standing_alone
+    def __init__(self, *, holds_snapshots: bool = False) -> None:
+        self._holds_snapshots = holds_snapshots
         self._root: Node[P] = Node((), None)
         self._num_bytes = 0
         self._num_tokens = 0
@@ -42,23 +42,23 @@ class PrefixTree(Generic[P]):
     def is_empty(self) -> bool:
         return not self._root.children
 
-    def match(self, token_ids: Sequence[int]) -> Found[P]:
+    def match(self, token_ids: Sequence[int]) -> PrefixMatch[P]:
         """The longest stored prefix. Changes nothing: see `touch`."""
         path, shared, into_last = self._walk(token_ids)
-        goes_on = into_last < len(path[-1].token_ids) or bool(path[-1].children)
-        if not self._standing_alone:
+        has_continuation = into_last < len(path[-1].token_ids) or bool(path[-1].children)
+        if not self._holds_snapshots:
             nodes = tuple(path[1:])
             payloads = tuple(node.payload for node in nodes if node.payload is not None)
-            return Found(shared, nodes, payloads, shared, goes_on)
+            return PrefixMatch(shared, nodes, payloads, shared, has_continuation)
         end = shared
         if into_last < len(path[-1].token_ids):
             end -= into_last
             path.pop()
         for node in reversed(path):
             if node.payload is not None:
-                return Found(end, (node,), (node.payload,), shared, goes_on)
+                return PrefixMatch(end, (node,), (node.payload,), shared, has_continuation)
             end -= len(node.token_ids)
-        return Found(0, (), (), shared, goes_on)
+        return PrefixMatch(0, (), (), shared, has_continuation)
 
     def touch(self, nodes: Iterable[Node[P]], now: float) -> None:
         """They are used now: the least recently used go first, and a time to live starts anew with each use."""
@@ -96,7 +96,7 @@ class PrefixTree(Generic[P]):
         path = self.cut(token_ids, len(token_ids))
         node = path[-1] if path else self._root
         stored = position = sum(len(each.token_ids) for each in path)
-        if self._standing_alone:
+        if self._holds_snapshots:
             return self._insert_state(token_ids, node, position, make)
         for end in sorted({cut for cut in cuts if position < cut < len(token_ids)} | {len(token_ids)}):
             if end > position:
@@ -113,7 +113,7 @@ class PrefixTree(Generic[P]):
         state at its end, if there is one.
         """
         nodes = self.cut(token_ids, len(token_ids))
-        if self._standing_alone:
+        if self._holds_snapshots:
             found = self.match(token_ids)
             nodes = found.nodes if found.num_tokens == len(token_ids) else ()
         for node in nodes:
@@ -134,7 +134,7 @@ class PrefixTree(Generic[P]):
             node = heapq.heappop(heap)[-1]
             freed += node.num_bytes
             parent = self._remove(node)
-            if not self._standing_alone and parent is not None and self._can_go(parent):
+            if not self._holds_snapshots and parent is not None and self._can_go(parent):
                 heapq.heappush(heap, self._order(parent, now))
         return freed
 
@@ -153,7 +153,7 @@ class PrefixTree(Generic[P]):
             _require(
                 parent is not None and parent.children.get(node.token_ids[0]) is node, "a node is in a wrong place"
             )
-            needed = not (self._standing_alone and node.children)
+            needed = not (self._holds_snapshots and node.children)
             _require(node.payload is not None or not needed, "a node has nothing and leads to nothing")
 
     def _walk(self, token_ids: Sequence[int]) -> tuple[list[Node[P]], int, int]:
@@ -177,7 +177,7 @@ class PrefixTree(Generic[P]):
         if parent is None:
             return node
         head: Node[P] = Node(node.token_ids[:at], parent, None, {node.token_ids[at]: node}, node.last_used)
-        if not self._standing_alone and node.payload is not None:
+        if not self._holds_snapshots and node.payload is not None:
             head.payload, node.payload = node.payload.split(at)
             head.is_system, head.ttl_seconds, head.kept_until = node.is_system, node.ttl_seconds, node.kept_until
         node.token_ids, node.parent = node.token_ids[at:], head
@@ -228,7 +228,7 @@ class PrefixTree(Generic[P]):
             node = parent
 
     def _can_go(self, node: Node[P]) -> bool:
-        return node.payload is not None and not node.num_pins and (self._standing_alone or not node.children)
+        return node.payload is not None and not node.num_pins and (self._holds_snapshots or not node.children)
 
     def _order(self, node: Node[P], now: float) -> tuple[int, int, int, Node[P]]:
         return node.rank(now), node.last_used, id(node), node

@@ -37,7 +37,7 @@ class _AutoTokenizer:
 
     @staticmethod
     def from_pretrained(*arguments: Any, **settings: Any) -> Any:
-        let_transformers_in()
+        load_transformers()
         return sys.modules[_TOKENIZERS].AutoTokenizer.from_pretrained(*arguments, **settings)
 
 
@@ -60,7 +60,7 @@ def transformers_deferred() -> Iterator[None]:
             del sys.modules[module.__name__]
 
 
-def let_transformers_in() -> None:
+def load_transformers() -> None:
     """Give mlx-lm's module of tokenizers the real Transformers, if it has a stand-in: takes seconds.
 
     The module's body runs again. Its class of wrappers stays the one that other modules of mlx-lm know already.

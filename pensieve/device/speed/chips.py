@@ -17,7 +17,7 @@ from importlib.resources import files
 from statistics import mean
 from typing import Any, Final
 
-from pensieve.core.fit.roofline import Rates
+from pensieve.core.fit.roofline import DeviceRates
 
 _UNITS_PER_CORE: Final = 128
 _MEASURED_BYTES: Final = 3.56 * 2**30
@@ -80,7 +80,7 @@ def measurements() -> tuple[Measurement, ...]:
     return tuple(found)
 
 
-def chip_rates(name: str, gpu_cores: int | None = None) -> tuple[Rates, str] | None:
+def chip_rates(name: str, gpu_cores: int | None = None) -> tuple[DeviceRates, str] | None:
     """What a chip can and inference reaches of it, and a phrase that says where that is from; None of no Apple chip."""
     rows = [chip for chip in chips() if chip.name == name]
     if not rows:
@@ -90,7 +90,7 @@ def chip_rates(name: str, gpu_cores: int | None = None) -> tuple[Rates, str] | N
     chip = _row(name, cores)
     flops = chip.flops_per_second(cores)
     shares = _shares(chip)
-    rates = Rates(
+    rates = DeviceRates(
         chip.bandwidth_bytes_per_second,
         flops,
         flops,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pensieve.core.fit.roofline import Rates
+from pensieve.core.fit.roofline import DeviceRates
 from pensieve.device.device import device_info
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class _Sizes:
 _SIZES: Final = {"cpu": _Sizes(1024, 64, 128), "metal": _Sizes(4096, 48, 512), "cuda": _Sizes(4096, 128, 1024)}
 
 
-def measure_rates(tell: Callable[[str], None], max_seconds: float = MAX_SECONDS) -> Rates:
+def measure_rates(tell: Callable[[str], None], max_seconds: float = MAX_SECONDS) -> DeviceRates:
     """Measure, telling what is being measured. On the thread that may use MLX.
 
     Each figure is the best of several: what disturbs a measurement only ever makes it slower.
@@ -54,7 +54,7 @@ def measure_rates(tell: Callable[[str], None], max_seconds: float = MAX_SECONDS)
     tell("  attention,")
     attention = _attention_flops(sizes, each_seconds)
     tell("  and small operations.")
-    return Rates(bandwidth, flops, attention, operation_seconds=_operation_seconds(each_seconds))
+    return DeviceRates(bandwidth, flops, attention, operation_seconds=_operation_seconds(each_seconds))
 
 
 class _Matrix:

@@ -30,7 +30,7 @@ from pensieve.models.tokenizers.text_decoder import TextDecoder
 if TYPE_CHECKING:
     from pensieve.engine.memory.probe import Probe
     from pensieve.engine.options import EngineOptions
-    from pensieve.engine.prompt_cache.store import Match
+    from pensieve.engine.prompt_cache.match import Match
     from pensieve.engine.speculation.draft_model import DraftModel
     from pensieve.models.loading.load import LoadedModel
     from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens

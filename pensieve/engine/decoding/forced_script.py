@@ -2,7 +2,7 @@
 
 For testing clients and the prompt cache (`pensieve serve --model M --script FILE`): the model computes every prompt and
 every token as usual, and a logits processor leaves the sampler one choice. The script has the format of
-`pensieve.engine.scripted.engine`; control tokens written in a reply become control tokens.
+`pensieve.engine.scripted.script`; control tokens written in a reply become control tokens.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import mlx.core as mx
 
 from contracts.values.vocabulary import GenerationRequest
 from pensieve.core.errors import ModelLoadingError
-from pensieve.engine.scripted.engine import Reply, Script
+from pensieve.engine.scripted.script import Reply, Script
 from pensieve.models.loading.load import LoadedModel
 
 _NEVER_FORCED = ("seconds_per_token", "prefill_seconds", "fail_after_tokens")

@@ -10,7 +10,7 @@ from typing import Any, Final
 import mlx.core as mx
 
 from contracts.values.vocabulary import Sampling
-from pensieve.core.defaults.sampling import API_DEFAULTS, completed
+from pensieve.core.defaults.sampling import API_DEFAULTS, with_defaults
 
 SMALLEST_TEMPERATURE = 1e-3
 """Below this, logits divided by the temperature leave float16's range: the most likely token is taken."""
@@ -35,7 +35,7 @@ def sampler_for(sampling: Sampling, vocabulary_size: int) -> Sampler:
     Equal settings share one sampler, so that a batch with one sampler samples in one call. Repetition penalties are
     separate (`penalties_for`). Settings that `sampling` leaves open get the API's defaults.
     """
-    settings = completed(sampling, API_DEFAULTS)
+    settings = with_defaults(sampling, API_DEFAULTS)
     if settings.temperature is None or settings.temperature < SMALLEST_TEMPERATURE:
         return _sampler(0.0, 1.0, 0, 0.0)
     top_k = settings.top_k if settings.top_k and settings.top_k < vocabulary_size else 0

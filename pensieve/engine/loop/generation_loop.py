@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contracts.values.measurements import OperationPhase
 from contracts.values.vocabulary import BufferUsage, Reservation
 from pensieve.core.errors import GenerationError, InsufficientMemoryError, OverloadedError
-from pensieve.core.prefixes.cache_usage import stored_tokens
+from pensieve.core.prefixes.cache_usage import cache_creation_tokens
 from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.batch.batch import FAILED, Batch, Computed, PrefilledChunk, Sampled
@@ -21,9 +21,9 @@ from pensieve.engine.loop.pending_stores import PendingStores
 from pensieve.engine.memory.pressure import PressureRelief
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.monitoring.record import record
+from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.prompt_cache.null_store import NullStore
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
-from pensieve.engine.prompt_cache.store import Match
 from pensieve.engine.requests.running import RunningRequest
 from pensieve.engine.requests.ticket import Delivery, Ticket, deliver
 
@@ -117,7 +117,7 @@ class GenerationLoop:
         uid = batch.insert(ticket, match, stops or ())
         cached = ticket.cached_tokens = match.num_tokens
         if self._prompt_cache.limit_bytes:
-            ticket.stored_5m_tokens, ticket.stored_1h_tokens = stored_tokens(ticket.boundaries, cached)
+            ticket.stored_5m_tokens, ticket.stored_1h_tokens = cache_creation_tokens(ticket.boundaries, cached)
         self._running[uid] = RunningRequest(uid, ticket, batch.new_output(ticket), reservation, cached, cached, stops)
         self._record(ticket, OperationPhase.STARTED)
 
@@ -206,7 +206,7 @@ class GenerationLoop:
         if self._relief is not None:
             self._relief.note_refusal()
         self._waiting.remove(ticket)
-        self._deliveries.append((ticket, OverloadedError("the memory is in use by others", retry_after_seconds=5)))
+        self._deliveries.append((ticket, OverloadedError("the memory is in use by others")))
         self._record(ticket, OperationPhase.FAILED)
 
     def _fail_running(self) -> None:

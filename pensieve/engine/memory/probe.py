@@ -22,8 +22,7 @@ from pensieve.engine.kv.batch_check import TOLERANCE, WARNINGS, Batching, batchi
 from pensieve.engine.kv.rows import RowKV, RowsKV, room_for
 from pensieve.engine.kv.sizes import KVSizes, LayerKV, measured_sizes
 from pensieve.engine.kv.snapshots import has_growing_layout
-from pensieve.models.files.home import home
-from pensieve.models.files.memo import remember, remembered
+from pensieve.models.files.memo import Memo
 
 if TYPE_CHECKING:
     from pensieve.device.memory.device_memory import DeviceMemory
@@ -93,18 +92,18 @@ def probe(
 
     The chunk is of `chunk_tokens`, or of so many less that it takes no more than `max_bytes`.
     """
-    file, key = home() / "probes.json", _key(model, chunk_tokens, max_bytes, kv_bits)
+    memo, key = Memo("probes.json"), _key(model, chunk_tokens, max_bytes, kv_bits)
     try:
-        return _from_json(remembered(file)[key])
+        return _from_json(memo.read()[key])
     except (KeyError, TypeError):
         alone = memory.is_quiet
         found = _probe(model, memory, (chunk_tokens, max_bytes), kv_bits)
         if alone:  # what others did meanwhile would be in the figures for good
-            remember(file, {key: asdict(found)})
+            memo.add({key: asdict(found)})
         return found
 
 
-def say_what_it_cannot(name: str, found: Probe, *, kv_bits: int | None) -> None:
+def report_limitations(name: str, found: Probe, *, kv_bits: int | None) -> None:
     """Tell in the log what is not done for several requests together.
 
     Raises:

@@ -6,8 +6,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from contracts.values.measurements import (
     AlertSeverity,
@@ -17,25 +16,11 @@ from contracts.values.measurements import (
     OperationPhase,
     PerformanceAlert,
     PerformanceStats,
+    RequestTotals,
 )
 from contracts.values.vocabulary import MemoryUsage
 
 WINDOW_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Of all requests that have ended since the start. Only of those completed are the seconds counted."""
-
-    ended: Mapping[OperationPhase, int]
-    completed_seconds: float
-    num_first_tokens: int
-    first_token_seconds: float
-    tokens_generated: int
-
-    @property
-    def num_completed(self) -> int:
-        return self.ended[OperationPhase.COMPLETED]
 
 
 class SlidingWindowMonitor:
@@ -85,9 +70,9 @@ class SlidingWindowMonitor:
             self._num_first_tokens += 1
             self._first_token_ms += operation.time_to_first_token_ms
 
-    def totals(self) -> Totals:
+    def totals(self) -> RequestTotals:
         with self._lock:
-            return Totals(
+            return RequestTotals(
                 ended=dict(self._num_ended),
                 completed_seconds=self._completed_ms / 1000,
                 num_first_tokens=self._num_first_tokens,

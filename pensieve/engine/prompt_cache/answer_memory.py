@@ -100,7 +100,7 @@ class AnswerMemory:
             return None
         text, token_ids = row
         try:
-            is_same = told.is_what_was(AnswerIdentity.from_json(text))
+            is_same = told.matches(AnswerIdentity.from_json(text))
         except RecursionError:  # arguments as deep as a parser takes them
             return None
         return _unpacked(token_ids) if is_same else None

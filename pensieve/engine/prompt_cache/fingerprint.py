@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pensieve.device.device import device_info
 from pensieve.models.files.atomic_folder import MANIFEST, is_complete
-from pensieve.models.files.home import home
-from pensieve.models.files.memo import remember, remembered
+from pensieve.models.files.checksums import cached_sha256
+from pensieve.models.files.progress import SilentProgress
 
 if TYPE_CHECKING:
     from pensieve.models.loading.load import LoadedModel
@@ -71,20 +70,4 @@ def _file_sums(folder: Path) -> dict[str, str]:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return {name: str(entry["sha256"]) for name, entry in manifest["files"].items()}
     paths = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.is_file())
-    return {path.name: digest for path, digest in _remembered_sums(paths)}
-
-
-def _remembered_sums(paths: Iterable[Path]) -> list[tuple[Path, str]]:
-    memory = home() / "file-sums.json"
-    known, learnt = remembered(memory), dict[str, str]()
-    sums = []
-    for path in paths:
-        status = path.stat()
-        at = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
-        if at not in known:
-            with path.open("rb") as file:
-                known[at] = learnt[at] = hashlib.file_digest(file, "sha256").hexdigest()
-        sums.append((path, str(known[at])))
-    if learnt:
-        remember(memory, learnt)
-    return sums
+    return {path.name: digest for path, digest in zip(paths, cached_sha256(paths, SilentProgress()), strict=True)}

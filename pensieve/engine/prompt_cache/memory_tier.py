@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
-from pensieve.core.prefixes.node import Found
+from pensieve.core.prefixes.node import PrefixMatch
 from pensieve.core.prefixes.tree import PrefixTree
 from pensieve.engine.kv.segments import KVSegment, Span
 from pensieve.engine.kv.snapshots import Snapshot
@@ -26,7 +26,7 @@ class MemoryTier:
         self.limit_bytes = limit_bytes
         self._joined = joined
         self._clock = clock
-        self._tree: PrefixTree[Kept] = PrefixTree(standing_alone=not joined)
+        self._tree: PrefixTree[Kept] = PrefixTree(holds_snapshots=not joined)
         self._lock = threading.Lock()
 
     @property
@@ -41,12 +41,12 @@ class MemoryTier:
     def is_empty(self) -> bool:
         return self._tree.is_empty
 
-    def find(self, token_ids: Sequence[int]) -> Found[Kept]:
+    def find(self, token_ids: Sequence[int]) -> PrefixMatch[Kept]:
         with self._lock:
             return self._tree.match(token_ids)
 
     @contextmanager
-    def in_use(self, found: Found[Kept]) -> Iterator[None]:
+    def in_use(self, found: PrefixMatch[Kept]) -> Iterator[None]:
         """What was found is not evicted meanwhile, and counts as used now."""
         with self._lock:
             self._tree.touch(found.nodes, self._clock())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pensieve.core.prefixes.boundary import Boundary
-from pensieve.engine.prompt_cache.store import Match, MissReason
+from pensieve.engine.prompt_cache.match import Match, MissReason
 
 
 class NullStore:

@@ -14,8 +14,9 @@ from contracts.values.vocabulary import BufferUsage, Reservation
 from pensieve.core.errors import InsufficientMemoryError
 from pensieve.core.prefixes.boundary import Boundary
 from pensieve.device.memory.device_memory import HIGH_SHARE, DeviceMemory
+from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.prompt_cache.null_store import NullStore
-from pensieve.engine.prompt_cache.store import KVStore, Match
+from pensieve.engine.prompt_cache.store import KVStore
 
 log = logging.getLogger(__name__)
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from pensieve.core.prefixes.boundary import Boundary
-from pensieve.core.prefixes.node import Found
+from pensieve.core.prefixes.node import PrefixMatch
 from pensieve.engine.kv.segments import KVSegment, Span, bytes_per_token, join_emptying
 from pensieve.engine.kv.snapshots import Snapshot, has_growing_layout, num_cached_tokens, trimmed
 from pensieve.engine.prompt_cache.disk.tier import DiskTier
 from pensieve.engine.prompt_cache.disk.transfer import DiskTransfer
+from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.prompt_cache.memory_tier import Kept, MemoryTier
 
 if TYPE_CHECKING:
@@ -25,25 +24,6 @@ if TYPE_CHECKING:
 
 PIECE_TOKENS: Final = 512
 """A long prompt is stored in pieces of at most that: less is copied when prompts branch, and less lost by evicting."""
-
-
-class MissReason(Enum):
-    """Why a match ended where it did."""
-
-    EMPTY = "nothing is stored"
-    DIFFERS = "a stored prompt goes on differently here"
-    ENDS = "what is stored ends here"
-    NONE = "only the last token was left"
-
-
-@dataclass(frozen=True)
-class Match:
-    """What is known of a prompt. `caches` are the request's own, in mlx-lm's form; None where nothing is known."""
-
-    num_tokens: int
-    caches: list[Any] | None
-    reason: MissReason
-    from_disk_tokens: int = 0
 
 
 class KVStore:
@@ -210,7 +190,7 @@ class KVStore:
             self._disk.keep_state(token_ids, state)
         return num_new
 
-    def _restored(self, token_ids: tuple[int, ...], found: Found[Kept]) -> Match | None:
+    def _restored(self, token_ids: tuple[int, ...], found: PrefixMatch[Kept]) -> Match | None:
         """A match beyond memory's, if there is one: read from disk, and from now on in memory too where it fits."""
         on_disk = self._disk.find_to_read(token_ids, found.num_tokens) if self._disk is not None else None
         if self._disk is None or on_disk is None:
@@ -234,15 +214,19 @@ class KVStore:
             reason = MissReason.DIFFERS
         return Match(end, caches, reason, end - found.num_tokens)
 
-    def _reason(self, token_ids: tuple[int, ...], found: Found[Kept]) -> MissReason:
+    def _reason(self, token_ids: tuple[int, ...], found: PrefixMatch[Kept]) -> MissReason:
         if found.num_tokens == len(token_ids):
             return MissReason.NONE
         if self._memory.is_empty and (self._disk is None or self._disk.disk.is_empty):
             return MissReason.EMPTY
-        return MissReason.DIFFERS if found.goes_on and found.num_shared_tokens < len(token_ids) else MissReason.ENDS
+        return (
+            MissReason.DIFFERS
+            if found.has_continuation and found.num_shared_tokens < len(token_ids)
+            else MissReason.ENDS
+        )
 
 
-def _cut(found: Found[Kept]) -> list[Kept]:
+def _cut(found: PrefixMatch[Kept]) -> list[Kept]:
     """What was found, without what of the last part is another prompt's."""
     payloads = [part for part in found.payloads if isinstance(part, KVSegment)]
     before = sum(part.num_tokens for part in payloads[:-1])

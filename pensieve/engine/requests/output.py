@@ -16,7 +16,7 @@ from contracts.values.generation import (
 )
 from contracts.values.vocabulary import ChatMessage, Role, StopReason, ToolCall, ToolMode
 from pensieve.core.answers.parser import AnswerParser
-from pensieve.core.answers.pieces import BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking
+from pensieve.core.answers.pieces import ArgumentsPiece, CallEnd, CallStart, Piece, TextPiece, ThinkingPiece
 from pensieve.core.answers.stop_sequences import StopSequenceFilter
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.engine.prompt_cache.answer_memory import Answer
@@ -106,20 +106,20 @@ class Output:
         return self._filter.matched is not None or is_called
 
     def _events_of_piece(self, piece: Piece) -> list[GenerationEvent]:
-        if isinstance(piece, SaidText):
+        if isinstance(piece, TextPiece):
             return self._text(self._filter.feed(piece.text))
         before = self._text(self._filter.finish())
         match piece:
-            case SaidThinking(text):
+            case ThinkingPiece(text):
                 return (
                     [*before, ThinkingGenerated(text, self._ticket.output_tokens)] if self._shows_thinking else before
                 )
-            case BeganCall(name):
+            case CallStart(name):
                 self._call_is_open = True
                 return [*before, ToolCallStarted(f"toolu_{secrets.token_hex(12)}", name)]
-            case SaidArguments(json):
+            case ArgumentsPiece(json):
                 return [ToolArgumentsGenerated(json)]
-            case EndedCall():
+            case CallEnd():
                 self._call_is_open = False
                 self._num_calls += 1
                 return [ToolCallEnded()]

@@ -24,7 +24,7 @@ from typing import Any, Final, cast
 
 import mlx.core as mx
 
-from pensieve.core.drafts.length import WIDTHS, Acceptance, best_width
+from pensieve.core.drafts.length import WIDTHS, MatchAcceptance, best_width
 from pensieve.core.drafts.prompt_lookup import PromptLookup
 from pensieve.core.prefixes.common_prefix import common_prefix
 from pensieve.engine.decoding.decode_step import (
@@ -58,7 +58,7 @@ class SpeculatedRow:
 
     def __init__(self, token_ids: Sequence[int]) -> None:
         self.lookup = PromptLookup(token_ids[:-_TRAINING_TOKENS])
-        self.acceptance = Acceptance()
+        self.acceptance = MatchAcceptance()
         self.add(token_ids[-_TRAINING_TOKENS:])
         self.acceptance = self.acceptance.as_prior()
 

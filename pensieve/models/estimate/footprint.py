@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pensieve.core.fit.kv_bytes import KVShape
-from pensieve.core.fit.roofline import AttentionLayers, Work
+from pensieve.core.fit.roofline import AttentionLayers, TokenCost
 from pensieve.models.estimate.attention_layout import UnknownLayersError, attention_layers, kv_shape, text_config
+from pensieve.models.loading.config import context_window_tokens
 from pensieve.models.safetensors.headers import FLOATING, TensorHeader
 
 _F32_BYTES: Final = 4
 _OPERATIONS_PER_LAYER: Final = 22
 """Of a token in a layer of a llama: two norms, seven products, two turns, attention, two sums and the like."""
-_WINDOW_KEYS: Final = ("max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length", "n_positions")
 _DROPPED: Final = re.compile(
     r"(^|\.)(vision_tower|vision_model|visual|vision_embed_tokens|multi_modal_projector|audio_tower|embed_audio"
     r"|embed_vision|mtp|rotary_emb)\.|rotary_emb\.inv_freq$|\.(weight_scale_inv|input_scale|activation_scale)$"
@@ -45,7 +45,7 @@ class Footprint:
     weights_bytes: int
     num_parameters: int
     window_tokens: int | None
-    work: Work
+    work: TokenCost
     kv: KVShape | None
     kv_unknown: str
     remarks: tuple[str, ...] = ()
@@ -72,8 +72,8 @@ def footprint(config: Mapping[str, Any], headers: Sequence[TensorHeader], *, den
     return Footprint(
         weights_bytes=sum(module.held_bytes for module in modules),
         num_parameters=sum(module.num_parameters for module in modules),
-        window_tokens=_window_tokens(told),
-        work=Work(
+        window_tokens=context_window_tokens(config),
+        work=TokenCost(
             bytes_per_token=int(sum(module.held_bytes * _share_of(module, share) for module in read)),
             active_parameters=int(sum(module.num_parameters * _share_of(module, share) for module in read)),
             attention=attention,
@@ -191,10 +191,6 @@ def _number_bytes(headers: Iterable[TensorHeader]) -> int:
         if header.dtype in ("F32", "F16", "BF16") and _STREAM.search(header.name) and not _DROPPED.search(header.name)
     }
     return _F32_BYTES if "F32" in types or {"F16", "BF16"} <= types else 2
-
-
-def _window_tokens(told: Mapping[str, Any]) -> int | None:
-    return _number(told, _WINDOW_KEYS, 0) or None
 
 
 def _number(told: Mapping[str, Any], keys: Iterable[str], otherwise: int) -> int:

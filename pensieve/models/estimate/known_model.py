@@ -8,12 +8,9 @@ from contracts.values.vocabulary import ModelInfo
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.models.estimate.footprint import footprint
 from pensieve.models.files.model_folder import ModelFolder
-from pensieve.models.loading.config import read_config
+from pensieve.models.loading.config import DEFAULT_WINDOW_TOKENS, read_config
 from pensieve.models.loading.generation_config import read_generation_config
 from pensieve.models.safetensors.headers import folder_headers
-
-WINDOW_WHEN_UNKNOWN = 4096
-"""As for a loaded model whose config and tokenizer do not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ def known_model(
         ModelLoadingError: a file is missing or damaged; it is named.
     """
     told = footprint(read_config(source, folder.path), folder_headers(source, folder.path), dense=dense)
-    window_tokens = told.window_tokens or WINDOW_WHEN_UNKNOWN
+    window_tokens = told.window_tokens or DEFAULT_WINDOW_TOKENS
     info = ModelInfo(folder.id, folder.display_name, window_tokens, folder.created_at)
     held = settings.over_makers(read_generation_config(folder.path).sampling)
     return KnownModel(source, info, told.weights_bytes, settings=held)

@@ -7,17 +7,16 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Final
 
-from pensieve.core.fit.roofline import Rates
+from pensieve.core.fit.roofline import DeviceRates
 from pensieve.device.device import device_info
 from pensieve.device.speed.chips import chip_rates, gpu_cores
 from pensieve.device.speed.probe import measure_rates
-from pensieve.models.files.home import home
-from pensieve.models.files.memo import remember, remembered
+from pensieve.models.files.memo import Memo
 
-_FILE: Final = "speed.json"
+_MEMO_FILE: Final = "speed.json"
 
 
-def machine_rates(tell: Callable[[str], None], *, anew: bool = False) -> tuple[Rates, str]:
+def machine_rates(report: Callable[[str], None], *, anew: bool = False) -> tuple[DeviceRates, str]:
     """Rates and a phrase that says whence. With `anew` they are measured, whatever is known.
 
     What was measured is kept under PENSIEVE_HOME for this device, its BLAS and this version of MLX.
@@ -27,21 +26,21 @@ def machine_rates(tell: Callable[[str], None], *, anew: bool = False) -> tuple[R
         listed = chip_rates(device.chip, gpu_cores())
         if listed is not None:
             return listed
-    file, key = home() / _FILE, "|".join([device.say(), device.chip, version("mlx")])
-    rates = None if anew else _rates(remembered(file).get(key))
+    memo, key = Memo(_MEMO_FILE), "|".join([device.describe(), device.chip, version("mlx")])
+    rates = None if anew else _rates(memo.read().get(key))
     if rates is None:
-        rates = measure_rates(tell)
-        remember(file, {key: asdict(rates)})
+        rates = measure_rates(report)
+        memo.add({key: asdict(rates)})
     return rates, (
         f"{device.chip}: {rates.bandwidth_bytes_per_second / 1e9:.0f} GB/s and "
         f"{rates.flops_per_second / 1e9:.0f} GFLOP/s, measured here with MLX (measure anew with --probe)"
     )
 
 
-def _rates(kept: object) -> Rates | None:
+def _rates(kept: object) -> DeviceRates | None:
     """None of what was written by another version, or damaged."""
     try:
-        rates = Rates(**kept)  # type: ignore[arg-type]
+        rates = DeviceRates(**kept)  # type: ignore[arg-type]
     except TypeError:
         return None
     return rates if rates.bandwidth_bytes_per_second > 0 and rates.flops_per_second > 0 else None

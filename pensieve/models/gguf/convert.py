@@ -38,13 +38,13 @@ def convert_gguf(path: Path, folder: Path, progress: Progress = _NOBODY) -> None
             files[FILE_NAME] = recommended
         planned = weights.planned()
         for sentence in weights.losses():
-            progress.say(sentence)
+            progress.print(sentence)
         for name, content in files.items():
             (folder / name).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
         total_bytes = sum(form.num_bytes for part in planned for form in part.forms)
         try:
-            with progress.counting(f"Converting {path.name}", total_bytes) as tell:
-                write_safetensors(folder / "model.safetensors", planned, tell)
+            with progress.track(f"Converting {path.name}", total_bytes) as report:
+                write_safetensors(folder / "model.safetensors", planned, report)
         except ValueError as error:
             raise ModelLoadingError(str(path), f"the weights are damaged: {error}") from error
 

@@ -11,6 +11,9 @@ from pensieve.core.errors import ModelLoadingError
 from pensieve.models.loading.rope import with_older_rope_keys
 
 CONFIG: Final = "config.json"
+DEFAULT_WINDOW_TOKENS: Final = 4096
+"""The context window of a model whose files do not state one."""
+_WINDOW_KEYS: Final = ("max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length", "n_positions")
 
 
 def read_config(source: str, folder: Path) -> dict[str, Any]:
@@ -52,3 +55,13 @@ def normalised_config(config: Mapping[str, Any]) -> dict[str, Any]:
         if key.endswith("_config") and isinstance(part, Mapping)
     }
     return with_older_rope_keys({**config, **parts})
+
+
+def context_window_tokens(config: Mapping[str, Any]) -> int | None:
+    """The window that the config states, or that of its text part; None if neither states one."""
+    for part in (config, config.get("text_config") or {}):
+        for key in _WINDOW_KEYS:
+            value = part.get(key)
+            if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+                return value
+    return None

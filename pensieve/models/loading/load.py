@@ -7,7 +7,7 @@ there they are unpacked once, to dense f32: fifty times as fast, for four to eig
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.models.files.adapter_folder import require_adapter
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.adapters import fuse_adapter, put_adapter
-from pensieve.models.loading.config import normalised_config
+from pensieve.models.loading.config import DEFAULT_WINDOW_TOKENS, context_window_tokens, normalised_config
 from pensieve.models.loading.contents import validate_folder
 from pensieve.models.loading.generation_config import read_generation_config
 from pensieve.models.loading.links import without_strays
@@ -33,8 +33,6 @@ from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens, thinking_
 
 log = logging.getLogger(__name__)
 
-_WINDOW_KEYS: Final = ("max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length", "n_positions")
-_WINDOW_WHEN_UNKNOWN: Final = 4096
 _SANE_WINDOW: Final = 10_000_000
 """Tokenizers without a bound of their own say 1e30."""
 
@@ -53,7 +51,6 @@ class LoadedModel:
     """The width of the logits; it may exceed the tokenizer's own."""
     eos_token_ids: frozenset[int]
     weights_bytes: int
-    kv_bytes_per_token: int
     features: frozenset[ModelFeature]
     dialect: Dialect
     sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
@@ -87,7 +84,7 @@ def load(folder: ModelFolder) -> LoadedModel:
         model, config = utils.load_model(path, lazy=True, model_config=normalised_config(utils.load_config(path)))
     with ThreadPoolExecutor(1, "pensieve-read-tokenizer") as beside:  # bringing the weights in leaves a core to it
         reading = beside.submit(load_tokenizer, folder.path, config.get("eos_token_id"))
-        weights_bytes, kv_bytes_per_token, vocabulary_size = _brought_in(model, folder)
+        weights_bytes, vocabulary_size = _brought_in(model, folder)
     with _blaming(folder, "its tokenizer"):
         tokenizer = reading.result()
         features = _features(tokenizer)
@@ -100,7 +97,6 @@ def load(folder: ModelFolder) -> LoadedModel:
         vocabulary_size=vocabulary_size,
         eos_token_ids=frozenset(tokenizer.eos_token_ids),
         weights_bytes=weights_bytes,
-        kv_bytes_per_token=kv_bytes_per_token,
         features=features,
         dialect=dialect,
         thinking=thinking_tokens(dialect, tokenizer),
@@ -115,8 +111,8 @@ def _recommended_sampling(folder: ModelFolder) -> Sampling:
     return found.sampling
 
 
-def _brought_in(model: Any, folder: ModelFolder) -> tuple[int, int, int]:
-    """Bring the weights into memory in the form that suits the device; their bytes, and what `_measure` finds."""
+def _brought_in(model: Any, folder: ModelFolder) -> tuple[int, int]:
+    """Bring the weights into memory in the form that suits the device; their bytes, and the width of the logits."""
     if device_info().backend == "cpu":
         with _blaming(folder, "its weights"):
             _make_dense(model)
@@ -124,7 +120,7 @@ def _brought_in(model: Any, folder: ModelFolder) -> tuple[int, int, int]:
         with _blaming(folder, f"the adapter {folder.adapter}"):
             _adapt(model, folder.adapter)
     with _blaming(folder, "its weights"):
-        return _settle(model), *_measure(model)
+        return _settle(model), _logits_width(model)
 
 
 @contextmanager
@@ -199,38 +195,23 @@ def _widened(array: Any) -> Any:
     return array.astype(mx.float32) if mx.issubdtype(array.dtype, mx.floating) else array
 
 
-def _measure(model: Any) -> tuple[int, int]:
-    """Run one token: the bytes of cache that one takes, and the width of the logits.
-
-    Measured, since a config tells too little of it: layers that share a cache, latent attention, layers without one.
-    """
+def _logits_width(model: Any) -> int:
+    """Run one token, which also proves that the model runs."""
     import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
     from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415
 
-    cache = make_prompt_cache(model)
-    logits = model(mx.array([[0]]), cache=cache)
+    logits = model(mx.array([[0]]), cache=make_prompt_cache(model))
     mx.eval(logits)
-    return sum(_bytes_per_token(layer) for layer in cache), int(logits.shape[-1])
-
-
-def _bytes_per_token(layer: Any) -> int:
-    """Caches hold [batch, heads, tokens, size], with room for tokens to come; recurrent ones do not grow at all."""
-    parts: Iterable[Any] = getattr(layer, "caches", ())
-    keys = getattr(layer, "keys", None)
-    if keys is None or isinstance(keys, (tuple, list)):
-        return sum(_bytes_per_token(part) for part in parts)
-    return int(keys.nbytes + layer.values.nbytes) // int(keys.shape[2])
+    return int(logits.shape[-1])
 
 
 def _context_window_tokens(config: Mapping[str, Any], tokenizer: Any) -> int:
-    """As the config says, or the config's part on text; else as the tokenizer does."""
-    for part in (config, config.get("text_config") or {}):
-        for key in _WINDOW_KEYS:
-            value = part.get(key)
-            if isinstance(value, int) and value > 0:
-                return value
+    """From the config, else from the tokenizer."""
+    stated = context_window_tokens(config)
+    if stated is not None:
+        return stated
     length = getattr(tokenizer, "model_max_length", None)
-    return int(length) if length and length < _SANE_WINDOW else _WINDOW_WHEN_UNKNOWN
+    return int(length) if length and length < _SANE_WINDOW else DEFAULT_WINDOW_TOKENS
 
 
 def _features(tokenizer: Any) -> frozenset[ModelFeature]:

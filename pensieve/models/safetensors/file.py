@@ -64,8 +64,8 @@ class PlannedTensor(TensorForm):
         yield (self.make(),)
 
 
-def write_safetensors(path: Path, planned: Sequence[Planned], tell: Callable[[int], None] = lambda _: None) -> None:
-    """Write a new file and see it onto the disk. `tell` is told, slice by slice, how many bytes of tensors are there.
+def write_safetensors(path: Path, planned: Sequence[Planned], report: Callable[[int], None] = lambda _: None) -> None:
+    """Write a new file and see it onto the disk. `report` is told, slice by slice, how many bytes of tensors are there.
 
     Raises:
         OSError: as from writing any file.
@@ -78,7 +78,7 @@ def write_safetensors(path: Path, planned: Sequence[Planned], tell: Callable[[in
         for part in planned:
             for num_bytes in _write_slices(file, part, start + done):
                 done += num_bytes
-                tell(done)
+                report(done)
         file.flush()
         os.fsync(file.fileno())
 

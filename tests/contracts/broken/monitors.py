@@ -13,7 +13,7 @@ from contracts.values.measurements import (
     PerformanceAlert,
     PerformanceStats,
 )
-from pensieve.core.errors import PerformanceError
+from pensieve.core.errors import DeviceError
 from tests.contracts.broken.register import Broken
 from tests.contracts.in_memory.parts import InMemoryMonitor
 
@@ -30,7 +30,7 @@ class CountsTwice(InMemoryMonitor):
 @broken.by("PM-3")
 class RecordingCrashes(InMemoryMonitor):
     def record_operation(self, operation: OperationMetrics) -> None:
-        raise PerformanceError("records", operation.duration_ms, 0)
+        raise DeviceError(f"no record of {operation.duration_ms} ms")
 
 
 class _Bent(InMemoryMonitor):

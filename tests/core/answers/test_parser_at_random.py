@@ -8,7 +8,7 @@ import random
 import pytest
 
 from contracts.values.vocabulary import Tool, ToolCall
-from pensieve.core.answers.pieces import BeganCall, EndedCall, SaidArguments
+from pensieve.core.answers.pieces import ArgumentsPiece, CallEnd, CallStart
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.models.tokenizers.dialect_of import known_families
 from tests.core.answers.test_parser import parsed
@@ -43,10 +43,10 @@ def test_whatever_a_model_writes_is_read_the_same_however_it_is_cut(dialect: Dia
             assert whole == parsed(text, tools=TOOLS, dialect=dialect, streams=streams, size=1), text
             assert whole == parsed(text, tools=TOOLS, dialect=dialect, streams=streams, size=7), text
         for at, piece in enumerate(whole):  # of the answer that is not held to a grammar
-            if isinstance(piece, BeganCall):
+            if isinstance(piece, CallStart):
                 arguments, end = whole[at + 1 : at + 3]
                 assert piece.name in {"get", "get_weather"}
-                assert isinstance(end, EndedCall)
-                assert isinstance(arguments, SaidArguments)
+                assert isinstance(end, CallEnd)
+                assert isinstance(arguments, ArgumentsPiece)
                 assert isinstance(json.loads(arguments.json, parse_constant=pytest.fail), dict)
                 assert arguments.json.encode()

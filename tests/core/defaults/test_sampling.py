@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 
 from contracts.values.vocabulary import Sampling
-from pensieve.core.defaults.sampling import ALLOWED, API_DEFAULTS, completed, in_words
+from pensieve.core.defaults.sampling import ALLOWED, API_DEFAULTS, describe_sampling, with_defaults
 
 
 def test_every_parameter_has_a_range_and_a_default_within_it() -> None:
@@ -17,9 +17,9 @@ def test_every_parameter_has_a_range_and_a_default_within_it() -> None:
 
 def test_what_is_said_holds_and_what_is_not_comes_from_the_defaults() -> None:
     makers = Sampling(temperature=0.6, top_p=0.95, top_k=20)
-    assert completed(Sampling(), makers) == makers
-    assert completed(Sampling(temperature=0.0), makers) == Sampling(0.0, 0.95, 20)
-    assert completed(Sampling(top_k=0, min_p=0.0), makers) == Sampling(0.6, 0.95, 0, 0.0)
+    assert with_defaults(Sampling(), makers) == makers
+    assert with_defaults(Sampling(temperature=0.0), makers) == Sampling(0.0, 0.95, 20)
+    assert with_defaults(Sampling(top_k=0, min_p=0.0), makers) == Sampling(0.6, 0.95, 0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_another_type_and_what_is_out_of_range_do_not_hold(name: str, value: obj
     ],
 )
 def test_only_what_bears_on_the_draw_is_put_in_words(sampling: Sampling, said: str) -> None:
-    assert in_words(sampling) == said
+    assert describe_sampling(sampling) == said

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Tool, ToolChoice, ToolMode
+from pensieve.core.dialects.call_reader import CallReader, NotACallError
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
-from pensieve.core.dialects.reading import NotACallError, SectionReader
 from tests.core.dialects.test_grammar import lets_through
 
 DIALECT = Dialect(
@@ -75,7 +75,7 @@ def test_a_call_is_let_through_if_it_keeps_to_its_schema(mode: ToolMode) -> None
 
 
 def read(text: str) -> list[tuple[str, Any]]:
-    calls, end = SectionReader(DIALECT, (OPEN, ANYTHING, NOTHING)).read(text)
+    calls, end = CallReader(DIALECT, (OPEN, ANYTHING, NOTHING)).read(text)
     assert end == len(text)
     return [(name, json.loads(arguments)) for name, arguments in calls]
 
@@ -131,7 +131,7 @@ def test_a_text_keeps_its_white_space_and_stays_text_whatever_it_spells(value: s
 )
 def test_the_type_of_a_value_is_that_of_the_schema(schema: object, text: str, value: object) -> None:
     tool = Tool("t", "", json.dumps({"type": "object", "properties": {"v": schema}}))
-    calls, _ = SectionReader(DIALECT, (tool,)).read(body("t", v=text))
+    calls, _ = CallReader(DIALECT, (tool,)).read(body("t", v=text))
     assert json.loads(calls[0][1]) == {"v": value}
 
 
@@ -150,4 +150,4 @@ def test_two_functions_in_one_wrapper_are_two_calls() -> None:
 )
 def test_what_is_not_a_whole_call_of_a_known_tool_is_not_a_call(text: str) -> None:
     with pytest.raises(NotACallError):
-        SectionReader(DIALECT, (OPEN,)).read(text)
+        CallReader(DIALECT, (OPEN,)).read(text)

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 
 from contracts.values.vocabulary import Tool, ToolMode
 from pensieve.core.answers.parser import AnswerParser
-from pensieve.core.answers.pieces import Piece, SaidThinking
+from pensieve.core.answers.pieces import Piece, ThinkingPiece
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.dialects.grammar import answer_grammar
 from pensieve.core.dialects.patterns import split_at
@@ -63,7 +63,7 @@ class Ground:
         parser = AnswerParser(self.dialect, (tool,), streams_calls=streams)
         pieces = [piece for token_id in token_ids for piece in parser.feed(decoder.step(token_id))]
         pieces += parser.feed(decoder.finish()) + parser.finish()
-        return merged([piece for piece in pieces if not isinstance(piece, SaidThinking)])
+        return merged([piece for piece in pieces if not isinstance(piece, ThinkingPiece)])
 
 
 def ground(dialect: Dialect, *, has_tokens: bool) -> Ground:

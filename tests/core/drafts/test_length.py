@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from pensieve.core.drafts.length import MIN_GAIN, WIDTHS, Acceptance, PassCosts, best_width
+from pensieve.core.drafts.length import MIN_GAIN, WIDTHS, MatchAcceptance, PassCosts, best_width
 
 GPU = {1: 7.2, 2: 12.1, 3: 15.4, 4: 19.2, 6: 26.6, 8: 15.8, 12: 15.8, 16: 15.9, 24: 19.2, 32: 22.5}
 """Milliseconds on an H200, of a 6.7B model in 4 bits."""
@@ -84,7 +84,7 @@ def test_a_width_that_was_not_used_for_long_is_tried_again() -> None:
 
 
 def test_a_request_whose_drafts_fail_stops_drafting_and_takes_it_up_again() -> None:
-    acceptance, costs = Acceptance(), learned(CPU)
+    acceptance, costs = MatchAcceptance(), learned(CPU)
 
     def width() -> int:
         return best_width([acceptance.expected(6, 31)], costs.seconds)
@@ -99,24 +99,24 @@ def test_a_request_whose_drafts_fail_stops_drafting_and_takes_it_up_again() -> N
 
 
 def test_longer_matches_are_surer_until_the_request_tells_otherwise() -> None:
-    chances = [Acceptance().chance(length) for length in range(40)]
+    chances = [MatchAcceptance().chance(length) for length in range(40)]
     assert chances == sorted(chances)
     assert all(0.0 < chance < 1.0 for chance in chances)
 
 
 def test_a_text_that_repeated_itself_raises_what_is_expected_and_none_lowers_it() -> None:
-    repeated, never = Acceptance(), Acceptance()
+    repeated, never = MatchAcceptance(), MatchAcceptance()
     for _ in range(10):
         repeated.note(2, hit=True)
         never.note(2, hit=False)
-    usual = Acceptance().chance(2)
+    usual = MatchAcceptance().chance(2)
     assert repeated.as_prior().chance(2) > 0.7 > usual
     assert never.as_prior().chance(2) == usual
-    assert repeated.as_prior().chance(8) == Acceptance().chance(8), "of what was not seen, it tells nothing"
+    assert repeated.as_prior().chance(8) == MatchAcceptance().chance(8), "of what was not seen, it tells nothing"
 
 
 def test_what_a_prompt_promised_is_soon_forgotten_where_the_answer_is_another() -> None:
-    prompt, usual = Acceptance(), Acceptance()
+    prompt, usual = MatchAcceptance(), MatchAcceptance()
     for _ in range(200):
         prompt.note(4, hit=True)
     row = prompt.as_prior()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
-from pensieve.core.prefixes.cache_usage import stored_tokens
+from pensieve.core.prefixes.cache_usage import cache_creation_tokens
 
 BREAKPOINTS = st.lists(
     st.builds(Boundary, st.integers(0, 90), st.just(BoundaryKind.BREAKPOINT), st.sampled_from([300, 3600]))
@@ -30,12 +30,12 @@ def test_tokens_are_kept_up_to_the_breakpoints(
     boundaries: list[tuple[int, int | None]], cached_tokens: int, expected: tuple[int, int]
 ) -> None:
     marked = [Boundary(num_tokens, BoundaryKind.BREAKPOINT, ttl) for num_tokens, ttl in boundaries]
-    assert stored_tokens(marked, cached_tokens) == expected
+    assert cache_creation_tokens(marked, cached_tokens) == expected
 
 
 def test_other_boundaries_keep_nothing_for_the_client() -> None:
     others = [kind for kind in BoundaryKind if kind is not BoundaryKind.BREAKPOINT]
-    assert stored_tokens([Boundary(10, kind) for kind in others], 0) == (0, 0)
+    assert cache_creation_tokens([Boundary(10, kind) for kind in others], 0) == (0, 0)
 
 
 @given(boundaries=BREAKPOINTS, cached_tokens=st.integers(0, 90))
@@ -43,4 +43,4 @@ def test_the_parts_add_up_to_what_lies_before_the_last_breakpoint(
     boundaries: list[Boundary], cached_tokens: int
 ) -> None:
     last = max((boundary.num_tokens for boundary in boundaries), default=0)
-    assert sum(stored_tokens(boundaries, cached_tokens)) == max(0, last - cached_tokens)
+    assert sum(cache_creation_tokens(boundaries, cached_tokens)) == max(0, last - cached_tokens)

@@ -14,10 +14,10 @@ def test_a_prompt_waits_for_the_one_that_gives_it_most() -> None:
 
 
 def test_nobody_waits_for_what_is_known_or_for_little() -> None:
-    prefill = PrefillProgress(1, LONG, 0)
-    assert worth_waiting_for(LONG, 200 - MIN_SHARED_TOKENS, [prefill]) is prefill
-    assert worth_waiting_for(LONG, 201 - MIN_SHARED_TOKENS, [prefill]) is None
-    assert worth_waiting_for([-1, *LONG], 0, [prefill]) is None
+    reading = PrefillProgress(1, LONG, 0)
+    assert worth_waiting_for(LONG, 200 - MIN_SHARED_TOKENS, [reading]) is reading
+    assert worth_waiting_for(LONG, 201 - MIN_SHARED_TOKENS, [reading]) is None
+    assert worth_waiting_for([-1, *LONG], 0, [reading]) is None
     assert worth_waiting_for(LONG, 0, []) is None
 
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from pensieve.core.prefixes.node import Found
+from pensieve.core.prefixes.node import PrefixMatch
 from pensieve.core.prefixes.tree import PrefixTree
 
 PER_TOKEN = 10
@@ -54,7 +54,7 @@ def insert_state(tree: PrefixTree[State], prompt: tuple[int, ...]) -> int:
     return tree.insert(prompt, lambda _start, end: State(prompt[:end]))
 
 
-def read(found: Found[Tokens]) -> tuple[int, ...]:
+def read(found: PrefixMatch[Tokens]) -> tuple[int, ...]:
     tokens: list[int] = []
     for payload in found.payloads:
         assert payload.start == len(tokens)
@@ -72,10 +72,10 @@ def test_a_shared_prefix_is_stored_once() -> None:
 def test_a_match_may_end_within_a_node_and_says_whether_something_goes_on_from_there() -> None:
     tree = joining((1, 2, 3, 4))
     within, at_the_end, nowhere = tree.match((1, 2, 9)), tree.match((1, 2, 3, 4, 5)), tree.match((7,))
-    assert (within.num_tokens, within.goes_on) == (2, True)
-    assert (at_the_end.num_tokens, at_the_end.goes_on) == (4, False)
-    assert (nowhere.num_tokens, nowhere.goes_on, nowhere.nodes) == (0, True, ())
-    assert PrefixTree[Tokens]().match((1,)) == Found(0, (), (), 0, goes_on=False)
+    assert (within.num_tokens, within.has_continuation) == (2, True)
+    assert (at_the_end.num_tokens, at_the_end.has_continuation) == (4, False)
+    assert (nowhere.num_tokens, nowhere.has_continuation, nowhere.nodes) == (0, True, ())
+    assert PrefixTree[Tokens]().match((1,)) == PrefixMatch(0, (), (), 0, has_continuation=False)
 
 
 def test_the_least_recently_used_goes_first_and_what_others_build_on_after_them() -> None:
@@ -140,18 +140,18 @@ def test_a_payload_that_cannot_be_made_leaves_the_tree_sound() -> None:
 
 
 def test_states_are_found_where_they_are_and_nowhere_between() -> None:
-    tree: PrefixTree[State] = PrefixTree(standing_alone=True)
+    tree: PrefixTree[State] = PrefixTree(holds_snapshots=True)
     assert insert_state(tree, (1, 2)) == 2
     assert insert_state(tree, (1, 2, 3, 4)) == 2
     found = tree.match((1, 2, 3, 9))
-    assert (found.num_tokens, found.num_shared_tokens, found.goes_on) == (2, 3, True)
+    assert (found.num_tokens, found.num_shared_tokens, found.has_continuation) == (2, 3, True)
     assert found.payloads == (State((1, 2)),)
     assert insert_state(tree, (1, 2, 3, 4)) == 0
     tree.check()
 
 
 def test_states_go_one_by_one_whatever_is_below_them() -> None:
-    tree: PrefixTree[State] = PrefixTree(standing_alone=True)
+    tree: PrefixTree[State] = PrefixTree(holds_snapshots=True)
     for prompt in ((1, 2), (1, 2, 3), (1, 2, 3, 4)):
         insert_state(tree, prompt)
     tree.touch(tree.match((1, 2)).nodes, 0.0)

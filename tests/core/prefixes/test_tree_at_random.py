@@ -44,7 +44,7 @@ class JoiningTree(RuleBasedStateMachine):
         assert found.num_tokens == self.longest(prompt)
         assert read(found) == prompt[: found.num_tokens]
         longer = {each[: found.num_tokens] for each in self.stored if len(each) > found.num_tokens}
-        assert found.goes_on == (prompt[: found.num_tokens] in longer)
+        assert found.has_continuation == (prompt[: found.num_tokens] in longer)
         self.tree.touch(found.nodes, 0.0)
 
     @rule(prompt=prompts, length=st.integers(1, 8))
@@ -98,7 +98,7 @@ class TreeOfStates(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.tree: PrefixTree[State] = PrefixTree(standing_alone=True)
+        self.tree: PrefixTree[State] = PrefixTree(holds_snapshots=True)
         self.used: dict[tuple[int, ...], int] = {}
         self.time = 0
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pensieve.core.fit.roofline import Work, limit_tokens_per_second, tokens_per_second
+from pensieve.core.fit.roofline import TokenCost, limit_tokens_per_second, tokens_per_second
 from pensieve.device.speed.chips import chip_rates, chips, gpu_cores, gpu_cores_in, measurements
 
-SIX_BILLION = Work(bytes_per_token=3_800_000_000, active_parameters=6_700_000_000)
+SIX_BILLION = TokenCost(bytes_per_token=3_800_000_000, active_parameters=6_700_000_000)
 
 
 def test_an_m1_allows_18_tokens_a_second_of_a_6_7b_model_and_no_more() -> None:

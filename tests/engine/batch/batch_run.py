@@ -12,7 +12,7 @@ from pensieve.engine.batch.batch import Batch, Computed
 from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.memory.probe import Probe
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.prompt_cache.store import Match, MissReason
+from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.requests.ticket import Ticket
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.support.tiny_modules import continuation, prefill

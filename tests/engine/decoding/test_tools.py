@@ -38,8 +38,9 @@ from pensieve.core.errors import ValidationError
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.decoding.grammar_mask import GrammarMask, masked
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.engine.scripted.engine import Reply, Script, ScriptedEngine
-from tests.conftest import GIB, MakeEngine
+from pensieve.engine.scripted.engine import ScriptedEngine
+from pensieve.engine.scripted.script import Reply, Script
+from tests.support.engines import GIB, MakeEngine
 
 SCHEMA = {
     "type": "object",

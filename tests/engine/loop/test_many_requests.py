@@ -1,4 +1,4 @@
-"""Two hundred requests with memory for three at a time: all of them end, and all memory is returned (S7)."""
+"""Two hundred requests with memory for three at a time: all end, and all memory is returned (S7, S13)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ import pytest
 
 from contracts.values.generation import GenerationFinished
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason
-from pensieve.cli.settings.table import Settings
-from pensieve.cli.wiring import Parts, real_parts
+from pensieve.cli.settings.settings import Settings
+from pensieve.cli.wiring import ServerComponents, model_components
 from pensieve.core.errors import OverloadedError
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
@@ -31,7 +31,7 @@ from pensieve.engine.options import EngineOptions
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
 from pensieve.serving.served_model import ServedModel
-from tests.conftest import GIB
+from tests.support.engines import GIB
 from tests.support.running_server import running_server, settings_for
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
@@ -162,10 +162,10 @@ def check_refusal(response: httpx.Response) -> str:
     return "refused"
 
 
-def parts_with_few_places(model_path: Path) -> tuple[Settings, Parts]:
+def parts_with_few_places(model_path: Path) -> tuple[Settings, ServerComponents]:
     """The parts of `pensieve serve`, with a short queue."""
     settings = settings_for(model=str(model_path), cache_disk="0", cache_memory="0")
-    parts = real_parts(settings)
+    parts = model_components(settings)
     memory = parts.memory
     assert isinstance(memory, DeviceMemory)
     folder = resolve(str(model_path), progress=ConsoleProgress())

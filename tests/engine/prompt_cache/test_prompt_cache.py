@@ -16,14 +16,17 @@ from contracts.protocols.inference import InferenceModel
 from contracts.values.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated, Usage
 from contracts.values.vocabulary import BufferUsage, ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.core.prefixes.boundary import Boundary
+from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
+from pensieve.engine.memory.probe import CHUNK_TOKENS
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
+from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.prompt_cache.open import CacheOptions
-from pensieve.engine.prompt_cache.store import KVStore, Match
+from pensieve.engine.prompt_cache.store import KVStore
 from pensieve.models.files.model_folder import ModelFolder
-from tests.conftest import GIB
+from tests.support.engines import GIB
 
 MIB = 1024**2
 SYSTEM = ChatMessage(Role.SYSTEM, "You know every lighthouse by its light. " * 12)
@@ -35,10 +38,10 @@ async def engine_of(
     folder: ModelFolder, *, memory_bytes: int = 64 * MIB, home: Path | None = None, chunk_tokens: int = 32
 ) -> AsyncIterator[Engine]:
     memory = DeviceMemory(4 * GIB)
-    options = EngineOptions(
-        prefill_chunk_tokens=chunk_tokens, keeping=CacheOptions(memory_bytes, GIB if home else 0, home)
-    )
-    engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
+    options = EngineOptions(cache=CacheOptions(memory_bytes, GIB if home else 0, home))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CHUNK_TOKENS, device_info().backend, chunk_tokens)
+        engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
     try:
         yield engine
     finally:
@@ -276,12 +279,12 @@ def test_a_store_that_fails_is_switched_off_and_requests_are_answered(
     tiny_folder: ModelFolder, fails_at: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def play(engine: Engine) -> None:
-        store = _Broken(engine._model, limit_bytes=MIB)
+        store = _Broken(engine._parts.model, limit_bytes=MIB)
         store.fails_at = fails_at
-        engine._stored._store = store
+        engine._parts.prompt_cache._store = store
         for _ in range(2):
             assert usage_of(await events_of(engine, asking("Which one?"))).output_tokens > 0
-        assert engine._stored.limit_bytes == 0
+        assert engine._parts.prompt_cache.limit_bytes == 0
         assert caplog.text.count("the store of prompts failed") == 1
 
     played(play, tiny_folder)

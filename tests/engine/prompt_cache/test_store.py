@@ -13,8 +13,9 @@ import pytest
 
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 from pensieve.engine.kv.segments import bytes_per_token
+from pensieve.engine.prompt_cache.match import MissReason
 from pensieve.engine.prompt_cache.null_store import NullStore
-from pensieve.engine.prompt_cache.store import KVStore, MissReason
+from pensieve.engine.prompt_cache.store import KVStore
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.support.tiny_modules import (
     WHOLE_KINDS,

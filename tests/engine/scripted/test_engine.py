@@ -10,7 +10,8 @@ from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role
 from pensieve.core.errors import GenerationError, ModelLoadingError, OverloadedError
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.engine.scripted.engine import Reply, Script, ScriptedEngine, load_script
+from pensieve.engine.scripted.engine import ScriptedEngine
+from pensieve.engine.scripted.script import Reply, Script, load_script
 
 
 def engine(*replies: Reply, max_active: int = 64) -> ScriptedEngine:

@@ -11,7 +11,7 @@ import mlx.core as mx
 import pytest
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
-from pensieve.core.drafts.length import Acceptance, PassCosts
+from pensieve.core.drafts.length import MatchAcceptance, PassCosts
 from pensieve.engine.batch.batch import Batch
 from pensieve.engine.kv.rows import RowKV
 from pensieve.engine.kv.sizes import KVSizes
@@ -21,9 +21,9 @@ from pensieve.engine.speculation.pass_costs import Pace
 from pensieve.engine.speculation.speculation import SpeculatedRow, Speculation
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel
-from tests.conftest import start_engine
 from tests.engine.support.asking import answer
 from tests.engine.support.tiny_modules import prompt, tiny_module
+from tests.support.engines import start_engine
 
 from mlx_lm.generate import BatchGenerator  # isort: skip - tiny_modules imports mlx-lm harmlessly
 
@@ -165,7 +165,7 @@ def test_a_prompt_that_repeats_itself_gets_drafts_sooner() -> None:
         assert row.lookup.match_length == 2
     assert repeating.chance > 2 * usual.chance, "the prompt's own repetitions count"
     assert [usual.acceptance.chance(length) for length in range(40)] == [
-        Acceptance().chance(length) for length in range(40)
+        MatchAcceptance().chance(length) for length in range(40)
     ]
 
 

@@ -92,7 +92,6 @@ def tiny_module(kind: str, *, dtype: mx.Dtype = mx.float32, seed: int = 0) -> Lo
         vocabulary_size=VOCABULARY,
         eos_token_ids=frozenset(),
         weights_bytes=0,
-        kv_bytes_per_token=0,
         features=frozenset(),
         dialect=Dialect(),
     )

@@ -13,11 +13,13 @@ from mlx.utils import tree_flatten
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.device.device import device_info
+from pensieve.engine.kv.sizes import measured_sizes
 from pensieve.models.estimate.footprint import Footprint, activations_estimate, footprint
 from pensieve.models.files.progress import SilentProgress
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import load
 from pensieve.models.safetensors.headers import TensorHeader, folder_headers
+from tests.engine.support.tiny_modules import prefill
 from tests.models.loading.mlx_lm_models import SIZES, write_model
 
 _EXPERTS = {
@@ -72,7 +74,9 @@ def test_weights_and_keys_and_values_take_what_was_said(
     told = _told(folder, dense=device_info().backend == "cpu")
     assert told.weights_bytes == loaded.weights_bytes
     assert told.kv is not None
-    assert told.kv.bytes_per_token() == loaded.kv_bytes_per_token
+    assert told.kv.bytes_per_token() == sum(
+        layer.bytes_per_token for layer in measured_sizes(prefill(loaded, [0]), in_rows=False).layers
+    )
     assert told.window_tokens == loaded.context_window_tokens == 512
 
 

@@ -9,11 +9,12 @@ import pytest
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.estimate.footprint import footprint
-from pensieve.models.estimate.inspect import announced
+from pensieve.models.estimate.inspect import inspect_model
 from pensieve.models.files.progress import SilentProgress
 from pensieve.models.hub.name import HubName
 from pensieve.models.hub.pull import local_copy
 from pensieve.models.library.resolve import resolve
+from pensieve.models.loading.config import read_config
 from tests.models.gguf.gguf_files import write_llama
 from tests.models.hub.hub_server import files_of, hub_of, own_cache
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
@@ -28,7 +29,7 @@ def _tiny(folder: Path) -> Path:
 
 def test_a_folder_says_what_its_config_and_its_weights_say(tmp_path: Path) -> None:
     folder = _tiny(tmp_path / "tiny")
-    told = announced(str(folder), progress=QUIET)
+    told = inspect_model(str(folder), progress=QUIET)
     assert told.config["model_type"] == "llama"
     assert "model.layers.1.mlp.down_proj.weight" in {header.name for header in told.headers}
 
@@ -39,10 +40,10 @@ def test_a_gguf_file_says_what_its_conversion_holds_and_is_not_converted(
     own_cache(tmp_path, monkeypatch)
     path = tmp_path / "tiny.gguf"
     write_llama(path)
-    told = announced(str(path), progress=QUIET)
+    told = inspect_model(str(path), progress=QUIET)
     made = {file.name for file in tmp_path.rglob("*.safetensors")}
     assert not made
-    converted = announced(str(resolve(str(path), progress=QUIET).path), progress=QUIET)
+    converted = inspect_model(str(resolve(str(path), progress=QUIET).path), progress=QUIET)
     for dense in (False, True):
         before, after = (footprint(it.config, it.headers, dense=dense) for it in (told, converted))
         assert before == after
@@ -52,27 +53,37 @@ def test_a_model_of_the_hub_is_told_about_without_its_weights(tmp_path: Path, mo
     folder = _tiny(tmp_path / "source")
     own_cache(tmp_path, monkeypatch)
     with hub_of({"org/tiny": files_of(folder)}, tmp_path, monkeypatch) as hub:
-        told = announced("org/tiny", progress=QUIET)
-        assert all(asked.range for asked in hub.asked if asked.method == "GET" and asked.path.endswith(".safetensors"))
+        told = inspect_model("org/tiny", progress=QUIET)
+        assert all(hub.downloads("model.safetensors"))
     assert "not on this machine" in told.where
-    here = announced(str(folder), progress=QUIET)
+    here = inspect_model(str(folder), progress=QUIET)
     assert footprint(told.config, told.headers, dense=False) == footprint(here.config, here.headers, dense=False)
     assert local_copy(HubName("org/tiny")) is None  # what was read does not pass for a copy
 
 
 def test_a_name_that_means_nothing_is_refused() -> None:
     with pytest.raises(ModelLoadingError, match="no such folder"):
-        announced("nothing-of-this-name", progress=QUIET)
+        inspect_model("nothing-of-this-name", progress=QUIET)
 
 
 def test_a_damaged_config_is_named(tmp_path: Path) -> None:
     folder = _tiny(tmp_path / "tiny")
     (folder / "config.json").write_text("{")
     with pytest.raises(ModelLoadingError, match=r"config\.json cannot be read"):
-        announced(str(folder), progress=QUIET)
+        inspect_model(str(folder), progress=QUIET)
     (folder / "config.json").write_text(json.dumps([]))
     with pytest.raises(ModelLoadingError, match=r"config\.json holds a list"):
-        announced(str(folder), progress=QUIET)
+        inspect_model(str(folder), progress=QUIET)
     (folder / "config.json").write_text("{}")
     with pytest.raises(ModelLoadingError, match="does not say the model_type"):
-        announced(str(folder), progress=QUIET)
+        inspect_model(str(folder), progress=QUIET)
+
+
+def test_a_name_means_what_it_means_to_the_server_whatever_folder_lies_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _tiny(tmp_path / "smollm2-135m")
+    monkeypatch.chdir(tmp_path)
+    served = resolve("smollm2-135m", progress=QUIET)
+    assert inspect_model("smollm2-135m", progress=QUIET).config == read_config("smollm2-135m", served.path)
+    assert inspect_model("./smollm2-135m", progress=QUIET).where == f"the files in {tmp_path / 'smollm2-135m'}"

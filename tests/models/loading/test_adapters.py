@@ -136,10 +136,10 @@ def peft(folder: Path) -> None:
         (lambda folder: (folder / "adapter_config.json").unlink(), r"adapter_config\.json is missing; .*mlx_lm\.lora"),
         (lambda folder: (folder / "adapter_config.json").write_text("{"), "cannot be read"),
         (lambda folder: (folder / "adapter_config.json").write_text("[]"), "no object of JSON"),
-        (lambda folder: (folder / "adapter_config.json").write_text("{}"), "does not say its num_layers"),
+        (lambda folder: (folder / "adapter_config.json").write_text("{}"), "has no num_layers"),
         (lambda folder: (folder / "adapters.safetensors").unlink(), r"adapters\.safetensors is missing"),
         (lambda folder: (folder / "adapters.safetensors").write_bytes(b"x" * 100), "cut short, or no safetensors"),
-        (peft, "an adapter of PEFT; one of mlx-lm"),
+        (peft, "a PEFT adapter; an mlx-lm adapter"),
     ],
 )
 def test_what_is_none_is_refused_by_what_it_lacks(

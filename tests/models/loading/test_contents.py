@@ -11,7 +11,7 @@ import mlx.core as mx
 import pytest
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.estimate.inspect import announced
+from pensieve.models.estimate.inspect import inspect_model
 from pensieve.models.files.progress import SilentProgress
 from pensieve.models.library.importing import import_model
 from pensieve.models.library.resolve import resolve
@@ -131,12 +131,12 @@ def gguf_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_folder_with_one_gguf_file_is_that_model(gguf_only: Path) -> None:
     found = resolve(str(gguf_only), progress=QUIET)
     assert found == resolve(str(gguf_only / "small.gguf"), progress=QUIET)
-    assert announced(str(gguf_only), progress=QUIET).headers
+    assert inspect_model(str(gguf_only), progress=QUIET).headers
     assert import_model(gguf_only, None, copy=False, progress=QUIET).name == "small"
 
 
 def test_of_several_gguf_files_one_has_to_be_named(gguf_only: Path) -> None:
     shutil.copyfile(gguf_only / "small.gguf", gguf_only / "other.gguf")
-    for ask in (resolve, announced):
+    for ask in (resolve, inspect_model):
         with pytest.raises(ModelLoadingError, match=r"name one of them, FOLDER/FILE, of other\.gguf, small\.gguf"):
             ask(str(gguf_only), progress=QUIET)

@@ -15,6 +15,7 @@ from mlx.utils import tree_flatten
 from contracts.values.vocabulary import ChatMessage, ModelFeature, Role
 from pensieve.core.errors import ModelLoadingError
 from pensieve.device.device import device_info
+from pensieve.engine.kv.sizes import measured_sizes
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.embedded import embedded_folder
@@ -23,6 +24,7 @@ from pensieve.models.loading.load import LoadedModel, _narrow_scales, load
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.tokenizers.text_decoder import TextDecoder
 from tests.device.python_process import run_python
+from tests.engine.support.tiny_modules import prefill
 from tests.support.tiny_model import CHATML, write_byte_tokenizer, write_tiny_model
 
 on_cpu = pytest.mark.skipif(device_info().backend != "cpu", reason="weights stay packed on a GPU")
@@ -57,7 +59,10 @@ def test_the_embedded_model_answers() -> None:
     assert model.eos_token_ids == {2}
     if device_info().backend == "cpu":
         assert model.weights_bytes == 538_060_032
-        assert model.kv_bytes_per_token == 30 * 2 * 3 * 64 * 4
+        assert (
+            sum(layer.bytes_per_token for layer in measured_sizes(prefill(model, [0]), in_rows=False).layers)
+            == 30 * 2 * 3 * 64 * 4
+        )
     model.release()
 
 
@@ -65,7 +70,10 @@ def test_its_figures_are_measured(tmp_path: Path) -> None:
     model = load(tiny(tmp_path))
     arrays = parameters(model)
     assert model.weights_bytes == sum(array.nbytes for array in arrays)
-    assert model.kv_bytes_per_token == 2 * 2 * 2 * 16 * arrays[0].itemsize
+    assert (
+        sum(layer.bytes_per_token for layer in measured_sizes(prefill(model, [0]), in_rows=False).layers)
+        == 2 * 2 * 2 * 16 * arrays[0].itemsize
+    )
     assert model.vocabulary_size == 259
     assert greedy(model, [5, 6], 5) == greedy(model, [5, 6], 5)
 

@@ -13,7 +13,6 @@ import base64
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -22,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pensieve.engine.kv.blocks import HostArray, KVBlock, key_of
+from pensieve.models.files.atomic_file import atomic_file
 
 SUFFIX: Final = ".kv"
 TEMPORARY_PREFIX: Final = ".writing-"
@@ -77,28 +77,11 @@ def write_block(folder: Path, block: KVBlock, header: bytes) -> Path:
         OSError: as from writing any file; nothing is left of it then.
     """
     path = path_of(folder, block.key)
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(header)
-            for array in block.arrays:
-                file.write(array.data.data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    _sync_folder(folder)
+    with atomic_file(path, prefix=TEMPORARY_PREFIX, durable=True) as file:
+        file.write(header)
+        for array in block.arrays:
+            file.write(array.data.data)
     return path
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_header(path: Path) -> Header:

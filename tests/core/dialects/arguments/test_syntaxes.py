@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from contracts.values.vocabulary import Tool, ToolCall, ToolMode
 from pensieve.core.dialects.arguments.syntaxes import SYNTAXES
+from pensieve.core.dialects.call_reader import CallReader, NotACallError
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
 from pensieve.core.dialects.marks import Marks
-from pensieve.core.dialects.reading import NotACallError, SectionReader
 from tests.core.dialects.test_grammar import asking_for, lets_through
 
 SCHEMA: dict[str, Any] = {
@@ -58,7 +58,7 @@ def test_what_is_written_is_read_back(name: str, arguments: dict[str, Any]) -> N
         arguments = {**arguments, "more": {"any": ["x"]}}  # without a schema, 1 and "1" are written alike
     dialect = DIALECTS[name]
     text = dialect.call_text([ToolCall("", "do", json.dumps(arguments))])
-    calls, end = SectionReader(dialect, (TOOL,)).read(text.removeprefix("["))
+    calls, end = CallReader(dialect, (TOOL,)).read(text.removeprefix("["))
     assert end == len(text) - 1
     assert [(called, json.loads(read)) for called, read in calls] == [("do", arguments)]
 
@@ -154,7 +154,7 @@ def test_any_values_are_read_back_in_the_notations_of_literals(arguments: dict[s
 
 def test_a_call_without_its_required_arguments_is_not_a_call() -> None:
     with pytest.raises(NotACallError, match="required"):
-        SectionReader(DIALECTS["python"], (TOOL,)).read("do()]")
+        CallReader(DIALECTS["python"], (TOOL,)).read("do()]")
 
 
 @pytest.mark.parametrize("name", DIALECTS)
@@ -166,7 +166,7 @@ def test_references_that_fan_out_in_circles_make_a_small_grammar(name: str) -> N
 
 
 def test_numbers_that_json_has_not_and_halves_of_characters_can_be_sent() -> None:
-    reader = SectionReader(Dialect(), (Tool("do", "", '{"type": "object"}'),))
+    reader = CallReader(Dialect(), (Tool("do", "", '{"type": "object"}'),))
     (call,), _ = reader.read('{"name": "do", "arguments": {"a": -1e999, "b": "\\ud800"}}')
     assert json.loads(call[1]) == {"a": -sys.float_info.max, "b": "\ud800"}
     assert call[1].encode()

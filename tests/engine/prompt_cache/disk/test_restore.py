@@ -12,7 +12,8 @@ from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 from pensieve.engine.prompt_cache.disk.file import SUFFIX
 from pensieve.engine.prompt_cache.disk.tier import DiskTier
 from pensieve.engine.prompt_cache.disk.transfer import Rate
-from pensieve.engine.prompt_cache.store import KVStore, MissReason
+from pensieve.engine.prompt_cache.match import MissReason
+from pensieve.engine.prompt_cache.store import KVStore
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.support.tiny_modules import (
     WHOLE_KINDS,

@@ -33,7 +33,7 @@ class NotACallError(ValueError):
     """What was read is not, or not yet, whole calls of known tools."""
 
 
-class SectionReader:
+class CallReader:
     """Reads the calls of one answer."""
 
     def __init__(self, dialect: Dialect, tools: Sequence[Tool]) -> None:
