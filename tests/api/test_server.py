@@ -1,4 +1,4 @@
-"""The reference server over real sockets, with a script in place of a model, under the contracts."""
+"""The server over real sockets, with a script in place of a model and the contracts checked."""
 
 import json
 import socket
@@ -33,7 +33,7 @@ def wait_until_idle(client: httpx.Client, seconds: float = 5) -> float:
     pytest.fail(f"a request is still active after {seconds} s")
 
 
-def test_a_stream_and_a_plain_answer_say_the_same(tmp_path: Path) -> None:
+def test_a_stream_equals_the_non_streaming_answer(tmp_path: Path) -> None:
     with scripted_server(tmp_path) as client:
         plain = client.post("/v1/messages", json=ask()).json()
         with client.stream("POST", "/v1/messages", json=ask(stream=True)) as response:
@@ -47,7 +47,7 @@ def test_a_stream_and_a_plain_answer_say_the_same(tmp_path: Path) -> None:
     assert plain["usage"] == events[-2]["usage"]
 
 
-def test_a_silence_is_filled_with_pings(tmp_path: Path) -> None:
+def test_pings_fill_a_silence(tmp_path: Path) -> None:
     with (
         scripted_server(tmp_path, '[[reply]]\nprefill_seconds = 6\ntext = "x"') as client,
         client.stream("POST", "/v1/messages", json=ask(stream=True)) as response,
@@ -56,7 +56,7 @@ def test_a_silence_is_filled_with_pings(tmp_path: Path) -> None:
     assert kinds[:2] == ["message_start", "ping"]
 
 
-def test_a_failure_in_mid_stream_is_one_error_event_and_the_end(tmp_path: Path) -> None:
+def test_a_failure_during_a_stream_ends_it_with_one_error_event(tmp_path: Path) -> None:
     with scripted_server(tmp_path, "[[reply]]\nfail_after_tokens = 2") as client:
         with client.stream("POST", "/v1/messages", json=ask(stream=True)) as response:
             events = events_of(response)
@@ -68,7 +68,7 @@ def test_a_failure_in_mid_stream_is_one_error_event_and_the_end(tmp_path: Path) 
     assert plain.json()["request_id"] == plain.headers["request-id"]
 
 
-def test_a_client_that_leaves_a_stream_is_noticed(tmp_path: Path) -> None:
+def test_disconnecting_from_a_stream_ends_the_generation(tmp_path: Path) -> None:
     with scripted_server(tmp_path, SLOW) as client:
         with client.stream("POST", "/v1/messages", json=ask(stream=True, max_tokens=900)) as response:
             lines = response.iter_lines()
@@ -78,7 +78,7 @@ def test_a_client_that_leaves_a_stream_is_noticed(tmp_path: Path) -> None:
         assert client.get("/health").json()["memory"]["kv_cache_bytes"] == 0
 
 
-def test_a_client_that_leaves_a_plain_answer_is_noticed(tmp_path: Path) -> None:
+def test_disconnecting_from_a_non_streaming_answer_ends_the_generation(tmp_path: Path) -> None:
     with scripted_server(tmp_path, SLOW) as client:
         with pytest.raises(httpx.ReadTimeout):
             client.post("/v1/messages", json=ask(max_tokens=900), timeout=0.5)
@@ -95,17 +95,17 @@ def test_a_foreign_host_and_a_foreign_page_are_refused(tmp_path: Path) -> None:
         assert "access-control-allow-origin" not in response.headers
 
 
-def test_a_page_that_was_granted_may_ask(tmp_path: Path) -> None:
+def test_an_allowed_web_page_may_use_the_server(tmp_path: Path) -> None:
     page = {"origin": "https://page.example"}
     with scripted_server(tmp_path, cors_origins="https://page.example") as client:
-        asked = client.options("/v1/messages", headers={**page, "access-control-request-method": "POST"})
+        preflight = client.options("/v1/messages", headers={**page, "access-control-request-method": "POST"})
         answered = client.post("/v1/messages", json=ask(), headers=page)
-    assert asked.status_code == 204
+    assert preflight.status_code == 204
     assert answered.status_code == 200
     assert answered.headers["access-control-allow-origin"] == "https://page.example"
 
 
-def test_a_key_guards_everything_but_the_signs_of_life(tmp_path: Path) -> None:
+def test_everything_but_the_health_check_requires_the_key(tmp_path: Path) -> None:
     with scripted_server(tmp_path, api_key="secret") as client:
         for method, path in (("GET", "/v1/models"), ("POST", "/v1/messages"), ("GET", "/nothing")):
             refused = client.request(method, path)
@@ -117,7 +117,7 @@ def test_a_key_guards_everything_but_the_signs_of_life(tmp_path: Path) -> None:
         assert "performance" in with_key.json()
 
 
-def test_a_body_that_is_too_large_is_refused_in_the_right_form(tmp_path: Path) -> None:
+def test_a_body_over_the_limit_gets_an_error_in_the_right_format(tmp_path: Path) -> None:
     with scripted_server(tmp_path) as client:
         response = client.post("/v1/messages", content=b"x" * (MAX_BODY_BYTES + 1))
         assert response.status_code == 413
@@ -125,7 +125,7 @@ def test_a_body_that_is_too_large_is_refused_in_the_right_form(tmp_path: Path) -
         assert client.post("/v1/messages", json=ask()).status_code == 200
 
 
-def test_unknown_paths_and_methods_answer_in_the_right_form(tmp_path: Path) -> None:
+def test_unknown_paths_and_methods_get_errors_in_the_right_format(tmp_path: Path) -> None:
     with scripted_server(tmp_path) as client:
         unknown, wrong = client.get("/v1/nothing"), client.get("/v1/messages")
     assert (unknown.status_code, unknown.json()["error"]["type"]) == (404, "not_found_error")
@@ -133,34 +133,34 @@ def test_unknown_paths_and_methods_answer_in_the_right_form(tmp_path: Path) -> N
     assert "POST" in wrong.headers["allow"]
 
 
-def test_models_are_listed_page_by_page(tmp_path: Path) -> None:
+def test_the_list_of_models_is_paginated(tmp_path: Path) -> None:
     with scripted_server(tmp_path) as client:
         everything = client.get("/v1/models").json()
         assert [model["id"] for model in everything["data"]] == ["scripted"]
         assert client.get("/v1/models?after_id=scripted").json()["data"] == []
         assert client.get("/v1/models?before_id=scripted").json()["data"] == []
-        assert client.get("/v1/models?after_id=nobody").json()["data"] == []
+        assert client.get("/v1/models?after_id=unknown").json()["data"] == []
         assert client.get("/v1/models?limit=0").status_code == 400
         assert client.get("/v1/models?after_id=a&before_id=b").status_code == 400
         assert client.get("/v1/models/claude-anything").json()["id"] == "scripted"
-        assert client.get("/v1/models/nobody").status_code == 404
+        assert client.get("/v1/models/unknown").status_code == 404
 
 
-def test_running_answers_may_finish_when_the_server_stops(tmp_path: Path) -> None:
+def test_running_answers_finish_during_the_grace_period(tmp_path: Path) -> None:
     script = tmp_path / "script.toml"
     script.write_text('[[reply]]\ntext = "one two three four"\nseconds_per_token = 0.2', encoding="utf-8")
-    kinds = _stream_over_a_stop(settings_for(grace_seconds="10"), script)
+    kinds = _stream_until_stopped(settings_for(grace_seconds="10"), script)
     assert kinds[-1] == "message_stop"
 
 
-def test_answers_that_outlast_the_grace_end_with_an_error_event(tmp_path: Path) -> None:
+def test_answers_beyond_the_grace_period_end_with_an_error_event(tmp_path: Path) -> None:
     script = tmp_path / "script.toml"
     script.write_text(SLOW, encoding="utf-8")
-    kinds = _stream_over_a_stop(settings_for(grace_seconds="0.3"), script)
+    kinds = _stream_until_stopped(settings_for(grace_seconds="0.3"), script)
     assert kinds[-1] == "error"
 
 
-def _stream_over_a_stop(settings: Settings, script: Path) -> list[str]:
+def _stream_until_stopped(settings: Settings, script: Path) -> list[str]:
     kinds: list[str] = []
     with running_server(settings, scripted_components(script)) as url:
         started = threading.Event()
@@ -181,7 +181,7 @@ def _stream_over_a_stop(settings: Settings, script: Path) -> list[str]:
     return kinds
 
 
-def test_new_requests_are_sent_away_while_the_server_stops(tmp_path: Path) -> None:
+def test_new_requests_are_refused_while_the_server_stops(tmp_path: Path) -> None:
     script = tmp_path / "script.toml"
     script.write_text(SLOW, encoding="utf-8")
     refusals: list[httpx.Response] = []
@@ -204,7 +204,7 @@ def test_new_requests_are_sent_away_while_the_server_stops(tmp_path: Path) -> No
     assert refusals[0].headers["retry-after"] == "10"
 
 
-def test_a_port_that_is_taken_is_not_taken_again(tmp_path: Path) -> None:
+def test_a_port_in_use_cannot_be_bound(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -89,10 +89,10 @@ class Fit:
     def expected_tokens_per_second(self, num_tokens: int) -> float:
         shape = self.footprint.kv
         num_bytes = kv_bytes(shape, num_tokens, bits=self.kv_bits) if shape else 0
-        return tokens_per_second(self.footprint.work, self.rates, num_bytes)
+        return tokens_per_second(self.footprint.token_cost, self.rates, num_bytes)
 
     def expected_first_token_seconds(self, num_tokens: int) -> float:
-        return first_token_seconds(self.footprint.work, self.rates, num_tokens)
+        return first_token_seconds(self.footprint.token_cost, self.rates, num_tokens)
 
     def as_json(self) -> dict[str, Any]:
         shape = self.footprint.kv
@@ -115,7 +115,7 @@ class Fit:
             "longest_context_tokens": longest,
             "longest_context_tokens_8_bit": self.longest(shape, 8) if shape and shape.can_be_quantised else None,
             "requests_of_8192_tokens": self.max_conversations(shape, self.kv_bits) if shape else None,
-            "tokens_per_second_limit": limit_tokens_per_second(self.footprint.work, self.rates),
+            "tokens_per_second_limit": limit_tokens_per_second(self.footprint.token_cost, self.rates),
             "tokens_per_second": self.expected_tokens_per_second(0),
             "tokens_per_second_at_longest": self.expected_tokens_per_second(longest) if longest else None,
             "first_token_seconds_2048": self.expected_first_token_seconds(2048),
@@ -154,7 +154,7 @@ def estimate_fit(source: str, options: FitOptions) -> Fit:
     weights = footprint(model.config, model.headers, dense=device.backend == "cpu")
     limit = capacity_bytes(options.limit_bytes, device.total_memory_bytes)
     reserve = spare_buffers_bytes(limit) + (0 if device.backend == "cuda" else _LIBRARIES_BYTES)
-    rates, rates_from = machine_rates(_print_progress, anew=options.probe)
+    rates, rates_from = machine_rates(_print_progress, remeasure=options.probe)
     return Fit(
         name=model.name,
         where=model.where,

@@ -54,7 +54,7 @@ def _longest(fit: Fit, shape: KVShape) -> str:
 def _speed_lines(fit: Fit) -> Iterator[str]:
     shape = fit.footprint.kv
     longest = fit.longest(shape, fit.kv_bits) if shape else 0
-    limit = limit_tokens_per_second(fit.footprint.work, fit.rates)
+    limit = limit_tokens_per_second(fit.footprint.token_cost, fit.rates)
     speed = f"about {_rate(fit.expected_tokens_per_second(0))} tokens/s"
     first = f"about {_seconds(fit.expected_first_token_seconds(_SHORT_PROMPT_TOKENS))}"
     first += f" for a prompt of {_SHORT_PROMPT_TOKENS} tokens"

@@ -17,12 +17,12 @@ from pensieve.core.defaults.sampling import describe_sampling
 from pensieve.core.errors import ModelLoadingError, PensieveError
 from pensieve.models.estimate.describe import (
     architecture,
-    call_form,
     chat_template,
     config_of,
     licence,
     quantisation,
     tokenizer_kind,
+    tool_parser,
 )
 from pensieve.models.files.adapter_folder import adapter_kind
 from pensieve.models.files.progress import SilentProgress
@@ -144,7 +144,7 @@ def _folder_facts(folder: Path) -> Iterator[tuple[str, str]]:
         "chat template",
         f"{len(template)} characters" if template else "none: conversations are written as paragraphs",
     )
-    yield "tool calls", call_form(template) or "in the Hermes form: the template has none of its own"
+    yield "tool calls", tool_parser(template) or "in the Hermes form: the template has none of its own"
     yield "sampling", _recommended(folder)
 
 

@@ -15,8 +15,8 @@ _TABLE: Final = Path(__file__).with_name("aliases.toml")
 
 @dataclass(frozen=True, slots=True)
 class CuratedModel:
-    """`machine_gb` is the size of machine that it suits, in GiB, as Apple counts memory. `memory` is the use that another
-    server reports. `memory_limit` is the --memory-limit to serve it with if the default leaves too little room.
+    """`machine_gb` is the size of machine that it suits, in GiB, as Apple counts memory. `memory` is what another
+    server uses for it. `memory_limit` is the --memory-limit to serve it with if the default leaves too little room.
     """
 
     alias: str

@@ -17,11 +17,11 @@ _NAME: Final = re.compile(r"\w[\w.-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class NamedModel:
-    """`origin` is the path it was imported from, `path` its folder. For an adapter, `path` is the adapter's own folder and
-    `base` a name for the base model.
+    """`origin` is the path it was imported from, `path` its folder. For an adapter, `path` is the adapter's own folder
+    and `base` a name for the base model.
 
-    A model of kind `folder` stays where the user has it; the other kinds are files in Pensieve's home, which are deleted
-    with the name.
+    A model of kind `folder` stays where the user has it; the others lie in Pensieve's home and are deleted with the
+    name.
     """
 
     name: str
@@ -53,8 +53,7 @@ def require_free_name(name: str) -> None:
         raise ModelLoadingError(name, "that name is one of Pensieve's own; choose another with --name")
     if named_model(name) is not None:
         raise ModelLoadingError(
-            name,
-            f"there is a model of that name; run `pensieve models remove {name}` first, or choose another with --name",
+            name, f"that name is taken; run `pensieve models remove {name}` first, or choose another with --name"
         )
 
 

@@ -1,4 +1,4 @@
-"""config.json, read once and in one way: by the loader, and by everything that speaks of a model without loading it."""
+"""config.json, read in one way by the loader and by everything that describes a model without loading it."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ _WINDOW_KEYS: Final = ("max_position_embeddings", "max_sequence_length", "max_se
 
 
 def read_config(source: str, folder: Path) -> dict[str, Any]:
-    """
+    """The normalised config.
+
     Raises:
-        ModelLoadingError: the file is missing, or is no JSON object with a `model_type`.
+        ModelLoadingError: the file is missing, or is not a JSON object with a `model_type`.
     """
     path = folder / CONFIG
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ModelLoadingError(source, f"{path} is missing; a folder of mlx-lm's form is needed") from error
+        raise ModelLoadingError(source, f"{path} is missing; a folder in MLX format is needed") from error
     except (OSError, ValueError) as error:
         raise ModelLoadingError(source, f"{path} cannot be read: {error}") from error
     return checked_config(source, content, path)
 
 
 def checked_config(source: str, content: object, path: Path) -> dict[str, Any]:
-    """What was read from `path`, in the form of `normalised_config`.
+    """The normalised config from the JSON value of `path`.
 
     Raises:
-        ModelLoadingError: it is no object with a `model_type`.
+        ModelLoadingError: the value is not an object with a `model_type`.
     """
     if not isinstance(content, dict):
         kind = "a list" if isinstance(content, list) else "a single value"
-        raise ModelLoadingError(source, f"{path} holds {kind} where the model's settings belong; fetch it again")
+        raise ModelLoadingError(source, f"{path} holds {kind} instead of an object with settings; fetch it again")
     if not isinstance(content.get("model_type"), str):
-        raise ModelLoadingError(source, f"{path} does not say the model_type")
+        raise ModelLoadingError(source, f"{path} has no model_type; fetch it again")
     return normalised_config(content)
 
 
 def normalised_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config in the form that mlx-lm's models read, the configs of a model's parts included. Nothing is removed,
-    and the older form comes back as it is.
+    """The config with the keys that mlx-lm's models read, in its parts (`text_config` and others) too. Nothing is
+    removed, and a config with the older keys is returned unchanged.
     """
     parts = {
         key: normalised_config(part)

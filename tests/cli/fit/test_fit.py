@@ -27,7 +27,7 @@ SIX_BILLION = Fit(
         weights_bytes=3_800_000_000,
         num_parameters=6_740_000_000,
         window_tokens=16384,
-        work=TokenCost(3_800_000_000, 6_740_000_000),
+        token_cost=TokenCost(3_800_000_000, 6_740_000_000),
         kv=KVShape((KVLayers(32, 32, (128, 128)),), 2),
         kv_unknown="",
     ),

@@ -139,4 +139,6 @@ class TreeOfStates(RuleBasedStateMachine):
 
 TestJoiningTree = JoiningTree.TestCase
 TestTreeOfStates = TreeOfStates.TestCase
-TestJoiningTree.settings = TestTreeOfStates.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestJoiningTree.settings = TestTreeOfStates.settings = settings(
+    max_examples=settings.default.max_examples * 3 // 2, stateful_step_count=30, deadline=None
+)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pensieve.engine.kv.rows import GROWTH_TOKENS, RowKV, RowsKV, quantized_group_size, room_for
-from pensieve.engine.memory.probe import rows_say_the_same
+from pensieve.engine.memory.probe import rows_match_single_requests
 from tests.engine.support.tiny_modules import continuation, new_caches, prefill, prompt, tiny_module
 
 from mlx_lm.generate import BatchGenerator  # isort: skip - tiny_modules imports mlx-lm harmlessly
@@ -40,8 +40,8 @@ def test_rows_of_any_length_get_the_same_tokens_as_each_alone() -> None:
 
 
 def test_a_model_with_another_kind_of_attention_is_detected() -> None:
-    assert rows_say_the_same(tiny_module("llama"))
-    assert not rows_say_the_same(tiny_module("gemma3_text")), "rotating windows do not work as rows"
+    assert rows_match_single_requests(tiny_module("llama"))
+    assert not rows_match_single_requests(tiny_module("gemma3_text")), "rotating windows do not work as rows"
 
 
 def test_joining_and_leaving_a_batch_copies_nothing() -> None:

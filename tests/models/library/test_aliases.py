@@ -46,9 +46,7 @@ def test_a_model_fits_its_machine_under_the_recommended_limit(model: CuratedMode
     limit_bytes = parse_size(model.memory_limit) if model.memory_limit else min(12e9, 0.75 * model.machine_gb * GIB)
     assert model.weights_bytes < 0.9 * limit_bytes
     assert limit_bytes <= 0.75 * model.machine_gb * GIB
-    assert model.memory is None or re.search(r"\([A-Z]\w+(-MLX)? \d", model.memory), (
-        "the source of the figure is missing"
-    )
+    assert model.memory is None or re.search(r"\([A-Z]\w+(-MLX)? \d", model.memory), "the figure has no source"
 
 
 @pytest.mark.parametrize("model", curated_models(), ids=lambda model: model.alias)

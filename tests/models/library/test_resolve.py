@@ -70,10 +70,10 @@ def truncate(folder: Path) -> None:
     [
         (lambda folder: (folder / "config.json").unlink(), r"config\.json is missing"),
         (lambda folder: (folder / "config.json").write_text("{"), r"config\.json cannot be read"),
-        (lambda folder: (folder / "config.json").write_text("{}"), r"config\.json does not say the model_type"),
+        (lambda folder: (folder / "config.json").write_text("{}"), r"config\.json has no model_type"),
         (lambda folder: (folder / "model.safetensors").unlink(), r"has no model\*\.safetensors"),
-        (truncate, r"model\.safetensors has 5000 bytes where \d+ belong"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 100), "cut short, or no safetensors"),
+        (truncate, r"model\.safetensors has 5000 bytes instead of \d+"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 100), "truncated, or not a safetensors"),
         (lambda folder: (folder / "model.safetensors").write_bytes(bytes(100)), "its header is damaged"),
         (lambda folder: (folder / "tokenizer.json").unlink(), r"has no tokenizer\.json"),
     ],
