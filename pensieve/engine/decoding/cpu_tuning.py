@@ -20,7 +20,7 @@ from pensieve.device.blas import preload, set_threads
 from pensieve.device.device import device_info
 
 
-class Form(NamedTuple):
+class StepForm(NamedTuple):
     """`threads` multiply the matrices; each row is fed `copies` times."""
 
     threads: int
@@ -36,8 +36,8 @@ class CpuTuning:
     def __init__(self, *, may_copy: bool) -> None:
         self._all_threads = preload().threads or 1
         self._may_copy = may_copy and device_info().backend == "cpu"
-        self._autotuners: dict[int, Autotuner[Form]] = {}
-        self._step = self._last_plain = (0, Form(self._all_threads, 1))
+        self._autotuners: dict[int, Autotuner[StepForm]] = {}
+        self._step = self._last_plain = (0, StepForm(self._all_threads, 1))
         self._last_ended = 0.0
 
     def before(self, num_rows: int) -> int:
@@ -46,7 +46,7 @@ class CpuTuning:
         `num_rows` is the number of rows if each decodes exactly one token; 0 if the step also prefills prompts or may
         decode more.
         """
-        form = self._autotuner(num_rows).choose() if num_rows else Form(self._all_threads, 1)
+        form = self._autotuner(num_rows).choose() if num_rows else StepForm(self._all_threads, 1)
         if self._all_threads > 1:
             set_threads(form.threads)  # every time: the count is per process, and another model may have changed it
         self._step = (num_rows, form)
@@ -65,9 +65,9 @@ class CpuTuning:
         self._last_plain = self._step if is_plain else (0, form)
         self._last_ended = ended
 
-    def _autotuner(self, num_rows: int) -> Autotuner[Form]:
+    def _autotuner(self, num_rows: int) -> Autotuner[StepForm]:
         if num_rows not in self._autotuners:
             copies = (1, 2) if num_rows == 1 and self._may_copy else (1,)
             threads = (1, self._all_threads) if self._all_threads > 1 else (1,)
-            self._autotuners[num_rows] = Autotuner([Form(each, times) for each in threads for times in copies])
+            self._autotuners[num_rows] = Autotuner([StepForm(each, times) for each in threads for times in copies])
         return self._autotuners[num_rows]
