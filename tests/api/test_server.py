@@ -14,7 +14,7 @@ from pensieve.api.app import MAX_BODY_BYTES
 from pensieve.cli.serve.command import bind
 from pensieve.cli.settings.settings import Settings
 from pensieve.cli.wiring import scripted_components
-from tests.support.running_server import ask, running_server, scripted_server, settings_for
+from tests.support.running_server import ask, running_server, scripted_server, settings_for, with_quick_pings
 from tests.support.waiting import wait_until
 
 SLOW = '[[reply]]\ntext = "one two three four five"\nrepeat = 200\nseconds_per_token = 1\n'
@@ -43,9 +43,10 @@ def test_a_stream_equals_the_non_streaming_answer(tmp_path: Path) -> None:
     assert plain["usage"] == events[-2]["usage"]
 
 
-def test_pings_fill_a_silence(tmp_path: Path) -> None:
+def test_pings_fill_a_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_quick_pings(monkeypatch)
     with (
-        scripted_server(tmp_path, '[[reply]]\nprefill_seconds = 6\ntext = "x"') as client,
+        scripted_server(tmp_path, '[[reply]]\nprefill_seconds = 2\ntext = "x"') as client,
         client.stream("POST", "/v1/messages", json=ask(stream=True)) as response,
     ):
         kinds = [event["type"] for event in events_of(response)]

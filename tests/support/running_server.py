@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
+import pytest
 
+from pensieve.api.server_state import ServerState
+from pensieve.cli.serve import command
 from pensieve.cli.wiring import scripted_components
 from perf_gates.loads.in_process_server import running_server, settings_for
 
-__all__ = ["ask", "running_server", "scripted_server", "settings_for"]
+__all__ = ["ask", "running_server", "scripted_server", "settings_for", "with_quick_pings"]
+
+
+def with_quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let servers of this process fill silences after 0.1 seconds."""
+    monkeypatch.setattr(command, "ServerState", partial(ServerState, ping_interval_seconds=0.1))
 
 
 @contextmanager
