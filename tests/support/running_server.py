@@ -10,8 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pensieve.api.server_state import ServerState
-from pensieve.cli.serve import command
+from pensieve.api import server_state
 from pensieve.cli.wiring import scripted_components
 from perf_gates.loads.in_process_server import running_server, settings_for
 
@@ -20,7 +19,7 @@ __all__ = ["ask", "running_server", "scripted_server", "settings_for", "with_qui
 
 def with_quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let servers of this process fill silences after 0.1 seconds."""
-    monkeypatch.setattr(command, "ServerState", partial(ServerState, ping_interval_seconds=0.1))
+    monkeypatch.setattr(server_state, "ServerState", partial(server_state.ServerState, ping_interval_seconds=0.1))
 
 
 @contextmanager
