@@ -29,7 +29,7 @@ _RESULT: Final = '{"role": "user", "content": [{"type": "tool_result", "tool_use
 NORMALISATIONS: Final = (
     Normalisation(
         "billing line",
-        "A line of system text that starts with `x-anthropic-billing-header` is removed, and so is a block that then is empty.",
+        "A line of system text that starts with `x-anthropic-billing-header` is removed, with a block that becomes empty.",
         "It contains a hash of the session's first prompt; in older clients, a hash of every request.",
         '{"system": [{"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.328.abc;"}, '
         '{"type": "text", "text": "Be brief."}], ' + _ASK + "}",
@@ -37,7 +37,7 @@ NORMALISATIONS: Final = (
     ),
     Normalisation(
         "tokens left",
-        "`<total_tokens>… left</total_tokens>` is removed from system text, with its line if the line has nothing else.",
+        "`<total_tokens>… left</total_tokens>` is removed from system text, with its line if nothing else is on it.",
         "The count falls with each request.",
         '{"system": "Be brief.\\n<total_tokens>1000 left</total_tokens>", ' + _ASK + "}",
         '{"system": "Be brief.\\n<total_tokens>987 left</total_tokens>", ' + _ASK + "}",
@@ -69,8 +69,8 @@ NORMALISATIONS: Final = (
     ),
     Normalisation(
         "tools first",
-        "If the template has no place for tools, they are listed before the system text, in the order given. A deferred "
-        "tool is omitted from the list and described where a tool_reference names it.",
+        "If the template has no place for tools, they are listed before the system text, in the order given. A "
+        "deferred tool is omitted from the list and described where a tool_reference names it.",
         "Tools are the same in every folder, while the system text is not; a deferred tool would change the beginning "
         "of the prompt when it is first used.",
         '{"tools": [' + _TOOL + ", " + _HIDDEN + '], "system": "Be brief.", ' + _ASK + "}",
@@ -79,8 +79,8 @@ NORMALISATIONS: Final = (
     Normalisation(
         "generated turns",
         "An assistant turn that was generated here is replaced by its generated tokens. It is found by the id of its "
-        "first call, or by its thinking, its text and the question; its calls must have the same ids, names and argument "
-        "values. Any other turn is rendered by the template.",
+        "first call, or by its thinking, its text and the question; its calls must have the same ids, names and "
+        "argument values. Any other turn is rendered by the template.",
         "The client sends the turn parsed and rewritten: keys move, defaults are added, trailing spaces and blank text "
         "disappear, numbers and escapes change, and text after a call moves before it.",
         '{"messages": [{"role": "user", "content": "Go"}, {"role": "assistant", "content": ['

@@ -1,8 +1,9 @@
 """Limits how many prompt tokens one step prefills, so that a long prompt does not stall running answers (G-P2).
 
 A step prefills a chunk and decodes one token for each running answer, so the chunk delays that token. How long a chunk
-takes depends on the machine: on a CPU, chunks of 64 tokens prefill as fast as chunks of 2048; on an H200, 64 tokens of a
-6.7B model took 25 ms and 512 took 62 ms. So steps are timed by chunk size, and a chunk is as large as the delay allows.
+takes depends on the machine: on a CPU, chunks of 64 tokens prefill as fast as chunks of 2048; on an H200, 64 tokens of
+a 6.7B model took 25 ms and 512 took 62 ms. So steps are timed by chunk size, and a chunk is as large as the delay
+allows.
 """
 
 from __future__ import annotations
