@@ -29,7 +29,7 @@ _RESULT: Final = '{"role": "user", "content": [{"type": "tool_result", "tool_use
 NORMALISATIONS: Final = (
     Normalisation(
         "billing line",
-        "A line of system text that starts with `x-anthropic-billing-header` is removed, with a block that becomes empty.",
+        "A line of system text that starts with `x-anthropic-billing-header` is removed, as is a block left empty.",
         "It contains a hash of the session's first prompt; in older clients, a hash of every request.",
         '{"system": [{"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.328.abc;"}, '
         '{"type": "text", "text": "Be brief."}], ' + _ASK + "}",

@@ -97,7 +97,7 @@ class _ChunkCosts:
 
 
 def _on_line(points: Sequence[tuple[float, float]], at: float) -> float:
-    """The height at `at` of a line through (0, 0) and `points`; beyond the last, it continues the slope from 0 to it."""
+    """The height at `at` of a line through (0, 0) and `points`, extended beyond the last in proportion to it."""
     for (left, low), (right, high) in pairwise(points):
         if at <= right:
             return low + (high - low) * (at - left) / (right - left)
