@@ -77,7 +77,7 @@ def _memory_limit(folder: ModelFolder) -> float:
     config = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
     dense = device_info().backend == "cpu"
     rates, _ = machine_rates(lambda _: None)
-    return limit_tokens_per_second(footprint(config, folder_headers(folder.id, folder.path), dense=dense).work, rates)
+    return limit_tokens_per_second(footprint(config, folder_headers(folder.id, folder.path), dense=dense).token_cost, rates)
 
 
 @pytest.fixture(scope="session")

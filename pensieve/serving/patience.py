@@ -1,4 +1,4 @@
-"""How long models wait, and are waited for."""
+"""How long a load waits for memory, and how long an idle model stays loaded."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-LOOK_SECONDS = 0.1
-"""A stream that nobody borrowed a model for ends unannounced: whoever waits looks as often as this."""
+POLL_SECONDS = 0.1
+"""A stream of a model that was loaded but not borrowed ends without an event, so a waiting load polls for it."""
 
-LONGEST_NAP_SECONDS = 15.0
-"""Between two looks for models that nobody uses."""
+MAX_WATCH_SECONDS = 15.0
+"""The longest pause between two searches for idle models."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """A model waits `room_seconds` for those in use to become idle, then its clients are told to come back; it is
-    unloaded when nobody used it for `idle_seconds`, or never.
+    """A load waits up to `room_seconds` for models in use to become idle, then it fails and its clients get an
+    error that they may retry. A model is unloaded after `idle_seconds` without a request; None keeps it loaded.
     """
 
     room_seconds: float = 30.0

@@ -13,7 +13,7 @@ import pytest
 from contracts.streams.message_stream import StreamMonitor
 from pensieve.api.app import MAX_BODY_BYTES
 from pensieve.cli.serve.command import bind
-from pensieve.cli.settings.table import Settings
+from pensieve.cli.settings.settings import Settings
 from pensieve.cli.wiring import scripted_components
 from tests.support.running_server import ask, running_server, scripted_server, settings_for
 

@@ -14,7 +14,7 @@ from tests.claude_code.client import ClaudeCode
 from tests.claude_code.installed import NotInstalledError, installed
 from tests.claude_code.loopback_only import LoopbackOnly
 from tests.claude_code.recorder import recording
-from tests.conftest import serving
+from tests.support.sdk_client import serving
 from tests.support.tiny_model import write_tiny_model
 
 SCRIPT = Path(__file__).parent / "script.toml"

@@ -14,7 +14,7 @@ from tests.claude_code.conftest import SCRIPT
 from tests.claude_code.loopback_only import LoopbackOnly
 from tests.claude_code.recorder import Exchange, recording
 from tests.claude_code.test_turns import translated
-from tests.conftest import serving
+from tests.support.sdk_client import serving
 
 MIN_SHARE = 0.95
 REQUESTS = 10

@@ -17,9 +17,9 @@ from pensieve.engine.engine import Engine
 from pensieve.engine.options import EngineOptions
 from pensieve.models.files.progress import SilentProgress
 from pensieve.models.library.resolve import resolve
-from tests.conftest import start_engine
 from tests.dialects.real.families import family
 from tests.dialects.wanting.model import write_wanting_model
+from tests.support.engines import start_engine
 
 THOUGHT: Final = "one two three four five six seven eight nine ten"
 ANSWERS: Final = {

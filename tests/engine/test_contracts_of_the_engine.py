@@ -24,7 +24,7 @@ from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
 from pensieve.serving.model_pool import ModelPool
 from pensieve.serving.served_model import ServedModel
-from tests.conftest import GIB, MakeEngine
+from tests.support.engines import GIB, MakeEngine
 from tests.support.tiny_model import write_tiny_model
 
 

@@ -24,8 +24,8 @@ from pensieve.engine.memory.probe import CHUNK_TOKENS
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.models.files.model_folder import ModelFolder
-from tests.conftest import GIB, MakeEngine, start_engine
 from tests.engine.support.asking import answer, asking, until
+from tests.support.engines import GIB, MakeEngine, start_engine
 
 
 def reserved(engine: Engine) -> int:
@@ -116,7 +116,7 @@ def test_a_client_that_leaves_in_mid_prompt_frees_the_machine_within_a_chunk(
 def test_a_request_that_can_never_fit_is_refused_with_the_arithmetic(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
         engine = await start_engine(tiny_folder)
-        engine._memory.capacity_bytes = engine._memory.reserved_bytes() + 512 * engine._plan.sizes.bytes_per_token
+        engine._memory.capacity_bytes = engine._memory.reserved_bytes() + 512 * engine._parts.plan.sizes.bytes_per_token
         assert engine.info.context_window_tokens == 512
         with pytest.raises(
             OutputTooLongError, match=r"\+ 600 > 512, .*0.00 GB hold 512 tokens of 0.5 kB.*--memory-limit"
@@ -135,7 +135,7 @@ def test_requests_wait_for_memory_and_are_all_answered(tiny_folder: ModelFolder)
 
     async def play() -> None:
         engine = await start_engine(tiny_folder)
-        one = 256 * engine._plan.sizes.bytes_per_token
+        one = 256 * engine._parts.plan.sizes.bytes_per_token
         engine._memory.capacity_bytes = engine._memory.reserved_bytes() + 2 * one
         answers = await asyncio.gather(*(answer(engine, asking(f"Hello {number}")) for number in range(7)))
         assert len(answers) == 7

@@ -20,9 +20,9 @@ from pensieve.engine.options import EngineOptions
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import SilentProgress
 from pensieve.models.library.resolve import resolve
-from tests.conftest import start_engine
 from tests.engine.speculation.test_speculation import Eager
 from tests.engine.support.asking import GREEDY, answer, asking
+from tests.support.engines import start_engine
 from tests.support.tiny_model import CHATML, write_byte_tokenizer
 
 ALL_OPEN = Sampling()
@@ -133,7 +133,7 @@ def test_a_repetition_penalty_is_heeded_and_answers_are_those_of_plain_decoding(
     async def play(*, speculates: bool) -> tuple[str, str, int]:
         engine = await start_engine(recommending, EngineOptions(speculation=speculates))
         engine._pace = Eager()
-        await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))
+        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))
         penalised, _ = await answer(engine, asked)
         proposed = engine.speculation_counts().proposed
         plain, _ = await answer(engine, asking("again and " * 40, 60))

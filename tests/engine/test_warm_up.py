@@ -12,10 +12,10 @@ from pensieve.engine.batch.batch import Batch
 from pensieve.engine.decoding.grammar_mask import Grammars
 from pensieve.engine.memory.probe import probe
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.warm_up import said_if_slow, warm_up
+from pensieve.engine.warm_up import log_if_slow, warm_up
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import load
-from tests.conftest import GIB
+from tests.support.engines import GIB
 
 
 def test_an_answer_of_each_kind_and_a_draft_of_each_width_are_computed(tiny_folder: ModelFolder) -> None:
@@ -41,7 +41,7 @@ def test_what_fails_is_logged_and_hinders_nobody(
 
 
 def test_work_that_takes_long_says_what_it_is_and_when_it_is_through(caplog: pytest.LogCaptureFixture) -> None:
-    with said_if_slow("compiling", after_seconds=0.05):
+    with log_if_slow("compiling", after_seconds=0.05):
         time.sleep(0.2)
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
     began, ended = (record.getMessage() for record in caplog.records)
@@ -50,7 +50,7 @@ def test_work_that_takes_long_says_what_it_is_and_when_it_is_through(caplog: pyt
 
 
 def test_work_that_is_quick_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    with said_if_slow("compiling", after_seconds=0.05):
+    with log_if_slow("compiling", after_seconds=0.05):
         pass
     time.sleep(0.1)
     assert not caplog.records
@@ -58,7 +58,7 @@ def test_work_that_is_quick_says_nothing(caplog: pytest.LogCaptureFixture) -> No
 
 def test_work_that_fails_is_not_said_to_be_through(caplog: pytest.LogCaptureFixture) -> None:
     def fail() -> None:
-        with said_if_slow("compiling", after_seconds=0.01):
+        with log_if_slow("compiling", after_seconds=0.01):
             time.sleep(0.05)
             raise ValueError("broken")
 

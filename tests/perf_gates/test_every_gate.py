@@ -18,7 +18,7 @@ GATES = load_gates()
 def judged_in(folder: Path) -> dict[str, set[str]]:
     """By gate's id or metric, the tests that call `report.judge` or `report.judge_metric` with it."""
     found: dict[str, set[str]] = defaultdict(set)
-    for path in folder.glob("test_*.py"):
+    for path in folder.rglob("test_*.py"):
         for function in ast.parse(path.read_text(encoding="utf-8")).body:
             if not isinstance(function, ast.FunctionDef):
                 continue

@@ -13,7 +13,7 @@ from pensieve.engine.engine import Engine
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.resolve import resolve
-from tests.conftest import start_engine
+from tests.support.engines import start_engine
 
 FRANCE: anthropic.types.MessageParam = {"role": "user", "content": "What is the capital of France?"}
 GREEDY = {"temperature": 0}  # by extra_body: this SDK's methods no longer have it

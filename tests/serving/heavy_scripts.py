@@ -1,4 +1,4 @@
-"""Scripted models that have weights: what a manager of models has to weigh against each other, and no MLX."""
+"""Scripted models that reserve memory for weights, so that a pool of them can be tested without MLX."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CAPACITY_BYTES = 100 * MB
 
 
 class HeavyScript(ScriptedEngine):
-    """Holds its weights from the start to `aclose`."""
+    """Reserves its weights from construction to `aclose`."""
 
     def __init__(self, name: str, weights_bytes: int, memory: Ledger) -> None:
         super().__init__(Script((Reply(text="word ", repeat=100),)), memory, SlidingWindowMonitor(memory.usage))
@@ -38,8 +38,8 @@ def info_of(name: str) -> ModelInfo:
     return ModelInfo(name, name, 8192, "2026-01-01T00:00:00Z")
 
 
-class Shop:
-    """Starts the models of these weights. `faults` names those that cannot be loaded; each start is noted."""
+class FakeModels:
+    """Starts models with these weights. Loading those in `faults` fails; `started` lists the names in order."""
 
     def __init__(self, **weights_bytes: int) -> None:
         self.memory = Ledger(CAPACITY_BYTES)

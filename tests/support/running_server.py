@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 
 from pensieve.cli.serve.command import bind, run
-from pensieve.cli.settings.table import Settings, read_settings
+from pensieve.cli.settings.settings import Settings
+from pensieve.cli.settings.table import read_settings
 from pensieve.cli.wiring import ServerComponents, scripted_components
 
 

@@ -1,4 +1,4 @@
-"""Pings for streams: a marker whenever the source stays silent, so that clients and proxies keep the connection (W10)."""
+"""Pings for streams: a marker whenever the source stays silent, so that clients keep the connection (W10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the prompt cache holds of one prompt, and why it does not hold more."""
+"""What the prompt cache has of one prompt, and why it does not have more."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 
 class MissReason(Enum):
-    """Why a match ended where it did."""
+    """Why a match ends where it does."""
 
-    EMPTY = "nothing is stored"
-    DIFFERS = "a stored prompt goes on differently here"
-    ENDS = "what is stored ends here"
-    NONE = "only the last token was left"
+    EMPTY = "the cache is empty"
+    DIFFERS = "the cached prompts continue differently"
+    ENDS = "the cached prompt ends here"
+    NONE = "only the last token is left"
 
 
 @dataclass(frozen=True)
 class Match:
-    """What is known of a prompt. `caches` are the request's own, in mlx-lm's form; None where nothing is known."""
+    """`caches` are the request's own, in mlx-lm's form; None if no token matches."""
 
     num_tokens: int
     caches: list[Any] | None

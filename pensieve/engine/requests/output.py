@@ -19,7 +19,7 @@ from pensieve.core.answers.parser import AnswerParser
 from pensieve.core.answers.pieces import ArgumentsPiece, CallEnd, CallStart, Piece, TextPiece, ThinkingPiece
 from pensieve.core.answers.stop_sequences import StopSequenceFilter
 from pensieve.core.dialects.dialect import Dialect
-from pensieve.engine.prompt_cache.answer_memory import Answer
+from pensieve.engine.prompt_cache.answer_memory import GeneratedAnswer
 from pensieve.engine.requests.ticket import Ticket
 
 
@@ -95,7 +95,7 @@ class Output:
             or asked.role is Role.ASSISTANT
         ):
             return
-        answers.remember(Answer(self._told.turn(), asked, tuple(self._token_ids)))
+        answers.remember(GeneratedAnswer(self._told.turn(), asked, tuple(self._token_ids)))
 
     @property
     def _is_complete(self) -> bool:

@@ -73,7 +73,7 @@ class ScriptedEngine:
         return not self._closed.is_set() and len(self._tickets) < self._max_active
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        """Words, and one for each message and tool."""
+        """One token for each word, message and tool."""
         if not prompt.messages:
             raise ValidationError("messages", "at least one message is required")
         told = with_tools_as_text(prompt.messages, prompt.tools, DIALECT)
@@ -113,7 +113,7 @@ class ScriptedEngine:
         await pace.wait(reply.prefill_seconds)
         for number in range(len(words) + 1):
             if number == reply.fail_after_tokens:
-                raise GenerationError("the script fails here")
+                raise GenerationError("the script fails here (fail_after_tokens)")
             await pace.wait(reply.seconds_per_token)
             if ticket.count_token():
                 self._record(ticket, OperationPhase.PROGRESS)
@@ -128,7 +128,6 @@ class ScriptedEngine:
         record(self._monitor, self._memory.usage(), ticket, phase)
 
     def prompt_tokens(self) -> PromptTokens:
-        """Nothing is computed here."""
         return PromptTokens()
 
     def memory_pressure(self) -> MemoryPressure:
@@ -148,7 +147,7 @@ class ScriptedEngine:
 
 
 class _Words:
-    """The decoder of a script: a token's id is its place in the reply."""
+    """Decodes a scripted reply: a token id is the index of a word."""
 
     def __init__(self, words: list[str]) -> None:
         self._words = words
@@ -161,7 +160,7 @@ class _Words:
 
 
 class _Pace:
-    """Waits that add up without drift, and that end at once when the engine closes."""
+    """Waits without accumulating drift, and stops waiting when the engine closes."""
 
     def __init__(self, closed: asyncio.Event) -> None:
         self._closed = closed

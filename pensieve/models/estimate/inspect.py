@@ -14,7 +14,7 @@ from pensieve.models.gguf.convert import planned_model
 from pensieve.models.gguf.file import open_gguf
 from pensieve.models.hub.name import HubName
 from pensieve.models.hub.pull import explained, local_copy
-from pensieve.models.library.aliases import ListedModel
+from pensieve.models.library.aliases import CuratedModel
 from pensieve.models.library.embedded import embedded_folder
 from pensieve.models.library.names import NamedModel
 from pensieve.models.library.source import EmbeddedSource, FolderSource, GgufSource, Source, parse_source
@@ -49,7 +49,7 @@ def _metadata(name: str, source: Source, progress: Progress) -> ModelMetadata:
             return _of_folder(name, embedded_folder(progress))
         case NamedModel():
             return _of_imported(source, progress)
-        case ListedModel():
+        case CuratedModel():
             return replace(_of_hub(source.hub), name=name)
         case FolderSource(path):
             return _of_folder(name, path)

@@ -13,7 +13,7 @@ from pensieve.models.files.atomic_folder import make_folder
 from pensieve.models.files.home import models_folder
 from pensieve.models.files.progress import Progress
 from pensieve.models.gguf.converted_folder import gguf_folder
-from pensieve.models.hub.name import hub_name
+from pensieve.models.hub.name import parse_hub_name
 from pensieve.models.library.inventory import folder_bytes
 from pensieve.models.library.names import NamedModel, add_name, require_free_name
 from pensieve.models.library.source import FolderSource, GgufSource, parse_source
@@ -34,7 +34,7 @@ def import_model(path: Path, name: str | None, *, copy: bool, progress: Progress
         path = only_gguf(given, path) or path
     name = name or re.sub(r"[^\w.-]+", "-", path.stem if path.suffix.lower() == ".gguf" else path.name)
     if not path.exists():
-        hint = f"; `pensieve models pull {given}` would fetch it from the hub" if hub_name(given) else ""
+        hint = f"; `pensieve models pull {given}` would fetch it from the hub" if parse_hub_name(given) else ""
         raise ModelLoadingError(str(path), f"there is no such file or folder{hint}")
     require_free_name(name)
     if path.is_dir():

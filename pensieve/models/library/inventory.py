@@ -13,7 +13,7 @@ from pensieve.models.files.home import models_folder
 from pensieve.models.hub.name import HubName
 from pensieve.models.hub.pins import pinned
 from pensieve.models.hub.pull import local_copy
-from pensieve.models.library.aliases import listed_models
+from pensieve.models.library.aliases import curated_models
 from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.names import NamedModel, named_models
 from pensieve.models.library.source import closest, parse_hub_source
@@ -135,7 +135,7 @@ def _models_of_revision(repo: CachedRepoInfo, revision: CachedRevisionInfo) -> I
         name = _shortest_name(HubName(repo.repo_id), repo, revision)
         aliases = tuple(
             model.alias
-            for model in listed_models()
+            for model in curated_models()
             if model.name == repo.repo_id and (model.revision == commit if model.revision else str(name) == model.name)
         )
         size = revision.size_on_disk

@@ -14,7 +14,7 @@ from pensieve.models.files.progress import Progress
 from pensieve.models.gguf.converted_folder import gguf_folder
 from pensieve.models.hub.name import HubName
 from pensieve.models.hub.pull import hub_copy
-from pensieve.models.library.aliases import ListedModel
+from pensieve.models.library.aliases import CuratedModel
 from pensieve.models.library.embedded import SMOLLM2, embedded_folder
 from pensieve.models.library.names import NamedModel
 from pensieve.models.library.source import EmbeddedSource, FolderSource, GgufSource, Source, parse_source
@@ -38,7 +38,7 @@ def _found(name: str, source: Source, progress: Progress) -> ModelFolder:
             return ModelFolder(embedded_folder(progress), SMOLLM2.name, SMOLLM2.display_name, SMOLLM2.released_at)
         case NamedModel():
             return _imported(source, progress)
-        case ListedModel():
+        case CuratedModel():
             return replace(_from_hub(source.hub, progress), id=name, display_name=source.name)
         case FolderSource(path):
             gguf = only_gguf(name, path)

@@ -10,8 +10,8 @@ from pathlib import Path
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.atomic_folder import is_complete
 from pensieve.models.files.home import models_folder
-from pensieve.models.hub.name import HubName, hub_name
-from pensieve.models.library.aliases import ListedModel, listed_model, listed_models
+from pensieve.models.hub.name import HubName, parse_hub_name
+from pensieve.models.library.aliases import CuratedModel, curated_model, curated_models
 from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.names import NamedModel, named_model, named_models
 
@@ -35,7 +35,7 @@ class GgufSource:
     path: Path
 
 
-Source = EmbeddedSource | NamedModel | ListedModel | FolderSource | GgufSource | HubName
+Source = EmbeddedSource | NamedModel | CuratedModel | FolderSource | GgufSource | HubName
 
 
 def parse_source(source: str) -> Source:
@@ -49,13 +49,13 @@ def parse_source(source: str) -> Source:
     path = Path(source).expanduser()
     if source == SMOLLM2.name:
         return EmbeddedSource()
-    if (model := named_model(source) or listed_model(source)) is not None:
+    if (model := named_model(source) or curated_model(source)) is not None:
         return model
     if source and path.is_dir():
         return FolderSource(path.resolve())
     if source and path.is_file() and path.suffix.lower() == ".gguf":
         return GgufSource(path)
-    if (name := hub_name(source)) is not None:
+    if (name := parse_hub_name(source)) is not None:
         return name
     if source and is_complete(models_folder() / source):
         return FolderSource(models_folder() / source)
@@ -64,8 +64,8 @@ def parse_source(source: str) -> Source:
 
 def parse_hub_source(source: str) -> HubName | None:
     """The hub model that an alias or hub name refers to, even if a folder of that name exists; None for other names."""
-    listed = listed_model(source)
-    return listed.hub if listed is not None else hub_name(source)
+    listed = curated_model(source)
+    return listed.hub if listed is not None else parse_hub_name(source)
 
 
 def _unknown(source: str) -> str:
@@ -86,4 +86,4 @@ def closest(name: str, names: Iterable[str]) -> str:
 
 def known_names() -> list[str]:
     """Every name without a slash that refers to a model here."""
-    return [SMOLLM2.name, *(model.name for model in named_models()), *(model.alias for model in listed_models())]
+    return [SMOLLM2.name, *(model.name for model in named_models()), *(model.alias for model in curated_models())]

@@ -1,7 +1,7 @@
-"""Writing a safetensors file slice by slice, so that no more than one slice is in memory.
+"""Writing a safetensors file slice by slice, so that only one slice is in memory.
 
-The format: eight bytes of length, little endian; a JSON object of that length with each tensor's type, shape and place;
-the tensors' bytes, one after another. mlx's own writer wants all of them at once, and the thread that owns MLX.
+The format: eight bytes of length, little endian; a JSON object of that length with each tensor's type, shape and
+offsets; the tensors' bytes. MLX's own writer needs all tensors at once, and the thread that owns MLX.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import numpy.typing as npt
 from pensieve.core.errors import ModelLoadingError
 
 DType = Literal["U32", "F16", "BF16", "F32"]
-_MAX_HEADER_BYTES: Final = 100_000_000  # the format's own bound
+_MAX_HEADER_BYTES: Final = 100_000_000  # the format's own limit
 LFS_POINTER: Final = b"version https://git-lfs"
-"""How a file starts that Git LFS has not fetched (its specification, "The Pointer")."""
+"""The start of a file that Git LFS has not fetched (its specification, "The Pointer")."""
 _ITEM_BYTES: Final = {"U32": 4, "F16": 2, "BF16": 2, "F32": 4}
 
 
 @dataclass(frozen=True, slots=True)
 class TensorForm:
-    """A tensor as the header announces it. NumPy has no bfloat16: such a tensor comes as uint16 with the same bits."""
+    """A tensor's header entry. NumPy has no bfloat16: such tensors are arrays of uint16 with the same bits."""
 
     name: str
     dtype: DType
@@ -40,19 +40,19 @@ class TensorForm:
 
 
 class Planned(Protocol):
-    """Tensors that are made together when their turn comes."""
+    """Tensors that are computed together when they are written."""
 
     @property
     def forms(self) -> tuple[TensorForm, ...]:
-        """In the order in which they will lie in the file."""
+        """In the order of the file."""
 
     def slices(self) -> Iterator[tuple[npt.NDArray[Any], ...]]:
-        """The next rows of each of them, until all are there."""
+        """The next rows of each tensor, until all are complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedTensor(TensorForm):
-    """A tensor that `make` yields in one piece."""
+    """A tensor that `make` returns in one piece."""
 
     make: Callable[[], npt.NDArray[Any]]
 
@@ -65,11 +65,11 @@ class PlannedTensor(TensorForm):
 
 
 def write_safetensors(path: Path, planned: Sequence[Planned], report: Callable[[int], None] = lambda _: None) -> None:
-    """Write a new file and see it onto the disk. `report` is told, slice by slice, how many bytes of tensors are there.
+    """Write a new file and flush it to the disk. `report` gets the number of tensor bytes written so far.
 
     Raises:
         OSError: as from writing any file.
-        ValueError: a tensor came in another size than planned.
+        ValueError: a tensor has another size than planned.
     """
     with path.open("xb") as file:
         file.write(_header([form for part in planned for form in part.forms]))
@@ -84,23 +84,23 @@ def write_safetensors(path: Path, planned: Sequence[Planned], report: Callable[[
 
 
 def _write_slices(file: BinaryIO, part: Planned, start: int) -> Iterator[int]:
-    """Put each slice where its tensor has come to; the bytes of each round."""
+    """Write each slice at its tensor's current position, and yield the number of bytes of each round."""
     written = [0] * len(part.forms)
     starts = [start + sum(form.num_bytes for form in part.forms[:index]) for index in range(len(part.forms))]
     for arrays in part.slices():
         for index, (form, array) in enumerate(zip(part.forms, arrays, strict=True)):
             if written[index] + array.nbytes > form.num_bytes:
-                raise _another_size(form, written[index] + array.nbytes)
+                raise _size_error(form, written[index] + array.nbytes)
             file.seek(starts[index] + written[index])
             file.write(np.ascontiguousarray(array).data)
             written[index] += array.nbytes
         yield sum(array.nbytes for array in arrays)
     for form, num_bytes in zip(part.forms, written, strict=True):
         if num_bytes != form.num_bytes:
-            raise _another_size(form, num_bytes)
+            raise _size_error(form, num_bytes)
 
 
-def _another_size(form: TensorForm, num_bytes: int) -> ValueError:
+def _size_error(form: TensorForm, num_bytes: int) -> ValueError:
     return ValueError(f"{form.name} has {num_bytes} bytes where {form.num_bytes} were planned")
 
 
@@ -117,10 +117,10 @@ def _header(forms: Sequence[TensorForm]) -> bytes:
 
 
 def validate_safetensors(source: str, path: Path) -> None:
-    """Refuse a file that is cut short or no safetensors file, without reading its tensors.
+    """Refuse a file that is truncated or not a safetensors file, without reading its tensors.
 
     Raises:
-        ModelLoadingError: naming the file.
+        ModelLoadingError: it names the file.
     """
     try:
         size = path.stat().st_size
@@ -129,18 +129,18 @@ def validate_safetensors(source: str, path: Path) -> None:
         with path.open("rb") as file:
             start = file.read(len(LFS_POINTER))
             if start == LFS_POINTER:
-                raise ModelLoadingError(source, f"{path} is a pointer of Git LFS: run `git lfs pull` in its folder")
+                raise ModelLoadingError(source, f"{path} is a Git LFS pointer: run `git lfs pull` in its folder")
             file.seek(0)
             header_bytes = int.from_bytes(file.read(8), "little")
             fits = header_bytes <= min(size - 8, _MAX_HEADER_BYTES)
             entries = json.loads(file.read(header_bytes)) if fits else None
         if entries is None:
-            raise ModelLoadingError(source, f"{path} is cut short, or no safetensors file")
+            raise ModelLoadingError(source, f"{path} is truncated, or not a safetensors file; fetch it again")
         ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
     except OSError as error:
         raise ModelLoadingError(source, f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ModelLoadingError(source, f"{path} is no safetensors file: its header is damaged") from error
+        raise ModelLoadingError(source, f"{path} is not a safetensors file: its header is damaged") from error
     expected = 8 + header_bytes + max(ends, default=0)
     if size != expected:
-        raise ModelLoadingError(source, f"{path} has {size} bytes where {expected} belong; fetch it again")
+        raise ModelLoadingError(source, f"{path} has {size} bytes instead of {expected}; fetch it again")

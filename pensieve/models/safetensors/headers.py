@@ -1,4 +1,4 @@
-"""What the heads of safetensors files say: each tensor's name, type and shape. No tensor is read."""
+"""The headers of safetensors files: each tensor's name, type and shape, read without the tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pensieve.models.safetensors.file import validate_safetensors
 from pensieve.models.safetensors.shards import weight_files
 
 _BITS: Final = {"F64": 64, "I64": 64, "U64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16}
-"""Of the types wider than a byte. The narrow ones have 8, or 4 where they say so."""
+"""For types wider than a byte. The others have 8 bits, or 4 if their name starts with F4."""
 FLOATING: Final = frozenset(("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"))
 
 
@@ -43,10 +43,10 @@ class TensorHeader:
 
 
 def folder_headers(source: str, folder: Path) -> list[TensorHeader]:
-    """Of the files that hold the model's weights.
+    """The headers in all files of the model's weights.
 
     Raises:
-        ModelLoadingError: there are none, or one is cut short or damaged; it is named.
+        ModelLoadingError: there are no such files, or one is truncated or damaged; it is named.
     """
     files = weight_files(folder)
     if not files:
@@ -59,15 +59,15 @@ def folder_headers(source: str, folder: Path) -> list[TensorHeader]:
         try:
             headers += headers_of(entries)
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelLoadingError(source, f"{path} is no safetensors file: its header is damaged") from error
+            raise ModelLoadingError(source, f"{path} is not a safetensors file: its header is damaged") from error
     return headers
 
 
 def headers_of(entries: Mapping[str, Any]) -> Iterable[TensorHeader]:
-    """From a file's JSON.
+    """From the JSON object of a file's header.
 
     Raises:
-        KeyError, TypeError, ValueError: it is not of the format.
+        KeyError, TypeError, ValueError: an entry is invalid.
     """
     return [
         TensorHeader(name, str(entry["dtype"]), tuple(int(size) for size in entry["shape"]))

@@ -1,7 +1,7 @@
-"""Which of a folder's files hold the model's weights, and whether all of them are there.
+"""Which files of a folder hold the model's weights, and whether all of them are present.
 
-mlx-lm reads every `model*.safetensors` and does not look at the index. So a stray file beside indexed shards would put
-its tensors among theirs, and an index that was left behind by an older form of the model means nothing.
+mlx-lm reads every `model*.safetensors` and ignores the index. So it would mix the tensors of a stray file into those of
+the indexed shards; and an index left over from an older layout of the model must not count.
 """
 
 from __future__ import annotations
@@ -12,39 +12,39 @@ from pathlib import Path
 from typing import Final
 
 _INDEX: Final = "model.safetensors.index.json"
-_WHOLE: Final = "model.safetensors"
+_SINGLE_FILE: Final = "model.safetensors"
 _SHARD: Final = re.compile(r"(?P<name>.+)-\d{5}-of-(?P<count>\d{5})\.safetensors")
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights, sorted: those of the index where all of them are there; else a file that is the
-    whole model; else whatever mlx-lm would read.
+    """The files that hold the weights, sorted: the indexed files if all of them exist, else the single file if there is
+    an index, else whatever mlx-lm would read.
     """
-    there = {path.name: path for path in sorted(folder.glob("model*.safetensors"))}
+    present = {path.name: path for path in sorted(folder.glob("model*.safetensors"))}
     indexed = _indexed(folder)
-    if indexed and all(name in there for name in indexed):
-        return [there[name] for name in indexed]
-    return [there[_WHOLE]] if indexed and _WHOLE in there else list(there.values())
+    if indexed and all(name in present for name in indexed):
+        return [present[name] for name in indexed]
+    return [present[_SINGLE_FILE]] if indexed and _SINGLE_FILE in present else list(present.values())
 
 
 def stray_weight_files(folder: Path) -> list[Path]:
-    """Files that mlx-lm would read though they are not part of the model."""
+    """Files that mlx-lm would read although they are not part of the model."""
     used = set(weight_files(folder))
     return [path for path in sorted(folder.glob("model*.safetensors")) if path not in used]
 
 
 def missing_weights(folder: Path) -> list[str]:
-    """Names of files of weights that the folder lacks, as far as its index, or the names of its shards, tell."""
-    there = {path.name for path in weight_files(folder)}
-    if not there:
-        return _indexed(folder) or [_WHOLE]
-    if _WHOLE in there:
+    """The names of missing weight files, judged by the index or by the numbers in the shards' names."""
+    present = {path.name for path in weight_files(folder)}
+    if not present:
+        return _indexed(folder) or [_SINGLE_FILE]
+    if _SINGLE_FILE in present:
         return []
-    return [name for name in _indexed(folder) or _numbered(there) if name not in there]
+    return [name for name in _indexed(folder) or _numbered(present) if name not in present]
 
 
 def _indexed(folder: Path) -> list[str]:
-    """Sorted; none, where there is no index that can be read."""
+    """The files in the index, sorted; empty without a readable index."""
     try:
         index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
         return sorted({str(name) for name in index["weight_map"].values()})
@@ -52,9 +52,9 @@ def _indexed(folder: Path) -> list[str]:
         return []
 
 
-def _numbered(there: set[str]) -> list[str]:
-    """All the shards of a set, by the names of those that are there: they say how many there are."""
-    found = [_SHARD.fullmatch(name) for name in sorted(there)]
+def _numbered(present: set[str]) -> list[str]:
+    """All shards of a set: each name has the number of shards in it."""
+    found = [_SHARD.fullmatch(name) for name in sorted(present)]
     if len({(match["name"], match["count"]) for match in found if match}) != 1 or not all(found):
         return []
     first = next(match for match in found if match)

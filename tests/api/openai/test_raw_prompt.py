@@ -14,8 +14,8 @@ from contracts.values.vocabulary import ChatMessage, Prompt, Role
 from pensieve.core.errors import ValidationError
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.models.prompts.chat_template import ChatTemplate
-from tests.conftest import MakeEngine
 from tests.models.tokenizers.example_tokenizers import sentence_piece
+from tests.support.engines import MakeEngine
 
 BOS = 1
 

@@ -23,10 +23,10 @@ from pensieve.engine.engine import Engine
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.prompt_cache.open import CacheOptions
 from pensieve.models.files.model_folder import ModelFolder
-from tests.conftest import GIB, start_engine
 from tests.dialects.matrix.coverage import NOTES, SEEDS
 from tests.dialects.matrix.model_types import config_of
 from tests.dialects.matrix.sizes import VOCABULARY
+from tests.support.engines import GIB, start_engine
 from tests.support.tiny_model import write_byte_tokenizer
 
 OUTPUT_TOKENS: Final = 24

@@ -15,9 +15,9 @@ from pensieve.models.library.resolve import resolve
 from pensieve.models.prompts.chat_template import ChatTemplate, RenderedPrompt
 from pensieve.models.tokenizers.dialect_of import dialect_of
 from pensieve.models.tokenizers.load import load_tokenizer
-from tests.conftest import start_engine
 from tests.dialects.real.families import Family, tokenizer_of, write_family
 from tests.dialects.wanting.model import Answers, write_wanting_model
+from tests.support.engines import start_engine
 
 
 @asynccontextmanager

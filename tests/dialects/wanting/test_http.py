@@ -12,12 +12,12 @@ from typing import Any
 import anthropic
 import pytest
 
-from tests.conftest import serving
 from tests.dialects.outputs.cases import TOOLS
 from tests.dialects.outputs.table import THOUGHT, Output, output
 from tests.dialects.outputs.writers import Call
 from tests.dialects.real.families import Family, family
 from tests.dialects.wanting.model import write_wanting_model
+from tests.support.sdk_client import serving
 
 FAMILIES = ["qwen3", "gpt-oss", "deepseek-v3.1", "gemma-3", "llama-3.1"]
 SAID = 'It is "warm" in Paris: 21 °C 🙂.'

@@ -26,7 +26,8 @@ from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.scripted.script import Reply, Script
 from pensieve.models.files.model_folder import ModelFolder
-from tests.conftest import GIB, serving
+from tests.support.engines import GIB
+from tests.support.sdk_client import serving
 
 ODD = "Naïve café — 日本語, 👩‍👩‍👧 and  two spaces,\n\ttabs, \u200b, <|not a token|> ∀x∈ℝ "
 READ = Tool("Read", "Read a file", '{"type": "object", "properties": {"file_path": {"type": "string"}}}')
@@ -84,7 +85,7 @@ def test_usage_counts_the_models_own_tokens(tiny_folder: ModelFolder) -> None:
             request = asking("Hello")
             usage = finish_of(await events_of(engine, request)).usage
             assert usage.input_tokens == await engine.count_tokens(request.prompt)
-            spoken = engine._model.tokenizer.backend_tokenizer.encode(ODD, add_special_tokens=False).ids
+            spoken = engine._parts.model.tokenizer.backend_tokenizer.encode(ODD, add_special_tokens=False).ids
             assert usage.output_tokens == len(spoken) + 1  # the end of the turn
             cut = finish_of(await events_of(engine, asking("Hello", max_tokens=5)))
             assert (cut.stop_reason, cut.usage.output_tokens) == (StopReason.MAX_TOKENS, 5)

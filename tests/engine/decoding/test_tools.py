@@ -40,7 +40,7 @@ from pensieve.engine.decoding.grammar_mask import GrammarMask, masked
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.scripted.engine import ScriptedEngine
 from pensieve.engine.scripted.script import Reply, Script
-from tests.conftest import GIB, MakeEngine
+from tests.support.engines import GIB, MakeEngine
 
 SCHEMA = {
     "type": "object",

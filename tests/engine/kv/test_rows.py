@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pensieve.engine.kv.rows import GROWTH_TOKENS, RowKV, RowsKV, quantized_group_size, room_for
-from pensieve.engine.memory.probe import rows_say_the_same
+from pensieve.engine.memory.probe import rows_match_single_requests
 from tests.engine.support.tiny_modules import continuation, new_caches, prefill, prompt, tiny_module
 
 from mlx_lm.generate import BatchGenerator  # isort: skip - tiny_modules imports mlx-lm harmlessly
@@ -40,8 +40,8 @@ def test_rows_of_every_length_say_what_each_says_alone() -> None:
 
 
 def test_a_model_that_attends_in_another_way_is_found_out() -> None:
-    assert rows_say_the_same(tiny_module("llama"))
-    assert not rows_say_the_same(tiny_module("gemma3_text")), "windows that rotate are no rows"
+    assert rows_match_single_requests(tiny_module("llama"))
+    assert not rows_match_single_requests(tiny_module("gemma3_text")), "windows that rotate are no rows"
 
 
 def test_joining_and_leaving_copies_nothing() -> None:

@@ -14,13 +14,13 @@ from pensieve.engine.kv.single_row import SingleKV, unwrapped
 from pensieve.engine.kv.snapshots import Snapshot, trimmed
 from pensieve.models.files.home import HOME_VARIABLE
 from pensieve.models.files.model_folder import ModelFolder
-from tests.conftest import start_engine
 from tests.dialects.matrix.coverage import SEEDS
 from tests.dialects.matrix.model_types import config_of
 from tests.dialects.matrix.row import write_small_model
 from tests.engine.kv.models import small
 from tests.engine.support.asking import answer, asking, until
 from tests.engine.support.tiny_modules import continuation, new_caches, prefill, prompt
+from tests.support.engines import start_engine
 
 
 @pytest.fixture(autouse=True)

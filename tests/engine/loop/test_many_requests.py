@@ -21,7 +21,7 @@ import pytest
 
 from contracts.values.generation import GenerationFinished
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason
-from pensieve.cli.settings.table import Settings
+from pensieve.cli.settings.settings import Settings
 from pensieve.cli.wiring import ServerComponents, model_components
 from pensieve.core.errors import OverloadedError
 from pensieve.device.memory.device_memory import DeviceMemory
@@ -31,7 +31,7 @@ from pensieve.engine.options import EngineOptions
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
 from pensieve.serving.served_model import ServedModel
-from tests.conftest import GIB
+from tests.support.engines import GIB
 from tests.support.running_server import running_server, settings_for
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 

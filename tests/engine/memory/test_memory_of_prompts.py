@@ -10,8 +10,8 @@ from pensieve.core.errors import InsufficientMemoryError
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.prompt_cache.store import KVStore
-from tests.conftest import GIB
 from tests.engine.support.tiny_modules import continuation, made_up_rows, prefill, prompt, tiny_module
+from tests.support.engines import GIB
 
 MIB = 1024**2
 

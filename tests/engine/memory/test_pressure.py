@@ -123,7 +123,7 @@ def test_chunks_shrink_to_a_least_then_requests_are_refused_and_all_is_undone(
     assert any("memory is short" in line for line in said)
     assert any(line.startswith("prefill chunks shrunk: ") and "64 tokens" in line for line in said)
     assert relief.state.times[PressureStep.SHRINK_CHUNKS] == 2
-    assert said[-1].startswith("memory is not short any more")
+    assert said[-1].startswith("memory is no longer short")
 
 
 def test_weights_that_fill_most_of_the_limit_are_no_pressure(memory: DeviceMemory) -> None:

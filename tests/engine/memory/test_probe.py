@@ -13,8 +13,8 @@ from pensieve.engine.kv.rows import RowKV, RowsKV
 from pensieve.engine.kv.sizes import KVSizes, LayerKV, measured_sizes
 from pensieve.engine.memory.probe import FULL_CHUNK_TOKENS, Probe, probe
 from pensieve.models.files.home import HOME_VARIABLE
-from tests.conftest import GIB
 from tests.engine.support.tiny_modules import WINDOW, new_caches, prefill, prompt, tiny_module
+from tests.support.engines import GIB
 
 
 @pytest.fixture(autouse=True)

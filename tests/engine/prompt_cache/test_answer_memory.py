@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contracts.values.vocabulary import ChatMessage, Role, ToolCall
-from pensieve.engine.prompt_cache.answer_memory import Answer, AnswerMemory, answers_path
+from pensieve.engine.prompt_cache.answer_memory import AnswerMemory, GeneratedAnswer, answers_path
 
 ASKED = ChatMessage(Role.USER, "Go")
 IDS = (5, 6, 70_000)
@@ -26,7 +26,7 @@ def call(arguments: str, call_id: str = "toolu_1", name: str = "Edit") -> ToolCa
 
 def recalled(told: ChatMessage, back: ChatMessage, asked: ChatMessage | None = ASKED) -> list[int] | None:
     memory = AnswerMemory()
-    memory.remember(Answer(told, ASKED, IDS))
+    memory.remember(GeneratedAnswer(told, ASKED, IDS))
     return memory.recall(back, asked)
 
 
@@ -86,32 +86,32 @@ def test_the_same_words_said_to_something_else_are_another_answer() -> None:
 def test_an_answer_whose_call_was_cut_is_not_remembered() -> None:
     memory = AnswerMemory()
     for arguments in ('{"a": ', "[]", "[" * 100_000):
-        memory.remember(Answer(said("", "", call(arguments)), ASKED, IDS))
-    memory.remember(Answer(said(), ASKED, IDS))
-    memory.remember(Answer(said("One"), ASKED, ()))
+        memory.remember(GeneratedAnswer(said("", "", call(arguments)), ASKED, IDS))
+    memory.remember(GeneratedAnswer(said(), ASKED, IDS))
+    memory.remember(GeneratedAnswer(said("One"), ASKED, ()))
     assert len(memory) == 0
 
 
 def test_the_first_of_two_that_say_the_same_stays() -> None:
     memory = AnswerMemory()
-    memory.remember(Answer(said("One"), ASKED, (1,)))
-    memory.remember(Answer(said("One"), ASKED, (2,)))
+    memory.remember(GeneratedAnswer(said("One"), ASKED, (1,)))
+    memory.remember(GeneratedAnswer(said("One"), ASKED, (2,)))
     assert memory.recall(said("One"), ASKED) == [1]
 
 
 def test_the_least_recently_used_are_forgotten_first() -> None:
     memory = AnswerMemory(max_answers=3)
     for number in range(3):
-        memory.remember(Answer(said(str(number)), ASKED, IDS))
+        memory.remember(GeneratedAnswer(said(str(number)), ASKED, IDS))
     assert memory.recall(said("0"), ASKED)
-    memory.remember(Answer(said("3"), ASKED, IDS))
+    memory.remember(GeneratedAnswer(said("3"), ASKED, IDS))
     assert [memory.recall(said(str(number)), ASKED) is not None for number in range(4)] == [True, False, True, True]
 
 
 def test_the_limit_in_bytes_holds_after_every_insert() -> None:
     memory = AnswerMemory(max_bytes=2000)
     for number in range(50):
-        memory.remember(Answer(said(f"{number} " + "x" * 20 * number), ASKED, tuple(range(number + 1))))
+        memory.remember(GeneratedAnswer(said(f"{number} " + "x" * 20 * number), ASKED, tuple(range(number + 1))))
         assert memory.num_bytes <= 2000
     assert len(memory) > 0
 
@@ -119,7 +119,7 @@ def test_the_limit_in_bytes_holds_after_every_insert() -> None:
 def test_what_is_kept_in_a_file_is_there_after_a_restart_and_nobody_elses(tmp_path: Path) -> None:
     path = tmp_path / "answers" / "tiny.db"
     memory = AnswerMemory(path)
-    memory.remember(Answer(said("One"), ASKED, IDS))
+    memory.remember(GeneratedAnswer(said("One"), ASKED, IDS))
     assert AnswerMemory(path).recall(said("One"), ASKED) == list(IDS)  # as after a kill: the first is still open
     memory.close()
     assert memory.recall(said("One"), ASKED) is None
@@ -138,7 +138,7 @@ def test_a_damaged_or_foreign_file_is_set_aside_and_begun_anew(tmp_path: Path) -
     connection.close()
     for file in (path, foreign):
         memory = AnswerMemory(file)
-        memory.remember(Answer(said("One"), ASKED, IDS))
+        memory.remember(GeneratedAnswer(said("One"), ASKED, IDS))
         memory.close()
         again = AnswerMemory(file)
         assert again.recall(said("One"), ASKED) == list(IDS)
@@ -149,7 +149,7 @@ def test_a_damaged_or_foreign_file_is_set_aside_and_begun_anew(tmp_path: Path) -
 def test_a_row_that_has_changed_is_not_served(tmp_path: Path) -> None:
     path = tmp_path / "tiny.db"
     memory = AnswerMemory(path)
-    memory.remember(Answer(said("One"), ASKED, IDS))
+    memory.remember(GeneratedAnswer(said("One"), ASKED, IDS))
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE answers SET token_ids = x'00000000'")
     connection.close()
@@ -161,7 +161,7 @@ def test_a_row_that_has_changed_is_not_served(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_costs_only_the_memory_over_restarts(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     memory = AnswerMemory(tmp_path / "file" / "tiny.db")
-    memory.remember(Answer(said("One"), ASKED, IDS))
+    memory.remember(GeneratedAnswer(said("One"), ASKED, IDS))
     assert memory.recall(said("One"), ASKED) == list(IDS)
 
 
@@ -170,7 +170,7 @@ def test_threads_share_it() -> None:
 
     def work(first: int) -> None:
         for number in range(first, first + 50):
-            memory.remember(Answer(said(str(number)), ASKED, (number,)))
+            memory.remember(GeneratedAnswer(said(str(number)), ASKED, (number,)))
             assert memory.recall(said(str(number)), ASKED) == [number]
 
     threads = [threading.Thread(target=work, args=(100 * number,)) for number in range(4)]

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from contracts.values.generation import GenerationEvent, GenerationFinished, TextGenerated
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason
 from pensieve.engine.engine import Engine
-from tests.conftest import MakeEngine
+from tests.support.engines import MakeEngine
 
 HI = ChatMessage(Role.USER, "Hi")
 
@@ -40,7 +40,7 @@ def test_a_prompt_holds_the_tokens_of_the_answer_and_the_count_is_the_usage(make
             assert counted == one - 1 + end.usage.output_tokens
             _, later = await answered(engine, *history)
             assert later.usage.input_tokens == counted
-            engine._answers.close()
+            engine._parts.answers.close()
             assert await engine.count_tokens(GenerationRequest(history, 1).prompt) != counted
 
     asyncio.run(scenario())
@@ -53,7 +53,7 @@ def test_an_answer_that_a_stop_sequence_cut_is_not_remembered(make_engine: MakeE
             middle = text[len(text) // 2 :][:3]
             _, end = await answered(engine, ChatMessage(Role.USER, "Hi"), stop=middle)
             assert end.stop_reason is StopReason.STOP_SEQUENCE
-            assert len(engine._answers) == 1
+            assert len(engine._parts.answers) == 1
 
     asyncio.run(scenario())
 
@@ -66,6 +66,6 @@ def test_an_answer_whose_client_left_is_not_remembered(make_engine: MakeEngine) 
                     if isinstance(event, TextGenerated):
                         break
             await answered(engine, ChatMessage(Role.USER, "Next"))
-            assert len(engine._answers) == 1
+            assert len(engine._parts.answers) == 1
 
     asyncio.run(scenario())

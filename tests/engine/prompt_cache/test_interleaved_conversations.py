@@ -38,7 +38,7 @@ async def answered(engine: Engine, history: list[list[str]]) -> list[tuple[list[
             events = await events_of(engine, asking(turns))
             found.append((list(turns), text_of(events)))
             turns.append(text_of(events) or "Well.")
-            stored = engine._stored
+            stored = engine._parts.prompt_cache
             assert stored.num_bytes <= LIMIT_BYTES
     return found
 

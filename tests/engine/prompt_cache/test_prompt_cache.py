@@ -26,7 +26,7 @@ from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.prompt_cache.open import CacheOptions
 from pensieve.engine.prompt_cache.store import KVStore
 from pensieve.models.files.model_folder import ModelFolder
-from tests.conftest import GIB
+from tests.support.engines import GIB
 
 MIB = 1024**2
 SYSTEM = ChatMessage(Role.SYSTEM, "You know every lighthouse by its light. " * 12)
@@ -225,7 +225,7 @@ def test_a_request_that_needs_room_takes_it_from_others_prompts_first(tiny_folde
         mine, *others = (replace(SYSTEM, text=f"{word} {SYSTEM.text * 4}") for word in ("Mine.", "His.", "Hers."))
         for system in (mine, *others):
             await events_of(engine, asking("Which one?", system=system))
-        await asyncio.wrap_future(engine._loop.call(lambda: None))  # by then the last one is stored as well
+        await asyncio.wrap_future(engine._loop.mailbox.call(lambda: None))  # by then the last one is stored as well
         memory = engine._memory
         held = memory.reserve(memory.capacity_bytes - memory.reserved_bytes(), BufferUsage.TEMPORARY)
         usage = usage_of(await events_of(engine, asking("And then?", system=mine)))
@@ -279,12 +279,12 @@ def test_a_store_that_fails_is_switched_off_and_requests_are_answered(
     tiny_folder: ModelFolder, fails_at: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def play(engine: Engine) -> None:
-        store = _Broken(engine._model, limit_bytes=MIB)
+        store = _Broken(engine._parts.model, limit_bytes=MIB)
         store.fails_at = fails_at
-        engine._stored._store = store
+        engine._parts.prompt_cache._store = store
         for _ in range(2):
             assert usage_of(await events_of(engine, asking("Which one?"))).output_tokens > 0
-        assert engine._stored.limit_bytes == 0
+        assert engine._parts.prompt_cache.limit_bytes == 0
         assert caplog.text.count("the store of prompts failed") == 1
 
     played(play, tiny_folder)

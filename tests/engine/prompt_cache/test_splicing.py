@@ -25,7 +25,7 @@ from contracts.values.vocabulary import GenerationRequest
 from pensieve.api.anthropic.decode import decode_messages
 from pensieve.core.prompts.normalisations import NORMALISATIONS, Normalisation
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
-from pensieve.engine.prompt_cache.answer_memory import Answer, AnswerMemory
+from pensieve.engine.prompt_cache.answer_memory import AnswerMemory, GeneratedAnswer
 from pensieve.engine.requests.output import Output
 from pensieve.engine.requests.ticket import Ticket
 from pensieve.models.files.progress import ConsoleProgress
@@ -259,6 +259,6 @@ def test_the_requests_of_every_normalisation_are_one_prompt(row: Normalisation, 
     one, other = fields(row.one), fields(row.other)
     for turn in one.messages:
         if turn.tool_calls:
-            memory.remember(Answer(turn, one.messages[0], (65, 66, 67)))
+            memory.remember(GeneratedAnswer(turn, one.messages[0], (65, 66, 67)))
     rendered = [template.render(request.messages, request.tools).token_ids for request in (one, other)]
     assert rendered[0] == rendered[1]

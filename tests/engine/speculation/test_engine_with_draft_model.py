@@ -26,10 +26,10 @@ from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import LoadedModel
-from tests.conftest import GIB, start_engine
 from tests.engine.speculation.test_speculation import Eager
 from tests.engine.support.asking import answer, asking, until
 from tests.engine.support.tiny_modules import tiny_module
+from tests.support.engines import GIB, start_engine
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 PROMPTS = ("What is a pensieve?", "Say something else, and at length.", "x")
@@ -40,9 +40,9 @@ async def _played(folder: ModelFolder, options: EngineOptions, monkeypatch: pyte
     memory = DeviceMemory(4 * GIB)
     engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
     engine._pace = Eager()
-    if engine._draft is not None:
-        monkeypatch.setattr(engine._draft, "seconds", lambda *_: 0.1)
-    await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))  # a batch of that pace
+    if engine._parts.draft is not None:
+        monkeypatch.setattr(engine._parts.draft, "seconds", lambda *_: 0.1)
+    await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))  # a batch of that pace
     answers = await asyncio.gather(*(answer(engine, asking(text, 40)) for text in PROMPTS))
     idle = [
         memory.reserved_bytes(BufferUsage.KV_CACHE),
@@ -51,7 +51,7 @@ async def _played(folder: ModelFolder, options: EngineOptions, monkeypatch: pyte
     weights_bytes = memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS)
     await engine.aclose()
     assert idle == [0, 0]
-    assert all(model.model is None for model in engine._loaded)
+    assert all(model.model is None for model in engine._parts.models)
     assert weights_bytes > 0
     assert [memory.reserved_bytes(usage) for usage in BufferUsage if usage is not BufferUsage.TEMPORARY] == [0] * (
         len(BufferUsage) - 1
@@ -66,7 +66,7 @@ def test_answers_stay_and_everything_is_given_back(tiny_folder: ModelFolder, mon
     counts = engine.speculation_counts()
     assert counts.accepted > 20
     assert counts.tokens_per_pass > 1.5
-    assert engine._plan.sizes.bytes_per_token == 2 * without._plan.sizes.bytes_per_token
+    assert engine._parts.plan.sizes.bytes_per_token == 2 * without._parts.plan.sizes.bytes_per_token
 
 
 def test_a_client_that_leaves_gives_the_draft_models_memory_back_too(
@@ -75,8 +75,8 @@ def test_a_client_that_leaves_gives_the_draft_models_memory_back_too(
     async def play() -> None:
         engine = await start_engine(tiny_folder, EngineOptions(draft_model=tiny_folder))
         engine._pace = Eager()
-        monkeypatch.setattr(engine._draft, "seconds", lambda *_: 0.1)
-        await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))
+        monkeypatch.setattr(engine._parts.draft, "seconds", lambda *_: 0.1)
+        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))
         async with aclosing(engine.generate(asking(PROMPTS[0], 1500))) as events:
             async for _ in events:
                 if engine.speculation_counts().accepted:

@@ -20,9 +20,9 @@ from pensieve.engine.options import EngineOptions
 from pensieve.engine.speculation.speculation import Pace, SpeculatedRow, Speculation
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel
-from tests.conftest import start_engine
 from tests.engine.support.asking import answer
 from tests.engine.support.tiny_modules import prompt, tiny_module
+from tests.support.engines import start_engine
 
 from mlx_lm.generate import BatchGenerator  # isort: skip - tiny_modules imports mlx-lm harmlessly
 
@@ -191,7 +191,7 @@ async def _plain_and_speculated(folder: ModelFolder, *requests: GenerationReques
     for speculation in (False, True):
         engine = await start_engine(folder, EngineOptions(speculation=speculation))
         engine._pace = Eager()
-        await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))  # a batch of that pace
+        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))  # a batch of that pace
         answers.append([await answer(engine, request) for request in requests])
         await engine.aclose()
     return answers[0], answers[1], engine.speculation_counts()
@@ -212,7 +212,7 @@ def test_a_held_row_beside_one_that_is_drafted_says_what_it_says_alone(tiny_fold
     async def play() -> tuple[str, str, int]:
         engine = await start_engine(tiny_folder)
         engine._pace = Eager()
-        await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))
+        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))
         alone, _ = await answer(engine, HELD)
         (beside, _), _ = await asyncio.gather(answer(engine, HELD), answer(engine, copying))
         await engine.aclose()

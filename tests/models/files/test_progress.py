@@ -1,4 +1,4 @@
-"""The user sees how far it is, once, and in a log not too often."""
+"""Users see progress: a bar on a terminal, occasional lines in a log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_gets_a_line_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     log = io.StringIO()
     clock = iter([0.0, 1.0, 6.0, 6.0, 7.0, 12.0, 12.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
@@ -35,13 +35,13 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "50.0/50.0 MB" in terminal.getvalue()
 
 
-def test_what_is_said_is_said_as_it_is() -> None:
+def test_markup_is_printed_as_it_is() -> None:
     log = io.StringIO()
     ConsoleProgress(log).print("Checking [bold]it[/bold].")
     assert log.getvalue() == "Checking [bold]it[/bold].\n"
 
 
-def test_nobody_is_told_anything_by_the_silent_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_silent_progress_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     SilentProgress().print("x")
     with SilentProgress().track("x", 1) as report:
         report(1)

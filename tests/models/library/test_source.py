@@ -9,13 +9,13 @@ import pytest
 from pensieve.models.files.home import models_folder
 from pensieve.models.files.progress import SilentProgress
 from pensieve.models.hub.name import HubName
-from pensieve.models.library.aliases import listed_models
+from pensieve.models.library.aliases import curated_models
 from pensieve.models.library.importing import import_model
 from pensieve.models.library.names import named_model
 from pensieve.models.library.source import EmbeddedSource, FolderSource, GgufSource, parse_hub_source, parse_source
 from tests.models.gguf.gguf_files import write_llama
 
-ALIAS = listed_models()[0]
+ALIAS = curated_models()[0]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Weights written tensor by tensor are read by mlx."""
+"""MLX reads the files that are written slice by slice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from pensieve.models.safetensors.file import PlannedTensor, TensorForm, write_safetensors
 
 
-def test_mlx_reads_what_was_written(tmp_path: Path) -> None:
+def test_mlx_reads_the_written_file(tmp_path: Path) -> None:
     packed = np.arange(6, dtype=np.uint32).reshape(2, 3)
     halves = np.array([1.5, -2], np.float16)
     upper_halves = np.array([0x3F80, 0xC000], np.uint16)
@@ -47,16 +47,16 @@ class Halves:
             yield np.full((2, 3), index, np.float16), np.full(2, -index, np.float32)
 
 
-def test_tensors_that_are_made_together_come_slice_by_slice(tmp_path: Path) -> None:
-    told: list[int] = []
+def test_tensors_computed_together_are_written_slice_by_slice(tmp_path: Path) -> None:
+    reported: list[int] = []
     last = PlannedTensor("last", "F16", (1,), lambda: np.ones(1, np.float16))
-    write_safetensors(tmp_path / "model.safetensors", [Halves(3), last], told.append)
+    write_safetensors(tmp_path / "model.safetensors", [Halves(3), last], reported.append)
     arrays = mx.load(str(tmp_path / "model.safetensors"))
     assert isinstance(arrays, dict)
     assert arrays["low"].tolist() == [[row] * 3 for row in (0, 0, 1, 1, 2, 2)]
     assert arrays["high"].tolist() == [0, 0, -1, -1, -2, -2]
     assert arrays["last"].tolist() == [1]
-    assert told == [20, 40, 60, 62]
+    assert reported == [20, 40, 60, 62]
 
 
 @pytest.mark.parametrize(("num_slices", "num_bytes"), [(2, 24), (4, 48)])

@@ -1,4 +1,4 @@
-"""The weights are those of the model, whatever else lies in its folder."""
+"""Only the model's own weight files are loaded, whatever else lies in its folder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def tensors(path: Path) -> dict[str, mx.array]:
 
 
 def cut_into_shards(folder: Path) -> None:
-    """Two indexed shards in the place of the one file."""
+    """Replace the single file with two indexed shards."""
     whole = list(tensors(folder / "model.safetensors").items())
     parts = dict(zip(SHARDS, (whole[::2], whole[1::2]), strict=True))
     for name, part in parts.items():
@@ -45,14 +45,14 @@ def cut_into_shards(folder: Path) -> None:
 
 
 def loaded_sum(folder: Path) -> float:
-    """All numbers of the loaded model, added up: one tensor of another model changes it."""
+    """The sum of all weights: it changes if one tensor comes from another model."""
     model = load(resolve(str(folder), progress=SilentProgress()))
     flat = tree_flatten(model.model.parameters())
     assert isinstance(flat, list)
     return float(sum(np.abs(np.array(array, dtype=np.float64)).sum() for _, array in flat))
 
 
-def test_an_index_of_files_that_are_gone_does_not_matter_beside_the_whole_file(tiny: Path) -> None:
+def test_an_index_of_missing_files_is_ignored_beside_a_single_file(tiny: Path) -> None:
     before = loaded_sum(tiny)
     (tiny / INDEX).write_text(json.dumps({"weight_map": {"model.norm.weight": SHARDS[0]}}))
     assert missing_weights(tiny) == []
@@ -69,7 +69,7 @@ def test_a_stray_file_beside_indexed_shards_is_not_mixed_in(tiny: Path) -> None:
     assert len(folder_headers("tiny", tiny)) == num_headers
 
 
-def test_shards_that_an_older_form_left_behind_are_not_mixed_into_the_whole_file(tiny: Path) -> None:
+def test_leftover_shards_are_not_mixed_into_a_single_file(tiny: Path) -> None:
     cut_into_shards(tiny)
     (tiny / SHARDS[1]).unlink()
     write_tiny_model(tiny, tokenizer_folder=tiny, vocab_size=259, seed=1)
@@ -79,7 +79,7 @@ def test_shards_that_an_older_form_left_behind_are_not_mixed_into_the_whole_file
     assert loaded_sum(tiny) == mixed
 
 
-def test_a_missing_shard_is_missing(tiny: Path) -> None:
+def test_a_missing_shard_is_named_with_and_without_an_index(tiny: Path) -> None:
     cut_into_shards(tiny)
     (tiny / SHARDS[1]).unlink()
     assert missing_weights(tiny) == [SHARDS[1]]

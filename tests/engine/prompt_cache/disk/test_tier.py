@@ -77,8 +77,8 @@ def test_a_match_may_end_within_a_block(tmp_path: Path) -> None:
     kept(tmp_path, 6)
     with opened(tmp_path) as tier:
         match = tier.find([*prompt_of(6)[:270], 5000, 5001])
-        assert (match.num_tokens, len(match.blocks), match.goes_on) == (270, 2, True)
-        assert tier.find(prompt_of(6)).goes_on is False
+        assert (match.num_tokens, len(match.blocks), match.has_continuation) == (270, 2, True)
+        assert tier.find(prompt_of(6)).has_continuation is False
         assert tier.find([5000]).num_tokens == 0
 
 
@@ -86,13 +86,13 @@ def test_states_are_whole_and_found_where_they_end(tmp_path: Path) -> None:
     whole = prompt_of(3)
     with opened(tmp_path) as tier:
         for length in (100, 200, 350):
-            place = tier.state_place(whole[:length])
+            place = tier.snapshot_place(whole[:length])
             assert tier.wants(place, whole[:length])
             tier.put([tier.new_block(place, whole[:length], None, content_of(whole, 0, length))], [])
             tier.flush(30.0)
             assert not tier.wants(place, whole[:length])
     with opened(tmp_path) as tier:
-        assert [tier.find_state(whole[:length]).num_tokens for length in (99, 100, 349, 370)] == [0, 100, 200, 350]
+        assert [tier.find_snapshot(whole[:length]).num_tokens for length in (99, 100, 349, 370)] == [0, 100, 200, 350]
 
 
 def test_another_models_prompts_are_never_served(tmp_path: Path) -> None:
