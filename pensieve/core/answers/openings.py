@@ -33,8 +33,20 @@ def is_json(text: str) -> bool:
     return text.startswith(("{", "["))
 
 
+def called_tool(header: str, dialect: Dialect) -> str | None:
+    """The tool that the header of a part calls, or None if the part is not a call."""
+    call = re.search(dialect.call_header, header) if dialect.call_header else None
+    return call["name"] if call is not None else None
+
+
+def read_head(body: str, calls: CallSyntax) -> tuple[str | None, str]:
+    """The name in a call's head and the text after the head; the name is None until the arguments begin."""
+    head = _head(calls.call).match(body)
+    return (head["name"], body[head.end() :]) if head is not None else (None, "")
+
+
 @lru_cache(maxsize=64)
-def head_of_call(pattern: str) -> re.Pattern[str]:
+def _head(pattern: str) -> re.Pattern[str]:
     """The text of a call before its arguments, which must be an object."""
     return re.compile(rf"\s*\[?\s*{expression(split_at(pattern, 'arguments')[0])}\s*(?=\{{)", re.DOTALL)
 

@@ -6,18 +6,17 @@ is withheld, and so is white space that may turn out to stand before a call.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
 from contracts.values.vocabulary import Tool
 from pensieve.core.answers.json_extent import JsonObjectExtent
-from pensieve.core.answers.openings import BareOpenings, after_arguments, head_of_call, with_space_before
+from pensieve.core.answers.openings import BareOpenings, after_arguments, called_tool, read_head, with_space_before
 from pensieve.core.answers.pieces import ArgumentsPiece, CallEnd, CallStart, Piece, TextPiece, ThinkingPiece, whole_call
 from pensieve.core.answers.states import State, StateMarks
 from pensieve.core.answers.stop_sequences import StopSequenceFilter
 from pensieve.core.dialects.call_reader import CallReader, NotACallError
-from pensieve.core.dialects.dialect import CallForm, Dialect
+from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.dialects.patterns import split_at
 
 MAX_ATTEMPTS: Final = 16
@@ -38,15 +37,10 @@ class AnswerParser:
         self._bare_openings = BareOpenings(dialect, [tool.name for tool in tools])
         self._reader = CallReader(dialect, tools)
         self._marks = StateMarks(dialect, self._reader, has_tools=bool(tools))
-        self._streams = (
-            streams_calls and dialect.calls.arguments == "json" and dialect.calls.form is not CallForm.TAGGED
-        )
-        self._opener = ""
-        self._is_bare = False
-        self._body = ""
-        self._num_attempts = 0
-        self._space = ""
-        self._skips_space = False
+        self._streams = streams_calls and dialect.calls.is_json
+        self._opener, self._is_bare = "", False
+        self._body, self._num_attempts = "", 0
+        self._space, self._skips_space = "", False
         self._has_content = False
         self._extent = JsonObjectExtent()
         self._scan = StopSequenceFilter(())
@@ -76,8 +70,7 @@ class AnswerParser:
 
     def _enter(self, state: State) -> None:
         self._state = state
-        marks = self._marks.of(state, is_bare=self._is_bare, has_content=self._has_content)
-        self._scan = StopSequenceFilter(marks)
+        self._scan = StopSequenceFilter(self._marks.of(state, is_bare=self._is_bare, has_content=self._has_content))
 
     def _pass_mark(self, mark: str) -> list[Piece]:
         match self._state:
@@ -113,14 +106,13 @@ class AnswerParser:
     def _open_part(self) -> list[Piece]:
         """Enter the part that a complete header announces."""
         header, self._body = self._body, ""
-        dialect = self._dialect
-        call = re.search(dialect.call_header, header) if dialect.call_header else None
-        if call is not None and call["name"] in self._names:
-            self._open_calls(dialect.calls.start, is_bare=False)
-            return self._take(split_at(dialect.calls.call, "arguments")[0].replace("{name}", call["name"]))
-        is_thinking = re.search(dialect.thinking_header, header) is not None
+        name = called_tool(header, self._dialect)
+        if name in self._names:
+            calls = self._dialect.calls
+            self._open_calls(calls.start, is_bare=False)
+            return self._take(split_at(calls.call, "arguments")[0].replace("{name}", name))
         self._skips_space = False
-        self._enter(State.THINKING if is_thinking else State.TEXT)
+        self._enter(self._marks.announced_by(header))
         return []
 
     def _open_calls(self, opener: str, *, is_bare: bool) -> None:
@@ -134,12 +126,9 @@ class AnswerParser:
                 return self._take_text(text)
             case State.THINKING:
                 return self._take_thinking(text)
-            case State.HEADER:
+            case State.HEADER | State.CALLS:
                 self._body += text
-                return []
-            case State.CALLS:
-                self._body += text
-                return self._stream_call()
+                return self._stream_call() if self._state is State.CALLS else []
             case State.ARGUMENTS:
                 return self._take_arguments(text)
             case State.CALL_TAIL:
@@ -181,14 +170,12 @@ class AnswerParser:
 
     def _stream_call(self) -> list[Piece]:
         """Emit the call's name and what there is of its arguments, once the arguments begin."""
-        head = head_of_call(self._dialect.calls.call).match(self._body) if self._streams else None
-        if head is None or head["name"] not in self._names:
+        name, rest = read_head(self._body, self._dialect.calls) if self._streams else (None, "")
+        if name not in self._names:
             return []
-        rest = self._body[head.end() :]
-        self._body = ""
+        self._body, self._extent = "", JsonObjectExtent()
         self._enter(State.ARGUMENTS)
-        self._extent = JsonObjectExtent()
-        return [CallStart(head["name"]), *self._take_arguments(rest)]
+        return [CallStart(name), *self._take_arguments(rest)]
 
     def _take_arguments(self, text: str) -> list[Piece]:
         length = self._extent.feed(text)
@@ -223,8 +210,7 @@ class AnswerParser:
         except NotACallError:
             return []
         rest, self._has_content = with_space_before(self._body, end), True
-        pieces = [piece for call in calls for piece in whole_call(call)]
-        return pieces + self._resume(rest)
+        return [*(piece for call in calls for piece in whole_call(call)), *self._resume(rest)]
 
     def _give_up(self) -> list[Piece]:
         """Emit as text what was withheld up to the first closing mark, and parse the rest again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import Enum
 
@@ -36,6 +37,10 @@ class StateMarks:
     def next_part(self) -> State:
         """The state in which a part of the answer begins."""
         return State.HEADER if self._dialect.header_end else State.TEXT
+
+    def announced_by(self, header: str) -> State:
+        """The state of a part that is not a call, from its header."""
+        return State.THINKING if re.search(self._dialect.thinking_header, header) else State.TEXT
 
     def of(self, state: State, *, is_bare: bool, has_content: bool) -> Sequence[str]:
         """`is_bare` if the calls have no opening mark; `has_content` if the answer has text or calls so far."""

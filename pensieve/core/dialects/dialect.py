@@ -74,6 +74,11 @@ class CallSyntax:
     """Per answer. Without it, a small model that is constrained to calls may repeat them until max_tokens."""
 
     @property
+    def is_json(self) -> bool:
+        """Whether a call's arguments are one JSON object, which can be passed on while it is generated."""
+        return self.arguments == "json" and self.form is not CallForm.TAGGED
+
+    @property
     def texts(self) -> tuple[str, ...]:
         return (self.start, self.call, self.between, self.end, self.also, self.parameter, self.bare, self.bare_end)
 

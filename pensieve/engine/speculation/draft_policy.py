@@ -168,7 +168,7 @@ class DraftPolicy:
         lost = (seconds(width) or plain) - plain - num_accepted * plain / len(accepted)
         lost += longest * self._seconds(len(checked), seconds)
         if self._is_try:
-            self._draft.debt.note_try(lost, plain, hit=num_accepted > 0)
+            self._draft.debt.note_trial(lost, plain, hit=num_accepted > 0)
             return
         for each in checked.values():
             each.row.lost_seconds += lost / len(checked)
