@@ -1,4 +1,4 @@
-"""The reference parts, put through the checks that any implementation can be put through (S1)."""
+"""Pensieve's own implementations pass the checks of the contracts (S1)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,11 +33,11 @@ def scripted(*replies: Reply) -> ScriptedEngine:
     return ScriptedEngine(Script(replies), memory, SlidingWindowMonitor(memory.usage))
 
 
-def test_the_engine_keeps_the_contract_of_a_model(make_engine: MakeEngine) -> None:
+def test_the_engine_keeps_the_contract_of_inference_model(make_engine: MakeEngine) -> None:
     asyncio.run(check_inference_model(make_engine))
 
 
-def test_the_scripted_engine_keeps_the_same_contract() -> None:
+def test_the_scripted_engine_keeps_the_contract_of_inference_model() -> None:
     @asynccontextmanager
     async def make() -> AsyncIterator[ScriptedEngine]:
         yield scripted(Reply(text="one two three four five six ", repeat=20, seconds_per_token=0.001))
@@ -45,11 +45,11 @@ def test_the_scripted_engine_keeps_the_same_contract() -> None:
     asyncio.run(check_inference_model(make))
 
 
-def test_the_ledger_keeps_the_contract_of_a_memory() -> None:
+def test_the_ledger_keeps_the_contract_of_a_resource_manager() -> None:
     check_memory(lambda: Ledger(GIB))
 
 
-def test_the_device_memory_keeps_the_contract_of_a_memory() -> None:
+def test_device_memory_keeps_the_contract_of_a_resource_manager() -> None:
     check_memory(lambda: DeviceMemory(GIB))
 
 
@@ -57,7 +57,7 @@ def test_the_monitor_keeps_its_contract() -> None:
     check_performance_monitor(lambda: SlidingWindowMonitor(Ledger(GIB).usage))
 
 
-def test_the_loaded_models_keep_the_contract_of_a_manager(tiny_folder: ModelFolder, tmp_path: Path) -> None:
+def test_the_model_pool_keeps_the_contract_of_a_model_manager(tiny_folder: ModelFolder, tmp_path: Path) -> None:
     other = write_tiny_model(tmp_path / "other", seed=1)
 
     @asynccontextmanager
@@ -77,7 +77,7 @@ def test_the_loaded_models_keep_the_contract_of_a_manager(tiny_folder: ModelFold
     asyncio.run(check_model_manager(make, source=str(tiny_folder.path), other_source=str(other)))
 
 
-def test_the_message_handler_keeps_the_contract_of_a_handler() -> None:
+def test_the_message_handler_keeps_its_contract() -> None:
     @asynccontextmanager
     async def make() -> AsyncIterator[MessageHandler]:
         yield MessageHandler(scripted(Reply(text="one two three ", repeat=30)), ping_interval_seconds=5)
