@@ -87,7 +87,7 @@ class PressureRelief:
         if self._memory.reclaim() and self._note_step(PressureStep.RECLAIM_BUFFERS, in_use) <= high:
             return
         in_use = self._memory.in_use_bytes
-        if self._prompt_cache.give_up(max(in_use - high, self._prompt_cache.num_bytes // 4)):
+        if self._prompt_cache.evict(max(in_use - high, self._prompt_cache.num_bytes // 4)):
             self._memory.reclaim()
             if self._note_step(PressureStep.SHRINK_STORE, in_use) <= high:
                 return
