@@ -29,8 +29,9 @@ from pensieve.core.errors import GenerationError, OverloadedError, ValidationErr
 from pensieve.core.scheduling.validation import check_request, check_window
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.engine.monitoring.record import record
 from pensieve.engine.requests.output import Output
-from pensieve.engine.requests.ticket import Ticket, record
+from pensieve.engine.requests.ticket import Ticket
 from pensieve.engine.scripted.script import Reply, Script
 
 MODEL_ID = "scripted"

@@ -19,7 +19,7 @@ from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.prompt_cache.null_store import NullStore
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.prompt_cache.store import KVStore
-from tests.engine.support.tiny_modules import made_up_rows, prompt, tiny_module
+from tests.engine.support.tiny_modules import prompt, random_rows, tiny_module
 
 MB = 1_000_000
 SPAN = 100 * MB
@@ -59,7 +59,7 @@ def filled_store(memory: DeviceMemory) -> PromptCache:
     """20 MB of prompts."""
     prompt_cache = PromptCache(memory, KVStore(tiny_module("llama"), limit_bytes=60 * MB))
     for seed in range(10):
-        prompt_cache.keep(prompt(4000, seed), made_up_rows(4000))
+        prompt_cache.keep(prompt(4000, seed), random_rows(4000))
     mx.clear_cache()
     return prompt_cache
 
@@ -91,13 +91,13 @@ def test_cached_prompts_are_evicted_next_and_the_cache_does_not_grow_until_memor
     assert prompt_cache.num_bytes < before
     assert memory.reserved_bytes(BufferUsage.STORED_PROMPTS) == prompt_cache.num_bytes
     left = prompt_cache.num_bytes
-    prompt_cache.keep(prompt(4000, 77), made_up_rows(4000))
+    prompt_cache.keep(prompt(4000, 77), random_rows(4000))
     assert prompt_cache.num_bytes <= left
     del held
     for _ in range(4):
         relief.look()
     assert relief.state.active == ()
-    prompt_cache.keep(prompt(4000, 78), made_up_rows(4000))
+    prompt_cache.keep(prompt(4000, 78), random_rows(4000))
     assert prompt_cache.num_bytes > left
 
 

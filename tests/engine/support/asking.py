@@ -1,4 +1,4 @@
-"""How tests ask an engine, without a server around it."""
+"""Sends requests to an engine directly, without a server."""
 
 from __future__ import annotations
 
