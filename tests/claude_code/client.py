@@ -72,11 +72,11 @@ class ClaudeCode:
                 yield process
             finally:
                 process.kill()
-                process.wait(30)
+                process.wait(300)
 
     def num_active(self) -> int:
         """The number of active requests that the server reports."""
-        health = httpx.get(f"{self.recorder.upstream}/health", timeout=30, trust_env=False).json()
+        health = httpx.get(f"{self.recorder.upstream}/health", timeout=300, trust_env=False).json()
         return int(health["requests"]["active"])
 
     def write(self, name: str, text: str) -> None:
