@@ -23,7 +23,7 @@ def test_a_thread_is_reused_after_its_target_returns() -> None:
 
 
 def test_concurrent_targets_get_threads_of_their_own() -> None:
-    meeting = threading.Barrier(3, timeout=10)
+    meeting = threading.Barrier(3, timeout=300)
 
     def meet() -> None:
         meeting.wait()

@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+# ruff: noqa: ARG002
+
 
 class BlasFirst(importlib.abc.MetaPathFinder):
     def find_spec(
         self,
         name: str,
         path: Sequence[str] | None,
-        target: ModuleType | None = None,  # noqa: ARG002
+        target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         """Preload the BLAS at the first import of MLX; the finders after this one find the module."""
         if name.partition(".")[0] == "mlx":

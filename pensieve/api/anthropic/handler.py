@@ -1,4 +1,4 @@
-"""From a request to the events of a message. Implements `contracts.protocols.requests.RequestHandler`."""
+"""Generates the events of a message. Implements `contracts.protocols.requests.RequestHandler`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class AnsweringModel(Protocol):
-    """As much of a model as answering takes."""
+    """The part of a model that MessageHandler needs."""
 
     async def can_admit(self) -> bool: ...
 
@@ -26,7 +26,10 @@ class AnsweringModel(Protocol):
 
 
 class MessageHandler:
-    """Turns a model's events into the API's, by the table in `contracts.streams.message_stream`."""
+    """Converts the model's events to wire events in the order that `contracts.streams.message_stream` requires.
+
+    `on_start` is called when the request is accepted, before its first event.
+    """
 
     def __init__(
         self,
@@ -35,12 +38,11 @@ class MessageHandler:
         ping_interval_seconds: float,
         on_start: Callable[[GenerationStarted], None] = lambda _: None,
     ) -> None:
-        """`on_start` is told what is known of a request when it is accepted."""
         self._model = model
         self._on_start = on_start
         self._ping_interval_seconds = ping_interval_seconds
 
-    async def can_handle_request(self, request: GenerationRequest) -> bool:  # noqa: ARG002 - as the contract has it
+    async def can_handle_request(self, request: GenerationRequest) -> bool:  # noqa: ARG002 - part of the protocol
         return await self._model.can_admit()
 
     async def handle_request(self, request: GenerationRequest, model_name: str) -> AsyncGenerator[MessageEvent, None]:
@@ -54,11 +56,11 @@ class MessageHandler:
                 async for event in paced:
                     if isinstance(event, GenerationStarted):
                         self._on_start(event)
-                    for wire_event in [PING] if event is None else events.of(event):
+                    for wire_event in [PING] if event is None else events.convert(event):
                         started = True
                         yield wire_event
         except PensieveError as error:
             if not started:
                 raise
-            log.warning("a stream ends with an error: %s", error)
+            log.warning("a stream ended with an error: %s", error)
             yield dict(error_body(error))

@@ -105,13 +105,13 @@ async def _serve_http(
 
     from pensieve.api.app import create_app  # noqa: PLC0415
     from pensieve.api.http.access import AccessRules  # noqa: PLC0415
-    from pensieve.api.http.hypercorn_fix import close_at_once  # noqa: PLC0415
+    from pensieve.api.http.hypercorn_fix import close_connections_promptly  # noqa: PLC0415
     from pensieve.api.server_state import ServerState  # noqa: PLC0415
 
     access = AccessRules(settings.host, settings.api_key, settings.cors_origins)
     limit = RateLimit(settings.rate_limit) if settings.rate_limit is not None else None
     state = ServerState(models, monitor, access, checked=settings.checked, rate_limit=limit)
-    close_at_once()
+    close_connections_promptly()
     await serve_asgi(
         create_app(state),
         _hypercorn_config(listener),

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, Self, TypeVar
 
+from pensieve.core.prefixes.common_prefix import common_prefix
+
 
 class Payload(Protocol):
     """What a node stores. Immutable."""
@@ -67,7 +69,7 @@ def walk(root: Node[P], token_ids: Sequence[int]) -> tuple[list[Node[P]], int, i
         child = path[-1].children.get(token_ids[position])
         if child is None:
             break
-        into_last = _num_common(child.token_ids, token_ids[position : position + len(child.token_ids)])
+        into_last = common_prefix(child.token_ids, tuple(token_ids[position : position + len(child.token_ids)]))
         position += into_last
         path.append(child)
     return path, position, into_last
@@ -79,10 +81,3 @@ def descendants(root: Node[P]) -> Iterator[Node[P]]:
         node = pending.pop()
         pending.extend(node.children.values())
         yield node
-
-
-def _num_common(some: Sequence[int], others: Sequence[int]) -> int:
-    length = min(len(some), len(others))
-    if tuple(some[:length]) == tuple(others[:length]):
-        return length
-    return next(index for index in range(length) if some[index] != others[index])

@@ -62,7 +62,7 @@ class PressureRelief:
         """Count a request that was refused for lack of memory."""
         self._times[PressureStep.REFUSE] += 1
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Take or undo a step if it is due. Called between two steps of the generation loop."""
         if self._clock() < self._next_check_at:
             return
@@ -87,7 +87,7 @@ class PressureRelief:
         if self._memory.reclaim() and self._note_step(PressureStep.RECLAIM_BUFFERS, in_use) <= high:
             return
         in_use = self._memory.in_use_bytes
-        if self._prompt_cache.give_up(max(in_use - high, self._prompt_cache.num_bytes // 4)):
+        if self._prompt_cache.evict(max(in_use - high, self._prompt_cache.num_bytes // 4)):
             self._memory.reclaim()
             if self._note_step(PressureStep.SHRINK_STORE, in_use) <= high:
                 return

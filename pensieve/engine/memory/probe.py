@@ -18,7 +18,7 @@ import mlx.core as mx
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.device.device import Backend, device_info
-from pensieve.engine.kv.batch_check import SAID, TOLERANCE, Batching, batching_of
+from pensieve.engine.kv.batch_check import TOLERANCE, WARNINGS, Batching, batching_of
 from pensieve.engine.kv.rows import RowKV, RowsKV, room_for
 from pensieve.engine.kv.sizes import KVSizes, LayerKV, measured_sizes
 from pensieve.engine.kv.snapshots import has_growing_layout
@@ -110,7 +110,7 @@ def report_limitations(name: str, found: Probe, *, kv_bits: int | None) -> None:
         ModelLoadingError: `kv_bits` is set, and the model's keys and values cannot be quantised.
     """
     if found.batching != "whole":
-        log.warning(SAID[found.batching], name)
+        log.warning(WARNINGS[found.batching], name)
     if kv_bits and not found.sizes.in_rows:
         raise ModelLoadingError(name, _NO_KV_BITS)
 
@@ -121,20 +121,20 @@ def _probe(model: LoadedModel, memory: DeviceMemory, limits: tuple[int, int], kv
     in_rows = has_growing_layout(make_prompt_cache(model.model)) and rows_match_single_requests(model)
     max_tokens, max_bytes = min(limits[0], max(1, model.context_window_tokens - 1)), limits[1]
     chunk_tokens = min(max_tokens, _FIRST_CHUNK_TOKENS)
-    found = _measured(model, memory, (chunk_tokens, max_bytes), in_rows=in_rows, kv_bits=kv_bits)
+    found = _measure(model, memory, (chunk_tokens, max_bytes), in_rows=in_rows, kv_bits=kv_bits)
     while chunk_tokens > _MIN_CHUNK_TOKENS and found.activation_bytes > max_bytes:
         chunk_tokens //= 2
-        found = _measured(model, memory, (chunk_tokens, max_bytes), in_rows=in_rows, kv_bits=kv_bits)
+        found = _measure(model, memory, (chunk_tokens, max_bytes), in_rows=in_rows, kv_bits=kv_bits)
     while 2 * chunk_tokens <= max_tokens and found.activation_bytes * 2 <= max_bytes:
         chunk_tokens *= 2
-        larger = _measured(model, memory, (chunk_tokens, max_bytes), in_rows=in_rows, kv_bits=kv_bits)
+        larger = _measure(model, memory, (chunk_tokens, max_bytes), in_rows=in_rows, kv_bits=kv_bits)
         if larger.activation_bytes > max_bytes:
             break
         found = larger
     return found if in_rows else replace(found, batching=batching_of(model.model))
 
 
-def _measured(
+def _measure(
     model: LoadedModel, memory: DeviceMemory, limits: tuple[int, int], *, in_rows: bool, kv_bits: int | None
 ) -> Probe:
     """Prefill two chunks of `limits[0]` tokens: one at the start, and one as deep as memory allows."""

@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS answers (
 CREATE INDEX IF NOT EXISTS by_use ON answers (used, num_bytes);
 """
 _COLUMNS: Final = ["key", "told", "token_ids", "checksum", "num_bytes", "used"]  # words: quoted
+_SELECT: Final = "SELECT told, token_ids, checksum FROM answers WHERE key = ?"  # words: quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class AnswerMemory:
         return int(found[0]) if found else 0
 
     def _found(self, connection: sqlite3.Connection, key: str) -> tuple[str, bytes] | None:
-        row = connection.execute("SELECT told, token_ids, checksum FROM answers WHERE key = ?", (key,)).fetchone()
+        row = connection.execute(_SELECT, (key,)).fetchone()
         if row is None:
             return None
         text, token_ids, checksum = row

@@ -100,8 +100,8 @@ class PromptCache:
         if isinstance(self._store, NullStore):
             return False
         others = self._memory.reserved_bytes() - self._memory.reserved_bytes(BufferUsage.STORED_PROMPTS)
-        unpressed = self._memory.watermark_bytes(HIGH_SHARE) - self._memory.lasting_bytes
-        available = min(self._limit_bytes, self._pressure_limit_bytes, unpressed, self._memory.capacity_bytes - others)
+        below_high = self._memory.watermark_bytes(HIGH_SHARE) - self._memory.lasting_bytes
+        available = min(self._limit_bytes, self._pressure_limit_bytes, below_high, self._memory.capacity_bytes - others)
         self._store.limit_bytes = max(0, available)
         try:
             self._store.insert(token_ids, caches, boundaries, move=move)
@@ -120,7 +120,7 @@ class PromptCache:
         kind = part.partition(".")[0]
         self.tokens.differed_in[kind] = self.tokens.differed_in.get(kind, 0) + 1
 
-    def give_up(self, num_bytes: int) -> int:
+    def evict(self, num_bytes: int) -> int:
         """Evict at least `num_bytes`, or everything, and do not grow again until `recover`. Return the bytes freed."""
         freed = self._store.shrink(num_bytes) if num_bytes > 0 else 0
         if freed:

@@ -12,8 +12,9 @@ from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.progress import Progress
 from pensieve.models.gguf.convert import planned_model
 from pensieve.models.gguf.file import open_gguf
+from pensieve.models.hub.errors import hub_errors_explained
+from pensieve.models.hub.local import local_copy
 from pensieve.models.hub.name import HubName
-from pensieve.models.hub.pull import explained, local_copy
 from pensieve.models.library.aliases import CuratedModel
 from pensieve.models.library.embedded import embedded_folder
 from pensieve.models.library.names import NamedModel
@@ -100,7 +101,7 @@ def _of_remote(name: HubName) -> ModelMetadata:
     """From the weights' headers on the hub. Nothing is stored in the hub cache, where it would pass for a model."""
     from huggingface_hub import get_safetensors_metadata, hf_hub_download  # noqa: PLC0415 - takes half a second
 
-    with explained(name), tempfile.TemporaryDirectory(prefix="pensieve-fit-") as folder:
+    with hub_errors_explained(name), tempfile.TemporaryDirectory(prefix="pensieve-fit-") as folder:
         path = hf_hub_download(name.name, "config.json", revision=name.revision, local_dir=folder)
         config = read_config(str(name), Path(path).parent)
         metadata = get_safetensors_metadata(name.name, revision=name.revision)

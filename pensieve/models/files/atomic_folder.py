@@ -12,15 +12,13 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
-
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.checksums import sha256_of
+from pensieve.models.files.lock import exclusive
 from pensieve.models.files.progress import Progress
 
 MANIFEST: Final = "pensieve-manifest.json"
@@ -40,7 +38,7 @@ def make_folder(
         return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder, source, progress):
+        with exclusive(folder.with_name(f".{folder.name}.lock"), f"preparing {source}", progress):
             if not is_complete(folder):
                 _make(folder, make, needed_bytes, progress)
     except OSError as error:
@@ -57,21 +55,6 @@ def is_complete(folder: Path) -> bool:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-
-
-@contextmanager
-def _locked(folder: Path, source: str, progress: Progress) -> Iterator[None]:
-    """Hold the folder's lock. If another process holds it, print that and wait."""
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        progress.print(f"Another process is preparing {source}; waiting for it.")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _make(folder: Path, make: Callable[[Path], None], needed_bytes: int, progress: Progress) -> None:

@@ -38,5 +38,5 @@ def gguf_folder(path: Path, progress: Progress) -> Path:
 
 def _needed_bytes(path: Path) -> int:
     with open_gguf(path) as gguf:
-        _, forms = planned_model(gguf)
-    return sum(form.num_bytes for form in forms) + _BYTES_BESIDE_WEIGHTS
+        _, specs = planned_model(gguf)
+    return sum(spec.num_bytes for spec in specs) + _BYTES_BESIDE_WEIGHTS

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, Literal
 from pensieve.core.errors import NotFoundError
 from pensieve.models.files.atomic_folder import is_complete
 from pensieve.models.files.home import models_folder
+from pensieve.models.hub.local import local_copy
 from pensieve.models.hub.name import HubName
 from pensieve.models.hub.pins import pinned
-from pensieve.models.hub.pull import local_copy
 from pensieve.models.library.aliases import curated_models
 from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.names import NamedModel, named_models

@@ -27,7 +27,7 @@ _ITEM_BYTES: Final = {"U32": 4, "F16": 2, "BF16": 2, "F32": 4}
 
 
 @dataclass(frozen=True, slots=True)
-class TensorForm:
+class TensorSpec:
     """A tensor's header entry. NumPy has no bfloat16: such tensors are arrays of uint16 with the same bits."""
 
     name: str
@@ -39,11 +39,11 @@ class TensorForm:
         return math.prod(self.shape) * _ITEM_BYTES[self.dtype]
 
 
-class Planned(Protocol):
+class PlannedTensors(Protocol):
     """Tensors that are computed together when they are written."""
 
     @property
-    def forms(self) -> tuple[TensorForm, ...]:
+    def specs(self) -> tuple[TensorSpec, ...]:
         """In the order of the file."""
 
     def slices(self) -> Iterator[tuple[npt.NDArray[Any], ...]]:
@@ -51,20 +51,22 @@ class Planned(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedTensor(TensorForm):
+class PlannedTensor(TensorSpec):
     """A tensor that `make` returns in one piece."""
 
     make: Callable[[], npt.NDArray[Any]]
 
     @property
-    def forms(self) -> tuple[TensorForm, ...]:
+    def specs(self) -> tuple[TensorSpec, ...]:
         return (self,)
 
     def slices(self) -> Iterator[tuple[npt.NDArray[Any], ...]]:
         yield (self.make(),)
 
 
-def write_safetensors(path: Path, planned: Sequence[Planned], report: Callable[[int], None] = lambda _: None) -> None:
+def write_safetensors(
+    path: Path, planned: Sequence[PlannedTensors], report: Callable[[int], None] = lambda _: None
+) -> None:
     """Write a new file and flush it to the disk. `report` gets the number of tensor bytes written so far.
 
     Raises:
@@ -72,7 +74,7 @@ def write_safetensors(path: Path, planned: Sequence[Planned], report: Callable[[
         ValueError: a tensor has another size than planned.
     """
     with path.open("xb") as file:
-        file.write(_header([form for part in planned for form in part.forms]))
+        file.write(_header([spec for part in planned for spec in part.specs]))
         start = file.tell()
         done = 0
         for part in planned:
@@ -83,33 +85,33 @@ def write_safetensors(path: Path, planned: Sequence[Planned], report: Callable[[
         os.fsync(file.fileno())
 
 
-def _write_slices(file: BinaryIO, part: Planned, start: int) -> Iterator[int]:
+def _write_slices(file: BinaryIO, part: PlannedTensors, start: int) -> Iterator[int]:
     """Write each slice at its tensor's current position, and yield the number of bytes of each round."""
-    written = [0] * len(part.forms)
-    starts = [start + sum(form.num_bytes for form in part.forms[:index]) for index in range(len(part.forms))]
+    written = [0] * len(part.specs)
+    starts = [start + sum(spec.num_bytes for spec in part.specs[:index]) for index in range(len(part.specs))]
     for arrays in part.slices():
-        for index, (form, array) in enumerate(zip(part.forms, arrays, strict=True)):
-            if written[index] + array.nbytes > form.num_bytes:
-                raise _size_error(form, written[index] + array.nbytes)
+        for index, (spec, array) in enumerate(zip(part.specs, arrays, strict=True)):
+            if written[index] + array.nbytes > spec.num_bytes:
+                raise _size_error(spec, written[index] + array.nbytes)
             file.seek(starts[index] + written[index])
             file.write(np.ascontiguousarray(array).data)
             written[index] += array.nbytes
         yield sum(array.nbytes for array in arrays)
-    for form, num_bytes in zip(part.forms, written, strict=True):
-        if num_bytes != form.num_bytes:
-            raise _size_error(form, num_bytes)
+    for spec, num_bytes in zip(part.specs, written, strict=True):
+        if num_bytes != spec.num_bytes:
+            raise _size_error(spec, num_bytes)
 
 
-def _size_error(form: TensorForm, num_bytes: int) -> ValueError:
-    return ValueError(f"{form.name} has {num_bytes} bytes where {form.num_bytes} were planned")
+def _size_error(spec: TensorSpec, num_bytes: int) -> ValueError:
+    return ValueError(f"{spec.name} has {num_bytes} bytes where {spec.num_bytes} were planned")
 
 
-def _header(forms: Sequence[TensorForm]) -> bytes:
+def _header(specs: Sequence[TensorSpec]) -> bytes:
     entries: dict[str, object] = {"__metadata__": {"format": "mlx"}}
     position = 0
-    for form in forms:
-        end = position + form.num_bytes
-        entries[form.name] = {"dtype": form.dtype, "shape": form.shape, "data_offsets": [position, end]}
+    for spec in specs:
+        end = position + spec.num_bytes
+        entries[spec.name] = {"dtype": spec.dtype, "shape": spec.shape, "data_offsets": [position, end]}
         position = end
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the tensors start aligned

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Tool, ToolCall, ToolChoice, ToolMode
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
 from pensieve.core.dialects.grammar import answer_grammar
-from tests.support.tiny_model import write_byte_tokenizer
+from perf_gates.loads.byte_tokenizer import write_byte_tokenizer
 
 GET = Tool(
     "get",

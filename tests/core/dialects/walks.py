@@ -25,9 +25,9 @@ from pensieve.core.dialects.grammar import answer_grammar
 from pensieve.core.dialects.patterns import split_at
 from pensieve.models.tokenizers.grammar_tokenizer import grammar_tokenizer
 from pensieve.models.tokenizers.text_decoder import TextDecoder
+from perf_gates.loads.byte_tokenizer import write_byte_tokenizer
 from tests.core.answers.test_parser import merged
 from tests.core.dialects.test_grammar import request_with
-from tests.support.tiny_model import write_byte_tokenizer
 
 _EOS: Final = 2
 _MARKS: Final = re.compile(r"\]<\]minimax\[>\[|<\|\"\|>|</?[^<>\s{}\"?()]+>|\[/?[A-Z_]{4,}\]")

@@ -139,4 +139,6 @@ class SnapshotTree(RuleBasedStateMachine):
 
 TestSegmentTree = SegmentTree.TestCase
 TestSnapshotTree = SnapshotTree.TestCase
-TestSegmentTree.settings = TestSnapshotTree.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestSegmentTree.settings = TestSnapshotTree.settings = settings(
+    max_examples=settings().max_examples * 3 // 2, stateful_step_count=30, deadline=None
+)

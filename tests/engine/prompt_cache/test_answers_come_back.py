@@ -1,4 +1,4 @@
-"""The engine remembers its answers, and counts what it reads of them."""
+"""The engine recalls its answers as tokens, and counts them as it reads them (C1)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ HI = ChatMessage(Role.USER, "Hi")
 
 
 async def answered(engine: Engine, *messages: ChatMessage, stop: str | None = None) -> tuple[str, GenerationFinished]:
-    """All of an answer's text, and its end."""
     request = GenerationRequest(messages, 12, Sampling(0.0), (stop,) if stop else ())
     events: list[GenerationEvent] = []
     async with aclosing(engine.generate(request)) as stream:
@@ -25,11 +24,11 @@ async def answered(engine: Engine, *messages: ChatMessage, stop: str | None = No
 
 
 def with_spaces(text: str) -> ChatMessage:
-    """The answer as nobody would have generated it: its tokens are others."""
+    """The answer with other white space, which is other tokens when it is encoded."""
     return ChatMessage(Role.ASSISTANT, "\n\n".join(text.split(" ")))
 
 
-def test_a_prompt_holds_the_tokens_of_the_answer_and_the_count_is_the_usage(make_engine: MakeEngine) -> None:
+def test_a_prompt_contains_the_sampled_tokens_and_counting_agrees_with_usage(make_engine: MakeEngine) -> None:
     async def scenario() -> None:
         async with make_engine() as engine:
             text, end = await answered(engine, HI)
@@ -46,7 +45,7 @@ def test_a_prompt_holds_the_tokens_of_the_answer_and_the_count_is_the_usage(make
     asyncio.run(scenario())
 
 
-def test_an_answer_that_a_stop_sequence_cut_is_not_remembered(make_engine: MakeEngine) -> None:
+def test_an_answer_that_a_stop_sequence_ended_is_not_stored(make_engine: MakeEngine) -> None:
     async def scenario() -> None:
         async with make_engine() as engine:
             text, _ = await answered(engine, HI)
@@ -58,7 +57,7 @@ def test_an_answer_that_a_stop_sequence_cut_is_not_remembered(make_engine: MakeE
     asyncio.run(scenario())
 
 
-def test_an_answer_whose_client_left_is_not_remembered(make_engine: MakeEngine) -> None:
+def test_an_answer_whose_client_disconnected_is_not_stored(make_engine: MakeEngine) -> None:
     async def scenario() -> None:
         async with make_engine() as engine:
             async with aclosing(engine.generate(GenerationRequest((HI,), 200, Sampling(0.0)))) as stream:

@@ -1,4 +1,4 @@
-"""A turn computes only what is new (C1, C2), prompts in common are computed once (C6), and usage says so (W17)."""
+"""A turn computes only its new tokens (C1, C2), shared prefixes are computed once (C6), and usage reports it (W17)."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def played(play: Callable[[Engine], Awaitable[None]], folder: ModelFolder, **giv
     asyncio.run(run())
 
 
-def test_a_second_turn_computes_only_what_is_new(tiny_folder: ModelFolder) -> None:
+def test_a_second_turn_computes_only_its_new_tokens(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         first = await events_of(engine, asking("Which one?"))
         whole = usage_of(first).input_tokens + usage_of(first).output_tokens
@@ -92,8 +92,8 @@ def test_a_second_turn_computes_only_what_is_new(tiny_folder: ModelFolder) -> No
     played(play, tiny_folder)
 
 
-def test_the_store_changes_no_answer(tiny_folder: ModelFolder) -> None:
-    """The cold answers are read in the same chunks, so that no figure depends on where they are cut."""
+def test_the_prompt_cache_changes_no_answer(tiny_folder: ModelFolder) -> None:
+    """Both runs prefill in the same chunks, so that rounding does not depend on them."""
 
     async def conversation(engine: Engine) -> list[str]:
         turns: list[str] = []
@@ -112,7 +112,7 @@ def test_the_store_changes_no_answer(tiny_folder: ModelFolder) -> None:
     assert found[0] == found[1]
 
 
-def test_breakpoints_are_told_as_written_and_then_as_read(tiny_folder: ModelFolder) -> None:
+def test_usage_reports_breakpoints_as_written_and_then_as_read(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         first = usage_of(await events_of(engine, asking("Which one?", ttl=3600)))
         assert first.stored_1h_tokens > 0.9 * first.input_tokens
@@ -126,7 +126,7 @@ def test_breakpoints_are_told_as_written_and_then_as_read(tiny_folder: ModelFold
     played(play, tiny_folder)
 
 
-def test_what_is_too_big_to_be_kept_is_not_told_as_written(tiny_folder: ModelFolder) -> None:
+def test_usage_does_not_report_a_prompt_that_is_too_large_to_cache(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         for _ in range(2):
             usage = usage_of(await events_of(engine, asking("Which one?", ttl=300)))
@@ -135,25 +135,25 @@ def test_what_is_too_big_to_be_kept_is_not_told_as_written(tiny_folder: ModelFol
     played(play, tiny_folder, memory_bytes=100)
 
 
-def test_a_common_prefix_is_computed_once_when_two_arrive_together(tiny_folder: ModelFolder) -> None:
+def test_a_shared_prefix_of_concurrent_requests_is_computed_once(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         one, other = await asyncio.gather(*(events_of(engine, asking(text)) for text in ("Which one?", "Why so?")))
-        known = max(usage_of(one).cached_tokens, usage_of(other).cached_tokens)
-        assert known > 0.8 * usage_of(one).input_tokens
+        num_cached = max(usage_of(one).cached_tokens, usage_of(other).cached_tokens)
+        assert num_cached > 0.8 * usage_of(one).input_tokens
         assert min(usage_of(one).cached_tokens, usage_of(other).cached_tokens) == 0
 
     played(play, tiny_folder)
 
 
-def test_a_retry_joins_the_request_that_runs(tiny_folder: ModelFolder) -> None:
+def test_a_retry_joins_the_running_request(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         request = asking("Which one?", max_tokens=40)
         warm = replace(request, sampling=Sampling(temperature=1.0), max_tokens=41)
-        for asked, joins in ((request, True), (warm, False), (replace(warm, is_retry=True), True)):
+        for again_request, joins in ((request, True), (warm, False), (replace(warm, is_retry=True), True)):
             before = engine.prompt_tokens().computed + engine.prompt_tokens().read
-            async with aclosing(engine.generate(replace(asked, is_retry=False))) as first:
+            async with aclosing(engine.generate(replace(again_request, is_retry=False))) as first:
                 await anext(first)
-                again = await events_of(engine, asked)
+                again = await events_of(engine, again_request)
                 rest = [event async for event in first]
             computed = engine.prompt_tokens().computed + engine.prompt_tokens().read - before
             assert computed == usage_of(again).input_tokens * (1 if joins else 2)
@@ -162,7 +162,7 @@ def test_a_retry_joins_the_request_that_runs(tiny_folder: ModelFolder) -> None:
     played(play, tiny_folder)
 
 
-def test_who_joined_is_answered_when_the_first_leaves(tiny_folder: ModelFolder) -> None:
+def test_a_client_that_joined_is_answered_when_the_first_one_disconnects(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         request = asking("Which one?", max_tokens=60)
         async with aclosing(engine.generate(request)) as first:
@@ -176,7 +176,7 @@ def test_who_joined_is_answered_when_the_first_leaves(tiny_folder: ModelFolder) 
     played(play, tiny_folder)
 
 
-def test_a_prompt_that_was_left_in_the_middle_is_kept_as_far_as_it_was_read(tiny_folder: ModelFolder) -> None:
+def test_a_cancelled_prefill_is_cached_as_far_as_it_got(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         long = replace(SYSTEM, text=SYSTEM.text * 8)
         async with aclosing(engine.generate(asking("Which one?", system=long))) as events:
@@ -185,12 +185,12 @@ def test_a_prompt_that_was_left_in_the_middle_is_kept_as_far_as_it_was_read(tiny
                 await asyncio.sleep(0.001)
         usage = usage_of(await events_of(engine, asking("Which one?", system=long)))
         assert usage.cached_tokens > 0
-        assert usage.cached_tokens % 8 == 0  # whole chunks, the last one of which may not have been the first's
+        assert usage.cached_tokens % 8 == 0  # whole chunks
 
     played(play, tiny_folder, chunk_tokens=8)
 
 
-def test_what_was_computed_outlives_the_engine(tiny_folder: ModelFolder, tmp_path: Path) -> None:
+def test_computed_prompts_outlive_the_engine(tiny_folder: ModelFolder, tmp_path: Path) -> None:
     first: list[GenerationEvent] = []
 
     async def before(engine: Engine) -> None:
@@ -205,7 +205,7 @@ def test_what_was_computed_outlives_the_engine(tiny_folder: ModelFolder, tmp_pat
     played(after, tiny_folder, home=tmp_path)
 
 
-def test_what_is_stored_gives_way_to_requests(tiny_folder: ModelFolder) -> None:
+def test_cached_prompts_are_evicted_for_requests(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         memory = engine._memory
         await events_of(engine, asking("Which one?", system=replace(SYSTEM, text=SYSTEM.text * 8)))
@@ -220,12 +220,12 @@ def test_what_is_stored_gives_way_to_requests(tiny_folder: ModelFolder) -> None:
     played(play, tiny_folder)
 
 
-def test_a_request_that_needs_room_takes_it_from_others_prompts_first(tiny_folder: ModelFolder) -> None:
+def test_a_request_evicts_other_prompts_before_its_own(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         mine, *others = (replace(SYSTEM, text=f"{word} {SYSTEM.text * 4}") for word in ("Mine.", "His.", "Hers."))
         for system in (mine, *others):
             await events_of(engine, asking("Which one?", system=system))
-        await asyncio.wrap_future(engine._loop.mailbox.call(lambda: None))  # by then the last one is stored as well
+        await asyncio.wrap_future(engine._loop.mailbox.call(lambda: None))  # by then the last one is cached as well
         memory = engine._memory
         held = memory.reserve(memory.capacity_bytes - memory.reserved_bytes(), BufferUsage.TEMPORARY)
         usage = usage_of(await events_of(engine, asking("And then?", system=mine)))
@@ -236,15 +236,15 @@ def test_a_request_that_needs_room_takes_it_from_others_prompts_first(tiny_folde
 
 
 @pytest.mark.parametrize("part", ["system", "messages.0"])
-def test_where_a_long_prompt_differs_is_told(tiny_folder: ModelFolder, part: str) -> None:
+def test_the_part_where_a_long_prompt_differs_is_reported(tiny_folder: ModelFolder, part: str) -> None:
     async def play(engine: Engine) -> None:
         long = SYSTEM.text * 4
         await events_of(engine, asking("Which one?", system=replace(SYSTEM, text=f"Yes. {long}")))
         if part == "system":
-            asked = asking("Which one?", system=replace(SYSTEM, text=f"No. {long}"))
+            request = asking("Which one?", system=replace(SYSTEM, text=f"No. {long}"))
         else:
-            asked = asking(f"That one? {long * 2}", system=replace(SYSTEM, text=f"Yes. {long}"))
-        started = (await events_of(engine, asked))[0]
+            request = asking(f"That one? {long * 2}", system=replace(SYSTEM, text=f"Yes. {long}"))
+        started = (await events_of(engine, request))[0]
         assert isinstance(started, GenerationStarted)
         assert started.differs_in == part
 
@@ -252,7 +252,7 @@ def test_where_a_long_prompt_differs_is_told(tiny_folder: ModelFolder, part: str
 
 
 class _Broken(KVStore):
-    """A store that fails as it is asked, or as it is given."""
+    """Fails in `match` or in `insert`."""
 
     fails_at = ""
 
@@ -275,7 +275,7 @@ class _Broken(KVStore):
 
 
 @pytest.mark.parametrize("fails_at", ["match", "insert"])
-def test_a_store_that_fails_is_switched_off_and_requests_are_answered(
+def test_a_failing_store_is_switched_off_and_requests_are_answered(
     tiny_folder: ModelFolder, fails_at: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def play(engine: Engine) -> None:
@@ -285,6 +285,6 @@ def test_a_store_that_fails_is_switched_off_and_requests_are_answered(
         for _ in range(2):
             assert usage_of(await events_of(engine, asking("Which one?"))).output_tokens > 0
         assert engine._parts.prompt_cache.limit_bytes == 0
-        assert caplog.text.count("the store of prompts failed") == 1
+        assert caplog.text.count("the prompt cache failed") == 1
 
     played(play, tiny_folder)

@@ -11,8 +11,8 @@ from pensieve.core.errors import ModelLoadingError
 from pensieve.models.estimate.footprint import footprint
 from pensieve.models.estimate.inspect import inspect_model
 from pensieve.models.files.progress import SilentProgress
+from pensieve.models.hub.local import local_copy
 from pensieve.models.hub.name import HubName
-from pensieve.models.hub.pull import local_copy
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.config import read_config
 from tests.models.gguf.gguf_files import write_llama

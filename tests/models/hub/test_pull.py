@@ -20,9 +20,10 @@ from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.home import HOME_VARIABLE
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import SilentProgress
+from pensieve.models.hub.local import PATTERNS, HubCopy, local_copy
 from pensieve.models.hub.name import HubName, parse_hub_name
 from pensieve.models.hub.pins import pin
-from pensieve.models.hub.pull import PATTERNS, HubCopy, local_copy, pull
+from pensieve.models.hub.pull import pull
 from pensieve.models.library.resolve import resolve
 from tests.models.gguf.gguf_files import write_llama
 from tests.models.hub.hub_server import CHUNK_BYTES, Repo, SmallHub, files_of, hub_of, own_cache
@@ -267,7 +268,7 @@ def test_a_killed_pull_is_resumed_by_the_next_process(
     hub.cuts[WEIGHTS] = [1_000_000]
     killed = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
     partials = (list(own_cache.glob("*/blobs/*.pensieve.incomplete")) for _ in itertools.count())
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not any(path.stat().st_size >= 1_000_000 for path in next(partials)):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pensieve.models.safetensors.file import PlannedTensor, TensorForm, write_safetensors
+from pensieve.models.safetensors.file import PlannedTensor, TensorSpec, write_safetensors
 
 
 def test_mlx_reads_the_written_file(tmp_path: Path) -> None:
@@ -39,8 +39,8 @@ class Halves:
         self.num_slices = num_slices
 
     @property
-    def forms(self) -> tuple[TensorForm, ...]:
-        return TensorForm("low", "F16", (6, 3)), TensorForm("high", "F32", (6,))
+    def specs(self) -> tuple[TensorSpec, ...]:
+        return TensorSpec("low", "F16", (6, 3)), TensorSpec("high", "F32", (6,))
 
     def slices(self) -> Iterator[tuple[npt.NDArray[Any], ...]]:
         for index in range(self.num_slices):

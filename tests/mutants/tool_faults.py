@@ -1,16 +1,16 @@
-"""Faults of calls, of thinking, of structured output, and of counts that leave something out: one a function."""
+"""Faults in calls, thinking, structured output and token counts, one per function."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 
-from tests.mutants.wire import Answer, Call, Frame, Frames, Json
+from tests.mutants.wire import Frame, Frames, Json, ProxiedAnswer, ProxiedCall
 
 _ONE_ID = "toolu_01"
 
 
-def input_of_its_own(call: Call, answer: Answer) -> Answer:
+def input_outside_the_schema(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     def invents(body: Json) -> Json:
         for block in _calls(body):
             block["input"] = {**block["input"], "invented": True}
@@ -19,15 +19,15 @@ def input_of_its_own(call: Call, answer: Answer) -> Answer:
     return answer.with_json(invents)
 
 
-def call_that_ends_the_turn(call: Call, answer: Answer) -> Answer:
+def call_that_ends_the_turn(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     return answer.with_json(lambda body: {**body, "stop_reason": "end_turn"} if _calls(body) else body)
 
 
-def tool_use_without_a_call(call: Call, answer: Answer) -> Answer:
+def tool_use_without_a_call(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     return answer.with_json(lambda body: {**body, "stop_reason": "tool_use"} if "stop_reason" in body else body)
 
 
-def one_call_id(call: Call, answer: Answer) -> Answer:
+def one_call_id(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     def repeats(body: Json) -> Json:
         for block in _calls(body):
             block["id"] = _ONE_ID
@@ -36,7 +36,7 @@ def one_call_id(call: Call, answer: Answer) -> Answer:
     return answer.with_json(repeats)
 
 
-def a_second_call(call: Call, answer: Answer) -> Answer:
+def a_second_call(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     def calls_again(body: Json) -> Json:
         again = [{**block, "id": f"{block['id']}_again"} for block in _calls(body)]
         return {**body, "content": [*body["content"], *again]} if again else body
@@ -45,7 +45,7 @@ def a_second_call(call: Call, answer: Answer) -> Answer:
 
 
 def input_in_block_start(frames: Frames) -> Frames:
-    """The whole input stands in content_block_start, and no delta follows: what is read by no SDK."""
+    """Sends the whole input in content_block_start and no deltas, which the SDKs do not read."""
     start: Frame | None = None
     text = ""
     for frame in frames:
@@ -62,17 +62,17 @@ def input_in_block_start(frames: Frames) -> Frames:
 
 
 def another_input_in_the_stream(frames: Frames) -> Frames:
-    """What the deltas of a call join to is JSON, and not that of the reply."""
+    """The deltas of a call join to JSON other than the reply's input."""
     return _with_whole_inputs(frames, lambda _: "{}")
 
 
 def input_at_once(frames: Frames) -> Frames:
-    """An input is held back until it is whole."""
+    """Holds an input back until it is complete."""
     return _with_whole_inputs(frames, lambda text: text)
 
 
 def _with_whole_inputs(frames: Frames, change: Callable[[str], str]) -> Frames:
-    """One delta a call, just before its end, that says what `change` makes of its input's JSON."""
+    """Sends one delta per call, just before its end, with the input's JSON as `change` returns it."""
     text: str | None = None
     for frame in frames:
         if _starts(frame, "tool_use"):
@@ -88,7 +88,7 @@ def _with_whole_inputs(frames: Frames, change: Callable[[str], str]) -> Frames:
         yield frame
 
 
-def unsigned_thinking(call: Call, answer: Answer) -> Answer:
+def unsigned_thinking(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     def unsigned(body: Json) -> Json:
         for block in _blocks(body, "thinking"):
             block["signature"] = ""
@@ -103,18 +103,16 @@ def without_signature_deltas(frames: Frames) -> Frames:
             yield frame
 
 
-def thinking_that_nobody_asked_for(call: Call, answer: Answer) -> Answer:
-    asked = (_asked(call).get("thinking") or {}).get("type", "disabled")
-    thought = {"type": "thinking", "thinking": "Any number will do.", "signature": "c2lnbmVk"}
-    if asked != "disabled":
+def unrequested_thinking(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
+    requested = (_request_of(call).get("thinking") or {}).get("type", "disabled")
+    block = {"type": "thinking", "thinking": "Any number will do.", "signature": "c2lnbmVk"}
+    if requested != "disabled":
         return answer
-    return answer.with_json(
-        lambda body: {**body, "content": [thought, *body["content"]]} if "content" in body else body
-    )
+    return answer.with_json(lambda body: {**body, "content": [block, *body["content"]]} if "content" in body else body)
 
 
-def thinking_for_nothing(call: Call, answer: Answer) -> Answer:
-    """The tokens of thinking are left out of the usage."""
+def thinking_not_counted(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
+    """Leaves thinking tokens out of the usage."""
 
     def uncounted(body: Json) -> Json:
         if _blocks(body, "thinking"):
@@ -125,7 +123,7 @@ def thinking_for_nothing(call: Call, answer: Answer) -> Answer:
     return answer.with_json(uncounted)
 
 
-def fenced_json(call: Call, answer: Answer) -> Answer:
+def fenced_json(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     def fenced(body: Json) -> Json:
         for block in _blocks(body, "text"):
             block["text"] = f"```json\n{block['text']}\n```"
@@ -134,13 +132,13 @@ def fenced_json(call: Call, answer: Answer) -> Answer:
     return answer.with_json(fenced)
 
 
-def count_blind_to_tools(call: Call) -> Call:
+def count_without_tools(call: ProxiedCall) -> ProxiedCall:
     if not call.path.startswith("/v1/messages/count_tokens"):
         return call
     return call.with_json(lambda body: {name: value for name, value in body.items() if not name.startswith("tool")})
 
 
-def images_passed_over(call: Call) -> Call:
+def dropped_images(call: ProxiedCall) -> ProxiedCall:
     def unseen(body: Json) -> Json:
         for message in body.get("messages", []):
             if isinstance(message.get("content"), list):
@@ -150,7 +148,7 @@ def images_passed_over(call: Call) -> Call:
     return call.with_json(unseen)
 
 
-def documents_passed_over(call: Call) -> Call:
+def dropped_documents(call: ProxiedCall) -> ProxiedCall:
     def unread(body: Json) -> Json:
         for message in body.get("messages", []):
             if isinstance(message.get("content"), list):
@@ -160,9 +158,9 @@ def documents_passed_over(call: Call) -> Call:
     return call.with_json(unread)
 
 
-def _asked(call: Call) -> Json:
-    asked: Json = json.loads(call.body or b"{}")
-    return asked
+def _request_of(call: ProxiedCall) -> Json:
+    request: Json = json.loads(call.body or b"{}")
+    return request
 
 
 def _blocks(body: Json, kind: str) -> list[Json]:

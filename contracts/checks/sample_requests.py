@@ -1,4 +1,4 @@
-"""What the checks ask a model, and what they keep of its answer."""
+"""The requests that the checks send to a model, and the answers that they collect."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ GREEDY = Sampling(temperature=0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Questions:
-    """What a check asks. The prompts should have answers of several tokens.
+class SampleRequests:
+    """The requests of a check. The prompts should get answers of several tokens.
 
-    No promise may take longer than `seconds` to be kept.
+    A promise that takes longer than `seconds` counts as broken.
     """
 
     prompt: str = "Name three colours."
@@ -26,34 +26,34 @@ class Questions:
 
     @property
     def request(self) -> GenerationRequest:
-        return asked(self.prompt, self.max_tokens)
+        return request_for(self.prompt, self.max_tokens)
 
     @property
     def other_request(self) -> GenerationRequest:
-        return asked(self.other_prompt, self.max_tokens)
+        return request_for(self.other_prompt, self.max_tokens)
 
 
-QUESTIONS = Questions()
+SAMPLES = SampleRequests()
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole stream. Two that say the same are equal."""
+class CollectedAnswer:
+    """The text and the end of a whole stream, for comparison."""
 
     text: str
     input_tokens_at_start: int
     finished: GenerationFinished
 
 
-def asked(
+def request_for(
     prompt: str, max_tokens: int, *, sampling: Sampling = GREEDY, stop_sequences: tuple[str, ...] = ()
 ) -> GenerationRequest:
-    """One user's turn; greedy unless told otherwise, since most promises compare answers."""
+    """A request with one user turn; greedy by default, because most promises compare answers."""
     return GenerationRequest((ChatMessage(Role.USER, prompt),), max_tokens, sampling, stop_sequences)
 
 
-async def answer(model: InferenceModel, request: GenerationRequest) -> Answer:
-    """The whole stream of a request. The model is `checked`, so the order of its events is known to be right."""
+async def collect(model: InferenceModel, request: GenerationRequest) -> CollectedAnswer:
+    """The whole answer to a request. The model is `checked`, so its events come in the right order."""
     text: list[str] = []
     input_tokens = 0
     async with aclosing(model.generate(request)) as events:
@@ -64,11 +64,11 @@ async def answer(model: InferenceModel, request: GenerationRequest) -> Answer:
                 text.append(event.text)
             elif isinstance(event, GenerationFinished):
                 finished = event
-    return Answer("".join(text), input_tokens, finished)
+    return CollectedAnswer("".join(text), input_tokens, finished)
 
 
-async def begin_and_leave(model: InferenceModel, request: GenerationRequest) -> None:
-    """Close a stream at its first text, when its KV cache is in use."""
+async def begin_and_close(model: InferenceModel, request: GenerationRequest) -> None:
+    """Close a stream at its first text, while its KV cache is in use."""
     async with aclosing(model.generate(request)) as events:
         async for event in events:
             if isinstance(event, TextGenerated):

@@ -1,10 +1,10 @@
-"""Faults of the part that speaks OpenAI's API, and of limits: one a function."""
+"""Faults in OpenAI's API and in limits, one per function."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.mutants.wire import DONE, Answer, Call, Frames, Json
+from tests.mutants.wire import DONE, Frames, Json, ProxiedAnswer, ProxiedCall
 
 
 def without_finish_reason(frames: Frames) -> Frames:
@@ -19,7 +19,7 @@ def without_done(frames: Frames) -> Frames:
 
 
 def without_the_last_word(frames: Frames) -> Frames:
-    """The last chunk that has content is lost."""
+    """Drops the last chunk that has content."""
     held = None
     for frame in frames:
         if any(choice["delta"].get("content") for choice in frame.data.get("choices", [])):
@@ -30,14 +30,14 @@ def without_the_last_word(frames: Frames) -> Frames:
             yield frame
 
 
-def another_id_a_chunk(frames: Frames) -> Frames:
+def new_id_per_chunk(frames: Frames) -> Frames:
     for number, frame in enumerate(frames):
         if frame is not DONE:
             frame.data["id"] = f"chatcmpl-{number}"
         yield frame
 
 
-def usage_of_its_own_mind(call: Call, answer: Answer) -> Answer:
+def wrong_total(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     def miscounts(body: Json) -> Json:
         if "total_tokens" in body.get("usage", {}):
             body["usage"]["total_tokens"] += 1
@@ -46,17 +46,17 @@ def usage_of_its_own_mind(call: Call, answer: Answer) -> Answer:
     return answer.with_json(miscounts)
 
 
-def anthropics_envelope(call: Call, answer: Answer) -> Answer:
+def anthropics_envelope(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     def enveloped(body: Json) -> Json:
         if "error" not in body:
             return body
-        told = {"type": "invalid_request_error", "message": body["error"]["message"]}
-        return {"type": "error", "error": told, "request_id": answer.headers.get("request-id")}
+        error = {"type": "invalid_request_error", "message": body["error"]["message"]}
+        return {"type": "error", "error": error, "request_id": answer.headers.get("request-id")}
 
     return answer.with_json(enveloped)
 
 
-def models_without_an_owner(call: Call, answer: Answer) -> Answer:
+def models_without_an_owner(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     def unowned(body: Json) -> Json:
         for model in body.get("data", []):
             model.pop("owned_by", None)
@@ -65,14 +65,14 @@ def models_without_an_owner(call: Call, answer: Answer) -> Answer:
     return answer.with_json(unowned)
 
 
-def without_retry_after(call: Call, answer: Answer) -> Answer:
+def without_retry_after(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     return answer.without_header("retry-after")
 
 
-def retry_after(seconds: str) -> Callable[[Call, Answer], Answer]:
-    """Whoever is sent away is told to come again in `seconds`, in place of what the right server says."""
+def retry_after(seconds: str) -> Callable[[ProxiedCall, ProxiedAnswer], ProxiedAnswer]:
+    """Replaces the retry-after of the correct server with `seconds`."""
 
-    def answers(call: Call, answer: Answer) -> Answer:
+    def answers(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
         return answer.with_header("retry-after", seconds) if "retry-after" in answer.headers else answer
 
     return answers
