@@ -55,7 +55,7 @@ class Sampled(NamedTuple):
 
 
 class PrefilledChunk(NamedTuple):
-    """After it, `num_tokens` uncached tokens of the prompt are done. `at_stop`: it ends at a stop or the prompt's end."""
+    """After it, `num_tokens` uncached prompt tokens are done. `at_stop`: it ends at a stop or at the prompt's end."""
 
     uid: int
     num_tokens: int
