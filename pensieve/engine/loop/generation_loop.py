@@ -183,7 +183,7 @@ class GenerationLoop:
 
     def _relieve_pressure(self) -> None:
         if self._relief is not None and self._batch is not None:
-            self._relief.look()
+            self._relief.update()
             self._batch.chunk_tokens = self._relief.chunk_tokens
 
     def _end(self, uid: int, phase: OperationPhase) -> None:

@@ -39,7 +39,7 @@ from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.decoding.grammar_mask import GrammarMask, masked
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.scripted.engine import ScriptedEngine
-from pensieve.engine.scripted.script import Reply, Script
+from pensieve.engine.scripted.script import Script, ScriptedReply
 from tests.support.engines import GIB, MakeEngine
 
 SCHEMA = {
@@ -194,7 +194,7 @@ def test_tools_calls_and_results_are_counted_as_in_generation(make_engine: MakeE
 
 def scripted(text: str) -> ScriptedEngine:
     memory = Ledger(GIB)
-    return ScriptedEngine(Script((Reply(text=text),)), memory, SlidingWindowMonitor(memory.usage))
+    return ScriptedEngine(Script((ScriptedReply(text=text),)), memory, SlidingWindowMonitor(memory.usage))
 
 
 def test_thinking_is_shown_only_if_requested() -> None:
