@@ -38,7 +38,7 @@ async def pool_of(fakes: FakeModels, patience: Patience = QUICK) -> AsyncIterato
 
 def play_with(play: Play, fakes: FakeModels, patience: Patience = QUICK) -> None:
     async def run() -> None:
-        async with asyncio.timeout(20), pool_of(fakes, patience) as pool:
+        async with asyncio.timeout(300), pool_of(fakes, patience) as pool:
             await play(pool, fakes)
 
     asyncio.run(run())
