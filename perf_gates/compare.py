@@ -127,7 +127,7 @@ def _targets(stack: ExitStack, folder: Path, urls: Sequence[str]) -> list[Target
 
 def _served_model(url: str) -> str:
     """The first that a server lists."""
-    return str(httpx.get(f"{url}/v1/models", timeout=30).raise_for_status().json()["data"][0]["id"])
+    return str(httpx.get(f"{url}/v1/models", timeout=300).raise_for_status().json()["data"][0]["id"])
 
 
 def _folder(model: str, shape: str | None) -> Path:

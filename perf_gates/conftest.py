@@ -35,7 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--profile", choices=CHOICES, help="the machine whose gates decide (default: what this one is)")
     names = ", ".join(SHAPES)
     group.addoption("--shape", default=EMBEDDED, metavar="S", help=f"random weights, as {names}; or a model's folder")
-    group.addoption("--soak", type=float, default=60.0, metavar="SECONDS", help="how long it runs under load")
+    group.addoption("--soak", type=float, default=60.0, metavar="SECONDS", help="how long the server is under load")
+    group.addoption("--soak-requests", type=int, metavar="N", help="end the load after N requests instead")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -77,7 +78,9 @@ def _memory_limit(folder: ModelFolder) -> float:
     config = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
     dense = device_info().backend == "cpu"
     rates, _ = machine_rates(lambda _: None)
-    return limit_tokens_per_second(footprint(config, folder_headers(folder.id, folder.path), dense=dense).token_cost, rates)
+    return limit_tokens_per_second(
+        footprint(config, folder_headers(folder.id, folder.path), dense=dense).token_cost, rates
+    )
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from pensieve.engine.memory.probe import ACTIVATIONS_SHARE, CHUNK_TOKENS, Probe,
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.prompt_cache.answer_memory import AnswerMemory
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
-from pensieve.engine.speculation.draft_model import DraftModel, load_draft, named, ready_to_draft
+from pensieve.engine.speculation.draft_model import DraftModel, load_draft, option_for, ready_to_draft
 from pensieve.engine.warm_up import log_if_slow, warm_up
 from pensieve.models.estimate.known_model import known_model
 from pensieve.models.files.model_folder import ModelFolder
@@ -76,7 +76,7 @@ def _expected_weights_bytes(folder: ModelFolder, drafting: ModelFolder | None) -
     dense = device_info().backend == "cpu"
     expected = known_model(folder.id, folder, dense=dense).weights_bytes
     if drafting is not None:
-        expected += known_model(named(drafting.id), drafting, dense=dense).weights_bytes
+        expected += known_model(option_for(drafting.id), drafting, dense=dense).weights_bytes
     return expected
 
 

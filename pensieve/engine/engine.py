@@ -20,7 +20,7 @@ from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.preparation import RequestPreparation
 from pensieve.engine.requests.ticket import Ticket
-from pensieve.engine.speculation.speculation import Pace
+from pensieve.engine.speculation.pass_costs import Pace
 from pensieve.models.files.model_folder import ModelFolder
 
 
@@ -118,7 +118,7 @@ class Engine:
             if not ticket.num_readers:
                 self._tickets.discard(ticket)
                 ticket.cancelled = True
-                self._loop.wake()
+                self._loop.mailbox.wake()
 
     def _identical_ticket(self, request: GenerationRequest) -> Ticket | None:
         """A running generation of the same request, if both may have the same answer (C6).

@@ -63,7 +63,7 @@ def serving(*arguments: str, environment: Mapping[str, str] | None = None) -> It
             yield Served(process, found[0])
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(300)
 
 
 _MLX_LM_SERVER = """
@@ -90,7 +90,7 @@ def serving_mlx_lm(model: Path, *arguments: str, environment: Mapping[str, str] 
             yield Served(process, url)
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(300)
 
 
 def _free_port() -> int:
@@ -104,7 +104,7 @@ def _await_health(process: subprocess.Popen[str], url: str) -> None:
     while time.monotonic() < ends_at:
         assert process.poll() is None, f"mlx_lm.server ended with status {process.returncode}"
         try:
-            if httpx.get(f"{url}/health", timeout=5).is_success:
+            if httpx.get(f"{url}/health", timeout=300).is_success:
                 return
         except httpx.TransportError:
             time.sleep(0.2)

@@ -100,18 +100,18 @@ def by_passes_alone(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
     """
     import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
 
-    from pensieve.engine.decoding.decode_step import logits_of  # noqa: PLC0415
+    from pensieve.engine.decoding.decode_step import forward  # noqa: PLC0415
     from pensieve.engine.kv.rows import RowKV, RowsKV  # noqa: PLC0415
 
     token_ids = model.tokenizer.apply_chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True)
     batch = SimpleNamespace(model=model.model, prompt_cache=[RowsKV([RowKV()]) for _ in model.model.layers])
     began = time.perf_counter()
-    token = mx.argmax(logits_of(batch, mx.array([token_ids]), [len(token_ids)])[:, -1, :], axis=-1)
+    token = mx.argmax(forward(batch, mx.array([token_ids]), [len(token_ids)])[:, -1, :], axis=-1)
     mx.eval(token)
     arrivals = []
     blas.set_threads(1)
     for _ in range(max_tokens):
-        following = mx.argmax(logits_of(batch, mx.stack([token, token], axis=1), [1])[:, 0, :], axis=-1)
+        following = mx.argmax(forward(batch, mx.stack([token, token], axis=1), [1])[:, 0, :], axis=-1)
         mx.async_eval(following)  # type: ignore[no-untyped-call]
         token.item()
         arrivals.append(time.perf_counter())

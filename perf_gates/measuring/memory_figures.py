@@ -94,7 +94,7 @@ def _settled(url: str) -> dict[str, Any]:
     """What it says of itself once nothing runs: a request that somebody left ends a step later."""
     health: dict[str, Any] = {}
     for _ in range(100):
-        health = httpx.get(f"{url}/health", timeout=60).json()
+        health = httpx.get(f"{url}/health", timeout=300).json()
         if not health["requests"]["active"] and not health["reserved"]["kv_cache_bytes"]:
             break
     return health
@@ -113,4 +113,4 @@ def _serving_under_memray(file: Path, *arguments: str) -> Iterator[str]:
             yield found[0]
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(300)

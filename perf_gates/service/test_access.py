@@ -35,4 +35,4 @@ def test_the_rate_limit_lets_through_what_it_says(report: Report) -> None:
 
 
 def _status(url: str, headers: dict[str, str]) -> int:
-    return httpx.post(f"{url}/v1/messages", json=_BODY, headers=headers, timeout=30).status_code
+    return httpx.post(f"{url}/v1/messages", json=_BODY, headers=headers, timeout=300).status_code

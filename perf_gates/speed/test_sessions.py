@@ -30,7 +30,7 @@ def test_a_session_goes_on_where_it_was(report: Report, folder: ModelFolder) -> 
 def _turn(url: str, told: list[dict[str, Any]]) -> dict[str, int]:
     """Ask, and put the answer and another question behind it; the usage."""
     body = {"model": "claude-any", "max_tokens": 16, "temperature": 0, "messages": told}
-    message = httpx.post(f"{url}/v1/messages", json=body, timeout=120).raise_for_status().json()
+    message = httpx.post(f"{url}/v1/messages", json=body, timeout=300).raise_for_status().json()
     told += [{"role": "assistant", "content": message["content"]}, {"role": "user", "content": "And then?"}]
     usage: dict[str, int] = message["usage"]
     return usage

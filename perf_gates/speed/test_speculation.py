@@ -20,7 +20,7 @@ from contracts.values.generation import GenerationFinished, TextGenerated
 from contracts.values.measurements import SpeculationCounts
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.device.memory.device_memory import DeviceMemory
-from pensieve.engine.decoding.decode_step import step_on_logits
+from pensieve.engine.decoding.decode_step import decode_from_logits
 from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.models.files.model_folder import ModelFolder
@@ -107,7 +107,7 @@ class Pair:
         if speculates:
             batch.speculate(self._engine._pace)
         else:
-            step_on_logits(batch._generator._generation_batch)
+            decode_from_logits(batch._generator._generation_batch)
         return await _said(self._engine, prompt, num_tokens, is_raw=is_raw)
 
 

@@ -59,7 +59,7 @@ def test_loading_takes_what_reading_takes(report: Report, folder: ModelFolder) -
     """
     command = [sys.executable, "-c", _LOAD, str(folder.path)]
     for _ in range(2):
-        run = subprocess.run(command, capture_output=True, text=True, timeout=140, check=True)
+        run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     figures = json.loads(run.stdout.splitlines()[-1])
     report.judge("G-1.2b", figures["peak"], "(peak RSS)")
     report.judge("G-1.2c", figures["loaded"] / figures["read"])

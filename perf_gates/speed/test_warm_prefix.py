@@ -50,6 +50,6 @@ def _first_token(served: Served, prompt: str) -> tuple[int, float]:
     usage = httpx.post(
         f"{served.url}/v1/messages/count_tokens",
         json={"model": "claude-any", "messages": [{"role": "user", "content": prompt}]},
-        timeout=60,
+        timeout=300,
     ).json()
     return int(usage["input_tokens"]), timing.first_token_seconds

@@ -41,7 +41,7 @@ def both(folders: tuple[Path, Path], **given: str) -> Iterator[httpx.Client]:
     settings = settings_for(
         model=str(folders[0]), allow_models=str(folders[1]), cache_disk="0", cache_memory="10MB", **given
     )
-    with running_server(settings, components_for(settings)) as url, httpx.Client(base_url=url, timeout=60) as client:
+    with running_server(settings, components_for(settings)) as url, httpx.Client(base_url=url, timeout=300) as client:
         yield client
 
 

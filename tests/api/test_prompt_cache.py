@@ -14,7 +14,7 @@ SYSTEM = "You know every lighthouse by its light. " * 20
 def ask(client: anthropic.Anthropic, *turns: Any, **given: Any) -> httpx.Response:
     messages = [{"role": ("user", "assistant")[number % 2], "content": turn} for number, turn in enumerate(turns)]
     body = {"model": "claude-any", "max_tokens": 5, "temperature": 0, "system": SYSTEM, "messages": messages, **given}
-    return httpx.post(f"{str(client.base_url).rstrip('/')}/v1/messages", json=body, timeout=60)
+    return httpx.post(f"{str(client.base_url).rstrip('/')}/v1/messages", json=body, timeout=300)
 
 
 def test_a_second_turn_is_read_from_the_cache(tiny_client: anthropic.Anthropic) -> None:

@@ -3,7 +3,6 @@
 import json
 import socket
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,19 @@ from pensieve.api.app import MAX_BODY_BYTES
 from pensieve.cli.serve.command import bind
 from pensieve.cli.settings.settings import Settings
 from pensieve.cli.wiring import scripted_components
-from tests.support.running_server import ask, running_server, scripted_server, settings_for
+from tests.support.running_server import ask, running_server, scripted_server, settings_for, with_quick_pings
+from tests.support.waiting import wait_until
 
-SLOW = '[[reply]]\ntext = "one two three four five"\nrepeat = 200\nseconds_per_token = 0.02\n'
+SLOW = '[[reply]]\ntext = "one two three four five"\nrepeat = 200\nseconds_per_token = 1\n'
+"""An answer of 900 tokens outlasts every wait of these tests, so that only a disconnect ends it."""
 
 
 def events_of(response: httpx.Response) -> list[dict[str, Any]]:
     return [json.loads(line.removeprefix("data: ")) for line in response.iter_lines() if line.startswith("data: ")]
 
 
-def wait_until_idle(client: httpx.Client, seconds: float = 5) -> float:
-    began = time.monotonic()
-    while time.monotonic() < began + seconds:
-        if client.get("/health").json()["requests"]["active"] == 0:
-            return time.monotonic() - began
-        time.sleep(0.01)
-    pytest.fail(f"a request is still active after {seconds} s")
+def wait_until_idle(client: httpx.Client) -> None:
+    wait_until(lambda: client.get("/health").json()["requests"]["active"] == 0)
 
 
 def test_a_stream_equals_the_non_streaming_answer(tmp_path: Path) -> None:
@@ -47,9 +43,10 @@ def test_a_stream_equals_the_non_streaming_answer(tmp_path: Path) -> None:
     assert plain["usage"] == events[-2]["usage"]
 
 
-def test_pings_fill_a_silence(tmp_path: Path) -> None:
+def test_pings_fill_a_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_quick_pings(monkeypatch)
     with (
-        scripted_server(tmp_path, '[[reply]]\nprefill_seconds = 6\ntext = "x"') as client,
+        scripted_server(tmp_path, '[[reply]]\nprefill_seconds = 2\ntext = "x"') as client,
         client.stream("POST", "/v1/messages", json=ask(stream=True)) as response,
     ):
         kinds = [event["type"] for event in events_of(response)]
@@ -74,7 +71,7 @@ def test_disconnecting_from_a_stream_ends_the_generation(tmp_path: Path) -> None
             lines = response.iter_lines()
             next(lines)
             assert client.get("/health").json()["requests"]["active"] == 1
-        assert wait_until_idle(client) < 1
+        wait_until_idle(client)
         assert client.get("/health").json()["memory"]["kv_cache_bytes"] == 0
 
 
@@ -82,7 +79,7 @@ def test_disconnecting_from_a_non_streaming_answer_ends_the_generation(tmp_path:
     with scripted_server(tmp_path, SLOW) as client:
         with pytest.raises(httpx.ReadTimeout):
             client.post("/v1/messages", json=ask(max_tokens=900), timeout=0.5)
-        assert wait_until_idle(client) < 1
+        wait_until_idle(client)
 
 
 def test_a_foreign_host_and_a_foreign_page_are_refused(tmp_path: Path) -> None:
@@ -167,7 +164,7 @@ def _stream_until_stopped(settings: Settings, script: Path) -> list[str]:
 
         def read() -> None:
             with httpx.stream(
-                "POST", f"{url}/v1/messages", json=ask(stream=True, max_tokens=900), timeout=20
+                "POST", f"{url}/v1/messages", json=ask(stream=True, max_tokens=900), timeout=300
             ) as response:
                 for line in response.iter_lines():
                     if line.startswith("data: "):
@@ -176,8 +173,8 @@ def _stream_until_stopped(settings: Settings, script: Path) -> list[str]:
 
         reader = threading.Thread(target=read)
         reader.start()
-        assert started.wait(10)
-    reader.join(20)
+        assert started.wait(300)
+    reader.join(300)
     return kinds
 
 
@@ -185,18 +182,20 @@ def test_new_requests_are_refused_while_the_server_stops(tmp_path: Path) -> None
     script = tmp_path / "script.toml"
     script.write_text(SLOW, encoding="utf-8")
     refusals: list[httpx.Response] = []
-    with running_server(settings_for(grace_seconds="1"), scripted_components(script)) as url:
-        client = httpx.Client(base_url=url, timeout=20)
+    with running_server(settings_for(grace_seconds="300"), scripted_components(script)) as url:
+        client = httpx.Client(base_url=url, timeout=300)
         streaming = client.stream("POST", "/v1/messages", json=ask(stream=True, max_tokens=900))
         response = streaming.__enter__()
         lines = response.iter_lines()
         next(lines)
 
-        def ask_again() -> None:
-            time.sleep(0.3)
-            refusals.append(httpx.post(f"{url}/v1/messages", json=ask(), timeout=5))
+        def ask_until_refused() -> None:
+            while (reply := httpx.post(f"{url}/v1/messages", json=ask(max_tokens=1), timeout=300)).status_code == 200:
+                pass
+            refusals.append(reply)
+            streaming.__exit__(None, None, None)
 
-        late = threading.Thread(target=ask_again)
+        late = threading.Thread(target=ask_until_refused)
         late.start()
     late.join()
     client.close()

@@ -19,7 +19,7 @@ def run_python(code: str, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert finished.returncode == 0, finished.stderr[-3000:]
     return finished.stdout.strip()

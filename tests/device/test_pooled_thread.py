@@ -23,7 +23,7 @@ def test_a_thread_is_used_again_when_its_work_is_done() -> None:
 
 
 def test_work_that_runs_at_once_has_a_thread_each() -> None:
-    meeting = threading.Barrier(3, timeout=10)
+    meeting = threading.Barrier(3, timeout=300)
 
     def meet() -> None:
         meeting.wait()

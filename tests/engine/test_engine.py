@@ -103,7 +103,7 @@ def test_a_client_that_disconnects_during_prefill_frees_the_device_within_a_chun
         level = mx.get_active_memory()
         async with aclosing(engine.generate(asking("word " * 1500, 100))) as events:
             await anext(events)
-            await until(lambda: engine._loop.num_running == 1)
+            await until(lambda: len(engine._loop._running) == 1)
         assert engine.num_active == 0
         await until(lambda: reserved(engine) == 0)
         assert mx.get_active_memory() <= level + 2**20
@@ -172,7 +172,7 @@ def test_a_failed_step_fails_its_requests_but_not_later_ones(
         async with make_engine() as engine:
             async with aclosing(engine.generate(asking("Hello", 500))) as events:
                 await anext(events)
-                await until(lambda: engine._loop.num_running == 1)
+                await until(lambda: len(engine._loop._running) == 1)
                 assert engine._loop._batch is not None
                 monkeypatch.setattr(engine._loop._batch, "next", _failing)
                 with pytest.raises(GenerationError):
@@ -194,7 +194,7 @@ def test_a_token_that_cannot_be_decoded_fails_only_its_own_request(
     async def play() -> None:
         async with make_engine() as engine, aclosing(engine.generate(asking("Hello", 500))) as broken:
             await anext(broken)
-            await until(lambda: engine._loop.num_running == 1)
+            await until(lambda: len(engine._loop._running) == 1)
             running = next(iter(engine._loop._running.values()))
             monkeypatch.setattr(running.output, "push", _failing)
             text, _ = await answer(engine, asking("Hello there"))

@@ -16,6 +16,7 @@ from pensieve.engine.warm_up import log_if_slow, warm_up
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import load
 from tests.support.engines import GIB
+from tests.support.waiting import wait_until
 
 
 def test_warm_up_runs_an_answer_of_each_kind_and_a_draft_of_each_width(tiny_folder: ModelFolder) -> None:
@@ -42,7 +43,7 @@ def test_a_failed_warm_up_is_logged_and_not_raised(
 
 def test_slow_work_is_logged_when_it_is_late_and_when_it_is_done(caplog: pytest.LogCaptureFixture) -> None:
     with log_if_slow("compiling", after_seconds=0.05):
-        time.sleep(0.2)
+        wait_until(lambda: caplog.records)
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
     began, ended = (record.getMessage() for record in caplog.records)
     assert began.startswith("compiling; ")
@@ -50,16 +51,16 @@ def test_slow_work_is_logged_when_it_is_late_and_when_it_is_done(caplog: pytest.
 
 
 def test_fast_work_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with log_if_slow("compiling", after_seconds=0.05):
+    with log_if_slow("compiling", after_seconds=0.3):
         pass
-    time.sleep(0.1)
+    time.sleep(0.4)
     assert not caplog.records
 
 
 def test_failed_work_is_not_logged_as_done(caplog: pytest.LogCaptureFixture) -> None:
     def fail() -> None:
         with log_if_slow("compiling", after_seconds=0.01):
-            time.sleep(0.05)
+            wait_until(lambda: caplog.records)
             raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):

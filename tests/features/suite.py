@@ -38,7 +38,7 @@ def run_suite(*arguments: str, report: Path) -> SuiteRun:
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": _BYTECODE.name}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # recompiling everything would double the time of a start
     environment.pop("COVERAGE_PROCESS_CONFIG", None)  # the suite is not part of the coverage, which would slow it down
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False, env=environment)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, env=environment)
     outcomes = _outcomes(report) if report.exists() else {}
     return SuiteRun(done.returncode, done.stdout + done.stderr, outcomes, _verdicts(results))
 

@@ -76,7 +76,7 @@ def test_a_coroutine_step_is_refused(tmp_path: Path) -> None:
     (tmp_path / "chapter.feature").write_text(_CHAPTER)
     (tmp_path / "test_chapter.py").write_text(_ASYNC_STEP)
     command = [sys.executable, "-m", "pytest", "-p", "features.harness.plugin", "-p", "no:cacheprovider", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert "step it_holds is a coroutine function" in done.stdout
 

@@ -120,7 +120,7 @@ def test_a_suite_that_breaks_is_an_error_rather_than_the_servers_failure(almost_
     (tmp_path / "test_chapter.py").write_text(_BROKEN)
     plain = ("-p", "features.harness.plugin", "-p", "no:cacheprovider", "--results", str(tmp_path / "results.json"))
     command = [sys.executable, "-m", "pytest", *plain, "--target", almost_a_server, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == _FAILED, done.stdout + done.stderr
     [scenario] = json.loads((tmp_path / "results.json").read_text())["scenarios"]
     assert (scenario["verdict"], scenario["reason"]) == ("error", "ZeroDivisionError: by itself")

@@ -36,7 +36,7 @@ def _handler(mutant: Mutant, upstream: str) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             call = mutant.calls(self._call())
             with (
-                httpx.Client(base_url=upstream, trust_env=False, timeout=60) as client,
+                httpx.Client(base_url=upstream, trust_env=False, timeout=300) as client,
                 client.stream(call.method, call.path, headers=call.headers, content=call.body) as response,
             ):
                 headers = _end_to_end(dict(response.headers))

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
+import pytest
 
+from pensieve.api import server_state
 from pensieve.cli.wiring import scripted_components
 from perf_gates.loads.in_process_server import running_server, settings_for
 
-__all__ = ["ask", "running_server", "scripted_server", "settings_for"]
+__all__ = ["ask", "running_server", "scripted_server", "settings_for", "with_quick_pings"]
+
+
+def with_quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let servers of this process fill silences after 0.1 seconds."""
+    monkeypatch.setattr(server_state, "ServerState", partial(server_state.ServerState, ping_interval_seconds=0.1))
 
 
 @contextmanager

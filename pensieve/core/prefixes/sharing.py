@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pensieve.core.prefixes.common_prefix import common_prefix
+
 MIN_SHARED_TOKENS = 64
 """Less is computed again rather than waited for."""
 
@@ -23,22 +25,10 @@ class PrefillProgress:
 
     def usable_by(self, token_ids: Sequence[int]) -> int:
         """How many tokens of another prompt this one will have computed in the end."""
-        shared = shared_tokens(self.token_ids, token_ids)
+        shared = common_prefix(self.token_ids, token_ids)
         if self.stops is None:
             return shared
         return max((stop for stop in self.stops if stop <= shared), default=0)
-
-
-def shared_tokens(one: Sequence[int], other: Sequence[int]) -> int:
-    """The length of the longest common prefix."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def worth_waiting_for(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic
 
+from pensieve.core.prefixes.common_prefix import common_prefix
 from pensieve.core.prefixes.node import Node, P, PrefixMatch
 
 
@@ -162,7 +163,7 @@ class PrefixTree(Generic[P]):
             child = path[-1].children.get(token_ids[position])
             if child is None:
                 break
-            into_last = _num_common(child.token_ids, token_ids[position : position + len(child.token_ids)])
+            into_last = common_prefix(child.token_ids, tuple(token_ids[position : position + len(child.token_ids)]))
             position += into_last
             path.append(child)
         return path, position, into_last
@@ -239,13 +240,6 @@ class PrefixTree(Generic[P]):
             node = waiting.pop()
             waiting.extend(node.children.values())
             yield node
-
-
-def _num_common(some: Sequence[int], others: Sequence[int]) -> int:
-    length = min(len(some), len(others))
-    if tuple(some[:length]) == tuple(others[:length]):
-        return length
-    return next(index for index in range(length) if some[index] != others[index])
 
 
 def _require(condition: bool, what: str) -> None:  # noqa: FBT001 - as an assertion, but not one that -O takes away

@@ -18,7 +18,7 @@ import mlx.core as mx
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.device.device import Backend, device_info
-from pensieve.engine.kv.batch_check import SAID, TOLERANCE, Batching, batching_of
+from pensieve.engine.kv.batch_check import TOLERANCE, WARNINGS, Batching, batching_of
 from pensieve.engine.kv.rows import RowKV, RowsKV, room_for
 from pensieve.engine.kv.sizes import KVSizes, LayerKV, measured_sizes
 from pensieve.engine.kv.snapshots import has_growing_layout
@@ -110,7 +110,7 @@ def report_limitations(name: str, found: Probe, *, kv_bits: int | None) -> None:
         ModelLoadingError: `kv_bits` is set, and the model's keys and values cannot be quantised.
     """
     if found.batching != "whole":
-        log.warning(SAID[found.batching], name)
+        log.warning(WARNINGS[found.batching], name)
     if kv_bits and not found.sizes.in_rows:
         raise ModelLoadingError(name, _NO_KV_BITS)
 

@@ -7,20 +7,26 @@ import pytest
 from pensieve.api.http.pings import with_pings
 
 
-async def delayed(*delays: float) -> AsyncGenerator[int, None]:
-    for number, delay in enumerate(delays):
-        await asyncio.sleep(delay)
-        yield number
-
-
 def test_pings_fill_a_silence_and_every_item_comes_through() -> None:
     async def play() -> list[int | None]:
-        return [item async for item in with_pings(delayed(0, 0.1, 0), 0.03)]
+        items: list[int | None] = []
+        has_two_pings = asyncio.Event()
+
+        async def source() -> AsyncGenerator[int, None]:
+            yield 0
+            await has_two_pings.wait()
+            yield 1
+            yield 2
+
+        async for item in with_pings(source(), 0.03):
+            items.append(item)
+            if items.count(None) == 2:
+                has_two_pings.set()
+        return items
 
     items = asyncio.run(play())
     assert [item for item in items if item is not None] == [0, 1, 2]
     assert items[0] == 0
-    assert items.count(None) >= 2
 
 
 def test_closing_during_a_silence_closes_the_source() -> None:

@@ -12,7 +12,7 @@ import httpx
 import openai
 import pytest
 
-from tests.support.running_server import scripted_server
+from tests.support.running_server import scripted_server, with_quick_pings
 
 SCRIPT = """
 [[reply]]
@@ -27,7 +27,7 @@ text = "a b c d"
 fail_after_tokens = 2
 [[reply]]
 when = "slow"
-prefill_seconds = 6
+prefill_seconds = 2
 [[reply]]
 text = "Hello from the script."
 """
@@ -160,7 +160,8 @@ def test_a_failure_during_a_stream_ends_it_with_one_error(tmp_path: Path) -> Non
     assert "data: [DONE]" not in lines
 
 
-def test_comments_fill_silences_and_done_ends_the_stream(tmp_path: Path) -> None:
+def test_comments_fill_silences_and_done_ends_the_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_quick_pings(monkeypatch)
     with scripted_server(tmp_path, SCRIPT) as server:
         body = {"model": "scripted", "messages": messages_for("slow"), "stream": True}
         lines = [line for line in server.post("/v1/chat/completions", json=body).text.splitlines() if line]

@@ -103,7 +103,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _fit(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pensieve", "fit", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_the_exit_status_tells_whether_the_model_fits(tiny: Path) -> None:

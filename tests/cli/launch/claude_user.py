@@ -66,14 +66,14 @@ class User:
     def launch(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         with self.start_launch(*words, **environment) as process:
             try:
-                stdout, stderr = process.communicate(timeout=60)
+                stdout, stderr = process.communicate(timeout=300)
             finally:
                 process.kill()
         return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
 
     def record(self) -> dict[str, Any]:
         """The environment, the arguments and the process id of the started program. Waits for the start."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             if self.record_file.exists() and self.record_file.read_text():
                 record: dict[str, Any] = json.loads(self.record_file.read_text())
@@ -105,7 +105,7 @@ def free_port() -> int:
 def stops(url: str) -> bool:
     """Whether the server at `url` stops listening within a few seconds."""
     host, _, port = url.removeprefix("http://").partition(":")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex((host, int(port))):

@@ -26,7 +26,7 @@ def start(model: Path, home: Path) -> set[str]:
             assert "serving" in process.stdout.readline()
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(300)
     return set(re.findall(r"^import time: .*\| +(\S+)$", (home / "imports.txt").read_text(), re.MULTILINE))
 
 

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from pensieve.core.prefixes.sharing import MIN_SHARED_TOKENS, PrefillProgress, shared_tokens, worth_waiting_for
+from pensieve.core.prefixes.sharing import MIN_SHARED_TOKENS, PrefillProgress, worth_waiting_for
 
 LONG = list(range(200))
-TOKENS = st.lists(st.integers(0, 2), max_size=30)
-
-
-@given(TOKENS, TOKENS)
-def test_the_common_prefix_is_counted(one: list[int], other: list[int]) -> None:
-    pairs = list(zip(one, other, strict=False))
-    expected = next((index for index, (a, b) in enumerate(pairs) if a != b), len(pairs))
-    assert shared_tokens(one, other) == expected
 
 
 def test_a_prompt_waits_for_the_one_that_gives_it_most() -> None:

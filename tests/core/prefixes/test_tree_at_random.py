@@ -140,5 +140,5 @@ class TreeOfStates(RuleBasedStateMachine):
 TestJoiningTree = JoiningTree.TestCase
 TestTreeOfStates = TreeOfStates.TestCase
 TestJoiningTree.settings = TestTreeOfStates.settings = settings(
-    max_examples=settings.default.max_examples * 3 // 2, stateful_step_count=30, deadline=None
+    max_examples=settings().max_examples * 3 // 2, stateful_step_count=30, deadline=None
 )

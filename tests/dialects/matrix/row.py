@@ -139,7 +139,9 @@ def _how(lines: list[str]) -> str:
     if any("answers one request at a time" in line for line in lines):
         return "one at a time"
     return (
-        "batched; prompts one at a time" if any("reads prompts one at a time" in line for line in lines) else "batched"
+        "batched; prompts one at a time"
+        if any("prefills one prompt at a time" in line for line in lines)
+        else "batched"
     )
 
 

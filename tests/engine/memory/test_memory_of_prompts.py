@@ -10,7 +10,7 @@ from pensieve.core.errors import InsufficientMemoryError
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.prompt_cache.store import KVStore
-from tests.engine.support.tiny_modules import continuation, made_up_rows, prefill, prompt, tiny_module
+from tests.engine.support.tiny_modules import continuation, prefill, prompt, random_rows, tiny_module
 from tests.support.engines import GIB
 
 MIB = 1024**2
@@ -71,7 +71,7 @@ def test_a_request_that_cannot_fit_evicts_nothing() -> None:
 
 def test_moving_caches_into_the_store_takes_no_more_than_one_extra_layer() -> None:
     memory = DeviceMemory(GIB)
-    model, token_ids, rows = tiny_module("llama"), prompt(20_000, 0), made_up_rows(20_000)
+    model, token_ids, rows = tiny_module("llama"), prompt(20_000, 0), random_rows(20_000)
     prompt_cache = PromptCache(memory, KVStore(model, limit_bytes=256 * MIB))
     layer = rows[0].nbytes
     before = mx.get_active_memory()

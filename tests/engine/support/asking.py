@@ -1,4 +1,4 @@
-"""How tests ask an engine, without a server around it."""
+"""Sends requests to an engine directly, without a server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def answer(engine: Engine, request: GenerationRequest) -> tuple[str, Gener
     raise AssertionError("the stream ended without its last event")
 
 
-async def until(holds: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(holds: Callable[[], bool], seconds: float = 300.0) -> None:
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110 - what it waits for happens on another thread
             await asyncio.sleep(0.005)

@@ -268,7 +268,7 @@ def test_a_killed_pull_is_resumed_by_the_next_process(
     hub.cuts[WEIGHTS] = [1_000_000]
     killed = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
     partials = (list(own_cache.glob("*/blobs/*.pensieve.incomplete")) for _ in itertools.count())
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not any(path.stat().st_size >= 1_000_000 for path in next(partials)):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -65,7 +65,7 @@ def start() -> subprocess.Popen[str]:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.002)
@@ -83,7 +83,7 @@ def kill_when(home: Path, pattern: str) -> None:
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()
-    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert psutil.wait_procs(children, timeout=300)[1] == []
     assert SMOLLM2.name not in entries(home)
 
 
@@ -97,7 +97,7 @@ def test_after_kills_at_any_stage_two_concurrent_starts_complete_the_model_and_c
     for pattern in ("*.whl", f"{SMOLLM2.name}.gguf", f"{SMOLLM2.name}/model.safetensors"):
         kill_when(home, f".making-*/{pattern}")
     both = [start(), start()]
-    outputs = [process.communicate(timeout=60) for process in both]
+    outputs = [process.communicate(timeout=300) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert [out.strip() for out, _ in outputs] == [str(home / SMOLLM2.name)] * 2
     messages = sorted(err for _, err in outputs)

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
+from pensieve.core.prefixes.common_prefix import common_prefix
 from pensieve.engine.prompt_cache.disk.file import SUFFIX, TEMPORARY_PREFIX, DamagedFileError, Header, read_header
 
 log = logging.getLogger(__name__)
@@ -46,9 +47,7 @@ class StoredBlock:
 
     def num_shared(self, token_ids: npt.NDArray[np.uint32]) -> int:
         """The number of leading tokens that this block and `token_ids` have in common."""
-        length = min(len(self.token_ids), len(token_ids))
-        different = np.flatnonzero(self.token_ids[:length] != token_ids[:length])
-        return int(different[0]) if len(different) else length
+        return common_prefix(self.token_ids.data, token_ids.data)
 
 
 class KVFolder:

@@ -45,7 +45,7 @@ def test_a_killed_writer_leaves_a_folder_that_serves_nothing_wrong(tmp_path: Pat
             assert all(num_wrong == 0 for num_wrong, _ in found)
             num_served += sum(len(each) - missing for each, (_, missing) in zip(mine, found, strict=True))
             keep(tier, mine[0])
-            assert tier.flush(30.0)
+            assert tier.flush(300)
             assert wrong_or_missing(tier, mine[0]) == (0, 0)
             assert all_bytes(tmp_path) <= limit_bytes
         assert not list(tmp_path.glob(f"{TEMPORARY_PREFIX}*"))

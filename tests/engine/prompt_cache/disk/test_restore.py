@@ -165,7 +165,7 @@ def test_a_prompt_in_memory_or_on_disk_is_much_faster_than_computing_it(tmp_path
     disk = DiskTier(tmp_path, "model", limit_bytes=100 * MIB)
     store = KVStore(model, limit_bytes=100 * MIB, disk=disk)
     store.insert(whole[:4096], caches)
-    disk.flush(30.0)
+    disk.flush(300)
     warm = min(timed_match(store, whole) for _ in range(3))
     from_disk = min(timed_match(restarted(model, tmp_path), whole) for _ in range(3))
     assert warm < 0.03 * cold
@@ -185,7 +185,7 @@ def test_snapshots_at_boundaries_are_found_from_both_tiers(tmp_path: Path) -> No
     caches = prefill(model, whole[: 2 * WINDOW])
     store.insert(whole[: 2 * WINDOW], caches, [Boundary(2 * WINDOW, BoundaryKind.SYSTEM)])
     store.insert(whole, prefill(model, whole[2 * WINDOW :], caches))
-    disk.flush(30.0)
+    disk.flush(300)
     for each in (store, restarted(model, tmp_path)):
         branch = [*whole[: 3 * WINDOW], *prompt(5, seed=1)]
         match = each.match(branch)

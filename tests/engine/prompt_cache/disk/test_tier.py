@@ -42,7 +42,7 @@ def kept(folder: Path, *numbers: int, limit_bytes: int = 100 * MIB) -> None:
     with opened(folder, limit_bytes=limit_bytes) as tier:
         for number in numbers:
             keep(tier, prompt_of(number))
-            assert tier.flush(30.0)
+            assert tier.flush(300)
 
 
 def files(folder: Path) -> list[Path]:
@@ -64,11 +64,11 @@ def test_shared_blocks_are_one_file_and_a_longer_last_block_replaces_a_shorter_o
     with opened(tmp_path) as tier:
         for length in (300, 400, 500, 600):
             keep(tier, whole[:length])
-            tier.flush(30.0)
+            tier.flush(300)
     assert len(files(tmp_path)) == 3
     with opened(tmp_path) as tier:
         keep(tier, whole[:300])
-        tier.flush(30.0)
+        tier.flush(300)
         assert wrong_or_missing(tier, whole[:600]) == (0, 0)
     assert len(files(tmp_path)) == 3
 
@@ -89,7 +89,7 @@ def test_snapshots_are_found_only_where_they_end(tmp_path: Path) -> None:
             place = tier.snapshot_place(whole[:length])
             assert tier.wants(place, whole[:length])
             tier.put([tier.new_block(place, whole[:length], None, content_of(whole, 0, length))], [])
-            tier.flush(30.0)
+            tier.flush(300)
             assert not tier.wants(place, whole[:length])
     with opened(tmp_path) as tier:
         assert [tier.find_snapshot(whole[:length]).num_tokens for length in (99, 100, 349, 370)] == [0, 100, 200, 350]
@@ -132,7 +132,7 @@ def test_a_damaged_file_is_put_aside_and_never_served(
         assert (tmp_path / SET_ASIDE / path.name).exists()
         assert not path.exists()
         keep(tier, prompt_of(2))
-        tier.flush(30.0)
+        tier.flush(300)
         assert wrong_or_missing(tier, prompt_of(2)) == (0, 0)
     assert "put aside" in caplog.text
 
@@ -168,7 +168,7 @@ def test_the_least_recently_used_blocks_are_evicted_and_never_before_their_child
     with opened(tmp_path, limit_bytes=limit) as tier:
         for number in range(NUM_PROMPTS):
             keep(tier, prompt_of(number))
-            tier.flush(30.0)
+            tier.flush(300)
             assert all_bytes(tmp_path) <= limit
             assert wrong_or_missing(tier, prompt_of(number)) == (0, 0)
             time.sleep(0.01)  # so that modification times differ
@@ -176,14 +176,14 @@ def test_the_least_recently_used_blocks_are_evicted_and_never_before_their_child
         served = sum(len(tier.find(prompt_of(number)).blocks) for number in range(NUM_PROMPTS))
         assert served >= len(files(tmp_path))  # every file can be reached
     with opened(tmp_path, limit_bytes=2 * BLOCK_FILE_BYTES) as tier:
-        tier.flush(30.0)
+        tier.flush(300)
         assert all_bytes(tmp_path) <= 2 * BLOCK_FILE_BYTES
 
 
 def test_the_beginning_of_a_prompt_over_the_limit_is_kept(tmp_path: Path) -> None:
     with opened(tmp_path, limit_bytes=2 * BLOCK_FILE_BYTES) as tier:
         keep(tier, [*prompt_of(6), *prompt_of(5)])
-        tier.flush(30.0)
+        tier.flush(300)
         assert tier.find([*prompt_of(6), *prompt_of(5)]).num_tokens == 512
     assert len(files(tmp_path)) == 2
 
@@ -194,7 +194,7 @@ def test_recently_used_blocks_stay(tmp_path: Path) -> None:
         for number in (0, 4, 8, 1, 5, 9):
             keep(tier, prompt_of(number))
             tier.put([], [place.key for place in tier.places(prompt_of(0))])
-            tier.flush(30.0)
+            tier.flush(300)
             time.sleep(0.01)
         assert wrong_or_missing(tier, prompt_of(0)) == (0, 0)
 
@@ -206,7 +206,7 @@ def test_two_tiers_share_a_folder_and_its_limit(tmp_path: Path) -> None:
             for tier in (one, other):
                 keep(tier, prompt_of(number))
         for tier in (one, other):
-            assert tier.flush(30.0)
+            assert tier.flush(300)
         assert all_bytes(tmp_path) <= limit
         for number in range(NUM_PROMPTS):
             assert wrong_or_missing(one, prompt_of(number))[0] == wrong_or_missing(other, prompt_of(number))[0] == 0
@@ -219,7 +219,7 @@ def test_a_folder_that_cannot_be_created_is_logged_once_and_is_a_miss(
     with opened(tmp_path / "file") as tier:
         for number in range(3):
             keep(tier, prompt_of(number))
-            assert tier.flush(30.0)
+            assert tier.flush(300)
         assert tier.find(prompt_of(0)).num_tokens == 0
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
@@ -234,7 +234,7 @@ def test_a_full_disk_is_logged_once_and_leaves_no_partial_file(
         with opened(tmp_path) as tier:
             for number in (4, 8):
                 keep(tier, prompt_of(number))
-                assert tier.flush(30.0)
+                assert tier.flush(300)
             assert wrong_or_missing(tier, prompt_of(0)) == (0, 0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -248,7 +248,7 @@ def test_a_read_only_folder_can_be_read(tmp_path: Path) -> None:
     try:
         with opened(tmp_path) as tier:
             keep(tier, prompt_of(0))
-            assert tier.flush(30.0)
+            assert tier.flush(300)
             assert wrong_or_missing(tier, prompt_of(0)) == (0, 0)
     finally:
         tmp_path.chmod(0o700)
