@@ -84,8 +84,9 @@ class MemoryRoom:
         return has_unloaded
 
     def no_room_error(self, source: str) -> OverloadedError:
-        busy = ", ".join(resident.id for resident in self._residents if resident.in_use) or "others"
-        return OverloadedError(f"there is no memory for {source} while it is in use by {busy}; try again in a moment")
+        busy = ", ".join(resident.id for resident in self._residents if resident.in_use)
+        reason = f" while these models are in use: {busy}" if busy else ""
+        return OverloadedError(f"not enough memory to load {source}{reason}; try again in a moment")
 
     def close(self) -> None:
         """A load that waits for memory fails now, and so does every later one."""

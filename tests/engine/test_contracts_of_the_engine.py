@@ -18,7 +18,7 @@ from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.scripted.engine import ScriptedEngine
-from pensieve.engine.scripted.script import Reply, Script
+from pensieve.engine.scripted.script import Script, ScriptedReply
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
@@ -28,7 +28,7 @@ from tests.support.engines import GIB, MakeEngine
 from tests.support.tiny_model import write_tiny_model
 
 
-def scripted(*replies: Reply) -> ScriptedEngine:
+def scripted(*replies: ScriptedReply) -> ScriptedEngine:
     memory = Ledger(GIB)
     return ScriptedEngine(Script(replies), memory, SlidingWindowMonitor(memory.usage))
 
@@ -40,7 +40,7 @@ def test_the_engine_keeps_the_contract_of_inference_model(make_engine: MakeEngin
 def test_the_scripted_engine_keeps_the_contract_of_inference_model() -> None:
     @asynccontextmanager
     async def make() -> AsyncIterator[ScriptedEngine]:
-        yield scripted(Reply(text="one two three four five six ", repeat=20, seconds_per_token=0.001))
+        yield scripted(ScriptedReply(text="one two three four five six ", repeat=20, seconds_per_token=0.001))
 
     asyncio.run(check_inference_model(make))
 
@@ -80,10 +80,12 @@ def test_the_model_pool_keeps_the_contract_of_a_model_manager(tiny_folder: Model
 def test_the_message_handler_keeps_its_contract() -> None:
     @asynccontextmanager
     async def make() -> AsyncIterator[MessageHandler]:
-        yield MessageHandler(scripted(Reply(text="one two three ", repeat=30)), ping_interval_seconds=5)
+        yield MessageHandler(scripted(ScriptedReply(text="one two three ", repeat=30)), ping_interval_seconds=5)
 
     @asynccontextmanager
     async def make_failing() -> AsyncIterator[MessageHandler]:
-        yield MessageHandler(scripted(Reply(text="one two three", fail_after_tokens=2)), ping_interval_seconds=5)
+        yield MessageHandler(
+            scripted(ScriptedReply(text="one two three", fail_after_tokens=2)), ping_interval_seconds=5
+        )
 
     asyncio.run(check_request_handler(make, make_failing=make_failing))

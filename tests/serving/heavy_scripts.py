@@ -9,7 +9,7 @@ from pensieve.core.errors import ModelLoadingError
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.scripted.engine import ScriptedEngine
-from pensieve.engine.scripted.script import Reply, Script
+from pensieve.engine.scripted.script import Script, ScriptedReply
 from pensieve.models.estimate.known_model import KnownModel
 
 MB = 1000**2
@@ -20,7 +20,7 @@ class HeavyScript(ScriptedEngine):
     """Reserves its weights from construction to `aclose`."""
 
     def __init__(self, name: str, weights_bytes: int, memory: Ledger) -> None:
-        super().__init__(Script((Reply(text="word ", repeat=100),)), memory, SlidingWindowMonitor(memory.usage))
+        super().__init__(Script((ScriptedReply(text="word ", repeat=100),)), memory, SlidingWindowMonitor(memory.usage))
         self._name = name
         self._ledger = memory
         self._weights = memory.reserve(weights_bytes, BufferUsage.MODEL_WEIGHTS)

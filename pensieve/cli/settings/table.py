@@ -53,7 +53,11 @@ TABLE = (
         "M",
     ),
     _Setting(
-        "host", str, "127.0.0.1", "the address to listen on (default: 127.0.0.1); other machines need --api-key", "H"
+        "host",
+        str,
+        "127.0.0.1",
+        "the address to listen on (default: 127.0.0.1); any but a loopback address requires --api-key",
+        "H",
     ),
     _Setting(
         "port", values.port, DEFAULT_PORT, f"the port to listen on, 0 for any free one (default: {DEFAULT_PORT})", "P"

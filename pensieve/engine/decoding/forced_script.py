@@ -13,7 +13,7 @@ import mlx.core as mx
 
 from contracts.values.vocabulary import GenerationRequest
 from pensieve.core.errors import ModelLoadingError
-from pensieve.engine.scripted.script import Reply, Script
+from pensieve.engine.scripted.script import Script, ScriptedReply
 from pensieve.models.loading.load import LoadedModel
 
 _NEVER_FORCED = ("seconds_per_token", "prefill_seconds", "fail_after_tokens")
@@ -33,7 +33,7 @@ class ForcedScript:
         self._script = script
         end_id = min(model.eos_token_ids)
         self._token_ids = {
-            reply: [*_encode(model.tokenizer, _forcible(reply)), end_id] for reply in (*script.replies, Reply())
+            reply: [*_encode(model.tokenizer, _forcible(reply)), end_id] for reply in (*script.replies, ScriptedReply())
         }
 
     def processor_for(self, request: GenerationRequest) -> ForcedReply:
@@ -57,8 +57,8 @@ class ForcedReply:
         return mx.where(mx.arange(logits.shape[-1]) == forced, logits, float("-inf"))
 
 
-def _forcible(reply: Reply) -> str:
-    unsupported = [name for name in _NEVER_FORCED if getattr(reply, name) != getattr(Reply(), name)]
+def _forcible(reply: ScriptedReply) -> str:
+    unsupported = [name for name in _NEVER_FORCED if getattr(reply, name) != getattr(ScriptedReply(), name)]
     if unsupported:
         raise ModelLoadingError(
             "the script",

@@ -76,7 +76,7 @@ class MemoryPlan:
         without = ", or without --draft-model" if self._has_draft else ""
         return (
             f"of the memory limit of {_gb(self._memory.capacity_bytes)}, {_gb(weights)} are weights{draft}, "
-            f"{_gb(activations)} for reading prompts and {_gb(self._process_bytes)} the process; "
+            f"{_gb(activations)} for prefill and {_gb(self._process_bytes)} the process; "
             f"the other {_gb(self._room_bytes)} hold {window_tokens} tokens of "
             f"{self._sizes.bytes_per_token / 1000:.1f} kB{draft and ', its keys and values in both models'}. "
             f"Raise --memory-limit, or serve with --kv-bits 8{without}"

@@ -62,7 +62,7 @@ class PressureRelief:
         """Count a request that was refused for lack of memory."""
         self._times[PressureStep.REFUSE] += 1
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Take or undo a step if it is due. Called between two steps of the generation loop."""
         if self._clock() < self._next_check_at:
             return

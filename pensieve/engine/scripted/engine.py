@@ -32,7 +32,7 @@ from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.monitoring.record import record
 from pensieve.engine.requests.output import Output
 from pensieve.engine.requests.ticket import Ticket
-from pensieve.engine.scripted.script import Reply, Script
+from pensieve.engine.scripted.script import Script, ScriptedReply
 
 MODEL_ID = "scripted"
 WINDOW_TOKENS = 8192
@@ -107,7 +107,7 @@ class ScriptedEngine:
             self._memory.release(reservation)
             self._record(ticket, phase)
 
-    async def _play(self, ticket: Ticket, reply: Reply) -> AsyncGenerator[GenerationEvent, None]:
+    async def _play(self, ticket: Ticket, reply: ScriptedReply) -> AsyncGenerator[GenerationEvent, None]:
         words = _TOKEN.findall(reply.text * reply.repeat)
         output = Output(ticket, _Words(words), DIALECT, streams_calls=True)
         pace = _Pace(self._closed)

@@ -25,7 +25,7 @@ from pensieve.core.errors import ModelLoadingError
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ScriptedReply:
     when: str = ""
     text: str = "Hello from the script."
     repeat: int = 1
@@ -41,10 +41,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    replies: tuple[Reply, ...] = (Reply(),)
+    replies: tuple[ScriptedReply, ...] = (ScriptedReply(),)
 
-    def reply_to(self, request: GenerationRequest) -> Reply:
-        return next((reply for reply in self.replies if reply.matches(request)), Reply())
+    def reply_to(self, request: GenerationRequest) -> ScriptedReply:
+        return next((reply for reply in self.replies if reply.matches(request)), ScriptedReply())
 
 
 def load_script(path: Path) -> Script:
@@ -60,11 +60,11 @@ def load_script(path: Path) -> Script:
     return Script(tuple(_reply(path, number, table) for number, table in enumerate(document.get("reply", []), 1)))
 
 
-def _reply(path: Path, number: int, table: dict[str, Any]) -> Reply:
-    valid_keys = {field.name for field in fields(Reply)}
+def _reply(path: Path, number: int, table: dict[str, Any]) -> ScriptedReply:
+    valid_keys = {field.name for field in fields(ScriptedReply)}
     unknown = sorted(set(table) - valid_keys)
     if unknown:
         raise ModelLoadingError(
             str(path), f"[[reply]] number {number} has unknown keys {unknown}; valid keys: {sorted(valid_keys)}"
         )
-    return Reply(**table)
+    return ScriptedReply(**table)

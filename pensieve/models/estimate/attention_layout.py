@@ -8,6 +8,7 @@ one could exhaust the memory.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -77,7 +78,7 @@ def kv_shape(config: Mapping[str, Any], number_bytes: int) -> KVShape:
     Raises:
         UnknownLayersError: the architecture is not supported, or a setting is missing or not a number.
     """
-    with _as_unknown(config):
+    with _errors_as_unknown(config):
         settings = text_settings(config)
         caching = [layer.kv for layer in _layers(settings) if layer.kv is not None]
         states_bytes = state_bytes(settings, _kinds(settings).count("state"), number_bytes)
@@ -90,7 +91,7 @@ def attention_layers(config: Mapping[str, Any]) -> tuple[AttentionLayers, ...]:
     Raises:
         UnknownLayersError: as `kv_shape`.
     """
-    with _as_unknown(config):
+    with _errors_as_unknown(config):
         counts: dict[tuple[int, int | None], int] = {}
         for layer in _layers(text_settings(config)):
             key = (layer.attention.width, layer.attention.window_tokens)
@@ -98,20 +99,20 @@ def attention_layers(config: Mapping[str, Any]) -> tuple[AttentionLayers, ...]:
         return tuple(AttentionLayers(count, width, window) for (width, window), count in counts.items())
 
 
-class _as_unknown:  # noqa: N801 - used as a function
+@contextmanager
+def _errors_as_unknown(config: Mapping[str, Any]) -> Iterator[None]:
     """Turn the many errors of a damaged config into an UnknownLayersError."""
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._model_type = config.get("model_type")
-
-    def __enter__(self) -> None:
-        if self._model_type in _UNKNOWN:
-            raise UnknownLayersError(f"the cache of the architecture {self._model_type} is not known")
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, (KeyError, TypeError, ValueError, ZeroDivisionError, StateError)):
-            problem = f"has no {error.args[0]!r}" if isinstance(error, KeyError) else f"has an invalid value: {error}"
-            raise UnknownLayersError(f"config.json {problem}") from error
+    model_type = config.get("model_type")
+    if model_type in _UNKNOWN:
+        raise UnknownLayersError(f"the cache of the architecture {model_type} is not known")
+    try:
+        yield
+    except KeyError as error:
+        raise UnknownLayersError(f"config.json has no {error.args[0]!r}") from error
+    except StateError as error:
+        raise UnknownLayersError(str(error)) from error
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise UnknownLayersError(f"config.json has an invalid value: {error}") from error
 
 
 def _layers(settings: Mapping[str, Any]) -> Iterator[_Layer]:

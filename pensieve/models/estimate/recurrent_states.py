@@ -41,7 +41,7 @@ def _layer_bytes(settings: Mapping[str, Any], number_bytes: int) -> int:
     if model_type == "granitemoehybrid":
         names = ("mamba_n_heads", "mamba_d_head", "mamba_n_groups", "mamba_d_conv")
         return _mamba2(settings, names, int(settings["mamba_d_state"]), number_bytes)
-    raise StateError(f"the state of {model_type} is not known")
+    raise StateError(f"the size of the recurrent state of {model_type} is not known")
 
 
 def _mamba2(settings: Mapping[str, Any], names: tuple[str, str, str, str], state: int, number_bytes: int) -> int:

@@ -24,7 +24,7 @@ from pensieve.engine.decoding.forced_script import ForcedReply
 from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.scripted.script import Reply, Script
+from pensieve.engine.scripted.script import Script, ScriptedReply
 from pensieve.models.files.model_folder import ModelFolder
 from tests.support.engines import GIB
 from tests.support.sdk_client import serving
@@ -38,7 +38,7 @@ TWO_CALLS = "".join(
 
 
 @asynccontextmanager
-async def forced(folder: ModelFolder, *replies: Reply) -> AsyncIterator[Engine]:
+async def forced(folder: ModelFolder, *replies: ScriptedReply) -> AsyncIterator[Engine]:
     memory = DeviceMemory(4 * GIB)
     engine = await Engine.start(
         folder, memory, SlidingWindowMonitor(memory.usage), EngineOptions(script=Script(replies))
@@ -54,7 +54,7 @@ async def events_of(engine: Engine, request: GenerationRequest) -> list[Generati
         return [event async for event in events]
 
 
-def asking(text: str, max_tokens: int = 200, **given: object) -> GenerationRequest:
+def user_request(text: str, max_tokens: int = 200, **given: object) -> GenerationRequest:
     return GenerationRequest((ChatMessage(Role.USER, text),), max_tokens, **given)  # type: ignore[arg-type]  # per test
 
 
@@ -70,9 +70,9 @@ def finish_of(events: list[GenerationEvent]) -> GenerationFinished:
 @pytest.mark.parametrize("temperature", [0.0, 2.0])
 def test_the_script_is_generated_exactly_and_ends_the_turn(tiny_folder: ModelFolder, temperature: float) -> None:
     async def play() -> None:
-        async with forced(tiny_folder, Reply(text=ODD, repeat=2)) as engine:
+        async with forced(tiny_folder, ScriptedReply(text=ODD, repeat=2)) as engine:
             sampling = Sampling(temperature, top_p=0.5, top_k=3)
-            events = await events_of(engine, asking("Hello", sampling=sampling))
+            events = await events_of(engine, user_request("Hello", sampling=sampling))
             assert text_of(events) == ODD * 2
             assert finish_of(events).stop_reason is StopReason.END_TURN
 
@@ -81,13 +81,13 @@ def test_the_script_is_generated_exactly_and_ends_the_turn(tiny_folder: ModelFol
 
 def test_usage_counts_the_models_own_tokens(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
-        async with forced(tiny_folder, Reply(text=ODD)) as engine:
-            request = asking("Hello")
+        async with forced(tiny_folder, ScriptedReply(text=ODD)) as engine:
+            request = user_request("Hello")
             usage = finish_of(await events_of(engine, request)).usage
             assert usage.input_tokens == await engine.count_tokens(request.prompt)
             expected = engine._parts.model.tokenizer.backend_tokenizer.encode(ODD, add_special_tokens=False).ids
             assert usage.output_tokens == len(expected) + 1  # the end of the turn
-            cut = finish_of(await events_of(engine, asking("Hello", max_tokens=5)))
+            cut = finish_of(await events_of(engine, user_request("Hello", max_tokens=5)))
             assert (cut.stop_reason, cut.usage.output_tokens) == (StopReason.MAX_TOKENS, 5)
 
     asyncio.run(play())
@@ -95,27 +95,27 @@ def test_usage_counts_the_models_own_tokens(tiny_folder: ModelFolder) -> None:
 
 def test_scripted_calls_become_tool_calls_whatever_the_schema(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
-        async with forced(tiny_folder, Reply(text="Well.\n" + TWO_CALLS)) as engine:
-            events = await events_of(engine, asking("Hello", tools=(READ,)))
+        async with forced(tiny_folder, ScriptedReply(text="Well.\n" + TWO_CALLS)) as engine:
+            events = await events_of(engine, user_request("Hello", tools=(READ,)))
             arguments = [event.json for event in events if isinstance(event, ToolArgumentsGenerated)]
             assert [event.name for event in events if isinstance(event, ToolCallStarted)] == ["Read", "Read"]
             assert "".join(arguments) == '{"file_path": "/a b"}{"file_path": "/é"}'
             assert finish_of(events).stop_reason is StopReason.TOOL_USE
-            constrained = await events_of(engine, asking("Hello", output_schema='{"type": "integer"}'))
+            constrained = await events_of(engine, user_request("Hello", output_schema='{"type": "integer"}'))
             assert text_of(constrained).startswith("Well.")  # no grammar constrains a script
 
     asyncio.run(play())
 
 
 def test_concurrent_requests_each_get_their_own_reply(tiny_folder: ModelFolder) -> None:
-    replies = [Reply(when=f"number {n}.", text=f"{n} " * (n + 1)) for n in range(8)]
+    replies = [ScriptedReply(when=f"number {n}.", text=f"{n} " * (n + 1)) for n in range(8)]
 
     async def play() -> None:
         async with forced(tiny_folder, *replies) as engine:
-            requests = [asking(f"This is number {n}.") for n in range(8)]
+            requests = [user_request(f"This is number {n}.") for n in range(8)]
             answers = await asyncio.gather(*(events_of(engine, request) for request in requests))
             assert [text_of(events) for events in answers] == [reply.text for reply in replies]
-            assert text_of(await events_of(engine, asking("none of them"))) == Reply().text
+            assert text_of(await events_of(engine, user_request("none of them"))) == ScriptedReply().text
 
     asyncio.run(play())
 
@@ -123,7 +123,7 @@ def test_concurrent_requests_each_get_their_own_reply(tiny_folder: ModelFolder) 
 def test_a_pace_or_a_fault_is_refused_when_the_model_is_loaded(tiny_folder: ModelFolder, tmp_path: Path) -> None:
     async def play() -> None:
         with pytest.raises(ModelLoadingError, match="seconds_per_token and fail_after_tokens"):
-            async with forced(tiny_folder, Reply(seconds_per_token=1.0, fail_after_tokens=3)):
+            async with forced(tiny_folder, ScriptedReply(seconds_per_token=1.0, fail_after_tokens=3)):
                 raise AssertionError("it started")
 
     asyncio.run(play())

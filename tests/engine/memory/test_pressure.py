@@ -66,17 +66,17 @@ def filled_store(memory: DeviceMemory) -> PromptCache:
 
 def test_unused_buffers_are_freed_first_and_that_may_suffice(memory: DeviceMemory) -> None:
     relief = PressureRelief(memory, PromptCache(memory, NullStore()), chunk_tokens=128, clock=Clock())
-    relief.look()
+    relief.update()
     assert not relief.state.active
     held = allocate(68 * MB)
     unused = allocate(18 * MB)
     del unused
     assert memory.in_use_bytes > 0.8 * SPAN, "MLX keeps the buffer"
-    relief.look()
+    relief.update()
     assert relief.state.active == (PressureStep.RECLAIM_BUFFERS,)
     assert memory.in_use_bytes < 0.7 * SPAN + memory.lasting_bytes
     del held
-    relief.look()
+    relief.update()
     assert not relief.state.active
     assert relief.state.times[PressureStep.RECLAIM_BUFFERS] == 1
 
@@ -86,7 +86,7 @@ def test_cached_prompts_are_evicted_next_and_the_cache_does_not_grow_until_memor
     before = prompt_cache.num_bytes
     relief = PressureRelief(memory, prompt_cache, chunk_tokens=128, clock=Clock())
     held = allocate(70 * MB)
-    relief.look()
+    relief.update()
     assert PressureStep.SHRINK_STORE in relief.state.active
     assert prompt_cache.num_bytes < before
     assert memory.reserved_bytes(BufferUsage.STORED_PROMPTS) == prompt_cache.num_bytes
@@ -95,7 +95,7 @@ def test_cached_prompts_are_evicted_next_and_the_cache_does_not_grow_until_memor
     assert prompt_cache.num_bytes <= left
     del held
     for _ in range(4):
-        relief.look()
+        relief.update()
     assert relief.state.active == ()
     prompt_cache.keep(prompt(4000, 78), random_rows(4000))
     assert prompt_cache.num_bytes > left
@@ -110,14 +110,14 @@ def test_chunks_shrink_to_a_minimum_then_requests_are_refused_and_all_is_undone(
     held = allocate(95 * MB)
     chunks = []
     for _ in range(4):
-        relief.look()
+        relief.update()
         chunks.append(relief.chunk_tokens)
     assert chunks == [64, MIN_CHUNK_TOKENS, MIN_CHUNK_TOKENS, MIN_CHUNK_TOKENS]
     assert relief.refuses
     assert [alert.alert_type for alert in monitor.performance_alerts()] == [AlertType.HIGH_MEMORY_USAGE]
     del held
     for _ in range(8):
-        relief.look()
+        relief.update()
     assert (relief.chunk_tokens, relief.refuses, relief.state.active) == (128, False, ())
     messages = [record.getMessage() for record in caplog.records]
     assert any("memory is short" in line for line in messages)
@@ -131,7 +131,7 @@ def test_weights_that_fill_most_of_the_limit_are_not_pressure(memory: DeviceMemo
     held = allocate(85 * MB)
     memory.reserve(85 * MB, BufferUsage.MODEL_WEIGHTS)
     relief = PressureRelief(memory, PromptCache(memory, NullStore()), chunk_tokens=128, clock=Clock())
-    relief.look()
+    relief.update()
     assert relief.state.active == ()
     del held
 

@@ -69,7 +69,7 @@ def usage_of(events: list[GenerationEvent]) -> Usage:
     return events[-1].usage
 
 
-def played(play: Callable[[Engine], Awaitable[None]], folder: ModelFolder, **given: object) -> None:
+def play_with(play: Callable[[Engine], Awaitable[None]], folder: ModelFolder, **given: object) -> None:
     async def run() -> None:
         async with engine_of(folder, **given) as engine:  # type: ignore[arg-type]  # the keywords of engine_of
             await play(engine)
@@ -89,7 +89,7 @@ def test_a_second_turn_computes_only_its_new_tokens(tiny_folder: ModelFolder) ->
         assert isinstance(started, GenerationStarted)
         assert started.cached_tokens <= usage_of(second).cached_tokens
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)
 
 
 def test_the_prompt_cache_changes_no_answer(tiny_folder: ModelFolder) -> None:
@@ -107,8 +107,8 @@ def test_the_prompt_cache_changes_no_answer(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         found.append(await conversation(engine))
 
-    played(play, tiny_folder)
-    played(play, tiny_folder, memory_bytes=0)
+    play_with(play, tiny_folder)
+    play_with(play, tiny_folder, memory_bytes=0)
     assert found[0] == found[1]
 
 
@@ -123,7 +123,7 @@ def test_usage_reports_breakpoints_as_written_and_then_as_read(tiny_folder: Mode
         other = usage_of(await events_of(engine, asking("Which other one?", ttl=300)))
         assert 0 < other.stored_5m_tokens < other.input_tokens - other.cached_tokens
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)
 
 
 def test_usage_does_not_report_a_prompt_that_is_too_large_to_cache(tiny_folder: ModelFolder) -> None:
@@ -132,7 +132,7 @@ def test_usage_does_not_report_a_prompt_that_is_too_large_to_cache(tiny_folder: 
             usage = usage_of(await events_of(engine, asking("Which one?", ttl=300)))
             assert (usage.cached_tokens, usage.stored_5m_tokens, usage.stored_1h_tokens) == (0, 0, 0)
 
-    played(play, tiny_folder, memory_bytes=100)
+    play_with(play, tiny_folder, memory_bytes=100)
 
 
 def test_a_shared_prefix_of_concurrent_requests_is_computed_once(tiny_folder: ModelFolder) -> None:
@@ -142,7 +142,7 @@ def test_a_shared_prefix_of_concurrent_requests_is_computed_once(tiny_folder: Mo
         assert num_cached > 0.8 * usage_of(one).input_tokens
         assert min(usage_of(one).cached_tokens, usage_of(other).cached_tokens) == 0
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)
 
 
 def test_a_retry_joins_the_running_request(tiny_folder: ModelFolder) -> None:
@@ -159,7 +159,7 @@ def test_a_retry_joins_the_running_request(tiny_folder: ModelFolder) -> None:
             assert computed == usage_of(again).input_tokens * (1 if joins else 2)
             assert (rest == again[1:]) == joins
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)
 
 
 def test_a_client_that_joined_is_answered_when_the_first_one_disconnects(tiny_folder: ModelFolder) -> None:
@@ -173,7 +173,7 @@ def test_a_client_that_joined_is_answered_when_the_first_one_disconnects(tiny_fo
         assert usage_of(await joined).output_tokens > 0
         assert engine.num_active == 0
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)
 
 
 def test_a_cancelled_prefill_is_cached_as_far_as_it_got(tiny_folder: ModelFolder) -> None:
@@ -187,7 +187,7 @@ def test_a_cancelled_prefill_is_cached_as_far_as_it_got(tiny_folder: ModelFolder
         assert usage.cached_tokens > 0
         assert usage.cached_tokens % 8 == 0  # whole chunks
 
-    played(play, tiny_folder, chunk_tokens=8)
+    play_with(play, tiny_folder, chunk_tokens=8)
 
 
 def test_computed_prompts_outlive_the_engine(tiny_folder: ModelFolder, tmp_path: Path) -> None:
@@ -201,8 +201,8 @@ def test_computed_prompts_outlive_the_engine(tiny_folder: ModelFolder, tmp_path:
         assert second.cached_tokens > 0.9 * usage_of(first).input_tokens
         assert engine.prompt_tokens().from_disk == second.cached_tokens
 
-    played(before, tiny_folder, home=tmp_path)
-    played(after, tiny_folder, home=tmp_path)
+    play_with(before, tiny_folder, home=tmp_path)
+    play_with(after, tiny_folder, home=tmp_path)
 
 
 def test_cached_prompts_are_evicted_for_requests(tiny_folder: ModelFolder) -> None:
@@ -217,7 +217,7 @@ def test_cached_prompts_are_evicted_for_requests(tiny_folder: ModelFolder) -> No
         assert usage.output_tokens > 0
         memory.release(held)
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)
 
 
 def test_a_request_evicts_other_prompts_before_its_own(tiny_folder: ModelFolder) -> None:
@@ -232,7 +232,7 @@ def test_a_request_evicts_other_prompts_before_its_own(tiny_folder: ModelFolder)
         assert usage.cached_tokens > usage.input_tokens // 4
         memory.release(held)
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)
 
 
 @pytest.mark.parametrize("part", ["system", "messages.0"])
@@ -248,7 +248,7 @@ def test_the_part_where_a_long_prompt_differs_is_reported(tiny_folder: ModelFold
         assert isinstance(started, GenerationStarted)
         assert started.differs_in == part
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)
 
 
 class _Broken(KVStore):
@@ -287,4 +287,4 @@ def test_a_failing_store_is_switched_off_and_requests_are_answered(
         assert engine._parts.prompt_cache.limit_bytes == 0
         assert caplog.text.count("the prompt cache failed") == 1
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)

@@ -1,6 +1,6 @@
-"""Forced calls and structured outputs of the real embedded model: all of them validate (W14, W16).
+"""All forced tool calls and structured outputs of the embedded model validate against their schemas (W14, W16).
 
-A sample in every run; `tox -e held` makes 200 calls and 100 outputs.
+Every test run takes a sample. `tox -e held` generates 200 calls and 100 outputs.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import jsonschema
 import pytest
 from pydantic import TypeAdapter
 
-from tests.real_model.held_schemas import SCHEMAS, Schema
+from tests.real_model.tool_schemas import SCHEMAS, Schema
 
 NUM_CALLS = int(os.environ.get("PENSIEVE_HELD_CALLS", "10"))
 NUM_OUTPUTS = int(os.environ.get("PENSIEVE_HELD_OUTPUTS", "5"))
-AT_ONCE = 8
+NUM_CLIENTS = 8
 MAX_TOKENS = 400
-WARM = {"temperature": 0.7}
+SAMPLED = {"temperature": 0.7}
 GREEDY = {"temperature": 0}
 
 EVENT: TypeAdapter[Any] = TypeAdapter(anthropic.types.RawMessageStreamEvent)
@@ -39,37 +39,37 @@ def request_for(question: str, schema: Schema, sampling: dict[str, Any]) -> dict
     }
 
 
-def of_all_schemas(count: int) -> list[tuple[str, Schema]]:
-    """A sample starts with the odd ones, at the end, which have the most to go wrong."""
+def sample_schemas(count: int) -> list[tuple[str, Schema]]:
+    """A sample starts with the last schemas, which are the most complex."""
     return list(islice(cycle(reversed(SCHEMAS)), count))
 
 
 @pytest.mark.timeout(1800)
 def test_every_forced_call_validates(embedded_client: anthropic.Anthropic) -> None:
-    def call(asked: tuple[str, Schema]) -> str:
-        question, schema = asked
-        message = embedded_client.messages.create(**request_for(question, schema, WARM))
+    def call(task: tuple[str, Schema]) -> str:
+        question, schema = task
+        message = embedded_client.messages.create(**request_for(question, schema, SAMPLED))
         (block,) = message.content
         if block.type != "tool_use" or message.stop_reason != "tool_use":
             return f"{question}: {message.stop_reason} with a {block.type}"
         jsonschema.validate(block.input, schema, format_checker=jsonschema.FormatChecker())
         return ""
 
-    with ThreadPoolExecutor(AT_ONCE) as clients:
-        problems = [problem for problem in clients.map(call, of_all_schemas(NUM_CALLS)) if problem]
+    with ThreadPoolExecutor(NUM_CLIENTS) as clients:
+        problems = [problem for problem in clients.map(call, sample_schemas(NUM_CALLS)) if problem]
     assert not problems, f"{len(problems)} of {NUM_CALLS}: {problems}"
 
 
 @pytest.mark.timeout(1800)
 def test_every_structured_output_validates(embedded_client: anthropic.Anthropic) -> None:
-    def answer(asked: tuple[str, Schema]) -> str:
-        question, schema = asked
+    def answer(task: tuple[str, Schema]) -> str:
+        question, schema = task
         message = embedded_client.messages.create(
             model="claude-any",
             max_tokens=MAX_TOKENS,
             messages=[{"role": "user", "content": question}],
             output_config={"format": {"type": "json_schema", "schema": schema}},
-            extra_body=WARM,
+            extra_body=SAMPLED,
         )
         (block,) = message.content
         if block.type != "text" or message.stop_reason != "end_turn":
@@ -77,13 +77,13 @@ def test_every_structured_output_validates(embedded_client: anthropic.Anthropic)
         jsonschema.validate(json.loads(block.text), schema)
         return ""
 
-    with ThreadPoolExecutor(AT_ONCE) as clients:
-        problems = [problem for problem in clients.map(answer, of_all_schemas(NUM_OUTPUTS)) if problem]
+    with ThreadPoolExecutor(NUM_CLIENTS) as clients:
+        problems = [problem for problem in clients.map(answer, sample_schemas(NUM_OUTPUTS)) if problem]
     assert not problems, f"{len(problems)} of {NUM_OUTPUTS}: {problems}"
 
 
-@pytest.mark.parametrize(("question", "schema"), of_all_schemas(2), ids=str)
-def test_the_pieces_of_a_streamed_call_are_the_call(
+@pytest.mark.parametrize(("question", "schema"), sample_schemas(2), ids=str)
+def test_the_pieces_of_a_streamed_call_equal_the_call(
     embedded_client: anthropic.Anthropic, question: str, schema: Schema
 ) -> None:
     request = request_for(question, schema, GREEDY)

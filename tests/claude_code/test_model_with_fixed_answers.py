@@ -1,8 +1,7 @@
-"""A turn of the real Claude Code on a model that wants it, with Qwen3's tokenizer: nothing is scripted past the model.
+"""A turn of the real Claude Code with a model whose weights produce fixed answers, with Qwen3's tokenizer.
 
-The words are wanted by the model's weights, so the grammar of the tools, the sampler, the decoder and the parser of
-calls are at work as with any other model. Its answers are written for the prompts' lengths, which are learned from one
-run to the next.
+No script forces the tokens, so tool grammar, sampler, decoder and call parser work as with any other model. The model
+chooses its answer by the length of the prompt, so each length is taken from the previous run.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ WINDOW_TOKENS = 16384
 TOOLS = ("--tools", "Read,Write", "--allowedTools", "Read Write")
 
 
-def wanted_answers(folder: Path) -> list[str]:
+def expected_answers(folder: Path) -> list[str]:
     qwen3 = output("qwen3")
     return [
         qwen3.says_and_calls("I will read it.", []) + qwen3.a_call("Read", file_path=str(folder / "notes.txt")),
@@ -34,10 +33,10 @@ def wanted_answers(folder: Path) -> list[str]:
     ]
 
 
-def translating(start: Start, models: Path, answers: Mapping[int, str]) -> tuple[ClaudeCode, Mapping[str, Any]]:
-    """One turn, in a new home and an empty folder, before a model that wants these answers."""
+def run_turn(start: Start, models: Path, answers: Mapping[int, str]) -> tuple[ClaudeCode, Mapping[str, Any]]:
+    """One turn, in an empty home and folder, with a model that gives these answers by prompt length."""
     folder = write_wanting_model(
-        models / f"wanting-{len(answers)}", family("qwen3"), answers, window_tokens=WINDOW_TOKENS
+        models / f"answers-{len(answers)}", family("qwen3"), answers, window_tokens=WINDOW_TOKENS
     )
     claude = start(folder.name, "--model", str(folder))
     for place in (claude.home, claude.folder):
@@ -49,14 +48,14 @@ def translating(start: Start, models: Path, answers: Mapping[int, str]) -> tuple
 
 @long_form
 @pytest.mark.timeout(900)
-def test_a_model_that_wants_to_reads_a_file_and_writes_another_one(start: Start, tmp_path: Path) -> None:
+def test_an_unscripted_turn_reads_a_file_and_writes_another(start: Start, tmp_path: Path) -> None:
     models = tmp_path / "models"
-    claude, _ = translating(start, models, {})
+    claude, _ = run_turn(start, models, {})
     answers: dict[int, str] = {}
-    for said in wanted_answers(claude.folder):
-        unanswered = claude.recorder.messages[len(answers)]  # the client asks again after an empty answer
-        answers[unanswered.prompt_tokens] = said
-        claude, result = translating(start, models, answers)
+    for answer in expected_answers(claude.folder):
+        unanswered = claude.recorder.messages[len(answers)]  # the client repeats the request after an empty answer
+        answers[unanswered.prompt_tokens] = answer
+        claude, result = run_turn(start, models, answers)
     assert (result["is_error"], result["result"]) == (False, "It is translated.")
     assert claude.read("hafen.txt") == GERMAN
     _, written, ended = claude.recorder.messages

@@ -1,4 +1,4 @@
-"""Twenty schemas of the kinds that tools have, each with something to ask for."""
+"""Twenty schemas such as tools have, each with a question for it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ def _object(required: list[str], **properties: Schema) -> Schema:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
-def _text(most: int = 24) -> Schema:
-    """A bounded string: a small model, left alone with an open quote, may never close it."""
-    return {"type": "string", "maxLength": most}
+def _text(max_length: int = 24) -> Schema:
+    """A bounded string, because a small model may never close a quote by itself."""
+    return {"type": "string", "maxLength": max_length}
 
 
-def _list(of: Schema, least: int = 0, most: int = 3) -> Schema:
-    return {"type": "array", "items": of, "minItems": least, "maxItems": most}
+def _list(items: Schema, min_items: int = 0, max_items: int = 3) -> Schema:
+    return {"type": "array", "items": items, "minItems": min_items, "maxItems": max_items}
 
 
 _INTEGER: Final[Schema] = {"type": "integer", "minimum": -999, "maximum": 999}
