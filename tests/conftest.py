@@ -27,7 +27,7 @@ sys.meta_path.insert(0, BlasFirst())
 
 # No example has a deadline: the machines of CI are shared, and their pace varies. `tox -e fast` tries fewer examples.
 hypothesis.settings.register_profile("pensieve", deadline=None)
-hypothesis.settings.register_profile("fast", deadline=None, max_examples=10)
+hypothesis.settings.register_profile("fast", deadline=None, max_examples=5)
 hypothesis.settings.load_profile("pensieve")
 
 

@@ -1,11 +1,12 @@
-"""Fails a run in which a test imports MLX: `pytest -p tests.support.pure`, as `tox -e fast` runs it.
+"""Fails a run in which a test imports MLX, and makes it fast: `pytest -p tests.support.pure`, as `tox -e fast` has it.
 
-The environment of `tox -e fast` has no MLX at all. This says so in any other environment, and even if something
-swallows the error.
+The environment of `tox -e fast` has no MLX at all. This plugin finds such an import in any other environment too, and
+even if something catches the error.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib.abc
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ class _NoMLX(importlib.abc.MetaPathFinder):
 
 def pytest_configure() -> None:
     sys.meta_path.insert(0, _NoMLX())
+    gc.disable()  # the run is short, and looking for garbage would be a quarter of it
 
 
 @pytest.hookimpl(tryfirst=True)
