@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.embedded import embedded_folder
-from pensieve.models.prompts.options import REFUSALS
+from pensieve.models.prompts.options import TEMPLATE_ERRORS
 from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerFacts
 from pensieve.models.tokenizers.load import load_tokenizer
 from tests.models.gguf.tokenizer_cases import TEXTS
@@ -71,7 +71,7 @@ def pair(template: str | None) -> tuple[Any, Any]:
 def outcome(tokenizer: Any, conversation: list[dict[str, Any]], **options: Any) -> Any:
     try:
         return tokenizer.apply_chat_template(conversation, tokenize=False, return_dict=False, **options)
-    except REFUSALS as error:
+    except TEMPLATE_ERRORS as error:
         return type(error), str(error)
 
 
