@@ -15,7 +15,7 @@ import jinja2
 from jinja2 import nodes
 
 from contracts.values.vocabulary import Thinking
-from pensieve.models.tokenizers.jinja import parsed, variables_of
+from pensieve.models.tokenizers.jinja import parse_template, undeclared_variables
 
 _SWITCHES: Final[Mapping[str, Callable[[bool], object]]] = {
     "enable_thinking": lambda enabled: enabled,
@@ -45,9 +45,9 @@ class TemplateVariables:
 
     def __init__(self, template: str | None) -> None:
         """`template` is None if it is unknown, as with tokenizers whose own code writes the prompt."""
-        self.names = variables_of(template) if template is not None else frozenset()
+        self.names = undeclared_variables(template) if template is not None else frozenset()
         efforts = [name for name in _EFFORTS if name in self.names]
-        tree = parsed(template) if template is not None and efforts else None
+        tree = parse_template(template) if template is not None and efforts else None
         self._efforts = {name: _accepted_words(tree, name) for name in efforts if tree is not None}
 
     def of(self, thinking: Thinking) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def template_source(tokenizer: Any) -> str | None:
     if not isinstance(text, str):
         return None
     try:
-        parsed(text)
+        parse_template(text)
     except jinja2.TemplateError:
         return None
     return text
