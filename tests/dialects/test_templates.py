@@ -10,7 +10,7 @@ import pytest
 
 from contracts.values.vocabulary import ChatMessage, Role, Thinking, Tool
 from pensieve.models.prompts.chat_template import ChatTemplate
-from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerFacts
+from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerMetadata
 from pensieve.models.tokenizers.jinja import compile_template
 from tests.dialects.moved_prompts import MOVED
 from tests.dialects.real.downloads import template, template_names
@@ -158,7 +158,7 @@ def test_messages_stand_in_their_order(family: Family) -> None:
 @pytest.mark.parametrize("name", template_names())
 def test_every_template_of_llama_cpp_compiles_and_takes_a_conversation(name: str) -> None:
     compile_template(template(name))
-    facts = TokenizerFacts({"eos_token": "<|im_end|>", "bos_token": "<|endoftext|>"}, template(name), 4096, {})
+    facts = TokenizerMetadata({"eos_token": "<|im_end|>", "bos_token": "<|endoftext|>"}, template(name), 4096, {})
     known = ChatTemplate(FastTokenizer(tokenizer_of(named("qwen3")), facts))
     for shape in ("tools", "two calls at once"):
         messages, tools = SHAPES[shape]

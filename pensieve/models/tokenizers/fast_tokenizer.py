@@ -25,7 +25,7 @@ _cached_template = cache(compile_template)
 
 
 @dataclass(frozen=True, slots=True)
-class TokenizerFacts:
+class TokenizerMetadata:
     """A tokenizer's metadata besides its vocabulary and rules."""
 
     special_tokens: Mapping[str, str]
@@ -47,16 +47,16 @@ class FastTokenizer:
     takes_functions = True
     """Templates may get functions as values. Transformers 5 turns those into text."""
 
-    def __init__(self, backend: Tokenizer, facts: TokenizerFacts) -> None:
+    def __init__(self, backend: Tokenizer, metadata: TokenizerMetadata) -> None:
         backend.no_truncation()
         backend.no_padding()
         self.backend_tokenizer = backend
         self.special_tokens_map = {
-            name: facts.special_tokens[name] for name in NAMED_TOKENS if name in facts.special_tokens
+            name: metadata.special_tokens[name] for name in NAMED_TOKENS if name in metadata.special_tokens
         }
-        self.chat_template = facts.chat_template
-        self.model_max_length = facts.model_max_length
-        self.init_kwargs = dict(facts.settings)
+        self.chat_template = metadata.chat_template
+        self.model_max_length = metadata.model_max_length
+        self.init_kwargs = dict(metadata.settings)
 
     def __len__(self) -> int:
         return int(self.backend_tokenizer.get_vocab_size())

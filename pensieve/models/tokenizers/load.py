@@ -23,7 +23,7 @@ from pensieve.models.files.atomic_file import atomic_file
 from pensieve.models.files.atomic_folder import is_complete
 from pensieve.models.files.home import home
 from pensieve.models.tokenizers.chat_templates import as_tokenizer_attribute, read_chat_templates
-from pensieve.models.tokenizers.fast_tokenizer import NAMED_TOKENS, UNBOUNDED, FastTokenizer, TokenizerFacts
+from pensieve.models.tokenizers.fast_tokenizer import NAMED_TOKENS, UNBOUNDED, FastTokenizer, TokenizerMetadata
 
 _CACHE_FOLDER: Final = "tokenizers"
 _FORMAT: Final = 2
@@ -88,7 +88,7 @@ def _from_own_folder(folder: Path) -> FastTokenizer | None:
     settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     if not settings.keys() <= _OWN_KEYS or settings.get("tokenizer_class") != "PreTrainedTokenizerFast":
         return None
-    facts = TokenizerFacts(
+    metadata = TokenizerMetadata(
         {name: settings[name] for name in NAMED_TOKENS if name in settings},
         None,
         settings.get("model_max_length", UNBOUNDED),
@@ -96,7 +96,7 @@ def _from_own_folder(folder: Path) -> FastTokenizer | None:
     )
     backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
     added = {token.content for token in backend.get_added_tokens_decoder().values()}
-    return FastTokenizer(backend, facts) if added.issuperset(facts.special_tokens.values()) else None
+    return FastTokenizer(backend, metadata) if added.issuperset(metadata.special_tokens.values()) else None
 
 
 def _from_cache(folder: Path) -> FastTokenizer | None:
@@ -111,7 +111,7 @@ def _from_cache(folder: Path) -> FastTokenizer | None:
 def _from_entry(entry: dict[str, Any], folder: Path) -> FastTokenizer:
     text = entry["backend"]
     backend = Tokenizer.from_str(text) if text else Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return FastTokenizer(backend, TokenizerFacts(**entry["facts"]))
+    return FastTokenizer(backend, TokenizerMetadata(**entry["facts"]))
 
 
 def _save(tokenizer: Any, folder: Path) -> None:
@@ -144,14 +144,16 @@ def _cache_entry(tokenizer: Any, folder: Path) -> dict[str, Any] | None:
     if not is_plain or is_cleaned or tokenizer.split_special_tokens:
         return None
     settings = {key: tokenizer.init_kwargs[key] for key in _SETTINGS if key in tokenizer.init_kwargs}
-    facts = TokenizerFacts(tokenizer.special_tokens_map, tokenizer.chat_template, tokenizer.model_max_length, settings)
+    metadata = TokenizerMetadata(
+        tokenizer.special_tokens_map, tokenizer.chat_template, tokenizer.model_max_length, settings
+    )
     try:
         text = _without_limits(Tokenizer.from_str(backend.to_str()))
         file = folder / "tokenizer.json"
         is_same_as_file = file.is_file() and _without_limits(Tokenizer.from_file(str(file))) == text
     except Exception:  # parts written in Python cannot be saved, for which `tokenizers` raises a bare Exception
         return None
-    return {"facts": asdict(facts), "backend": None if is_same_as_file else text}
+    return {"facts": asdict(metadata), "backend": None if is_same_as_file else text}
 
 
 def _without_limits(backend: Tokenizer) -> str:

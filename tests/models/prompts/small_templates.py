@@ -10,7 +10,7 @@ from contracts.values.vocabulary import ChatMessage, Role, Tool, ToolCall
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.prompts.spliced import Recall
-from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerFacts
+from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerMetadata
 from tests.models.tokenizers.example_tokenizers import one_token_a_byte
 
 GET: Final = Tool(
@@ -68,7 +68,7 @@ DATED: Final = "{{ strftime_now('%d %b %Y') }}" + PLAIN
 
 def tokenizer(template: str | Mapping[str, str] | None) -> Any:
     special = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
-    return FastTokenizer(one_token_a_byte(), TokenizerFacts(special, template, 4096, {}))
+    return FastTokenizer(one_token_a_byte(), TokenizerMetadata(special, template, 4096, {}))
 
 
 def chat_template(

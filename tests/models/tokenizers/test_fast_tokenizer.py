@@ -17,7 +17,7 @@ from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.embedded import embedded_folder
 from pensieve.models.prompts.options import TEMPLATE_ERRORS
-from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerFacts
+from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerMetadata
 from pensieve.models.tokenizers.load import load_tokenizer
 from tests.models.gguf.tokenizer_cases import TEXTS
 from tests.models.prompts import templates
@@ -65,7 +65,7 @@ def pair(template: str | None) -> tuple[Any, Any]:
     special = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
     make: Any = PreTrainedTokenizerFast
     original = make(tokenizer_object=one_token_a_byte(), chat_template=template, **special)
-    return FastTokenizer(one_token_a_byte(), TokenizerFacts(special, template, 512, {})), original
+    return FastTokenizer(one_token_a_byte(), TokenizerMetadata(special, template, 512, {})), original
 
 
 def outcome(tokenizer: Any, conversation: list[dict[str, Any]], **options: Any) -> Any:
