@@ -36,7 +36,7 @@ class MemoryFigures:
     memray: int
     mx: int
     rss: int
-    kv_not_given_back: int
+    kv_not_released: int
 
     @property
     def largest(self) -> int:
@@ -86,7 +86,7 @@ def _figures(server: ServerProcess, *, memray: int) -> MemoryFigures:
         memray=memray,
         mx=health["memory"]["peak_bytes"],
         rss=server.peak_resident_bytes(),
-        kv_not_given_back=health["reserved"]["kv_cache_bytes"] + health["memory"]["kv_cache_bytes"],
+        kv_not_released=health["reserved"]["kv_cache_bytes"] + health["memory"]["kv_cache_bytes"],
     )
 
 

@@ -56,7 +56,7 @@ def test_peak_memory_stays_under_the_limit_and_close_to_the_ledger(
     _show(report)
     report.judge("G-3.1i", 100 * figures.largest / figures.limit, f"({title})")
     report.judge("G-3.2d", figures.ledger_error_percent, f"({title})")
-    report.judge("G-2.2e", figures.kv_not_given_back, f"({title})")
+    report.judge("G-2.2e", figures.kv_not_released, f"({title})")
 
 
 def _weights_bytes(folder: ModelFolder) -> int:

@@ -23,9 +23,7 @@ class _NoMLX(importlib.abc.MetaPathFinder):
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name.partition(".")[0] in ("mlx", "mlx_lm"):
             _imported.append(name)
-            raise ImportError(
-                f"a test of `tox -e fast` imports {name}: tox.ini may list only tests without MLX"
-            )
+            raise ImportError(f"a test of `tox -e fast` imports {name}: tox.ini may list only tests without MLX")
         return None
 
 
