@@ -133,15 +133,15 @@ def load_gates(path: Path = GATES_FILE) -> Gates:
     tables = document.get("gate")
     if not isinstance(tables, list) or not tables:
         raise GateError(f"{path.name}: add at least one [[gate]]")
-    found: dict[str, Gate] = {}
+    gates: dict[str, Gate] = {}
     for number, table in enumerate(tables, start=1):
         gate = _gate(_Table(table, f"gate number {number}"))
-        if gate.id in found:
+        if gate.id in gates:
             raise GateError(f"{gate.id}: id: two gates have this id")
-        found[gate.id] = gate
-    for gate in found.values():
-        _check_cpu_decision(gate, found)
-    return Gates(found, _profiles(document.get("profiles", {})))
+        gates[gate.id] = gate
+    for gate in gates.values():
+        _check_cpu_decision(gate, gates)
+    return Gates(gates, _profiles(document.get("profiles", {})))
 
 
 T = TypeVar("T")
@@ -243,15 +243,15 @@ def _check_cpu_decision(gate: Gate, gates: Mapping[str, Gate]) -> None:
 def _profiles(tables: object) -> Mapping[Profile, ProfileInfo]:
     if not isinstance(tables, Mapping):
         raise GateError("profiles: must be a table")
-    found: dict[Profile, ProfileInfo] = {}
+    profiles: dict[Profile, ProfileInfo] = {}
     for profile in Profile:
         if profile.value not in tables:
             raise GateError(f"profiles: {profile.value}: missing")
         table = _Table(tables[profile.value], f"profiles.{profile.value}")
         title, key = table.take_text("title"), "bandwidth_bytes_per_second"
-        found[profile] = ProfileInfo(title, table.take_number(key) if table.has(key) else None)
+        profiles[profile] = ProfileInfo(title, table.take_number(key) if table.has(key) else None)
         table.expect_empty()
     unknown = sorted(set(tables) - {profile.value for profile in Profile})
     if unknown:
         raise GateError(f"profiles: {unknown[0]}: unknown profile")
-    return found
+    return profiles

@@ -18,13 +18,11 @@ from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import LoadedModel, load
 from pensieve.models.safetensors.headers import folder_headers
-from perf_gates.loads.servers import Served, serving
+from perf_gates.loads.servers import ServerProcess, serving
 from perf_gates.loads.shapes import SHAPES, shape_folder
 from perf_gates.reporting import last_run
-from perf_gates.reporting.profiles import CHOICES, profile_of
+from perf_gates.reporting.profiles import CHOICES, profile_for
 from perf_gates.reporting.report import Report
-
-__all__ = ["Served", "serving"]  # the gates' tests have them from here as well
 
 _REPORT = pytest.StashKey[Report]()
 EMBEDDED = "embedded"
@@ -41,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     chosen = config.getoption("--profile")
-    profile = Profile(chosen) if chosen else profile_of(device_info())
+    profile = Profile(chosen) if chosen else profile_for(device_info())
     shape = SHAPES.get(config.getoption("--shape"))
     config.stash[_REPORT] = Report(profile, model_size=shape.size if shape else None)
 
@@ -90,7 +88,7 @@ def bare_model(folder: ModelFolder) -> LoadedModel:
 
 
 @pytest.fixture(scope="session")
-def served(folder: ModelFolder) -> Iterator[Served]:
+def server(folder: ModelFolder) -> Iterator[ServerProcess]:
     """Keeps no prompts, since the same ones are timed again and again."""
     with serving("--model", str(folder.path), "--cache-memory", "0", "--cache-disk", "0") as running:
         yield running

@@ -35,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     register_markers(config)
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-bdd's own would make a mark of any tag
+@pytest.hookimpl(tryfirst=True)  # pytest-bdd's own hook would turn every tag into a plain marker
 def pytest_bdd_apply_tag(tag: str, function: Callable[..., object]) -> bool | None:
     return apply_tag(tag, function)
 

@@ -101,10 +101,10 @@ def the_figures_are_true(scene: Scene) -> None:
 
 def _figures(scene: Scene) -> tuple[int, int, int]:
     message = scene.last.json()["error"]["message"]
-    found = _TOO_LONG.search(message)
-    wanted = 'error.message to say "input length and max_tokens exceed context limit: A + B > C"'
-    expect_that(found, wanted, message)
-    return (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
+    match = _TOO_LONG.search(message)
+    expected = 'error.message to say "input length and max_tokens exceed context limit: A + B > C"'
+    expect_that(match, expected, message)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else (0, 0, 0)
 
 
 def _window(scene: Scene) -> int:

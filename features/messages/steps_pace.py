@@ -108,6 +108,6 @@ def _expect_active(scene: Scene, *, more: bool, seconds: float) -> None:
     """Wait until more requests are active than before the scenario (`more`), or at most as many."""
     deadline = time.monotonic() + seconds
     while ((active := _active_requests(scene.client) or 0) > scene.active_before) != more:
-        wanted = "more than" if more else "at most"
-        expect_that(time.monotonic() < deadline, f"{wanted} {scene.active_before} active in {seconds} s", active)
+        comparison = "more than" if more else "at most"
+        expect_that(time.monotonic() < deadline, f"{comparison} {scene.active_before} active in {seconds} s", active)
         time.sleep(0.05)

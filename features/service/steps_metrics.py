@@ -39,7 +39,7 @@ def it_is_in_the_text_format(scene: Scene) -> None:
 
 @then("every counter's name ends in _total, and every unit is a base unit")
 def every_name_follows_the_rules(scene: Scene) -> None:
-    types = {found[1]: found[2] for line in _lines(scene.last.body) if (found := _TYPE.fullmatch(line))}
+    types = {match[1]: match[2] for line in _lines(scene.last.body) if (match := _TYPE.fullmatch(line))}
     expect_that(types, "at least one metric", types)
     is_wrong = {name for name, kind in types.items() if (kind == "counter") != name.endswith("_total")}
     expect_equal(sorted(is_wrong), [], "the counters without _total and the other metrics with it")
@@ -59,8 +59,8 @@ def _lines(body: bytes) -> list[str]:
 
 
 def _is_sample(line: str) -> bool:
-    found = _SAMPLE.fullmatch(line)
-    return found is not None and _is_number(found[2])
+    match = _SAMPLE.fullmatch(line)
+    return match is not None and _is_number(match[2])
 
 
 def _is_number(text: str) -> bool:
@@ -73,5 +73,5 @@ def _is_number(text: str) -> bool:
 
 def _counters(body: bytes) -> dict[str, float]:
     """Values by name and labels."""
-    found = [_SAMPLE.fullmatch(line) for line in _lines(body)]
-    return {each[1]: float(each[2]) for each in found if each and each[1].partition("{")[0].endswith("_total")}
+    samples = [_SAMPLE.fullmatch(line) for line in _lines(body)]
+    return {each[1]: float(each[2]) for each in samples if each and each[1].partition("{")[0].endswith("_total")}

@@ -1,4 +1,4 @@
-"""What token counts must be."""
+"""Steps about token counts."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ HUNG_SECONDS: Final = 600
 
 
 @contextmanager
-def served(model_path: Path) -> Iterator[tuple[httpx.Client, DeviceMemory]]:
+def limited_server(model_path: Path) -> Iterator[tuple[httpx.Client, DeviceMemory]]:
     """A client of a server with a prompt cache, and the server's memory."""
     settings = settings_for(model=str(model_path), cache_disk="0", cache_memory="50MB")
     components = model_components(settings)

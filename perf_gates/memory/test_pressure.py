@@ -11,7 +11,7 @@ from pathlib import Path
 
 import mlx.core as mx
 
-from perf_gates.loads.pressed_server import ask, ask_until, is_refusal, press, served
+from perf_gates.loads.pressed_server import ask, ask_until, is_refusal, limited_server, press
 from perf_gates.loads.shapes import SHAPES, write_shape
 from perf_gates.reporting.report import Report
 
@@ -30,7 +30,7 @@ SMALL = dataclasses.replace(
 
 def test_a_pressed_server_degrades_step_by_step_and_ends_every_request_well(report: Report, tmp_path: Path) -> None:
     write_shape(tmp_path, SMALL)
-    with served(tmp_path) as (client, memory):
+    with limited_server(tmp_path) as (client, memory):
         replies = [ask(client, number) for number in range(8)]
         held = press(memory)
         replies += ask_until(client, lambda health: health["pressure"]["times"]["requests_refused"] > 0)

@@ -128,21 +128,21 @@ def test_an_allowed_error_passes_through() -> None:
 
 
 def test_an_error_that_is_not_allowed_is_caught_with_its_cause() -> None:
-    class Crashing(GoodCounter):
+    class CrashingAdd(GoodCounter):
         def add(self, number: int, *, note: str = "") -> int:
             raise ZeroDivisionError(number, note)
 
-    violation = caught(add(wrapped(Crashing())))
+    violation = caught(add(wrapped(CrashingAdd())))
     assert violation.clause.id == "CO-6"
     assert isinstance(violation.__cause__, ZeroDivisionError)
 
 
 def test_an_awaited_error_that_is_not_allowed_is_caught() -> None:
-    class Crashing(GoodCounter):
+    class CrashingLookUp(GoodCounter):
         async def look_up(self, name: str) -> int:
             raise KeyError(name)
 
-    assert caught_running(cast(Any, wrapped(Crashing()).look_up("one"))).clause.id == "CO-9"
+    assert caught_running(cast(Any, wrapped(CrashingLookUp()).look_up("one"))).clause.id == "CO-9"
 
 
 def test_a_plain_function_that_returns_an_awaitable_is_checked() -> None:
@@ -160,7 +160,7 @@ def test_a_wrapped_implementation_can_be_wrapped_again() -> None:
 
 
 def test_a_violation_never_contains_an_argument() -> None:
-    class Crashing(GoodCounter):
+    class CrashingEverywhere(GoodCounter):
         def add(self, number: int, *, note: str = "") -> int:
             raise LookupError(number, note)
 
@@ -170,7 +170,7 @@ def test_a_violation_never_contains_an_argument() -> None:
     violations = [
         caught(lambda: wrapped(GoodCounter()).add(0, note=SECRET)),
         caught(lambda: wrapped(GoodCounter(10)).add(1, note=SECRET)),
-        caught(lambda: wrapped(Crashing()).add(1, note=SECRET)),
-        caught_running(cast(Any, wrapped(Crashing()).look_up(SECRET))),
+        caught(lambda: wrapped(CrashingEverywhere()).add(1, note=SECRET)),
+        caught_running(cast(Any, wrapped(CrashingEverywhere()).look_up(SECRET))),
     ]
     assert not [violation for violation in violations if SECRET in str(violation)]

@@ -53,40 +53,40 @@ def test_the_refusal_of_a_stream_passes_through() -> None:
 
 
 def test_a_stream_that_crashes_is_caught() -> None:
-    class Crashing(GoodCounter):
+    class CrashingCount(GoodCounter):
         async def count_from(self, start: int) -> AsyncGenerator[int, None]:
             yield start + 1
             raise RuntimeError
 
-    assert caught_running(listed(wrapped(Crashing()).count_from(0))).clause.id == "CO-13"
+    assert caught_running(listed(wrapped(CrashingCount()).count_from(0))).clause.id == "CO-13"
 
 
 def test_a_stream_without_a_clause_on_its_items_is_still_followed() -> None:
-    class Crashing(GoodCounter):
+    class CrashingTicks(GoodCounter):
         async def ticks(self) -> AsyncGenerator[int, None]:
             yield 1
             raise RuntimeError
 
     assert asyncio.run(listed(wrapped(GoodCounter()).ticks())) == [1]
-    assert caught_running(listed(wrapped(Crashing()).ticks())).clause.id == "CO-14"
+    assert caught_running(listed(wrapped(CrashingTicks()).ticks())).clause.id == "CO-14"
 
 
 def test_a_method_that_returns_a_coroutine_instead_of_a_stream_is_caught() -> None:
-    class NoGenerator(GoodCounter):
+    class ReturnsACoroutine(GoodCounter):
         async def count_from(self, start: int) -> Any:  # type: ignore[override]
             return start
 
-    violation = caught_running(listed(wrapped(NoGenerator()).count_from(0)))
+    violation = caught_running(listed(wrapped(ReturnsACoroutine()).count_from(0)))
     assert violation.clause.id == "CO-12"
     assert "got coroutine" in str(violation)
 
 
 def test_a_method_that_returns_a_list_instead_of_a_stream_is_caught() -> None:
-    class NoGenerator(GoodCounter):
+    class ReturnsAList(GoodCounter):
         def count_from(self, start: int) -> Any:
             return [start]
 
-    violation = caught_running(listed(wrapped(NoGenerator()).count_from(0)))
+    violation = caught_running(listed(wrapped(ReturnsAList()).count_from(0)))
     assert "got list" in str(violation)
 
 

@@ -51,6 +51,6 @@ def test_no_test_judges_a_gate_that_is_not_there() -> None:
 
 def test_a_test_that_judges_nothing_is_told_from_one_that_does(tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text(
-        "def test_one(report):\n    report.judge('G-1.2a', 1)\n\ndef test_two(report):\n    report.say('G-1.2b')\n"
+        "def test_one(report):\n    report.judge('G-1.2a', 1)\n\ndef test_two(report):\n    report.add_note('G-1.2b')\n"
     )
     assert judged_in(tmp_path) == {"G-1.2a": {"test_some.py::test_one"}}

@@ -66,18 +66,18 @@ class JudgedTarget:
         return _MISSING[role]
 
     def access(self, role: ServerRole) -> Access | None:
-        """How to get at the server that plays a role; None if there is none."""
-        given = {
+        """How to reach the server for a role; None if the target has none."""
+        url = {
             ServerRole.SCRIPTED: self.options.scripted_target,
             ServerRole.RATE_LIMITED: self.options.rate_limited_target,
         }.get(role)
-        access = Access(given) if given else self.file.roles.get(role)
+        access = Access(url) if url else self.file.roles.get(role)
         if access is None and role is ServerRole.GUARDED and self.api_key is not None:
             return self.file.roles[ServerRole.SERVER]
         return access
 
     def key_for(self, role: ServerRole, access: Access) -> str | None:
-        """One that is started with a key of ours has that key."""
+        """The key of a server: a random one if the run starts it with {key}, else the target's."""
         is_ours = role is ServerRole.GUARDED and any("{key}" in word for word in access.command)
         return self.guard_key if is_ours else self.api_key
 

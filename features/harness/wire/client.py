@@ -23,7 +23,7 @@ MESSAGES = "/v1/messages"
 COUNT_TOKENS = "/v1/messages/count_tokens"
 Content = bytes | Iterator[bytes]
 _CHUNK_BYTES = 1 << 18
-_SILENCE_SECONDS = 60.0  # longer than any server should be silent, in an answer or within a stream
+_SILENCE_SECONDS = 60.0  # no server should be silent for longer, before an answer or within a stream
 
 
 class LiveStream:

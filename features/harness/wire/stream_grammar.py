@@ -20,12 +20,12 @@ _STATE_AFTER: Mapping[str, StreamState] = {kind: after for (_, kind), after in T
 def violations(events: Iterable[Mapping[str, Any]]) -> list[ContractViolation]:
     """Every violation in the stream, in order."""
     monitor = StreamMonitor()
-    found = [violation for event in events for violation in _violations_of(event, monitor)]
+    broken = [violation for event in events for violation in _violations_of(event, monitor)]
     try:
         monitor.finish()
     except ContractViolation as violation:
-        found.append(violation)
-    return found
+        broken.append(violation)
+    return broken
 
 
 def _violations_of(event: Mapping[str, Any], monitor: StreamMonitor) -> Iterator[ContractViolation]:

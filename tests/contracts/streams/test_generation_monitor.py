@@ -25,15 +25,15 @@ def request_with(*stop_sequences: str, max_tokens: int = MAX_TOKENS) -> Generati
 
 
 def fault(events: Sequence[object], request: GenerationRequest | None = None) -> str | None:
-    monitor, found = GenerationMonitor(request or request_with()), None
+    monitor, caught = GenerationMonitor(request or request_with()), None
     try:
         for event in events:
             monitor.see(event)  # type: ignore[arg-type]
         monitor.finish()
     except ContractViolation as violation:
-        found = violation
-    assert found is None or found.clause.id == "IM-8"
-    return str(found) if found else None
+        caught = violation
+    assert caught is None or caught.clause.id == "IM-8"
+    return str(caught) if caught else None
 
 
 def stream_of(chunks: Sequence[str]) -> list[GenerationEvent]:
@@ -96,9 +96,9 @@ def test_only_one_order_of_events_is_accepted(events: list[GenerationEvent]) -> 
 def test_an_invalid_stream_is_caught_with_the_reason(
     events: list[object], request_: GenerationRequest, detail: str
 ) -> None:
-    found = fault(events, request_)
-    assert found is not None
-    assert detail in found
+    message = fault(events, request_)
+    assert message is not None
+    assert detail in message
 
 
 def test_consistent_ends_are_accepted() -> None:
@@ -111,7 +111,7 @@ def test_an_empty_stop_sequence_is_ignored() -> None:
 
 
 def test_a_violation_does_not_contain_the_text() -> None:
-    found = fault(stream_of(["a private ", "matter"]), request_with("matter"))
-    assert found is not None
-    assert "private" not in found
-    assert "matter" not in found
+    message = fault(stream_of(["a private ", "matter"]), request_with("matter"))
+    assert message is not None
+    assert "private" not in message
+    assert "matter" not in message

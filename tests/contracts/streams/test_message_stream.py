@@ -51,15 +51,15 @@ START, BLOCK, DELTA, STOP, ENDING, LAST = range(6)
 
 def fault(events: list[Event]) -> str | None:
     """The clause that the monitor names. Its message must not contain any text of the stream."""
-    monitor, found = StreamMonitor(), None
+    monitor, caught = StreamMonitor(), None
     try:
         for event in events:
             monitor.see(event)
         monitor.finish()
     except ContractViolation as violation:
-        found = violation
-    assert SECRET not in str(found)
-    return found.clause.id if found else None
+        caught = violation
+    assert SECRET not in str(caught)
+    return caught.clause.id if caught else None
 
 
 def changed(number: int, change: Callable[[Event], object], events: list[Event] = PLAIN) -> list[Event]:
