@@ -1,4 +1,4 @@
-"""The `pensieve` command."""
+"""The `pensieve` command (S10, U9)."""
 
 from __future__ import annotations
 

@@ -15,11 +15,11 @@ from contracts.values.vocabulary import ModelConfig, ModelInfo
 from pensieve.core.errors import ModelLoadingError, NotFoundError, OverloadedError
 from pensieve.models.estimate.known_model import KnownModel
 from pensieve.serving.loader import ModelLoader
-from pensieve.serving.patience import MAX_WATCH_SECONDS, Patience
 from pensieve.serving.registry import ModelCounts, ModelRegistry, ModelState, ModelStatus
 from pensieve.serving.residents import ResidentModel, ResidentModels
 from pensieve.serving.room import MemoryRoom
 from pensieve.serving.served_model import ServedModel
+from pensieve.serving.timeouts import MAX_WATCH_SECONDS, PoolTimeouts
 
 
 class ModelPool:
@@ -35,13 +35,13 @@ class ModelPool:
         *,
         known: Iterable[KnownModel] = (),
         checked: bool = False,
-        patience: Patience = Patience(),  # noqa: B008 - frozen
+        timeouts: PoolTimeouts = PoolTimeouts(),  # noqa: B008 - frozen
     ) -> None:
         self.memory = memory
-        self._patience = patience
+        self._timeouts = timeouts
         self._registry = ModelRegistry(known)
-        self._residents = ResidentModels(memory, patience.clock)
-        self._room = MemoryRoom(memory, self._residents, patience)
+        self._residents = ResidentModels(memory, timeouts.clock)
+        self._room = MemoryRoom(memory, self._residents, timeouts)
         self._loader = ModelLoader(start, self._registry, self._residents, self._room, checked=checked)
 
     def loaded(self) -> tuple[ModelInfo, ...]:
@@ -157,24 +157,24 @@ class ModelPool:
         return resident
 
     async def unload_idle(self) -> tuple[str, ...]:
-        """Unload models that have been idle for `Patience.idle_seconds`. Return their ids."""
-        if self._patience.idle_seconds is None:
+        """Unload models that have been idle for `PoolTimeouts.idle_seconds`. Return their ids."""
+        if self._timeouts.idle_seconds is None:
             return ()
         unloaded: list[str] = []
         async with self._room.lock:
             for resident in self._residents:
                 idle_seconds = self._residents.idle_seconds(resident)
-                if idle_seconds is not None and idle_seconds >= self._patience.idle_seconds:
+                if idle_seconds is not None and idle_seconds >= self._timeouts.idle_seconds:
                     await self._residents.close(resident, f"after {idle_seconds:.0f} s without a request")
                     unloaded.append(resident.id)
         return tuple(unloaded)
 
     async def watch_idle(self) -> None:
         """Call `unload_idle` regularly until cancelled. Returns at once if idle models stay loaded."""
-        if self._patience.idle_seconds is None:
+        if self._timeouts.idle_seconds is None:
             return
         while True:
-            await asyncio.sleep(min(self._patience.idle_seconds / 10, MAX_WATCH_SECONDS))
+            await asyncio.sleep(min(self._timeouts.idle_seconds / 10, MAX_WATCH_SECONDS))
             await self.unload_idle()
 
     async def optimize_memory_usage(self) -> int:

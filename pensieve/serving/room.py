@@ -11,9 +11,9 @@ import asyncio
 from contracts.protocols.memory import MetalResourceManager
 from contracts.values.vocabulary import BufferUsage
 from pensieve.core.errors import RETRY_AFTER_RESTART_SECONDS, InsufficientMemoryError, OverloadedError
-from pensieve.serving.patience import POLL_SECONDS, Patience
 from pensieve.serving.residents import ResidentModel, ResidentModels
 from pensieve.serving.shared_load import SharedLoad
+from pensieve.serving.timeouts import POLL_SECONDS, PoolTimeouts
 
 ANSWERS_SHARE = 0.1
 """The share of memory that stays free for answers when a model is loaded."""
@@ -22,13 +22,13 @@ ANSWERS_SHARE = 0.1
 class MemoryRoom:
     """`lock` is held during every load and unload."""
 
-    def __init__(self, memory: MetalResourceManager, residents: ResidentModels, patience: Patience) -> None:
+    def __init__(self, memory: MetalResourceManager, residents: ResidentModels, timeouts: PoolTimeouts) -> None:
         self.lock = asyncio.Lock()
         self.waiting_load: SharedLoad[ResidentModel] | None = None
         """The load that waits for models in use to become idle. Meanwhile, new requests for other models wait too."""
         self._memory = memory
         self._residents = residents
-        self._patience = patience
+        self._timeouts = timeouts
         self._closed = False
 
     @property
@@ -42,7 +42,7 @@ class MemoryRoom:
 
     def deadline(self) -> float:
         """When a load that begins now gives up waiting."""
-        return self._patience.clock() + self._patience.room_seconds
+        return self._timeouts.clock() + self._timeouts.room_seconds
 
     async def make_for_weights(self, load: SharedLoad[ResidentModel], weights_bytes: int) -> None:
         """Unload idle models until the weights fit, and wait for those in use. Called with the lock held.
@@ -97,5 +97,5 @@ class MemoryRoom:
         return self._memory.reserved_bytes() + num_bytes <= self._memory.capacity_bytes
 
     def _check_may_wait(self, load: SharedLoad[ResidentModel]) -> None:
-        if self._closed or not load.num_waiting or self._patience.clock() >= load.deadline:
+        if self._closed or not load.num_waiting or self._timeouts.clock() >= load.deadline:
             raise self.no_room_error(load.source)

@@ -9,7 +9,7 @@ import mlx.core as mx
 import pytest
 
 from perf_gates.loads.byte_tokenizer import write_byte_tokenizer
-from perf_gates.loads.pressed_server import ask, ask_until, is_refusal, press, served
+from perf_gates.loads.pressed_server import ask, ask_until, is_refusal, limited_server, press
 from tests.support.tiny_model import write_tiny_model
 
 SIZES = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 4, "vocab_size": 259}
@@ -26,7 +26,7 @@ def alerts(health: dict[str, Any]) -> list[str]:
 
 
 def test_a_server_under_pressure_takes_every_step_and_recovers(model_path: Path) -> None:
-    with served(model_path) as (client, memory):
+    with limited_server(model_path) as (client, memory):
         assert {ask(client, number).status_code for number in range(8)} == {200}
         before = client.get("/health").json()
         assert (before["pressure"]["active"], alerts(before)) == ([], [])

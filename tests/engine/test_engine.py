@@ -24,7 +24,7 @@ from pensieve.engine.memory.probe import CHUNK_TOKENS
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.models.files.model_folder import ModelFolder
-from tests.engine.support.asking import answer, asking, until
+from tests.engine.support.generate import answer, until, user_request
 from tests.support.engines import GIB, MakeEngine, start_engine
 
 
@@ -37,8 +37,8 @@ def test_eight_concurrent_answers_are_those_of_eight_in_turn(make_engine: MakeEn
 
     async def play() -> None:
         async with make_engine() as engine:
-            in_turn = [(await answer(engine, asking(prompt)))[0] for prompt in prompts]
-            at_once = await asyncio.gather(*(answer(engine, asking(prompt)) for prompt in prompts))
+            in_turn = [(await answer(engine, user_request(prompt)))[0] for prompt in prompts]
+            at_once = await asyncio.gather(*(answer(engine, user_request(prompt)) for prompt in prompts))
             assert [text for text, _ in at_once] == in_turn
             assert len(set(in_turn)) > 1
 
@@ -61,9 +61,9 @@ def test_sampling_at_the_limits_of_its_ranges_does_not_affect_other_requests(
 ) -> None:
     async def play() -> None:
         async with make_engine() as engine:
-            alone, _ = await answer(engine, asking("Hello"))
+            alone, _ = await answer(engine, user_request("Hello"))
             beside, (_, finished) = await asyncio.gather(
-                answer(engine, asking("Hello")), answer(engine, asking("Hello there", sampling=sampling))
+                answer(engine, user_request("Hello")), answer(engine, user_request("Hello there", sampling=sampling))
             )
             assert beside[0] == alone
             assert finished.usage.output_tokens <= 12
@@ -75,7 +75,9 @@ def test_sampling_at_the_limits_of_its_ranges_does_not_affect_other_requests(
 def test_sampling_that_leaves_one_candidate_is_greedy(make_engine: MakeEngine, sampling: Sampling) -> None:
     async def play() -> None:
         async with make_engine() as engine:
-            assert await answer(engine, asking("Hello", sampling=sampling)) == await answer(engine, asking("Hello"))
+            assert await answer(engine, user_request("Hello", sampling=sampling)) == await answer(
+                engine, user_request("Hello")
+            )
 
     asyncio.run(play())
 
@@ -83,9 +85,9 @@ def test_sampling_that_leaves_one_candidate_is_greedy(make_engine: MakeEngine, s
 def test_a_stop_sequence_ends_the_generation_and_frees_its_place(make_engine: MakeEngine) -> None:
     async def play() -> None:
         async with make_engine() as engine:
-            whole, _ = await answer(engine, asking("Hello", 40))
+            whole, _ = await answer(engine, user_request("Hello", 40))
             stop = whole[len(whole) // 2 : len(whole) // 2 + 3]
-            text, finished = await answer(engine, asking("Hello", 40, stops=(stop, "never generated")))
+            text, finished = await answer(engine, user_request("Hello", 40, stops=(stop, "never generated")))
             assert text == whole[: whole.index(stop)]
             assert (finished.stop_reason, finished.stop_sequence) == (StopReason.STOP_SEQUENCE, stop)
             await until(lambda: reserved(engine) == 0)
@@ -101,13 +103,13 @@ def test_a_client_that_disconnects_during_prefill_frees_the_device_within_a_chun
     async def play() -> None:
         engine = await start_engine(tiny_folder)
         level = mx.get_active_memory()
-        async with aclosing(engine.generate(asking("word " * 1500, 100))) as events:
+        async with aclosing(engine.generate(user_request("word " * 1500, 100))) as events:
             await anext(events)
             await until(lambda: len(engine._loop._running) == 1)
         assert engine.num_active == 0
         await until(lambda: reserved(engine) == 0)
         assert mx.get_active_memory() <= level + 2**20
-        assert (await answer(engine, asking("Hello")))[1].usage.output_tokens > 0
+        assert (await answer(engine, user_request("Hello")))[1].usage.output_tokens > 0
         await engine.aclose()
 
     asyncio.run(play())
@@ -121,10 +123,10 @@ def test_a_request_that_can_never_fit_is_refused_with_the_calculation(tiny_folde
         with pytest.raises(
             OutputTooLongError, match=r"\+ 600 > 512, .*0.00 GB hold 512 tokens of 0.5 kB.*--memory-limit"
         ):
-            await anext(engine.generate(asking("Hello", 600)))
+            await anext(engine.generate(user_request("Hello", 600)))
         with pytest.raises(PromptTooLongError, match=r"prompt is too long: \d+ tokens > 512 maximum \(of the memory"):
-            await anext(engine.generate(asking("Hello " * 600)))
-        assert (await answer(engine, asking("Hello")))[1].usage.output_tokens > 0
+            await anext(engine.generate(user_request("Hello " * 600)))
+        assert (await answer(engine, user_request("Hello")))[1].usage.output_tokens > 0
         await engine.aclose()
 
     asyncio.run(play())
@@ -137,7 +139,7 @@ def test_requests_wait_for_memory_and_are_all_answered(tiny_folder: ModelFolder)
         engine = await start_engine(tiny_folder)
         one = 256 * engine._parts.plan.sizes.bytes_per_token
         engine._memory.capacity_bytes = engine._memory.reserved_bytes() + 2 * one
-        answers = await asyncio.gather(*(answer(engine, asking(f"Hello {number}")) for number in range(7)))
+        answers = await asyncio.gather(*(answer(engine, user_request(f"Hello {number}")) for number in range(7)))
         assert len(answers) == 7
         assert engine._memory.usage().peak_bytes > 0
         await until(lambda: reserved(engine) == 0)
@@ -150,16 +152,16 @@ def test_a_full_queue_refuses_the_next_request(tiny_folder: ModelFolder) -> None
     async def play() -> None:
         engine = await start_engine(tiny_folder, EngineOptions(max_batch_size=1, max_queued=1))
         async with (
-            aclosing(engine.generate(asking("a", 500))) as first,
-            aclosing(engine.generate(asking("b"))) as second,
+            aclosing(engine.generate(user_request("a", 500))) as first,
+            aclosing(engine.generate(user_request("b"))) as second,
         ):
             await anext(first)
             await anext(second)
             assert not await engine.can_admit()
             with pytest.raises(OverloadedError) as caught:
-                await anext(engine.generate(asking("c")))
+                await anext(engine.generate(user_request("c")))
             assert 0 < caught.value.retry_after_seconds <= 60
-        assert (await answer(engine, asking("c")))[1].usage.output_tokens > 0
+        assert (await answer(engine, user_request("c")))[1].usage.output_tokens > 0
         await engine.aclose()
 
     asyncio.run(play())
@@ -170,7 +172,7 @@ def test_a_failed_step_fails_its_requests_but_not_later_ones(
 ) -> None:
     async def play() -> None:
         async with make_engine() as engine:
-            async with aclosing(engine.generate(asking("Hello", 500))) as events:
+            async with aclosing(engine.generate(user_request("Hello", 500))) as events:
                 await anext(events)
                 await until(lambda: len(engine._loop._running) == 1)
                 assert engine._loop._batch is not None
@@ -179,7 +181,7 @@ def test_a_failed_step_fails_its_requests_but_not_later_ones(
                     async for _ in events:
                         pass
             await until(lambda: reserved(engine) == 0)
-            assert (await answer(engine, asking("Hello")))[1].usage.output_tokens > 0
+            assert (await answer(engine, user_request("Hello")))[1].usage.output_tokens > 0
 
     asyncio.run(play())
 
@@ -192,12 +194,12 @@ def test_a_token_that_cannot_be_decoded_fails_only_its_own_request(
     make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def play() -> None:
-        async with make_engine() as engine, aclosing(engine.generate(asking("Hello", 500))) as broken:
+        async with make_engine() as engine, aclosing(engine.generate(user_request("Hello", 500))) as broken:
             await anext(broken)
             await until(lambda: len(engine._loop._running) == 1)
             running = next(iter(engine._loop._running.values()))
             monkeypatch.setattr(running.output, "push", _failing)
-            text, _ = await answer(engine, asking("Hello there"))
+            text, _ = await answer(engine, user_request("Hello there"))
             assert text
             with pytest.raises(GenerationError):
                 async for _ in broken:
@@ -209,7 +211,7 @@ def test_a_token_that_cannot_be_decoded_fails_only_its_own_request(
 def test_closing_ends_open_streams_with_an_error(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
         engine = await start_engine(tiny_folder)
-        async with aclosing(engine.generate(asking("Hello", 1000))) as events:
+        async with aclosing(engine.generate(user_request("Hello", 1000))) as events:
             await anext(events)
             closing = asyncio.create_task(engine.aclose())
             with pytest.raises(GenerationError, match="stopping"):
@@ -227,7 +229,7 @@ def test_closing_frees_the_weights(tiny_folder: ModelFolder) -> None:
         engine = await start_engine(tiny_folder)
         assert mx.get_active_memory() > level + 2**20
         assert (await engine.memory_usage()).model_weights_bytes > 2**20
-        await answer(engine, asking("Hello"))
+        await answer(engine, user_request("Hello"))
         await engine.aclose()
         assert mx.get_active_memory() <= level + 2**16
 
@@ -261,8 +263,8 @@ def test_records_are_made_at_the_start_every_ten_tokens_and_at_the_end(tiny_fold
 
         monitor.record_operation = watch  # type: ignore[method-assign]  # it also calls the original
         engine = await Engine.start(tiny_folder, memory, monitor)
-        await answer(engine, asking("Hello", 25))
-        async with aclosing(engine.generate(asking("Hello", 1000))) as events:
+        await answer(engine, user_request("Hello", 25))
+        async with aclosing(engine.generate(user_request("Hello", 1000))) as events:
             await anext(events)
         await until(lambda: records[-1].phase is OperationPhase.CANCELLED)
         await engine.aclose()

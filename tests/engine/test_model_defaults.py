@@ -21,7 +21,7 @@ from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import SilentProgress
 from pensieve.models.library.resolve import resolve
 from tests.engine.speculation.test_speculation import Eager
-from tests.engine.support.asking import GREEDY, answer, asking
+from tests.engine.support.generate import GREEDY, answer, user_request
 from tests.support.engines import start_engine
 from tests.support.tiny_model import CHATML, write_byte_tokenizer
 
@@ -51,7 +51,7 @@ def recommend(folder: Path, **fields: object) -> None:
 
 
 async def texts(engine: Engine, sampling: Sampling, num: int = 3) -> list[str]:
-    return [(await answer(engine, asking("Hello", 16, sampling)))[0] for _ in range(num)]
+    return [(await answer(engine, user_request("Hello", 16, sampling)))[0] for _ in range(num)]
 
 
 def test_a_request_without_sampling_uses_the_makers_recommendation(
@@ -94,7 +94,7 @@ def test_a_model_with_do_sample_false_is_greedy(recommending: ModelFolder) -> No
 
 def test_identical_requests_share_one_answer_only_if_the_defaults_are_greedy(recommending: ModelFolder) -> None:
     async def num_tickets(engine: Engine) -> int:
-        request = asking("Hello", 200, ALL_OPEN)
+        request = user_request("Hello", 200, ALL_OPEN)
         streams = [engine.generate(request) for _ in range(2)]
         for stream in streams:
             await anext(stream)
@@ -130,7 +130,7 @@ def test_a_bad_value_is_ignored_with_one_warning_that_names_file_and_key(
 
 def test_a_repetition_penalty_is_applied_and_turns_speculation_off(recommending: ModelFolder) -> None:
     """A penalty below 1 makes the answer repeat itself, so that speculation would have something to propose."""
-    request = asking("again and " * 40, 60, Sampling(temperature=0.0, repetition_penalty=0.7))
+    request = user_request("again and " * 40, 60, Sampling(temperature=0.0, repetition_penalty=0.7))
 
     async def play(*, speculates: bool) -> tuple[str, str, int]:
         engine = await start_engine(recommending, EngineOptions(speculation=speculates))
@@ -138,7 +138,7 @@ def test_a_repetition_penalty_is_applied_and_turns_speculation_off(recommending:
         await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))
         penalised, _ = await answer(engine, request)
         proposed = engine.speculation_counts().proposed
-        plain, _ = await answer(engine, asking("again and " * 40, 60))
+        plain, _ = await answer(engine, user_request("again and " * 40, 60))
         await engine.aclose()
         return penalised, plain, proposed
 
@@ -152,7 +152,7 @@ def test_a_repetition_penalty_is_applied_and_turns_speculation_off(recommending:
 def test_thinking_off_applies_to_prompts_and_token_counts(recommending: ModelFolder) -> None:
     template = f"{{% if enable_thinking %}}{'Think first. ' * 20}{{% endif %}}{CHATML}"
     write_byte_tokenizer(recommending.path, chat_template=template)
-    request = replace(asking("Hello", 2), thinking=Thinking(enabled=True))
+    request = replace(user_request("Hello", 2), thinking=Thinking(enabled=True))
 
     async def lengths(settings: ModelSettings) -> tuple[int, int]:
         async with engine_of(recommending, settings) as engine:

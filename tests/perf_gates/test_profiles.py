@@ -1,4 +1,4 @@
-"""Which machine's gates decide here."""
+"""The gates that apply follow from the machine's backend and chip."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from contracts.gates import Profile
 from pensieve.device.blas import Blas
 from pensieve.device.device import Backend, DeviceInfo
-from perf_gates.reporting.profiles import profile_of
+from perf_gates.reporting.profiles import profile_for
 
 
 @pytest.mark.parametrize(
@@ -20,5 +20,5 @@ from perf_gates.reporting.profiles import profile_of
         ("metal", "Apple M3", Profile.M1_PRO_16GB),
     ],
 )
-def test_a_machine_is_taken_for_what_it_is(backend: Backend, chip: str, profile: Profile) -> None:
-    assert profile_of(DeviceInfo(backend, chip, 1, Blas("bundled", None, None))) is profile
+def test_a_machine_gets_its_profile(backend: Backend, chip: str, profile: Profile) -> None:
+    assert profile_for(DeviceInfo(backend, chip, 1, Blas("bundled", None, None))) is profile

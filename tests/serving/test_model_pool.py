@@ -10,11 +10,11 @@ from contracts.values.vocabulary import BufferUsage, ChatMessage, GenerationRequ
 from pensieve.core.errors import InsufficientMemoryError, ModelLoadingError, NotFoundError, OverloadedError
 from pensieve.serving.lease import ModelLease
 from pensieve.serving.model_pool import ModelPool
-from pensieve.serving.patience import Patience
+from pensieve.serving.timeouts import PoolTimeouts
 from tests.serving.heavy_scripts import CAPACITY_BYTES, MB, FakeModels
 
 REQUEST = GenerationRequest((ChatMessage(Role.USER, "Hello"),), max_tokens=64)
-QUICK = Patience(room_seconds=0.3)
+QUICK = PoolTimeouts(room_seconds=0.3)
 
 Play = Callable[[ModelPool, FakeModels], Awaitable[None]]
 
@@ -27,8 +27,8 @@ class Clock:
 
 
 @asynccontextmanager
-async def pool_of(fakes: FakeModels, patience: Patience = QUICK) -> AsyncIterator[ModelPool]:
-    pool = ModelPool(fakes.start, fakes.memory, known=fakes.known, patience=patience)
+async def pool_of(fakes: FakeModels, timeouts: PoolTimeouts = QUICK) -> AsyncIterator[ModelPool]:
+    pool = ModelPool(fakes.start, fakes.memory, known=fakes.known, timeouts=timeouts)
     try:
         yield pool
     finally:
@@ -36,9 +36,9 @@ async def pool_of(fakes: FakeModels, patience: Patience = QUICK) -> AsyncIterato
         assert fakes.memory.reserved_bytes() == 0
 
 
-def play_with(play: Play, fakes: FakeModels, patience: Patience = QUICK) -> None:
+def play_with(play: Play, fakes: FakeModels, timeouts: PoolTimeouts = QUICK) -> None:
     async def run() -> None:
-        async with asyncio.timeout(300), pool_of(fakes, patience) as pool:
+        async with asyncio.timeout(300), pool_of(fakes, timeouts) as pool:
             await play(pool, fakes)
 
     asyncio.run(run())
@@ -64,15 +64,13 @@ def test_the_least_recently_used_model_is_unloaded_for_the_requested_one() -> No
         assert fakes.started == ["one", "two", "three"]
         assert (pool.counts.num_loads, pool.counts.num_unloads) == (3, 1)
 
-    play_with(play, FakeModels(one=40 * MB, two=40 * MB, three=40 * MB), Patience(clock=clock))
+    play_with(play, FakeModels(one=40 * MB, two=40 * MB, three=40 * MB), PoolTimeouts(clock=clock))
 
 
 def test_a_model_in_use_stays_and_a_request_for_another_gets_a_retryable_error() -> None:
     async def play(pool: ModelPool, fakes: FakeModels) -> None:
         await pool.borrow("one")
-        with pytest.raises(
-            OverloadedError, match=r"to load org/two while .* in use: one"
-        ) as refused:
+        with pytest.raises(OverloadedError, match=r"to load org/two while .* in use: one") as refused:
             await pool.borrow("two")
         assert refused.value.retry_after_seconds > 0
         assert ids(pool) == ["one"]
@@ -105,7 +103,7 @@ def test_a_load_waits_until_the_model_in_use_is_given_back() -> None:
         assert pool.in_use("two")
         pool.give_back("two")
 
-    play_with(play, FakeModels(one=60 * MB, two=60 * MB), Patience(room_seconds=10))
+    play_with(play, FakeModels(one=60 * MB, two=60 * MB), PoolTimeouts(room_seconds=10))
 
 
 def test_new_requests_for_the_model_in_use_queue_after_a_load_that_waits_for_room() -> None:
@@ -123,7 +121,7 @@ def test_new_requests_for_the_model_in_use_queue_after_a_load_that_waits_for_roo
         pool.give_back("one")
         assert fakes.started == ["one", "two", "one"]
 
-    play_with(play, FakeModels(one=60 * MB, two=60 * MB), Patience(room_seconds=10))
+    play_with(play, FakeModels(one=60 * MB, two=60 * MB), PoolTimeouts(room_seconds=10))
 
 
 def test_concurrent_requests_share_one_load() -> None:
@@ -182,7 +180,7 @@ def test_a_load_that_waits_for_room_is_given_up_when_its_last_caller_is_cancelle
         pool.give_back("one")
         assert fakes.started == ["one"]
 
-    play_with(play, FakeModels(one=60 * MB, two=60 * MB), Patience(room_seconds=1000))
+    play_with(play, FakeModels(one=60 * MB, two=60 * MB), PoolTimeouts(room_seconds=1000))
 
 
 def test_a_model_that_can_never_fit_is_refused_with_both_figures_and_unloads_no_other() -> None:
@@ -229,7 +227,7 @@ def test_a_model_that_is_idle_for_long_enough_is_unloaded() -> None:
         await use(pool, "one")
         assert ids(pool) == ["one"]
 
-    play_with(play, FakeModels(one=10 * MB, two=10 * MB), Patience(idle_seconds=60, clock=clock))
+    play_with(play, FakeModels(one=10 * MB, two=10 * MB), PoolTimeouts(idle_seconds=60, clock=clock))
 
 
 def test_the_watch_unloads_idle_models() -> None:
@@ -241,7 +239,7 @@ def test_the_watch_unloads_idle_models() -> None:
         watch.cancel()
         assert fakes.memory.reserved_bytes() == 0
 
-    play_with(play, FakeModels(one=10 * MB), Patience(idle_seconds=0.05))
+    play_with(play, FakeModels(one=10 * MB), PoolTimeouts(idle_seconds=0.05))
 
 
 def test_closing_the_pool_fails_a_load_that_waits_for_room() -> None:
@@ -253,7 +251,7 @@ def test_closing_the_pool_fails_a_load_that_waits_for_room() -> None:
         with pytest.raises(OverloadedError):
             await waiting
 
-    play_with(play, FakeModels(one=60 * MB, two=60 * MB), Patience(room_seconds=1000))
+    play_with(play, FakeModels(one=60 * MB, two=60 * MB), PoolTimeouts(room_seconds=1000))
 
 
 def test_an_idle_model_is_unloaded_to_make_room_for_an_answer() -> None:

@@ -1,4 +1,4 @@
-"""`pensieve launch claude`: starts Claude Code on a running server, or on a new one (C7).
+"""`pensieve launch claude`: starts Claude Code on a running server, or on a new one (C7, S14).
 
 Unknown arguments, and all arguments after `--`, are passed to Claude Code. It is configured through its environment
 alone, so that none of the user's files changes.

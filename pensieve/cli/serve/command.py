@@ -22,7 +22,7 @@ from pensieve.cli.wiring import ServerComponents, components_for
 from pensieve.core.errors import PensieveError
 from pensieve.core.scheduling.rate_limit import RateLimit
 from pensieve.serving.model_pool import ModelPool
-from pensieve.serving.patience import Patience
+from pensieve.serving.timeouts import PoolTimeouts
 
 if TYPE_CHECKING:
     from hypercorn.config import Config
@@ -82,9 +82,9 @@ async def run(
     Raises:
         PensieveError: the model cannot be loaded.
     """
-    patience = Patience(idle_seconds=settings.idle_seconds)
+    timeouts = PoolTimeouts(idle_seconds=settings.idle_seconds)
     models = ModelPool(
-        components.start, components.memory, known=components.models, checked=settings.checked, patience=patience
+        components.start, components.memory, known=components.models, checked=settings.checked, timeouts=timeouts
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(models.aclose)

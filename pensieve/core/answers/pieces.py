@@ -1,4 +1,4 @@
-"""What an answer is made of, as the parser finds it."""
+"""The pieces of an answer, in the order in which the parser emits them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of the waiting requests may start now (C6): two with a common prefix compute it once."""
+"""When a request should wait for another's prefill, so that a common prefix is computed once (C6)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pensieve.core.prefixes.common_prefix import common_prefix
 
 MIN_SHARED_TOKENS = 64
-"""Less is computed again rather than waited for."""
+"""A shorter common prefix is computed twice: waiting would take longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrefillProgress:
-    """A prompt that is being read: what has been read of it, and the places at which a state of it is kept.
+    """How far the prompt of request `uid` is prefilled, and at which `stops` a snapshot of it is taken.
 
-    Without `stops`, what was computed can be cut anywhere. `uid` is whose it is.
+    Without `stops`, its KV can be cut at any token.
     """
 
     uid: int
@@ -24,7 +24,7 @@ class PrefillProgress:
     stops: tuple[int, ...] | None = None
 
     def usable_by(self, token_ids: Sequence[int]) -> int:
-        """How many tokens of another prompt this one will have computed in the end."""
+        """How many leading tokens of another prompt can be reused once this prefill is complete."""
         shared = common_prefix(self.token_ids, token_ids)
         if self.stops is None:
             return shared

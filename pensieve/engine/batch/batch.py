@@ -55,7 +55,7 @@ class Sampled(NamedTuple):
 
 
 class PrefilledChunk(NamedTuple):
-    """`num_tokens` of the tokens inserted for prefill are done. `at_stop`: a stop, or the prompt's end, is reached."""
+    """After it, `num_tokens` uncached prompt tokens are done. `at_stop`: it ends at a stop or at the prompt's end."""
 
     uid: int
     num_tokens: int
@@ -175,7 +175,7 @@ class Batch:
         ]
 
     def _timed_step(self) -> tuple[list[Any], list[Any]]:
-        """One step of mlx-lm's: its prefill progress and its responses. Its duration informs the steps that follow."""
+        """Run one step of mlx-lm. Returns its prefill progress and responses; its duration tunes later steps."""
         generator, decoding = self._generator, self._generator._generation_batch
         num_rows = len(decoding)
         self._plan_prefill()
@@ -223,18 +223,18 @@ class Batch:
         generator._prompt_batch.prefill_step_size = generator.prefill_step_size  # or it would cut the step in pieces
 
     def computed(self, uid: int) -> Computed:
-        """What is computed so far for a row in the batch. Use it before the next step: it may be a view."""
+        """A row's tokens and caches so far. Use them before the next step: the caches may be views."""
         caches, token_ids = self._generator.extract_cache([uid])[uid]
         return list(token_ids), unwrapped(caches)
 
     def remove(self, uids: list[int]) -> dict[int, Computed]:
-        """Remove rows, and return what was computed for each."""
-        found = self._generator.remove(uids, return_prompt_caches=True)
+        """Remove rows. Returns the tokens and caches of each."""
+        removed = self._generator.remove(uids, return_prompt_caches=True)
         for uid in uids:
             self._masks.pop(uid, None)
         if self._speculation is not None:
             self._speculation.drop(uids)
-        return {uid: (list(token_ids), unwrapped(caches)) for uid, (caches, token_ids) in found.items()}
+        return {uid: (list(token_ids), unwrapped(caches)) for uid, (caches, token_ids) in removed.items()}
 
     def new_output(self, ticket: Ticket) -> Output:
         dialect = self._model.dialect

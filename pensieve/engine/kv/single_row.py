@@ -56,5 +56,5 @@ class SingleRequestModel:
 
 
 def unwrapped(caches: Sequence[Any]) -> list[Any]:
-    """The request's own caches. BatchGenerator has not unwrapped them if it has not started the request."""
+    """The request's own caches. They are still wrapped if BatchGenerator has not started the request."""
     return [each.cache if isinstance(each, SingleKV) else each for each in caches]

@@ -74,7 +74,7 @@ class Snapshot:
     def caches(self) -> list[Any]:
         """New caches in this state, with their own handles: changing them does not change the snapshot."""
         pairs = zip(self.classes, self.states, strict=True)
-        return [_made(kind, _mapped(state, copy.copy)) for kind, state in pairs]
+        return [_restored(kind, _mapped(state, copy.copy)) for kind, state in pairs]
 
     def to_host(self) -> tuple[Any, list[HostArray]]:
         """The form and arrays of a disk block.
@@ -82,9 +82,9 @@ class Snapshot:
         Raises:
             ValueError: a cache is not one of mlx-lm's classes, so it could not be restored.
         """
-        known = _known_classes()
-        names = [made.__name__ for made in self.classes]
-        if any(known.get(name) is not made for name, made in zip(names, self.classes, strict=True)):
+        restorable = _restorable_classes()
+        names = [each.__name__ for each in self.classes]
+        if any(restorable.get(name) is not each for name, each in zip(names, self.classes, strict=True)):
             raise ValueError(f"caches of the classes {names} cannot be stored on disk")
         return {"layout": "whole", "classes": names, "states": _packed(self.states)}, to_host(_arrays(self.states))
 
@@ -93,9 +93,9 @@ class Snapshot:
         """Raises:
         ValueError: the block does not hold a snapshot of mlx-lm's caches.
         """
-        known, form = _known_classes(), block.form
+        restorable, form = _restorable_classes(), block.form
         try:
-            classes = tuple(known[name] for name in form["classes"])
+            classes = tuple(restorable[name] for name in form["classes"])
             arrays = [from_host(array) for array in block.arrays]
             states = _unpacked(form["states"], arrays)
         except (KeyError, TypeError, IndexError) as error:
@@ -123,11 +123,11 @@ def _state(cache: Any) -> Any:
 
     if type(cache) is KVCache and cache.keys is not None:
         return (*cache.keys_and_values(), cache.offset)
-    can_be_made = isinstance(cache, RowKV) or hasattr(cache, "from_state")
-    return cache.state if can_be_made else tuple(vars(cache).items())
+    is_restorable = isinstance(cache, RowKV) or hasattr(cache, "from_state")
+    return cache.state if is_restorable else tuple(vars(cache).items())
 
 
-def _made(kind: Any, state: Any) -> Any:
+def _restored(kind: Any, state: Any) -> Any:
     """A cache in this state. A class of a model's own may lack `from_state`: then its attributes are restored."""
     if hasattr(kind, "from_state"):
         return kind.from_state(state)
@@ -145,9 +145,9 @@ def _mapped(value: Any, change: MapArray) -> Any:
 
 
 def _arrays(value: Any) -> list[mx.array]:
-    found: list[mx.array] = []
-    _mapped(value, found.append)
-    return found
+    arrays: list[mx.array] = []
+    _mapped(value, arrays.append)
+    return arrays
 
 
 def _packed(value: Any) -> Any:
@@ -176,7 +176,7 @@ def _unpacked(packed: Any, arrays: Sequence[mx.array]) -> Any:
     return value_of(packed)
 
 
-def _known_classes() -> dict[str, type]:
+def _restorable_classes() -> dict[str, type]:
     from mlx_lm.models import cache  # noqa: PLC0415 - transformers takes seconds to import
 
-    return {name: made for name, made in vars(cache).items() if isinstance(made, type) and hasattr(made, "from_state")}
+    return {name: each for name, each in vars(cache).items() if isinstance(each, type) and hasattr(each, "from_state")}

@@ -195,7 +195,7 @@ class GenerationLoop:
             self._memory.reclaim()
 
     def _fail(self, uid: int) -> None:
-        self._deliveries.append((self._running[uid].ticket, GenerationError("the model failed in mid-answer")))
+        self._deliveries.append((self._running[uid].ticket, GenerationError("the model failed during the answer")))
         self._end(uid, OperationPhase.FAILED)
 
     def _record(self, ticket: Ticket, phase: OperationPhase) -> None:
@@ -206,7 +206,7 @@ class GenerationLoop:
         if self._relief is not None:
             self._relief.note_refusal()
         self._waiting.remove(ticket)
-        self._deliveries.append((ticket, OverloadedError("the memory is in use by others")))
+        self._deliveries.append((ticket, OverloadedError("other models or processes are using the memory")))
         self._record(ticket, OperationPhase.FAILED)
 
     def _fail_running(self) -> None:

@@ -28,7 +28,7 @@ class PendingStores:
         self._pending.append(_PendingStore(computed, running.ticket.boundaries, running.ticket))
 
     def add_removed(self, running: RunningRequest, computed: Computed | None) -> None:
-        """What a row held that has left the batch; nothing to do if it was None or empty."""
+        """What was computed for a row that has left the batch, if anything."""
         if computed is None or not computed[0] or not self._prompt_cache.limit_bytes:
             return
         end = () if running.is_prefilling else (Boundary(len(computed[0]), BoundaryKind.ANSWER),)

@@ -189,9 +189,9 @@ def ready_to_draft(
         raise ModelLoadingError(
             option_for(draft_id), f"the layers of --model {_CANNOT_BE_CUT}serve it without --draft-model"
         )
-    found = probe(draft, memory, chunk_tokens=main_probe.chunk_tokens, max_bytes=main_probe.activation_bytes)
-    if not found.sizes.in_rows:
+    draft_probe = probe(draft, memory, chunk_tokens=main_probe.chunk_tokens, max_bytes=main_probe.activation_bytes)
+    if not draft_probe.sizes.in_rows:
         raise ModelLoadingError(
             option_for(draft_id), f"its layers {_CANNOT_BE_CUT}choose another model, or serve without --draft-model"
         )
-    return DraftModel(draft, found, main.vocabulary_size, draft.weights_bytes / max(1, main.weights_bytes))
+    return DraftModel(draft, draft_probe, main.vocabulary_size, draft.weights_bytes / max(1, main.weights_bytes))

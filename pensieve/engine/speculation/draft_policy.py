@@ -180,7 +180,7 @@ class DraftPolicy:
         lost = (seconds(width) or plain) - plain - num_accepted * plain / len(accepted)
         lost += longest * self._draft_seconds(len(verified), seconds)
         if self._is_try:
-            self._model.budget.note_try(lost, plain, hit=num_accepted > 0)
+            self._model.budget.note_trial(lost, plain, hit=num_accepted > 0)
             return
         for each in verified.values():
             each.row.lost_seconds += lost / len(verified)

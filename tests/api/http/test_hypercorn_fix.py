@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from perf_gates.loads.servers import Served, serving
+from perf_gates.loads.servers import ServerProcess, serving
 
 REQUEST_BODY = b'{"model": "claude-any", "max_tokens": 400, "stream": true, '
 REQUEST_BODY += b'"messages": [{"role": "user", "content": "Hello"}]}'
@@ -22,7 +22,7 @@ def script(tmp_path: Path) -> Path:
     return path
 
 
-def disconnect_after(served: Served, request: bytes, min_bytes: int) -> None:
+def disconnect_after(served: ServerProcess, request: bytes, min_bytes: int) -> None:
     """Send a request, read at least `min_bytes` of the answer, and disconnect."""
     url = httpx.URL(served.url)
     with socket.create_connection((url.host, url.port or 0)) as client:
@@ -32,7 +32,7 @@ def disconnect_after(served: Served, request: bytes, min_bytes: int) -> None:
             read += len(client.recv(4096))
 
 
-def open_files_below(served: Served, max_files: int) -> int:
+def open_files_below(served: ServerProcess, max_files: int) -> int:
     """The number of open files, once it is at most `max_files` or ten seconds have passed."""
     ends_at = time.monotonic() + 300
     while served.open_files() > max_files and time.monotonic() < ends_at:

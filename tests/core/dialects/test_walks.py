@@ -1,4 +1,4 @@
-"""What a grammar lets through is read back as the call that it is, with arguments that satisfy the schema."""
+"""Any call that a grammar accepts is read back, with arguments that satisfy the schema."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ NUM_WALKS: Final = 2
 
 @pytest.mark.parametrize("has_tokens", [False, True], ids=["text", "tokens"])
 @pytest.mark.parametrize("name", [family.dialect.name for family in known_families()])
-def test_what_the_grammar_lets_through_is_read_back(name: str, *, has_tokens: bool) -> None:
+def test_a_call_that_the_grammar_accepts_is_read_back(name: str, *, has_tokens: bool) -> None:
     place = ground(next(each.dialect for each in known_families() if each.dialect.name == name), has_tokens=has_tokens)
     num_finished = 0
     for title, schema in SCHEMAS.items():

@@ -1,4 +1,4 @@
-"""What is kept for breakpoints is counted once, under the first breakpoint behind it."""
+"""Each token written to the cache counts once, for the next breakpoint."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ BREAKPOINTS = st.lists(
         ([(50, None)], 0, (50, 0)),
     ],
 )
-def test_tokens_are_kept_up_to_the_breakpoints(
+def test_tokens_before_a_breakpoint_count_as_written(
     boundaries: list[tuple[int, int | None]], cached_tokens: int, expected: tuple[int, int]
 ) -> None:
     marked = [Boundary(num_tokens, BoundaryKind.BREAKPOINT, ttl) for num_tokens, ttl in boundaries]
     assert cache_creation_tokens(marked, cached_tokens) == expected
 
 
-def test_other_boundaries_keep_nothing_for_the_client() -> None:
+def test_other_boundaries_do_not_count() -> None:
     others = [kind for kind in BoundaryKind if kind is not BoundaryKind.BREAKPOINT]
     assert cache_creation_tokens([Boundary(10, kind) for kind in others], 0) == (0, 0)
 
 
 @given(boundaries=BREAKPOINTS, cached_tokens=st.integers(0, 90))
-def test_the_parts_add_up_to_what_lies_before_the_last_breakpoint(
+def test_the_counts_add_up_to_the_new_tokens_before_the_last_breakpoint(
     boundaries: list[Boundary], cached_tokens: int
 ) -> None:
     last = max((boundary.num_tokens for boundary in boundaries), default=0)

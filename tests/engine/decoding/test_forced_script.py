@@ -54,7 +54,7 @@ async def events_of(engine: Engine, request: GenerationRequest) -> list[Generati
         return [event async for event in events]
 
 
-def asking(text: str, max_tokens: int = 200, **given: object) -> GenerationRequest:
+def user_request(text: str, max_tokens: int = 200, **given: object) -> GenerationRequest:
     return GenerationRequest((ChatMessage(Role.USER, text),), max_tokens, **given)  # type: ignore[arg-type]  # per test
 
 
@@ -72,7 +72,7 @@ def test_the_script_is_generated_exactly_and_ends_the_turn(tiny_folder: ModelFol
     async def play() -> None:
         async with forced(tiny_folder, ScriptedReply(text=ODD, repeat=2)) as engine:
             sampling = Sampling(temperature, top_p=0.5, top_k=3)
-            events = await events_of(engine, asking("Hello", sampling=sampling))
+            events = await events_of(engine, user_request("Hello", sampling=sampling))
             assert text_of(events) == ODD * 2
             assert finish_of(events).stop_reason is StopReason.END_TURN
 
@@ -82,12 +82,12 @@ def test_the_script_is_generated_exactly_and_ends_the_turn(tiny_folder: ModelFol
 def test_usage_counts_the_models_own_tokens(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
         async with forced(tiny_folder, ScriptedReply(text=ODD)) as engine:
-            request = asking("Hello")
+            request = user_request("Hello")
             usage = finish_of(await events_of(engine, request)).usage
             assert usage.input_tokens == await engine.count_tokens(request.prompt)
             expected = engine._parts.model.tokenizer.backend_tokenizer.encode(ODD, add_special_tokens=False).ids
             assert usage.output_tokens == len(expected) + 1  # the end of the turn
-            cut = finish_of(await events_of(engine, asking("Hello", max_tokens=5)))
+            cut = finish_of(await events_of(engine, user_request("Hello", max_tokens=5)))
             assert (cut.stop_reason, cut.usage.output_tokens) == (StopReason.MAX_TOKENS, 5)
 
     asyncio.run(play())
@@ -96,12 +96,12 @@ def test_usage_counts_the_models_own_tokens(tiny_folder: ModelFolder) -> None:
 def test_scripted_calls_become_tool_calls_whatever_the_schema(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
         async with forced(tiny_folder, ScriptedReply(text="Well.\n" + TWO_CALLS)) as engine:
-            events = await events_of(engine, asking("Hello", tools=(READ,)))
+            events = await events_of(engine, user_request("Hello", tools=(READ,)))
             arguments = [event.json for event in events if isinstance(event, ToolArgumentsGenerated)]
             assert [event.name for event in events if isinstance(event, ToolCallStarted)] == ["Read", "Read"]
             assert "".join(arguments) == '{"file_path": "/a b"}{"file_path": "/é"}'
             assert finish_of(events).stop_reason is StopReason.TOOL_USE
-            constrained = await events_of(engine, asking("Hello", output_schema='{"type": "integer"}'))
+            constrained = await events_of(engine, user_request("Hello", output_schema='{"type": "integer"}'))
             assert text_of(constrained).startswith("Well.")  # no grammar constrains a script
 
     asyncio.run(play())
@@ -112,10 +112,10 @@ def test_concurrent_requests_each_get_their_own_reply(tiny_folder: ModelFolder) 
 
     async def play() -> None:
         async with forced(tiny_folder, *replies) as engine:
-            requests = [asking(f"This is number {n}.") for n in range(8)]
+            requests = [user_request(f"This is number {n}.") for n in range(8)]
             answers = await asyncio.gather(*(events_of(engine, request) for request in requests))
             assert [text_of(events) for events in answers] == [reply.text for reply in replies]
-            assert text_of(await events_of(engine, asking("none of them"))) == ScriptedReply().text
+            assert text_of(await events_of(engine, user_request("none of them"))) == ScriptedReply().text
 
     asyncio.run(play())
 

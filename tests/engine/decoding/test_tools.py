@@ -54,7 +54,7 @@ GREEDY = Sampling(temperature=0.0)
 WILD = Sampling(temperature=2.0)
 
 
-def asking(**given: Any) -> GenerationRequest:
+def user_request(**given: Any) -> GenerationRequest:
     given = {"max_tokens": 200, "sampling": WILD, **given}
     return GenerationRequest((ChatMessage(Role.USER, "Two large ones."),), **given)
 
@@ -86,7 +86,7 @@ def text_of(events: list[GenerationEvent]) -> str:
 @pytest.mark.parametrize("mode", [ToolMode.ANY, ToolMode.TOOL])
 def test_a_forced_call_satisfies_its_schema_whatever_the_model_prefers(make_engine: MakeEngine, mode: ToolMode) -> None:
     name = "order" if mode is ToolMode.TOOL else None
-    request = asking(tools=(ORDER, CANCEL), tool_choice=ToolChoice(mode, name, parallel=False))
+    request = user_request(tools=(ORDER, CANCEL), tool_choice=ToolChoice(mode, name, parallel=False))
 
     async def play() -> None:
         async with make_engine() as engine:
@@ -101,8 +101,8 @@ def test_a_forced_call_satisfies_its_schema_whatever_the_model_prefers(make_engi
 
 
 def test_a_constrained_answer_does_not_change_a_free_one_beside_it(make_engine: MakeEngine) -> None:
-    free = asking(sampling=GREEDY, max_tokens=20)
-    constrained = asking(sampling=GREEDY, tools=(ORDER,), tool_choice=ToolChoice(ToolMode.ANY, parallel=False))
+    free = user_request(sampling=GREEDY, max_tokens=20)
+    constrained = user_request(sampling=GREEDY, tools=(ORDER,), tool_choice=ToolChoice(ToolMode.ANY, parallel=False))
 
     async def play() -> None:
         async with make_engine() as engine:
@@ -117,7 +117,7 @@ def test_a_constrained_answer_does_not_change_a_free_one_beside_it(make_engine: 
 def test_an_answer_follows_its_schema(make_engine: MakeEngine) -> None:
     async def play() -> None:
         async with make_engine() as engine:
-            events = await events_of(engine, asking(output_schema=json.dumps(SCHEMA)))
+            events = await events_of(engine, user_request(output_schema=json.dumps(SCHEMA)))
             jsonschema.validate(json.loads(text_of(events)), SCHEMA)
             assert finish_of(events).stop_reason is StopReason.END_TURN
 
@@ -125,7 +125,7 @@ def test_an_answer_follows_its_schema(make_engine: MakeEngine) -> None:
 
 
 def test_a_call_cut_off_by_max_tokens_stays_open(make_engine: MakeEngine) -> None:
-    request = asking(tools=(ORDER,), tool_choice=ToolChoice(ToolMode.ANY, parallel=False), max_tokens=16)
+    request = user_request(tools=(ORDER,), tool_choice=ToolChoice(ToolMode.ANY, parallel=False), max_tokens=16)
 
     async def play() -> None:
         async with make_engine() as engine:
@@ -153,7 +153,7 @@ def test_a_schema_that_cannot_be_enforced_is_refused_with_its_path(
     async def play() -> None:
         async with make_engine() as engine:
             with pytest.raises(ValidationError) as caught:
-                await events_of(engine, asking(**given))
+                await events_of(engine, user_request(**given))
             assert caught.value.field == field
 
     asyncio.run(play())
@@ -164,7 +164,7 @@ def test_an_optional_tool_may_have_a_schema_that_cannot_be_enforced(make_engine:
 
     async def play() -> None:
         async with make_engine() as engine:
-            events = await events_of(engine, asking(tools=(odd,), max_tokens=4))
+            events = await events_of(engine, user_request(tools=(odd,), max_tokens=4))
             assert finish_of(events).usage.output_tokens == 4
 
     asyncio.run(play())
@@ -199,8 +199,8 @@ def scripted(text: str) -> ScriptedEngine:
 
 def test_thinking_is_shown_only_if_requested() -> None:
     model = scripted("<think>\nLet me see.\n</think>\n\nYes.")
-    shown = asyncio.run(events_of(model, asking(thinking=Thinking(enabled=True))))
-    hidden = asyncio.run(events_of(model, asking()))
+    shown = asyncio.run(events_of(model, user_request(thinking=Thinking(enabled=True))))
+    hidden = asyncio.run(events_of(model, user_request()))
     assert "".join(event.text for event in shown if isinstance(event, ThinkingGenerated)) == "Let me see.\n"
     assert not [event for event in hidden if isinstance(event, ThinkingGenerated)]
     assert text_of(shown) == text_of(hidden) == "Yes."
@@ -209,15 +209,15 @@ def test_thinking_is_shown_only_if_requested() -> None:
 def test_generation_ends_after_one_call_without_parallel_calls() -> None:
     call = '<tool_call>\n{"name": "order", "arguments": {}}\n</tool_call> '
     model = scripted(call * 3)
-    assert len(calls_of(asyncio.run(events_of(model, asking(tools=(ORDER,)))))) == 3
-    one = asyncio.run(events_of(model, asking(tools=(ORDER,), tool_choice=ToolChoice(parallel=False))))
+    assert len(calls_of(asyncio.run(events_of(model, user_request(tools=(ORDER,)))))) == 3
+    one = asyncio.run(events_of(model, user_request(tools=(ORDER,), tool_choice=ToolChoice(parallel=False))))
     assert len(calls_of(one)) == 1
     assert finish_of(one).stop_reason is StopReason.TOOL_USE
 
 
 def test_stop_sequences_do_not_apply_to_tool_arguments() -> None:
     model = scripted('Well. <tool_call>\n{"name": "order", "arguments": {"a": "END"}}\n</tool_call>')
-    events = asyncio.run(events_of(model, asking(tools=(ORDER,), stop_sequences=("END",))))
+    events = asyncio.run(events_of(model, user_request(tools=(ORDER,), stop_sequences=("END",))))
     assert calls_of(events) == [("order", {"a": "END"})]
 
 
@@ -238,8 +238,8 @@ def test_a_broken_grammar_fails_only_its_own_request(make_engine: MakeEngine, mo
     async def play() -> None:
         async with make_engine() as engine:
             monkeypatch.setattr(GrammarMask, "__call__", breaking)
-            constrained = events_of(engine, asking(output_schema=json.dumps(SCHEMA)))
-            free = events_of(engine, asking(sampling=GREEDY, max_tokens=8))
+            constrained = events_of(engine, user_request(output_schema=json.dumps(SCHEMA)))
+            free = events_of(engine, user_request(sampling=GREEDY, max_tokens=8))
             broken, whole = await asyncio.gather(constrained, free, return_exceptions=True)
             assert "failed" in str(broken)
             assert not isinstance(whole, BaseException)

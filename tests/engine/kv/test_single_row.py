@@ -18,7 +18,7 @@ from tests.dialects.matrix.coverage import SEEDS
 from tests.dialects.matrix.model_types import config_of
 from tests.dialects.matrix.row import write_small_model
 from tests.engine.kv.models import small
-from tests.engine.support.asking import answer, asking, until
+from tests.engine.support.generate import answer, until, user_request
 from tests.engine.support.tiny_modules import continuation, new_caches, prefill, prompt
 from tests.support.engines import start_engine
 
@@ -37,10 +37,10 @@ def test_requests_wait_their_turn_and_a_cancelled_one_makes_room(tmp_path: Path)
     async def run() -> None:
         engine = await start_engine(write_folder(tmp_path, "gemma2"))
         try:
-            alone = [(await answer(engine, asking(text)))[0] for text in ("one", "and two")]
-            cancelled = asyncio.create_task(answer(engine, asking("a long answer without a reader", 500)))
+            alone = [(await answer(engine, user_request(text)))[0] for text in ("one", "and two")]
+            cancelled = asyncio.create_task(answer(engine, user_request("a long answer without a reader", 500)))
             await until(lambda: engine.num_active == 1)
-            waiting = [asyncio.create_task(answer(engine, asking(text))) for text in ("one", "and two")]
+            waiting = [asyncio.create_task(answer(engine, user_request(text))) for text in ("one", "and two")]
             await until(lambda: engine.num_active == 3)
             cancelled.cancel()
             assert [(await task)[0] for task in waiting] == alone
@@ -54,10 +54,10 @@ def test_a_request_cancelled_during_prefill_leaves_no_wrapped_caches(tmp_path: P
     async def run() -> None:
         engine = await start_engine(write_folder(tmp_path, "llama4"))
         try:
-            expected = await answer(engine, asking("x" * 300))
+            expected = await answer(engine, user_request("x" * 300))
             for _ in range(3):
-                await _start_and_cancel(engine, asking("x" * 900))
-            assert await answer(engine, asking("x" * 300)) == expected
+                await _start_and_cancel(engine, user_request("x" * 900))
+            assert await answer(engine, user_request("x" * 300)) == expected
         finally:
             await engine.aclose()
 

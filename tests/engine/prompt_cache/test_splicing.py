@@ -23,7 +23,7 @@ from contracts.values.generation import (
 )
 from contracts.values.vocabulary import GenerationRequest
 from pensieve.api.anthropic.decode import decode_messages
-from pensieve.core.prompts.canonical import NORMALISATIONS, Normalisation
+from pensieve.core.prompts.normalisations import NORMALISATIONS, Normalisation
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.engine.prompt_cache.answer_memory import AnswerMemory, GeneratedAnswer
 from pensieve.engine.requests.output import Output

@@ -27,7 +27,7 @@ from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.speculation.test_speculation import Eager
-from tests.engine.support.asking import answer, asking, until
+from tests.engine.support.generate import answer, until, user_request
 from tests.engine.support.tiny_modules import tiny_module
 from tests.support.engines import GIB, start_engine
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
@@ -43,7 +43,7 @@ async def _play(folder: ModelFolder, options: EngineOptions, monkeypatch: pytest
     if engine._parts.draft is not None:
         monkeypatch.setattr(engine._parts.draft, "seconds", lambda *_: 0.1)
     await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))  # start a batch with this pace
-    answers = await asyncio.gather(*(answer(engine, asking(text, 40)) for text in PROMPTS))
+    answers = await asyncio.gather(*(answer(engine, user_request(text, 40)) for text in PROMPTS))
     idle = [
         memory.reserved_bytes(BufferUsage.KV_CACHE),
         engine._loop._batch.kv_cache_bytes if engine._loop._batch else 0,
@@ -79,7 +79,7 @@ def test_a_client_that_leaves_frees_the_draft_models_memory_too(
         engine._pace = Eager()
         monkeypatch.setattr(engine._parts.draft, "seconds", lambda *_: 0.1)
         await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))
-        async with aclosing(engine.generate(asking(PROMPTS[0], 1500))) as events:
+        async with aclosing(engine.generate(user_request(PROMPTS[0], 1500))) as events:
             async for _ in events:
                 if engine.speculation_counts().accepted:
                     break

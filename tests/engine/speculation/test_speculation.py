@@ -21,7 +21,7 @@ from pensieve.engine.speculation.pass_costs import Pace
 from pensieve.engine.speculation.speculation import SpeculatedRow, Speculation
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel
-from tests.engine.support.asking import answer
+from tests.engine.support.generate import answer
 from tests.engine.support.tiny_modules import prompt, tiny_module
 from tests.support.engines import start_engine
 

@@ -14,7 +14,7 @@ MAX_WATCH_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class PoolTimeouts:
     """A load waits up to `room_seconds` for models in use to become idle, then it fails and its clients get an
     error that they may retry. A model is unloaded after `idle_seconds` without a request; None keeps it loaded.
     """

@@ -13,7 +13,7 @@ from pensieve.engine.engine import Engine
 GREEDY = Sampling(temperature=0.0)
 
 
-def asking(
+def user_request(
     text: str, max_tokens: int = 12, sampling: Sampling = GREEDY, stops: tuple[str, ...] = ()
 ) -> GenerationRequest:
     return GenerationRequest((ChatMessage(Role.USER, text),), max_tokens, sampling, stops)
