@@ -1,0 +1,1 @@
+"""Models: finding, downloading, converting and loading them, and rendering conversations to their prompts."""
