@@ -11,7 +11,8 @@ from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.tokenizers.dialect_of import dialect_of
 from pensieve.models.tokenizers.load import load_tokenizer
 from pensieve.models.tokenizers.thinking_tokens import thinking_tokens
-from tests.dialects.real.families import family, write_family
+from tests.dialects.real.families import family
+from tests.dialects.real.tokenizers import write_family
 
 HI = (ChatMessage(Role.USER, "Hi"),)
 

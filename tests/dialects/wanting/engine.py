@@ -16,7 +16,8 @@ from pensieve.models.prompts.chat_template import ChatTemplate, RenderedPrompt
 from pensieve.models.tokenizers.dialect_of import dialect_of
 from pensieve.models.tokenizers.load import load_tokenizer
 from tests.conftest import start_engine
-from tests.dialects.real.families import Family, tokenizer_of, write_family
+from tests.dialects.real.families import Family
+from tests.dialects.real.tokenizers import tokenizer_of, write_family
 from tests.dialects.wanting.model import Answers, write_wanting_model
 
 

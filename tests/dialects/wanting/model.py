@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pensieve.models.files.safetensors import PlannedTensor, write_safetensors
-from tests.dialects.real.families import Family, tokenizer_of, write_family
+from tests.dialects.real.families import Family
+from tests.dialects.real.tokenizers import tokenizer_of, write_family
 
 Answers = Mapping[int, str | Sequence[int]]
 """What to say after a prompt of so many tokens: a text in which the family's marks are spelt out, or token ids."""
