@@ -19,7 +19,7 @@ from tests.claude_code.conftest import Start
 from tests.claude_code.test_turns import GERMAN, long_form, results_in
 from tests.dialects.outputs.table import output
 from tests.dialects.real.families import family
-from tests.dialects.wanting.model import write_wanting_model
+from tests.dialects.rigged.model import write_rigged_model
 
 WINDOW_TOKENS = 16384
 TOOLS = ("--tools", "Read,Write", "--allowedTools", "Read Write")
@@ -36,7 +36,7 @@ def wanted_answers(folder: Path) -> list[str]:
 
 def translating(start: Start, models: Path, answers: Mapping[int, str]) -> tuple[ClaudeCode, Mapping[str, Any]]:
     """One turn, in a new home and an empty folder, before a model that wants these answers."""
-    folder = write_wanting_model(
+    folder = write_rigged_model(
         models / f"wanting-{len(answers)}", family("qwen3"), answers, window_tokens=WINDOW_TOKENS
     )
     claude = start(folder.name, "--model", str(folder))

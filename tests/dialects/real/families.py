@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from tests.dialects.real.downloads import template, tokenizer_folder
 Json = dict[str, Any]
 
 _DATA: Final = Path(__file__).parent / "families.toml"
+_SMALL_VOCABULARY: Final = 24_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,13 @@ class Family:
     renamed: tuple[tuple[int, str], ...] = ()
     without: tuple[str, ...] = ()
     special: tuple[str, ...] | None = None
-    plain: tuple[str, ...] = field(default=())
+    plain: tuple[str, ...] = ()
+    max_vocabulary: int | None = None
+    """Tokens kept of the real vocabulary, without the added ones. Set by `with_small_vocabulary` alone."""
+
+    def with_small_vocabulary(self) -> Family:
+        """The family with the commonest tokens of its vocabulary, whose models load in a tenth of the time."""
+        return replace(self, max_vocabulary=_SMALL_VOCABULARY)
 
     @property
     def chat_template(self) -> str:

@@ -27,7 +27,7 @@ _GGUF: Final = "gguf:"
 @cache
 def tokenizer_of(family: Family) -> Tokenizer:
     """The family's tokenizer, made with the `tokenizers` package alone. Callers must not change it."""
-    shared = _with_renamed(family.tokenizer, family.renamed)
+    shared = _with_vocabulary(family.tokenizer, family.renamed, family.max_vocabulary)
     tokenizer = Tokenizer(shared.model)
     tokenizer.normalizer = shared.normalizer
     tokenizer.pre_tokenizer = shared.pre_tokenizer
@@ -88,15 +88,21 @@ def _replacing_tokens(family: Family, shared: Tokenizer) -> list[AddedToken]:
 
 
 @cache
-def _with_renamed(name: str, renamed: tuple[tuple[int, str], ...]) -> Tokenizer:
-    """The tokenizer of this name, its vocabulary unchanged unless it contains the renamed tokens."""
+def _with_vocabulary(name: str, renamed: tuple[tuple[int, str], ...], max_vocabulary: int | None) -> Tokenizer:
+    """The tokenizer of this name: itself, unless its vocabulary contains renamed tokens or is to be smaller."""
     original = _original(name)
     names = dict(renamed)
-    if all(original.model.id_to_token(token_id) is None for token_id in names):
+    if max_vocabulary is None and all(original.model.id_to_token(token_id) is None for token_id in names):
         return original
     content = json.loads(original.to_str())
-    vocabulary = content["model"]["vocab"].items()
-    content["model"]["vocab"] = {names.get(token_id, token): token_id for token, token_id in vocabulary}
+    model = content["model"]
+    limit = sys.maxsize if max_vocabulary is None else max_vocabulary
+    model["vocab"] = {
+        names.get(token_id, token): token_id for token, token_id in model["vocab"].items() if token_id < limit
+    }
+    if max_vocabulary is not None:
+        model["merges"] = [pair for pair in model["merges"] if {*pair, "".join(pair)} <= model["vocab"].keys()]
+        content["post_processor"] = None  # it names tokens by their ids
     content["added_tokens"] = []
     return Tokenizer.from_str(json.dumps(content))
 

@@ -43,7 +43,7 @@ _CLOSING: Final = 0.03
 _CLOSERS: Final = ('"', '"}', "}", "]", ")", ">", "</", "\n")
 
 
-def write_wanting_model(
+def write_rigged_model(
     folder: Path, family: Family, answers: Answers, *, window_tokens: int = 8192, needs_transformers: bool = True
 ) -> Path:
     """Write the family's tokenizer and a model that wants these answers into a folder, in place of one that is there.
