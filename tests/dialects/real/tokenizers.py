@@ -95,16 +95,21 @@ def _with_vocabulary(name: str, renamed: tuple[tuple[int, str], ...], max_vocabu
     if max_vocabulary is None and all(original.model.id_to_token(token_id) is None for token_id in names):
         return original
     content = json.loads(original.to_str())
-    model = content["model"]
-    limit = sys.maxsize if max_vocabulary is None else max_vocabulary
-    model["vocab"] = {
-        names.get(token_id, token): token_id for token, token_id in model["vocab"].items() if token_id < limit
-    }
+    ids = {names.get(token_id, token): token_id for token, token_id in content["model"]["vocab"].items()}
+    content["model"]["vocab"] = ids
     if max_vocabulary is not None:
-        model["merges"] = [pair for pair in model["merges"] if {*pair, "".join(pair)} <= model["vocab"].keys()]
+        kept = sorted((token for token in ids if ids[token] < max_vocabulary or _is_basic(token)), key=ids.__getitem__)
+        content["model"]["vocab"] = vocabulary = {token: token_id for token_id, token in enumerate(kept)}
+        pairs = content["model"]["merges"]
+        content["model"]["merges"] = [pair for pair in pairs if {*pair, "".join(pair)} <= vocabulary.keys()]
         content["post_processor"] = None  # it names tokens by their ids
     content["added_tokens"] = []
     return Tokenizer.from_str(json.dumps(content))
+
+
+def _is_basic(token: str) -> bool:
+    """A character that SentencePiece would spell in bytes if the vocabulary lacked it."""
+    return len(token) == 1 and (token.isascii() or token == "\u2581")
 
 
 @cache

@@ -1,6 +1,6 @@
 """A model that writes calls in its family's dialect calls the tools, under every tool choice.
 
-Only the commonest tokens of a family's vocabulary are used, which load in a tenth of the time; test_http has whole ones.
+The families have the commonest tokens of their vocabularies, which load in a tenth of the time; test_http has them all.
 """
 
 from __future__ import annotations
