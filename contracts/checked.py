@@ -1,9 +1,9 @@
 """`checked(Protocol, implementation)`: the implementation, with every clause of the Protocol run around it.
 
-The proxy knows nothing of any one Protocol: it reads the clauses off its members. Nothing of it is in the way of
-an implementation that is not wrapped, so production pays nothing unless it asks for `--checked`.
+The proxy works for every Protocol: it reads the clauses from the Protocol's members. Unwrapped implementations are not
+affected, so production pays nothing without `--checked`.
 
-Predicates see the implementation itself as `self`, never the proxy, so a clause cannot set off another one.
+Predicates get the implementation itself as `self`, never the proxy, so one clause cannot trigger another.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ P = TypeVar("P")
 
 
 def checked(protocol: type[P], implementation: P) -> P:
-    """Wrap `implementation` so that a broken clause raises ContractViolation where it happens."""
+    """Wrap `implementation` so that a broken clause raises ContractViolation at the call that breaks it."""
     return cast(P, _Checked(protocol, implementation))
 
 
 class _Checked:
-    """Attributes go through; methods and properties that carry clauses go through guarded."""
+    """Passes attributes through, and guards methods and properties that carry clauses."""
 
     def __init__(self, protocol: type, implementation: object) -> None:
         self._protocol = protocol
@@ -55,18 +55,18 @@ class _Checked:
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """What was so before the call. A refusal is due by the state of then: the call itself may change it."""
+    """The state before the call. It decides which refusals are due, because the call itself may change the state."""
 
-    given: dict[str, Any]
+    arguments: dict[str, Any]
     olds: dict[int, Any]
     due: tuple[Refuses, ...]
 
 
 class _Guarded:
-    """One guarded method: binds arguments by name and runs the clauses before, around and after.
+    """One guarded method: binds arguments by name and runs the clauses before, during and after the call.
 
-    What comes back decides how it is followed, so it does not matter how an implementation spells its method: a
-    plain function may return an awaitable or an async generator.
+    The returned value decides how the call is followed, so that an implementation may also be a plain function that
+    returns an awaitable or an async generator.
     """
 
     def __init__(
@@ -85,17 +85,17 @@ class _Guarded:
             return self._followed(before, result)
         if inspect.isawaitable(result):
             return self._awaited(before, result)
-        return self._left(before, result)
+        return self._leave(before, result)
 
     async def _awaited(self, before: _Before, result: Awaitable[Any]) -> Any:
         with self._errors_judged(before):
             value = await result
-        return self._left(before, value)
+        return self._leave(before, value)
 
     async def _followed(self, before: _Before, items: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
         watches = [entry for entry in self._entries if isinstance(entry, Yields)]
         _expect_async_generator(items, watches)
-        monitors: list[ItemMonitor] = [self._ask(watch.monitor, before.given) for watch in watches]
+        monitors: list[ItemMonitor] = [self._evaluate(watch.monitor, before.arguments) for watch in watches]
         is_first = True
         with self._errors_judged(before):
             async with aclosing(items):
@@ -114,37 +114,39 @@ class _Guarded:
     def _enter(self, args: Any, kwargs: Any) -> _Before:
         bound = self._signature.bind(self._owner, *args, **kwargs)
         bound.apply_defaults()
-        given = dict(bound.arguments)
+        arguments = dict(bound.arguments)
         for entry in self._entries:
-            if isinstance(entry, Requires) and not self._ask(entry.holds, given):
+            if isinstance(entry, Requires) and not self._evaluate(entry.holds, arguments):
                 raise ContractViolation(entry.clause)
         olds = {
-            number: self._ask(entry.before, given)
+            number: self._evaluate(entry.before, arguments)
             for number, entry in enumerate(self._entries)
             if isinstance(entry, Ensures) and entry.before is not None
         }
-        due = tuple(entry for entry in self._entries if isinstance(entry, Refuses) and self._ask(entry.when, given))
-        return _Before(given, olds, due)
+        due = tuple(
+            entry for entry in self._entries if isinstance(entry, Refuses) and self._evaluate(entry.when, arguments)
+        )
+        return _Before(arguments, olds, due)
 
-    def _left(self, before: _Before, result: Any) -> Any:
+    def _leave(self, before: _Before, result: Any) -> Any:
         _judge_refusals(before)
         for number, entry in enumerate(self._entries):
             if isinstance(entry, Ensures):
-                self._judge_result(entry, {**before.given, "result": result, "old": before.olds.get(number)})
+                self._judge_result(entry, {**before.arguments, "result": result, "old": before.olds.get(number)})
         return result
 
-    def _judge_result(self, entry: Ensures, given: dict[str, Any]) -> None:
-        """A result of the wrong form cannot even be asked about; that breaks the clause as well."""
+    def _judge_result(self, entry: Ensures, arguments: dict[str, Any]) -> None:
+        """A predicate that fails on a malformed result breaks the clause as well."""
         try:
-            holds = self._ask(entry.holds, given)
+            holds = self._evaluate(entry.holds, arguments)
         except Exception as error:
-            raise ContractViolation(entry.clause, f"asking ended in {type(error).__name__}") from error
+            raise ContractViolation(entry.clause, f"the predicate raised {type(error).__name__}") from error
         if not holds:
             raise ContractViolation(entry.clause)
 
     @contextmanager
     def _errors_judged(self, before: _Before) -> Iterator[None]:
-        """Cancellation and closing are no errors, and go through: they are no `Exception`s."""
+        """Cancellation and closing are not `Exception`s, so they pass through."""
         try:
             yield
         except ContractViolation:
@@ -154,30 +156,30 @@ class _Guarded:
             raise
 
     def _judge_error(self, error: Exception, before: _Before) -> None:
-        """An error left the call: it must be one that the contract knows, and the right one where one is due."""
+        """The call raised: the error must be one that the contract allows, and the right one if a refusal is due."""
         kind, field = getattr(error, "kind", None), getattr(error, "field", None)
         for entry in self._entries:
             if isinstance(entry, RaisesOnly) and kind not in entry.kinds:
-                raise ContractViolation(entry.clause, f"{type(error).__name__} left it") from error
+                raise ContractViolation(entry.clause, f"{type(error).__name__} was raised") from error
         due = before.due
         if due and not any(kind is entry.kind and entry.field in (None, field) for entry in due):
             raise ContractViolation(due[0].clause, f"{type(error).__name__} was raised instead") from error
 
     @staticmethod
-    def _ask(predicate: Callable[..., Any], given: dict[str, Any]) -> Any:
-        return predicate(*(given[name] for name in names_of(predicate)))
+    def _evaluate(predicate: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        return predicate(*(arguments[name] for name in names_of(predicate)))
 
 
 def _judge_refusals(before: _Before) -> None:
-    """The call went through: nothing that had to be refused may have been asked for."""
+    """The call succeeded, so no refusal may have been due."""
     if before.due:
         raise ContractViolation(before.due[0].clause, "it was not refused")
 
 
 def _expect_async_generator(items: object, watches: list[Yields]) -> None:
-    """`async def` without a `yield` gives a coroutine: the commonest way to get this wrong."""
+    """`async def` without a `yield` returns a coroutine: the most common mistake here."""
     if hasattr(items, "__aiter__") and hasattr(items, "aclose"):
         return
     if inspect.iscoroutine(items):
         items.close()
-    raise ContractViolation(watches[0].clause, f"{type(items).__name__} came back, and no async generator")
+    raise ContractViolation(watches[0].clause, f"expected an async generator, got {type(items).__name__}")

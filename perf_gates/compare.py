@@ -37,7 +37,7 @@ from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import load
-from perf_gates.loads.loads import LOADS, Load, Target, ask, user
+from perf_gates.loads.loads import WORKLOADS, Target, Workload, ask, user
 from perf_gates.loads.servers import serving, serving_mlx_lm
 from perf_gates.loads.shapes import SHAPES, shape_folder
 
@@ -51,13 +51,13 @@ Figures = dict[str, dict[str, list[float]]]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
-    loads = [each for each in LOADS if asked.only is None or asked.only in each.title]
+    loads = [each for each in WORKLOADS if asked.only is None or asked.only in each.title]
     with ExitStack() as stack:
         targets = _targets(stack, _folder(asked.model, asked.shape), asked.url)
         for target in targets:
             ask(target, user("Hello"), 4)  # what is compiled or read at first use is in nobody's figures
         figures = measured(loads, targets, asked.rounds)
-    print(f"\n{device_info().say()}, load average {os.getloadavg()[0]:.1f}, medians of {asked.rounds} rounds\n")
+    print(f"\n{device_info().describe()}, load average {os.getloadavg()[0]:.1f}, medians of {asked.rounds} rounds\n")
     print(as_markdown(loads, targets, figures))
     missed = misses(loads, figures)
     print("\n".join(["", *missed]) if missed else "\nOurs is worse in no row, and what is promised holds.")
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def measured(loads: Sequence[Load], targets: Sequence[Target], rounds: int) -> Figures:
+def measured(loads: Sequence[Workload], targets: Sequence[Target], rounds: int) -> Figures:
     """Each load, sent to one target after the other; who is first changes from round to round."""
     figures: Figures = {each.title: {target.name: [] for target in targets} for each in loads}
     for number in range(rounds):
@@ -86,7 +86,7 @@ def measured(loads: Sequence[Load], targets: Sequence[Target], rounds: int) -> F
     return figures
 
 
-def as_markdown(loads: Sequence[Load], targets: Sequence[Target], figures: Figures) -> str:
+def as_markdown(loads: Sequence[Workload], targets: Sequence[Target], figures: Figures) -> str:
     others = targets[1:]
     heads = ["load", *(target.name for target in targets), *(f"{OURS} / {target.name}" for target in others)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
@@ -98,12 +98,12 @@ def as_markdown(loads: Sequence[Load], targets: Sequence[Target], figures: Figur
     return "\n".join(lines)
 
 
-def median_ratio(load: Load, row: dict[str, list[float]], other: str) -> float:
+def median_ratio(load: Workload, row: dict[str, list[float]], other: str) -> float:
     """The median of the ratios that each round gave: what slows the machine for a while slows both."""
     return statistics.median(load.ratio(ours, theirs) for ours, theirs in zip(row[OURS], row[other], strict=True))
 
 
-def misses(loads: Sequence[Load], figures: Figures) -> list[str]:
+def misses(loads: Sequence[Workload], figures: Figures) -> list[str]:
     """A sentence for each row in which ours is worse than mlx-lm's server, or less better than promised."""
     found = []
     for each in loads:
@@ -127,7 +127,7 @@ def _targets(stack: ExitStack, folder: Path, urls: Sequence[str]) -> list[Target
 
 def _served_model(url: str) -> str:
     """The first that a server lists."""
-    return str(httpx.get(f"{url}/v1/models", timeout=30).raise_for_status().json()["data"][0]["id"])
+    return str(httpx.get(f"{url}/v1/models", timeout=300).raise_for_status().json()["data"][0]["id"])
 
 
 def _folder(model: str, shape: str | None) -> Path:

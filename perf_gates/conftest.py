@@ -14,17 +14,15 @@ from pensieve.models.estimate.footprint import footprint
 from pensieve.models.estimate.machine_speed import machine_rates
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
-from pensieve.models.files.tensor_headers import folder_headers
 from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import LoadedModel, load
-from perf_gates.loads.servers import Served, serving
+from pensieve.models.safetensors.headers import folder_headers
+from perf_gates.loads.servers import ServerProcess, serving
 from perf_gates.loads.shapes import SHAPES, shape_folder
 from perf_gates.reporting import last_run
-from perf_gates.reporting.profiles import CHOICES, profile_of
+from perf_gates.reporting.profiles import CHOICES, profile_for
 from perf_gates.reporting.report import Report
-
-__all__ = ["Served", "serving"]  # the gates' tests have them from here as well
 
 _REPORT = pytest.StashKey[Report]()
 EMBEDDED = "embedded"
@@ -35,12 +33,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--profile", choices=CHOICES, help="the machine whose gates decide (default: what this one is)")
     names = ", ".join(SHAPES)
     group.addoption("--shape", default=EMBEDDED, metavar="S", help=f"random weights, as {names}; or a model's folder")
-    group.addoption("--soak", type=float, default=60.0, metavar="SECONDS", help="how long it runs under load")
+    group.addoption("--soak", type=float, default=60.0, metavar="SECONDS", help="how long the server is under load")
+    group.addoption("--soak-requests", type=int, metavar="N", help="end the load after N requests instead")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     chosen = config.getoption("--profile")
-    profile = Profile(chosen) if chosen else profile_of(device_info())
+    profile = Profile(chosen) if chosen else profile_for(device_info())
     shape = SHAPES.get(config.getoption("--shape"))
     config.stash[_REPORT] = Report(profile, model_size=shape.size if shape else None)
 
@@ -49,7 +48,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     report = config.stash[_REPORT]
     if not report.rows and not report.notes:
         return
-    device, shape = device_info().say(), config.getoption("--shape")
+    device, shape = device_info().describe(), config.getoption("--shape")
     last = last_run.last_figures(last_run.FOLDER, profile=report.profile.value, device=device, shape=shape)
     table = report.as_markdown(last)
     kept = last_run.keep_run(last_run.FOLDER, report.as_json(), table, device=device, shape=shape)
@@ -77,7 +76,9 @@ def _memory_limit(folder: ModelFolder) -> float:
     config = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
     dense = device_info().backend == "cpu"
     rates, _ = machine_rates(lambda _: None)
-    return limit_tokens_per_second(footprint(config, folder_headers(folder.id, folder.path), dense=dense).work, rates)
+    return limit_tokens_per_second(
+        footprint(config, folder_headers(folder.id, folder.path), dense=dense).token_cost, rates
+    )
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +88,7 @@ def bare_model(folder: ModelFolder) -> LoadedModel:
 
 
 @pytest.fixture(scope="session")
-def served(folder: ModelFolder) -> Iterator[Served]:
+def server(folder: ModelFolder) -> Iterator[ServerProcess]:
     """Keeps no prompts, since the same ones are timed again and again."""
     with serving("--model", str(folder.path), "--cache-memory", "0", "--cache-disk", "0") as running:
         yield running

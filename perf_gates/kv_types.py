@@ -32,7 +32,7 @@ TYPES = (None, 8)
 TEXT = Path(__file__).parents[1] / "ARCHITECTURE.md"
 
 
-class Sequential:
+class SingleRequest:
     """One request in rows of a type, read and continued."""
 
     def __init__(self, model: LoadedModel, bits: int | None) -> None:
@@ -49,7 +49,7 @@ class Sequential:
 
 def continued(model: LoadedModel, bits: int | None, prompt: Sequence[int]) -> tuple[list[int], float]:
     """The likeliest tokens after a prompt, and how many of them a second."""
-    request = Sequential(model, bits)
+    request = SingleRequest(model, bits)
     for start in range(0, len(prompt), CHUNK):
         logits = request.logits(prompt[start : start + CHUNK])
     token_ids: list[int] = []
@@ -62,7 +62,7 @@ def continued(model: LoadedModel, bits: int | None, prompt: Sequence[int]) -> tu
 
 def perplexity(model: LoadedModel, bits: int | None, token_ids: Sequence[int]) -> float:
     """Of a text that is read in small chunks, so that most of what is attended to has been stored."""
-    request, total = Sequential(model, bits), 0.0
+    request, total = SingleRequest(model, bits), 0.0
     for start in range(0, len(token_ids) - 1, 32):
         targets = mx.array(list(token_ids[start + 1 : start + 33]))
         logits = request.logits(token_ids[start : start + 32])[: targets.size]
@@ -72,7 +72,7 @@ def perplexity(model: LoadedModel, bits: int | None, token_ids: Sequence[int]) -
 
 
 def bytes_per_token(model: LoadedModel, bits: int | None) -> int:
-    request = Sequential(model, bits)
+    request = SingleRequest(model, bits)
     request.logits([1])
     return measured_sizes(request.rows, in_rows=True).bytes_per_token
 

@@ -1,91 +1,71 @@
-"""What tests of several folders stand on."""
+"""What tests of several folders share: fixtures, and what has to happen before the first of them runs.
+
+Importing this file imports neither MLX nor an SDK, so that `tox -e fast` starts at once. A fixture imports what it
+needs when a test asks for it.
+"""
 
 from __future__ import annotations
 
-from pensieve.device import blas
-
-blas.preload()  # before anything imports MLX: without it the real model's tests take three times as long
-
-# ruff: noqa: E402
-import re
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import anthropic
 import hypothesis
 import pytest
 
-from pensieve.device.memory.device_memory import DeviceMemory
-from pensieve.engine.engine import Engine
-from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.engine.options import EngineOptions
-from pensieve.models.files.model_folder import ModelFolder
-from pensieve.models.files.progress import ConsoleProgress
-from pensieve.models.library.embedded import SMOLLM2
-from pensieve.models.library.resolve import resolve
-from tests.support.tiny_model import write_tiny_model
+from tests.support.blas_first import BlasFirst
 
-hypothesis.settings.register_profile("pensieve", deadline=None)  # machines of CI are shared, and their pace varies
+if TYPE_CHECKING:
+    import anthropic
+
+    from pensieve.models.files.model_folder import ModelFolder
+    from tests.support.engines import MakeEngine
+
+# ruff: noqa: PLC0415
+
+sys.meta_path.insert(0, BlasFirst())
+
+# No example has a deadline: the machines of CI are shared, and their pace varies. `tox -e fast` tries fewer examples.
+hypothesis.settings.register_profile("pensieve", deadline=None)
+hypothesis.settings.register_profile("fast", deadline=None, max_examples=10)
 hypothesis.settings.load_profile("pensieve")
-
-GIB = 1024**3
-
-MakeEngine = Callable[[], AbstractAsyncContextManager[Engine]]
 
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """A llama of two layers with random weights and the embedded model's tokenizer."""
+    from pensieve.models.files.progress import ConsoleProgress
+    from pensieve.models.library.resolve import resolve
+    from tests.support.tiny_model import write_tiny_model
+
     return resolve(str(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")), progress=ConsoleProgress())
 
 
 @pytest.fixture
 def make_engine(tiny_folder: ModelFolder) -> MakeEngine:
-    """Engines of the tiny model, each with a memory of its own; closed when the block ends."""
+    """Starts engines of the tiny model, each with its own memory; a block's end closes its engine."""
+    from tests.support.engines import engines_of
 
-    @asynccontextmanager
-    async def make() -> AsyncIterator[Engine]:
-        engine = await start_engine(tiny_folder)
-        try:
-            yield engine
-        finally:
-            await engine.aclose()
-
-    return make
-
-
-async def start_engine(folder: ModelFolder, options: EngineOptions = EngineOptions()) -> Engine:  # noqa: B008 - frozen
-    memory = DeviceMemory(4 * GIB)
-    return await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
+    return engines_of(tiny_folder)
 
 
 @pytest.fixture(scope="session")
 def embedded_client() -> Iterator[anthropic.Anthropic]:
-    """The official SDK, strict, on `pensieve serve` with the real embedded model."""
-    resolve(SMOLLM2.name, progress=ConsoleProgress())  # so that a first download is not the server's start
+    """The official SDK, strict, connected to `pensieve serve` with the real embedded model."""
+    from pensieve.models.files.progress import ConsoleProgress
+    from pensieve.models.library.embedded import SMOLLM2
+    from pensieve.models.library.resolve import resolve
+    from tests.support.sdk_client import serving
+
+    resolve(SMOLLM2.name, progress=ConsoleProgress())  # a first download is no part of the server's start
     with serving() as client:
         yield client
 
 
 @pytest.fixture
 def tiny_client(tiny_folder: ModelFolder) -> Iterator[anthropic.Anthropic]:
-    """The official SDK, strict, on `pensieve serve` with the tiny model: sense is none, but it is fast."""
+    """The official SDK, strict, connected to `pensieve serve` with the tiny model: fast, and its answers are noise."""
+    from tests.support.sdk_client import serving
+
     with serving("--model", str(tiny_folder.path)) as client:
         yield client
-
-
-@contextmanager
-def serving(*arguments: str) -> Iterator[anthropic.Anthropic]:
-    command = [sys.executable, "-m", "pensieve", "serve", "--port", "0", "--cache-disk", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        found = re.search(r"http://\S+", process.stdout.readline())
-        assert found is not None
-        try:
-            with anthropic.Anthropic(base_url=found[0], api_key="any", _strict_response_validation=True) as client:
-                yield client
-        finally:
-            process.terminate()
-            process.wait(30)

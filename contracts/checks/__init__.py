@@ -1,23 +1,23 @@
-"""The contracts as executable checks: each puts an implementation through every clause and promise of a Protocol.
+"""The contracts as executable checks: each checks an implementation against every clause and promise of a Protocol.
 
     check_memory(MyMemory)                     # make: returns the implementation
-    await check_inference_model(my_model)      # make: returns an async context manager that gives it
+    await check_inference_model(my_model)      # make: returns an async context manager that yields it
 
-One convention for all. `make` is called for every fresh implementation that a check wants. For the Protocols of plain
-methods it returns the implementation; for those with streams it returns an async context manager that gives it, so
-that a factory may await, and clean up whatever its implementation stands on. A check returns nothing, or raises the
-ContractViolation of the first clause that does not hold. No test framework is needed, and no network.
+`make` is called whenever a check needs a new implementation. For Protocols with plain methods it returns the
+implementation; for Protocols with streams it returns an async context manager that yields it, so that a factory may
+await and clean up. A check returns nothing, or raises the ContractViolation of the first clause that does not hold.
+Checks need neither a test framework nor a network.
 """
 
 from contracts.checks.inference import check_inference_model
 from contracts.checks.memory import check_memory
 from contracts.checks.models import check_model_manager
 from contracts.checks.performance import check_performance_monitor
-from contracts.checks.questions import Questions
 from contracts.checks.requests import check_request_handler
+from contracts.checks.sample_requests import SampleRequests
 
 __all__ = [
-    "Questions",
+    "SampleRequests",
     "check_inference_model",
     "check_memory",
     "check_model_manager",

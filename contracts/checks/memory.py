@@ -1,4 +1,4 @@
-"""`check_memory`: any MetalResourceManager, put through its clauses and these promises."""
+"""`check_memory`: checks any MetalResourceManager against its clauses and the promises below."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from contracts.clauses import ContractViolation
 from contracts.protocols.memory import MetalResourceManager
 from contracts.values.vocabulary import BufferUsage, ErrorKind, KernelSource, Reservation
 
-REFUSAL = promise("MR-20", "a refusal leaves every figure as it was")
-AGAIN = promise("MR-21", "the whole capacity can be reserved, and again once it is released")
-SUM = promise("MR-22", "the figure in all is the sum of the figures by purpose")
-OWN = promise("MR-23", "every reservation is its own: releasing one leaves the others held")
-ONCE = promise("MR-24", "the same kernel source is compiled once")
-KEPT = promise("MR-25", "reclaiming takes nothing from what is reserved")
-THREADS = promise("MR-26", "what several threads reserve at once is all counted, and stays within the capacity")
+REFUSAL = promise("MR-20", "a refusal leaves every figure unchanged")
+AGAIN = promise("MR-21", "the whole capacity can be reserved, and reserved again after its release")
+SUM = promise("MR-22", "the total is the sum over all purposes")
+OWN = promise("MR-23", "every reservation is independent: releasing one leaves the others held")
+ONCE = promise("MR-24", "the same kernel source is compiled only once")
+KEPT = promise("MR-25", "reclaiming leaves reserved bytes alone")
+THREADS = promise("MR-26", "concurrent reservations by several threads are all counted and stay within the capacity")
 
 MEMORY_PROMISES = (REFUSAL, AGAIN, SUM, OWN, ONCE, KEPT, THREADS)
 
@@ -34,14 +34,14 @@ KERNEL = KernelSource(
 
 
 def check_memory(make: Callable[[], MetalResourceManager]) -> None:
-    """Put what `make` returns through the contract of MetalResourceManager. It is never asked for real bytes.
+    """Check what `make` returns against the contract of MetalResourceManager. No real bytes are allocated.
 
     Raises:
         ContractViolation: a clause or promise does not hold.
     """
     for check in (_check_refusal, _check_again, _check_sum, _check_own, _check_kept, _check_kernel):
         check(checked(MetalResourceManager, make()))
-    # What one thread reserves shows in the figures between another's call and its clause, so these run without.
+    # Unchecked, because reservations by other threads would change the figures between a call and its clause.
     _check_threads(make())
 
 
@@ -61,7 +61,7 @@ def _check_again(memory: MetalResourceManager) -> None:
     with promised(AGAIN):
         for usage in (BufferUsage.KV_CACHE, BufferUsage.TEMPORARY):
             memory.release(memory.reserve(available, usage))
-        expect(AGAIN, _available(memory) == available, "bytes stayed behind")
+        expect(AGAIN, _available(memory) == available, "bytes were not released")
 
 
 def _check_sum(memory: MetalResourceManager) -> None:
@@ -79,7 +79,7 @@ def _check_own(memory: MetalResourceManager) -> None:
         first, second = (memory.reserve(share, BufferUsage.KV_CACHE) for _ in range(2))
         expect(OWN, first != second, "two reservations are equal")
         memory.release(first)
-        expect(OWN, memory.holds(second), "the other one went as well")
+        expect(OWN, memory.holds(second), "the other one was released too")
         memory.release(second)
 
 
@@ -92,19 +92,19 @@ def _check_kept(memory: MetalResourceManager) -> None:
 
 
 def _check_kernel(memory: MetalResourceManager) -> None:
-    """A device that takes no kernels says so, and owes no more."""
+    """A device without kernel support only has to refuse."""
     try:
         kernel = memory.compile_kernel(KERNEL)
     except ContractViolation:
         raise
-    except Exception:  #  MR-12 has let it through, so it is the device's refusal
+    except Exception:  # MR-12 let it pass, so it is the device's refusal
         return
     with promised(ONCE):
         expect(ONCE, memory.compile_kernel(KERNEL) is kernel)
 
 
 def _check_threads(memory: MetalResourceManager) -> None:
-    """More threads than thirds of the capacity reserve a third each: exactly three may have it."""
+    """Four threads try to reserve a third of the capacity each: exactly three must succeed."""
     third = _available(memory) // 3
     start = Barrier(NUM_THREADS)
 
@@ -120,11 +120,11 @@ def _check_threads(memory: MetalResourceManager) -> None:
     with promised(THREADS), ThreadPoolExecutor(NUM_THREADS) as threads:
         for _ in range(NUM_ROUNDS):
             outcomes = [threads.submit(reserve_a_third) for _ in range(NUM_THREADS)]
-            given = [reservation for outcome in outcomes if (reservation := outcome.result()) is not None]
-            expect(THREADS, len(given) == 3, f"{len(given)} of {NUM_THREADS} threads were given a third")
-            expect(THREADS, memory.reserved_bytes(BufferUsage.TEMPORARY) == 3 * third, "the figure is another")
-            list(threads.map(memory.release, given))
-            expect(THREADS, memory.reserved_bytes(BufferUsage.TEMPORARY) == 0, "bytes stayed behind")
+            reserved = [reservation for outcome in outcomes if (reservation := outcome.result()) is not None]
+            expect(THREADS, len(reserved) == 3, f"{len(reserved)} of {NUM_THREADS} threads got a third")
+            expect(THREADS, memory.reserved_bytes(BufferUsage.TEMPORARY) == 3 * third, "the reserved bytes are wrong")
+            list(threads.map(memory.release, reserved))
+            expect(THREADS, memory.reserved_bytes(BufferUsage.TEMPORARY) == 0, "bytes were not released")
 
 
 def _available(memory: MetalResourceManager) -> int:

@@ -1,7 +1,7 @@
 """Promises: clauses of a Protocol that span several calls, so that no single method can carry them.
 
-They are numbered like the other clauses, from 20 on, and broken in the same way: by ContractViolation. The
-`contracts.checks_*` modules keep them.
+Their ids are like those of other clauses, from 20 on, and a broken promise raises ContractViolation as well. The other
+modules of `contracts.checks` define them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import ParamSpec
 
-from contracts.clauses import IMPLEMENTATION, ContractViolation
-from contracts.values.vocabulary import Clause, ErrorKind
+from contracts.clauses import IMPLEMENTATION, Clause, ContractViolation
+from contracts.values.vocabulary import ErrorKind
 
 P = ParamSpec("P")
 
@@ -24,7 +24,7 @@ def promise(clause_id: str, sentence: str) -> Clause:
     return Clause(clause_id, sentence, IMPLEMENTATION)
 
 
-def expect(clause: Clause, holds: bool, detail: str = "") -> None:  # noqa: FBT001 - a condition and its name
+def expect(clause: Clause, holds: bool, detail: str = "") -> None:  # noqa: FBT001 - a condition, as in assert
     """Raise ContractViolation unless `holds`."""
     if not holds:
         raise ContractViolation(clause, detail)
@@ -32,18 +32,18 @@ def expect(clause: Clause, holds: bool, detail: str = "") -> None:  # noqa: FBT0
 
 @contextmanager
 def promised(clause: Clause) -> Iterator[None]:
-    """Within it the promise is put to the test: an error that leaves it breaks the promise."""
+    """Any error within the block breaks the promise."""
     try:
         yield
     except ContractViolation:
         raise
     except Exception as error:
-        raise ContractViolation(clause, f"{type(error).__name__} left it") from error
+        raise ContractViolation(clause, f"{type(error).__name__} was raised") from error
 
 
 @asynccontextmanager
 async def promised_within(clause: Clause, seconds: float) -> AsyncIterator[None]:
-    """The same, and a wait of more than `seconds` breaks the promise as well."""
+    """Like `promised`, and taking more than `seconds` breaks the promise as well."""
     with promised(clause):
         async with asyncio.timeout(seconds):
             yield
@@ -52,7 +52,7 @@ async def promised_within(clause: Clause, seconds: float) -> AsyncIterator[None]
 def expect_refusal(
     clause: Clause, kind: ErrorKind, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs
 ) -> None:
-    """The call must raise an error of `kind`."""
+    """Raise ContractViolation unless the call raises an error of `kind`."""
     try:
         call(*args, **kwargs)
     except Exception as error:
@@ -64,7 +64,7 @@ def expect_refusal(
 async def expect_refusal_async(
     clause: Clause, kind: ErrorKind, call: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs
 ) -> None:
-    """The same of a call that is awaited."""
+    """The same for a call that is awaited."""
     try:
         await call(*args, **kwargs)
     except Exception as error:
@@ -74,7 +74,7 @@ async def expect_refusal_async(
 
 
 async def provoke(call: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Ask for what has to fail, or may: the clauses around the implementation judge whether it does, and how."""
+    """Make a call that should or may fail. The clauses around the implementation judge whether and how it does."""
     try:
         await call(*args, **kwargs)
     except ContractViolation:
@@ -84,7 +84,7 @@ async def provoke(call: Callable[P, Awaitable[object]], *args: P.args, **kwargs:
 
 
 async def settles(holds: Callable[[], Awaitable[bool]], seconds: float) -> bool:
-    """Whether `holds` comes true within `seconds`. What is freed between two steps is not free at once."""
+    """Whether `holds` becomes true within `seconds`: memory, for example, is only freed between two steps."""
     deadline = time.monotonic() + seconds
     while not await holds():
         if time.monotonic() > deadline:
@@ -97,4 +97,4 @@ def _judge_refusal(clause: Clause, kind: ErrorKind, error: Exception) -> None:
     if isinstance(error, ContractViolation):
         raise error
     if getattr(error, "kind", None) is not kind:
-        raise ContractViolation(clause, f"{type(error).__name__} was raised, and not {kind.value}") from error
+        raise ContractViolation(clause, f"{type(error).__name__} was raised instead of {kind.value}") from error

@@ -1,0 +1,1 @@
+"""One Protocol for each part of the server, with its clauses."""

@@ -1,4 +1,4 @@
-"""PerformanceMonitor: what the server measures of itself (S1, S4; the seed's trait of the same name)."""
+"""PerformanceMonitor: the server's own metrics (S1, S4)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contracts.values.measurements import AlertSeverity, AlertType, OperationMet
 
 
 class PerformanceMonitor(Protocol):
-    """Takes records, keeps a sliding window of them, tells figures and alerts. Callable from any thread."""
+    """Keeps a sliding window of records and computes figures and alerts from it. Callable from any thread."""
 
     @requires(
         "PM-1",
-        "a record has no negative figure, and shares are 0 to 100",
+        "a record has no negative figure, and its percentages are 0 to 100",
         lambda operation: (
             operation.duration_ms >= 0
             and operation.tokens_generated >= 0
@@ -23,21 +23,20 @@ class PerformanceMonitor(Protocol):
     )
     @ensures(
         "PM-2",
-        "a record is counted, once",
+        "a record is counted once",
         lambda self, old: self.num_recorded == old + 1,
         before=lambda self: self.num_recorded,
     )
-    @raises_only("PM-3", "recording cannot fail")
-    def record_operation(self, operation: OperationMetrics) -> None:
-        """Keep one record."""
+    @raises_only("PM-3", "recording never fails")
+    def record_operation(self, operation: OperationMetrics) -> None: ...
 
     @property
     def num_recorded(self) -> int:
-        """Records taken since the start."""
+        """The number of records since the start."""
 
     @ensures(
         "PM-4",
-        "every figure is a number and none is negative, shares are 0 to 100, and no p95 is without an average",
+        "every figure is a non-negative number, percentages are 0 to 100, and there is no p95 without an average",
         lambda result: (
             result.requests_per_second >= 0
             and result.tokens_per_second >= 0
@@ -49,23 +48,23 @@ class PerformanceMonitor(Protocol):
             and (result.p95_latency_ms == 0 or result.average_latency_ms > 0)
         ),
     )
-    @raises_only("PM-5", "figures can always be asked for")
+    @raises_only("PM-5", "reading the figures never fails")
     def performance_stats(self) -> PerformanceStats:
         """Figures over the window that ends now."""
 
     @ensures(
         "PM-6",
-        "an alert's value is beyond its threshold, and its severity is at least a warning",
+        "an alert's value is beyond its threshold, and its severity is at least WARNING",
         lambda result: all(_is_beyond(alert) and alert.severity is not AlertSeverity.INFO for alert in result),
     )
     @ensures(
         "PM-7",
-        "one alert a metric",
+        "there is at most one alert per metric",
         lambda result: len({alert.metric for alert in result}) == len(result),
     )
-    @raises_only("PM-8", "alerts can always be asked for")
+    @raises_only("PM-8", "reading the alerts never fails")
     def performance_alerts(self) -> tuple[PerformanceAlert, ...]:
-        """The alerts that stand now: one fires when its metric passes its threshold, and clears when it comes back."""
+        """The active alerts: one fires when its metric passes its threshold, and clears when the metric returns."""
 
 
 def _is_beyond(alert: PerformanceAlert) -> bool:

@@ -1,4 +1,4 @@
-"""RequestHandler: from a decoded request to the events of a message (S1; the seed's trait of the same name)."""
+"""RequestHandler: from a decoded request to the events of a message (S1)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from contracts.values.vocabulary import ErrorKind, GenerationRequest, MessageEve
 
 
 class RequestHandler(Protocol):
-    """Answers requests that are decoded and authenticated, in the form of the Messages API's stream."""
+    """Answers decoded and authenticated requests with the events of a Messages stream."""
 
-    @ensures("RH-1", "the answer is yes or no", lambda result: isinstance(result, bool))
-    @raises_only("RH-2", "asking cannot fail")
+    @ensures("RH-1", "the answer is a bool", lambda result: isinstance(result, bool))
+    @raises_only("RH-2", "checking never fails")
     async def can_handle_request(self, request: GenerationRequest) -> bool:
-        """Whether a request that came now would find a place. It takes none."""
+        """Whether a request that arrived now would be accepted. This reserves nothing."""
 
     @yields("RH-3", "the events follow the transition table of contracts.streams.message_stream", StreamMonitor)
     @raises_only(
         "RH-4",
-        "what fails before the first event fails with a known error; after it, the stream says so itself",
+        "a failure before the first event raises a documented error; after it, the stream reports the failure itself",
         ErrorKind.VALIDATION,
         ErrorKind.INSUFFICIENT_MEMORY,
         ErrorKind.OVERLOADED,
@@ -30,9 +30,9 @@ class RequestHandler(Protocol):
         ErrorKind.DEVICE,
     )
     def handle_request(self, request: GenerationRequest, model_name: str) -> AsyncGenerator[MessageEvent, None]:
-        """The events of one message. `model_name` is echoed, as the client wrote it.
+        """The events of one message. `model_name` is echoed exactly as the client wrote it.
 
-        A failure after the first event is the stream's last event, of type `error`.
+        A failure after the first event becomes the stream's last event, of type `error`.
 
         Raises:
             VALIDATION, INSUFFICIENT_MEMORY, OVERLOADED, GENERATION, DEVICE: before the first event.

@@ -1,0 +1,1 @@
+"""The grammar of streams, and the monitors that check them."""

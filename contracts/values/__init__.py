@@ -1,0 +1,1 @@
+"""The values that cross a boundary between parts: frozen, and made of the standard library."""

@@ -1,4 +1,4 @@
-"""The events of one generation, and what is counted of it (S5, S6, W17): frozen, and of the standard library."""
+"""The events of one generation and its token counts (S5, S6, W17)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contracts.values.vocabulary import StopReason
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as counted by the model's own tokenizer: the whole rendered prompt, and every token that was sampled.
+    """Tokens as the model's own tokenizer counts them: the whole rendered prompt, and every sampled token.
 
-    Of the prompt's, `cached_tokens` were read from the store of computed prompts. `stored_5m_tokens` and
-    `stored_1h_tokens` were computed now and are kept for a breakpoint of the client's, by its time to live (W17).
+    `cached_tokens` of the prompt were read from the prompt cache. `stored_5m_tokens` and `stored_1h_tokens` were
+    computed now and are kept for the client's breakpoints, by time to live (W17).
     """
 
     input_tokens: int
@@ -24,9 +24,9 @@ class Usage:
 
 @dataclass(slots=True)
 class PromptTokens:
-    """Tokens of all prompts since the start, by where their KV came from. `read` includes those `from_disk`.
+    """Tokens of all prompts since the start, by the source of their KV. `read` includes those `from_disk`.
 
-    `differed_in` counts the prompts of which much had to be computed, by the part that this began in.
+    `differed_in` counts prompts that were largely recomputed, by the part of the prompt that differed first.
     """
 
     read: int = 0
@@ -39,8 +39,8 @@ class PromptTokens:
 class GenerationStarted:
     """The request is accepted: from here on, a failure is no longer a refusal.
 
-    `cached_tokens` of the prompt's are in the store now; by the time that it is read there may be more. Where much has
-    to be computed, `differs_in` names the part of the prompt that begins with: "tools", "system" or "messages.3".
+    `cached_tokens` of the prompt are in the prompt cache now; there may be more when prefill begins. If much has to be
+    computed, `differs_in` names the first part of the prompt that differs: "tools", "system" or "messages.3".
     """
 
     input_tokens: int
@@ -50,7 +50,7 @@ class GenerationStarted:
 
 @dataclass(frozen=True, slots=True)
 class TextGenerated:
-    """More text. `output_tokens` counts the tokens sampled so far, those whose text is still held back included."""
+    """More text. `output_tokens` counts all tokens sampled so far, even if their text is still held back."""
 
     text: str
     output_tokens: int
@@ -58,7 +58,7 @@ class TextGenerated:
 
 @dataclass(frozen=True, slots=True)
 class ThinkingGenerated:
-    """More of what the model says to itself before it answers."""
+    """More of the model's reasoning before its answer."""
 
     text: str
     output_tokens: int
@@ -74,14 +74,14 @@ class ToolCallStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolArgumentsGenerated:
-    """More of the arguments' JSON. All of one call's pieces joined are a JSON object, unless max_tokens cut it."""
+    """More of the arguments' JSON. A call's pieces join to a JSON object, unless max_tokens cut it off."""
 
     json: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCallEnded:
-    """The call that is open has all of its arguments."""
+    """The open call has all its arguments."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What is measured of a running server, and when it is a reason to worry (S4; the seed's OperationMetrics)."""
+"""Measurements of a running server, and the alerts that they raise (S4)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class OperationPhase(Enum):
-    """The seed's operation_type: where in a generation a record was made (S6)."""
+    """The phase of a generation that a record describes (S6)."""
 
     STARTED = "generation_start"
     PROGRESS = "generation_progress"
@@ -26,7 +26,7 @@ _LAST_PHASES = frozenset({OperationPhase.COMPLETED, OperationPhase.FAILED, Opera
 
 @dataclass(frozen=True, slots=True)
 class OperationMetrics:
-    """One record of one generation. `duration_ms` runs from the request's acceptance."""
+    """One record of one generation. `duration_ms` counts from the request's acceptance."""
 
     phase: OperationPhase
     duration_ms: float
@@ -39,7 +39,7 @@ class OperationMetrics:
 
 @dataclass(frozen=True, slots=True)
 class PerformanceStats:
-    """Figures over a sliding window of `window_seconds`; rates are per second of the window that has passed."""
+    """Figures over a sliding window of `window_seconds`; rates are per second of its elapsed part."""
 
     requests_per_second: float
     tokens_per_second: float
@@ -51,8 +51,23 @@ class PerformanceStats:
     window_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class RequestTotals:
+    """Totals since the server started. `completed_seconds` covers completed requests only."""
+
+    ended: Mapping[OperationPhase, int]
+    completed_seconds: float
+    num_first_tokens: int
+    first_token_seconds: float
+    tokens_generated: int
+
+    @property
+    def num_completed(self) -> int:
+        return self.ended[OperationPhase.COMPLETED]
+
+
 class PressureStep(Enum):
-    """What is done when memory runs short, in this order (G-R2)."""
+    """The measures taken when memory runs short, in this order (G-R2)."""
 
     RECLAIM_BUFFERS = "buffers_reclaimed"
     SHRINK_STORE = "stored_prompts_shrunk"
@@ -62,16 +77,14 @@ class PressureStep(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MemoryPressure:
-    """Which steps are taken now, how often each was taken so far, and what that leaves: `chunk_tokens` of prompts are
-    read in one step.
-    """
+    """The steps in force now, how often each was taken so far, and the resulting prefill chunk in tokens."""
 
     active: tuple[PressureStep, ...] = ()
     times: Mapping[PressureStep, int] = field(default_factory=dict)
     chunk_tokens: int = 0
 
     def __add__(self, other: MemoryPressure) -> MemoryPressure:
-        """Of two models together. The smaller of their chunks, unless one has none."""
+        """Two models combined, with the smaller chunk of those that are set."""
         return MemoryPressure(
             tuple(step for step in PressureStep if step in (*self.active, *other.active)),
             {step: self.times.get(step, 0) + other.times.get(step, 0) for step in PressureStep},
@@ -81,10 +94,10 @@ class MemoryPressure:
 
 @dataclass(frozen=True, slots=True)
 class SpeculationCounts:
-    """What decoding several tokens in one pass has brought since the start.
+    """The results of speculative decoding since the start.
 
-    Of `proposed` tokens of drafts, `accepted` were what the model would have said. `tokens` were decoded in `passes`,
-    where a pass counts once for each request in it: plain decoding has one token a pass.
+    The model accepted `accepted` of the `proposed` draft tokens. `tokens` were decoded in `passes`; a pass counts once
+    for each request in it, so plain decoding has one token per pass.
     """
 
     proposed: int = 0
@@ -130,7 +143,7 @@ class PerformanceAlert:
 
 @dataclass(frozen=True, slots=True)
 class AlertThresholds:
-    """Beyond what an alert fires; beyond a `critical_` figure it is critical. No throughput is too low by default."""
+    """An alert fires beyond these values, and is critical beyond `critical_` ones. By default throughput does not."""
 
     p95_latency_ms: float = 60_000.0
     tokens_per_second: float = 0.0

@@ -1,7 +1,6 @@
-"""The values that cross a boundary: frozen, made of the standard library, with units in their names.
+"""Requests, models, memory and errors as values, with units in their names (S2, S3, S7).
 
-Sources: the seed's data types (MemoryUsage, ModelFeature; spec S3) and the terms of Anthropic's Messages API (spec
-section 2). `generation` beside it has the events of a generation, `measurements` what is measured.
+The terms are those of Anthropic's Messages API. `generation` has the events of a generation, `measurements` metrics.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from enum import Enum
 
 
 class ErrorKind(Enum):
-    """What went wrong, in the seed's words (S2). Every error that crosses a boundary carries one as `kind`."""
+    """What went wrong (S2). Every error that crosses a boundary has one as its `kind`."""
 
     VALIDATION = "validation"
     AUTHENTICATION = "authentication"
@@ -21,7 +20,6 @@ class ErrorKind(Enum):
     INSUFFICIENT_MEMORY = "insufficient_memory"
     OVERLOADED = "overloaded"
     RATE_LIMITED = "rate_limited"
-    PERFORMANCE = "performance"
     GENERATION = "generation"
 
 
@@ -33,7 +31,7 @@ class Role(Enum):
 
 
 class StopReason(Enum):
-    """Why a generation ended, in the API's own words."""
+    """Why a generation ended, in the API's terms."""
 
     END_TURN = "end_turn"
     MAX_TOKENS = "max_tokens"
@@ -43,7 +41,7 @@ class StopReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call that the model made. `arguments` is the text of a JSON object."""
+    """A call by the model. `arguments` is a JSON object as text."""
 
     id: str
     name: str
@@ -52,10 +50,10 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One turn of a conversation, as the chat template will see it.
+    """One turn of a conversation, as the chat template sees it.
 
-    An assistant's turn may carry the thinking before its text and the calls after it. A turn of Role.TOOL is the result
-    of the call `tool_call_id`, a failure if `is_error`.
+    An assistant turn may have thinking before its text and calls after it. A turn with Role.TOOL is the result of the
+    call `tool_call_id`, or its failure if `is_error`.
     """
 
     role: Role
@@ -65,15 +63,15 @@ class ChatMessage:
     tool_call_id: str | None = None
     is_error: bool = False
     cache_ttl_seconds: int | None = None
-    """Set where the client marked the end of this turn with `cache_control`: how long it wants the prompt so far kept.
-    No part of the prompt."""
+    """How long the client wants the prompt up to here cached, if it marked this turn with `cache_control`. Not part of
+    the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """What the model may call. `input_schema` is the text of a JSON schema for the arguments, an object's.
+    """A tool that the model may call. `input_schema` is the JSON schema of the arguments, an object, as text.
 
-    A `deferred` tool is told where the conversation refers to it, and not at the head of the prompt.
+    A `deferred` tool is described where the conversation references it, not at the head of the prompt.
     """
 
     name: str
@@ -91,7 +89,7 @@ class ToolMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """`name` goes with ToolMode.TOOL. Without `parallel`, an answer has one call at most."""
+    """`name` is set with ToolMode.TOOL. Without `parallel`, an answer has at most one call."""
 
     mode: ToolMode = ToolMode.AUTO
     name: str | None = None
@@ -100,10 +98,10 @@ class ToolChoice:
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """Whether a model that can reason before it answers shall, and for how many tokens at most (None: no bound).
+    """Whether the model reasons before it answers, and for at most how many tokens (None: no limit).
 
-    Thinking that is `omitted` happens, and is signed for, but its text is not sent. `effort` is "minimal", "low",
-    "medium", "high", "xhigh" or "max", None where the client does not say. `keeps_past` says whether the thinking of
+    With `omitted`, the model thinks and the block is signed, but its text is not sent. `effort` is "minimal", "low",
+    "medium", "high", "xhigh" or "max", or None if the client does not set it. `keeps_past` says whether the thinking of
     earlier turns stays in the prompt; None leaves that to the model's template.
     """
 
@@ -116,23 +114,23 @@ class Thinking:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """All of a request that the chat template turns into token ids: what counting counts."""
+    """The parts of a request that the chat template turns into token ids: what the token count counts."""
 
     messages: tuple[ChatMessage, ...]
     tools: tuple[Tool, ...] = ()
     thinking: Thinking = Thinking()
     is_raw: bool = False
-    """The messages' text is the prompt as it stands: no template is put around it."""
+    """The messages' text is the prompt itself, without a chat template."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn, as far as the client says. None leaves a field to the model's own default.
+    """The client's sampling parameters. None leaves a field to the model's default.
 
-    `temperature` lies in 0.0 to 2.0; at 0.0 the likeliest token is taken. `top_p`, in 0.0 to 1.0, keeps the likeliest
-    tokens whose probabilities add up to it; `top_k` keeps that many, and 0 keeps all; `min_p`, in 0.0 to 1.0, keeps
-    tokens at least that probable relative to the likeliest. `repetition_penalty`, above 0.0 and up to 10.0, makes
-    recent tokens less likely; 1.0 changes nothing (Keskar et al., 2019: "CTRL").
+    `temperature` is 0.0 to 2.0; at 0.0 the most probable token is taken. `top_p`, 0.0 to 1.0, keeps the most probable
+    tokens whose probabilities add up to it; `top_k` keeps that many tokens, and 0 keeps all; `min_p`, 0.0 to 1.0, keeps
+    tokens at least that probable relative to the most probable one. `repetition_penalty`, above 0.0 and up to 10.0,
+    makes recent tokens less probable; 1.0 changes nothing (Keskar et al., 2019: "CTRL").
     """
 
     temperature: float | None = None
@@ -148,7 +146,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """What a model is asked for. `max_tokens` counts sampled tokens, the end-of-turn token included."""
+    """A request to a model. `max_tokens` counts sampled tokens, including the end-of-turn token."""
 
     messages: tuple[ChatMessage, ...]
     max_tokens: int
@@ -158,21 +156,20 @@ class GenerationRequest:
     tool_choice: ToolChoice = ToolChoice()
     thinking: Thinking = Thinking()
     output_schema: str | None = None
-    """The text of a JSON schema that the whole answer is held to while it is decoded."""
+    """A JSON schema, as text, that constrains the whole answer while it is decoded."""
     is_raw: bool = False
     """As in Prompt."""
     is_retry: bool = field(default=False, compare=False)
-    """The client asks again for what it got no answer to."""
+    """The client repeats a request that it got no answer to."""
 
     @property
     def prompt(self) -> Prompt:
-        """What the model reads of it."""
         return Prompt(self.messages, self.tools, self.thinking, self.is_raw)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """`context_window_tokens` bounds prompt and output together; `created_at` is an RFC 3339 time."""
+    """`context_window_tokens` limits prompt and output together; `created_at` is an RFC 3339 time."""
 
     id: str
     display_name: str
@@ -182,16 +179,16 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """What to load. `source` is the embedded model's name, a folder, or a hub's `organisation/name`."""
+    """The model to load. `source` is the embedded model's name, a folder, or a hub name such as `organisation/name`."""
 
     source: str
 
 
 class ModelFeature(Enum):
-    """What a model can do here (the seed's ModelFeature; S3).
+    """What a loaded model can do (S3).
 
-    Function calling is the model's own: its template has words for tools. Tool calling is what a request gets, and
-    takes no more than an engine that tells tools in a general form and holds calls to their schemas.
+    FUNCTION_CALLING means that the model's own template supports tools. TOOL_CALLING means that requests may use tools,
+    for which an engine that describes tools in a general format and constrains calls to their schemas is enough.
     """
 
     STREAMING = "streaming"
@@ -202,19 +199,19 @@ class ModelFeature(Enum):
 
 
 class BufferUsage(Enum):
-    """What reserved bytes are for (the seed's BufferUsage)."""
+    """The purpose of reserved bytes."""
 
     MODEL_WEIGHTS = "model_weights"
     KV_CACHE = "kv_cache"
     STORED_PROMPTS = "stored_prompts"
-    """KV that no request uses now: it is given up before a request is refused."""
+    """KV that no request uses now: it is freed before a request is refused."""
     ACTIVATION = "activation"
     TEMPORARY = "temporary"
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryUsage:
-    """Bytes, read from the allocator where it can tell. `total_bytes` is all that is in use, of `capacity_bytes`."""
+    """Bytes, read from the allocator where possible. `total_bytes` of `capacity_bytes` are in use."""
 
     model_weights_bytes: int
     kv_cache_bytes: int
@@ -232,7 +229,7 @@ class MemoryUsage:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A promise of bytes. Held until it is released; equal only to itself, by `number`."""
+    """Reserved bytes, held until they are released. `number` makes every reservation unique."""
 
     number: int
     num_bytes: int
@@ -241,7 +238,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class KernelSource:
-    """A compute kernel in the device's own language, as `mlx.core.fast.metal_kernel` takes it: the body alone."""
+    """The body of a compute kernel in the device's language, as `mlx.core.fast.metal_kernel` takes it."""
 
     name: str
     body: str
@@ -250,13 +247,4 @@ class KernelSource:
 
 
 MessageEvent = dict[str, object]
-"""One event of a Messages stream, as the JSON object that stands behind `data:`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Clause:
-    """One numbered sentence of a contract. `blames` says who broke it when it does not hold."""
-
-    id: str
-    sentence: str
-    blames: str = field(default="implementation")
+"""One event of a Messages stream: the JSON object of its `data:` line."""

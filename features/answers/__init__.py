@@ -1,0 +1,1 @@
+"""Chapters on the form of an answer: thinking and structured output."""

@@ -1,4 +1,4 @@
-"""Answers that keep to a schema."""
+"""Steps about answers that match a schema."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _COLOURS = ("red", "green", "blue")
 _FIELDS: dict[str, Any] = {"colour": (Literal["red", "green", "blue"], ...), "is_certain": (bool, ...)}
 
 
-@given(parsers.parse('its answer has to keep to the schema "{schema}"'))
-def its_answer_has_to_keep_to(scene: Scene, schema: str) -> None:
+@given(parsers.parse('its answer must match the schema "{schema}"'))
+def its_answer_must_match(scene: Scene, schema: str) -> None:
     scene.body["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMAS[schema]}}
 
 
-@then("its text is JSON of that schema")
+@then("its text is JSON that matches the schema")
 def its_text_is_json(scene: Scene) -> None:
     message = scene.reply.message()
     expect_equal({block["type"] for block in message["content"]}, {"text"}, "the types of the blocks")
     expect_valid(_parsed(text_of(message)), scene.body["output_config"]["format"]["schema"], "the text")
 
 
-@when("the SDK asks for an answer of a class")
-def the_sdk_asks_for_an_answer_of_a_class(scene: Scene) -> None:
+@when("the SDK requests an answer parsed into a class")
+def the_sdk_requests_a_parsed_answer(scene: Scene) -> None:
     with official_sdk(scene.client.target) as sdk:
         scene.sdk_message = sdk.messages.parse(
             model=scene.client.model,
@@ -40,15 +40,15 @@ def the_sdk_asks_for_an_answer_of_a_class(scene: Scene) -> None:
         )
 
 
-@then("the SDK has an object of that class")
-def the_sdk_has_an_object(scene: Scene) -> None:
+@then("the SDK returns an object of that class")
+def the_sdk_returns_an_object(scene: Scene) -> None:
     answer = scene.sdk_message.parsed_output
-    expect_that(answer is not None and answer.colour in _COLOURS, f"a colour out of {_COLOURS}", answer)
+    expect_that(answer is not None and answer.colour in _COLOURS, f"a colour from {_COLOURS}", answer)
     expect_equal(type(answer.is_certain), bool, "the type of is_certain")
 
 
 def _answer_class() -> Any:
-    """Made when it is needed: pydantic comes with the SDK, which is an extra."""
+    """Created on demand: pydantic comes with the SDK, which is an optional dependency."""
     from pydantic import create_model  # noqa: PLC0415 - comes with the SDK
 
     return create_model("Answer", **_FIELDS)

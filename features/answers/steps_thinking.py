@@ -1,4 +1,4 @@
-"""Thinking blocks, streamed and not."""
+"""Steps about thinking blocks, streamed and not."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def each_thinking_block_is_signed(scene: Scene) -> None:
 @then("each thinking block has a signature and no thinking")
 def each_thinking_block_is_omitted(scene: Scene) -> None:
     for block in blocks_of(scene.reply.message(), "thinking"):
-        expect_equal(block["thinking"], "", "the thinking of a block that is omitted")
+        expect_equal(block["thinking"], "", "the thinking of an omitted block")
         expect_that(isinstance(block["signature"], str) and block["signature"], "a signature", block)
 
 
-@then("the text holds none of the thinking")
-def the_text_holds_no_thinking(scene: Scene) -> None:
+@then("the text contains none of the thinking")
+def the_text_contains_no_thinking(scene: Scene) -> None:
     message = scene.reply.message()
     thinking, text = thinking_of(message).strip(), text_of(message)
     expect_that(text.strip(), "text after the thinking", message["content"])
     expect_that(thinking not in text and "<think>" not in text, "text without the thinking", text)
 
 
-@then("each thinking block has deltas of thinking, then one signature")
+@then("each thinking block has thinking deltas, then one signature")
 def each_thinking_block_ends_with_a_signature(scene: Scene) -> None:
-    thoughts = _deltas_of_thinking(scene)
+    thoughts = _thinking_deltas(scene)
     expect_that(thoughts, "a thinking block", scene.stream.kinds())
     for deltas in thoughts:
         kinds = [kind for kind, _ in groupby(delta["type"] for delta in deltas)]
@@ -69,7 +69,7 @@ def it_has_no_thinking_block(scene: Scene) -> None:
     expect_that(not kinds & {"thinking", "redacted_thinking"}, "no thinking", message["content"])
 
 
-@then("it has more output tokens than its text has words")
+@then("its usage has more output tokens than its text has words")
 def it_has_more_output_tokens(scene: Scene) -> None:
     message = scene.reply.message()
     words = len(text_of(message).split())
@@ -78,7 +78,7 @@ def it_has_more_output_tokens(scene: Scene) -> None:
     expect_that(used > words + 1, f"more than {words + 1} output tokens", used)
 
 
-def _deltas_of_thinking(scene: Scene) -> list[list[Json]]:
+def _thinking_deltas(scene: Scene) -> list[list[Json]]:
     """The deltas of each thinking block."""
     events = scene.stream.of_type("content_block_start")
     indices = [event["index"] for event in events if event["content_block"]["type"] == "thinking"]

@@ -7,15 +7,15 @@ Feature: Structured output
     And its "max_tokens" is 80
 
   @MUST
-  Rule: An answer keeps to the JSON schema of output_config.format
+  Rule: An answer matches the JSON schema of output_config.format
     "Structured outputs", JSON outputs: the response is valid JSON that matches the schema, in a text block.
 
     @id:answer-keeps-to-the-schema
-    Scenario Outline: The answer is JSON of the schema <schema>
-      Given its answer has to keep to the schema "<schema>"
+    Scenario Outline: An answer is JSON that matches the <schema> schema
+      Given its answer must match the schema "<schema>"
       When it is sent
-      Then its text is JSON of that schema
-      And the reply stopped for "end_turn"
+      Then its text is JSON that matches the schema
+      And the reply's stop reason is "end_turn"
 
       Examples:
         | schema      |
@@ -24,49 +24,49 @@ Feature: Structured output
         | unicode     |
 
     @id:structured-stream-equals-reply @cap:streaming @W11
-    Scenario: Streamed, it is the same JSON
-      Given its answer has to keep to the schema "nested"
+    Scenario: A streamed structured answer is the same JSON as the reply
+      Given its answer must match the schema "nested"
       When it is sent
       And it is streamed
-      Then the stream keeps every clause
-      And the stream says what the reply says
+      Then the stream satisfies every clause
+      And the stream matches the reply
 
     @id:structured-output-at-any-temperature
-    Scenario: At temperature 1 it keeps to the schema as well
-      Given its answer has to keep to the schema "nested"
+    Scenario: At temperature 1 an answer still matches its schema
+      Given its answer must match the schema "nested"
       And its "temperature" is 1.0
       When it is sent
-      Then its text is JSON of that schema
+      Then its text is JSON that matches the schema
 
     @id:structured-output-count-equals-usage @cap:token-counting @W17
-    Scenario: A schema is counted as it is used
-      Given its answer has to keep to the schema "nested"
+    Scenario: The token count of a request with a schema equals its usage
+      Given its answer must match the schema "nested"
       And its "max_tokens" is 1
       When its tokens are counted
       And it is sent
-      Then the count is the reply's usage
+      Then the count equals the reply's usage
 
     @id:structured-output-that-is-cut-off
-    Scenario: An answer that max_tokens cuts off says so
-      "Structured outputs", invalid outputs: one that was cut off by max_tokens may not match the schema.
-      Given its answer has to keep to the schema "nested"
+    Scenario: A structured answer cut off by max_tokens has that stop reason
+      "Structured outputs", invalid outputs: an answer cut off by max_tokens may not match the schema.
+      Given its answer must match the schema "nested"
       And its "max_tokens" is 3
       When it is sent
-      Then the reply stopped for "max_tokens"
+      Then the reply's stop reason is "max_tokens"
 
     @id:sdk-parses-structured-output
-    Scenario: The official SDK parses it
-      The SDK: messages.parse, with a class for the output's format.
+    Scenario: The official SDK parses a structured answer into a class
+      The SDK: messages.parse, with a class as the output format.
       Given the official SDK, with strict validation
-      When the SDK asks for an answer of a class
-      Then the SDK has an object of that class
+      When the SDK requests an answer parsed into a class
+      Then the SDK returns an object of that class
 
   @W18 @MUST
-  Rule: A format that is wrong is refused by its place
-    "Structured outputs", JSON schema limitations: a schema that is not supported is a 400. "Errors": it begins with the path.
+  Rule: An invalid output format is refused with the path of the field
+    "Structured outputs", JSON schema limitations: an unsupported schema is a 400. "Errors": the message begins with the path.
 
     @id:format-that-is-wrong
-    Scenario Outline: <config> is refused
+    Scenario Outline: The output_config <config> is refused
       Given its "output_config" is <config>
       When it is sent
       Then it is refused as "invalid_request_error" with status 400
@@ -83,8 +83,8 @@ Feature: Structured output
         | {"format": {"type": "json_schema", "schema": {"type": "object", "properties": {"a": {"$ref": "#/$defs/no"}}}}}   | output_config.format.schema |
 
   @cap:messages @SHOULD
-  Rule: Effort is a wish, and accepted
-    "Effort": output_config.effort. Claude Code sends it with every request; a model without it has nothing to change.
+  Rule: Effort is a hint, and every level is accepted
+    "Effort": output_config.effort. Claude Code sends it with every request; a model without effort levels may ignore it.
 
     @id:effort-is-accepted
     Scenario Outline: Effort <effort> is accepted
@@ -102,7 +102,7 @@ Feature: Structured output
         | max    |
 
     @id:effort-that-is-wrong
-    Scenario: An effort that the API does not have is refused by its place
+    Scenario: An unknown effort is refused with the path of the field
       Given its "output_config" is {"effort": "immense"}
       When it is sent
       Then it is refused as "invalid_request_error" with status 400

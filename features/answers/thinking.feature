@@ -2,12 +2,12 @@
 Feature: Thinking
 
   @MUST
-  Rule: Each form of thinking is accepted
+  Rule: Every thinking configuration is accepted
     "Extended thinking" and "Adaptive thinking": thinking is disabled, enabled with a budget, or adaptive. The SDKs'
     ThinkingConfigParam. Claude Code sends adaptive with every request.
 
     @id:thinking-is-accepted
-    Scenario Outline: <thinking> is accepted
+    Scenario Outline: The thinking configuration <thinking> is accepted
       Given the server under test
       And a request
       And its "thinking" is <thinking>
@@ -23,7 +23,7 @@ Feature: Thinking
 
     @id:thinking-with-a-budget-is-accepted
     Scenario: Thinking with a budget is accepted
-      The stop sequences end the answer soon, which max_tokens cannot: a budget is of 1024 tokens at least.
+      The stop sequences end the answer early; max_tokens cannot, because the smallest budget is 1024 tokens.
       Given the server under test
       And a request
       And its "thinking" is {"type": "enabled", "budget_tokens": 1024}
@@ -33,8 +33,8 @@ Feature: Thinking
       Then the reply is a message
 
     @id:thinking-that-is-wrong @W18
-    Scenario Outline: <thinking> is refused
-      "Extended thinking": the budget is 1024 at least, and less than max_tokens.
+    Scenario Outline: The thinking configuration <thinking> is refused
+      "Extended thinking": the budget is at least 1024 and less than max_tokens.
       Given the server under test
       And a request
       And its "max_tokens" is 2000
@@ -53,7 +53,7 @@ Feature: Thinking
         | {"type": "enabled", "budget_tokens": "much"} | budget_tokens |
 
   @MUST
-  Rule: What the model thinks comes as a signed block before its answer
+  Rule: The model's thinking comes as a signed block before its answer
     "Extended thinking", how it works: a thinking block with its signature, then text. "Streaming Messages": thinking_delta
     events, and a signature_delta just before content_block_stop.
 
@@ -64,60 +64,60 @@ Feature: Thinking
       And its "thinking" is {"type": "enabled", "budget_tokens": 1024}
 
     @id:thinking-comes-before-text
-    Scenario: The reply is a thinking block, then text
+    Scenario: A reply with thinking is a thinking block, then text
       When it is sent
-      Then the reply has blocks of thinking and text
+      Then the reply's blocks are thinking and text
       And each thinking block has thinking and a signature
-      And the text holds none of the thinking
+      And the text contains none of the thinking
 
     @id:thinking-is-streamed @cap:streaming
-    Scenario: The stream keeps the grammar, and says the same
+    Scenario: A stream with thinking follows the grammar and matches the reply
       When it is sent
       And it is streamed
-      Then the stream keeps every clause
-      And the stream says what the reply says
-      And the stream has blocks of thinking and text
+      Then the stream satisfies every clause
+      And the stream matches the reply
+      And the stream's blocks are thinking and text
 
     @id:thinking-is-signed-at-its-end @cap:streaming
-    Scenario: One signature ends each streamed thinking block
+    Scenario: Each streamed thinking block ends with one signature
       When it is streamed
-      Then each thinking block has deltas of thinking, then one signature
+      Then each thinking block has thinking deltas, then one signature
 
     @id:thinking-has-its-fields @cap:streaming
-    Scenario: Each raw event is one that the official SDK's types know
-      The SDKs read thinking and signature off content_block_start, where both are empty.
+    Scenario: The official SDK's types accept every raw event of a stream with thinking
+      The SDKs read thinking and signature from content_block_start, where both are empty.
       Given the official SDK, with strict validation
       When it is streamed
-      Then the SDK's types know each event but ping
+      Then the SDK's types accept every event except ping
       And each thinking block starts with an empty signature
 
     @id:thinking-is-counted @W17
-    Scenario: Thinking is part of the output's tokens
-      "Extended thinking", pricing: the tokens of thinking are output tokens.
+    Scenario: Thinking tokens count as output tokens
+      "Extended thinking", pricing: thinking tokens are output tokens.
       When it is sent
-      Then it has more output tokens than its text has words
+      Then its usage has more output tokens than its text has words
 
     @id:thinking-comes-back
     Scenario: A thinking block that is sent back is accepted
-      "Extended thinking", passing blocks back: unchanged, with the text or the call that came after it.
+      "Extended thinking", passing blocks back: unchanged, with the text or call that followed them.
       When it is sent
       And its answer is sent back with another question
       Then the reply is a message
 
     @id:thinking-is-omitted
-    Scenario: With display omitted, thinking is signed for and not shown
-      The SDKs' ThinkingConfigParam: content is redacted, but a signature is returned for the conversation to go on with.
+    Scenario: With display omitted, a thinking block has a signature and no thinking
+      The SDKs' ThinkingConfigParam: content is redacted, but a signature is returned so that the conversation can continue.
       Given its "thinking" is {"type": "enabled", "budget_tokens": 1024, "display": "omitted"}
       When it is sent
-      Then the reply has blocks of thinking and text
+      Then the reply's blocks are thinking and text
       And each thinking block has a signature and no thinking
 
   @MUST
-  Rule: Without thinking there is no thinking block
-    "Extended thinking": thinking is off unless it is switched on; clients that did not ask for it do not look for its blocks.
+  Rule: A request without thinking gets no thinking block
+    "Extended thinking": thinking is off unless the request enables it; clients that did not enable it do not expect its blocks.
 
     @id:no-thinking-when-disabled
-    Scenario Outline: With thinking <thinking>, no thinking block comes
+    Scenario Outline: With thinking set to <thinking>, the reply has no thinking block
       Given a server that plays the script
       And a request saying "Reason before you answer."
       And its "max_tokens" is 100

@@ -1,0 +1,1 @@
+"""Chapters on what Claude Code depends on: stable prompts and the prompt cache."""

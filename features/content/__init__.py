@@ -1,0 +1,1 @@
+"""Chapters on the content of a conversation: system messages, documents and images."""

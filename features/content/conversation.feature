@@ -1,6 +1,6 @@
 @W12
-Feature: What stands in a conversation
-  Besides text, and besides what the chapters of documents, images and tools are about.
+Feature: The content of a conversation
+  Blocks other than text, except for documents, images and tools, which have chapters of their own.
 
   Background:
     Given the server under test
@@ -8,9 +8,9 @@ Feature: What stands in a conversation
     And its "max_tokens" is 1
 
   @cap:messages @SHOULD
-  Rule: A block of an unknown type breaks no conversation
-    Claude Code and the SDKs write blocks into a conversation that are newer than the server, and send the conversation
-    again with every turn: one refusal would be the end of it.
+  Rule: A block of an unknown type does not break the conversation
+    Claude Code and the SDKs put blocks into a conversation that are newer than the server, and send the whole conversation
+    with every turn: one refusal would end it.
 
     @id:unknown-block-is-ignored
     Scenario Outline: An unknown block in <whose> turn is ignored
@@ -24,18 +24,18 @@ Feature: What stands in a conversation
         | the assistant's | [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": [{"type": "text", "text": "Hi."}, {"type": "block_of_tomorrow", "data": "x"}]}, {"role": "user", "content": "Go on."}] |
 
     @id:unknown-fields-of-a-block-are-ignored
-    Scenario: What a block has besides is ignored
+    Scenario: Unknown fields of a block are ignored
       Given its "messages.0.content" is [{"type": "text", "text": "Hello."}]
       And another request whose "messages.0.content" is [{"type": "text", "text": "Hello.", "cache_control": {"type": "ephemeral", "ttl": "1h"}, "of_tomorrow": [1]}]
-      When both are sent
-      Then both replies say the same
+      When both requests are sent
+      Then both replies have the same answer
 
   @cap:system-in-messages @MUST
-  Rule: A system message in the conversation is read where it stands
-    The SDKs' MessageParam has the role system. Claude Code sends its environment as the second message, and notes later on.
+  Rule: A system message within the conversation is read in place
+    The SDKs' MessageParam has the role system. Claude Code sends its environment as the second message, and notes later.
 
     @id:system-message-is-answered
-    Scenario Outline: One <where> is answered
+    Scenario Outline: A system message <where> is answered
       Given its "messages" is <messages>
       When it is sent
       Then the reply is a message
@@ -47,19 +47,19 @@ Feature: What stands in a conversation
         | as an array of blocks   | [{"role": "user", "content": "Hello."}, {"role": "system", "content": [{"type": "text", "text": "It is a Monday."}]}, {"role": "user", "content": "What day is it?"}]               |
 
     @id:system-message-is-counted @cap:token-counting
-    Scenario: It is part of the prompt
+    Scenario: A system message in the conversation is part of the prompt
       Given its "messages" is [{"role": "user", "content": "Hello."}, {"role": "system", "content": "Now."}]
       And another request whose "messages.1.content" is "It is a Monday of a long week in the middle of a very cold winter by the sea."
-      When the tokens of both are counted
-      Then the other's count is larger
+      When the tokens of both requests are counted
+      Then the other request's count is larger
 
   @cap:thinking @SHOULD
-  Rule: A conversation that another server began goes on
-    "Extended thinking", redacted_thinking and passing blocks back: clients return them unchanged. One that comes from
-    elsewhere carries what this server never signed. A SHOULD, since Anthropic refuses foreign signatures.
+  Rule: A conversation that began on another server can continue
+    "Extended thinking", redacted_thinking and passing blocks back: clients return these blocks unchanged. A conversation
+    from elsewhere has signatures that this server never made. A SHOULD, since Anthropic refuses foreign signatures.
 
     @id:foreign-thinking-is-accepted
-    Scenario Outline: <what> of another server is accepted
+    Scenario Outline: <what> from another server is accepted
       Given its "messages" is [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": [<block>, {"type": "text", "text": "Hi."}]}, {"role": "user", "content": "Go on."}]
       When it is sent
       Then the reply is a message

@@ -1,7 +1,7 @@
 @W12
 Feature: Documents in a message
-  A document block stands among the text of a user's turn. What the model makes of it is its own affair; that its text is
-  part of the prompt can be counted.
+  A document block is part of a user's turn. The scenarios do not judge what the model makes of it, only that its text counts
+  as part of the prompt.
 
   Background:
     Given the server under test
@@ -14,7 +14,7 @@ Feature: Documents in a message
     or blocks. The SDKs' DocumentBlockParam.
 
     @id:document-is-answered
-    Scenario Outline: A document of <kind> is answered
+    Scenario Outline: A document given as <kind> is answered
       Given its "messages.0.content" is [{"type": "document", "source": <source>}, {"type": "text", "text": "What is it?"}]
       When it is sent
       Then the reply is a message
@@ -26,11 +26,11 @@ Feature: Documents in a message
         | blocks of text   | {"type": "content", "content": [{"type": "text", "text": "It is a list."}]}               |
 
     @id:document-is-counted @cap:token-counting
-    Scenario Outline: More text in a document of <kind> is more of a prompt
+    Scenario Outline: More text in a document given as <kind> makes the prompt longer
       Given its "messages.0.content" is [{"type": "document", "source": <source>}, {"type": "text", "text": "What is it?"}]
       And another request whose "messages.0.content.0.source.<field>" is <more>
-      When the tokens of both are counted
-      Then the other's count is larger by at least 10
+      When the tokens of both requests are counted
+      Then the other request's count is larger by at least 10
 
       Examples:
         | kind           | field   | source                                                           | more                                                                                                  |
@@ -39,12 +39,12 @@ Feature: Documents in a message
         | blocks of text | content | {"type": "content", "content": [{"type": "text", "text": "Blue."}]} | [{"type": "text", "text": "Blue, and red, and green, and every other colour between the three of them."}] |
 
     @id:document-title-and-context-are-counted @cap:token-counting
-    Scenario Outline: A document's <field> reaches the model
+    Scenario Outline: A document's <field> is part of the prompt
       "Citations", document types: title and context are passed to the model.
       Given its "messages.0.content" is [{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Blue."}}]
-      And another request whose "messages.0.content.0.<field>" is "What the sea said to the sky about all of its colours"
-      When the tokens of both are counted
-      Then the other's count is larger
+      And another request whose "messages.0.content.0.<field>" is "What the sea tells the sky about all of its colours"
+      When the tokens of both requests are counted
+      Then the other request's count is larger
 
       Examples:
         | field   |
@@ -52,18 +52,18 @@ Feature: Documents in a message
         | context |
 
     @id:document-count-equals-usage @cap:token-counting @W17
-    Scenario: A document is counted as it is used
+    Scenario: The token count of a document equals its usage
       Given its "messages.0.content" is [{"type": "document", "title": "Colours", "source": {"type": "text", "media_type": "text/plain", "data": "Blue."}}, {"type": "text", "text": "Well?"}]
       When its tokens are counted
       And it is sent
-      Then the count is the reply's usage
+      Then the count equals the reply's usage
 
   @cap:documents @MUST
-  Rule: A document that cannot be read is refused by its place
+  Rule: An unreadable document is refused with the path of the field
     "Errors": 400 invalid_request_error, and the message explains the error.
 
     @id:document-that-cannot-be-read
-    Scenario Outline: A source <source> is refused
+    Scenario Outline: The document source <source> is refused
       Given its "messages.0.content" is [{"type": "document", "source": <source>}]
       When it is sent
       Then it is refused as "invalid_request_error" with status 400
@@ -77,8 +77,8 @@ Feature: Documents in a message
         | {"type": "base64", "media_type": "application/pdf", "data": "bm8gUERG"}         |
 
     @id:document-out-of-reach
-    Scenario: A document at an address where nothing is cannot be passed over
-      RFC 6761, 6.4: no name under .invalid leads anywhere. A server that fetches cannot fetch it; one that does not says so.
+    Scenario: A document at an unreachable URL is refused
+      RFC 6761, 6.4: names under .invalid never resolve. A server that fetches URLs cannot fetch this one; others must say so.
       Given its "messages.0.content" is [{"type": "document", "source": {"type": "url", "url": "https://nowhere.invalid/a.pdf"}}]
       When it is sent
       Then it is refused as "invalid_request_error" with status 400
@@ -89,14 +89,14 @@ Feature: Documents in a message
     "PDF support": a PDF as base64 in a document block; its text is extracted and given to the model.
 
     @id:pdf-is-answered
-    Scenario: A PDF is answered
-      Given its message holds a PDF saying "Blue"
+    Scenario: A request with a PDF is answered
+      Given its message contains a PDF with the text "Blue"
       When it is sent
       Then the reply is a message
 
     @id:pdf-is-counted @cap:token-counting
-    Scenario: More text in a PDF is more of a prompt
-      Given its message holds a PDF saying "Blue"
-      And another whose message holds a PDF saying "Blue and red and green and every other colour that there is between them"
-      When the tokens of both are counted
-      Then the other's count is larger by at least 10
+    Scenario: More text in a PDF makes the prompt longer
+      Given its message contains a PDF with the text "Blue"
+      And another request whose message contains a PDF with the text "Blue and red and green and every other colour that there is between them"
+      When the tokens of both requests are counted
+      Then the other request's count is larger by at least 10

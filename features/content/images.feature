@@ -11,39 +11,39 @@ Feature: Images in a message
     "Vision": base64 images in image blocks; their size in tokens counts as input.
 
     @id:image-is-answered
-    Scenario: An image is answered
-      Given its message holds an image of 64 by 64 pixels
+    Scenario: A request with an image is answered
+      Given its message contains an image of 64 by 64 pixels
       When it is sent
       Then the reply is a message
 
     @id:image-is-counted @cap:token-counting
-    Scenario: An image has tokens
-      Given another whose message holds an image of 64 by 64 pixels
-      When the tokens of both are counted
-      Then the other's count is larger
+    Scenario: An image adds tokens to the prompt
+      Given another request whose message contains an image of 64 by 64 pixels
+      When the tokens of both requests are counted
+      Then the other request's count is larger
 
   @cap:errors @MUST
-  Rule: An image that is not seen is refused, and never passed over
-    "Errors": 400 invalid_request_error. An answer about an image that the model was never given would be a lie.
+  Rule: An image that the model cannot see is refused, never dropped
+    "Errors": 400 invalid_request_error. An answer about an image that the model never saw would be made up.
 
     @id:image-is-seen-or-refused
-    Scenario: A server without sight says that it has none
-      Given its message holds an image of 64 by 64 pixels
+    Scenario: An image is either part of the prompt or refused
+      Given its message contains an image of 64 by 64 pixels
       When it is sent
       Then it is answered, or refused as "invalid_request_error"
       And if it is refused, the error names "image"
       And if it is answered, its prompt is longer than without the image
 
     @id:image-that-is-none
-    Scenario: Bytes that are no image are refused
+    Scenario: Image data that is not an image is refused
       Given its "messages.0.content" is [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "bm8gaW1hZ2U="}}]
       When it is sent
       Then it is refused as "invalid_request_error" with status 400
       And the error names "image"
 
     @id:image-out-of-reach
-    Scenario: An image at an address where nothing is cannot be passed over
-      RFC 6761, 6.4: no name under .invalid leads anywhere.
+    Scenario: An image at an unreachable URL is refused
+      RFC 6761, 6.4: names under .invalid never resolve.
       Given its "messages.0.content" is [{"type": "image", "source": {"type": "url", "url": "https://nowhere.invalid/a.png"}}]
       When it is sent
       Then it is refused as "invalid_request_error" with status 400

@@ -1,6 +1,6 @@
-"""The suite as a pytest plugin: its options, its tags, whom it judges.
+"""The suite as a pytest plugin: it registers options, tags and steps, and finds the target to judge.
 
-It is inert in a run that holds none of the suite's scenarios.
+It does nothing in a run without scenarios of the suite.
 """
 
 from __future__ import annotations
@@ -11,38 +11,20 @@ from collections.abc import Callable
 import pytest
 
 from features.harness.outline.capabilities import UnknownCapabilityError, registry
-from features.harness.outline.options import Options, add_options, options_of
-from features.harness.outline.tags import apply_tag, chosen, id_of, properties_of, register_markers
+from features.harness.outline.options import SuiteOptions, add_options, options_of
+from features.harness.outline.tags import apply_tag, id_of, properties_of, register_markers, selected
 from features.harness.scoreboard import Scoreboard
 from features.harness.target.judged import JUDGED, judged_target
 from features.harness.target.target import UnreachableError
-from features.harness.target.target_file import TargetFileError
+from features.harness.target.target_file import FEATURES, TargetFileError
 
-pytest_plugins = (
-    "features.harness.scene.fixtures",
-    "features.service.steps_auth",
-    "features.tools.steps_calls",
-    "features.content.steps_content",
-    "features.messages.steps_errors",
-    "features.limits.steps_limits",
-    "features.service.steps_metrics",
-    "features.models.steps_models",
-    "features.openai.steps_requests",
-    "features.openai.steps_answers",
-    "features.openai.steps_sdk",
-    "features.messages.steps_pace",
-    "features.messages.steps_replies",
-    "features.messages.steps_requests",
-    "features.messages.steps_sdk",
-    "features.tools.steps_sdk",
-    "features.service.steps_service",
-    "features.messages.steps_streams",
-    "features.answers.steps_structured",
-    "features.answers.steps_thinking",
-    "features.claude_code.steps_prompt_cache",
-    "features.tokens.steps_tokens",
-    "features.tools.steps_results",
-)
+
+def step_modules() -> tuple[str, ...]:
+    """Every steps_*.py of a chapter's folder, as an importable name."""
+    return tuple(f"features.{path.parent.name}.{path.stem}" for path in sorted(FEATURES.glob("*/steps_*.py")))
+
+
+pytest_plugins = ("features.harness.scene.fixtures", *step_modules())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     register_markers(config)
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-bdd's own would make a mark of any tag
+@pytest.hookimpl(tryfirst=True)  # pytest-bdd's own hook would turn every tag into a plain marker
 def pytest_bdd_apply_tag(tag: str, function: Callable[..., object]) -> bool | None:
     return apply_tag(tag, function)
 
@@ -61,15 +43,15 @@ def pytest_bdd_apply_tag(tag: str, function: Callable[..., object]) -> bool | No
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         item.user_properties.extend(properties_of(item))
-    asked = options_of(config)
-    if asked.ids or asked.levels or asked.capability or asked.spec_rows:
-        kept = _chosen(items, asked)
+    options = options_of(config)
+    if options.ids or options.levels or options.capability or options.spec_rows:
+        kept = _selected(items, options)
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Judging a server that is not there is a mistake of the command line, not a hundred failures."""
+    """An unreachable server is one mistake on the command line, not a hundred failures."""
     if not any(map(id_of, session.items)) or session.config.option.collectonly:
         return
     try:
@@ -80,15 +62,23 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     session.config.pluginmanager.register(Scoreboard(judged, session.items), "conformance-scoreboard")
 
 
-def _chosen(items: list[pytest.Item], asked: Options) -> list[pytest.Item]:
+def _selected(items: list[pytest.Item], options: SuiteOptions) -> list[pytest.Item]:
     try:
-        registry().known(asked.capability, source="--capability")
+        registry().validated(options.capability, source="--capability")
     except UnknownCapabilityError as error:
         raise pytest.UsageError(str(error)) from error
-    return chosen(items, ids=asked.ids, levels=asked.levels, capabilities=asked.capability, spec_rows=asked.spec_rows)
+    return selected(
+        items,
+        ids=options.ids,
+        levels=options.levels,
+        capabilities=options.capability,
+        spec_rows=options.spec_rows,
+    )
 
 
 def pytest_bdd_before_step(step_func: Callable[..., object]) -> None:
-    """pytest-bdd calls a coroutine function and drops the coroutine: the step would pass whatever it says."""
+    """pytest-bdd never awaits a step: a coroutine function would pass without running."""
     if inspect.iscoroutinefunction(step_func) or inspect.isasyncgenfunction(step_func):
-        raise TypeError(f"step {step_func.__qualname__} is a coroutine function: it would never run")
+        raise TypeError(
+            f"step {step_func.__qualname__} is a coroutine function, which would never run: write a plain function"
+        )

@@ -1,4 +1,4 @@
-"""Collects the verdicts of a run from pytest's reports, lets known failures pass, and settles the exit code."""
+"""The scoreboard: it collects verdicts from pytest's reports, lets expected failures pass, and sets the exit code."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pytest_bdd.scenario import scenario_wrapper_template_registry
 from features.harness.outline.capabilities import registry
 from features.harness.outline.tags import LEVELS, capabilities_of, id_of, level_of, spec_rows_of
 from features.harness.reports.reports import write_reports
-from features.harness.target.judged import UNDER_TEST, Judged
-from features.harness.target.target import Target
+from features.harness.target.judged import UNDER_TEST, JudgedTarget
+from features.harness.target.target import TargetServer
 from features.harness.verdicts.run_record import RunRecord
 from features.harness.verdicts.skips import DISABLED, UNSUPPORTED, skip_disabled, skip_unsupported
-from features.harness.verdicts.verdicts import BAD, NOT_JUDGED, About, Example, Judgement, Verdict
+from features.harness.verdicts.verdicts import BAD, NOT_JUDGED, About, Example, Judgement, ScenarioVerdict
 from features.harness.wire.expectations import TargetGoneError
 from features.harness.wire.transcript import TRANSCRIPT
 
@@ -26,9 +26,9 @@ _SERVERS_FAULT = (AssertionError, pytest.fail.Exception)
 
 
 class Scoreboard:
-    """A plugin of one run, registered when its target is known."""
+    """A pytest plugin for one run, registered once the run's target is known."""
 
-    def __init__(self, judged: Judged, items: Iterable[pytest.Item]) -> None:
+    def __init__(self, judged: JudgedTarget, items: Iterable[pytest.Item]) -> None:
         self.judged = judged
         self.judgements: dict[str, Judgement] = {}
         self._started_at, self._clock = datetime.now(UTC), time.monotonic()
@@ -38,7 +38,7 @@ class Scoreboard:
                 judgement.num_examples += 1
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Whether a scenario is judged is settled before a server is started for it."""
+        """Skip a scenario before a server is started for it."""
         needed = capabilities_of(item)
         if reason := self.judged.why_unsupported(needed):
             skip_unsupported(reason)
@@ -60,13 +60,13 @@ class Scoreboard:
         reason = self.judged.without_secrets(_reason(report, call))
         example = Example(_label(item), _verdict(report, call), reason, exchanges, report.duration)
         judgement.examples.append(example)
-        if example.verdict is Verdict.FAIL and judgement.known_failure is not None:
+        if example.verdict is ScenarioVerdict.FAIL and judgement.known_failure is not None:
             report.outcome, report.wasxfail = "skipped", judgement.known_failure
         return report
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """A run in which nothing was judged is no success; nor is one in which a known failure is none any more."""
+        """A run that judged nothing fails, and so does a run in which an expected failure passes."""
         verdicts = {judgement.verdict for judgement in self.judgements.values()}
         if exitstatus == pytest.ExitCode.OK and verdicts <= NOT_JUDGED:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
@@ -79,16 +79,16 @@ class Scoreboard:
         terminalreporter.write_line(f"{record.target_name}, judged by suite {record.suite_version}")
         for level in LEVELS:
             counts = Counter(judgement.verdict for judgement in record.of_level(level))
-            told = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]]
-            if told:
-                terminalreporter.write_line(f"{level}: {', '.join(told)}")
-        for news in record.with_verdict(Verdict.UNEXPECTED_PASS):
+            parts = [f"{counts[verdict]} {verdict}" for verdict in ScenarioVerdict if counts[verdict]]
+            if parts:
+                terminalreporter.write_line(f"{level}: {', '.join(parts)}")
+        for news in record.with_verdict(ScenarioVerdict.UNEXPECTED_PASS):
             sentence = f"{news.about.id} passes: delete its [[expected_failure]] from {self.judged.file.path}"
             terminalreporter.write_line(sentence, red=True, bold=True)
         for path in write_reports(record, self.judged.options):
             terminalreporter.write_line(f"wrote {path}")
 
-    def _record(self, under_test: Target | None) -> RunRecord:
+    def _record(self, under_test: TargetServer | None) -> RunRecord:
         return RunRecord(
             judged=self.judged,
             model=self.judged.without_secrets(under_test.model) if under_test else None,
@@ -98,7 +98,7 @@ class Scoreboard:
         )
 
 
-def _judgement(item: pytest.Item, slug: str, judged: Judged) -> Judgement:
+def _judgement(item: pytest.Item, slug: str, judged: JudgedTarget) -> Judgement:
     scenario: ScenarioTemplate = scenario_wrapper_template_registry[getattr(item, "obj")]  # noqa: B009 - of functions
     capabilities = capabilities_of(item)
     about = About(
@@ -119,26 +119,25 @@ def _label(item: pytest.Item) -> str:
     return parameters.removesuffix("]")
 
 
-def _verdict(report: pytest.TestReport, call: pytest.CallInfo[None]) -> Verdict:
+def _verdict(report: pytest.TestReport, call: pytest.CallInfo[None]) -> ScenarioVerdict:
     if report.passed:
-        return Verdict.PASS
+        return ScenarioVerdict.PASS
     if report.skipped:
-        return Verdict.UNSUPPORTED if _told(report).startswith(UNSUPPORTED) else Verdict.DISABLED
+        return ScenarioVerdict.UNSUPPORTED if _skip_reason(report).startswith(UNSUPPORTED) else ScenarioVerdict.DISABLED
     raised = call.excinfo.value if call.excinfo else None
     is_fault = isinstance(raised, _SERVERS_FAULT) and not isinstance(raised, TargetGoneError)
-    return Verdict.FAIL if report.when == "call" and is_fault else Verdict.ERROR
+    return ScenarioVerdict.FAIL if report.when == "call" and is_fault else ScenarioVerdict.ERROR
 
 
 def _reason(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
     if report.skipped:
-        return _told(report).removeprefix(UNSUPPORTED).removeprefix(DISABLED)
+        return _skip_reason(report).removeprefix(UNSUPPORTED).removeprefix(DISABLED)
     raised = call.excinfo.value if call.excinfo else None
     if isinstance(raised, _SERVERS_FAULT):
         return str(raised)
     return f"{type(raised).__name__}: {raised}" if raised is not None else ""
 
 
-def _told(report: pytest.TestReport) -> str:
-    """What a skip says."""
+def _skip_reason(report: pytest.TestReport) -> str:
     place = report.longrepr
     return str(place[2]).removeprefix("Skipped: ") if isinstance(place, tuple) else str(place)

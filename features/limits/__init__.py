@@ -1,0 +1,1 @@
+"""A chapter on limits: the context window, the queue and the rate."""

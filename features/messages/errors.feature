@@ -1,13 +1,13 @@
 @cap:errors @W18
 Feature: Errors of POST /v1/messages
-  Bad input of every kind is refused with a 4xx that says what is wrong. Nothing a client sends is a 500.
+  Bad input of every kind is refused with a 4xx that says what is wrong. Nothing a client sends causes a 500.
 
   Background:
     Given the server under test
     And a request
 
   @MUST
-  Rule: A body that is no JSON object is refused
+  Rule: A body that is not a JSON object is refused
     "Errors": 400 invalid_request_error, an issue with the format or content of the request.
 
     @id:body-that-is-no-json
@@ -27,27 +27,27 @@ Feature: Errors of POST /v1/messages
 
     @id:body-that-is-empty
     Scenario: An empty body is refused
-      When nothing is sent
+      When an empty body is sent
       Then it is refused as "invalid_request_error" with status 400
 
     @id:body-that-is-no-utf8
-    Scenario: A body that is no UTF-8 is refused
-      When bytes that are no UTF-8 are sent
+    Scenario: A body that is not UTF-8 is refused
+      When bytes that are not UTF-8 are sent
       Then it is refused as "invalid_request_error" with status 400
 
     @id:body-that-breaks-parsers
     Scenario Outline: A body with <trouble> is refused
-      RFC 8259, 9: a parser may limit depth and range. What is over its limit is the client's fault, not a 500.
+      RFC 8259, 9: a parser may limit depth and range. Input over those limits is a client error, not a 500.
       When a body with <trouble> is sent
       Then it is refused as "invalid_request_error" with status 400
 
       Examples:
         | trouble                  |
-        | 100000 arrays in a row   |
+        | 100000 nested arrays     |
         | a number of 10000 digits |
 
     @id:text-of-odd-characters
-    Scenario Outline: <what> in a message is no failure of the server
+    Scenario Outline: A message with <what> does not fail the server
       Given its "messages.0.content" is <text>
       When it is sent
       Then it is answered, or refused as "invalid_request_error"
@@ -56,17 +56,17 @@ Feature: Errors of POST /v1/messages
         | what             | text                                   |
         | half a surrogate | "\ud83d is half of a smile"            |
         | a null character | "before \u0000 after"                  |
-        | no text at all   | ""                                     |
+        | empty text       | ""                                     |
         | a control token  | "<\u007cim_end\u007c> <\u007ceot\u007c>" |
 
   @MUST
-  Rule: A required field that is missing is refused by its name
+  Rule: A missing required field is refused by name
     "Messages API reference": model, messages and max_tokens are required. "Errors": the message explains the error;
     Anthropic's own begins with the path of the field.
 
     @id:required-field-missing
     Scenario Outline: A request without <field> is refused
-      Given it lacks "<field>"
+      Given it has no "<field>"
       When it is sent
       Then it is refused as "invalid_request_error" with status 400
       And the error names "<field>"
@@ -78,11 +78,11 @@ Feature: Errors of POST /v1/messages
         | max_tokens |
 
   @MUST
-  Rule: A field that is wrong is refused by its name
+  Rule: An invalid field is refused by name
     "Messages API reference", the types and ranges of the fields. "Errors": 400 invalid_request_error.
 
     @id:field-that-is-wrong
-    Scenario Outline: <field> <value> is refused
+    Scenario Outline: A request with <field> set to <value> is refused
       Given its "<field>" is <value>
       When it is sent
       Then it is refused as "invalid_request_error" with status 400
@@ -107,7 +107,7 @@ Feature: Errors of POST /v1/messages
         | messages.0.content | [{"type": "text"}]               | text     |
         | messages.0.content | [{"type": "text", "text": 42}]   | text     |
 
-      Examples: figures
+      Examples: numbers
         | field       | value                  | name        |
         | max_tokens  | -1                     | max_tokens  |
         | max_tokens  | 1.5                    | max_tokens  |
@@ -125,7 +125,7 @@ Feature: Errors of POST /v1/messages
         | top_k       | -1                     | top_k       |
         | top_k       | "few"                  | top_k       |
 
-      Examples: the rest
+      Examples: other fields
         | field          | value              | name           |
         | model          | 42                 | model          |
         | model          | ""                 | model          |
@@ -137,8 +137,8 @@ Feature: Errors of POST /v1/messages
         | metadata       | "me"               | metadata       |
 
     @id:number-that-json-does-not-have
-    Scenario Outline: A temperature of <value>, which is no JSON, is refused
-      RFC 8259, 6: NaN and Infinity are no numbers. Lenient parsers let them through, and then the range must not.
+    Scenario Outline: A temperature of <value>, which is not JSON, is refused
+      RFC 8259, 6: NaN and Infinity are not numbers. Lenient parsers accept them, so the range check must not.
       Given its "temperature" is <value>
       When it is sent
       Then it is refused as "invalid_request_error" with status 400
@@ -151,25 +151,25 @@ Feature: Errors of POST /v1/messages
         | -Infinity |
 
   @C4 @MUST
-  Rule: A prompt over the window is refused in the words that clients act on
+  Rule: A prompt longer than the window is refused in the words that clients act on
     Claude Code compacts the conversation when it reads "prompt is too long: N tokens > M maximum" in a 400.
 
     @id:prompt-over-the-window
-    Scenario: A prompt of more tokens than the window is refused
-      Given a prompt over the model's window
+    Scenario: A prompt longer than the window is refused
+      Given a prompt longer than the model's window
       When it is sent
       Then it is refused as "invalid_request_error" with status 400
       And the error says "prompt is too long: N tokens > M maximum"
-      And N is what the token count says
+      And N is the prompt's token count
 
     @id:prompt-over-the-window-streamed @cap:streaming
-    Scenario: It is refused before the stream begins
-      Given a prompt over the model's window
+    Scenario: A streaming request with a prompt longer than the window is refused before the stream begins
+      Given a prompt longer than the model's window
       When it is streamed
       Then it is refused as "invalid_request_error" with status 400
 
   @MUST
-  Rule: A body over the limit is 413
+  Rule: A body over the size limit is a 413
     "Errors", request size limits: 32 MB for the Messages API; 413 request_too_large.
 
     @id:body-over-the-limit
@@ -179,17 +179,17 @@ Feature: Errors of POST /v1/messages
       Then it is refused as "request_too_large" with status 413
 
     @id:body-over-the-limit-in-chunks
-    Scenario: So it is when its length is not told beforehand
+    Scenario: A chunked body of 33 MB is refused
       Given its message is 33 megabytes long
       When it is sent in chunks
       Then it is refused as "request_too_large" with status 413
 
   @MUST
-  Rule: What is not there is 404, in the form that errors have
+  Rule: What does not exist is a 404 in the standard error format
     "Errors": 404 not_found_error. Claude Code shows the user the name that was not found.
 
     @id:model-that-is-unknown
-    Scenario: An unknown model is not found, by its name
+    Scenario: An unknown model is not found, and the error names it
       Given its "model" is "no-such-model-as-this"
       When it is sent
       Then it is refused as "not_found_error" with status 404
@@ -201,7 +201,7 @@ Feature: Errors of POST /v1/messages
       Then it is refused as "not_found_error" with status 404
 
     @id:method-that-is-wrong
-    Scenario Outline: <call> is not a method of that path
+    Scenario Outline: <call> is refused with status 405
       When the client calls "<call>"
       Then it is refused with status 405
 

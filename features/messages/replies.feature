@@ -1,6 +1,6 @@
 @cap:messages
 Feature: The reply of POST /v1/messages
-  The message that comes back when nothing is streamed.
+  The message that is returned when the request is not streamed.
 
   Background:
     Given the server under test
@@ -8,46 +8,46 @@ Feature: The reply of POST /v1/messages
     When it is sent
 
   @W1 @MUST
-  Rule: The reply is a message of the assistant
+  Rule: The reply is an assistant message
     "Messages API reference", the response's fields; the SDKs' Message.
 
     @id:reply-shape
-    Scenario: The reply has every field that a message has
+    Scenario: The reply has every field of a message
       Then the reply is a message
 
     @id:reply-is-json
-    Scenario: The reply is JSON by its header
+    Scenario: The reply's content type is JSON
       Then the reply is a message
       And its header "content-type" begins with "application/json"
 
     @id:reply-content-is-text
-    Scenario: The content of a plain answer is text blocks
-      Then its content is text blocks
+    Scenario: The content of a plain answer consists of text blocks
+      Then its content consists of text blocks
 
     @id:reply-model-is-echoed
-    Scenario: The model is the one that was asked for
-      Then its "model" is the request's
+    Scenario: The reply names the requested model
+      Then its "model" matches the request
 
     @id:reply-id-is-unique
-    Scenario: Every message has an id of its own
+    Scenario: Every message has a unique id
       When it is sent again
-      Then both replies have a "msg_" id of their own
+      Then the two replies have different "msg_" ids
 
     @id:reply-stop-reason
-    Scenario: The stop reason is one of the documented ones
-      Then it stopped for a documented reason
+    Scenario: The reply's stop reason is a documented one
+      Then its stop reason is a documented one
 
   @W17 @MUST
   Rule: Usage counts the tokens of the whole prompt and of the answer
-    "Messages API reference", usage: input_tokens and what a cache wrote or read add up to the prompt; output_tokens
-    is never zero for an answer, even an empty one. "Token counting" counts the same prompt.
+    "Messages API reference", usage: input_tokens and the tokens that a cache read or wrote add up to the prompt;
+    output_tokens is never zero, even for an empty answer. "Token counting" counts the same prompt.
 
     @id:usage-counts-are-true
-    Scenario: The counts are positive, and the answer's within max_tokens
-      Then its usage is counts within the request's max_tokens
+    Scenario: Usage counts are positive, and output_tokens is within max_tokens
+      Then its usage counts are positive and within max_tokens
 
     @id:usage-grows-with-the-prompt
-    Scenario: A longer prompt counts more
+    Scenario: A longer prompt counts more input tokens
       Given another request whose "messages" is [{"role": "user", "content": "Say hello to everyone in the whole wide world, one after the other, in the order in which they came."}]
-      When both are sent
-      Then the other's prompt is longer
+      When both requests are sent
+      Then the other request's prompt is longer

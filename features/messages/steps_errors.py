@@ -1,4 +1,4 @@
-"""What a refusal must be."""
+"""Steps about refusals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from pytest_bdd import parsers, then
 
-from features.harness.scene.scene import Scene, counted
+from features.harness.scene.scene import Scene, count_request
 from features.harness.wire.client import COUNT_TOKENS
 from features.harness.wire.expectations import expect_equal, expect_that
 from features.harness.wire.refusals import error_in, expect_named
@@ -38,7 +38,7 @@ def the_error_names(scene: Scene, word: str) -> None:
     expect_named(scene.last, word)
 
 
-@then("the error has its form, and the request_id of its header")
+@then("the error is well formed and has the request_id of its header")
 def the_error_has_its_form(scene: Scene) -> None:
     error_in(scene.last)
     header = scene.last.headers.get("request-id")
@@ -52,15 +52,15 @@ def the_error_says_prompt_is_too_long(scene: Scene) -> None:
     expect_that(num_tokens > maximum, f"N to be over {maximum}", num_tokens)
 
 
-@then("N is what the token count says")
-def n_is_what_the_token_count_says(scene: Scene) -> None:
+@then("N is the prompt's token count")
+def n_is_the_prompts_token_count(scene: Scene) -> None:
     num_tokens, _ = _too_long(scene)
-    count = scene.client.post(counted(scene.body), COUNT_TOKENS)
+    count = scene.client.post(count_request(scene.body), COUNT_TOKENS)
     expect_equal(num_tokens, count.json().get("input_tokens"), "N")
 
 
 def _too_long(scene: Scene) -> tuple[int, int]:
     message = error_in(scene.last)["message"]
-    found = _TOO_LONG.search(message)
-    expect_that(found, 'error.message to say "prompt is too long: N tokens > M maximum"', message)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    match = _TOO_LONG.search(message)
+    expect_that(match, 'error.message to say "prompt is too long: N tokens > M maximum"', message)
+    return (int(match[1]), int(match[2])) if match else (0, 0)

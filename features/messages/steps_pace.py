@@ -1,4 +1,4 @@
-"""Streams that take their time, clients that leave, and requests beside each other."""
+"""Steps about slow streams, clients that disconnect, and concurrent requests."""
 
 from __future__ import annotations
 
@@ -12,76 +12,76 @@ from features.harness.verdicts.skips import skip_disabled
 from features.harness.wire.client import Client
 from features.harness.wire.expectations import expect_equal, expect_that
 
-_NUM_DELTAS_BEFORE_LEAVING = 3
-_STREAM_SECONDS = 80.0  # what the script's endless answer takes
+_NUM_DELTAS_BEFORE_DISCONNECTING = 3
+_STREAM_SECONDS = 80.0  # the duration of the script's long answer
 
 
-@given("it tells how many requests are active")
-def it_tells_how_many_requests_are_active(scene: Scene) -> None:
+@given("it reports how many requests are active")
+def it_reports_how_many_requests_are_active(scene: Scene) -> None:
     active = _active_requests(scene.client)
     if active is None:
-        skip_disabled("it cannot be seen: GET /health of this server has no requests.active")
+        skip_disabled("GET /health of this server has no requests.active to observe")
     scene.active_before = active
 
 
-@when("its stream is left in the middle")
-def its_stream_is_left_in_the_middle(scene: Scene) -> None:
+@when("the client disconnects in the middle of the stream")
+def the_client_disconnects_in_the_middle(scene: Scene) -> None:
     with scene.client.open_stream(scene.body) as live:
         deltas = (event for event in live.events() if event.name == "content_block_delta")
-        for _ in range(_NUM_DELTAS_BEFORE_LEAVING):
+        for _ in range(_NUM_DELTAS_BEFORE_DISCONNECTING):
             next(deltas)
         _expect_active(scene, more=True, seconds=2)
 
 
-@when("the client hangs up before the reply")
-def the_client_hangs_up_before_the_reply(scene: Scene) -> None:
+@when("the client disconnects before the reply")
+def the_client_disconnects_before_the_reply(scene: Scene) -> None:
     with scene.client.unanswered(scene.body):
         _expect_active(scene, more=True, seconds=5)
 
 
-@when("a short request is sent while its stream runs")
+@when("a short request is sent while the stream runs")
 def a_short_request_is_sent_while_its_stream_runs(scene: Scene) -> None:
     with scene.client.open_stream(scene.body) as live:
         events = live.events()
         while next(events).name != "content_block_delta":
             pass
-        asked_at = time.monotonic()
+        sent_at = time.monotonic()
         scene.take_reply(scene.client.post(plain_request(scene.client.model)))
-        scene.reply_seconds = time.monotonic() - asked_at
+        scene.reply_seconds = time.monotonic() - sent_at
         expect_equal(next(events).name, "content_block_delta", "the stream's next event")
 
 
-@then("it did not wait for the end of the stream")
-def it_did_not_wait_for_the_end_of_the_stream(scene: Scene) -> None:
-    most = _STREAM_SECONDS / 4
-    expect_that(scene.reply_seconds < most, f"a reply within {most} s", f"{scene.reply_seconds:.1f} s")
+@then("it did not wait for the stream to end")
+def it_did_not_wait_for_the_stream_to_end(scene: Scene) -> None:
+    max_seconds = _STREAM_SECONDS / 4
+    expect_that(scene.reply_seconds < max_seconds, f"a reply within {max_seconds} s", f"{scene.reply_seconds:.1f} s")
 
 
-@then(parsers.parse("the server has no more active requests within {seconds:d} seconds"))
-def the_server_has_no_more_active_requests(scene: Scene, seconds: int) -> None:
+@then(parsers.parse("the number of active requests drops back within {seconds:d} seconds"))
+def the_number_of_active_requests_drops_back(scene: Scene, seconds: int) -> None:
     _expect_active(scene, more=False, seconds=seconds)
 
 
-@then(parsers.parse("it opens within {seconds:d} seconds, message_start with it"))
-def it_opens_within(scene: Scene, seconds: int) -> None:
+@then(parsers.parse("message_start arrives within {seconds:d} seconds"))
+def message_start_arrives_within(scene: Scene, seconds: int) -> None:
     stream = scene.stream
     expect_equal(stream.kinds()[0], "message_start", "the first event")
-    waited = stream.events[0].arrived_at - stream.asked_at
+    waited = stream.events[0].arrived_at - stream.sent_at
     expect_that(waited <= seconds, f"message_start within {seconds} s", f"{waited:.1f} s")
 
 
-@then("a ping comes before the first word")
-def a_ping_comes_before_the_first_word(scene: Scene) -> None:
+@then("a ping arrives before the first word")
+def a_ping_arrives_before_the_first_word(scene: Scene) -> None:
     kinds = scene.stream.kinds()
-    silence = kinds[: kinds.index("content_block_delta")]
-    pings = [event for event in scene.stream.events[: len(silence)] if event.name == "ping"]
-    in_the_wait = [event for event in pings if event.arrived_at - scene.stream.opened_at >= 1]
-    expect_that(in_the_wait, "a ping a second or more after the start, before the first delta", kinds)
+    before_the_first_word = kinds[: kinds.index("content_block_delta")]
+    pings = [event for event in scene.stream.events[: len(before_the_first_word)] if event.name == "ping"]
+    while_waiting = [event for event in pings if event.arrived_at - scene.stream.opened_at >= 1]
+    expect_that(while_waiting, "a ping at least one second after the start and before the first delta", kinds)
 
 
-@then(parsers.parse("no silence in it is longer than {seconds:d} seconds"))
-def no_silence_is_longer_than(scene: Scene, seconds: int) -> None:
-    times = [scene.stream.asked_at, *(event.arrived_at for event in scene.stream.events), scene.stream.ended_at]
+@then(parsers.parse("it is never silent for longer than {seconds:d} seconds"))
+def it_is_never_silent_for_longer_than(scene: Scene, seconds: int) -> None:
+    times = [scene.stream.sent_at, *(event.arrived_at for event in scene.stream.events), scene.stream.ended_at]
     longest = max(later - earlier for earlier, later in pairwise(times))
     expect_that(longest <= seconds, f"no silence over {seconds} s", f"{longest:.1f} s")
 
@@ -105,9 +105,9 @@ def _active_requests(client: Client) -> int | None:
 
 
 def _expect_active(scene: Scene, *, more: bool, seconds: float) -> None:
-    """Wait until more requests are active than before the scenario began, or no more than then."""
+    """Wait until more requests are active than before the scenario (`more`), or at most as many."""
     deadline = time.monotonic() + seconds
     while ((active := _active_requests(scene.client) or 0) > scene.active_before) != more:
-        wanted = "more than" if more else "at most"
-        expect_that(time.monotonic() < deadline, f"{wanted} {scene.active_before} active in {seconds} s", active)
+        comparison = "more than" if more else "at most"
+        expect_that(time.monotonic() < deadline, f"{comparison} {scene.active_before} active in {seconds} s", active)
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What a whole reply must be, and how two of them compare."""
+"""Steps about whole replies, and about two replies compared."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ def the_reply_is_a_message(scene: Scene) -> None:
     expect_that(isinstance(usage, dict), "usage to be an object", usage)
 
 
-@then("both replies say the same")
-def both_replies_say_the_same(scene: Scene) -> None:
+@then("both replies have the same answer")
+def both_replies_have_the_same_answer(scene: Scene) -> None:
     expect_same_answer(scene.reply.message(), scene.other_reply.message())
 
 
-@then("each is answered the same both times")
-def each_is_answered_the_same_both_times(scene: Scene) -> None:
+@then("each request gets the same answer both times")
+def each_request_gets_the_same_answer(scene: Scene) -> None:
     for in_turn, at_once in zip(scene.replies_in_turn, scene.replies_at_once, strict=True):
         expect_same_answer(in_turn.message(), at_once.message())
 
 
-@then("the other's prompt is longer")
-def the_others_prompt_is_longer(scene: Scene) -> None:
+@then("the other request's prompt is longer")
+def the_other_prompt_is_longer(scene: Scene) -> None:
     one, other = (prompt_tokens(reply.message()["usage"]) for reply in (scene.reply, scene.other_reply))
     expect_that(other > one, f"the other's prompt to be of more than {one} tokens", other)
 
 
-@then("the reply goes on where the first half ended")
-def the_reply_goes_on(scene: Scene) -> None:
+@then("the reply continues where the first half ended")
+def the_reply_continues(scene: Scene) -> None:
     whole = _without_spaces(text_of(scene.reply.message()))
-    gone_on = _without_spaces(scene.stop + text_of(scene.other_reply.message()))
-    expect_that(len(gone_on) > len(_without_spaces(scene.stop)), "the reply to have text", gone_on)
-    shorter = min(len(whole), len(gone_on))
-    expect_equal(gone_on[:shorter], whole[:shorter], "both halves together, spaces aside,")
+    continued = _without_spaces(scene.stop + text_of(scene.other_reply.message()))
+    expect_that(len(continued) > len(_without_spaces(scene.stop)), "the reply to have text", continued)
+    shorter = min(len(whole), len(continued))
+    expect_equal(continued[:shorter], whole[:shorter], "both halves together, spaces aside,")
 
 
-@then(parsers.parse('the reply stopped for "{reason}"'))
-def the_reply_stopped_for(scene: Scene, reason: str) -> None:
+@then(parsers.parse('the reply\'s stop reason is "{reason}"'))
+def the_replys_stop_reason_is(scene: Scene, reason: str) -> None:
     expect_equal(scene.reply.message()["stop_reason"], reason, "stop_reason")
 
 
@@ -60,7 +60,7 @@ def its_usage_counts_output_tokens(scene: Scene, number: int) -> None:
     expect_equal(scene.reply.message()["usage"]["output_tokens"], number, "usage.output_tokens")
 
 
-@then(parsers.parse('it is answered without text or refused as "{kind}"'))
+@then(parsers.parse('it is answered without text, or refused as "{kind}"'))
 def it_is_answered_without_text_or_refused(scene: Scene, kind: str) -> None:
     if scene.reply.status == 200:
         expect_equal(text_of(scene.reply.message()), "", "the text")
@@ -69,20 +69,20 @@ def it_is_answered_without_text_or_refused(scene: Scene, kind: str) -> None:
         expect_equal(scene.reply.json()["error"]["type"], kind, "error.type")
 
 
-@then("the reply stopped for that stop sequence")
-def the_reply_stopped_for_that_stop_sequence(scene: Scene) -> None:
+@then("the reply stopped at that stop sequence")
+def the_reply_stopped_at_that_stop_sequence(scene: Scene) -> None:
     expect_equal(scene.message["stop_reason"], "stop_sequence", "stop_reason")
     expect_equal(scene.message["stop_sequence"], scene.stop, "stop_sequence")
 
 
-@then("its text is the answer's up to there")
-def its_text_is_the_answers_up_to_there(scene: Scene) -> None:
+@then("its text is the answer up to that point")
+def its_text_is_the_answer_up_to_that_point(scene: Scene) -> None:
     before, _, _ = text_of(scene.reply.message()).partition(scene.stop)
     expect_equal(text_of(scene.message).rstrip(), before.rstrip(), "the text")
 
 
-@then("its content is text blocks")
-def its_content_is_text_blocks(scene: Scene) -> None:
+@then("its content consists of text blocks")
+def its_content_consists_of_text_blocks(scene: Scene) -> None:
     content = scene.reply.message()["content"]
     expect_that(content, "at least one block", content)
     for block in content:
@@ -90,30 +90,30 @@ def its_content_is_text_blocks(scene: Scene) -> None:
         expect_that(isinstance(block.get("text"), str), "the block's text to be a string", block)
 
 
-@then(parsers.parse('its "{field}" is the request\'s'))
-def its_field_is_the_requests(scene: Scene, field: str) -> None:
+@then(parsers.parse('its "{field}" matches the request'))
+def its_field_matches_the_request(scene: Scene, field: str) -> None:
     expect_equal(scene.reply.message().get(field), scene.body[field], field)
 
 
-@then(parsers.parse('both replies have a "{prefix}" id of their own'))
-def both_replies_have_an_id_of_their_own(scene: Scene, prefix: str) -> None:
+@then(parsers.parse('the two replies have different "{prefix}" ids'))
+def the_two_replies_have_different_ids(scene: Scene, prefix: str) -> None:
     one, other = scene.reply.message()["id"], scene.other_reply.message()["id"]
     expect_that(one.startswith(prefix) and other.startswith(prefix), f"ids that begin with {prefix}", (one, other))
     expect_that(one != other, "two ids", (one, other))
 
 
-@then("it stopped for a documented reason")
-def it_stopped_for_a_documented_reason(scene: Scene) -> None:
+@then("its stop reason is a documented one")
+def its_stop_reason_is_documented(scene: Scene) -> None:
     _expect_documented_stop(scene.reply.message())
 
 
-@then("its usage is counts within the request's max_tokens")
-def its_usage_is_counts(scene: Scene) -> None:
-    usage, most = scene.reply.message()["usage"], scene.body["max_tokens"]
+@then("its usage counts are positive and within max_tokens")
+def its_usage_counts_are_valid(scene: Scene) -> None:
+    usage, max_tokens = scene.reply.message()["usage"], scene.body["max_tokens"]
     for name in ("input_tokens", "output_tokens"):
         expect_equal(type(usage.get(name)), int, f"the type of usage.{name}")
     expect_that(prompt_tokens(usage) >= 1, "a prompt of at least one token", usage)
-    expect_that(1 <= usage["output_tokens"] <= most, f"output_tokens from 1 to {most}", usage)
+    expect_that(1 <= usage["output_tokens"] <= max_tokens, f"output_tokens from 1 to {max_tokens}", usage)
 
 
 @then("the count is a positive number")

@@ -1,4 +1,4 @@
-"""Whom a scenario speaks to, what it asks, and how it asks."""
+"""Steps that choose a server, build requests and send them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pytest_bdd import given, parsers, when
 
-from features.harness.scene.scene import Scene, counted, middle_of, plain_request, with_field, without_field
-from features.harness.target.target import Target
+from features.harness.scene.scene import Scene, count_request, middle_of, plain_request, with_field, without_field
+from features.harness.target.target import TargetServer
 from features.harness.verdicts.skips import skip_disabled
 from features.harness.wire.client import COUNT_TOKENS, MESSAGES, Client
 from features.harness.wire.expectations import expect_that
@@ -24,17 +24,17 @@ def scene() -> Scene:
 
 
 @given("the server under test")
-def the_server_under_test(scene: Scene, target: Target, transcript: Transcript) -> None:
+def the_server_under_test(scene: Scene, target: TargetServer, transcript: Transcript) -> None:
     scene.client = Client(target, transcript)
 
 
 @given("a server that plays the script")
-def a_server_that_plays_the_script(scene: Scene, scripted_target: Target, transcript: Transcript) -> None:
+def a_server_that_plays_the_script(scene: Scene, scripted_target: TargetServer, transcript: Transcript) -> None:
     scene.client = Client(scripted_target, transcript)
 
 
-@given("a server that demands a key")
-def a_server_that_demands_a_key(scene: Scene, guarded_target: Target, transcript: Transcript) -> None:
+@given("a server that requires a key")
+def a_server_that_requires_a_key(scene: Scene, guarded_target: TargetServer, transcript: Transcript) -> None:
     scene.client = Client(guarded_target, transcript)
 
 
@@ -68,21 +68,21 @@ def its_field_is(scene: Scene, field: str, literal: str) -> None:
     scene.body = with_field(scene.body, field, literal)
 
 
-@given(parsers.parse('it lacks "{field}"'))
-def it_lacks(scene: Scene, field: str) -> None:
+@given(parsers.parse('it has no "{field}"'))
+def it_has_no_field(scene: Scene, field: str) -> None:
     scene.body = without_field(scene.body, field)
 
 
 @given("its message is 33 megabytes long")
 def its_message_is_33_megabytes_long(scene: Scene) -> None:
-    scene.body["messages"][0]["content"] = "x" * 33_000_000 + "x" * 1_000_000  # over 32 MB however a megabyte is meant
+    scene.body["messages"][0]["content"] = "x" * 33_000_000 + "x" * 1_000_000  # over 32 MB, whether MB or MiB
 
 
-@given("a prompt over the model's window")
-def a_prompt_over_the_window(scene: Scene) -> None:
+@given("a prompt longer than the model's window")
+def a_prompt_longer_than_the_window(scene: Scene) -> None:
     window = scene.client.send("GET", f"/v1/models/{scene.client.model}").json().get("max_input_tokens")
     if not isinstance(window, int):
-        skip_disabled("the model's window is not known: /v1/models/{id} gives no max_input_tokens")
+        skip_disabled("the model's window is unknown: /v1/models/{id} has no max_input_tokens")
     scene.body["messages"][0]["content"] = "word " * (window + 50)
 
 
@@ -123,19 +123,19 @@ def it_is_sent_twice(scene: Scene) -> None:
     it_is_sent_again(scene)
 
 
-@when("both are sent")
-def both_are_sent(scene: Scene) -> None:
+@when("both requests are sent")
+def both_requests_are_sent(scene: Scene) -> None:
     it_is_sent(scene)
     scene.other_reply = scene.client.post(scene.other_body)
 
 
-@when("they are sent in turn")
-def they_are_sent_in_turn(scene: Scene) -> None:
+@when("they are sent one after another")
+def they_are_sent_one_after_another(scene: Scene) -> None:
     scene.replies_in_turn = [scene.client.post(body) for body in scene.bodies]
 
 
-@when("they are sent at once")
-def they_are_sent_at_once(scene: Scene) -> None:
+@when("they are sent at the same time")
+def they_are_sent_at_the_same_time(scene: Scene) -> None:
     with ThreadPoolExecutor(len(scene.bodies)) as pool:
         scene.replies_at_once = list(pool.map(scene.client.post, scene.bodies))
 
@@ -147,38 +147,38 @@ def it_is_streamed(scene: Scene) -> None:
 
 @when("its tokens are counted")
 def its_tokens_are_counted(scene: Scene) -> None:
-    scene.count = scene.last = scene.client.post(counted(scene.body), COUNT_TOKENS)
+    scene.count = scene.last = scene.client.post(count_request(scene.body), COUNT_TOKENS)
 
 
 @when(parsers.parse('its tokens are counted at "{path}"'))
 def its_tokens_are_counted_at(scene: Scene, path: str) -> None:
-    scene.count = scene.last = scene.client.post(counted(scene.body), path)
+    scene.count = scene.last = scene.client.post(count_request(scene.body), path)
 
 
-@when("the tokens of both are counted")
-def the_tokens_of_both_are_counted(scene: Scene) -> None:
+@when("the tokens of both requests are counted")
+def the_tokens_of_both_requests_are_counted(scene: Scene) -> None:
     its_tokens_are_counted(scene)
-    scene.other_count = scene.client.post(counted(scene.other_body), COUNT_TOKENS)
+    scene.other_count = scene.client.post(count_request(scene.other_body), COUNT_TOKENS)
 
 
-@when("it is sent again with a stop sequence out of the middle of the answer")
+@when("it is sent again with a stop sequence from the middle of the answer")
 def it_is_sent_again_with_a_stop_sequence(scene: Scene) -> None:
     scene.stop = middle_of(text_of(scene.reply.message()))
     scene.message = scene.client.post({**scene.body, "stop_sequences": [scene.stop]}).message()
 
 
-@when("it is streamed with a stop sequence out of the middle of the answer")
+@when("it is streamed with a stop sequence from the middle of the answer")
 def it_is_streamed_with_a_stop_sequence(scene: Scene) -> None:
     scene.stop = middle_of(text_of(scene.reply.message()))
     scene.message = scene.client.stream({**scene.body, "stop_sequences": [scene.stop]}).message()
 
 
-@when("the first half of the answer is given as the assistant's turn")
-def the_first_half_is_given(scene: Scene) -> None:
-    """As it was said, to the end of a word: other spaces would be other tokens, and another answer."""
+@when("the first half of the answer is sent back as an assistant turn")
+def the_first_half_is_sent_back(scene: Scene) -> None:
+    """Unchanged and up to the end of a word: different spaces would be different tokens and another answer."""
     text = text_of(scene.reply.message())
     words = list(re.finditer(r"\S+", text))
-    expect_that(len(words) >= 2, "an answer of at least two words, to give half of it back", text)
+    expect_that(len(words) >= 2, "an answer of at least two words, to send half of it back", text)
     half = text[: words[len(words) // 2 - 1].end()]
     turns = [*scene.body["messages"], {"role": "assistant", "content": half}]
     scene.other_reply = scene.client.post({**scene.body, "messages": turns})
@@ -187,7 +187,7 @@ def the_first_half_is_given(scene: Scene) -> None:
 
 @when(parsers.parse('the client calls "{method} {path}"'))
 def the_client_calls(scene: Scene, method: str, path: str) -> None:
-    """A POST goes out with an empty object as its body."""
+    """A POST is sent with an empty object as its body."""
     scene.last = scene.client.send(method, path, {} if method == "POST" else None)
 
 
@@ -201,8 +201,8 @@ def the_bytes_are_sent_to(scene: Scene, text: str, path: str) -> None:
     scene.last = scene.client.send("POST", path, content=text.encode())
 
 
-@when(parsers.parse("a body with {depth:d} arrays in a row is sent"))
-def a_body_with_arrays_in_a_row_is_sent(scene: Scene, depth: int) -> None:
+@when(parsers.parse("a body with {depth:d} nested arrays is sent"))
+def a_body_with_nested_arrays_is_sent(scene: Scene, depth: int) -> None:
     scene.last = scene.client.send("POST", MESSAGES, content=b'{"messages": ' + b"[" * depth + b"]" * depth + b"}")
 
 
@@ -213,11 +213,11 @@ def a_body_with_a_long_number_is_sent(scene: Scene, digits: int) -> None:
     scene.last = scene.client.send("POST", MESSAGES, content=body.encode())
 
 
-@when("nothing is sent")
-def nothing_is_sent(scene: Scene) -> None:
+@when("an empty body is sent")
+def an_empty_body_is_sent(scene: Scene) -> None:
     scene.last = scene.client.send("POST", MESSAGES, content=b"")
 
 
-@when("bytes that are no UTF-8 are sent")
-def bytes_that_are_no_utf8_are_sent(scene: Scene) -> None:
+@when("bytes that are not UTF-8 are sent")
+def bytes_that_are_not_utf8_are_sent(scene: Scene) -> None:
     scene.last = scene.client.send("POST", MESSAGES, content=b'{"model": "\xff\xfe", "max_tokens": 1, "messages": []}')

@@ -1,4 +1,4 @@
-"""What a stream must be."""
+"""Steps about streams."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from features.harness.wire.replies import prompt_tokens
 from features.harness.wire.stream_grammar import violations
 
 
-@then("every event is named like its type")
-def every_event_is_named_like_its_type(scene: Scene) -> None:
+@then("every event's name is the type of its data")
+def every_events_name_is_its_type(scene: Scene) -> None:
     for event, data in zip(scene.stream.events, scene.stream.objects(), strict=True):
         expect_equal(event.name, data.get("type"), "the event's name")
 
 
-@then("the connection ended as it should")
-def the_connection_ended_as_it_should(scene: Scene) -> None:
+@then("the connection closed cleanly")
+def the_connection_closed_cleanly(scene: Scene) -> None:
     expect_that(scene.stream.objects(), "events", None)
     expect_equal(scene.stream.broken_by, None, "what broke the connection")
 
 
-@then(parsers.re(r"the stream keeps clause (?P<clause>MS-\d+)"))
-def the_stream_keeps_clause(scene: Scene, clause: str) -> None:
+@then(parsers.re(r"the stream satisfies clause (?P<clause>MS-\d+)"))
+def the_stream_satisfies_clause(scene: Scene, clause: str) -> None:
     broken = [str(violation) for violation in violations(scene.stream.objects()) if violation.clause.id == clause]
-    expect_that(not broken, f"clause {clause} to be kept", broken)
+    expect_that(not broken, f"clause {clause} to hold", broken)
 
 
-@then("the stream keeps every clause")
-def the_stream_keeps_every_clause(scene: Scene) -> None:
+@then("the stream satisfies every clause")
+def the_stream_satisfies_every_clause(scene: Scene) -> None:
     broken = [str(violation) for violation in violations(scene.stream.objects())]
-    expect_that(not broken, "every clause to be kept", broken)
+    expect_that(not broken, "every clause to hold", broken)
 
 
 @then(parsers.parse('its last event is "{kind}"'))
@@ -47,12 +47,12 @@ def its_only_error_is_its_last_event(scene: Scene, kind: str) -> None:
     expect_equal(scene.stream.of_type("error")[0]["error"]["type"], kind, "error.type")
 
 
-@then("the stream says what the reply says")
-def the_stream_says_what_the_reply_says(scene: Scene) -> None:
+@then("the stream matches the reply")
+def the_stream_matches_the_reply(scene: Scene) -> None:
     expect_same_answer(scene.reply.message(), scene.stream.message())
 
 
-@then("the stream's usage adds up to the reply's")
+@then("the stream's usage adds up to the reply's usage")
 def the_streams_usage_adds_up(scene: Scene) -> None:
     replied = scene.reply.message()["usage"]
     started = scene.stream.of_type("message_start")[0]["message"]["usage"]

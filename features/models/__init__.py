@@ -1,0 +1,1 @@
+"""A chapter on models: the list, its pages and the claude names."""

@@ -1,4 +1,4 @@
-"""What the list of models, and a model on it, must be."""
+"""Steps about the list of models and the models in it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from features.harness.wire.expectations import expect_equal, expect_that
 MODELS = "/v1/models"
 
 
-@when("the client asks for the models after the last")
-def the_client_asks_after_the_last(scene: Scene) -> None:
+@when("the client requests the page after the last model")
+def the_client_requests_the_page_after_the_last(scene: Scene) -> None:
     scene.last = scene.client.send("GET", f"{MODELS}?after_id={_quoted(_whole_list(scene)[-1])}")
 
 
-@when("the client asks for the models before the first")
-def the_client_asks_before_the_first(scene: Scene) -> None:
+@when("the client requests the page before the first model")
+def the_client_requests_the_page_before_the_first(scene: Scene) -> None:
     scene.last = scene.client.send("GET", f"{MODELS}?before_id={_quoted(_whole_list(scene)[0])}")
 
 
-@when("the client follows the pages of one model each")
-def the_client_follows_the_pages(scene: Scene) -> None:
+@when("the client pages through the list one model at a time")
+def the_client_pages_through_the_list(scene: Scene) -> None:
     models, query = [], "?limit=1"
     for _ in range(len(_whole_list(scene)) + 1):
         page = _page(scene.client.send("GET", f"{MODELS}{query}").json())
@@ -36,18 +36,18 @@ def the_client_follows_the_pages(scene: Scene) -> None:
     scene.message = {"models": models}
 
 
-@when("it is sent to each of the first five models that are listed")
+@when("it is sent to each of the first five listed models")
 def it_is_sent_to_each(scene: Scene) -> None:
     scene.message = {"replies": {name: _sent_to(scene, MESSAGES, name) for name in _first_five(scene)}}
 
 
-@when("its tokens are counted by each of the first five models that are listed")
+@when("its tokens are counted by each of the first five listed models")
 def its_tokens_are_counted_by_each(scene: Scene) -> None:
     scene.message = {"replies": {name: _sent_to(scene, COUNT_TOKENS, name) for name in _first_five(scene)}}
 
 
-@when("the client asks for the model under test")
-def the_client_asks_for_the_model(scene: Scene) -> None:
+@when("the client requests the model under test")
+def the_client_requests_the_model(scene: Scene) -> None:
     scene.last = scene.client.send("GET", f"{MODELS}/{quote(scene.client.model)}")
 
 
@@ -68,12 +68,12 @@ def the_model_under_test_is_on_the_page(scene: Scene) -> None:
     expect_that(scene.client.model in ids, f"{scene.client.model} among the ids", ids)
 
 
-@then(parsers.parse("it holds {number:d} model"))
-def it_holds_models(scene: Scene, number: int) -> None:
+@then(parsers.parse("it contains {number:d} model"))
+def it_contains_models(scene: Scene, number: int) -> None:
     expect_equal(len(scene.last.json()["data"]), number, "the number of models on the page")
 
 
-@then("the page is empty and there is no more")
+@then("the page is empty and there are no more")
 def the_page_is_empty(scene: Scene) -> None:
     expect_equal(scene.last.status, 200, "the status")
     page = _page(scene.last.json())
@@ -86,15 +86,15 @@ def the_pages_add_up(scene: Scene) -> None:
     expect_equal(scene.message["models"], _whole_list(scene), "the models of all pages")
 
 
-@then("each has answered under its own name")
-def each_has_answered(scene: Scene) -> None:
+@then("each answers under its own name")
+def each_answers(scene: Scene) -> None:
     replies = scene.message["replies"]
     expect_equal({name: status for name, (status, _) in replies.items()}, dict.fromkeys(replies, 200), "the statuses")
     expect_equal({name: body.get("model") for name, (_, body) in replies.items()}, {n: n for n in replies}, "model")
 
 
-@then("each has told a number of tokens")
-def each_has_told_a_number(scene: Scene) -> None:
+@then("each returns a token count")
+def each_returns_a_token_count(scene: Scene) -> None:
     for name, (status, body) in scene.message["replies"].items():
         expect_equal(status, 200, f"the status of {name}")
         number = body.get("input_tokens")
@@ -107,15 +107,15 @@ def the_reply_is_a_model(scene: Scene) -> None:
     _expect_model(scene.last.json())
 
 
-@then("the reply is the model as it is listed")
-def the_reply_is_the_model_as_listed(scene: Scene) -> None:
+@then("the reply matches the model in the list")
+def the_reply_matches_the_listed_model(scene: Scene) -> None:
     the_reply_is_a_model(scene)
     listed = [model for model in _whole_list(scene) if model["id"] == scene.client.model]
     expect_equal([scene.last.json()], listed, "the model")
 
 
 def _first_five(scene: Scene) -> list[str]:
-    """A server of hundreds of models, each of which has to be loaded, is not asked for all."""
+    """Five, because a server may list hundreds of models and has to load each one."""
     names = [str(model["id"]) for model in _whole_list(scene)[:5]]
     expect_that(names, "at least one model", names)
     return names
@@ -146,8 +146,8 @@ def _expect_model(model: Json) -> None:
     expect_equal(model.get("type"), "model", "type")
     for name in ("id", "display_name", "created_at"):
         expect_that(isinstance(model.get(name), str) and model[name], f"{name} to be a string", model.get(name))
-    told = datetime.fromisoformat(model["created_at"])
-    expect_that(told.tzinfo is not None, "created_at to be an RFC 3339 time", model["created_at"])
+    created_at = datetime.fromisoformat(model["created_at"])
+    expect_that(created_at.tzinfo is not None, "created_at to be an RFC 3339 time", model["created_at"])
 
 
 def _quoted(model: Json) -> str:

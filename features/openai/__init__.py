@@ -1,0 +1,1 @@
+"""Chapters on OpenAI's API: chat completions, completions, models, errors, and OpenAI's SDK."""

@@ -1,20 +1,21 @@
 @cap:openai @W6
-Feature: What is wrong is refused as OpenAI does
-  It comes last of its folder: a server that breaks on a wrong request is judged on the right ones first.
+Feature: Refusals in OpenAI's format
+  pytest-bdd runs the chapters of a folder in the order of their titles, and this one has to come last: a server that breaks on
+  an invalid request is judged on valid ones first.
 
   Background:
-    Given the server under test, spoken to as by OpenAI's clients
+    Given the server under test, called by an OpenAI client
     And a chat request
 
   @MUST
-  Rule: Errors have OpenAI's form
-    OpenAI's "Error codes", and its SDK: error is an object of message, type, param and code.
+  Rule: Errors have OpenAI's format
+    OpenAI's "Error codes", and its SDK: error is an object with message, type, param and code.
 
     @id:openai-chat-that-is-wrong
     Scenario Outline: A chat whose <field> is <value> is refused
       Given the chat's "<field>" is <value>
       When the chat is sent
-      Then it is refused as OpenAI does, with status 400
+      Then it is refused in OpenAI's format with status 400
       And the refusal names "<name>"
 
       Examples:
@@ -32,9 +33,9 @@ Feature: What is wrong is refused as OpenAI does
 
     @id:openai-chat-that-lacks-a-field
     Scenario Outline: A chat without <field> is refused
-      Given the chat lacks "<field>"
+      Given the chat has no "<field>"
       When the chat is sent
-      Then it is refused as OpenAI does, with status 400
+      Then it is refused in OpenAI's format with status 400
       And the refusal names "<field>"
 
       Examples:
@@ -43,13 +44,13 @@ Feature: What is wrong is refused as OpenAI does
         | model    |
 
     @id:openai-chat-of-an-unknown-model
-    Scenario: An unknown model is not found
+    Scenario: A chat with an unknown model is refused with status 404
       Given the chat's "model" is "no-such-model-as-this"
       When the chat is sent
-      Then it is refused as OpenAI does, with status 404
+      Then it is refused in OpenAI's format with status 404
       And the refusal names "no-such-model-as-this"
 
     @id:openai-chat-that-is-no-json
-    Scenario: A body that is no JSON is refused
+    Scenario: A chat whose body is not JSON is refused
       When the bytes {"messages": are sent to "/v1/chat/completions"
-      Then it is refused as OpenAI does, with status 400
+      Then it is refused in OpenAI's format with status 400

@@ -1,4 +1,4 @@
-"""What OpenAI's completions and chunks must be."""
+"""Steps about OpenAI's completions and chunks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from pytest_bdd import parsers, then
 
 from features.harness.scene.scene import Json, Scene
 from features.harness.scene.toolbox import expect_valid
-from features.harness.wire.chat import DONE, calls_of_choice, choice_of, chunks_of, content_of, said, said_in_chunks
+from features.harness.wire.chat import (
+    DONE,
+    answer_in,
+    answer_in_chunks,
+    calls_of_choice,
+    choice_of,
+    chunks_of,
+    content_of,
+)
 from features.harness.wire.expectations import expect_equal, expect_that, read_json
 
 _REASONS = ("stop", "length", "tool_calls", "content_filter", "function_call")
@@ -31,37 +39,39 @@ def the_answer_is_a_completion(scene: Scene) -> None:
     expect_that(isinstance(choice_of(completion)["text"], str), "a text", completion)
 
 
-@then(parsers.parse("its usage adds up, with {least:d} to {most:d} completion tokens"))
-def its_usage_adds_up(scene: Scene, least: int, most: int) -> None:
+@then(parsers.parse("its usage adds up, with {smallest:d} to {largest:d} completion tokens"))
+def its_usage_adds_up(scene: Scene, smallest: int, largest: int) -> None:
     usage = scene.reply.message()["usage"]
     counts = [usage[name] for name in _COUNTS]
     expect_that(all(type(count) is int for count in counts), "counts", usage)
     expect_equal(counts[0] + counts[1], counts[2], "prompt and completion together")
-    expect_that(counts[0] > 0 and least <= counts[1] <= most, f"a prompt, and {least} to {most} tokens", usage)
+    expect_that(
+        counts[0] > 0 and smallest <= counts[1] <= largest, f"a prompt and {smallest} to {largest} tokens", usage
+    )
 
 
-@then(parsers.parse('the chat finished for "{reason}"'))
-def the_chat_finished_for(scene: Scene, reason: str) -> None:
+@then(parsers.parse('the chat\'s finish reason is "{reason}"'))
+def the_chats_finish_reason_is(scene: Scene, reason: str) -> None:
     expect_equal(choice_of(scene.reply.message())["finish_reason"], reason, "finish_reason")
 
 
-@then("both chats say the same")
-def both_chats_say_the_same(scene: Scene) -> None:
+@then("both chats have the same answer")
+def both_chats_have_the_same_answer(scene: Scene) -> None:
     one, other = scene.reply.message(), scene.other_reply.message()
-    expect_equal(said(other), said(one), "the same answer")
+    expect_equal(answer_in(other), answer_in(one), "the same answer")
     expect_equal(other["usage"]["prompt_tokens"], one["usage"]["prompt_tokens"], "the same prompt_tokens")
 
 
-@then("the chat ended before it")
-def the_chat_ended_before_it(scene: Scene) -> None:
+@then("the chat ended before the stop sequence")
+def the_chat_ended_before_the_stop_sequence(scene: Scene) -> None:
     whole, ended = scene.reply.message(), scene.other_reply.message()
     expect_equal(choice_of(ended)["finish_reason"], "stop", "finish_reason")
     before, _, _ = content_of(whole).partition(scene.stop)
     expect_equal(content_of(ended).rstrip(), before.rstrip(), "the content")
 
 
-@then("the stream is of chunks of one completion")
-def the_stream_is_of_chunks(scene: Scene) -> None:
+@then("the stream consists of chunks of one completion")
+def the_stream_consists_of_chunks(scene: Scene) -> None:
     chunks = chunks_of(scene.stream)
     for chunk in chunks:
         _expect_envelope(chunk, "chat.completion.chunk", finished=False)
@@ -81,15 +91,17 @@ def the_streams_last_event_is_done(scene: Scene) -> None:
 
 @then("the chunks add up to the completion")
 def the_chunks_add_up(scene: Scene) -> None:
-    expect_equal(said_in_chunks(chunks_of(scene.stream)), said(scene.reply.message()), "what the chunks add up to")
+    expect_equal(
+        answer_in_chunks(chunks_of(scene.stream)), answer_in(scene.reply.message()), "what the chunks add up to"
+    )
 
 
-@then("the last chunk has the completion's usage and no choice")
+@then("the last chunk has the completion's usage and no choices")
 def the_last_chunk_has_the_usage(scene: Scene) -> None:
     *others, last = chunks_of(scene.stream)
     expect_equal(last["choices"], [], "the choices of the last chunk")
-    used, told = scene.reply.message()["usage"], last["usage"]
-    expect_equal([told[name] for name in _COUNTS], [used[name] for name in _COUNTS], "the usage")
+    used, streamed = scene.reply.message()["usage"], last["usage"]
+    expect_equal([streamed[name] for name in _COUNTS], [used[name] for name in _COUNTS], "the usage")
     expect_equal([chunk.get("usage") for chunk in others if chunk.get("usage")], [], "the usage of other chunks")
 
 
@@ -99,37 +111,37 @@ def every_chunk_has_a_choice(scene: Scene) -> None:
         expect_equal(len(chunk["choices"]), 1, "the number of choices")
 
 
-@then("the texts of the chunks join to the completion's")
-def the_texts_join(scene: Scene) -> None:
+@then("the chunks' texts join to the completion's text")
+def the_chunks_texts_join(scene: Scene) -> None:
     texts = [choice["text"] for chunk in chunks_of(scene.stream) for choice in chunk["choices"]]
     expect_equal("".join(texts), choice_of(scene.reply.message())["text"], "the joined texts")
 
 
-@then("every call keeps to its function's schema")
-def every_call_keeps_to_its_schema(scene: Scene) -> None:
+@then("every call matches its function's schema")
+def every_call_matches_its_schema(scene: Scene) -> None:
     calls = calls_of_choice(scene.reply.message())
     expect_that(calls, "a call", scene.reply.message())
-    schemas = {told["function"]["name"]: told["function"]["parameters"] for told in scene.body["tools"]}
+    schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in scene.body["tools"]}
     for call in calls:
         expect_equal(call["type"], "function", "the type of the call")
         expect_that(isinstance(call["id"], str) and call["id"], "an id", call)
         name, arguments = call["function"]["name"], call["function"]["arguments"]
-        expect_that(name in schemas, f"a name out of {list(schemas)}", call)
+        expect_that(name in schemas, f"a name from {list(schemas)}", call)
         expect_valid(_parsed(arguments), schemas[name], f"the arguments of {name}")
 
 
-@then("nothing is called")
-def nothing_is_called(scene: Scene) -> None:
+@then("no function is called")
+def no_function_is_called(scene: Scene) -> None:
     expect_equal(calls_of_choice(scene.reply.message()), [], "the calls")
 
 
-@then("its content is JSON of that schema")
+@then("its content is JSON that matches the schema")
 def its_content_is_json(scene: Scene) -> None:
     schema = scene.body["response_format"]["json_schema"]["schema"]
     expect_valid(_parsed(content_of(scene.reply.message())), schema, "the content")
 
 
-@then("its content is a JSON object, or was cut off in one")
+@then("its content is a JSON object, or is cut off inside one")
 def its_content_is_a_json_object(scene: Scene) -> None:
     completion = scene.reply.message()
     content = content_of(completion).strip()
@@ -139,7 +151,7 @@ def its_content_is_a_json_object(scene: Scene) -> None:
         expect_that(isinstance(_parsed(content), dict), "a JSON object", content)
 
 
-@then("the answer is a list of OpenAI's models")
+@then("the answer is a list of models in OpenAI's format")
 def the_answer_is_a_list_of_models(scene: Scene) -> None:
     listed = scene.last.message()
     expect_equal(listed["object"], "list", "object")
@@ -148,7 +160,7 @@ def the_answer_is_a_list_of_models(scene: Scene) -> None:
         _expect_model(model)
 
 
-@then("the answer is one of OpenAI's models")
+@then("the answer is a model in OpenAI's format")
 def the_answer_is_a_model(scene: Scene) -> None:
     model = scene.last.message()
     _expect_model(model)

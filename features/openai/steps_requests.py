@@ -1,4 +1,4 @@
-"""Requests of OpenAI's API, and how they differ."""
+"""Steps that build and send requests to OpenAI's API."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pytest_bdd import given, parsers, then, when
 
 from features.harness.scene.scene import Json, Scene, middle_of, plain_request, with_field, without_field
 from features.harness.scene.toolbox import SCHEMAS, function
-from features.harness.target.target import Target
+from features.harness.target.target import TargetServer
 from features.harness.wire.chat import content_of
 from features.harness.wire.client import OpenAIClient
 from features.harness.wire.expectations import expect_equal, expect_that, read_json
@@ -15,8 +15,8 @@ from features.harness.wire.transcript import Transcript
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
 
-@given("the server under test, spoken to as by OpenAI's clients")
-def the_server_spoken_to_as_openai(scene: Scene, target: Target, transcript: Transcript) -> None:
+@given("the server under test, called by an OpenAI client")
+def the_server_called_by_an_openai_client(scene: Scene, target: TargetServer, transcript: Transcript) -> None:
     scene.client = OpenAIClient(target, transcript)
 
 
@@ -35,8 +35,8 @@ def the_chats_field_is(scene: Scene, field: str, literal: str) -> None:
     scene.body = with_field(scene.body, field, literal)
 
 
-@given(parsers.parse('the chat lacks "{field}"'))
-def the_chat_lacks(scene: Scene, field: str) -> None:
+@given(parsers.parse('the chat has no "{field}"'))
+def the_chat_has_no_field(scene: Scene, field: str) -> None:
     scene.body = without_field(scene.body, field)
 
 
@@ -50,10 +50,10 @@ def the_chat_offers_the_function(scene: Scene, name: str, schema: str) -> None:
     scene.body |= {"tools": [function(name, schema)], "max_tokens": 80}
 
 
-@given(parsers.parse('the chat has to keep to the schema "{schema}"'))
-def the_chat_has_to_keep_to(scene: Scene, schema: str) -> None:
-    told = {"name": schema, "schema": SCHEMAS[schema], "strict": True}
-    scene.body["response_format"] = {"type": "json_schema", "json_schema": told}
+@given(parsers.parse('the chat\'s answer must match the schema "{schema}"'))
+def the_chats_answer_must_match(scene: Scene, schema: str) -> None:
+    json_schema = {"name": schema, "schema": SCHEMAS[schema], "strict": True}
+    scene.body["response_format"] = {"type": "json_schema", "json_schema": json_schema}
 
 
 @when("the chat is sent")
@@ -83,7 +83,7 @@ def the_chat_is_streamed(scene: Scene) -> None:
     scene.take_stream(scene.client.stream(scene.body, CHAT))
 
 
-@when(parsers.parse("the chat is sent with a stop sequence out of the middle of the answer, as {form}"))
+@when(parsers.parse("the chat is sent with a stop sequence from the middle of the answer, as {form}"))
 def the_chat_is_sent_with_a_stop_sequence(scene: Scene, form: str) -> None:
     scene.stop = middle_of(content_of(scene.reply.message()))
     stop = [scene.stop] if form == "a list" else scene.stop
@@ -100,8 +100,8 @@ def the_completion_is_streamed(scene: Scene) -> None:
     scene.take_stream(scene.client.stream(scene.body, COMPLETIONS))
 
 
-@then(parsers.parse("it is refused as OpenAI does, with status {status:d}"))
-def it_is_refused_as_openai_does(scene: Scene, status: int) -> None:
+@then(parsers.parse("it is refused in OpenAI's format with status {status:d}"))
+def it_is_refused_in_openais_format(scene: Scene, status: int) -> None:
     expect_equal(scene.last.status, status, "the status")
     error = _error(scene)
     for name in ("message", "type"):
@@ -122,6 +122,6 @@ def _error(scene: Scene) -> Json:
     except ValueError:
         body = None
     has_form = isinstance(body, dict) and isinstance(body.get("error"), dict)
-    expect_that(has_form, "an object of an error", scene.last.body)
+    expect_that(has_form, "an object with an error", scene.last.body)
     error: Json = body["error"] if body is not None else {}
     return error

@@ -1,4 +1,4 @@
-"""OpenAI's own Python SDK as the client."""
+"""Steps with OpenAI's Python SDK as the client."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from pytest_bdd import given, parsers, then, when
 
 from features.harness.scene.scene import Scene
-from features.harness.wire.chat import said, said_in_chunks
+from features.harness.wire.chat import answer_in, answer_in_chunks
 from features.harness.wire.expectations import expect_equal, expect_that
-from features.harness.wire.sdk_faults import answers_taken_by
+from features.harness.wire.sdk_faults import answers_accepted_by
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -38,8 +38,8 @@ def openais_sdk_streams_the_chat(scene: Scene) -> None:
         scene.sdk_other_message = list(stream)
 
 
-@when("OpenAI's SDK asks for an answer of a class")
-def openais_sdk_asks_for_a_class(scene: Scene) -> None:
+@when("OpenAI's SDK requests an answer parsed into a class")
+def openais_sdk_requests_a_parsed_answer(scene: Scene) -> None:
     from pydantic import create_model  # noqa: PLC0415 - comes with the SDK
 
     answer: Any = create_model("Answer", **_FIELDS)
@@ -66,24 +66,24 @@ def openais_sdk_is_refused(scene: Scene) -> None:
 
 
 @when("OpenAI's SDK sends the chat with a wrong key")
-def openais_sdk_has_a_wrong_key(scene: Scene) -> None:
+def openais_sdk_sends_a_wrong_key(scene: Scene) -> None:
     _take_error(scene, api_key="wrong")
 
 
-@then("the chunks of the SDK add up to the completion")
+@then("the SDK's chunks add up to the completion")
 def the_sdks_chunks_add_up(scene: Scene) -> None:
     chunks = [chunk.model_dump() for chunk in scene.sdk_other_message]
-    expect_equal(said_in_chunks(chunks), said(scene.sdk_message.model_dump()), "what the chunks add up to")
+    expect_equal(answer_in_chunks(chunks), answer_in(scene.sdk_message.model_dump()), "what the chunks add up to")
 
 
-@then("OpenAI's SDK has an object of that class")
-def openais_sdk_has_an_object(scene: Scene) -> None:
+@then("OpenAI's SDK returns an object of that class")
+def openais_sdk_returns_an_object(scene: Scene) -> None:
     answer = scene.sdk_result.choices[0].message.parsed
-    expect_that(answer is not None and answer.colour in _COLOURS, f"a colour out of {_COLOURS}", answer)
+    expect_that(answer is not None and answer.colour in _COLOURS, f"a colour from {_COLOURS}", answer)
 
 
-@then("OpenAI's SDK has a text")
-def openais_sdk_has_a_text(scene: Scene) -> None:
+@then("OpenAI's SDK returns a text completion")
+def openais_sdk_returns_a_text_completion(scene: Scene) -> None:
     completion = scene.sdk_result
     expect_equal((completion.object, type(completion.choices[0].text)), ("text_completion", str), "object and text")
 
@@ -96,12 +96,12 @@ def openais_sdk_raised(scene: Scene, name: str) -> None:
     has_form = (
         isinstance(body, dict) and isinstance(body.get("message"), str) and {"type", "param", "code"} <= set(body)
     )
-    expect_that(has_form, "the error's message, type, param and code on it", body)
+    expect_that(has_form, "message, type, param and code in the exception's body", body)
 
 
 @contextlib.contextmanager
 def _sdk(scene: Scene, api_key: str | None = None) -> Iterator[OpenAI]:
-    """The SDK as the client of the server under test. What it cannot read, the server has got wrong."""
+    """The SDK as a client of the server under test. An answer that it cannot read fails the scenario."""
     import openai  # noqa: PLC0415 - an extra, and slow to import
 
     target = scene.client.target
@@ -113,7 +113,7 @@ def _sdk(scene: Scene, api_key: str | None = None) -> Iterator[OpenAI]:
             timeout=60,
             _strict_response_validation=True,
         ) as sdk,
-        answers_taken_by("OpenAI's SDK"),
+        answers_accepted_by("OpenAI's SDK"),
     ):
         yield sdk
 

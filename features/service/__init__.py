@@ -1,0 +1,1 @@
+"""Chapters on the server: keys, headers, browsers, health and metrics."""

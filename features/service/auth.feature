@@ -1,14 +1,14 @@
 @cap:auth @W19
-Feature: Keys
+Feature: API keys
 
   Background:
-    Given a server that demands a key
+    Given a server that requires a key
     And a request
 
   @MUST
   Rule: A request without the right key is refused
-    "Errors": 401 authentication_error. "API overview", authentication: the key stands in x-api-key; the SDKs send an auth token as
-    Authorization: Bearer.
+    "Errors": 401 authentication_error. "API overview", authentication: the key goes into x-api-key; the SDKs send an auth
+    token as Authorization: Bearer.
 
     @id:key-missing
     Scenario Outline: <call> without a key is refused
@@ -23,8 +23,8 @@ Feature: Keys
         | GET /v1/models/any             |
 
     @id:key-wrong
-    Scenario Outline: A wrong key in <header> is refused
-      When it is sent with no key but the header "<header>"
+    Scenario Outline: A wrong key sent as <header> is refused
+      When it is sent without a key, with the header "<header>"
       Then it is refused as "authentication_error" with status 401
 
       Examples:
@@ -36,8 +36,8 @@ Feature: Keys
         | Authorization: Basic d3Jvbmc6a2V5  |
 
     @id:key-almost-right
-    Scenario: The key's beginning is not the key
-      When it is sent with the key's first half
+    Scenario: The first half of the key is refused
+      When it is sent with the first half of the key
       Then it is refused as "authentication_error" with status 401
 
     @id:key-wrong-for-a-stream
@@ -60,24 +60,24 @@ Feature: Keys
       Then the reply is a message
 
   @SHOULD
-  Rule: A refused key is not tried again
-    The SDKs obey x-should-retry; without it Claude Code tries a 401 ten times in three minutes.
+  Rule: A refused key is not retried
+    The SDKs obey x-should-retry; without it Claude Code retries a 401 ten times in three minutes.
 
     @id:key-refused-without-retry
-    Scenario: The refusal says not to retry
-      When it is sent with no key but the header "x-api-key: wrong"
+    Scenario: The refusal of a wrong key says not to retry
+      When it is sent without a key, with the header "x-api-key: wrong"
       Then its header "x-should-retry" is "false"
 
   @MUST
   Rule: A key is never echoed
-    A key in an answer ends in logs, screenshots and bug reports ("API key best practices").
+    A key in an answer ends up in logs, screenshots and bug reports ("API key best practices").
 
     @id:key-is-not-echoed
-    Scenario: The right key does not come back
+    Scenario: The right key is not echoed in the reply
       When it is sent with the key in "x-api-key: {}"
-      Then the key is nowhere in the reply
+      Then the reply does not contain the key
 
     @id:key-refused-is-not-echoed
-    Scenario: A wrong key does not come back
-      When it is sent with no key but the header "x-api-key: sk-a-secret-of-somebody-else"
-      Then "sk-a-secret-of-somebody-else" is nowhere in the reply
+    Scenario: A wrong key is not echoed in the refusal
+      When it is sent without a key, with the header "x-api-key: sk-a-secret-of-another-user"
+      Then the reply does not contain "sk-a-secret-of-another-user"

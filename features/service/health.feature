@@ -1,11 +1,11 @@
 @cap:health @W5
-Feature: Is the server there
+Feature: Health checks
 
   Background:
     Given the server under test
 
   @SHOULD
-  Rule: HEAD / tells that the server is there
+  Rule: HEAD / shows that the server is up
     Clients such as Claude Code probe the base URL before they use it.
 
     @id:head-of-the-root
@@ -15,19 +15,19 @@ Feature: Is the server there
       And the body is empty
 
   @SHOULD
-  Rule: GET /health tells how the server is
-    Pensieve's design, "Health check handler": status, model, version, performance, timestamp. No rule of Anthropic's.
+  Rule: GET /health reports the server's state
+    The design document, "Health check handler": status, model, version, performance, timestamp. Anthropic has no such rule.
 
     @id:health-tells-how-it-is
-    Scenario: It tells status, model, version and time
+    Scenario: /health reports status, model, version and time
       When the client calls "GET /health"
       Then the status is 200
-      And it is healthy, with model, version and the time
+      And it is healthy and reports model, version and time
 
     @id:health-tells-performance
-    Scenario Outline: It tells <figure>
+    Scenario Outline: /health reports <figure>
       When the client calls "GET /health"
-      Then "performance.<figure>" is a number, not negative
+      Then "performance.<figure>" is a non-negative number
 
       Examples:
         | figure                     |
@@ -40,17 +40,17 @@ Feature: Is the server there
         | error_rate_percent         |
 
     @id:health-tells-requests
-    Scenario: It tells how many requests are active
+    Scenario: /health reports how many requests are active
       When the client calls "GET /health"
-      Then "requests.active" is a number, not negative
+      Then "requests.active" is a non-negative number
 
     @id:health-tells-memory
-    Scenario: It tells the memory in use
+    Scenario: /health reports the memory in use
       When the client calls "GET /health"
       Then "memory" is an object of numbers
 
     @id:health-counts-what-was-done
-    Scenario: Its figures follow what the server does
+    Scenario: /health reports a token rate above 0 after an answer
       Given a request
       When it is sent
       And the client calls "GET /health"

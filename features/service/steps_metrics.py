@@ -1,4 +1,4 @@
-"""Prometheus's text format, read line by line, and what its counters do."""
+"""Steps about Prometheus's text format and its counters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ METRICS = "/metrics"
 _LABEL = r'[a-zA-Z_]\w*="(?:[^"\\]|\\["\\n])*"'
 _SAMPLE = re.compile(rf"([a-zA-Z_:][\w:]*(?:\{{(?:{_LABEL}(?:,{_LABEL})*,?)?\}})?) (\S+)(?: -?\d+)?", re.ASCII)
 _TYPE = re.compile(r"# TYPE ([a-zA-Z_:][\w:]*) (counter|gauge|histogram|summary|untyped)", re.ASCII)
-_NO_BASE_UNIT = re.compile(r"_(ms|milliseconds|minutes|hours|kb|mb|gb|kib|mib|gib|percent)(_|$)")
+_OTHER_UNIT = re.compile(r"_(ms|milliseconds|minutes|hours|kb|mb|gb|kib|mib|gib|percent)(_|$)")
 
 
 @when("the metrics are read before and after it is sent")
@@ -31,22 +31,22 @@ def it_is_in_the_text_format(scene: Scene) -> None:
     expect_that(content_type.startswith("text/plain"), "a content type of text/plain", content_type)
     lines = _lines(scene.last.body)
     wrong = [line for line in lines if not line.startswith("#") and not _is_sample(line)]
-    expect_equal(wrong, [], "the lines that are no sample")
+    expect_equal(wrong, [], "the lines that are not samples")
     types = Counter(line for line in lines if line.startswith("# TYPE "))
     expect_that(types, "at least one metric", lines)
     expect_equal([line for line, number in types.items() if number > 1 or not _TYPE.fullmatch(line)], [], "wrong types")
 
 
-@then("each counter ends in _total, and no name in a unit that is no base unit")
-def each_name_is_by_the_book(scene: Scene) -> None:
-    types = {found[1]: found[2] for line in _lines(scene.last.body) if (found := _TYPE.fullmatch(line))}
+@then("every counter's name ends in _total, and every unit is a base unit")
+def every_name_follows_the_rules(scene: Scene) -> None:
+    types = {match[1]: match[2] for line in _lines(scene.last.body) if (match := _TYPE.fullmatch(line))}
     expect_that(types, "at least one metric", types)
     is_wrong = {name for name, kind in types.items() if (kind == "counter") != name.endswith("_total")}
-    expect_equal(sorted(is_wrong), [], "the names that end in _total and should not, or should")
-    expect_equal(sorted(name for name in types if _NO_BASE_UNIT.search(name)), [], "the names in other units")
+    expect_equal(sorted(is_wrong), [], "the counters without _total and the other metrics with it")
+    expect_equal(sorted(name for name in types if _OTHER_UNIT.search(name)), [], "the names in other units")
 
 
-@then("a counter has risen, and none has fallen")
+@then("a counter has risen and none has fallen")
 def a_counter_has_risen(scene: Scene) -> None:
     before, after = _counters(scene.reply.body), _counters(scene.other_reply.body)
     fallen = {name: (before[name], after.get(name)) for name in before if after.get(name, -1.0) < before[name]}
@@ -59,8 +59,8 @@ def _lines(body: bytes) -> list[str]:
 
 
 def _is_sample(line: str) -> bool:
-    found = _SAMPLE.fullmatch(line)
-    return found is not None and _is_number(found[2])
+    match = _SAMPLE.fullmatch(line)
+    return match is not None and _is_number(match[2])
 
 
 def _is_number(text: str) -> bool:
@@ -72,6 +72,6 @@ def _is_number(text: str) -> bool:
 
 
 def _counters(body: bytes) -> dict[str, float]:
-    """By name and labels."""
-    found = [_SAMPLE.fullmatch(line) for line in _lines(body)]
-    return {each[1]: float(each[2]) for each in found if each and each[1].partition("{")[0].endswith("_total")}
+    """Values by name and labels."""
+    samples = [_SAMPLE.fullmatch(line) for line in _lines(body)]
+    return {each[1]: float(each[2]) for each in samples if each and each[1].partition("{")[0].endswith("_total")}

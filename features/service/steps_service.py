@@ -1,4 +1,4 @@
-"""Headers, health and what browsers may do."""
+"""Steps about headers, health and browsers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from features.harness.wire.expectations import expect_equal, expect_that
 def the_server_is_on_loopback(scene: Scene) -> None:
     host = httpx.URL(scene.client.target.url).host
     if host != "localhost" and not _is_loopback_address(host):
-        skip_disabled(f"the rule is for servers on loopback, and the target is at {host}")
+        skip_disabled(f"the rule applies to servers on loopback, but the target is at {host}")
 
 
 @when(parsers.parse('the client calls "{method} {path}" twice'))
@@ -28,14 +28,14 @@ def the_client_calls_twice(scene: Scene, method: str, path: str) -> None:
     scene.reply, scene.other_reply = scene.client.send(method, path), scene.client.send(method, path)
 
 
-@when(parsers.parse('a browser asks for "{origin}" whether it may post'))
-def a_browser_asks_whether_it_may_post(scene: Scene, origin: str) -> None:
-    asked = {
+@when(parsers.parse('a browser sends a preflight request for "{origin}"'))
+def a_browser_sends_a_preflight_request(scene: Scene, origin: str) -> None:
+    headers = {
         "Origin": origin,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "content-type",
     }
-    scene.last = scene.client.send("OPTIONS", MESSAGES, headers=asked)
+    scene.last = scene.client.send("OPTIONS", MESSAGES, headers=headers)
 
 
 @then(parsers.parse("the status is {status:d}"))
@@ -64,32 +64,32 @@ def it_has_no_header(scene: Scene, name: str) -> None:
     expect_equal(scene.last.headers.get(name), None, f"the header {name}")
 
 
-@then(parsers.parse('the two have different "{name}" headers'))
-def the_two_have_different_headers(scene: Scene, name: str) -> None:
+@then(parsers.parse('the two replies have different "{name}" headers'))
+def the_two_replies_have_different_headers(scene: Scene, name: str) -> None:
     one, other = scene.reply.headers.get(name), scene.other_reply.headers.get(name)
     expect_that(one and other and one != other, f"two different headers {name}", (one, other))
 
 
-@then("it is healthy, with model, version and the time")
+@then("it is healthy and reports model, version and time")
 def it_is_healthy(scene: Scene) -> None:
     health = scene.last.json()
     expect_equal(health.get("status"), "healthy", "status")
     for name in ("model", "version"):
         expect_that(isinstance(health.get(name), str) and health[name], f"{name} to be a string", health.get(name))
-    told = datetime.fromisoformat(str(health.get("timestamp")))
-    expect_that(told.tzinfo is not None, "the timestamp to tell its time zone", health.get("timestamp"))
+    timestamp = datetime.fromisoformat(str(health.get("timestamp")))
+    expect_that(timestamp.tzinfo is not None, "the timestamp to have a time zone", health.get("timestamp"))
 
 
-@then(parsers.parse('"{path}" is a number, not negative'))
-def it_is_a_number_not_negative(scene: Scene, path: str) -> None:
+@then(parsers.parse('"{path}" is a non-negative number'))
+def it_is_a_non_negative_number(scene: Scene, path: str) -> None:
     value = _value_at(scene.last.json(), path)
-    expect_that(_is_number(value) and value >= 0, f"{path} to be a number, not negative", value)
+    expect_that(_is_number(value) and value >= 0, f"{path} to be a non-negative number", value)
 
 
-@then(parsers.parse('"{path}" is more than {least:d}'))
-def it_is_more_than(scene: Scene, path: str, least: int) -> None:
+@then(parsers.parse('"{path}" is more than {number:d}'))
+def it_is_more_than(scene: Scene, path: str, number: int) -> None:
     value = _value_at(scene.last.json(), path)
-    expect_that(_is_number(value) and value > least, f"{path} to be more than {least}", value)
+    expect_that(_is_number(value) and value > number, f"{path} to be more than {number}", value)
 
 
 @then(parsers.parse('"{path}" is an object of numbers'))

@@ -1,0 +1,1 @@
+"""A chapter on counting tokens."""

@@ -6,31 +6,31 @@ Feature: POST /v1/messages/count_tokens
     And a request
 
   @MUST
-  Rule: A count is one figure, and needs no max_tokens
+  Rule: A count is one number and needs no max_tokens
     "Count tokens in a Message" reference: the body is that of a message without max_tokens; the answer holds
     input_tokens.
 
     @id:count-shape
-    Scenario: The answer holds input_tokens
+    Scenario: A token count has a positive number of input_tokens
       When its tokens are counted
       Then the count is a positive number
 
     @id:count-with-beta-query
-    Scenario: The beta form of the path counts as well
+    Scenario: The beta form of the count's path counts as well
       When its tokens are counted at "/v1/messages/count_tokens?beta=true"
       Then the count is a positive number
 
   @W17 @MUST
   Rule: The count is the usage of the same request
-    "Token counting": the count is that of the same inputs when the message is created. Anthropic calls its own an estimate;
-    a server that renders the prompt itself has no reason to be off by one.
+    "Token counting": the count is that of the same input when the message is created. Anthropic calls its own an estimate;
+    a server that renders the prompt itself has no excuse for being off by one.
 
     @id:count-equals-usage
-    Scenario Outline: So it is for <what>
+    Scenario Outline: The token count of <what> equals its usage
       Given its "<field>" is <value>
       When its tokens are counted
       And it is sent
-      Then the count is the reply's usage
+      Then the count equals the reply's usage
 
       Examples:
         | what                  | field    | value                                                                                                                |
@@ -38,33 +38,33 @@ Feature: POST /v1/messages/count_tokens
         | blocks                | messages | [{"role": "user", "content": [{"type": "text", "text": "How many"}, {"type": "text", "text": "are we?"}]}]           |
         | a conversation        | messages | [{"role": "user", "content": "One."}, {"role": "assistant", "content": "Two."}, {"role": "user", "content": "Three."}] |
         | a system prompt       | system   | "You count everything."                                                                                              |
-        | a system of blocks    | system   | [{"type": "text", "text": "You count"}, {"type": "text", "text": "everything."}]                                     |
-        | many scripts          | messages | [{"role": "user", "content": "Grüße, 你好, नमस्ते, 🙂 e\u0301"}]                                                       |
+        | system prompt blocks  | system   | [{"type": "text", "text": "You count"}, {"type": "text", "text": "everything."}]                                     |
+        | text in many scripts  | messages | [{"role": "user", "content": "Grüße, 你好, नमस्ते, 🙂 e\u0301"}]                                                       |
 
   @MUST
   Rule: The count grows with the prompt
     "Token counting": system, messages and the rest are all counted.
 
     @id:count-grows
-    Scenario: More text, more tokens
+    Scenario: A longer message has a larger token count
       Given another request whose "messages" is [{"role": "user", "content": "Say hello to the world, and to the moon and all the stars as well, one by one."}]
-      When the tokens of both are counted
-      Then the other's count is larger
+      When the tokens of both requests are counted
+      Then the other request's count is larger
 
     @id:count-includes-system
-    Scenario: The system prompt counts
-      Two system prompts are compared, since a model may have one of its own that the client's takes the place of.
+    Scenario: The system prompt adds to the token count
+      Two system prompts are compared, since a model may have a default one that the client's replaces.
       Given its "system" is "Be brief."
       And another request whose "system" is "You are a careful counter of all the things that there are, and you never leave one of them out."
-      When the tokens of both are counted
-      Then the other's count is larger
+      When the tokens of both requests are counted
+      Then the other request's count is larger
 
   @W18 @MUST
-  Rule: A count is refused as a message is
-    "Errors": one form, one set of types, for every endpoint.
+  Rule: A token count is refused for the same reasons as a message
+    "Errors": every endpoint has the same format and the same types.
 
     @id:count-refuses-what-is-wrong
-    Scenario Outline: A count is refused when its "<field>" is <value>
+    Scenario Outline: A token count whose <field> is <value> is refused
       Given its "<field>" is <value>
       When its tokens are counted
       Then it is refused as "<error>" with status <status>
@@ -78,8 +78,8 @@ Feature: POST /v1/messages/count_tokens
         | model           | "no-such-model-as-this" | not_found_error       | 404    | no-such-model-as-this |
 
     @id:count-refuses-what-is-missing
-    Scenario Outline: A count is refused without <field>
-      Given it lacks "<field>"
+    Scenario Outline: A token count without <field> is refused
+      Given it has no "<field>"
       When its tokens are counted
       Then it is refused as "invalid_request_error" with status 400
       And the error names "<field>"
@@ -90,6 +90,6 @@ Feature: POST /v1/messages/count_tokens
         | messages |
 
     @id:count-refuses-no-json
-    Scenario: A body that is no JSON is refused
+    Scenario: A token count whose body is not JSON is refused
       When the bytes {"messages": are sent to "/v1/messages/count_tokens"
       Then it is refused as "invalid_request_error" with status 400

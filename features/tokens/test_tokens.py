@@ -1,4 +1,4 @@
-"""Every scenario of this folder's chapters."""
+"""Runs every scenario of the chapters in this folder."""
 
 from pytest_bdd import scenarios
 

@@ -1,0 +1,1 @@
+"""Chapters on tools: calls, results, and the official SDK's tool runner."""

@@ -1,5 +1,5 @@
 @cap:tools @W12
-Feature: Results of calls come back
+Feature: Tool results
 
   Background:
     Given the server under test
@@ -8,12 +8,12 @@ Feature: Results of calls come back
     And its "max_tokens" is 1
 
   @MUST
-  Rule: A result has any shape that the API gives it
+  Rule: A result may have every documented shape
     "Handle tool calls": content is a string, a list of blocks, or left out; is_error marks a failure. The SDKs'
     ToolResultBlockParam.
 
     @id:tool-result-of-any-shape
-    Scenario Outline: A result with <what> is answered
+    Scenario Outline: A tool result with <what> is answered
       Given the call's result is <result>
       When it is sent
       Then the reply is a message
@@ -21,102 +21,102 @@ Feature: Results of calls come back
       Examples:
         | what                | result                                                                                                                                        |
         | a string            | {"content": "21 degrees"}                                                                                                                     |
-        | no string at all    | {"content": ""}                                                                                                                               |
+        | an empty string     | {"content": ""}                                                                                                                               |
         | no content          | {}                                                                                                                                            |
         | an empty list       | {"content": []}                                                                                                                               |
-        | a block of text     | {"content": [{"type": "text", "text": "21 degrees"}]}                                                                                         |
-        | blocks of text      | {"content": [{"type": "text", "text": "21"}, {"type": "text", "text": "degrees"}]}                                                            |
-        | a failure           | {"content": "no such city", "is_error": true}                                                                                                 |
-        | no failure          | {"content": "21 degrees", "is_error": false}                                                                                                  |
+        | one text block      | {"content": [{"type": "text", "text": "21 degrees"}]}                                                                                         |
+        | two text blocks     | {"content": [{"type": "text", "text": "21"}, {"type": "text", "text": "degrees"}]}                                                            |
+        | is_error true       | {"content": "no such city", "is_error": true}                                                                                                 |
+        | is_error false      | {"content": "21 degrees", "is_error": false}                                                                                                  |
         | a document          | {"content": [{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "21 degrees"}}]}                             |
         | a cache breakpoint  | {"content": "21 degrees", "cache_control": {"type": "ephemeral"}}                                                                             |
 
     @id:tool-result-with-an-image
-    Scenario: A result with an image is no failure of the server
-      Given the call's result holds an image
+    Scenario: An image in a tool result is either part of the prompt or refused
+      Given the call's result contains an image
       When it is sent
       Then it is answered, or refused as "invalid_request_error"
       And if it is refused, the error names "image"
       And if it is answered, its prompt is longer than without the image
 
     @id:tool-result-as-string-or-block @cap:token-counting
-    Scenario: A string and one block of the same text are the same result
+    Scenario: A tool result as a string has the same token count as one text block
       Given the call's result is {"content": "21 degrees"}
       And another request whose "messages.2.content.0.content" is [{"type": "text", "text": "21 degrees"}]
-      When the tokens of both are counted
+      When the tokens of both requests are counted
       Then both counts are the same
 
     @id:tool-result-is-counted @cap:token-counting
-    Scenario: A result is part of the prompt
+    Scenario: A tool result is part of the prompt
       Given the call's result is {"content": "21"}
       And another request whose "messages.2.content.0.content" is "21 degrees in the shade, and rather more of them in the sun, with a light wind from the sea"
-      When the tokens of both are counted
-      Then the other's count is larger by at least 10
+      When the tokens of both requests are counted
+      Then the other request's count is larger by at least 10
 
     @id:tool-input-is-counted @cap:token-counting
-    Scenario: What the model asked is part of the prompt
+    Scenario: A call's input is part of the prompt
       Given the call's result is {"content": "21"}
       And another request whose "messages.1.content.0.input" is {"city": "Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch", "days": 2}
-      When the tokens of both are counted
-      Then the other's count is larger by at least 10
+      When the tokens of both requests are counted
+      Then the other request's count is larger by at least 10
 
     @id:tool-result-count-equals-usage @cap:token-counting @W17
-    Scenario: Calls and results are counted as they are used
+    Scenario: The token count of calls and results equals the usage
       Given the call's result is {"content": "21 degrees", "is_error": true}
       When its tokens are counted
       And it is sent
-      Then the count is the reply's usage
+      Then the count equals the reply's usage
 
     @id:text-after-a-tool-result
-    Scenario: Text may follow a result in its turn
-      "Handle tool calls": in the user's turn the results come first, and text after them.
+    Scenario: Text may follow a tool result in the same turn
+      "Handle tool calls": in the user's turn the results come first, then the text.
       Given the call's result is {"content": "21 degrees"}
-      And its "messages.2.content.1" follows as {"type": "text", "text": "And tomorrow?"}
+      And the result is followed by {"type": "text", "text": "And tomorrow?"}
       When it is sent
       Then the reply is a message
 
     @id:several-tool-results
-    Scenario: Several calls have several results in one turn, in any order
-      "Parallel tool use": all results stand in one turn of the user.
-      Given two calls with their results the other way round
+    Scenario: The results of several calls may come in any order within one turn
+      "Parallel tool use": all results go into one user turn.
+      Given two calls with their results in reverse order
       When it is sent
       Then the reply is a message
 
     @id:text-before-a-call
-    Scenario: The model's words before a call come back with it
+    Scenario: The model's text before a call is accepted when it is sent back
       Given the call's result is {"content": "21 degrees"}
       And its "messages.1.content" is [{"type": "text", "text": "Let me see."}, {"type": "tool_use", "id": "toolu_01", "name": "get_weather", "input": {"city": "Oslo", "days": 1}}]
       When it is sent
       Then the reply is a message
 
     @id:tools-that-are-no-longer-offered
-    Scenario: A call of a tool that is no longer offered is history
+    Scenario: A call of a tool that is no longer offered is accepted
       Given the call's result is {"content": "21 degrees"}
       And another request whose "tools" is [{"name": "get_time", "input_schema": {"type": "object"}}]
-      When both are sent
+      When both requests are sent
       Then both replies are messages
 
   @W18 @MUST
-  Rule: Calls and results belong together
+  Rule: Every result needs its call, and every call its result
     Anthropic's own refusals: "unexpected tool_use_id found in tool_result blocks", and "tool_use ids were found without
     tool_result blocks immediately after". "Handle tool calls": results immediately follow their calls.
 
     @id:tool-result-without-its-call
-    Scenario: A result of no call is refused, by its id
-      Given the call's result is {"content": "21 degrees", "tool_use_id": "toolu_of_nobody"}
+    Scenario: A result without its call is refused by its id
+      Given the call's result is {"content": "21 degrees", "tool_use_id": "toolu_unknown"}
       When it is sent
       Then it is refused as "invalid_request_error" with status 400
-      And the error names "toolu_of_nobody"
+      And the error names "toolu_unknown"
 
     @id:tool-result-at-the-beginning
-    Scenario: A result in the first turn is refused, by its id
-      Given its "messages" is [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_of_nobody", "content": "x"}]}]
+    Scenario: A result in the first turn is refused by its id
+      Given its "messages" is [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_unknown", "content": "x"}]}]
       When it is sent
       Then it is refused as "invalid_request_error" with status 400
-      And the error names "toolu_of_nobody"
+      And the error names "toolu_unknown"
 
     @id:call-without-its-result
-    Scenario Outline: A call that is followed by <what> is refused, by its id
+    Scenario Outline: A call followed by <what> instead of its result is refused by its id
       Given its "messages.2.content" is <content>
       When it is sent
       Then it is refused as "invalid_request_error" with status 400
@@ -125,10 +125,10 @@ Feature: Results of calls come back
       Examples:
         | what           | content                                     |
         | a string       | "Never mind."                               |
-        | blocks of text | [{"type": "text", "text": "Never mind."}]   |
+        | a text block   | [{"type": "text", "text": "Never mind."}]   |
 
     @id:tool-result-that-is-wrong
-    Scenario Outline: A result with <what> is refused
+    Scenario Outline: A tool result with <what> is refused
       Given the call's result is <result>
       When it is sent
       Then it is refused as "invalid_request_error" with status 400
@@ -141,26 +141,26 @@ Feature: Results of calls come back
         | is_error "no"  | {"content": "", "is_error": "no"} | is_error  |
 
   @cap:tool-search @cap:token-counting @MUST
-  Rule: A deferred tool is no part of the prompt until it is referred to
+  Rule: A deferred tool stays out of the prompt until it is referenced
     "Tool search": tools with defer_loading are not in the prompt; a tool_reference in a result brings one in. Claude Code sends
-    dozens of them.
+    dozens of deferred tools.
 
     @id:deferred-tool-is-not-counted
-    Scenario: A deferred tool does not count
+    Scenario: A deferred tool does not add to the token count
       Given the call's result is {"content": "nothing found"}
-      And another that offers the deferred tool "paint_a_picture" besides
-      When the tokens of both are counted
+      And another request that also offers the deferred tool "paint_a_picture"
+      When the tokens of both requests are counted
       Then both counts are the same
 
     @id:referenced-tool-is-counted
-    Scenario: A tool that is referred to counts
+    Scenario: A referenced tool adds to the token count
       Given the call's result is {"content": "nothing found"}
-      And another that offers the deferred tool "paint_a_picture" besides, and refers to it
-      When the tokens of both are counted
-      Then the other's count is larger
+      And another request that also offers the deferred tool "paint_a_picture" and references it
+      When the tokens of both requests are counted
+      Then the other request's count is larger
 
     @id:referenced-tool-is-answered
-    Scenario: A conversation that refers to a deferred tool is answered
-      Given another that offers the deferred tool "paint_a_picture" besides, and refers to it
-      When the other is sent
+    Scenario: A conversation that references a deferred tool is answered
+      Given another request that also offers the deferred tool "paint_a_picture" and references it
+      When the other request is sent
       Then the reply is a message

@@ -1,4 +1,4 @@
-"""Tools that are offered, and the calls that a model makes of them."""
+"""Steps about tools that a request offers, and the calls that a model makes."""
 
 from __future__ import annotations
 
@@ -27,44 +27,44 @@ def it_offers_the_tools(scene: Scene, one: str, other: str) -> None:
     scene.body["tools"] = [tool(one), tool(other, "unicode")]
 
 
-@given("it has to call one tool")
-def it_has_to_call_one_tool(scene: Scene) -> None:
+@given("it must call one tool")
+def it_must_call_one_tool(scene: Scene) -> None:
     scene.body["tool_choice"] = {"type": "any", "disable_parallel_tool_use": True}
 
 
-@given(parsers.parse('it has to call the tool "{name}"'))
-def it_has_to_call_the_tool(scene: Scene, name: str) -> None:
+@given(parsers.parse('it must call the tool "{name}"'))
+def it_must_call_the_tool(scene: Scene, name: str) -> None:
     scene.body["tool_choice"] = {"type": "tool", "name": name, "disable_parallel_tool_use": True}
 
 
-@then("it is a call that keeps to its tool's schema")
-def it_is_a_call(scene: Scene) -> None:
+@then("the reply is a call that matches its tool's schema")
+def the_reply_is_a_call(scene: Scene) -> None:
     message = scene.reply.message()
     expect_equal(message["stop_reason"], "tool_use", "stop_reason")
     expect_calls_of_offered_tools(message, scene.body)
 
 
-@then(parsers.parse('every call is of "{name}"'))
-def every_call_is_of(scene: Scene, name: str) -> None:
+@then(parsers.parse('every call is to "{name}"'))
+def every_call_is_to(scene: Scene, name: str) -> None:
     expect_equal({called for called, _ in calls_of(scene.reply.message())}, {name}, "the tools that are called")
 
 
-@then(parsers.parse("it makes {fewest:d} to {most:d} calls"))
-def it_makes_calls(scene: Scene, fewest: int, most: int) -> None:
+@then(parsers.parse("it makes {smallest:d} to {largest:d} calls"))
+def it_makes_calls(scene: Scene, smallest: int, largest: int) -> None:
     calls = calls_of(scene.reply.message())
-    expect_that(fewest <= len(calls) <= most, f"{fewest} to {most} calls", calls)
+    expect_that(smallest <= len(calls) <= largest, f"{smallest} to {largest} calls", calls)
 
 
-@then("its stop reason is tool_use exactly if it makes calls")
-def its_stop_reason_tells_of_calls(scene: Scene) -> None:
+@then("its stop reason is tool_use if and only if it makes calls")
+def its_stop_reason_agrees_with_its_calls(scene: Scene) -> None:
     message = scene.reply.message()
-    calls, is_told = calls_of(message), message["stop_reason"] == "tool_use"
-    if message["stop_reason"] == "max_tokens":  # a call may have been cut off: then nothing is said of it
+    calls, says_tool_use = calls_of(message), message["stop_reason"] == "tool_use"
+    if message["stop_reason"] == "max_tokens":  # it may have cut off a call
         return
-    expect_that(bool(calls) == is_told, "the stop reason tool_use exactly if there are calls", message)
+    expect_that(bool(calls) == says_tool_use, "the stop reason tool_use if and only if there are calls", message)
 
 
-@then("no two of their calls share an id")
+@then("no two calls share an id")
 def no_two_calls_share_an_id(scene: Scene) -> None:
     calls = [block for reply in (scene.reply, scene.other_reply) for block in blocks_of(reply.message(), "tool_use")]
     expect_that(len(calls) >= 2, "a call in each of two answers", calls)
@@ -72,19 +72,19 @@ def no_two_calls_share_an_id(scene: Scene) -> None:
     expect_that(len(set(ids)) == len(ids), "an id for each call", ids)
 
 
-@then("no call in it keeps to its tool's schema")
-def no_call_in_it_is_whole(scene: Scene) -> None:
-    """The schema has required fields, and they had no room: a call that is passed off as whole lacks them."""
+@then("no call in the reply matches its tool's schema")
+def no_call_in_the_reply_is_complete(scene: Scene) -> None:
+    """There was no room for the schema's required fields, so a call that looks complete lacks some of them."""
     for block in blocks_of(scene.reply.message(), "tool_use"):
-        expect_equal(type(block["input"]).__name__, "Said", "the input's being an object")
+        expect_that(isinstance(block["input"], dict), "the input to be an object", block)
         expect_that(set(block["input"]) < {"stops", "hotel"}, "an input that is cut off", block)
 
 
-@then("each call starts with an id, a name and no input")
+@then("each call starts with an id, a name and an empty input")
 def each_call_starts_without_input(scene: Scene) -> None:
     starts = [event["content_block"] for event in scene.stream.of_type("content_block_start")]
     calls = [block for block in starts if block["type"] == "tool_use"]
-    expect_that(calls, "a block of tool_use", starts)
+    expect_that(calls, "a tool_use block", starts)
     for call in calls:
         expect_equal(call["input"], {}, "the input at the start")
         expect_identity(call, scene.body)
@@ -99,36 +99,36 @@ def each_calls_deltas_join_to_json(scene: Scene) -> None:
             expect_that(False, "the deltas of an input to join to JSON", text)  # noqa: FBT003 - the message says it
 
 
-@then(parsers.parse("its input comes in {number:d} pieces or more"))
-def its_input_comes_in_pieces(scene: Scene, number: int) -> None:
+@then(parsers.parse("its input arrives in {number:d} or more pieces"))
+def its_input_arrives_in_pieces(scene: Scene, number: int) -> None:
     pieces = [event["delta"]["partial_json"] for event in _input_deltas(scene)]
-    expect_that(len([piece for piece in pieces if piece]) >= number, f"{number} pieces or more", pieces)
+    expect_that(len([piece for piece in pieces if piece]) >= number, f"{number} or more pieces", pieces)
 
 
-@then(parsers.re(r"the (?P<what>reply|stream) has blocks of (?P<kinds>.+)"))
-def it_has_blocks_of(scene: Scene, what: str, kinds: str) -> None:
+@then(parsers.re(r"the (?P<what>reply|stream)'s blocks are (?P<kinds>.+)"))
+def its_blocks_are(scene: Scene, what: str, kinds: str) -> None:
     blocks = [block["type"] for block in _message(scene, what)["content"]]
     expect_equal(blocks, kinds.split(" and "), "the types of the blocks")
 
 
-@then(parsers.re(r"the stream has a block of (?P<kind>\w+)"))
-def the_stream_has_a_block_of(scene: Scene, kind: str) -> None:
+@then(parsers.re(r"the stream has a (?P<kind>\w+) block"))
+def the_stream_has_a_block(scene: Scene, kind: str) -> None:
     content = scene.stream.message()["content"]
-    expect_that(kind in [block["type"] for block in content], f"a block of {kind}", content)
+    expect_that(kind in [block["type"] for block in content], f"a {kind} block", content)
 
 
-@then(parsers.re(r"the (?P<what>reply|stream)'s calls are of \"(?P<name>\w+)\" with (?P<literal>\{.*\})"))
-def its_calls_are_of(scene: Scene, what: str, name: str, literal: str) -> None:
+@then(parsers.re(r"the (?P<what>reply|stream)'s only call is to \"(?P<name>\w+)\" with (?P<literal>\{.*\})"))
+def its_only_call_is_to(scene: Scene, what: str, name: str, literal: str) -> None:
     expect_equal(calls_of(_message(scene, what)), [(name, json.loads(literal))], "the calls")
 
 
-@then(parsers.parse('the stream stopped for "{reason}"'))
-def the_stream_stopped_for(scene: Scene, reason: str) -> None:
+@then(parsers.parse('the stream\'s stop reason is "{reason}"'))
+def the_streams_stop_reason_is(scene: Scene, reason: str) -> None:
     expect_equal(scene.stream.message()["stop_reason"], reason, "stop_reason")
 
 
-@when("the other is sent")
-def the_other_is_sent(scene: Scene) -> None:
+@when("the other request is sent")
+def the_other_request_is_sent(scene: Scene) -> None:
     scene.take_reply(scene.client.post(scene.other_body))
 
 

@@ -1,4 +1,4 @@
-"""Conversations in which tools were called, and what came of it."""
+"""Steps about conversations with tool calls and their results."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def the_calls_result_is(scene: Scene, literal: str) -> None:
     scene.body["messages"][2]["content"] = [_result(_ID, json.loads(literal))]
 
 
-@given("the call's result holds an image")
-def the_calls_result_holds_an_image(scene: Scene) -> None:
+@given("the call's result contains an image")
+def the_calls_result_contains_an_image(scene: Scene) -> None:
     scene.body["messages"][2]["content"] = [_result(_ID, {"content": [image_block(8, 8)]})]
 
 
-@given(parsers.parse('its "messages.2.content.1" follows as {literal}'))
-def a_block_follows(scene: Scene, literal: str) -> None:
+@given(parsers.parse("the result is followed by {literal}"))
+def the_result_is_followed_by(scene: Scene, literal: str) -> None:
     scene.body["messages"][2]["content"].append(json.loads(literal))
 
 
-@given("two calls with their results the other way round")
+@given("two calls with their results in reverse order")
 def two_calls_with_their_results(scene: Scene) -> None:
     name = scene.body["tools"][0]["name"]
     scene.body["messages"][1]["content"] = [_call(_ID, name), _call(_OTHER_ID, name)]
@@ -48,23 +48,17 @@ def two_calls_with_their_results(scene: Scene) -> None:
     scene.body["messages"][2]["content"] = results
 
 
-@given(parsers.parse('another that offers the deferred tool "{name}" besides'))
-def another_with_a_deferred_tool(scene: Scene, name: str) -> None:
+@given(parsers.parse('another request that also offers the deferred tool "{name}"'))
+def another_request_with_a_deferred_tool(scene: Scene, name: str) -> None:
     scene.other_body = copy.deepcopy(scene.body)
     scene.other_body["tools"].append({**tool(name, "nested"), "defer_loading": True})
 
 
-@given(parsers.parse('another that offers the deferred tool "{name}" besides, and refers to it'))
-def another_that_refers_to_a_deferred_tool(scene: Scene, name: str) -> None:
-    another_with_a_deferred_tool(scene, name)
+@given(parsers.parse('another request that also offers the deferred tool "{name}" and references it'))
+def another_request_that_references_a_deferred_tool(scene: Scene, name: str) -> None:
+    another_request_with_a_deferred_tool(scene, name)
     reference = {"content": [{"type": "tool_reference", "tool_name": name}]}
     scene.other_body["messages"][2]["content"] = [_result(_ID, reference)]
-
-
-@then("both counts are the same")
-def both_counts_are_the_same(scene: Scene) -> None:
-    one, other = (count.message()["input_tokens"] for count in (scene.count, scene.other_count))
-    expect_equal(other, one, "the other's count")
 
 
 @then("both replies are messages")

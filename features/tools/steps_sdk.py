@@ -1,4 +1,4 @@
-"""Anthropic's own Python SDK, with tools."""
+"""Steps with tools in Anthropic's Python SDK."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ _RESULT = "21 degrees in Oslo"
 _ONE_CALL = {"type": "any", "disable_parallel_tool_use": True}
 
 
-@when("the SDK makes the model call a tool")
-def the_sdk_makes_the_model_call(scene: Scene) -> None:
+@when("the SDK forces a tool call")
+def the_sdk_forces_a_tool_call(scene: Scene) -> None:
     with official_sdk(scene.client.target) as sdk:
-        scene.sdk_message = sdk.messages.create(**_asked(scene))
+        scene.sdk_message = sdk.messages.create(**_request(scene))
 
 
 @when("the SDK streams the same call")
 def the_sdk_streams_the_same_call(scene: Scene) -> None:
-    with official_sdk(scene.client.target) as sdk, sdk.messages.stream(**_asked(scene)) as stream:
+    with official_sdk(scene.client.target) as sdk, sdk.messages.stream(**_request(scene)) as stream:
         scene.sdk_other_message = stream.get_final_message()
 
 
-@then("the SDK has a call that keeps to its tool's schema")
-def the_sdk_has_a_call(scene: Scene) -> None:
+@then("the SDK returns a call that matches its tool's schema")
+def the_sdk_returns_a_call(scene: Scene) -> None:
     message = scene.sdk_message.model_dump()
     expect_equal(message["stop_reason"], "tool_use", "stop_reason")
-    expect_calls_of_offered_tools(message, _asked(scene))
+    expect_calls_of_offered_tools(message, _request(scene))
 
 
-@when(parsers.parse('the SDK\'s tool runner is asked "{text}"'))
-def the_tool_runner_is_asked(scene: Scene, text: str) -> None:
+@when(parsers.parse('the SDK\'s tool runner is given "{text}"'))
+def the_tool_runner_is_given(scene: Scene, text: str) -> None:
     _run(scene, text)
 
 
-@when("the SDK's tool runner has two turns, and a call is forced")
-def the_tool_runner_has_two_turns(scene: Scene) -> None:
+@when("the SDK's tool runner runs two turns with a forced call")
+def the_tool_runner_runs_two_turns(scene: Scene) -> None:
     _run(scene, "How is the weather in Oslo?", max_iterations=2, tool_choice=_ONE_CALL)
 
 
 @then(parsers.parse("its function was called with {literal}"))
 def its_function_was_called_with(scene: Scene, literal: str) -> None:
-    if literal == "input of its schema":
+    if literal == "input that matches its schema":
         expect_that(scene.sdk_result, "a call of the function", scene.sdk_result)
         for given_input in scene.sdk_result:
             expect_valid(given_input, SCHEMAS[_SCHEMA], "the function's input")
@@ -56,7 +56,7 @@ def its_function_was_called_with(scene: Scene, literal: str) -> None:
         expect_equal(scene.sdk_result, [json.loads(literal)], "the function's inputs")
 
 
-@then("it ended with text")
+@then("it ended with a text answer")
 def it_ended_with_text(scene: Scene) -> None:
     blocks = [block.type for block in scene.sdk_message.content]
     expect_equal(
@@ -64,19 +64,19 @@ def it_ended_with_text(scene: Scene) -> None:
     )
 
 
-def _asked(scene: Scene) -> Json:
+def _request(scene: Scene) -> Json:
     return {
         "model": scene.client.model,
         "max_tokens": 60,
         "messages": [{"role": "user", "content": "How is the weather in Oslo?"}],
         "tools": [tool(_NAME, _SCHEMA)],
         "tool_choice": _ONE_CALL,
-        "extra_body": {"temperature": 0},  # the SDK's newest types have no temperature; the API does
+        "extra_body": {"temperature": 0},  # the SDK's newest types lack temperature; the API has it
     }
 
 
-def _run(scene: Scene, text: str, **asked: Any) -> None:
-    """Run the SDK's loop of calls and results to its end."""
+def _run(scene: Scene, text: str, **options: Any) -> None:
+    """Run the SDK's loop of calls and results to completion."""
     from anthropic import beta_tool  # noqa: PLC0415 - an extra, and slow to import
 
     scene.sdk_result = inputs = []
@@ -85,13 +85,13 @@ def _run(scene: Scene, text: str, **asked: Any) -> None:
         inputs.append({"city": city, "days": days})
         return _RESULT
 
-    function = beta_tool(get_weather, name=_NAME, description="Tells the weather.", input_schema=SCHEMAS[_SCHEMA])
+    function = beta_tool(get_weather, name=_NAME, description="Returns the weather.", input_schema=SCHEMAS[_SCHEMA])
     with official_sdk(scene.client.target) as sdk:
         runner = sdk.beta.messages.tool_runner(
             model=scene.client.model,
             max_tokens=60,
             messages=[{"role": "user", "content": text}],
             tools=[function],
-            **asked,
+            **options,
         )
         scene.sdk_message = runner.until_done()

@@ -1,0 +1,1 @@
+"""HTTP: two wire formats, Anthropic's and OpenAI's, over the state of one server."""

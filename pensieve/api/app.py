@@ -1,4 +1,4 @@
-"""The Quart application: what happens around every route (W18, W19, W21)."""
+"""The Quart application, with what happens around every route: access checks, headers, errors (W18, W19, W21)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CORS_HEADERS = {
     "access-control-expose-headers": "request-id, x-request-id, retry-after, pensieve-prompt-cache",
     "access-control-max-age": "600",
 }
-_TOO_LARGE = f"body: the request is larger than {MAX_BODY_BYTES // 10**6} MB"
+_TOO_LARGE = f"body: the request exceeds {MAX_BODY_BYTES // 10**6} MB"
 
 
 def create_app(state: ServerState) -> Quart:
@@ -36,9 +36,9 @@ def create_app(state: ServerState) -> Quart:
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         BODY_TIMEOUT=BODY_TIMEOUT_SECONDS,
-        RESPONSE_TIMEOUT=None,  # an answer takes as long as its tokens take
+        RESPONSE_TIMEOUT=None,  # answers have no time limit
     )
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider's own attribute
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # an attribute of Quart's default provider
     for module in (messages, metrics, models, openai, service):
         app.register_blueprint(module.blueprint)
     app.before_request(_check_access)
@@ -50,14 +50,18 @@ def create_app(state: ServerState) -> Quart:
 
 
 async def _check_access() -> ResponseReturnValue | None:
-    """Before any route: where the request comes from, then whether it has the key."""
+    """Check where the request comes from, then its key, then its rate."""
     g.request_id = f"req_{secrets.token_hex(12)}"
     access = server_state().access
     origin = request.headers.get("origin")
     if not access.allows_host(request.headers.get("host", "")):
-        return _reply(reply_to_status(403, "host: this server answers to localhost alone; bind it with --host"))
+        return _reply(
+            reply_to_status(403, "host: this server only accepts requests for localhost; use --host to change that")
+        )
     if origin is not None and not access.grants_origin(origin):
-        return _reply(reply_to_status(403, "origin: this page may not use the server; grant it with --cors-origin"))
+        return _reply(
+            reply_to_status(403, "origin: this web page may not use the server; use --cors-origin to allow it")
+        )
     if request.method == "OPTIONS" and origin is not None:
         return Response(status=204)
     if request.path not in OPEN_PATHS:
@@ -68,7 +72,8 @@ async def _check_access() -> ResponseReturnValue | None:
 
 
 async def _add_headers(response: Response) -> Response:
-    response.headers["request-id"] = response.headers["x-request-id"] = g.request_id  # each SDK reads its own
+    response.headers["request-id"] = g.request_id  # for Anthropic's SDKs
+    response.headers["x-request-id"] = g.request_id  # for OpenAI's
     origin = request.headers.get("origin")
     if origin is not None and server_state().access.grants_origin(origin):
         response.headers["access-control-allow-origin"] = origin
@@ -81,7 +86,7 @@ async def _on_known_error(error: Exception) -> ResponseReturnValue:
     if not isinstance(error, PensieveError):
         raise error
     reply = reply_to_error(error)
-    log.info("%s %s answers %d: %s", request.method, request.path, reply.status, reply.type)
+    log.info("%s %s: %d %s", request.method, request.path, reply.status, reply.type)
     return _reply(reply)
 
 
@@ -91,20 +96,25 @@ async def _on_http_error(error: Exception) -> ResponseReturnValue:
     status = error.code or 500
     if status == 413:
         return _reply(reply_to_status(status, _TOO_LARGE))
-    about = {404: f"no such path: {request.path}", 405: f"method: {request.method} is not allowed here"}
-    response, status, headers = _reply(reply_to_status(status, about.get(status, error.description or error.name)))
+    messages_by_status = {
+        404: f"no such path: {request.path}",
+        405: f"method: {request.method} is not allowed for this path",
+    }
+    response, status, headers = _reply(
+        reply_to_status(status, messages_by_status.get(status, error.description or error.name))
+    )
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         headers = {**headers, "allow": ", ".join(sorted(error.valid_methods))}
     return response, status, headers
 
 
 async def _on_unknown_error(error: Exception) -> ResponseReturnValue:
-    """A fault of ours. The log has the traceback, which shows code and never a request's text."""
+    """A bug. The log has the traceback, which shows code but never the text of a request."""
     log.error("%s failed", g.request_id, exc_info=error)
     return _reply(reply_to_status(500, INTERNAL_MESSAGE))
 
 
 def _reply(reply: ErrorReply) -> tuple[Response, int, dict[str, str]]:
-    """In the envelope of whoever's API the path belongs to."""
+    """In the error format of the API that the path belongs to."""
     body = openai_body(reply) if is_openai_path(request.path) else reply.body(g.request_id)
     return jsonify(body), reply.status, reply.headers

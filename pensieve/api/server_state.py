@@ -1,4 +1,4 @@
-"""What the routes share: the models, the measurements, who may ask, and whether the server is on its way out."""
+"""The state that all routes share: models, measurements, access rules, and whether the server is stopping."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from quart import current_app
 
 from contracts.checked import checked as with_clauses
+from contracts.protocols.performance import PerformanceMonitor
 from contracts.protocols.requests import RequestHandler
 from contracts.values.generation import GenerationStarted
+from contracts.values.measurements import RequestTotals
 from contracts.values.vocabulary import GenerationRequest, MessageEvent, ModelInfo
 from pensieve.api.anthropic.handler import MessageHandler
 from pensieve.api.http.access import AccessRules
-from pensieve.core.errors import NotFoundError, OverloadedError, RateLimitError
+from pensieve.core.errors import RETRY_AFTER_RESTART_SECONDS, NotFoundError, OverloadedError, RateLimitError
 from pensieve.core.scheduling.rate_limit import RateLimit
-from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.serving.lease import ModelLease
 from pensieve.serving.model_pool import ModelPool
 
@@ -28,12 +30,18 @@ EXTENSION = "pensieve"
 CLAUDE_PREFIX = "claude-"
 
 
+class ServerMonitor(PerformanceMonitor, Protocol):
+    """The performance monitor of the contracts, with the totals that `/metrics` exports."""
+
+    def totals(self) -> RequestTotals: ...
+
+
 @dataclass(slots=True)
 class ServerState:
-    """One of these per app. `draining` is set once: running requests finish, new ones are sent away."""
+    """The state of one app. Once `draining` is set, running requests finish and new ones are refused."""
 
     models: ModelPool
-    monitor: SlidingWindowMonitor
+    monitor: ServerMonitor
     access: AccessRules
     ping_interval_seconds: float = 5.0
     checked: bool = False
@@ -41,33 +49,33 @@ class ServerState:
     draining: bool = field(default=False, init=False)
 
     def info_of(self, name: str) -> ModelInfo:
-        """What is known of the model that requests for `name` reach, loaded or not.
+        """The model that answers requests for `name`, whether it is loaded or not.
 
         Raises:
-            NotFoundError: there is none; the message says which there are.
+            NotFoundError: no such model; the message lists those that are served.
         """
-        info = self.models.find(self._meant(name))
+        info = self.models.find(self._resolve(name))
         if info is None:
-            names = ", ".join(known.id for known in self.models.known()) or "nothing yet"
+            names = ", ".join(info.id for info in self.models.known()) or "nothing yet"
             raise NotFoundError(f"model: {name!r} is not served here; served: {names}", field="model")
         return info
 
-    def _meant(self, name: str) -> str:
-        """Every `claude-` name means the model that the server was started for (W20)."""
-        known = self.models.known()
-        return known[0].id if name.startswith(CLAUDE_PREFIX) and known and self.models.find(name) is None else name
+    def _resolve(self, name: str) -> str:
+        """Every `claude-` name means the main model (W20)."""
+        infos = self.models.known()
+        return infos[0].id if name.startswith(CLAUDE_PREFIX) and infos and self.models.find(name) is None else name
 
     @asynccontextmanager
     async def open_model(self, name: str) -> AsyncIterator[ModelLease]:
-        """The model that is to answer a new request: loaded if it is not, and kept until the block ends.
+        """The model for a new request. It is loaded if necessary, and stays loaded until the block ends.
 
         Raises:
             NotFoundError: as `info_of`.
-            OverloadedError: the server is stopping, or the models in use leave no room for this one.
+            OverloadedError: the server is stopping, or the models in use leave no memory for this one.
             ModelLoadingError, InsufficientMemoryError, DeviceError: it cannot be loaded.
         """
         if self.draining:
-            raise OverloadedError("the server is stopping", retry_after_seconds=10)
+            raise OverloadedError("the server is stopping", retry_after_seconds=RETRY_AFTER_RESTART_SECONDS)
         model = await self.models.borrow(self.info_of(name).id)
         model_id = model.info.id
         try:
@@ -79,31 +87,31 @@ class ServerState:
         """Count a request of this client.
 
         Raises:
-            RateLimitError: it has had its requests of this minute.
+            RateLimitError: the client has used up its requests of this minute.
         """
         wait_seconds = self.rate_limit.admit(client, time.monotonic()) if self.rate_limit is not None else 0
         if wait_seconds:
             raise RateLimitError(
-                f"too many requests: come back in {wait_seconds} seconds", retry_after_seconds=wait_seconds
+                f"too many requests: retry in {wait_seconds} seconds", retry_after_seconds=wait_seconds
             )
 
     async def message_events(
         self, request: GenerationRequest, name: str, on_start: Callable[[GenerationStarted], None]
     ) -> AsyncGenerator[MessageEvent, None]:
-        """The events of a message by that model; `on_start` is told what is known of a request when it is accepted.
+        """The events of a message by the model `name`. `on_start` is called when the request is accepted.
 
         Raises:
             PensieveError: as `open_model` and `RequestHandler.handle_request`, before the first event.
         """
         async with self.open_model(name) as model:
-            made = MessageHandler(model, ping_interval_seconds=self.ping_interval_seconds, on_start=on_start)
-            handler: RequestHandler = with_clauses(RequestHandler, made) if self.checked else made
+            plain = MessageHandler(model, ping_interval_seconds=self.ping_interval_seconds, on_start=on_start)
+            handler: RequestHandler = with_clauses(RequestHandler, plain) if self.checked else plain
             async with aclosing(handler.handle_request(request, name)) as events:
                 async for event in events:
                     yield event
 
 
 def server_state() -> ServerState:
-    """The state of the app that handles this request."""
+    """The state of the app that handles the current request."""
     state: ServerState = current_app.extensions[EXTENSION]
     return state

@@ -1,0 +1,1 @@
+"""The `pensieve` command: one package or module per subcommand, over settings and the composition root in `wiring`."""

@@ -1,4 +1,4 @@
-"""The `pensieve` command."""
+"""The `pensieve` command (S10, U9)."""
 
 from __future__ import annotations
 
@@ -13,30 +13,33 @@ from pensieve.cli.fit import command as fit
 from pensieve.cli.launch import command as launch
 from pensieve.cli.models import command as models
 from pensieve.cli.settings import table as settings
+from pensieve.cli.settings.settings import SettingsError
 from pensieve.models.files.home import home
 
-EXIT_FAILED, EXIT_USAGE = 1, 2
+EXIT_USAGE = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the process's exit status: 0, 1 when it failed, 2 when it was asked wrongly."""
+    """Run a command and return the exit status: 0 for success, 1 for failure, 2 for wrong usage."""
     parser = argparse.ArgumentParser(
-        prog="pensieve", description="The Anthropic Messages API from a model on your own machine."
+        prog="pensieve", description="Serve the Anthropic Messages API from a model on your own machine."
     )
     parser.add_argument("--version", action="version", version=f"pensieve {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser(
         "serve",
         help="serve a model",
-        description="Serve a model. Prints one line with its URL when it is ready.",
-        epilog="Each setting can also be given as the environment variable in brackets; a flag is stronger.",
+        description="Serve a model, and print one line with the server's URL when it is ready.",
+        epilog="Each setting can also be given as the environment variable in brackets. A flag overrides it.",
     )
     settings.add_arguments(serve)
     cache.add_parser(commands)
     models.add_parser(commands)
     fit.add_parser(commands)
     launch.add_arguments(
-        commands.add_parser("launch", help="start a client on a model", description="Start a client on a model.")
+        commands.add_parser(
+            "launch", help="start a client on a local model", description="Start a client on a local model."
+        )
     )
     arguments = parser.parse_args(argv)
     if arguments.command == "launch":
@@ -51,21 +54,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(arguments: argparse.Namespace) -> int:
     try:
         chosen = settings.read_settings(arguments)
-    except settings.SettingsError as error:
+    except SettingsError as error:
         print(f"pensieve: {error}", file=sys.stderr)
         return EXIT_USAGE
-    keep_kernels(os.environ)
-    from pensieve.cli.serve.command import serve  # noqa: PLC0415 - --help and --version answer without the server's imports
-    from pensieve.device.process_exit import leave  # noqa: PLC0415
+    set_kernel_cache(os.environ)
+    from pensieve.cli.serve.command import serve  # noqa: PLC0415 - not needed for --help and --version
+    from pensieve.device.process_exit import exit_cleanly  # noqa: PLC0415
 
-    return leave(serve(chosen))
+    return exit_cleanly(serve(chosen))
 
 
-def keep_kernels(environment: MutableMapping[str, str]) -> None:
-    """Have MLX keep what it compiles for CUDA where we keep things, before it is imported.
+def set_kernel_cache(environment: MutableMapping[str, str]) -> None:
+    """Point MLX's cache of compiled CUDA kernels to PENSIEVE_HOME. It has to be set before MLX is imported.
 
-    By default that is a folder to which every user may write, and which many machines empty at each start: compiling
-    takes minutes.
+    MLX's default is a folder that every user may write to and that many machines empty at boot, while compiling the
+    kernels takes minutes.
     """
     environment.setdefault("MLX_PTX_CACHE_DIR", str(home() / "kernels"))
 

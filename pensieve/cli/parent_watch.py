@@ -1,6 +1,6 @@
 """A command that ends with the process that started it: `python -m pensieve.cli.parent_watch PID COMMAND ...`.
 
-For servers that belong to another program: it need not, and after a kill -9 could not, end them itself.
+For servers that belong to another program, which could not stop them itself after a kill -9.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import time
 
 from pensieve.cli.main import main
 
-_SECONDS_BETWEEN_LOOKS = 0.5
+_POLL_SECONDS = 0.5
 
 
-def end_with(parent_pid: int) -> None:
-    """From now on, this process gets a SIGTERM once `parent_pid`, which started it, has ended.
+def exit_with_parent(parent_pid: int) -> None:
+    """Send this process a SIGTERM once its parent, `parent_pid`, has ended.
 
-    A process whose parent ends gets another one, so the number cannot be mistaken for a later process of that number.
+    A process whose parent ends gets another parent, so a later process with the same id cannot be mistaken for it.
     """
     threading.Thread(target=_watch, args=(parent_pid,), name="pensieve-parent", daemon=True).start()
 
 
 def _watch(parent_pid: int) -> None:
     while os.getppid() == parent_pid:
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        time.sleep(_POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
-    end_with(int(sys.argv[1]))
+    exit_with_parent(int(sys.argv[1]))
     sys.exit(main(sys.argv[2:]))

@@ -1,4 +1,4 @@
-"""The parts that differ between serving a model and playing a script."""
+"""The composition root of `pensieve serve`: builds the components of a server from its settings."""
 
 from __future__ import annotations
 
@@ -7,62 +7,166 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from pensieve.cli.settings.model_settings import read_model_settings, require_known_names
+from pensieve.cli.settings.model_settings import read_model_settings, require_served
+from pensieve.cli.sizes import format_gigabytes
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.errors import ValidationError
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.engine.scripted.engine import SCRIPTED_INFO, ScriptedEngine, load_script
+from pensieve.engine.scripted.engine import SCRIPTED_INFO, ScriptedEngine
+from pensieve.engine.scripted.script import load_script
 from pensieve.models.estimate.known_model import KnownModel, known_model
 
 if TYPE_CHECKING:
-    from pensieve.cli.settings.table import Settings
+    from pensieve.cli.settings.settings import Settings
+    from pensieve.engine.options import EngineOptions
     from pensieve.engine.prompt_cache.open import CacheOptions
     from pensieve.models.files.model_folder import ModelFolder
     from pensieve.serving.served_model import ServedModel
 
-GB = 1000**3
-SEED_LIMIT_BYTES = 12 * GB
-SHARE_OF_MACHINE = 0.75
-MAX_DISK_BYTES = 10 * GB
+GB: Final = 1000**3
+DEFAULT_LIMIT_BYTES: Final = 12 * GB
+SHARE_OF_MACHINE: Final = 0.75
+"""The default limit where this is less than DEFAULT_LIMIT_BYTES."""
+MAX_DISK_BYTES: Final = 10 * GB
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """`start` turns a source into a running engine; `device` is what the startup line says of the hardware.
+class ServerComponents:
+    """Everything that serving a model does differently from playing a script.
 
-    `known` are the models that clients may ask for. The first is the one that the server is started for.
+    `models` are those that clients may request; the first is loaded before the server is ready. `start` loads a model
+    by its `source`. `device` describes the hardware in the startup line.
     """
 
-    known: tuple[KnownModel, ...]
+    models: tuple[KnownModel, ...]
     device: str
     memory: Ledger
     monitor: SlidingWindowMonitor
     start: Callable[[str], Awaitable[ServedModel]]
 
 
-def capacity_bytes(limit_bytes: int | None, machine_bytes: int) -> int:
-    """What the user allows; else 12 GB, or three quarters of what there is where that is less.
+def components_for(settings: Settings) -> ServerComponents:
+    """A script alone needs no model. With a model, the script is forced through it.
 
     Raises:
-        ValidationError: that is more than there is.
+        PensieveError: as `scripted_components` and `model_components`.
+    """
+    if settings.script and not settings.model:
+        by_model = _model_settings(settings, _read_model_settings(settings), {SCRIPTED_INFO.id: ()})
+        return scripted_components(settings.script, settings.memory_limit, by_model)
+    return model_components(settings)
+
+
+def scripted_components(
+    path: Path, memory_limit: int | None = None, by_model: Mapping[str, ModelSettings] = MappingProxyType({})
+) -> ServerComponents:
+    """Components that play a script, without MLX. `by_model` has settings by model name.
+
+    Raises:
+        ModelLoadingError: the script cannot be read.
+        ValidationError: the limit exceeds the machine's memory.
+    """
+    script = load_script(path)
+    memory = Ledger(capacity_bytes(memory_limit, psutil.virtual_memory().total))
+    monitor = SlidingWindowMonitor(memory.usage)
+    settings = by_model.get(SCRIPTED_INFO.id, ModelSettings())
+
+    async def start(source: str) -> ServedModel:  # noqa: ARG001 - there is only one script
+        return ScriptedEngine(script, memory, monitor, settings=settings)
+
+    model = KnownModel(str(path), SCRIPTED_INFO, settings=settings)
+    return ServerComponents((model,), "a script, no model", memory, monitor, start)
+
+
+def model_components(settings: Settings) -> ServerComponents:
+    """Components that run models on MLX. MLX is imported here, after the BLAS that it has to use on a CPU.
+
+    All models are downloaded before the server starts, so that a request may load one but never waits for a download.
+
+    Raises:
+        DeviceError: the requested BLAS cannot be loaded.
+        ModelLoadingError: a model does not exist, or the script cannot be read.
+        ValidationError: the limit exceeds the machine's memory, or the file of model settings is wrong.
+    """
+    from_file = _read_model_settings(settings)  # a mistake in it is reported before anything is downloaded
+    from pensieve.device import blas  # noqa: PLC0415
+
+    blas.preload()
+    from pensieve.device.device import device_info  # noqa: PLC0415
+    from pensieve.device.memory.device_memory import DeviceMemory  # noqa: PLC0415
+    from pensieve.engine.engine import Engine  # noqa: PLC0415
+
+    device = device_info()
+    memory = DeviceMemory(capacity_bytes(settings.memory_limit, device.total_memory_bytes), counts_process=True)
+    monitor = SlidingWindowMonitor(memory.usage)
+    folders, draft = _resolve_models(settings)
+    by_model = _model_settings(settings, from_file, {source: (folder.id,) for source, folder in folders.items()})
+    options = _engine_options(settings, memory.capacity_bytes)
+    main_source = next(iter(folders))
+
+    async def start(source: str) -> ServedModel:
+        drafting = draft if source == main_source else None  # a draft model shares the vocabulary of that one alone
+        chosen = replace(options, draft_model=drafting, settings=by_model[source])
+        return await Engine.start(folders[source], memory, monitor, chosen)
+
+    models = _known_models(folders, draft, by_model, dense=device.backend == "cpu")
+    description = device.describe() + (", forced to follow a script" if options.script else "")
+    return ServerComponents(models, description, memory, monitor, start)
+
+
+def capacity_bytes(limit_bytes: int | None, machine_bytes: int) -> int:
+    """The given limit, else 12 GB or three quarters of the machine's memory, whichever is less.
+
+    Raises:
+        ValidationError: the limit exceeds the machine's memory.
     """
     if limit_bytes is None:
-        return int(min(SEED_LIMIT_BYTES, SHARE_OF_MACHINE * machine_bytes))
+        return int(min(DEFAULT_LIMIT_BYTES, SHARE_OF_MACHINE * machine_bytes))
     if limit_bytes > machine_bytes:
         raise ValidationError(
             "--memory-limit",
-            f"{limit_bytes / GB:.1f} GB are more than the {machine_bytes / GB:.1f} GB that there are for models",
+            f"{format_gigabytes(limit_bytes)} is more than the {format_gigabytes(machine_bytes)} that this machine has "
+            "for models",
         )
     return limit_bytes
 
 
-def _keeping(settings: Settings, capacity_bytes: int) -> CacheOptions:
-    """Half of the memory, and 10 GB of disk or a tenth of what is free, unless the user has it otherwise."""
+def _resolve_models(settings: Settings) -> tuple[Mapping[str, ModelFolder], ModelFolder | None]:
+    """The folders of all models by source, the main one first, and that of the draft model.
+
+    It runs on the main thread, so that Ctrl-C ends a long download at once.
+    """
+    from pensieve.models.files.progress import ConsoleProgress  # noqa: PLC0415
+    from pensieve.models.library.embedded import SMOLLM2  # noqa: PLC0415
+    from pensieve.models.library.resolve import resolve  # noqa: PLC0415
+
+    sources = dict.fromkeys((settings.model or SMOLLM2.name, *settings.allow_models))
+    folders = {source: resolve(source, progress=ConsoleProgress()) for source in sources}
+    draft = resolve(settings.draft_model, progress=ConsoleProgress()) if settings.draft_model else None
+    return folders, draft
+
+
+def _engine_options(settings: Settings, capacity_bytes: int) -> EngineOptions:
+    """The options that every model shares."""
+    from pensieve.engine.options import EngineOptions  # noqa: PLC0415
+
+    return EngineOptions(
+        max_batch_size=settings.max_batch_size,
+        max_queued=settings.max_queued,
+        script=load_script(settings.script) if settings.script else None,
+        kv_bits=settings.kv_bits,
+        speculation=not settings.no_speculation,
+        cache=_cache_options(settings, capacity_bytes),
+    )
+
+
+def _cache_options(settings: Settings, capacity_bytes: int) -> CacheOptions:
+    """By default half of the memory, and 10 GB of disk or a tenth of what is free there."""
     from pensieve.engine.prompt_cache.open import CacheOptions  # noqa: PLC0415
     from pensieve.models.files.home import home  # noqa: PLC0415
 
@@ -77,108 +181,42 @@ def _keeping(settings: Settings, capacity_bytes: int) -> CacheOptions:
     )
 
 
-def parts_for(settings: Settings) -> Parts:
-    """A script alone needs no model; with one, the script's words are forced through it.
-
-    Raises:
-        PensieveError: what `scripted_parts` and `real_parts` raise.
-    """
-    if settings.script and not settings.model:
-        own = _own_settings(settings, _given_settings(settings), (SCRIPTED_INFO.id,))
-        return scripted_parts(settings.script, settings.memory_limit, own)
-    return real_parts(settings)
-
-
-def scripted_parts(
-    path: Path, memory_limit: int | None = None, own: Mapping[str, ModelSettings] = MappingProxyType({})
-) -> Parts:
-    """No model, no MLX. `own` are the settings of models by their names.
-
-    Raises:
-        ModelLoadingError: the script cannot be read.
-        ValidationError: the limit is more than the machine has.
-    """
-    script = load_script(path)
-    memory = Ledger(capacity_bytes(memory_limit, psutil.virtual_memory().total))
-    monitor = SlidingWindowMonitor(memory.usage)
-    settings = own.get(SCRIPTED_INFO.id, ModelSettings())
-
-    async def start(source: str) -> ServedModel:  # noqa: ARG001 - there is one script
-        return ScriptedEngine(script, memory, monitor, settings=settings)
-
-    return Parts(
-        (KnownModel(str(path), SCRIPTED_INFO, settings=settings),), "a script, no model", memory, monitor, start
-    )
-
-
-def _given_settings(settings: Settings) -> Mapping[str, ModelSettings]:
+def _read_model_settings(settings: Settings) -> Mapping[str, ModelSettings]:
     return read_model_settings(settings.model_settings) if settings.model_settings is not None else {}
 
 
-def _own_settings(
-    settings: Settings, given: Mapping[str, ModelSettings], *names: tuple[str, ...]
+def _model_settings(
+    settings: Settings, from_file: Mapping[str, ModelSettings], models: Mapping[str, tuple[str, ...]]
 ) -> Mapping[str, ModelSettings]:
-    """What holds for each model, by its first name, where `given` is for it. `names` are those that each goes by.
+    """The settings of each model by its source: the file's table for it, over the flags. `models` maps each source to
+    the model's other names.
 
     Raises:
-        ValidationError: `given` are settings of a model that is not among them.
+        ValidationError: the file has a table for a model that is not served.
     """
+    names = {source: (source, *others) for source, others in models.items()}
     if settings.model_settings is not None:
-        require_known_names(settings.model_settings, given, (name for each in names for name in each))
-    found = {each[0]: next((given[name] for name in each if name in given), ModelSettings()) for each in names}
-    return {name: own.over(settings.of_every_model) for name, own in found.items()}
+        require_served(settings.model_settings, from_file, (name for each in names.values() for name in each))
+    tables = {
+        source: next((from_file[name] for name in each if name in from_file), ModelSettings())
+        for source, each in names.items()
+    }
+    return {source: table.over(settings.model_defaults) for source, table in tables.items()}
 
 
-def _known(
-    folders: Mapping[str, ModelFolder], draft: ModelFolder | None, own: Mapping[str, ModelSettings], *, dense: bool
+def _known_models(
+    folders: Mapping[str, ModelFolder],
+    draft: ModelFolder | None,
+    by_model: Mapping[str, ModelSettings],
+    *,
+    dense: bool,
 ) -> tuple[KnownModel, ...]:
-    """The first is loaded with its draft model, and weighs what both do."""
-    known = tuple(known_model(source, folder, dense=dense, settings=own[source]) for source, folder in folders.items())
+    """The first model is loaded together with the draft model, so its bytes count both."""
+    models = tuple(
+        known_model(source, folder, dense=dense, settings=by_model[source]) for source, folder in folders.items()
+    )
     if draft is None:
-        return known
-    both_bytes = known[0].weights_bytes + known_model(f"--draft-model {draft.id}", draft, dense=dense).weights_bytes
-    return (replace(known[0], weights_bytes=both_bytes, draft_id=draft.id), *known[1:])
-
-
-def real_parts(settings: Settings) -> Parts:
-    """Models on MLX. A fast BLAS has to be in the process before MLX is, so what imports MLX is imported here.
-
-    All of them are found, and fetched if need be, before the server starts: a request may load, but not download.
-
-    Raises:
-        DeviceError: the BLAS that was asked for cannot be loaded.
-        ModelLoadingError: there is no such model, or the script cannot be read.
-        ValidationError: the limit is more than there is, or the file of settings is wrong.
-    """
-    given = _given_settings(settings)  # a mistake in it is said before anything is downloaded
-    from pensieve.device import blas  # noqa: PLC0415
-
-    blas.preload()
-    from pensieve.device.device import device_info  # noqa: PLC0415
-    from pensieve.device.memory.device_memory import DeviceMemory  # noqa: PLC0415
-    from pensieve.engine.engine import Engine  # noqa: PLC0415
-    from pensieve.engine.options import EngineOptions  # noqa: PLC0415
-    from pensieve.models.files.progress import ConsoleProgress  # noqa: PLC0415
-    from pensieve.models.library.embedded import SMOLLM2  # noqa: PLC0415
-    from pensieve.models.library.resolve import resolve  # noqa: PLC0415
-
-    device = device_info()
-    memory = DeviceMemory(capacity_bytes(settings.memory_limit, device.total_memory_bytes), counts_process=True)
-    monitor = SlidingWindowMonitor(memory.usage)
-    sources = tuple(dict.fromkeys((settings.model or SMOLLM2.name, *settings.allow_models)))
-    # on the main thread: Ctrl-C ends a long download at once
-    folders = {source: resolve(source, progress=ConsoleProgress()) for source in sources}
-    draft = resolve(settings.draft_model, progress=ConsoleProgress()) if settings.draft_model else None
-    own = _own_settings(settings, given, *((source, folder.id) for source, folder in folders.items()))
-    script = load_script(settings.script) if settings.script else None
-    keeping, speculation = _keeping(settings, memory.capacity_bytes), not settings.no_speculation
-    options = EngineOptions(script=script, kv_bits=settings.kv_bits, keeping=keeping, speculation=speculation)
-
-    async def start(source: str) -> ServedModel:
-        drafting = draft if source == sources[0] else None  # it knows the tokens of that one alone
-        chosen = replace(options, draft_model=drafting, settings=own[source])
-        return await Engine.start(folders[source], memory, monitor, chosen)
-
-    known = _known(folders, draft, own, dense=device.backend == "cpu")
-    said = device.say() + (", forced to say a script" if script else "")
-    return Parts(known, said, memory, monitor, start)
+        return models
+    draft_bytes = known_model(f"--draft-model {draft.id}", draft, dense=dense).weights_bytes
+    first = replace(models[0], weights_bytes=models[0].weights_bytes + draft_bytes, draft_id=draft.id)
+    return (first, *models[1:])

@@ -1,0 +1,1 @@
+"""Decisions without effects: no MLX, no files, no threads, no network, so that they are tested in microseconds."""

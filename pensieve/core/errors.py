@@ -1,21 +1,20 @@
 """Every error that Pensieve raises on purpose (S2), in one tree.
 
     PensieveError                 kind, field
-    ├── ValidationError           the caller's: a field is missing, wrong or out of range
-    │   ├── PromptTooLongError    the prompt alone is over the window (C4: the client compacts)
-    │   ├── OutputTooLongError    prompt and max_tokens together are over it (the client asks for less)
-    │   └── ConversationThreadError  the conversation is to be kept here (the client sends all of it)
-    ├── AuthenticationError       no key, or a wrong one
-    ├── NotFoundError             a model or path that is not here
-    ├── ModelLoadingError         a model's files: missing, damaged, of an unknown kind
-    ├── DeviceError               the GPU, or MLX itself
-    ├── InsufficientMemoryError   bytes that are not there; required and available
-    ├── OverloadedError           no place now; come back after `retry_after_seconds`
-    ├── RateLimitError            this client has had its requests; come back after `retry_after_seconds`
-    ├── GenerationError           the model failed in mid-answer, or was stopped
-    └── PerformanceError          a figure beyond its threshold
+    ├── ValidationError           a field of the request is missing, wrong or out of range
+    │   ├── PromptTooLongError    the prompt alone exceeds the window (C4: the client compacts)
+    │   ├── OutputTooLongError    prompt and max_tokens together exceed it (the client lowers max_tokens)
+    │   └── ConversationThreadError  the request refers to a stored conversation (the client resends it whole)
+    ├── AuthenticationError       the key is missing or wrong
+    ├── NotFoundError             the model or path does not exist
+    ├── ModelLoadingError         a model's files are missing, damaged or of an unknown kind
+    ├── DeviceError               the GPU or MLX itself failed
+    ├── InsufficientMemoryError   more memory is required than is available
+    ├── OverloadedError           the server is full; retry after `retry_after_seconds`
+    ├── RateLimitError            the client exceeded its rate; retry after `retry_after_seconds`
+    └── GenerationError           the model failed during the answer, or was stopped
 
-`pensieve.api.http.error_reply` turns each into its status, type and headers; nothing else knows HTTP.
+`pensieve.api.http.error_reply` maps each to its status, type and headers; no other module knows HTTP.
 """
 
 from __future__ import annotations
@@ -27,10 +26,15 @@ from contracts.values.vocabulary import ErrorKind
 
 GIB = 1024**3
 
+RETRY_AFTER_SECONDS = 5
+"""When to try again while the server is busy. Claude Code gives up at once above 60."""
+RETRY_AFTER_RESTART_SECONDS = 10
+"""When to try again while the server stops, as it may be restarting."""
+
 
 class PensieveError(Exception):
-    """The root. `str(error)` is a sentence for the user; `field` names the request's field where one is at fault;
-    `details` are for programs.
+    """`str(error)` is a sentence for the user, `field` the request field at fault if there is one, and `details`
+    what a program can act on.
     """
 
     kind: ClassVar[ErrorKind]
@@ -42,7 +46,7 @@ class PensieveError(Exception):
 
 
 class ValidationError(PensieveError):
-    """The message starts with the field's name, as Anthropic's own do."""
+    """Its message starts with the field's name, as in Anthropic's API."""
 
     kind = ErrorKind.VALIDATION
 
@@ -51,7 +55,7 @@ class ValidationError(PensieveError):
 
 
 class PromptTooLongError(ValidationError):
-    """Its wording is what Claude Code compacts a conversation upon (C4), so it stays to the letter."""
+    """Claude Code compacts the conversation when it matches this wording (C4), so every character counts."""
 
     def __init__(self, num_tokens: int, max_tokens: int, because: str = "") -> None:
         super().__init__("messages", "")
@@ -59,7 +63,7 @@ class PromptTooLongError(ValidationError):
 
 
 class OutputTooLongError(ValidationError):
-    """Its wording is what Claude Code lowers max_tokens upon, so it stays to the letter."""
+    """Claude Code lowers max_tokens when it matches this wording, so every character counts."""
 
     def __init__(self, input_tokens: int, max_tokens: int, window_tokens: int, because: str = "") -> None:
         super().__init__("max_tokens", "")
@@ -74,10 +78,10 @@ def _in_brackets(because: str) -> str:
 
 
 class ConversationThreadError(ValidationError):
-    """Its code is what the official SDK sends the whole conversation upon, as it did before there were threads."""
+    """The official SDK resends the whole conversation when it sees this error code."""
 
     def __init__(self) -> None:
-        super().__init__("thread", "this server keeps no conversations: send all messages, without a thread")
+        super().__init__("thread", "this server does not store conversations: send all messages, without a thread")
         self.details = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
 
 
@@ -90,7 +94,7 @@ class NotFoundError(PensieveError):
 
 
 class ModelLoadingError(PensieveError):
-    """`source` is the model as the user named it; the message says what is wrong with which file, and the mend."""
+    """`source` is the model as the user named it; the message names the file, what is wrong with it, and the fix."""
 
     kind = ErrorKind.MODEL_LOADING
 
@@ -117,7 +121,7 @@ class InsufficientMemoryError(PensieveError):
 class OverloadedError(PensieveError):
     kind = ErrorKind.OVERLOADED
 
-    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+    def __init__(self, message: str, *, retry_after_seconds: int = RETRY_AFTER_SECONDS) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 
@@ -132,11 +136,3 @@ class RateLimitError(PensieveError):
 
 class GenerationError(PensieveError):
     kind = ErrorKind.GENERATION
-
-
-class PerformanceError(PensieveError):
-    kind = ErrorKind.PERFORMANCE
-
-    def __init__(self, metric: str, value: float, threshold: float) -> None:
-        super().__init__(f"performance degradation: {metric} = {value:g}, threshold = {threshold:g}")
-        self.metric, self.value, self.threshold = metric, value, threshold

@@ -1,7 +1,7 @@
-"""Whether there is a GPU that MLX can really use, and why not where there is none (G-R1).
+"""Finds out whether MLX can really use a GPU, and if not, why (G-R1).
 
-MLX reports a GPU by its driver's word. Whether it computes is known when it has: a broken driver, or memory that others
-hold, shows at the first evaluation. So one is made before anything is built upon it.
+MLX reports a GPU if its driver does, but a broken driver or memory that other processes hold shows only at the first
+evaluation. So one is made before the backend is chosen.
 """
 
 from __future__ import annotations
@@ -18,46 +18,50 @@ from pensieve.device.blas import has_nvidia_gpu
 Backend = Literal["metal", "cuda", "cpu"]
 _NAMES: Final = {"metal": "Metal", "cuda": "CUDA"}
 
-PATIENCE_SECONDS: Final = 20.0
-"""A GPU that answers at all does so in two; its driver may have to be woken."""
+GPU_TIMEOUT_SECONDS: Final = 20.0
+"""A working GPU answers within two seconds, even if its driver has to wake up."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """`why_no_gpu` is '' where there is one."""
+class BackendChoice:
+    """`why_no_gpu` is '' if the backend is a GPU."""
 
     backend: Backend
     why_no_gpu: str = ""
 
 
 def choose_backend(
-    claimed: Backend, evaluate: Callable[[], None], patience_seconds: float = PATIENCE_SECONDS
-) -> Choice:
-    """What MLX claims, if `evaluate` succeeds within the time; else the CPU.
+    claimed: Backend, evaluate: Callable[[], None], timeout_seconds: float = GPU_TIMEOUT_SECONDS
+) -> BackendChoice:
+    """The backend that MLX claims if `evaluate` succeeds within the timeout, else the CPU.
 
-    `evaluate` computes something small on MLX's default device, and raises if that fails. It is called on a thread of
-    its own: a driver that hangs cannot be stopped, only left.
+    `evaluate` computes something small on MLX's default device and raises if that fails. It runs on its own thread,
+    because a driver that hangs cannot be interrupted.
     """
     if claimed == "cpu":
-        return Choice("cpu", _why_none())
-    failure = _failure(evaluate, patience_seconds)
-    return Choice(claimed) if failure is None else Choice("cpu", f"{_NAMES[claimed]} is there, but {failure}")
+        return BackendChoice("cpu", _why_none())
+    failure = _failure(evaluate, timeout_seconds)
+    return (
+        BackendChoice(claimed)
+        if failure is None
+        else BackendChoice("cpu", f"{_NAMES[claimed]} is available, but {failure}")
+    )
 
 
-def _failure(evaluate: Callable[[], None], patience_seconds: float) -> str | None:
-    failures: list[str] = ["its first computation did not end"]
+def _failure(evaluate: Callable[[], None], timeout_seconds: float) -> str | None:
+    failures: list[str] = ["its first computation did not finish"]
 
     def attempt() -> None:
         try:
             evaluate()
-        except Exception as error:  # MLX raises what its driver says, as any type
+        except Exception as error:  # MLX raises driver errors as any type
             failures[:] = [f"its first computation failed: {_first_line(error)}"]
         else:
             failures.clear()
 
     thread = threading.Thread(target=attempt, name="pensieve-gpu-attempt", daemon=True)
     thread.start()
-    thread.join(patience_seconds)
+    thread.join(timeout_seconds)
     return failures[0] if failures else None
 
 
@@ -68,10 +72,10 @@ def _first_line(error: Exception) -> str:
 
 def _why_none() -> str:
     if sys.platform == "darwin":
-        return "macOS offers no Metal device here, as in most virtual machines"
+        return "macOS offers no Metal device, as in most virtual machines"
     names = {(distribution.name or "").lower() for distribution in metadata.distributions()}
     if any(name.startswith("mlx-cuda") for name in names):
-        return "MLX is installed for CUDA, and there is no NVIDIA GPU"
+        return "MLX is installed for CUDA, but there is no NVIDIA GPU"
     if has_nvidia_gpu():
-        return "this MLX is built for the CPU alone; for the NVIDIA GPU that is here install mlx[cuda13]"
-    return "this MLX is built for the CPU alone, and no NVIDIA GPU is here"
+        return "this MLX is built for the CPU only; to use the NVIDIA GPU, install mlx[cuda13]"
+    return "this MLX is built for the CPU only, and there is no NVIDIA GPU"

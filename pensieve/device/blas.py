@@ -1,10 +1,10 @@
-"""A fast BLAS in front of MLX's CPU backend (lab: MLX on a Linux CPU is slow unless it is helped).
+"""Gives MLX's CPU backend a fast BLAS: fifty times the speed in prefill, four times in decoding.
 
-The CPU build of MLX for Linux brings the reference BLAS, one thread and 2 GFLOP/s. It looks its `cblas_*` functions up
-in the process before it looks in its own library, so a better one that is loaded first, with its names made global,
-serves it: fifty times as fast in a prefill, four times in decoding. After MLX is imported it is too late.
+The CPU build of MLX for Linux includes the reference BLAS, with one thread and 2 GFLOP/s. The dynamic linker looks for
+its `cblas_*` functions in the process first, so a faster library that is loaded with global symbols before MLX is
+imported takes its place.
 
-On macOS MLX is built on Accelerate, and with CUDA the GPU does the work: nothing is loaded there.
+Nothing is loaded on macOS, where MLX uses Accelerate, or with CUDA, where the GPU does the work.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from pensieve.core.errors import DeviceError
 
 CHOICE_VARIABLE: Final = "PENSIEVE_BLAS"
 _SERVED: Final = ("cblas_sgemm", "cblas_dgemm", "cblas_cgemm")
-"""All that libmlx takes from a BLAS."""
+"""The functions that libmlx needs from a BLAS."""
 _OPENBLAS_NAMES: Final = ("libopenblas.so.0", "libopenblasp.so.0", "libopenblaso.so.0", "libopenblas.so")
 _AVX512: Final = frozenset({"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"})
 
 
 @dataclass(frozen=True, slots=True)
 class Blas:
-    """What multiplies matrices on the CPU.
+    """The library that multiplies matrices on the CPU.
 
-    `path` is None for the library that MLX brings, `threads` None where it is not known. `remark` says why a better
-    one is not there, '' where nothing is to be said.
+    `path` is None for the one that MLX includes, `threads` is None if unknown. `remark` says why no faster one is used,
+    or is ''.
     """
 
     name: str
@@ -52,15 +52,15 @@ _setters: Final[list[Callable[[int], object]]] = []
 
 
 def preload() -> Blas:
-    """Load the BLAS that `PENSIEVE_BLAS` chooses; called again, say what was loaded.
+    """Load the BLAS that `PENSIEVE_BLAS` selects; further calls return what was loaded.
 
-    `auto`, the default, takes MKL from the `mkl` wheel, else the system's OpenBLAS, else leaves MLX its own. `mkl`,
-    `openblas` or a path insist; `bundled` leaves MLX its own.
+    `auto`, the default, takes MKL from the `mkl` wheel, else the system's OpenBLAS, else MLX's own. `mkl`, `openblas`
+    or a path must be available; `bundled` is MLX's own.
 
     Raises:
-        DeviceError: the variable's value means nothing, or the library it insists on is not there or is no BLAS.
+        DeviceError: the variable has an unknown value, or the selected library is missing or is not a BLAS.
     """
-    global _loaded  # noqa: PLW0603 - what is loaded into the process is a fact about the process
+    global _loaded  # noqa: PLW0603 - a library is loaded once per process
     with _lock:
         if _loaded is None:
             _loaded = _preload(os.environ.get(CHOICE_VARIABLE, "auto"))
@@ -68,7 +68,7 @@ def preload() -> Blas:
 
 
 def set_threads(num_threads: int) -> None:
-    """Multiply with so many threads from now on. Does nothing to a BLAS that cannot be told."""
+    """Change the number of threads. Has no effect on a BLAS without such a setting."""
     for setter in _setters:
         setter(num_threads)
 
@@ -80,18 +80,18 @@ def _preload(choice: str) -> Blas:
     if sys.platform != "linux" or _cuda_serves():
         return Blas("bundled", None, None)
     if "mlx.core" in sys.modules:
-        return _bundled("MLX was imported before a faster one could be loaded")
+        return _bundled("MLX was imported before a faster BLAS could be loaded")
     return load()
 
 
 def _loader_of(choice: str) -> Callable[[], Blas]:
-    """How to load what was chosen. A wrong choice is refused on every platform alike."""
+    """The loader for a choice. An unknown choice is refused on every platform."""
     loaders = {"auto": _best, "mkl": _mkl, "openblas": _openblas, "bundled": _bundled}
     if choice in loaders:
         return loaders[choice]
     if os.sep in choice:
         return lambda: _described(_load(choice), Path(choice))
-    raise DeviceError(f"{CHOICE_VARIABLE} is {choice!r}; known are {', '.join(loaders)} and the path of a library")
+    raise DeviceError(f"{CHOICE_VARIABLE} is {choice!r}; use {', '.join(loaders)} or the path of a library")
 
 
 def _best() -> Blas:
@@ -111,8 +111,8 @@ def _bundled(remark: str = "") -> Blas:
 def _mkl() -> Blas:
     path = next(_mkl_paths(), None)
     if path is None:
-        raise DeviceError("no MKL is found: pip install mkl")
-    # Its threads come from Intel's OpenMP; without it MKL would end the process at its first call.
+        raise DeviceError("MKL was not found: pip install mkl")
+    # Its threads need Intel's OpenMP; without it MKL ends the process at its first call.
     openmp = path.with_name("libiomp5.so")
     os.environ.setdefault("MKL_THREADING_LAYER", "INTEL" if openmp.exists() else "SEQUENTIAL")
     if not {"MKL_NUM_THREADS", "OMP_NUM_THREADS"} & os.environ.keys():
@@ -125,7 +125,7 @@ def _mkl() -> Blas:
 
 
 def _mkl_paths() -> Iterator[Path]:
-    """Where the `mkl` wheel put its one entry library: as its own record says, else where it goes by custom."""
+    """The entry library of the `mkl` wheel, from the wheel's record or in its usual place."""
     if platform.machine() != "x86_64":
         return
     try:
@@ -140,35 +140,35 @@ def _mkl_paths() -> Iterator[Path]:
 def _openblas() -> Blas:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(usable_cores()))
     if _cpu_flags() >= _AVX512:
-        # Releases older than the CPU take it for one without AVX-512; these kernels run on every CPU that has it.
+        # Releases older than the CPU may miss its AVX-512; these kernels run on every CPU that has it.
         os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
     for name in _OPENBLAS_NAMES:
         try:
             return _described(_load(name), _mapped(name))
         except DeviceError:
             continue
-    raise DeviceError("no OpenBLAS is found: apt install libopenblas0")
+    raise DeviceError("OpenBLAS was not found: apt install libopenblas0")
 
 
 def _load(library: str) -> ctypes.CDLL:
-    """Load a library that has what MLX needs, and make its names global.
+    """Load a library that has the functions MLX needs, with global symbols.
 
     Raises:
-        DeviceError: it cannot be loaded, or is no BLAS with C names.
+        DeviceError: the library cannot be loaded, or lacks one of the functions.
     """
     try:
-        # First for this module alone: what is no BLAS is not to get in front of anything.
+        # Without global symbols first, so that a library that is not a BLAS cannot shadow anything.
         tried = ctypes.CDLL(library)
         missing = [name for name in _SERVED if not hasattr(tried, name)]
         if missing:
-            raise DeviceError(f"{library} is no BLAS that MLX can use: it lacks {missing[0]}")
+            raise DeviceError(f"{library} is not a BLAS that MLX can use: it lacks {missing[0]}")
         return ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
     except OSError as error:
         raise DeviceError(f"the BLAS {library} cannot be loaded: {error}") from error
 
 
 def _described(library: ctypes.CDLL, path: Path | None) -> Blas:
-    """OpenBLAS tells its version and threads; another library goes by its file's name."""
+    """OpenBLAS reports its version and threads; another library is named by its file."""
     if hasattr(library, "openblas_get_config"):
         library.openblas_get_config.restype = ctypes.c_char_p
         _setters.append(library.openblas_set_num_threads)
@@ -178,20 +178,20 @@ def _described(library: ctypes.CDLL, path: Path | None) -> Blas:
 
 
 def _versioned(name: str, text: bytes) -> str:
-    """`name` with the first version number of what a library says of itself."""
+    """`name` with the first version number in a library's description."""
     version = re.search(r"\d+\.\d+", text.decode(errors="replace"))
     return f"{name} {version[0]}" if version else name
 
 
 def _mapped(name: str) -> Path | None:
-    """The file behind a library that was found by its name."""
+    """The file from which a library was loaded by name."""
     stem = name.partition(".so")[0]
     paths = (Path(line.split()[-1]) for line in Path("/proc/self/maps").read_text().splitlines() if stem in line)
     return next(paths, None)
 
 
 def usable_cores() -> int:
-    """Cores to put threads on: the physical ones, or fewer where the process is held to fewer."""
+    """The physical cores that this process may use."""
     return max(1, min(psutil.cpu_count(logical=False) or 1, len(os.sched_getaffinity(0))))
 
 
@@ -205,11 +205,11 @@ def _cpu_flags() -> frozenset[str]:
 
 
 def has_nvidia_gpu() -> bool:
-    """Whether its driver is there."""
+    """Whether an NVIDIA driver is present."""
     return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg"))  # the latter under WSL
 
 
 def _cuda_serves() -> bool:
-    """Whether this is MLX for CUDA, on a machine with a GPU for it. Without one it falls back to the CPU (G-R1)."""
+    """Whether this is MLX for CUDA on a machine with an NVIDIA GPU. Without the GPU, MLX runs on the CPU (G-R1)."""
     names = {(distribution.name or "").lower() for distribution in metadata.distributions()}
     return any(name.startswith("mlx-cuda") for name in names) and has_nvidia_gpu()

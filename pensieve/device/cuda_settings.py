@@ -1,12 +1,11 @@
-"""What MLX's CUDA backend is told before it begins. It asks the environment alone, and there the user's word is kept.
+"""Environment variables for MLX's CUDA backend, which it reads once. A value that the user has set is kept.
 
-- `MLX_ENABLE_CACHE_THRASHING_CHECK`: MLX keeps the graphs and plans that it has made, a few hundred of each, and counts
-  those it had to make. When there were twice as many as it keeps, every further one raises (mlx 0.32,
-  backend/cuda/lru_cache.h): for a server, which runs for days and meets every length, a fuse. It is taken out.
-- `MLX_MAX_OPS_PER_BUFFER` and `MLX_MAX_MB_PER_BUFFER`: work is given to the GPU in portions of so many operations, or
-  so much that they read, and what they leave behind is freed only when all of a portion is done. With MLX's own
-  numbers, reading 512 tokens of a 6.7B model took 2 to 4 GB beside the weights, with these about 1 GB, in less time
-  (an H200).
+- `MLX_ENABLE_CACHE_THRASHING_CHECK`: MLX caches a few hundred graphs and plans, and raises once it has made twice as
+  many (mlx 0.32, backend/cuda/lru_cache.h). A server that runs for days and sees every length would hit that limit, so
+  the check is switched off.
+- `MLX_MAX_OPS_PER_BUFFER` and `MLX_MAX_MB_PER_BUFFER`: MLX submits work to the GPU in batches of this many operations
+  or megabytes read, and frees their temporaries only after the whole batch. With MLX's own values, a prefill of 512
+  tokens of a 6.7B model took 2 to 4 GB besides the weights; with these, about 1 GB and less time (on an H200).
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ SETTINGS: Final = {
 }
 
 
-def settle(environment: MutableMapping[str, str] = os.environ, platform: str = sys.platform) -> None:
-    """Before MLX computes for the first time. Nothing on macOS: Metal has numbers of its own for the latter."""
+def apply_defaults(environment: MutableMapping[str, str] = os.environ, platform: str = sys.platform) -> None:
+    """Call this before MLX's first computation. No effect on macOS, where Metal has its own values."""
     if platform != "darwin":
         for name, value in SETTINGS.items():
             environment.setdefault(name, value)

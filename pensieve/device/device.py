@@ -1,4 +1,4 @@
-"""Which device MLX runs on, and what it has."""
+"""The device that MLX runs on."""
 
 from __future__ import annotations
 
@@ -25,10 +25,8 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """What MLX runs on.
-
-    `total_memory_bytes` is what models can be held in: a GPU's own memory, or the machine's, or as much of it as the
-    process's container allows. `why_no_gpu` says why MLX runs on the CPU, '' where it does not.
+    """`total_memory_bytes` is the memory for models: the GPU's own, or the machine's, or the limit of the container.
+    `why_no_gpu` says why MLX runs on the CPU, or is ''.
     """
 
     backend: Backend
@@ -37,8 +35,8 @@ class DeviceInfo:
     blas: Blas
     why_no_gpu: str = ""
 
-    def say(self) -> str:
-        """One phrase for the startup line: "CPU (MKL 2026.2, 2 threads)", "Metal (Apple M1)"."""
+    def describe(self) -> str:
+        """A phrase for the startup line, such as "CPU (MKL 2026.2, 2 threads)" or "Metal (Apple M1)"."""
         if self.backend != "cpu":
             return f"{_NAMES[self.backend]} ({self.chip})"
         details = [self.blas.name if self.blas.name != "bundled" else "slow bundled BLAS"]
@@ -49,17 +47,17 @@ class DeviceInfo:
 
 @cache
 def device_info() -> DeviceInfo:
-    """Ask MLX about the device that it computes on. Imports MLX, with a fast BLAS in front of it.
+    """The device that MLX computes on. Imports MLX, after a fast BLAS.
 
-    Without a GPU that works, the CPU is taken, and that is logged, once (G-R1).
+    Falls back to the CPU if no GPU works, and logs that once (G-R1).
 
     Raises:
-        DeviceError: MLX cannot be imported, or PENSIEVE_BLAS asks for what is not there.
+        DeviceError: MLX cannot be imported, or PENSIEVE_BLAS selects a library that is missing.
     """
     blas = preload()
-    cuda_settings.settle()
+    cuda_settings.apply_defaults()
     try:
-        import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
+        import mlx.core as mx  # noqa: PLC0415 - after the BLAS
     except ImportError as error:
         raise DeviceError(f"MLX cannot be imported: {error}; on Linux install it as mlx[cpu] or mlx[cuda13]") from error
     choice = choose_backend(_claimed(mx), lambda: _evaluate(mx))
@@ -80,19 +78,19 @@ def _claimed(mx: Any) -> Backend:
 
 
 def _evaluate(mx: Any) -> None:
-    """A product, so that more is needed of the device than memory.
+    """Multiply matrices, which needs more from the device than memory.
 
     Raises:
-        Exception: what MLX raises where the device fails; of any type.
+        Exception: the device failed; MLX raises any type.
     """
     square = mx.ones((8, 8))
     if float((square @ square).sum().item()) != 512:
-        raise ArithmeticError("it computes wrongly")
+        raise ArithmeticError("its result is wrong")
 
 
 def _machine_memory_bytes() -> int:
     total = psutil.virtual_memory().total
     try:
         return min(total, int(_CGROUP_LIMIT.read_text()))
-    except (OSError, ValueError):  # no control group, or one with the limit "max"
+    except (OSError, ValueError):  # no control group, or one without a limit ("max")
         return total

@@ -1,7 +1,6 @@
-"""Compute kernels in the device's own language, through MLX (seed: compile_kernel).
+"""Compiles kernels in the device's own language through MLX (S7: compile_kernel).
 
-`mlx.core.fast.metal_kernel` on Metal, `mlx.core.fast.cuda_kernel` on CUDA. The Metal path has not been
-run: no Mac was at hand.
+Uses `mlx.core.fast.metal_kernel` or `mlx.core.fast.cuda_kernel`. The Metal path has not been tested on a Mac.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from pensieve.core.errors import DeviceError
 
 
 def compile_kernel(source: KernelSource) -> CompiledKernel:
-    """The kernel, ready to be called with MLX's arguments (inputs, grid, threadgroup, output shapes and dtypes).
+    """A kernel that takes MLX's arguments: inputs, grid, threadgroup, output shapes and dtypes.
 
     Raises:
-        DeviceError: MLX runs on the CPU here, or refuses the source.
+        DeviceError: MLX runs on the CPU, or rejects the source.
     """
     if mx.default_device() == mx.Device(mx.cpu):
-        raise DeviceError(f"kernel {source.name} needs a GPU, and MLX runs on the CPU here")
+        raise DeviceError(f"kernel {source.name} needs a GPU, but MLX runs on the CPU")
     build = mx.fast.metal_kernel if mx.metal.is_available() else mx.fast.cuda_kernel
     try:
         kernel = build(

@@ -1,8 +1,8 @@
-"""Threads that are kept when their work is done, for the next that needs one.
+"""Threads that are reused, so that loading and unloading models does not leak MLX streams.
 
-MLX makes a thread of its own for each stream, and streams belong to the thread that made them; none of them ends with
-it, nor by `mlx.core.clear_streams` (seen with mlx 0.32.4: two threads and over a megabyte for each model that had been
-loaded and unloaded). A thread that is used again uses its streams again.
+MLX ties each stream to the thread that made it and starts a thread of its own for it, which ends neither with that
+thread nor by `mlx.core.clear_streams`: with mlx 0.32.4, each model that was loaded and unloaded left two threads and
+over a megabyte. A thread that is reused reuses its streams.
 """
 
 from __future__ import annotations
@@ -17,26 +17,23 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, slots=True)
-class _Work:
+class _Job:
     run: Callable[[], None]
-    has_ended: threading.Event = field(default_factory=threading.Event)
+    is_done: threading.Event = field(default_factory=threading.Event)
 
 
-_Mailbox = queue.SimpleQueue[_Work]
+_Mailbox = queue.SimpleQueue[_Job]
 
 _idle: list[_Mailbox] = []
-"""Of the threads that wait for work. The last to become idle is the first to be used again."""
+"""The mailboxes of idle threads. The thread that became idle last is reused first."""
 _lock = threading.Lock()
 
 
 class PooledThread:
-    """As `threading.Thread`: one run of `target`, from `start` on; `join` returns when it has ended.
-
-    It does not keep the process from ending.
-    """
+    """Runs `target` once, like `threading.Thread`. It does not keep the process alive."""
 
     def __init__(self, target: Callable[[], None], *, name: str) -> None:
-        self._work = _Work(target)
+        self._job = _Job(target)
         self._name = name
 
     def start(self) -> None:
@@ -44,24 +41,24 @@ class PooledThread:
             mailbox = _idle.pop() if _idle else None
         if mailbox is None:
             mailbox = queue.SimpleQueue()
-            threading.Thread(target=_work_for_ever, args=(mailbox,), name=self._name, daemon=True).start()
-        mailbox.put(self._work)
+            threading.Thread(target=_run_jobs, args=(mailbox,), name=self._name, daemon=True).start()
+        mailbox.put(self._job)
 
     def join(self) -> None:
-        self._work.has_ended.wait()
+        self._job.is_done.wait()
 
 
-def _work_for_ever(mailbox: _Mailbox) -> None:
+def _run_jobs(mailbox: _Mailbox) -> None:
     while True:
-        _end(mailbox, mailbox.get())
+        _run(mailbox, mailbox.get())
 
 
-def _end(mailbox: _Mailbox, work: _Work) -> None:
-    """Run it. Nothing is held of it when this returns, and whoever joins finds the thread idle."""
+def _run(mailbox: _Mailbox, job: _Job) -> None:
+    """Run a job in a frame of its own, so that the thread does not keep it alive. It is idle before `join` returns."""
     try:
-        work.run()
+        job.run()
     except BaseException:
-        log.exception("a thread's work ended with an error")
+        log.exception("a pooled thread's target raised an error")
     with _lock:
         _idle.append(mailbox)
-    work.has_ended.set()
+    job.is_done.set()

@@ -1,4 +1,4 @@
-"""The end of a process that has used MLX."""
+"""Ends a process that has used MLX without a spurious crash."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import sys
 from pensieve.device.device import device_info
 
 
-def leave(status: int) -> int:
-    """`status`, for the interpreter to end with.
+def exit_cleanly(status: int) -> int:
+    """Return `status` for `sys.exit`, or end the process right here if MLX has run on CUDA, after flushing its output.
 
-    Where MLX has run on CUDA the process ends here, with all that it said written out: MLX's threads abort in the
-    interpreter's own shutdown, after everything of ours is closed, and whoever supervises the server would take its
-    orderly stop for a crash (seen with mlx 0.32.4).
+    On CUDA, MLX's threads abort during the interpreter's own shutdown, and a supervisor would take an orderly stop for
+    a crash (seen with mlx 0.32.4).
     """
     if "mlx.core" in sys.modules and device_info().backend == "cuda":
         logging.shutdown()

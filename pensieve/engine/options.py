@@ -1,4 +1,4 @@
-"""What an engine may take on, and what it keeps."""
+"""The options of one engine."""
 
 from __future__ import annotations
 
@@ -7,27 +7,24 @@ from typing import Literal
 
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.engine.prompt_cache.open import CacheOptions
-from pensieve.engine.scripted.engine import Script
+from pensieve.engine.scripted.script import Script
 from pensieve.models.files.model_folder import ModelFolder
 
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """`max_queued` requests may wait beside the `max_batch_size` that run; the next is told to come back.
+    """`max_queued` requests may wait in addition to the `max_batch_size` that run; the next gets an OverloadedError.
 
-    `prefill_chunk_tokens` of a prompt are read between two tokens of the others; None is what suits the device. With a
-    `script`, the model says the script's words. Keys and values take `kv_bits`; None is the model's own type. With
-    `speculation`, what repeats the prompt is decoded several tokens at a time, and where nothing does, what the
-    `draft_model` guesses; the answers are the same. `settings` are the operator's, over those of the model's makers.
+    With a `script`, the model generates the script's words. `kv_bits` quantises keys and values; None keeps the model's
+    own type. With `speculation`, text that repeats the prompt is decoded several tokens at a time, and other text with
+    the drafts of `draft_model`; the answers are the same. `settings` override those that the model's makers recommend.
     """
 
     max_batch_size: int = 16
     max_queued: int = 32
-    prefill_chunk_tokens: int | None = None
-    retry_after_seconds: int = 5
     script: Script | None = None
     kv_bits: Literal[8] | None = None
     speculation: bool = True
     draft_model: ModelFolder | None = None
-    keeping: CacheOptions = CacheOptions()  # noqa: RUF009 - frozen
+    cache: CacheOptions = CacheOptions()  # noqa: RUF009 - frozen
     settings: ModelSettings = ModelSettings()  # noqa: RUF009 - frozen

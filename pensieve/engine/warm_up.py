@@ -1,8 +1,8 @@
-"""Kernels that requests will need, compiled while the model loads and not while somebody waits for an answer.
+"""Compiles GPU kernels while the model loads, so that the first request need not wait for it.
 
-A GPU's kernels are compiled when they are first used: on CUDA for two minutes in all, once on a machine; on Metal in
-each process. So a few answers are decoded that nobody reads, with each kind of sampler and held to a grammar, and
-drafts of each width are checked. A CPU compiles nothing.
+A kernel is compiled when it is first used: on CUDA once per machine, two minutes for all of them; on Metal in each
+process. So this decodes a few answers, with each kind of sampler and with a grammar, and verifies drafts of each width.
+A CPU compiles nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import mlx.core as mx
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, ModelFeature, Role, Sampling
 from pensieve.core.drafts.length import WIDTHS
 from pensieve.engine.memory.probe import Probe, lengthen, new_caches
-from pensieve.engine.prompt_cache.store import Match, MissReason
+from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.requests.ticket import Ticket
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ SLOW_SECONDS: Final = 5.0
 
 _PROMPT_TOKENS: Final = 24
 _OUTPUT_TOKENS: Final = 4
-_MANY_TOKENS: Final = 1000
-"""Behind so many, one token's attention may be computed by another kernel."""
+_DEEP_TOKENS: Final = 1000
+"""After this many tokens, attention may use another kernel."""
 _SAMPLINGS: Final = (
     Sampling(temperature=0.0),
     Sampling(temperature=1.0),
@@ -44,15 +44,15 @@ _SAMPLINGS: Final = (
     Sampling(temperature=1.0, top_p=0.9, top_k=40),
     Sampling(temperature=1.0, min_p=0.05, repetition_penalty=1.1),
 )
-"""One of each kind."""
+"""One for each kind of sampler."""
 _SCHEMA: Final = '{"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}'
 
 
 @contextmanager
-def said_if_slow(what: str, after_seconds: float = SLOW_SECONDS) -> Iterator[None]:
-    """Tell in the log what is being done, if it takes long, and when it is through."""
+def log_if_slow(what: str, after_seconds: float = SLOW_SECONDS) -> Iterator[None]:
+    """Log what is being done if it takes long, and again when it is done."""
     began = time.monotonic()
-    timer = threading.Timer(after_seconds, log.warning, (f"{what}; this is remembered, and quick the next time",))
+    timer = threading.Timer(after_seconds, log.warning, (f"{what}; the next start is faster",))
     timer.daemon = True
     timer.start()
     try:
@@ -66,23 +66,23 @@ def said_if_slow(what: str, after_seconds: float = SLOW_SECONDS) -> Iterator[Non
 def warm_up(
     model: LoadedModel, probe: Probe, batch: Batch, grammars: Grammars, *, kv_bits: int | None = None
 ) -> tuple[int, int]:
-    """Compute all that requests may ask for once, on the thread that owns MLX: the tokens and the passes that it took.
+    """Run everything that requests may need once, on the thread that owns MLX. Return the numbers of tokens and passes.
 
-    `batch` is empty, and to be dropped afterwards. What fails here is logged: a request may do without it.
+    `batch` is empty, and is not used afterwards. Failures are logged, because requests may not need what failed.
     """
     try:
-        return _computed_once(model, probe, batch, grammars, kv_bits)
+        return _run_once(model, probe, batch, grammars, kv_bits)
     except Exception:
-        log.exception("warming up failed: what it left out is compiled by the first requests that need it")
+        log.exception("warming up failed; the first requests that need the remaining kernels compile them")
         return 0, 0
 
 
-def _computed_once(
+def _run_once(
     model: LoadedModel, probe: Probe, batch: Batch, grammars: Grammars, kv_bits: int | None
 ) -> tuple[int, int]:
     with closing(asyncio.new_event_loop()) as loop:
 
-        def held() -> list[Ticket]:
+        def constrained() -> list[Ticket]:
             if not model.supports(ModelFeature.JSON_MODE):
                 return []
             ticket = _ticket(loop, _SAMPLINGS[0], schema=_SCHEMA)
@@ -90,9 +90,9 @@ def _computed_once(
             return [ticket]
 
         free = [_ticket(loop, sampling) for sampling in _SAMPLINGS]
-        groups = [*([ticket] for ticket in free), held(), [*free, *held()]]
-        num_tokens = sum(_answered(batch, group[: batch.max_size]) for group in groups)
-    return num_tokens, _checked_drafts(model, kv_bits) if probe.sizes.in_rows else 0
+        groups = [*([ticket] for ticket in free), constrained(), [*free, *constrained()]]
+        num_tokens = sum(_answer(batch, group[: batch.max_size]) for group in groups)
+    return num_tokens, _verify_drafts(model, kv_bits) if probe.sizes.in_rows else 0
 
 
 def _ticket(loop: asyncio.AbstractEventLoop, sampling: Sampling, schema: str | None = None) -> Ticket:
@@ -101,10 +101,10 @@ def _ticket(loop: asyncio.AbstractEventLoop, sampling: Sampling, schema: str | N
     return Ticket(request, [0] * _PROMPT_TOKENS, loop=loop)
 
 
-def _answered(batch: Batch, tickets: Sequence[Ticket]) -> int:
-    """Answer the tickets together: the tokens that they got."""
+def _answer(batch: Batch, tickets: Sequence[Ticket]) -> int:
+    """Answer the tickets in one batch. Return the number of sampled tokens."""
     running, num_tokens = {batch.insert(ticket, Match(0, None, MissReason.EMPTY)) for ticket in tickets}, 0
-    for _ in range(_PROMPT_TOKENS + _OUTPUT_TOKENS):  # far more steps than it takes
+    for _ in range(_PROMPT_TOKENS + _OUTPUT_TOKENS):  # far more steps than necessary
         sampled, _ = batch.next() if running else ([], [])
         num_tokens += len(sampled)
         running -= {each.uid for each in sampled if each.computed is not None}
@@ -112,13 +112,13 @@ def _answered(batch: Batch, tickets: Sequence[Ticket]) -> int:
     return num_tokens
 
 
-def _checked_drafts(model: LoadedModel, kv_bits: int | None) -> int:
-    """A pass of each width that a draft may have, and one for a token behind many: the number of passes."""
+def _verify_drafts(model: LoadedModel, kv_bits: int | None) -> int:
+    """Run a pass of each draft width, and one with a deep cache. Return the number of passes."""
     caches = new_caches(model, by_rows=True, bits=kv_bits)
     for width in WIDTHS:
         _pass(model, caches, width)
     for cache in caches:
-        lengthen(cache.rows[0], _MANY_TOKENS, 1)
+        lengthen(cache.rows[0], _DEEP_TOKENS, 1)
     _pass(model, caches, 1)
     return len(WIDTHS) + 1
 

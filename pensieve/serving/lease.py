@@ -1,4 +1,4 @@
-"""A model on loan: what a request may ask of it."""
+"""What one request may do with the model that it borrowed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pensieve.serving.served_model import ServedModel
 
 
 class ModelLease:
-    """`make_room` unloads models that nobody uses until so many bytes are free for the model of that id, and says
-    whether any was unloaded: an answer is not refused for the sake of a model that only lies there.
+    """If memory does not suffice for an answer, `make_room(model_id, num_bytes)` unloads idle models and the answer is
+    tried once more. It returns whether it unloaded any.
     """
 
     def __init__(self, model: ServedModel, make_room: Callable[[str, int], Awaitable[bool]]) -> None:

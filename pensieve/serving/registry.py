@@ -1,4 +1,4 @@
-"""The models that a server may be asked for: what is known of each before it is loaded, and how each stands."""
+"""The models that clients may name, and the state of each."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ModelStatus = Literal["loading", "loaded", "unloading", "unloaded"]
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """How a known model stands. `idle_seconds` is None unless it is loaded and nobody uses it."""
+    """`idle_seconds` is None unless the model is loaded and idle."""
 
     id: str
-    standing: ModelStatus
+    status: ModelStatus
     num_active: int
     idle_seconds: float | None
     weights_bytes: int
@@ -28,7 +28,7 @@ class ModelState:
 
 @dataclass(frozen=True, slots=True)
 class ModelCounts:
-    """What has happened since the start."""
+    """Counts since the server started."""
 
     num_loads: int
     num_failed_loads: int
@@ -36,14 +36,20 @@ class ModelCounts:
 
 
 class ModelRegistry:
-    """Known models in the order in which they became known. A name is an id, or what the user called it."""
+    """Models in the order in which they were added. A client may name one by its id or by its source."""
 
     def __init__(self, models: Iterable[KnownModel] = ()) -> None:
+        """
+        Raises:
+            ModelLoadingError: two models of different sources have the same id.
+        """
         self._by_id: dict[str, KnownModel] = {}
         for model in models:
             other = self._by_id.get(model.info.id)
             if other is not None and other.source != model.source:
-                raise ModelLoadingError(model.source, f"clients know {other.source} by the same name, {model.info.id}")
+                raise ModelLoadingError(
+                    model.source, f"{other.source} is served by the same name, {model.info.id}; serve only one of them"
+                )
             self.add(model)
 
     def __iter__(self) -> Iterator[KnownModel]:
@@ -53,5 +59,5 @@ class ModelRegistry:
         self._by_id[model.info.id] = model
 
     def find(self, name: str) -> KnownModel | None:
-        found = self._by_id.get(name)
-        return found or next((model for model in self._by_id.values() if model.source == name), None)
+        by_id = self._by_id.get(name)
+        return by_id or next((model for model in self._by_id.values() if model.source == name), None)

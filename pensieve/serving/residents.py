@@ -1,4 +1,4 @@
-"""The models that are loaded, who uses them, and since when nobody does."""
+"""The models in memory: which are in use, and how long the others have been idle."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Loaded:
-    """A model that is loaded. `last_used` is the shelf's time of its last use, as far as that is known."""
+class ResidentModel:
+    """`last_used` is a time of the pool's clock, updated when the model is given back or found in use."""
 
     source: str
     model: ServedModel
@@ -39,96 +39,94 @@ class Loaded:
 
 
 class ResidentModels:
-    """In the order in which they were loaded. `given_back` is set whenever somebody needs a model no longer."""
+    """In the order in which they were loaded. `given_back` is set whenever a request gives its model back."""
 
     def __init__(self, memory: MetalResourceManager, clock: Callable[[], float] = time.monotonic) -> None:
         self._memory = memory
         self.clock = clock
         self.given_back = asyncio.Event()
         self.num_unloads = 0
-        self.closing: Loaded | None = None
-        """The one that is no longer here, and whose memory is not back yet. One closes at a time."""
+        self.closing: ResidentModel | None = None
+        """Removed already, but its memory is not free yet. Models close one at a time."""
         self._past_tokens = PromptTokens()
-        """Of models that are unloaded."""
+        """The counts of models that were unloaded, like the next two."""
         self._past_pressure = MemoryPressure()
         self._past_speculation = SpeculationCounts()
-        self._by_id: dict[str, Loaded] = {}
+        self._by_id: dict[str, ResidentModel] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def __iter__(self) -> Iterator[Loaded]:
+    def __iter__(self) -> Iterator[ResidentModel]:
         return iter(tuple(self._by_id.values()))
 
-    def get(self, model_id: str) -> Loaded | None:
+    def get(self, model_id: str) -> ResidentModel | None:
         return self._by_id.get(model_id)
 
-    def of_source(self, source: str) -> Loaded | None:
-        return next((loaded for loaded in self if loaded.source == source), None)
+    def of_source(self, source: str) -> ResidentModel | None:
+        return next((resident for resident in self if resident.source == source), None)
 
-    def put(self, source: str, model: ServedModel) -> Loaded:
-        loaded = Loaded(source, model, self.clock())
-        self._by_id[loaded.id] = loaded
-        return loaded
+    def put(self, source: str, model: ServedModel) -> ResidentModel:
+        resident = ResidentModel(source, model, self.clock())
+        self._by_id[resident.id] = resident
+        return resident
 
-    def pin(self, loaded: Loaded) -> None:
-        loaded.num_borrowed += 1
+    def pin(self, resident: ResidentModel) -> None:
+        resident.num_borrowed += 1
 
-    def unpin(self, loaded: Loaded) -> None:
-        loaded.num_borrowed -= 1
-        loaded.last_used = self.clock()
+    def unpin(self, resident: ResidentModel) -> None:
+        resident.num_borrowed -= 1
+        resident.last_used = self.clock()
         self.given_back.set()
 
-    async def given_back_within(self, seconds: float) -> None:
-        """Returns when somebody has given a model back, or the time is over."""
+    async def wait_for_return(self, timeout_seconds: float) -> None:
+        """Return when a request gives its model back, or after the timeout."""
         self.given_back.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.given_back.wait(), seconds)
+            await asyncio.wait_for(self.given_back.wait(), timeout_seconds)
 
-    def idle_seconds(self, loaded: Loaded) -> float | None:
-        """How long nobody has used it; None while somebody does."""
-        if loaded.in_use:
-            loaded.last_used = self.clock()
+    def idle_seconds(self, resident: ResidentModel) -> float | None:
+        """None while it is in use."""
+        if resident.in_use:
+            resident.last_used = self.clock()
             return None
-        return max(0.0, self.clock() - loaded.last_used)
+        return max(0.0, self.clock() - resident.last_used)
 
-    def least_recently_used(self, *, except_for: str | None = None) -> Loaded | None:
-        """Of those that nobody uses."""
-        idle = [loaded for loaded in self if not loaded.in_use and loaded.id != except_for]
-        return min(idle, key=lambda loaded: loaded.last_used, default=None)
+    def least_recently_used(self, *, except_for: str | None = None) -> ResidentModel | None:
+        """Among the idle models."""
+        idle = [resident for resident in self if not resident.in_use and resident.id != except_for]
+        return min(idle, key=lambda resident: resident.last_used, default=None)
 
     def prompt_tokens(self) -> PromptTokens:
-        """Of all models since the start."""
-        return _sum([self._past_tokens, *(loaded.model.prompt_tokens() for loaded in self)])
+        """The sum over all models since the start, like the next two; active pressure steps are those of now."""
+        return _sum([self._past_tokens, *(resident.model.prompt_tokens() for resident in self)])
 
     def memory_pressure(self) -> MemoryPressure:
-        """Of all models: what is done now, and how often each step was taken since the start."""
-        return sum((loaded.model.memory_pressure() for loaded in self), self._past_pressure)
+        return sum((resident.model.memory_pressure() for resident in self), self._past_pressure)
 
     def speculation_counts(self) -> SpeculationCounts:
-        """Of all models since the start."""
-        return sum((loaded.model.speculation_counts() for loaded in self), self._past_speculation)
+        return sum((resident.model.speculation_counts() for resident in self), self._past_speculation)
 
-    async def close(self, loaded: Loaded, reason: str) -> None:
-        """Nobody gets it any more, and its memory is back when this returns. A caller that leaves changes nothing."""
-        self.closing = self._by_id.pop(loaded.id)
+    async def close(self, resident: ResidentModel, reason: str) -> None:
+        """Unload it: its memory is free when this returns. Cancelling the caller does not cut the unloading short."""
+        self.closing = self._by_id.pop(resident.id)
         self.num_unloads += 1
-        self._past_tokens = _sum([self._past_tokens, loaded.model.prompt_tokens()])
-        ended = replace(loaded.model.memory_pressure(), active=(), chunk_tokens=0)
+        self._past_tokens = _sum([self._past_tokens, resident.model.prompt_tokens()])
+        ended = replace(resident.model.memory_pressure(), active=(), chunk_tokens=0)
         self._past_pressure = self._past_pressure + ended
-        self._past_speculation = self._past_speculation + loaded.model.speculation_counts()
-        log.info("unloading %s %s", loaded.id, reason)
+        self._past_speculation = self._past_speculation + resident.model.speculation_counts()
+        log.info("unloading %s %s", resident.id, reason)
         try:
-            await _to_its_end(self._emptied(loaded.model))
+            await _uncancelled(self._unload(resident.model))
         finally:
             self.closing = None
 
-    async def _emptied(self, model: ServedModel) -> None:
+    async def _unload(self, model: ServedModel) -> None:
         await model.aclose()
         await asyncio.to_thread(self._collect)
 
     def _collect(self) -> None:
-        """mlx-lm's batches refer to themselves: seen to keep a model's weights until Python next looked for such."""
+        """mlx-lm's batches are reference cycles, which keep a model's weights alive until Python collects cycles."""
         gc.collect()
         self._memory.reclaim()
 
@@ -145,8 +143,8 @@ def _sum(counts: list[PromptTokens]) -> PromptTokens:
     )
 
 
-async def _to_its_end(work: Awaitable[Any]) -> None:
-    """Await it; a cancellation of whoever awaits is passed on when it has ended."""
+async def _uncancelled(work: Awaitable[Any]) -> None:
+    """Await `work` to its end; a cancellation of the caller is raised only then."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.shield(task)

@@ -1,4 +1,4 @@
-"""An engine as the server needs it."""
+"""What the server needs of an engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contracts.values.measurements import MemoryPressure, SpeculationCounts
 
 
 class ServedModel(InferenceModel, Protocol):
-    """It also knows how busy it is, where the KV of prompts came from, and what it does to be fast in little memory."""
+    """An InferenceModel that also reports its load and its measurements."""
 
     @property
     def num_active(self) -> int: ...

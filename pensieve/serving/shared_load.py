@@ -1,4 +1,4 @@
-"""A load that several may wait for: one task, one outcome, and nobody's leaving cuts it off."""
+"""A shared load: concurrent callers await one task, and a cancelled caller does not cancel it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class SharedLoad(Generic[T]):
-    """`deadline` is when it may no longer wait for room. Whoever finds `num_waiting` 0 works for nobody."""
+    """`deadline` is when it gives up waiting for memory. At `num_waiting` 0, every caller has been cancelled."""
 
     def __init__(self, source: str, deadline: float) -> None:
         self.source = source
@@ -20,13 +20,13 @@ class SharedLoad(Generic[T]):
 
     def begin(self, work: Coroutine[Any, Any, T]) -> None:
         self.task = asyncio.create_task(work, name=f"load {self.source}")
-        self.task.add_done_callback(_look_at)
+        self.task.add_done_callback(_retrieve_exception)
 
     async def outcome(self, pin: Callable[[T], None], unpin: Callable[[T], None]) -> T:
-        """What came of it, pinned for this one. The last to take it lets go of the load's own pin.
+        """The loaded value, pinned for this caller. The last caller releases the pin that the load itself held.
 
         Raises:
-            PensieveError: what the load failed with, to each who waited.
+            PensieveError: the load failed; every caller gets the same error.
         """
         self.num_waiting += 1
         try:
@@ -39,7 +39,7 @@ class SharedLoad(Generic[T]):
                 unpin(self.task.result())
 
 
-def _look_at(task: asyncio.Task[Any]) -> None:
-    """Nobody may be left to hear of a failure, and asyncio wants it heard."""
+def _retrieve_exception(task: asyncio.Task[Any]) -> None:
+    """If every caller was cancelled, asyncio would log that the exception was never retrieved."""
     if not task.cancelled():
         task.exception()

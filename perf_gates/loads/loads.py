@@ -45,7 +45,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TimedCompletion:
     text: str
     first_token_seconds: float
     seconds: float
@@ -58,7 +58,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class Workload:
     """One row. `measure` is given a target and a round's number, which goes into its prompts so that they are new."""
 
     title: str
@@ -73,7 +73,7 @@ class Load:
         return ours / theirs if self.more_is_better else theirs / ours
 
 
-def ask(target: Target, messages: Sequence[dict[str, str]], max_tokens: int) -> Answer:
+def ask(target: Target, messages: Sequence[dict[str, str]], max_tokens: int) -> TimedCompletion:
     """Stream one chat completion at temperature 0.
 
     Raises:
@@ -98,7 +98,7 @@ def ask(target: Target, messages: Sequence[dict[str, str]], max_tokens: int) -> 
             text += piece
             output_tokens = (chunk.get("usage") or {}).get("completion_tokens", output_tokens)
     seconds = time.perf_counter() - began
-    return Answer(text, seconds if first is None else first, seconds, output_tokens)
+    return TimedCompletion(text, seconds if first is None else first, seconds, output_tokens)
 
 
 def _text_of(chunk: dict[str, Any]) -> str:
@@ -170,28 +170,28 @@ def common_prefix(num_lines: int) -> Callable[[Target, int], float]:
     return measure
 
 
-def _at_once(target: Target, prompts: Sequence[Sequence[dict[str, str]]], max_tokens: int) -> list[Answer]:
+def _at_once(target: Target, prompts: Sequence[Sequence[dict[str, str]]], max_tokens: int) -> list[TimedCompletion]:
     with ThreadPoolExecutor(len(prompts)) as clients:
         return list(clients.map(lambda prompt: ask(target, prompt, max_tokens), prompts))
 
 
-LOADS: Final = (
-    Load("first token, short prompt, cold", "ms", more_is_better=False, measure=cold_short),
-    Load("first token, 500 tokens, cold", "ms", more_is_better=False, measure=cold_long),
-    Load("first token, 500 tokens, warm", "ms", more_is_better=False, measure=warm_long),
-    Load("1 client", "tokens/s", more_is_better=True, measure=together(1, 64)),
-    Load("4 clients", "tokens/s", more_is_better=True, measure=together(4, 48)),
-    Load("8 clients", "tokens/s", more_is_better=True, measure=together(8, 48)),
-    Load("16 clients", "tokens/s", more_is_better=True, measure=together(16, 32)),
-    Load("a conversation of ten turns", "s", more_is_better=False, measure=conversation),
-    Load("a file rewritten with one change", "tokens/s", more_is_better=True, measure=editing, min_ratio=1.5),
-    Load(
+WORKLOADS: Final = (
+    Workload("first token, short prompt, cold", "ms", more_is_better=False, measure=cold_short),
+    Workload("first token, 500 tokens, cold", "ms", more_is_better=False, measure=cold_long),
+    Workload("first token, 500 tokens, warm", "ms", more_is_better=False, measure=warm_long),
+    Workload("1 client", "tokens/s", more_is_better=True, measure=together(1, 64)),
+    Workload("4 clients", "tokens/s", more_is_better=True, measure=together(4, 48)),
+    Workload("8 clients", "tokens/s", more_is_better=True, measure=together(8, 48)),
+    Workload("16 clients", "tokens/s", more_is_better=True, measure=together(16, 32)),
+    Workload("a conversation of ten turns", "s", more_is_better=False, measure=conversation),
+    Workload("a file rewritten with one change", "tokens/s", more_is_better=True, measure=editing, min_ratio=1.5),
+    Workload(
         "4 clients, one prefix of 800 tokens, all first tokens",
         "s",
         more_is_better=False,
         measure=common_prefix(40),
     ),
-    Load(
+    Workload(
         "4 clients, one prefix of 2,700 tokens, all first tokens",
         "s",
         more_is_better=False,

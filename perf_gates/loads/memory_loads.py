@@ -21,7 +21,7 @@ Messages = Sequence[dict[str, str]]
 
 
 def five_at_once(url: str) -> None:
-    """The seed's five concurrent requests, of some 300 tokens and 200 more: all that their promise holds (G-3.2)."""
+    """Five concurrent requests, of some 300 tokens and 200 more: all that their promise holds (S11, G-3.2)."""
     prompts = [f"Test prompt {number} with medium length content. {LINE * 14}" for number in range(5)]
     with ThreadPoolExecutor(len(prompts)) as clients:
         list(clients.map(lambda prompt: answer(url, [_user(prompt)], 200), prompts))

@@ -18,7 +18,7 @@ import psutil
 START_SECONDS = 180
 
 
-class Served:
+class ServerProcess:
     """A running server of its own process."""
 
     def __init__(self, process: subprocess.Popen[str], url: str) -> None:
@@ -50,7 +50,7 @@ class Served:
 
 
 @contextmanager
-def serving(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Served]:
+def serving(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[ServerProcess]:
     """`pensieve serve` with these arguments, until the block ends."""
     command = [sys.executable, "-m", "pensieve", "serve", "--port", "0", *arguments]
     variables = {**os.environ, **(environment or {})}
@@ -60,10 +60,10 @@ def serving(*arguments: str, environment: Mapping[str, str] | None = None) -> It
         found = re.search(r"http://\S+", line)
         assert found is not None, f"expected a line with the server's URL, actual {line!r}"
         try:
-            yield Served(process, found[0])
+            yield ServerProcess(process, found[0])
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(300)
 
 
 _MLX_LM_SERVER = """
@@ -77,7 +77,9 @@ main()
 
 
 @contextmanager
-def serving_mlx_lm(model: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Served]:
+def serving_mlx_lm(
+    model: Path, *arguments: str, environment: Mapping[str, str] | None = None
+) -> Iterator[ServerProcess]:
     """`mlx_lm.server` on a model's folder, with the BLAS that our own server loads, until the block ends."""
     port = _free_port()
     command = [sys.executable, "-c", _MLX_LM_SERVER, "--model", str(model), "--port", str(port), *arguments]
@@ -87,10 +89,10 @@ def serving_mlx_lm(model: Path, *arguments: str, environment: Mapping[str, str] 
         try:
             url = f"http://127.0.0.1:{port}"
             _await_health(process, url)
-            yield Served(process, url)
+            yield ServerProcess(process, url)
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(300)
 
 
 def _free_port() -> int:
@@ -104,7 +106,7 @@ def _await_health(process: subprocess.Popen[str], url: str) -> None:
     while time.monotonic() < ends_at:
         assert process.poll() is None, f"mlx_lm.server ended with status {process.returncode}"
         try:
-            if httpx.get(f"{url}/health", timeout=5).is_success:
+            if httpx.get(f"{url}/health", timeout=300).is_success:
                 return
         except httpx.TransportError:
             time.sleep(0.2)

@@ -21,10 +21,10 @@ import numpy.typing as npt
 from pensieve.models.files.atomic_folder import make_folder
 from pensieve.models.files.home import home
 from pensieve.models.files.progress import ConsoleProgress
-from pensieve.models.files.safetensors import PlannedTensor, write_safetensors
+from pensieve.models.safetensors.file import PlannedTensor, write_safetensors
+from perf_gates.loads.byte_tokenizer import write_byte_tokenizer
 from perf_gates.loads.loads import FILE
 from perf_gates.measuring.measures import LINE, STORY
-from tests.support.tiny_model import write_byte_tokenizer
 
 BITS: Final = 4
 GROUP_SIZE: Final = 64

@@ -20,11 +20,11 @@ def tokens_per_second(model: LoadedModel, prompts: list[str], max_tokens: int) -
     return num_tokens / (time.perf_counter() - began)
 
 
-def newcomer_seconds(model: LoadedModel, running: str, newcomer: str, *, usual_tokens: int) -> float:
+def newcomer_first_token_seconds(model: LoadedModel, running: str, newcomer: str, *, baseline_tokens: int) -> float:
     """Time to the first token of a newcomer that is read in large steps, while another stream has begun."""
     generator = _generator(model, MLX_LM_STEP_TOKENS)
     tokens = _tokens(generator, _ids(model, [running]), 1000)
-    for _ in range(usual_tokens):
+    for _ in range(baseline_tokens):
         next(tokens)
     began = time.perf_counter()
     (uid,) = generator.insert(_ids(model, [newcomer]), max_tokens=[2])

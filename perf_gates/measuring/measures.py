@@ -45,7 +45,7 @@ class Timing:
         return (self.output_tokens - 2) / self.decode_seconds
 
 
-def over_http(url: str, prompt: str, max_tokens: int, **fields: Any) -> Timing:
+def time_stream(url: str, prompt: str, max_tokens: int, **fields: Any) -> Timing:
     """Stream one answer at temperature 0 and time the arrival of its text. `fields` go into the request."""
     at: list[float] = []
     output_tokens = 0
@@ -81,7 +81,7 @@ def _events(url: str, prompt: str, max_tokens: int, fields: Mapping[str, Any]) -
                 yield json.loads(line.removeprefix("data: "))
 
 
-def by_mlx_lm(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
+def time_mlx_lm(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
     """The same answer by `mlx_lm.stream_generate`, in this process and on this thread, which must have loaded it."""
     from mlx_lm import stream_generate  # noqa: PLC0415 - only once it is imported harmlessly, which loading does
 
@@ -92,7 +92,7 @@ def by_mlx_lm(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
     return _timing(began, arrivals, len(arrivals))
 
 
-def by_passes_alone(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
+def time_forward_passes(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
     """The same answer by forward passes and nothing else, in the form that the server found the quickest for a row by
     itself on these CPUs (`pensieve/engine/decoding/cpu_tuning.py`): with one thread, the row going in twice.
 
@@ -100,18 +100,18 @@ def by_passes_alone(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
     """
     import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
 
-    from pensieve.engine.decoding.decode_step import logits_of  # noqa: PLC0415
+    from pensieve.engine.decoding.decode_step import forward  # noqa: PLC0415
     from pensieve.engine.kv.rows import RowKV, RowsKV  # noqa: PLC0415
 
     token_ids = model.tokenizer.apply_chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True)
     batch = SimpleNamespace(model=model.model, prompt_cache=[RowsKV([RowKV()]) for _ in model.model.layers])
     began = time.perf_counter()
-    token = mx.argmax(logits_of(batch, mx.array([token_ids]), [len(token_ids)])[:, -1, :], axis=-1)
+    token = mx.argmax(forward(batch, mx.array([token_ids]), [len(token_ids)])[:, -1, :], axis=-1)
     mx.eval(token)
     arrivals = []
     blas.set_threads(1)
     for _ in range(max_tokens):
-        following = mx.argmax(logits_of(batch, mx.stack([token, token], axis=1), [1])[:, 0, :], axis=-1)
+        following = mx.argmax(forward(batch, mx.stack([token, token], axis=1), [1])[:, 0, :], axis=-1)
         mx.async_eval(following)  # type: ignore[no-untyped-call]
         token.item()
         arrivals.append(time.perf_counter())
@@ -120,7 +120,7 @@ def by_passes_alone(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
     return _timing(began, arrivals, len(arrivals))
 
 
-def prompt_of(model: LoadedModel, num_tokens: int) -> str:
+def make_prompt(model: LoadedModel, num_tokens: int) -> str:
     """A text that makes a prompt of about so many tokens, with what the chat template puts around it."""
     token_ids = model.tokenizer.encode(LINE * (num_tokens // 10))
     return str(model.tokenizer.decode(token_ids[: num_tokens - TEMPLATE_TOKENS], skip_special_tokens=True))

@@ -1,4 +1,4 @@
-"""The memory of one server under one load, measured three ways, beside what its ledger promised (section 4).
+"""The memory of one server under one load, measured three ways, beside what its ledger promised (S7).
 
 memray slows a server down and takes memory itself, so it gets a run of its own: RSS, MLX's figure and the ledger's are
 of a server without it. Each run is a fresh server, since peaks are for the life of a process.
@@ -19,9 +19,9 @@ import httpx
 from memray import FileReader
 
 from pensieve.device.device import device_info
-from perf_gates.loads.servers import Served, serving
+from perf_gates.loads.servers import ServerProcess, serving
 
-Load = Callable[[str], None]
+MemoryWorkload = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,15 @@ class MemoryFigures:
 HEAD = "| MB at the peak | limit | ledger | memray | mx | RSS | ledger to the largest |\n|---|---|---|---|---|---|---|"
 
 
-def measured(load: Load, folder: Path, *arguments: str) -> MemoryFigures:
+def measured(load: MemoryWorkload, folder: Path, *arguments: str) -> MemoryFigures:
     """`load` on two fresh servers with these arguments; `folder` is for memray's file."""
     memray = _measured_by_memray(load, folder / "memray.bin", arguments)
-    with serving(*arguments) as served:
-        load(served.url)
-        return _figures(served, memray=memray)
+    with serving(*arguments) as server:
+        load(server.url)
+        return _figures(server, memray=memray)
 
 
-def _measured_by_memray(load: Load, file: Path, arguments: Sequence[str]) -> int:
+def _measured_by_memray(load: MemoryWorkload, file: Path, arguments: Sequence[str]) -> int:
     """0 with CUDA: memory there is no affair of the allocators that memray watches, and a server ends without leaving
     them the time to write (`pensieve.device.process_exit`).
     """
@@ -78,14 +78,14 @@ def _measured_by_memray(load: Load, file: Path, arguments: Sequence[str]) -> int
     return int(FileReader(str(file)).metadata.peak_memory)
 
 
-def _figures(served: Served, *, memray: int) -> MemoryFigures:
-    health = _settled(served.url)
+def _figures(server: ServerProcess, *, memray: int) -> MemoryFigures:
+    health = _settled(server.url)
     return MemoryFigures(
         limit=health["memory"]["capacity_bytes"],
         ledger=health["reserved_peak_bytes"],
         memray=memray,
         mx=health["memory"]["peak_bytes"],
-        rss=served.peak_resident_bytes(),
+        rss=server.peak_resident_bytes(),
         kv_not_given_back=health["reserved"]["kv_cache_bytes"] + health["memory"]["kv_cache_bytes"],
     )
 
@@ -94,7 +94,7 @@ def _settled(url: str) -> dict[str, Any]:
     """What it says of itself once nothing runs: a request that somebody left ends a step later."""
     health: dict[str, Any] = {}
     for _ in range(100):
-        health = httpx.get(f"{url}/health", timeout=60).json()
+        health = httpx.get(f"{url}/health", timeout=300).json()
         if not health["requests"]["active"] and not health["reserved"]["kv_cache_bytes"]:
             break
     return health
@@ -113,4 +113,4 @@ def _serving_under_memray(file: Path, *arguments: str) -> Iterator[str]:
             yield found[0]
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(300)

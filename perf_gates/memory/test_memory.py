@@ -17,9 +17,9 @@ from pensieve.device.device import device_info
 from pensieve.models.estimate.known_model import known_model
 from pensieve.models.files.model_folder import ModelFolder
 from perf_gates.loads.memory_loads import churn, five_at_once, long_prompt
-from perf_gates.loads.servers import Served
-from perf_gates.measuring.measures import over_http
-from perf_gates.measuring.memory_figures import HEAD, Load, MemoryFigures, measured
+from perf_gates.loads.servers import ServerProcess
+from perf_gates.measuring.measures import time_stream
+from perf_gates.measuring.memory_figures import HEAD, MemoryFigures, MemoryWorkload, measured
 from perf_gates.reporting.report import Report
 
 REQUESTS = 5
@@ -33,7 +33,7 @@ _rows: list[tuple[str, MemoryFigures]] = []
 def _show(report: Report) -> None:
     """The memory table, with all rows that are measured so far in the place of those before."""
     report.notes[:] = [note for note in report.notes if not note.startswith(HEAD)]
-    report.say("\n".join([HEAD, *(figures.as_row(title) for title, figures in _rows)]))
+    report.add_note("\n".join([HEAD, *(figures.as_row(title) for title, figures in _rows)]))
 
 
 @pytest.mark.timeout(900 + 4 * CHURN_SECONDS)
@@ -47,7 +47,7 @@ def _show(report: Report) -> None:
     ids=["five", "long", "churn"],
 )
 def test_what_is_measured_stays_under_the_limit_and_near_what_was_promised(
-    report: Report, folder: ModelFolder, tmp_path: Path, title: str, load: Load
+    report: Report, folder: ModelFolder, tmp_path: Path, title: str, load: MemoryWorkload
 ) -> None:
     limit = f"{LIMIT_OF_WEIGHTS * _weights_bytes(folder) / 1e9:.1f}GB"
     arguments = ("--model", str(folder.path), "--memory-limit", limit, "--cache-disk", "0")
@@ -64,11 +64,11 @@ def _weights_bytes(folder: ModelFolder) -> int:
     return known_model(folder.id, folder, dense=dense).weights_bytes
 
 
-def test_five_requests_at_once_are_all_answered(report: Report, served: Served) -> None:
-    """The seed's own test, under its own 12 GB."""
+def test_five_requests_at_once_are_all_answered(report: Report, server: ServerProcess) -> None:
+    """The design document's own test, under its own 12 GB."""
     prompts = [f"Test prompt {number} with medium length content." for number in range(REQUESTS)]
     with ThreadPoolExecutor(REQUESTS) as clients:
-        answers = list(clients.map(lambda prompt: over_http(served.url, prompt, 40), prompts))
-    peak = httpx.get(f"{served.url}/health").json()["memory"]["peak_bytes"]
+        answers = list(clients.map(lambda prompt: time_stream(server.url, prompt, 40), prompts))
+    peak = httpx.get(f"{server.url}/health").json()["memory"]["peak_bytes"]
     report.judge("G-3.2c", sum(answer.output_tokens > 1 for answer in answers))
-    report.judge("G-3.1f", max(served.peak_resident_bytes(), peak), "(the larger of MLX's peak and RSS)")
+    report.judge("G-3.1f", max(server.peak_resident_bytes(), peak), "(the larger of MLX's peak and RSS)")

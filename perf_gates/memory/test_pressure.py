@@ -1,23 +1,36 @@
-"""A server whose memory somebody else takes: what it does for want of it, counted over real sockets (G-3.2, G-R2).
+"""What a server does when its memory runs short, counted over real sockets (G-3.2, G-R2).
 
-It runs in this process, so that memory can be taken from MLX beside it: what clients ask for alone never presses a
-server that far, since they are let in only as far as there is memory for them.
+The server runs in this process, so that the test can hold MLX's memory against it. Requests alone never press a server
+that far, because they are admitted only while there is memory for them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import mlx.core as mx
-import pytest
 
+from perf_gates.loads.pressed_server import ask, ask_until, is_refusal, limited_server, press
+from perf_gates.loads.shapes import SHAPES, write_shape
 from perf_gates.reporting.report import Report
-from tests.support.pressed_server import ask, ask_until, is_refusal, press, served, write_model
+
+SMALL = dataclasses.replace(
+    SHAPES["deepseek-coder-6.7b"],
+    hidden=256,
+    inner=1024,
+    num_layers=4,
+    num_heads=4,
+    num_kv_heads=2,
+    head_size=16,
+    vocabulary=259,
+    window_tokens=2048,
+)
 
 
-@pytest.mark.timeout(120)
-def test_a_pressed_server_gives_way_step_by_step_and_ends_every_request_well(report: Report, tmp_path: Path) -> None:
-    with served(write_model(tmp_path)) as (client, memory):
+def test_a_pressed_server_degrades_step_by_step_and_ends_every_request_well(report: Report, tmp_path: Path) -> None:
+    write_shape(tmp_path, SMALL)
+    with limited_server(tmp_path) as (client, memory):
         replies = [ask(client, number) for number in range(8)]
         held = press(memory)
         replies += ask_until(client, lambda health: health["pressure"]["times"]["requests_refused"] > 0)

@@ -8,7 +8,7 @@ from pensieve.device.device import DeviceInfo
 CHOICES = tuple(profile.value for profile in Profile if profile is not Profile.ANY)
 
 
-def profile_of(device: DeviceInfo) -> Profile:
+def profile_for(device: DeviceInfo) -> Profile:
     """The profile of a device. A Mac that is none of the specification's is held to what a M1 Pro has to reach.
 
     Every Apple chip but the plain M1 has at least the bandwidth that its figures were worked out from.

@@ -12,7 +12,7 @@ _HEAD = "| gate | what | limit | measured | roofline | last time | verdict |\n|-
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GateResult:
     gate: Gate
     measured: float
     verdict: Verdict
@@ -31,7 +31,7 @@ class Report:
     gates: Gates = field(default_factory=load_gates)
     model_size: str | None = None
     limit_tokens_per_second: float | None = None
-    rows: list[Row] = field(default_factory=list)
+    rows: list[GateResult] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def judge(self, gate_id: str, measured: float, note: str = "") -> None:
@@ -43,7 +43,7 @@ class Report:
         self._enter([gate for gate in self.gates.for_profile(self.profile) if gate.metric == metric], measured, note)
 
     def _enter(self, gates: list[Gate], measured: float, note: str) -> None:
-        rows = [Row(gate, measured, self._verdict(gate, measured), note) for gate in gates]
+        rows = [GateResult(gate, measured, self._verdict(gate, measured), note) for gate in gates]
         self.rows += rows
         failed = [row for row in rows if row.verdict is Verdict.FAIL]
         assert not failed, "; ".join(
@@ -56,7 +56,7 @@ class Report:
         of_another_model = gate.model is not None and gate.model != self.model_size
         return Verdict.REPORTED if of_another_model and verdict is not Verdict.REPORTED else verdict
 
-    def say(self, sentence: str) -> None:
+    def add_note(self, sentence: str) -> None:
         """A figure that no gate asks for."""
         self.notes.append(sentence)
 
@@ -65,7 +65,7 @@ class Report:
         measured = {row.gate.id for row in self.rows}
         return [gate for gate in self.gates.for_profile(self.profile) if gate.id not in measured]
 
-    def roofline_share(self, row: Row) -> float | None:
+    def roofline_share(self, row: GateResult) -> float | None:
         """Of the tokens/s that the memory allows, those that a figure stands for."""
         if not row.gate.bandwidth_share or not self.limit_tokens_per_second or row.measured <= 0:
             return None
@@ -81,7 +81,7 @@ class Report:
         ]
         return "\n".join([_HEAD, *lines, *(f"\n{note}" for note in self.notes)])
 
-    def _line(self, row: Row, last: float | None) -> str:
+    def _line(self, row: GateResult, last: float | None) -> str:
         share = self.roofline_share(row)
         cells = [
             row.gate.id,

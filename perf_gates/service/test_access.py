@@ -21,18 +21,18 @@ _WRONG_HEADERS: tuple[dict[str, str], ...] = (
 
 
 def test_without_the_key_nobody_gets_in(report: Report) -> None:
-    with serving("--script", "/dev/null", "--api-key", KEY) as served:
-        statuses = [_status(served.url, headers) for headers in _WRONG_HEADERS]
-        assert _status(served.url, {"x-api-key": KEY}) == 200
+    with serving("--script", "/dev/null", "--api-key", KEY) as server:
+        statuses = [_status(server.url, headers) for headers in _WRONG_HEADERS]
+        assert _status(server.url, {"x-api-key": KEY}) == 200
     report.judge("G-2.3a", 100 * statuses.count(401) / len(statuses))
 
 
 def test_the_rate_limit_lets_through_what_it_says(report: Report) -> None:
-    with serving("--script", "/dev/null", "--rate-limit", str(LIMIT)) as served:
-        statuses = [_status(served.url, {}) for _ in range(2 * LIMIT)]
+    with serving("--script", "/dev/null", "--rate-limit", str(LIMIT)) as server:
+        statuses = [_status(server.url, {}) for _ in range(2 * LIMIT)]
     assert set(statuses) == {200, 429}
     report.judge("G-2.3b", 100 * (1 - abs(statuses.count(200) - LIMIT) / LIMIT))
 
 
 def _status(url: str, headers: dict[str, str]) -> int:
-    return httpx.post(f"{url}/v1/messages", json=_BODY, headers=headers, timeout=30).status_code
+    return httpx.post(f"{url}/v1/messages", json=_BODY, headers=headers, timeout=300).status_code

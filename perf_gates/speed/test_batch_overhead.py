@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pensieve.models.loading.load import LoadedModel
-from perf_gates.loads.servers import Served, serving
+from perf_gates.loads.servers import ServerProcess, serving
 from perf_gates.measuring import bare_batch
-from perf_gates.measuring.measures import STORY, over_http
+from perf_gates.measuring.measures import STORY, time_stream
 from perf_gates.reporting.report import Report
 
 OUTPUT_TOKENS = 40
@@ -25,19 +25,19 @@ TICKS = 200
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("num_clients", "rounds"), [(4, 3), (8, 15), (16, 3)])
 def test_clients_together_get_what_the_batch_gives(
-    report: Report, served: Served, bare_model: LoadedModel, num_clients: int, rounds: int
+    report: Report, server: ServerProcess, bare_model: LoadedModel, num_clients: int, rounds: int
 ) -> None:
     prompts = [f"{STORY} It is number {number}." for number in range(num_clients)]
     bare_batch.tokens_per_second(bare_model, prompts[:1], 4)
     ratios = []
     for _ in range(rounds):
         bare = bare_batch.tokens_per_second(bare_model, prompts, OUTPUT_TOKENS)
-        ratios.append(_served_tokens_per_second(served.url, prompts, OUTPUT_TOKENS) / bare)
+        ratios.append(_served_tokens_per_second(server.url, prompts, OUTPUT_TOKENS) / bare)
     ratio = statistics.median(ratios)
-    report.say(f"{num_clients} clients together: {ratio:.3f} of BatchGenerator alone (median of {rounds} pairs).")
-    longer = _served_tokens_per_second(served.url, prompts, LONGER_TOKENS)
+    report.add_note(f"{num_clients} clients together: {ratio:.3f} of BatchGenerator alone (median of {rounds} pairs).")
+    longer = _served_tokens_per_second(server.url, prompts, LONGER_TOKENS)
     longer /= bare_batch.tokens_per_second(bare_model, prompts, LONGER_TOKENS)
-    report.say(f"{num_clients} clients with answers of {LONGER_TOKENS} tokens: {longer:.3f} (one pair).")
+    report.add_note(f"{num_clients} clients with answers of {LONGER_TOKENS} tokens: {longer:.3f} (one pair).")
     if num_clients == 8:
         report.judge("G-P1b", ratio, f"(median of {rounds} pairs)")
 
@@ -46,11 +46,11 @@ def test_clients_together_keep_up_with_a_metronome(report: Report, tmp_path: Pat
     """Each client's stream ticks by itself, so what is lost is lost on the way: events, JSON, sockets."""
     script = tmp_path / "metronome.toml"
     script.write_text(f'[[reply]]\ntext = "tick "\nrepeat = {TICKS}\nseconds_per_token = {TICK_SECONDS}\n')
-    with serving("--script", str(script)) as served:
-        over_http(served.url, "Hello", 8)
+    with serving("--script", str(script)) as server:
+        time_stream(server.url, "Hello", 8)
         for num_clients in (1, 4, 8, 16):
-            ratio = _served_tokens_per_second(served.url, ["Hello"] * num_clients, TICKS) * TICK_SECONDS / num_clients
-            report.say(f"{num_clients} clients of the metronome: {ratio:.3f} of its pace.")
+            ratio = _served_tokens_per_second(server.url, ["Hello"] * num_clients, TICKS) * TICK_SECONDS / num_clients
+            report.add_note(f"{num_clients} clients of the metronome: {ratio:.3f} of its pace.")
             if num_clients == 8:
                 at_eight = ratio
     report.judge("G-P1c", at_eight)
@@ -59,5 +59,5 @@ def test_clients_together_keep_up_with_a_metronome(report: Report, tmp_path: Pat
 def _served_tokens_per_second(url: str, prompts: list[str], max_tokens: int) -> float:
     began = time.perf_counter()
     with ThreadPoolExecutor(len(prompts)) as clients:
-        answers = list(clients.map(lambda prompt: over_http(url, prompt, max_tokens), prompts))
+        answers = list(clients.map(lambda prompt: time_stream(url, prompt, max_tokens), prompts))
     return sum(answer.output_tokens for answer in answers) / (time.perf_counter() - began)

@@ -7,8 +7,8 @@ import statistics
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from pensieve.models.loading.load import LoadedModel
-from perf_gates.loads.servers import Served
-from perf_gates.measuring.measures import STORY, Timing, by_mlx_lm, by_passes_alone, over_http, prompt_of
+from perf_gates.loads.servers import ServerProcess
+from perf_gates.measuring.measures import STORY, Timing, make_prompt, time_forward_passes, time_mlx_lm, time_stream
 from perf_gates.reporting.report import Report
 
 ROUNDS = 7
@@ -19,19 +19,19 @@ PROMPT_TOKENS = 512
 
 
 def test_the_server_keeps_the_speed_of_the_bare_loop(
-    benchmark: BenchmarkFixture, report: Report, served: Served, bare_model: LoadedModel
+    benchmark: BenchmarkFixture, report: Report, server: ServerProcess, bare_model: LoadedModel
 ) -> None:
-    by_mlx_lm(bare_model, STORY, 8)
+    time_mlx_lm(bare_model, STORY, 8)
     bare: list[Timing] = []
     alone: list[Timing] = []
     through_server: list[Timing] = []
 
     def alternate() -> None:
-        bare.append(by_mlx_lm(bare_model, STORY, OUTPUT_TOKENS))
-        alone.append(by_passes_alone(bare_model, STORY, OUTPUT_TOKENS))
+        bare.append(time_mlx_lm(bare_model, STORY, OUTPUT_TOKENS))
+        alone.append(time_forward_passes(bare_model, STORY, OUTPUT_TOKENS))
 
     def one_round() -> None:
-        through_server.append(over_http(served.url, STORY, OUTPUT_TOKENS))
+        through_server.append(time_stream(server.url, STORY, OUTPUT_TOKENS))
 
     benchmark.pedantic(one_round, setup=alternate, rounds=DECODE_ROUNDS, warmup_rounds=1)  # type: ignore[no-untyped-call]
     assert {timing.output_tokens for timing in bare + through_server} == {OUTPUT_TOKENS}
@@ -44,21 +44,21 @@ def test_the_server_keeps_the_speed_of_the_bare_loop(
     )
     loss = 1 - ratio / max(1.0, passes)
     benchmark.extra_info.update(ratio=ratio, tokens_per_second=speed, added_first_token_ms=added_ms)
-    report.say(f"Through the server: {speed:.1f} tokens/s, {ratio:.3f} of mlx-lm's own loop in the same run.")
-    report.say(f"Passes alone, with one thread and the row going in twice: {passes:.3f} of that loop.")
+    report.add_note(f"Through the server: {speed:.1f} tokens/s, {ratio:.3f} of mlx-lm's own loop in the same run.")
+    report.add_note(f"Passes alone, with one thread and the row going in twice: {passes:.3f} of that loop.")
     report.judge("G-P1a", added_ms, f"(median of {DECODE_ROUNDS} pairs)")
     report.judge("G-3.2a", 100 * loss, "(what one stream loses to the quicker of mlx-lm's loop and passes alone)")
     report.judge("G-3.1h", ratio, f"(median of {DECODE_ROUNDS} pairs)")
 
 
-def test_the_first_token_of_512_comes_soon(report: Report, served: Served, bare_model: LoadedModel) -> None:
+def test_the_first_token_of_512_comes_soon(report: Report, server: ServerProcess, bare_model: LoadedModel) -> None:
     """The server keeps no prompts, so each one is read whole."""
-    prompt = prompt_of(bare_model, PROMPT_TOKENS)
-    timings = [(over_http(served.url, prompt, 2), by_mlx_lm(bare_model, prompt, 2)) for _ in range(ROUNDS + 1)][1:]
+    prompt = make_prompt(bare_model, PROMPT_TOKENS)
+    timings = [(time_stream(server.url, prompt, 2), time_mlx_lm(bare_model, prompt, 2)) for _ in range(ROUNDS + 1)][1:]
     ours, theirs = (
         1000 * statistics.median(each.first_token_seconds for each in side) for side in zip(*timings, strict=True)
     )
-    report.say(
+    report.add_note(
         f"First token of a prompt of {PROMPT_TOKENS} tokens: {ours:.0f} ms, {ours / theirs:.2f} of mlx-lm's own loop."
     )
     report.judge("G-3.1a", ours, f"(a prompt of {PROMPT_TOKENS} tokens, median of {ROUNDS})")

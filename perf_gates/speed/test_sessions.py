@@ -9,19 +9,19 @@ import pytest
 
 from pensieve.models.files.model_folder import ModelFolder
 from perf_gates.loads.servers import serving
-from perf_gates.measuring.measures import LINE, over_http
+from perf_gates.measuring.measures import LINE, time_stream
 from perf_gates.reporting.report import Report
 
 
 @pytest.mark.timeout(900)
 def test_a_session_goes_on_where_it_was(report: Report, folder: ModelFolder) -> None:
-    with serving("--model", str(folder.path), "--cache-disk", "0") as served:
-        over_http(served.url, "Hello", 2)
-        cold = over_http(served.url, f"{LINE * 40}Which one?", 2).first_token_seconds
-        warm = over_http(served.url, f"{LINE * 40}And then?", 2).first_token_seconds
+    with serving("--model", str(folder.path), "--cache-disk", "0") as server:
+        time_stream(server.url, "Hello", 2)
+        cold = time_stream(server.url, f"{LINE * 40}Which one?", 2).first_token_seconds
+        warm = time_stream(server.url, f"{LINE * 40}And then?", 2).first_token_seconds
         told: list[dict[str, Any]] = [{"role": "user", "content": f"{LINE * 40}Who wrote it down?"}]
-        _turn(served.url, told)
-        usage = _turn(served.url, told)
+        _turn(server.url, told)
+        usage = _turn(server.url, told)
     prompt = usage["input_tokens"] + usage["cache_read_input_tokens"] + usage["cache_creation_input_tokens"]
     report.judge("G-2.2f", warm / cold)
     report.judge("G-3.1g", 100 * usage["cache_read_input_tokens"] / prompt, f"(of {prompt} tokens)")
@@ -30,7 +30,7 @@ def test_a_session_goes_on_where_it_was(report: Report, folder: ModelFolder) -> 
 def _turn(url: str, told: list[dict[str, Any]]) -> dict[str, int]:
     """Ask, and put the answer and another question behind it; the usage."""
     body = {"model": "claude-any", "max_tokens": 16, "temperature": 0, "messages": told}
-    message = httpx.post(f"{url}/v1/messages", json=body, timeout=120).raise_for_status().json()
+    message = httpx.post(f"{url}/v1/messages", json=body, timeout=300).raise_for_status().json()
     told += [{"role": "assistant", "content": message["content"]}, {"role": "user", "content": "And then?"}]
     usage: dict[str, int] = message["usage"]
     return usage

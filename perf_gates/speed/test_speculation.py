@@ -1,4 +1,4 @@
-"""What speculation brings, beside plain decoding in the same process and run, alternated (issue: lossless speculation).
+"""What speculation brings, beside plain decoding in the same process and run, alternated.
 
 Tokens a pass are counted, so they hold on a busy machine too. Ratios of times are said with the load they were taken
 under, and decide only on a machine that has nothing else to do.
@@ -20,7 +20,7 @@ from contracts.values.generation import GenerationFinished, TextGenerated
 from contracts.values.measurements import SpeculationCounts
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.device.memory.device_memory import DeviceMemory
-from pensieve.engine.decoding.decode_step import step_on_logits
+from pensieve.engine.decoding.decode_step import decode_from_logits
 from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.models.files.model_folder import ModelFolder
@@ -68,13 +68,13 @@ MEMORY_BYTES = 12_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Completion:
     text: str
     num_tokens: int
     decode_seconds: float
 
 
-class Pair:
+class SwitchableEngine:
     """The same weights decoded plainly and with speculation: two engines would lie differently in memory, which makes
     one of them a few hundredths slower for as long as they live.
     """
@@ -88,12 +88,12 @@ class Pair:
         self._runner.run(self._engine.aclose())
         self._runner.close()
 
-    def plain(self, prompt: str, num_tokens: int = OUTPUT_TOKENS, *, is_raw: bool = False) -> Said:
+    def plain(self, prompt: str, num_tokens: int = OUTPUT_TOKENS, *, is_raw: bool = False) -> Completion:
         return self._runner.run(self._said(prompt, num_tokens, is_raw=is_raw, speculates=False))
 
     def speculated(
         self, prompt: str, num_tokens: int = OUTPUT_TOKENS, *, is_raw: bool = False
-    ) -> tuple[Said, SpeculationCounts]:
+    ) -> tuple[Completion, SpeculationCounts]:
         """And what was counted meanwhile."""
         before = self._engine.speculation_counts()
         said = self._runner.run(self._said(prompt, num_tokens, is_raw=is_raw, speculates=True))
@@ -101,17 +101,17 @@ class Pair:
         names = ("proposed", "accepted", "passes", "tokens")
         return said, SpeculationCounts(*(getattr(after, name) - getattr(before, name) for name in names))
 
-    async def _said(self, prompt: str, num_tokens: int, *, is_raw: bool, speculates: bool) -> Said:
+    async def _said(self, prompt: str, num_tokens: int, *, is_raw: bool, speculates: bool) -> Completion:
         batch = self._engine._loop._batch
         assert batch is not None
         if speculates:
             batch.speculate(self._engine._pace)
         else:
-            step_on_logits(batch._generator._generation_batch)
+            decode_from_logits(batch._generator._generation_batch)
         return await _said(self._engine, prompt, num_tokens, is_raw=is_raw)
 
 
-async def _said(engine: Engine, prompt: str, num_tokens: int, *, is_raw: bool) -> Said:
+async def _said(engine: Engine, prompt: str, num_tokens: int, *, is_raw: bool) -> Completion:
     request = GenerationRequest((ChatMessage(Role.USER, prompt),), num_tokens, Sampling(temperature=0.0), is_raw=is_raw)
     text, began = "", 0.0
     async with aclosing(engine.generate(request)) as events:
@@ -120,27 +120,29 @@ async def _said(engine: Engine, prompt: str, num_tokens: int, *, is_raw: bool) -
                 began = began or time.perf_counter()
                 text += event.text
             elif isinstance(event, GenerationFinished):
-                return Said(text, event.usage.output_tokens, time.perf_counter() - began)
+                return Completion(text, event.usage.output_tokens, time.perf_counter() - began)
     raise AssertionError("the stream ended without its last event")
 
 
 @pytest.fixture(scope="module")
-def pair(folder: ModelFolder) -> Iterator[Pair]:
-    pair = Pair(folder)
+def pair(folder: ModelFolder) -> Iterator[SwitchableEngine]:
+    pair = SwitchableEngine(folder)
     pair.plain(STORY)
     pair.speculated(STORY)
     yield pair
     pair.close()
 
 
-def test_nine_prompts_of_different_kinds_get_the_same_answers(report: Report, pair: Pair) -> None:
+def test_nine_prompts_of_different_kinds_get_the_same_answers(report: Report, pair: SwitchableEngine) -> None:
     differing = [prompt for prompt in PROMPTS if pair.plain(prompt).text != pair.speculated(prompt)[0].text]
-    report.say(f"With speculation, {len(PROMPTS) - len(differing)} of {len(PROMPTS)} answers are the same to the end.")
+    report.add_note(
+        f"With speculation, {len(PROMPTS) - len(differing)} of {len(PROMPTS)} answers are the same to the end."
+    )
     assert not differing
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class SpeculationCase:
     what: str
     prompt: str
     min_ratio: float
@@ -156,16 +158,16 @@ class Case:
 
 
 CASES = (
-    Case("a file is rewritten with one change", EDIT, 1.8, 2.5),
-    Case("a text is repeated", SENTENCE * 6, 4.0, 5.0, is_raw=True),
-    Case("a text is repeated at length", SENTENCE * 12, 4.0, 5.0, num_tokens=192, is_raw=True),
-    Case("free text is written", STORY, 0.97, 1.0, num_tokens=48, rounds=24),
+    SpeculationCase("a file is rewritten with one change", EDIT, 1.8, 2.5),
+    SpeculationCase("a text is repeated", SENTENCE * 6, 4.0, 5.0, is_raw=True),
+    SpeculationCase("a text is repeated at length", SENTENCE * 12, 4.0, 5.0, num_tokens=192, is_raw=True),
+    SpeculationCase("free text is written", STORY, 0.97, 1.0, num_tokens=48, rounds=24),
 )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
 def test_what_repeats_is_decoded_faster_and_nothing_slower(
-    pytestconfig: pytest.Config, report: Report, pair: Pair, case: Case
+    pytestconfig: pytest.Config, report: Report, pair: SwitchableEngine, case: SpeculationCase
 ) -> None:
     ratios, per_pass, is_same = [], [], True
     for number in range(case.rounds):
@@ -174,7 +176,7 @@ def test_what_repeats_is_decoded_faster_and_nothing_slower(
         per_pass.append(counts.tokens_per_pass)
         is_same &= agrees
     ratio, load = statistics.median(ratios), os.getloadavg()[0]
-    report.say(
+    report.add_note(
         f"Where {case.what}, speculation decodes {statistics.median(per_pass):.2f} tokens a pass, at {ratio:.2f} times "
         f"the speed of plain decoding (median of {case.rounds} pairs, load {load:.1f})."
     )
@@ -186,7 +188,9 @@ def test_what_repeats_is_decoded_faster_and_nothing_slower(
         assert ratio >= case.min_ratio, f"expected at least {case.min_ratio}, actual {ratio:.2f}"
 
 
-def _compared(pair: Pair, case: Case, *, plain_first: bool) -> tuple[float, SpeculationCounts, bool]:
+def _compared(
+    pair: SwitchableEngine, case: SpeculationCase, *, plain_first: bool
+) -> tuple[float, SpeculationCounts, bool]:
     """How much faster it is with speculation, what was counted, and whether the answers are the same."""
     plain = pair.plain(case.prompt, case.num_tokens, is_raw=case.is_raw) if plain_first else None
     speculated, counts = pair.speculated(case.prompt, case.num_tokens, is_raw=case.is_raw)

@@ -7,16 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from perf_gates.loads.servers import Served, serving
-from perf_gates.measuring.measures import STORY, over_http
+from perf_gates.loads.servers import ServerProcess, serving
+from perf_gates.measuring.measures import STORY, time_stream
 from perf_gates.reporting.report import Report
 
 CONNECTIONS = 100
 AT_ONCE = 8
 
 
-def test_tokens_follow_each_other(report: Report, served: Served) -> None:
-    timings = [over_http(served.url, STORY, 64) for _ in range(3)]
+def test_tokens_follow_each_other(report: Report, server: ServerProcess) -> None:
+    timings = [time_stream(server.url, STORY, 64) for _ in range(3)]
     intervals = sorted(interval for timing in timings for interval in timing.intervals_seconds)
     slowest_of_twenty = intervals[int(0.95 * len(intervals))]
     report.judge("G-2.2a", 1000 * statistics.median(timing.first_token_seconds for timing in timings))
@@ -26,13 +26,13 @@ def test_tokens_follow_each_other(report: Report, served: Served) -> None:
 
 def test_connections_succeed(report: Report) -> None:
     """The engine plays a script: a model would only make it slower."""
-    with serving("--script", "/dev/null") as served, ThreadPoolExecutor(AT_ONCE) as clients:
-        succeeded = list(clients.map(lambda _: _is_answered(served.url), range(CONNECTIONS)))
+    with serving("--script", "/dev/null") as server, ThreadPoolExecutor(AT_ONCE) as clients:
+        succeeded = list(clients.map(lambda _: _is_answered(server.url), range(CONNECTIONS)))
     report.judge("G-2.2d", 100 * sum(succeeded) / CONNECTIONS, f"(of {CONNECTIONS}, {AT_ONCE} at a time)")
 
 
 def _is_answered(url: str) -> bool:
     try:
-        return over_http(url, "Hello", 16).output_tokens > 0
+        return time_stream(url, "Hello", 16).output_tokens > 0
     except (httpx.HTTPError, IndexError):
         return False

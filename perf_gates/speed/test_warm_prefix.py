@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from pensieve.models.files.model_folder import ModelFolder
-from perf_gates.conftest import Served, serving
-from perf_gates.measuring.measures import LINE, over_http
+from perf_gates.loads.servers import ServerProcess, serving
+from perf_gates.measuring.measures import LINE, time_stream
 from perf_gates.reporting.report import Report
 
 
@@ -26,15 +26,15 @@ def test_a_known_prefix_is_not_computed_again(
     max_warm, max_from_disk = most
     environment = {"PENSIEVE_HOME": str(tmp_path)}
     story = LINE * num_lines
-    with serving("--model", str(folder.path), environment=environment) as served:
-        over_http(served.url, "Hello", 2)
-        num_tokens, cold = _first_token(served, f"{story}Which one?")
-        _, warm = _first_token(served, f"{story}And then?")
-    with serving("--model", str(folder.path), environment=environment) as served:
-        over_http(served.url, "Hello", 2)
-        _, restored = _first_token(served, f"{story}Why so?")
-        from_disk = httpx.get(f"{served.url}/health").json()["prompt_tokens"]["from_disk"]
-    report.say(
+    with serving("--model", str(folder.path), environment=environment) as server:
+        time_stream(server.url, "Hello", 2)
+        num_tokens, cold = _first_token(server, f"{story}Which one?")
+        _, warm = _first_token(server, f"{story}And then?")
+    with serving("--model", str(folder.path), environment=environment) as server:
+        time_stream(server.url, "Hello", 2)
+        _, restored = _first_token(server, f"{story}Why so?")
+        from_disk = httpx.get(f"{server.url}/health").json()["prompt_tokens"]["from_disk"]
+    report.add_note(
         f"First token of a prompt of {num_tokens} tokens: cold {cold:.2f} s, warm {warm / cold:.1%} of it, "
         f"from disk after a restart {restored / cold:.1%} ({from_disk} tokens read)."
     )
@@ -45,11 +45,11 @@ def test_a_known_prefix_is_not_computed_again(
     )
 
 
-def _first_token(served: Served, prompt: str) -> tuple[int, float]:
-    timing = over_http(served.url, prompt, 2)
+def _first_token(server: ServerProcess, prompt: str) -> tuple[int, float]:
+    timing = time_stream(server.url, prompt, 2)
     usage = httpx.post(
-        f"{served.url}/v1/messages/count_tokens",
+        f"{server.url}/v1/messages/count_tokens",
         json={"model": "claude-any", "messages": [{"role": "user", "content": prompt}]},
-        timeout=60,
+        timeout=300,
     ).json()
     return int(usage["input_tokens"]), timing.first_token_seconds

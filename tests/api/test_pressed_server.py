@@ -1,4 +1,4 @@
-"""A server whose memory runs short: what it says and does meanwhile, and that all of it is undone (G-R2, G-3.2)."""
+"""A server under memory pressure takes every step against it, reports them, and recovers (G-R2, G-3.2)."""
 
 from __future__ import annotations
 
@@ -8,26 +8,31 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from tests.support.pressed_server import ask, ask_until, is_refusal, press, served, write_model
+from perf_gates.loads.byte_tokenizer import write_byte_tokenizer
+from perf_gates.loads.pressed_server import ask, ask_until, is_refusal, limited_server, press
+from tests.support.tiny_model import write_tiny_model
+
+SIZES = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 4, "vocab_size": 259}
 
 
 @pytest.fixture(scope="module")
 def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("models"))
+    home = tmp_path_factory.mktemp("models")
+    return write_tiny_model(home / "pressed", tokenizer_folder=write_byte_tokenizer(home / "tokenizer"), **SIZES)
 
 
 def alerts(health: dict[str, Any]) -> list[str]:
     return [alert["type"] for alert in health["alerts"] if alert["type"] == "high_memory_usage"]
 
 
-def test_a_pressed_server_takes_every_step_answers_or_refuses_and_recovers(model_path: Path) -> None:
-    with served(model_path) as (client, memory):
+def test_a_server_under_pressure_takes_every_step_and_recovers(model_path: Path) -> None:
+    with limited_server(model_path) as (client, memory):
         assert {ask(client, number).status_code for number in range(8)} == {200}
         before = client.get("/health").json()
         assert (before["pressure"]["active"], alerts(before)) == ([], [])
         assert before["reserved"]["stored_prompts_bytes"] > 0
 
-        held = press(memory)
+        pressing_arrays = press(memory)
         replies = ask_until(client, lambda health: health["pressure"]["times"]["requests_refused"] > 0)
         pressed = client.get("/health").json()
         assert alerts(pressed) == ["high_memory_usage"]
@@ -35,10 +40,10 @@ def test_a_pressed_server_takes_every_step_answers_or_refuses_and_recovers(model
         assert pressed["pressure"]["chunk_tokens"] < before["pressure"]["chunk_tokens"]
         assert all(times > 0 for times in pressed["pressure"]["times"].values()), pressed["pressure"]
         refused = [reply for reply in replies if reply.status_code != 200]
-        assert 0 < len(refused) < len(replies), "a request alone is always taken"
+        assert 0 < len(refused) < len(replies), "a single request is always accepted"
         assert all(map(is_refusal, refused)), [reply.text for reply in refused]
 
-        del held
+        del pressing_arrays
         mx.clear_cache()
         ask_until(client, lambda health: health["pressure"]["active"] == [])
         after = client.get("/health").json()

@@ -1,4 +1,4 @@
-"""Claude Code as a test runs it: nothing of the machine's own settings, and one server that it talks to."""
+"""Runs Claude Code for a test, without the settings of the machine's user, against one server."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import httpx
 from tests.claude_code.recorder import Recorder
 
 TURN_SECONDS = 240
-"""The real small model takes a minute for its turn where the machine has other work."""
+"""On a busy machine, a turn of the embedded model takes a minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClaudeCode:
-    """`folder` is where it works, `home` where it keeps its sessions; `recorder` stands between it and the server."""
+    """Claude Code works in `folder` and keeps its sessions in `home`. Its requests pass through `recorder`."""
 
     program: Path
     home: Path
@@ -30,7 +30,7 @@ class ClaudeCode:
     model: str
 
     def environment(self) -> dict[str, str]:
-        """All that it is told; of this process's own there is PATH alone."""
+        """The whole environment of the client. Only PATH comes from this process."""
         return {
             "HOME": str(self.home),
             "PATH": os.environ["PATH"],
@@ -45,8 +45,8 @@ class ClaudeCode:
         }
 
     def ask(self, prompt: str, *arguments: str, **environment: str) -> Mapping[str, Any]:
-        """One turn without a terminal, to its end: what it prints as its result."""
-        ended = subprocess.run(
+        """Run one turn without a terminal, and return the result that it prints."""
+        process = subprocess.run(
             [self.program, *arguments, "--output-format", "json", "-p", prompt],
             env=self.environment() | environment,
             cwd=self.folder,
@@ -56,27 +56,27 @@ class ClaudeCode:
             timeout=TURN_SECONDS,
             check=False,
         )
-        assert ended.stdout.startswith("{"), f"no result, but status {ended.returncode}: {ended.stderr[-2000:]}"
-        result: dict[str, Any] = json.loads(ended.stdout)
+        assert process.stdout.startswith("{"), f"no result, status {process.returncode}: {process.stderr[-2000:]}"
+        result: dict[str, Any] = json.loads(process.stdout)
         return result
 
     @contextmanager
     def started(self, prompt: str) -> Iterator[subprocess.Popen[bytes]]:
-        """One turn that is not waited for; ended with the block at the latest."""
+        """Start one turn without waiting for it. It is killed when the block ends."""
         command = [str(self.program), "-p", prompt]
-        nothing = subprocess.DEVNULL
+        devnull = subprocess.DEVNULL
         with subprocess.Popen(
-            command, env=self.environment(), cwd=self.folder, stdin=nothing, stdout=nothing, stderr=nothing
+            command, env=self.environment(), cwd=self.folder, stdin=devnull, stdout=devnull, stderr=devnull
         ) as process:
             try:
                 yield process
             finally:
                 process.kill()
-                process.wait(30)
+                process.wait(300)
 
     def num_active(self) -> int:
-        """How many answers the server is at, by its own count."""
-        health = httpx.get(f"{self.recorder.upstream}/health", timeout=30, trust_env=False).json()
+        """The number of active requests that the server reports."""
+        health = httpx.get(f"{self.recorder.upstream}/health", timeout=300, trust_env=False).json()
         return int(health["requests"]["active"])
 
     def write(self, name: str, text: str) -> None:

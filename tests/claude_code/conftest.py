@@ -1,4 +1,4 @@
-"""Claude Code, the servers that it is tried against, and the network that both are shut in."""
+"""Fixtures: Claude Code, the servers that it is tested with, and the network that isolates both."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.claude_code.client import ClaudeCode
 from tests.claude_code.installed import NotInstalledError, installed
 from tests.claude_code.loopback_only import LoopbackOnly
 from tests.claude_code.recorder import recording
-from tests.conftest import serving
+from tests.support.sdk_client import serving
 from tests.support.tiny_model import write_tiny_model
 
 SCRIPT = Path(__file__).parent / "script.toml"
@@ -22,7 +22,7 @@ IS_LONG_FORM = os.environ.get("PENSIEVE_CLAUDE_CODE") == "all"
 INSTALL_SECONDS = 280 if IS_LONG_FORM else 60
 
 SMALLEST: dict[str, Any] = {"num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1}
-"""Of a tiny model: reads Claude Code's 12k tokens in about two seconds on two cores."""
+"""Sizes of a tiny model that prefills Claude Code's 12,000 tokens in about two seconds on two cores."""
 
 Serve = Callable[..., str]
 Start = Callable[..., ClaudeCode]
@@ -32,7 +32,9 @@ _network_key = pytest.StashKey[bool]()
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if config.stash.get(_network_key, True) is False:
-        terminalreporter.write_line("Claude Code ran in the machine's own network: `unshare -n` is not allowed here")
+        terminalreporter.write_line(
+            "Claude Code ran in the machine's own network, because `unshare -n` is not permitted"
+        )
 
 
 @pytest.fixture(scope="session")
@@ -46,14 +48,14 @@ def program() -> Path:
 @pytest.fixture(scope="session")
 def network(pytestconfig: pytest.Config) -> Iterator[LoopbackOnly]:
     network = LoopbackOnly()
-    pytestconfig.stash[_network_key] = network.is_closed_off
+    pytestconfig.stash[_network_key] = network.is_isolated
     yield network
     network.close()
 
 
 @pytest.fixture(scope="session")
 def serve(program: Path, network: LoopbackOnly) -> Iterator[Serve]:
-    """Starts `pensieve serve` with these arguments, once for equal ones: the server's URL."""
+    """Starts `pensieve serve` and returns its URL. Equal arguments share one server."""
     urls: dict[tuple[str, ...], str] = {}
     with ExitStack() as stack:
 
@@ -68,7 +70,7 @@ def serve(program: Path, network: LoopbackOnly) -> Iterator[Serve]:
 
 @pytest.fixture(scope="session")
 def scripted_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """Writes a model that reads fast, with a window of so many tokens: its folder, which is named for it."""
+    """Writes a tiny model with a window of `window_tokens`, and returns its folder, which is named after the window."""
 
     def write(window_tokens: int) -> Path:
         folder = tmp_path_factory.getbasetemp() / f"window-{window_tokens}"
@@ -81,26 +83,26 @@ def scripted_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], 
 
 @pytest.fixture
 def start(tmp_path: Path, program: Path, network: LoopbackOnly, serve: Serve) -> Iterator[Start]:
-    """A new Claude Code, with a home and a folder of its own, in front of a server of these arguments.
+    """Creates a Claude Code with an empty home and folder, and a server with the given arguments.
 
-    The test is inside the closed network from here on.
+    From then on, the test runs inside the isolated network.
     """
     home, folder = tmp_path / "home", tmp_path / "folder"
     home.mkdir()
     folder.mkdir()
     with ExitStack() as stack:
 
-        def started(model: str, *arguments: str) -> ClaudeCode:
+        def create(model: str, *arguments: str) -> ClaudeCode:
             url = serve(*arguments)
             stack.enter_context(network.entered())
             return ClaudeCode(program, home, folder, stack.enter_context(recording(url)), model)
 
-        yield started
+        yield create
 
 
 @pytest.fixture
 def claude(start: Start, scripted_model: Callable[[int], Path]) -> ClaudeCode:
-    """Claude Code before a tiny model with a window of 131,072 tokens that says what `script.toml` says."""
+    """Claude Code with a tiny model that has a window of 131,072 tokens and follows `script.toml`."""
     return scripted(start, scripted_model(131072))
 
 

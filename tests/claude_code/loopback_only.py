@@ -1,7 +1,7 @@
-"""A network of its own, with nothing in it but the loopback, for the threads and processes that are started in it.
+"""A network with nothing but the loopback interface, for threads and processes that are started in it.
 
-Linux, and only for root: elsewhere the tests run in the machine's own network, where Claude Code is told to keep to
-what it needs but nothing makes it.
+It needs Linux and root. Elsewhere the tests run in the machine's own network, where settings ask Claude Code to avoid
+other connections but nothing enforces it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _IFF_UP = 0x1
 
 
 class LoopbackOnly:
-    """A network namespace, made where that is allowed; `is_closed_off` says whether it was."""
+    """A network namespace, if the system permits one. `is_isolated` says whether it does."""
 
     def __init__(self) -> None:
         self._descriptor: int | None = None
@@ -41,12 +41,12 @@ class LoopbackOnly:
             os.close(outside)
 
     @property
-    def is_closed_off(self) -> bool:
+    def is_isolated(self) -> bool:
         return self._descriptor is not None
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """The calling thread is inside until the block ends, and what it starts there stays inside."""
+        """Move the calling thread into the network until the block ends. Processes that it starts there stay inside."""
         if self._descriptor is None:
             yield
             return
@@ -68,10 +68,10 @@ def _open_current() -> int:
 
 
 def _call(name: str, *arguments: int) -> None:
-    """A function of libc that Python has only from 3.12 on.
+    """Call a function of libc that Python only has since 3.12.
 
     Raises:
-        OSError: it is not allowed here.
+        OSError: it is not permitted.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if getattr(libc, name)(*arguments) != 0:

@@ -1,4 +1,4 @@
-"""A reverse proxy on loopback that keeps what a client asked and what it was told, byte for byte, in order."""
+"""A reverse proxy on loopback that records requests and responses unchanged, in the order of the requests."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SILENCE_SECONDS = 300
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and its answer. `usage` is the last that the answer told; empty where it told none.
+    """One request and its response. `usage` is the final one, empty if there is none.
 
-    `is_complete` says that the answer reached its end before the client left.
+    `is_complete` is false if the client disconnected before the end of the response.
     """
 
     method: str
@@ -37,23 +37,23 @@ class Exchange:
 
     @property
     def is_message(self) -> bool:
-        """Whether it asked for an answer of the model's, and got one."""
+        """Whether it is a successful request for a message."""
         return self.method == "POST" and urlsplit(self.path).path == "/v1/messages" and self.status == 200
 
     @property
     def prompt_tokens(self) -> int:
-        """All of the prompt: what was computed, what was kept for later and what was read from before."""
+        """The length of the whole prompt: computed, written to the cache, and read from it."""
         parts = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
         return sum(int(self.usage.get(part) or 0) for part in parts)
 
     @property
     def cached_share(self) -> float:
-        """The part of the prompt that was read from what was computed before, from 0.0 to 1.0."""
+        """The share of the prompt that was read from the cache, from 0.0 to 1.0."""
         return int(self.usage.get("cache_read_input_tokens") or 0) / max(1, self.prompt_tokens)
 
 
 class Recorder:
-    """`exchanges` are in the order of their requests' arrival, from the moment that each has ended."""
+    """Holds the finished exchanges, in the order in which their requests arrived."""
 
     def __init__(self, url: str, upstream: str) -> None:
         self.url = url
@@ -62,14 +62,14 @@ class Recorder:
         self._slots: list[Exchange | None] = []
 
     def reserve(self) -> int:
-        """The place of a request that has just arrived."""
+        """Reserve the index of a request that has just arrived."""
         with self._lock:
             self._slots.append(None)
             return len(self._slots) - 1
 
-    def keep(self, place: int, exchange: Exchange) -> None:
+    def store(self, index: int, exchange: Exchange) -> None:
         with self._lock:
-            self._slots[place] = exchange
+            self._slots[index] = exchange
 
     @property
     def exchanges(self) -> list[Exchange]:
@@ -88,7 +88,7 @@ class Recorder:
 
 @contextmanager
 def recording(upstream: str) -> Iterator[Recorder]:
-    """A recorder in front of the server at `upstream`, while the block lasts."""
+    """Run a recorder in front of the server at `upstream` until the block ends."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(upstream)) as server:
         server.recorder = Recorder(f"http://127.0.0.1:{server.server_port}", upstream)  # type: ignore[attr-defined]  # for handlers
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="recorder")
@@ -104,22 +104,22 @@ def _handler(upstream: str) -> type[BaseHTTPRequestHandler]:
     address = urlsplit(upstream)
 
     class Handler(BaseHTTPRequestHandler):
-        """One request a connection, asked upstream as HTTP/1.0: the end of an answer is the end of its connection."""
+        """One request per connection, forwarded as HTTP/1.0, so that the end of the connection ends the response."""
 
         def do_GET(self) -> None:
             recorder: Recorder = self.server.recorder  # type: ignore[attr-defined]  # set by `recording`
-            place = recorder.reserve()
+            index = recorder.reserve()
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             with socket.create_connection((address.hostname or "", address.port or 80)) as server:
                 server.sendall(self._head() + body)
-                answer = _relayed(server, self.connection)
+                answer = _relay(server, self.connection)
             self.close_connection = True
-            recorder.keep(place, _exchange(self.command, self.path, body, answer))
+            recorder.store(index, _exchange(self.command, self.path, body, answer))
 
-        do_POST = do_HEAD = do_GET  # noqa: N815 - the base class looks for these names
+        do_POST = do_HEAD = do_GET  # noqa: N815 - names of the base class
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-            """Quiet: what was exchanged is kept."""
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as in the base class
+            """Print nothing."""
 
         def _head(self) -> bytes:
             kept = [(name, value) for name, value in self.headers.items() if name.lower() != "connection"]
@@ -129,15 +129,15 @@ def _handler(upstream: str) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _relayed(server: socket.socket, client: socket.socket) -> bytes:
-    """Everything that the server says, passed on as it comes, until one of both is gone.
+def _relay(server: socket.socket, client: socket.socket) -> bytes:
+    """Forward the response as it arrives until either side disconnects, and return it.
 
-    A client that leaves is left at once: the server sees its own connection close.
+    When the client disconnects, the connection to the server is closed at once, so that the server notices.
     """
     answer = b""
     while True:
         ready, _, _ = select.select([server, client], [], [], _SILENCE_SECONDS)
-        if server not in ready:  # the client has nothing more to say, so what can be read of it is its end
+        if server not in ready:  # only the client is ready: it sends nothing more, so it has disconnected
             return answer
         try:
             received = server.recv(_RECEIVE_BYTES)
@@ -159,16 +159,16 @@ def _exchange(method: str, path: str, body: bytes, answer: bytes) -> Exchange:
 
 
 def _is_complete(head: bytes, content: bytes) -> bool:
-    """A stream ends with its last event, everything else where its head says."""
+    """A stream ends with `message_stop`, any other response after its content-length."""
     length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
     return len(content) >= int(length[1]) if length else b"\nevent: message_stop\n" in content
 
 
 def _usage(head: bytes, content: bytes) -> dict[str, Any]:
-    """A stream tells its usage twice, and the later one holds."""
+    """The final usage, which in a stream overrides the first one."""
     if b"text/event-stream" not in head.lower():
-        told = json.loads(content) if content.startswith(b"{") else {}
-        return dict(told.get("usage") or {})
+        body = json.loads(content) if content.startswith(b"{") else {}
+        return dict(body.get("usage") or {})
     usage: dict[str, Any] = {}
     for event in EventReader().feed(content):
         if event.name == "message_start":

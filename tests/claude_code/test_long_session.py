@@ -1,4 +1,4 @@
-"""A session of the real Claude Code is read from the cache, turn by turn, and after a restart from disk (C2, C8)."""
+"""The prompts of a session are read from the prompt cache, and after a restart of the server from disk (C2, C8)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tests.claude_code.client import ClaudeCode
 from tests.claude_code.conftest import SCRIPT
 from tests.claude_code.loopback_only import LoopbackOnly
 from tests.claude_code.recorder import Exchange, recording
-from tests.claude_code.test_turns import translated
-from tests.conftest import serving
+from tests.claude_code.test_turns import translate_notes
+from tests.support.sdk_client import serving
 
 MIN_SHARE = 0.95
 REQUESTS = 10
 AFTER_RESTART = 2
 
 
-def test_ten_requests_of_a_session_are_read_from_the_cache_and_after_a_restart_from_disk(
+def test_a_session_is_read_from_the_cache_also_after_a_restart(
     program: Path,
     network: LoopbackOnly,
     scripted_model: Callable[[int], Path],
@@ -35,13 +35,13 @@ def test_ten_requests_of_a_session_are_read_from_the_cache_and_after_a_restart_f
 
     @contextmanager
     def session() -> Iterator[ClaudeCode]:
-        """Claude Code before a server that has just started."""
+        """Claude Code with a new server."""
         arguments = ("--model", str(model), "--script", str(SCRIPT), "--cache-disk", "2GB")
         with network.entered(), serving(*arguments) as server, recording(str(server.base_url).rstrip("/")) as recorder:
             yield ClaudeCode(program, home, folder, recorder, model.name)
 
     with session() as claude:
-        translated(claude)
+        translate_notes(claude)
         while len(claude.recorder.messages) < REQUESTS:
             claude.ask(f"Go on with part {len(claude.recorder.messages)}.", "--continue")
         assert_read_from_the_cache(claude.recorder.messages[1:])
@@ -56,4 +56,4 @@ def test_ten_requests_of_a_session_are_read_from_the_cache_and_after_a_restart_f
 def assert_read_from_the_cache(exchanges: list[Exchange]) -> None:
     assert exchanges
     shares = [exchange.cached_share for exchange in exchanges]
-    assert min(shares) >= MIN_SHARE, f"expected at least {MIN_SHARE} of each prompt, actual {shares}"
+    assert min(shares) >= MIN_SHARE, f"expected at least {MIN_SHARE} of each prompt from the cache, actual {shares}"

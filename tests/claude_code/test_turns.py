@@ -1,4 +1,4 @@
-"""Turns of the real Claude Code, against real prompts and real KV with scripted answers (requirement C8)."""
+"""Turns of the real Claude Code, with real prompts and KV, and scripted answers (C8)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.claude_code.recorder import Exchange
 
 GERMAN = "Der Hafen öffnet um sieben.\n\t„Pünktlich“, 日本 👋\n"
 LINES = 700
-"""Of a logbook: some 10,000 tokens as the client sends them. One fits into a window of 16,384, two do not."""
+"""Of a logbook, which take about 10,000 tokens. One logbook fits into a window of 16,384, two do not."""
 
 long_form = pytest.mark.skipif(not IS_LONG_FORM, reason="only in the long form: tox -e claudecode")
 
@@ -27,25 +27,25 @@ def results_in(exchange: Exchange) -> list[dict[str, Any]]:
     return [block for block in content if isinstance(block, dict) and block["type"] == "tool_result"]
 
 
-def translated(claude: ClaudeCode) -> None:
+def translate_notes(claude: ClaudeCode) -> None:
     claude.write("notes.txt", "The harbour opens at seven.\n")
     result = claude.ask("Translate notes.txt into German.", "--allowedTools", "Read Write")
     assert (result["is_error"], result["result"]) == (False, "It is translated.")
 
 
-def test_a_file_is_read_and_another_one_written(claude: ClaudeCode) -> None:
-    translated(claude)
+def test_a_turn_reads_a_file_and_writes_another(claude: ClaudeCode) -> None:
+    translate_notes(claude)
     assert claude.read("hafen.txt") == GERMAN
     read, written, ended = claude.recorder.messages
-    assert read.prompt_tokens > 8000  # the whole of its tools and system text is rendered
+    assert read.prompt_tokens > 8000  # all of its tools and its system prompt are in the prompt
     assert read.prompt_tokens < written.prompt_tokens < ended.prompt_tokens
     assert "The harbour opens at seven." in str(results_in(written))
     assert all(exchange.is_complete for exchange in claude.recorder.messages)
     assert claude.num_active() == 0
 
 
-def test_a_session_is_continued_from_all_that_was_said_and_computed(claude: ClaudeCode) -> None:
-    translated(claude)
+def test_a_continued_session_has_its_history_and_its_cache(claude: ClaudeCode) -> None:
+    translate_notes(claude)
     result = claude.ask("And who was it for?", "--continue")
     assert (result["is_error"], result["result"]) == (False, "For the harbour master.")
     _, *later = claude.recorder.messages
@@ -57,32 +57,32 @@ def test_a_session_is_continued_from_all_that_was_said_and_computed(claude: Clau
 
 
 @long_form
-def test_two_tools_of_one_answer_run_and_come_back_together(claude: ClaudeCode) -> None:
+def test_two_tools_of_one_answer_run_and_return_together(claude: ClaudeCode) -> None:
     claude.write("south.txt", "Here is the south pier.\n")
     claude.write("north.txt", "Here is the north pier.\n")
     result = claude.ask("Look at both piers.", "--allowedTools", "Read Bash")
     assert (result["is_error"], result["result"]) == (False, "Both piers are known.")
     assert (claude.folder / "looked").exists()
-    _, told = claude.recorder.messages
-    south, north = results_in(told)
+    _, results = claude.recorder.messages
+    south, north = results_in(results)
     assert "south pier" in str(south)
     assert "north pier" in str(north)
     assert south["tool_use_id"] != north["tool_use_id"]
 
 
 @long_form
-def test_an_agent_works_and_reports(claude: ClaudeCode) -> None:
+def test_a_subagent_works_and_reports(claude: ClaudeCode) -> None:
     claude.write("boats.txt", "boat\n" * 9)
-    result = claude.ask("Let somebody count.")
+    result = claude.ask("Let an agent count.")
     assert (result["is_error"], result["result"]) == (False, "The agent counted nine boats.")
-    asked, of_the_agent, reported = claude.recorder.messages
-    assert of_the_agent.request_json["system"] != asked.request_json["system"]
-    assert "Count the boats in boats.txt" in str(of_the_agent.request_json["messages"])
-    assert "Nine boats lie there." in str(results_in(reported))
+    request, agent_request, report = claude.recorder.messages
+    assert agent_request.request_json["system"] != request.request_json["system"]
+    assert "Count the boats in boats.txt" in str(agent_request.request_json["messages"])
+    assert "Nine boats lie there." in str(results_in(report))
 
 
 @long_form
-def test_a_full_window_makes_it_compact_the_conversation_and_go_on(
+def test_a_full_window_makes_the_client_compact_the_conversation(
     start: Start, scripted_model: Callable[[int], Path]
 ) -> None:
     claude = scripted(start, scripted_model(16384))
@@ -95,32 +95,32 @@ def test_a_full_window_makes_it_compact_the_conversation_and_go_on(
     assert len(refused) == 1
     assert "prompt is too long: " in refused[0].text
     assert " tokens > 16384 maximum" in refused[0].text
-    *_, summed_up, went_on = claude.recorder.messages
-    assert "<summary>" in str(summed_up.request_json["messages"][-1])
-    kept = str(went_on.request_json["messages"])
+    *_, summary, continued = claude.recorder.messages
+    assert "<summary>" in str(summary.request_json["messages"][-1])
+    kept = str(continued.request_json["messages"])
     assert "The first logbook is read, the second is not." in kept
     assert "The second logbook says" in kept
     assert "The first logbook says" not in kept
-    assert went_on.prompt_tokens < 16384
+    assert continued.prompt_tokens < 16384
 
 
 @long_form
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_client_killed_in_mid_prefill_leaves_nothing_behind(claude: ClaudeCode, number: signal.Signals) -> None:
-    unread = " ".join(f"{number.name}-{index}" for index in range(8000))
-    with claude.started(f"Read this. {unread}") as process:
+def test_a_client_killed_during_prefill_ends_its_request(claude: ClaudeCode, number: signal.Signals) -> None:
+    uncached = " ".join(f"{number.name}-{index}" for index in range(8000))
+    with claude.started(f"Read this. {uncached}") as process:
         wait_until(lambda: claude.num_active() == 1, 60)
         process.send_signal(number)
         wait_until(lambda: claude.num_active() == 0, 10)
     wait_until(lambda: claude.recorder.num_open == 0, 10)
-    left = claude.recorder.exchanges[-1]
-    assert not left.is_complete
-    assert "content_block_delta" not in left.text  # it had not begun to answer
+    interrupted = claude.recorder.exchanges[-1]
+    assert not interrupted.is_complete
+    assert "content_block_delta" not in interrupted.text  # the answer had not started
     assert claude.ask("Still there?")["result"] == "Still here."
 
 
 @long_form
-def test_a_plain_turn_of_the_real_small_model_ends_with_a_result(start: Start) -> None:
+def test_a_turn_of_the_embedded_model_ends_with_a_result(start: Start) -> None:
     claude = start("smollm2-135m")
     result = claude.ask("What is the capital of France?", "--bare", CLAUDE_CODE_MAX_OUTPUT_TOKENS="1024")
     assert (result["type"], result["is_error"]) == ("result", False), result["result"]
@@ -130,7 +130,7 @@ def test_a_plain_turn_of_the_real_small_model_ends_with_a_result(start: Start) -
 
 
 def wait_until(holds: Callable[[], bool], seconds: float) -> None:
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < until, "it did not happen in time"
+        assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""What tests of the commands share."""
+"""Fixtures for tests of the commands."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,14 +9,13 @@ import pytest
 from pensieve.models.estimate.machine_speed import machine_rates
 from pensieve.models.files.home import home
 from tests.cli.launch.claude_user import User
-from tests.cli.models.models_command import PINNED, UNPINNED, Said
+from tests.cli.models.models_command import PINNED, UNPINNED, ModelsCommand
 from tests.models.hub.hub_server import SmallHub, files_of, hub_of
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 
 @pytest.fixture
 def user(tmp_path: Path) -> User:
-    """Somebody with a home of their own, Claude Code on PATH, and a script for a model."""
     return User(tmp_path)
 
 
@@ -30,14 +29,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def speed() -> Path:
-    """What this machine's speed was measured to be, which takes ten seconds."""
+    """The measured speed of this machine, which takes ten seconds to measure."""
     machine_rates(print)
     return home() / "speed.json"
 
 
 @pytest.fixture
 def hub(tiny: Path, speed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
-    """A home, a cache and a hub of its own."""
+    """A test hub, with an empty PENSIEVE_HOME and hub cache."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "home").mkdir()
     if speed.exists():
@@ -49,5 +48,5 @@ def hub(tiny: Path, speed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Said:
-    return Said(capsys)
+def models(capsys: pytest.CaptureFixture[str]) -> ModelsCommand:
+    return ModelsCommand(capsys)

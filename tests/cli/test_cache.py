@@ -1,4 +1,4 @@
-"""`pensieve cache`, on a folder that a store has written."""
+"""`pensieve cache`, on a folder with cached blocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pensieve.models.files.home import HOME_VARIABLE
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder, with the blocks of two prompts of 300 tokens in it: 2 x (256 + 44)."""
+    """The cache folder, with two prompts of 300 tokens, each in blocks of 256 and 44."""
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     tier = DiskTier(tmp_path / "kv", "some model", limit_bytes=1 << 30)
     for seed in range(2):
@@ -30,16 +30,18 @@ def num_files(folder: Path) -> int:
     return len(list(folder.glob("*.kv")))
 
 
-def test_it_shows_what_is_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_lists_the_tokens_of_each_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / f"{'0' * 64}.kv").write_bytes(b"damaged")
     assert main(["cache", "show"]) == 0
-    said = capsys.readouterr().out
-    assert f"{folder}: 4 files, 0.0 MB" in said
-    assert "model some model: 600 tokens" in said
-    assert "set aside as damaged" in said
+    output = capsys.readouterr().out
+    assert f"{folder}: 4 files, 0.0 MB" in output
+    assert "model some model: 600 tokens" in output
+    assert "set aside as damaged" in output
 
 
-def test_it_prunes_to_a_size_and_takes_what_is_damaged_along(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prune_deletes_damaged_files_and_the_oldest_over_the_size(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / f"{'0' * 64}.kv").write_bytes(b"damaged")
     assert main(["cache", "prune"]) == 0
     assert num_files(folder) == 4
@@ -49,14 +51,14 @@ def test_it_prunes_to_a_size_and_takes_what_is_damaged_along(folder: Path, capsy
     assert "left" in capsys.readouterr().out
 
 
-def test_it_clears(folder: Path) -> None:
+def test_clear_deletes_everything(folder: Path) -> None:
     assert main(["cache", "clear"]) == 0
     assert num_files(folder) == 0
     assert main(["cache", "show"]) == 0
 
 
 @pytest.mark.parametrize("action", ["show", "prune", "clear"])
-def test_a_folder_that_is_not_there_is_empty(
+def test_a_missing_folder_counts_as_empty(
     action: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "nowhere"))
@@ -66,7 +68,7 @@ def test_a_folder_that_is_not_there_is_empty(
 
 
 @pytest.mark.parametrize(("text", "num_bytes"), [("0", 0), ("26k", 26_000), ("2G", 2 * 10**9), ("1GiB", 2**30)])
-def test_sizes_are_understood(folder: Path, text: str, num_bytes: int) -> None:
+def test_prune_keeps_at_most_the_given_size(folder: Path, text: str, num_bytes: int) -> None:
     assert main(["cache", "prune", "--to-bytes", text]) == 0
     assert sum(path.stat().st_size for path in folder.glob("*.kv")) <= num_bytes
 
@@ -74,18 +76,18 @@ def test_sizes_are_understood(folder: Path, text: str, num_bytes: int) -> None:
 @pytest.mark.parametrize(
     "arguments", [["cache"], ["cache", "prune", "--to-bytes", "much"], ["cache", "prune", "--to-bytes", "-1"]]
 )
-def test_what_is_asked_wrongly_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
         main(arguments)
     assert refused.value.code == 2
     assert "usage" in capsys.readouterr().err
 
 
-def test_a_folder_that_cannot_be_changed_is_an_error(
+def test_a_folder_that_cannot_be_locked_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     (tmp_path / "kv").mkdir()
-    (tmp_path / "kv" / ".lock").mkdir()  # where the lock's file belongs
+    (tmp_path / "kv" / ".lock").mkdir()  # a folder in place of the lock file
     assert main(["cache", "clear"]) == 1
-    assert "cannot be changed" in capsys.readouterr().err
+    assert f"cannot change {tmp_path / 'kv'}" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What the command does before anything is imported."""
+"""What `pensieve serve` does before it imports MLX."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.cli.main import keep_kernels
+from pensieve.cli.main import set_kernel_cache
 from pensieve.models.files.home import HOME_VARIABLE
 
 
-def test_kernels_are_kept_where_everything_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_kernels_are_cached_under_pensieve_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     environment: dict[str, str] = {}
-    keep_kernels(environment)
+    set_kernel_cache(environment)
     assert environment == {"MLX_PTX_CACHE_DIR": str(tmp_path / "kernels")}
 
 
-def test_a_user_may_keep_kernels_elsewhere() -> None:
+def test_the_users_own_kernel_cache_is_kept() -> None:
     environment = {"MLX_PTX_CACHE_DIR": "/elsewhere"}
-    keep_kernels(environment)
+    set_kernel_cache(environment)
     assert environment == {"MLX_PTX_CACHE_DIR": "/elsewhere"}

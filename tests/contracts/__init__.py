@@ -1,0 +1,1 @@
+"""Tests of the contracts themselves: clauses, checks, streams and gates."""

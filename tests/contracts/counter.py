@@ -1,4 +1,4 @@
-"""A contract with clauses of every kind, an implementation that keeps it, and the words to catch one that does not."""
+"""A contract with clauses of every kind, an implementation that keeps it, and helpers to catch one that does not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contracts.clauses import ContractViolation, ensures, raises_only, refuses, 
 from contracts.values.vocabulary import ErrorKind
 from pensieve.core.errors import NotFoundError, OverloadedError, ValidationError
 
-SECRET = "a prompt that is nobody's business"
+SECRET = "a private prompt"
 
 
 class Rising:
@@ -32,33 +32,33 @@ class Rising:
 
 class Counter(Protocol):
     @property
-    @ensures("CO-1", "the total is no debt", lambda result: result >= 0)
-    @raises_only("CO-2", "the total can be asked for")
+    @ensures("CO-1", "the total is not negative", lambda result: result >= 0)
+    @raises_only("CO-2", "reading the total never fails")
     def total(self) -> int: ...
 
-    @requires("CO-3", "what is added is positive", lambda number: number > 0)
+    @requires("CO-3", "the added number is positive", lambda number: number > 0)
     @refuses("CO-4", "a full counter refuses", lambda self: self.total >= 10, ErrorKind.OVERLOADED, "number")
     @ensures(
         "CO-5",
-        "the total rises by it",
+        "the total rises by the number",
         lambda self, old, number: self.total == old + number,
         before=lambda self: self.total,
     )
-    @raises_only("CO-6", "adding fails only so", ErrorKind.OVERLOADED, ErrorKind.VALIDATION)
+    @raises_only("CO-6", "adding fails only with these errors", ErrorKind.OVERLOADED, ErrorKind.VALIDATION)
     def add(self, number: int, *, note: str = "") -> int: ...
 
     @refuses("CO-7", "an unknown name is refused", lambda name: name == "unknown", ErrorKind.NOT_FOUND)
     @ensures("CO-8", "a name has a number", lambda result: result >= 1)
-    @raises_only("CO-9", "looking up fails only so", ErrorKind.NOT_FOUND, ErrorKind.OVERLOADED)
+    @raises_only("CO-9", "looking up fails only with these errors", ErrorKind.NOT_FOUND, ErrorKind.OVERLOADED)
     async def look_up(self, name: str) -> int: ...
 
-    @requires("CO-10", "one counts upwards", lambda start: start >= 0)
+    @requires("CO-10", "the start is not negative", lambda start: start >= 0)
     @refuses("CO-11", "nothing follows 3", lambda start: start >= 3, ErrorKind.VALIDATION, "start")
     @yields("CO-12", "numbers rise to 3", Rising)
-    @raises_only("CO-13", "counting fails only so", ErrorKind.VALIDATION)
+    @raises_only("CO-13", "counting fails only with this error", ErrorKind.VALIDATION)
     def count_from(self, start: int) -> AsyncGenerator[int, None]: ...
 
-    @raises_only("CO-14", "these never fail")
+    @raises_only("CO-14", "ticking never fails")
     def ticks(self) -> AsyncGenerator[int, None]: ...
 
     def plain(self) -> str: ...

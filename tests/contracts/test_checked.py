@@ -1,4 +1,4 @@
-"""`checked` around plain calls, awaited ones and properties: each kind of clause catches what breaks it."""
+"""`checked` around plain calls, awaited calls and properties: every kind of clause catches a violation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pensieve.core.errors import OverloadedError, ValidationError
 from tests.contracts.counter import SECRET, GoodCounter, add, caught, caught_running, listed, wrapped
 
 
-def test_what_keeps_its_clauses_behaves_as_if_it_were_not_wrapped() -> None:
+def test_an_implementation_that_keeps_its_clauses_behaves_as_if_unwrapped() -> None:
     counter = wrapped(GoodCounter())
     assert counter.add(2) == counter.total == 2
     assert asyncio.run(counter.look_up("three")) == 5
@@ -20,28 +20,28 @@ def test_what_keeps_its_clauses_behaves_as_if_it_were_not_wrapped() -> None:
     assert counter.plain() == "plain"
 
 
-def test_what_is_not_in_the_protocol_goes_through() -> None:
+def test_attributes_outside_the_protocol_pass_through() -> None:
     assert cast(GoodCounter, wrapped(GoodCounter())).is_closed is False
     with pytest.raises(AttributeError, match="nowhere"):
         cast(Any, wrapped(GoodCounter())).nowhere()
 
 
-def test_a_call_that_was_not_allowed_blames_the_caller() -> None:
+def test_a_forbidden_call_blames_the_caller() -> None:
     violation = caught(lambda: wrapped(GoodCounter()).add(0))
     assert (violation.clause.id, violation.clause.blames) == ("CO-3", "caller")
 
 
-def test_a_call_that_was_not_allowed_never_reaches_the_implementation() -> None:
+def test_a_forbidden_call_never_reaches_the_implementation() -> None:
     implementation = GoodCounter()
     caught(lambda: wrapped(implementation).add(-1))
     assert implementation.total == 0
 
 
-def test_a_stream_that_was_not_allowed_blames_the_caller() -> None:
+def test_a_forbidden_stream_blames_the_caller() -> None:
     assert caught(lambda: wrapped(GoodCounter()).count_from(-1)).clause.id == "CO-10"
 
 
-def test_a_state_that_is_not_as_promised_blames_the_implementation() -> None:
+def test_a_wrong_state_after_the_call_blames_the_implementation() -> None:
     class Forgetful(GoodCounter):
         def add(self, number: int, *, note: str = "") -> int:
             return number + len(note)
@@ -50,11 +50,11 @@ def test_a_state_that_is_not_as_promised_blames_the_implementation() -> None:
     assert (violation.clause.id, violation.clause.blames) == ("CO-5", "implementation")
 
 
-def test_a_result_that_is_awaited_is_held_to_its_clause() -> None:
+def test_an_awaited_result_is_checked() -> None:
     assert caught_running(cast(Any, wrapped(GoodCounter()).look_up(""))).clause.id == "CO-8"
 
 
-def test_a_result_of_the_wrong_form_breaks_the_clause_that_asks_about_it() -> None:
+def test_a_malformed_result_breaks_the_clause_that_inspects_it() -> None:
     class Vague(GoodCounter):
         async def look_up(self, name: str) -> int:
             return cast(int, name)
@@ -64,7 +64,7 @@ def test_a_result_of_the_wrong_form_breaks_the_clause_that_asks_about_it() -> No
     assert "TypeError" in str(violation)
 
 
-def test_a_property_is_held_to_its_clause() -> None:
+def test_a_property_is_checked() -> None:
     assert wrapped(GoodCounter(3)).total == 3
     assert caught(lambda: wrapped(GoodCounter(-1)).total).clause.id == "CO-1"
 
@@ -78,7 +78,7 @@ def test_a_property_that_fails_is_caught() -> None:
     assert caught(lambda: wrapped(Opaque()).total).clause.id == "CO-2"
 
 
-def test_a_refusal_that_is_due_and_comes_goes_through() -> None:
+def test_a_required_refusal_passes_through() -> None:
     class NamesTheField(GoodCounter):
         def add(self, number: int, *, note: str = "") -> int:
             try:
@@ -95,7 +95,7 @@ def test_a_refusal_is_judged_by_the_state_before_the_call() -> None:
     assert wrapped(GoodCounter(9)).add(5) == 14
 
 
-def test_a_refusal_that_does_not_come_is_caught() -> None:
+def test_a_missing_refusal_of_a_call_is_caught() -> None:
     class Boundless(GoodCounter):
         def add(self, number: int, *, note: str = "") -> int:
             self._total += number
@@ -104,7 +104,7 @@ def test_a_refusal_that_does_not_come_is_caught() -> None:
     assert caught(add(wrapped(Boundless(10)))).clause.id == "CO-4"
 
 
-def test_a_refusal_of_another_field_is_caught() -> None:
+def test_a_refusal_that_names_another_field_is_caught() -> None:
     violation = caught(add(wrapped(GoodCounter(10))))
     assert violation.clause.id == "CO-4"
     assert "OverloadedError was raised instead" in str(violation)
@@ -118,7 +118,7 @@ def test_a_refusal_of_another_kind_is_caught() -> None:
     assert caught_running(cast(Any, wrapped(Confused()).look_up("unknown"))).clause.id == "CO-7"
 
 
-def test_an_error_that_the_contract_knows_goes_through() -> None:
+def test_an_allowed_error_passes_through() -> None:
     class Choosy(GoodCounter):
         def add(self, number: int, *, note: str = "") -> int:
             raise ValidationError("number", f"{number} is not to my taste {note}")
@@ -127,25 +127,25 @@ def test_an_error_that_the_contract_knows_goes_through() -> None:
         wrapped(Choosy()).add(7)
 
 
-def test_an_error_that_the_contract_does_not_know_is_caught_with_its_cause() -> None:
-    class Crashing(GoodCounter):
+def test_an_error_that_is_not_allowed_is_caught_with_its_cause() -> None:
+    class CrashingAdd(GoodCounter):
         def add(self, number: int, *, note: str = "") -> int:
             raise ZeroDivisionError(number, note)
 
-    violation = caught(add(wrapped(Crashing())))
+    violation = caught(add(wrapped(CrashingAdd())))
     assert violation.clause.id == "CO-6"
     assert isinstance(violation.__cause__, ZeroDivisionError)
 
 
-def test_an_awaited_error_that_the_contract_does_not_know_is_caught() -> None:
-    class Crashing(GoodCounter):
+def test_an_awaited_error_that_is_not_allowed_is_caught() -> None:
+    class CrashingLookUp(GoodCounter):
         async def look_up(self, name: str) -> int:
             raise KeyError(name)
 
-    assert caught_running(cast(Any, wrapped(Crashing()).look_up("one"))).clause.id == "CO-9"
+    assert caught_running(cast(Any, wrapped(CrashingLookUp()).look_up("one"))).clause.id == "CO-9"
 
 
-def test_a_plain_function_that_returns_an_awaitable_is_held_to_its_clauses() -> None:
+def test_a_plain_function_that_returns_an_awaitable_is_checked() -> None:
     class Indirect(GoodCounter):
         def look_up(self, name: str) -> Coroutine[Any, Any, int]:
             return super().look_up(name)
@@ -159,8 +159,8 @@ def test_a_wrapped_implementation_can_be_wrapped_again() -> None:
     assert asyncio.run(listed(wrapped(wrapped(GoodCounter())).count_from(0))) == [1, 2, 3]
 
 
-def test_a_violation_never_shows_an_argument() -> None:
-    class Crashing(GoodCounter):
+def test_a_violation_never_contains_an_argument() -> None:
+    class CrashingEverywhere(GoodCounter):
         def add(self, number: int, *, note: str = "") -> int:
             raise LookupError(number, note)
 
@@ -170,7 +170,7 @@ def test_a_violation_never_shows_an_argument() -> None:
     violations = [
         caught(lambda: wrapped(GoodCounter()).add(0, note=SECRET)),
         caught(lambda: wrapped(GoodCounter(10)).add(1, note=SECRET)),
-        caught(lambda: wrapped(Crashing()).add(1, note=SECRET)),
-        caught_running(cast(Any, wrapped(Crashing()).look_up(SECRET))),
+        caught(lambda: wrapped(CrashingEverywhere()).add(1, note=SECRET)),
+        caught_running(cast(Any, wrapped(CrashingEverywhere()).look_up(SECRET))),
     ]
     assert not [violation for violation in violations if SECRET in str(violation)]

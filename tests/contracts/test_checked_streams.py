@@ -13,7 +13,7 @@ from pensieve.core.errors import ValidationError
 from tests.contracts.counter import GoodCounter, caught_running, listed, wrapped
 
 
-def test_a_stream_is_shown_to_its_monitor_item_by_item() -> None:
+def test_a_monitor_sees_a_stream_item_by_item() -> None:
     class Falling(GoodCounter):
         async def count_from(self, start: int) -> AsyncGenerator[int, None]:
             for number in (1, 2, 1, start):
@@ -23,13 +23,13 @@ def test_a_stream_is_shown_to_its_monitor_item_by_item() -> None:
 
     async def read() -> None:
         async for item in wrapped(Falling()).count_from(0):
-            seen.append(item)  # noqa: PERF401 - what was seen before the violation is the point
+            seen.append(item)  # noqa: PERF401 - the items before the violation matter
 
     assert caught_running(read()).clause.id == "CO-12"
     assert seen == [1, 2]
 
 
-def test_a_stream_that_ends_too_soon_is_caught_at_its_end() -> None:
+def test_a_stream_that_ends_too_early_is_caught_at_its_end() -> None:
     class Short(GoodCounter):
         async def count_from(self, start: int) -> AsyncGenerator[int, None]:
             yield start + 1
@@ -37,8 +37,8 @@ def test_a_stream_that_ends_too_soon_is_caught_at_its_end() -> None:
     assert caught_running(listed(wrapped(Short()).count_from(0))).clause.id == "CO-12"
 
 
-@pytest.mark.parametrize("items", [(), (4,)], ids=["ends", "goes on"])
-def test_a_stream_that_should_have_been_refused_is_caught_however_it_goes_on(items: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("items", [(), (4,)], ids=["ends", "continues"])
+def test_a_stream_without_a_required_refusal_is_caught(items: tuple[int, ...]) -> None:
     class Lenient(GoodCounter):
         async def count_from(self, start: int) -> AsyncGenerator[int, None]:
             for item in items:
@@ -47,50 +47,50 @@ def test_a_stream_that_should_have_been_refused_is_caught_however_it_goes_on(ite
     assert caught_running(listed(wrapped(Lenient()).count_from(3))).clause.id == "CO-11"
 
 
-def test_a_stream_that_is_refused_goes_through() -> None:
+def test_the_refusal_of_a_stream_passes_through() -> None:
     with pytest.raises(ValidationError):
         asyncio.run(listed(wrapped(GoodCounter()).count_from(3)))
 
 
 def test_a_stream_that_crashes_is_caught() -> None:
-    class Crashing(GoodCounter):
+    class CrashingCount(GoodCounter):
         async def count_from(self, start: int) -> AsyncGenerator[int, None]:
             yield start + 1
             raise RuntimeError
 
-    assert caught_running(listed(wrapped(Crashing()).count_from(0))).clause.id == "CO-13"
+    assert caught_running(listed(wrapped(CrashingCount()).count_from(0))).clause.id == "CO-13"
 
 
-def test_a_stream_that_declares_nothing_of_its_items_is_still_followed() -> None:
-    class Crashing(GoodCounter):
+def test_a_stream_without_a_clause_on_its_items_is_still_followed() -> None:
+    class CrashingTicks(GoodCounter):
         async def ticks(self) -> AsyncGenerator[int, None]:
             yield 1
             raise RuntimeError
 
     assert asyncio.run(listed(wrapped(GoodCounter()).ticks())) == [1]
-    assert caught_running(listed(wrapped(Crashing()).ticks())).clause.id == "CO-14"
+    assert caught_running(listed(wrapped(CrashingTicks()).ticks())).clause.id == "CO-14"
 
 
-def test_a_method_that_gives_a_coroutine_for_a_stream_is_caught() -> None:
-    class NoGenerator(GoodCounter):
+def test_a_method_that_returns_a_coroutine_instead_of_a_stream_is_caught() -> None:
+    class ReturnsACoroutine(GoodCounter):
         async def count_from(self, start: int) -> Any:  # type: ignore[override]
             return start
 
-    violation = caught_running(listed(wrapped(NoGenerator()).count_from(0)))
+    violation = caught_running(listed(wrapped(ReturnsACoroutine()).count_from(0)))
     assert violation.clause.id == "CO-12"
-    assert "coroutine came back" in str(violation)
+    assert "got coroutine" in str(violation)
 
 
-def test_a_method_that_gives_a_list_for_a_stream_is_caught() -> None:
-    class NoGenerator(GoodCounter):
+def test_a_method_that_returns_a_list_instead_of_a_stream_is_caught() -> None:
+    class ReturnsAList(GoodCounter):
         def count_from(self, start: int) -> Any:
             return [start]
 
-    violation = caught_running(listed(wrapped(NoGenerator()).count_from(0)))
-    assert "list came back" in str(violation)
+    violation = caught_running(listed(wrapped(ReturnsAList()).count_from(0)))
+    assert "got list" in str(violation)
 
 
-def test_closing_early_reaches_the_implementation_and_breaks_nothing() -> None:
+def test_closing_early_reaches_the_implementation_without_a_violation() -> None:
     implementation = GoodCounter()
 
     async def leave() -> None:
@@ -101,7 +101,7 @@ def test_closing_early_reaches_the_implementation_and_breaks_nothing() -> None:
     asyncio.run(leave())
 
 
-def test_a_violation_closes_the_stream_it_found() -> None:
+def test_a_violation_closes_the_stream() -> None:
     class Repeating(GoodCounter):
         async def count_from(self, start: int) -> AsyncGenerator[int, None]:
             try:

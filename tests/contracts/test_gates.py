@@ -1,4 +1,4 @@
-"""The gates: what gates.toml holds, what the loader refuses, and how a figure is judged."""
+"""The gates: the content of gates.toml, the errors of the loader, and the judgement of figures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from contracts.gates import (
 
 ROWS = ("G-1.2", "G-2.1", "G-2.2", "G-2.3", "G-3.1", "G-3.2", "G-3.3", "G-4.1", "G-4.2", "G-R1", "G-R2")
 OWN_ROWS = ("G-P1", "G-P2")
-"""What Pensieve asks of itself beside the specification."""
+"""Pensieve's own gates beside the specification."""
 
 FIGURES = {
     "G-1.2": {("at_most", 10, "seconds"), ("at_most", 8e9, "bytes")},
@@ -62,7 +62,7 @@ FIGURES = {
     "G-R1": {("at_most", 2, "seconds")},
     "G-R2": {("at_least", 1, "times"), ("equals", 0, "times")},
 }
-"""The specification's table, figure by figure. What decides on a CPU alone is Pensieve's own and stands apart."""
+"""The specification's table, figure by figure, without Pensieve's own gates that decide only on a CPU."""
 
 
 @pytest.fixture(scope="module")
@@ -70,19 +70,19 @@ def gates() -> Gates:
     return load_gates()
 
 
-def test_every_row_of_the_specification_has_its_gates_and_there_are_no_others(gates: Gates) -> None:
+def test_the_gates_cover_exactly_the_rows_of_the_specification_and_our_own(gates: Gates) -> None:
     assert tuple(dict.fromkeys(gate.row for gate in gates)) == (*ROWS, *OWN_ROWS)
-    assert all((gate.row in OWN_ROWS) == (gate.seed == "Pensieve's own") for gate in gates)
+    assert all((gate.row in OWN_ROWS) == (gate.source == "Pensieve's own") for gate in gates)
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_a_row_holds_the_figures_of_the_specification(gates: Gates, row: str) -> None:
-    stated = [gate for gate in gates.of_row(row) if gate.profiles != {Profile.CPU}]
+def test_a_row_has_the_figures_of_the_specification(gates: Gates, row: str) -> None:
+    stated = [gate for gate in gates if gate.row == row and gate.profiles != {Profile.CPU}]
     assert {(gate.comparison.value, gate.value, gate.unit) for gate in stated} == FIGURES[row]
 
 
 @pytest.mark.parametrize(
-    ("profile", "model", "least", "up_to"),
+    ("profile", "model", "value", "up_to"),
     [
         (Profile.M1_16GB, "6.7B, 4-bit", 10, 20),
         (Profile.M1_16GB, "3-4B, 4-bit", 25, 40),
@@ -91,13 +91,15 @@ def test_a_row_holds_the_figures_of_the_specification(gates: Gates, row: str) ->
     ],
 )
 def test_tokens_per_second_belong_to_a_machine_and_a_model(
-    gates: Gates, profile: Profile, model: str, least: float, up_to: float | None
+    gates: Gates, profile: Profile, model: str, value: float, up_to: float | None
 ) -> None:
-    found = [gate for gate in gates.for_profile(profile) if gate.metric == "tokens_per_second" and gate.model == model]
-    assert [(gate.value, gate.up_to) for gate in found] == [(least, up_to)]
+    matching = [
+        gate for gate in gates.for_profile(profile) if gate.metric == "tokens_per_second" and gate.model == model
+    ]
+    assert [(gate.value, gate.up_to) for gate in matching] == [(value, up_to)]
 
 
-def test_a_gate_on_speed_is_decided_on_a_cpu_by_a_ratio_and_on_every_gpu_by_its_figure(gates: Gates) -> None:
+def test_a_speed_gate_is_decided_by_a_ratio_on_a_cpu_and_by_its_figure_on_gpus(gates: Gates) -> None:
     gpus = {Profile.M1_16GB, Profile.M1_PRO_16GB, Profile.CUDA}
     absolute = [gate for gate in gates if gate.profiles <= gpus]
     assert absolute
@@ -107,7 +109,7 @@ def test_a_gate_on_speed_is_decided_on_a_cpu_by_a_ratio_and_on_every_gpu_by_its_
         assert not gate.decides_on(Profile.CPU)
 
 
-def test_what_decides_on_a_cpu_alone_decides_for_some_gate_on_speed(gates: Gates) -> None:
+def test_gates_that_decide_only_on_a_cpu_replace_a_speed_gate(gates: Gates) -> None:
     own = {gate.id for gate in gates if gate.profiles == {Profile.CPU}}
     assert own == {gate.cpu_decided_by for gate in gates} - {None}
 
@@ -118,7 +120,7 @@ def test_every_gate_on_tokens_reports_its_share_of_the_bandwidth(gates: Gates) -
     assert all(gate.bandwidth_share for gate in gates if gate.metric in metrics)
 
 
-def test_profiles_give_the_bandwidth_of_the_macs_and_leave_the_others_to_be_measured(gates: Gates) -> None:
+def test_profiles_have_the_bandwidth_of_macs_and_leave_others_to_be_measured(gates: Gates) -> None:
     bandwidths = {profile: info.bandwidth_bytes_per_second for profile, info in gates.profiles.items()}
     assert bandwidths == {
         Profile.M1_16GB: 68e9,
@@ -129,26 +131,25 @@ def test_profiles_give_the_bandwidth_of_the_macs_and_leave_the_others_to_be_meas
     }
 
 
-def test_the_figure_of_the_small_mac_is_within_what_its_bandwidth_allows(gates: Gates) -> None:
+def test_the_small_macs_figure_is_possible_with_its_bandwidth(gates: Gates) -> None:
     bandwidth = gates.profiles[Profile.M1_16GB].bandwidth_bytes_per_second
     assert bandwidth is not None
     assert gates["G-3.1b"].value < bandwidth / 3.8e9 < 18
 
 
-def test_only_what_takes_hours_is_on_demand(gates: Gates) -> None:
+def test_only_gates_that_take_hours_are_on_demand(gates: Gates) -> None:
     assert {gate.id for gate in gates if gate.on_demand} == {gate.id for gate in gates if gate.unit == "hours"}
 
 
-def test_a_profile_is_given_what_decides_there_and_a_cpu_also_what_is_only_reported(gates: Gates) -> None:
+def test_a_profile_gets_the_gates_that_decide_there_and_a_cpu_also_the_reported_ones(gates: Gates) -> None:
     assert {gate.id for gate in gates.for_profile(Profile.CPU)} == {gate.id for gate in gates}
     assert "G-2.2b" not in {gate.id for gate in gates.for_profile(Profile.M1_16GB)}
     assert all(gate.decides_on(Profile.CUDA) for gate in gates.for_profile(Profile.CUDA))
 
 
-def test_a_gate_that_is_not_there_is_a_key_error(gates: Gates) -> None:
+def test_an_unknown_gate_is_a_key_error(gates: Gates) -> None:
     with pytest.raises(KeyError, match=r"G-9\.9a"):
         gates["G-9.9a"]
-    assert gates.of_row("G-9.9") == ()
 
 
 def test_gates_are_in_the_order_of_the_file(gates: Gates) -> None:
@@ -157,7 +158,7 @@ def test_gates_are_in_the_order_of_the_file(gates: Gates) -> None:
     assert len(gates) == len(written)
 
 
-def test_the_file_lies_in_the_package() -> None:
+def test_the_file_is_in_the_package() -> None:
     assert files("contracts").joinpath("gates.toml").is_file()
 
 
@@ -168,7 +169,7 @@ def gate(comparison: Comparison, value: float = 10.0, cpu_decided_by: str | None
 
 @settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
-def test_a_figure_is_judged_by_its_comparison_and_the_bound_itself_passes(value: float, measured: float) -> None:
+def test_a_figure_is_judged_by_its_comparison_and_the_limit_itself_passes(value: float, measured: float) -> None:
     passed = {kind: judge(gate(kind, value), measured) is Verdict.PASS for kind in Comparison}
     assert passed == {
         Comparison.AT_MOST: measured <= value,
@@ -181,7 +182,7 @@ def test_a_figure_is_judged_by_its_comparison_and_the_bound_itself_passes(value:
 @pytest.mark.parametrize("comparison", Comparison)
 @pytest.mark.parametrize("measured", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("cpu_decided_by", [None, "G-0.0b"])
-def test_what_is_no_number_fails_even_where_it_is_only_reported(
+def test_a_figure_that_is_not_finite_fails_even_where_it_is_only_reported(
     comparison: Comparison, measured: float, cpu_decided_by: str | None
 ) -> None:
     assert judge(gate(comparison, cpu_decided_by=cpu_decided_by), measured, Profile.CPU) is Verdict.FAIL
@@ -195,7 +196,7 @@ def test_an_absolute_figure_is_reported_on_a_cpu_and_judged_elsewhere() -> None:
     assert judge(speed, 1.0) is Verdict.FAIL
 
 
-def test_more_than_the_top_of_a_range_is_no_failure(gates: Gates) -> None:
+def test_exceeding_the_top_of_a_range_passes(gates: Gates) -> None:
     assert judge(gates["G-3.1b"], 1000.0, Profile.M1_16GB) is Verdict.PASS
 
 
@@ -214,41 +215,51 @@ comparison = "at_most"
 value = 1
 unit = "units"
 profiles = ["any"]
-seed = "nowhere"
+source = "nowhere"
 """
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (FIRST, 'id = "G-1.2"', r"^G-1\.2: id: it is no row of the specification and a letter"),
-        (FIRST, 'id = ""', "^gate number 1: id: it is empty"),
-        (FIRST, "id = 1", "^gate number 1: id: int where str is due"),
-        (FIRST, "", "^gate number 1: id: it is missing"),
-        (FIRST, 'id = "G-1.2b"', r"^G-1\.2b: id: there are two"),
-        ("value = 10\n", "", r"^G-1\.2a: value: it is missing"),
-        ("value = 10\n", 'value = "10"\n', r"^G-1\.2a: value: str where float is due"),
-        ("value = 10\n", "value = true\n", r"^G-1\.2a: value: bool where int is due"),
-        ("value = 10\n", "value = nan\n", r"^G-1\.2a: value: nan is no figure"),
-        ("value = 10\n", "value = 10\nfrom = 1\n", r"^G-1\.2a: from: there is no such key"),
-        ("value = 10\n", "value = 10\nup_to = 12\n", r"^G-1\.2a: up_to: a range needs at_least"),
-        ("up_to = 20", "up_to = 9", r"^G-3\.1b: up_to: a range needs at_least"),
-        ('"at_most"', '"below"', r"^G-1\.2a: comparison: 'below' is none of at_most, at_least, equals"),
-        ('["m1-16gb", ', '["m2", ', r"^G-1\.2a: profiles: 'm2' is none of m1-16gb"),
-        ('profiles = ["any"]', "profiles = []", r"^G-1\.2b: profiles: it is empty"),
-        ('cpu_decided_by = "G-1.2c"', 'cpu_decided_by = "G-1.2z"', r"^G-1\.2a: cpu_decided_by: G-1\.2z is no gate"),
-        ('cpu_decided_by = "G-1.2c"', 'cpu_decided_by = "G-2.1c"', r"^G-1\.2a: cpu_decided_by: G-2\.1c is no gate"),
-        ('cpu_decided_by = "G-2.1c"', 'cpu_decided_by = "G-2.1a"', r"^G-2\.1a: cpu_decided_by: G-2\.1a is no gate"),
-        ('profiles = ["any"]', 'profiles = ["any"]\ncpu_decided_by = "G-1.2c"', r"^G-1\.2b: cpu_decided_by: the gate"),
-        ("bandwidth_share = true", "bandwidth_share = 1", r"^G-2\.2b: bandwidth_share: int where bool is due"),
-        ("[profiles.cuda]", "[profiles.rocm]", "^profiles: cuda: it is missing"),
-        ("[profiles.cuda]", '[profiles.rocm]\ntitle = "x"\n[profiles.cuda]', "^profiles: rocm: there is no such"),
-        ('title = "every machine"', "", r"^profiles\.any: title: it is missing"),
+        (FIRST, 'id = "G-1.2"', r"^G-1\.2: id: must be a row of the specification and a letter"),
+        (FIRST, 'id = ""', "^gate number 1: id: must not be empty"),
+        (FIRST, "id = 1", "^gate number 1: id: must be str, not int"),
+        (FIRST, "", "^gate number 1: id: missing"),
+        (FIRST, 'id = "G-1.2b"', r"^G-1\.2b: id: two gates have this id"),
+        ("value = 10\n", "", r"^G-1\.2a: value: missing"),
+        ("value = 10\n", 'value = "10"\n', r"^G-1\.2a: value: must be float, not str"),
+        ("value = 10\n", "value = true\n", r"^G-1\.2a: value: must be int, not bool"),
+        ("value = 10\n", "value = nan\n", r"^G-1\.2a: value: must be a finite number, not nan"),
+        ("value = 10\n", "value = 10\nfrom = 1\n", r"^G-1\.2a: from: unknown key"),
+        ("value = 10\n", "value = 10\nup_to = 12\n", r"^G-1\.2a: up_to: needs the comparison at_least"),
+        ("up_to = 20", "up_to = 9", r"^G-3\.1b: up_to: needs the comparison at_least"),
+        ('"at_most"', '"below"', r"^G-1\.2a: comparison: must be one of at_most, at_least, equals, not 'below'"),
+        ('["m1-16gb", ', '["m2", ', r"^G-1\.2a: profiles: must be one of m1-16gb"),
+        ('profiles = ["any"]', "profiles = []", r"^G-1\.2b: profiles: must not be empty"),
+        (
+            'cpu_decided_by = "G-1.2c"',
+            'cpu_decided_by = "G-1.2z"',
+            r"^G-1\.2a: cpu_decided_by: must be a gate of G-1\.2 that decides on a CPU, not G-1\.2z",
+        ),
+        (
+            'cpu_decided_by = "G-1.2c"',
+            'cpu_decided_by = "G-2.1c"',
+            r"^G-1\.2a: cpu_decided_by: must be a gate of G-1\.2 that decides on a CPU, not G-2\.1c",
+        ),
+        (
+            'cpu_decided_by = "G-2.1c"',
+            'cpu_decided_by = "G-2.1a"',
+            r"^G-2\.1a: cpu_decided_by: must be a gate of G-2\.1 that decides on a CPU, not G-2\.1a",
+        ),
+        ('profiles = ["any"]', 'profiles = ["any"]\ncpu_decided_by = "G-1.2c"', r"^G-1\.2b: cpu_decided_by: remove it"),
+        ("bandwidth_share = true", "bandwidth_share = 1", r"^G-2\.2b: bandwidth_share: must be bool, not int"),
+        ("[profiles.cuda]", "[profiles.rocm]", "^profiles: cuda: missing"),
+        ("[profiles.cuda]", '[profiles.rocm]\ntitle = "x"\n[profiles.cuda]', "^profiles: rocm: unknown profile"),
+        ('title = "every machine"', "", r"^profiles\.any: title: missing"),
     ],
 )
-def test_a_file_that_cannot_be_meant_is_refused_by_gate_and_key(
-    tmp_path: Path, old: str, new: str, message: str
-) -> None:
+def test_an_invalid_file_is_refused_with_the_gate_and_the_key(tmp_path: Path, old: str, new: str, message: str) -> None:
     text = GATES_FILE.read_text(encoding="utf-8")
     assert old in text
     path = tmp_path / "gates.toml"
@@ -260,11 +271,11 @@ def test_a_file_that_cannot_be_meant_is_refused_by_gate_and_key(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"gates\.toml: there is no \[\[gate\]\]"),
-        ("gate = []", r"gates\.toml: there is no \[\[gate\]\]"),
-        ("gate = [1]", "gate number 1: it is no table"),
-        (f"profiles = 1\n{GATE}", "profiles: it is no table"),
-        (f"{GATE}\n[profiles]\nm1-16gb = 1", r"profiles\.m1-16gb: it is no table"),
+        ("", r"gates\.toml: add at least one \[\[gate\]\]"),
+        ("gate = []", r"gates\.toml: add at least one \[\[gate\]\]"),
+        ("gate = [1]", "gate number 1: must be a table"),
+        (f"profiles = 1\n{GATE}", "profiles: must be a table"),
+        (f"{GATE}\n[profiles]\nm1-16gb = 1", r"profiles\.m1-16gb: must be a table"),
     ],
 )
 def test_a_file_without_gates_or_profiles_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Python in a process of its own: what is loaded into a process cannot be tried twice in one."""
+"""Runs Python in a new process, because a library is loaded only once per process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run_python(code: str, **environment: str) -> str:
-    """What the code prints; variables of the environment are added to this process's own."""
+    """The output of the code. `environment` is added to this process's variables."""
     finished = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         cwd=ROOT,
@@ -19,7 +19,7 @@ def run_python(code: str, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert finished.returncode == 0, finished.stderr[-3000:]
     return finished.stdout.strip()

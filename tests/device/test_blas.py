@@ -1,4 +1,4 @@
-"""The BLAS that serves MLX on the CPU is the one that was chosen."""
+"""MLX on the CPU uses the BLAS that was selected."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ void cblas_cgemm(void) {}
 
 
 def served_by(folder: Path, choice: str) -> tuple[str, str]:
-    """What `preload` says, and the library that the dynamic linker says libmlx's cblas_sgemm was bound to."""
-    said = run_python(MULTIPLY, PENSIEVE_BLAS=choice, LD_DEBUG="bindings", LD_DEBUG_OUTPUT=str(folder / "bindings"))
+    """What `preload` returns, and the library to which the dynamic linker bound libmlx's cblas_sgemm."""
+    reported = run_python(MULTIPLY, PENSIEVE_BLAS=choice, LD_DEBUG="bindings", LD_DEBUG_OUTPUT=str(folder / "bindings"))
     log = "".join(path.read_text(errors="replace") for path in folder.glob("bindings*"))
     bound = re.findall(r"binding file \S*libmlx\.so \[0\] to (\S+) \[0\]: normal symbol `cblas_sgemm'", log)
-    return said, bound[-1]
+    return reported, bound[-1]
 
 
 def mkl_path() -> str:
@@ -58,82 +58,82 @@ def mkl_path() -> str:
 
 
 @linux_only
-def test_mkl_serves_mlx_once_it_is_preloaded(tmp_path: Path) -> None:
+def test_mlx_uses_mkl_once_it_is_preloaded(tmp_path: Path) -> None:
     path = mkl_path()
-    said, library = served_by(tmp_path, "mkl")
+    reported, library = served_by(tmp_path, "mkl")
     assert Path(library).resolve() == Path(path)
-    assert re.fullmatch(rf"MKL \d+\.\d+\|{re.escape(path)}\|\d+\|", said)
+    assert re.fullmatch(rf"MKL \d+\.\d+\|{re.escape(path)}\|\d+\|", reported)
 
 
 @linux_only
-def test_a_library_given_by_its_path_serves_mlx(tmp_path: Path) -> None:
+def test_mlx_uses_a_library_given_by_its_path(tmp_path: Path) -> None:
     path = mkl_path()
-    said, library = served_by(tmp_path, path)
+    reported, library = served_by(tmp_path, path)
     assert Path(library).resolve() == Path(path)
-    assert said == f"{Path(path).name}|{path}|None|"
+    assert reported == f"{Path(path).name}|{path}|None|"
 
 
 @linux_only
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
-def test_the_systems_openblas_serves_mlx_where_it_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlx_uses_the_systems_openblas_if_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "openblas.c").write_text(OPENBLAS)
     library = tmp_path / "libopenblas.so.0"
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "openblas.c"], check=True)  # noqa: S607
     monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
-    said, serving = served_by(tmp_path, "openblas")
+    reported, serving = served_by(tmp_path, "openblas")
     assert Path(serving) == library
-    assert said == f"OpenBLAS 0.3|{library}|{blas.usable_cores()}|"
+    assert reported == f"OpenBLAS 0.3|{library}|{blas.usable_cores()}|"
 
 
 @linux_only
-def test_the_bundled_one_serves_when_it_is_chosen(tmp_path: Path) -> None:
-    said, library = served_by(tmp_path, "bundled")
+def test_mlx_uses_its_bundled_blas_if_selected(tmp_path: Path) -> None:
+    reported, library = served_by(tmp_path, "bundled")
     assert "mkl" not in library
-    assert said == "bundled|None|1|"
+    assert reported == "bundled|None|1|"
 
 
 @linux_only
-def test_after_mlx_is_imported_it_is_too_late_and_that_is_said() -> None:
-    said = run_python(f"import mlx.core\n{MULTIPLY}", PENSIEVE_BLAS="auto")
-    assert said == "bundled|None|1|MLX was imported before a faster one could be loaded"
+def test_after_mlx_is_imported_the_bundled_blas_stays_and_the_reason_is_given() -> None:
+    reported = run_python(f"import mlx.core\n{MULTIPLY}", PENSIEVE_BLAS="auto")
+    assert reported == "bundled|None|1|MLX was imported before a faster BLAS could be loaded"
 
 
 @linux_only
-def test_the_users_own_number_of_threads_stands() -> None:
+def test_the_users_number_of_threads_is_kept() -> None:
     mkl_path()
     assert run_python(MULTIPLY, PENSIEVE_BLAS="mkl", MKL_NUM_THREADS="1").split("|")[2] == "1"
 
 
-def test_asking_again_gives_what_was_loaded() -> None:
+def test_preload_returns_the_same_again() -> None:
     assert blas.preload() is blas.preload()
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
-def test_a_choice_that_means_nothing_is_refused_everywhere(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+def test_an_unknown_choice_is_refused_on_every_platform(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
     monkeypatch.setattr(sys, "platform", platform)
-    with pytest.raises(DeviceError, match="PENSIEVE_BLAS is 'fastest'; known are auto, mkl, openblas, bundled"):
+    with pytest.raises(DeviceError, match="PENSIEVE_BLAS is 'fastest'; use auto, mkl, openblas, bundled"):
         blas._preload("fastest")
 
 
 @linux_only
 @pytest.mark.parametrize(
     ("choice", "message"),
-    [("/nowhere/libblas.so", "cannot be loaded"), ("./libm.so.6", "cannot be loaded|is no BLAS")],
+    [("/nowhere/libblas.so", "cannot be loaded"), ("./libm.so.6", "cannot be loaded|is not a BLAS")],
 )
-def test_a_library_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, choice: str, message: str) -> None:
+def test_a_library_that_is_not_a_blas_is_refused(monkeypatch: pytest.MonkeyPatch, choice: str, message: str) -> None:
     monkeypatch.delitem(sys.modules, "mlx.core", raising=False)
     with pytest.raises(DeviceError, match=message):
         blas._preload(choice)
 
 
 @linux_only
-def test_a_library_without_matrix_multiplication_is_no_blas() -> None:
+def test_a_library_without_matrix_multiplication_is_not_a_blas() -> None:
     with pytest.raises(DeviceError, match="lacks cblas_sgemm"):
         blas._load("libm.so.6")
 
 
 @linux_only
-def test_without_any_fast_one_the_bundled_one_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_fast_blas_the_remark_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     def none() -> Iterator[Path]:
         return iter(())
 
@@ -146,12 +146,12 @@ def test_without_any_fast_one_the_bundled_one_says_what_to_install(monkeypatch: 
     assert "libopenblas0" in loaded.remark
 
 
-def test_macos_has_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_macos_uses_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert blas._preload("auto") == Blas("Accelerate", None, None)
 
 
-def test_mlx_for_cuda_needs_no_blas_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlx_for_cuda_with_a_gpu_needs_no_blas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "distributions", lambda: [SimpleNamespace(name="mlx-cuda-13")])
     monkeypatch.setattr(blas, "has_nvidia_gpu", lambda: True)
     assert blas._cuda_serves()
@@ -160,14 +160,14 @@ def test_mlx_for_cuda_needs_no_blas_where_there_is_a_gpu(monkeypatch: pytest.Mon
 
 
 @linux_only
-def test_there_is_a_thread_for_at_least_one_core_and_for_no_more_than_may_be_used() -> None:
+def test_threads_use_at_least_one_core_and_only_allowed_ones() -> None:
     assert 1 <= blas.usable_cores() <= len(os.sched_getaffinity(0))
 
 
 @linux_only
-def test_the_number_of_threads_can_be_changed_while_it_runs() -> None:
+def test_the_number_of_threads_can_be_changed_at_run_time() -> None:
     mkl_path()
-    said = run_python(
+    reported = run_python(
         "from pensieve.device.blas import preload, set_threads\n"
         "import ctypes\n"
         "loaded = preload()\n"
@@ -177,4 +177,4 @@ def test_the_number_of_threads_can_be_changed_while_it_runs() -> None:
         PENSIEVE_BLAS="mkl",
         MKL_NUM_THREADS="2",
     )
-    assert said.strip() == "1"
+    assert reported.strip() == "1"

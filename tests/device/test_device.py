@@ -1,4 +1,4 @@
-"""What is said of the device."""
+"""The description of the device."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_device_has_a_name_and_memory() -> None:
     assert info.total_memory_bytes > 2**30
 
 
-def test_asking_again_gives_the_same() -> None:
+def test_the_device_is_determined_once() -> None:
     assert device_info() is device_info()
 
 
@@ -35,12 +35,12 @@ def test_asking_again_gives_the_same() -> None:
         (DeviceInfo("cuda", "NVIDIA H200", 1, Blas("bundled", None, None)), "CUDA (NVIDIA H200)"),
     ],
 )
-def test_it_is_described_in_one_phrase(info: DeviceInfo, phrase: str) -> None:
-    assert info.say() == phrase
+def test_a_device_is_described_in_one_phrase(info: DeviceInfo, phrase: str) -> None:
+    assert info.describe() == phrase
 
 
 @pytest.mark.parametrize(("limit", "expected"), [("1073741824\n", 2**30), ("max\n", psutil.virtual_memory().total)])
-def test_a_containers_limit_bounds_the_memory(
+def test_the_limit_of_a_container_bounds_the_memory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, expected: int
 ) -> None:
     (tmp_path / "memory.max").write_text(limit)
@@ -48,10 +48,10 @@ def test_a_containers_limit_bounds_the_memory(
     assert device._machine_memory_bytes() == expected
 
 
-def test_a_process_without_a_gpu_says_so_once_and_says_why() -> None:
+def test_a_process_without_a_gpu_logs_the_reason_once() -> None:
     if device_info().backend != "cpu":
         pytest.skip("there is a GPU")
     code = "from pensieve.device.device import device_info; device_info(); device_info()"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
     assert ended.stderr.count("No GPU that MLX can use was found (") == 1
     assert ended.stderr.rstrip().endswith("running on the CPU, which is slow")

@@ -7,7 +7,7 @@ from pensieve.device.pooled_thread import PooledThread
 
 
 def ran_on(num_runs: int) -> list[int | None]:
-    """The threads of that many runs, one after another."""
+    """The threads of `num_runs` runs, one after another."""
     idents: list[int | None] = []
     for _ in range(num_runs):
         thread = PooledThread(lambda: idents.append(threading.current_thread().ident), name="reused")
@@ -16,14 +16,14 @@ def ran_on(num_runs: int) -> list[int | None]:
     return idents
 
 
-def test_a_thread_is_used_again_when_its_work_is_done() -> None:
+def test_a_thread_is_reused_after_its_target_returns() -> None:
     before = threading.active_count()
     assert len(set(ran_on(5))) == 1
     assert threading.active_count() <= before + 1
 
 
-def test_work_that_runs_at_once_has_a_thread_each() -> None:
-    meeting = threading.Barrier(3, timeout=10)
+def test_concurrent_targets_get_threads_of_their_own() -> None:
+    meeting = threading.Barrier(3, timeout=300)
 
     def meet() -> None:
         meeting.wait()
@@ -36,7 +36,7 @@ def test_work_that_runs_at_once_has_a_thread_each() -> None:
     assert not meeting.broken
 
 
-def test_work_that_fails_is_told_and_its_thread_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_of_a_target_is_logged_and_the_thread_is_reused(caplog: pytest.LogCaptureFixture) -> None:
     def fail() -> None:
         raise ValueError("a fault of ours")
 
@@ -47,7 +47,7 @@ def test_work_that_fails_is_told_and_its_thread_goes_on(caplog: pytest.LogCaptur
     assert len(ran_on(2)) == 2
 
 
-def test_what_ran_is_not_held() -> None:
+def test_a_target_is_released_after_it_ran() -> None:
     class Held:
         def run(self) -> None:
             return

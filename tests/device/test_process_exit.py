@@ -1,4 +1,4 @@
-"""A process ends as itself, but where MLX would make a crash of it."""
+"""A process that has used MLX ends with its own exit status."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import sys
 import pytest
 
 from pensieve.device.device import device_info
-from pensieve.device.process_exit import leave
+from pensieve.device.process_exit import exit_cleanly
 from tests.device.python_process import run_python
 
 
 @pytest.mark.skipif(device_info().backend == "cuda", reason="the process of the tests would end")
-def test_the_interpreter_ends_the_process() -> None:
+def test_without_cuda_the_status_is_returned() -> None:
     assert "mlx.core" in sys.modules
-    assert leave(3) == 3
+    assert exit_cleanly(3) == 3
 
 
 def test_a_process_that_has_used_mlx_ends_with_its_status() -> None:
     code = """
 import sys
 from pensieve.device.device import device_info
-from pensieve.device.process_exit import leave
+from pensieve.device.process_exit import exit_cleanly
 device_info()
 import mlx.core as mx
 mx.eval(mx.ones((2, 2)) @ mx.ones((2, 2)))
-print("said")
-sys.exit(leave(0))
+print("printed")
+sys.exit(exit_cleanly(0))
 """
-    assert run_python(code) == "said"
+    assert run_python(code) == "printed"

@@ -17,26 +17,28 @@ from pensieve.core.errors import (
     OverloadedError,
     PromptTooLongError,
 )
+from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
+from pensieve.engine.memory.probe import CHUNK_TOKENS
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.models.files.model_folder import ModelFolder
-from tests.conftest import GIB, MakeEngine, start_engine
-from tests.engine.support.asking import answer, asking, until
+from tests.engine.support.generate import answer, until, user_request
+from tests.support.engines import GIB, MakeEngine, start_engine
 
 
 def reserved(engine: Engine) -> int:
     return engine._memory.reserved_bytes(BufferUsage.KV_CACHE)
 
 
-def test_eight_at_once_say_what_eight_in_turn_say(make_engine: MakeEngine) -> None:
+def test_eight_concurrent_answers_are_those_of_eight_in_turn(make_engine: MakeEngine) -> None:
     prompts = [f"Number {number}: {'word ' * (3 * number)}" for number in range(8)]
 
     async def play() -> None:
         async with make_engine() as engine:
-            in_turn = [(await answer(engine, asking(prompt)))[0] for prompt in prompts]
-            at_once = await asyncio.gather(*(answer(engine, asking(prompt)) for prompt in prompts))
+            in_turn = [(await answer(engine, user_request(prompt)))[0] for prompt in prompts]
+            at_once = await asyncio.gather(*(answer(engine, user_request(prompt)) for prompt in prompts))
             assert [text for text, _ in at_once] == in_turn
             assert len(set(in_turn)) > 1
 
@@ -54,14 +56,14 @@ def test_eight_at_once_say_what_eight_in_turn_say(make_engine: MakeEngine) -> No
         Sampling(temperature=0.7, top_p=0.9, top_k=40),
     ],
 )
-def test_sampling_at_the_edges_of_its_ranges_harms_nobody_beside_it(
+def test_sampling_at_the_limits_of_its_ranges_does_not_affect_other_requests(
     make_engine: MakeEngine, sampling: Sampling
 ) -> None:
     async def play() -> None:
         async with make_engine() as engine:
-            alone, _ = await answer(engine, asking("Hello"))
+            alone, _ = await answer(engine, user_request("Hello"))
             beside, (_, finished) = await asyncio.gather(
-                answer(engine, asking("Hello")), answer(engine, asking("Hello there", sampling=sampling))
+                answer(engine, user_request("Hello")), answer(engine, user_request("Hello there", sampling=sampling))
             )
             assert beside[0] == alone
             assert finished.usage.output_tokens <= 12
@@ -70,10 +72,12 @@ def test_sampling_at_the_edges_of_its_ranges_harms_nobody_beside_it(
 
 
 @pytest.mark.parametrize("sampling", [Sampling(1e-300), Sampling(1.0, top_k=1), Sampling(1.0, top_p=0.0)])
-def test_sampling_that_leaves_one_token_is_greedy(make_engine: MakeEngine, sampling: Sampling) -> None:
+def test_sampling_that_leaves_one_candidate_is_greedy(make_engine: MakeEngine, sampling: Sampling) -> None:
     async def play() -> None:
         async with make_engine() as engine:
-            assert await answer(engine, asking("Hello", sampling=sampling)) == await answer(engine, asking("Hello"))
+            assert await answer(engine, user_request("Hello", sampling=sampling)) == await answer(
+                engine, user_request("Hello")
+            )
 
     asyncio.run(play())
 
@@ -81,9 +85,9 @@ def test_sampling_that_leaves_one_token_is_greedy(make_engine: MakeEngine, sampl
 def test_a_stop_sequence_ends_the_generation_and_frees_its_place(make_engine: MakeEngine) -> None:
     async def play() -> None:
         async with make_engine() as engine:
-            whole, _ = await answer(engine, asking("Hello", 40))
+            whole, _ = await answer(engine, user_request("Hello", 40))
             stop = whole[len(whole) // 2 : len(whole) // 2 + 3]
-            text, finished = await answer(engine, asking("Hello", 40, stops=(stop, "never said")))
+            text, finished = await answer(engine, user_request("Hello", 40, stops=(stop, "never generated")))
             assert text == whole[: whole.index(stop)]
             assert (finished.stop_reason, finished.stop_sequence) == (StopReason.STOP_SEQUENCE, stop)
             await until(lambda: reserved(engine) == 0)
@@ -91,47 +95,51 @@ def test_a_stop_sequence_ends_the_generation_and_frees_its_place(make_engine: Ma
     asyncio.run(play())
 
 
-def test_a_client_that_leaves_in_mid_prompt_frees_the_machine_within_a_chunk(tiny_folder: ModelFolder) -> None:
+def test_a_client_that_disconnects_during_prefill_frees_the_device_within_a_chunk(
+    tiny_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CHUNK_TOKENS, device_info().backend, 16)
+
     async def play() -> None:
-        engine = await start_engine(tiny_folder, EngineOptions(prefill_chunk_tokens=16))
+        engine = await start_engine(tiny_folder)
         level = mx.get_active_memory()
-        async with aclosing(engine.generate(asking("word " * 1500, 100))) as events:
+        async with aclosing(engine.generate(user_request("word " * 1500, 100))) as events:
             await anext(events)
-            await until(lambda: engine._loop.num_running == 1)
+            await until(lambda: len(engine._loop._running) == 1)
         assert engine.num_active == 0
         await until(lambda: reserved(engine) == 0)
         assert mx.get_active_memory() <= level + 2**20
-        assert (await answer(engine, asking("Hello")))[1].usage.output_tokens > 0
+        assert (await answer(engine, user_request("Hello")))[1].usage.output_tokens > 0
         await engine.aclose()
 
     asyncio.run(play())
 
 
-def test_a_request_that_can_never_fit_is_refused_with_the_arithmetic(tiny_folder: ModelFolder) -> None:
+def test_a_request_that_can_never_fit_is_refused_with_the_calculation(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
         engine = await start_engine(tiny_folder)
-        engine._memory.capacity_bytes = engine._memory.reserved_bytes() + 512 * engine._model.kv_bytes_per_token
+        engine._memory.capacity_bytes = engine._memory.reserved_bytes() + 512 * engine._parts.plan.sizes.bytes_per_token
         assert engine.info.context_window_tokens == 512
         with pytest.raises(
             OutputTooLongError, match=r"\+ 600 > 512, .*0.00 GB hold 512 tokens of 0.5 kB.*--memory-limit"
         ):
-            await anext(engine.generate(asking("Hello", 600)))
+            await anext(engine.generate(user_request("Hello", 600)))
         with pytest.raises(PromptTooLongError, match=r"prompt is too long: \d+ tokens > 512 maximum \(of the memory"):
-            await anext(engine.generate(asking("Hello " * 600)))
-        assert (await answer(engine, asking("Hello")))[1].usage.output_tokens > 0
+            await anext(engine.generate(user_request("Hello " * 600)))
+        assert (await answer(engine, user_request("Hello")))[1].usage.output_tokens > 0
         await engine.aclose()
 
     asyncio.run(play())
 
 
 def test_requests_wait_for_memory_and_are_all_answered(tiny_folder: ModelFolder) -> None:
-    """Room for two at a time; seven ask."""
+    """There is room for two of the seven."""
 
     async def play() -> None:
         engine = await start_engine(tiny_folder)
-        one = 256 * engine._model.kv_bytes_per_token
+        one = 256 * engine._parts.plan.sizes.bytes_per_token
         engine._memory.capacity_bytes = engine._memory.reserved_bytes() + 2 * one
-        answers = await asyncio.gather(*(answer(engine, asking(f"Hello {number}")) for number in range(7)))
+        answers = await asyncio.gather(*(answer(engine, user_request(f"Hello {number}")) for number in range(7)))
         assert len(answers) == 7
         assert engine._memory.usage().peak_bytes > 0
         await until(lambda: reserved(engine) == 0)
@@ -140,40 +148,40 @@ def test_requests_wait_for_memory_and_are_all_answered(tiny_folder: ModelFolder)
     asyncio.run(play())
 
 
-def test_a_full_queue_sends_the_next_one_away(tiny_folder: ModelFolder) -> None:
+def test_a_full_queue_refuses_the_next_request(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
         engine = await start_engine(tiny_folder, EngineOptions(max_batch_size=1, max_queued=1))
         async with (
-            aclosing(engine.generate(asking("a", 500))) as first,
-            aclosing(engine.generate(asking("b"))) as second,
+            aclosing(engine.generate(user_request("a", 500))) as first,
+            aclosing(engine.generate(user_request("b"))) as second,
         ):
             await anext(first)
             await anext(second)
             assert not await engine.can_admit()
             with pytest.raises(OverloadedError) as caught:
-                await anext(engine.generate(asking("c")))
+                await anext(engine.generate(user_request("c")))
             assert 0 < caught.value.retry_after_seconds <= 60
-        assert (await answer(engine, asking("c")))[1].usage.output_tokens > 0
+        assert (await answer(engine, user_request("c")))[1].usage.output_tokens > 0
         await engine.aclose()
 
     asyncio.run(play())
 
 
-def test_a_step_that_fails_ends_those_in_it_and_no_one_after(
+def test_a_failed_step_fails_its_requests_but_not_later_ones(
     make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def play() -> None:
         async with make_engine() as engine:
-            async with aclosing(engine.generate(asking("Hello", 500))) as events:
+            async with aclosing(engine.generate(user_request("Hello", 500))) as events:
                 await anext(events)
-                await until(lambda: engine._loop.num_running == 1)
+                await until(lambda: len(engine._loop._running) == 1)
                 assert engine._loop._batch is not None
                 monkeypatch.setattr(engine._loop._batch, "next", _failing)
                 with pytest.raises(GenerationError):
                     async for _ in events:
                         pass
             await until(lambda: reserved(engine) == 0)
-            assert (await answer(engine, asking("Hello")))[1].usage.output_tokens > 0
+            assert (await answer(engine, user_request("Hello")))[1].usage.output_tokens > 0
 
     asyncio.run(play())
 
@@ -182,16 +190,16 @@ def _failing(*_: Any) -> Any:
     raise RuntimeError("planted")
 
 
-def test_a_token_that_cannot_be_decoded_ends_its_own_request_alone(
+def test_a_token_that_cannot_be_decoded_fails_only_its_own_request(
     make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def play() -> None:
-        async with make_engine() as engine, aclosing(engine.generate(asking("Hello", 500))) as broken:
+        async with make_engine() as engine, aclosing(engine.generate(user_request("Hello", 500))) as broken:
             await anext(broken)
-            await until(lambda: engine._loop.num_running == 1)
+            await until(lambda: len(engine._loop._running) == 1)
             running = next(iter(engine._loop._running.values()))
             monkeypatch.setattr(running.output, "push", _failing)
-            text, _ = await answer(engine, asking("Hello there"))
+            text, _ = await answer(engine, user_request("Hello there"))
             assert text
             with pytest.raises(GenerationError):
                 async for _ in broken:
@@ -200,10 +208,10 @@ def test_a_token_that_cannot_be_decoded_ends_its_own_request_alone(
     asyncio.run(play())
 
 
-def test_closing_tells_the_streams_that_are_open(tiny_folder: ModelFolder) -> None:
+def test_closing_ends_open_streams_with_an_error(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
         engine = await start_engine(tiny_folder)
-        async with aclosing(engine.generate(asking("Hello", 1000))) as events:
+        async with aclosing(engine.generate(user_request("Hello", 1000))) as events:
             await anext(events)
             closing = asyncio.create_task(engine.aclose())
             with pytest.raises(GenerationError, match="stopping"):
@@ -215,20 +223,20 @@ def test_closing_tells_the_streams_that_are_open(tiny_folder: ModelFolder) -> No
     asyncio.run(play())
 
 
-def test_closing_gives_the_weights_back(tiny_folder: ModelFolder) -> None:
+def test_closing_frees_the_weights(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
         level = mx.get_active_memory()
         engine = await start_engine(tiny_folder)
         assert mx.get_active_memory() > level + 2**20
         assert (await engine.memory_usage()).model_weights_bytes > 2**20
-        await answer(engine, asking("Hello"))
+        await answer(engine, user_request("Hello"))
         await engine.aclose()
         assert mx.get_active_memory() <= level + 2**16
 
     asyncio.run(play())
 
 
-def test_a_model_that_cannot_be_loaded_leaves_nothing_behind(tiny_folder: ModelFolder) -> None:
+def test_a_failed_load_leaves_no_memory_reserved(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
         memory = DeviceMemory(1000)
         monitor = SlidingWindowMonitor(memory.usage)
@@ -242,21 +250,21 @@ def test_a_model_that_cannot_be_loaded_leaves_nothing_behind(tiny_folder: ModelF
     asyncio.run(play())
 
 
-def test_there_are_records_of_the_start_every_ten_tokens_and_the_end(tiny_folder: ModelFolder) -> None:
+def test_records_are_made_at_the_start_every_ten_tokens_and_at_the_end(tiny_folder: ModelFolder) -> None:
     async def play() -> list[OperationMetrics]:
         records: list[OperationMetrics] = []
         memory = DeviceMemory(4 * GIB)
         monitor = SlidingWindowMonitor(memory.usage)
-        keep = monitor.record_operation
+        original = monitor.record_operation
 
         def watch(operation: OperationMetrics) -> None:
             records.append(operation)
-            keep(operation)
+            original(operation)
 
-        monitor.record_operation = watch  # type: ignore[method-assign]  # it watches, and passes on
+        monitor.record_operation = watch  # type: ignore[method-assign]  # it also calls the original
         engine = await Engine.start(tiny_folder, memory, monitor)
-        await answer(engine, asking("Hello", 25))
-        async with aclosing(engine.generate(asking("Hello", 1000))) as events:
+        await answer(engine, user_request("Hello", 25))
+        async with aclosing(engine.generate(user_request("Hello", 1000))) as events:
             await anext(events)
         await until(lambda: records[-1].phase is OperationPhase.CANCELLED)
         await engine.aclose()
@@ -276,7 +284,7 @@ def test_there_are_records_of_the_start_every_ten_tokens_and_the_end(tiny_folder
     assert not records[-1].success
 
 
-def test_features_are_told_from_the_model(make_engine: MakeEngine) -> None:
+def test_features_come_from_the_model(make_engine: MakeEngine) -> None:
     async def play() -> None:
         async with make_engine() as engine:
             assert await engine.supports_feature(ModelFeature.STREAMING)

@@ -1,4 +1,4 @@
-"""A silent request draws as the model's makers recommend; what is said, and what the operator sets, is stronger."""
+"""Sampling defaults: the request's values, then the operator's, then those that the model's makers recommend."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from pensieve.engine.options import EngineOptions
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import SilentProgress
 from pensieve.models.library.resolve import resolve
-from tests.conftest import start_engine
 from tests.engine.speculation.test_speculation import Eager
-from tests.engine.support.asking import GREEDY, answer, asking
+from tests.engine.support.generate import GREEDY, answer, user_request
+from tests.support.engines import start_engine
 from tests.support.tiny_model import CHATML, write_byte_tokenizer
 
 ALL_OPEN = Sampling()
@@ -39,7 +39,7 @@ async def engine_of(folder: ModelFolder, settings: ModelSettings = ModelSettings
 
 @pytest.fixture
 def recommending(tiny_folder: ModelFolder, tmp_path: Path) -> ModelFolder:
-    """The tiny model, whose makers recommend to take the likeliest of one token."""
+    """The tiny model, whose makers recommend top_k 1."""
     folder = tmp_path / "recommending"
     shutil.copytree(tiny_folder.path, folder)
     recommend(folder, temperature=1.0, top_k=1)
@@ -51,23 +51,27 @@ def recommend(folder: Path, **fields: object) -> None:
 
 
 async def texts(engine: Engine, sampling: Sampling, num: int = 3) -> list[str]:
-    return [(await answer(engine, asking("Hello", 16, sampling)))[0] for _ in range(num)]
+    return [(await answer(engine, user_request("Hello", 16, sampling)))[0] for _ in range(num)]
 
 
-def test_a_silent_request_draws_as_the_makers_recommend(recommending: ModelFolder, tiny_folder: ModelFolder) -> None:
+def test_a_request_without_sampling_uses_the_makers_recommendation(
+    recommending: ModelFolder, tiny_folder: ModelFolder
+) -> None:
     async def play() -> None:
         async with engine_of(recommending) as engine:
             greedy = await texts(engine, GREEDY, 1)
             assert await texts(engine, ALL_OPEN) == greedy * 3
             assert await texts(engine, Sampling(temperature=1.5)) == greedy * 3, "the makers' top_k is kept"
-            assert len(set(await texts(engine, Sampling(top_k=0)))) > 1, "the request says that nothing is cut off"
+            assert len(set(await texts(engine, Sampling(top_k=0)))) > 1, "the request turns top_k off"
         async with engine_of(tiny_folder) as engine:
-            assert len(set(await texts(engine, ALL_OPEN))) > 1, "without a recommendation it is the API's temperature"
+            assert len(set(await texts(engine, ALL_OPEN))) > 1, (
+                "without a recommendation, the API's default temperature applies"
+            )
 
     asyncio.run(play())
 
 
-def test_the_operators_settings_are_over_the_makers_and_under_the_requests(recommending: ModelFolder) -> None:
+def test_the_operators_settings_override_the_makers_and_the_requests_override_both(recommending: ModelFolder) -> None:
     async def play() -> None:
         async with engine_of(recommending, ModelSettings(Sampling(top_k=0))) as engine:
             assert len(set(await texts(engine, ALL_OPEN))) > 1
@@ -78,7 +82,7 @@ def test_the_operators_settings_are_over_the_makers_and_under_the_requests(recom
     asyncio.run(play())
 
 
-def test_a_model_that_is_not_to_be_sampled_is_greedy(recommending: ModelFolder) -> None:
+def test_a_model_with_do_sample_false_is_greedy(recommending: ModelFolder) -> None:
     recommend(recommending.path, do_sample=False)
 
     async def play() -> None:
@@ -88,18 +92,16 @@ def test_a_model_that_is_not_to_be_sampled_is_greedy(recommending: ModelFolder) 
     asyncio.run(play())
 
 
-def test_silent_requests_that_are_greedy_share_one_answer_and_others_do_not(recommending: ModelFolder) -> None:
-    """Two that ask the same at once join where neither could get another answer."""
-
+def test_identical_requests_share_one_answer_only_if_the_defaults_are_greedy(recommending: ModelFolder) -> None:
     async def num_tickets(engine: Engine) -> int:
-        asked = asking("Hello", 200, ALL_OPEN)
-        streams = [engine.generate(asked) for _ in range(2)]
+        request = user_request("Hello", 200, ALL_OPEN)
+        streams = [engine.generate(request) for _ in range(2)]
         for stream in streams:
             await anext(stream)
-        found = engine.num_active
+        num_active = engine.num_active
         for stream in streams:
             await stream.aclose()
-        return found
+        return num_active
 
     async def play() -> None:
         async with engine_of(recommending) as engine:
@@ -126,36 +128,36 @@ def test_a_bad_value_is_ignored_with_one_warning_that_names_file_and_key(
     assert "top_p" in warning
 
 
-def test_a_repetition_penalty_is_heeded_and_answers_are_those_of_plain_decoding(recommending: ModelFolder) -> None:
-    """A penalty below 1 has the answer repeat itself, so that there would be something to speculate on."""
-    asked = asking("again and " * 40, 60, Sampling(temperature=0.0, repetition_penalty=0.7))
+def test_a_repetition_penalty_is_applied_and_turns_speculation_off(recommending: ModelFolder) -> None:
+    """A penalty below 1 makes the answer repeat itself, so that speculation would have something to propose."""
+    request = user_request("again and " * 40, 60, Sampling(temperature=0.0, repetition_penalty=0.7))
 
     async def play(*, speculates: bool) -> tuple[str, str, int]:
         engine = await start_engine(recommending, EngineOptions(speculation=speculates))
         engine._pace = Eager()
-        await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))
-        penalised, _ = await answer(engine, asked)
+        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))
+        penalised, _ = await answer(engine, request)
         proposed = engine.speculation_counts().proposed
-        plain, _ = await answer(engine, asking("again and " * 40, 60))
+        plain, _ = await answer(engine, user_request("again and " * 40, 60))
         await engine.aclose()
         return penalised, plain, proposed
 
-    plainly, without, _ = asyncio.run(play(speculates=False))
+    penalised, plain, _ = asyncio.run(play(speculates=False))
     speculating, _, proposed = asyncio.run(play(speculates=True))
-    assert plainly != without
-    assert speculating == plainly
+    assert penalised != plain
+    assert speculating == penalised
     assert proposed == 0
 
 
-def test_thinking_that_is_off_is_off_in_prompts_and_counts(recommending: ModelFolder) -> None:
+def test_thinking_off_applies_to_prompts_and_token_counts(recommending: ModelFolder) -> None:
     template = f"{{% if enable_thinking %}}{'Think first. ' * 20}{{% endif %}}{CHATML}"
     write_byte_tokenizer(recommending.path, chat_template=template)
-    asked = replace(asking("Hello", 2), thinking=Thinking(enabled=True))
+    request = replace(user_request("Hello", 2), thinking=Thinking(enabled=True))
 
     async def lengths(settings: ModelSettings) -> tuple[int, int]:
         async with engine_of(recommending, settings) as engine:
-            counted = await engine.count_tokens(asked.prompt)
-            return counted, (await answer(engine, asked))[1].usage.input_tokens
+            counted = await engine.count_tokens(request.prompt)
+            return counted, (await answer(engine, request))[1].usage.input_tokens
 
     async def play() -> None:
         thinking, plain = await lengths(ModelSettings()), await lengths(ModelSettings(thinking=ThinkingMode.OFF))

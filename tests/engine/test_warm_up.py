@@ -1,4 +1,4 @@
-"""Kernels are compiled before anybody waits for them, and what is slow about it is said."""
+"""Kernels are compiled before the first request, and slow work is logged."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from pensieve.engine.batch.batch import Batch
 from pensieve.engine.decoding.grammar_mask import Grammars
 from pensieve.engine.memory.probe import probe
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.warm_up import said_if_slow, warm_up
+from pensieve.engine.warm_up import log_if_slow, warm_up
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import load
-from tests.conftest import GIB
+from tests.support.engines import GIB
+from tests.support.waiting import wait_until
 
 
-def test_an_answer_of_each_kind_and_a_draft_of_each_width_are_computed(tiny_folder: ModelFolder) -> None:
+def test_warm_up_runs_an_answer_of_each_kind_and_a_draft_of_each_width(tiny_folder: ModelFolder) -> None:
     model = load(tiny_folder)
     found = probe(model, DeviceMemory(GIB), chunk_tokens=64, max_bytes=GIB)
     batch = Batch(model, found, EngineOptions(), chunk_tokens=64)
@@ -29,7 +30,7 @@ def test_an_answer_of_each_kind_and_a_draft_of_each_width_are_computed(tiny_fold
     assert batch.kv_cache_bytes == 0
 
 
-def test_what_fails_is_logged_and_hinders_nobody(
+def test_a_failed_warm_up_is_logged_and_not_raised(
     tiny_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = load(tiny_folder)
@@ -40,26 +41,26 @@ def test_what_fails_is_logged_and_hinders_nobody(
     assert "warming up failed" in caplog.text
 
 
-def test_work_that_takes_long_says_what_it_is_and_when_it_is_through(caplog: pytest.LogCaptureFixture) -> None:
-    with said_if_slow("compiling", after_seconds=0.05):
-        time.sleep(0.2)
+def test_slow_work_is_logged_when_it_is_late_and_when_it_is_done(caplog: pytest.LogCaptureFixture) -> None:
+    with log_if_slow("compiling", after_seconds=0.05):
+        wait_until(lambda: caplog.records)
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
     began, ended = (record.getMessage() for record in caplog.records)
     assert began.startswith("compiling; ")
     assert ended.startswith("compiling: done in ")
 
 
-def test_work_that_is_quick_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    with said_if_slow("compiling", after_seconds=0.05):
+def test_fast_work_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with log_if_slow("compiling", after_seconds=0.3):
         pass
-    time.sleep(0.1)
+    time.sleep(0.4)
     assert not caplog.records
 
 
-def test_work_that_fails_is_not_said_to_be_through(caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_work_is_not_logged_as_done(caplog: pytest.LogCaptureFixture) -> None:
     def fail() -> None:
-        with said_if_slow("compiling", after_seconds=0.01):
-            time.sleep(0.05)
+        with log_if_slow("compiling", after_seconds=0.01):
+            wait_until(lambda: caplog.records)
             raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):

@@ -1,0 +1,1 @@
+"""Tests of the conformance suite itself: its chapters, its harness and its reports."""

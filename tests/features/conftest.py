@@ -1,4 +1,4 @@
-"""What tests of the suite stand on."""
+"""Fixtures for tests of the suite."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from tests.features.throwaway import ONE_MODEL, answering
 
 @pytest.fixture
 def almost_a_server() -> Iterator[str]:
-    """The least that can be reached."""
+    """The URL of a server that has a list of models and nothing else."""
     with answering(ONE_MODEL) as url:
         yield url

@@ -1,4 +1,4 @@
-"""The conformance suite, run as a user runs it: a process of its own, judged by its exit code and its report."""
+"""Runs the conformance suite as a user does: in a separate process, with its exit code and reports as the result."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ atexit.register(_BYTECODE.cleanup)
 
 @dataclass(frozen=True, slots=True)
 class SuiteRun:
-    """`outcomes` has what pytest says of each scenario by its id, `verdicts` what the suite says; a scenario outline's
-    examples count as one.
-    """
+    """`outcomes` maps each scenario's id to pytest's outcomes for its examples, `verdicts` to the suite's verdict."""
 
     exit_code: int
     output: str
@@ -32,15 +30,15 @@ class SuiteRun:
 
 
 def run_suite(*arguments: str, report: Path) -> SuiteRun:
-    unneeded = ("cacheprovider", "hypothesispytest", "anyio", "benchmark", "pytest_cov")  # most of the time of a start
+    unneeded = ("cacheprovider", "hypothesispytest", "anyio", "benchmark", "pytest_cov")  # they take most of the start
     plain = [word for name in unneeded for word in ("-p", f"no:{name}")]
     command = [sys.executable, "-m", "pytest", "features", *plain, f"--junit-xml={report}"]
     results = report.with_suffix(".json")
     command += [f"--results={results}", *arguments]
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": _BYTECODE.name}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling everything anew would double the time of a start
-    environment.pop("COVERAGE_PROCESS_CONFIG", None)  # the suite is none of what is measured, and is slow when watched
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False, env=environment)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # recompiling everything would double the time of a start
+    environment.pop("COVERAGE_PROCESS_CONFIG", None)  # the suite is not part of the coverage, which would slow it down
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, env=environment)
     outcomes = _outcomes(report) if report.exists() else {}
     return SuiteRun(done.returncode, done.stdout + done.stderr, outcomes, _verdicts(results))
 

@@ -1,4 +1,4 @@
-"""The suite as a command: what it refuses to do, and that it never passes for having done nothing."""
+"""The suite as a command: what it refuses, and that an empty run never counts as success."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 
 from features.harness.target.target import SCRIPT, StartError, UnreachableError, reach, reference_server
 from tests.features.suite import ROOT, run_suite
-from tests.features.throwaway import a_port_where_nobody_listens
+from tests.features.throwaway import unused_port
 
 _USAGE_ERROR, _NOTHING_RUN = 4, 5
 
 
 def test_an_unreachable_target_is_a_usage_error(tmp_path: Path) -> None:
-    url = f"http://127.0.0.1:{a_port_where_nobody_listens()}"
+    url = f"http://127.0.0.1:{unused_port()}"
     run = run_suite("--target", url, report=tmp_path / "report.xml")
     assert run.exit_code == _USAGE_ERROR
     assert f"the target {url} is not reachable" in run.output
@@ -28,7 +28,7 @@ def test_an_unknown_id_is_a_usage_error(tmp_path: Path) -> None:
     assert "no scenario has the id no-such-scenario" in run.output
 
 
-def test_a_run_in_which_all_is_skipped_is_no_success(almost_a_server: str, tmp_path: Path) -> None:
+def test_a_run_in_which_everything_is_skipped_is_a_failure(almost_a_server: str, tmp_path: Path) -> None:
     run = run_suite("--target", almost_a_server, "--id", "key-is-not-echoed", report=tmp_path / "report.xml")
     assert run.outcomes == {"key-is-not-echoed": {"skipped"}}
     assert "--api-key" in run.output, "a skip says why"
@@ -36,7 +36,7 @@ def test_a_run_in_which_all_is_skipped_is_no_success(almost_a_server: str, tmp_p
     assert run.exit_code == _NOTHING_RUN
 
 
-def test_a_failure_says_what_was_expected_what_came_and_shows_the_exchange(
+def test_a_failure_shows_the_expected_value_the_actual_value_and_the_exchange(
     almost_a_server: str, tmp_path: Path
 ) -> None:
     run = run_suite("--target", almost_a_server, "--id", "models-list-shape", report=tmp_path / "report.xml")
@@ -47,7 +47,7 @@ def test_a_failure_says_what_was_expected_what_came_and_shows_the_exchange(
     assert "> GET /v1/models" in run.output
 
 
-def test_a_key_is_not_in_the_transcript(almost_a_server: str, tmp_path: Path) -> None:
+def test_the_transcript_does_not_contain_the_key(almost_a_server: str, tmp_path: Path) -> None:
     arguments = ("--target", almost_a_server, "--id", "models-list-shape", "--api-key", "sk-very-secret")
     run = run_suite(*arguments, report=tmp_path / "report.xml")
     assert "x-api-key: …" in run.output
@@ -71,12 +71,12 @@ Feature: A chapter
 
 
 def test_a_coroutine_step_is_refused(tmp_path: Path) -> None:
-    """pytest-bdd alone would let it pass: it never awaits what the step returns."""
+    """pytest-bdd alone would let it pass, because it never awaits what the step returns."""
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "chapter.feature").write_text(_CHAPTER)
     (tmp_path / "test_chapter.py").write_text(_ASYNC_STEP)
     command = [sys.executable, "-m", "pytest", "-p", "features.harness.plugin", "-p", "no:cacheprovider", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert "step it_holds is a coroutine function" in done.stdout
 

@@ -1,4 +1,4 @@
-"""The reports: what a reader is told, and what is never in them."""
+"""The reports: what they contain, and what they must never contain."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Reports:
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
-    """Of a server that passes one scenario, fails some in hostile words, and does not declare another."""
+    """The reports on a server that passes one scenario, fails some with hostile text, and does not declare another."""
     folder = tmp_path_factory.mktemp("reports")
     target = folder / "target.toml"
     answers = {
@@ -34,7 +34,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
     }
     with answering(answers) as url:
         target.write_text(
-            f'name = "A <b>server</b>"\nnote = "It is thrown away."\ncapabilities = "all"\nwithout = ["auth"]\n'
+            f'name = "A <b>server</b>"\nnote = "A throwaway server."\ncapabilities = "all"\nwithout = ["auth"]\n'
             f'[server]\nurl = "{url}"\n[[expected_failure]]\nid = "head-of-the-root"\nreason = "it has no root"\n'
         )
         ids = (
@@ -60,30 +60,30 @@ def test_the_scorecard_counts_by_capability_and_level(reports: Reports) -> None:
     assert "| auth | 0 of 1 | – | not declared, 1 unsupported |" in reports.scorecard
 
 
-def test_the_scorecard_says_first_how_far_the_server_conforms(reports: Reports) -> None:
+def test_the_scorecard_begins_with_how_far_the_server_conforms(reports: Reports) -> None:
     head = reports.scorecard.partition("| capability")[0]
     assert "MUST: 0 of 1 scenarios pass; 1 more were not judged." in head
     assert "SHOULD: 1 of 3 scenarios pass." in head
-    assert "It does not declare auth (" in head
-    assert "The run was of a part of the suite" in head
-    assert "It is thrown away." in head
+    assert "The target does not declare auth (" in head
+    assert "Only part of the suite was run" in head
+    assert "A throwaway server." in head
     assert "suite, version " in head
 
 
-def test_the_scorecard_gives_each_scenario_that_did_not_pass_its_reason(reports: Reports) -> None:
+def test_the_scorecard_lists_every_scenario_that_did_not_pass_with_its_reason(reports: Reports) -> None:
     assert "- `head-of-the-root` (SHOULD, health): it has no root" in reports.scorecard
     assert "- `models-list-shape` (MUST, models): expected type to be 'model' actual None" in reports.scorecard
     assert "- auth: not declared by the target: `key-missing`" in reports.scorecard
-    assert "health-tells-requests" not in reports.scorecard, "what passed is in the table alone"
+    assert "health-tells-requests" not in reports.scorecard, "what passed is only counted in the table"
 
 
-def test_a_servers_words_make_nothing_of_the_scorecard(reports: Reports) -> None:
+def test_a_servers_text_is_escaped_in_the_scorecard(reports: Reports) -> None:
     [line] = [line for line in reports.scorecard.splitlines() if "health-tells-how-it-is" in line]
     assert r"\<script\>" in line
     assert r"\[link\]" in line
 
 
-def test_the_page_needs_nothing_else_and_a_servers_words_make_nothing_of_it(reports: Reports) -> None:
+def test_the_page_is_self_contained_and_escapes_a_servers_text(reports: Reports) -> None:
     assert "<script" not in reports.html
     assert "&lt;script&gt;alert" in reports.html
     assert "A &lt;b&gt;server" in reports.html
@@ -95,13 +95,13 @@ def test_the_page_shows_what_was_expected_and_the_exchange(reports: Reports) -> 
     assert "&gt; GET /v1/models" in reports.html
 
 
-def test_a_key_is_in_no_report(reports: Reports) -> None:
+def test_no_report_contains_a_key(reports: Reports) -> None:
     for text in (reports.scorecard, reports.html, reports.results):
         assert _KEY not in text
     assert "x-api-key: …" in reports.html
 
 
-def test_the_results_are_told_to_programs(reports: Reports) -> None:
+def test_the_results_are_written_for_programs(reports: Reports) -> None:
     results = json.loads(reports.results)
     assert results["target"]["name"] == "A <b>server</b>"
     assert results["target"]["undeclared"] == ["auth"]

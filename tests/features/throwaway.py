@@ -1,4 +1,4 @@
-"""Servers on loopback that are thrown away: each answers what a test gives it, and nothing else."""
+"""Throwaway servers on loopback: each one gives only the answers that a test specifies."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 ONE_MODEL: Mapping[str, object] = {"/v1/models": {"data": [{"id": "nothing"}]}}
-"""The least that can be judged: a list of one model, and not of Anthropic's form."""
+"""The minimum that can be judged: a list with one model, not in Anthropic's format."""
 
 
 @contextlib.contextmanager
 def answering(answers: Mapping[str, object]) -> Iterator[str]:
-    """The URL of a server that answers each path with its JSON, and drops the connection at any other path. Where an
-    answer says KEY, it echoes the client's.
+    """Run a server that answers each path with its JSON and drops the connection for any other path. KEY in an answer
+    becomes the client's key.
     """
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(answers)) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -28,14 +28,14 @@ def answering(answers: Mapping[str, object]) -> Iterator[str]:
             thread.join()
 
 
-def a_port_where_nobody_listens() -> int:
+def unused_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
 
 
 def _handler(answers: Mapping[str, object]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class ThrowawayHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("content-length", 0)))
             answer = answers.get(self.path.partition("?")[0])
@@ -53,4 +53,4 @@ def _handler(answers: Mapping[str, object]) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
             """Quiet."""
 
-    return Handler
+    return ThrowawayHandler

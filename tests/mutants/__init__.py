@@ -1,0 +1,1 @@
+"""Servers with one fault each, and the proof that the suite's scenarios catch them."""

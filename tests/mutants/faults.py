@@ -1,4 +1,4 @@
-"""One fault a function: what a wrong server makes of a right server's words."""
+"""Faults in requests, replies and streams, one per function: how a faulty server changes a correct server's answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable
 
-from tests.mutants.wire import Answer, Call, Frame, Frames, Json
+from tests.mutants.wire import Frame, Frames, Json, ProxiedAnswer, ProxiedCall
 
 _KNOWN_FIELDS = {
     "model",
@@ -117,7 +117,7 @@ def without_the_last_delta(frames: Frames) -> Frames:
 
 
 def stop_sequence_in_the_stream(frames: Frames) -> Frames:
-    """The block's end is held back until the reason is known, and then the stop sequence goes out before it."""
+    """The block's end is held back until the stop reason is known; the stop sequence is then sent before it."""
     end: Frame | None = None
     for frame in frames:
         if frame.kind == "content_block_stop":
@@ -132,7 +132,7 @@ def stop_sequence_in_the_stream(frames: Frames) -> Frames:
         yield frame
 
 
-def stop_sequence_in_the_text(call: Call, answer: Answer) -> Answer:
+def stop_sequence_in_the_text(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     def leaks(body: Json) -> Json:
         if body.get("stop_reason") == "stop_sequence":
             body["content"] = [*body["content"], {"type": "text", "text": body["stop_sequence"]}]
@@ -141,14 +141,14 @@ def stop_sequence_in_the_text(call: Call, answer: Answer) -> Answer:
     return answer.with_json(leaks)
 
 
-def deaf_to(field: str) -> Callable[[Call], Call]:
-    def calls(call: Call) -> Call:
+def ignores(field: str) -> Callable[[ProxiedCall], ProxiedCall]:
+    def calls(call: ProxiedCall) -> ProxiedCall:
         return call.with_json(lambda body: {name: value for name, value in body.items() if name != field})
 
     return calls
 
 
-def refuses_unknown_fields(call: Call, answer: Answer) -> Answer:
+def refuses_unknown_fields(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     unknown = set(json.loads(call.body)) - _KNOWN_FIELDS if call.body else set()
     return (
         refused(answer, 400, "invalid_request_error", f"{unknown}: extra inputs are not permitted")
@@ -157,17 +157,17 @@ def refuses_unknown_fields(call: Call, answer: Answer) -> Answer:
     )
 
 
-def another_model(call: Call, answer: Answer) -> Answer:
+def another_model(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     return answer.with_json(lambda body: {**body, "model": "claude-of-our-own"} if "model" in body else body)
 
 
-def count_off_by_one(call: Call, answer: Answer) -> Answer:
+def count_off_by_one(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     if not call.path.startswith("/v1/messages/count_tokens") or answer.status != 200:
         return answer
     return answer.with_json(lambda body: {"input_tokens": body["input_tokens"] + 1})
 
 
-def failure_on_wrong_json(call: Call, answer: Answer) -> Answer:
+def failure_on_wrong_json(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     try:
         json.loads(call.body or b"{}")
     except ValueError:
@@ -175,24 +175,24 @@ def failure_on_wrong_json(call: Call, answer: Answer) -> Answer:
     return answer
 
 
-def refusal_without_a_name(call: Call, answer: Answer) -> Answer:
+def refusal_without_a_name(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     return refused(answer, 400, "invalid_request_error", "Something is wrong.") if answer.status == 400 else answer
 
 
-def error_without_request_id(call: Call, answer: Answer) -> Answer:
+def error_without_request_id(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     return answer.with_json(lambda body: {name: value for name, value in body.items() if name != "request_id"})
 
 
-def one_request_id(call: Call, answer: Answer) -> Answer:
+def one_request_id(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     return answer.with_header("request-id", "req_1")
 
 
-def list_without_has_more(call: Call, answer: Answer) -> Answer:
+def list_without_has_more(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     return answer.with_json(lambda body: {name: value for name, value in body.items() if name != "has_more"})
 
 
-def model_released_at_a_number(call: Call, answer: Answer) -> Answer:
-    """As OpenAI's lists have it."""
+def model_released_at_a_number(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
+    """A model as in OpenAI's lists."""
 
     def renamed(model: Json) -> Json:
         return {**{name: value for name, value in model.items() if name != "created_at"}, "created": 1732406400}
@@ -200,8 +200,8 @@ def model_released_at_a_number(call: Call, answer: Answer) -> Answer:
     return answer.with_json(lambda body: {**body, "data": [renamed(model) for model in body.get("data", [])]})
 
 
-def list_of_what_is_not_there(call: Call, answer: Answer) -> Answer:
-    """A model that no request can reach."""
+def outdated_list(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
+    """Lists a model that no request can reach."""
 
     def with_one_more(body: Json) -> Json:
         absent = {**body["data"][0], "id": "a-model-of-yesterday"}
@@ -210,35 +210,35 @@ def list_of_what_is_not_there(call: Call, answer: Answer) -> Answer:
     return answer.with_json(lambda body: with_one_more(body) if body.get("data") else body)
 
 
-def counters_that_stand_still(call: Call, answer: Answer) -> Answer:
+def counters_that_stand_still(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     is_metrics = answer.headers.get("content-type", "").startswith("text/plain")
     still = re.sub(rb"(?m)^(\w+_total(?:\{.*\})?) .*$", rb"\1 1.0", answer.body)
     return dataclasses.replace(answer, body=still) if is_metrics else answer
 
 
-def milliseconds_in_metrics(call: Call, answer: Answer) -> Answer:
+def milliseconds_in_metrics(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     return dataclasses.replace(answer, body=answer.body.replace(b"_duration_seconds", b"_duration_ms"))
 
 
-def any_origin(call: Call, answer: Answer) -> Answer:
+def any_origin(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     return answer.with_header("access-control-allow-origin", "*") if "origin" in call.headers else answer
 
 
-def retry_a_wrong_key(call: Call, answer: Answer) -> Answer:
+def retry_a_wrong_key(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     return answer.without_header("x-should-retry")
 
 
-def echo_of_the_key(call: Call, answer: Answer) -> Answer:
+def echo_of_the_key(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     key = call.headers.get("x-api-key", "")
     return refused(answer, 401, "authentication_error", f"unknown key {key}") if answer.status == 401 else answer
 
 
-def refused(answer: Answer, status: int, kind: str, message: str) -> Answer:
-    """A refusal of the right form, in place of an answer."""
+def refused(answer: ProxiedAnswer, status: int, kind: str, message: str) -> ProxiedAnswer:
+    """A well-formed refusal that replaces the answer."""
     body = {
         "type": "error",
         "error": {"type": kind, "message": message},
         "request_id": answer.headers.get("request-id"),
     }
     headers = {**answer.headers, "content-type": "application/json"}
-    return Answer(status, headers, json.dumps(body).encode())
+    return ProxiedAnswer(status, headers, json.dumps(body).encode())

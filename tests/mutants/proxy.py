@@ -1,4 +1,4 @@
-"""A reverse proxy on loopback that makes a right server wrong."""
+"""A reverse proxy on loopback that adds a mutant's fault to a correct server."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import httpx
 
 from features.harness.wire.sse import EventReader
 from tests.mutants.catalogue import Mutant
-from tests.mutants.wire import DONE, Answer, Call, Frame, Frames
+from tests.mutants.wire import DONE, Frame, Frames, ProxiedAnswer, ProxiedCall
 
-_OF_ONE_CONNECTION = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive"}
+_HOP_BY_HOP_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive"}
 
 
 @contextlib.contextmanager
 def served(mutant: Mutant, upstream: str) -> Iterator[str]:
-    """The URL at which the server at `upstream` has the mutant's fault, while the context lasts."""
+    """Serve the server at `upstream` with the mutant's fault, and yield the URL."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(mutant, upstream)) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -30,35 +30,35 @@ def served(mutant: Mutant, upstream: str) -> Iterator[str]:
 
 
 def _handler(mutant: Mutant, upstream: str) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        """HTTP/1.0: the end of an answer is the end of its connection, so that nothing has to be framed anew."""
+    class ProxyHandler(BaseHTTPRequestHandler):
+        """HTTP/1.0: closing the connection ends the answer, so that a changed body needs no new length."""
 
         def do_GET(self) -> None:
             call = mutant.calls(self._call())
             with (
-                httpx.Client(base_url=upstream, trust_env=False, timeout=60) as client,
+                httpx.Client(base_url=upstream, trust_env=False, timeout=300) as client,
                 client.stream(call.method, call.path, headers=call.headers, content=call.body) as response,
             ):
-                headers = _kept(dict(response.headers))
+                headers = _end_to_end(dict(response.headers))
                 if headers.get("content-type", "").startswith("text/event-stream"):
                     self._head(response.status_code, headers)
-                    with contextlib.suppress(ConnectionError):  # a client may leave a stream
+                    with contextlib.suppress(ConnectionError):  # a client may disconnect from a stream
                         for frame in mutant.frames(_frames(response)):
                             self.wfile.write(frame.encoded())
                 else:
-                    answer = mutant.answers(call, Answer(response.status_code, headers, response.read()))
+                    answer = mutant.answers(call, ProxiedAnswer(response.status_code, headers, response.read()))
                     self._head(answer.status, answer.headers)
                     self.wfile.write(answer.body)
 
         do_POST = do_HEAD = do_DELETE = do_OPTIONS = do_GET  # noqa: N815 - the base class looks for these names
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-            """Quiet: the suite's own transcript tells more."""
+            """Quiet: the suite's transcript has more detail."""
 
-        def _call(self) -> Call:
+        def _call(self) -> ProxiedCall:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            headers = _kept({name.lower(): value for name, value in self.headers.items()})
-            return Call(self.command, self.path, headers, body)
+            headers = _end_to_end({name.lower(): value for name, value in self.headers.items()})
+            return ProxiedCall(self.command, self.path, headers, body)
 
         def _head(self, status: int, headers: Mapping[str, str]) -> None:
             self.send_response(status)
@@ -66,7 +66,7 @@ def _handler(mutant: Mutant, upstream: str) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.end_headers()
 
-    return Handler
+    return ProxyHandler
 
 
 def _frames(response: httpx.Response) -> Frames:
@@ -76,5 +76,5 @@ def _frames(response: httpx.Response) -> Frames:
             yield DONE if event.data == "[DONE]" else Frame(event.name, event.json())
 
 
-def _kept(headers: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in headers.items() if name not in _OF_ONE_CONNECTION}
+def _end_to_end(headers: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name not in _HOP_BY_HOP_HEADERS}

@@ -1,4 +1,4 @@
-"""What goes through a mutant: a call, and what the right server says to it."""
+"""The HTTP calls that pass through a mutant's proxy, and the correct server's answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ProxiedCall:
     """A client's request. Header names are lower case."""
 
     method: str
@@ -20,8 +20,8 @@ class Call:
     headers: Mapping[str, str]
     body: bytes
 
-    def with_json(self, change: Callable[[Json], Json]) -> Call:
-        """The same call with another body; as it is, when its body is no JSON object."""
+    def with_json(self, change: Callable[[Json], Json]) -> ProxiedCall:
+        """The same call with a changed body; unchanged unless the body is a JSON object."""
         try:
             value = json.loads(self.body)
         except ValueError:
@@ -30,7 +30,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProxiedAnswer:
     """A whole answer. Header names are lower case."""
 
     status: int
@@ -41,24 +41,24 @@ class Answer:
     def is_json(self) -> bool:
         return bool(self.body) and self.headers.get("content-type", "").startswith("application/json")
 
-    def with_json(self, change: Callable[[Json], Json]) -> Answer:
-        """The same answer with another body; as it is, when its body is no JSON object."""
+    def with_json(self, change: Callable[[Json], Json]) -> ProxiedAnswer:
+        """The same answer with a changed body; unchanged unless the body is JSON."""
         if not self.is_json:
             return self
         return dataclasses.replace(self, body=json.dumps(change(json.loads(self.body))).encode())
 
-    def without_header(self, name: str) -> Answer:
+    def without_header(self, name: str) -> ProxiedAnswer:
         return dataclasses.replace(self, headers={key: value for key, value in self.headers.items() if key != name})
 
-    def with_header(self, name: str, value: str) -> Answer:
+    def with_header(self, name: str, value: str) -> ProxiedAnswer:
         return dataclasses.replace(self, headers={**self.headers, name: value})
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event of a stream: its `event:` line, and the object behind its `data:`.
+    """One event of a stream: its `event:` line and the object in its `data:` line.
 
-    OpenAI's events have no names: theirs is that which the standard gives to an event without one.
+    OpenAI's events have no `event:` line and therefore the standard's default name, "message".
     """
 
     name: str
@@ -75,6 +75,6 @@ class Frame:
 
 
 DONE = Frame("message", {})
-"""The end of one of OpenAI's streams, whose data is no object."""
+"""The end of one of OpenAI's streams; its data is not an object."""
 
 Frames = Iterator[Frame]

@@ -18,7 +18,7 @@ GATES = load_gates()
 def judged_in(folder: Path) -> dict[str, set[str]]:
     """By gate's id or metric, the tests that call `report.judge` or `report.judge_metric` with it."""
     found: dict[str, set[str]] = defaultdict(set)
-    for path in folder.glob("test_*.py"):
+    for path in folder.rglob("test_*.py"):
         for function in ast.parse(path.read_text(encoding="utf-8")).body:
             if not isinstance(function, ast.FunctionDef):
                 continue
@@ -51,6 +51,6 @@ def test_no_test_judges_a_gate_that_is_not_there() -> None:
 
 def test_a_test_that_judges_nothing_is_told_from_one_that_does(tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text(
-        "def test_one(report):\n    report.judge('G-1.2a', 1)\n\ndef test_two(report):\n    report.say('G-1.2b')\n"
+        "def test_one(report):\n    report.judge('G-1.2a', 1)\n\ndef test_two(report):\n    report.add_note('G-1.2b')\n"
     )
     assert judged_in(tmp_path) == {"G-1.2a": {"test_some.py::test_one"}}

@@ -7,7 +7,7 @@ import pytest
 from contracts.gates import Profile
 from pensieve.device.blas import Blas
 from pensieve.device.device import Backend, DeviceInfo
-from perf_gates.reporting.profiles import profile_of
+from perf_gates.reporting.profiles import profile_for
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ from perf_gates.reporting.profiles import profile_of
     ],
 )
 def test_a_machine_is_taken_for_what_it_is(backend: Backend, chip: str, profile: Profile) -> None:
-    assert profile_of(DeviceInfo(backend, chip, 1, Blas("bundled", None, None))) is profile
+    assert profile_for(DeviceInfo(backend, chip, 1, Blas("bundled", None, None))) is profile

@@ -10,7 +10,7 @@ from perf_gates.reporting.report import Report
 
 def test_a_gate_that_fails_names_itself_and_stays_in_the_table() -> None:
     report = Report(Profile.CPU)
-    with pytest.raises(AssertionError, match=r"G-3\.1h the server keeps .* expected >= 0\.98 ratio, actual 0\.5"):
+    with pytest.raises(AssertionError, match=r"G-3\.1h the server reaches .* expected >= 0\.98 ratio, actual 0\.5"):
         report.judge("G-3.1h", 0.5)
     assert "| 0.5 | | | fail |" in report.as_markdown().replace("  ", " ")
 

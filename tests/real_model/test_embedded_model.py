@@ -1,4 +1,4 @@
-"""The real embedded model behind the real server, asked by the official SDK."""
+"""The embedded model in a real server, used through the official SDK."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pensieve.engine.engine import Engine
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.resolve import resolve
-from tests.conftest import start_engine
+from tests.support.engines import start_engine
 
 FRANCE: anthropic.types.MessageParam = {"role": "user", "content": "What is the capital of France?"}
-GREEDY = {"temperature": 0}  # by extra_body: this SDK's methods no longer have it
+GREEDY = {"temperature": 0}  # passed as extra_body, since the methods of this SDK no longer have it
 
 
 def test_it_knows_the_capital_of_france(embedded_client: anthropic.Anthropic) -> None:
@@ -27,7 +27,7 @@ def test_it_knows_the_capital_of_france(embedded_client: anthropic.Anthropic) ->
         assert stream.get_final_message().stop_reason == "end_turn"
 
 
-def test_a_stream_and_a_plain_answer_say_the_same(embedded_client: anthropic.Anthropic) -> None:
+def test_a_stream_equals_the_non_streaming_answer(embedded_client: anthropic.Anthropic) -> None:
     plain = embedded_client.messages.create(model="claude-any", max_tokens=24, messages=[FRANCE], extra_body=GREEDY)
     with embedded_client.messages.stream(
         model="claude-any", max_tokens=24, messages=[FRANCE], extra_body=GREEDY
@@ -40,7 +40,7 @@ def test_a_stream_and_a_plain_answer_say_the_same(embedded_client: anthropic.Ant
     assert plain.usage == streamed.usage
 
 
-def test_the_real_model_keeps_the_contract_of_a_model() -> None:
+def test_the_embedded_model_fulfils_the_contract() -> None:
     @asynccontextmanager
     async def make() -> AsyncIterator[Engine]:
         engine = await start_engine(resolve(SMOLLM2.name, progress=ConsoleProgress()))

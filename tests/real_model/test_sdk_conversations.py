@@ -1,4 +1,4 @@
-"""Whole conversations by the official SDK: its own tool runner, and ten turns with everything in them."""
+"""Whole conversations with the official SDK: its tool runner, and ten turns with tools, thinking and an image."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ LOOK_UP: anthropic.types.ToolParam = {
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
 
 
-def test_the_tool_runner_runs_to_the_end(tmp_path: Path) -> None:
-    asked: list[str] = []
+def test_the_tool_runner_completes(tmp_path: Path) -> None:
+    cities: list[str] = []
 
     @beta_tool
     def get_weather(city: str) -> str:
@@ -42,7 +42,7 @@ def test_the_tool_runner_runs_to_the_end(tmp_path: Path) -> None:
         Args:
             city: The city's name.
         """
-        asked.append(city)
+        cities.append(city)
         return "21 degrees"
 
     with scripted_server(tmp_path, WEATHER_SCRIPT) as server:
@@ -55,11 +55,11 @@ def test_the_tool_runner_runs_to_the_end(tmp_path: Path) -> None:
                 messages=[{"role": "user", "content": "How is the weather?"}],
             )
             last = runner.until_done()
-    assert asked == ["Paris"]
+    assert cities == ["Paris"]
     assert [block.to_dict()["text"] for block in last.content] == ["It is warm."]
 
 
-def test_ten_turns_with_tools_thinking_and_a_refused_image_run_to_the_end(tiny_client: anthropic.Anthropic) -> None:
+def test_a_conversation_of_ten_turns_survives_a_refused_image(tiny_client: anthropic.Anthropic) -> None:
     messages: list[Any] = []
     for turn in range(10):
         messages.append({"role": "user", "content": f"Word number {turn}?"})
@@ -72,8 +72,8 @@ def test_ten_turns_with_tools_thinking_and_a_refused_image_run_to_the_end(tiny_c
         messages.append({"role": "assistant", "content": called.content})
         result = {"type": "tool_result", "tool_use_id": call.id, "content": "It is a word.", "is_error": turn % 2 == 0}
         messages.append({"role": "user", "content": [result]})
-        told = _ask(tiny_client, messages, thinking={"type": "adaptive"})
-        messages.append({"role": "assistant", "content": [block.to_dict() for block in told.content] or "Well."})
+        answer = _ask(tiny_client, messages, thinking={"type": "adaptive"})
+        messages.append({"role": "assistant", "content": [block.to_dict() for block in answer.content] or "Well."})
     assert len(messages) == 40
 
 

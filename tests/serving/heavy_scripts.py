@@ -1,4 +1,4 @@
-"""Scripted models that have weights: what a manager of models has to weigh against each other, and no MLX."""
+"""Scripted models that reserve memory for weights, so that a pool of them can be tested without MLX."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from contracts.values.vocabulary import BufferUsage, ModelInfo
 from pensieve.core.errors import ModelLoadingError
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.engine.scripted.engine import Reply, Script, ScriptedEngine
+from pensieve.engine.scripted.engine import ScriptedEngine
+from pensieve.engine.scripted.script import Script, ScriptedReply
 from pensieve.models.estimate.known_model import KnownModel
 
 MB = 1000**2
@@ -16,10 +17,10 @@ CAPACITY_BYTES = 100 * MB
 
 
 class HeavyScript(ScriptedEngine):
-    """Holds its weights from the start to `aclose`."""
+    """Reserves its weights from construction to `aclose`."""
 
     def __init__(self, name: str, weights_bytes: int, memory: Ledger) -> None:
-        super().__init__(Script((Reply(text="word ", repeat=100),)), memory, SlidingWindowMonitor(memory.usage))
+        super().__init__(Script((ScriptedReply(text="word ", repeat=100),)), memory, SlidingWindowMonitor(memory.usage))
         self._name = name
         self._ledger = memory
         self._weights = memory.reserve(weights_bytes, BufferUsage.MODEL_WEIGHTS)
@@ -37,8 +38,8 @@ def info_of(name: str) -> ModelInfo:
     return ModelInfo(name, name, 8192, "2026-01-01T00:00:00Z")
 
 
-class Shop:
-    """Starts the models of these weights. `faults` names those that cannot be loaded; each start is noted."""
+class FakeModels:
+    """Starts models with these weights. Loading those in `faults` fails; `started` lists the names in order."""
 
     def __init__(self, **weights_bytes: int) -> None:
         self.memory = Ledger(CAPACITY_BYTES)

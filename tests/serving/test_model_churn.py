@@ -1,7 +1,7 @@
-"""Models that come and go for a long time: what they took is back at the end (S7).
+"""Models that are loaded and unloaded many times leave no memory reserved (S7).
 
-A short form of it runs always; PENSIEVE_CHURN_CYCLES=300 is the whole; with --log-cli-level=INFO
-it tells what it measured.
+By default a short version runs. Set PENSIEVE_CHURN_CYCLES=300 for the full one, and --log-cli-level=INFO to see the
+measurements.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
 from pensieve.serving.model_pool import ModelPool
 from pensieve.serving.served_model import ServedModel
-from tests.conftest import GIB
+from tests.support.engines import GIB
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 log = logging.getLogger(__name__)
@@ -36,10 +36,10 @@ log = logging.getLogger(__name__)
 CYCLES = int(os.environ.get("PENSIEVE_CHURN_CYCLES", "30"))
 WARM_UP_CYCLES = 10
 SIZES = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 4, "vocab_size": 259}
-WHOLE_CYCLES = 300
+FULL_CYCLES = 300
 ROUGHLY = 1.02
 SHORT_ROUGHLY = 1.06
-"""Of what is resident, after few cycles: allocators and tokenizers have not reached their level by then."""
+"""The tolerance for resident memory after few cycles, before allocators and tokenizers reach a steady state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Level:
 
 
 class Churn:
-    """Two models that are whole and one that is not, under one ledger; chance decides, from a seed."""
+    """Two intact models and a damaged one under one ledger, used at random from a fixed seed."""
 
     def __init__(self, folder: Path) -> None:
         tokenizer = write_byte_tokenizer(folder / "tokenizer")
@@ -70,7 +70,7 @@ class Churn:
 
     async def start(self, source: str) -> ServedModel:
         folder = resolve(source, progress=ConsoleProgress())
-        return await Engine.start(folder, self.memory, self.monitor, EngineOptions(keeping=CacheOptions(10 * 1000**2)))
+        return await Engine.start(folder, self.memory, self.monitor, EngineOptions(cache=CacheOptions(10 * 1000**2)))
 
     async def cycle(self, number: int) -> None:
         source = self.sources[number % 2]
@@ -80,14 +80,14 @@ class Churn:
             case 1:
                 await self.answer(source, num_events=self.chance.randint(1, 8))
             case 2:
-                await self.leave_while_it_loads(source)
+                await self.cancel_while_it_loads(source)
             case _:
                 await self.fail()
         for info in self.models.loaded():
             await self.models.unload_model(info.id)
 
     async def answer(self, source: str, num_events: int) -> None:
-        """All of it, or as much as a client takes that leaves."""
+        """Read `num_events` of the answer, then close the stream, as a client does that disconnects."""
         model = await self.models.load_model(ModelConfig(source))
         prompt = ChatMessage(Role.USER, "word " * self.chance.randint(1, 60))
         request = GenerationRequest((prompt,), max_tokens=24, sampling=Sampling(temperature=1.0))
@@ -97,11 +97,11 @@ class Churn:
                 if not num_events:
                     break
 
-    async def leave_while_it_loads(self, source: str) -> None:
-        leaving = asyncio.create_task(self.models.load_model(ModelConfig(source)))
+    async def cancel_while_it_loads(self, source: str) -> None:
+        cancelled = asyncio.create_task(self.models.load_model(ModelConfig(source)))
         await asyncio.sleep(self.chance.uniform(0, 0.05))
-        leaving.cancel()
-        await asyncio.wait({leaving})
+        cancelled.cancel()
+        await asyncio.wait({cancelled})
         await self.models.load_model(ModelConfig(source))
 
     async def fail(self) -> None:
@@ -119,7 +119,7 @@ class Churn:
         return level
 
 
-def test_models_that_come_and_go_leave_no_memory_behind(tmp_path: Path) -> None:
+def test_models_that_are_loaded_and_unloaded_leave_no_memory_reserved(tmp_path: Path) -> None:
     async def play() -> tuple[Level, Level, int]:
         churn = Churn(tmp_path)
         for number in range(WARM_UP_CYCLES):
@@ -137,7 +137,7 @@ def test_models_that_come_and_go_leave_no_memory_behind(tmp_path: Path) -> None:
     before, after, reserved_bytes = asyncio.run(play())
     log.info("%d cycles: before %s, after %s, MLX at the end %d", CYCLES, before, after, mx.get_active_memory())
     assert after.active_bytes <= ROUGHLY * before.active_bytes
-    assert after.rss_bytes <= (ROUGHLY if CYCLES >= WHOLE_CYCLES else SHORT_ROUGHLY) * before.rss_bytes
+    assert after.rss_bytes <= (ROUGHLY if CYCLES >= FULL_CYCLES else SHORT_ROUGHLY) * before.rss_bytes
     assert after.reserved_bytes == before.reserved_bytes
     assert reserved_bytes == 0
     assert mx.get_active_memory() <= empty_bytes + 1000

@@ -1,3 +1,5 @@
+"""Loading, sharing and unloading models under a memory limit (S1, S7)."""
+
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -8,13 +10,13 @@ from contracts.values.vocabulary import BufferUsage, ChatMessage, GenerationRequ
 from pensieve.core.errors import InsufficientMemoryError, ModelLoadingError, NotFoundError, OverloadedError
 from pensieve.serving.lease import ModelLease
 from pensieve.serving.model_pool import ModelPool
-from pensieve.serving.patience import Patience
-from tests.serving.heavy_scripts import CAPACITY_BYTES, MB, Shop
+from pensieve.serving.timeouts import PoolTimeouts
+from tests.serving.heavy_scripts import CAPACITY_BYTES, MB, FakeModels
 
-ASKED = GenerationRequest((ChatMessage(Role.USER, "Hello"),), max_tokens=64)
-QUICK = Patience(room_seconds=0.3)
+REQUEST = GenerationRequest((ChatMessage(Role.USER, "Hello"),), max_tokens=64)
+QUICK = PoolTimeouts(room_seconds=0.3)
 
-Play = Callable[[ModelPool, Shop], Awaitable[None]]
+Play = Callable[[ModelPool, FakeModels], Awaitable[None]]
 
 
 class Clock:
@@ -25,271 +27,271 @@ class Clock:
 
 
 @asynccontextmanager
-async def models_of(shop: Shop, patience: Patience = QUICK) -> AsyncIterator[ModelPool]:
-    models = ModelPool(shop.start, shop.memory, known=shop.known, patience=patience)
+async def pool_of(fakes: FakeModels, timeouts: PoolTimeouts = QUICK) -> AsyncIterator[ModelPool]:
+    pool = ModelPool(fakes.start, fakes.memory, known=fakes.known, timeouts=timeouts)
     try:
-        yield models
+        yield pool
     finally:
-        await models.aclose()
-        assert shop.memory.reserved_bytes() == 0
+        await pool.aclose()
+        assert fakes.memory.reserved_bytes() == 0
 
 
-def played(play: Play, shop: Shop, patience: Patience = QUICK) -> None:
+def play_with(play: Play, fakes: FakeModels, timeouts: PoolTimeouts = QUICK) -> None:
     async def run() -> None:
-        async with asyncio.timeout(20), models_of(shop, patience) as models:
-            await play(models, shop)
+        async with asyncio.timeout(300), pool_of(fakes, timeouts) as pool:
+            await play(pool, fakes)
 
     asyncio.run(run())
 
 
-async def used(models: ModelPool, name: str) -> None:
-    await models.borrow(name)
-    models.give_back(name)
+async def use(pool: ModelPool, name: str) -> None:
+    await pool.borrow(name)
+    pool.give_back(name)
 
 
-def ids(models: ModelPool) -> list[str]:
-    return [info.id for info in models.loaded()]
+def ids(pool: ModelPool) -> list[str]:
+    return [info.id for info in pool.loaded()]
 
 
-def test_the_least_recently_used_makes_room_for_the_one_that_is_asked_for() -> None:
+def test_the_least_recently_used_model_is_unloaded_for_the_requested_one() -> None:
     clock = Clock()
 
-    async def play(models: ModelPool, shop: Shop) -> None:
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
         for name in ("one", "two", "one", "three"):
             clock.now += 1
-            await used(models, name)
-        assert ids(models) == ["three", "one"]
-        assert shop.started == ["one", "two", "three"]
-        assert (models.counts.num_loads, models.counts.num_unloads) == (3, 1)
+            await use(pool, name)
+        assert ids(pool) == ["three", "one"]
+        assert fakes.started == ["one", "two", "three"]
+        assert (pool.counts.num_loads, pool.counts.num_unloads) == (3, 1)
 
-    played(play, Shop(one=40 * MB, two=40 * MB, three=40 * MB), Patience(clock=clock))
+    play_with(play, FakeModels(one=40 * MB, two=40 * MB, three=40 * MB), PoolTimeouts(clock=clock))
 
 
-def test_a_model_in_use_stays_and_whoever_wants_its_room_is_told_to_come_back() -> None:
-    async def play(models: ModelPool, shop: Shop) -> None:
-        await models.borrow("one")
-        with pytest.raises(OverloadedError, match="no memory for org/two while it is in use by one") as refused:
-            await models.borrow("two")
+def test_a_model_in_use_stays_and_a_request_for_another_gets_a_retryable_error() -> None:
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
+        await pool.borrow("one")
+        with pytest.raises(OverloadedError, match=r"to load org/two while .* in use: one") as refused:
+            await pool.borrow("two")
         assert refused.value.retry_after_seconds > 0
-        assert ids(models) == ["one"]
-        assert shop.started == ["one"]
-        models.give_back("one")
+        assert ids(pool) == ["one"]
+        assert fakes.started == ["one"]
+        pool.give_back("one")
 
-    played(play, Shop(one=60 * MB, two=60 * MB))
+    play_with(play, FakeModels(one=60 * MB, two=60 * MB))
 
 
-def test_a_stream_keeps_its_model_even_if_nobody_borrowed_it() -> None:
-    async def play(models: ModelPool, shop: Shop) -> None:
-        model = await models.load_model(ModelConfig("org/one"))
-        async with aclosing(model.generate(ASKED)) as events:
+def test_an_open_stream_keeps_its_model_loaded_even_if_it_was_not_borrowed() -> None:
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
+        model = await pool.load_model(ModelConfig("org/one"))
+        async with aclosing(model.generate(REQUEST)) as events:
             await anext(events)
             with pytest.raises(OverloadedError):
-                await models.borrow("two")
-        await used(models, "two")
-        assert ids(models) == ["two"]
+                await pool.borrow("two")
+        await use(pool, "two")
+        assert ids(pool) == ["two"]
 
-    played(play, Shop(one=60 * MB, two=60 * MB))
+    play_with(play, FakeModels(one=60 * MB, two=60 * MB))
 
 
-def test_a_model_waits_for_the_one_in_use_and_comes_when_that_is_given_back() -> None:
-    async def play(models: ModelPool, shop: Shop) -> None:
-        await models.borrow("one")
-        waiting = asyncio.create_task(models.borrow("two"))
+def test_a_load_waits_until_the_model_in_use_is_given_back() -> None:
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
+        await pool.borrow("one")
+        waiting = asyncio.create_task(pool.borrow("two"))
         await asyncio.sleep(0.05)
-        models.give_back("one")
+        pool.give_back("one")
         assert (await waiting).info.id == "two"
-        assert models.in_use("two")
-        models.give_back("two")
+        assert pool.in_use("two")
+        pool.give_back("two")
 
-    played(play, Shop(one=60 * MB, two=60 * MB), Patience(room_seconds=10))
+    play_with(play, FakeModels(one=60 * MB, two=60 * MB), PoolTimeouts(room_seconds=10))
 
 
-def test_while_one_waits_for_room_no_newcomer_holds_it_up() -> None:
-    async def play(models: ModelPool, shop: Shop) -> None:
-        await models.borrow("one")
-        waiting = asyncio.create_task(models.borrow("two"))
+def test_new_requests_for_the_model_in_use_queue_after_a_load_that_waits_for_room() -> None:
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
+        await pool.borrow("one")
+        waiting = asyncio.create_task(pool.borrow("two"))
         await asyncio.sleep(0.05)
-        newcomer = asyncio.create_task(models.borrow("one"))
+        newcomer = asyncio.create_task(pool.borrow("one"))
         await asyncio.sleep(0.05)
         assert not newcomer.done()
-        models.give_back("one")
+        pool.give_back("one")
         await waiting
-        models.give_back("two")
+        pool.give_back("two")
         assert (await newcomer).info.id == "one"
-        models.give_back("one")
-        assert shop.started == ["one", "two", "one"]
+        pool.give_back("one")
+        assert fakes.started == ["one", "two", "one"]
 
-    played(play, Shop(one=60 * MB, two=60 * MB), Patience(room_seconds=10))
-
-
-def test_those_who_ask_at_once_get_one_model_that_is_loaded_once() -> None:
-    async def play(models: ModelPool, shop: Shop) -> None:
-        shop.seconds = 0.05
-        got = await asyncio.gather(*(models.borrow("one") for _ in range(8)))
-        assert len({id(model) for model in got}) == 1
-        assert shop.started == ["one"]
-        for _ in got:
-            assert models.in_use("one")
-            models.give_back("one")
-        assert not models.in_use("one")
-
-    played(play, Shop(one=10 * MB))
+    play_with(play, FakeModels(one=60 * MB, two=60 * MB), PoolTimeouts(room_seconds=10))
 
 
-def test_a_load_that_fails_tells_all_who_wait_and_leaves_nothing_behind() -> None:
-    async def play(models: ModelPool, shop: Shop) -> None:
-        shop.faults, shop.seconds = {"one"}, 0.05
-        told = await asyncio.gather(*(models.borrow("one") for _ in range(4)), return_exceptions=True)
-        assert [type(each) for each in told] == [ModelLoadingError] * 4
-        assert shop.memory.reserved_bytes() == 0
-        assert [state.standing for state in models.states()] == ["unloaded"]
-        shop.faults = set()
-        await used(models, "one")
-        assert models.counts.num_failed_loads == 1
+def test_concurrent_requests_share_one_load() -> None:
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
+        fakes.seconds = 0.05
+        borrowed = await asyncio.gather(*(pool.borrow("one") for _ in range(8)))
+        assert len({id(model) for model in borrowed}) == 1
+        assert fakes.started == ["one"]
+        for _ in borrowed:
+            assert pool.in_use("one")
+            pool.give_back("one")
+        assert not pool.in_use("one")
 
-    played(play, Shop(one=10 * MB))
+    play_with(play, FakeModels(one=10 * MB))
 
 
-def test_a_client_that_leaves_while_its_model_loads_leaves_a_whole_model_that_nobody_uses() -> None:
-    async def play(models: ModelPool, shop: Shop) -> None:
-        shop.seconds = 0.05
-        leaving = asyncio.create_task(models.borrow("one"))
+def test_a_failed_load_raises_for_every_waiting_caller_and_leaves_no_memory_reserved() -> None:
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
+        fakes.faults, fakes.seconds = {"one"}, 0.05
+        outcomes = await asyncio.gather(*(pool.borrow("one") for _ in range(4)), return_exceptions=True)
+        assert [type(each) for each in outcomes] == [ModelLoadingError] * 4
+        assert fakes.memory.reserved_bytes() == 0
+        assert [state.status for state in pool.states()] == ["unloaded"]
+        fakes.faults = set()
+        await use(pool, "one")
+        assert pool.counts.num_failed_loads == 1
+
+    play_with(play, FakeModels(one=10 * MB))
+
+
+def test_a_cancelled_caller_does_not_cancel_the_load_and_leaves_an_idle_model() -> None:
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
+        fakes.seconds = 0.05
+        cancelled = asyncio.create_task(pool.borrow("one"))
         await asyncio.sleep(0.01)
-        leaving.cancel()
-        await asyncio.wait({leaving})
-        assert [state.standing for state in models.states()] == ["loading"]
-        await used(models, "one")
-        assert shop.started == ["one"]
-        await models.unload_model("one")
-        assert shop.memory.reserved_bytes() == 0
+        cancelled.cancel()
+        await asyncio.wait({cancelled})
+        assert [state.status for state in pool.states()] == ["loading"]
+        await use(pool, "one")
+        assert fakes.started == ["one"]
+        await pool.unload_model("one")
+        assert fakes.memory.reserved_bytes() == 0
 
-    played(play, Shop(one=10 * MB))
+    play_with(play, FakeModels(one=10 * MB))
 
 
-def test_a_client_that_leaves_while_its_model_waits_for_room_takes_its_wish_along() -> None:
-    async def play(models: ModelPool, shop: Shop) -> None:
-        await models.borrow("one")
-        leaving = asyncio.create_task(models.borrow("two"))
+def test_a_load_that_waits_for_room_is_given_up_when_its_last_caller_is_cancelled() -> None:
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
+        await pool.borrow("one")
+        cancelled = asyncio.create_task(pool.borrow("two"))
         await asyncio.sleep(0.05)
-        leaving.cancel()
-        await asyncio.wait({leaving})
-        await models.borrow("one")  # nobody is in its way any more
-        models.give_back("one")
-        models.give_back("one")
-        assert shop.started == ["one"]
+        cancelled.cancel()
+        await asyncio.wait({cancelled})
+        await pool.borrow("one")  # nothing waits for its memory any more
+        pool.give_back("one")
+        pool.give_back("one")
+        assert fakes.started == ["one"]
 
-    played(play, Shop(one=60 * MB, two=60 * MB), Patience(room_seconds=1000))
+    play_with(play, FakeModels(one=60 * MB, two=60 * MB), PoolTimeouts(room_seconds=1000))
 
 
-def test_what_can_never_fit_is_refused_with_both_figures_and_nothing_makes_room_for_it() -> None:
-    async def play(models: ModelPool, shop: Shop) -> None:
-        await used(models, "one")
+def test_a_model_that_can_never_fit_is_refused_with_both_figures_and_unloads_no_other() -> None:
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
+        await use(pool, "one")
         with pytest.raises(InsufficientMemoryError) as refused:
-            await models.borrow("huge")
+            await pool.borrow("huge")
         assert (refused.value.required_bytes, refused.value.available_bytes) == (200 * MB, CAPACITY_BYTES)
-        assert ids(models) == ["one"]
-        assert shop.started == ["one"]
+        assert ids(pool) == ["one"]
+        assert fakes.started == ["one"]
 
-    played(play, Shop(one=60 * MB, huge=200 * MB))
-
-
-def test_a_model_that_takes_more_than_was_expected_gets_its_room_all_the_same() -> None:
-    async def play(models: ModelPool, shop: Shop) -> None:
-        await used(models, "one")
-        shop.weights_bytes["two"] = 60 * MB  # it was known as one of 10 MB
-        await used(models, "two")
-        assert ids(models) == ["two"]
-        assert shop.started == ["one", "two", "two"]
-
-    played(play, Shop(one=60 * MB, two=10 * MB))
+    play_with(play, FakeModels(one=60 * MB, huge=200 * MB))
 
 
-def test_what_nobody_uses_for_long_enough_is_unloaded() -> None:
+def test_a_model_larger_than_expected_is_loaded_at_the_second_attempt() -> None:
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
+        await use(pool, "one")
+        fakes.weights_bytes["two"] = 60 * MB  # registered with 10 MB
+        await use(pool, "two")
+        assert ids(pool) == ["two"]
+        assert fakes.started == ["one", "two", "two"]
+
+    play_with(play, FakeModels(one=60 * MB, two=10 * MB))
+
+
+def test_a_model_that_is_idle_for_long_enough_is_unloaded() -> None:
     clock = Clock()
 
-    async def play(models: ModelPool, shop: Shop) -> None:
-        await used(models, "one")
-        await models.borrow("two")
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
+        await use(pool, "one")
+        await pool.borrow("two")
         clock.now = 59
-        assert await models.unload_idle() == ()
+        assert await pool.unload_idle() == ()
         clock.now = 60
-        assert await models.unload_idle() == ("one",)
+        assert await pool.unload_idle() == ("one",)
         clock.now = 200
-        assert await models.unload_idle() == ()
-        models.give_back("two")
+        assert await pool.unload_idle() == ()
+        pool.give_back("two")
         clock.now = 259
-        assert await models.unload_idle() == ()
+        assert await pool.unload_idle() == ()
         clock.now = 260
-        assert await models.unload_idle() == ("two",)
-        assert shop.memory.reserved_bytes() == 0
-        await used(models, "one")
-        assert ids(models) == ["one"]
+        assert await pool.unload_idle() == ("two",)
+        assert fakes.memory.reserved_bytes() == 0
+        await use(pool, "one")
+        assert ids(pool) == ["one"]
 
-    played(play, Shop(one=10 * MB, two=10 * MB), Patience(idle_seconds=60, clock=clock))
+    play_with(play, FakeModels(one=10 * MB, two=10 * MB), PoolTimeouts(idle_seconds=60, clock=clock))
 
 
-def test_the_watch_unloads_by_itself() -> None:
-    async def play(models: ModelPool, shop: Shop) -> None:
-        watch = asyncio.create_task(models.watch_idle())
-        await used(models, "one")
-        while ids(models):  # noqa: ASYNC110 - bounded by the test's own timeout
+def test_the_watch_unloads_idle_models() -> None:
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
+        watch = asyncio.create_task(pool.watch_idle())
+        await use(pool, "one")
+        while ids(pool):  # noqa: ASYNC110 - bounded by the test's own timeout
             await asyncio.sleep(0.01)
         watch.cancel()
-        assert shop.memory.reserved_bytes() == 0
+        assert fakes.memory.reserved_bytes() == 0
 
-    played(play, Shop(one=10 * MB), Patience(idle_seconds=0.05))
+    play_with(play, FakeModels(one=10 * MB), PoolTimeouts(idle_seconds=0.05))
 
 
-def test_the_end_gives_up_what_waits_for_room() -> None:
-    async def play(models: ModelPool, shop: Shop) -> None:
-        await models.borrow("one")
-        waiting = asyncio.create_task(models.borrow("two"))
+def test_closing_the_pool_fails_a_load_that_waits_for_room() -> None:
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
+        await pool.borrow("one")
+        waiting = asyncio.create_task(pool.borrow("two"))
         await asyncio.sleep(0.05)
-        await models.aclose()
+        await pool.aclose()
         with pytest.raises(OverloadedError):
             await waiting
 
-    played(play, Shop(one=60 * MB, two=60 * MB), Patience(room_seconds=1000))
+    play_with(play, FakeModels(one=60 * MB, two=60 * MB), PoolTimeouts(room_seconds=1000))
 
 
-def test_an_answer_gets_the_room_of_a_model_that_nobody_uses() -> None:
-    async def play(models: ModelPool, shop: Shop) -> None:
-        await used(models, "two")
-        model = ModelLease(await models.borrow("one"), models.make_room)
-        filler = shop.memory.reserve(30 * MB, BufferUsage.STORED_PROMPTS)
-        async with aclosing(model.generate(ASKED)) as events:
+def test_an_idle_model_is_unloaded_to_make_room_for_an_answer() -> None:
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
+        await use(pool, "two")
+        model = ModelLease(await pool.borrow("one"), pool.make_room)
+        filler = fakes.memory.reserve(30 * MB, BufferUsage.STORED_PROMPTS)
+        async with aclosing(model.generate(REQUEST)) as events:
             assert [event async for event in events]
-        assert ids(models) == ["one"]
-        shop.memory.release(filler)
-        models.give_back("one")
+        assert ids(pool) == ["one"]
+        fakes.memory.release(filler)
+        pool.give_back("one")
 
-    played(play, Shop(one=30 * MB, two=40 * MB - 1000))
+    play_with(play, FakeModels(one=30 * MB, two=40 * MB - 1000))
 
 
-def test_an_answer_that_finds_no_room_anywhere_is_refused() -> None:
-    async def play(models: ModelPool, shop: Shop) -> None:
-        model = ModelLease(await models.borrow("one"), models.make_room)
-        filler = shop.memory.reserve(CAPACITY_BYTES - shop.memory.reserved_bytes(), BufferUsage.STORED_PROMPTS)
+def test_an_answer_is_refused_when_there_is_no_room_and_no_idle_model() -> None:
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
+        model = ModelLease(await pool.borrow("one"), pool.make_room)
+        filler = fakes.memory.reserve(CAPACITY_BYTES - fakes.memory.reserved_bytes(), BufferUsage.STORED_PROMPTS)
         with pytest.raises(InsufficientMemoryError):
-            await anext(model.generate(ASKED))
-        shop.memory.release(filler)
-        models.give_back("one")
+            await anext(model.generate(REQUEST))
+        fakes.memory.release(filler)
+        pool.give_back("one")
 
-    played(play, Shop(one=30 * MB))
+    play_with(play, FakeModels(one=30 * MB))
 
 
-def test_the_first_model_is_listed_first_and_each_goes_by_its_id_and_by_what_the_user_calls_it() -> None:
-    async def play(models: ModelPool, shop: Shop) -> None:
-        await used(models, "three")
-        assert [info.id for info in models.known()] == ["one", "three", "two"]
-        assert models.find("org/two") == models.find("two")
+def test_the_default_model_is_listed_first_and_each_is_found_by_its_id_or_source() -> None:
+    async def play(pool: ModelPool, fakes: FakeModels) -> None:
+        await use(pool, "three")
+        assert [info.id for info in pool.known()] == ["one", "three", "two"]
+        assert pool.find("org/two") == pool.find("two")
         with pytest.raises(NotFoundError, match="'four' is not served here; served: one, three, two"):
-            await models.borrow("four")
+            await pool.borrow("four")
 
-    played(play, Shop(one=10 * MB, two=10 * MB, three=10 * MB))
+    play_with(play, FakeModels(one=10 * MB, two=10 * MB, three=10 * MB))
 
 
-def test_two_models_of_one_name_are_refused() -> None:
-    one, two = Shop(one=MB).known, Shop(two=MB).known
+def test_two_models_with_the_same_id_are_refused() -> None:
+    one, two = FakeModels(one=MB).known, FakeModels(two=MB).known
     with pytest.raises(ModelLoadingError, match="by the same name"):
-        ModelPool(Shop().start, Shop().memory, known=(*one, *(type(two[0])("elsewhere/one", one[0].info),)))
+        ModelPool(FakeModels().start, FakeModels().memory, known=(*one, *(type(two[0])("elsewhere/one", one[0].info),)))

@@ -1,0 +1,1 @@
+"""Models, engines, servers and clients that the tests of several folders start."""

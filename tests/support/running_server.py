@@ -1,68 +1,35 @@
-"""The reference server in this process: its real composition root, on a thread and real sockets of its own."""
+"""A server that plays a script, in this process and over real sockets, with a client connected to it."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
+import pytest
 
-from pensieve.cli.serve.command import bind, run
-from pensieve.cli.settings.table import Settings, read_settings
-from pensieve.cli.wiring import Parts, scripted_parts
+from pensieve.api import server_state
+from pensieve.cli.wiring import scripted_components
+from perf_gates.loads.in_process_server import running_server, settings_for
 
-
-def settings_for(**given: str) -> Settings:
-    """The settings of a server on a free port, started with these flags and nothing of the environment."""
-    return read_settings(argparse.Namespace(port="0", checked="true", **given), environment={})
+__all__ = ["ask", "running_server", "scripted_server", "settings_for", "with_quick_pings"]
 
 
-@contextmanager
-def running_server(settings: Settings, parts: Parts) -> Iterator[str]:
-    """The URL of a server that has `parts`; stopped as a signal would stop it when the block ends."""
-    listener = bind(settings.host, settings.port)
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    loop = asyncio.new_event_loop()
-    stop, is_ready, failures = asyncio.Event(), threading.Event(), list[BaseException]()
-
-    def work() -> None:
-        try:
-            loop.run_until_complete(
-                run(settings, parts, listener, stop=stop, ready=lambda line: is_ready.set())  # noqa: ARG005
-            )
-        except BaseException as error:
-            failures.append(error)
-            is_ready.set()
-        finally:
-            loop.close()
-
-    thread = threading.Thread(target=work, name="server")
-    thread.start()
-    assert is_ready.wait(60), "the server did not become ready"
-    try:
-        if not failures:
-            yield url
-    finally:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(stop.set)
-        thread.join(30)
-        listener.close()
-    if failures:
-        raise failures[0]
+def with_quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let servers of this process fill silences after 0.1 seconds."""
+    monkeypatch.setattr(server_state, "ServerState", partial(server_state.ServerState, ping_interval_seconds=0.1))
 
 
 @contextmanager
-def scripted_server(folder: Path, script: str = "", **given: str) -> Iterator[httpx.Client]:
+def scripted_server(folder: Path, script: str = "", **flags: str) -> Iterator[httpx.Client]:
     """A client of a server that plays `script`, under the contracts of `--checked`."""
     path = folder / "script.toml"
     path.write_text(script, encoding="utf-8")
     with (
-        running_server(settings_for(**given), scripted_parts(path)) as url,
-        httpx.Client(base_url=url, timeout=20) as client,
+        running_server(settings_for(**flags), scripted_components(path)) as url,
+        httpx.Client(base_url=url, timeout=600) as client,
     ):
         yield client
 

@@ -1,4 +1,4 @@
-"""The registry of capabilities: what a target may declare, and what a scenario may take."""
+"""The registry of capabilities: what a target may declare, and what a scenario may need."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ REGISTRY_FILE = Path(__file__).parents[2] / "capabilities.toml"
 
 
 class UnknownCapabilityError(ValueError):
-    """A name that the registry does not have. The message lists those that it has."""
+    """A name that the registry does not have. The message lists the names that it has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """`since` is the suite's version that judged it first; `model_field` where a model's own description tells it."""
+    """`since` is the suite version that judged it first; `model_field` is its name in a model's own description."""
 
     name: str
     sentence: str
@@ -28,35 +28,35 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """`capabilities` stand in the order of the file: from the general to the particular."""
+    """`capabilities` are in the order of the file, from general to specific."""
 
     suite_version: str
     capabilities: Mapping[str, Capability]
 
-    def known(self, names: Iterable[str], *, source: str) -> frozenset[str]:
+    def validated(self, names: Iterable[str], *, source: str) -> frozenset[str]:
         """The names as a set.
 
         Raises:
-            UnknownCapabilityError: one of them is not in the registry; `source` says where it stands.
+            UnknownCapabilityError: a name is not in the registry; `source` says where it was written.
         """
-        asked = frozenset(names)
-        if unknown := sorted(asked - self.capabilities.keys()):
+        requested = frozenset(names)
+        if unknown := sorted(requested - self.capabilities.keys()):
             known = ", ".join(self.capabilities)
-            raise UnknownCapabilityError(f"{source} names no capability by {', '.join(unknown)}; there are {known}")
-        return asked
+            raise UnknownCapabilityError(f"{source}: unknown capability {', '.join(unknown)}; choose from {known}")
+        return requested
 
     def home_of(self, names: Iterable[str]) -> str:
-        """The most particular of a scenario's capabilities: the one that it counts under."""
+        """The most specific of a scenario's capabilities: reports count the scenario under it."""
         order = list(self.capabilities)
         return max(names, key=order.index)
 
     def unsupported_by(self, model: Mapping[str, object]) -> frozenset[str]:
-        """What a model, as GET /v1/models/{id} describes it, says that it cannot do."""
-        told = _mapping(model.get("capabilities"))
+        """The capabilities that a model, as GET /v1/models/{id} describes it, does not have."""
+        described = _mapping(model.get("capabilities"))
         return frozenset(
             capability.name
             for capability in self.capabilities.values()
-            if _mapping(told.get(capability.model_field)).get("supported") is False
+            if _mapping(described.get(capability.model_field)).get("supported") is False
         )
 
 

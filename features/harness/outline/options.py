@@ -11,8 +11,8 @@ from features.harness.outline.tags import LEVELS
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What was asked for. Without `target`, the reference server is started and judged."""
+class SuiteOptions:
+    """The suite's own options. Without `target`, the reference server is started and judged."""
 
     target: str | None
     scripted_target: str | None
@@ -38,8 +38,8 @@ def add_options(parser: pytest.Parser) -> None:
     _add_reports(group)
 
 
-def options_of(config: pytest.Config) -> Options:
-    return Options(
+def options_of(config: pytest.Config) -> SuiteOptions:
+    return SuiteOptions(
         target=config.getoption("--target"),
         scripted_target=config.getoption("--scripted-target"),
         rate_limited_target=config.getoption("--rate-limited-target"),
@@ -48,10 +48,10 @@ def options_of(config: pytest.Config) -> Options:
         model_folder=config.getoption("--model-folder"),
         capabilities=config.getoption("conformance_declared"),
         without=config.getoption("conformance_without"),
-        ids=_given(config, "conformance_ids"),
-        levels=_given(config, "conformance_levels"),
-        capability=_given(config, "conformance_capability"),
-        spec_rows=_given(config, "conformance_spec"),
+        ids=_values(config, "conformance_ids"),
+        levels=_values(config, "conformance_levels"),
+        capability=_values(config, "conformance_capability"),
+        spec_rows=_values(config, "conformance_spec"),
         scorecard=config.getoption("conformance_scorecard"),
         results=config.getoption("conformance_results"),
         html=config.getoption("conformance_html"),
@@ -63,39 +63,44 @@ def _add_target(group: pytest.OptionGroup) -> None:
         "--target",
         metavar="URL|FILE|NAME",
         help="the server to judge: its base URL, a target file, or the name of one in features/targets"
-        " (default: reference, which is started for the purpose)",
+        " (default: reference, which the suite starts itself)",
     )
     group.addoption(
         "--scripted-target",
         metavar="URL",
-        help="base URL of the same server playing features/harness/target/script.toml, for pace and fault scenarios",
+        help="base URL of the same server playing features/harness/target/script.toml, for slow and failing requests",
     )
     group.addoption(
         "--rate-limited-target",
         metavar="URL",
-        help="base URL of the same server taking three requests a minute from each key",
+        help="base URL of the same server with a limit of three requests a minute for each key",
     )
-    group.addoption("--api-key", metavar="KEY", help="the key that --target demands; the scenarios of auth need one")
-    group.addoption("--model", metavar="NAME", help="the model to ask for (default: the first of /v1/models)")
-    group.addoption("--model-folder", metavar="FOLDER", help="what {folder} stands for in a target file's command")
+    group.addoption("--api-key", metavar="KEY", help="the key that --target requires; the auth scenarios need one")
+    group.addoption("--model", metavar="NAME", help="the model to request (default: the first in /v1/models)")
+    group.addoption("--model-folder", metavar="FOLDER", help="replaces {folder} in a target file's command")
     group.addoption(
         "--capabilities",
         metavar="A,B",
         type=_names,
         dest="conformance_declared",
-        help="what the target declares to be able to do, or all (default: what its file says; all, for a URL)",
+        help="the capabilities that the target declares, or all (default: those in its file; all for a URL)",
     )
     group.addoption(
-        "--without", metavar="A,B", type=_names, default=(), dest="conformance_without", help="and what it does not"
+        "--without",
+        metavar="A,B",
+        type=_names,
+        default=(),
+        dest="conformance_without",
+        help="what to leave out",
     )
 
 
 def _add_selection(group: pytest.OptionGroup) -> None:
-    """Each may be given several times; a scenario runs that fits one of each kind."""
+    """Each option may be repeated. A scenario runs if it matches one value of every kind that is given."""
     for flag, metavar, kind, text in (
-        ("--id", "ID", "ids", "run the scenario with this id alone"),
-        ("--capability", "NAME", "capability", "run the scenarios of this capability"),
-        ("--spec", "ROW", "spec", "run the scenarios of this row of the specification, such as W10"),
+        ("--id", "ID", "ids", "run only the scenario with this id"),
+        ("--capability", "NAME", "capability", "run the scenarios that need this capability"),
+        ("--spec", "ROW", "spec", "run the scenarios for this row of the specification, such as W10"),
     ):
         group.addoption(
             flag, metavar=metavar, action="append", dest=f"conformance_{kind}", help=f"{text}; may be repeated"
@@ -108,8 +113,8 @@ def _add_selection(group: pytest.OptionGroup) -> None:
 def _add_reports(group: pytest.OptionGroup) -> None:
     for name, text in (
         ("scorecard", "write a scorecard in Markdown"),
-        ("results", "write every verdict as JSON"),
-        ("html", "write one page with the transcript of each failure"),
+        ("results", "write all verdicts as JSON"),
+        ("html", "write an HTML page with the transcript of each failure"),
     ):
         group.addoption(f"--{name}", metavar="FILE", type=Path, dest=f"conformance_{name}", help=text)
 
@@ -118,5 +123,5 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _given(config: pytest.Config, name: str) -> tuple[str, ...]:
+def _values(config: pytest.Config, name: str) -> tuple[str, ...]:
     return tuple(config.getoption(name) or ())

@@ -1,12 +1,12 @@
-"""What a scenario's tags mean, and the choice of scenarios by them.
+"""The meaning of a scenario's tags, and the selection of scenarios by tag.
 
 @MUST @SHOULD     the level of the rule
-@id:some-slug     the scenario's name for good: results, target files and mutants refer to it
-@cap:some-name    a capability of features/capabilities.toml that a server needs for it
+@id:some-slug     the scenario's permanent name: results, target files and mutants refer to it
+@cap:some-name    a capability from features/capabilities.toml that a server needs for it
 @W10              a row of the specification
 @slow             takes longer than ten seconds
 
-A scenario has its own tags and those of its rule and its chapter.
+A scenario inherits the tags of its rule and its chapter.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ LEVELS = ("MUST", "SHOULD")
 _SPEC_ROW = re.compile(r"[A-Z]\d+")
 _MARKERS = (
     "MUST: the server does not conform without it",
-    "SHOULD: a server that does otherwise needs a reason",
+    "SHOULD: a server needs a reason to do otherwise",
     "slow: takes longer than ten seconds",
-    "scenario_id(slug): the scenario's name for good",
-    "capability(name): what a server has to be able to do for it",
-    "spec(row): the row of the specification that the scenario shows",
+    "scenario_id(slug): the scenario's permanent name",
+    "capability(name): what a server must be able to do for it",
+    "spec(row): the row of the specification that the scenario covers",
 )
 
 
@@ -34,7 +34,7 @@ def register_markers(config: pytest.Config) -> None:
 
 
 def apply_tag(tag: str, function: Callable[..., object]) -> bool | None:
-    """Turn a tag with a meaning of its own into its marker. None leaves the tag to pytest-bdd, as a plain marker."""
+    """Turn one of the suite's tags into its marker. None leaves the tag to pytest-bdd, as a plain marker."""
     if tag.startswith("id:"):
         pytest.mark.scenario_id(tag.removeprefix("id:"))(function)
     elif tag.startswith("cap:"):
@@ -47,7 +47,7 @@ def apply_tag(tag: str, function: Callable[..., object]) -> bool | None:
 
 
 def id_of(item: pytest.Item) -> str | None:
-    """The id of a scenario of the suite; None for any other test."""
+    """The id of one of the suite's scenarios; None for any other test."""
     marker = item.get_closest_marker("scenario_id")
     return str(marker.args[0]) if marker else None
 
@@ -65,7 +65,7 @@ def spec_rows_of(item: pytest.Item) -> frozenset[str]:
 
 
 def properties_of(item: pytest.Item) -> Iterator[tuple[str, str]]:
-    """What a report needs to tell which promise a result is about."""
+    """What a JUnit report needs to identify the scenario of a result."""
     if slug := id_of(item):
         yield "id", slug
     if level := level_of(item):
@@ -74,7 +74,7 @@ def properties_of(item: pytest.Item) -> Iterator[tuple[str, str]]:
     yield from (("spec", row) for row in sorted(spec_rows_of(item)))
 
 
-def chosen(
+def selected(
     items: Sequence[pytest.Item],
     *,
     ids: Sequence[str] = (),
@@ -82,10 +82,10 @@ def chosen(
     capabilities: Sequence[str] = (),
     spec_rows: Sequence[str] = (),
 ) -> list[pytest.Item]:
-    """The scenarios that have one of each kind that is asked for.
+    """The scenarios that match one value of every kind that is given.
 
     Raises:
-        pytest.UsageError: an id or a row that no scenario has; a run of nothing would pass for success.
+        pytest.UsageError: no scenario has this id or row; an empty run would look like success.
     """
     _expect_known("id", ids, {id_of(item) for item in items})
     _expect_known("row of the specification", spec_rows, {row for item in items for row in spec_rows_of(item)})
@@ -102,6 +102,6 @@ def chosen(
     return [item for item in items if fits(item)]
 
 
-def _expect_known(what: str, asked: Sequence[str], known: set[str | None] | set[str]) -> None:
-    if unknown := [name for name in asked if name not in known]:
+def _expect_known(what: str, requested: Sequence[str], known: set[str | None] | set[str]) -> None:
+    if unknown := [name for name in requested if name not in known]:
         raise pytest.UsageError(f"no scenario has the {what} {', '.join(unknown)}")

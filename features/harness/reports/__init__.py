@@ -1,0 +1,1 @@
+"""A run's record as Markdown, JSON and HTML."""

@@ -1,4 +1,4 @@
-"""One page that needs nothing else: every verdict, and what went over the wire where a scenario failed."""
+"""A self-contained HTML page: every verdict, and the HTTP exchanges of each failed scenario."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import escape
 from features.harness.outline.capabilities import registry
 from features.harness.reports.scorecard import headline
 from features.harness.verdicts.run_record import RunRecord
-from features.harness.verdicts.verdicts import Example, Judgement, Verdict
+from features.harness.verdicts.verdicts import Example, Judgement, ScenarioVerdict
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c; }
@@ -61,7 +61,7 @@ def _chapter(record: RunRecord, name: str) -> Iterator[str]:
 def _row(judgement: Judgement) -> str:
     about, verdict = judgement.about, judgement.verdict
     words = [f"<code>{escape(about.id)}</code> {escape(about.name)}"]
-    if verdict is not Verdict.PASS:
+    if verdict is not ScenarioVerdict.PASS:
         words.append(f"<br>{escape(judgement.reason)}")
         words.append(escape(f" ({judgement.of_examples})") if judgement.of_examples else "")
     words += [_example(example) for example in judgement.examples if example.transcript or _is_failure(example)]
@@ -73,11 +73,11 @@ def _row(judgement: Judgement) -> str:
 
 
 def _is_failure(example: Example) -> bool:
-    return example.verdict in (Verdict.FAIL, Verdict.ERROR)
+    return example.verdict in (ScenarioVerdict.FAIL, ScenarioVerdict.ERROR)
 
 
 def _example(example: Example) -> str:
-    title = escape(example.label or "What came")
+    title = escape(example.label or "Transcript")
     return (
         f"<details><summary>{title}</summary><pre>{escape(example.reason)}</pre>"
         f"<pre>{escape(example.transcript)}</pre></details>"

@@ -1,4 +1,4 @@
-"""Every verdict of a run, for programs."""
+"""Every verdict of a run as JSON, for programs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from features.harness.verdicts.run_record import RunRecord
-from features.harness.verdicts.verdicts import Example, Judgement, Verdict
+from features.harness.verdicts.verdicts import Example, Judgement, ScenarioVerdict
 
 
 def rendered(record: RunRecord) -> str:
@@ -26,7 +26,7 @@ def rendered(record: RunRecord) -> str:
             "expected_failures": dict(file.expected_failures),
         },
         "scenarios_left_out": record.left_out,
-        "summary": {verdict: len(record.with_verdict(verdict)) for verdict in Verdict},
+        "summary": {verdict: len(record.with_verdict(verdict)) for verdict in ScenarioVerdict},
         "scenarios": [_scenario(judgement) for judgement in record.judgements],
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,1 @@
+"""What the steps of one scenario share: its fixtures, requests, tools and media."""

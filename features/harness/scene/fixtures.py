@@ -1,4 +1,4 @@
-"""The servers a scenario may ask for, each started or reached once in a run."""
+"""The servers that a scenario can use, each started or reached once per run."""
 
 from __future__ import annotations
 
@@ -8,48 +8,47 @@ from collections.abc import Iterator
 import pytest
 
 from features.harness.target.judged import JUDGED, UNDER_TEST
-from features.harness.target.target import StartError, Target, UnreachableError, reach, started
-from features.harness.target.target_file import Role
+from features.harness.target.target import StartError, TargetServer, UnreachableError, reach, started
+from features.harness.target.target_file import ServerRole
 from features.harness.verdicts.skips import skip_disabled
 from features.harness.wire.transcript import TRANSCRIPT, Transcript
 
 
 @pytest.fixture(scope="session")
-def target(pytestconfig: pytest.Config) -> Iterator[Target]:
+def target(pytestconfig: pytest.Config) -> Iterator[TargetServer]:
     """The server under test."""
-    for reached in _playing(Role.SERVER, pytestconfig):
+    for reached in _playing(ServerRole.SERVER, pytestconfig):
         pytestconfig.stash[UNDER_TEST] = reached
         yield reached
 
 
 @pytest.fixture(scope="session")
-def scripted_target(pytestconfig: pytest.Config) -> Iterator[Target]:
-    """A server that plays the suite's script: its pace and its faults are known beforehand."""
-    yield from _playing(Role.SCRIPTED, pytestconfig)
+def scripted_target(pytestconfig: pytest.Config) -> Iterator[TargetServer]:
+    """A server that plays the suite's script, with known delays and failures."""
+    yield from _playing(ServerRole.SCRIPTED, pytestconfig)
 
 
 @pytest.fixture(scope="session")
-def guarded_target(pytestconfig: pytest.Config) -> Iterator[Target]:
-    """A server that demands a key, with the key."""
-    yield from _playing(Role.GUARDED, pytestconfig)
+def guarded_target(pytestconfig: pytest.Config) -> Iterator[TargetServer]:
+    """A server that requires a key, with the key."""
+    yield from _playing(ServerRole.GUARDED, pytestconfig)
 
 
 @pytest.fixture(scope="session")
-def rate_limited_target(pytestconfig: pytest.Config) -> Iterator[Target]:
-    """A server that takes three requests a minute from each key."""
-    yield from _playing(Role.RATE_LIMITED, pytestconfig)
+def rate_limited_target(pytestconfig: pytest.Config) -> Iterator[TargetServer]:
+    """A server that allows three requests a minute for each key."""
+    yield from _playing(ServerRole.RATE_LIMITED, pytestconfig)
 
 
 @pytest.fixture
 def transcript(request: pytest.FixtureRequest) -> Transcript:
-    """What this scenario sends and receives; shown if it fails."""
-    kept = Transcript()
-    request.node.stash[TRANSCRIPT] = kept
-    return kept
+    """What this scenario sends and receives; reports show it if the scenario fails."""
+    transcript = request.node.stash[TRANSCRIPT] = Transcript()
+    return transcript
 
 
-def _playing(role: Role, config: pytest.Config) -> Iterator[Target]:
-    """The server that plays a role. One that does not start ends the run: there is nothing to judge."""
+def _playing(role: ServerRole, config: pytest.Config) -> Iterator[TargetServer]:
+    """The server for a role. If it does not start, the run ends, because there is nothing to judge."""
     judged = config.stash[JUDGED]
     access = judged.access(role)
     if access is None:

@@ -1,4 +1,4 @@
-"""The smallest document and the plainest image, made by hand."""
+"""A minimal PDF and a plain PNG image, built without a library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def document_block(pdf: bytes) -> Json:
 
 
 def image_block(width: int, height: int) -> Json:
-    """A PNG, all of one grey (ISO/IEC 15948)."""
+    """A grey PNG (ISO/IEC 15948)."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     rows = (b"\0" + b"\x80" * width) * height
     parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
@@ -28,8 +28,8 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def pdf_saying(text: str) -> bytes:
-    """A PDF of one page and one line of Helvetica (ISO 32000-1, 7.5). The text may have letters, digits and spaces."""
+def pdf_with_text(text: str) -> bytes:
+    """A PDF with one page and one line of Helvetica (ISO 32000-1, 7.5). The text has letters, digits and spaces."""
     drawn = f"BT /F1 12 Tf 20 100 Td ({text}) Tj ET".encode()
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",

@@ -1,4 +1,4 @@
-"""What the steps of one scenario hand on to each other."""
+"""The state that the steps of one scenario share."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import Any
 
 from features.harness.wire.client import Client
 from features.harness.wire.expectations import expect_equal, expect_that
-from features.harness.wire.replies import Reply, Stream, calls_of, prompt_tokens, text_of, thinking_of
+from features.harness.wire.replies import HttpReply, Stream, calls_of, prompt_tokens, text_of, thinking_of
 
 Json = dict[str, Any]
 
 
 @dataclass(slots=True)
 class Scene:
-    """A client, what it asked and what it got. A step that reads what no step before it has set fails by its name."""
+    """A client, its requests and their answers. Reading a field that no earlier step has set raises AttributeError."""
 
     client: Client = field(init=False)
     body: Json = field(init=False)
     other_body: Json = field(init=False)
     bodies: list[Json] = field(init=False)
-    reply: Reply = field(init=False)
-    other_reply: Reply = field(init=False)
-    replies_in_turn: list[Reply] = field(init=False)
-    replies_at_once: list[Reply] = field(init=False)
-    count: Reply = field(init=False)
-    other_count: Reply = field(init=False)
+    reply: HttpReply = field(init=False)
+    other_reply: HttpReply = field(init=False)
+    replies_in_turn: list[HttpReply] = field(init=False)
+    replies_at_once: list[HttpReply] = field(init=False)
+    count: HttpReply = field(init=False)
+    other_count: HttpReply = field(init=False)
     stream: Stream = field(init=False)
-    last: Reply = field(init=False)
-    """What came last, whatever it was asked for: refusals and headers are read off it."""
+    last: HttpReply = field(init=False)
+    """The latest answer to any request: steps about refusals and headers read it."""
 
     message: Json = field(init=False)
-    """The message that the scenario is about, when it may have come either way."""
+    """The message that the scenario is about, whether it was streamed or not."""
 
     stop: str = field(init=False)
     active_before: int = field(init=False)
@@ -44,7 +44,7 @@ class Scene:
     sdk_result: Any = field(init=False)
     sdk_error: Exception | None = field(init=False)
 
-    def take_reply(self, reply: Reply) -> Reply:
+    def take_reply(self, reply: HttpReply) -> HttpReply:
         self.reply = self.last = reply
         return reply
 
@@ -54,7 +54,7 @@ class Scene:
 
 
 def plain_request(model: str, text: str = "Say hello to the world.") -> Json:
-    """Small, so that a slow machine answers it soon; greedy, so that it can be compared."""
+    """Small, so that a slow machine answers quickly; greedy, so that answers can be compared."""
     return {
         "model": model,
         "max_tokens": 8,
@@ -64,7 +64,7 @@ def plain_request(model: str, text: str = "Say hello to the world.") -> Json:
 
 
 def with_field(body: Json, path: str, literal: str) -> Json:
-    """A copy of the body in which the field at a dotted path has the value that the JSON literal says."""
+    """A copy of the body in which the field at a dotted path has the value of a JSON literal."""
     changed = copy.deepcopy(body)
     *parents, last = path.split(".")
     place: Any = changed
@@ -75,7 +75,7 @@ def with_field(body: Json, path: str, literal: str) -> Json:
 
 
 def without_field(body: Json, path: str) -> Json:
-    """A copy of the body that lacks the field at a dotted path."""
+    """A copy of the body without the field at a dotted path."""
     changed = copy.deepcopy(body)
     *parents, last = path.split(".")
     place: Any = changed
@@ -85,16 +85,16 @@ def without_field(body: Json, path: str) -> Json:
     return changed
 
 
-_COUNTED_FIELDS = frozenset({"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config"})
+_PROMPT_FIELDS = frozenset({"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config"})
 
 
-def counted(body: Json) -> Json:
-    """The request as the token count takes it: what goes into the prompt, and nothing else."""
-    return {name: value for name, value in body.items() if name in _COUNTED_FIELDS}
+def count_request(body: Json) -> Json:
+    """The fields of a request that the token count accepts: those that affect the prompt."""
+    return {name: value for name, value in body.items() if name in _PROMPT_FIELDS}
 
 
 def expect_same_answer(one: Json, other: Json) -> None:
-    """Two messages that answer the same request: all alike but their ids, and how the prompt came about."""
+    """Fail unless two messages are the same answer, ids and the source of the prompt's tokens aside."""
     aspects: dict[str, Callable[[Json], object]] = {
         "text": text_of,
         "thinking": thinking_of,
@@ -109,7 +109,7 @@ def expect_same_answer(one: Json, other: Json) -> None:
 
 
 def middle_of(text: str) -> str:
-    """A few characters out of the middle, so cut that they are not likely to be one token."""
+    """A few characters from the middle, cut so that they are unlikely to be one token."""
     half = len(text) // 2
     middle = text[max(half - 2, 0) : half + 3].strip()
     expect_that(len(text) >= 8 and middle, "an answer of at least eight characters, to take a stop sequence from", text)

@@ -1,6 +1,6 @@
-"""Tools for a model to call, and schemas for it to keep to: each of another kind, and none with room to ramble.
+"""Tools for a model to call and schemas for it to follow, each testing another feature of JSON schema.
 
-Every string is bounded: a small model at temperature 0 would fill an open one up to max_tokens.
+Every string is bounded: at temperature 0 a small model would fill an unbounded one up to max_tokens.
 """
 
 from __future__ import annotations
@@ -56,38 +56,38 @@ SCHEMAS: Mapping[str, Json] = {
 }
 
 
-def tool(name: str, schema: str = "enumeration", description: str = "Tells what it is asked.") -> Json:
-    """A tool as the Messages API takes it."""
+def tool(name: str, schema: str = "enumeration", description: str = "Answers a question.") -> Json:
+    """A tool in the format of the Messages API."""
     return {"name": name, "description": description, "input_schema": SCHEMAS[schema]}
 
 
 def function(name: str, schema: str = "enumeration") -> Json:
-    """The same tool as OpenAI's API takes it."""
-    told = tool(name, schema)
+    """The same tool in the format of OpenAI's API."""
+    offered = tool(name, schema)
     return {
         "type": "function",
-        "function": {"name": name, "description": told["description"], "parameters": told["input_schema"]},
+        "function": {"name": name, "description": offered["description"], "parameters": offered["input_schema"]},
     }
 
 
 def expect_valid(value: object, schema: Mapping[str, Any], what: str) -> None:
-    """Fail unless the value keeps to the JSON schema."""
+    """Fail unless the value matches the JSON schema."""
     broken = [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(value)]
-    expect_that(not broken, f"{what} to keep to {json.dumps(schema, ensure_ascii=False)}", f"{value!r}: {broken}")
+    expect_that(not broken, f"{what} to match {json.dumps(schema, ensure_ascii=False)}", f"{value!r}: {broken}")
 
 
-def expect_calls_of_offered_tools(message: Mapping[str, Any], asked: Json) -> None:
-    """Fail unless there are calls, and all are of tools that were offered, with input of their schemas."""
+def expect_calls_of_offered_tools(message: Mapping[str, Any], request: Json) -> None:
+    """Fail unless there are calls, all to tools that the request offers, with input that matches their schemas."""
     calls = blocks_of(message, "tool_use")
-    expect_that(calls, "a block of tool_use", message["content"])
-    schemas = {offered["name"]: offered["input_schema"] for offered in asked["tools"]}
+    expect_that(calls, "a tool_use block", message["content"])
+    schemas = {offered["name"]: offered["input_schema"] for offered in request["tools"]}
     for call in calls:
-        expect_identity(call, asked)
+        expect_identity(call, request)
         expect_valid(call["input"], schemas[call["name"]], f"the input of {call['name']}")
 
 
-def expect_identity(call: Json, asked: Json) -> None:
-    """Fail unless a call has an id of the right kind and the name of a tool that was offered."""
+def expect_identity(call: Json, request: Json) -> None:
+    """Fail unless a call has an id that begins with toolu_ and the name of a tool that the request offers."""
     expect_that(isinstance(call["id"], str) and call["id"].startswith("toolu_"), "an id that begins with toolu_", call)
-    names = [offered["name"] for offered in asked["tools"]]
-    expect_that(call["name"] in names, f"a name out of {names}", call)
+    names = [offered["name"] for offered in request["tools"]]
+    expect_that(call["name"] in names, f"a name from {names}", call)

@@ -1,0 +1,1 @@
+"""The servers that a run judges: target files, and how a server is reached or started."""

@@ -1,4 +1,4 @@
-"""The target of a run, as its file and the command line have it together."""
+"""The target of a run: its target file and the command line combined."""
 
 from __future__ import annotations
 
@@ -11,34 +11,42 @@ from dataclasses import dataclass, field
 import pytest
 
 from features.harness.outline.capabilities import registry
-from features.harness.outline.options import Options
-from features.harness.target.target import SCRIPT, Target, description_of_model, reach
-from features.harness.target.target_file import ALL, REFERENCE, Access, Role, TargetFile, TargetFileError, find_target
+from features.harness.outline.options import SuiteOptions
+from features.harness.target.target import SCRIPT, TargetServer, description_of_model, reach
+from features.harness.target.target_file import (
+    ALL,
+    REFERENCE,
+    Access,
+    ServerRole,
+    TargetFile,
+    TargetFileError,
+    find_target,
+)
 
-_MISSING: Mapping[Role, str] = {
-    Role.SERVER: "there is no server to judge",
-    Role.SCRIPTED: "pace, faults and thinking need a server that plays the suite's script: give its URL as"
-    " --scripted-target, or [scripted] in the target's file",
-    Role.GUARDED: "auth can be judged only with a key: give the one that --target demands as --api-key, or [guarded] in"
-    " the target's file",
-    Role.RATE_LIMITED: "a limit has to be known to be reached: give the URL of a server that takes three requests a"
-    " minute as --rate-limited-target, or [rate_limited] in the target's file",
+_MISSING: Mapping[ServerRole, str] = {
+    ServerRole.SERVER: "the target has no server to judge",
+    ServerRole.SCRIPTED: "this scenario needs a server that plays the suite's script: pass its URL as"
+    " --scripted-target, or add [scripted] to the target file",
+    ServerRole.GUARDED: "this scenario needs a server that requires a key: pass the key of --target as --api-key,"
+    " or add [guarded] to the target file",
+    ServerRole.RATE_LIMITED: "this scenario needs a server with a limit of three requests a minute: pass its URL as"
+    " --rate-limited-target, or add [rate_limited] to the target file",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """`declared` holds every capability, where nobody has said which."""
+class JudgedTarget:
+    """`declared` has every capability if neither the file nor the command line lists any."""
 
     file: TargetFile
-    options: Options
+    options: SuiteOptions
     declared: frozenset[str]
     api_key: str | None = field(default=None, repr=False)
     guard_key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
     @property
     def secrets(self) -> frozenset[str]:
-        """What no report may hold."""
+        """Text that must not appear in any report."""
         return frozenset(filter(None, (self.api_key, self.guard_key)))
 
     def without_secrets(self, text: str) -> str:
@@ -54,101 +62,105 @@ class Judged:
         off = self.file.disabled
         return next((f"{name}: {off[name]}" for name in sorted(needed) if name in off), None)
 
-    def why_missing(self, role: Role) -> str:
+    def why_missing(self, role: ServerRole) -> str:
         return _MISSING[role]
 
-    def access(self, role: Role) -> Access | None:
-        """How to get at the server that plays a role; None if there is none."""
-        given = {
-            Role.SCRIPTED: self.options.scripted_target,
-            Role.RATE_LIMITED: self.options.rate_limited_target,
+    def access(self, role: ServerRole) -> Access | None:
+        """How to reach the server for a role; None if the target has none."""
+        url = {
+            ServerRole.SCRIPTED: self.options.scripted_target,
+            ServerRole.RATE_LIMITED: self.options.rate_limited_target,
         }.get(role)
-        access = Access(given) if given else self.file.roles.get(role)
-        if access is None and role is Role.GUARDED and self.api_key is not None:
-            return self.file.roles[Role.SERVER]
+        access = Access(url) if url else self.file.roles.get(role)
+        if access is None and role is ServerRole.GUARDED and self.api_key is not None:
+            return self.file.roles[ServerRole.SERVER]
         return access
 
-    def key_for(self, role: Role, access: Access) -> str | None:
-        """One that is started with a key of ours has that key."""
-        is_ours = role is Role.GUARDED and any("{key}" in word for word in access.command)
+    def key_for(self, role: ServerRole, access: Access) -> str | None:
+        """The key of a server: a random one if the run starts it with {key}, else the target's."""
+        is_ours = role is ServerRole.GUARDED and any("{key}" in word for word in access.command)
         return self.guard_key if is_ours else self.api_key
 
-    def model_for(self, role: Role, access: Access) -> str | None:
-        """Other servers may serve other models than the one under test."""
-        is_under_test = role is Role.SERVER or access == self.file.roles[Role.SERVER]
+    def model_for(self, role: ServerRole, access: Access) -> str | None:
+        """The model to request; None, the first listed, where another server may serve another model."""
+        is_under_test = role is ServerRole.SERVER or access == self.file.roles[ServerRole.SERVER]
         return (self.options.model or self.file.model) if is_under_test else None
 
     def command_of(self, access: Access) -> list[str]:
-        """The words of a command, but for the port.
+        """The words of a command with every placeholder but {port} filled in.
 
         Raises:
-            TargetFileError: it takes a folder, and none was given.
+            TargetFileError: the command needs a folder, and --model-folder is missing.
         """
         folder = self.options.model_folder
         if folder is None and any("{folder}" in word for word in access.command):
-            raise TargetFileError(f"the target {self.file.name} serves a folder of yours: give it as --model-folder")
-        stands_for = {
+            raise TargetFileError(f"the target {self.file.name} serves a model folder: pass it as --model-folder")
+        values = {
             "{python}": sys.executable,
             "{script}": str(SCRIPT),
             "{key}": self.guard_key,
             "{folder}": folder or "",
         }
-        return [_filled(word, stands_for) for word in access.command]
+        return [_filled(word, values) for word in access.command]
 
 
-JUDGED = pytest.StashKey[Judged]()
-"""Where the target of the run waits for its scenarios."""
+JUDGED = pytest.StashKey[JudgedTarget]()
+"""The target of the run, for its scenarios."""
 
-UNDER_TEST = pytest.StashKey[Target]()
-"""Where the server under test is told of, once it was reached."""
+UNDER_TEST = pytest.StashKey[TargetServer]()
+"""The server under test, once it has been reached."""
 
 
-def judged_target(options: Options) -> Judged:
-    """Whom this run judges.
+def judged_target(options: SuiteOptions) -> JudgedTarget:
+    """The target that the command line names, with every running server checked to be reachable.
 
     Raises:
-        TargetFileError: there is no such target, its file is wrong, or what it takes was not given.
-        UnknownCapabilityError: the command line names one.
-        UnreachableError: a server that should be running is not.
+        TargetFileError: the target is unknown, its file is invalid, or an option that it needs is missing.
+        UnknownCapabilityError: the command line names an unknown capability.
+        UnreachableError: a server that should be running does not answer.
     """
     file = find_target(options.target or REFERENCE)
-    judged = Judged(file, options, _declared(file, options), _api_key(file, options))
-    targets = {role: _reached(judged, role, access) for role in Role if (access := judged.access(role)) is not None}
-    under_test = targets[Role.SERVER]
+    judged = JudgedTarget(file, options, _declared(file, options), _api_key(file, options))
+    targets = {
+        role: _reached(judged, role, access) for role in ServerRole if (access := judged.access(role)) is not None
+    }
+    under_test = targets[ServerRole.SERVER]
     if under_test is None or file.path is not None or options.capabilities is not None:
         return judged
     unsupported = registry().unsupported_by(description_of_model(under_test))
-    return Judged(file, options, judged.declared - unsupported, judged.api_key, judged.guard_key)
+    return JudgedTarget(file, options, judged.declared - unsupported, judged.api_key, judged.guard_key)
 
 
-def _reached(judged: Judged, role: Role, access: Access) -> Target | None:
-    """A server that is said to run; None for one that will be started, once its command is known to be whole."""
+def _reached(judged: JudgedTarget, role: ServerRole, access: Access) -> TargetServer | None:
+    """The running server at the URL of `access`; None if it is to be started, after its command has been checked."""
     if access.url is None:
         judged.command_of(access)
         return None
     return reach(access.url, api_key=judged.key_for(role, access), model=judged.model_for(role, access))
 
 
-def _declared(file: TargetFile, options: Options) -> frozenset[str]:
-    known = registry().known
-    without = known(options.without, source="--without")
+def _declared(file: TargetFile, options: SuiteOptions) -> frozenset[str]:
+    validated = registry().validated
+    without = validated(options.without, source="--without")
     if options.capabilities == (ALL,):
         return frozenset(registry().capabilities) - without
     if options.capabilities is not None:
-        return known(options.capabilities, source="--capabilities") - without
+        return validated(options.capabilities, source="--capabilities") - without
     declared = frozenset(registry().capabilities) if file.capabilities is None else file.capabilities
     return declared - without
 
 
-def _api_key(file: TargetFile, options: Options) -> str | None:
+def _api_key(file: TargetFile, options: SuiteOptions) -> str | None:
     if options.api_key is not None or file.api_key_env is None:
         return options.api_key
     if not (key := os.environ.get(file.api_key_env)):
-        raise TargetFileError(f"the target {file.name} takes its key from {file.api_key_env}, which is not set")
+        raise TargetFileError(
+            f"the target {file.name} reads its key from the environment variable {file.api_key_env}, which is not set"
+        )
     return key
 
 
-def _filled(word: str, stands_for: Mapping[str, str]) -> str:
-    for placeholder, text in stands_for.items():
+def _filled(word: str, values: Mapping[str, str]) -> str:
+    for placeholder, text in values.items():
         word = word.replace(placeholder, text)
     return word

@@ -1,4 +1,4 @@
-"""Whom the suite judges: a server that runs somewhere, or one that is started for the purpose."""
+"""The server that a run judges: one that already runs somewhere, or one that is started for the run."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ import httpx
 
 VERSION = "2023-06-01"
 SCRIPT = Path(__file__).with_name("script.toml")
-_START_SECONDS = 280.0  # the very first start has to fetch and convert the model; a test may take 300
+_START_SECONDS = 280.0  # the first start fetches and converts the model; a test may take 300
 _STOP_SECONDS = 20.0
-_LOOK_AGAIN_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A server's base URL without a trailing slash, the key it wants if any, and the model to ask for."""
+class TargetServer:
+    """A server's base URL without a trailing slash, the key that it requires, if any, and the model to request."""
 
     url: str
     model: str
@@ -38,27 +38,27 @@ class Target:
 
 
 class UnreachableError(Exception):
-    """No server to judge: nothing answers at the URL, or it names no model to ask for."""
+    """Nothing answers at the URL, or the server lists no model to request."""
 
 
 class StartError(Exception):
-    """A server that was to be judged did not start."""
+    """The server to judge did not start."""
 
 
-def reach(url: str, *, api_key: str | None = None, model: str | None = None) -> Target:
-    """The server at `url`, ready to be judged. Without `model`, the first one that it lists is asked for.
+def reach(url: str, *, api_key: str | None = None, model: str | None = None) -> TargetServer:
+    """The server at `url`. Without `model`, its first listed model is requested.
 
     Raises:
-        UnreachableError: the connection fails, or there is no model.
+        UnreachableError: the connection fails, or the server lists no model.
     """
     url = url.rstrip("/")
-    answer = _get(f"{url}/v1/models", Target(url, "", api_key))
-    return Target(url, model or _first_model(url, answer), api_key)
+    answer = _get(f"{url}/v1/models", TargetServer(url, "", api_key))
+    return TargetServer(url, model or _first_model(url, answer), api_key)
 
 
-def description_of_model(target: Target) -> dict[str, Any]:
-    """What GET /v1/models/{id} says of the model under test; nothing, where there is no such path."""
-    with contextlib.suppress(ValueError, UnreachableError):  # that it answers is judged elsewhere
+def description_of_model(target: TargetServer) -> dict[str, Any]:
+    """The answer of GET /v1/models/{id} for the model under test; empty if the server has no such path."""
+    with contextlib.suppress(ValueError, UnreachableError):  # scenarios judge whether it answers
         answer = _get(f"{target.url}/v1/models/{quote(target.model)}", target)
         described = json.loads(answer.content)
         if answer.status_code == 200 and isinstance(described, dict):
@@ -66,7 +66,7 @@ def description_of_model(target: Target) -> dict[str, Any]:
     return {}
 
 
-def _get(url: str, target: Target) -> httpx.Response:
+def _get(url: str, target: TargetServer) -> httpx.Response:
     headers = {**target.credentials, "anthropic-version": VERSION}
     try:
         return httpx.get(url, headers=headers, timeout=15, trust_env=False)
@@ -80,16 +80,16 @@ def _first_model(url: str, answer: httpx.Response) -> str:
         if isinstance(listed, str):
             return listed
     raise UnreachableError(
-        f"the target {url} lists no model at /v1/models (status {answer.status_code}): name one by --model"
+        f"the target {url} lists no model at /v1/models (status {answer.status_code}): pass a name as --model"
     )
 
 
 @contextlib.contextmanager
 def reference_server(*arguments: str) -> Iterator[str]:
-    """Pensieve's own server in a process of its own, on a free port: its URL, while the context lasts.
+    """Run Pensieve's own server in a separate process on a free port, and yield its URL.
 
     Raises:
-        StartError: as `started`.
+        StartError: as in `started`.
     """
     with started([sys.executable, "-m", "pensieve", "serve", "--port", "{port}", *arguments]) as url:
         yield url
@@ -97,10 +97,10 @@ def reference_server(*arguments: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def started(command: Sequence[str]) -> Iterator[str]:
-    """The URL of the server that `command` starts, `{port}` standing for a free port, while the context lasts.
+    """Run `command`, with a free port for `{port}`, and yield the URL of the server that it starts.
 
     Raises:
-        StartError: it ended, or answered nothing, instead of becoming ready; with the end of what it logged.
+        StartError: the server exited or did not answer in time. The message has the end of its log.
     """
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
@@ -127,13 +127,13 @@ def _free_port() -> int:
 
 
 def _answers(url: str, server: subprocess.Popen[str]) -> bool:
-    """Wait until the server answers anything at all; False if it ends or its time is up."""
+    """Wait for any answer at all; False if the server exits or the time is up."""
     deadline = time.monotonic() + _START_SECONDS
     while server.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
             httpx.get(f"{url}/v1/models", timeout=5, trust_env=False)
             return True
-        time.sleep(_LOOK_AGAIN_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return False
 
 

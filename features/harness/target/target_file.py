@@ -1,26 +1,26 @@
-"""Target files: whom to judge, what it declares, what is switched off, and what is known to fail.
+"""Target files: which server to judge, what it declares, what is switched off, and what is expected to fail.
 
     name = "Some server 2.0"
-    note = "What a reader of its scorecard has to know."   # optional
-    model = "its-model"               # to ask for; else the first of /v1/models
+    note = "What a reader of its scorecard should know."   # optional
+    model = "its-model"               # the model to request; by default the first in /v1/models
     api_key_env = "SOME_SERVER_KEY"   # the environment variable that holds its key
-    capabilities = "all"              # or a list of names out of features/capabilities.toml
-    without = ["images"]              # all but these
+    capabilities = "all"              # or a list of names from features/capabilities.toml
+    without = ["images"]              # except these
 
-    [server]                          # one of url and command; so for each role that it can play
+    [server]                          # url or command; the same for each role below that it can play
     command = ["{python}", "-m", "some_server", "--port", "{port}"]
-    [scripted]                        # plays {script}: for the scenarios of pace and faults
-    [guarded]                         # demands the key {key}
-    [rate_limited]                    # takes three requests a minute from each key
+    [scripted]                        # plays {script}, for slow and failing requests
+    [guarded]                         # requires the key {key}
+    [rate_limited]                    # allows three requests a minute for each key
 
-    [disabled]                        # declared, and not judged now
+    [disabled]                        # declared, but not judged for now
     openai = "why"
 
-    [[expected_failure]]              # a scenario that is known to fail; that it passes is news, and fails the run
+    [[expected_failure]]              # a scenario that is known to fail; if it passes, the run fails
     id = "some-scenario"
     reason = "why"
 
-A command may hold {python}, {port}, {script}, {key}, and {folder}: what --model-folder says.
+A command may contain {python}, {port}, {script}, {key} and {folder}, the value of --model-folder.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _KEYS = frozenset({"name", "note", "model", "api_key_env", "capabilities", "with
 
 
 class TargetFileError(ValueError):
-    """A target file cannot be read or contradicts the suite. The message says which file, where, and why."""
+    """A target file cannot be read or contradicts the suite. The message names the file, the key and the problem."""
 
 
-class Role(Enum):
-    """The parts that a server under test may be asked to play; each is a server of its own, started when needed."""
+class ServerRole(Enum):
+    """The roles that the server under test can play; each is a separate server, started when a scenario needs it."""
 
     SERVER = "server"
     SCRIPTED = "scripted"
@@ -58,7 +58,7 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to get at a server: where it is, or how it is started."""
+    """How to reach a server: its URL, or the command that starts it."""
 
     url: str | None = None
     command: tuple[str, ...] = ()
@@ -66,10 +66,10 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class TargetFile:
-    """`capabilities` is None where all are presumed, because nobody has said. `path` is None without a file."""
+    """`capabilities` is None for a bare URL, which is taken to have all. `path` is None without a file."""
 
     name: str
-    roles: Mapping[Role, Access]
+    roles: Mapping[ServerRole, Access]
     note: str = ""
     model: str | None = None
     api_key_env: str | None = None
@@ -79,18 +79,18 @@ class TargetFile:
     path: Path | None = None
 
 
-def find_target(asked: str) -> TargetFile:
-    """The target that a command line names: by URL, by file, or by the name of a file in features/targets.
+def find_target(name: str) -> TargetFile:
+    """The target for a URL, for the path of a target file, or for the name of a file in features/targets.
 
     Raises:
-        TargetFileError: there is no such file, or it cannot be read.
+        TargetFileError: the file does not exist or cannot be read.
     """
-    if re.match(r"https?://", asked):
-        return TargetFile(asked, {Role.SERVER: Access(asked)})
-    path = Path(asked) if asked.endswith(".toml") else TARGETS / f"{asked}.toml"
+    if re.match(r"https?://", name):
+        return TargetFile(name, {ServerRole.SERVER: Access(name)})
+    path = Path(name) if name.endswith(".toml") else TARGETS / f"{name}.toml"
     if not path.is_file():
         known = ", ".join(sorted(found.stem for found in TARGETS.glob("*.toml")))
-        raise TargetFileError(f"there is no target {asked}: give a URL, a .toml file, or one of {known}")
+        raise TargetFileError(f"unknown target {name}: pass a URL, a .toml file, or one of {known}")
     return load_target(path)
 
 
@@ -98,7 +98,7 @@ def load_target(path: Path) -> TargetFile:
     """Read a target file.
 
     Raises:
-        TargetFileError: it is no TOML, has an unknown key, or names a capability or a scenario that the suite has not.
+        TargetFileError: the file is not TOML, has an unknown key, or names an unknown capability or scenario.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -110,21 +110,21 @@ def load_target(path: Path) -> TargetFile:
 
 
 def known_ids() -> frozenset[str]:
-    """The ids of all scenarios, whatever part of the suite is run."""
+    """The ids of all scenarios, whichever part of the suite is run."""
     chapters = FEATURES.rglob("*.feature")
     return frozenset(slug for chapter in chapters for slug in _ID_TAG.findall(chapter.read_text(encoding="utf-8")))
 
 
 def _target(table: dict[str, Any], path: Path) -> TargetFile:
     roles = dict(_roles(table))
-    if unknown := sorted(table.keys() - _KEYS - {role.value for role in Role}):
-        raise TargetFileError(f"{path}: unknown keys {unknown}; known are {sorted(_KEYS)} and a table for each role")
-    if Role.SERVER not in roles:
-        raise TargetFileError(f"{path}: [server] is missing: a url, or a command to start it")
+    if unknown := sorted(table.keys() - _KEYS - {role.value for role in ServerRole}):
+        raise TargetFileError(f"{path}: unknown keys {unknown}; the keys are {sorted(_KEYS)} and a table for each role")
+    if ServerRole.SERVER not in roles:
+        raise TargetFileError(f"{path}: [server] is missing: add its url, or a command that starts it")
     failures = {row["id"]: row["reason"] for row in table.get("expected_failure", ())}
     if unknown := sorted(failures.keys() - known_ids()):
-        raise TargetFileError(f"{path}: expected_failure names no scenario by {', '.join(unknown)}")
-    registry().known(table.get("disabled", {}), source=f"{path}: disabled")
+        raise TargetFileError(f"{path}: expected_failure: no scenario has the id {', '.join(unknown)}")
+    registry().validated(table.get("disabled", {}), source=f"{path}: disabled")
     return TargetFile(
         name=table["name"],
         roles=roles,
@@ -138,17 +138,17 @@ def _target(table: dict[str, Any], path: Path) -> TargetFile:
     )
 
 
-def _roles(table: dict[str, Any]) -> Iterator[tuple[Role, Access]]:
-    for role in Role:
+def _roles(table: dict[str, Any]) -> Iterator[tuple[ServerRole, Access]]:
+    for role in ServerRole:
         if (row := table.get(role.value)) is not None:
             access = Access(row.get("url"), tuple(row.get("command", ())))
             if bool(access.url) == bool(access.command):
-                raise TypeError(f"[{role.value}] has to have either a url or a command")
+                raise TypeError(f"[{role.value}] needs either a url or a command")
             yield role, access
 
 
 def _declared(table: dict[str, Any], path: Path) -> frozenset[str]:
-    told = table["capabilities"]
-    declared = registry().capabilities if told == ALL else told
-    without = registry().known(table.get("without", ()), source=f"{path}: without")
-    return registry().known(declared, source=f"{path}: capabilities") - without
+    listed = table["capabilities"]
+    declared = registry().capabilities if listed == ALL else listed
+    without = registry().validated(table.get("without", ()), source=f"{path}: without")
+    return registry().validated(declared, source=f"{path}: capabilities") - without

@@ -1,4 +1,4 @@
-"""A run that has ended, as the reports tell it."""
+"""The record of a finished run, from which the reports are rendered."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from features.harness.outline.capabilities import registry
-from features.harness.target.judged import Judged
-from features.harness.target.target_file import Role, known_ids
-from features.harness.verdicts.verdicts import Judgement, Verdict
+from features.harness.target.judged import JudgedTarget
+from features.harness.target.target_file import ServerRole, known_ids
+from features.harness.verdicts.verdicts import Judgement, ScenarioVerdict
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """`judgements` stand in the order in which the suite has them; `model` was asked for, None if nothing was."""
+    """`judgements` are in the suite's order; `model` is the requested model, None if no server was reached."""
 
-    judged: Judged
+    judged: JudgedTarget
     model: str | None
     judgements: tuple[Judgement, ...]
     started_at: datetime
@@ -31,18 +31,18 @@ class RunRecord:
 
     @property
     def url(self) -> str | None:
-        """Where the server was; None for one that was started for the run, whose port says nothing."""
-        return self.judged.file.roles[Role.SERVER].url
+        """The server's URL; None if it was started for the run, on a random port."""
+        return self.judged.file.roles[ServerRole.SERVER].url
 
     @property
     def place(self) -> str:
-        """Where and what was judged, for a sentence."""
+        """The URL and the model, to complete a sentence."""
         at = f" at {self.url}" if self.url else ""
         return f"{at}, serving {self.model}," if self.model else at
 
     @property
     def left_out(self) -> int:
-        """How many scenarios of the suite were not part of the run."""
+        """The number of the suite's scenarios that were not part of the run."""
         return len(known_ids()) - len(self.judgements)
 
     @property
@@ -55,5 +55,5 @@ class RunRecord:
     def of_capability(self, name: str) -> list[Judgement]:
         return [judgement for judgement in self.judgements if judgement.about.home == name]
 
-    def with_verdict(self, verdict: Verdict) -> list[Judgement]:
+    def with_verdict(self, verdict: ScenarioVerdict) -> list[Judgement]:
         return [judgement for judgement in self.judgements if judgement.verdict is verdict]

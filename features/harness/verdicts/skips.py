@@ -1,4 +1,4 @@
-"""The two reasons for which a scenario is not judged. A skip says which, so that a report can."""
+"""The two kinds of skip. The reason begins with the kind, so that reports can tell them apart."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ DISABLED = "disabled: "
 
 
 def skip_unsupported(reason: str) -> NoReturn:
-    """The target does not claim to be able to do it."""
+    """The target does not declare the capability."""
     pytest.skip(UNSUPPORTED + reason)
 
 
 def skip_disabled(reason: str) -> NoReturn:
-    """It was switched off, or the run was not given what it takes."""
+    """The scenario is switched off, or the run lacks an option that it needs."""
     pytest.skip(DISABLED + reason)

@@ -1,4 +1,4 @@
-"""What became of each scenario: one verdict an id, whatever the number of its examples."""
+"""The verdict on each scenario: one per id, however many examples it has."""
 
 from __future__ import annotations
 
@@ -8,36 +8,42 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class ScenarioVerdict(StrEnum):
     PASS = "pass"
     FAIL = "fail"
     ERROR = "error"
-    """The suite could not judge: it broke, or the server is gone."""
+    """The suite could not judge: it broke, or the server went away."""
 
     EXPECTED_FAILURE = "expected failure"
-    """It fails, and the target's file says so."""
+    """It fails, as the target file expects."""
 
     UNEXPECTED_PASS = "unexpected pass"
-    """It passes, and the target's file says that it fails: the file is out of date."""
+    """It passes although the target file expects a failure: the file is out of date."""
 
     UNSUPPORTED = "unsupported"
     """The target does not declare the capability."""
 
     DISABLED = "disabled"
-    """It was switched off, or the run was not given what it takes."""
+    """It is switched off, or the run lacks an option that it needs."""
 
 
-BAD = frozenset({Verdict.FAIL, Verdict.ERROR, Verdict.UNEXPECTED_PASS})
-"""What makes a run fail."""
+BAD = frozenset({ScenarioVerdict.FAIL, ScenarioVerdict.ERROR, ScenarioVerdict.UNEXPECTED_PASS})
+"""Verdicts that fail the run."""
 
-NOT_JUDGED = frozenset({Verdict.UNSUPPORTED, Verdict.DISABLED})
+NOT_JUDGED = frozenset({ScenarioVerdict.UNSUPPORTED, ScenarioVerdict.DISABLED})
 
-_WORST_FIRST = (Verdict.ERROR, Verdict.FAIL, Verdict.PASS, Verdict.DISABLED, Verdict.UNSUPPORTED)
+_WORST_FIRST = (
+    ScenarioVerdict.ERROR,
+    ScenarioVerdict.FAIL,
+    ScenarioVerdict.PASS,
+    ScenarioVerdict.DISABLED,
+    ScenarioVerdict.UNSUPPORTED,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """A scenario's place in the suite. `home` is the capability that it counts under."""
+    """A scenario's place in the suite. `home` is the capability that reports count it under."""
 
     id: str
     name: str
@@ -51,10 +57,10 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One run of a scenario. `label` tells an outline's examples apart; `reason` says why it is no pass."""
+    """One run of a scenario. `label` identifies an outline's example; `reason` says why it did not pass."""
 
     label: str
-    verdict: Verdict
+    verdict: ScenarioVerdict
     reason: str = ""
     transcript: str = ""
     seconds: float = 0.0
@@ -62,7 +68,7 @@ class Example:
 
 @dataclass(slots=True)
 class Judgement:
-    """A scenario and all its examples. `known_failure` is the reason that the target's file gives."""
+    """A scenario and all its examples. `known_failure` is the reason in the target file for expecting a failure."""
 
     about: About
     known_failure: str | None = None
@@ -70,29 +76,29 @@ class Judgement:
     examples: list[Example] = field(default_factory=list)
 
     @property
-    def verdict(self) -> Verdict:
-        """The worst of the examples. A known failure is news once every example passes."""
+    def verdict(self) -> ScenarioVerdict:
+        """The worst verdict of the examples. A known failure passes unexpectedly once every example passes."""
         seen = {example.verdict for example in self.examples}
-        worst = next((verdict for verdict in _WORST_FIRST if verdict in seen), Verdict.DISABLED)
+        worst = next((verdict for verdict in _WORST_FIRST if verdict in seen), ScenarioVerdict.DISABLED)
         if self.known_failure is None:
             return worst
-        if worst is Verdict.FAIL:
-            return Verdict.EXPECTED_FAILURE
-        all_pass = seen == {Verdict.PASS} and len(self.examples) == self.num_examples
-        return Verdict.UNEXPECTED_PASS if all_pass else worst
+        if worst is ScenarioVerdict.FAIL:
+            return ScenarioVerdict.EXPECTED_FAILURE
+        all_pass = seen == {ScenarioVerdict.PASS} and len(self.examples) == self.num_examples
+        return ScenarioVerdict.UNEXPECTED_PASS if all_pass else worst
 
     @property
     def reason(self) -> str:
-        """Why it is no pass, on one line."""
-        if self.verdict is Verdict.EXPECTED_FAILURE:
+        """Why it did not pass, on one line."""
+        if self.verdict is ScenarioVerdict.EXPECTED_FAILURE:
             return self.known_failure or ""
-        if self.verdict is Verdict.UNEXPECTED_PASS:
-            return f"it is expected to fail ({self.known_failure}), and it passes"
-        telling = [example.reason for example in self.examples if example.verdict is self.verdict]
-        return " ".join(telling[0].split()) if telling else ""
+        if self.verdict is ScenarioVerdict.UNEXPECTED_PASS:
+            return f"it passes, but is expected to fail: {self.known_failure}"
+        reasons = [example.reason for example in self.examples if example.verdict is self.verdict]
+        return " ".join(reasons[0].split()) if reasons else ""
 
     @property
-    def counts(self) -> Mapping[Verdict, int]:
+    def counts(self) -> Mapping[ScenarioVerdict, int]:
         return Counter(example.verdict for example in self.examples)
 
     @property
@@ -101,8 +107,8 @@ class Judgement:
 
     @property
     def of_examples(self) -> str:
-        """How many examples share its verdict, where not all do."""
+        """How many examples have which verdict; empty if they all have the same."""
         if len(self.counts) < 2:
             return ""
-        told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self.counts.items()))
-        return f"of {len(self.examples)} examples: {told}"
+        parts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self.counts.items()))
+        return f"of {len(self.examples)} examples: {parts}"

@@ -1,4 +1,4 @@
-"""Anthropic's own Python SDK, pointed at a target."""
+"""Anthropic's Python SDK as a client of the target."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from features.harness.target.target import Target
-from features.harness.wire.sdk_faults import answers_taken_by
+from features.harness.target.target import TargetServer
+from features.harness.wire.sdk_faults import answers_accepted_by
 
 if TYPE_CHECKING:
     from anthropic import Anthropic
 
 
 @contextlib.contextmanager
-def official_sdk(target: Target, api_key: str | None = None) -> Iterator[Anthropic]:
-    """The SDK as the client of the server under test. What it cannot read, the server has got wrong."""
+def official_sdk(target: TargetServer, api_key: str | None = None) -> Iterator[Anthropic]:
+    """The SDK as a client of the server under test. An answer that it cannot read fails the scenario."""
     import anthropic  # noqa: PLC0415 - an extra, and slow to import
 
     with (
@@ -26,6 +26,6 @@ def official_sdk(target: Target, api_key: str | None = None) -> Iterator[Anthrop
             timeout=60,
             _strict_response_validation=True,
         ) as sdk,
-        answers_taken_by("the official SDK"),
+        answers_accepted_by("the official SDK"),
     ):
         yield sdk

@@ -1,4 +1,4 @@
-"""OpenAI's completions, streamed and not, as values that steps can judge."""
+"""OpenAI's completions, streamed and not, as values that steps can compare."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DONE = "[DONE]"
 
 
 def chunks_of(stream: Stream) -> list[Json]:
-    """The objects of a stream, [DONE] left out."""
+    """The objects of a stream, without [DONE]."""
     expect_equal(stream.opening.status, 200, "the status")
     expect_that(stream.events, "a stream of events", stream.opening.body)
     return [event.json() for event in stream.events if event.data != DONE]
@@ -35,15 +35,15 @@ def calls_of_choice(completion: Json) -> list[Json]:
     return calls
 
 
-def said(completion: Json) -> Json:
-    """What a completion says, ids aside."""
+def answer_in(completion: Json) -> Json:
+    """A completion's content, calls and finish reason, without ids."""
     choice = choice_of(completion)
     calls = [(call["function"]["name"], call["function"]["arguments"]) for call in calls_of_choice(completion)]
     return {"content": content_of(completion), "calls": calls, "finish_reason": choice["finish_reason"]}
 
 
-def said_in_chunks(chunks: list[Json]) -> Json:
-    """What the chunks of a stream add up to, as the SDKs do it: deltas are joined, calls by their index."""
+def answer_in_chunks(chunks: list[Json]) -> Json:
+    """The same for a stream's chunks, accumulated as the SDKs do: deltas are joined, calls by their index."""
     content, reason = "", None
     calls: dict[int, list[str]] = {}
     for choice in (chunk["choices"][0] for chunk in chunks if chunk["choices"]):

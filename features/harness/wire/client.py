@@ -1,4 +1,4 @@
-"""The suite's own HTTP client: plain requests, streams read as they come, and a socket where HTTP gets in the way."""
+"""The suite's HTTP client: plain requests, streams read as they arrive, and a raw connection that hangs up early."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Any
 
 import httpx
 
-from features.harness.target.target import VERSION, Target
+from features.harness.target.target import VERSION, TargetServer
 from features.harness.wire.expectations import TargetGoneError
-from features.harness.wire.replies import Reply, Stream
+from features.harness.wire.replies import HttpReply, Stream
 from features.harness.wire.sse import EventReader, ServerSentEvent
-from features.harness.wire.transcript import Exchange, Transcript
+from features.harness.wire.transcript import HttpExchange, Transcript
 
 MESSAGES = "/v1/messages"
 COUNT_TOKENS = "/v1/messages/count_tokens"
 Content = bytes | Iterator[bytes]
 _CHUNK_BYTES = 1 << 18
-_SILENCE_SECONDS = 60.0  # longer than any server should be silent, in an answer or within a stream
+_SILENCE_SECONDS = 60.0  # no server should be silent for longer, before an answer or within a stream
 
 
 class LiveStream:
-    """A stream that is being read. Leaving its context closes the connection, whether it has ended or not."""
+    """A stream that is being read. Leaving the context closes the connection, even if the stream has not ended."""
 
-    def __init__(self, response: httpx.Response, exchange: Exchange) -> None:
+    def __init__(self, response: httpx.Response, exchange: HttpExchange) -> None:
         self.response = response
         self.opened_at = time.monotonic()
         self._exchange = exchange
@@ -40,17 +40,17 @@ class LiveStream:
             self._exchange.answer.append(chunk.decode("utf-8", "replace"))
             yield from reader.feed(chunk)
 
-    def refusal(self) -> Reply:
-        """The whole answer of a request that is not streamed after all."""
+    def refusal(self) -> HttpReply:
+        """The whole body of an answer that turned out not to be a stream."""
         body = self.response.read()
         self._exchange.answer.append(body.decode("utf-8", "replace"))
-        return Reply(self.response.status_code, self.response.headers, body)
+        return HttpReply(self.response.status_code, self.response.headers, body)
 
 
 class Client:
-    """Speaks to one target. Every exchange lands in the scenario's transcript."""
+    """Sends requests to one target and records every exchange in the scenario's transcript."""
 
-    def __init__(self, target: Target, transcript: Transcript) -> None:
+    def __init__(self, target: TargetServer, transcript: Transcript) -> None:
         self.target = target
         self._transcript = transcript
 
@@ -67,9 +67,9 @@ class Client:
         content: Content | None = None,
         headers: Mapping[str, str] | None = None,
         with_key: bool = True,
-    ) -> Reply:
-        """One request and its whole answer. `body` goes out as JSON, NaN and all; `content` as it is, if an
-        iterator in chunks.
+    ) -> HttpReply:
+        """One request and its whole answer. `body` is sent as JSON, with NaN allowed; `content` is sent unchanged,
+        in chunks if it is an iterator.
         """
         with self._opened(method, path, _encoded(body, content), headers or {}, with_key=with_key) as (
             response,
@@ -77,15 +77,15 @@ class Client:
         ):
             answer = response.read()
             exchange.answer.append(answer.decode("utf-8", "replace"))
-            return Reply(response.status_code, response.headers, answer)
+            return HttpReply(response.status_code, response.headers, answer)
 
-    def send_in_chunks(self, body: object) -> Reply:
-        """A request whose length is not told beforehand."""
+    def send_in_chunks(self, body: object) -> HttpReply:
+        """A request with chunked transfer coding, so without a content length."""
         whole = json.dumps(body).encode()
         pieces = (whole[start : start + _CHUNK_BYTES] for start in range(0, len(whole), _CHUNK_BYTES))
         return self.send("POST", MESSAGES, content=pieces)
 
-    def post(self, body: object, path: str = MESSAGES) -> Reply:
+    def post(self, body: object, path: str = MESSAGES) -> HttpReply:
         return self.send("POST", path, body)
 
     @contextlib.contextmanager
@@ -95,24 +95,24 @@ class Client:
             yield LiveStream(response, exchange)
 
     def stream(self, body: Mapping[str, Any], path: str = MESSAGES) -> Stream:
-        """A stream read to its end, however it ends."""
+        """A stream, read until it ends or breaks."""
         events: list[ServerSentEvent] = []
-        asked_at, broken_by = time.monotonic(), None
+        sent_at, broken_by = time.monotonic(), None
         with self.open_stream(body, path) as live:
             try:
                 if live.response.headers.get("content-type", "").startswith("text/event-stream"):
                     events.extend(live.events())
-                    opening = Reply(live.response.status_code, live.response.headers, b"")
+                    opening = HttpReply(live.response.status_code, live.response.headers, b"")
                 else:
                     opening = live.refusal()
             except httpx.TransportError as error:
                 broken_by = repr(error)
-                opening = Reply(live.response.status_code, live.response.headers, b"")
-            return Stream(opening, tuple(events), asked_at, live.opened_at, time.monotonic(), broken_by)
+                opening = HttpReply(live.response.status_code, live.response.headers, b"")
+            return Stream(opening, tuple(events), sent_at, live.opened_at, time.monotonic(), broken_by)
 
     @contextlib.contextmanager
     def unanswered(self, body: Mapping[str, Any]) -> Iterator[None]:
-        """A request whose answer nobody reads; leaving the context hangs up."""
+        """A request whose answer is never read; leaving the context closes the connection."""
         url = httpx.URL(self.target.url)
         kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
         headers = {"anthropic-version": VERSION, "content-type": "application/json", **self.target.credentials}
@@ -127,14 +127,14 @@ class Client:
     @contextlib.contextmanager
     def _opened(
         self, method: str, path: str, content: Content | None, extra: Mapping[str, str], *, with_key: bool
-    ) -> Iterator[tuple[httpx.Response, Exchange]]:
+    ) -> Iterator[tuple[httpx.Response, HttpExchange]]:
         headers = self._own_headers(with_key=with_key)
         if content is not None:
             headers["content-type"] = "application/json"
         headers.update({name.lower(): value for name, value in extra.items()})
         exchange = self._transcript.begin(f"{method} {path}", headers, content if isinstance(content, bytes) else b"")
         with (
-            _answered(f"{method} {path}"),
+            _expecting_an_answer(f"{method} {path}"),
             httpx.Client(
                 base_url=self.target.url, timeout=_SILENCE_SECONDS, trust_env=False, verify=_certificates()
             ) as connection,
@@ -145,9 +145,9 @@ class Client:
 
 
 @contextlib.contextmanager
-def _answered(call: str) -> Iterator[None]:
-    """A server that drops a connection, or is silent, where the rule wants an answer fails the rule. One that cannot
-    even be connected to is gone: that is no verdict on the rule.
+def _expecting_an_answer(call: str) -> Iterator[None]:
+    """A server that drops the connection or stays silent fails the rule. A server that refuses connections has gone
+    away, which says nothing about the rule.
     """
     try:
         yield
@@ -158,7 +158,7 @@ def _answered(call: str) -> Iterator[None]:
 
 
 class OpenAIClient(Client):
-    """Speaks as OpenAI's clients do: the key as Authorization: Bearer, and no anthropic-version."""
+    """Sends the headers of OpenAI's clients: the key as Authorization: Bearer, and no anthropic-version."""
 
     def _own_headers(self, *, with_key: bool) -> dict[str, str]:
         return {"authorization": f"Bearer {self.target.api_key or 'any'}"} if with_key else {}
@@ -166,7 +166,7 @@ class OpenAIClient(Client):
 
 @functools.cache
 def _certificates() -> ssl.SSLContext:
-    """Read once: it takes longer than a request on loopback."""
+    """Loaded once: it takes longer than a request on loopback."""
     return ssl.create_default_context()
 
 

@@ -1,36 +1,36 @@
-"""How a scenario says what it wanted and what it got."""
+"""Assertions that report what was expected and what the server sent."""
 
 from __future__ import annotations
 
 import json
 from typing import Any, NoReturn
 
-_LONGEST_SHOWN = 600
+_MAX_SHOWN_LENGTH = 600
 
 
 class TargetGoneError(Exception):
-    """Nobody listens any more where the run began with a server: nothing can be said of what it would have answered."""
+    """The server refuses connections although it was up when the run began, so the scenario cannot be judged."""
 
 
-class Said(dict[str, Any]):
-    """A JSON object of a server. That it lacks a field which a rule reads is the server's fault, not the suite's."""
+class JsonObject(dict[str, Any]):
+    """A JSON object from a server. Reading a missing field fails the scenario instead of raising KeyError."""
 
     def __missing__(self, name: str) -> NoReturn:
         raise AssertionError(f"expected a field {name}\n  actual {shown(dict(self))}")
 
 
 def read_json(text: str | bytes) -> Any:
-    """JSON, its objects as `Said`.
+    """Parsed JSON, with objects as `JsonObject`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not JSON.
     """
-    return json.loads(text, object_pairs_hook=Said)
+    return json.loads(text, object_pairs_hook=JsonObject)
 
 
 def expect_equal(actual: object, expected: object, what: str) -> None:
-    """Fail unless the two are equal, and of one type: True is not 1 on the wire."""
-    if actual != expected or _type_on_the_wire(actual) is not _type_on_the_wire(expected):
+    """Fail unless the two are equal and have the same JSON type: true is not 1."""
+    if actual != expected or _json_type(actual) is not _json_type(expected):
         raise AssertionError(f"expected {what} to be {shown(expected)}\n  actual {shown(actual)}")
 
 
@@ -41,10 +41,10 @@ def expect_that(holds: object, expected: str, actual: object) -> None:
 
 
 def shown(value: object) -> str:
-    """A value on one line or a few, cut where it would drown the sentence around it."""
+    """The value's repr, cut off if it is too long for a message."""
     text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}… ({len(text)} characters)"
+    return text if len(text) <= _MAX_SHOWN_LENGTH else f"{text[:_MAX_SHOWN_LENGTH]}… ({len(text)} characters)"
 
 
-def _type_on_the_wire(value: object) -> type:
+def _json_type(value: object) -> type:
     return dict if isinstance(value, dict) else type(value)

@@ -1,15 +1,15 @@
-"""The one form that errors have."""
+"""The format of the Messages API's errors."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from features.harness.wire.expectations import expect_equal, expect_that
-from features.harness.wire.replies import Reply
+from features.harness.wire.replies import HttpReply
 
 
-def error_in(reply: Reply) -> dict[str, Any]:
-    """The error of a reply, in the one form that errors have."""
+def error_in(reply: HttpReply) -> dict[str, Any]:
+    """The error of a reply. Fails unless it has a type and a message."""
     body = reply.json()
     expect_equal(body.get("type"), "error", "the body's type")
     error = body.get("error")
@@ -18,7 +18,7 @@ def error_in(reply: Reply) -> dict[str, Any]:
     return dict(error) if isinstance(error, dict) else {}
 
 
-def expect_named(reply: Reply, word: str) -> None:
-    """Fail unless the message of the refusal has the word."""
+def expect_named(reply: HttpReply, word: str) -> None:
+    """Fail unless the error's message contains the word."""
     message = error_in(reply)["message"]
     expect_that(word in message, f"error.message to name {word}", message)

@@ -1,4 +1,4 @@
-"""What a server answered, as values that steps can judge."""
+"""A server's answers as values that steps can compare."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from features.harness.wire.expectations import Said, expect_that, read_json, shown
+from features.harness.wire.expectations import JsonObject, expect_that, read_json, shown
 from features.harness.wire.sse import ServerSentEvent
 
 INPUT_COUNTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpReply:
     """A whole answer. Header names are lower case."""
 
     status: int
@@ -27,11 +27,11 @@ class Reply:
         except ValueError:
             raise AssertionError(f"expected a JSON body\n  actual {shown(self.body)}") from None
         expect_that(isinstance(value, dict), "the body to be a JSON object", value)
-        said: dict[str, Any] = value
-        return said
+        body: dict[str, Any] = value
+        return body
 
     def message(self) -> dict[str, Any]:
-        """The message of a request that went well."""
+        """The message of a successful request."""
         expect_that(self.status == 200, "the status to be 200", f"{self.status} {shown(self.body)}")
         return self.json()
 
@@ -40,12 +40,12 @@ class Reply:
 class Stream:
     """A stream that has ended. Times are readings of the monotonic clock, in seconds.
 
-    `broken_by` says how the connection ended when it did not end as HTTP has it.
+    `broken_by` is the error if the connection did not close cleanly.
     """
 
-    opening: Reply
+    opening: HttpReply
     events: tuple[ServerSentEvent, ...]
-    asked_at: float
+    sent_at: float
     opened_at: float
     ended_at: float
     broken_by: str | None
@@ -59,7 +59,7 @@ class Stream:
         return [event for event in self.objects() if event.get("type") == kind]
 
     def message(self) -> dict[str, Any]:
-        """The message that the events add up to, as the SDKs accumulate it."""
+        """The message that the SDKs accumulate from the events."""
         starts, deltas = self.of_type("message_start"), self.of_type("message_delta")
         expect_that(len(starts) == 1 and deltas, "one message_start and a message_delta", self.kinds())
         message = dict(starts[0]["message"])
@@ -84,7 +84,7 @@ def text_deltas(events: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def text_of(message: Mapping[str, Any]) -> str:
-    """All text of a message's content. A message may hold no text at all: then it is empty."""
+    """All text of a message's content; empty if it has no text block."""
     return "".join(block["text"] for block in message["content"] if block["type"] == "text")
 
 
@@ -97,12 +97,12 @@ def thinking_of(message: Mapping[str, Any]) -> str:
 
 
 def calls_of(message: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Each call's tool and input. Ids are left out: no two answers share one."""
+    """Each call's tool and input, without ids, which differ between answers."""
     return [(block["name"], block["input"]) for block in blocks_of(message, "tool_use")]
 
 
 def prompt_tokens(usage: Mapping[str, Any]) -> int:
-    """The whole prompt: what was read from a cache or written to it counts as well."""
+    """The whole prompt, including the tokens that a cache read or wrote."""
     return sum(usage.get(name) or 0 for name in INPUT_COUNTS)
 
 
@@ -115,7 +115,7 @@ def _added_up(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     inputs: dict[object, str] = {}
     for event in events:
         if event.get("type") == "content_block_start":
-            blocks[event["index"]] = Said(event["content_block"])
+            blocks[event["index"]] = JsonObject(event["content_block"])
         elif event.get("type") == "content_block_delta":
             index, delta = event["index"], event["delta"]
             expect_that(index in blocks, "a delta of a block that has started", event)

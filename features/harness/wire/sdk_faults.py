@@ -1,4 +1,4 @@
-"""What an SDK cannot take is the server's fault: a failure of the rule, and no error of the suite."""
+"""An answer that an SDK cannot handle is the server's failure, not an error in the suite."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def answers_taken_by(sdk: str) -> Iterator[None]:
-    """Within it, whatever the SDK raises says that it did not get what it expects.
+def answers_accepted_by(sdk: str) -> Iterator[None]:
+    """Turn every exception of the SDK into a failure of the scenario.
 
     Raises:
-        AssertionError: in place of any other error.
+        AssertionError: in place of any other exception.
     """
     try:
         yield
     except AssertionError:
         raise
     except Exception as error:
-        raise AssertionError(f"expected {sdk} to take the answer\n  actual {error!r}") from error
+        raise AssertionError(f"expected {sdk} to accept the answer\n  actual {error!r}") from error

@@ -1,8 +1,8 @@
-"""A reader of server-sent events that keeps each event's time of arrival.
+"""A reader of server-sent events that records when each event arrived.
 
 It follows the WHATWG HTML standard, "Server-sent events", 9.2.5 and 9.2.6: lines end in CRLF, LF or CR; a line that
-starts with a colon is a comment; several data lines are joined by line feeds; a blank line sends the event off, and
-one without data is none; what is unfinished when the stream ends is dropped.
+starts with a colon is a comment; several data lines are joined by line feeds; a blank line ends the event, which is
+ignored without data; an event that is incomplete when the stream ends is dropped.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ class ServerSentEvent:
     arrived_at: float
 
     def json(self) -> dict[str, Any]:
-        """The object behind `data:`."""
+        """The JSON object in `data:`."""
         try:
             value = read_json(self.data)
         except ValueError:
             value = None
-        expect_that(isinstance(value, dict), "a JSON object behind data:", self.data)
-        said: dict[str, Any] = value
-        return said
+        expect_that(isinstance(value, dict), "a JSON object in data:", self.data)
+        event: dict[str, Any] = value
+        return event
 
 
 class EventReader:
-    """Fed bytes as they come, however they are cut; gives the events that they complete."""
+    """Takes bytes in chunks of any size and returns the events that each chunk completes."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -55,7 +55,7 @@ class EventReader:
         text = self._decoder.decode(chunk)
         if not text:
             return []
-        if self._line_feed_is_due:  # the chunk before ended in CR: this may be the other half of a CRLF
+        if self._line_feed_is_due:  # the previous chunk ended in CR: this may be the second half of a CRLF
             text = text.removeprefix("\n")
         self._line_feed_is_due = text.endswith("\r")
         *lines, self._rest_of_line = _LINE_END.split(self._rest_of_line + text)
@@ -63,7 +63,7 @@ class EventReader:
 
     @property
     def is_between_events(self) -> bool:
-        """Whether nothing is half read: true of a stream that ended where it should."""
+        """False if the stream ended in the middle of an event."""
         return not (self._rest_of_line or self._data or self._name)
 
     def _event_completed_by(self, line: str) -> ServerSentEvent | None:
@@ -84,5 +84,5 @@ class EventReader:
                 self._name = value
             case "data":
                 self._data.append(value)
-            case _:  # id and retry have no meaning here, and the standard has other fields ignored
+            case _:  # id and retry do not matter here, and the standard ignores other fields
                 pass

@@ -1,4 +1,4 @@
-"""What went over the wire in one scenario, for the report of a failure. Keys are never written down."""
+"""The HTTP exchanges of one scenario, for the report of a failure. Keys are left out."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-_LONGEST_BODY = 1500
+_MAX_BODY_LENGTH = 1500
 _SECRET_HEADERS = frozenset({"x-api-key", "authorization"})
 
 
 @dataclass(slots=True)
-class Exchange:
-    """One request and what came back; `answer` grows while a stream is read."""
+class HttpExchange:
+    """One request and its response; `answer` grows while a stream is read."""
 
     request_line: str
     request_headers: Mapping[str, str]
@@ -36,13 +36,13 @@ class Exchange:
 
 
 class Transcript:
-    """The exchanges of a scenario, in the order in which they began. Threads may add to it."""
+    """The exchanges of a scenario, in the order in which they began. Threads may add to it concurrently."""
 
     def __init__(self) -> None:
-        self._exchanges: list[Exchange] = []
+        self._exchanges: list[HttpExchange] = []
 
-    def begin(self, request_line: str, headers: Mapping[str, str], body: bytes) -> Exchange:
-        exchange = Exchange(request_line, headers, body[:_LONGEST_BODY].decode("utf-8", "replace"))
+    def begin(self, request_line: str, headers: Mapping[str, str], body: bytes) -> HttpExchange:
+        exchange = HttpExchange(request_line, headers, body[:_MAX_BODY_LENGTH].decode("utf-8", "replace"))
         self._exchanges.append(exchange)
         return exchange
 
@@ -51,7 +51,7 @@ class Transcript:
 
 
 TRANSCRIPT = pytest.StashKey[Transcript]()
-"""Where a scenario's transcript waits for the report."""
+"""A scenario's transcript, for the report."""
 
 
 def _header_lines(arrow: str, headers: Mapping[str, str]) -> list[str]:
@@ -62,5 +62,5 @@ def _header_lines(arrow: str, headers: Mapping[str, str]) -> list[str]:
 
 
 def _body_lines(arrow: str, body: str) -> list[str]:
-    cut = body if len(body) <= _LONGEST_BODY else f"{body[:_LONGEST_BODY]}… ({len(body)} characters)"
+    cut = body if len(body) <= _MAX_BODY_LENGTH else f"{body[:_MAX_BODY_LENGTH]}… ({len(body)} characters)"
     return [f"{arrow}", *(f"{arrow} {line}" for line in cut.splitlines())] if cut else []

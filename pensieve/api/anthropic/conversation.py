@@ -1,4 +1,4 @@
-"""From the messages of the wire to the turns that a chat template sees (W12)."""
+"""Wire messages as the turns that a chat template renders (W12)."""
 
 from __future__ import annotations
 
@@ -27,26 +27,27 @@ from pensieve.core.prompts.canonical import cache_ttl_seconds, canonical_system_
 log = logging.getLogger(__name__)
 
 BLOCK_SEPARATOR = "\n\n"
-"""Between the text blocks of one message. One constant: the prompt's stability hangs on it (C1)."""
+"""Joins the text blocks of a message. Changing it changes every prompt, and so invalidates every cache (C1)."""
 
-IMAGE_REFUSED = "this model reads text only: take the image out, or describe it"
+IMAGE_REFUSED = "this model reads text only: remove the image, or describe it"
 IMAGE_IN_RESULT = "[an image, which this model cannot see]"
-"""Stands for an image in a tool's result: the result is in the history for good, and must not end it."""
+"""Replaces an image in a tool result, which stays in the history of the conversation and must not break it."""
 
 
-class Conversation:
-    """Decodes the messages of one request. `tools` are all of the request's, by name: a reference tells one."""
+class ConversationDecoder:
+    """Decodes the messages of one request. `tools` are the request's tools by name, deferred ones included."""
 
     def __init__(self, tools: Mapping[str, Tool]) -> None:
         self._tools = tools
         self.referenced: list[str] = []
-        """Names of deferred tools that the conversation refers to, in order."""
+        """Names of the tools that tool_reference blocks name, in order."""
 
     def turns(self, messages: Sequence[WireMessage]) -> list[ChatMessage]:
-        """All of them, in their places.
+        """The turns of all messages, in order.
 
         Raises:
-            ValidationError: an empty message, an image, a call without its result or a result without its call.
+            ValidationError: a message is empty, has an image outside of tool results, or a call and its result do not
+                match.
         """
         check_calls(messages)
         if all(message.role == "system" for message in messages):
@@ -60,48 +61,49 @@ class Conversation:
 
     def _turns(self, message: WireMessage, path: str, *, is_last: bool) -> list[ChatMessage]:
         if not message.content and not (is_last and message.role == "assistant"):
-            raise ValidationError(path, "must not be empty, except in a last message of the assistant")
+            raise ValidationError(path, "must not be empty, except in a final assistant message")
         if message.role == "system":
-            return self._note(message.content, path)
+            return self._system_turns(message.content, path)
         if isinstance(message.content, str):
             return [ChatMessage(Role(message.role), message.content)]
         if message.role == "assistant":
-            return [self._answer(message.content, path)]
-        return self._asked(message.content, path)
+            return [self._assistant_turn(message.content, path)]
+        return self._user_turns(message.content, path)
 
-    def _asked(self, blocks: Sequence[Block], path: str) -> list[ChatMessage]:
-        """What comes from outside: results are turns of their own, in their order among the text."""
+    def _user_turns(self, blocks: Sequence[Block], path: str) -> list[ChatMessage]:
+        """Each tool result becomes a turn of its own, in order with the text around it."""
         turns: list[ChatMessage] = []
-        said: list[Block] = []
+        pending: list[Block] = []
         for number, block in enumerate(blocks):
             if isinstance(block, ToolResultBlock):
-                if said:
-                    turns += self._spoken(said, path, number - len(said))
-                    said = []
-                turns.append(self._result(block, f"{path}.{number}"))
+                if pending:
+                    turns += self._text_turn(pending, path, number - len(pending))
+                    pending = []
+                turns.append(self._tool_turn(block, f"{path}.{number}"))
             else:
-                said.append(block)
-        if said or not turns:
-            turns += self._spoken(said, path, len(blocks) - len(said)) or [ChatMessage(Role.USER, "")] * (not turns)
+                pending.append(block)
+        if pending or not turns:
+            text_turn = self._text_turn(pending, path, len(blocks) - len(pending))
+            turns += text_turn or [ChatMessage(Role.USER, "")] * (not turns)
         return turns
 
-    def _spoken(self, blocks: Sequence[Block], path: str, first: int) -> list[ChatMessage]:
-        """What the user says between results, as one turn, or none where no block has words."""
+    def _text_turn(self, blocks: Sequence[Block], path: str, first: int) -> list[ChatMessage]:
+        """The user's text between tool results as one turn; none if no block has text."""
         texts = [
             text for number, block in enumerate(blocks, first) for text in self._text_of(block, f"{path}.{number}")
         ]
         turn = ChatMessage(Role.USER, BLOCK_SEPARATOR.join(texts), cache_ttl_seconds=_ttl(blocks))
         return [turn] if texts else []
 
-    def _note(self, content: Content, path: str) -> list[ChatMessage]:
-        """A system message, in its place; none where it says only what changes by itself."""
+    def _system_turns(self, content: Content, path: str) -> list[ChatMessage]:
+        """A system message within the conversation; none if only volatile text was in it (C1)."""
         blocks = [TextBlock(type="text", text=content)] if isinstance(content, str) else content
         texts = [text for number, block in enumerate(blocks) for text in self._text_of(block, f"{path}.{number}")]
-        kept = [canon for canon in map(canonical_system_text, texts) if canon]
+        kept = [text for text in map(canonical_system_text, texts) if text]
         turn = ChatMessage(Role.SYSTEM, BLOCK_SEPARATOR.join(kept), cache_ttl_seconds=_ttl(blocks))
         return [turn] if kept or not texts else []
 
-    def _answer(self, blocks: Sequence[Block], path: str) -> ChatMessage:
+    def _assistant_turn(self, blocks: Sequence[Block], path: str) -> ChatMessage:
         texts: list[str] = []
         thoughts: list[str] = []
         calls: dict[str, ToolCall] = {}
@@ -121,7 +123,7 @@ class Conversation:
             cache_ttl_seconds=_ttl(blocks),
         )
 
-    def _result(self, block: ToolResultBlock, path: str) -> ChatMessage:
+    def _tool_turn(self, block: ToolResultBlock, path: str) -> ChatMessage:
         texts: list[str] = []
         if isinstance(block.content, str):
             texts = [block.content]
@@ -139,7 +141,7 @@ class Conversation:
         )
 
     def _text_of(self, block: Block, path: str) -> list[str]:
-        """The text that a block stands for. What is not understood stands for none, and ends no conversation."""
+        """The text of a block; none for an unknown type, which must not break the conversation."""
         match block:
             case TextBlock():
                 return [block.text]
@@ -150,7 +152,7 @@ class Conversation:
             case ImageBlock():
                 raise ValidationError(path, IMAGE_REFUSED)
             case _:
-                log.warning("a content block of type %.40r is not understood here and is left out", block.type)
+                log.warning("ignoring a content block of the unknown type %.40r", block.type)
                 return []
 
     def _reference(self, block: ToolReferenceBlock) -> list[str]:
@@ -162,7 +164,7 @@ class Conversation:
 
 
 def system_turn(content: Content | None) -> ChatMessage | None:
-    """The system text, of a string or of text blocks, in canonical form (C1); None where nothing is left of it."""
+    """The system prompt in canonical form (C1); None if it is empty."""
     if content is None or isinstance(content, str):
         text = canonical_system_text(content or "")
         return ChatMessage(Role.SYSTEM, text) if text else None
@@ -172,16 +174,15 @@ def system_turn(content: Content | None) -> ChatMessage | None:
 
 
 def _ttl(blocks: Sequence[Block]) -> int | None:
-    """The longest wish of any of a turn's blocks: what counts is the end of the turn."""
+    """The longest TTL that any block of the turn requests. A cached prompt always ends with a whole turn."""
     return longest_ttl(*(cache_ttl_seconds(block.cache_control) for block in blocks))
 
 
 def check_calls(messages: Sequence[WireMessage]) -> None:
-    """Calls and results answer each other from one turn to the next, as the API has it. Notes of the system between
-    them do not count.
+    """Require that each tool_use is answered in the next message. System messages in between do not count.
 
     Raises:
-        ValidationError: naming the message, and the id.
+        ValidationError: a call or a result has no counterpart; the message names it.
     """
     open_ids: set[str] = set()
     opened_at = 0

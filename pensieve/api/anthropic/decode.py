@@ -1,4 +1,4 @@
-"""From a request's bytes to one frozen value, or an error that names the field."""
+"""Decodes the bytes of a request into one frozen value, or into an error that names the field."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Prompt, Sampling, Tool, ToolChoice, ToolMode
-from pensieve.api.anthropic.conversation import Conversation, system_turn
+from pensieve.api.anthropic.conversation import ConversationDecoder, system_turn
 from pensieve.api.anthropic.thinking import thinking_of
 from pensieve.api.anthropic.types import AnyTool, CountTokensBody, MessagesBody, WireTool, WireToolChoice
 from pensieve.api.http.json_schemas import require_schema
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DecodedRequest:
-    """A Messages request: what the model is asked, and how the client wants it answered."""
+    """A Messages request: what to generate, with which model, and whether to stream it."""
 
     generation: GenerationRequest
     model_name: str
@@ -30,13 +30,13 @@ def decode_messages(body: bytes) -> DecodedRequest:
     """Decode the body of `POST /v1/messages`.
 
     Raises:
-        ValidationError: wrong JSON, or a field that is missing or wrong; the message starts with the field's path.
+        ValidationError: invalid JSON, or a missing or wrong field; the message starts with the path of the field.
     """
     wire = parse_body(MessagesBody, body)
     prompt = _prompt(wire)
     budget = prompt.thinking.budget_tokens
     if budget is not None and budget >= wire.max_tokens:
-        raise ValidationError("thinking.budget_tokens", "must be less than max_tokens, which counts thinking as well")
+        raise ValidationError("thinking.budget_tokens", "must be less than max_tokens, which includes thinking")
     output = wire.output_config.format if wire.output_config is not None else None
     generation = GenerationRequest(
         messages=prompt.messages,
@@ -52,7 +52,7 @@ def decode_messages(body: bytes) -> DecodedRequest:
 
 
 def decode_count(body: bytes) -> tuple[Prompt, str]:
-    """Decode the body of `POST /v1/messages/count_tokens`: the prompt and the model's name.
+    """Decode the body of `POST /v1/messages/count_tokens` into the prompt and the model's name.
 
     Raises:
         ValidationError: as `decode_messages`.
@@ -64,39 +64,37 @@ def decode_count(body: bytes) -> tuple[Prompt, str]:
 
 
 def _prompt(wire: CountTokensBody) -> Prompt:
-    """The system text, then the messages in their places; the tools, but for deferred ones that nothing refers to.
+    """The system prompt, the messages, and the tools, without deferred tools that no message references.
 
-    A `cache_control` on a tool is one on the system text, which ends the same stretch of the prompt.
+    A `cache_control` on a tool counts for the system turn, because the tools are part of it in a rendered prompt.
     """
     if wire.thread is not None:
-        raise ConversationThreadError  # ignoring it would lose all of the conversation but its last message
+        raise ConversationThreadError  # its messages are only the end of a conversation
     tools = _tools(wire.tools or ())
-    conversation = Conversation(tools)
+    conversation = ConversationDecoder(tools)
     turns = conversation.turns(wire.messages)
     system = system_turn(wire.system)
-    head = (
-        []
-        if system is None
-        else [_marked(system, *(getattr(tool, "cache_control", None) for tool in wire.tools or ()))]
-    )
-    turns[-1:] = [_marked(turn, wire.cache_control) for turn in turns[-1:]]
-    seen = tuple(tool for tool in tools.values() if not tool.deferred or tool.name in conversation.referenced)
-    return Prompt((*head, *turns), seen, thinking_of(wire))
+    turns[-1:] = [_with_cache_control(turn, wire.cache_control) for turn in turns[-1:]]
+    if system is not None:
+        tool_controls = (getattr(tool, "cache_control", None) for tool in wire.tools or ())
+        turns.insert(0, _with_cache_control(system, *tool_controls))
+    visible = tuple(tool for tool in tools.values() if not tool.deferred or tool.name in conversation.referenced)
+    return Prompt(tuple(turns), visible, thinking_of(wire))
 
 
-def _marked(turn: ChatMessage, *cache_controls: object) -> ChatMessage:
-    wishes = map(cache_ttl_seconds, cache_controls)
-    return replace(turn, cache_ttl_seconds=longest_ttl(turn.cache_ttl_seconds, *wishes))
+def _with_cache_control(turn: ChatMessage, *cache_controls: object) -> ChatMessage:
+    ttls = map(cache_ttl_seconds, cache_controls)
+    return replace(turn, cache_ttl_seconds=longest_ttl(turn.cache_ttl_seconds, *ttls))
 
 
 def _tools(wire: list[AnyTool] | tuple[()]) -> dict[str, Tool]:
     tools: dict[str, Tool] = {}
     for number, tool in enumerate(wire):
         if not isinstance(tool, WireTool):
-            log.warning("a tool of type %.40r runs at Anthropic and not here; it is left out", tool.type)
+            log.warning("ignoring a tool of type %.40r, which only Anthropic's servers run", tool.type)
             continue
         if tool.name in tools:
-            raise ValidationError(f"tools.{number}.name", f"tool names must be unique, and {tool.name} is there twice")
+            raise ValidationError(f"tools.{number}.name", f"tool names must be unique, but {tool.name} is used twice")
         if tool.input_schema.get("type") != "object":
             raise ValidationError(f"tools.{number}.input_schema.type", "must be 'object'")
         schema = require_schema(tool.input_schema, f"tools.{number}.input_schema")
@@ -109,7 +107,7 @@ def _tool_choice(wire: WireToolChoice | None, tools: tuple[Tool, ...]) -> ToolCh
         return ToolChoice()
     mode = ToolMode(wire.type)
     if mode in (ToolMode.ANY, ToolMode.TOOL) and not tools:
-        raise ValidationError("tool_choice", f"type {wire.type} needs tools to choose from")
+        raise ValidationError("tool_choice", f"type {wire.type} requires tools")
     if mode is ToolMode.TOOL and not any(tool.name == wire.name for tool in tools):
-        raise ValidationError("tool_choice.name", f"{wire.name!r} is not among the tools")
+        raise ValidationError("tool_choice.name", f"{wire.name!r} is not the name of a tool")
     return ToolChoice(mode, wire.name if mode is ToolMode.TOOL else None, not wire.disable_parallel_tool_use)

@@ -1,4 +1,4 @@
-"""The text of documents (W12): plain text as it is, PDF by pypdf."""
+"""The text of document blocks (W12). PDFs are read with pypdf."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ PDF = "application/pdf"
 
 
 def document_text(block: DocumentBlock, path: str) -> str:
-    """The document as a marked part of the turn it stands in. `path` is the block's in the request.
+    """The document's text inside `<document>` tags. `path` is that of the block in the request.
 
     Raises:
-        ValidationError: a source that would have to be fetched, or that cannot be read.
+        ValidationError: the source is a URL or a file id, or cannot be read.
     """
     text = _source_text(block.source, f"{path}.source")
-    facts = [
+    fields = [
         f"<{name}>{value}</{name}>" for name, value in (("title", block.title), ("context", block.context)) if value
     ]
-    return "\n".join(["<document>", *facts, text, "</document>"])
+    return "\n".join(["<document>", *fields, text, "</document>"])
 
 
 def _source_text(source: DocumentSource, path: str) -> str:
@@ -34,10 +34,10 @@ def _source_text(source: DocumentSource, path: str) -> str:
         case "content":
             return _content_text(source.content, f"{path}.content")
         case "text" | "base64":
-            raise ValidationError(path, f"data is required, as plain text or as base64 of media_type {PDF}")
+            raise ValidationError(path, f"data is required: plain text, or base64 with media_type {PDF}")
         case _:
             raise ValidationError(
-                path, f"a source of type {source.type!r} cannot be fetched here: send its text or PDF"
+                path, f"sources of type {source.type!r} are not supported: send the text or the PDF itself"
             )
 
 
@@ -51,13 +51,13 @@ def _content_text(content: object, path: str) -> str:
 
 
 def _pdf_text(data: str, path: str) -> str:
-    import pypdf  # noqa: PLC0415 - a tenth of a second, for what few clients send
+    import pypdf  # noqa: PLC0415 - takes 0.1 s, and few requests need it
     from pypdf.errors import PyPdfError  # noqa: PLC0415
 
     try:
         reader = pypdf.PdfReader(io.BytesIO(base64.b64decode(data, validate=True)))
         return "\n\n".join(page.extract_text() for page in reader.pages)
     except binascii.Error:
-        raise ValidationError(path, "it is no base64") from None
+        raise ValidationError(path, "is not valid base64") from None
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError, IndexError) as error:
-        raise ValidationError(path, f"this PDF cannot be read: {type(error).__name__}") from None
+        raise ValidationError(path, f"cannot read this PDF: {type(error).__name__}") from None

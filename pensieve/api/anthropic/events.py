@@ -1,4 +1,4 @@
-"""The wire events of one message (W10, W14, W15), by the table in `contracts.streams`, and their fold."""
+"""The wire events of a streamed message (W10, W14, W15), and how they add up to a whole message (W11)."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from contracts.values.vocabulary import MessageEvent
 PING: MessageEvent = {"type": "ping"}
 
 _SIGNING_KEY = secrets.token_bytes(32)
-"""Signatures mark thinking as this process's own; clients give them back as they are."""
+"""Marks thinking as this process's own. Clients send signatures back unchanged."""
 
 
 class MessageEvents:
-    """Turns a model's events into the API's, opening and closing blocks as they change.
+    """Converts generation events to wire events, and opens and closes content blocks between them.
 
-    With `omits_thinking`, a block of thinking has its signature and no text.
+    With `omits_thinking`, a thinking block has a signature but no text.
     """
 
     def __init__(self, model_name: str, *, omits_thinking: bool = False) -> None:
@@ -43,7 +43,7 @@ class MessageEvents:
         self._open: str | None = None
         self._thinking = ""
 
-    def of(self, event: GenerationEvent) -> Iterator[MessageEvent]:
+    def convert(self, event: GenerationEvent) -> Iterator[MessageEvent]:
         match event:
             case GenerationStarted(input_tokens, cached_tokens):
                 yield _message_start(self._model_name, Usage(input_tokens, 0, cached_tokens))
@@ -79,7 +79,7 @@ class MessageEvents:
         if self._open is None:
             return
         if self._open == "thinking":
-            yield self._delta({"type": "signature_delta", "signature": signature_of(self._thinking)})
+            yield self._delta({"type": "signature_delta", "signature": sign(self._thinking)})
             self._thinking = ""
         self._open = None
         yield {"type": "content_block_stop", "index": self._index}
@@ -88,7 +88,7 @@ class MessageEvents:
         return {"type": "content_block_delta", "index": self._index, "delta": delta}
 
 
-def signature_of(thinking: str) -> str:
+def sign(thinking: str) -> str:
     digest = hmac.digest(_SIGNING_KEY, thinking.encode(), hashlib.sha256)
     return base64.b64encode(digest).decode()
 
@@ -118,7 +118,7 @@ def _message_delta(finished: GenerationFinished) -> MessageEvent:
 
 
 def _usage(usage: Usage) -> dict[str, object]:
-    """The prompt in its three parts, which add up to the whole of it: new, written to the store, read from it (W17)."""
+    """Input, cache creation and cache read tokens add up to the whole prompt (W17)."""
     written = usage.stored_5m_tokens + usage.stored_1h_tokens
     return {
         "input_tokens": usage.input_tokens - usage.cached_tokens - written,
@@ -134,7 +134,7 @@ def _usage(usage: Usage) -> dict[str, object]:
 
 
 async def collect_message(events: AsyncIterator[MessageEvent]) -> dict[str, Any]:
-    """The message that a stream's events build up: a plain answer is the fold of its stream (W11).
+    """Fold the events of a stream into the message of a non-streaming answer (W11).
 
     Returns:
         The message, or the `error` event that ended the stream.
@@ -163,7 +163,7 @@ async def collect_message(events: AsyncIterator[MessageEvent]) -> dict[str, Any]
 
 
 def _fold_delta(block: dict[str, Any], delta: dict[str, Any]) -> str:
-    """Add a delta to its block; the piece of a call's arguments, if it is one."""
+    """Append a delta to its block. Returns the JSON of a tool argument delta, which cannot be appended yet."""
     if delta["type"] == "input_json_delta":
         return str(delta["partial_json"])
     field = "signature" if delta["type"] == "signature_delta" else block["type"]
@@ -172,7 +172,7 @@ def _fold_delta(block: dict[str, Any], delta: dict[str, Any]) -> str:
 
 
 def _arguments(json: str) -> Any:
-    """The arguments of a call; of one that was cut, what can be read, as the SDKs read it."""
+    """The arguments of a call. If they are incomplete, as much as can be parsed, as in the SDKs."""
     try:
         return pydantic_core.from_json(json)
     except ValueError:

@@ -1,26 +1,24 @@
-"""From a request to the events of a message. Implements `contracts.protocols.requests.RequestHandler`."""
+"""Generates the events of a message. Implements `contracts.protocols.requests.RequestHandler`."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from contracts.values.generation import GenerationEvent, GenerationStarted
 from contracts.values.vocabulary import GenerationRequest, MessageEvent
 from pensieve.api.anthropic.events import PING, MessageEvents
 from pensieve.api.http.error_reply import error_body
+from pensieve.api.http.pings import with_pings
 from pensieve.core.errors import PensieveError
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 
 class AnsweringModel(Protocol):
-    """As much of a model as answering takes."""
+    """The part of a model that MessageHandler needs."""
 
     async def can_admit(self) -> bool: ...
 
@@ -28,7 +26,10 @@ class AnsweringModel(Protocol):
 
 
 class MessageHandler:
-    """Turns a model's events into the API's, by the table in `contracts.streams.message_stream`."""
+    """Converts the model's events to wire events in the order that `contracts.streams.message_stream` requires.
+
+    `on_start` is called when the request is accepted, before its first event.
+    """
 
     def __init__(
         self,
@@ -37,12 +38,11 @@ class MessageHandler:
         ping_interval_seconds: float,
         on_start: Callable[[GenerationStarted], None] = lambda _: None,
     ) -> None:
-        """`on_start` is told what is known of a request when it is accepted."""
         self._model = model
         self._on_start = on_start
         self._ping_interval_seconds = ping_interval_seconds
 
-    async def can_handle_request(self, request: GenerationRequest) -> bool:  # noqa: ARG002 - as the contract has it
+    async def can_handle_request(self, request: GenerationRequest) -> bool:  # noqa: ARG002 - part of the protocol
         return await self._model.can_admit()
 
     async def handle_request(self, request: GenerationRequest, model_name: str) -> AsyncGenerator[MessageEvent, None]:
@@ -56,34 +56,11 @@ class MessageHandler:
                 async for event in paced:
                     if isinstance(event, GenerationStarted):
                         self._on_start(event)
-                    for wire_event in [PING] if event is None else events.of(event):
+                    for wire_event in [PING] if event is None else events.convert(event):
                         started = True
                         yield wire_event
         except PensieveError as error:
             if not started:
                 raise
-            log.warning("a stream ends with an error: %s", error)
+            log.warning("a stream ended with an error: %s", error)
             yield dict(error_body(error))
-
-
-async def with_pings(items: AsyncGenerator[T, None], interval_seconds: float) -> AsyncGenerator[T | None, None]:
-    """The items, and a None whenever `interval_seconds` pass without one."""
-
-    async def _next() -> T:
-        return await anext(items)
-
-    waiting: asyncio.Task[T] | None = None
-    try:
-        while True:
-            waiting = asyncio.create_task(_next())
-            while not (await asyncio.wait({waiting}, timeout=interval_seconds))[0]:
-                yield None
-            try:
-                item = waiting.result()
-            except StopAsyncIteration:
-                return
-            yield item
-    finally:
-        if waiting is not None and not waiting.done():
-            waiting.cancel()
-            await asyncio.wait({waiting})

@@ -1,4 +1,4 @@
-"""The bodies of requests, as Anthropic's API reference has them (W12 to W16). Unknown fields are ignored."""
+"""Request bodies, as Anthropic's API reference defines them (W12 to W16). Unknown fields are ignored."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ StopSequence = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 MAX_STOP_SEQUENCES = 64
-"""A bound of ours: every token is compared with all of them."""
+"""A limit of this server, because every token is compared with all of them."""
 
 MIN_THINKING_TOKENS = 1024
-"""The API's own bound on thinking.budget_tokens."""
+"""The API's own minimum of thinking.budget_tokens."""
 
 
 class WireModel(BaseModel):
-    """Strict: "5" is no number and true is no count."""
+    """Strict: "5" is not accepted as a number, and neither is true."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True, protected_namespaces=())
 
 
 class WireBlock(WireModel):
-    """Part of a message. Its `cache_control` is never refused, whatever it is: it is no part of the prompt (C1)."""
+    """A content block. Any `cache_control` is accepted, because it is not part of the prompt (C1)."""
 
     cache_control: Any = None
 
@@ -79,7 +79,7 @@ class ThinkingBlock(WireBlock):
 
 
 class OtherBlock(WireBlock):
-    """A block that is not read here. What becomes of it is decided where requests are decoded."""
+    """A block of any other type."""
 
     type: str
 
@@ -120,7 +120,7 @@ class WireMessage(WireModel):
 
 
 class WireTool(WireModel):
-    """A tool of the client's. Tools of another `type` run at Anthropic, and not here."""
+    """A tool that the client runs."""
 
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
     input_schema: dict[str, Any]
@@ -130,6 +130,8 @@ class WireTool(WireModel):
 
 
 class ServerTool(WireModel):
+    """A tool that only Anthropic's servers run."""
+
     type: str
 
 
@@ -150,8 +152,8 @@ class WireToolChoice(WireModel):
 
 
 class WireThinking(WireModel):
-    """`between_tools` is thinking switched off, with a word between two calls shown as thinking: no local model was
-    taught the difference.
+    """`between_tools` turns thinking off, except that text between two tool calls appears as thinking. Local models
+    have no such mode, so it means `disabled` here.
     """
 
     type: Literal["enabled", "disabled", "adaptive", "between_tools"]
@@ -170,7 +172,7 @@ class OutputConfig(WireModel):
 
 
 class ThinkingTurns(WireModel):
-    """How many of the last turns keep their thinking."""
+    """The number of latest turns that keep their thinking."""
 
     type: Literal["thinking_turns", "all"]
     value: Annotated[int, Field(ge=1)] | None = None
@@ -216,7 +218,7 @@ class Metadata(WireModel):
 
 
 class CountTokensBody(WireModel):
-    """`POST /v1/messages/count_tokens` (W2): a Messages request without its figures."""
+    """`POST /v1/messages/count_tokens` (W2), and what a Messages request shares with it."""
 
     model: Name
     messages: Annotated[list[WireMessage], Field(min_length=1)]
@@ -228,7 +230,7 @@ class CountTokensBody(WireModel):
     context_management: ContextManagement | None = None
     thread: Any = None
     cache_control: Any = None
-    """On the request itself, it marks the last message."""
+    """On the request itself, it applies to the last message."""
 
 
 class MessagesBody(CountTokensBody):

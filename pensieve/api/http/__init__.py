@@ -1,0 +1,1 @@
+"""What both wire formats share: bodies, errors, server-sent events, access rules."""

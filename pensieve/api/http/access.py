@@ -1,4 +1,4 @@
-"""Who may ask (W19, W21): API keys, foreign Hosts and foreign Origins."""
+"""Access control (W19, W21): API keys, the Host header, and web pages of other origins."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ ANY_ORIGIN = "*"
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
-    """`host` is the address that the server is bound to; `cors_origins` are the pages that may use it."""
+    """`host` is the address that the server listens on. `cors_origins` are the web pages that may use it."""
 
     host: str
     api_key: str | None = None
     cors_origins: tuple[str, ...] = ()
 
     def check_key(self, x_api_key: str | None, authorization: str | None) -> None:
-        """The key comes in the header `x-api-key` or as `Authorization: Bearer`; one that fits is enough.
+        """Accept the key from either header; one that matches is enough.
 
         Raises:
-            AuthenticationError: a key is set here and none, or another one, was sent.
+            AuthenticationError: the server has a key, and neither header has it.
         """
         if self.api_key is None:
             return
@@ -32,12 +32,12 @@ class AccessRules:
         sent = [x_api_key, token.strip() if scheme.lower() == "bearer" else None]
         keys = [key.encode() for key in sent if key]
         if not keys:
-            raise AuthenticationError("x-api-key: no key was sent; send it as x-api-key or as Authorization: Bearer")
+            raise AuthenticationError("x-api-key: missing; send the key as x-api-key or as Authorization: Bearer")
         if not any(hmac.compare_digest(key, self.api_key.encode()) for key in keys):
-            raise AuthenticationError("x-api-key: this key is not the one the server was started with")
+            raise AuthenticationError("x-api-key: not the key that the server was started with")
 
     def allows_host(self, host_header: str) -> bool:
-        """A page that had its own name resolved to this machine (DNS rebinding) still sends that name."""
+        """Whether the Host header is that of this server. A page that uses DNS rebinding sends its own host name."""
         return not is_loopback(self.host) or is_loopback(_host_name(host_header))
 
     def grants_origin(self, origin: str) -> bool:

@@ -1,4 +1,4 @@
-"""Errors on the wire (W18): status, type, headers. The one place where Pensieve's errors meet HTTP.
+"""Errors on the wire (W18): status, type and headers. The only place that maps Pensieve's errors to HTTP.
 
 Source: Anthropic's documentation, "Errors"; `retry-after` and `x-should-retry` as the official SDKs read them.
 """
@@ -11,19 +11,18 @@ from dataclasses import dataclass, field
 from contracts.values.vocabulary import ErrorKind
 from pensieve.core.errors import OverloadedError, PensieveError, RateLimitError
 
-INTERNAL_MESSAGE = "an internal error; the server's log has it under this request's id"
+INTERNAL_MESSAGE = "internal error; the server's log has the details under this request id"
 
 _STATUS_AND_TYPE = {
     ErrorKind.VALIDATION: (400, "invalid_request_error"),
     ErrorKind.AUTHENTICATION: (401, "authentication_error"),
     ErrorKind.NOT_FOUND: (404, "not_found_error"),
-    ErrorKind.INSUFFICIENT_MEMORY: (400, "invalid_request_error"),  # it can never fit: trying again is useless
+    ErrorKind.INSUFFICIENT_MEMORY: (400, "invalid_request_error"),  # it can never fit, so a retry is useless
     ErrorKind.OVERLOADED: (529, "overloaded_error"),
     ErrorKind.RATE_LIMITED: (429, "rate_limit_error"),
     ErrorKind.GENERATION: (500, "api_error"),
     ErrorKind.MODEL_LOADING: (500, "api_error"),
     ErrorKind.DEVICE: (500, "api_error"),
-    ErrorKind.PERFORMANCE: (529, "overloaded_error"),
 }
 _TYPE_OF_STATUS = {
     403: "permission_error",
@@ -37,7 +36,7 @@ _DO_NOT_RETRY = {"x-should-retry": "false"}
 
 @dataclass(frozen=True, slots=True)
 class ErrorReply:
-    """`cause` is the error of ours that it tells of, where it is one of ours."""
+    """An error response. `cause` is the Pensieve error behind it, if there is one."""
 
     status: int
     type: str
@@ -54,7 +53,7 @@ class ErrorReply:
 
 
 def reply_to_error(error: PensieveError) -> ErrorReply:
-    """The reply to one of our own errors. A client is told not to retry what cannot get better by itself."""
+    """The reply to a Pensieve error. `x-should-retry` stops SDKs from retrying what would fail again."""
     status, kind = _STATUS_AND_TYPE[error.kind]
     if isinstance(error, OverloadedError | RateLimitError):
         headers = {"retry-after": str(error.retry_after_seconds)}
@@ -64,13 +63,13 @@ def reply_to_error(error: PensieveError) -> ErrorReply:
 
 
 def reply_to_status(status: int, message: str) -> ErrorReply:
-    """The reply to what HTTP itself refuses: an unknown path, a wrong method, a body that is too large."""
+    """The reply to an error of HTTP itself, such as an unknown path or a body that is too large."""
     if status >= 500:
         return ErrorReply(status, _TYPE_OF_STATUS.get(status, "api_error"), message)
     return ErrorReply(status, _TYPE_OF_STATUS.get(status, "invalid_request_error"), message, _DO_NOT_RETRY)
 
 
 def error_body(error: PensieveError) -> dict[str, object]:
-    """The data of an `error` event: the same envelope, without a status."""
+    """The data of an `error` event of a stream."""
     reply = reply_to_error(error)
     return {"type": "error", "error": {"type": reply.type, "message": reply.message}}

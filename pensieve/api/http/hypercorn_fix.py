@@ -1,7 +1,7 @@
-"""Connections whose clients have gone are closed at once.
+"""Makes hypercorn close a connection as soon as its client has closed it.
 
-hypercorn 0.18 keeps one until its idle time is over, though nobody is there to send another request on it: with a
-keep-alive time of minutes, every client that asks once leaves a file descriptor behind for as long.
+hypercorn 0.18 keeps such a connection until its keep-alive timeout. With a timeout of minutes, every client that sends
+a single request would hold a file descriptor for as long.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import hypercorn.asyncio.run
 from hypercorn.asyncio.tcp_server import TCPServer
 
 
-class ClosedAtOnce(TCPServer):
-    """One connection."""
+class PromptlyClosedConnection(TCPServer):
+    """One connection, despite the name of its base class."""
 
     async def _read_data(self) -> None:
-        """Returns when the client has closed its side: nothing is left to be idle for."""
+        """Read until the client closes its side, then end the wait for another request."""
         await super()._read_data()
         await self.idle_task.stop()
 
 
-def close_at_once() -> None:
-    """Have hypercorn's servers of this process do so. Again does nothing."""
-    hypercorn.asyncio.run.TCPServer = ClosedAtOnce  # type: ignore[attr-defined]
+def close_connections_promptly() -> None:
+    """Apply the fix to all hypercorn servers of this process. Safe to call again."""
+    hypercorn.asyncio.run.TCPServer = PromptlyClosedConnection  # type: ignore[attr-defined]

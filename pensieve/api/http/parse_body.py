@@ -1,4 +1,4 @@
-"""A request's bytes as a typed body, or an error that names the field, in the words of the API."""
+"""Parses the bytes of a request into a typed body, or into an error that names the field."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from pydantic_core import ErrorDetails
 from pensieve.core.errors import ValidationError
 
 _BRANCHES = {"string", "blocks", "other", "custom", "server"}
-"""pydantic's names for the branches of our unions: no part of the request."""
+"""Tags of our pydantic unions, which appear in error locations but are not part of the request."""
 
 B = TypeVar("B", bound=pydantic.BaseModel)
 
 
 def parse_body(model: type[B], body: bytes) -> B:
-    """The body.
-
+    """
     Raises:
-        ValidationError: wrong JSON, or a field that is missing or wrong; the message starts with the field's path.
+        ValidationError: invalid JSON, or a missing or wrong field; the message starts with the path of the field.
     """
     try:
         return model.model_validate_json(body)
@@ -28,7 +27,7 @@ def parse_body(model: type[B], body: bytes) -> B:
 
 
 def _as_validation_error(detail: ErrorDetails) -> ValidationError:
-    """The first thing that is wrong: `messages.0.content: Field required`."""
+    """The first error, such as `messages.0.content: Field required`."""
     if detail["type"] == "json_invalid":
         return ValidationError("body", f"the request body is not valid JSON: {detail['ctx']['error']}")
     if not detail["loc"]:

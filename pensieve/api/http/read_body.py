@@ -1,4 +1,4 @@
-"""Reading a request's body without holding up the streams of others."""
+"""Reads and decodes request bodies without delaying the streams of other requests."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from quart import request
 T = TypeVar("T")
 
 MAX_INLINE_BYTES = 20_000
-"""A few hundred microseconds of JSON. Longer bodies, and PDFs above all, are decoded on another thread."""
+"""Takes a few hundred microseconds to decode. Longer bodies, such as PDFs, are decoded on another thread."""
 
 
-async def decoded_body(decode: Callable[[bytes], T]) -> T:
-    """The body of the request that is being handled, decoded."""
+async def decode_body(decode: Callable[[bytes], T]) -> T:
+    """The decoded body of the current request."""
     body = bytes(await request.body)
     return await asyncio.to_thread(decode, body) if len(body) > MAX_INLINE_BYTES else decode(body)
 
 
 def is_retry() -> bool:
-    """Whether the client of this request says that it asks again: the SDKs count their tries in a header."""
+    """Whether the current request is a retry, by the header in which the SDKs count their attempts."""
     return request.headers.get("x-stainless-retry-count", "0") not in ("", "0")

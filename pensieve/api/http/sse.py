@@ -1,4 +1,4 @@
-"""Server-sent events (W10): how they are written, and a response body that always closes what it reads from."""
+"""Server-sent events (W10): their encoding, and a response body that always closes its source."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from quart.wrappers.response import ResponseBody
 from contracts.values.vocabulary import MessageEvent
 
 KEEP_ALIVE = b": keepalive\n\n"
-"""A comment: bytes that keep a connection awake, and no event."""
+"""A comment, which keeps the connection open without being an event."""
 DONE = b"data: [DONE]\n\n"
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-"""One encoder for all events: `json.dumps` would make another for each, which takes as long as encoding it."""
+"""One encoder for all events: `json.dumps` would create one for each, which takes as long as the encoding."""
 
 _LINE_ENDS = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"})
-"""Line ends to some clients' readers, Python's `str.splitlines` among them, though not to the protocol."""
+"""Escapes characters that some clients split lines at, as `str.splitlines` does, though the protocol does not."""
 
 
 def encode_event(event: MessageEvent) -> bytes:
-    """As Anthropic's API writes them: both an `event:` line and the type in the data."""
+    """Anthropic's format: an `event:` line, and the type in the data as well."""
     return f"event: {event['type']}\n".encode() + encode_data(event)
 
 
@@ -32,30 +32,30 @@ def encode_data(data: Mapping[str, object]) -> bytes:
     return f"data: {_encode(data).translate(_LINE_ENDS)}\n\n".encode()
 
 
-async def encoded_events(events: AsyncGenerator[MessageEvent, None], request_id: str) -> AsyncGenerator[bytes, None]:
-    """The bytes of a Messages stream. An error event carries the request's id, as an error reply does."""
+async def encode_events(events: AsyncGenerator[MessageEvent, None], request_id: str) -> AsyncGenerator[bytes, None]:
+    """The bytes of a Messages stream. Error events carry the request id, like error replies."""
     async with aclosing(events):
         async for event in events:
             yield encode_event({**event, "request_id": request_id} if event["type"] == "error" else event)
 
 
 async def stream_response(pieces: AsyncGenerator[bytes, None]) -> Response:
-    """A response that streams `pieces`. The first is awaited, so that what is refused is refused with a status.
+    """A response that streams `pieces`. It awaits the first, so that an error before it gets an error status.
 
     Raises:
-        PensieveError: the refusal.
+        PensieveError: from the source, before its first piece.
     """
     response = Response(_StreamBody(await anext(pieces), pieces), content_type="text/event-stream; charset=utf-8")
-    response.timeout = None  # Quart would cut a stream after a minute
+    response.timeout = None  # or Quart would end the stream after a minute
     response.headers["cache-control"] = "no-cache"
     return response
 
 
 class _StreamBody(ResponseBody):
-    """The body of a stream whose first piece has already come.
+    """The body of a stream whose first piece has been read.
 
-    The rest is closed when the response ends, however it ends: a client that leaves before the first byte is written
-    must free the machine too, and an async generator that was never entered would not close what it wraps.
+    The source is closed when the response ends for any reason, even if the client disconnects before the first byte is
+    written. An async generator could not do that, because one that was never iterated does not close what it wraps.
     """
 
     def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None]) -> None:

@@ -1,4 +1,4 @@
-"""From the messages of OpenAI's chat to the turns that a chat template sees (W6)."""
+"""OpenAI chat messages as the turns that a chat template renders (W6)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _ROLES = {
 
 
 def turns_of(messages: Sequence[ChatTurn]) -> tuple[ChatMessage, ...]:
-    """All of them, in their places. As in the Messages API, an assistant's message at the end is continued.
+    """The turns of all messages, in order. A final assistant message is continued, as in the Messages API.
 
     Raises:
-        ValidationError: an empty message of the user, a part that is no text, arguments that are no JSON object, a call
-            without its result or a result without its call.
+        ValidationError: a user message is empty, a part is not text, arguments are not a JSON object, or a call and its
+            result do not match.
     """
     turns = tuple(_turn(message, f"messages.{number}") for number, message in enumerate(messages))
     _check_calls(turns)
@@ -57,28 +57,30 @@ def _text(message: ChatTurn, path: str) -> str:
     for number, part in enumerate(message.content):
         if not isinstance(part, TextPart):
             is_image = part.type == "image_url"
-            raise ValidationError(f"{path}.{number}", IMAGE_REFUSED if is_image else f"{part.type!r} is not understood")
+            raise ValidationError(
+                f"{path}.{number}", IMAGE_REFUSED if is_image else f"parts of type {part.type!r} are not supported"
+            )
         texts.append(part.text)
     return BLOCK_SEPARATOR.join(texts)
 
 
 def _arguments(text: str, path: str) -> str:
-    """The arguments of a call in one spelling; clients write none at all for a function that takes none.
+    """The arguments of a call as canonical JSON. Clients may send an empty string for a function without parameters.
 
-    Read as strictly as the request itself: what json.loads takes besides, half a surrogate pair or a thousand brackets,
-    would fail in the tokenizer.
+    The parser is as strict as that of the request itself. `json.loads` also accepts lone surrogates and deep nesting,
+    which would fail in the tokenizer.
     """
     try:
         arguments = pydantic_core.from_json(text or "{}", allow_inf_nan=False)
     except ValueError:
         arguments = None
     if not isinstance(arguments, dict):
-        raise ValidationError(f"{path}.function.arguments", "must be the JSON of an object")
+        raise ValidationError(f"{path}.function.arguments", "must be a JSON object, encoded as a string")
     return json.dumps(arguments, ensure_ascii=False)
 
 
 def _check_calls(turns: Sequence[ChatMessage]) -> None:
-    """Results answer the calls of the assistant's message before them. The system's notes between them do not count."""
+    """Require that tool messages answer the calls of the assistant message before them, ignoring system messages."""
     called: set[str] = set()
     answered: set[str] = set()
     called_at = 0
@@ -87,7 +89,7 @@ def _check_calls(turns: Sequence[ChatMessage]) -> None:
             if turn.tool_call_id not in called:
                 raise ValidationError(
                     f"messages.{number}.tool_call_id",
-                    f"{turn.tool_call_id!r} is none of the tool_calls in the assistant's message before it",
+                    f"{turn.tool_call_id!r} does not match any of the tool_calls in the assistant message before it",
                 )
             answered.add(turn.tool_call_id)
         elif turn.role is not Role.SYSTEM:
@@ -100,5 +102,6 @@ def _check_answered(left_open: set[str], called_at: int) -> None:
     if left_open:
         ids = ", ".join(sorted(left_open))
         raise ValidationError(
-            f"messages.{called_at}.tool_calls", f"no message of the role 'tool' right after it answers {ids}"
+            f"messages.{called_at}.tool_calls",
+            f"must be followed by a message with role 'tool' for each call; missing: {ids}",
         )

@@ -1,4 +1,4 @@
-"""From a request of OpenAI's API to one frozen value (W6)."""
+"""Decodes requests of OpenAI's API into one frozen value (W6)."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from pensieve.core.errors import ValidationError
 
 _MODES = {"none": ToolMode.NONE, "auto": ToolMode.AUTO, "required": ToolMode.ANY}
 _NO_REASONING = (None, "none", "minimal")
-"""Efforts that ask for no thinking. Without an effort there is none either, as in the Messages API."""
+"""Efforts that mean no thinking. As in the Messages API, no effort at all means the same."""
 _ANY_OBJECT = '{"type": "object"}'
 
 MAX_TOKENS_UNSET = 0
-"""The request gives no bound: the window does."""
+"""The request sets no limit, so the window is the limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAIRequest:
-    """`generation.max_tokens` may be MAX_TOKENS_UNSET."""
+    """A chat or completion request. Its `generation.max_tokens` may be MAX_TOKENS_UNSET."""
 
     generation: GenerationRequest
     model_name: str
     stream: bool
     include_usage: bool
 
-    def bounded(self, max_tokens: int) -> GenerationRequest:
-        """The generation, with a bound of its own or this one."""
+    def with_max_tokens(self, max_tokens: int) -> GenerationRequest:
+        """The generation request, with this limit if it has none of its own."""
         return replace(self.generation, max_tokens=self.generation.max_tokens or max_tokens)
 
 
@@ -48,7 +48,7 @@ def decode_chat(body: bytes) -> OpenAIRequest:
     """Decode `POST /v1/chat/completions`.
 
     Raises:
-        ValidationError: wrong JSON, or a field that is missing, wrong or cannot be done here; it is named.
+        ValidationError: invalid JSON, or a field is missing, wrong or not supported; the message names it.
     """
     wire = parse_body(ChatBody, body)
     tools = _tools(wire)
@@ -64,7 +64,7 @@ def decode_chat(body: bytes) -> OpenAIRequest:
 
 
 def decode_completion(body: bytes) -> OpenAIRequest:
-    """Decode `POST /v1/completions`: the prompt is continued as it stands, without a chat template.
+    """Decode `POST /v1/completions`. Its prompt is continued as it is, without a chat template.
 
     Raises:
         ValidationError: as `decode_chat`.
@@ -72,7 +72,9 @@ def decode_completion(body: bytes) -> OpenAIRequest:
     wire = parse_body(CompletionBody, body)
     prompts = [wire.prompt] if isinstance(wire.prompt, str) else wire.prompt
     if len(prompts) != 1:
-        raise ValidationError("prompt", "one prompt a request: send each on its own, they run side by side")
+        raise ValidationError(
+            "prompt", "only one prompt per request is supported: send several requests, which run at the same time"
+        )
     return _request(wire, replace(_generation(wire, (ChatMessage(Role.USER, prompts[0]),)), is_raw=True))
 
 
@@ -97,7 +99,7 @@ def _sampling(wire: CommonBody) -> Sampling:
 
 
 def _thinking(wire: ChatBody) -> Thinking:
-    """`enable_thinking` is the stronger. An effort of none is the least of them, for models that know efforts alone."""
+    """`enable_thinking` overrides the effort. Effort "none" becomes "minimal" for models that always think."""
     kwargs, effort = wire.chat_template_kwargs, wire.reasoning_effort
     enabled = kwargs.enable_thinking if kwargs is not None else None
     return Thinking(
@@ -111,12 +113,14 @@ def _tools(wire: ChatBody) -> tuple[Tool, ...]:
     for number, tool in enumerate(wire.tools or ()):
         function = tool.function
         if function.name in tools:
-            raise ValidationError(f"tools.{number}.function.name", f"{function.name} is there twice")
+            raise ValidationError(
+                f"tools.{number}.function.name", f"function names must be unique, but {function.name} is used twice"
+            )
         schema = function.parameters or {"type": "object", "properties": {}}
         if schema.get("type") != "object":
             raise ValidationError(f"tools.{number}.function.parameters.type", "must be 'object'")
-        written = require_schema(schema, f"tools.{number}.function.parameters")
-        tools[function.name] = Tool(function.name, function.description or "", written)
+        schema_text = require_schema(schema, f"tools.{number}.function.parameters")
+        tools[function.name] = Tool(function.name, function.description or "", schema_text)
     return tuple(tools.values())
 
 
@@ -125,20 +129,20 @@ def _choice(wire: ChatBody, tools: Sequence[Tool]) -> ToolChoice:
     if isinstance(wire.tool_choice, NamedChoice):
         name = wire.tool_choice.function.name
         if not any(tool.name == name for tool in tools):
-            raise ValidationError("tool_choice.function.name", f"{name!r} is not among the tools")
+            raise ValidationError("tool_choice.function.name", f"{name!r} is not the name of a tool")
         return ToolChoice(ToolMode.TOOL, name, parallel)
     mode = _MODES[wire.tool_choice or "auto"]
     if mode is ToolMode.ANY and not tools:
-        raise ValidationError("tool_choice", "'required' needs tools to choose from")
+        raise ValidationError("tool_choice", "'required' requires tools")
     return ToolChoice(mode, None, parallel)
 
 
 def _schema(wire: ChatBody) -> str | None:
-    wanted = wire.response_format
-    if wanted is None or wanted.type == "text":
+    response_format = wire.response_format
+    if response_format is None or response_format.type == "text":
         return None
-    if wanted.type == "json_object":
+    if response_format.type == "json_object":
         return _ANY_OBJECT
-    if wanted.json_schema is None:
+    if response_format.json_schema is None:
         raise ValidationError("response_format.json_schema", "Field required")
-    return require_schema(wanted.json_schema.json_schema, "response_format.json_schema.schema")
+    return require_schema(response_format.json_schema.json_schema, "response_format.json_schema.schema")

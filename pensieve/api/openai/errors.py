@@ -1,7 +1,7 @@
-"""Errors in OpenAI's envelope (W6): the same statuses and headers, in the words that its clients look for.
+"""Errors in OpenAI's format (W6), with the same statuses and headers as in Anthropic's.
 
-Source: OpenAI's API reference, "Error codes"; the official SDK takes `error.message`, `type`, `param` and `code`, and
-frameworks on top of it tell a conversation that has grown too long by the code `context_length_exceeded`.
+Source: OpenAI's API reference, "Error codes". The official SDK reads `error.message`, `type`, `param` and `code`.
+Frameworks recognise a conversation that exceeds the window by the code `context_length_exceeded`.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _TYPE_AND_CODE: Mapping[str, tuple[str, str | None]] = {
     "overloaded_error": ("server_error", "overloaded"),
     "api_error": ("server_error", None),
 }
-"""By the type that the same error has in Anthropic's envelope."""
+"""OpenAI's type and code by Anthropic's type."""
 
 _FIELDS = (
     ("output_config.format.schema", "response_format.json_schema.schema"),
     (".input_schema", ".function.parameters"),
 )
-"""The engine names fields as the Messages API does; these are called otherwise here."""
+"""Field names of the Messages API, which the engine uses in its errors, and their counterparts here."""
 
 
 def is_openai_path(path: str) -> bool:
-    """Whether only OpenAI's clients ask there. `/v1/models` is everybody's: its errors suit either SDK as they are."""
+    """Whether the path belongs to OpenAI's API alone. Both SDKs understand the errors of `/v1/models` as they are."""
     return path.startswith(_PATHS)
 
 
@@ -50,8 +50,8 @@ def openai_body(reply: ErrorReply) -> dict[str, object]:
 
 def _field(cause: PensieveError) -> str | None:
     field = cause.field
-    for ours, theirs in _FIELDS:
-        field = field.replace(ours, theirs) if field is not None else None
+    for anthropic_name, openai_name in _FIELDS:
+        field = field.replace(anthropic_name, openai_name) if field is not None else None
     return field
 
 

@@ -1,4 +1,4 @@
-"""A model's events as the objects of OpenAI's API (W6): chunks of a stream, and the answer that they build up."""
+"""Generation events as objects of OpenAI's API (W6): the chunks of a stream, and whole answers."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _FINISH_REASONS = {
 
 
 class ChatChunks:
-    """Turns a model's events into `chat.completion.chunk` objects."""
+    """Converts generation events to `chat.completion.chunk` objects."""
 
     def __init__(self, model_name: str, *, include_usage: bool) -> None:
         self._common = _common("chatcmpl", "chat.completion.chunk", model_name)
         self._include_usage = include_usage
         self._num_calls = 0
 
-    def of(self, event: GenerationEvent) -> Iterator[dict[str, Any]]:
+    def convert(self, event: GenerationEvent) -> Iterator[dict[str, Any]]:
         match event:
             case GenerationStarted():
                 yield self._chunk({"role": "assistant", "content": ""})
@@ -63,13 +63,13 @@ class ChatChunks:
 
 
 class CompletionChunks:
-    """Turns a model's events into the `text_completion` objects of a stream."""
+    """Converts generation events to the `text_completion` objects of a stream."""
 
     def __init__(self, model_name: str, *, include_usage: bool) -> None:
         self._common = _common("cmpl", "text_completion", model_name)
         self._include_usage = include_usage
 
-    def of(self, event: GenerationEvent) -> Iterator[dict[str, Any]]:
+    def convert(self, event: GenerationEvent) -> Iterator[dict[str, Any]]:
         match event:
             case GenerationStarted():
                 yield self._chunk("")
@@ -86,7 +86,7 @@ class CompletionChunks:
 
 
 async def collect_chat(events: AsyncIterator[GenerationEvent], model_name: str) -> dict[str, Any]:
-    """The `chat.completion` of a whole generation."""
+    """The `chat.completion` object of a whole generation."""
     text, thinking, calls = "", "", list[dict[str, Any]]()
     async for event in events:
         match event:
@@ -110,7 +110,7 @@ async def collect_chat(events: AsyncIterator[GenerationEvent], model_name: str) 
 
 
 async def collect_completion(events: AsyncIterator[GenerationEvent], model_name: str) -> dict[str, Any]:
-    """The `text_completion` of a whole generation."""
+    """The `text_completion` object of a whole generation."""
     text = ""
     async for event in events:
         if isinstance(event, TextGenerated):

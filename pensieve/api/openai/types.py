@@ -1,7 +1,7 @@
-"""The bodies of OpenAI's API (W6), as its reference has them.
+"""Request bodies of OpenAI's API (W6), as its reference defines them.
 
-Unknown fields are ignored, as are those whose effect nobody can miss (`seed` is "best effort" in the reference, `user`,
-`store`, `prediction`). A field that asks for what cannot be done here is refused: to pass over it would be a lie.
+Unknown fields are ignored, and so are those without a visible effect: `user`, `store`, `prediction`, and `seed`, which
+is "best effort" in the reference. A field that requests an unsupported feature is refused rather than silently ignored.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pydantic_core import PydanticCustomError
 from pensieve.api.anthropic.types import Name, Probability, StopSequence, Temperature, WireModel
 
 MAX_STOPS = 4
-"""OpenAI's own bound on stop."""
+"""OpenAI's own limit on the number of stop sequences."""
 
 
 def _only(harmless: tuple[object, ...], *, instead: str) -> AfterValidator:
-    """Takes null, and the values that ask for nothing; to all others it says what to do instead."""
+    """Accepts null and values without an effect. For any other, the error says what to do instead."""
 
     def check(value: Any) -> Any:
         if value is not None and value not in harmless:
@@ -28,10 +28,10 @@ def _only(harmless: tuple[object, ...], *, instead: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-_ONE_ANSWER = "one answer a request: send as many requests, they run side by side"
-_NO_LOGPROBS = "the probabilities of tokens are not told here"
-_NO_PENALTY = "not supported: leave it out, or send repetition_penalty"
-_NO_FUNCTIONS = "deprecated, and not understood here: send tools and tool_choice"
+_ONE_ANSWER = "only one answer per request is supported: send several requests, which run at the same time"
+_NO_LOGPROBS = "logprobs are not supported"
+_NO_PENALTY = "not supported: omit it, or send repetition_penalty"
+_NO_FUNCTIONS = "deprecated and not supported: send tools and tool_choice"
 
 
 class TextPart(WireModel):
@@ -126,14 +126,14 @@ class StreamOptions(WireModel):
 
 
 class ChatTemplateKwargs(WireModel):
-    """As clients of vLLM and llama.cpp send them. Only what is known here is taken."""
+    """Template options of vLLM and llama.cpp. Only `enable_thinking` has an effect."""
 
     enable_thinking: bool | None = None
 
 
 class CommonBody(WireModel):
-    """What chat completions and completions share. `top_k`, `min_p` and `repetition_penalty` are vLLM's; a `top_k` of
-    -1 is no bound there.
+    """The fields that both endpoints share. `top_k`, `min_p` and `repetition_penalty` are those of vLLM, where a
+    `top_k` of -1 means no limit.
     """
 
     model: Name
@@ -149,7 +149,7 @@ class CommonBody(WireModel):
     n: Annotated[Any, _only((1,), instead=_ONE_ANSWER)] = None
     presence_penalty: Annotated[Any, _only((0,), instead=_NO_PENALTY)] = None
     frequency_penalty: Annotated[Any, _only((0,), instead=_NO_PENALTY)] = None
-    logit_bias: Annotated[Any, _only(({},), instead="single tokens cannot be made likelier here")] = None
+    logit_bias: Annotated[Any, _only(({},), instead="not supported")] = None
 
 
 class ChatBody(CommonBody):
@@ -165,8 +165,8 @@ class ChatBody(CommonBody):
     chat_template_kwargs: ChatTemplateKwargs | None = None
     logprobs: Annotated[Any, _only((False,), instead=_NO_LOGPROBS)] = None
     top_logprobs: Annotated[Any, _only((0,), instead=_NO_LOGPROBS)] = None
-    modalities: Annotated[Any, _only((["text"],), instead="answers are text alone")] = None
-    web_search_options: Annotated[Any, _only((), instead="there is no web search here: give the model a tool")] = None
+    modalities: Annotated[Any, _only((["text"],), instead="only text answers are supported")] = None
+    web_search_options: Annotated[Any, _only((), instead="web search is not supported: send a tool of your own")] = None
     functions: Annotated[Any, _only(([],), instead=_NO_FUNCTIONS)] = None
     function_call: Annotated[Any, _only(("auto", "none"), instead=_NO_FUNCTIONS)] = None
 
@@ -179,6 +179,8 @@ class CompletionBody(CommonBody):
         Discriminator(_kind_of_value),
     ]
     best_of: Annotated[Any, _only((1,), instead=_ONE_ANSWER)] = None
-    echo: Annotated[Any, _only((False,), instead="the prompt is not said again: put it before the answer")] = None
-    suffix: Annotated[Any, _only(("",), instead="a text is continued here, and not filled in")] = None
+    echo: Annotated[Any, _only((False,), instead="not supported: prepend the prompt to the answer")] = None
+    suffix: Annotated[Any, _only(("",), instead="filling in the middle is not supported, only continuing a text")] = (
+        None
+    )
     logprobs: Annotated[Any, _only((), instead=_NO_LOGPROBS)] = None

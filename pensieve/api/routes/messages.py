@@ -13,8 +13,8 @@ from contracts.values.vocabulary import MessageEvent
 from pensieve.api.anthropic.cache_header import PromptCacheHeader
 from pensieve.api.anthropic.decode import DecodedRequest, decode_count, decode_messages
 from pensieve.api.anthropic.events import collect_message
-from pensieve.api.http.read_body import decoded_body, is_retry
-from pensieve.api.http.sse import encoded_events, stream_response
+from pensieve.api.http.read_body import decode_body, is_retry
+from pensieve.api.http.sse import encode_events, stream_response
 from pensieve.api.server_state import server_state
 
 blueprint = Blueprint("messages", __name__)
@@ -22,7 +22,7 @@ blueprint = Blueprint("messages", __name__)
 
 @blueprint.post("/v1/messages")
 async def create_message() -> ResponseReturnValue:
-    decoded = await decoded_body(decode_messages)
+    decoded = await decode_body(decode_messages)
     cache = PromptCacheHeader()
     response = await (_stream(decoded, cache) if decoded.stream else _answer(decoded, cache))
     response.headers.update(cache.headers)
@@ -31,13 +31,13 @@ async def create_message() -> ResponseReturnValue:
 
 @blueprint.post("/v1/messages/count_tokens")
 async def count_tokens() -> ResponseReturnValue:
-    prompt, model_name = await decoded_body(decode_count)
+    prompt, model_name = await decode_body(decode_count)
     async with server_state().open_model(model_name) as model:
         return jsonify({"input_tokens": await model.count_tokens(prompt)})
 
 
 async def _stream(decoded: DecodedRequest, cache: PromptCacheHeader) -> Response:
-    return await stream_response(encoded_events(_events(decoded, cache), g.request_id))
+    return await stream_response(encode_events(_events(decoded, cache), g.request_id))
 
 
 async def _answer(decoded: DecodedRequest, cache: PromptCacheHeader) -> Response:
@@ -52,4 +52,4 @@ async def _answer(decoded: DecodedRequest, cache: PromptCacheHeader) -> Response
 
 def _events(decoded: DecodedRequest, cache: PromptCacheHeader) -> AsyncGenerator[MessageEvent, None]:
     generation = replace(decoded.generation, is_retry=is_retry())
-    return server_state().message_events(generation, decoded.model_name, cache.take)
+    return server_state().message_events(generation, decoded.model_name, cache.record)

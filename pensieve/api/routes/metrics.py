@@ -1,4 +1,4 @@
-"""`GET /metrics`: the figures of `/health`, for Prometheus. Where a key is set, it takes the key."""
+"""`GET /metrics`: the figures of `/health` and more, for Prometheus. It requires the key, if the server has one."""
 
 from __future__ import annotations
 

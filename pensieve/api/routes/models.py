@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `GET /v1/models/{id}` (W3, W6), in Anthropic's shape and OpenAI's at once."""
+"""`GET /v1/models` and `GET /v1/models/{id}` (W3, W6), in the formats of Anthropic and OpenAI at once."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ async def retrieve_model(model_id: str) -> ResponseReturnValue:
 
 
 def _page(models: list[ModelInfo]) -> tuple[list[ModelInfo], bool]:
-    """What `after_id` or `before_id` and `limit` leave; a cursor that is not in the list leaves nothing."""
+    """The page that the query selects, and whether there are more. The page is empty for an unknown id."""
     limit = _limit()
     after_id, before_id = request.args.get("after_id"), request.args.get("before_id")
     if after_id is not None and before_id is not None:
-        raise ValidationError("before_id", "give either before_id or after_id")
+        raise ValidationError("before_id", "cannot be combined with after_id")
     ids = [info.id for info in models]
     cursor = after_id if after_id is not None else before_id
     if cursor is None:
         return models[:limit], len(models) > limit
     if cursor not in ids:
         return [], False
-    place = ids.index(cursor)
+    position = ids.index(cursor)
     if after_id is not None:
-        return models[place + 1 : place + 1 + limit], len(models) > place + 1 + limit
-    return models[max(0, place - limit) : place], place > limit
+        return models[position + 1 : position + 1 + limit], len(models) > position + 1 + limit
+    return models[max(0, position - limit) : position], position > limit
 
 
 def _limit() -> int:
@@ -63,7 +63,7 @@ def _limit() -> int:
 
 
 def _as_json(info: ModelInfo) -> dict[str, Any]:
-    """Anthropic's fields and OpenAI's: each SDK reads its own and passes over the others."""
+    """The fields of both APIs. Each SDK ignores those of the other."""
     return {
         "type": "model",
         "object": "model",

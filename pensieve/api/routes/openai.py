@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions` and `POST /v1/completions`: OpenAI's API over the same engine (W6, the seed's S9)."""
+"""`POST /v1/chat/completions` and `POST /v1/completions`: OpenAI's API over the same models (W6, S9)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from quart.typing import ResponseReturnValue
 
 from contracts.values.generation import GenerationEvent
 from contracts.values.vocabulary import GenerationRequest
-from pensieve.api.anthropic.handler import with_pings
 from pensieve.api.http.error_reply import reply_to_error
-from pensieve.api.http.read_body import decoded_body, is_retry
+from pensieve.api.http.pings import with_pings
+from pensieve.api.http.read_body import decode_body, is_retry
 from pensieve.api.http.sse import DONE, KEEP_ALIVE, encode_data, stream_response
 from pensieve.api.openai.decode import MAX_TOKENS_UNSET, OpenAIRequest, decode_chat, decode_completion
 from pensieve.api.openai.errors import openai_body
@@ -32,56 +32,58 @@ Chunks = ChatChunks | CompletionChunks
 Collect = Callable[[AsyncIterator[GenerationEvent], str], Awaitable[dict[str, Any]]]
 
 DEFAULT_MAX_TOKENS = 4096
-"""Where the request gives no bound, and the window leaves as much."""
+"""For requests without a limit, as far as the window allows."""
 
 
 @blueprint.post("/v1/chat/completions")
 async def chat_completions() -> ResponseReturnValue:
-    return await _reply(await decoded_body(decode_chat), ChatChunks, collect_chat)
+    return await _reply(await decode_body(decode_chat), ChatChunks, collect_chat)
 
 
 @blueprint.post("/v1/completions")
 async def completions() -> ResponseReturnValue:
-    return await _reply(await decoded_body(decode_completion), CompletionChunks, collect_completion)
+    return await _reply(await decode_body(decode_completion), CompletionChunks, collect_completion)
 
 
-async def _reply(asked: OpenAIRequest, chunks: type[Chunks], collect: Collect) -> ResponseReturnValue:
-    if asked.stream:
-        made = chunks(asked.model_name, include_usage=asked.include_usage)
-        return await stream_response(_encoded(asked, is_retry=is_retry(), chunks=made))
-    async with server_state().open_model(asked.model_name) as model:
-        generation = replace(await _bounded(asked, model), is_retry=is_retry())
+async def _reply(request: OpenAIRequest, chunks: type[Chunks], collect: Collect) -> ResponseReturnValue:
+    if request.stream:
+        encoder = chunks(request.model_name, include_usage=request.include_usage)
+        return await stream_response(_encoded(request, is_retry=is_retry(), chunks=encoder))
+    async with server_state().open_model(request.model_name) as model:
+        generation = replace(await _with_max_tokens(request, model), is_retry=is_retry())
         async with aclosing(model.generate(generation)) as events:
-            return jsonify(await collect(events, asked.model_name))
+            return jsonify(await collect(events, request.model_name))
 
 
-async def _bounded(asked: OpenAIRequest, model: ModelLease) -> GenerationRequest:
-    """Without a bound of its own, an answer may fill what the prompt leaves of the window."""
-    if asked.generation.max_tokens != MAX_TOKENS_UNSET:
-        return asked.generation
-    left = model.info.context_window_tokens - await model.count_tokens(asked.generation.prompt)
-    return asked.bounded(max(1, min(left, DEFAULT_MAX_TOKENS)))
+async def _with_max_tokens(request: OpenAIRequest, model: ModelLease) -> GenerationRequest:
+    """Without a limit of its own, an answer may use what the prompt leaves of the window, up to DEFAULT_MAX_TOKENS."""
+    if request.generation.max_tokens != MAX_TOKENS_UNSET:
+        return request.generation
+    max_tokens = model.info.context_window_tokens - await model.count_tokens(request.generation.prompt)
+    return request.with_max_tokens(max(1, min(max_tokens, DEFAULT_MAX_TOKENS)))
 
 
-async def _encoded(asked: OpenAIRequest, *, is_retry: bool, chunks: Chunks) -> AsyncGenerator[bytes, None]:
-    """The bytes of a stream. OpenAI's clients know no ping: comments fill silences. A failure is the last line."""
+async def _encoded(request: OpenAIRequest, *, is_retry: bool, chunks: Chunks) -> AsyncGenerator[bytes, None]:
+    """The bytes of a stream. OpenAI's API has no ping event, so comments fill silences. An error ends the stream."""
     started = False
     interval = server_state().ping_interval_seconds
     try:
-        async with server_state().open_model(asked.model_name) as model:
-            generation = replace(await _bounded(asked, model), is_retry=is_retry)
+        async with server_state().open_model(request.model_name) as model:
+            generation = replace(await _with_max_tokens(request, model), is_retry=is_retry)
             async with (
                 aclosing(model.generate(generation)) as events,
                 aclosing(with_pings(events, interval)) as paced,
             ):
                 async for event in paced:
-                    for piece in [KEEP_ALIVE] if event is None else [encode_data(chunk) for chunk in chunks.of(event)]:
+                    for piece in (
+                        [KEEP_ALIVE] if event is None else [encode_data(chunk) for chunk in chunks.convert(event)]
+                    ):
                         started = True
                         yield piece
     except PensieveError as error:
         if not started:
             raise
-        log.warning("a stream ends with an error: %s", error)
+        log.warning("a stream ended with an error: %s", error)
         yield encode_data(openai_body(reply_to_error(error)))
         return
     yield DONE

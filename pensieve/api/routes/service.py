@@ -1,4 +1,4 @@
-"""`HEAD /` and `GET /health` (W5; the seed's handle_health)."""
+"""`HEAD /` and `GET /health` (W5, S9)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contracts.values.vocabulary import BufferUsage, MemoryUsage
 from pensieve import __version__
 from pensieve.api.server_state import ServerState, server_state
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
-from pensieve.core.defaults.sampling import API_DEFAULTS, completed
+from pensieve.core.defaults.sampling import API_DEFAULTS, with_defaults
 from pensieve.core.errors import AuthenticationError
 from pensieve.serving.registry import ModelState
 
@@ -23,13 +23,13 @@ blueprint = Blueprint("service", __name__)
 
 @blueprint.get("/")
 async def root() -> ResponseReturnValue:
-    """Clients probe this to see whether anybody is there."""
+    """Clients probe this path to see whether a server is running."""
     return jsonify({"service": "pensieve", "version": __version__, "health": "/health"})
 
 
 @blueprint.get("/health")
 async def health() -> ResponseReturnValue:
-    """Whether it lives, for everybody; the figures, for those who have the key."""
+    """The status for every client, and the figures for clients with the key."""
     state = server_state()
     status: dict[str, Any] = {
         "status": "stopping" if state.draining else "healthy",
@@ -51,9 +51,9 @@ def _may_see_figures(state: ServerState) -> bool:
 
 def _figures(state: ServerState) -> dict[str, Any]:
     models = state.models
-    known = models.known()
+    infos = models.known()
     return {
-        "model": known[0].id if known else None,
+        "model": infos[0].id if infos else None,
         "performance": asdict(state.monitor.performance_stats()),
         "memory": _memory(models.memory.usage()),
         "reserved": {f"{usage.value}_bytes": models.memory.reserved_bytes(usage) for usage in BufferUsage},
@@ -91,7 +91,7 @@ def _pressure(pressure: MemoryPressure) -> dict[str, Any]:
 def _model(model: ModelState) -> dict[str, Any]:
     return {
         "id": model.id,
-        "state": model.standing,
+        "state": model.status,
         "active": model.num_active,
         "idle_seconds": None if model.idle_seconds is None else round(model.idle_seconds, 3),
         "weights_bytes": model.weights_bytes,
@@ -101,9 +101,9 @@ def _model(model: ModelState) -> dict[str, Any]:
 
 
 def _defaults(settings: ModelSettings) -> dict[str, Any]:
-    """What holds where a request is silent; for thinking, whatever it says."""
+    """The sampling parameters of requests that set none, and the thinking limits of all requests."""
     return {
-        "sampling": asdict(completed(settings.sampling, API_DEFAULTS)),
+        "sampling": asdict(with_defaults(settings.sampling, API_DEFAULTS)),
         "thinking": (settings.thinking or ThinkingMode.AUTO).value,
         "max_thinking_tokens": settings.max_thinking_tokens,
     }

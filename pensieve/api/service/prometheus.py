@@ -1,6 +1,6 @@
-"""What the server measures of itself, as Prometheus reads it (S4, U8). Everything is asked for when it is scraped.
+"""The server's measurements for Prometheus (S4, U8), collected when they are scraped.
 
-Names keep to Prometheus's conventions: base units in the name, `_total` for what only rises.
+Names follow Prometheus's conventions: base units in the name, and `_total` for counters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pensieve.api.server_state import ServerState
 
 
 def exposition(state: ServerState, accept: str) -> tuple[bytes, str]:
-    """The figures in the form that the `Accept` header asks for, and its content type."""
+    """The metrics in the format that the `Accept` header prefers, and its content type."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(ServerCollector(state))
     encode, content_type = choose_encoder(accept)
@@ -28,7 +28,7 @@ def exposition(state: ServerState, accept: str) -> tuple[bytes, str]:
 
 
 class ServerCollector(Collector):
-    """One family for each thing that is measured."""
+    """Collects one metric family per measurement."""
 
     def __init__(self, state: ServerState) -> None:
         self._state = state
@@ -37,7 +37,7 @@ class ServerCollector(Collector):
         yield InfoMetricFamily("pensieve", "The server.", value={"version": __version__})
         yield from self._requests()
         yield from self._tokens()
-        yield from self._pace()
+        yield from self._rates()
         yield from self._memory()
         yield from self._pressure()
         yield from self._speculation()
@@ -47,21 +47,21 @@ class ServerCollector(Collector):
     def _requests(self) -> Iterator[Metric]:
         totals = self._state.monitor.totals()
         yield GaugeMetricFamily(
-            "pensieve_requests_active", "Requests that run or wait.", value=self._state.models.num_active
+            "pensieve_requests_active", "Requests that are running or waiting.", value=self._state.models.num_active
         )
-        ended = CounterMetricFamily("pensieve_requests", "Requests that have ended, by how.", labels=["outcome"])
+        ended = CounterMetricFamily("pensieve_requests", "Finished requests by outcome.", labels=["outcome"])
         for outcome, number in totals.ended.items():
             ended.add_metric([outcome.value.removeprefix("generation_")], number)
         yield ended
         yield SummaryMetricFamily(
             "pensieve_request_duration_seconds",
-            "From the acceptance of a request to its completion.",
+            "Time from the acceptance of a request to its completion.",
             count_value=totals.num_completed,
             sum_value=totals.completed_seconds,
         )
         yield SummaryMetricFamily(
             "pensieve_time_to_first_token_seconds",
-            "From the acceptance of a request to its first token.",
+            "Time from the acceptance of a request to its first token.",
             count_value=totals.num_first_tokens,
             sum_value=totals.first_token_seconds,
         )
@@ -69,44 +69,46 @@ class ServerCollector(Collector):
     def _tokens(self) -> Iterator[Metric]:
         prompts = self._state.models.prompt_tokens()
         family = CounterMetricFamily(
-            "pensieve_prompt_tokens", "Tokens of prompts, by where their keys and values came from.", labels=["source"]
+            "pensieve_prompt_tokens", "Prompt tokens by the source of their keys and values.", labels=["source"]
         )
         family.add_metric(["computed"], prompts.computed)
         family.add_metric(["memory"], prompts.read - prompts.from_disk)
         family.add_metric(["disk"], prompts.from_disk)
         yield family
         yield CounterMetricFamily(
-            "pensieve_generated_tokens", "Tokens of answers.", value=self._state.monitor.totals().tokens_generated
+            "pensieve_generated_tokens", "Generated tokens.", value=self._state.monitor.totals().tokens_generated
         )
 
-    def _pace(self) -> Iterator[Metric]:
+    def _rates(self) -> Iterator[Metric]:
         stats = self._state.monitor.performance_stats()
-        over = f"over the last {stats.window_seconds:.0f} seconds"
+        window = f"over the last {stats.window_seconds:.0f} seconds"
         yield GaugeMetricFamily(
-            "pensieve_generated_tokens_per_second", f"Tokens of answers a second, {over}.", stats.tokens_per_second
+            "pensieve_generated_tokens_per_second", f"Generated tokens per second {window}.", stats.tokens_per_second
         )
         yield GaugeMetricFamily(
             "pensieve_request_duration_p95_seconds",
-            f"Of the requests completed {over}, 95 % took no longer.",
+            f"95th percentile of request durations {window}.",
             stats.p95_latency_ms / 1000,
         )
         yield GaugeMetricFamily(
             "pensieve_device_busy_ratio",
-            f"The share of time in which the device worked, {over}.",
+            f"Share of time that the device was busy {window}.",
             stats.gpu_utilization_percent / 100,
         )
         yield GaugeMetricFamily(
             "pensieve_error_ratio",
-            f"The share of failures among the requests that ended {over}.",
+            f"Share of failed requests {window}.",
             stats.error_rate_percent / 100,
         )
 
     def _memory(self) -> Iterator[Metric]:
         memory = self._state.models.memory
         usage = memory.usage()
-        yield GaugeMetricFamily("pensieve_memory_limit_bytes", "What may be used in all.", usage.capacity_bytes)
-        yield GaugeMetricFamily("pensieve_memory_used_bytes", "As the allocator measures it.", usage.total_bytes)
-        yield GaugeMetricFamily("pensieve_memory_peak_bytes", "The most that was in use.", usage.peak_bytes)
+        yield GaugeMetricFamily("pensieve_memory_limit_bytes", "Memory that the server may use.", usage.capacity_bytes)
+        yield GaugeMetricFamily(
+            "pensieve_memory_used_bytes", "Memory in use, measured by the allocator.", usage.total_bytes
+        )
+        yield GaugeMetricFamily("pensieve_memory_peak_bytes", "Highest memory use since the start.", usage.peak_bytes)
         by_kind = GaugeMetricFamily("pensieve_memory_kind_bytes", "Memory in use, by kind.", labels=["kind"])
         by_kind.add_metric(["model_weights"], usage.model_weights_bytes)
         by_kind.add_metric(["kv_cache"], usage.kv_cache_bytes)
@@ -114,22 +116,26 @@ class ServerCollector(Collector):
         by_kind.add_metric(["activation"], usage.activation_bytes)
         yield by_kind
         reserved = GaugeMetricFamily(
-            "pensieve_memory_reserved_bytes", "Memory promised, by purpose.", labels=["purpose"]
+            "pensieve_memory_reserved_bytes", "Reserved memory by purpose.", labels=["purpose"]
         )
         for purpose in BufferUsage:
             reserved.add_metric([purpose.value], memory.reserved_bytes(purpose))
         yield reserved
         yield GaugeMetricFamily(
-            "pensieve_memory_reserved_peak_bytes", "The most that was promised at once.", memory.peak_reserved_bytes
+            "pensieve_memory_reserved_peak_bytes",
+            "Highest reserved memory since the start.",
+            memory.peak_reserved_bytes,
         )
 
     def _pressure(self) -> Iterator[Metric]:
         pressure = self._state.models.memory_pressure()
         active = GaugeMetricFamily(
-            "pensieve_memory_pressure_step_active", "1 for what is done for want of memory now.", labels=["step"]
+            "pensieve_memory_pressure_step_active",
+            "1 for a step against memory pressure that is active, else 0.",
+            labels=["step"],
         )
         times = CounterMetricFamily(
-            "pensieve_memory_pressure_steps", "How often each step was taken for want of memory.", labels=["step"]
+            "pensieve_memory_pressure_steps", "How often each step against memory pressure was taken.", labels=["step"]
         )
         for step in PressureStep:
             active.add_metric([step.value], float(step in pressure.active))
@@ -139,30 +145,30 @@ class ServerCollector(Collector):
 
     def _speculation(self) -> Iterator[Metric]:
         counts = self._state.models.speculation_counts()
-        yield CounterMetricFamily("pensieve_draft_tokens", "Tokens of drafts that were checked.", counts.proposed)
+        yield CounterMetricFamily("pensieve_draft_tokens", "Draft tokens that were verified.", counts.proposed)
         yield CounterMetricFamily(
-            "pensieve_accepted_draft_tokens", "Of those, what the model would have said.", counts.accepted
+            "pensieve_accepted_draft_tokens", "Draft tokens that the model accepted.", counts.accepted
         )
         yield CounterMetricFamily(
-            "pensieve_decode_passes", "Passes that decoded, once for each request in them.", counts.passes
+            "pensieve_decode_passes", "Decoding passes, counted once for each request in them.", counts.passes
         )
 
     def _models(self) -> Iterator[Metric]:
         models = self._state.models
-        loaded = GaugeMetricFamily("pensieve_model_loaded", "1 for a model that is loaded, else 0.", labels=["model"])
+        loaded = GaugeMetricFamily("pensieve_model_loaded", "1 for a loaded model, else 0.", labels=["model"])
         for model in models.states():
-            loaded.add_metric([model.id], float(model.standing == "loaded"))
+            loaded.add_metric([model.id], float(model.status == "loaded"))
         yield loaded
         counts = models.counts
-        yield CounterMetricFamily("pensieve_model_loads", "Models loaded since the start.", counts.num_loads)
+        yield CounterMetricFamily("pensieve_model_loads", "Model loads since the start.", counts.num_loads)
         yield CounterMetricFamily(
-            "pensieve_model_failed_loads", "Models that could not be loaded, or found no room.", counts.num_failed_loads
+            "pensieve_model_failed_loads", "Model loads that failed, also for lack of memory.", counts.num_failed_loads
         )
-        yield CounterMetricFamily("pensieve_model_unloads", "Models unloaded since the start.", counts.num_unloads)
+        yield CounterMetricFamily("pensieve_model_unloads", "Model unloads since the start.", counts.num_unloads)
 
     def _alerts(self) -> Metric:
         firing = {alert.alert_type for alert in self._state.monitor.performance_alerts()}
-        family = GaugeMetricFamily("pensieve_alert_firing", "1 for an alert that stands now, else 0.", labels=["alert"])
+        family = GaugeMetricFamily("pensieve_alert_firing", "1 for an alert that is firing, else 0.", labels=["alert"])
         for alert_type in AlertType:
             family.add_metric([alert_type.value], float(alert_type in firing))
         return family

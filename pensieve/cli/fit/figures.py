@@ -1,31 +1,38 @@
-"""Whether a model fits under a limit, and how fast it can be expected to be: the figures (U3, S7)."""
+"""The figures of `pensieve fit`: whether a model fits under a limit, and how fast it is expected to be (U3, S7)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pensieve.cli.wiring import SEED_LIMIT_BYTES, SHARE_OF_MACHINE, capacity_bytes
+from pensieve.cli.sizes import format_gigabytes
+from pensieve.cli.wiring import DEFAULT_LIMIT_BYTES, SHARE_OF_MACHINE, capacity_bytes
 from pensieve.core.fit.kv_bytes import KVBits, KVShape, conversations_at_once, kv_bytes, longest_context
-from pensieve.core.fit.roofline import Rates, first_token_seconds, limit_tokens_per_second, tokens_per_second
+from pensieve.core.fit.roofline import DeviceRates, first_token_seconds, limit_tokens_per_second, tokens_per_second
 from pensieve.device.memory.ledger import spare_buffers_bytes
 from pensieve.models.estimate.footprint import Footprint, activations_estimate
+from pensieve.models.loading.config import DEFAULT_WINDOW_TOKENS
 
-MIN_CONTEXT_TOKENS: Final = 2048
-"""What has to fit where nothing else is asked for: less is no conversation."""
-SESSION_TOKENS: Final = 8192
 if TYPE_CHECKING:
     from pensieve.device.device import Backend
 
-_WINDOW_WHEN_UNKNOWN: Final = 4096
+MIN_CONTEXT_TOKENS: Final = 2048
+"""The conversation that has to fit when the user names no length; a shorter one is of no use."""
+SESSION_TOKENS: Final = 8192
+
 _LIBRARIES_BYTES: Final = 400_000_000
-"""Of Python, MLX and a tokenizer, as a served process of the embedded model has them."""
+"""Memory of Python, MLX and a tokenizer, measured in a server of the embedded model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What is known before loading. `activation_bytes` and `reserve_bytes` are estimates until then."""
+    """The figures of one model on one machine, before it is loaded.
+
+    `where` says what they were read from, `limit_from` and `rates_from` where the limit and the rates come from.
+    `activation_bytes` and `reserve_bytes` are estimates.
+    """
 
     name: str
     where: str
@@ -35,23 +42,23 @@ class Fit:
     limit_from: str
     activation_bytes: int
     reserve_bytes: int
-    rates: Rates
+    rates: DeviceRates
     rates_from: str
     context_tokens: int | None = None
     kv_bits: KVBits = None
 
     @property
     def window_tokens(self) -> int:
-        return self.footprint.window_tokens or _WINDOW_WHEN_UNKNOWN
+        return self.footprint.window_tokens or DEFAULT_WINDOW_TOKENS
 
     @property
     def session_tokens(self) -> int:
-        """Of a conversation of the usual length, by which those at once are counted."""
+        """The length of a usual conversation, of which `max_conversations` run side by side."""
         return min(SESSION_TOKENS, self.window_tokens)
 
     @property
     def available_bytes(self) -> int:
-        """For conversations; negative where not even the weights have room."""
+        """Bytes for conversations; negative when not even the weights fit."""
         return self.limit_bytes - self.footprint.weights_bytes - self.activation_bytes - self.reserve_bytes
 
     @property
@@ -60,7 +67,7 @@ class Fit:
 
     @property
     def missing_bytes(self) -> int:
-        """By how much it does not fit; 0 where it does."""
+        """How many bytes are missing; 0 when it fits."""
         shape = self.footprint.kv
         needed = kv_bytes(shape, self.needed_context_tokens, bits=self.kv_bits) if shape else 0
         return max(0, needed - self.available_bytes)
@@ -76,16 +83,16 @@ class Fit:
     def longest(self, shape: KVShape, bits: KVBits) -> int:
         return longest_context(self.available_bytes, shape, self.window_tokens, bits=bits)
 
-    def at_once(self, shape: KVShape, bits: KVBits) -> int | None:
+    def max_conversations(self, shape: KVShape, bits: KVBits) -> int | None:
         return conversations_at_once(self.available_bytes, shape, self.session_tokens, bits=bits)
 
     def expected_tokens_per_second(self, num_tokens: int) -> float:
         shape = self.footprint.kv
-        held = kv_bytes(shape, num_tokens, bits=self.kv_bits) if shape else 0
-        return tokens_per_second(self.footprint.work, self.rates, held)
+        num_bytes = kv_bytes(shape, num_tokens, bits=self.kv_bits) if shape else 0
+        return tokens_per_second(self.footprint.token_cost, self.rates, num_bytes)
 
     def expected_first_token_seconds(self, num_tokens: int) -> float:
-        return first_token_seconds(self.footprint.work, self.rates, num_tokens)
+        return first_token_seconds(self.footprint.token_cost, self.rates, num_tokens)
 
     def as_json(self) -> dict[str, Any]:
         shape = self.footprint.kv
@@ -107,8 +114,8 @@ class Fit:
             "kv_unknown": self.footprint.kv_unknown or None,
             "longest_context_tokens": longest,
             "longest_context_tokens_8_bit": self.longest(shape, 8) if shape and shape.can_be_quantised else None,
-            "requests_of_8192_tokens": self.at_once(shape, self.kv_bits) if shape else None,
-            "tokens_per_second_limit": limit_tokens_per_second(self.footprint.work, self.rates),
+            "requests_of_8192_tokens": self.max_conversations(shape, self.kv_bits) if shape else None,
+            "tokens_per_second_limit": limit_tokens_per_second(self.footprint.token_cost, self.rates),
             "tokens_per_second": self.expected_tokens_per_second(0),
             "tokens_per_second_at_longest": self.expected_tokens_per_second(longest) if longest else None,
             "first_token_seconds_2048": self.expected_first_token_seconds(2048),
@@ -119,8 +126,8 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What the user gave; None where nothing."""
+class FitOptions:
+    """The user's options; None for the defaults."""
 
     limit_bytes: int | None = None
     context_tokens: int | None = None
@@ -128,63 +135,67 @@ class Asked:
     probe: bool = False
 
 
-def fit_of(source: str, asked: Asked, tell: Callable[[str], None]) -> Fit:
-    """The figures of a model by any of its names, on this machine.
+def estimate_fit(source: str, options: FitOptions) -> Fit:
+    """The figures of a model, by any name that `pensieve serve --model` takes. Progress goes to stderr.
 
     Raises:
-        ModelLoadingError: there is no such model, or nothing can be told of it.
-        ValidationError: the limit is more than there is.
+        ModelLoadingError: the model does not exist, or cannot be inspected.
+        ValidationError: the limit exceeds the machine's memory.
     """
-    from pensieve.device.device import device_info  # noqa: PLC0415 - --help answers without MLX
+    from pensieve.device.device import device_info  # noqa: PLC0415 - not needed for --help
 
-    device = device_info()  # first of all: it puts a fast BLAS before MLX
+    device = device_info()  # before anything else imports MLX, because it loads the BLAS that MLX has to use
     from pensieve.models.estimate.footprint import footprint  # noqa: PLC0415
-    from pensieve.models.estimate.inspect import announced  # noqa: PLC0415
+    from pensieve.models.estimate.inspect import inspect_model  # noqa: PLC0415
     from pensieve.models.estimate.machine_speed import machine_rates  # noqa: PLC0415
     from pensieve.models.files.progress import ConsoleProgress  # noqa: PLC0415
 
-    told = announced(source, progress=ConsoleProgress())
-    found = footprint(told.config, told.headers, dense=device.backend == "cpu")
-    limit = capacity_bytes(asked.limit_bytes, device.total_memory_bytes)
+    model = inspect_model(source, progress=ConsoleProgress())
+    weights = footprint(model.config, model.headers, dense=device.backend == "cpu")
+    limit = capacity_bytes(options.limit_bytes, device.total_memory_bytes)
     reserve = spare_buffers_bytes(limit) + (0 if device.backend == "cuda" else _LIBRARIES_BYTES)
-    rates, rates_from = machine_rates(tell, anew=asked.probe)
+    rates, rates_from = machine_rates(_print_progress, remeasure=options.probe)
     return Fit(
-        name=told.name,
-        where=told.where,
-        device=device.say(),
-        footprint=found,
+        name=model.name,
+        where=model.where,
+        device=device.describe(),
+        footprint=weights,
         limit_bytes=limit,
-        limit_from=_limit_from(asked.limit_bytes, limit, device.total_memory_bytes),
-        activation_bytes=_activation_bytes(told.config, found, device.backend, limit),
+        limit_from=_limit_from(options.limit_bytes, limit, device.total_memory_bytes),
+        activation_bytes=_activation_bytes(model.config, weights, device.backend, limit),
         reserve_bytes=reserve,
         rates=rates,
         rates_from=rates_from,
-        context_tokens=asked.context_tokens,
-        kv_bits=asked.kv_bits,
+        context_tokens=options.context_tokens,
+        kv_bits=options.kv_bits,
     )
 
 
-def _activation_bytes(config: Mapping[str, Any], found: Footprint, backend: Backend, limit_bytes: int) -> int:
-    """Of reading prompts: for whole chunks, or such smaller ones as the server would take to stay in its share."""
-    from pensieve.engine.memory.probe import (  # noqa: PLC0415 - they bring MLX
+def _activation_bytes(config: Mapping[str, Any], weights: Footprint, backend: Backend, limit_bytes: int) -> int:
+    """Activations of a prefill chunk. The server shrinks its chunks until they stay within ACTIVATIONS_SHARE."""
+    from pensieve.engine.memory.probe import (  # noqa: PLC0415 - imports MLX
         ACTIVATIONS_SHARE,
         CHUNK_TOKENS,
         FULL_CHUNK_TOKENS,
     )
 
-    for_whole_chunks = activations_estimate(
+    for_full_chunks = activations_estimate(
         config,
         chunk_tokens=CHUNK_TOKENS[backend],
-        context_tokens=min(found.window_tokens or _WINDOW_WHEN_UNKNOWN, FULL_CHUNK_TOKENS),
+        context_tokens=min(weights.window_tokens or DEFAULT_WINDOW_TOKENS, FULL_CHUNK_TOKENS),
         number_bytes=4 if backend == "cpu" else 2,
         fused=backend != "cpu",
     )
-    return min(for_whole_chunks, int(ACTIVATIONS_SHARE * limit_bytes))
+    return min(for_full_chunks, int(ACTIVATIONS_SHARE * limit_bytes))
 
 
 def _limit_from(given: int | None, limit: int, machine_bytes: int) -> str:
     if given is not None:
-        return "as given with --memory-limit"
-    if limit < SEED_LIMIT_BYTES:
-        return f"{SHARE_OF_MACHINE:.0%} of the {machine_bytes / 1e9:.1f} GB that there are for models here"
-    return "the default, on a machine that has more"
+        return "given with --memory-limit"
+    if limit < DEFAULT_LIMIT_BYTES:
+        return f"{SHARE_OF_MACHINE:.0%} of the {format_gigabytes(machine_bytes)} that this machine has for models"
+    return "the default"
+
+
+def _print_progress(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)

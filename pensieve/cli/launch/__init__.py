@@ -1,0 +1,1 @@
+"""`pensieve launch claude`: finds or starts a server, then becomes Claude Code."""

@@ -1,4 +1,4 @@
-"""Where the Claude Code CLI is on this machine, and how it is started (C7)."""
+"""Finds the Claude Code CLI on this machine and starts it (C7)."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from pensieve.cli.launch.running_servers import LaunchError
 PERMISSION_FLAGS = {"--permission-mode", "--dangerously-skip-permissions"}
 _HOMEBREW = ("/opt/homebrew/bin", "/usr/local/bin", "/home/linuxbrew/.linuxbrew/bin")
 _MISSING = (
-    "Claude Code is not installed here, or not where it usually is. Install it with\n"
+    "Claude Code is not installed in any of the usual places. Install it with\n"
     "    npm install -g @anthropic-ai/claude-code\n"
-    "or, where it is elsewhere, name its file with --claude or PENSIEVE_CLAUDE."
+    "or give the path of the program with --claude or PENSIEVE_CLAUDE."
 )
 
 
-def find_claude(named: str | None) -> Path:
-    """The CLI: the named one, else the one on PATH, else the first of the places where installers put it.
+def find_claude(given: str | None) -> Path:
+    """The CLI: the given one, else the one on PATH, else the first in the places that installers use.
 
     Raises:
-        LaunchError: there is none, or the named one is no program.
+        LaunchError: it is not installed, or the given file is not executable.
     """
-    if named is not None:
-        found = shutil.which(Path(named).expanduser())
+    if given is not None:
+        found = shutil.which(Path(given).expanduser())
         if found is None:
             raise LaunchError(
-                f"{named} is no program that can be run; --claude and PENSIEVE_CLAUDE name the CLI's file"
+                f"{given} is not an executable file; give the path of the Claude Code program with --claude or "
+                "PENSIEVE_CLAUDE"
             )
         return Path(found).absolute()
     on_path = shutil.which("claude")
@@ -54,31 +55,31 @@ def _usual_places() -> Iterator[Path]:
 
 
 def _npm_prefix() -> Path | None:
-    """Where npm installs programs for everybody; asked last, since npm takes its time."""
+    """The folder of npm's global programs. It is tried last, because npm is slow."""
     npm = shutil.which("npm")
     if npm is None:
         return None
     try:
-        asked = subprocess.run(  # noqa: S603 - the user's own npm
+        result = subprocess.run(  # noqa: S603 - the user's own npm
             [npm, "prefix", "-g"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return Path(asked.stdout.strip()) if asked.returncode == 0 and asked.stdout.strip() else None
+    return Path(result.stdout.strip()) if result.returncode == 0 and result.stdout.strip() else None
 
 
-def arguments_for(given: Sequence[str], settings: str) -> list[str]:
-    """The user's arguments, with acceptEdits and our settings before them unless they say otherwise.
+def claude_arguments(given: Sequence[str], settings: str) -> list[str]:
+    """The user's arguments, preceded by acceptEdits and `settings` unless the user sets those.
 
-    In a terminal the CLI would start in its auto mode, which asks the server for verdicts that no local model gives.
+    By default the CLI starts in its auto mode, which has the server judge each command. Local models cannot do that.
     """
     flags = {argument.partition("=")[0] for argument in given}
     mode = [] if flags & PERMISSION_FLAGS else ["--permission-mode", "acceptEdits"]
     return [*mode, *([] if "--settings" in flags else ["--settings", settings]), *given]
 
 
-def become(program: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
-    """Replace this process by the program: signals, job control, the terminal and the exit status are then its own.
+def exec_claude(program: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    """Replace this process with the program, so that signals, terminal, job control and exit status are its own.
 
     Raises:
         LaunchError: the system cannot run it.
@@ -86,8 +87,8 @@ def become(program: Path, arguments: Sequence[str], environment: Mapping[str, st
     sys.stdout.flush()
     sys.stderr.flush()
     for ignored_by_python in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(ignored_by_python, signal.SIG_DFL)  # what is ignored stays so in the new program
+        signal.signal(ignored_by_python, signal.SIG_DFL)  # ignored signals would stay ignored in the new program
     try:
-        os.execve(program, ["claude", *arguments], environment)  # noqa: S606 - no shell is wanted
+        os.execve(program, ["claude", *arguments], environment)  # noqa: S606 - runs without a shell
     except OSError as error:
         raise LaunchError(f"{program} cannot be run: {error.strerror}") from error

@@ -1,7 +1,7 @@
-"""`pensieve launch claude`: Claude Code on the server that runs, or on one that is started for it (C7).
+"""`pensieve launch claude`: starts Claude Code on a running server, or on a new one (C7, S14).
 
-What this command does not know it passes on, and everything after `--`. None of the user's files is changed: the CLI is
-told everything by its environment.
+Unknown arguments, and all arguments after `--`, are passed to Claude Code. It is configured through its environment
+alone, so that none of the user's files changes.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from pensieve.cli.launch.claude_environment import (
     ClaudeEnvironment,
     environment_for,
     environment_without_server,
-    too_small,
-    written_for,
+    shell_lines,
+    window_warning,
 )
-from pensieve.cli.launch.claude_program import arguments_for, become, find_claude
+from pensieve.cli.launch.claude_program import claude_arguments, exec_claude, find_claude
 from pensieve.cli.launch.running_servers import (
     ForeignServerError,
     LaunchError,
     RunningServer,
-    checked_url,
     find_server,
-    is_free,
+    is_port_free,
+    normalized_url,
 )
 from pensieve.cli.launch.started_server import HOST, start_server
-from pensieve.cli.settings.table import DEFAULT_PORT
+from pensieve.cli.settings.settings import DEFAULT_PORT
 from pensieve.cli.settings.values import MAX_PORT
 
 _FAILED, _INTERRUPTED = 1, 130
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
-    """What the user asked for. Without `url` and `port`, the default address is meant."""
+class LaunchOptions:
+    """The parsed command line. `arguments` are for Claude Code."""
 
     arguments: tuple[str, ...]
     model: str | None
@@ -55,42 +55,42 @@ class Launch:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """All that follows the client's name is read by `launch`."""
+    """Only the client's name is parsed here. `launch` parses the rest."""
     parser.add_argument("client", choices=["claude"], help="the client to start")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="see pensieve launch claude --help")
 
 
 def launch(words: Sequence[str]) -> int:
-    """Run it with the words after `claude`. Returns only where the CLI was not started: the exit status."""
+    """Run the command with the words after `claude`. It returns the exit status only if the CLI was not started."""
     try:
-        asked = read_launch(words, os.environ)
-        if asked.shell is not None:
-            print(written_for(asked.shell, _environment_to_print(asked)))
+        options = parse_launch(words, os.environ)
+        if options.shell is not None:
+            print(shell_lines(options.shell, _environment_to_print(options)))
             return 0
-        _become_claude(asked)
+        _exec_claude(options)
     except LaunchError as error:
-        _say(f"pensieve: {error}")
+        _print(f"pensieve: {error}")
         return _FAILED
     except KeyboardInterrupt:
         return _INTERRUPTED
 
 
-def read_launch(words: Sequence[str], environment: Mapping[str, str]) -> Launch:
-    """Our own flags, and the rest for the CLI: unknown ones in their order, then all that follows `--`.
+def parse_launch(words: Sequence[str], environment: Mapping[str, str]) -> LaunchOptions:
+    """Split the words into Pensieve's flags and Claude Code's arguments, which keep their order.
 
     Raises:
-        LaunchError: an address cannot be read.
-        SystemExit: --help, or a flag with a value that cannot be; argparse has said so.
+        LaunchError: the URL, or the port in the environment, is wrong.
+        SystemExit: --help or wrong usage; argparse has printed the message.
     """
     cut = words.index("--") if "--" in words else len(words)
     known, unknown = _parser().parse_known_args(words[:cut])
     port: int | None = known.port
     if port is None and environment.get("PENSIEVE_PORT"):
         port = _port_of_environment(environment["PENSIEVE_PORT"])
-    return Launch(
+    return LaunchOptions(
         arguments=(*unknown, *words[cut + 1 :]),
         model=known.model,
-        url=None if known.url is None else checked_url(known.url),
+        url=None if known.url is None else normalized_url(known.url),
         port=port,
         api_key=known.api_key or environment.get("PENSIEVE_API_KEY") or None,
         claude=known.claude or environment.get("PENSIEVE_CLAUDE") or None,
@@ -101,89 +101,104 @@ def read_launch(words: Sequence[str], environment: Mapping[str, str]) -> Launch:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pensieve launch claude",
-        usage="%(prog)s [--model M] [--url URL | --port P] [--print-env[=SHELL]] [-- ARGUMENTS OF CLAUDE]",
-        description="Start Claude Code on the server that runs at this machine, or on one that is started for it.",
-        epilog="Other arguments, and all after --, go to Claude Code as they are. "
-        "Settings of a server that is started come from the PENSIEVE_ variables of `pensieve serve --help`.",
-        allow_abbrev=False,  # --print is an argument of the CLI, not the half of --print-env
+        usage="%(prog)s [--model M] [--url URL | --port P] [--print-env[=SHELL]] [-- CLAUDE ARGUMENTS]",
+        description="Start Claude Code on the Pensieve server that runs on this machine, or start a server for it.",
+        epilog="All other arguments, and everything after --, are passed to Claude Code. "
+        "A new server takes its settings from the PENSIEVE_ variables that `pensieve serve --help` lists.",
+        allow_abbrev=False,  # --print is an argument of the CLI, not an abbreviation of --print-env
     )
-    parser.add_argument("--model", metavar="M", help="the model, as in `pensieve serve`")
-    place = parser.add_mutually_exclusive_group()
-    place.add_argument("--url", help="the address of a Pensieve that runs; nothing is started then")
-    place.add_argument(
-        "--port", type=_port, metavar="P", help=f"the port on this machine (default: {DEFAULT_PORT}) [PENSIEVE_PORT]"
-    )
-    parser.add_argument("--api-key", metavar="K", help="the server's key; better set as PENSIEVE_API_KEY")
-    parser.add_argument("--claude", metavar="FILE", help="the CLI, where it is not on PATH [PENSIEVE_CLAUDE]")
     parser.add_argument(
-        "--print-env", nargs="?", const="sh", choices=SHELLS, help="write the environment for a shell, start nothing"
+        "--model", metavar="M", help="the model to serve, as in `pensieve serve`; a running server must serve it"
+    )
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--url", help="the URL of a running Pensieve server; no server is started")
+    place.add_argument(
+        "--port",
+        type=_port,
+        metavar="P",
+        help=f"the server's port on this machine (default: {DEFAULT_PORT}) [PENSIEVE_PORT]",
+    )
+    parser.add_argument(
+        "--api-key", metavar="K", help="the server's key; prefer PENSIEVE_API_KEY, since other users can see flags"
+    )
+    parser.add_argument(
+        "--claude", metavar="FILE", help="the path of the Claude Code program, if it is not on PATH [PENSIEVE_CLAUDE]"
+    )
+    parser.add_argument(
+        "--print-env",
+        nargs="?",
+        const="sh",
+        choices=SHELLS,
+        help="print the environment for a shell, and start nothing",
     )
     return parser
 
 
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MAX_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port from 1 to {MAX_PORT}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to {MAX_PORT}")
     return int(text)
 
 
 def _port_of_environment(text: str) -> int | None:
-    """0, a free port, is what a server can be told and a client cannot: there is nothing to look for then."""
+    """None for 0, which lets a server choose its port, so that a client has no address to look at."""
     try:
         return _port(text) if text != "0" else None
     except argparse.ArgumentTypeError as error:
         raise LaunchError(f"PENSIEVE_PORT: {error}") from None
 
 
-def _environment_to_print(asked: Launch) -> ClaudeEnvironment:
-    server = find_server(asked.address, asked.api_key, asked.model)
+def _environment_to_print(options: LaunchOptions) -> ClaudeEnvironment:
+    server = find_server(options.address, options.api_key, options.model)
     if server is None:
-        return environment_without_server(asked.address, asked.api_key, os.environ)
-    warning = too_small(server, asked.arguments)
-    return environment_for(server, asked.api_key, os.environ, remarks=(warning,) if warning else ())
+        return environment_without_server(options.address, options.api_key, os.environ)
+    warning = window_warning(server, options.arguments)
+    return environment_for(server, options.api_key, os.environ, remarks=(warning,) if warning else ())
 
 
-def _become_claude(asked: Launch) -> NoReturn:
-    program = find_claude(asked.claude)  # first: without it, no model needs to be loaded
-    server = _server(asked)
-    warning = too_small(server, asked.arguments)
+def _exec_claude(options: LaunchOptions) -> NoReturn:
+    program = find_claude(options.claude)  # first: without it, a server would load its model for nothing
+    server = _server(options)
+    warning = window_warning(server, options.arguments)
     if warning is not None:
-        _say(f"pensieve: warning: {warning}")
-    environment = environment_for(server, asked.api_key, os.environ)
-    become(program, arguments_for(asked.arguments, environment.as_settings()), environment.applied_to(os.environ))
+        _print(f"pensieve: warning: {warning}")
+    environment = environment_for(server, options.api_key, os.environ)
+    exec_claude(
+        program, claude_arguments(options.arguments, environment.as_settings()), environment.applied_to(os.environ)
+    )
 
 
-def _server(asked: Launch) -> RunningServer:
-    """The one that runs, else one of our own."""
+def _server(options: LaunchOptions) -> RunningServer:
+    """The running server, else a new one."""
     try:
-        running = find_server(asked.address, asked.api_key, asked.model)
+        running = find_server(options.address, options.api_key, options.model)
     except ForeignServerError as error:
-        if asked.url is not None or asked.port is not None:
+        if options.url is not None or options.port is not None:
             raise
-        _say(f"pensieve: {error}; starting a server on a free port")
-        return _started(asked, 0)
+        _print(f"pensieve: {error}; starting a server on a free port")
+        return _start(options, 0)
     if running is not None:
         return running
-    if asked.url is not None:
-        raise LaunchError(f"no server answers at {asked.url}; start one with `pensieve serve`, or leave out --url")
-    port = asked.port or DEFAULT_PORT
-    if not is_free(HOST, port):
+    if options.url is not None:
+        raise LaunchError(f"no server answers at {options.url}; start one with `pensieve serve`, or omit --url")
+    port = options.port or DEFAULT_PORT
+    if not is_port_free(HOST, port):
         raise LaunchError(
-            f"port {port} is held by something that does not answer. If it is a Pensieve that loads its model, "
-            "try again when it serves; else choose another --port"
+            f"port {port} is in use, but nothing answers there. If it is a Pensieve server that is still loading its "
+            "model, try again later; otherwise choose another --port"
         )
-    return _started(asked, port)
+    return _start(options, port)
 
 
-def _started(asked: Launch, port: int) -> RunningServer:
-    flags = ["--model", asked.model] if asked.model else []
-    key = {"PENSIEVE_API_KEY": asked.api_key} if asked.api_key else {}  # not a flag: other users see those
-    url = start_server(port, flags, {**os.environ, **key}, _say)
-    server = find_server(url, asked.api_key)
+def _start(options: LaunchOptions, port: int) -> RunningServer:
+    flags = ["--model", options.model] if options.model else []
+    key = {"PENSIEVE_API_KEY": options.api_key} if options.api_key else {}  # not as a flag, which other users can see
+    url = start_server(port, flags, {**os.environ, **key}, _print)
+    server = find_server(url, options.api_key)
     if server is None:
-        raise LaunchError(f"the server that was started at {url} does not answer")
+        raise LaunchError(f"the new server at {url} does not answer")
     return server
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

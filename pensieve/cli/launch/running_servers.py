@@ -1,6 +1,6 @@
-"""Which server runs at an address: whether it is a Pensieve, whether it is well, which models it serves (C7).
+"""Finds out what runs at an address: whether it is a healthy Pensieve server, and which models it serves (C7).
 
-Asked without a proxy: what is asked for is this machine, or one that the user has named.
+Requests bypass proxies, because they go to this machine or to one that the user named.
 """
 
 from __future__ import annotations
@@ -19,68 +19,69 @@ _MAX_ANSWER_BYTES = 1_000_000
 
 
 class LaunchError(Exception):
-    """It cannot go on; the message says why and names the mend."""
+    """Claude Code cannot be started. The message says why and how to fix it."""
 
 
 class ForeignServerError(LaunchError):
-    """Something answers at the address, and it is not a Pensieve."""
+    """Something else than a Pensieve server answers at the address."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A Pensieve that answers at `url`, which has no slash at its end; its window counts prompt and answer."""
+    """A Pensieve server. `url` has no trailing slash; the window counts prompt and answer."""
 
     url: str
     model: str
     window_tokens: int
 
 
-def checked_url(text: str) -> str:
-    """The address without what clients add to it themselves: a slash at the end, or /v1.
+def normalized_url(text: str) -> str:
+    """The URL without a trailing slash or /v1, which clients add themselves.
 
     Raises:
-        LaunchError: it is no http or https address.
+        LaunchError: it is not an http or https URL.
     """
     try:
         parts = urlsplit(text)
-        understood = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        understood = False
-    if not understood:
-        raise LaunchError(f"{text!r} is no address of a server; one looks like http://127.0.0.1:8765")
+        is_valid = False
+    if not is_valid:
+        raise LaunchError(f"{text!r} is not the URL of a server, such as http://127.0.0.1:8765")
     return text.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
 def find_server(url: str, api_key: str | None, model: str | None = None) -> RunningServer | None:
-    """The Pensieve at this address; None where nobody listens. `model` is the one that it has to serve.
+    """The Pensieve server at this address, or None if nothing listens there. `model` is the one it must serve.
 
     Raises:
-        ForeignServerError: what answers there is something else.
-        LaunchError: it is stopping, wants another key, or serves other models.
+        ForeignServerError: something else answers there.
+        LaunchError: it is stopping, needs another key, or does not serve the model.
     """
     try:
         status, root = _get(url, "/", api_key)
         if status != http.client.OK or root.get("service") != "pensieve":
-            raise ForeignServerError(f"what answers at {url} is not a Pensieve; name another address or port")
+            raise ForeignServerError(f"the server at {url} is not a Pensieve server; choose another address or port")
         _, health = _get(url, "/health", api_key)
         status, listed = _get(url, "/v1/models", api_key)
     except (ConnectionRefusedError, ConnectionResetError):
         return None
     except (OSError, http.client.HTTPException) as error:
-        raise ForeignServerError(f"{url} gives no answer that a Pensieve would give: {_reason(error)}") from error
+        raise ForeignServerError(
+            f"the server at {url} does not answer like a Pensieve server: {_reason(error)}"
+        ) from error
     if health.get("status") != "healthy":
-        raise LaunchError(f"the server at {url} is {health.get('status', 'not well')}; try again in a moment")
+        raise LaunchError(f"the server at {url} is {health.get('status', 'unhealthy')}; try again in a moment")
     if status == http.client.UNAUTHORIZED:
-        raise LaunchError(f"the server at {url} wants its key: set PENSIEVE_API_KEY, or give it with --api-key")
+        raise LaunchError(f"the server at {url} requires a key: set PENSIEVE_API_KEY or --api-key")
     return _serving(url, listed, model)
 
 
 def served_names(url: str, api_key: str | None) -> tuple[str, ...]:
-    """The ids of the models that clients may ask the server at this address for, and of those that draft for them;
-    none, where nobody listens.
+    """The ids of all models that the server at this address serves or drafts with; empty if nothing listens there.
 
     Raises:
-        LaunchError: it gives no list of them.
+        LaunchError: it does not list them.
     """
     try:
         status, listed = _get(url, "/v1/models?limit=1000", api_key)
@@ -88,11 +89,11 @@ def served_names(url: str, api_key: str | None) -> tuple[str, ...]:
     except (ConnectionRefusedError, ConnectionResetError):
         return ()
     except (OSError, http.client.HTTPException) as error:
-        raise LaunchError(f"the server at {url} does not say which models it serves: {_reason(error)}") from error
+        raise LaunchError(f"the server at {url} does not list its models: {_reason(error)}") from error
     if status != http.client.OK:
-        raise LaunchError(f"the server at {url} does not say which models it serves; give its key in PENSIEVE_API_KEY")
-    drafting = (model["draft_model"] for model in health.get("models", []) if model.get("draft_model"))
-    return (*(str(entry["id"]) for entry in listed.get("data", [])), *map(str, drafting))
+        raise LaunchError(f"the server at {url} does not list its models; set PENSIEVE_API_KEY to its key")
+    draft_models = (model["draft_model"] for model in health.get("models", []) if model.get("draft_model"))
+    return (*(str(entry["id"]) for entry in listed.get("data", [])), *map(str, draft_models))
 
 
 def _serving(url: str, listed: dict[str, Any], model: str | None) -> RunningServer:
@@ -104,19 +105,19 @@ def _serving(url: str, listed: dict[str, Any], model: str | None) -> RunningServ
     if served is None:
         raise LaunchError(
             f"the server at {url} serves {', '.join(windows)}, not {model}: "
-            "leave out --model, end that server, or start another beside it with --port"
+            "omit --model, stop that server, or start a second one with --port"
         )
     return RunningServer(url, served, windows[served])
 
 
 def _names(model: str) -> tuple[str, ...]:
-    """The ids under which a server may serve what the user calls `model`: a folder and a file go by their last part."""
+    """The ids under which a server may serve `model`: folders and files are shortened to their last part."""
     path = PurePath(model)
     return (model, path.name, path.stem)
 
 
 def _get(url: str, path: str, api_key: str | None) -> tuple[int, dict[str, Any]]:
-    """Status and JSON object; an answer that is no JSON object is an empty one."""
+    """The status and the JSON object of the body, empty if the body is something else."""
     parts = urlsplit(url)
     connection = _connection(parts)
     try:
@@ -142,11 +143,11 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there. A port can be held by one that does not answer yet.
+def is_port_free(host: str, port: int) -> bool:
+    """Whether a server could listen there. A server that is still loading holds its port without answering.
 
     Raises:
-        LaunchError: the system refuses that port for another reason.
+        LaunchError: the system refuses the port for another reason.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,7 +1,7 @@
-"""A server of our own, for as long as this process lives, whatever it becomes (C7).
+"""Starts a server that lives as long as this process, even after the process has become Claude Code (C7).
 
-`pensieve serve` runs in a session of its own, so that Ctrl-C in the terminal does not reach it, and under
-`pensieve.cli.parent_watch`: it stops by itself when the process that started it ends, however that ends.
+`pensieve serve` runs in its own session, so that Ctrl-C in the terminal does not reach it, and under
+`pensieve.cli.parent_watch`, so that it stops when its parent process ends for any reason.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ from pensieve.models.files.home import home
 HOST = "127.0.0.1"
 _MODULE = "pensieve.cli.parent_watch"
 _READY = re.compile(r"^pensieve: serving .+ at (http://\S+) \(", re.MULTILINE)
-_SECONDS_BETWEEN_LOOKS = 0.1
+_POLL_SECONDS = 0.1
 _STOP_SECONDS = 15.0
-_LOGS_KEPT = 10
+_MAX_LOGS = 10
 
 
-def start_server(port: int, flags: Sequence[str], environment: Mapping[str, str], say: Callable[[str], None]) -> str:
-    """Start `pensieve serve`, tell what it says while it loads, and return its URL once it serves.
+def start_server(
+    port: int, flags: Sequence[str], environment: Mapping[str, str], print_line: Callable[[str], None]
+) -> str:
+    """Start `pensieve serve`, print its output while it loads, and return its URL once it is ready.
 
     Raises:
-        LaunchError: it ended instead; the message has its last line and the place of its log.
-        KeyboardInterrupt: the user has given up; the server is gone by then.
+        LaunchError: it exited; the message names its log.
+        KeyboardInterrupt: the user interrupted the start; the server has been stopped.
     """
     log = _new_log()
-    # -P: the folder we stand in is the user's project, and modules are not to be imported from there.
+    # -P: do not import modules from the current folder, which is the user's project.
     python = [sys.executable, "-P", "-m", _MODULE, str(os.getpid())]
     with log.open("wb") as sink:
         server = subprocess.Popen(  # noqa: S603 - our own command
@@ -46,27 +48,27 @@ def start_server(port: int, flags: Sequence[str], environment: Mapping[str, str]
             start_new_session=True,
         )
     try:
-        return _until_ready(server, log, say)
+        return _wait_until_ready(server, log, print_line)
     except BaseException:
         _stop(server)
         raise
 
 
-def _until_ready(server: subprocess.Popen[bytes], log: Path, say: Callable[[str], None]) -> str:
-    said = 0
+def _wait_until_ready(server: subprocess.Popen[bytes], log: Path, print_line: Callable[[str], None]) -> str:
+    num_printed = 0
     while True:
-        ended = server.poll() is not None  # before reading: what it said last is then in the log
+        ended = server.poll() is not None  # before reading, so that the log has its last lines
         text = log.read_text(encoding="utf-8", errors="replace")
-        whole = text.rfind("\n") + 1
-        for line in text[said:whole].splitlines():
-            say(line)
-        said = whole
+        end = text.rfind("\n") + 1
+        for line in text[num_printed:end].splitlines():
+            print_line(line)
+        num_printed = end
         ready = _READY.search(text)
         if ready is not None:
             return ready[1]
         if ended:
-            raise LaunchError(f"the server could not start (status {server.returncode}); its log is {log}")
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+            raise LaunchError(f"the server could not start (exit status {server.returncode}); its log is {log}")
+        time.sleep(_POLL_SECONDS)
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
@@ -79,9 +81,9 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
 
 
 def _new_log() -> Path:
-    """A file for this server alone; of the earlier ones the last few are kept."""
+    """A new log file. Only the most recent logs of earlier servers are kept."""
     folder = home() / "logs"
     folder.mkdir(parents=True, exist_ok=True)
-    for old in sorted(folder.glob("launch-*.log"))[: 1 - _LOGS_KEPT]:
+    for old in sorted(folder.glob("launch-*.log"))[: 1 - _MAX_LOGS]:
         old.unlink(missing_ok=True)
     return folder / f"launch-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"

@@ -1,0 +1,1 @@
+"""`pensieve models`: the models on this machine."""

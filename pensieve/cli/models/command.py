@@ -1,4 +1,4 @@
-"""`pensieve models`: what is on this machine, and how it comes and goes (U3)."""
+"""`pensieve models`: lists, downloads, imports, shows and removes models (U3)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pensieve.cli.sizes import format_size
 from pensieve.core.errors import PensieveError
 
 if TYPE_CHECKING:
@@ -15,47 +16,53 @@ if TYPE_CHECKING:
 
     from pensieve.models.hub.name import HubName
 
-_PLACES = """
-A model is named the same everywhere: smollm2-135m (the embedded one), a name given by `import`, an alias of
-`list --available`, organisation/name of the Hugging Face hub, organisation/name/file.gguf of it, either with
-@REVISION, or the path of a folder or .gguf file.
+_NAMES = """
+A model has the same name in every command: smollm2-135m (the embedded model), a name given with `import`, an alias from
+`list --available`, the path of a folder or .gguf file, or on the Hugging Face hub organisation/name or
+organisation/name/file.gguf, each with an optional @REVISION.
 """
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command to those of `pensieve`. What is parsed by it is for `run`."""
+    """Add the command to `commands`. `run` takes the parsed arguments."""
     parser = commands.add_parser(
         "models",
-        help="list, pull, import, show or remove models",
-        description="The models on this machine, and how they come and go.",
-        epilog=_PLACES,
+        help="list, download, import, show or remove models",
+        description="Manage the models on this machine.",
+        epilog=_NAMES,
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="say which models are here")
-    listing.add_argument("--available", action="store_true", help="the curated ones instead, by the size of machine")
-    listing.add_argument("--json", action="store_true", help="for programs")
-    pull = actions.add_parser("pull", help="fetch a model from the Hugging Face hub, or its newest revision")
+    listing = actions.add_parser("list", help="list the models on this machine")
+    listing.add_argument(
+        "--available", action="store_true", help="list the curated models instead, by the memory of the machine"
+    )
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    pull = actions.add_parser(
+        "pull", help="download a model from the Hugging Face hub, or update it to its newest revision"
+    )
     pull.add_argument("name", metavar="NAME", help="organisation/name, organisation/name/file.gguf, or an alias")
-    pull.add_argument("--revision", help="a branch, tag or commit; NAME@REVISION says the same (default: main)")
+    pull.add_argument("--revision", help="a branch, tag or commit, the same as NAME@REVISION (default: main)")
     _add_import(actions)
-    show = actions.add_parser("show", help="say what is known of a model, and whether it fits")
+    show = actions.add_parser("show", help="show details of a model, and whether it fits this machine")
     show.add_argument("name", metavar="NAME")
-    remove = actions.add_parser("remove", help="delete a model that no running server uses")
+    remove = actions.add_parser("remove", help="delete a model, unless a running server uses it")
     remove.add_argument("name", metavar="NAME")
 
 
 def _add_import(actions: argparse._SubParsersAction[Any]) -> None:
-    parser = actions.add_parser("import", help="name a .gguf file, a folder in mlx-lm's form, or an adapter on a base")
+    parser = actions.add_parser("import", help="give a name to a .gguf file, a model folder or an adapter")
     parser.add_argument("path", metavar="PATH", nargs="?", type=Path, help="the .gguf file, or the folder")
-    parser.add_argument("--name", help="what it is to be called (default: as the file or folder is)")
-    parser.add_argument("--copy", action="store_true", help="copy a folder, instead of reading it where it is")
-    parser.add_argument("--adapter", metavar="PATH", type=Path, help="an adapter's folder, as mlx_lm.lora writes it")
-    parser.add_argument("--base", metavar="MODEL", help="the model that the adapter goes on")
+    parser.add_argument("--name", help="the name of the model (default: that of the file or folder)")
+    parser.add_argument("--copy", action="store_true", help="copy the folder, instead of using it in place")
+    parser.add_argument(
+        "--adapter", metavar="PATH", type=Path, help="the folder of a LoRA adapter, as mlx_lm.lora writes it"
+    )
+    parser.add_argument("--base", metavar="MODEL", help="the model that the adapter was trained on")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The process's exit status: 2 where it was asked wrongly."""
-    from pensieve.cli.models.in_use import ModelInUseError  # noqa: PLC0415 - --help answers without it
+    """Run the command and return the exit status, 2 for wrong usage."""
+    from pensieve.cli.models.in_use import ModelInUseError  # noqa: PLC0415 - not needed for --help
 
     actions: dict[str, Callable[[argparse.Namespace], int]] = {
         "list": _list,
@@ -70,59 +77,57 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"pensieve: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        kept = "; what has arrived is kept, and the next pull goes on with it" if arguments.action == "pull" else ""
-        print(f"pensieve: stopped{kept}", file=sys.stderr)
+        hint = "; the next pull resumes the download" if arguments.action == "pull" else ""
+        print(f"pensieve: stopped{hint}", file=sys.stderr)
         return 130
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from pensieve.cli.models import tables as models_said  # noqa: PLC0415
+    from pensieve.cli.models import tables  # noqa: PLC0415
     from pensieve.models.library.inventory import local_models  # noqa: PLC0415
 
     models = local_models()
     if arguments.available:
-        print(models_said.available_as_json(models) if arguments.json else models_said.available(models))
+        print(tables.available_json(models) if arguments.json else tables.available_table(models))
     else:
-        print(models_said.here_as_json(models) if arguments.json else models_said.here(models))
+        print(tables.local_json(models) if arguments.json else tables.local_table(models))
     return 0
 
 
 def _pull(arguments: argparse.Namespace) -> int:
     from pensieve.models.files.progress import ConsoleProgress  # noqa: PLC0415
-    from pensieve.models.hub.name import hub_name  # noqa: PLC0415
     from pensieve.models.hub.pins import pin  # noqa: PLC0415
     from pensieve.models.hub.pull import pull  # noqa: PLC0415
-    from pensieve.models.library.aliases import listed_model  # noqa: PLC0415
     from pensieve.models.library.embedded import SMOLLM2  # noqa: PLC0415
     from pensieve.models.library.resolve import resolve  # noqa: PLC0415
+    from pensieve.models.library.source import parse_hub_source  # noqa: PLC0415
 
     source, progress = arguments.name, ConsoleProgress()
     if source == SMOLLM2.name:
-        print(f"{source} is here: {resolve(source, progress=progress).path}")
+        print(f"{source} is on this machine: {resolve(source, progress=progress).path}")
         return 0
-    listed = listed_model(source)
-    wanted = listed.hub if listed else hub_name(source)
-    if wanted is None or (arguments.revision and wanted.revision):
-        print(f"pensieve: {source}: {_why_not(source, wanted)}", file=sys.stderr)
+    name = parse_hub_source(source)
+    if name is None or (arguments.revision and name.revision):
+        print(f"pensieve: {source}: {_pull_problem(source, name)}", file=sys.stderr)
         return 2
-    wanted = replace(wanted, revision=arguments.revision or wanted.revision)
-    copy = pull(wanted, progress)
-    pin(wanted.bare, copy.commit)
-    if wanted.file is not None:
-        resolve(str(wanted), progress=progress)
-    print(f"{source} is here, at revision {copy.commit}; it stays at that until it is pulled again.")
+    name = replace(name, revision=arguments.revision or name.revision)
+    copy = pull(name, progress)
+    pin(name.bare, copy.commit)
+    if name.file is not None:
+        resolve(str(name), progress=progress)
+    print(f"{source} is on this machine, at revision {copy.commit}. It changes only when you pull it again.")
     return 0
 
 
-def _why_not(source: str, wanted: HubName | None) -> str:
-    """What is wrong with what is to be pulled: the name, or a second revision."""
-    from pensieve.models.library.resolve import closest, known_names  # noqa: PLC0415
+def _pull_problem(source: str, name: HubName | None) -> str:
+    """Why the source cannot be pulled: it is not a hub name, or already has a revision."""
+    from pensieve.models.library.source import closest, known_names  # noqa: PLC0415
 
-    if wanted is None:
-        return f"that is no name of the hub's, like organisation/name.{closest(source, known_names())}"
-    if str(wanted) == source:
-        return "its revision is said twice."
-    return f"an alias stands for one revision; pull another by its name: {wanted.bare}@REVISION"
+    if name is None:
+        return f"not a name on the hub, which looks like organisation/name.{closest(source, known_names())}"
+    if str(name) == source:
+        return "has two revisions: use either @REVISION or --revision"
+    return f"an alias stands for one revision; pull another one by name: {name.bare}@REVISION"
 
 
 def _import(arguments: argparse.Namespace) -> int:
@@ -132,37 +137,36 @@ def _import(arguments: argparse.Namespace) -> int:
     progress = ConsoleProgress()
     if arguments.adapter is not None:
         if arguments.path is not None or not (arguments.base and arguments.name):
-            print("pensieve: an adapter is imported by --adapter PATH --base MODEL --name NAME", file=sys.stderr)
+            print("pensieve: to import an adapter, use --adapter PATH --base MODEL --name NAME", file=sys.stderr)
             return 2
         model = import_adapter(
             arguments.adapter, arguments.base, arguments.name, copy=arguments.copy, progress=progress
         )
     elif arguments.path is None or arguments.base:
-        print("pensieve: import what? Give a PATH, or --adapter PATH --base MODEL --name NAME", file=sys.stderr)
+        print("pensieve: nothing to import: give a PATH, or --adapter PATH --base MODEL --name NAME", file=sys.stderr)
         return 2
     else:
         model = import_model(arguments.path, arguments.name, copy=arguments.copy, progress=progress)
-    print(f"{model.name} is here; serve it with: pensieve serve --model {model.name}")
+    print(f"Imported {model.name}. Serve it with: pensieve serve --model {model.name}")
     return 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from pensieve.cli.models import tables as models_said  # noqa: PLC0415
+    from pensieve.cli.models import tables  # noqa: PLC0415
     from pensieve.models.library.inventory import require_local  # noqa: PLC0415
 
-    print("\n".join(models_said.one(require_local(arguments.name))))
+    print("\n".join(tables.details(require_local(arguments.name))))
     return 0
 
 
 def _remove(arguments: argparse.Namespace) -> int:
     from pensieve.cli.models.in_use import require_unused  # noqa: PLC0415
-    from pensieve.cli.models.tables import size  # noqa: PLC0415
     from pensieve.models.library.inventory import require_local  # noqa: PLC0415
     from pensieve.models.library.removal import remove  # noqa: PLC0415
 
     model = require_local(arguments.name)
     require_unused(model)
-    freed = remove(model)
-    stays = "" if freed else f"; its files stay where they are: {model.path}" if model.path.exists() else ""
-    print(f"{model.name} is removed, {size(freed)} freed{stays}")
+    freed_bytes = remove(model)
+    kept = f"; its files stay in {model.path}" if not freed_bytes and model.path.exists() else ""
+    print(f"Removed {model.name}, {format_size(freed_bytes)} freed{kept}")
     return 0

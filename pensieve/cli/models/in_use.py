@@ -1,4 +1,4 @@
-"""Whether a server that runs on this machine may be asked for a model."""
+"""Whether a server on this machine uses a model, so that it must not be removed."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from pensieve.models.library.inventory import LocalModel
 
 
 class ModelInUseError(Exception):
-    """The message says by which server, and the mend."""
+    """A running server uses the model. The message names the server."""
 
 
 def require_unused(model: LocalModel) -> None:
     """
     Raises:
-        ModelInUseError: a server that can be seen from here serves it or drafts with it, or was started for it.
+        ModelInUseError: a visible server serves the model, drafts with it, or was started with it.
     """
-    names = {*_served_as(model)}
+    names = {*_served_names(model)}
     for process, url in _servers():
         try:
             served = names.intersection(served_names(url, os.environ.get("PENSIEVE_API_KEY")))
-        except LaunchError:  # it wants another key, or is busy starting: its own words have to do
-            served = names.intersection({*_words(process)})
+        except LaunchError:  # it needs a key, or is still starting: its command line has to do
+            served = names.intersection({*_named_models(process)})
         if served:
             raise ModelInUseError(
                 f"the server at {url} (process {process.pid}) uses it as {min(served)}; stop that server first"
             )
 
 
-def _served_as(model: LocalModel) -> Iterator[str]:
-    """The ids that a server may give it: its names, and what it is called where it is named by its place."""
+def _served_names(model: LocalModel) -> Iterator[str]:
+    """The ids that a server may give the model: its names, and what its path is shortened to."""
     yield from (model.name, str(model.path))
     yield from model.aliases
-    if model.kind in ("hub", "hub gguf"):
-        yield from (model.name.partition("@")[0], f"{model.name.partition('@')[0]}@{model.revision}", model.path.stem)
+    if model.hub is not None:
+        yield from (model.hub.bare, f"{model.hub.bare}@{model.revision}", model.path.stem)
     elif model.kind == "conversion":
         yield model.path.name.rpartition("-")[0]
     else:
@@ -47,7 +47,7 @@ def _served_as(model: LocalModel) -> Iterator[str]:
 
 
 def _servers() -> Iterator[tuple[psutil.Process, str]]:
-    """Processes of `pensieve serve`, and where each listens. Those of other users cannot be seen."""
+    """Processes of `pensieve serve`, and the URL of each. Those of other users are invisible."""
     for process in psutil.process_iter():
         try:
             if _is_server(process.cmdline()):
@@ -59,17 +59,17 @@ def _servers() -> Iterator[tuple[psutil.Process, str]]:
             continue
 
 
-def _words(process: psutil.Process) -> list[str]:
-    """What the server was told by its command and its environment; the embedded model, where no word is of models."""
+def _named_models(process: psutil.Process) -> list[str]:
+    """All words of a server's command line and model variables, and the embedded model if none names a model."""
     try:
         command, environment = process.cmdline(), process.environ()
     except psutil.Error:
         return []
-    told = [environment[name] for name in ("PENSIEVE_MODEL", "PENSIEVE_ALLOW_MODELS") if environment.get(name)]
-    words = [word for text in (*command, *told) for word in text.rpartition("=")[2].split(",")]
-    names_model = bool(told) or any(word.startswith("--model") for word in command)
-    drafting = environment.get("PENSIEVE_DRAFT_MODEL", "")
-    return [*words, drafting] if names_model else [*words, drafting, SMOLLM2.name]
+    variables = [environment[name] for name in ("PENSIEVE_MODEL", "PENSIEVE_ALLOW_MODELS") if environment.get(name)]
+    words = [word for text in (*command, *variables) for word in text.rpartition("=")[2].split(",")]
+    names_a_model = bool(variables) or any(word.startswith("--model") for word in command)
+    draft_model = environment.get("PENSIEVE_DRAFT_MODEL", "")
+    return [*words, draft_model] if names_a_model else [*words, draft_model, SMOLLM2.name]
 
 
 def _is_server(command: list[str]) -> bool:

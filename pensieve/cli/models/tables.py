@@ -1,4 +1,4 @@
-"""What `pensieve models` says of models: tables for people, JSON for programs."""
+"""The output of `pensieve models`: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -10,107 +10,107 @@ from typing import Final
 import psutil
 
 from contracts.values.vocabulary import Sampling
-from pensieve.cli.fit.command import fit_lines
-from pensieve.core.defaults.sampling import in_words
-from pensieve.core.errors import PensieveError
+from pensieve.cli.fit.figures import FitOptions, estimate_fit
+from pensieve.cli.fit.report import report_lines
+from pensieve.cli.sizes import format_gigabytes, format_size
+from pensieve.core.defaults.sampling import describe_sampling
+from pensieve.core.errors import ModelLoadingError, PensieveError
 from pensieve.models.estimate.describe import (
     architecture,
-    call_form,
     chat_template,
     config_of,
     licence,
     quantisation,
     tokenizer_kind,
+    tool_parser,
 )
 from pensieve.models.files.adapter_folder import adapter_kind
 from pensieve.models.files.progress import SilentProgress
-from pensieve.models.library.aliases import ListedModel, class_of, listed_models
+from pensieve.models.library.aliases import CuratedModel, curated_models, machine_class_gb
 from pensieve.models.library.inventory import LocalModel
 from pensieve.models.library.resolve import resolve
+from pensieve.models.library.source import FolderSource, GgufSource, parse_source
 from pensieve.models.loading.generation_config import read_generation_config
 
 _EMBEDDED_LICENCE: Final = "apache-2.0"
-_WHOSE_FIGURES: Final = (
-    "LIMIT is the --memory-limit to serve with, where the default of 12 GB leaves no room. Sizes are those of the "
-    "files as others record them, and what a model takes is what the server named with it reports; none is measured "
-    "here."
+_SOURCE_OF_FIGURES: Final = (
+    "LIMIT is the --memory-limit that the model needs when the default of 12 GB is too small. Sizes are the published "
+    "sizes of the files. Memory figures are those reported by the server named beside them. Nothing was measured on "
+    "this machine."
 )
 
 
-def size(num_bytes: int) -> str:
-    return f"{num_bytes / 1e6:.1f} MB" if num_bytes < 10**9 else f"{num_bytes / 1e9:.2f} GB"
-
-
-def here(models: Sequence[LocalModel]) -> str:
-    """A line for each model."""
+def local_table(models: Sequence[LocalModel]) -> str:
     if not models:
         return (
-            "No models are here yet. `pensieve serve` fetches the embedded one; `pensieve models list --available` "
-            "shows what suits this machine, and `pensieve models pull NAME` fetches it."
+            "No models on this machine yet. `pensieve serve` downloads the embedded one. "
+            "`pensieve models list --available` shows what suits this machine, and `pensieve models pull NAME` "
+            "downloads it."
         )
     rows = [("NAME", "SIZE", "WEIGHTS", "FROM", "REVISION")]
     for model in models:
         name = f"{model.name} ({', '.join(model.aliases)})" if model.aliases else model.name
-        rows.append((name, size(model.num_bytes), _weights(model), _origin(model), (model.revision or "-")[:12]))
+        rows.append((name, format_size(model.num_bytes), _weights(model), _origin(model), (model.revision or "-")[:12]))
     return "\n".join(_aligned(rows))
 
 
-def here_as_json(models: Iterable[LocalModel]) -> str:
+def local_json(models: Iterable[LocalModel]) -> str:
     return json.dumps([_as_json(model) for model in models], indent=1, ensure_ascii=False)
 
 
-def available(models: Iterable[LocalModel]) -> str:
-    """The catalogue, with the class of this machine and what is here marked."""
-    own_class = class_of(psutil.virtual_memory().total)
-    here_now = {alias for model in models for alias in model.aliases}
+def available_table(models: Iterable[LocalModel]) -> str:
+    """The curated models. Those for this machine and those already on it are marked."""
+    own_class = machine_class_gb(psutil.virtual_memory().total)
+    local_aliases = {alias for model in models for alias in model.aliases}
     rows = [("", "ALIAS", "MAC", "WEIGHTS", "LIMIT", "LICENCE", "MODEL", "WHY")]
-    for listed in listed_models():
-        mark = "->" if listed.machine_gb == own_class else ""
-        machine, weights = f"{listed.machine_gb} GB", f"{listed.weights_bytes / 1e9:.1f} GB"
-        told = (listed.memory_limit or "-", listed.licence or "-", listed.name, _why(listed, here_now))
-        rows.append((mark, listed.alias, machine, weights, *told))
-    marked = f"-> suits this machine, which has {psutil.virtual_memory().total / 1024**3:.0f} GB. "
-    return "\n".join([*_aligned(rows), "", marked + _WHOSE_FIGURES])
+    for curated in curated_models():
+        mark = "->" if curated.machine_gb == own_class else ""
+        machine, weights = f"{curated.machine_gb} GB", format_gigabytes(curated.weights_bytes)
+        limit, licence_name = curated.memory_limit or "-", curated.licence or "-"
+        why = _why(curated, local_aliases)
+        rows.append((mark, curated.alias, machine, weights, limit, licence_name, curated.name, why))
+    legend = f"-> suits this machine, which has {psutil.virtual_memory().total / 1024**3:.0f} GB. "
+    return "\n".join([*_aligned(rows), "", legend + _SOURCE_OF_FIGURES])
 
 
-def _why(listed: ListedModel, here_now: Collection[str]) -> str:
-    memory = f"; takes {listed.memory}" if listed.memory else ""
-    return f"{listed.why}{memory}{' (here)' if listed.alias in here_now else ''}"
+def _why(curated: CuratedModel, local_aliases: Collection[str]) -> str:
+    memory = f"; uses {curated.memory}" if curated.memory else ""
+    return f"{curated.why}{memory}{' (on this machine)' if curated.alias in local_aliases else ''}"
 
 
-def available_as_json(models: Iterable[LocalModel]) -> str:
-    own_class = class_of(psutil.virtual_memory().total)
-    here_now = {alias for model in models for alias in model.aliases}
+def available_json(models: Iterable[LocalModel]) -> str:
+    own_class = machine_class_gb(psutil.virtual_memory().total)
+    local_aliases = {alias for model in models for alias in model.aliases}
     entries = [
         {
-            "alias": listed.alias,
-            "name": listed.name,
-            "revision": listed.revision,
-            "machine_gb": listed.machine_gb,
-            "weights_bytes": listed.weights_bytes,
-            "memory": listed.memory,
-            "memory_limit": listed.memory_limit,
-            "licence": listed.licence,
-            "why": listed.why,
-            "suits_this_machine": listed.machine_gb == own_class,
-            "is_here": listed.alias in here_now,
+            "alias": curated.alias,
+            "name": curated.name,
+            "revision": curated.revision,
+            "machine_gb": curated.machine_gb,
+            "weights_bytes": curated.weights_bytes,
+            "memory": curated.memory,
+            "memory_limit": curated.memory_limit,
+            "licence": curated.licence,
+            "why": curated.why,
+            "suits_this_machine": curated.machine_gb == own_class,
+            "is_here": curated.alias in local_aliases,
         }
-        for listed in listed_models()
+        for curated in curated_models()
     ]
     return json.dumps(entries, indent=1, ensure_ascii=False)
 
 
-def one(model: LocalModel) -> Iterator[str]:
-    """All that is known of a model, a fact a line, and whether it fits this machine."""
+def details(model: LocalModel) -> Iterator[str]:
+    """One line per fact, then whether the model fits this machine."""
     yield model.name
     facts = list(_facts(model))
     width = max(len(key) for key, _ in facts)
     yield from (f"  {key:<{width}}  {value}" for key, value in facts)
     yield ""
     try:
-        yield from fit_lines(model.name)
+        yield from report_lines(estimate_fit(model.name, FitOptions()))
     except PensieveError as error:
-        yield f"Whether it fits cannot be told: {error}"
+        yield f"Whether it fits is unknown: {error}"
 
 
 def _facts(model: LocalModel) -> Iterator[tuple[str, str]]:
@@ -120,19 +120,19 @@ def _facts(model: LocalModel) -> Iterator[tuple[str, str]]:
         yield "revision", model.revision
     if model.aliases:
         yield "aliases", ", ".join(model.aliases)
-    yield "size on disk", size(model.num_bytes)
+    yield "size on disk", format_size(model.num_bytes)
     if model.base is not None:
         yield "adapter", f"{adapter_kind(model.path)} on {model.base}"
     if model.kind == "hub gguf":
-        yield "form", "GGUF; it is converted when it is first served"
+        yield "form", "GGUF, converted when it is first served"
         return
     folder = model.path if model.base is None else _base_folder(model)
     if folder is None:
-        yield "base", "not on this machine; it is fetched when the model is served"
+        yield "base", "not on this machine, downloaded when the model is served"
         return
     yield from _folder_facts(folder)
-    known = _EMBEDDED_LICENCE if model.kind == "embedded" else licence(folder)
-    yield "licence", known or "unknown: no model card says it"
+    licence_name = _EMBEDDED_LICENCE if model.kind == "embedded" else licence(folder)
+    yield "licence", licence_name or "unknown: the model card does not name one"
 
 
 def _folder_facts(folder: Path) -> Iterator[tuple[str, str]]:
@@ -140,27 +140,34 @@ def _folder_facts(folder: Path) -> Iterator[tuple[str, str]]:
     yield "architecture", architecture(config)
     yield "weights", quantisation(config)
     yield "tokenizer", tokenizer_kind(folder)
-    yield "chat template", f"{len(template)} characters" if template else "none: conversations are told in paragraphs"
-    yield "tool calls", call_form(template) or "in the general form: the template names none"
+    yield (
+        "chat template",
+        f"{len(template)} characters" if template else "none: conversations are written as paragraphs",
+    )
+    yield "tool calls", tool_parser(template) or "in the Hermes form: the template has none of its own"
     yield "sampling", _recommended(folder)
 
 
 def _recommended(folder: Path) -> str:
-    """What holds where neither a request nor a flag says otherwise."""
-    found = read_generation_config(folder)
-    whose = "" if found.sampling != Sampling() else " (the API's: no generation_config.json says otherwise)"
-    return f"{in_words(found.sampling)}{whose}" + (f"; {found.problem}" if found.problem else "")
+    """The sampling parameters of requests that set none."""
+    config = read_generation_config(folder)
+    source = "" if config.sampling != Sampling() else " (the API's default: there is no generation_config.json)"
+    return f"{describe_sampling(config.sampling)}{source}" + (f"; {config.problem}" if config.problem else "")
 
 
 def _base_folder(model: LocalModel) -> Path | None:
-    """Where an adapter's base is; fetching nothing."""
+    """The folder of an adapter's base model; None if it is not on this machine."""
     from pensieve.models.library.inventory import find_local  # noqa: PLC0415 - only for adapters
 
     base = model.base or ""
-    if Path(base).expanduser().exists():
+    try:
+        is_path = isinstance(parse_source(base), (FolderSource, GgufSource))
+    except ModelLoadingError:  # it has been moved or removed since
+        return None
+    if is_path:
         return resolve(base, progress=SilentProgress()).path
-    found = find_local(base)
-    return found.path if found is not None and found.path.is_dir() else None
+    local = find_local(base)
+    return local.path if local is not None and local.path.is_dir() else None
 
 
 def _weights(model: LocalModel) -> str:
@@ -170,8 +177,8 @@ def _weights(model: LocalModel) -> str:
 
 
 def _origin(model: LocalModel) -> str:
-    said = {"embedded": "embedded", "hub": "hub", "hub gguf": "hub", "conversion": "converted from a GGUF file"}
-    return said.get(model.kind) or f"{model.kind} {model.origin}"
+    origins = {"embedded": "embedded", "hub": "hub", "hub gguf": "hub", "conversion": "converted from a GGUF file"}
+    return origins.get(model.kind) or f"{model.kind} {model.origin}"
 
 
 def _as_json(model: LocalModel) -> dict[str, object]:

@@ -1,0 +1,1 @@
+"""`pensieve serve`: the life of a server, from its socket to its last answer."""

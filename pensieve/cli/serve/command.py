@@ -1,6 +1,6 @@
-"""`pensieve serve`: THE composition root. Every part is made here, handed to those who need it, and closed here.
+"""`pensieve serve`: loads the model, then serves until a signal stops it.
 
-What speaks HTTP takes a second to import. That is done while the model loads, and not before.
+The HTTP modules take a second to import, so they are imported on another thread while the model loads.
 """
 
 from __future__ import annotations
@@ -16,33 +16,32 @@ from contextlib import AsyncExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from contracts.values.vocabulary import ModelConfig
-from pensieve.cli.settings.table import Settings
-from pensieve.cli.wiring import Parts, parts_for
+from contracts.values.vocabulary import ModelConfig, ModelInfo
+from pensieve.cli.settings.settings import Settings
+from pensieve.cli.wiring import ServerComponents, components_for
 from pensieve.core.errors import PensieveError
 from pensieve.core.scheduling.rate_limit import RateLimit
 from pensieve.serving.model_pool import ModelPool
-from pensieve.serving.patience import Patience
+from pensieve.serving.timeouts import PoolTimeouts
 
 if TYPE_CHECKING:
     from hypercorn.config import Config
 
-    from pensieve.api.http.access import AccessRules
-    from pensieve.api.server_state import ServerState
+    from pensieve.api.server_state import ServerMonitor, ServerState
 
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 120
 BACKLOG = 256
 SWITCH_SECONDS = 0.001
-"""How long the thread that computes may keep the interpreter from the one that speaks HTTP. With Python's own 5 ms, a
-token would wait until the pass of the next one is prepared.
+"""How long the MLX thread may hold the GIL while the HTTP thread waits for it. With Python's default of 5 ms, a token
+would wait until the next decoding pass is prepared.
 """
-_SPEAKS_HTTP: Final = ("hypercorn.asyncio", "hypercorn.config", "pensieve.api.app", "pensieve.api.http.hypercorn_fix")
+_HTTP_MODULES: Final = ("hypercorn.asyncio", "hypercorn.config", "pensieve.api.app", "pensieve.api.http.hypercorn_fix")
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGINT or SIGTERM; the exit status."""
+    """Serve until SIGINT or SIGTERM, and return the exit status."""
     sys.setswitchinterval(SWITCH_SECONDS)
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -50,7 +49,7 @@ def serve(settings: Settings) -> int:
     except OSError as error:
         return _fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another with --port")
     try:
-        asyncio.run(_until_signalled(settings, parts_for(settings), listener))
+        asyncio.run(_until_signalled(settings, components_for(settings), listener))
     except PensieveError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -60,82 +59,95 @@ def serve(settings: Settings) -> int:
     return 0
 
 
-async def _until_signalled(settings: Settings, parts: Parts, listener: socket.socket) -> None:
+async def _until_signalled(settings: Settings, components: ServerComponents, listener: socket.socket) -> None:
     stop = asyncio.Event()
 
     def ready(line: str) -> None:
-        _set_on_signals(stop)  # not before: until then a signal simply ends the process
+        _set_on_signals(stop)  # only now: during the load a signal simply ends the process
         print(line, flush=True)
 
-    await run(settings, parts, listener, stop=stop, ready=ready)
+    await run(settings, components, listener, stop=stop, ready=ready)
 
 
 async def run(
-    settings: Settings, parts: Parts, listener: socket.socket, *, stop: asyncio.Event, ready: Callable[[str], None]
+    settings: Settings,
+    components: ServerComponents,
+    listener: socket.socket,
+    *,
+    stop: asyncio.Event,
+    ready: Callable[[str], None],
 ) -> None:
-    """Load the model, say so through `ready` once the socket listens, and serve until `stop` is set.
+    """Load the model, call `ready` with the startup line once the socket listens, and serve until `stop` is set.
 
     Raises:
         PensieveError: the model cannot be loaded.
     """
+    timeouts = PoolTimeouts(idle_seconds=settings.idle_seconds)
+    models = ModelPool(
+        components.start, components.memory, known=components.models, checked=settings.checked, timeouts=timeouts
+    )
     async with AsyncExitStack() as stack:
-        patience = Patience(idle_seconds=settings.idle_seconds)
-        models = ModelPool(parts.start, parts.memory, known=parts.known, checked=settings.checked, patience=patience)
         stack.push_async_callback(models.aclose)
         model, _ = await asyncio.gather(
-            models.load_model(ModelConfig(parts.known[0].source)), asyncio.to_thread(_import_what_speaks_http)
+            models.load_model(ModelConfig(components.models[0].source)), asyncio.to_thread(_import_http_modules)
         )
-        from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415 - imported by now
-
-        from pensieve.api.app import create_app  # noqa: PLC0415
-        from pensieve.api.http.hypercorn_fix import close_at_once  # noqa: PLC0415
-        from pensieve.api.server_state import ServerState  # noqa: PLC0415
-
         watch = asyncio.create_task(models.watch_idle())
         stack.callback(watch.cancel)
-        limit = RateLimit(settings.rate_limit) if settings.rate_limit is not None else None
-        state = ServerState(models, parts.monitor, _access(settings), checked=settings.checked, rate_limit=limit)
         listener.listen(BACKLOG)
-        ready(
-            f"pensieve: serving {model.info.id} at {_url(listener)} "
-            f"({parts.device}; window {model.info.context_window_tokens} tokens{_others(parts)})"
-        )
-        close_at_once()
-        await serve_asgi(
-            create_app(state),
-            _hypercorn_config(listener),
-            shutdown_trigger=lambda: _drained(state, stop, settings.grace_seconds),
-        )
+        ready(_startup_line(model.info, components, listener))
+        await _serve_http(settings, models, components.monitor, listener, stop)
 
 
-def _import_what_speaks_http() -> None:
-    for name in _SPEAKS_HTTP:
+async def _serve_http(
+    settings: Settings, models: ModelPool, monitor: ServerMonitor, listener: socket.socket, stop: asyncio.Event
+) -> None:
+    from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415 - see the module docstring
+
+    from pensieve.api.app import create_app  # noqa: PLC0415
+    from pensieve.api.http.access import AccessRules  # noqa: PLC0415
+    from pensieve.api.http.hypercorn_fix import close_connections_promptly  # noqa: PLC0415
+    from pensieve.api.server_state import ServerState  # noqa: PLC0415
+
+    access = AccessRules(settings.host, settings.api_key, settings.cors_origins)
+    limit = RateLimit(settings.rate_limit) if settings.rate_limit is not None else None
+    state = ServerState(models, monitor, access, checked=settings.checked, rate_limit=limit)
+    close_connections_promptly()
+    await serve_asgi(
+        create_app(state),
+        _hypercorn_config(listener),
+        shutdown_trigger=lambda: _drained(state, stop, settings.grace_seconds),
+    )
+
+
+def _import_http_modules() -> None:
+    for name in _HTTP_MODULES:
         import_module(name)
 
 
-def _others(parts: Parts) -> str:
-    """The models that are loaded when somebody asks for them."""
-    others = ", ".join(known.info.id for known in parts.known[1:])
-    return f"; on request: {others}" if others else ""
+def _startup_line(info: ModelInfo, components: ServerComponents, listener: socket.socket) -> str:
+    others = ", ".join(model.info.id for model in components.models[1:])
+    details = f"{components.device}; window {info.context_window_tokens} tokens"
+    details += f"; on request: {others}" if others else ""
+    return f"pensieve: serving {info.id} at {_url(listener)} ({details})"
 
 
 async def _drained(state: ServerState, stop: asyncio.Event, grace_seconds: float) -> None:
-    """Returns when the server may stop: asked to, and with no answer running, or `grace_seconds` later.
+    """Wait for `stop`, then for the running answers to finish, but at most `grace_seconds`.
 
-    Answers that still run then end with an error event: closing the models tells their streams.
+    Closing the models then ends the remaining streams with an error event.
     """
     await stop.wait()
     state.draining = True
-    log.info("stopping; %d answers are running", state.models.num_active)
+    log.info("stopping; waiting for %d running requests", state.models.num_active)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(grace_seconds):
-            while not state.models.is_idle:  # noqa: ASYNC110 - engines have no event for it, and this is the last thing
+            while not state.models.is_idle:  # noqa: ASYNC110 - engines have no event for it
                 await asyncio.sleep(0.05)
     await state.models.aclose()
 
 
 def _set_on_signals(stop: asyncio.Event) -> None:
-    """`stop` is set by the first SIGINT or SIGTERM; a second one ends the process as if nothing handled it."""
+    """The first SIGINT or SIGTERM sets `stop`; a second one ends the process at once."""
     loop = asyncio.get_running_loop()
 
     def first(number: signal.Signals) -> None:
@@ -147,7 +159,7 @@ def _set_on_signals(stop: asyncio.Event) -> None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A bound socket that does not listen yet: the port is ours, and nobody is served before the model is ready."""
+    """A socket that holds the port but does not listen yet, so that clients connect only once the model is ready."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -164,19 +176,13 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _access(settings: Settings) -> AccessRules:
-    from pensieve.api.http.access import AccessRules  # noqa: PLC0415 - imported while the model loaded
-
-    return AccessRules(settings.host, settings.api_key, settings.cors_origins)
-
-
 def _hypercorn_config(listener: socket.socket) -> Config:
-    from hypercorn.config import Config  # noqa: PLC0415 - imported while the model loaded
+    from hypercorn.config import Config  # noqa: PLC0415
 
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]  # hypercorn closes it
     config.keep_alive_timeout = KEEP_ALIVE_SECONDS  # SDKs pool connections, and a closed one costs them a retry
-    config.graceful_timeout = 2.0  # answers have ended by then: this is for their last bytes
+    config.graceful_timeout = 2.0  # answers have ended by now; this is for their last bytes
     config.include_server_header = False
     config.loglevel = "ERROR"
     return config

@@ -1,90 +1,42 @@
-"""Every setting of `pensieve serve`, in one table: its flag, its environment variable, its default, its sentence (U5).
+"""Every setting of `pensieve serve` in one table: flag, environment variable, default and help text (U5).
 
-A flag is stronger than the environment. A value that cannot be read names the flag or the variable it came from.
+A flag overrides its environment variable. An error names the flag or the variable that the value came from.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from contracts.values.vocabulary import Sampling
 from pensieve.api.http.access import is_loopback
 from pensieve.cli.settings import values
-from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
-
-DEFAULT_PORT = 8765
-IDLE_SECONDS_OF_SEVERAL = 600.0
-
-
-class SettingsError(ValueError):
-    """A setting cannot be read, or two of them contradict each other. The message says which, and the mend."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    model: str | None
-    host: str
-    port: int
-    api_key: str | None
-    cors_origins: tuple[str, ...]
-    script: Path | None
-    checked: bool
-    grace_seconds: float
-    rate_limit: int | None
-    cache_memory: int | None
-    cache_disk: int | None
-    memory_limit: int | None
-    kv_bits: Literal[8] | None
-    allow_models: tuple[str, ...]
-    idle_unload: float | None
-    no_speculation: bool
-    draft_model: str | None
-    temperature: float | None
-    top_p: float | None
-    top_k: int | None
-    min_p: float | None
-    repetition_penalty: float | None
-    thinking: ThinkingMode | None
-    max_thinking_tokens: int | None
-    model_settings: Path | None
-    log_level: str
-
-    @property
-    def idle_seconds(self) -> float | None:
-        """After which a model is unloaded; None for never."""
-        seconds = self.idle_unload
-        if seconds is None:
-            seconds = IDLE_SECONDS_OF_SEVERAL if self.allow_models else math.inf
-        return seconds if seconds < math.inf else None
-
-    @property
-    def of_every_model(self) -> ModelSettings:
-        """What holds for a model that `model_settings` says nothing else of."""
-        sampling = Sampling(self.temperature, self.top_p, self.top_k, self.min_p, self.repetition_penalty)
-        return ModelSettings(sampling, self.thinking, self.max_thinking_tokens)
+from pensieve.cli.settings.settings import (
+    DEFAULT_MAX_BATCH_SIZE,
+    DEFAULT_MAX_QUEUED,
+    DEFAULT_PORT,
+    Settings,
+    SettingsError,
+)
+from pensieve.cli.sizes import parse_size
 
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
     name: str
-    read: Callable[[str], Any]
+    parse: Callable[[str], Any]
     default: Any
     help: str
     metavar: str | None = None
 
     @property
     def flag(self) -> str:
-        return "--" + self.name.removesuffix("s").replace("_", "-") if self.read is values.listed else self.kebab
-
-    @property
-    def kebab(self) -> str:
-        return "--" + self.name.replace("_", "-")
+        """`--kebab-case`. A flag that may be repeated takes one value at a time, so its name is singular."""
+        name = self.name.removesuffix("s") if self.parse is values.comma_separated else self.name
+        return "--" + name.replace("_", "-")
 
     @property
     def variable(self) -> str:
@@ -93,176 +45,218 @@ class _Setting:
 
 TABLE = (
     _Setting(
-        "model", str, None, "a model folder, or org/name of the Hugging Face hub (default: the embedded one)", "M"
+        "model",
+        str,
+        None,
+        "the model to serve: a name from `pensieve models list`, a folder, or organisation/name on the Hugging Face "
+        "hub (default: the embedded model)",
+        "M",
     ),
-    _Setting("host", str, "127.0.0.1", "the address to listen on; any but a loopback one needs --api-key", "H"),
     _Setting(
-        "port", values.port, DEFAULT_PORT, f"the port to listen on; 0 takes a free one (default: {DEFAULT_PORT})", "P"
+        "host",
+        str,
+        "127.0.0.1",
+        "the address to listen on (default: 127.0.0.1); any but a loopback address requires --api-key",
+        "H",
     ),
-    _Setting("api_key", str, None, "the key that clients must send; better set as PENSIEVE_API_KEY", "K"),
+    _Setting(
+        "port", values.port, DEFAULT_PORT, f"the port to listen on, 0 for any free one (default: {DEFAULT_PORT})", "P"
+    ),
+    _Setting(
+        "api_key",
+        str,
+        None,
+        "the key that clients must send; prefer PENSIEVE_API_KEY, since other users can see flags",
+        "K",
+    ),
     _Setting(
         "cors_origins",
-        values.listed,
+        values.comma_separated,
         (),
-        "a web page's origin that may use the server, or *; may be repeated",
+        "allow web pages of this origin to use the server, * for all; may be repeated",
         "ORIGIN",
     ),
     _Setting(
-        "script", Path, None, "play a script of answers instead of a model, or make --model say it: for tests", "FILE"
+        "script",
+        Path,
+        None,
+        "for tests: answer from this script instead of a model, or with --model, make the model generate it",
+        "FILE",
     ),
     _Setting(
         "checked",
         values.switch,
         default=False,
-        help="run the contracts around every call, and fail where one is broken",
+        help="for tests: check the contracts around every call, and fail when one is broken",
     ),
     _Setting(
         "grace_seconds",
         values.grace_seconds,
         10.0,
-        "how long running answers may take to finish on stop (default: 10)",
+        "how long running answers may take to finish when the server stops (default: 10)",
         "S",
     ),
     _Setting(
-        "rate_limit", values.count, None, "requests that a client may make in a minute (default: any number)", "N"
+        "rate_limit",
+        values.positive_int,
+        None,
+        "how many requests each client may make per minute (default: unlimited)",
+        "N",
+    ),
+    _Setting(
+        "max_batch_size",
+        values.positive_int,
+        DEFAULT_MAX_BATCH_SIZE,
+        "how many requests each model answers at the same time; more need more memory "
+        f"(default: {DEFAULT_MAX_BATCH_SIZE})",
+        "N",
+    ),
+    _Setting(
+        "max_queued",
+        values.non_negative_int,
+        DEFAULT_MAX_QUEUED,
+        "how many more requests may wait for each model; the next gets a 529 with retry-after "
+        f"(default: {DEFAULT_MAX_QUEUED})",
+        "N",
     ),
     _Setting(
         "cache_memory",
-        values.num_bytes,
+        parse_size,
         None,
-        "memory for computed prompts, so that the next turn need not compute them again; 0 keeps none "
-        "(default: half of what the server may use; requests and weights come first)",
+        "memory for the prompt cache, which saves computing earlier turns again; 0 turns it off "
+        "(default: half of --memory-limit; weights and running requests take precedence)",
         "SIZE",
     ),
     _Setting(
         "cache_disk",
-        values.num_bytes,
+        parse_size,
         None,
-        "disk for computed prompts, which outlive a restart there; 0 keeps none (default: 10GB, or a tenth of the free "
-        "space where that is less)",
+        "disk space for the prompt cache, which makes it survive a restart; 0 turns it off (default: 10GB, or a tenth "
+        "of the free space if that is less)",
         "SIZE",
     ),
     _Setting(
         "memory_limit",
-        values.limit_bytes,
+        values.memory_limit,
         None,
-        "memory that models, prompts and answers may take in all (default: 12GB, or three quarters of what there is "
-        "where that is less)",
+        "memory for models, prompts and answers together (default: 12GB, or three quarters of what the machine has if "
+        "that is less)",
         "SIZE",
     ),
     _Setting(
         "kv_bits",
         values.kv_bits,
         None,
-        "8 keeps keys and values in 8 bits, for more tokens (default: the model's own type)",
+        "8 stores keys and values in 8 bits, so that longer conversations fit (default: the model's own type)",
         "8",
     ),
     _Setting(
         "allow_models",
-        values.listed,
+        values.comma_separated,
         (),
-        "a model that clients may ask for by its name beside --model, loaded when they do; may be repeated",
+        "another model that clients may request by name, loaded on its first request; may be repeated",
         "M",
     ),
     _Setting(
         "idle_unload",
         values.duration,
         None,
-        "unload a model that nobody used for so long, as 90s, 10m, 2h or never (default: 10m where there is an "
-        "--allow-model, else never)",
+        "unload a model after this long without a request: 90s, 10m, 2h or never (default: 10m with --allow-model, "
+        "else never)",
         "TIME",
     ),
     _Setting(
         "no_speculation",
         values.switch,
         default=False,
-        help="decode one token a pass, even where an answer repeats its prompt; the answers are the same",
+        help="turn off speculative decoding; the answers stay the same, only slower",
     ),
     _Setting(
         "draft_model",
         str,
         None,
-        "a small model of the same vocabulary that guesses what --model says next, which checks it: any that --model "
-        "takes; the answers are the same (default: none)",
+        "a small model with the vocabulary of --model that drafts tokens for it to verify; faster, with the same "
+        "answers (default: none)",
         "M",
     ),
     *(
         _Setting(
             name,
-            values.parameter(name),
+            values.sampling_parameter(name),
             None,
-            f"{what} where a request has none (default: the model's own{beside})",
+            f"the {what} of requests that do not set one (default: the model's own{fallback})",
             "N",
         )
-        for name, what, beside in (
-            ("temperature", "the temperature", ", else 1.0"),
-            ("top_p", "the top_p", ""),
-            ("top_k", "the top_k, 0 for no bound,", ""),
-            ("min_p", "the min_p", ""),
-            ("repetition_penalty", "the repetition penalty", ""),
+        for name, what, fallback in (
+            ("temperature", "temperature", ", else 1.0"),
+            ("top_p", "top_p", ""),
+            ("top_k", "top_k (0 for no limit)", ""),
+            ("min_p", "min_p", ""),
+            ("repetition_penalty", "repetition penalty", ""),
         )
     ),
     _Setting(
         "thinking",
         values.thinking,
         None,
-        "auto has a model think where a request asks for it, off never (default: auto)",
+        "auto lets a model think when a request enables it, off never does (default: auto)",
         "auto|off",
     ),
     _Setting(
         "max_thinking_tokens",
-        values.count,
+        values.positive_int,
         None,
-        "tokens of thinking that an answer may have at most, whatever the request allows (default: any number)",
+        "the most tokens that an answer may spend on thinking, whatever the request allows (default: unlimited)",
         "N",
     ),
     _Setting(
         "model_settings",
         Path,
         None,
-        "a TOML file with a table for each model, of the seven settings above that differ for it",
+        "a TOML file with a table per model, which overrides the seven settings above for that model",
         "FILE",
     ),
-    _Setting("log_level", values.level, "WARNING", "debug, info, warning or error (default: warning)", "LEVEL"),
+    _Setting("log_level", values.log_level, "WARNING", "debug, info, warning or error (default: warning)", "LEVEL"),
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One flag for each row of the table, without defaults: what is not given comes from elsewhere."""
+    """Add a flag per setting. Flags have no defaults here, so that environment variables can supply what is missing."""
     for setting in TABLE:
         text = f"{setting.help} [{setting.variable}]"
-        if setting.read is values.switch:
+        if setting.parse is values.switch:
             parser.add_argument(setting.flag, dest=setting.name, action="store_const", const="true", help=text)
-        elif setting.read is values.listed:
+        elif setting.parse is values.comma_separated:
             parser.add_argument(setting.flag, dest=setting.name, action="append", metavar=setting.metavar, help=text)
         else:
             parser.add_argument(setting.flag, dest=setting.name, metavar=setting.metavar, help=text)
 
 
 def read_settings(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that hold.
+    """The settings from flags, environment variables and defaults, in this order of precedence.
 
     Raises:
-        SettingsError: a value cannot be read, or a bind to the network has no key (W19).
+        SettingsError: a value cannot be parsed, two contradict each other, or a network address has no key (W19).
     """
     settings = Settings(**{setting.name: _value(setting, arguments, environment) for setting in TABLE})
     if not is_loopback(settings.host) and settings.api_key is None:
         raise SettingsError(
-            f"--host {settings.host} can be reached from the network: set a key with --api-key or PENSIEVE_API_KEY, "
+            f"--host {settings.host} is reachable from the network: set a key with PENSIEVE_API_KEY or --api-key, "
             "or stay on 127.0.0.1"
         )
-    if settings.allow_models and settings.script is not None and settings.model is None:
-        raise SettingsError("--allow-model: a --script without a --model plays no model, so there is none beside it")
-    if settings.draft_model is not None:
-        _check_draft_model(settings)
+    if settings.script is not None and settings.model is None:
+        _check_script_alone(settings)
+    if settings.draft_model is not None and settings.no_speculation:
+        raise SettingsError("--draft-model: needs speculation; remove --no-speculation or --draft-model")
     return settings
 
 
-def _check_draft_model(settings: Settings) -> None:
-    if settings.no_speculation:
-        raise SettingsError("--draft-model: with --no-speculation nothing is drafted; leave one of the two out")
-    if settings.script is not None and settings.model is None:
-        raise SettingsError("--draft-model: a --script without a --model plays no model, so there is none to draft for")
+def _check_script_alone(settings: Settings) -> None:
+    """A script without a model replaces all models."""
+    given = {"--allow-model": settings.allow_models, "--draft-model": settings.draft_model}
+    for flag, value in given.items():
+        if value:
+            raise SettingsError(f"{flag}: does not work with a --script that replaces the model; add --model")
 
 
 def _value(setting: _Setting, arguments: argparse.Namespace, environment: Mapping[str, str]) -> Any:
@@ -273,6 +267,6 @@ def _value(setting: _Setting, arguments: argparse.Namespace, environment: Mappin
     if given is None:
         return setting.default
     try:
-        return setting.read(given if isinstance(given, str) else ",".join(given))
+        return setting.parse(given if isinstance(given, str) else ",".join(given))
     except ValueError as error:
         raise SettingsError(f"{source}: {error}") from None

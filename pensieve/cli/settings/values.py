@@ -1,4 +1,4 @@
-"""Settings as users write them, read: each raises ValueError with what is wrong and what to write instead."""
+"""Parsers for the values of settings. Each raises ValueError with what is wrong and what to write instead."""
 
 from __future__ import annotations
 
@@ -7,86 +7,90 @@ import re
 from collections.abc import Callable
 from typing import Final, Literal
 
+from pensieve.cli.sizes import parse_size
 from pensieve.core.defaults.model_settings import ThinkingMode
 from pensieve.core.defaults.sampling import ALLOWED
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG]?)[bB]?", re.ASCII)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?([smhSMH]?)", re.ASCII)
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?) ?([smhSMH]?)", re.ASCII)
+_SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
+_TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
 
 MAX_PORT: Final = 65535
+MAX_GRACE_SECONDS: Final = 3600.0
 
 
 def port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > MAX_PORT:
-        raise ValueError(f"{text!r} is no port from 0 to {MAX_PORT}")
+        raise ValueError(f"{text!r} is not a port from 0 to {MAX_PORT}")
     return int(text)
 
 
-def count(text: str) -> int:
+def positive_int(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ValueError(f"{text!r} is no whole number above 0")
+        raise ValueError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def non_negative_int(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
 
 
 def grace_seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.0 <= seconds <= 3600.0:
-        raise ValueError(f"{text!r} is no number of seconds from 0 to 3600")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0.0 <= seconds <= MAX_GRACE_SECONDS:
+        raise ValueError(f"{text!r} is not a number of seconds from 0 to {MAX_GRACE_SECONDS:.0f}")
     return seconds
 
 
-def num_bytes(text: str) -> int:
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
-        raise ValueError(f"{text!r} is no size: write 512MB, 4GB or 0")
-    return int(float(found[1]) * _UNITS[found[2].upper()])
-
-
-def limit_bytes(text: str) -> int:
-    found = num_bytes(text)
-    if not found:
+def memory_limit(text: str) -> int:
+    num_bytes = parse_size(text)
+    if not num_bytes:
         raise ValueError(f"{text!r} leaves no memory for a model")
-    return found
+    return num_bytes
 
 
 def kv_bits(text: str) -> Literal[8]:
     if text != "8":
-        raise ValueError(f"{text!r} bits are none that keys and values can be kept in: 8, or leave it out")
+        raise ValueError(f"must be 8, or omitted, not {text!r}")
     return 8
 
 
 def duration(text: str) -> float:
-    found = _DURATION.fullmatch(text.strip())
-    if text.strip().lower() == "never" or (found is not None and not float(found[1])):
+    """Seconds; infinity for `never` and for 0."""
+    match = _DURATION.fullmatch(text.strip())
+    if text.strip().lower() == "never" or (match is not None and not float(match[1])):
         return math.inf
-    if found is None:
-        raise ValueError(f"{text!r} is no time: write 90, 90s, 10m, 2h or never")
-    return float(found[1]) * _SECONDS[found[2].lower()]
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration: write 90, 90s, 10m, 2h or never")
+    return float(match[1]) * _SECONDS[match[2].lower()]
 
 
-def level(text: str) -> str:
+def log_level(text: str) -> str:
     if text.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        raise ValueError(f"{text!r} is none of debug, info, warning, error")
+        raise ValueError(f"{text!r} is not debug, info, warning or error")
     return text.upper()
 
 
 def switch(text: str) -> bool:
-    if text.lower() not in ("1", "0", "true", "false", "yes", "no"):
+    if text.lower() not in (*_TRUE, *_FALSE):
         raise ValueError(f"{text!r} is neither true nor false")
-    return text.lower() in ("1", "true", "yes")
+    return text.lower() in _TRUE
 
 
-def listed(text: str) -> tuple[str, ...]:
+def comma_separated(text: str) -> tuple[str, ...]:
     return tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
 
 
-def parameter(name: str) -> Callable[[str], float]:
-    """A reader of one of the sampling parameters."""
+def sampling_parameter(name: str) -> Callable[[str], float]:
+    """The parser of one sampling parameter, which accepts what the API accepts."""
     allowed = ALLOWED[name]
 
-    def read(text: str) -> float:
+    def parse(text: str) -> float:
         try:
             value = int(text) if allowed.kinds == (int,) else float(text)
         except ValueError:
@@ -95,7 +99,7 @@ def parameter(name: str) -> Callable[[str], float]:
             raise ValueError(f"{text!r} is not {allowed.sentence}")
         return value
 
-    return read
+    return parse
 
 
 def thinking(text: str) -> ThinkingMode:

@@ -1,0 +1,1 @@
+"""From decoded text to the pieces of an answer: text, thinking and tool calls."""

@@ -1,10 +1,10 @@
-"""Where a JSON object ends in text that arrives in pieces."""
+"""Finds the end of a JSON object in text that arrives in pieces."""
 
 from __future__ import annotations
 
 
 class JsonObjectExtent:
-    """Counts braces and brackets outside of strings. Knows nothing of what else makes JSON valid."""
+    """Counts braces and brackets outside strings, without validating the JSON."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -13,7 +13,7 @@ class JsonObjectExtent:
         self.is_closed = False
 
     def feed(self, text: str) -> int:
-        """How many characters of `text` belong to the object."""
+        """The number of characters of `text` that belong to the object."""
         for index, character in enumerate(text):
             if self.is_closed:
                 return index

@@ -1,4 +1,4 @@
-"""How calls begin in an answer, and what stands around their arguments, as expressions."""
+"""How calls begin in an answer, and how they continue after their arguments."""
 
 from __future__ import annotations
 
@@ -6,30 +6,75 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from pensieve.core.dialects.dialect import Dialect
+from pensieve.core.dialects.dialect import CallSyntax, Dialect
 from pensieve.core.dialects.patterns import expression, split_at
 
 
-def bare_openings(dialect: Dialect, names: Sequence[str]) -> tuple[str, ...]:
-    """How a call may begin the answer that no mark stands before, without white space."""
-    if dialect.calls.start:
-        openings: tuple[str, ...] = (dialect.calls.bare,) if is_json(dialect.calls.bare) else ()
-    else:
-        openings = dialect.heads(names)
-    return tuple("".join(opening.split()) for opening in openings)
+class BareOpenings:
+    """How an answer may begin with a call that has no opening mark. White space is ignored."""
+
+    def __init__(self, dialect: Dialect, names: Sequence[str]) -> None:
+        if dialect.calls.start:
+            openings: tuple[str, ...] = (dialect.calls.bare,) if is_json(dialect.calls.bare) else ()
+        else:
+            openings = dialect.heads(names)
+        self._openings = tuple("".join(opening.split()) for opening in openings)
+
+    def may_begin(self, text: str) -> bool:
+        """Whether the text so far is consistent with a call; false for white space alone."""
+        begun = "".join(text.split())
+        return bool(begun) and any(opening.startswith(begun) or begun.startswith(opening) for opening in self._openings)
+
+    def has_begun(self, text: str) -> bool:
+        return "".join(text.split()).startswith(self._openings)
 
 
 def is_json(text: str) -> bool:
     return text.startswith(("{", "["))
 
 
+def called_tool(header: str, dialect: Dialect) -> str | None:
+    """The tool that the header of a part calls, or None if the part is not a call."""
+    call = re.search(dialect.call_header, header) if dialect.call_header else None
+    return call["name"] if call is not None else None
+
+
+def read_head(body: str, calls: CallSyntax) -> tuple[str | None, str]:
+    """The name in a call's head and the text after the head; the name is None until the arguments begin."""
+    head = _head(calls.call).match(body)
+    return (head["name"], body[head.end() :]) if head is not None else (None, "")
+
+
 @lru_cache(maxsize=64)
-def head_of_call(pattern: str) -> re.Pattern[str]:
-    """Up to the arguments of a call, which are an object."""
+def _head(pattern: str) -> re.Pattern[str]:
+    """The text of a call before its arguments, which must be an object."""
     return re.compile(rf"\s*\[?\s*{expression(split_at(pattern, 'arguments')[0])}\s*(?=\{{)", re.DOTALL)
 
 
+def after_arguments(body: str, calls: CallSyntax) -> tuple[str, bool] | None:
+    """The text after a call's closing, and whether it is another call; None until more text decides that."""
+    tail = _matcher(split_at(calls.call, "arguments")[1]).match(body)
+    if tail is None:
+        return None
+    rest = body[tail.end() :]
+    if not calls.end:
+        return rest, False
+    if (end := _matcher(calls.end).match(rest)) is not None:
+        return with_space_before(rest, end.end()), False
+    if calls.end.strip().startswith(rest.strip()):
+        return None
+    another = _matcher(calls.between).match(rest)
+    if another is not None and rest[another.end() :].strip():
+        return rest[another.end() :], True
+    return None
+
+
+def with_space_before(text: str, end: int) -> str:
+    """The text from `end` on, including the white space before it: the next opening may begin with that."""
+    return text[len(text[:end].rstrip()) :]
+
+
 @lru_cache(maxsize=256)
-def matcher(pattern: str) -> re.Pattern[str]:
-    """The text of a pattern, white space before it passed over."""
+def _matcher(pattern: str) -> re.Pattern[str]:
+    """Matches a pattern with any white space before it."""
     return re.compile(rf"\s*{expression(pattern)}" if pattern.strip() else "", re.DOTALL)

@@ -1,40 +1,40 @@
-"""What an answer is made of, as the parser finds it."""
+"""The pieces of an answer, in the order in which the parser emits them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pensieve.core.dialects.reading import ParsedCall
+from pensieve.core.dialects.call_reader import ParsedCall
 
 
 @dataclass(frozen=True, slots=True)
-class SaidText:
+class TextPiece:
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class SaidThinking:
+class ThinkingPiece:
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class BeganCall:
+class CallStart:
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class SaidArguments:
+class ArgumentsPiece:
     json: str
 
 
 @dataclass(frozen=True, slots=True)
-class EndedCall:
+class CallEnd:
     pass
 
 
-Piece = SaidText | SaidThinking | BeganCall | SaidArguments | EndedCall
+Piece = TextPiece | ThinkingPiece | CallStart | ArgumentsPiece | CallEnd
 
 
 def whole_call(call: ParsedCall) -> tuple[Piece, ...]:
     name, arguments = call
-    return BeganCall(name), SaidArguments(arguments), EndedCall()
+    return CallStart(name), ArgumentsPiece(arguments), CallEnd()

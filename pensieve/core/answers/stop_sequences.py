@@ -1,4 +1,4 @@
-"""Stop sequences in text that arrives in pieces (W13): held back until they can no longer match."""
+"""Finds stop sequences in text that arrives in pieces (W13), and withholds text that may still become one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 
 class StopSequenceFilter:
-    """Lets text through up to the first stop sequence, whatever the pieces it comes in.
+    """Passes text on up to the first stop sequence, however the text is divided.
 
-    What could still become a stop sequence is held back. The sequence that is complete first wins; of two that are
-    complete at the same character, the longer one.
+    The sequence that completes first wins; of two that complete at the same character, the longer one.
 
         feed("Hello w") -> "Hello "   with the stop sequence "world"
         feed("orld!")   -> ""         matched == "world"
@@ -21,14 +20,14 @@ class StopSequenceFilter:
         self.matched: str | None = None
 
     def feed(self, text: str) -> str:
-        """The text that is safe to show; empty once a sequence has matched."""
+        """The text that may be emitted; empty once a sequence has matched."""
         if self.matched is not None:
             return ""
         safe, self.matched, _ = self.split(text)
         return safe
 
     def split(self, text: str) -> tuple[str, str | None, str]:
-        """The text before the first sequence, that sequence, and what follows; without one, what is safe by now."""
+        """The text before the first sequence, the sequence and the rest; without a match, what is safe to emit."""
         if not self._stops:
             return text, None, ""
         text = self._held + text
@@ -42,12 +41,12 @@ class StopSequenceFilter:
         return text[: len(text) - held], None, ""
 
     def finish(self) -> str:
-        """The text ends here, so what is held back was no stop sequence after all."""
+        """The text that was withheld, because no more will follow."""
         held, self._held = self._held, ""
         return held
 
     def _longest_possible_start(self, text: str) -> int:
-        """The length of the longest end of `text` with which a stop sequence begins."""
+        """The length of the longest suffix of `text` that is a prefix of a stop sequence."""
         longest = max(len(stop) for stop in self._stops) - 1
         for length in range(min(longest, len(text)), 0, -1):
             if any(stop.startswith(text[-length:]) for stop in self._stops):

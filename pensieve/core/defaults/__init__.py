@@ -1,0 +1,1 @@
+"""Sampling defaults and the operator's settings for a model."""

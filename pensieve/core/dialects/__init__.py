@@ -1,0 +1,1 @@
+"""How each family of models writes its thinking and tool calls, as data, with one reader and one grammar for all."""

@@ -1,4 +1,4 @@
-"""The rules by which calls are decoded: one alternative for each tool, its arguments by its schema."""
+"""Grammar rules for calls: one alternative per tool, with its arguments by its schema."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from pensieve.core.dialects.patterns import filled, parts_of
 from pensieve.core.dialects.tagged import parameter_rules
 from pensieve.core.dialects.text_rules import quoted
 
-SPACE: Final = 2
-"""How many blanks or line ends a model may put where a pattern has none, or leave out or add where it has some."""
+MAX_SPACE: Final = 2
+"""The spaces and line ends that a model may write before a text whose pattern has fewer."""
 
 
 def call_rules(tools: Sequence[Tool], dialect: Dialect, lenient: frozenset[str], *, parallel: bool) -> dict[str, str]:
-    """The rule `calls` is all calls of an answer with their opening, `more_calls` the same without it."""
+    """The rule `calls` matches all calls of an answer with their opening, `more_calls` without it."""
     syntax, rules = dialect.calls, dict[str, str]()
     opening, between, end = (_loose(text, dialect) for text in (syntax.start, syntax.between, syntax.end))
-    most = syntax.max_calls - 1 if parallel else 0
-    more = (f" ({between} call){{0,{most}}}" if most else "") + (f" {end}" if syntax.end else "")
+    max_more = syntax.max_calls - 1 if parallel else 0
+    more = (f" ({between} call){{0,{max_more}}}" if max_more else "") + (f" {end}" if syntax.end else "")
     rules["calls"] = f"{opening} more_calls" if syntax.start else "more_calls"
-    if dialect.call_opening:  # a header names the tool, and what follows is a call of it
+    if dialect.call_opening:  # a header names the tool, and its call follows
         headers = (quoted(filled(dialect.call_opening, name=tool.name), dialect.marks) for tool in tools)
         rules["headed"] = " | ".join(f"{header} {opening} call_{at} {end}" for at, header in enumerate(headers))
         between_parts = quoted(dialect.text_end + dialect.joint, dialect.marks)
-        rules["calls"] = "headed" + (f" ({between_parts} headed){{0,{most}}}" if most else "")
+        rules["calls"] = "headed" + (f" ({between_parts} headed){{0,{max_more}}}" if max_more else "")
     if syntax.also:
         rules["calls"] += "".join(f" | {_call(syntax.also, tool, at, dialect)}" for at, tool in enumerate(tools))
     rules["more_calls"] = f"call{more}"
@@ -42,14 +42,14 @@ def call_rules(tools: Sequence[Tool], dialect: Dialect, lenient: frozenset[str],
 
 
 def _loose(text: str, dialect: Dialect) -> str:
-    """With the white space before it that a model writes or leaves out: of one dialect, some families begin each call
-    on a line of its own and some do not, and tokenizers of the SentencePiece family begin a text with a space.
+    """Allow leading white space to vary: within a dialect, only some families begin each call on a new line, and
+    SentencePiece tokenizers begin a text with a space.
     """
     rest = text.lstrip()
     if not rest or is_mark(text[0]):
         return quoted(text, dialect.marks)
-    most = max(SPACE, len(text) - len(rest) + 1)
-    return f"/[ \\n]{{0,{most}}}/ {quoted(rest, dialect.marks)}"
+    max_space = max(MAX_SPACE, len(text) - len(rest) + 1)
+    return f"/[ \\n]{{0,{max_space}}}/ {quoted(rest, dialect.marks)}"
 
 
 def _call(pattern: str, tool: Tool, number: int, dialect: Dialect) -> str:
@@ -73,7 +73,7 @@ def _call(pattern: str, tool: Tool, number: int, dialect: Dialect) -> str:
 def _argument_rules(tool: Tool, number: int, dialect: Dialect, *, lenient: bool) -> Iterator[tuple[str, str]]:
     schema, name = json.loads(tool.input_schema), f"arguments_{number}"
     if dialect.calls.arguments != "json" or dialect.calls.form is CallForm.TAGGED:
-        schema = {**schema, **resolved(schema, schema)}  # the definitions stay with it
+        schema = {**schema, **resolved(schema, schema)}  # keeps the definitions
     if dialect.calls.form is CallForm.TAGGED:
         return parameter_rules(name, schema, dialect, lenient=lenient)
     return SYNTAXES[dialect.calls.arguments].rules(name, schema, dialect.marks, lenient=lenient)

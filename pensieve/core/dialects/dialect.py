@@ -1,7 +1,7 @@
-"""How a model writes what is not plain text: its thinking, and its calls of tools.
+"""A dialect: how a family of models writes its thinking and its tool calls.
 
-A dialect is data: one file of `families/` for each. The default one, of Hermes and Qwen, is also the general form for
-models whose template has no words for tools:
+Each dialect is data in a file of `families/`. The default one, of Hermes and Qwen, also serves models whose chat
+template does not support tools:
 
     <tool_call>
     {"name": "get_weather", "arguments": {"city": "Paris"}}
@@ -22,56 +22,61 @@ from pensieve.core.dialects.arguments.syntaxes import SYNTAXES
 from pensieve.core.dialects.marks import Marks, marks_in
 from pensieve.core.dialects.patterns import filled, split_at
 
-GENERAL: Final = "hermes"
-"""The name of the dialect that models without one of their own are taught in the prompt."""
+DEFAULT_DIALECT: Final = "hermes"
+"""The dialect that the prompt explains to models whose chat template does not support tools."""
 CDATA_START: Final = "<![CDATA["
 CDATA_END: Final = "]]>"
 _EXAMPLE_ID: Final = "a1b2c3d4e"
 
 
 class CallForm(Enum):
-    """How one call is written."""
+    """The form of one call."""
 
     OBJECT = "object"
-    """A JSON object that has the name and the arguments, several of them perhaps in a list."""
+    """A JSON object with the name and the arguments; several calls may form a list."""
     NAMED = "named"
-    """A head with the name, then the arguments."""
+    """The name, then the arguments."""
     TAGGED = "tagged"
-    """A head with the name, then each argument between tags of its own: text as it is, everything else as JSON."""
+    """The name, then each argument between its own tags: text verbatim, everything else as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallSyntax:
-    """Texts are as the model writes them; `call` and `parameter` are patterns (`pensieve.core.dialects.patterns`)."""
+    """Texts as the model writes them. `call`, `also` and `parameter` are patterns (see `patterns`)."""
 
     form: CallForm = CallForm.OBJECT
     start: str = "<tool_call>"
-    """What opens the first call. Empty where calls can only begin the answer, with nothing before them."""
+    """The text before the first call; empty if calls can only stand at the beginning of the answer."""
     call: str = '\n{"name": "{name}", "arguments": {arguments}}\n</tool_call>'
-    """One call, behind `start` or `between`."""
+    """One call, after `start` or `between`."""
     between: str = "\n<tool_call>"
     end: str = ""
-    """What follows the last call."""
+    """The text after the last call."""
     also: str = ""
-    """A call with its opening in the other form that the family writes, if it has two."""
+    """An alternative form of a call, including its opening, if the family has two."""
     parameter: str = ""
     """One argument of a tagged call."""
     types: Mapping[str, str] = field(default_factory=dict)
-    """For `{type}`: the dialect's words for the types of JSON; "other" for all that are not there."""
+    """The dialect's words for JSON types, for `{type}`; "other" stands for all types that are not listed."""
     arguments: str = "json"
-    """How the arguments of a named call are written: a key of SYNTAXES."""
+    """The notation of a named call's arguments: a key of SYNTAXES."""
     name_key: str = "name"
     arguments_key: str = "arguments"
     bare: str = ""
-    """How a call begins whose `start` was left out. At the beginning of the answer alone, where it is JSON."""
+    """How a call begins if the model omits `start`. If this is JSON, it counts only at the beginning of the answer."""
     bare_end: str = ""
     id_pattern: str = "[a-zA-Z0-9]{9}"
-    """A regular expression for the ids that a model makes up itself."""
+    """A regular expression for the ids that the model generates."""
     first_index: int = 0
     cdata: bool = False
-    """Whether the text of a tagged argument may stand between <![CDATA[ and ]]>."""
+    """Whether the text of a tagged argument may be enclosed in <![CDATA[ and ]]>."""
     max_calls: int = 8
-    """In one answer. Small models, held to "one call or more", would otherwise call until max_tokens."""
+    """Per answer. Without it, a small model that is constrained to calls may repeat them until max_tokens."""
+
+    @property
+    def is_json(self) -> bool:
+        """Whether a call's arguments are one JSON object, which can be passed on while it is generated."""
+        return self.arguments == "json" and self.form is not CallForm.TAGGED
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -80,32 +85,32 @@ class CallSyntax:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Marks are the text that opens and closes a part. `bound` puts a model's own tokens in their places."""
+    """Marks are texts that open and close a part. `bound` replaces those that are tokens of a model."""
 
-    name: str = GENERAL
+    name: str = DEFAULT_DIALECT
     calls: CallSyntax = CallSyntax()
     think_start: str | None = None
     think_end: str | None = None
     text_starts: tuple[str, ...] = ()
-    """Marks that may open the text of an answer."""
+    """Marks that may precede the text of an answer."""
     text_end: str = ""
     joint: str = ""
-    """What stands between one part of an answer and the next."""
+    """The text between two parts of an answer."""
     tail: str = ""
-    """What a model writes at the end of its turn, before the token that ends it."""
+    """The text at the end of a turn, before the token that ends it."""
     header_end: str = ""
-    """Where each part begins with a header: the mark that ends it."""
+    """The mark that ends the header of a part, if parts have headers."""
     thinking_header: str = ""
-    """A regular expression: what the header of a thinking part has in it, without marks."""
+    """A regular expression that the header of a thinking part contains, without marks."""
     call_header: str = ""
-    """A regular expression with a group `name`: what the header of a call has in it."""
+    """A regular expression, with a group `name`, that the header of a call contains."""
     call_opening: str = ""
-    """A pattern: what is written before `calls.start` where a part needs a header."""
+    """A pattern for the header before `calls.start`."""
     marks: Marks = Marks()  # noqa: RUF009 - frozen
 
     @property
     def texts(self) -> Iterator[str]:
-        """All texts in which tokens of the model may stand."""
+        """All texts that may contain tokens of the model."""
         yield from self.calls.texts
         yield from self.text_starts
         yield from SYNTAXES[self.calls.arguments].marks
@@ -113,7 +118,7 @@ class Dialect:
         yield from (self.header_end, self.call_opening)
 
     def bound(self, added_tokens: Mapping[str, int]) -> Dialect:
-        """The dialect for one model: `added_tokens` are those of its tokenizer, special or not, by their text."""
+        """The dialect for one model. `added_tokens` are its tokenizer's added tokens by their text, special or not."""
         marks = marks_in(self.texts, added_tokens)
         bound = marks.bound
         in_calls: dict[str, Any] = {name: bound(getattr(self.calls, name)) for name in _TEXTS_OF_CALLS}
@@ -122,10 +127,10 @@ class Dialect:
         return replace(self, calls=calls, text_starts=tuple(map(bound, self.text_starts)), marks=marks, **texts)
 
     def call_text(self, calls: Sequence[ToolCall]) -> str:
-        """All calls of a turn as this family writes them, as a reader sees them.
+        """All calls of a turn as this family writes them, in plain text.
 
         Raises:
-            ValueError: arguments are not the JSON of an object.
+            ValueError: a call's arguments are not a JSON object.
         """
         syntax = self.calls
         written = [self._written(call, number) for number, call in enumerate(calls)]
@@ -148,7 +153,7 @@ class Dialect:
         return filled(self.calls.parameter, key=key, value=text, type=self.type_word(json_type(value)))
 
     def heads(self, names: Sequence[str]) -> tuple[str, ...]:
-        """How calls of these tools begin, up to the end of the name, behind `calls.start`."""
+        """The beginnings of calls of these tools after `calls.start`, up to the end of the name."""
         before, after = split_at(self.calls.call, "name")
         closing = '"' if after.startswith('"') else ""
         return tuple(f"{before}{name}{closing}" for name in names)
@@ -165,10 +170,10 @@ _TEXTS_OF_CALLS: Final = ("start", "call", "between", "end", "also", "parameter"
 
 
 def dialect_from(name: str, data: Mapping[str, Any]) -> Dialect:
-    """A dialect from the table of its file.
+    """Build a dialect from the table of its TOML file.
 
     Raises:
-        TypeError, ValueError: a key or a value is not known.
+        TypeError, ValueError: a key or a value is unknown.
     """
     own = {key: value for key, value in data.items() if key not in ("calls", "about")}
     calls = dict(data.get("calls", {}))
@@ -193,12 +198,12 @@ _JSON_TYPES: Final[Mapping[type, str]] = {
 
 
 def json_type(value: Any) -> str:
-    """The type of a value in the words of JSON Schema."""
+    """The JSON Schema type of a value."""
     return "null" if value is None else _JSON_TYPES[type(value)]
 
 
 def tools_prompt(tools: Sequence[Tool], dialect: Dialect) -> str:
-    """What a model whose template has no words for tools reads of them. Tools stand in the order given (C1)."""
+    """The tools and their call form, for a model whose template does not support tools. Keeps the order given (C1)."""
     listed = "\n".join(json.dumps(tool_as_json(tool), ensure_ascii=False) for tool in tools)
     example = dialect.call_text([ToolCall(_EXAMPLE_ID, "<function-name>", '{"<argument>": "<value>"}')])
     example = example.replace('{"<argument>": "<value>"}', "<arguments-object>")
@@ -210,11 +215,11 @@ def tools_prompt(tools: Sequence[Tool], dialect: Dialect) -> str:
 
 
 def tool_as_json(tool: Tool) -> dict[str, object]:
-    """A tool in the form that chat templates expect."""
+    """A tool in the structure that chat templates expect."""
     function = {"name": tool.name, "description": tool.description, "parameters": json.loads(tool.input_schema)}
     return {"type": "function", "function": function}
 
 
 def result_text(text: str, *, is_error: bool) -> str:
-    """A tool's result, for templates without a role for it."""
+    """A tool's result as text, for templates without a tool role."""
     return f"<tool_response>\n{'Error: ' if is_error else ''}{text}\n</tool_response>"

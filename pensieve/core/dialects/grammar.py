@@ -1,7 +1,7 @@
-"""The grammar that an answer is held to while it is decoded (W14, W16), in llguidance's dialect of Lark.
+"""The grammar that constrains an answer during decoding (W14, W16), in llguidance's Lark syntax.
 
-One grammar covers the whole answer: thinking, free text, calls in the model's own dialect. Free text ends where a mark
-begins; after the mark of a call there is no way on but a call of a known tool whose arguments satisfy its schema.
+One grammar covers the whole answer: thinking, free text, and calls in the model's own dialect. Free text ends at a
+mark; the mark of a call must be followed by a call of a known tool whose arguments satisfy its schema.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ FORCED = (ToolMode.ANY, ToolMode.TOOL)
 
 
 def schema_grammar(schema: str, *, lenient: bool) -> str:
-    """A grammar of the JSON that satisfies a schema. A lenient one passes over the keywords it does not know."""
+    """A grammar for JSON that satisfies a schema. With `lenient`, unknown keywords are ignored."""
     return f"start: {json_rule(json.loads(schema), lenient=lenient)}\n"
 
 
 def answer_grammar(
     request: GenerationRequest, dialect: Dialect, *, starts_thinking: bool, lenient: frozenset[str] = frozenset()
 ) -> str | None:
-    """The grammar for an answer to `request`, or None where it is free.
+    """The grammar for an answer to `request`, or None if the answer is unconstrained.
 
-    `dialect` is bound to the model's tokens. `lenient` names the tools (and "" the output) whose schemas are only
-    understood in part.
+    `dialect` must be bound to the model's tokens. `lenient` names the tools whose schemas are only partly supported; ""
+    stands for the output schema.
     """
     tools = callable_tools(request.tools, request.tool_choice)
     if not tools and request.output_schema is None:
         return None
     writer = _Writer(dialect)
     if tools:
-        is_one = request.tool_choice.mode is ToolMode.TOOL  # all calls are one: of the tool that was asked for
+        is_one = request.tool_choice.mode is ToolMode.TOOL  # the named tool is called once
         writer.rules |= call_rules(tools, dialect, lenient, parallel=request.tool_choice.parallel and not is_one)
     if request.output_schema is not None:
         writer.rules["output"] = json_rule(json.loads(request.output_schema), lenient="" in lenient)
@@ -56,9 +56,9 @@ def callable_tools(tools: Sequence[Tool], choice: ToolChoice) -> tuple[Tool, ...
 
 
 def _answer(request: GenerationRequest, tools: Sequence[Tool], writer: _Writer) -> str:
-    """The part after the thinking."""
+    """The rule for the answer after the thinking."""
     if request.tool_choice.mode in FORCED and tools:
-        return f"{writer.nothing_said} calls"
+        return f"{writer.empty_text} calls"
     if request.output_schema is not None:
         output = f"{writer.opening} output{writer.optional(writer.dialect.text_end)}"
         return f"{output} | calls" if tools else output
@@ -66,7 +66,7 @@ def _answer(request: GenerationRequest, tools: Sequence[Tool], writer: _Writer) 
 
 
 class _Writer:
-    """The rules of one grammar."""
+    """Collects the rules of one grammar."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
@@ -78,13 +78,13 @@ class _Writer:
 
     @property
     def opening(self) -> str:
-        """What may open the text of an answer."""
+        """The optional marks before the text of an answer."""
         starts = " | ".join(self._quoted(start) for start in self.dialect.text_starts)
         return f"({starts}){'' if self.dialect.header_end else '?'}" if starts else ""
 
     @property
-    def nothing_said(self) -> str:
-        """An empty text before the calls: Kimi K3 always writes one."""
+    def empty_text(self) -> str:
+        """An optional empty text before the calls, which Kimi K3 always writes."""
         dialect = self.dialect
         if not dialect.text_starts or not dialect.text_end or dialect.header_end:
             return ""
@@ -95,7 +95,7 @@ class _Writer:
         return f" ({self._quoted(text)})?" if text else ""
 
     def text_or_calls(self, tools: Sequence[Tool]) -> str:
-        """Free text, calls, or text and then calls."""
+        """Free text, calls, or text followed by calls."""
         dialect, start = self.dialect, self.dialect.calls.start
         self.rules["REST"] = ANYTHING
         ended = self.optional(dialect.text_end)

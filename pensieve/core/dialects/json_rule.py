@@ -1,4 +1,4 @@
-"""JSON that keeps to a schema, as a rule of llguidance's grammars.
+"""JSON that satisfies a schema, as a rule of an llguidance grammar.
 
 Source: llguidance's documentation, "JSON schema" (%json, x-guidance).
 """
@@ -9,11 +9,11 @@ import json
 from typing import Any
 
 _STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-"""As Python's json writes it, and as most models were taught."""
+"""As Python's json module writes it, which most models were trained on."""
 
 
 def json_rule(schema: Any, *, lenient: bool) -> str:
-    """The right side of a rule. A lenient one passes over the schema's keywords that it does not know."""
+    """The right-hand side of a rule. With `lenient`, unknown keywords of the schema are ignored."""
     if isinstance(schema, dict):
         schema = {**schema, "x-guidance": {**_STYLE, "lenient": lenient}}
     return f"%json {json.dumps(schema)}"

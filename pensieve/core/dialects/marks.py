@@ -1,8 +1,8 @@
-"""A dialect's marks that are single tokens of a model: one character each, which no text can spell.
+"""Marks that are single tokens of a model, represented by one private-use character each.
 
-`<tool_call>` is one added token of Qwen3. The model means a call by that token; the same eleven characters spelled by
-other tokens are text. So what is decoded, parsed and written as a grammar here holds, in the place of each such token,
-one character from the end of Unicode's last private-use plane.
+`<tool_call>` is one added token of Qwen3. Only that token opens a call; the same eleven characters spelled by other
+tokens are text. So decoded text, dialects and grammars hold a character from the end of Unicode's last private-use
+plane in place of each such token, which no text can spell.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any, Final
 FIRST_CODE: Final = 0x10FF00
 LAST_CODE: Final = 0x10FFFD
 RANGE: Final = f"{chr(FIRST_CODE)}-{chr(LAST_CODE)}"
-"""For the inside of a character class of a regular expression."""
+"""For use inside a character class of a regular expression."""
 _ANY: Final = re.compile(f"[{RANGE}]")
 
 
 @dataclass(frozen=True)
 class Marks:
-    """`token_ids` are the tokens that are marks, by their text."""
+    """`token_ids` are the tokens that are marks, keyed by their text."""
 
     token_ids: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def characters(self) -> Mapping[int, str]:
-        """The character that stands for each token id."""
+        """The character that represents each token id."""
         return {self.token_ids[text]: character for text, character in self._by_text.items()}
 
     @cached_property
@@ -45,15 +45,15 @@ class Marks:
         return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def bound(self, text: str) -> str:
-        """`text` with a character in the place of each token, as the tokenizer would find them."""
+        """`text` with each mark replaced by its character, found as the tokenizer would find it."""
         return text if self._pattern is None else self._pattern.sub(lambda found: self._by_text[found[0]], text)
 
     def plain(self, text: str) -> str:
-        """The text as a reader sees it: the inverse of `bound`."""
+        """The text as a reader sees it; the inverse of `bound`."""
         return _ANY.sub(lambda found: self._texts.get(found[0], ""), text) if self._texts else text
 
     def plain_in(self, value: Any) -> Any:
-        """A value of JSON with all of its strings plain, keys as well."""
+        """A JSON value with all its strings and keys plain."""
         match value:
             case str():
                 return self.plain(value)
@@ -69,10 +69,10 @@ class Marks:
 
 
 def marks_in(texts: Iterable[str], added_tokens: Mapping[str, int]) -> Marks:
-    """The added tokens of a tokenizer, by their text, that stand in any of the texts.
+    """The added tokens of a tokenizer that occur in any of the texts.
 
-    The tokenizer takes the leftmost, and of several there the longest: so do we. White space is never a mark, though
-    some families have runs of it as added tokens.
+    As in the tokenizer, the leftmost match counts, and of several there the longest. White space is never a mark,
+    although some families have runs of it as added tokens.
     """
     contents = sorted((content for content in added_tokens if content.strip()), key=len, reverse=True)
     if not contents:

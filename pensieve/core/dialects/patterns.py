@@ -1,11 +1,11 @@
-"""The patterns in which a dialect's data writes its calls: text with `{name}`, `{arguments}` and the like in it.
+"""Patterns: the text of a call in a dialect, with placeholders such as `{name}` and `{arguments}`.
 
     <tool_call>
     {"name": "{name}", "arguments": {arguments}}
     </tool_call>
 
-The same pattern is filled in for a prompt, becomes the grammar that a call is decoded by, and the expression that reads
-it. Other braces are text.
+The same pattern is filled in for a prompt, becomes the grammar that constrains a call, and becomes the regular
+expression that reads it. Other braces are text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pensieve.core.dialects.marks import RANGE
 
 _PLACEHOLDER: Final = re.compile(r"\{(name|arguments|id|index|parameters|key|value|type)\}")
 KEY: Final = rf"[^\n>\"{RANGE}]+"
-"""The names of tagged arguments that can be read."""
+"""The names of tagged arguments that can be parsed."""
 _GROUPS: Final = {
     "name": r"(?P<name>[\w.:/-]+?)(?![\w.-])",
     "id": rf"(?P<id>[^\s\"{RANGE}]*?)",
@@ -30,7 +30,7 @@ _GROUPS: Final = {
 
 @lru_cache(maxsize=1024)
 def parts_of(pattern: str) -> tuple[tuple[str, str | None], ...]:
-    """The pattern as pairs of text and the placeholder behind it; the last pair has none."""
+    """The pattern as pairs of text and the placeholder after it, which is None in the last pair."""
     pieces = _PLACEHOLDER.split(pattern)
     return tuple(zip(pieces[0::2], [*pieces[1::2], None], strict=True))
 
@@ -41,28 +41,28 @@ def filled(pattern: str, **values: str) -> str:
 
 @lru_cache(maxsize=1024)
 def split_at(pattern: str, placeholder: str) -> tuple[str, str]:
-    """What stands before the placeholder, and behind it."""
+    """The text before the placeholder, and the text after it."""
     before, _, after = pattern.partition(f"{{{placeholder}}}")
     return before, after
 
 
 @lru_cache(maxsize=1024)
 def expression(pattern: str) -> str:
-    """A regular expression for text of the pattern, which may have other white space, and a group for each placeholder.
+    """A regular expression for the pattern with flexible white space and a group for each placeholder.
 
-    Not for `{arguments}`, `{parameters}` and `{value}`, which take more than an expression.
+    Not for `{arguments}`, `{parameters}` and `{value}`, which a regular expression cannot match.
     """
     return "".join(_loose(text) + (_GROUPS[name] if name else "") for text, name in parts_of(pattern))
 
 
 @lru_cache(maxsize=1024)
 def reader(pattern: str) -> re.Pattern[str]:
-    """`expression`, compiled; white space before it is passed over."""
+    """Compiled `expression`, with any white space before it."""
     return re.compile(rf"\s*{expression(pattern)}", re.DOTALL)
 
 
 def _loose(text: str) -> str:
-    """Models write JSON with and without spaces, and may leave out or add a line's end between two tags."""
+    """Make white space flexible: models vary the spaces in JSON, and line ends between tags."""
     loose = "".join(
         r"\s*" if part.isspace() else rf"\s*{re.escape(part)}\s*" if part in "{}[]:," else re.escape(part)
         for part in re.findall(r"\s+|.", text, re.DOTALL)

@@ -1,4 +1,4 @@
-"""Calls whose arguments stand between tags: text as it is, everything else as JSON.
+"""Calls with each argument between tags: text verbatim, everything else as JSON.
 
     <function=get_weather>
     <parameter=city>
@@ -6,9 +6,9 @@
     </parameter>
     </function>
 
-Qwen3-Coder, GLM, MiniMax M2, Seed-OSS, DeepSeek V3.2 and others write so, each with its own tags. A value keeps its
-white space: an indentation and a last line's end are part of a file. Only what the pattern itself has around it is
-taken away.
+Qwen3-Coder, GLM, MiniMax M2, Seed-OSS, DeepSeek V3.2 and others use this form, each with its own tags. A value keeps
+its white space, because indentation and a final line end are part of a file; only the white space of the pattern itself
+is removed.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _DEFINITIONS: Final = ("$defs", "definitions")
 
 
 def read_parameters(text: str, at: int, schema: Any, dialect: Dialect, tail: str) -> tuple[dict[str, Any], int]:
-    """The arguments from `at` on, and where the last one ends; `tail` is what the call goes on with.
+    """The arguments from `at` on, and the offset after the last one. `tail` is the text that closes the call.
 
-    A closing tag within a value does not end it: only one that an opening tag or the tail follows.
+    A closing tag ends a value only if another opening tag or the tail follows it, so a value may contain one.
     """
     parameter = _parameter_reader(dialect.calls.parameter, tail)
     properties, arguments = properties_of(resolved(schema, schema)), {}
@@ -42,7 +42,7 @@ def read_parameters(text: str, at: int, schema: Any, dialect: Dialect, tail: str
         value = dialect.marks.plain(found["value"])
         if dialect.calls.cdata and value.startswith(CDATA_START) and value.endswith(CDATA_END):
             value = value[len(CDATA_START) : -len(CDATA_END)]
-        is_text = _says_text(found.groupdict().get("type"), dialect)
+        is_text = _declares_text(found.groupdict().get("type"), dialect)
         arguments[key] = _typed(value, resolved(properties.get(key), schema), is_text=is_text)
         at = found.end()
     return arguments, at
@@ -61,16 +61,16 @@ def _parameter_reader(pattern: str, tail: str) -> re.Pattern[str]:
 
 
 def _ungrouped(pattern: str) -> str:
-    """Without the names of groups, which may stand only once in an expression."""
+    """Remove group names, which may occur only once in an expression."""
     return re.sub(r"\(\?P<\w+>", "(?:", pattern)
 
 
-def _says_text(word: str | None, dialect: Dialect) -> bool | None:
+def _declares_text(word: str | None, dialect: Dialect) -> bool | None:
     return None if word is None else word == dialect.type_word("string")
 
 
 def _typed(text: str, schema: Any, *, is_text: bool | None) -> Any:
-    """The value that a text stands for: by the tool's schema first, then by what the call says of it."""
+    """The value of an argument, by the type that the call declares, else by the tool's schema."""
     if is_text or (is_text is None and _is_text(schema)):
         return text
     for choice in choices_of(schema):
@@ -86,10 +86,10 @@ def _typed(text: str, schema: Any, *, is_text: bool | None) -> Any:
 
 
 def _literal(text: str) -> Any:
-    """A value as JSON, or as Python writes it, which is how some of these templates show it to the model.
+    """A JSON value or a Python literal, which some of these templates show to the model.
 
     Raises:
-        ValueError, SyntaxError: it is neither.
+        ValueError, SyntaxError: the text is neither.
     """
     try:
         return json.loads(text)
@@ -99,7 +99,7 @@ def _literal(text: str) -> Any:
 
 
 def _is_text(schema: Any) -> bool:
-    """Whether a value is text and nothing else, so that it is written without quotes."""
+    """Whether a value can only be text, which is written without quotes."""
     if not isinstance(schema, dict):
         return False
     choices = choices_of(schema)
@@ -113,7 +113,7 @@ def _written(choice: Any) -> str:
 
 
 def _kinds(schema: Any) -> set[str]:
-    """The types that a schema names, in any of its alternatives; none where it allows everything."""
+    """The types that a schema names in any of its alternatives; empty if it allows everything."""
     if not isinstance(schema, dict):
         return set()
     kinds = schema.get("type")
@@ -129,7 +129,7 @@ def _allows(schema: Any, kind: str) -> bool:
 
 
 def _fits(value: Any, schema: Any) -> bool:
-    """Whether a value that could be text as well is of another type that the schema names."""
+    """Whether a value has a type other than string that the schema names."""
     kinds = _kinds(schema)
     match value:
         case bool():
@@ -147,9 +147,9 @@ def _fits(value: Any, schema: Any) -> bool:
 
 
 def parameter_rules(name: str, schema: Any, dialect: Dialect, *, lenient: bool) -> Iterator[tuple[str, str]]:
-    """The rules for all arguments, in the schema's order, the required ones always; the first is called `name`.
+    """Rules for all arguments in the schema's order, of which only optional ones may be absent; the first is `name`.
 
-    Patterns and lengths of strings are not enforced: text stands here without the quotes that JSON's rules begin with.
+    Patterns and lengths of strings are not enforced, because llguidance's JSON rules need quotes around the text.
     """
     properties, required = properties_of(schema), required_of(schema)
     places = {key: f"{name}_{number}" for number, key in enumerate(properties)}
@@ -158,21 +158,21 @@ def parameter_rules(name: str, schema: Any, dialect: Dialect, *, lenient: bool) 
     yield name, f"{name}_any*" if free else listed or '""'
     for key, place in places.items():
         wanted = resolved(properties[key], schema)
-        if not _says_type(dialect) and _is_text_or_more(wanted):
-            wanted = _TEXT  # without quotes it may be anything, and stands for what fits best
-        yield place, f'"\\n"? {_opening(key, wanted, dialect)} {place}_value'  # some put each on a line of its own
+        if not _declares_types(dialect) and _is_text_or_more(wanted):
+            wanted = _TEXT  # unquoted text may be any of the types, and is read as the one that fits
+        yield place, f'"\\n"? {_opening(key, wanted, dialect)} {place}_value'  # some models write each on its own line
         yield from _value_rules(f"{place}_value", wanted, schema, dialect, lenient=lenient)
     if free:
         yield f"{name}_any", f"{_any_opening(dialect)} {name}_any_value"
         yield from until(f"{name}_any_value", split_at(dialect.calls.parameter, "value")[1], dialect.marks).items()
 
 
-def _says_type(dialect: Dialect) -> bool:
+def _declares_types(dialect: Dialect) -> bool:
     return "{type}" in dialect.calls.parameter
 
 
 def _is_text_or_more(schema: Any) -> bool:
-    """Whether text is one of several types that a value may have."""
+    """Whether string is one of the types that a value may have."""
     return not choices_of(schema) and _allows(schema, "string")
 
 
@@ -191,13 +191,13 @@ def _any_opening(dialect: Dialect) -> str:
 def _value_rules(
     name: str, wanted: Any, root: Mapping[str, Any], dialect: Dialect, *, lenient: bool
 ) -> Iterator[tuple[str, str]]:
-    """A value and what closes it."""
+    """Rules for a value and its closing tag."""
     after, marks = split_at(dialect.calls.parameter, "value")[1], dialect.marks
     closing = quoted(after, marks)
     choices = choices_of(wanted)
     if isinstance(wanted, dict) and wanted.get("type") == "boolean" and not choices:
         yield name, f'("true" | "false" | "True" | "False") {closing}'
-    elif choices and (_is_text(wanted) or not _says_type(dialect)):
+    elif choices and (_is_text(wanted) or not _declares_types(dialect)):
         yield name, " | ".join(f"{marked(_written(choice), marks)} {closing}" for choice in choices)
     elif not _is_text(wanted):
         definitions = {key: root[key] for key in _DEFINITIONS if key in root}

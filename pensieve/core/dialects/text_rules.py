@@ -1,7 +1,7 @@
-"""Text and marks as parts of a grammar in llguidance's dialect of Lark.
+"""Text and marks as parts of a grammar in llguidance's Lark syntax.
 
-Source: llguidance's documentation, "Lark syntax" (suffix, special tokens). A token that is a mark must be named by its
-id: llguidance lets no text match an added token that is special or written between < and >.
+Source: llguidance's documentation, "Lark syntax" (suffix, special tokens). A mark that is a token must be named by its
+id: llguidance does not let text match an added token that is special or written between < and >.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PIECES: Final = re.compile(f"[{RANGE}]|[^{RANGE}]+")
 
 
 def quoted(text: str, marks: Marks) -> str:
-    """The text as a sequence of strings and token ids; an empty string for no text."""
+    """The text as a sequence of strings and token ids; an empty string for empty text."""
     pieces = [marked(piece, marks) for piece in _PIECES.findall(text)]
     return " ".join(pieces) or '""'
 
@@ -30,26 +30,26 @@ def marked(piece: str, marks: Marks) -> str:
 
 
 def until(name: str, text: str, marks: Marks) -> dict[str, str]:
-    """The rules for free text up to and with `text`, of which the first is called `name`.
+    """Rules for free text up to and including `text`; the first is called `name`.
 
-    A token that ends free text ends it by itself. Text does so lazily: at its first occurrence.
+    Free text ends at the first occurrence of `text`.
     """
     first, *rest = _PIECES.findall(text)
     if not rest and not re.match(f"[{RANGE}]", first):
         return {f"{name}[suffix={json.dumps(first, ensure_ascii=False)}]": ANYTHING}
     if re.match(f"[{RANGE}]", first):
         return {name: f"{name}_text {quoted(text, marks)}", f"{name}_text": ANYTHING}
-    # The lexer takes the longest text, so what stands before the token belongs to the same expression.
+    # The lexer matches greedily, so the text before the token must be part of the same expression.
     ending = _expression(first)
     return {name: f"{name}_text {quoted(''.join(rest), marks)}", f"{name}_text": rf"/(.|\n)*{ending}/"}
 
 
 def not_beginning_with(beginnings: Iterable[str]) -> str:
-    """An expression for text, of any length, that begins with none of the given ones."""
+    """An expression for text of any length that does not begin with any of `beginnings`."""
     excluded = " & ".join(rf"~(/\s*{_expression(beginning)}(.|\n)*/)" for beginning in beginnings)
     return f"{ANYTHING} & {excluded}"
 
 
 def _expression(text: str) -> str:
-    """For the inside of /.../, where a slash would end it."""
+    """Escape text for use inside /.../."""
     return "".join({"\n": r"\n", "\t": r"\t"}.get(each, f"\\{each}" if each in _META else each) for each in text)

@@ -1,4 +1,4 @@
-"""Which tools a dialect has words for: a notation without quotes around keys cannot write every key of JSON."""
+"""Which tools a dialect can express: a notation without quotes around keys cannot write every JSON key."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pensieve.core.dialects.patterns import KEY
 
 _MARK: Final = re.compile(f"[{RANGE}]")
 _BARE_KEYS: Final = {"gemma": re.compile(gemma.KEY), "nested_xml": re.compile(nested_xml.KEY)}
-"""Of all objects within the arguments."""
+"""The keys that objects in the arguments may have."""
 _BARE_NAMES: Final = re.compile(python.KEY)
 _MAX_DEPTH: Final = 100
 _TAG_KEYS: Final = re.compile(rf"(?!\s){KEY}(?<!\s)")
 
 
 def why_not_writable(input_schema: str, dialect: Dialect) -> str:
-    """Why calls of a tool with this schema cannot be written, "" if they can."""
+    """Why calls of a tool with this schema cannot be written, or "" if they can."""
     schema = json.loads(input_schema)
     if _MARK.search(json.dumps(schema, ensure_ascii=False)):
-        return "it has characters of the private-use range U+10FF00 to U+10FFFD, which stand for tokens here"
+        return "it contains characters of the private-use range U+10FF00 to U+10FFFD, which represent tokens"
     if _needs_itself(schema, schema, ()):
-        return "no value could ever satisfy it: it requires itself within itself"
+        return "no value can satisfy it, because it requires itself recursively"
     names = properties_of(resolved(schema, schema))
     if dialect.calls.form is CallForm.TAGGED:
         return _why_not(iter(names), _TAG_KEYS)
@@ -40,11 +40,11 @@ def why_not_writable(input_schema: str, dialect: Dialect) -> str:
 
 def _why_not(keys: Iterator[str], form: re.Pattern[str]) -> str:
     unwritable = next((key for key in keys if form.fullmatch(key) is None), None)
-    return "" if unwritable is None else f"this model's way to write calls has no way to write the key {unwritable!r}"
+    return "" if unwritable is None else f"this model's call syntax cannot express the key {unwritable!r}"
 
 
 def _needs_itself(schema: Any, root: Any, above: tuple[Any, ...]) -> bool:
-    """Whether a value of this schema must hold another of the same, without end."""
+    """Whether a value of this schema must contain another value of the same schema, without end."""
     whole = resolved(schema, root)
     if not isinstance(whole, dict) or choices_of(whole):
         return False
@@ -60,7 +60,7 @@ def _needs_itself(schema: Any, root: Any, above: tuple[Any, ...]) -> bool:
 
 
 def _all_keys(schema: Any) -> Iterator[str]:
-    """Those of all objects that are described anywhere in a schema, definitions included."""
+    """The keys of all objects described in a schema, including its definitions."""
     if isinstance(schema, dict):
         yield from properties_of(schema)
     parts = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()

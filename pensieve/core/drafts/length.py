@@ -1,7 +1,7 @@
-"""How many tokens of a draft are worth checking, from how often drafts came true and what a check takes here.
+"""Chooses how many draft tokens to verify, from the acceptance rate and the measured cost of a pass.
 
-Neither is a rule. On one GPU a pass over 16 tokens takes less time than one over 4, since another kernel serves it; on
-a CPU each token costs. So passes are timed as they happen, and whether drafts come true is counted for each request.
+Neither can be predicted. On one GPU a pass over 16 tokens is faster than one over 4, because another kernel serves it;
+on a CPU every token costs. So passes are timed as they happen, and acceptance is counted per request.
 """
 
 from __future__ import annotations
@@ -12,60 +12,61 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 WIDTHS: Final = (2, 3, 4, 6, 8, 12, 16, 24, 32)
-"""Tokens of a pass that checks a draft: the last token, and the drafted ones. Kernels are compiled for each width."""
+"""Widths of a pass that verifies a draft: the last token and the drafted ones. Each width needs its own kernels."""
 
 MIN_GAIN: Final = 1.1
-"""A check has to promise so much more than plain decoding, which needs no guess to be right."""
+"""The expected speed-up that a verifying pass needs over plain decoding, which does not depend on luck."""
 
-_MEMORY: Final = 0.95
-"""How much of what was counted before is left after one more: the last twenty or so tell."""
+_DECAY: Final = 0.95
+"""The weight that earlier counts keep after each new one: about the last twenty matter."""
 
 _PRIORS: Final = ((0, 0.1), (2, 0.15), (3, 0.3), (4, 0.6), (8, 0.85), (16, 0.93), (32, 0.97))
-"""From so many agreeing tokens on, the chance that the next one agrees as well, until the request tells its own."""
+"""(match length, acceptance rate) at the start of a request, for matches of at least that length."""
 _PRIOR_WEIGHT: Final = 3.0
 
 _BUCKETS: Final = tuple(
-    max(index for index, (least, _) in enumerate(_PRIORS) if least <= length) for length in range(_PRIORS[-1][0] + 1)
+    max(index for index, (min_length, _) in enumerate(_PRIORS) if min_length <= length)
+    for length in range(_PRIORS[-1][0] + 1)
 )
 
 _COST_OF_ONE_MORE: Final = 0.08
-"""Of a plain pass, for each token of a width that was not timed yet: less than it may be, so that it is tried."""
+"""The assumed cost of one more token in an untimed width, as a share of a plain pass: low, so that it is tried."""
 _RECENT_TIMES: Final = 7
 _STALE_AFTER_PASSES: Final = 300
 
 
-class Acceptance:
-    """How often the next token was the source's, by how many before it were: of one request.
+class MatchAcceptance:
+    """The acceptance rate of one request's drafts, by how many tokens before the draft match its source.
 
-    Tokens that were decoded without a check count as well, so nothing has to be risked to find out.
+    Tokens that were decoded plainly count as well: the source would have been right or wrong about them.
     """
 
     def __init__(self) -> None:
         self._hits = [chance * _PRIOR_WEIGHT for _, chance in _PRIORS]
         self._tries = [_PRIOR_WEIGHT] * len(_PRIORS)
 
-    def as_prior(self) -> Acceptance:
-        """What to begin with after a text that was counted so: as few tries as ever, but no chance below the usual one.
+    def as_prior(self) -> MatchAcceptance:
+        """Starting rates for an answer, given these rates of its prompt: never below the usual ones.
 
-        A prompt that repeats itself is likely to be repeated. One that does not may be rewritten all the same.
+        A prompt that repeats itself is likely to be repeated. One that does not may still be copied.
         """
-        prior = Acceptance()
+        prior = MatchAcceptance()
         for bucket, (_, usual) in enumerate(_PRIORS):
             prior._hits[bucket] = _PRIOR_WEIGHT * max(usual, self._hits[bucket] / self._tries[bucket])
         return prior
 
     def note(self, match_length: int, *, hit: bool) -> None:
         bucket = _bucket(match_length)
-        self._hits[bucket] = self._hits[bucket] * _MEMORY + hit
-        self._tries[bucket] = self._tries[bucket] * _MEMORY + 1.0
+        self._hits[bucket] = self._hits[bucket] * _DECAY + hit
+        self._tries[bucket] = self._tries[bucket] * _DECAY + 1.0
 
     def chance(self, match_length: int) -> float:
-        """That the source's next token comes, 0.0 to 1.0."""
+        """The probability from 0.0 to 1.0 that the source's next token is accepted."""
         bucket = _bucket(match_length)
         return self._hits[bucket] / self._tries[bucket]
 
     def expected(self, match_length: int, max_tokens: int) -> list[float]:
-        """The tokens that a check brings: at [n] with n tokens drafted, for n up to `max_tokens`."""
+        """The expected tokens of a verifying pass: at [n] with n tokens drafted, for n up to `max_tokens`."""
         sums, chance = [1.0], 1.0
         for _ in range(max_tokens):
             chance *= self.chance(match_length)
@@ -75,15 +76,15 @@ class Acceptance:
 
 
 class PassCosts:
-    """Seconds of one forward pass by its width in tokens, learned from the passes themselves.
+    """Seconds of a forward pass by its width in tokens, learned from the passes themselves.
 
-    The first pass of a width compiles its kernels and tells nothing. What was not tried for long is forgotten, so that
-    it is tried again.
+    The first pass of a width compiles kernels and is not counted. Stale widths are forgotten, so that they are tried
+    again.
     """
 
     def __init__(self) -> None:
         self._times: dict[int, deque[float]] = {}
-        self._known: dict[int, float] = {}
+        self._medians: dict[int, float] = {}
         self._noted_at: dict[int, int] = {}
         self._warm: set[int] = set()
         self._num_passes = 0
@@ -95,34 +96,34 @@ class PassCosts:
             return
         times = self._times.setdefault(width, deque(maxlen=_RECENT_TIMES))
         times.append(seconds)
-        self._known[width] = statistics.median(times)
+        self._medians[width] = statistics.median(times)
         self._noted_at[width] = self._num_passes
         if self._num_passes % _RECENT_TIMES == 0:
             self._forget_stale()
 
     def seconds(self, width: int) -> float | None:
-        """Measured; else between the neighbours that are; None until plain passes are."""
-        known = self._known
-        if width in known:
-            return known[width]
-        if 1 not in known:
+        """The median if measured, else interpolated between measured widths; None until plain passes are measured."""
+        medians = self._medians
+        if width in medians:
+            return medians[width]
+        if 1 not in medians:
             return None
-        below = max(each for each in known if each < width)
-        above = min((each for each in known if each > width), default=None)
+        below = max(each for each in medians if each < width)
+        above = min((each for each in medians if each > width), default=None)
         if above is None:
-            return known[below] + known[1] * _COST_OF_ONE_MORE * (width - below)
-        return known[below] + (known[above] - known[below]) * (width - below) / (above - below)
+            return medians[below] + medians[1] * _COST_OF_ONE_MORE * (width - below)
+        return medians[below] + (medians[above] - medians[below]) * (width - below) / (above - below)
 
     def _forget_stale(self) -> None:
         for width, noted_at in list(self._noted_at.items()):
             if width != 1 and self._num_passes - noted_at > _STALE_AFTER_PASSES:
-                del self._known[width], self._times[width], self._noted_at[width]
+                del self._medians[width], self._times[width], self._noted_at[width]
 
 
 def best_width(expected: Sequence[Sequence[float]], seconds: Callable[[int], float | None]) -> int:
-    """The width of the pass that brings most tokens a second to all rows together; 1 where plain decoding does.
+    """The width of the pass with the most tokens per second over all rows; 1 means plain decoding.
 
-    `expected` has a row for each request in the batch: the tokens it gets with n drafted at [n].
+    `expected` has one row per request in the batch: at [n] its expected tokens with n drafted.
     """
     plain_seconds = seconds(1)
     if plain_seconds is None or not expected:

@@ -1,7 +1,7 @@
-"""What an answer may say next, guessed from what was said before: a file that is rewritten, a name that comes again.
+"""Drafts by prompt lookup: the answer may copy earlier text, such as a file that is rewritten or a name that recurs.
 
-A guess is a place in the text so far, the source, from which the answer seems to copy. Nothing here is sure of it: a
-forward pass of the model checks each guess, and what it would not have said is thrown away.
+A draft continues from its source, the earlier position that the answer seems to copy from. A forward pass of the model
+verifies each draft, so a wrong one costs time but never changes the answer.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from itertools import islice
 from typing import Final
 
 MAX_INDEXED_TOKENS: Final = 32_768
-"""Of a prompt, its last: an index of more would take seconds to make, and tens of megabytes."""
+"""Only the end of a longer prompt is indexed: a full index would take seconds and tens of megabytes."""
 
-LONGEST_MATCH: Final = 32
-"""A source is known to agree with the text before it in so many tokens, or more."""
+MAX_MATCH_LENGTH: Final = 32
+"""Longer matches are not counted any further."""
 
 _BITS: Final = 24
-"""A token id has no more."""
+"""The size of a token id in a key of the index."""
 
 
 class PromptLookup:
-    """The tokens of one prompt and its answer so far, and the place they seem to be copied from.
+    """The tokens of one prompt and its answer so far, and the position they seem to be copied from.
 
-    Pairs and triples of tokens are looked up; `add` takes a time that does not grow with their number. Where a source
-    was wrong by one token, the place behind it is tried next: a name that was replaced is followed by the old text.
+    Sources are found by pairs and triples of tokens; `add` takes constant time. After a wrong token the source moves on
+    by one: a replaced name is followed by the old text.
     """
 
     def __init__(self, token_ids: Sequence[int]) -> None:
@@ -38,7 +38,7 @@ class PromptLookup:
 
     @property
     def num_tokens(self) -> int:
-        """Of prompt and answer, those that are not indexed as well."""
+        """The tokens of prompt and answer, including those that are not indexed."""
         return self._num_left_out + len(self._token_ids)
 
     @property
@@ -47,23 +47,23 @@ class PromptLookup:
 
     @property
     def match_length(self) -> int:
-        """The tokens before the source that agree with the last ones, up to LONGEST_MATCH; 0 behind a wrong one."""
+        """How many tokens before the source match the last ones, up to MAX_MATCH_LENGTH; 0 after a wrong token."""
         return self._match_length
 
     def add(self, token_id: int) -> bool | None:
-        """One more token of the answer: whether the source had it; None where there was no source."""
+        """Append a token of the answer; returns whether the source predicted it, or None if there was no source."""
         hit = None if self._source is None else self._token_ids[self._source] == token_id
         self._token_ids.append(token_id)
         if self._source is not None:
             self._source += 1
-            self._match_length = min(self._match_length + 1, LONGEST_MATCH) if hit else 0
-        pair, triple = self._remember_last()
-        if self._match_length < LONGEST_MATCH:
-            self._look_for_longer(triple if triple is not None else pair)
+            self._match_length = min(self._match_length + 1, MAX_MATCH_LENGTH) if hit else 0
+        pair, triple = self._index_last()
+        if self._match_length < MAX_MATCH_LENGTH:
+            self._prefer_longer_match(triple if triple is not None else pair)
         return hit
 
     def draft(self, num_tokens: int) -> list[int]:
-        """So many tokens from the source on, or none. Where the text ends before, it goes on from the draft itself."""
+        """`num_tokens` tokens from the source on, repeated if the text ends first; empty without a source."""
         if self._source is None:
             return []
         found = self._token_ids[self._source : self._source + num_tokens]
@@ -83,11 +83,11 @@ class PromptLookup:
                     self._after_triple[before << 2 * _BITS | pair] = end
             before, last = last, token_id
         if self._token_ids:
-            pair_place, triple_place = self._remember_last()
-            self._look_for_longer(triple_place if triple_place is not None else pair_place)
+            pair_place, triple_place = self._index_last()
+            self._prefer_longer_match(triple_place if triple_place is not None else pair_place)
 
-    def _remember_last(self) -> tuple[int | None, int | None]:
-        """Index what the text ends with; where the same stood before, the places behind it."""
+    def _index_last(self) -> tuple[int | None, int | None]:
+        """Index the last pair and triple; returns the positions after their previous occurrences."""
         tokens, end = self._token_ids, len(self._token_ids)
         if end < 2:
             return None, None
@@ -100,18 +100,18 @@ class PromptLookup:
             self._after_triple[triple] = end
         return after_pair, after_triple
 
-    def _look_for_longer(self, place: int | None) -> None:
-        """Take another source if it agrees with more of the last tokens than the present one does."""
+    def _prefer_longer_match(self, place: int | None) -> None:
+        """Switch to another source if it matches more of the last tokens than the current one."""
         if place is None or place == self._source:
             return
-        length = self._agreement(place)
+        length = self._count_matching(place)
         if length > self._match_length or self._source is None:
             self._source, self._match_length = place, length
 
-    def _agreement(self, place: int) -> int:
-        """How many tokens before a place are the last ones of the text, up to LONGEST_MATCH."""
+    def _count_matching(self, place: int) -> int:
+        """How many tokens before `place` match the end of the text, up to MAX_MATCH_LENGTH."""
         tokens, end = self._token_ids, len(self._token_ids)
         length = 0
-        while length < LONGEST_MATCH and length < place and tokens[place - 1 - length] == tokens[end - 1 - length]:
+        while length < MAX_MATCH_LENGTH and length < place and tokens[place - 1 - length] == tokens[end - 1 - length]:
             length += 1
         return length

@@ -1,7 +1,7 @@
-"""How much of a prompt was computed now and kept for the client's breakpoints, by their time to live (W17).
+"""How many tokens of a prompt count as written to the cache, by time to live (W17).
 
-Source: Anthropic's documentation, "Prompt caching": what stands before a breakpoint and was not read from the cache is
-written to it, with the time to live of the first breakpoint at or behind it; what stands behind the last is input.
+Source: Anthropic's documentation, "Prompt caching". Tokens before a breakpoint that were not read from the cache are
+written to it, with the time to live of the next breakpoint; tokens after the last breakpoint are plain input.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 HOUR_SECONDS = 3600
 
 
-def stored_tokens(boundaries: Iterable[Boundary], cached_tokens: int) -> tuple[int, int]:
-    """Tokens kept for five minutes, and for an hour.
+def cache_creation_tokens(boundaries: Iterable[Boundary], cached_tokens: int) -> tuple[int, int]:
+    """Tokens written for five minutes, and for an hour.
 
-    stored_tokens([Boundary(100, BREAKPOINT, 3600), Boundary(140, BREAKPOINT, 300)], 30) == (40, 70)
+    cache_creation_tokens([Boundary(100, BREAKPOINT, 3600), Boundary(140, BREAKPOINT, 300)], 30) == (40, 70)
     """
     for_minutes = for_an_hour = 0
     done = cached_tokens

@@ -1,19 +1,22 @@
-"""What a prefix tree is made of, and what it finds: nodes and their payloads."""
+"""The nodes of a prefix tree, their payloads, and the result of a match."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, Self, TypeVar
 
+from pensieve.core.prefixes.common_prefix import common_prefix
+
 
 class Payload(Protocol):
-    """A value that is never changed."""
+    """What a node stores. Immutable."""
 
     @property
     def num_bytes(self) -> int: ...
 
     def split(self, at: int) -> tuple[Self, Self]:
-        """The first `at` tokens' part and the rest's; their bytes add up. Not asked of one that stands alone."""
+        """The payloads of the first `at` tokens and of the rest, whose bytes add up. Never called on a snapshot."""
         ...
 
 
@@ -22,13 +25,13 @@ P = TypeVar("P", bound=Payload)
 
 @dataclass(slots=True, eq=False)
 class Node(Generic[P]):
-    """`token_ids` are those since the parent's; the root alone has none. Only the tree changes a node."""
+    """`token_ids` continue the parent's; only the root has none. Only the tree may change a node."""
 
     token_ids: tuple[int, ...]
     parent: Node[P] | None
     payload: P | None = None
     children: dict[int, Node[P]] = field(default_factory=dict)
-    """By their first token."""
+    """Keyed by their first token."""
     last_used: int = 0
     num_pins: int = 0
     is_system: bool = False
@@ -40,20 +43,41 @@ class Node(Generic[P]):
         return 0 if self.payload is None else self.payload.num_bytes
 
     def rank(self, now: float) -> int:
-        """The lower, the earlier it goes: nobody's wish, a time to live that is not over, a system prefix."""
+        """The order of eviction, lowest first: plain nodes, those within their time to live, system prefixes."""
         return 2 if self.is_system else int(self.kept_until > now)
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Generic[P]):
-    """What the tree holds of a prompt. The payloads stay what they are, whatever becomes of the tree."""
+class PrefixMatch(Generic[P]):
+    """The longest stored prefix of a prompt. Its payloads stay valid when the tree changes."""
 
     num_tokens: int
-    """What the payloads give."""
+    """The tokens that the payloads cover."""
     nodes: tuple[Node[P], ...]
     payloads: tuple[P, ...]
-    """Of joining ones, the last may reach beyond `num_tokens`."""
+    """The last segment may reach beyond `num_tokens`."""
     num_shared_tokens: int
-    """How far any stored prompt goes along with this one: `num_tokens`, or more where payloads stand alone."""
-    goes_on: bool
-    """Whether a stored prompt goes on from there (differently, unless the prompt ended)."""
+    """The longest prefix shared with any stored prompt; more than `num_tokens` if no snapshot lies at its end."""
+    has_continuation: bool
+    """Whether a stored prompt continues after the shared prefix: with other tokens, unless this prompt ends there."""
+
+
+def walk(root: Node[P], token_ids: Sequence[int]) -> tuple[list[Node[P]], int, int]:
+    """The nodes along a prompt from the root, the number of tokens matched, and how many of those the last node has."""
+    path, position, into_last = [root], 0, 0
+    while into_last == len(path[-1].token_ids) and position < len(token_ids):
+        child = path[-1].children.get(token_ids[position])
+        if child is None:
+            break
+        into_last = common_prefix(child.token_ids, tuple(token_ids[position : position + len(child.token_ids)]))
+        position += into_last
+        path.append(child)
+    return path, position, into_last
+
+
+def descendants(root: Node[P]) -> Iterator[Node[P]]:
+    pending = list(root.children.values())
+    while pending:
+        node = pending.pop()
+        pending.extend(node.children.values())
+        yield node

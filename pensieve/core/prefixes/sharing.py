@@ -1,48 +1,40 @@
-"""Which of the waiting requests may start now (C6): two with a common prefix compute it once."""
+"""When a request should wait for another's prefill, so that a common prefix is computed once (C6)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pensieve.core.prefixes.common_prefix import common_prefix
+
 MIN_SHARED_TOKENS = 64
-"""Less is computed again rather than waited for."""
+"""A shorter common prefix is computed twice: waiting would take longer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A prompt that is being read: what has been read of it, and the places at which a state of it is kept.
+class PrefillProgress:
+    """How far the prompt of request `uid` is prefilled, and at which `stops` a snapshot of it is taken.
 
-    Without `stops`, what was computed can be cut anywhere. `uid` is whose it is.
+    Without `stops`, its KV can be cut at any token.
     """
 
     uid: int
     token_ids: Sequence[int]
-    num_read: int
+    num_prefilled: int
     stops: tuple[int, ...] | None = None
 
     def usable_by(self, token_ids: Sequence[int]) -> int:
-        """How many tokens of another prompt this one will have computed in the end."""
-        shared = shared_tokens(self.token_ids, token_ids)
+        """How many leading tokens of another prompt can be reused once this prefill is complete."""
+        shared = common_prefix(self.token_ids, token_ids)
         if self.stops is None:
             return shared
         return max((stop for stop in self.stops if stop <= shared), default=0)
 
 
-def shared_tokens(one: Sequence[int], other: Sequence[int]) -> int:
-    """The length of the longest common prefix."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def worth_waiting_for(token_ids: Sequence[int], known_tokens: int, readings: Iterable[Reading]) -> Reading | None:
-    """The prompt being read that will give this one most, if that is more than is known of it; else None."""
-    least = known_tokens + MIN_SHARED_TOKENS
-    best = max(readings, key=lambda reading: reading.usable_by(token_ids), default=None)
-    return best if best is not None and best.usable_by(token_ids) >= least else None
+def worth_waiting_for(
+    token_ids: Sequence[int], cached_tokens: int, prefills: Iterable[PrefillProgress]
+) -> PrefillProgress | None:
+    """The running prefill that shares the most tokens with this prompt, or None if the cache holds about as many."""
+    min_usable = cached_tokens + MIN_SHARED_TOKENS
+    best = max(prefills, key=lambda prefill: prefill.usable_by(token_ids), default=None)
+    return best if best is not None and best.usable_by(token_ids) >= min_usable else None

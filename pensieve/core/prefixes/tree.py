@@ -1,11 +1,11 @@
-"""A radix tree over token ids, at the granularity of a token: what is stored of prompts, each prefix once (C2).
+"""A radix tree over token ids that stores each common prefix of the prompts once (C2).
 
-What a node stands for is its payload. There are two kinds of tree:
+A tree holds one of two kinds of payload:
 
-- payloads that *join*: a node's payload covers the node's own tokens, and a prompt's is that of its path put together.
-  A match may end anywhere. A node is evicted only after all below it, for they are worthless without it;
-- payloads that *stand alone*: a payload is the whole state after the last token of its node, and many nodes have none.
-  A match ends where such a payload is. Each is evicted by itself.
+- *segments*: a node's payload covers the node's own tokens, and a prompt's payload is its path joined. A match may end
+  at any token. A node is evicted after all its descendants, which are useless without it;
+- *snapshots*: a payload is the whole state after its node's last token, and many nodes have none. A match ends at a
+  snapshot. Each is evicted on its own.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic
 
-from pensieve.core.prefixes.node import Found, Node, P
+from pensieve.core.prefixes.node import Node, P, PrefixMatch, descendants, walk
 
 
 class PrefixTree(Generic[P]):
-    """Not for several threads at once. `evict` alone takes payloads away: what fits is the caller's to know."""
+    """Not thread-safe. Only `evict` removes payloads: the caller decides how many bytes may be stored."""
 
-    def __init__(self, *, standing_alone: bool = False) -> None:
-        self._standing_alone = standing_alone
+    def __init__(self, *, holds_snapshots: bool = False) -> None:
+        self._holds_snapshots = holds_snapshots
         self._root: Node[P] = Node((), None)
         self._num_bytes = 0
         self._num_tokens = 0
@@ -34,33 +34,33 @@ class PrefixTree(Generic[P]):
 
     @property
     def num_tokens(self) -> int:
-        """The tokens of all nodes: a shared prefix counts once."""
+        """The tokens of all nodes; a shared prefix counts once."""
         return self._num_tokens
 
     @property
     def is_empty(self) -> bool:
         return not self._root.children
 
-    def match(self, token_ids: Sequence[int]) -> Found[P]:
-        """The longest stored prefix. Changes nothing: see `touch`."""
-        path, shared, into_last = self._walk(token_ids)
-        goes_on = into_last < len(path[-1].token_ids) or bool(path[-1].children)
-        if not self._standing_alone:
+    def match(self, token_ids: Sequence[int]) -> PrefixMatch[P]:
+        """The longest stored prefix. Does not count as a use; call `touch` for that."""
+        path, shared, into_last = walk(self._root, token_ids)
+        has_continuation = into_last < len(path[-1].token_ids) or bool(path[-1].children)
+        if not self._holds_snapshots:
             nodes = tuple(path[1:])
             payloads = tuple(node.payload for node in nodes if node.payload is not None)
-            return Found(shared, nodes, payloads, shared, goes_on)
+            return PrefixMatch(shared, nodes, payloads, shared, has_continuation)
         end = shared
         if into_last < len(path[-1].token_ids):
             end -= into_last
             path.pop()
         for node in reversed(path):
             if node.payload is not None:
-                return Found(end, (node,), (node.payload,), shared, goes_on)
+                return PrefixMatch(end, (node,), (node.payload,), shared, has_continuation)
             end -= len(node.token_ids)
-        return Found(0, (), (), shared, goes_on)
+        return PrefixMatch(0, (), (), shared, has_continuation)
 
     def touch(self, nodes: Iterable[Node[P]], now: float) -> None:
-        """They are used now: the least recently used go first, and a time to live starts anew with each use."""
+        """Record a use: the least recently used nodes are evicted first, and each use restarts a time to live."""
         for node in nodes:
             self._num_uses += 1
             node.last_used = self._num_uses
@@ -69,7 +69,7 @@ class PrefixTree(Generic[P]):
 
     @contextmanager
     def pinned(self, nodes: Sequence[Node[P]]) -> Iterator[None]:
-        """None of them is evicted meanwhile."""
+        """Keep the nodes from being evicted within the block."""
         for node in nodes:
             node.num_pins += 1
         try:
@@ -79,23 +79,23 @@ class PrefixTree(Generic[P]):
                 node.num_pins -= 1
 
     def cut(self, token_ids: Sequence[int], at: int) -> tuple[Node[P], ...]:
-        """The nodes of the first `at` tokens, or of as many as are stored, with a node that ends right there."""
-        path, _, into_last = self._walk(token_ids[:at])
+        """The nodes of the first `at` tokens that are stored, split so that a node ends exactly there."""
+        path, _, into_last = walk(self._root, token_ids[:at])
         if into_last < len(path[-1].token_ids):
             path[-1] = self._split(path[-1], into_last)
         return tuple(path[1:])
 
     def insert(self, token_ids: Sequence[int], make: Callable[[int, int], P], cuts: Iterable[int] = ()) -> int:
-        """Store a prompt; the number of tokens at its end that were not stored before.
+        """Store a prompt and return how many of its tokens are new.
 
-        `make(start, end)` gives the payload of those tokens; of one that stands alone, the state after `end`. It is
-        called for the new tokens only, once for each of the parts that end at `cuts` and at the end. An exception of
-        its own leaves the tree sound, with the parts before it.
+        `make(start, end)` returns the segment of those tokens, or the snapshot after `end`. Segments are made for new
+        tokens only, one up to each of `cuts` and one up to the end. If `make` raises, the tree stays consistent and
+        keeps the segments made before.
         """
         path = self.cut(token_ids, len(token_ids))
         node = path[-1] if path else self._root
         stored = position = sum(len(each.token_ids) for each in path)
-        if self._standing_alone:
+        if self._holds_snapshots:
             return self._insert_state(token_ids, node, position, make)
         for end in sorted({cut for cut in cuts if position < cut < len(token_ids)} | {len(token_ids)}):
             if end > position:
@@ -106,13 +106,12 @@ class PrefixTree(Generic[P]):
     def mark(
         self, token_ids: Sequence[int], *, is_system: bool = False, ttl_seconds: float = 0.0, now: float = 0.0
     ) -> None:
-        """Have a stored prompt evicted later than others: last of all, or while its time to live is not over.
+        """Protect a stored prompt from eviction: within its time to live, or as a system prefix until the very last.
 
-        Where payloads join, that goes for all of the prompt's tokens that are stored; where they stand alone, for the
-        state at its end, if there is one.
+        Applies to all stored segments of the prompt, or to the snapshot at its end if there is one.
         """
         nodes = self.cut(token_ids, len(token_ids))
-        if self._standing_alone:
+        if self._holds_snapshots:
             found = self.match(token_ids)
             nodes = found.nodes if found.num_tokens == len(token_ids) else ()
         for node in nodes:
@@ -121,62 +120,45 @@ class PrefixTree(Generic[P]):
             node.kept_until = max(node.kept_until, now + ttl_seconds if ttl_seconds else 0.0)
 
     def evict(self, num_bytes: int, now: float) -> int:
-        """Take payloads away until `num_bytes` are free or none is left that is not pinned; the bytes freed.
+        """Remove payloads until `num_bytes` are freed or only pinned ones are left; returns the bytes freed.
 
-        First go those that nobody asked to keep, then those whose time to live is not over at `now`, then system
-        prefixes; among equals the least recently used.
+        Unprotected payloads are removed first, then those within their time to live at `now`, then system prefixes;
+        the least recently used first.
         """
         freed = 0
-        heap = [self._order(node, now) for node in self._nodes() if self._can_go(node)] if num_bytes > 0 else []
+        evictable = filter(self._is_evictable, descendants(self._root)) if num_bytes > 0 else ()
+        heap = [_eviction_order(node, now) for node in evictable]
         heapq.heapify(heap)
         while heap and freed < num_bytes:
             node = heapq.heappop(heap)[-1]
             freed += node.num_bytes
             parent = self._remove(node)
-            if not self._standing_alone and parent is not None and self._can_go(parent):
-                heapq.heappush(heap, self._order(parent, now))
+            if not self._holds_snapshots and parent is not None and self._is_evictable(parent):
+                heapq.heappush(heap, _eviction_order(parent, now))
         return freed
 
     def check(self) -> None:
-        """Raises:
-        AssertionError: the tree is not what it should be; the message says in what.
         """
-        nodes = list(self._nodes())
-        _require(self._root.payload is None, "the root holds something")
+        Raises:
+            AssertionError: the tree is inconsistent; the message says how.
+        """
+        nodes = list(descendants(self._root))
+        _require(self._root.payload is None, "the root has a payload")
         _require(sum(node.num_bytes for node in nodes) == self._num_bytes, "bytes do not add up")
         _require(sum(len(node.token_ids) for node in nodes) == self._num_tokens, "tokens do not add up")
         for node in nodes:
-            _require(bool(node.token_ids), "a node is without tokens")
-            _require(node.num_pins >= 0, "a node was released more often than pinned")
-            parent = node.parent
-            _require(
-                parent is not None and parent.children.get(node.token_ids[0]) is node, "a node is in a wrong place"
-            )
-            needed = not (self._standing_alone and node.children)
-            _require(node.payload is not None or not needed, "a node has nothing and leads to nothing")
-
-    def _walk(self, token_ids: Sequence[int]) -> tuple[list[Node[P]], int, int]:
-        """The nodes along a prompt from the root, the tokens gone, and how many of them are the last node's."""
-        path, position, into_last = [self._root], 0, 0
-        while into_last == len(path[-1].token_ids) and position < len(token_ids):
-            child = path[-1].children.get(token_ids[position])
-            if child is None:
-                break
-            into_last = _num_common(child.token_ids, token_ids[position : position + len(child.token_ids)])
-            position += into_last
-            path.append(child)
-        return path, position, into_last
+            _check_node(node, needs_payload=not (self._holds_snapshots and node.children))
 
     def _split(self, node: Node[P], at: int) -> Node[P]:
-        """Put a new node before `node` that takes its first `at` tokens; the new one.
+        """Insert and return a parent of `node` that takes over its first `at` tokens.
 
-        The old one stays what it was at its end: whoever pinned it keeps the new one too, for it has a child now.
+        `node` keeps its identity and its end, so a pin on it also keeps the new parent, which is no longer a leaf.
         """
         parent = node.parent
         if parent is None:
             return node
         head: Node[P] = Node(node.token_ids[:at], parent, None, {node.token_ids[at]: node}, node.last_used)
-        if not self._standing_alone and node.payload is not None:
+        if not self._holds_snapshots and node.payload is not None:
             head.payload, node.payload = node.payload.split(at)
             head.is_system, head.ttl_seconds, head.kept_until = node.is_system, node.ttl_seconds, node.kept_until
         node.token_ids, node.parent = node.token_ids[at:], head
@@ -200,7 +182,7 @@ class PrefixTree(Generic[P]):
         try:
             payload = make(before, len(token_ids))
         except BaseException:
-            self._prune(node)  # a cut may have left a node that leads to nothing new
+            self._prune(node)  # the cut may have left a leaf without a payload
             raise
         if position < len(token_ids):
             self._append(node, token_ids[position:], payload)
@@ -211,7 +193,7 @@ class PrefixTree(Generic[P]):
         return len(token_ids) - before
 
     def _remove(self, node: Node[P]) -> Node[P] | None:
-        """Take a node's payload away, and the node with it unless it leads further; its parent."""
+        """Remove a node's payload, and the node if it has no children; returns its parent."""
         self._num_bytes -= node.num_bytes
         node.payload, node.is_system, node.ttl_seconds, node.kept_until = None, False, 0.0, 0.0
         parent = node.parent
@@ -219,35 +201,29 @@ class PrefixTree(Generic[P]):
         return parent
 
     def _prune(self, node: Node[P]) -> None:
-        """Drop a node that holds nothing and leads to nothing, and those above it that then do."""
+        """Remove a leaf without a payload, then each ancestor that becomes one."""
         while node.parent is not None and node.payload is None and not node.children:
             parent = node.parent
             del parent.children[node.token_ids[0]]
             self._num_tokens -= len(node.token_ids)
             node = parent
 
-    def _can_go(self, node: Node[P]) -> bool:
-        return node.payload is not None and not node.num_pins and (self._standing_alone or not node.children)
-
-    def _order(self, node: Node[P], now: float) -> tuple[int, int, int, Node[P]]:
-        return node.rank(now), node.last_used, id(node), node
-
-    def _nodes(self) -> Iterator[Node[P]]:
-        """All but the root."""
-        waiting = list(self._root.children.values())
-        while waiting:
-            node = waiting.pop()
-            waiting.extend(node.children.values())
-            yield node
+    def _is_evictable(self, node: Node[P]) -> bool:
+        return node.payload is not None and not node.num_pins and (self._holds_snapshots or not node.children)
 
 
-def _num_common(some: Sequence[int], others: Sequence[int]) -> int:
-    length = min(len(some), len(others))
-    if tuple(some[:length]) == tuple(others[:length]):
-        return length
-    return next(index for index in range(length) if some[index] != others[index])
+def _eviction_order(node: Node[P], now: float) -> tuple[int, int, int, Node[P]]:
+    return node.rank(now), node.last_used, id(node), node
 
 
-def _require(condition: bool, what: str) -> None:  # noqa: FBT001 - as an assertion, but not one that -O takes away
+def _check_node(node: Node[P], *, needs_payload: bool) -> None:
+    _require(bool(node.token_ids), "a node has no tokens")
+    _require(node.num_pins >= 0, "a node was unpinned more often than pinned")
+    is_child = node.parent is not None and node.parent.children.get(node.token_ids[0]) is node
+    _require(is_child, "a node is not among its parent's children")
+    _require(node.payload is not None or not needs_payload, "a node lacks its payload")
+
+
+def _require(condition: bool, what: str) -> None:  # noqa: FBT001 - an assertion that -O does not remove
     if not condition:
-        raise AssertionError(f"the prefix tree is broken: {what}")
+        raise AssertionError(f"the prefix tree is inconsistent: {what}")

@@ -1,0 +1,1 @@
+"""The canonical form of a prompt, the same from turn to turn."""

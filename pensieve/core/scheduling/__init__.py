@@ -1,0 +1,1 @@
+"""Which requests are accepted, and how much of a prompt one step prefills."""

@@ -1,9 +1,9 @@
-"""How much of a prompt is read in one step while others are being answered, so that nobody waits long (G-P2).
+"""Limits how many prompt tokens one step prefills, so that a long prompt does not stall running answers (G-P2).
 
-A step reads a chunk and gives each answer one token. However fast the machine is, a chunk takes as long as so many
-tokens, and answers halt for it. What a chunk takes is no rule: on a CPU, 64 tokens at a time are read as fast as 2048;
-on an H200, 64 tokens of a 6.7B model took 25 ms and 512 took 62. So steps are timed, by the size of their chunks, and a
-chunk is as large as the wait allows.
+A step prefills a chunk and decodes one token for each running answer, so the chunk delays that token. How long a chunk
+takes depends on the machine: on a CPU, chunks of 64 tokens prefill as fast as chunks of 2048; on an H200, 64 tokens of
+a 6.7B model took 25 ms and 512 took 62 ms. So steps are timed by chunk size, and a chunk is as large as the delay
+allows.
 """
 
 from __future__ import annotations
@@ -13,57 +13,59 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-MAX_USUAL_STEPS: Final = 8
-"""A chunk may take as long as so many steps without one. G-P2 allows a gap of 12, in which the step itself is too."""
+MAX_DECODE_STEPS: Final = 8
+"""A chunk may take as long as this many decode steps. G-P2 allows a gap of 12 steps, including the step itself."""
 
 MIN_TOKENS: Final = 32
-"""A chunk has no fewer, however long it takes: each reads all the weights once."""
+"""The smallest chunk, however long it takes, because every chunk reads all the weights once."""
 
 GRAIN_TOKENS: Final = 16
-"""A chunk is a multiple of it: kernels work by tiles, and each size that is met may cost a plan."""
+"""Chunks are multiples of this: kernels work in tiles, and each new size may have to be planned."""
 
-_NEWEST_COUNTS: Final = 0.3
-_NEWEST_SLOWNESS_COUNTS: Final = 0.8
-"""A prompt gets deeper with each chunk, so the last one tells most of the next."""
+_NEWEST_WEIGHT: Final = 0.3
+_NEWEST_SLOWDOWN_WEIGHT: Final = 0.8
+"""Weight recent chunks most: the cost per token grows with depth."""
 _MIN_SECONDS: Final = 1e-9
 
 
 class PrefillBudget:
-    """Learns from the steps of one model on this machine. A step that reads several prompts is another kind than one
-    that reads as many tokens of one.
+    """Learns from the steps of one model on this machine. Steps that prefill several prompts are timed separately,
+    since they cost more than the same number of tokens of one prompt.
     """
 
     def __init__(self) -> None:
-        self._usual_seconds: dict[int, float] = {}
-        self._of_one, self._of_several = _ChunkCosts(), _ChunkCosts()
+        self._decode_seconds: dict[int, float] = {}
+        self._one_prompt, self._several_prompts = _ChunkCosts(), _ChunkCosts()
 
-    def note_usual(self, num_rows: int, seconds: float) -> None:
-        """A step that decodes a token of each row, and reads nothing."""
-        self._usual_seconds[num_rows] = _moved(self._usual_seconds.get(num_rows), seconds)
+    def note_decode(self, num_rows: int, seconds: float) -> None:
+        """Record a step that decodes one token of each row and prefills nothing."""
+        self._decode_seconds[num_rows] = _averaged(self._decode_seconds.get(num_rows), seconds)
 
-    def note_read(self, num_tokens: int, seconds: float, num_rows: int, num_prompts: int = 1) -> None:
-        """A step that reads so many tokens of prompts, beside rows that decode."""
-        own = max(_MIN_SECONDS, seconds - self._usual_seconds.get(num_rows, 0.0))
-        (self._of_several if num_prompts > 1 else self._of_one).note(num_tokens, own)
+    def note_prefill(self, num_tokens: int, seconds: float, num_rows: int, num_prompts: int = 1) -> None:
+        """Record a step that prefills `num_tokens` while `num_rows` decode."""
+        chunk_seconds = max(_MIN_SECONDS, seconds - self._decode_seconds.get(num_rows, 0.0))
+        (self._several_prompts if num_prompts > 1 else self._one_prompt).note(num_tokens, chunk_seconds)
 
     def max_tokens(self, num_rows: int, chunk_tokens: int, num_prompts: int = 1) -> int:
-        """Of all prompts together, in a step beside so many rows: `chunk_tokens`, or fewer."""
-        usual = self._usual_seconds.get(num_rows)
-        kinds = (self._of_several, self._of_one) if num_prompts > 1 else (self._of_one, self._of_several)
+        """The tokens that all prompts together may prefill in a step beside `num_rows`: at most `chunk_tokens`."""
+        decode_seconds = self._decode_seconds.get(num_rows)
+        kinds = (
+            (self._several_prompts, self._one_prompt) if num_prompts > 1 else (self._one_prompt, self._several_prompts)
+        )
         costs = next((each for each in kinds if each.is_known), None)
-        if not num_rows or usual is None or costs is None:
+        if not num_rows or decode_seconds is None or costs is None:
             return chunk_tokens
-        fitting = int(costs.tokens_in(MAX_USUAL_STEPS * usual)) // GRAIN_TOKENS * GRAIN_TOKENS
+        fitting = int(costs.tokens_in(MAX_DECODE_STEPS * decode_seconds)) // GRAIN_TOKENS * GRAIN_TOKENS
         return min(chunk_tokens, max(MIN_TOKENS, fitting))
 
 
 class _ChunkCosts:
-    """What chunks take by their size, and how much longer the last ones took than that: deep in a prompt they do."""
+    """The time of a chunk by its size, and how much slower recent chunks were: a deeper prompt takes longer."""
 
     def __init__(self) -> None:
         self._noted: dict[int, tuple[float, float]] = {}
-        """Tokens and seconds of the chunks of about a size, by the bits of their number of tokens."""
-        self._slowness = 1.0
+        """Average tokens and seconds of chunks of similar size, keyed by the bit length of their token count."""
+        self._slowdown = 1.0
 
     @property
     def is_known(self) -> bool:
@@ -72,19 +74,19 @@ class _ChunkCosts:
     def note(self, num_tokens: int, seconds: float) -> None:
         size = num_tokens.bit_length()
         if size in self._noted:
-            slowness = seconds / _on_line(self._line(), num_tokens)
-            self._slowness += _NEWEST_SLOWNESS_COUNTS * (slowness - self._slowness)
+            slowdown = seconds / _on_line(self._line(), num_tokens)
+            self._slowdown += _NEWEST_SLOWDOWN_WEIGHT * (slowdown - self._slowdown)
         tokens_before, seconds_before = self._noted.get(size, (None, None))
-        self._noted[size] = (_moved(tokens_before, num_tokens), _moved(seconds_before, seconds / self._slowness))
+        self._noted[size] = (_averaged(tokens_before, num_tokens), _averaged(seconds_before, seconds / self._slowdown))
 
     def tokens_in(self, seconds: float) -> float:
-        """Between the sizes that were timed in proportion, and so beyond them."""
-        return _on_line([(needed, tokens) for tokens, needed in self._line()], seconds / self._slowness)
+        """The tokens that fit in a time: interpolated between the timed sizes, and extrapolated beyond them."""
+        return _on_line([(needed, tokens) for tokens, needed in self._line()], seconds / self._slowdown)
 
     def _line(self) -> list[tuple[float, float]]:
-        """Tokens and seconds, both rising: more tokens take longer, but no longer each.
+        """Points of (tokens, seconds), both rising, with seconds per token never rising.
 
-        So a size that took long once, as when kernels were compiled for it, is not believed to.
+        That discards outliers, such as a size that was slow once because its kernels were being compiled.
         """
         line, token_seconds = [(0.0, 0.0)], math.inf
         for tokens, noted in sorted(self._noted.values()):
@@ -95,7 +97,7 @@ class _ChunkCosts:
 
 
 def _on_line(points: Sequence[tuple[float, float]], at: float) -> float:
-    """How high a line is that rises from (0, 0) through points. Beyond the last, it is as steep as from 0 to that."""
+    """The height at `at` of a line through (0, 0) and `points`, extended beyond the last in proportion to it."""
     for (left, low), (right, high) in pairwise(points):
         if at <= right:
             return low + (high - low) * (at - left) / (right - left)
@@ -103,5 +105,5 @@ def _on_line(points: Sequence[tuple[float, float]], at: float) -> float:
     return high * at / right
 
 
-def _moved(known: float | None, newest: float) -> float:
-    return newest if known is None else known + _NEWEST_COUNTS * (newest - known)
+def _averaged(average: float | None, newest: float) -> float:
+    return newest if average is None else average + _NEWEST_WEIGHT * (newest - average)

@@ -1,4 +1,4 @@
-"""How many requests a client may make in a minute (G-2.3)."""
+"""Limits the requests per minute of each client (G-2.3)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections import OrderedDict, deque
 
 WINDOW_SECONDS = 60.0
 MAX_CLIENTS = 1024
-"""Clients that are remembered; the one that has been silent longest is forgotten first."""
+"""Clients whose requests are remembered; the least recently active one is forgotten first."""
 
 
 class RateLimit:
-    """At most `requests_per_minute` by each client in any 60 seconds. What is refused does not count."""
+    """At most `requests_per_minute` of each client in any 60 seconds. Refused requests do not count."""
 
     def __init__(self, requests_per_minute: int) -> None:
         self._limit = requests_per_minute
         self._admitted: OrderedDict[str, deque[float]] = OrderedDict()
 
     def admit(self, client: str, now_seconds: float) -> int:
-        """Take a request in: 0, or the whole seconds after which it would be taken in."""
+        """Count a request and return 0, or return the whole seconds after which it would be admitted."""
         times = self._admitted.setdefault(client, deque())
         self._admitted.move_to_end(client)
         while times and times[0] <= now_seconds - WINDOW_SECONDS:

@@ -1,4 +1,4 @@
-"""What is refused before anything is computed: figures out of range, and prompts over the window (S5, S8, C4)."""
+"""Refuses a request before anything is computed: values out of range, and prompts over the window (S5, S8, C4)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pensieve.core.errors import OutputTooLongError, PromptTooLongError, Validat
 
 
 def check_request(request: GenerationRequest) -> None:
-    """The seed's input checks.
-
+    """
     Raises:
-        ValidationError: naming the field that is out of range. Comparisons are written so that NaN fails them.
+        ValidationError: a field is out of range or NaN; the error names it.
     """
     if request.max_tokens < 1:
         raise ValidationError("max_tokens", "must be at least 1")
@@ -28,11 +27,11 @@ def _check_sampling(sampling: Sampling) -> None:
 
 
 def check_window(input_tokens: int, max_tokens: int, window_tokens: int, because: str = "") -> None:
-    """Prompt and output share the window, which is what it is `because` of more than the model.
+    """Check that prompt and output fit the window together. `because` explains a window smaller than the model's.
 
     Raises:
         PromptTooLongError: the prompt leaves no room for a single token.
-        OutputTooLongError: the prompt fits, but not with all of `max_tokens`.
+        OutputTooLongError: the prompt fits, but not together with `max_tokens`.
     """
     if input_tokens >= window_tokens:
         raise PromptTooLongError(input_tokens, window_tokens, because)

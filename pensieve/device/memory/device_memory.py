@@ -1,7 +1,7 @@
 """The memory of MLX's device, as MLX's own allocator measures it (S3, S7).
 
-Figures come from `mlx.core.get_active_memory`, `get_peak_memory` and `get_cache_memory`. The process's memory is never
-wired: that has been tied to kernel panics (MLX issue 3186).
+The figures are `mlx.core.get_active_memory`, `get_peak_memory` and `get_cache_memory`. The process's memory is never
+wired, which has been linked to kernel panics (ml-explore/mlx issue 3186).
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from pensieve.device.kernels import compile_kernel
 from pensieve.device.memory.ledger import Ledger, spare_buffers_bytes
 
 HIGH_SHARE: Final = 0.80
-"""The seed's: over that share of the limit, memory is given back that nobody uses now."""
+"""Above this share of the limit, unused memory is released (S7)."""
 _MIN_AVAILABLE_SHARE: Final = 0.03
-_SECONDS_BETWEEN_LOOKS: Final = 0.25
+_MACHINE_CHECK_SECONDS: Final = 0.25
 
 
 @dataclass(slots=True)
 class Peak:
-    """`bytes` is the most that MLX held at once, known when the measuring ends."""
+    """`bytes` is the peak of MLX's memory, set when the measurement ends."""
 
     bytes: int = 0
 
 
 class DeviceMemory(Ledger):
-    """A ledger whose usage is measured. Implements `contracts.protocols.memory.MetalResourceManager`."""
+    """A ledger with measured usage. Implements `contracts.protocols.memory.MetalResourceManager`."""
 
     def __init__(self, capacity_bytes: int, *, counts_process: bool = False) -> None:
         super().__init__(capacity_bytes)
@@ -44,7 +44,7 @@ class DeviceMemory(Ledger):
         self._earlier_peak_bytes = 0
         self._for_process: Reservation | None = None
         self._libraries_bytes = 0
-        self._machine_looked_at, self._machine_is_short = -_SECONDS_BETWEEN_LOOKS, False
+        self._machine_checked_at, self._machine_is_short = -_MACHINE_CHECK_SECONDS, False
         self._kernels: dict[KernelSource, CompiledKernel] = {}
         self._kernels_lock = threading.Lock()
         self._measured: dict[tuple[int, BufferUsage], int] = {}
@@ -56,23 +56,23 @@ class DeviceMemory(Ledger):
             return self._kernels[source]
 
     def note_measured(self, owner: object, usage: BufferUsage, num_bytes: int) -> None:
-        """What `owner` holds now of that use: only the thread that owns the arrays can tell."""
+        """Record the bytes that `owner` holds for `usage`. Only the thread that owns the arrays can measure them."""
         with self._lock:
             if num_bytes:
                 self._measured[id(owner), usage] = num_bytes
             else:
                 self._measured.pop((id(owner), usage), None)
 
-    def _noted(self, usage: BufferUsage) -> int:
+    def _measured_bytes(self, usage: BufferUsage) -> int:
         with self._lock:
             return sum(num_bytes for (_, of), num_bytes in self._measured.items() if of is usage)
 
     def usage(self) -> MemoryUsage:
-        """Weights as reserved when they were measured at load; KV as it was measured; the rest is activations."""
+        """Weights as reserved at load, KV as last measured, and the rest as activations."""
         active = mx.get_active_memory()
         weights = min(self.reserved_bytes(BufferUsage.MODEL_WEIGHTS), active)
-        stored = min(self._noted(BufferUsage.STORED_PROMPTS), active - weights)
-        kv_cache = min(self._noted(BufferUsage.KV_CACHE), active - weights - stored)
+        stored = min(self._measured_bytes(BufferUsage.STORED_PROMPTS), active - weights)
+        kv_cache = min(self._measured_bytes(BufferUsage.KV_CACHE), active - weights - stored)
         return MemoryUsage(
             model_weights_bytes=weights,
             kv_cache_bytes=kv_cache,
@@ -86,17 +86,17 @@ class DeviceMemory(Ledger):
     def reclaim(self) -> int:
         before = mx.get_cache_memory()
         mx.clear_cache()
-        self._machine_looked_at = -_SECONDS_BETWEEN_LOOKS  # what was given back may be what the machine was short of
+        self._machine_checked_at = -_MACHINE_CHECK_SECONDS  # the released memory may end a shortage
         return max(0, before - mx.get_cache_memory())
 
     @property
     def in_use_bytes(self) -> int:
-        """Arrays of MLX, buffers that it keeps for the next ones, and the process's libraries if they are promised."""
+        """MLX's arrays, its buffer cache, and the process's libraries if they are reserved."""
         return int(mx.get_active_memory() + mx.get_cache_memory()) + self._libraries_bytes
 
     @property
     def lasting_bytes(self) -> int:
-        """What stays as long as the models do: weights, and what reading a prompt is promised."""
+        """What is reserved while models are loaded: weights and memory for prefill."""
         return (
             self.reserved_bytes()
             - self.reserved_bytes(BufferUsage.KV_CACHE)
@@ -104,36 +104,36 @@ class DeviceMemory(Ledger):
         )
 
     def watermark_bytes(self, share: float) -> int:
-        """That share of the limit; higher where what never goes away takes most of it.
+        """That share of the limit, or more if lasting memory takes most of the limit.
 
-        Then it is a share of the rest: 80 % of all are half of it, where the lasting part takes 60 %.
+        In that case it is a share of the rest: 80 % of the limit is half of the rest if lasting memory takes 60 %.
         """
         lasting = self.lasting_bytes
         return int(max(share * self.capacity_bytes, lasting + (2.5 * share - 1.5) * (self.capacity_bytes - lasting)))
 
     @property
     def machine_is_short(self) -> bool:
-        """Whether the machine as a whole has next to no memory left, whoever took it.
+        """Whether the whole machine is almost out of memory, whatever process uses it.
 
-        As it was a quarter of a second ago at most: steps ask, and to ask the system takes a hundredth of one.
+        Checked at most every quarter of a second, because the check takes about a hundredth of a decode step.
         """
         if self._for_process is None:
             return False
         now = time.monotonic()
-        if now >= self._machine_looked_at + _SECONDS_BETWEEN_LOOKS:
+        if now >= self._machine_checked_at + _MACHINE_CHECK_SECONDS:
             machine = psutil.virtual_memory()
-            self._machine_looked_at = now
+            self._machine_checked_at = now
             self._machine_is_short = bool(machine.available < _MIN_AVAILABLE_SHARE * machine.total)
         return self._machine_is_short
 
     @property
     def is_quiet(self) -> bool:
-        """Whether no request has memory now, so that what is measured is the measurer's own."""
+        """Whether no request holds memory, so that a measurement is not disturbed."""
         return not self.reserved_bytes(BufferUsage.KV_CACHE)
 
     @contextmanager
     def measured_peak(self) -> Iterator[Peak]:
-        """Measure the most that MLX holds while the block runs. The peak of the whole process is not lost by it."""
+        """Measure the peak of MLX's memory within the block. The peak of the whole process is preserved."""
         peak = Peak()
         self._earlier_peak_bytes = max(self._earlier_peak_bytes, mx.get_peak_memory())
         mx.reset_peak_memory()
@@ -143,13 +143,13 @@ class DeviceMemory(Ledger):
             peak.bytes = int(mx.get_peak_memory())
 
     def reserve_for_process(self) -> None:
-        """Count, once, what the process takes besides MLX's arrays: its libraries, and the buffers that MLX may keep.
+        """Reserve, once, what the process takes besides MLX's arrays: its libraries and MLX's buffer cache.
 
-        Once they are loaded; a memory that does not count the process does nothing. A GPU with memory of its own holds
-        none of the libraries.
+        Call this after the libraries are loaded. No effect unless `counts_process`. A GPU with its own memory holds no
+        libraries.
 
         Raises:
-            InsufficientMemoryError: not even that fits.
+            InsufficientMemoryError: the process alone exceeds the limit.
         """
         if self._counts_process and self._for_process is None:
             cached = spare_buffers_bytes(self.capacity_bytes)
@@ -161,5 +161,5 @@ class DeviceMemory(Ledger):
     def _library_bytes(self) -> int:
         if device_info().backend == "cuda":
             return 0
-        arrays = self.in_use_bytes if device_info().backend == "cpu" else 0  # Metal's are no part of what is resident
+        arrays = self.in_use_bytes if device_info().backend == "cpu" else 0  # Metal's are not resident
         return max(0, int(psutil.Process().memory_info().rss) - arrays)

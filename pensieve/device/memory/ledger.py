@@ -1,6 +1,6 @@
-"""Bytes promised before they are used (S7): the book-keeping half of MetalResourceManager.
+"""Memory that is reserved before it is used (S7, S13): the bookkeeping half of MetalResourceManager.
 
-It knows no device, so it also serves engines that have none.
+It needs no device, so engines without one can use it too.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _SPARE_SHARE: Final = 1 / 24
 
 
 def spare_buffers_bytes(capacity_bytes: int) -> int:
-    """What MLX may keep of buffers that nobody uses, for the next that needs one."""
+    """The limit of MLX's cache of free buffers."""
     return int(min(_MAX_SPARE_BYTES, max(_MIN_SPARE_BYTES, _SPARE_SHARE * capacity_bytes)))
 
 
 class Ledger:
-    """Reservations under one capacity, from any thread. Implements `MetalResourceManager`."""
+    """Reservations under one capacity. Thread-safe. Implements `MetalResourceManager`."""
 
     def __init__(self, capacity_bytes: int) -> None:
         if capacity_bytes <= 0:
@@ -42,7 +42,7 @@ class Ledger:
 
     @property
     def peak_reserved_bytes(self) -> int:
-        """The most that was promised at once."""
+        """The peak of all reservations together."""
         with self._lock:
             return self._peak_bytes
 
@@ -67,10 +67,10 @@ class Ledger:
                 self._sums[reservation.usage] -= reservation.num_bytes
 
     def compile_kernel(self, source: KernelSource) -> CompiledKernel:
-        raise DeviceError(f"kernel {source.name} needs a GPU, and this engine runs without one")
+        raise DeviceError(f"kernel {source.name} needs a GPU, but this engine runs without one")
 
     def usage(self) -> MemoryUsage:
-        """What is promised, since nothing can be measured here."""
+        """The reservations, since there is no device to measure."""
         with self._lock:
             sums = dict(self._sums)
             return MemoryUsage(

@@ -1,0 +1,1 @@
+"""mlx-lm in this process, without its side effects."""

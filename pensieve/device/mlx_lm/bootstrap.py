@@ -1,9 +1,8 @@
-"""The one way in which mlx-lm gets into the process: without what it does to the process (traps: MLX and mlx-lm).
+"""Imports mlx-lm without its side effects on the process.
 
-Importing mlx-lm lowers the limit of open files, for good where the process may not raise it again, and fails where the
-limit is lower already. Generating with it sets the limit of wired memory, which has been tied to kernel panics. On the
-CPU, compiled functions go through a C++ compiler and a folder that every user of the machine can write to, and gain
-nothing.
+Importing mlx-lm lowers the limit of open files, which an unprivileged process cannot raise again, and fails if the
+limit is already lower. Generation sets the limit of wired memory, which has been linked to kernel panics. On the CPU,
+compiled functions need a C++ compiler and a folder that every user can write to, and are not faster.
 """
 
 from __future__ import annotations
@@ -27,8 +26,9 @@ _lock = threading.Lock()
 
 
 def import_mlx_lm() -> ModuleType:
-    """mlx_lm, harmless. From then on `import mlx_lm.…` anywhere is as good, but for Transformers: mlx-lm gets that when
-    it loads a tokenizer of Transformers' for the first time (`deferred_transformers`).
+    """Import mlx_lm. Afterwards any module may `import mlx_lm.…`.
+
+    Transformers is imported later, when mlx-lm first loads a tokenizer that needs it (`deferred_transformers`).
 
     Raises:
         DeviceError: MLX or mlx-lm cannot be imported.
@@ -36,22 +36,22 @@ def import_mlx_lm() -> ModuleType:
     device = device_info()
     with _lock:
         try:
-            with _limits_left_alone(), transformers_deferred():
+            with _resource_limits_kept(), transformers_deferred():
                 mlx_lm = importlib.import_module("mlx_lm")
                 importlib.import_module("mlx_lm.generate")
         except ImportError as error:
             raise DeviceError(f"mlx-lm cannot be imported: {error}") from error
         _never_wire()
         if device.backend == "cpu":
-            import mlx.core as mx  # noqa: PLC0415 - device_info has put a BLAS before it
+            import mlx.core as mx  # noqa: PLC0415 - after device_info has loaded a BLAS
 
             mx.disable_compile()
     return mlx_lm
 
 
 @contextmanager
-def _limits_left_alone() -> Iterator[None]:
-    """Setting a resource limit does nothing meanwhile. Putting it back afterwards would need privileges."""
+def _resource_limits_kept() -> Iterator[None]:
+    """Ignore changes of resource limits within the block. Undoing them afterwards would need privileges."""
     set_limit = resource.setrlimit
     resource.setrlimit = _ignore
     try:
@@ -61,7 +61,7 @@ def _limits_left_alone() -> Iterator[None]:
 
 
 def _never_wire() -> None:
-    """Take mlx-lm's ways to mx.set_wired_limit away from each of its modules that has one by name."""
+    """Replace the functions that call mx.set_wired_limit, in every module of mlx-lm that has imported them."""
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "mlx_lm":
             if hasattr(module, _WIRING):
@@ -71,7 +71,7 @@ def _never_wire() -> None:
 
 
 def _ignore(*_: Any) -> None:
-    """Stands for a function that sets a limit of the process. mlx-lm takes the None as "there was nothing to set"."""
+    """Replaces a function that sets a process limit. mlx-lm takes None to mean that nothing was set."""
 
 
 @contextmanager

@@ -1,10 +1,9 @@
-"""Transformers and the hub's client, kept out of the import of mlx-lm until something is needed of them.
+"""Defers the import of Transformers and huggingface_hub until mlx-lm needs them.
 
-mlx-lm imports both at its head: two of the three to four seconds that a server took to start, and a hundred megabytes.
-Of Transformers it wants the names of three classes there, to annotate with and to derive an oddity from; of the hub's
-client one function, which is for downloads. So while mlx-lm is imported, and no longer, stand-ins of those names lie in
-`sys.modules`. A folder whose tokenizer has to be Transformers' own brings the real ones in, through the one door that
-mlx-lm has to them, `AutoTokenizer`.
+mlx-lm imports both at module level, which took two of a server's three to four seconds to start and a hundred
+megabytes. At import it needs only three class names of Transformers, for annotations and one base class, and one
+download function of huggingface_hub. So stand-ins with these names are in `sys.modules` while mlx-lm is imported. A
+tokenizer that needs Transformers loads the real ones through `AutoTokenizer`, mlx-lm's only way to them.
 """
 
 from __future__ import annotations
@@ -22,34 +21,34 @@ _lock = threading.RLock()
 
 
 class _Tokenizer:
-    """Stands for Transformers' classes of tokenizers in annotations and among the bases of classes."""
+    """Stands in for Transformers' tokenizer classes in annotations and as a base class."""
 
     def apply_chat_template(self) -> None:
-        """mlx-lm compares with it, and calls it never."""
+        """mlx-lm compares methods with this one and never calls it."""
 
 
 class _AutoTokenizer:
-    """Stands for Transformers' AutoTokenizer until it is called for the first time."""
+    """Stands in for Transformers' AutoTokenizer until its first call."""
 
     @staticmethod
     def register(*_: Any, **__: Any) -> None:
-        """What registers itself here does so again when the real one is there."""
+        """Does nothing: registrations are repeated when the real class is loaded."""
 
     @staticmethod
     def from_pretrained(*arguments: Any, **settings: Any) -> Any:
-        let_transformers_in()
+        load_transformers()
         return sys.modules[_TOKENIZERS].AutoTokenizer.from_pretrained(*arguments, **settings)
 
 
 def _snapshot_download(*arguments: Any, **settings: Any) -> Any:
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - takes half a second
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - half a second
 
     return snapshot_download(*arguments, **settings)
 
 
 @contextmanager
 def transformers_deferred() -> Iterator[None]:
-    """Meanwhile, the names that mlx-lm imports at its head are stand-ins, unless the real ones are there already."""
+    """Put stand-ins into `sys.modules` within the block, except for modules that are already imported."""
     absent = [module for module in _stand_ins() if module.__name__.partition(".")[0] not in sys.modules]
     for module in absent:
         sys.modules[module.__name__] = module
@@ -60,10 +59,10 @@ def transformers_deferred() -> Iterator[None]:
             del sys.modules[module.__name__]
 
 
-def let_transformers_in() -> None:
-    """Give mlx-lm's module of tokenizers the real Transformers, if it has a stand-in: takes seconds.
+def load_transformers() -> None:
+    """Give mlx-lm's tokenizer module the real Transformers if it has the stand-in. Takes seconds.
 
-    The module's body runs again. Its class of wrappers stays the one that other modules of mlx-lm know already.
+    The module is reloaded, but keeps its TokenizerWrapper class, which other modules of mlx-lm have imported.
     """
     with _lock:
         module = sys.modules[_TOKENIZERS]

@@ -1,7 +1,7 @@
-"""Apple's chips as data (`chips.toml`), and what a model can expect of one (U3).
+"""Apple's chips (`chips.toml`), and the rates that inference reaches on them (U3).
 
-A chip goes by its name, as MLX and macOS have it. Some names stand for GPUs of several sizes, and for one name even the
-memory differs by them: where the size is not known, the smallest is supposed, and said.
+A chip is identified by the name that MLX and macOS report. Some names stand for GPUs of several sizes, with different
+memory bandwidth in one case. If the size is unknown, the smallest is assumed, and the description says so.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from importlib.resources import files
 from statistics import mean
 from typing import Any, Final
 
-from pensieve.core.fit.roofline import Rates
+from pensieve.core.fit.roofline import DeviceRates
 
 _UNITS_PER_CORE: Final = 128
 _MEASURED_BYTES: Final = 3.56 * 2**30
 _MEASURED_PARAMETERS: Final = 6.74e9
-_ASKING_SECONDS: Final = 5.0
+_PROFILER_TIMEOUT_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What inference was seen to reach on one chip, as shares of what the table says that it can."""
+    """What inference reached on one chip, as shares of the chip's bandwidth and arithmetic."""
 
     name: str
     class_: str
@@ -80,8 +80,8 @@ def measurements() -> tuple[Measurement, ...]:
     return tuple(found)
 
 
-def chip_rates(name: str, gpu_cores: int | None = None) -> tuple[Rates, str] | None:
-    """What a chip can and inference reaches of it, and a phrase that says where that is from; None of no Apple chip."""
+def chip_rates(name: str, gpu_cores: int | None = None) -> tuple[DeviceRates, str] | None:
+    """A chip's rates and a phrase that names their source, or None if the table does not have the chip."""
     rows = [chip for chip in chips() if chip.name == name]
     if not rows:
         return None
@@ -90,36 +90,36 @@ def chip_rates(name: str, gpu_cores: int | None = None) -> tuple[Rates, str] | N
     chip = _row(name, cores)
     flops = chip.flops_per_second(cores)
     shares = _shares(chip)
-    rates = Rates(
+    rates = DeviceRates(
         chip.bandwidth_bytes_per_second,
         flops,
         flops,
         bandwidth_share=mean(share.bandwidth_share for share in shares),
         compute_share=mean(share.compute_share for share in shares),
     )
-    size = f"{cores} GPU cores" + ("" if gpu_cores in known or len(known) == 1 else ", the fewest that it may have")
+    size = f"{cores} GPU cores" + ("" if gpu_cores in known or len(known) == 1 else ", the fewest of this chip")
     return rates, (
-        f"{name}, {size}: {chip.bandwidth_gb_s:g} GB/s ({chip.source}), of which inference was seen to reach "
+        f"{name}, {size}: {chip.bandwidth_gb_s:g} GB/s ({chip.source}), of which inference reaches "
         f"{rates.bandwidth_share:.0%} on {', '.join(share.name for share in shares)} (llama.cpp, discussion 4167)"
     )
 
 
 def gpu_cores() -> int | None:
-    """How many cores the GPU of this Mac has; None elsewhere, and where macOS does not say."""
+    """The number of GPU cores of this Mac, or None if it is not a Mac or macOS does not report it."""
     if sys.platform != "darwin":
         return None
     command = ["/usr/sbin/system_profiler", "-json", "SPDisplaysDataType"]
     try:
-        said = subprocess.run(command, capture_output=True, timeout=_ASKING_SECONDS, check=True)  # noqa: S603
+        profile = subprocess.run(command, capture_output=True, timeout=_PROFILER_TIMEOUT_SECONDS, check=True)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
         return None
-    return gpu_cores_in(said.stdout)
+    return gpu_cores_in(profile.stdout)
 
 
-def gpu_cores_in(said: bytes) -> int | None:
-    """From what system_profiler says of the displays, in JSON."""
+def gpu_cores_in(profile: bytes) -> int | None:
+    """The number of GPU cores in system_profiler's JSON report of the displays."""
     try:
-        for device in json.loads(said)["SPDisplaysDataType"]:
+        for device in json.loads(profile)["SPDisplaysDataType"]:
             if "sppci_cores" in device:
                 return int(device["sppci_cores"])
     except (ValueError, KeyError, TypeError):

@@ -1,8 +1,8 @@
-"""How fast this machine is at what inference does, measured in at most ten seconds (U3).
+"""Measures how fast this machine runs inference, in at most ten seconds (U3).
 
-Not what the hardware can, but what MLX gets out of it: products of a matrix and a vector, as in generating a token,
-with matrices that no cache holds; products of matrices, as in reading a prompt; attention; and small operations, one
-after another, which cost time though they compute next to nothing. Weights are packed where models hold them packed.
+It measures what MLX achieves rather than what the hardware could: products of a matrix and a vector, as in decoding,
+with matrices larger than any cache; products of matrices, as in prefill; attention; and small operations in sequence,
+whose overhead dominates. Weights are packed if models keep them packed on this device.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pensieve.core.fit.roofline import Rates
+from pensieve.core.fit.roofline import DeviceRates
 from pensieve.device.device import device_info
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ _NUM_OPERATIONS: Final = 240
 
 @dataclass(frozen=True, slots=True)
 class _Sizes:
-    """Of what is computed: as wide as in models that suit the device, more than its caches hold, and no more than it
-    does in a fraction of a second.
-    """
+    """Sizes as in models that suit the device: larger than its caches, and computed in a fraction of a second."""
 
     width: int
     num_matrices: int
@@ -40,28 +38,28 @@ class _Sizes:
 _SIZES: Final = {"cpu": _Sizes(1024, 64, 128), "metal": _Sizes(4096, 48, 512), "cuda": _Sizes(4096, 128, 1024)}
 
 
-def measure_rates(tell: Callable[[str], None], max_seconds: float = MAX_SECONDS) -> Rates:
-    """Measure, telling what is being measured. On the thread that may use MLX.
+def measure_rates(report: Callable[[str], None], max_seconds: float = MAX_SECONDS) -> DeviceRates:
+    """Measure the rates and `report` each part. Call this on the thread that may use MLX.
 
-    Each figure is the best of several: what disturbs a measurement only ever makes it slower.
+    Each figure is the best of several, because disturbances only ever make a measurement slower.
     """
     backend = device_info().backend
-    sizes, each_seconds = _SIZES[backend], max_seconds / 8  # four parts, each prepared and run once beforehand
-    tell("Measuring how fast this machine is (once; ten seconds at most): memory,")
+    sizes, each_seconds = _SIZES[backend], max_seconds / 8  # four parts, each with a warm-up
+    report("Measuring how fast this machine is (once; ten seconds at most): memory,")
     bandwidth = _bandwidth(sizes, each_seconds, packed=backend != "cpu")
-    tell("  arithmetic,")
+    report("  arithmetic,")
     flops = _flops(sizes, each_seconds, packed=backend != "cpu")
-    tell("  attention,")
+    report("  attention,")
     attention = _attention_flops(sizes, each_seconds)
-    tell("  and small operations.")
-    return Rates(bandwidth, flops, attention, operation_seconds=_operation_seconds(each_seconds))
+    report("  and small operations.")
+    return DeviceRates(bandwidth, flops, attention, operation_seconds=_operation_seconds(each_seconds))
 
 
 class _Matrix:
-    """A matrix as models hold it here, and its product with rows."""
+    """A matrix in the form in which models keep weights on this device."""
 
     def __init__(self, width: int, *, packed: bool) -> None:
-        import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
+        import mlx.core as mx  # noqa: PLC0415 - after the BLAS
 
         dense = mx.random.normal((width, width), dtype=mx.float16 if packed else mx.float32) / width**0.5
         self._parts = mx.quantize(dense, group_size=_GROUP, bits=_BITS) if packed else [dense]
@@ -69,7 +67,7 @@ class _Matrix:
         self.num_bytes = sum(part.nbytes for part in self._parts)
 
     def times(self, rows: mx.array) -> mx.array:
-        import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
+        import mlx.core as mx  # noqa: PLC0415 - after the BLAS
 
         if len(self._parts) == 1:
             dense: mx.array = rows @ self._parts[0].T
@@ -82,7 +80,7 @@ class _Matrix:
 
 
 def _bandwidth(sizes: _Sizes, seconds: float, *, packed: bool) -> float:
-    import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
+    import mlx.core as mx  # noqa: PLC0415 - after the BLAS
 
     matrices = [_Matrix(sizes.width, packed=packed) for _ in range(sizes.num_matrices)]
     row = mx.ones((1, sizes.width), dtype=mx.float16 if packed else mx.float32)
@@ -97,7 +95,7 @@ def _bandwidth(sizes: _Sizes, seconds: float, *, packed: bool) -> float:
 
 
 def _flops(sizes: _Sizes, seconds: float, *, packed: bool) -> float:
-    import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
+    import mlx.core as mx  # noqa: PLC0415 - after the BLAS
 
     matrix = _Matrix(sizes.width, packed=packed)
     rows = mx.ones((sizes.prompt_tokens, sizes.width), dtype=mx.float16 if packed else mx.float32)
@@ -106,8 +104,8 @@ def _flops(sizes: _Sizes, seconds: float, *, packed: bool) -> float:
 
 
 def _attention_flops(sizes: _Sizes, seconds: float) -> float:
-    """A chunk of a prompt against all that is before it. What is masked is not counted as computed."""
-    import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
+    """A prefill chunk against a context. Masked positions do not count."""
+    import mlx.core as mx  # noqa: PLC0415 - after the BLAS
 
     dtype = mx.float32 if device_info().backend == "cpu" else mx.float16
     chunk = min(sizes.prompt_tokens, _CONTEXT_TOKENS)
@@ -123,8 +121,8 @@ def _attention_flops(sizes: _Sizes, seconds: float) -> float:
 
 
 def _operation_seconds(seconds: float) -> float:
-    """Norms and sums in turn, of one token's size."""
-    import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
+    """Alternating norms and sums of one token's size."""
+    import mlx.core as mx  # noqa: PLC0415 - after the BLAS
 
     row, weight = mx.ones((1, 1, 1024)), mx.ones((1024,))
     mx.eval(row, weight)
@@ -139,7 +137,7 @@ def _operation_seconds(seconds: float) -> float:
 
 
 def _best_seconds(run: Callable[[], None], max_seconds: float) -> float:
-    """After a first run, which compiles and fetches."""
+    """The shortest run, after a first one that compiles and loads."""
     began = time.perf_counter()
     run()
     best = float("inf")

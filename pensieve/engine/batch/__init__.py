@@ -1,0 +1,1 @@
+"""Continuous batching: several requests in one forward pass."""

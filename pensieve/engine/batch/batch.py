@@ -1,49 +1,51 @@
-"""Continuous batching by mlx-lm's BatchGenerator, reduced to what the generation loop needs of it."""
+"""Continuous batching with mlx-lm's BatchGenerator, behind the few methods that the generation loop needs."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from itertools import accumulate, islice, pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mlx.core as mx
 
-from pensieve.core.scheduling.prefill_budget import PrefillBudget
-from pensieve.device.device import device_info
+from pensieve.engine.batch.prefill_planner import MIN_SHARE, PendingPrompt, PrefillPlanner
 from pensieve.engine.batch.rows import view_rows
 from pensieve.engine.decoding.cpu_tuning import CpuTuning
-from pensieve.engine.decoding.decode_step import all_end, step_on_logits
+from pensieve.engine.decoding.decode_step import all_end, decode_from_logits
 from pensieve.engine.decoding.forced_script import ForcedScript
-from pensieve.engine.decoding.grammar_mask import GrammarMask, ThinkingBudget
+from pensieve.engine.decoding.grammar_mask import GrammarMask
 from pensieve.engine.decoding.samplers import penalties_for, sampler_for
+from pensieve.engine.decoding.thinking_budget import ThinkingBudget
 from pensieve.engine.kv.rows import RowKV
 from pensieve.engine.kv.single_row import SingleKV, SingleRequestModel, unwrapped
 from pensieve.engine.memory.probe import new_caches
 from pensieve.engine.requests.output import Output
 from pensieve.engine.requests.ticket import Ticket
 from pensieve.engine.speculation.draft_policy import DraftPolicy
-from pensieve.engine.speculation.speculation import Pace, Speculation
+from pensieve.engine.speculation.pass_costs import Pace
+from pensieve.engine.speculation.speculation import Speculation
 from pensieve.models.tokenizers.text_decoder import TextDecoder
 
 if TYPE_CHECKING:
     from pensieve.engine.memory.probe import Probe
     from pensieve.engine.options import EngineOptions
-    from pensieve.engine.prompt_cache.store import Match
+    from pensieve.engine.prompt_cache.match import Match
     from pensieve.engine.speculation.draft_model import DraftModel
     from pensieve.models.loading.load import LoadedModel
+    from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens
 
 Computed = tuple[list[int], list[Any]]
-"""Token ids, and mlx-lm's caches that hold just these."""
+"""Token ids, and mlx-lm's caches that hold exactly these."""
 
 FAILED = "failed"
-"""The finish reason of a row whose grammar broke. It is still in the batch."""
+"""The finish reason of a row whose grammar broke. The row is still in the batch."""
 
 
 class Sampled(NamedTuple):
-    """`uid` is a row's number in the batch. `finish_reason` is mlx-lm's own ("stop", "length" or None), or FAILED.
+    """One sampled token of the row `uid`. `finish_reason` is mlx-lm's ("stop", "length" or None), or FAILED.
 
-    `computed` is the whole of a row that mlx-lm has taken out of the batch; a view, as of `Batch.computed`.
+    `computed` is set once mlx-lm has taken the finished row out of the batch. It may be a view, as in `Batch.computed`.
     """
 
     uid: int
@@ -52,8 +54,8 @@ class Sampled(NamedTuple):
     computed: Computed | None
 
 
-class PrefilledPrompt(NamedTuple):
-    """`num_tokens` of what was given to read are read; `at_stop` says that a stop, or the prompt, ends here."""
+class PrefilledChunk(NamedTuple):
+    """After it, `num_tokens` uncached prompt tokens are done. `at_stop`: it ends at a stop or at the prompt's end."""
 
     uid: int
     num_tokens: int
@@ -61,22 +63,12 @@ class PrefilledPrompt(NamedTuple):
     is_complete: bool
 
 
-_MIN_SHARE = 8
-_SHARE_TOKENS = 64
-"""Of a prompt in a step: at least, and as a rule where several are read."""
-_MIN_ABREAST = 2
-"""Prompts that are read in the same step, if there are so many."""
-
-_WHOLE_CHUNKS = 4
-"""Prompts that are read to their end in one step may have so many chunks' tokens together."""
-
-
 class Batch:
-    """Several requests decoded together. Made, used and dropped on the thread that owns MLX.
+    """Requests that are decoded together. Create, use and drop it on the thread that owns MLX.
 
-    `chunk_tokens` bounds how much is read in one step of all prompts together, and with it the memory that it takes and
-    how long a cancellation or another stream's next token has to wait; it may be changed between steps. With `forced`,
-    the script's words are sampled, and nothing else bears on them.
+    `chunk_tokens` bounds the prompt tokens of one step, and so its memory and how long a cancellation or another
+    stream's next token waits; it may change between steps. With `forced`, the script's tokens are sampled, and nothing
+    else affects them.
     """
 
     def __init__(
@@ -96,10 +88,10 @@ class Batch:
         self._kv_bits = options.kv_bits
         self._model = model
         self._forced = forced
-        self._held: dict[int, GrammarMask] = {}
+        self._masks: dict[int, GrammarMask] = {}
         self._speculation: Speculation | None = None
-        self._steps = CpuTuning(may_copy=probe.sizes.in_rows)
-        self._pace = PrefillBudget()
+        self._cpu_tuning = CpuTuning(may_copy=probe.sizes.in_rows)
+        self._prefill = PrefillPlanner(probe)
         self._num_decoded = 0
         self._generator = BatchGenerator(
             SingleRequestModel(model.model) if probe.batching == "none" else model.model,
@@ -115,71 +107,60 @@ class Batch:
             self._generator._prompt_batch = JoiningPrompts.of(self._generator)
         view_rows(self._generator._prompt_batch)
         view_rows(self._generator._generation_batch)
-        step_on_logits(self._generator._generation_batch)
+        decode_from_logits(self._generator._generation_batch)
 
     def speculate(self, pace: Pace, draft: DraftModel | None = None) -> None:
-        """Decode what repeats, or what the `draft` model guesses, several tokens at a time from now on, at the model's
-        `pace`. Both outlive the batch.
+        """From now on, verify several drafted tokens in one pass where that pays, at the model's `pace`.
 
-        Caches that are not in rows cannot be cut, so there this does nothing.
+        Drafts repeat earlier text, or come from the `draft` model. `pace` and `draft` outlive the batch. Without caches
+        in rows this does nothing, because other caches cannot be cut.
         """
         if self._probe.sizes.in_rows:
-            drafting = DraftPolicy(draft) if draft is not None else None
-            self._speculation = Speculation(self._generator._generation_batch, pace, drafting)
+            policy = DraftPolicy(draft) if draft is not None else None
+            self._speculation = Speculation(self._generator._generation_batch, pace, policy)
 
     def insert(self, ticket: Ticket, match: Match, stops: Sequence[int] = ()) -> int:
-        """Put a ticket into the batch, of whose prompt `match` is known; its number there.
+        """Add a request, whose prompt starts with the cached `match`, and return its row's uid.
 
-        Reading halts at each of `stops`, which are token offsets in the prompt, so that the caches can be had as they
-        are there.
+        Prefill pauses at each of `stops` (token offsets in the prompt), so that the caches can be read as of there.
         """
         matcher = ticket.matcher if self._forced is None else None
-        held = GrammarMask(matcher, self._model.vocabulary_size) if matcher is not None else None
-        numbers = self._generator.insert_segments(
+        mask = GrammarMask(matcher, self._model.vocabulary_size) if matcher is not None else None
+        uids = self._generator.insert_segments(
             [_segments(ticket.prompt_token_ids, match.num_tokens, stops)],
-            caches=[self._own_caches(ticket, match)],
+            caches=[self._initial_caches(ticket, match)],
             all_tokens=[ticket.prompt_token_ids[: match.num_tokens]],
             max_tokens=[ticket.request.max_tokens],
             samplers=[sampler_for(ticket.request.sampling, self._model.vocabulary_size)],
-            logits_processors=[self._processors(ticket, held)],
+            logits_processors=[self._processors(ticket, mask)],
         )
-        if held is not None:
-            self._held[int(numbers[0])] = held
-        return int(numbers[0])
+        if mask is not None:
+            self._masks[int(uids[0])] = mask
+        return int(uids[0])
 
-    def _own_caches(self, ticket: Ticket, match: Match) -> list[Any] | None:
-        """What the request begins with: in rows, with room for its prompt; else in mlx-lm's form, None for nothing."""
-        known = match.caches
+    def _initial_caches(self, ticket: Ticket, match: Match) -> list[Any] | None:
+        """The caches that a request starts with: rows with room for its prompt, or mlx-lm's kind (None for empty)."""
+        cached = match.caches
         if not self._probe.sizes.in_rows:
-            own = known and [each.as_kv_cache() if isinstance(each, RowKV) else each for each in known]
+            own = cached and [each.as_kv_cache() if isinstance(each, RowKV) else each for each in cached]
             if self._probe.batching != "none":
                 return own
             return [SingleKV(each) for each in own or new_caches(self._model, by_rows=False, bits=None)]
         room = len(ticket.prompt_token_ids)
-        return known or [RowKV(bits=self._kv_bits, min_room=room) for _ in self._probe.sizes.layers]
+        return cached or [RowKV(bits=self._kv_bits, min_room=room) for _ in self._probe.sizes.layers]
 
-    def _processors(self, ticket: Ticket, held: GrammarMask | None) -> list[Any]:
+    def _processors(self, ticket: Ticket, mask: GrammarMask | None) -> list[Any]:
         if self._forced is not None:
             return [self._forced.processor_for(ticket.request)]
         penalties = penalties_for(ticket.request.sampling)
-        return [*penalties, *([held] if held else []), *self._thinking_budget(ticket)]
+        return [*penalties, *([mask] if mask else []), *_thinking_budget(ticket, self._model.thinking)]
 
-    def _thinking_budget(self, ticket: Ticket) -> list[ThinkingBudget]:
-        """None where the prompt ends with thinking that is closed: that row may be speculated on."""
-        budget, tokens = ticket.request.thinking.budget_tokens, self._model.thinking
-        if budget is None or tokens is None:
-            return []
-        may_begin = bool(tokens.open_ids) and not tokens.are_closed_in(ticket.prompt_token_ids)
-        if not ticket.starts_thinking and not may_begin:
-            return []
-        return [ThinkingBudget(budget, tokens.close_ids, tokens.open_ids, is_open=ticket.starts_thinking)]
+    def next(self) -> tuple[list[Sampled], list[PrefilledChunk]]:
+        """One decode step for all decoding rows, then one prefill chunk.
 
-    def next(self) -> tuple[list[Sampled], list[PrefilledPrompt]]:
-        """One decode step for all that are decoding, then one chunk for those whose prompt is not read yet.
-
-        A step may bring several tokens of a row, in their order; the last one says whether the row ended.
+        A step may return several tokens of one row, in order; only the last one can carry a finish reason.
         """
-        read, responses = self._timed_step()
+        prefilled, responses = self._timed_step()
         sampled = [
             Sampled(
                 response.uid,
@@ -190,84 +171,70 @@ class Batch:
             for response in responses
         ]
         return sampled, [
-            PrefilledPrompt(each.uid, each.progress[0], each.end_of_segment, each.end_of_prompt) for each in read
+            PrefilledChunk(each.uid, each.progress[0], each.end_of_segment, each.end_of_prompt) for each in prefilled
         ]
 
     def _timed_step(self) -> tuple[list[Any], list[Any]]:
-        """A step of mlx-lm's: what it read, and its responses. How long it took bears on those to come."""
-        generator, answering = self._generator, self._generator._generation_batch
-        num_rows = len(answering)
-        self._plan_reading()
-        is_plain = not (self._is_reading or answering.begins or all_end(answering)) and self._num_decoded <= num_rows
-        num_read, began = generator._counters.prompt_tokens, time.perf_counter()
-        answering.copies = self._steps.before(num_rows if is_plain else 0)
-        read, responses = generator.next()
+        """Run one step of mlx-lm. Returns its prefill progress and responses; its duration tunes later steps."""
+        generator, decoding = self._generator, self._generator._generation_batch
+        num_rows = len(decoding)
+        self._plan_prefill()
+        is_plain = not (self._is_prefilling or decoding.has_new_rows or all_end(decoding))
+        is_plain &= self._num_decoded <= num_rows
+        num_tokens, began = generator._counters.prompt_tokens, time.perf_counter()
+        decoding.copies = self._cpu_tuning.before(num_rows if is_plain else 0)
+        prefilled, responses = generator.next()
         self._num_decoded = len(responses)
-        self._steps.after(self._num_decoded)
-        num_read, seconds = generator._counters.prompt_tokens - num_read, time.perf_counter() - began
-        if num_read:
-            self._pace.note_read(num_read, seconds, num_rows, len({each.uid for each in read}))
+        self._cpu_tuning.after(self._num_decoded)
+        num_tokens, seconds = generator._counters.prompt_tokens - num_tokens, time.perf_counter() - began
+        if num_tokens:
+            self._prefill.budget.note_prefill(num_tokens, seconds, num_rows, len({each.uid for each in prefilled}))
         elif is_plain and self._num_decoded == num_rows:
-            self._pace.note_usual(num_rows, seconds)
-        return read, responses
+            self._prefill.budget.note_decode(num_rows, seconds)
+        return prefilled, responses
 
     @property
-    def _is_reading(self) -> bool:
+    def _is_prefilling(self) -> bool:
         generator = self._generator
         return bool(generator._unprocessed_sequences or len(generator._prompt_batch))
 
-    def _plan_reading(self) -> None:
-        """How many prompts the next step reads, and how much of each: no more in all than the pace allows.
-
-        Those that can be read to their end are. Of many others, each with a few tokens, every layer would begin anew
-        for each of them: they are read a few at a time, in the order they came, and more than one, so that a short
-        prompt need not wait for all of a long one. Those that are being read are in each step.
-        """
+    def _plan_prefill(self) -> None:
+        """Set how many prompts mlx-lm prefills in the next step, and how many tokens of each."""
         generator = self._generator
-        is_read = [len(left) == 1 and len(left[0]) == 1 for left, _, _ in generator._currently_processing]
-        halfway = zip(generator._prompt_batch.tokens, generator._currently_processing, is_read, strict=True)
-        unread = [(len(known), _num_tokens(left)) for known, (left, _, _), done in halfway if not done]
-        waiting = islice(generator._unprocessed_sequences, max(0, self.max_size - len(unread)))
-        unread += [(len(sequence[4]), _num_tokens(sequence[1])) for sequence in waiting]
-        unread = unread if self._probe.batching == "whole" else unread[:1]
-        most = self._pace.max_tokens(len(generator._generation_batch), self.chunk_tokens, len(unread))
-        num_halfway = len(is_read) - sum(is_read)
-        abreast = max(num_halfway, min(max(_MIN_ABREAST, most // _SHARE_TOKENS), len(unread)))
-        chunk = min(most, self._chunk_behind(unread[:abreast], self.chunk_tokens))
-        if (whole := self._read_whole(unread)) > abreast or whole == len(unread):
-            abreast, chunk = whole, whole * max((left for _, left in unread[:whole]), default=0)
-        generator.prefill_batch_size = abreast + sum(is_read)  # those leave before the next chunk
-        generator.prefill_step_size = max(_MIN_SHARE, chunk // max(1, abreast))
-        generator._prompt_batch.prefill_step_size = generator.prefill_step_size  # else it would cut a step in pieces
-
-    def _read_whole(self, unread: Sequence[tuple[int, int]]) -> int:
-        """How many prompts, each with the tokens that are read of it and those that are left, may be read to their end
-        in the next step. They may be larger than a chunk together: nobody waits for the step after it. A CPU takes
-        longer a token where one prompt's is larger.
-        """
-        most = self._chunk_behind(unread, _WHOLE_CHUNKS * self.chunk_tokens)
-        most = self._pace.max_tokens(len(self._generator._generation_batch), most, len(unread))
-        longest = accumulate((left for _, left in unread), max)
-        longest_whole = self.chunk_tokens if device_info().backend == "cpu" else most
-        return sum(length <= longest_whole and number * length <= most for number, length in enumerate(longest, 1))
-
-    def _chunk_behind(self, unread: Sequence[tuple[int, int]], chunk_tokens: int) -> int:
-        """As much of `chunk_tokens` as memory is held ready for, behind what is read already."""
-        return self._probe.max_chunk_at(max((known for known, _ in unread), default=0), chunk_tokens)
+        num_done = sum(_is_done(rest) for rest, _, _ in generator._currently_processing)
+        started = zip(generator._prompt_batch.tokens, generator._currently_processing, strict=True)
+        pending = [
+            PendingPrompt(len(prefilled), _num_tokens(rest))
+            for prefilled, (rest, _, _) in started
+            if not _is_done(rest)
+        ]
+        num_started = len(pending)
+        waiting = islice(generator._unprocessed_sequences, max(0, self.max_size - num_started))
+        pending += [PendingPrompt(len(sequence[4]), _num_tokens(sequence[1])) for sequence in waiting]
+        pending = pending if self._probe.batching == "whole" else pending[:1]
+        plan = self._prefill.plan(
+            pending,
+            num_started=num_started,
+            num_decoding=len(generator._generation_batch),
+            chunk_tokens=self.chunk_tokens,
+        )
+        generator.prefill_batch_size = plan.num_prompts + num_done  # those leave before the next chunk
+        generator.prefill_step_size = max(MIN_SHARE, plan.num_tokens // max(1, plan.num_prompts))
+        generator._prompt_batch.prefill_step_size = generator.prefill_step_size  # or it would cut the step in pieces
 
     def computed(self, uid: int) -> Computed:
-        """What is computed of a row that is in the batch. To be used before the next step: it may be a view."""
+        """A row's tokens and caches so far. Use them before the next step: the caches may be views."""
         caches, token_ids = self._generator.extract_cache([uid])[uid]
         return list(token_ids), unwrapped(caches)
 
     def remove(self, uids: list[int]) -> dict[int, Computed]:
-        """Take rows out; what was computed of each."""
-        found = self._generator.remove(uids, return_prompt_caches=True)
+        """Remove rows. Returns the tokens and caches of each."""
+        removed = self._generator.remove(uids, return_prompt_caches=True)
         for uid in uids:
-            self._held.pop(uid, None)
+            self._masks.pop(uid, None)
         if self._speculation is not None:
             self._speculation.drop(uids)
-        return {uid: (list(token_ids), unwrapped(caches)) for uid, (caches, token_ids) in found.items()}
+        return {uid: (list(token_ids), unwrapped(caches)) for uid, (caches, token_ids) in removed.items()}
 
     def new_output(self, ticket: Ticket) -> Output:
         dialect = self._model.dialect
@@ -275,19 +242,24 @@ class Batch:
         return Output(ticket, decoder, dialect, streams_calls=ticket.matcher is not None)
 
     def _reason(self, response: Any) -> str | None:
-        held = self._held.get(response.uid)
-        if held is not None and held.failed:
+        mask = self._masks.get(response.uid)
+        if mask is not None and mask.failed:
             return FAILED
         if response.finish_reason is not None:
-            self._held.pop(response.uid, None)
+            self._masks.pop(response.uid, None)
         reason: str | None = response.finish_reason
         return reason
 
     @property
     def kv_cache_bytes(self) -> int:
-        """Bytes of the caches of everything in the batch, a draft model's among them."""
-        drafted = self._speculation.kv_bytes if self._speculation is not None else 0
-        return int(self._generator.prompt_cache_nbytes) + drafted
+        """Bytes of all rows' caches, including the draft model's."""
+        draft_bytes = self._speculation.kv_bytes if self._speculation is not None else 0
+        return int(self._generator.prompt_cache_nbytes) + draft_bytes
+
+
+def _is_done(segments: Sequence[Sequence[int]]) -> bool:
+    """Whether only a prompt's last token remains, which is left to the decode step."""
+    return len(segments) == 1 and len(segments[0]) == 1
 
 
 def _num_tokens(segments: Sequence[Sequence[int]]) -> int:
@@ -297,3 +269,14 @@ def _num_tokens(segments: Sequence[Sequence[int]]) -> int:
 def _segments(token_ids: list[int], start: int, stops: Sequence[int]) -> list[list[int]]:
     ends = sorted({stop for stop in stops if start < stop < len(token_ids)})
     return [token_ids[begin:end] for begin, end in pairwise([start, *ends, len(token_ids)])]
+
+
+def _thinking_budget(ticket: Ticket, tokens: ThinkingTokens | None) -> list[ThinkingBudget]:
+    """Empty if the prompt ends with closed thinking: without processors the row may be speculated on."""
+    budget = ticket.request.thinking.budget_tokens
+    if budget is None or tokens is None:
+        return []
+    may_begin = bool(tokens.open_ids) and not tokens.are_closed_in(ticket.prompt_token_ids)
+    if not ticket.starts_thinking and not may_begin:
+        return []
+    return [ThinkingBudget(budget, tokens.close_ids, tokens.open_ids, is_open=ticket.starts_thinking)]

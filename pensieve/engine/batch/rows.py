@@ -1,8 +1,8 @@
-"""One row out of a batch's caches, without a copy where that can be (C2).
+"""Takes one row out of a batch's caches, as a view where possible (C2).
 
-mlx-lm gives a row as a copy of its own. For rows of gigabytes that would take the memory twice, each time that one is
-only looked at to be stored; so of plain caches a row is a view. A view is to be dropped before the batch goes on: until
-then MLX has to keep what it looks at, and would copy the whole batch to go on writing.
+mlx-lm returns a copy of the row. For rows of gigabytes that doubles the memory whenever a row is only read in order to
+be stored, so rows of plain caches are views. Drop a view before the batch's next step: until then MLX must keep the
+viewed array, and would copy the whole batch to go on writing.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 
 
 def view_rows(batch: Any) -> None:
-    """Have a batch of mlx-lm's (`PromptProcessingBatch`, `GenerationBatch`) give its rows as `row_of` does."""
-    viewed = weakref.proxy(batch)  # a batch that held on to itself would hold the model's weights
+    """Make a batch of mlx-lm's (`PromptProcessingBatch`, `GenerationBatch`) return its rows through `row_of`."""
+    viewed = weakref.proxy(batch)  # a batch that refers to itself would keep the model's weights alive
     batch.extract_cache = lambda index: [row_of(cache, index) for cache in viewed.prompt_cache]
 
 
 def row_of(cache: Any, index: int) -> Any:
-    """A row of a batch's cache as the cache that a request alone would have."""
+    """A row of a batch cache, as the cache that a single request would have."""
     from mlx_lm.models.cache import BatchKVCache, KVCache  # noqa: PLC0415 - transformers takes seconds to import
 
     if type(cache) is not BatchKVCache or cache.keys is None:

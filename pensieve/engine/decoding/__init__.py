@@ -1,0 +1,1 @@
+"""Turns one row's logits into its next token: samplers, grammars, thinking budgets, and the decode step itself."""

@@ -1,4 +1,4 @@
-"""What was made of texts that clients send, kept within bounds."""
+"""A memo of values computed from client-supplied texts, bounded in entries and in characters."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ T = TypeVar("T")
 
 
 class BoundedMemo(Generic[T]):
-    """The values of the texts that were used last: `max_texts` of them, with `max_characters` in all.
-
-    Used by one thread at a time.
-    """
+    """Least recently used texts leave first. Not thread-safe."""
 
     def __init__(self, max_texts: int, max_characters: int) -> None:
         self._max_texts = max_texts
@@ -25,7 +22,7 @@ class BoundedMemo(Generic[T]):
         return len(self._values)
 
     def get(self, text: str, make: Callable[[], T]) -> T:
-        """The value of `text`, made if it is not there. What `make` raises is passed on, and nothing is kept."""
+        """The value for `text`, made on a miss. An exception from `make` propagates, and nothing is stored."""
         if text in self._values:
             self._values.move_to_end(text)
             return self._values[text]

@@ -1,13 +1,13 @@
-"""In which form a decode step is computed on a CPU: with how many threads, and a row by itself once or twice.
+"""Chooses how a decode step runs on a CPU: with how many threads, and whether a single row is fed once or twice.
 
-A step of few rows waits for memory, which one core may read as fast as all of them. The others are then free for the
-server and for what else the machine does, and are not woken for each small product. How many rows are few is the
-machine's affair.
+A step with few rows is bound by memory bandwidth, which one core may saturate alone. The other cores then stay free for
+the server and the rest of the machine, and are not woken for each small product. How many rows count as few depends on
+the machine.
 
-A BLAS may be slow at the product of a matrix and a single row: MKL 2026 read 12 GB/s for one row of 576 numbers, and
-17 for two (docs/performance.md). Such a row goes in twice then, and what comes out the second time is left alone.
+Some BLAS libraries multiply a matrix by a single row slowly: MKL 2026 read 12 GB/s for one row of 576 numbers and
+17 GB/s for two (docs/performance.md). Such a row is fed twice, and the second result is ignored.
 
-So steps are timed in each form, and the quickest is kept.
+So each step is timed in every form, and the quickest form wins.
 """
 
 from __future__ import annotations
@@ -20,49 +20,54 @@ from pensieve.device.blas import preload, set_threads
 from pensieve.device.device import device_info
 
 
-class Form(NamedTuple):
-    """`threads` multiply the matrices; each row goes in `copies` times."""
+class StepForm(NamedTuple):
+    """`threads` multiply the matrices; each row is fed `copies` times."""
 
     threads: int
     copies: int
 
 
 class CpuTuning:
-    """To be told of each step, `before` and `after` it, on the thread that makes them.
+    """Call `before` and `after` around every step, on the thread that runs the steps.
 
-    `may_copy` says that rows can go in twice: that the caches can leave tokens out.
+    `may_copy`: rows can be fed twice, because their caches can ignore the second copy.
     """
 
     def __init__(self, *, may_copy: bool) -> None:
-        self._all = preload().threads or 1
+        self._all_threads = preload().threads or 1
         self._may_copy = may_copy and device_info().backend == "cpu"
-        self._quickest: dict[int, Autotuner[Form]] = {}
-        self._step = self._last_plain = (0, Form(self._all, 1))
+        self._autotuners: dict[int, Autotuner[StepForm]] = {}
+        self._step = self._last_plain = (0, StepForm(self._all_threads, 1))
         self._last_ended = 0.0
 
     def before(self, num_rows: int) -> int:
-        """How many times the rows are to go into a step that decodes a token of each of `num_rows`; 0 rows if it reads
-        prompts as well, or may decode more.
+        """The number of times to feed each row in the coming step.
+
+        `num_rows` is the number of rows if each decodes exactly one token; 0 if the step also prefills prompts or may
+        decode more.
         """
-        form = self._of(num_rows).choose() if num_rows else Form(self._all, 1)
-        if self._all > 1:
-            set_threads(form.threads)  # each time: the number is the process's, and another model may have set its own
+        form = self._autotuner(num_rows).choose() if num_rows else StepForm(self._all_threads, 1)
+        if self._all_threads > 1:
+            set_threads(form.threads)  # every time: the count is per process, and another model may have changed it
         self._step = (num_rows, form)
         return form.copies
 
     def after(self, num_tokens: int) -> None:
-        """It decoded so many. A step computes what the step before began: two of a kind have to follow each other."""
+        """The step decoded `num_tokens`.
+
+        A step computes what the one before it started, so a step is timed only if it follows one of the same form.
+        """
         num_rows, form = self._step
         ended = time.perf_counter()
         is_plain = num_tokens == num_rows > 0
         if is_plain and self._step == self._last_plain:
-            self._of(num_rows).note(form, ended - self._last_ended)
+            self._autotuner(num_rows).note(form, ended - self._last_ended)
         self._last_plain = self._step if is_plain else (0, form)
         self._last_ended = ended
 
-    def _of(self, num_rows: int) -> Autotuner[Form]:
-        if num_rows not in self._quickest:
+    def _autotuner(self, num_rows: int) -> Autotuner[StepForm]:
+        if num_rows not in self._autotuners:
             copies = (1, 2) if num_rows == 1 and self._may_copy else (1,)
-            threads = (1, self._all) if self._all > 1 else (1,)
-            self._quickest[num_rows] = Autotuner([Form(each, times) for each in threads for times in copies])
-        return self._quickest[num_rows]
+            threads = (1, self._all_threads) if self._all_threads > 1 else (1,)
+            self._autotuners[num_rows] = Autotuner([StepForm(each, times) for each in threads for times in copies])
+        return self._autotuners[num_rows]

@@ -1,12 +1,12 @@
-"""One decode step of mlx-lm's GenerationBatch, without what nobody reads, and with rows that only now join it.
+"""One decode step of mlx-lm's GenerationBatch, without log probabilities, and with rows that join in mid-step.
 
-mlx-lm normalises the logits of every row, to hand log probabilities out with each token: an exponential for each word
-of the vocabulary. The API has no log probabilities, and most samplers need none: the likeliest token is the likeliest,
-and a softmax takes no notice of a constant. So here samplers are given logits, and those that need more normalise them.
+mlx-lm normalises every row's logits so that each token comes with log probabilities: one exponential for each entry of
+the vocabulary. The API returns no log probabilities, and most samplers need none: the argmax is the same, and softmax
+ignores a constant. So samplers get raw logits here, and those that need probabilities normalise them.
 
-A row may arrive with the last token of its prompt as its next one (`pensieve.engine.batch.joining`): it is not emitted.
+A row may join with its prompt's last token as the next one (`pensieve.engine.batch.joining`); that one is not emitted.
 
-All on the thread that owns MLX.
+Everything here runs on the thread that owns MLX.
 """
 
 from __future__ import annotations
@@ -17,52 +17,55 @@ from typing import Any
 import mlx.core as mx
 
 
-def step_on_logits(batch: Any) -> None:
-    """Have a GenerationBatch of mlx-lm's decode by `decoded`. Its samplers then get logits [rows, vocabulary]."""
-    own = weakref.proxy(batch)  # a batch that held on to itself would hold the model's weights
-    batch.begins, batch.told_early, batch.copies = False, set(), 1
-    batch.next = lambda: first_tokens(own) or decoded(own)
+def decode_from_logits(batch: Any) -> None:
+    """Make mlx-lm's GenerationBatch decode with `decode`, whose samplers get logits [rows, vocabulary]."""
+    own = weakref.proxy(batch)  # a batch that refers to itself would keep the model's weights alive
+    batch.has_new_rows, batch.emitted_early, batch.copies = False, set(), 1
+    batch.next = lambda: first_tokens(own) or decode(own)
 
 
 def first_tokens(batch: Any) -> list[Any]:
-    """Where answers have just begun and nobody else is being answered: their first tokens, before another pass begins.
+    """The first tokens of answers that have just begun, when no other row is decoding, before the next pass starts.
 
-    A step is one pass ahead of what it gives out, and where MLX waits for most of a pass before it goes on, as on a
-    CPU, it would wait for the second one's pass. A row that ends with its first token is left to `decoded`.
+    A step starts the next pass before it emits. Where MLX blocks for most of a pass, as on a CPU, the first token would
+    wait for the second token's pass. Rows that end with their first token are left to `decode`.
     """
-    if not batch.begins:
+    if not batch.has_new_rows:
         return []
-    batch.begins = False
-    batch.told_early.clear()
+    batch.has_new_rows = False
+    batch.emitted_early.clear()
     responses = []
     for index, (uid, token_id) in enumerate(zip(batch.uids, batch._next_tokens.tolist(), strict=True)):
         if batch.max_tokens[index] > 1 and not batch.stop_sequences[index].matcher().advance(token_id):
-            batch.told_early.add(uid)
+            batch.emitted_early.add(uid)
             responses.append(batch.Response(uid, token_id, None, None, None, None))
     return responses
 
 
 def all_end(batch: Any) -> bool:
-    """Whether the next tokens of all rows are the last ones that they may have, so that no pass has to follow."""
-    return all(told + 1 >= most for told, most in zip(batch._num_tokens, batch.max_tokens, strict=True))
+    """Whether every row reaches its max_tokens with its next token, so that no further pass is needed."""
+    return all(num + 1 >= max_tokens for num, max_tokens in zip(batch._num_tokens, batch.max_tokens, strict=True))
 
 
-def decoded(batch: Any) -> list[Any]:
-    """One step for all rows: mlx-lm's responses, without log probabilities. Those that have ended leave the batch."""
+def decode(batch: Any) -> list[Any]:
+    """Run one step for all rows and return mlx-lm's responses. Rows that finish leave the batch."""
     responses = []
     is_last = all_end(batch)
     for index, token_id in enumerate(batch._next_tokens.tolist() if is_last else _step(batch)):
-        response = told(batch, index, token_id)
+        response = emit(batch, index, token_id)
         if response is not None:
             responses.append(response)
             if response.finish_reason is not None:
-                hand_over(batch, index, response, has_last=not is_last)
-    leave(batch, responses)
+                attach_caches(batch, index, response, has_last=not is_last)
+    drop_finished(batch, responses)
     return responses
 
 
-def told(batch: Any, index: int, token_id: int) -> Any | None:
-    """What is said of a row's token that is in its KV now: nothing of a prompt's last one, or of one told before."""
+def emit(batch: Any, index: int, token_id: int) -> Any | None:
+    """The response for a token that has just entered the KV cache.
+
+    None for the prompt's last token and for tokens already emitted.
+    """
     batch.tokens[index].append(token_id)
     batch._num_tokens[index] += 1
     if not batch._num_tokens[index]:
@@ -70,35 +73,34 @@ def told(batch: Any, index: int, token_id: int) -> Any | None:
     reason = "length" if batch._num_tokens[index] >= batch.max_tokens[index] else None
     if batch._matchers[index].advance(token_id):
         reason = "stop"
-    if batch.uids[index] in batch.told_early:
-        batch.told_early.remove(batch.uids[index])
+    if batch.uids[index] in batch.emitted_early:
+        batch.emitted_early.remove(batch.uids[index])
         return None
     return batch.Response(batch.uids[index], token_id, None, reason, None, None)
 
 
-def hand_over(batch: Any, index: int, response: Any, *, has_last: bool = True) -> None:
-    """Give what was computed of a row out with its last response. `has_last` says whether its last token was in a
-    pass, and is in the KV.
+def attach_caches(batch: Any, index: int, response: Any, *, has_last: bool = True) -> None:
+    """Add a finished row's caches and token ids to its last response.
+
+    `has_last`: the row's last token went through a pass and is in the KV cache.
     """
     token_ids = batch.tokens[index]
     response.prompt_cache = batch.extract_cache(index)
     response.all_tokens = token_ids if has_last else token_ids[:-1]
 
 
-def leave(batch: Any, responses: list[Any]) -> None:
-    """Take those that ended out of the batch."""
-    gone = {response.uid for response in responses if response.finish_reason is not None}
-    if gone:
-        batch.filter([index for index, uid in enumerate(batch.uids) if uid not in gone])
+def drop_finished(batch: Any, responses: list[Any]) -> None:
+    finished = {response.uid for response in responses if response.finish_reason is not None}
+    if finished:
+        batch.filter([index for index, uid in enumerate(batch.uids) if uid not in finished])
 
 
 def samplers_of(batch: Any) -> list[Any]:
-    """The sampler of each row."""
     return [sampler or batch.fallback_sampler for sampler in batch.samplers or [None] * len(batch.uids)]
 
 
-def logits_of(batch: Any, token_ids: mx.array, lengths: list[int]) -> mx.array:
-    """Logits [rows, tokens, vocabulary] after `token_ids` [rows, tokens], of which so many of each row count."""
+def forward(batch: Any, token_ids: mx.array, lengths: list[int]) -> mx.array:
+    """Logits [rows, tokens, vocabulary] for `token_ids` [rows, tokens], right-padded to more than their `lengths`."""
     padding = [token_ids.shape[1] - length for length in lengths]
     padded = batch.prompt_cache if any(padding) else ()
     for cache in padded:
@@ -109,8 +111,8 @@ def logits_of(batch: Any, token_ids: mx.array, lengths: list[int]) -> mx.array:
     return logits
 
 
-def processed(batch: Any, index: int, token_id: mx.array, logits: mx.array) -> mx.array:
-    """Logits [1, vocabulary] as a row's processors leave them, which have seen its last token, `token_id` [1]."""
+def process_logits(batch: Any, index: int, token_id: mx.array, logits: mx.array) -> mx.array:
+    """Apply one row's logits processors to logits [1, vocabulary]. `token_id` [1] is the row's last token."""
     processors = batch.logits_processors[index] or ()
     if processors:
         context = batch._token_context[index].update_and_fetch(token_id)
@@ -120,19 +122,21 @@ def processed(batch: Any, index: int, token_id: mx.array, logits: mx.array) -> m
 
 
 def contexts_of(batch: Any) -> list[mx.array]:
-    """The tokens that processors look at, to be computed with a step: nobody else asks for them, and they grow."""
+    """The token arrays that processors see. Evaluate them with each step: nothing else does, and they grow."""
     return [context.state for context in batch._token_context]
 
 
 def _step(batch: Any) -> list[int]:
-    """Begin to compute the token after the next one of each row, and give the next one."""
+    """Start computing the token after each row's next one, and return the next ones."""
     inputs = batch._current_tokens = batch._next_tokens
     num_rows = len(batch.uids)
     fed = mx.broadcast_to(inputs[:, None], (num_rows, batch.copies))
-    logits = logits_of(batch, fed, [1] * num_rows)[:, 0, :]
+    logits = forward(batch, fed, [1] * num_rows)[:, 0, :]
     if any(batch.logits_processors):
         rows = range(num_rows)
-        logits = mx.concatenate([processed(batch, row, inputs[row : row + 1], logits[row : row + 1]) for row in rows])
+        logits = mx.concatenate(
+            [process_logits(batch, row, inputs[row : row + 1], logits[row : row + 1]) for row in rows]
+        )
     samplers = samplers_of(batch)
     if all(sampler is samplers[0] for sampler in samplers):
         sampled = samplers[0](logits)

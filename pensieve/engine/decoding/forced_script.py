@@ -1,8 +1,8 @@
-"""A script's words through the real engine: real prompts, real KV, and sampled tokens that are the script's.
+"""Forces a script's replies through the real engine: real prompts and a real KV cache, but the script's tokens.
 
-For tests of clients and of what is kept between turns (`pensieve serve --model M --script FILE`): the model computes
-every prompt and every token as it would any other, and a logits processor leaves the sampler one choice. The format is
-that of `pensieve.engine.scripted.engine`; control tokens that a reply spells are control tokens.
+For testing clients and the prompt cache (`pensieve serve --model M --script FILE`): the model computes every prompt and
+every token as usual, and a logits processor leaves the sampler one choice. The script has the format of
+`pensieve.engine.scripted.script`; control tokens written in a reply become control tokens.
 """
 
 from __future__ import annotations
@@ -13,54 +13,57 @@ import mlx.core as mx
 
 from contracts.values.vocabulary import GenerationRequest
 from pensieve.core.errors import ModelLoadingError
-from pensieve.engine.scripted.engine import Reply, Script
+from pensieve.engine.scripted.script import Script, ScriptedReply
 from pensieve.models.loading.load import LoadedModel
 
 _NEVER_FORCED = ("seconds_per_token", "prefill_seconds", "fail_after_tokens")
 
 
 class ForcedScript:
-    """A script's replies as one model's tokens, each with the end of the turn behind it.
+    """A script's replies as one model's tokens, each followed by the end of the turn.
 
-    They are tokenised once and for all here, since the tokenizer is later in use by another thread.
+    All replies are tokenised here, because another thread uses the tokenizer later.
     """
 
     def __init__(self, script: Script, model: LoadedModel) -> None:
         """
         Raises:
-            ModelLoadingError: a reply has a pace or a fault of its own, which a real model cannot be given.
+            ModelLoadingError: a reply sets a pace or a fault, which a real model cannot have.
         """
         self._script = script
         end_id = min(model.eos_token_ids)
         self._token_ids = {
-            reply: [*_encode(model.tokenizer, _forcible(reply)), end_id] for reply in (*script.replies, Reply())
+            reply: [*_encode(model.tokenizer, _forcible(reply)), end_id] for reply in (*script.replies, ScriptedReply())
         }
 
     def processor_for(self, request: GenerationRequest) -> ForcedReply:
-        """A logits processor of the reply to `request`, for one use."""
+        """A logits processor that forces the reply to `request`. Use it once."""
         return ForcedReply(self._token_ids[self._script.reply_to(request)])
 
 
 class ForcedReply:
-    """A logits processor of mlx-lm: (token ids so far, logits [1, vocabulary]) to logits, called once for each token.
+    """A logits processor for mlx-lm: (token ids so far, logits [1, vocabulary]) to logits, called once for each token.
 
-    It never raises: past its last token, the end of the turn, it forces that again.
+    It never raises: after its last token, the end of the turn, it forces that token again.
     """
 
     def __init__(self, token_ids: list[int]) -> None:
         self._token_ids = token_ids
         self._num_forced = 0
 
-    def __call__(self, token_ids: mx.array, logits: mx.array) -> mx.array:  # noqa: ARG002 - mlx-lm gives both
-        wanted = self._token_ids[min(self._num_forced, len(self._token_ids) - 1)]
+    def __call__(self, token_ids: mx.array, logits: mx.array) -> mx.array:  # noqa: ARG002 - mlx-lm passes both
+        forced = self._token_ids[min(self._num_forced, len(self._token_ids) - 1)]
         self._num_forced += 1
-        return mx.where(mx.arange(logits.shape[-1]) == wanted, logits, float("-inf"))
+        return mx.where(mx.arange(logits.shape[-1]) == forced, logits, float("-inf"))
 
 
-def _forcible(reply: Reply) -> str:
-    odd = [name for name in _NEVER_FORCED if getattr(reply, name) != getattr(Reply(), name)]
-    if odd:
-        raise ModelLoadingError("the script", f"{' and '.join(odd)}: a model keeps its own pace; leave --model out")
+def _forcible(reply: ScriptedReply) -> str:
+    unsupported = [name for name in _NEVER_FORCED if getattr(reply, name) != getattr(ScriptedReply(), name)]
+    if unsupported:
+        raise ModelLoadingError(
+            "the script",
+            f"{' and '.join(unsupported)}: not possible with a real model; remove them, or leave out --model",
+        )
     return reply.text * reply.repeat
 
 

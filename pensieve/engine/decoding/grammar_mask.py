@@ -1,13 +1,12 @@
-"""Decoding held to a grammar (W14, W16), by llguidance: which tokens may come next, given those that came.
+"""Constrains decoding to a grammar (W14, W16) with llguidance, which computes the tokens allowed next.
 
-One `Grammars` an engine compiles and keeps; one `GrammarMask` a request masks its logits, on the MLX thread.
+`Grammars` compiles and caches the grammars of an engine. A `GrammarMask` masks one request's logits on the MLX thread.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +20,7 @@ from pensieve.core.dialects.grammar import answer_grammar, schema_grammar
 from pensieve.core.dialects.writable import why_not_writable
 from pensieve.core.errors import ValidationError
 from pensieve.engine.decoding.bounded_memo import BoundedMemo
+from pensieve.engine.decoding.thinking_budget import last_token
 from pensieve.models.tokenizers.grammar_tokenizer import grammar_tokenizer
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ MAY_RELAX: Final = (ToolMode.AUTO, ToolMode.NONE)
 MAX_GRAMMARS: Final = 64
 MAX_VERDICTS: Final = 1024
 MAX_CHARACTERS: Final = 4_000_000
-"""Of the grammars, and of the schemas, whose compiled form or verdict is kept: clients may send new ones for ever."""
+"""The limit for cached grammars, and for schemas with cached verdicts: clients may keep sending new ones."""
 
 
 class Grammars:
-    """Compiles the grammars of one model's requests, each text once. Used by one thread at a time."""
+    """Compiles the grammars of one model's requests, each text once. Not thread-safe."""
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
@@ -45,12 +45,12 @@ class Grammars:
         self._verdicts: BoundedMemo[str] = BoundedMemo(MAX_VERDICTS, MAX_CHARACTERS)
 
     @property
-    def num_kept(self) -> int:
-        """Compiled grammars and verdicts that are kept."""
+    def num_cached(self) -> int:
+        """The number of compiled grammars and verdicts in the cache."""
         return len(self._compiled) + len(self._verdicts)
 
     def prepare(self) -> None:
-        """Build what the first request with tools would wait for, up to seconds with a large vocabulary."""
+        """Build in advance what the first request with tools needs. A large vocabulary takes seconds."""
         if self._model.supports(ModelFeature.JSON_MODE):
             _ = self._tokenizer
 
@@ -64,22 +64,24 @@ class Grammars:
         )
 
     def matcher_for(self, request: GenerationRequest, *, starts_thinking: bool) -> LLMatcher | None:
-        """What an answer to `request` is held to, or None where it is free.
+        """The matcher for the grammar that an answer to `request` must follow, or None if it is unconstrained.
 
         Raises:
-            ValidationError: a schema that is none, or that cannot be enforced where enforcing it was asked for; the
-                message starts with its path in the request.
+            ValidationError: a schema is invalid, or cannot be enforced although the request requires it. The field is
+                the schema's path in the request.
         """
         if not self._model.supports(ModelFeature.JSON_MODE):
-            _require_free(request)
+            _require_unconstrained(request)
             return None
-        request, lenient = self._with_known_schemas(request)
+        request, lenient = self._with_enforceable_schemas(request)
         try:
             return self._compiled_for(request, frozenset(lenient), starts_thinking=starts_thinking)
         except ValidationError as error:
             if request.tool_choice.mode not in MAY_RELAX:
                 raise
-            log.warning("the tools cannot be enforced together, so any objects will do: %s", error)
+            log.warning(
+                "the tools' schemas cannot be enforced together, so any object is accepted as arguments: %s", error
+            )
         relaxed = tuple(replace(tool, input_schema=_ANY_OBJECT) for tool in request.tools)
         return self._compiled_for(
             replace(request, tools=relaxed), frozenset(lenient & {""}), starts_thinking=starts_thinking
@@ -96,26 +98,28 @@ class Grammars:
             matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
             if matcher.is_error():
                 problem = _first_line(matcher.get_error())
-                raise ValidationError("tools", f"their schemas are too much to enforce: {problem}")
+                raise ValidationError("tools", f"their schemas are too complex to enforce together: {problem}")
             return matcher
 
         return self._compiled.get(grammar, compiled).deep_copy()
 
-    def _with_known_schemas(self, request: GenerationRequest) -> tuple[GenerationRequest, set[str]]:
-        """The request with schemas that can be enforced, and the names of those that are so only in part.
+    def _with_enforceable_schemas(self, request: GenerationRequest) -> tuple[GenerationRequest, set[str]]:
+        """The request with enforceable schemas, and the names of the tools whose schemas are enforced only in part.
 
-        A tool that the model may call, but need not, is not worth a refusal: where its schema is beyond what can be
-        enforced, any object will do.
+        An optional tool must not make a request fail: if its schema cannot be enforced, any object is accepted as its
+        arguments.
         """
         lenient: set[str] = set()
         tools = list(request.tools)
         may_relax = request.tool_choice.mode in MAY_RELAX
         for number, tool in enumerate(tools):
-            problem = self._why_not_called(tool) or self._judge(tool.name, tool.input_schema, lenient)
+            problem = self._why_not_writable(tool) or self._judge(tool.name, tool.input_schema, lenient)
             if problem and not may_relax:
                 raise ValidationError(f"tools.{number}.input_schema", f"it cannot be enforced: {problem}")
             if problem:
-                log.warning("the schema of a tool cannot be enforced, so any object will do: %s", problem)
+                log.warning(
+                    "a tool's schema cannot be enforced, so any object is accepted as its arguments: %s", problem
+                )
                 tools[number] = replace(tool, input_schema=_ANY_OBJECT)
         if request.output_schema is not None:
             problem = self._judge("", request.output_schema, lenient)
@@ -123,8 +127,8 @@ class Grammars:
                 raise ValidationError("output_config.format.schema", problem)
         return replace(request, tools=tuple(tools)), lenient
 
-    def _why_not_called(self, tool: Tool) -> str:
-        """Why the dialect has no way to write calls of a tool, "" if it has."""
+    def _why_not_writable(self, tool: Tool) -> str:
+        """Why the dialect cannot express calls of a tool, or "" if it can."""
         try:
             return self._verdicts.get(
                 f"calls {tool.input_schema}", lambda: why_not_writable(tool.input_schema, self._model.dialect)
@@ -133,7 +137,7 @@ class Grammars:
             return "it nests too deeply"
 
     def _judge(self, name: str, schema: str, lenient: set[str]) -> str:
-        """Whether a schema can be enforced: "" if it can, at least in part, else why not."""
+        """Why a schema cannot be enforced, or "". Adds `name` to `lenient` if it can be enforced only in part."""
         if not self._problem(schema, lenient=False):
             return ""
         problem = self._problem(schema, lenient=True)
@@ -142,36 +146,36 @@ class Grammars:
         return problem
 
     def _problem(self, schema: str, *, lenient: bool) -> str:
-        def judged() -> str:
+        def verdict() -> str:
             matcher = LLMatcher(self._tokenizer, schema_grammar(schema, lenient=lenient), log_level=0)
             return _first_line(matcher.get_error()) if matcher.is_error() else ""
 
-        return self._verdicts.get(f"{'lenient' if lenient else 'strict'} {schema}", judged)
+        return self._verdicts.get(f"{'lenient' if lenient else 'strict'} {schema}", verdict)
 
 
-def _require_free(request: GenerationRequest) -> None:
-    """Tokenizers written in Python do not tell their vocabulary: answers are free there, or refused.
+def _require_unconstrained(request: GenerationRequest) -> None:
+    """For tokenizers written in Python, whose vocabulary cannot be read.
 
     Raises:
-        ValidationError: the request asks for what only a grammar can give.
+        ValidationError: the request needs a grammar.
     """
-    mend = "this model's tokenizer cannot be held to a schema: serve a model with a tokenizer.json"
+    reason = "schemas cannot be enforced with this model's tokenizer: serve a model with a tokenizer.json"
     if request.tool_choice.mode in (ToolMode.ANY, ToolMode.TOOL):
-        raise ValidationError("tool_choice", mend)
+        raise ValidationError("tool_choice", reason)
     if request.output_schema is not None:
-        raise ValidationError("output_config.format", mend)
+        raise ValidationError("output_config.format", reason)
 
 
 def _first_line(error: str) -> str:
-    """Llguidance's messages quote the whole grammar below their first line."""
+    """Llguidance quotes the whole grammar after the first line of its messages."""
     return error.strip().splitlines()[0].removeprefix("at 1(8): ").removeprefix("failed to compile JSON schema: ")
 
 
 class GrammarMask:
-    """A logits processor of mlx-lm: (token ids so far, logits [1, vocabulary]) to logits.
+    """A logits processor for mlx-lm: (token ids so far, logits [1, vocabulary]) to logits.
 
-    Where the grammar has ended, its mask leaves nothing but the end of the turn. It never raises, since that would lose
-    the other rows of the batch: `failed` says that its own row is lost.
+    Once the grammar is complete, its mask allows only the end of the turn. It never raises, since that would fail the
+    batch's other rows too; `failed` marks its own row as lost.
     """
 
     def __init__(self, matcher: LLMatcher, vocabulary_size: int) -> None:
@@ -183,25 +187,20 @@ class GrammarMask:
     def __call__(self, token_ids: mx.array, logits: mx.array) -> mx.array:
         try:
             if self._has_begun and not self._matcher.is_stopped():
-                self.failed |= not self._matcher.consume_token(_last(token_ids))
+                self.failed |= not self._matcher.consume_token(last_token(token_ids))
             self._has_begun = True
             if self.failed:
                 return logits
             fill_next_token_bitmask(self._matcher, self._mask)
             return masked(logits, self._mask)
         except Exception:
-            log.exception("a grammar failed; its request fails with it")
+            log.exception("a grammar failed, and its request with it")
             self.failed = True
             return logits
 
 
-def _last(token_ids: mx.array) -> int:
-    token_id: int = token_ids[-1].item()  # type: ignore[assignment]  # MLX's stub allows for every dtype
-    return token_id
-
-
 def masked(logits: mx.array, mask: Any) -> mx.array:
-    """Logits with minus infinity where the mask has no bit.
+    """Logits with minus infinity where the mask bit is not set.
 
     logits: [1, vocabulary]; mask: int32 NumPy array [1, ceil(vocabulary / 32)], lowest bit first.
     """
@@ -211,59 +210,6 @@ def masked(logits: mx.array, mask: Any) -> mx.array:
 
 @cache
 def _byte_table(dtype: mx.Dtype) -> mx.array:
-    """For each byte of a mask, what its eight bits add to eight logits: [256, 8]."""
+    """What the eight bits of each mask byte add to eight logits: [256, 8]."""
     rows = [bits[::-1] for bits in itertools.product((float("-inf"), 0.0), repeat=8)]
     return mx.array(rows, dtype=dtype)
-
-
-class ThinkingBudget:
-    """A logits processor that closes the thinking once it has had its tokens, all of its parts together.
-
-    `close_ids` are the token ids of the mark that ends thinking; they are forced, one by one. `open_ids` are those of
-    the mark with which the model may begin it: once, when nothing is left, since models know thinking that is empty;
-    then no more, or they might go on beginning for ever. `is_open`: the prompt has begun it already.
-    """
-
-    def __init__(
-        self, budget_tokens: int, close_ids: Sequence[int], open_ids: Sequence[int] = (), *, is_open: bool = True
-    ) -> None:
-        self._left = budget_tokens
-        self._open_ids, self._close_ids = list(open_ids), list(close_ids)
-        self._recent: list[int] = []
-        self._forcing: list[int] = []
-        self._is_open = self._has_opened = is_open
-        self._has_begun = False
-
-    def __call__(self, token_ids: mx.array, logits: mx.array) -> mx.array:
-        if not self._is_open and not self._open_ids:
-            return logits
-        if self._has_begun:
-            self._see(_last(token_ids))
-        self._has_begun = True
-        if self._left > 0:
-            return logits
-        if self._is_open:
-            self._forcing = self._forcing or list(self._close_ids)
-            return mx.where(_is_token(logits, self._forcing.pop(0)), logits, float("-inf"))
-        if not self._has_opened or not self._would_open:
-            return logits
-        return mx.where(_is_token(logits, self._open_ids[:2][-1]), float("-inf"), logits)
-
-    @property
-    def _would_open(self) -> bool:
-        """Whether the next token may be the one by which thinking is told from other parts: the mark's second, where it
-        has several, and the first stands for any part.
-        """
-        return bool(self._open_ids) and (len(self._open_ids) == 1 or self._recent[-1:] == self._open_ids[:1])
-
-    def _see(self, token_id: int) -> None:
-        self._left -= self._is_open
-        self._recent = [*self._recent, token_id][-max(len(self._open_ids), len(self._close_ids)) :]
-        mark = self._close_ids if self._is_open else self._open_ids
-        if self._recent[-len(mark) :] == mark:
-            self._is_open = not self._is_open
-            self._has_opened |= self._is_open
-
-
-def _is_token(logits: mx.array, token_id: int) -> mx.array:
-    return mx.arange(logits.shape[-1]) == token_id

@@ -1,9 +1,9 @@
-"""Whether a model computes the same for requests that are decoded together as for each alone, found out by running it.
+"""Checks by running a model whether it computes the same for batched requests as for each request alone.
 
-Models of mlx-lm need not have been written with batches in mind: some fail with more than one row, and some compute
-something else without failing (a mask that is broadcast along another axis). A config does not tell.
+mlx-lm's models need not be written with batches in mind: some fail with more than one row, and some silently compute
+something else (a mask that is broadcast along the wrong axis). A config does not reveal that.
 
-All on the thread that owns MLX.
+Everything here runs on the thread that owns MLX.
 """
 
 from __future__ import annotations
@@ -15,45 +15,45 @@ from typing import Any, Final, Literal
 import mlx.core as mx
 
 Batching = Literal["whole", "decoding", "none"]
-"""What may be done for several requests in one pass: reading prompts and decoding; decoding alone, since the padding of
-a shorter prompt would get into its answer; nothing."""
+"""What may be batched: prefill and decoding; decoding only, because padding leaks into a shorter prompt; nothing."""
 
 TOLERANCE: Final = 0.03
-"""Of the largest logit."""
+"""Relative to the largest logit."""
 HALF_TOLERANCE: Final = 0.5
-"""The same for half precision, against one request alone: other kernels compute a batch, in another order, and in a
-deep model in bfloat16 that came to 0.29 (random weights, on a GPU). What this lets through, comparing batches finds.
+"""The same for half precision, against one request alone.
+
+Batches run other kernels, in another order: in a deep bfloat16 model that came to 0.29 (random weights, on a GPU). The
+comparison of two batches catches what this lets through.
 """
-SAID: Final[Mapping[Batching, str]] = {
+WARNINGS: Final[Mapping[Batching, str]] = {
     "whole": "",
     "decoding": (
-        "%s reads prompts one at a time: mlx-lm's model lets the padding of a shorter one into its answer; answers are "
-        "decoded together"
+        "%s prefills one prompt at a time, because its mlx-lm model lets a shorter prompt's padding affect the answer; "
+        "answers are decoded together"
     ),
     "none": (
-        "%s answers one request at a time, and others wait their turn: several together would not get the answers that "
-        "each gets alone, with mlx-lm's model"
+        "%s answers one request at a time, and others wait their turn: batched, its mlx-lm model would not give each "
+        "the answer that it gets alone"
     ),
 }
-"""What the log says of a model."""
+"""Log messages for each kind of model."""
 
 _LONG, _SHORT = (1, 2, 3, 4, 5), (6, 7, 8)
 _OTHER_LONG: Final = (11, 9, 10, 8, 7)
-"""In the place of the first prompt it must change nothing for the others."""
-_KNOWN, _REST = (3, 1), (4, 1, 5, 9)
-"""A prompt of which the beginning is computed before it comes into a batch, as one that is found in the cache."""
+"""Replaces the first prompt, which must not change anything for the others."""
+_CACHED, _REST = (3, 1), (4, 1, 5, 9)
+"""A prompt whose beginning is computed before it joins the batch, as if it came from the prompt cache."""
 _NEXT: Final = ((9, 2), (5, 6))
-"""What follows each prompt: two tokens with all three rows, and two after the first has left."""
+"""The tokens that follow each prompt: two with all three rows, and two after the first row has left."""
 
 Steps = list[mx.array]
 """A row's logits, step by step."""
 
 
 def distance(one: Sequence[mx.array], other: Sequence[mx.array]) -> float:
-    """How far two rows' logits are apart at the step where they are closest, as a share of the largest.
+    """How far two rows' logits differ at the step where they differ least, relative to the largest logit.
 
-    Where they are not what they should be, they are so at every step. At a single one, half precision may have sent the
-    token to another expert, and nothing is wrong.
+    A fault shows in every step. In a single step, half precision may have routed the token to another expert.
     """
     shares = [
         float(mx.max(mx.abs(here - there)) / mx.max(mx.abs(here))) for here, there in zip(one, other, strict=True)
@@ -62,28 +62,30 @@ def distance(one: Sequence[mx.array], other: Sequence[mx.array]) -> float:
 
 
 def batching_of(model: Any) -> Batching:
-    """What the model does in mlx-lm's batch caches, padded, joined and left, as it does it for each request alone."""
-    alone = [_alone(model, prompt) for prompt in (_LONG, _SHORT, (*_KNOWN, *_REST))]
+    """What the model computes correctly in mlx-lm's batch caches, with rows that are padded, join and leave."""
+    alone = [_alone(model, prompt) for prompt in (_LONG, _SHORT, (*_CACHED, *_REST))]
     tolerance = TOLERANCE if _computes_in_f32(model) else HALF_TOLERANCE
-    if _says_the_same(model, alone, _read_together, tolerance):
+    if _matches(model, alone, _prefill_together, tolerance):
         return "whole"
-    return "decoding" if _says_the_same(model, alone, _read_apart, tolerance) else "none"
+    return "decoding" if _matches(model, alone, _prefill_separately, tolerance) else "none"
 
 
 def _computes_in_f32(model: Any) -> bool:
     return bool(model(mx.array([[1]]), cache=_new_caches(model)).dtype == mx.float32)
 
 
-def _says_the_same(
-    model: Any, alone: Sequence[Steps], read: Callable[[Any, Sequence[int], int], list[Any]], tolerance: float
+def _matches(
+    model: Any, alone: Sequence[Steps], prefill: Callable[[Any, Sequence[int], int], list[Any]], tolerance: float
 ) -> bool:
-    """As alone, and whatever the other prompt and its padding are: two batches of one shape are computed alike, in any
-    precision, so that a row which differs between them has seen what is not its own.
+    """Whether the batched logits match those of each request alone, whatever the other prompt and its padding are.
+
+    Batches of the same shape are computed alike in any precision: if a row differs between two of them, it has seen
+    another row or padding.
     """
     try:
-        together = _decoded(model, read(model, _LONG, 0))
-        beside_another = _decoded(model, read(model, _OTHER_LONG, 1))
-    except Exception:  # a model that does something else with its cache fails in ways of its own
+        together = _decode(model, prefill(model, _LONG, 0))
+        beside_another = _decode(model, prefill(model, _OTHER_LONG, 1))
+    except Exception:  # a model that uses its cache differently fails in its own way
         return False
     as_alone = all(distance(one[: len(other)], other) <= tolerance for one, other in zip(alone, together, strict=True))
     rows = zip(together[1:], beside_another[1:], strict=True)
@@ -96,7 +98,7 @@ def _alone(model: Any, prompt: Sequence[int]) -> Steps:
     return [_step(model, caches, token, 1)[0] for tokens in _NEXT for token in tokens]
 
 
-def _read_together(model: Any, long: Sequence[int], padding_id: int) -> list[Any]:
+def _prefill_together(model: Any, long: Sequence[int], padding_id: int) -> list[Any]:
     """Two prompts in one pass, the shorter one padded."""
     batch = _merged([_new_caches(model), _new_caches(model)])
     padding = len(long) - len(_SHORT)
@@ -108,17 +110,17 @@ def _read_together(model: Any, long: Sequence[int], padding_id: int) -> list[Any
     return batch
 
 
-def _read_apart(model: Any, long: Sequence[int], _padding_id: int) -> list[Any]:
+def _prefill_separately(model: Any, long: Sequence[int], _padding_id: int) -> list[Any]:
     batches = [_merged([_new_caches(model)]) for _ in range(2)]
     for prompt, batch in zip((long, _SHORT), batches, strict=True):
         model(mx.array([prompt]), cache=batch)
     return _joined(*batches)
 
 
-def _decoded(model: Any, batch: list[Any]) -> list[Steps]:
-    """The two rows of a batch, joined by a third whose prompt was known in part; then the first one leaves."""
+def _decode(model: Any, batch: list[Any]) -> list[Steps]:
+    """The logits of a batch's two rows and of a third, partly cached prompt that joins them before the first leaves."""
     caches = _new_caches(model)
-    model(mx.array([_KNOWN]), cache=caches)
+    model(mx.array([_CACHED]), cache=caches)
     third = _merged([caches])
     model(mx.array([_REST]), cache=third)
     batch = _joined(batch, third)

@@ -1,7 +1,6 @@
-"""Blocks: the tokens of a stretch of prompt, and the bytes of what a model computed for them, outside MLX (C2).
+"""Blocks: a span of prompt tokens with the bytes of their keys and values, held outside MLX (C2).
 
-A block's key is a hash of everything that its numbers depend on: the fingerprint, its own tokens, and all tokens before
-them.
+A block's key is a hash of all that its numbers depend on: the fingerprint, its own tokens and all tokens before them.
 """
 
 from __future__ import annotations
@@ -16,19 +15,19 @@ import numpy.typing as npt
 
 
 def root_key(fingerprint: str) -> str:
-    """The parent of whatever starts a prompt."""
+    """The parent key of blocks that start a prompt."""
     return hashlib.sha256(fingerprint.encode()).hexdigest()
 
 
 def key_of(parent: str, token_ids: npt.NDArray[np.uint32]) -> str:
-    """The name of the file that holds `token_ids` after all that leads to `parent`."""
+    """The key of the block that holds `token_ids`, following the blocks up to `parent`."""
     return hashlib.sha256(bytes.fromhex(parent) + token_ids.astype("<u4").tobytes()).hexdigest()
 
 
 def keys_of_prefixes(
     parent: str, token_ids: npt.NDArray[np.uint32], lengths: Iterable[int]
 ) -> Iterator[tuple[int, str]]:
-    """`key_of` for the first so many tokens, for each of the ascending lengths that there are; read once."""
+    """Pairs (length, `key_of` the first `length` tokens), for the ascending `lengths` that fit, in one pass."""
     digest, start = hashlib.sha256(bytes.fromhex(parent)), 0
     for length in lengths:
         if length <= len(token_ids):
@@ -39,7 +38,7 @@ def keys_of_prefixes(
 
 @dataclass(frozen=True, slots=True)
 class HostArray:
-    """An array's bytes in row-major order. `dtype` is MLX's name of the type: NumPy has no bfloat16."""
+    """An array's bytes in row-major order. `dtype` is MLX's name for the type, since NumPy has no bfloat16."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -48,7 +47,7 @@ class HostArray:
 
 @dataclass(frozen=True, slots=True)
 class KVBlock:
-    """What one file holds. `form` is a JSON value that says how the arrays belong together."""
+    """The contents of one file. `form` is a JSON value that describes how the arrays belong together."""
 
     fingerprint: str
     parent: str
@@ -56,7 +55,7 @@ class KVBlock:
     form: Any
     arrays: Sequence[HostArray]
     is_state: bool = False
-    """Whether it is all that there is after these tokens, not a block among others. Not written: `form` tells it."""
+    """Whether this is the complete state after these tokens, not one block of many. Not written: `form` implies it."""
 
     @property
     def key(self) -> str:
@@ -64,5 +63,4 @@ class KVBlock:
 
     @property
     def num_bytes(self) -> int:
-        """Of the arrays."""
         return sum(array.data.nbytes for array in self.arrays)

@@ -1,4 +1,4 @@
-"""MLX's arrays as bytes that any thread may hold, and back again. On the thread that owns MLX."""
+"""Converts MLX arrays to bytes that any thread may hold, and back. Call on the thread that owns MLX."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from pensieve.engine.kv.blocks import HostArray
 
 _UNSIGNED: Final = {1: mx.uint8, 2: mx.uint16, 4: mx.uint32, 8: mx.uint64}
-"""By size in bytes. NumPy can look at these in place, whatever the type is that they stand in for."""
+"""By size in bytes. NumPy can view these in place, whatever type they stand in for."""
 
 
 def to_host(arrays: Sequence[mx.array], part: tuple[slice, ...] = ()) -> list[HostArray]:
-    """Copies of the bytes of a part of each array: of all of it, where `part` is empty. One copy, and none by MLX."""
+    """Copy the bytes of the same part of each array (all of it if `part` is empty). One copy, and none inside MLX."""
     views = [array.view(_UNSIGNED[array.dtype.size]) for array in arrays]
     mx.eval(views)
     copies = []
@@ -30,12 +30,12 @@ def _name(dtype: mx.Dtype) -> str:
 
 
 def from_host(array: HostArray) -> mx.array:
-    """An array of those bytes, not evaluated yet.
+    """An array of these bytes, not yet evaluated.
 
     Raises:
-        ValueError: bytes, type and shape do not belong together.
+        ValueError: the bytes do not match the type and shape.
     """
     dtype: Any = getattr(mx, array.dtype, None)
     if not isinstance(dtype, mx.Dtype):
-        raise ValueError(f"{array.dtype} is no type of array")  # noqa: TRY004 - it is the text that is wrong
+        raise ValueError(f"unknown array type {array.dtype!r}")  # noqa: TRY004 - the value is wrong, not its type
     return mx.array(array.data).view(dtype).reshape(array.shape)

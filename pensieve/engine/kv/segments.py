@@ -1,6 +1,6 @@
-"""Keys and values of some tokens, cut out of caches to be kept, and joined to new rows (C2).
+"""Keys and values of a span of tokens: cut out of caches for the prompt cache, and joined into new rows (C2).
 
-All on the thread that owns MLX.
+Everything here runs on the thread that owns MLX.
 """
 
 from __future__ import annotations
@@ -16,38 +16,39 @@ from pensieve.engine.kv.host_arrays import from_host, to_host
 from pensieve.engine.kv.rows import RowKV, room_for
 
 Span = tuple[int, int]
-"""Where tokens start and end."""
+"""Token offsets: start and end."""
 
 
 @dataclass(frozen=True, slots=True)
 class KVSegment:
-    """Keys and values of some tokens: for each layer arrays [1, heads, tokens, size] with memory of their own.
+    """Keys and values of a span of tokens, in memory of its own.
 
-    Two of them, or with `bits` six: codes, scales and biases of the keys, and of the values.
+    For each layer it has two arrays [1, heads, tokens, size], or with `bits` six: codes, scales and biases of the keys,
+    then of the values.
     """
 
     arrays: tuple[mx.array, ...]
-    """Those of the first layer, of the second, …"""
+    """Layer by layer."""
     bits: int | None = None
 
     @classmethod
     def of(cls, caches: Sequence[Any], start: int, end: int) -> KVSegment:
-        """Those of the tokens from `start` to `end`, copied out of caches."""
         return cls.pieces(caches, [(start, end)])[0]
 
     @classmethod
     def pieces(cls, caches: Sequence[Any], spans: Sequence[Span], *, move: bool = False) -> list[KVSegment]:
-        """Those of each span of tokens, copied. With `move`, rows are emptied layer by layer as they are copied, so
-        that never more than a layer is there twice.
+        """Copy one segment for each span of tokens.
+
+        With `move`, rows are emptied layer by layer as they are copied, so at most one layer exists twice.
         """
-        found: list[list[mx.array]] = [[] for _ in spans]
+        segments: list[list[mx.array]] = [[] for _ in spans]
         for cache in caches:
             arrays = _cache_arrays(cache)
-            for piece, (start, end) in zip(found, spans, strict=True):
-                piece.extend(_parts(arrays, start, end))
+            for segment, (start, end) in zip(segments, spans, strict=True):
+                segment.extend(_parts(arrays, start, end))
             if move and isinstance(cache, RowKV):
                 cache.arrays, cache.offset = (), 0
-        return [cls(tuple(piece), _bits(caches)) for piece in found]
+        return [cls(tuple(segment), _bits(caches)) for segment in segments]
 
     @property
     def num_tokens(self) -> int:
@@ -58,7 +59,7 @@ class KVSegment:
         return sum(array.nbytes for array in self.arrays)
 
     def part(self, start: int, end: int) -> KVSegment:
-        """Copied, unless it is the whole."""
+        """The tokens from `start` to `end`: a copy, or this segment itself if that is all of it."""
         whole = (start, end) == (0, self.num_tokens)
         return self if whole else KVSegment(_parts(self.arrays, start, end), self.bits)
 
@@ -67,55 +68,55 @@ class KVSegment:
 
     @staticmethod
     def to_host(caches: Sequence[Any], start: int, end: int) -> tuple[Any, list[HostArray]]:
-        """The form and the arrays of a block on disk with the tokens from `start` to `end` of caches."""
+        """The form and arrays of a disk block with the tokens from `start` to `end`."""
         arrays = [array for cache in caches for array in _cache_arrays(cache)]
         return _form(_bits(caches)), to_host(arrays, (slice(None), slice(None), slice(start, end)))
 
     @classmethod
     def from_block(cls, block: KVBlock) -> KVSegment:
         """Raises:
-        ValueError: the block holds something else.
+        ValueError: the block does not hold keys and values of its tokens.
         """
         arrays = tuple(map(from_host, block.arrays))
         length = len(block.token_ids)
         fits = all(array.ndim == 4 and array.shape[2] == length for array in arrays)
         bits = block.form.get("bits") if isinstance(block.form, dict) else None
         if not arrays or not fits or block.form != _form(bits):
-            raise ValueError("no keys and values of its tokens")
+            raise ValueError("the block does not hold keys and values of its tokens")
         mx.eval(arrays)
         return cls(arrays, bits)
 
 
 def join(parts: Sequence[KVSegment], num_tokens: int, *, room_tokens: int = 0) -> list[RowKV]:
-    """New rows with the first `num_tokens` of all parts, and room for `room_tokens`. One copy."""
+    """New rows with the first `num_tokens` of the joined parts, and room for `room_tokens`. Copies once."""
     return _join([list(part.arrays) for part in parts], parts[0].bits, num_tokens, room_tokens)
 
 
 def join_emptying(parts: list[KVSegment], num_tokens: int, *, room_tokens: int = 0) -> list[RowKV]:
-    """The same of parts that nobody else has: they go layer by layer, and the list is empty afterwards."""
+    """As `join`, but frees the parts layer by layer, and empties the list. The parts must have no other owner."""
     bits, arrays = parts[0].bits, [list(part.arrays) for part in parts]
     parts.clear()
     return _join(arrays, bits, num_tokens, room_tokens)
 
 
 def _join(parts: list[list[mx.array]], bits: int | None, num_tokens: int, room_tokens: int) -> list[RowKV]:
-    """Each part is a list of arrays, which is emptied from its end."""
+    """Empties each part, a list of arrays, from its end."""
     room = room_for(max(num_tokens, room_tokens))
-    into_last = num_tokens - sum(int(part[0].shape[2]) for part in parts[:-1])
+    last_tokens = num_tokens - sum(int(part[0].shape[2]) for part in parts[:-1])
     rows = []
     while parts[0]:
         layer = []
         for _ in range(_num_arrays(bits)):
             *first, last = [part.pop() for part in parts]
             empty = mx.zeros((*last.shape[:2], room - num_tokens, last.shape[3]), last.dtype)
-            layer.append(mx.concatenate([*first, last[:, :, :into_last], empty], axis=2))
+            layer.append(mx.concatenate([*first, last[:, :, :last_tokens], empty], axis=2))
         mx.eval(layer)
         rows.append(RowKV(tuple(reversed(layer)), num_tokens, bits=bits))
     return rows[::-1]
 
 
 def bytes_per_token(caches: Sequence[Any]) -> int:
-    """Of caches that can be cut and hold something."""
+    """The caches must be plain (see `has_growing_layout`) and not empty."""
     return sum(array.nbytes // array.shape[2] for cache in caches for array in _cache_arrays(cache))
 
 
@@ -132,15 +133,15 @@ def _num_arrays(bits: int | None) -> int:
 
 
 def _form(bits: int | None) -> dict[str, object]:
-    """What a block on disk says of its arrays."""
+    """The description of a disk block's arrays."""
     return {"layout": "joined"} if bits is None else {"layout": "joined", "bits": bits}
 
 
 def _parts(arrays: Sequence[mx.array], start: int, end: int) -> tuple[mx.array, ...]:
-    """The tokens from `start` to `end` in memory of their own. A mere slice would hold on to all it was cut from."""
+    """Copies of the tokens from `start` to `end`. A slice would keep the whole array alive."""
     parts = []
     for array in arrays:
         part = mx.concatenate([array[:, :, :0], array[:, :, start:end]], axis=2)
-        mx.eval(part)  # one by one: never more than one array is there twice
+        mx.eval(part)  # one by one, so that at most one array exists twice
         parts.append(part)
     return tuple(parts)

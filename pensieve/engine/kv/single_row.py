@@ -1,10 +1,9 @@
-"""Caches of any kind in mlx-lm's BatchGenerator, for models whose requests are decoded one at a time.
+"""Lets mlx-lm's BatchGenerator decode one request at a time, with caches of any kind.
 
-BatchGenerator turns every request's caches into batch caches, a lone request's too. Some kinds of cache have no batch
-form (Llama 4's chunks), and some models compute something else with it. Here a request keeps the caches that it would
-have alone.
+BatchGenerator converts every request's caches to batch caches, even for a single request. Some caches have no such form
+(Llama 4's chunks), and some models compute different results with it. Here a request keeps its own caches.
 
-All on the thread that owns MLX.
+Everything here runs on the thread that owns MLX.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ import mlx.core as mx
 
 
 class SingleKV:
-    """One layer's cache of the only request, with the methods of a batch cache that BatchGenerator calls."""
+    """One layer's cache of the only request, with the batch cache methods that BatchGenerator calls."""
 
     def __init__(self, cache: Any) -> None:
         self.cache = cache
 
     def __deepcopy__(self, _: dict[int, Any]) -> SingleKV:
-        """mlx-lm copies a batch to split it: the row then belongs to one of the two."""
+        """mlx-lm copies a batch to split it; the row then belongs to one of the two."""
         return SingleKV(self.cache)
 
     @classmethod
@@ -31,7 +30,7 @@ class SingleKV:
         return row
 
     def filter(self, _: Sequence[int]) -> None:
-        """The row stays: a batch that is left without rows drops its caches by itself."""
+        """Keeps the row: a batch without rows drops its caches by itself."""
 
     def extract(self, _: int) -> Any:
         return self.cache
@@ -46,7 +45,7 @@ class SingleKV:
 
 
 class SingleRequestModel:
-    """A model as BatchGenerator calls it, given the request's own caches."""
+    """A model that BatchGenerator can call, which passes the request's own caches on."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -57,5 +56,5 @@ class SingleRequestModel:
 
 
 def unwrapped(caches: Sequence[Any]) -> list[Any]:
-    """The caches themselves, of a request that BatchGenerator has not begun with."""
+    """The request's own caches. They are still wrapped if BatchGenerator has not started the request."""
     return [each.cache if isinstance(each, SingleKV) else each for each in caches]

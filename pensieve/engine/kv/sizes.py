@@ -1,6 +1,6 @@
-"""How many bytes the keys and values of so many tokens take, found out from a model's own caches (S7, S8).
+"""The bytes that a model's keys and values take, measured on its own caches (S7, S8).
 
-A config tells too little of it: layers that share a cache, latent attention, windows, layers without one.
+A config is not enough: layers may share a cache, use latent attention or a window, or have no cache at all.
 """
 
 from __future__ import annotations
@@ -12,46 +12,46 @@ from typing import Any, Final
 from pensieve.engine.kv.rows import RowKV, room_for
 
 _COPIES: Final = 2
-"""mlx-lm's batch caches are there twice while a row joins or leaves."""
+"""mlx-lm's batch caches exist twice while a row joins or leaves."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerKV:
-    """One layer's cache: what a token takes, how many are kept at most, and what it takes whatever its length."""
+    """One layer's cache: bytes per token, the most tokens it keeps (None: all), and bytes whatever its length."""
 
     bytes_per_token: int = 0
     max_tokens: int | None = None
     constant_bytes: int = 0
 
     def bytes_for(self, num_tokens: int) -> int:
-        held = num_tokens if self.max_tokens is None else min(num_tokens, self.max_tokens)
-        return self.constant_bytes + held * self.bytes_per_token
+        cached = num_tokens if self.max_tokens is None else min(num_tokens, self.max_tokens)
+        return self.constant_bytes + cached * self.bytes_per_token
 
 
 @dataclass(frozen=True, slots=True)
 class KVSizes:
-    """The caches of one model. `in_rows`: each request has memory of its own (`pensieve.engine.kv.rows`)."""
+    """The caches of one model. `in_rows`: each request has its own memory (`pensieve.engine.kv.rows`)."""
 
     layers: tuple[LayerKV, ...]
     in_rows: bool
 
     @property
     def bytes_per_token(self) -> int:
-        """Of the layers that grow without end."""
+        """Bytes per token of the layers that keep every token."""
         return sum(layer.bytes_per_token for layer in self.layers if layer.max_tokens is None)
 
     def beside(self, other: KVSizes) -> KVSizes:
-        """Of requests that are in both models' caches, token by token."""
+        """The sizes for requests whose tokens are in both models' caches."""
         return KVSizes(self.layers + other.layers, self.in_rows and other.in_rows)
 
     def alone(self, num_tokens: int) -> int:
-        """The bytes of one request of so many tokens, with the room that caches keep for tokens to come."""
+        """The bytes of a single request of `num_tokens`, including the room that its caches keep for growth."""
         return sum(layer.bytes_for(room_for(num_tokens)) for layer in self.layers)
 
     def joining(self, num_tokens: int, others_tokens: Sequence[int], others_bytes: int) -> int:
-        """What has to be promised to a request that joins others, which were promised `others_bytes`.
+        """The bytes to reserve for a request that joins others, for which `others_bytes` are reserved.
 
-        Rows of their own take what they take alone. mlx-lm's batches are padded to the longest of all.
+        A row takes what it takes alone. mlx-lm's batch caches are padded to the longest request.
         """
         if self.in_rows:
             return self.alone(num_tokens)
@@ -60,7 +60,7 @@ class KVSizes:
         return max(self.alone(num_tokens), padded - others_bytes)
 
     def max_tokens(self, num_bytes: int) -> int:
-        """The longest request, alone, that takes no more than that: as far as one can be told by bytes."""
+        """The longest single request that fits `num_bytes`. Searched, since `alone` grows in steps."""
         copies = 1 if self.in_rows else _COPIES
         low, high = 0, 1 << 32
         while low < high:
@@ -73,15 +73,15 @@ class KVSizes:
 
 
 def measured_sizes(caches: Sequence[Any], *, in_rows: bool, chunk_tokens: int = 0) -> KVSizes:
-    """From a model's caches that hold something, one for each layer.
+    """Measure a model's non-empty caches, one for each layer.
 
-    A window that rotates holds the chunk that is being read besides.
+    A rotating window also holds the chunk that is being prefilled, up to `chunk_tokens`.
     """
     return KVSizes(tuple(layer for cache in caches for layer in _layers(cache, chunk_tokens)), in_rows)
 
 
 def _layers(cache: Any, chunk_tokens: int) -> list[LayerKV]:
-    """Caches hold [batch, heads, tokens, size], with room for tokens to come; recurrent ones do not grow at all."""
+    """Attention caches hold [batch, heads, tokens, size], with room for growth. Recurrent caches do not grow."""
     if isinstance(cache, RowKV):
         return [LayerKV(cache.nbytes // cache.room)]
     parts = getattr(cache, "caches", None)

@@ -1,13 +1,13 @@
-"""What a model's caches hold, taken out of them whole: a snapshot after a certain token (C2).
+"""Snapshots: the whole state of a model's caches after a certain token (C2).
 
-Where every layer has a plain KVCache, or a row of its own, the keys and values of each token are its own, and can be
-cut anywhere and joined (`kv.segments`). Every other kind (a window that rotates, a recurrent state, lists
-of caches, quantised ones) is kept as a whole.
+Where every layer has a plain KVCache or a `RowKV`, each token has its own keys and values, which can be cut and joined
+anywhere (`kv.segments`). Every other kind (rotating windows, recurrent states, lists of caches, quantised caches) is
+stored whole.
 
-MLX's arrays are handles: assigning to a part of one changes what that handle stands for, never what another handle to
-the same memory does. So a handle of one's own is as safe as a copy, and costs nothing until somebody writes.
+MLX arrays are handles: assigning to a part of an array changes what that handle refers to, never what another handle to
+the same memory sees. So a separate handle is as safe as a copy, and costs nothing until one of them is written.
 
-All on the thread that owns MLX.
+Everything here runs on the thread that owns MLX.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ MapArray = Callable[[mx.array], Any]
 
 
 def has_growing_layout(caches: Sequence[Any]) -> bool:
-    """Whether keys and values of a prompt can be cut at any token."""
+    """Whether the caches' keys and values can be cut at any token."""
     from mlx_lm.models.cache import KVCache  # noqa: PLC0415 - transformers takes seconds to import
 
     return bool(caches) and all(type(cache) in (KVCache, RowKV) for cache in caches)
 
 
 def num_cached_tokens(caches: Sequence[Any]) -> int | None:
-    """The tokens that caches hold the work of, if any of them says so: recurrent ones do not count."""
+    """The number of tokens that the caches hold, or None if all are recurrent: those do not count their tokens."""
     for cache in caches:
         offset = getattr(cache, "offset", None)
         offset = num_cached_tokens(getattr(cache, "caches", ())) if offset is None else offset
@@ -49,11 +49,11 @@ class Snapshot:
 
     classes: tuple[type, ...]
     states: tuple[Any, ...]
-    """What mlx-lm's caches call their state: arrays, numbers and strings, nested."""
+    """mlx-lm's cache states: nested arrays, numbers and strings."""
 
     @classmethod
     def of(cls, caches: Sequence[Any]) -> Snapshot:
-        """By reference where the memory is a cache's own; what is a small part of a large buffer is copied out."""
+        """Takes references where a cache owns its memory, and copies what is a small part of a large buffer."""
         arrays: list[mx.array] = []
 
         def kept(array: mx.array) -> mx.array:
@@ -69,45 +69,45 @@ class Snapshot:
         return sum(array.nbytes for array in _arrays(self.states))
 
     def split(self, at: int) -> NoReturn:
-        raise TypeError(f"a whole state cannot be cut at {at}")
+        raise TypeError(f"a snapshot cannot be split at token {at}: it is one whole state")
 
     def caches(self) -> list[Any]:
-        """New caches in this state, with handles of their own: what they become does not change the snapshot."""
+        """New caches in this state, with their own handles: changing them does not change the snapshot."""
         pairs = zip(self.classes, self.states, strict=True)
-        return [_made(kind, _mapped(state, copy.copy)) for kind, state in pairs]
+        return [_restored(kind, _mapped(state, copy.copy)) for kind, state in pairs]
 
     def to_host(self) -> tuple[Any, list[HostArray]]:
-        """The form and the arrays of a block on disk.
+        """The form and arrays of a disk block.
 
         Raises:
-            ValueError: a cache is not of mlx-lm's own kinds, so nobody could make it again.
+            ValueError: a cache is not one of mlx-lm's classes, so it could not be restored.
         """
-        known = _known_classes()
-        names = [made.__name__ for made in self.classes]
-        if any(known.get(name) is not made for name, made in zip(names, self.classes, strict=True)):
-            raise ValueError(f"caches of {names} cannot be kept on disk")
+        restorable = _restorable_classes()
+        names = [each.__name__ for each in self.classes]
+        if any(restorable.get(name) is not each for name, each in zip(names, self.classes, strict=True)):
+            raise ValueError(f"caches of the classes {names} cannot be stored on disk")
         return {"layout": "whole", "classes": names, "states": _packed(self.states)}, to_host(_arrays(self.states))
 
     @classmethod
     def from_block(cls, block: KVBlock) -> Snapshot:
         """Raises:
-        ValueError: the block holds something else.
+        ValueError: the block does not hold a snapshot of mlx-lm's caches.
         """
-        known, form = _known_classes(), block.form
+        restorable, form = _restorable_classes(), block.form
         try:
-            classes = tuple(known[name] for name in form["classes"])
+            classes = tuple(restorable[name] for name in form["classes"])
             arrays = [from_host(array) for array in block.arrays]
             states = _unpacked(form["states"], arrays)
         except (KeyError, TypeError, IndexError) as error:
-            raise ValueError("no state of caches that are known here") from error
+            raise ValueError("the block does not hold a snapshot of mlx-lm's caches") from error
         mx.eval(arrays)
         return cls(classes, states)
 
 
 def trimmed(caches: Sequence[Any], num_tokens: int) -> list[Any] | None:
-    """Caches without their last `num_tokens`, leaving the given ones as they are; None where that cannot be.
+    """Copies of the caches without their last `num_tokens`, or None if they cannot be trimmed.
 
-    A cache of chunks whose beginning is dropped would lack what its last tokens looked back to.
+    A chunked cache that has dropped its beginning cannot: it lacks what the remaining tokens attended to.
     """
     if any(not cache.is_trimmable() or getattr(cache, "start_position", 0) for cache in caches):
         return None
@@ -118,17 +118,17 @@ def trimmed(caches: Sequence[Any], num_tokens: int) -> list[Any] | None:
 
 
 def _state(cache: Any) -> Any:
-    """A cache's state, without the room that a KVCache keeps for tokens to come."""
+    """A cache's state, without the room that a KVCache keeps for growth."""
     from mlx_lm.models.cache import KVCache  # noqa: PLC0415 - transformers takes seconds to import
 
     if type(cache) is KVCache and cache.keys is not None:
         return (*cache.keys_and_values(), cache.offset)
-    can_be_made = isinstance(cache, RowKV) or hasattr(cache, "from_state")
-    return cache.state if can_be_made else tuple(vars(cache).items())
+    is_restorable = isinstance(cache, RowKV) or hasattr(cache, "from_state")
+    return cache.state if is_restorable else tuple(vars(cache).items())
 
 
-def _made(kind: Any, state: Any) -> Any:
-    """A cache in this state. A kind that is a model's own need not be able to make one: it gets its attributes back."""
+def _restored(kind: Any, state: Any) -> Any:
+    """A cache in this state. A class of a model's own may lack `from_state`: then its attributes are restored."""
     if hasattr(kind, "from_state"):
         return kind.from_state(state)
     cache = kind.__new__(kind)
@@ -145,20 +145,20 @@ def _mapped(value: Any, change: MapArray) -> Any:
 
 
 def _arrays(value: Any) -> list[mx.array]:
-    found: list[mx.array] = []
-    _mapped(value, found.append)
-    return found
+    arrays: list[mx.array] = []
+    _mapped(value, arrays.append)
+    return arrays
 
 
 def _packed(value: Any) -> Any:
-    """As JSON, with "array" where one belongs, in the order of `_arrays`. Lists and tuples stay apart."""
+    """The state as JSON, with a placeholder for each array, in the order of `_arrays`. Keeps lists and tuples apart."""
     if isinstance(value, mx.array):
         return {"array": True}
     if isinstance(value, (list, tuple)):
         return {"tuple" if isinstance(value, tuple) else "list": [_packed(each) for each in value]}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise ValueError(f"a cache's state has a {type(value).__name__} in it")
+    raise ValueError(f"a cache's state holds a {type(value).__name__}, which cannot be stored")
 
 
 def _unpacked(packed: Any, arrays: Sequence[mx.array]) -> Any:
@@ -176,7 +176,7 @@ def _unpacked(packed: Any, arrays: Sequence[mx.array]) -> Any:
     return value_of(packed)
 
 
-def _known_classes() -> dict[str, type]:
+def _restorable_classes() -> dict[str, type]:
     from mlx_lm.models import cache  # noqa: PLC0415 - transformers takes seconds to import
 
-    return {name: made for name, made in vars(cache).items() if isinstance(made, type) and hasattr(made, "from_state")}
+    return {name: each for name, each in vars(cache).items() if isinstance(each, type) and hasattr(each, "from_state")}

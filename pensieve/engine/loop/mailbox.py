@@ -1,4 +1,4 @@
-"""What other threads want of the one that computes: small functions, run there between two steps."""
+"""The mailbox of the MLX thread: functions that other threads want it to run between two steps."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pensieve.device.device import Backend
 R = TypeVar("R")
 
 ARRIVAL_SECONDS: Final = 0.03
-"""With nothing to compute, so long at most is waited for requests that are being tokenised: those that come together
-are then read in one pass.
-"""
+"""The longest an idle thread waits for requests being tokenised, so that one pass can prefill them together."""
 PAUSE_SECONDS: Final[Mapping[Backend, float]] = {"cpu": 0.005, "metal": 0.0, "cuda": 0.0}
-"""So long is waited for another to begin to be. The event loop takes as long for one, and a CPU a hundred times as long
-for a pass that has to read it by itself. Metal was not measured, and on an H200 it would show in the first token.
+"""How long an idle thread waits for another request to start arriving.
+
+The event loop needs about this long per request, and a CPU a hundred times longer for a separate prefill pass. Metal
+was not measured; on an H200 the pause would show in the time to first token.
 """
 
 
 class Mailbox:
-    """`drain` belongs to the thread that computes, `arriving` to one other, and the rest to any."""
+    """`drain` belongs to the MLX thread and `arriving` to one other thread; the rest may be called from any thread."""
 
     def __init__(self, pause_seconds: float = 0.0) -> None:
         self._pause_seconds = pause_seconds
@@ -34,8 +34,12 @@ class Mailbox:
     def put(self, function: Callable[[], None]) -> None:
         self._functions.put(function)
 
+    def wake(self) -> None:
+        """Have an idle thread look at its tickets again: one of them has changed."""
+        self.put(lambda: None)
+
     def call(self, function: Callable[[], R]) -> Future[R]:
-        """Run `function` on the thread that computes, between two steps."""
+        """Run `function` on the MLX thread, between two steps."""
         future: Future[R] = Future()
 
         def run() -> None:
@@ -51,7 +55,7 @@ class Mailbox:
 
     @contextmanager
     def arriving(self) -> Iterator[None]:
-        """A request is being prepared, and is likely to be put in when the block ends."""
+        """A request is being prepared, and will probably be put into the mailbox when the block ends."""
         self._num_arriving += 1
         try:
             yield
@@ -59,16 +63,16 @@ class Mailbox:
             self._num_arriving -= 1
 
     def drain(self, *, idle: bool) -> None:
-        """Run everything that has arrived; if `idle`, wait for it, and for what arrives with it."""
+        """Run everything that has arrived. If `idle`, wait for it first, and for what arrives along with it."""
         ends_at = 0.0
         if idle:
             self._functions.get()()
             ends_at = time.monotonic() + ARRIVAL_SECONDS
         while True:
-            left = ends_at - time.monotonic()
-            patience = left if self._num_arriving else min(left, self._pause_seconds)
+            remaining = ends_at - time.monotonic()
+            timeout = remaining if self._num_arriving else min(remaining, self._pause_seconds)
             try:
-                self._functions.get(block=patience > 0, timeout=max(0.0, patience))()
+                self._functions.get(block=timeout > 0, timeout=max(0.0, timeout))()
             except queue.Empty:
                 if not self._num_arriving or time.monotonic() >= ends_at:
                     return

@@ -1,4 +1,4 @@
-"""What a loaded model takes for as long as it is loaded, and the longest request that fits beside it (S7, C4)."""
+"""The memory that a loaded model reserves, and the longest request that fits into the rest (S7, C4)."""
 
 from __future__ import annotations
 
@@ -9,80 +9,84 @@ from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.memory.probe import Probe
 
 MIN_WINDOW_TOKENS = 256
-"""A model for which not even that fits is not loaded."""
+"""A model with less room than this is not loaded."""
 
 
 class MemoryPlan:
-    """One model's share of a memory that others may use too. They can be unloaded, so they do not bound its window."""
+    """One model's reservations. Other models can be unloaded, so their memory does not limit this model's window."""
 
     def __init__(self, memory: DeviceMemory, expected_weights_bytes: int) -> None:
-        """Promise what the weights are expected to take, before they are read.
+        """Reserve memory for the weights before they are read.
 
         Raises:
             InsufficientMemoryError: the weights do not fit.
         """
         self._memory = memory
-        self._held: list[Reservation] = [memory.reserve(max(1, expected_weights_bytes), BufferUsage.MODEL_WEIGHTS)]
+        self._reservations: list[Reservation] = [
+            memory.reserve(max(1, expected_weights_bytes), BufferUsage.MODEL_WEIGHTS)
+        ]
         self._model_window_tokens = 0
         self._sizes: KVSizes
         self._has_draft = False
 
     def correct(self, weights_bytes: int) -> None:
-        """The weights are in memory, and take so much.
+        """Reserve what the weights, now in memory, really take.
 
         Raises:
             InsufficientMemoryError: it is more than was expected, and does not fit.
         """
-        self._memory.release(self._held.pop())
-        self._held.append(self._memory.reserve(weights_bytes, BufferUsage.MODEL_WEIGHTS))
+        self._memory.release(self._reservations.pop())
+        self._reservations.append(self._memory.reserve(weights_bytes, BufferUsage.MODEL_WEIGHTS))
 
     def add(self, probe: Probe, model_window_tokens: int, draft: Probe | None = None) -> None:
-        """Hold ready what it takes to read prompts. With a `draft` model, requests are in its caches as well; the two
-        never read at once.
+        """Reserve the activation memory of prefill. With a `draft` model, requests have KV caches in both models, which
+        never prefill at the same time.
 
         Raises:
-            InsufficientMemoryError: it does not fit, or next to nothing fits beside it.
+            InsufficientMemoryError: it does not fit, or leaves no room for `MIN_WINDOW_TOKENS`.
         """
         self._model_window_tokens, self._has_draft = model_window_tokens, draft is not None
         self._sizes = probe.sizes.beside(draft.sizes) if draft is not None else probe.sizes
         activation_bytes = max(each.activation_bytes for each in (probe, draft) if each is not None)
-        self._held.append(self._memory.reserve(activation_bytes, BufferUsage.ACTIVATION))
-        least = min(MIN_WINDOW_TOKENS, model_window_tokens)
-        if self.window_tokens < least:
-            raise InsufficientMemoryError(f"{least} tokens of kv cache", self._sizes.alone(least), self._room_bytes)
+        self._reservations.append(self._memory.reserve(activation_bytes, BufferUsage.ACTIVATION))
+        min_tokens = min(MIN_WINDOW_TOKENS, model_window_tokens)
+        if self.window_tokens < min_tokens:
+            raise InsufficientMemoryError(
+                f"{min_tokens} tokens of kv cache", self._sizes.alone(min_tokens), self._room_bytes
+            )
 
     @property
     def sizes(self) -> KVSizes:
-        """What a request takes of keys and values, in all caches that it is in."""
+        """The KV sizes of a request in all its caches."""
         return self._sizes
 
     @property
     def window_tokens(self) -> int:
-        """The model's window, or what of it fits into memory when nothing else runs."""
+        """The model's window, or what fits into memory when nothing else runs."""
         return min(self._model_window_tokens, self._sizes.max_tokens(self._room_bytes))
 
     @property
     def why_this_window(self) -> str:
-        """The arithmetic, where it is memory that bounds the window; else ""."""
+        """The calculation, if memory limits the window; else ""."""
         window_tokens = self.window_tokens
         if window_tokens == self._model_window_tokens:
             return ""
-        weights, activations = (each.num_bytes for each in self._held)
+        weights, activations = (each.num_bytes for each in self._reservations)
         draft = " and the draft model's" if self._has_draft else ""
         without = ", or without --draft-model" if self._has_draft else ""
         return (
             f"of the memory limit of {_gb(self._memory.capacity_bytes)}, {_gb(weights)} are weights{draft}, "
-            f"{_gb(activations)} for reading prompts and {_gb(self._process_bytes)} the process; "
+            f"{_gb(activations)} for prefill and {_gb(self._process_bytes)} the process; "
             f"the other {_gb(self._room_bytes)} hold {window_tokens} tokens of "
             f"{self._sizes.bytes_per_token / 1000:.1f} kB{draft and ', its keys and values in both models'}. "
             f"Raise --memory-limit, or serve with --kv-bits 8{without}"
         )
 
     def release(self) -> None:
-        """Give all of it back. Again does nothing."""
-        for reservation in self._held:
+        """Releasing twice does nothing."""
+        for reservation in self._reservations:
             self._memory.release(reservation)
-        self._held = []
+        self._reservations = []
 
     @property
     def _process_bytes(self) -> int:
@@ -90,9 +94,9 @@ class MemoryPlan:
 
     @property
     def _room_bytes(self) -> int:
-        """What the limit leaves for one request, were it alone."""
-        held = sum(each.num_bytes for each in self._held)
-        return max(0, self._memory.capacity_bytes - self._process_bytes - held)
+        """What is left for a single request."""
+        reserved = sum(each.num_bytes for each in self._reservations)
+        return max(0, self._memory.capacity_bytes - self._process_bytes - reserved)
 
 
 def _gb(num_bytes: int) -> str:

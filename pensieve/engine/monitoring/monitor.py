@@ -1,4 +1,7 @@
-"""What the server measures of itself (S4, S6). Implements `contracts.protocols.performance.PerformanceMonitor`."""
+"""Latency, throughput, errors and device use (S4, S6).
+
+Implements `contracts.protocols.performance.PerformanceMonitor`.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from contracts.values.measurements import (
     AlertSeverity,
@@ -17,30 +19,16 @@ from contracts.values.measurements import (
     OperationPhase,
     PerformanceAlert,
     PerformanceStats,
+    RequestTotals,
 )
 from contracts.values.vocabulary import MemoryUsage
 
 WINDOW_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Of all requests that have ended since the start. Only of those completed are the seconds counted."""
-
-    ended: Mapping[OperationPhase, int]
-    completed_seconds: float
-    num_first_tokens: int
-    first_token_seconds: float
-    tokens_generated: int
-
-    @property
-    def num_completed(self) -> int:
-        return self.ended[OperationPhase.COMPLETED]
-
-
 class SlidingWindowMonitor:
-    """Keeps the records of the last `window_seconds`. Latency, rates and errors come from records that end a
-    generation; the device's share is the time its thread reported busy. Callable from any thread.
+    """Keeps the records of the last `window_seconds`. Latency, rates and errors come from the records of generations
+    that ended; the device's share is the time that its thread reported as busy. Callable from any thread.
     """
 
     def __init__(
@@ -73,10 +61,10 @@ class SlidingWindowMonitor:
             self._num_recorded += 1
             if operation.phase.is_last:
                 self._ended.append((self._clock(), operation))
-                self._forget(self._ended)
-                self._add_up(operation)
+                self._drop_old(self._ended)
+                self._count(operation)
 
-    def _add_up(self, operation: OperationMetrics) -> None:
+    def _count(self, operation: OperationMetrics) -> None:
         self._num_ended[operation.phase] += 1
         self._tokens_generated += operation.tokens_generated
         if operation.phase is OperationPhase.COMPLETED:
@@ -85,9 +73,9 @@ class SlidingWindowMonitor:
             self._num_first_tokens += 1
             self._first_token_ms += operation.time_to_first_token_ms
 
-    def totals(self) -> Totals:
+    def totals(self) -> RequestTotals:
         with self._lock:
-            return Totals(
+            return RequestTotals(
                 ended=dict(self._num_ended),
                 completed_seconds=self._completed_ms / 1000,
                 num_first_tokens=self._num_first_tokens,
@@ -96,27 +84,26 @@ class SlidingWindowMonitor:
             )
 
     def record_busy(self, seconds: float) -> None:
-        """The device worked for `seconds`, up to now."""
+        """Record that the device worked for the last `seconds`."""
         with self._lock:
             self._busy.append((self._clock(), seconds))
-            self._forget(self._busy)
+            self._drop_old(self._busy)
 
     def device_share_percent(self) -> float:
-        """The share of the window in which the device worked."""
         with self._lock:
-            self._forget(self._busy)
+            self._drop_old(self._busy)
             busy = sum(seconds for _, seconds in self._busy)
             return min(100.0, 100.0 * busy / self._elapsed_seconds())
 
     def performance_stats(self) -> PerformanceStats:
         share, memory = self.device_share_percent(), self._memory()
         with self._lock:
-            self._forget(self._ended)
+            self._drop_old(self._ended)
             ended = [operation for _, operation in self._ended]
             elapsed = self._elapsed_seconds()
         latencies = sorted(operation.duration_ms for operation in ended if operation.phase is OperationPhase.COMPLETED)
         failed = sum(operation.phase is OperationPhase.FAILED for operation in ended)
-        judged = len(latencies) + failed
+        num_judged = len(latencies) + failed
         return PerformanceStats(
             requests_per_second=len(ended) / elapsed,
             tokens_per_second=sum(operation.tokens_generated for operation in ended) / elapsed,
@@ -124,13 +111,13 @@ class SlidingWindowMonitor:
             p95_latency_ms=nearest_rank(latencies, 95) if latencies else 0.0,
             memory_utilization_percent=100.0 * memory.total_bytes / memory.capacity_bytes,
             gpu_utilization_percent=share,
-            error_rate_percent=100.0 * failed / judged if judged else 0.0,
+            error_rate_percent=100.0 * failed / num_judged if num_judged else 0.0,
             window_seconds=self._window_seconds,
         )
 
     def performance_alerts(self) -> tuple[PerformanceAlert, ...]:
         stats, limits = self.performance_stats(), self._thresholds
-        found = [
+        alerts = [
             _above(AlertType.HIGH_LATENCY, "p95_latency_ms", stats.p95_latency_ms, limits.p95_latency_ms, math.inf),
             _above(
                 AlertType.HIGH_MEMORY_USAGE,
@@ -148,7 +135,7 @@ class SlidingWindowMonitor:
             ),
         ]
         if stats.tokens_per_second and stats.tokens_per_second < limits.tokens_per_second:
-            found.append(
+            alerts.append(
                 PerformanceAlert(
                     AlertType.LOW_THROUGHPUT,
                     "tokens_per_second",
@@ -157,19 +144,19 @@ class SlidingWindowMonitor:
                     AlertSeverity.WARNING,
                 )
             )
-        return tuple(alert for alert in found if alert is not None)
+        return tuple(alert for alert in alerts if alert is not None)
 
     def _elapsed_seconds(self) -> float:
         return max(1e-3, min(self._window_seconds, self._clock() - self._started_at))
 
-    def _forget(self, entries: deque[tuple[float, OperationMetrics]] | deque[tuple[float, float]]) -> None:
+    def _drop_old(self, entries: deque[tuple[float, OperationMetrics]] | deque[tuple[float, float]]) -> None:
         oldest = self._clock() - self._window_seconds
         while entries and entries[0][0] < oldest:
             entries.popleft()
 
 
 def nearest_rank(ascending: list[float], percent: float) -> float:
-    """The percentile by nearest rank: the smallest value with at least `percent` of all values at or below it."""
+    """The smallest value with at least `percent` of all values at or below it."""
     return ascending[math.ceil(percent / 100 * len(ascending)) - 1]
 
 

@@ -1,8 +1,8 @@
-"""What this server said, as the tokens that it was generated as (C1).
+"""The answers that this server generated, as the tokens that were sampled (C1).
 
-A client sends an answer back parsed and written again: other keys, other spaces, another order. Rendered anew it would
-be other tokens, and all that was computed behind it would be lost. So the tokens are remembered, and put back where the
-answer is still the same thing.
+A client sends an answer back parsed and serialised again, with its keys and spaces in another form. Rendered from that,
+it would be different tokens, and the KV cache of everything after it would be lost. So the sampled tokens are kept, and
+used in later prompts as long as the answer still means the same.
 """
 
 from __future__ import annotations
@@ -32,30 +32,32 @@ MAX_BYTES: Final = 64 * 1024**2
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS answers (
-    key TEXT PRIMARY KEY, told TEXT NOT NULL, token_ids BLOB NOT NULL, checksum INTEGER NOT NULL,
+    key TEXT PRIMARY KEY, told TEXT NOT NULL, token_ids BLOB NOT NULL, checksum INTEGER NOT NULL, -- words: quoted
     num_bytes INTEGER NOT NULL, used INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS by_use ON answers (used, num_bytes);
 """
-_COLUMNS: Final = ["key", "told", "token_ids", "checksum", "num_bytes", "used"]
+_COLUMNS: Final = ["key", "told", "token_ids", "checksum", "num_bytes", "used"]  # words: quoted
+_SELECT: Final = "SELECT told, token_ids, checksum FROM answers WHERE key = ?"  # words: quoted
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """`told` is the turn as the client was told it, `asked` the turn that it answers. `token_ids` are all that were
-    sampled but the one that ended the turn.
+class GeneratedAnswer:
+    """`turn` is the answer as it was sent to the client, `previous` the turn that it answers. `token_ids` are all
+    sampled tokens except the one that ended the turn.
     """
 
-    told: ChatMessage
-    asked: ChatMessage | None
+    turn: ChatMessage
+    previous: ChatMessage | None
     token_ids: tuple[int, ...]
 
 
 class AnswerMemory:
-    """Remembers answers up to a number and a sum of bytes, the least recently used forgotten first. Any thread may use
-    it. With a `path`, it is kept there, in a file that nobody else may read; without, it ends with the process.
+    """Keeps the most recently used answers, up to a number and a total size. Any thread may use it. With a `path` they
+    are in a file that only this user may read; without, they end with the process.
 
-    It never fails: what cannot be read is set aside or not recalled, and the turn is rendered anew.
+    It never raises: a damaged file is set aside, an answer that cannot be read is not recalled, and its turn is
+    rendered as the client sent it.
     """
 
     def __init__(self, path: Path | None = None, *, max_answers: int = MAX_ANSWERS, max_bytes: int = MAX_BYTES) -> None:
@@ -63,14 +65,14 @@ class AnswerMemory:
         self._max_answers = max_answers
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._connection = self._opened()
+        self._connection = self._open()
 
-    def remember(self, answer: Answer) -> None:
-        """Keep an answer. One that is known already is kept as it is, so that prompts with it stay what they were."""
-        told = AnswerIdentity.of(answer.told)
-        if told is None or not answer.token_ids:
+    def remember(self, answer: GeneratedAnswer) -> None:
+        """An answer that is already stored stays as it is, so that prompts that contain it do not change."""
+        identity = AnswerIdentity.of(answer.turn)
+        if identity is None or not answer.token_ids:
             return
-        key, text, token_ids = answer_key(answer.told, answer.asked), told.as_json(), _packed(answer.token_ids)
+        key, text, token_ids = answer_key(answer.turn, answer.previous), identity.as_json(), _packed(answer.token_ids)
         size = len(text.encode("utf-8", "surrogatepass")) + len(token_ids) + len(key)
 
         def insert(connection: sqlite3.Connection) -> None:
@@ -79,29 +81,29 @@ class AnswerMemory:
                 "ON CONFLICT (key) DO NOTHING",
                 (key, text, token_ids, _checksum(text, token_ids), size),
             )
-            self._forget(connection)
+            self._evict(connection)
 
         self._run(insert)
 
-    def recall(self, message: ChatMessage, asked: ChatMessage | None = None) -> list[int] | None:
-        """The tokens of an assistant's turn, where it is one that was generated here and still says the same.
+    def recall(self, message: ChatMessage, previous: ChatMessage | None = None) -> list[int] | None:
+        """The sampled tokens of an assistant's turn, if it was generated here and still means the same.
 
-        `asked` is the turn before it. Calls are found by the id of the first; words by themselves and what they answer.
-        The same: calls with the same ids and names, whose arguments still have every key that was generated, with an
-        equal value (numbers by value, strings up to white space at the end of a line), among others if need be; text
-        and thinking up to white space.
+        `previous` is the turn before it. Calls are found by the id of the first one, text by itself and `previous`.
+        A turn means the same if its text and thinking are equal up to white space, and its calls have the same ids and
+        names and arguments that contain every generated key with an equal value (numbers compared by value, strings up
+        to white space at line ends). Arguments may have further keys.
         """
-        told = AnswerIdentity.of(message)
-        if told is None:
+        identity = AnswerIdentity.of(message)
+        if identity is None:
             return None
-        key = answer_key(message, asked)
+        key = answer_key(message, previous)
         row = self._run(lambda connection: self._found(connection, key))
         if row is None:
             return None
         text, token_ids = row
         try:
-            is_same = told.is_what_was(AnswerIdentity.from_json(text))
-        except RecursionError:  # arguments as deep as a parser takes them
+            is_same = identity.matches(AnswerIdentity.from_json(text))
+        except RecursionError:  # arguments may be nested as deeply as the JSON parser allows
             return None
         return _unpacked(token_ids) if is_same else None
 
@@ -117,64 +119,64 @@ class AnswerMemory:
 
     @property
     def num_bytes(self) -> int:
-        """Of what is kept, without the file's own structure."""
+        """Of the answers, without the overhead of the file."""
         found = self._run(lambda connection: connection.execute("SELECT total(num_bytes) FROM answers").fetchone())
         return int(found[0]) if found else 0
 
     def _found(self, connection: sqlite3.Connection, key: str) -> tuple[str, bytes] | None:
-        row = connection.execute("SELECT told, token_ids, checksum FROM answers WHERE key = ?", (key,)).fetchone()
+        row = connection.execute(_SELECT, (key,)).fetchone()
         if row is None:
             return None
         text, token_ids, checksum = row
         if _checksum(text, token_ids) != checksum:
             connection.execute("DELETE FROM answers WHERE key = ?", (key,))
             return None
-        connection.execute(  # a little out of order is good enough, and spares most writes
+        connection.execute(  # approximate order suffices and avoids most writes
             "UPDATE answers SET used = (SELECT 1 + max(used) FROM answers) "
             "WHERE key = ? AND used < (SELECT max(used) FROM answers) - ?",
             (key, self._max_answers // 16),
         )
         return text, token_ids
 
-    def _forget(self, connection: sqlite3.Connection) -> None:
-        """Take the least recently used away until both limits hold."""
+    def _evict(self, connection: sqlite3.Connection) -> None:
+        """Delete the least recently used answers until both limits hold."""
         count, num_bytes = connection.execute("SELECT count(*), total(num_bytes) FROM answers").fetchone()
         oldest = connection.execute("SELECT key, num_bytes FROM answers ORDER BY used")
-        forgotten: list[tuple[str]] = []
+        evicted: list[tuple[str]] = []
         while count > self._max_answers or num_bytes > self._max_bytes:
             key, size = oldest.fetchone()
-            forgotten.append((key,))
+            evicted.append((key,))
             count, num_bytes = count - 1, num_bytes - size
         oldest.close()
-        connection.executemany("DELETE FROM answers WHERE key = ?", forgotten)
+        connection.executemany("DELETE FROM answers WHERE key = ?", evicted)
 
     def _run(self, work: Callable[[sqlite3.Connection], R]) -> R | None:
-        """In one transaction; None where it cannot be done."""
+        """Run `work` in one transaction. None if the database cannot be used."""
         with self._lock:
             if self._connection is None:
                 return None
             try:
                 with self._connection:
                     return work(self._connection)
-            except sqlite3.OperationalError as error:  # locked by another process, or a full disk: it may pass
-                log.warning("the memory of answers is out of reach: %s", error)
+            except sqlite3.OperationalError as error:  # locked by another process, or a full disk: temporary
+                log.warning("the answer memory cannot be used now: %s", error)
             except sqlite3.DatabaseError as error:
-                log.warning("the memory of answers is damaged and is begun anew: %s", error)
+                log.warning("the answer memory is damaged; starting with an empty one: %s", error)
                 self._connection.close()
-                self._connection = self._begun_anew()
+                self._connection = self._reset()
             return None
 
-    def _opened(self) -> sqlite3.Connection | None:
+    def _open(self) -> sqlite3.Connection | None:
         try:
             return _connected(self._path)
         except (sqlite3.OperationalError, OSError) as error:
-            log.warning("answers are remembered until the server ends, and not at %s: %s", self._path, error)
+            log.warning("answers are kept in memory only, not in %s: %s", self._path, error)
             return _connected(None)
         except sqlite3.DatabaseError as error:
-            log.warning("%s is no memory of answers and is set aside: %s", self._path, error)
-            return self._begun_anew()
+            log.warning("%s is not an answer memory and is set aside: %s", self._path, error)
+            return self._reset()
 
-    def _begun_anew(self) -> sqlite3.Connection | None:
+    def _reset(self) -> sqlite3.Connection | None:
         try:
             if self._path is not None:
                 for suffix in ("-wal", "-shm"):
@@ -182,14 +184,14 @@ class AnswerMemory:
                 self._path.replace(self._path.with_name(self._path.name + ".damaged"))
             return _connected(self._path)
         except (sqlite3.Error, OSError) as error:
-            log.warning("answers are remembered until the server ends: %s", error)
+            log.warning("answers are kept in memory only: %s", error)
             return _connected(None)
 
 
 def answers_path(answers_folder: Path, model_id: str, model_folder: Path) -> Path:
-    """Where the answers of one model are kept: token ids mean something to one tokenizer alone."""
+    """The file of one model's answers. Its name contains a hash of the tokenizer, because token ids depend on it."""
     digest = hashlib.sha256()
-    for file in sorted(model_folder.glob("*token*")):  # tokenizer.json, or the files of slower ones
+    for file in sorted(model_folder.glob("*token*")):  # tokenizer.json, or a slow tokenizer's files
         digest.update(file.name.encode() + file.read_bytes())
     name = re.sub(r"[^\w.-]", "-", model_id)[:64]
     return answers_folder / f"{name}-{digest.hexdigest()[:16]}.db"
@@ -198,8 +200,8 @@ def answers_path(answers_folder: Path, model_id: str, model_folder: Path) -> Pat
 def _connected(path: Path | None) -> sqlite3.Connection:
     """
     Raises:
-        sqlite3.DatabaseError: the file is damaged, or none of ours.
-        OSError: it cannot be made.
+        sqlite3.DatabaseError: the file is damaged, or is not an answer memory.
+        OSError: the file cannot be created.
     """
     if path is not None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,45 +1,44 @@
-"""What the numbers in a KV cache depend on, in one string: KV of another fingerprint is never read (C2).
+"""A fingerprint of everything that a KV cache depends on: KV of another fingerprint is never read (C2).
 
-The content of the model's files, the chat template, the device's kind and the types that it computes in (which say how
-the weights are packed, too), the kinds of caches, and the versions of mlx and mlx-lm.
+It covers the content of the model's files, the chat template, the backend, the data types (which also show how the
+weights are packed), the kinds of caches, and the versions of mlx and mlx-lm.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pensieve.device.device import device_info
 from pensieve.models.files.atomic_folder import MANIFEST, is_complete
-from pensieve.models.files.home import home
-from pensieve.models.files.memo import remember, remembered
+from pensieve.models.files.checksums import cached_sha256
+from pensieve.models.files.progress import SilentProgress
 
 if TYPE_CHECKING:
     from pensieve.models.loading.load import LoadedModel
 
 _FORMAT: Final = 1
-"""Raised when files of the disk tier are written differently: older ones are then of another fingerprint."""
-_READING: Final = 1
-"""Raised when the same files come to mean other numbers: `rope_parameters` was not read before 1."""
+"""Increased when the disk tier's file format changes, so that older files have another fingerprint."""
+_MEANING: Final = 1
+"""Increased when the same model files come to give other numbers: `rope_parameters` was not read before 1."""
 _SUFFIXES: Final = frozenset({".safetensors", ".json", ".jinja", ".model", ".tiktoken", ".txt", ".py"})
 
 
 def fingerprint_of(folder: Path, model: LoadedModel, adapter: Path | None = None) -> str:
-    """The fingerprint of a loaded model and the folders that it and its adapter are from. On the thread that owns MLX.
+    """The fingerprint of a model loaded from `folder` and `adapter`. On the thread that owns MLX.
 
-    The first time, every file is read, unless the folder was made here: gigabytes take seconds. Sums are remembered
-    by path, size and time of change.
+    The first call reads every file, which takes seconds for gigabytes, unless Pensieve wrote the folder itself.
+    Checksums are cached by path, size and modification time.
 
     Raises:
         OSError: a file cannot be read.
     """
     parts = {
         "format": _FORMAT,
-        "reading": _READING,
+        "reading": _MEANING,
         "files": _file_sums(folder),
         "template": str(getattr(model.tokenizer, "chat_template", "")),
         "device": device_info().backend,
@@ -66,25 +65,9 @@ def _cache_kinds(module: Any) -> list[str]:
 
 
 def _file_sums(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file that has a say, by name."""
+    """SHA-256 by file name, of the files that decide what a model computes."""
     if is_complete(folder):
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return {name: str(entry["sha256"]) for name, entry in manifest["files"].items()}
     paths = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.is_file())
-    return {path.name: digest for path, digest in _remembered_sums(paths)}
-
-
-def _remembered_sums(paths: Iterable[Path]) -> list[tuple[Path, str]]:
-    memory = home() / "file-sums.json"
-    known, learnt = remembered(memory), dict[str, str]()
-    sums = []
-    for path in paths:
-        status = path.stat()
-        at = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
-        if at not in known:
-            with path.open("rb") as file:
-                known[at] = learnt[at] = hashlib.file_digest(file, "sha256").hexdigest()
-        sums.append((path, str(known[at])))
-    if learnt:
-        remember(memory, learnt)
-    return sums
+    return {path.name: digest for path, digest in zip(paths, cached_sha256(paths, SilentProgress()), strict=True)}

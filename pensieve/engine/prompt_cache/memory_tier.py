@@ -1,4 +1,4 @@
-"""The memory tier of the KV store: a prefix tree of arrays that never takes more than its limit (C2)."""
+"""The memory tier of the prompt cache: a prefix tree of arrays that never exceeds its limit (C2)."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
-from pensieve.core.prefixes.node import Found
+from pensieve.core.prefixes.node import PrefixMatch
 from pensieve.core.prefixes.tree import PrefixTree
 from pensieve.engine.kv.segments import KVSegment, Span
 from pensieve.engine.kv.snapshots import Snapshot
 
-Kept = KVSegment | Snapshot
+CachedKV = KVSegment | Snapshot
 
 
 class MemoryTier:
-    """Keys and values that can be `joined`, or whole states. `find` may be called from any thread.
+    """Holds KV segments or, with `needs_snapshots`, snapshots. `find` may be called from any thread.
 
-    One thread alone changes it: it takes the lock to change, others take it to look.
+    Only one thread changes the tree. It holds the lock while it does; other threads hold it to read.
     """
 
-    def __init__(self, *, joined: bool, limit_bytes: int, clock: Callable[[], float]) -> None:
+    def __init__(self, *, needs_snapshots: bool, limit_bytes: int, clock: Callable[[], float]) -> None:
         self.limit_bytes = limit_bytes
-        self._joined = joined
+        self._needs_snapshots = needs_snapshots
         self._clock = clock
-        self._tree: PrefixTree[Kept] = PrefixTree(standing_alone=not joined)
+        self._tree: PrefixTree[CachedKV] = PrefixTree(holds_snapshots=needs_snapshots)
         self._lock = threading.Lock()
 
     @property
@@ -34,47 +34,43 @@ class MemoryTier:
         return self._tree.num_bytes
 
     @property
-    def num_tokens(self) -> int:
-        return self._tree.num_tokens
-
-    @property
     def is_empty(self) -> bool:
         return self._tree.is_empty
 
-    def find(self, token_ids: Sequence[int]) -> Found[Kept]:
+    def find(self, token_ids: Sequence[int]) -> PrefixMatch[CachedKV]:
         with self._lock:
             return self._tree.match(token_ids)
 
     @contextmanager
-    def in_use(self, found: Found[Kept]) -> Iterator[None]:
-        """What was found is not evicted meanwhile, and counts as used now."""
+    def in_use(self, found: PrefixMatch[CachedKV]) -> Iterator[None]:
+        """Mark a match as used now, and protect it from eviction while the context lasts."""
         with self._lock:
             self._tree.touch(found.nodes, self._clock())
         with self._tree.pinned(found.nodes):
             yield
 
-    def keep(
+    def insert(
         self,
         token_ids: tuple[int, ...],
         num_bytes: int,
-        make: Callable[[Sequence[Span]], Sequence[Kept]],
+        make: Callable[[Sequence[Span]], Sequence[CachedKV]],
         cuts: Sequence[int] = (),
     ) -> int:
-        """Keep a prompt of `num_bytes` in all, others going for it; the number of tokens that are new.
+        """Insert a prompt of `num_bytes` in all, evicting others. Return the number of tokens that are new.
 
-        Nothing is kept of what alone is over the limit. `make` gives the keys and values of spans of tokens that
-        end at `cuts`, or the state after them.
+        A prompt that exceeds the limit alone is not inserted. `make` returns the segments of spans that end at `cuts`,
+        or the snapshots after them.
         """
         if not token_ids or num_bytes > self.limit_bytes:
             return 0
         with self._lock:
-            path = self._tree.cut(token_ids, len(token_ids)) if self._joined else ()
+            path = () if self._needs_snapshots else self._tree.cut(token_ids, len(token_ids))
             found = self._tree.match(token_ids)
             num_new = len(token_ids) - found.num_tokens
-            self._tree.touch(path if self._joined or num_new else found.nodes, self._clock())
+            self._tree.touch(path if num_new or not self._needs_snapshots else found.nodes, self._clock())
         if not num_new:
             return 0
-        new_bytes = num_bytes * num_new // len(token_ids) if self._joined else num_bytes
+        new_bytes = num_bytes if self._needs_snapshots else num_bytes * num_new // len(token_ids)
         with self._tree.pinned(path):
             self.shrink(self.num_bytes + new_bytes - self.limit_bytes)
             ends = [*sorted({cut for cut in cuts if found.num_tokens < cut < len(token_ids)}), len(token_ids)]
@@ -83,7 +79,7 @@ class MemoryTier:
                 return self._tree.insert(token_ids, lambda _start, end: pieces[end], ends)
 
     def mark(self, token_ids: Sequence[int], boundaries: Sequence[Boundary]) -> None:
-        """Have what boundaries name evicted later than the rest."""
+        """Evict the prefixes that end at these boundaries later than the rest."""
         with self._lock:
             for boundary in boundaries:
                 is_system, ttl_seconds = boundary.kind is BoundaryKind.SYSTEM, boundary.ttl_seconds or 0
@@ -92,32 +88,30 @@ class MemoryTier:
                     self._tree.mark(marked, is_system=is_system, ttl_seconds=ttl_seconds, now=self._clock())
 
     def bytes_of(self, token_ids: Sequence[int]) -> int:
-        """Of what is kept of a prompt."""
         return sum(part.num_bytes for part in self.find(token_ids).payloads)
 
     def take(self, token_ids: Sequence[int]) -> list[KVSegment]:
-        """What is kept of a prompt, which is not kept any longer; and nothing else is.
-
-        Of keys and values that can be joined.
-        """
+        """Remove a prompt's segments and everything else; return the segments. Not for snapshots."""
         with self._lock:
             path = self._tree.cut(token_ids, len(token_ids))
             with self._tree.pinned(path):
                 self._tree.evict(self._tree.num_bytes, self._clock())
-            found = [node.payload for node in path if isinstance(node.payload, KVSegment)]
+            segments = [node.payload for node in path if isinstance(node.payload, KVSegment)]
             self._tree.evict(self._tree.num_bytes, self._clock())
-        return found
+        return segments
 
     def shrink(self, num_bytes: int) -> int:
-        """Evict until `num_bytes` are free or nothing is left to evict; the bytes freed."""
+        """Evict until `num_bytes` are freed or nothing is left. Return the bytes freed."""
         with self._lock:
             return self._tree.evict(num_bytes, self._clock())
 
     def check(self) -> None:
-        """Raises:
-        AssertionError: it is not what it should be.
+        """For tests: the tree's structure cannot be seen from outside.
+
+        Raises:
+            AssertionError: the tree is inconsistent, or over its limit.
         """
         with self._lock:
             self._tree.check()
         if self.num_bytes > self.limit_bytes:
-            raise AssertionError(f"{self.num_bytes} bytes are kept where {self.limit_bytes} may be")
+            raise AssertionError(f"{self.num_bytes} bytes are cached, over the limit of {self.limit_bytes}")

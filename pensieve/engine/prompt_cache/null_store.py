@@ -1,4 +1,4 @@
-"""Where nothing is to be kept: a KV store that never has anything."""
+"""The store of a server that keeps no prompts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from pensieve.core.prefixes.boundary import Boundary
-from pensieve.engine.prompt_cache.store import Match, MissReason
+from pensieve.engine.prompt_cache.match import Match, MissReason
 
 
 class NullStore:
     """Has the methods of `KVStore`."""
 
     needs_snapshots = False
-    limit_bytes = num_bytes = num_tokens = 0
+    limit_bytes = num_bytes = 0
 
     def cached_tokens(self, token_ids: Sequence[int]) -> int:  # noqa: ARG002
         return 0
@@ -38,22 +38,13 @@ class NullStore:
         return 0
 
     def touch(self, token_ids: Sequence[int]) -> None:
-        """There is nothing to evict."""
+        pass
 
     def shrink(self, num_bytes: int) -> int:  # noqa: ARG002
         return 0
 
     def note_prefill(self, num_tokens: int, seconds: float) -> None:
-        """Nothing is read from disk, whatever it costs to compute."""
-
-    def clear(self) -> None:
-        """There is nothing to forget."""
-
-    def flush(self, timeout_seconds: float) -> None:
-        """Nothing is being written."""
+        pass
 
     def close(self, timeout_seconds: float) -> None:
-        """There is nothing to end."""
-
-    def check(self) -> None:
-        """Nothing can be wrong with nothing."""
+        pass

@@ -1,4 +1,4 @@
-"""What is kept of prompts and answers between requests, and where (C1, C2)."""
+"""Opens what is kept between requests, in memory and on disk (C1, C2)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CacheOptions:
-    """Bytes of KV in memory and on disk. Without a `home` nothing outlives the engine, without bytes no KV is kept."""
+    """Limits for KV in memory and on disk. Without a `home` nothing outlives the engine; without `memory_bytes` no KV
+    is kept.
+    """
 
     memory_bytes: int = 0
     disk_bytes: int = 0
     home: Path | None = None
 
     def open_store(self, model: LoadedModel, folder: ModelFolder, *, kv_bits: int | None = None) -> KVStore | NullStore:
-        """On the thread that owns MLX. What is kept in other bits is of another fingerprint."""
+        """On the thread that owns MLX. Quantised KV has a fingerprint of its own."""
         if not self.memory_bytes:
             return NullStore()
         return KVStore(model, limit_bytes=self.memory_bytes, disk=self._open_disk(model, folder, kv_bits))

@@ -1,6 +1,6 @@
-"""The KV store under the ledger's capacity, and what it was good for (C2, W17).
+"""The store of computed prompts under the memory ledger, and counts of what it saved (C2, W17).
 
-What is stored is memory that nobody needs now: it is given up before a request is refused.
+Cached prompts are spare memory: they are evicted before a request is refused.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from contracts.values.vocabulary import BufferUsage, Reservation
 from pensieve.core.errors import InsufficientMemoryError
 from pensieve.core.prefixes.boundary import Boundary
 from pensieve.device.memory.device_memory import HIGH_SHARE, DeviceMemory
+from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.prompt_cache.null_store import NullStore
-from pensieve.engine.prompt_cache.store import KVStore, Match
+from pensieve.engine.prompt_cache.store import KVStore
 
 log = logging.getLogger(__name__)
 
@@ -23,13 +24,13 @@ Store = KVStore | NullStore
 
 
 class PromptCache:
-    """Used on the thread that owns MLX, but for `cached_tokens` and `note_difference`, and the figures."""
+    """Used on the thread that owns MLX, except for `cached_tokens`, `note_difference` and the properties."""
 
     def __init__(self, memory: DeviceMemory, store: Store) -> None:
         self.tokens = PromptTokens()
         self._memory = memory
         self._store = store
-        self._wanted_bytes = self._pressed_bytes = store.limit_bytes
+        self._limit_bytes = self._pressure_limit_bytes = store.limit_bytes
         self._reservation: Reservation | None = None
 
     @property
@@ -42,40 +43,39 @@ class PromptCache:
 
     @property
     def limit_bytes(self) -> int:
-        return self._wanted_bytes
+        return self._limit_bytes
 
     def cached_tokens(self, token_ids: Sequence[int]) -> int:
         return self._store.cached_tokens(token_ids)
 
     def admit(self, token_ids: Sequence[int], num_bytes: int) -> tuple[Reservation, Match]:
-        """Promise memory to a request, and give it what is known of its prompt, as caches of its own.
+        """Reserve memory for a request, and match its prompt.
 
-        What is stored gives way, other prompts before its own. Where its own cannot be there twice, it is taken out of
-        the store and comes back with the request's end.
+        Cached prompts are evicted as far as necessary, others before its own. If there is no room for its own twice, it
+        is moved out of the store, and comes back at the request's end.
 
         Raises:
-            InsufficientMemoryError: not even then; and nothing has changed.
+            InsufficientMemoryError: evicting everything does not suffice; nothing has changed.
         """
         missing = num_bytes - (self._memory.capacity_bytes - self._memory.reserved_bytes())
-        stored = self._store.num_bytes
-        if missing > stored:
-            raise InsufficientMemoryError("kv cache", num_bytes, num_bytes - missing + stored)
+        evictable = self._store.num_bytes
+        if missing > evictable:
+            raise InsufficientMemoryError("kv cache", num_bytes, num_bytes - missing + evictable)
         own = self._store.bytes_of(token_ids)
-        takes = missing > stored - own
-        if missing > 0 and not takes:
+        moves = missing > evictable - own
+        if missing > 0 and not moves:
             self._store.touch(token_ids)
             self._store.shrink(missing)
             self._account()
             self._memory.reclaim()
-        if takes:
-            self._promise(0)
+        if moves:
+            self._reserve(0)
         reservation = self._memory.reserve(num_bytes, BufferUsage.KV_CACHE)
-        return reservation, self._match(token_ids, takes=takes)
+        return reservation, self._match(token_ids, moves=moves)
 
-    def _match(self, token_ids: Sequence[int], *, takes: bool) -> Match:
-        """Counted as read."""
+    def _match(self, token_ids: Sequence[int], *, moves: bool) -> Match:
         try:
-            match = self._store.take(token_ids) if takes else self._store.match(token_ids)
+            match = self._store.take(token_ids) if moves else self._store.match(token_ids)
         except Exception:
             self._switch_off()
             match = self._store.match(token_ids)
@@ -93,16 +93,16 @@ class PromptCache:
         *,
         move: bool = False,
     ) -> bool:
-        """Store what was computed, in the room that requests leave; whether it can be read from now on.
+        """Store computed caches in the memory that requests leave free. Return whether all tokens are cached now.
 
-        With `move` nobody else has the caches: they are emptied on the way, where they can be.
+        `move` says that the caller does not use the caches any more: they are emptied on the way, if possible.
         """
         if isinstance(self._store, NullStore):
             return False
         others = self._memory.reserved_bytes() - self._memory.reserved_bytes(BufferUsage.STORED_PROMPTS)
-        unpressed = self._memory.watermark_bytes(HIGH_SHARE) - self._memory.lasting_bytes
-        room = min(self._wanted_bytes, self._pressed_bytes, unpressed, self._memory.capacity_bytes - others)
-        self._store.limit_bytes = max(0, room)
+        below_high = self._memory.watermark_bytes(HIGH_SHARE) - self._memory.lasting_bytes
+        available = min(self._limit_bytes, self._pressure_limit_bytes, below_high, self._memory.capacity_bytes - others)
+        self._store.limit_bytes = max(0, available)
         try:
             self._store.insert(token_ids, caches, boundaries, move=move)
         except Exception:
@@ -111,44 +111,44 @@ class PromptCache:
         return self._store.cached_tokens([*token_ids, token_ids[-1]]) == len(token_ids)
 
     def _switch_off(self) -> None:
-        """A fault in what is only a cache must not end the thread that computes, nor happen again at every request."""
-        log.exception("the store of prompts failed; from now on every prompt is computed")
-        self._store, self._wanted_bytes, self._pressed_bytes = NullStore(), 0, 0
+        """A fault in a cache must neither end the thread that computes nor repeat at every request."""
+        log.exception("the prompt cache failed and is switched off; from now on every prompt is computed")
+        self._store, self._limit_bytes, self._pressure_limit_bytes = NullStore(), 0, 0
 
     def note_difference(self, part: str) -> None:
-        """Much of a prompt has to be computed, from this part on: "tools", "system" or "messages.3"."""
+        """Count a prompt that differs from the cached ones in this part: "tools", "system" or "messages.3"."""
         kind = part.partition(".")[0]
         self.tokens.differed_in[kind] = self.tokens.differed_in.get(kind, 0) + 1
 
-    def give_up(self, num_bytes: int) -> int:
-        """Evict so much, or all there is, and keep no more than what is left until `recover`; the bytes freed."""
+    def evict(self, num_bytes: int) -> int:
+        """Evict at least `num_bytes`, or everything, and do not grow again until `recover`. Return the bytes freed."""
         freed = self._store.shrink(num_bytes) if num_bytes > 0 else 0
         if freed:
-            self._pressed_bytes = self._store.num_bytes
+            self._pressure_limit_bytes = self._store.num_bytes
             self._account()
         return freed
 
     def recover(self) -> None:
-        """As much may be kept again as was wanted."""
-        self._pressed_bytes = self._wanted_bytes
+        """Allow the full limit again."""
+        self._pressure_limit_bytes = self._limit_bytes
 
     def note_prefill(self, num_tokens: int, seconds: float) -> None:
         self._store.note_prefill(num_tokens, seconds)
 
     def close(self, timeout_seconds: float) -> None:
-        """What is to be on disk gets there; the memory comes back."""
+        """Write pending prompts to disk and free the memory."""
         self._store.close(timeout_seconds)
         self._account()
 
     def _account(self) -> None:
-        """Have the ledger know what is stored."""
-        self._promise(0)
+        """Reserve exactly what is stored, evicting what exceeds the free memory."""
+        self._reserve(0)
         available = self._memory.capacity_bytes - self._memory.reserved_bytes()
         if self._store.num_bytes > available:
             self._store.shrink(self._store.num_bytes - available)
-        self._promise(self._store.num_bytes)
+        self._reserve(self._store.num_bytes)
 
-    def _promise(self, num_bytes: int) -> None:
+    def _reserve(self, num_bytes: int) -> None:
         if self._reservation is not None:
             self._memory.release(self._reservation)
             self._reservation = None

@@ -1,0 +1,1 @@
+"""One request on its way through the engine, from its ticket to its output events."""

@@ -1,4 +1,4 @@
-"""From sampled tokens to the events of one generation: text made whole, thinking and calls told apart."""
+"""Turns sampled tokens into the events of one generation: whole text, with thinking and tool calls separated."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from contracts.values.generation import (
 )
 from contracts.values.vocabulary import ChatMessage, Role, StopReason, ToolCall, ToolMode
 from pensieve.core.answers.parser import AnswerParser
-from pensieve.core.answers.pieces import BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking
+from pensieve.core.answers.pieces import ArgumentsPiece, CallEnd, CallStart, Piece, TextPiece, ThinkingPiece
 from pensieve.core.answers.stop_sequences import StopSequenceFilter
 from pensieve.core.dialects.dialect import Dialect
-from pensieve.engine.prompt_cache.answer_memory import Answer
+from pensieve.engine.prompt_cache.answer_memory import GeneratedAnswer
 from pensieve.engine.requests.ticket import Ticket
 
 
 class Decoder(Protocol):
-    """Token ids to text, exactly: what `step` and `finish` return adds up to the decoding of all ids at once."""
+    """Decodes token ids one by one: what `step` and `finish` return adds up to the text of all ids decoded at once."""
 
     def step(self, token_id: int) -> str: ...
 
@@ -32,10 +32,10 @@ class Decoder(Protocol):
 
 
 class Output:
-    """What one ticket has said so far. Stop sequences are looked for in the text, not in thinking or arguments."""
+    """One ticket's output so far. Stop sequences apply to text, not to thinking or tool arguments."""
 
     def __init__(self, ticket: Ticket, decoder: Decoder, dialect: Dialect, *, streams_calls: bool) -> None:
-        """`streams_calls`: the answer is held to its grammar, so that a call which began will be whole."""
+        """`streams_calls`: a grammar constrains the answer, so a tool call that has begun is sure to be well-formed."""
         request = ticket.request
         tools = () if request.tool_choice.mode is ToolMode.NONE else request.tools
         self._ticket = ticket
@@ -45,79 +45,81 @@ class Output:
         self._shows_thinking = request.thinking.enabled
         self._call_is_open = False
         self._num_calls = 0
-        self._told = _TurnRecorder()
+        self._turn = _TurnRecorder()
         self._token_ids: list[int] = []
 
     def push(self, token_id: int, finish_reason: str | None) -> tuple[list[GenerationEvent], bool]:
-        """One more sampled token: the events it brings, and whether they end the generation.
+        """Add a sampled token. Returns its events, and whether they end the generation.
 
-        `finish_reason` is mlx-lm's own: "stop" for a token that ends the turn (it has no text), "length" at
-        max_tokens, None otherwise.
+        `finish_reason` is mlx-lm's: "stop" for a token that ends the turn (it has no text), "length" at max_tokens,
+        None otherwise.
         """
         if finish_reason != "stop":
             self._token_ids.append(token_id)
-        events, ended = self._pushed(token_id, finish_reason)
-        self._told.add(events)
+        events, ended = self._events_of_token(token_id, finish_reason)
+        self._turn.add(events)
         if ended and finish_reason is not None:
             self._remember()
         return events, ended
 
-    def _pushed(self, token_id: int, finish_reason: str | None) -> tuple[list[GenerationEvent], bool]:
+    def _events_of_token(self, token_id: int, finish_reason: str | None) -> tuple[list[GenerationEvent], bool]:
         text = "" if finish_reason == "stop" else self._decoder.step(token_id)
         pieces = self._parser.feed(text + (self._decoder.finish() if finish_reason is not None else ""))
         if finish_reason is not None:
             pieces += self._parser.finish()
         events: list[GenerationEvent] = []
         for piece in pieces:
-            events += self._events(piece)
+            events += self._events_of_piece(piece)
             if self._is_complete:
                 return [*events, self._finished(finish_reason)], True
         if finish_reason is None:
             return events, False
         events += self._text(self._filter.finish())
         if self._call_is_open and finish_reason == "stop":
-            events.append(ToolCallEnded())  # cut by the model itself: closed, and not counted
+            events.append(ToolCallEnded())  # the model itself broke off: closed, but not counted
         return [*events, self._finished(finish_reason)], True
 
     def _remember(self) -> None:
-        """Keep what was said for when it comes back as history. An answer that was cut off behind a stop sequence or
-        the one call that was asked for is no whole one, and one that goes on from a client's words is not ours alone.
+        """Remember the answer's tokens for when it comes back as history.
+
+        Skips answers cut off after a stop sequence or after the only allowed tool call, because they are incomplete,
+        and answers that continue the client's own words.
         """
         request = self._ticket.request
         answers = self._ticket.answers
-        asked = request.messages[-1] if request.messages else None
+        last_message = request.messages[-1] if request.messages else None
         is_complete = self._filter.matched is None and not request.is_raw
         if (
             answers is None
             or self._ticket.cancelled
             or not is_complete
-            or asked is None
-            or asked.role is Role.ASSISTANT
+            or last_message is None
+            or last_message.role is Role.ASSISTANT
         ):
             return
-        answers.remember(Answer(self._told.turn(), asked, tuple(self._token_ids)))
+        answers.remember(GeneratedAnswer(self._turn.message(), last_message, tuple(self._token_ids)))
 
     @property
     def _is_complete(self) -> bool:
-        """A stop sequence was found, or the one call that was asked for is made."""
+        """Whether a stop sequence was found, or the only allowed tool call is complete."""
         is_called = self._num_calls > 0 and not self._ticket.request.tool_choice.parallel
         return self._filter.matched is not None or is_called
 
-    def _events(self, piece: Piece) -> list[GenerationEvent]:
-        if isinstance(piece, SaidText):
+    def _events_of_piece(self, piece: Piece) -> list[GenerationEvent]:
+        if isinstance(piece, TextPiece):
             return self._text(self._filter.feed(piece.text))
         before = self._text(self._filter.finish())
         match piece:
-            case SaidThinking(text):
+            case ThinkingPiece(text):
                 return (
                     [*before, ThinkingGenerated(text, self._ticket.output_tokens)] if self._shows_thinking else before
                 )
-            case BeganCall(name):
+            case CallStart(name):
                 self._call_is_open = True
                 return [*before, ToolCallStarted(f"toolu_{secrets.token_hex(12)}", name)]
-            case SaidArguments(json):
+            case ArgumentsPiece(json):
                 return [ToolArgumentsGenerated(json)]
-            case EndedCall():
+            case CallEnd():
                 self._call_is_open = False
                 self._num_calls += 1
                 return [ToolCallEnded()]
@@ -137,7 +139,7 @@ class Output:
 
 
 class _TurnRecorder:
-    """What a client was told, as the turn that it will send back: a part for each of its blocks."""
+    """Collects the events sent to a client into the assistant turn that it will send back, one part for each block."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
@@ -160,7 +162,7 @@ class _TurnRecorder:
                 case _:
                     pass
 
-    def turn(self) -> ChatMessage:
+    def message(self) -> ChatMessage:
         calls = tuple(ToolCall(call_id, name, "".join(arguments) or "{}") for call_id, name, arguments in self._calls)
         return ChatMessage(Role.ASSISTANT, "\n\n".join(self._texts), "\n\n".join(self._thoughts), calls)
 

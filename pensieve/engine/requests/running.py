@@ -1,40 +1,39 @@
-"""A generation that has its place in the batch."""
+"""A request that has a row in the batch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from contracts.values.vocabulary import Reservation
-from pensieve.core.prefixes.sharing import Reading
+from pensieve.core.prefixes.sharing import PrefillProgress
 from pensieve.engine.requests.output import Output
 from pensieve.engine.requests.ticket import Ticket
 
 
 @dataclass(slots=True)
 class RunningRequest:
-    """A ticket in the batch, what it said, and the bytes that are its own until it ends.
+    """A ticket with its row, its output and the memory reserved for it until it ends.
 
-    `num_read` tokens of its prompt are computed; `known_tokens` of them were in the store. `stops` are the places at
-    which states are kept, where they cannot be cut.
+    `num_prefilled` tokens of its prompt are computed, of which `cached_tokens` came from the prompt cache. `stops` are
+    the offsets at which snapshots are taken, for caches that cannot be cut.
     """
 
     uid: int
     ticket: Ticket
     output: Output
     reservation: Reservation
-    known_tokens: int
-    num_read: int
+    cached_tokens: int
+    num_prefilled: int
     stops: tuple[int, ...] | None
 
     @property
-    def reading(self) -> Reading:
-        return Reading(self.uid, self.ticket.prompt_token_ids, self.num_read, self.stops)
+    def prefill(self) -> PrefillProgress:
+        return PrefillProgress(self.uid, self.ticket.prompt_token_ids, self.num_prefilled, self.stops)
 
     @property
-    def promised_tokens(self) -> int:
-        """What memory is reserved for."""
+    def reserved_tokens(self) -> int:
         return self.ticket.max_total_tokens
 
     @property
-    def is_reading(self) -> bool:
-        return self.num_read < len(self.ticket.prompt_token_ids)
+    def is_prefilling(self) -> bool:
+        return self.num_prefilled < len(self.ticket.prompt_token_ids)

@@ -1,4 +1,4 @@
-"""A ticket: one generation, from its acceptance to its one end. What the event loop and the MLX thread share."""
+"""A ticket: one generation from acceptance to end, shared by the event loop and the thread that owns MLX."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import itertools
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from contracts.values.generation import GenerationEvent, GenerationFinished, Usage
-from contracts.values.measurements import OperationMetrics, OperationPhase
-from contracts.values.vocabulary import GenerationRequest, MemoryUsage
+from contracts.values.vocabulary import GenerationRequest
 from pensieve.core.prefixes.boundary import Boundary
 
 if TYPE_CHECKING:
@@ -26,40 +25,41 @@ _numbers = itertools.count(1)
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """`events`, `news` and `num_readers` belong to the event loop, everything else to the thread that computes;
-    `cancelled` is set by one and read by the other, and never unset.
+    """`events`, `has_events` and `num_readers` belong to the event loop, everything else to the MLX thread.
+
+    The event loop sets `cancelled`, and the MLX thread reads it. It is never unset.
     """
 
     request: GenerationRequest
     prompt_token_ids: list[int]
     starts_thinking: bool = False
     matcher: LLMatcher | None = None
-    """The grammar that the answer is held to. A copy of its own."""
+    """The grammar that constrains the answer; this ticket's own copy."""
     boundaries: tuple[Boundary, ...] = ()
-    """Where in the prompt it is worth keeping what was computed."""
+    """Where in the prompt computed state is worth storing."""
     answers: AnswerMemory | None = None
-    """Where the answer is remembered, to stand in later prompts as the tokens that it is."""
+    """Remembers the answer's token ids, so that later prompts contain exactly those."""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     number: int = field(default_factory=lambda: next(_numbers))
     accepted_at: float = field(default_factory=time.monotonic)
     first_token_at: float | None = None
     output_tokens: int = 0
     cached_at_first: int = 0
-    """Tokens of the prompt that were in the store when the ticket was made; `differs_in` says what comes after them."""
+    """Prompt tokens in the prompt cache when the request arrived. `differs_in` names the part that follows them."""
     differs_in: str = ""
     cached_tokens: int = 0
-    """Those that were there when it was its turn."""
+    """Prompt tokens in the prompt cache when the request was admitted."""
     stored_5m_tokens: int = 0
     stored_1h_tokens: int = 0
     cancelled: bool = False
     num_readers: int = 0
     events: list[GenerationEvent | Exception] = field(default_factory=list)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set, and replaced by another, when there are more events."""
+    has_events: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set, and replaced by a new one, whenever events arrive."""
 
     @property
     def max_total_tokens(self) -> int:
-        """Of prompt and answer together."""
+        """The tokens of the prompt and of the longest possible answer."""
         return len(self.prompt_token_ids) + self.request.max_tokens
 
     @property
@@ -73,14 +73,14 @@ class Ticket:
         )
 
     async def stream(self) -> AsyncGenerator[GenerationEvent, None]:
-        """The events from the first to the last, as they are delivered. There may be several readers.
+        """All events from the first on, as they arrive. Several readers may stream the same ticket.
 
         Raises:
-            PensieveError: what the thread delivered instead of an event.
+            PensieveError: the generation failed.
         """
         for number in itertools.count():
             if number == len(self.events):
-                await self.news.wait()
+                await self.has_events.wait()
             event = self.events[number]
             if isinstance(event, Exception):
                 raise event
@@ -89,7 +89,7 @@ class Ticket:
                 return
 
     def count_token(self) -> bool:
-        """One more token is sampled; whether a progress record is due."""
+        """Count one more sampled token. Returns whether a progress record is due."""
         self.output_tokens += 1
         if self.first_token_at is None:
             self.first_token_at = time.monotonic()
@@ -100,43 +100,20 @@ Delivery = tuple[Ticket, GenerationEvent | Exception]
 
 
 def deliver(deliveries: list[Delivery]) -> None:
-    """Hand a step's events to their streams: one hop to each event loop, however many tickets it has.
+    """Pass a step's events to their streams, with one call per event loop. Call on the MLX thread.
 
-    Called on the thread that computes. A loop that is closed has nobody left to tell.
+    Events for a closed loop are dropped: it has no readers left.
     """
     by_loop: dict[asyncio.AbstractEventLoop, list[Delivery]] = {}
     for delivery in deliveries:
         by_loop.setdefault(delivery[0].loop, []).append(delivery)
-    for loop, theirs in by_loop.items():
+    for loop, of_loop in by_loop.items():
         if not loop.is_closed():
-            loop.call_soon_threadsafe(_put_all, theirs)
+            loop.call_soon_threadsafe(_put_all, of_loop)
 
 
 def _put_all(deliveries: list[Delivery]) -> None:
     for ticket, event in deliveries:
         ticket.events.append(event)
-        ticket.news.set()
-        ticket.news = asyncio.Event()
-
-
-class _Recorder(Protocol):
-    def record_operation(self, operation: OperationMetrics) -> None: ...
-
-    def device_share_percent(self) -> float: ...
-
-
-def record(monitor: _Recorder, memory: MemoryUsage, ticket: Ticket, phase: OperationPhase) -> None:
-    """Make the record of one moment of a ticket's life (S6)."""
-    now = time.monotonic()
-    first = ticket.first_token_at
-    monitor.record_operation(
-        OperationMetrics(
-            phase=phase,
-            duration_ms=1000 * (now - ticket.accepted_at),
-            tokens_generated=ticket.output_tokens,
-            memory_peak_bytes=memory.peak_bytes,
-            device_share_percent=monitor.device_share_percent(),
-            success=phase not in (OperationPhase.FAILED, OperationPhase.CANCELLED),
-            time_to_first_token_ms=None if first is None else 1000 * (first - ticket.accepted_at),
-        )
-    )
+        ticket.has_events.set()
+        ticket.has_events = asyncio.Event()

@@ -1,0 +1,1 @@
+"""Prepared replies instead of a model, for tests of servers and clients."""

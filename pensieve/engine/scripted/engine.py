@@ -1,17 +1,7 @@
-"""An engine that plays a script: the same contract as the real one, with chosen text, pace and faults, and no model.
+"""An engine that plays a script (`pensieve.engine.scripted.script`) instead of running a model.
 
-For tests of servers and of clients (`pensieve serve --script FILE`). A script is TOML, its first matching reply is
-played. Calls and thinking are written in the text, in the general form of `pensieve.core.dialects.dialect` and between
-<think> and </think>; nothing holds them to a schema. With `--model M` beside it, the words are forced through that
-model (`pensieve.engine.decoding.forced_script`), which then has neither pace nor faults.
-
-    [[reply]]
-    when = "count slowly"      # a part of the last user text or tool result; without it, the reply fits every request
-    text = "One two three."    # a token is a word with the space before it
-    repeat = 1                 # how many times the text is said
-    seconds_per_token = 0.0
-    prefill_seconds = 0.0      # silence before the first token
-    fail_after_tokens = 2      # the engine fails there
+It keeps the same contract as the real engine, with chosen text, pace and faults, so that servers and clients can be
+tested without a model.
 """
 
 from __future__ import annotations
@@ -19,12 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-import tomllib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any
 
 from contracts.values.generation import GenerationEvent, GenerationFinished, GenerationStarted, PromptTokens
 from contracts.values.measurements import MemoryPressure, OperationPhase, SpeculationCounts
@@ -35,17 +21,18 @@ from contracts.values.vocabulary import (
     ModelFeature,
     ModelInfo,
     Prompt,
-    Role,
 )
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.dialects.dialect import Dialect
-from pensieve.core.dialects.hermes import in_general_form
-from pensieve.core.errors import GenerationError, ModelLoadingError, OverloadedError, ValidationError
+from pensieve.core.dialects.hermes import with_tools_as_text
+from pensieve.core.errors import GenerationError, OverloadedError, ValidationError
 from pensieve.core.scheduling.validation import check_request, check_window
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
+from pensieve.engine.monitoring.record import record
 from pensieve.engine.requests.output import Output
-from pensieve.engine.requests.ticket import Ticket, record
+from pensieve.engine.requests.ticket import Ticket
+from pensieve.engine.scripted.script import Script, ScriptedReply
 
 MODEL_ID = "scripted"
 WINDOW_TOKENS = 8192
@@ -53,50 +40,6 @@ SCRIPTED_INFO = ModelInfo(MODEL_ID, "A script", WINDOW_TOKENS, "2026-01-01T00:00
 KV_BYTES_PER_TOKEN = 1024
 DIALECT = Dialect(think_start="<think>", think_end="</think>")
 _TOKEN = re.compile(r"\s*\S+|\s+$")
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    when: str = ""
-    text: str = "Hello from the script."
-    repeat: int = 1
-    seconds_per_token: float = 0.0
-    prefill_seconds: float = 0.0
-    fail_after_tokens: int | None = None
-
-    def fits(self, request: GenerationRequest) -> bool:
-        told = reversed(request.messages)
-        asked = next((message.text for message in told if message.role in (Role.USER, Role.TOOL)), "")
-        return self.when in asked
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    replies: tuple[Reply, ...] = (Reply(),)
-
-    def reply_to(self, request: GenerationRequest) -> Reply:
-        return next((reply for reply in self.replies if reply.fits(request)), Reply())
-
-
-def load_script(path: Path) -> Script:
-    """Read a script.
-
-    Raises:
-        ModelLoadingError: the file is missing, is no TOML, or has a key that is not known.
-    """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ModelLoadingError(str(path), str(error)) from error
-    return Script(tuple(_reply(path, number, table) for number, table in enumerate(document.get("reply", []), 1)))
-
-
-def _reply(path: Path, number: int, table: dict[str, Any]) -> Reply:
-    known = {field.name for field in fields(Reply)}
-    unknown = sorted(set(table) - known)
-    if unknown:
-        raise ModelLoadingError(str(path), f"reply {number} has {unknown}; known are {sorted(known)}")
-    return Reply(**table)
 
 
 class ScriptedEngine:
@@ -131,11 +74,11 @@ class ScriptedEngine:
         return not self._closed.is_set() and len(self._tickets) < self._max_active
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        """Words, and one for each message and tool."""
+        """One token for each word, message and tool."""
         if not prompt.messages:
             raise ValidationError("messages", "at least one message is required")
-        told = in_general_form(prompt.messages, prompt.tools, DIALECT)
-        return sum(len(message.text.split()) + 1 for message in told)
+        messages = with_tools_as_text(prompt.messages, prompt.tools, DIALECT)
+        return sum(len(message.text.split()) + 1 for message in messages)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         check_request(request)
@@ -143,7 +86,7 @@ class ScriptedEngine:
         input_tokens = await self.count_tokens(request.prompt)
         check_window(input_tokens, request.max_tokens, WINDOW_TOKENS)
         if not await self.can_admit():
-            raise OverloadedError(f"{len(self._tickets)} requests are running", retry_after_seconds=1)
+            raise OverloadedError(f"{len(self._tickets)} requests are running")
         ticket = Ticket(request, [0] * input_tokens)
         num_tokens = input_tokens + request.max_tokens
         reservation = self._memory.reserve(num_tokens * KV_BYTES_PER_TOKEN, BufferUsage.KV_CACHE)
@@ -164,14 +107,14 @@ class ScriptedEngine:
             self._memory.release(reservation)
             self._record(ticket, phase)
 
-    async def _play(self, ticket: Ticket, reply: Reply) -> AsyncGenerator[GenerationEvent, None]:
+    async def _play(self, ticket: Ticket, reply: ScriptedReply) -> AsyncGenerator[GenerationEvent, None]:
         words = _TOKEN.findall(reply.text * reply.repeat)
         output = Output(ticket, _Words(words), DIALECT, streams_calls=True)
         pace = _Pace(self._closed)
         await pace.wait(reply.prefill_seconds)
         for number in range(len(words) + 1):
             if number == reply.fail_after_tokens:
-                raise GenerationError("the script fails here")
+                raise GenerationError("the script fails here (fail_after_tokens)")
             await pace.wait(reply.seconds_per_token)
             if ticket.count_token():
                 self._record(ticket, OperationPhase.PROGRESS)
@@ -186,7 +129,6 @@ class ScriptedEngine:
         record(self._monitor, self._memory.usage(), ticket, phase)
 
     def prompt_tokens(self) -> PromptTokens:
-        """Nothing is computed here."""
         return PromptTokens()
 
     def memory_pressure(self) -> MemoryPressure:
@@ -206,7 +148,7 @@ class ScriptedEngine:
 
 
 class _Words:
-    """The decoder of a script: a token's id is its place in the reply."""
+    """Decodes a scripted reply: a token id is the index of a word."""
 
     def __init__(self, words: list[str]) -> None:
         self._words = words
@@ -219,7 +161,7 @@ class _Words:
 
 
 class _Pace:
-    """Waits that add up without drift, and that end at once when the engine closes."""
+    """Waits without accumulating drift, and stops waiting when the engine closes."""
 
     def __init__(self, closed: asyncio.Event) -> None:
         self._closed = closed

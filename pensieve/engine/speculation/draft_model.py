@@ -1,9 +1,9 @@
-"""A small model that guesses what a larger one says next, with keys and values of its own for each request.
+"""A draft model: a small model that guesses the next tokens of a larger one, with its own KV cache for each request.
 
-What it has read of a request is in rows (`pensieve.engine.kv.rows`), as the larger model's is: so requests share its
-passes, and what did not come true is cut off again. `draft_policy` decides when it is used.
+Its caches are rows (`pensieve.engine.kv.rows`), like the larger model's: requests share its passes, and rejected tokens
+are cut off. `draft_policy` decides when it is used.
 
-All on the thread that owns MLX.
+Everything here runs on the thread that owns MLX.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
     from pensieve.device.memory.device_memory import DeviceMemory
     from pensieve.models.files.model_folder import ModelFolder
 
-MAX_UNREAD: Final = 8
-"""Tokens that the first pass of a draft may read besides; where there are more, they are read before."""
+MAX_PENDING: Final = 8
+"""Tokens of a row that a draft's first pass may prefill as well. If more are pending, they are prefilled beforehand."""
 
 _CANNOT_BE_CUT: Final = (
-    "do not all keep the keys and values of every token (there are sliding windows or recurrent layers), so that what "
-    "did not come true of a draft could not be cut off; "
+    "do not all keep the keys and values of every token (some are recurrent or use sliding windows), so rejected draft "
+    "tokens could not be removed; "
 )
 
 
 class DraftRow:
-    """What the draft model has read of one request, how often it was right there, and what it has cost there."""
+    """The draft model's state for one request: its KV cache, its acceptance rate, and the time it has lost."""
 
     def __init__(self, num_layers: int, room: int, chance: float) -> None:
         self.caches = [RowKV(min_room=room) for _ in range(num_layers)]
-        self.agreement = AcceptanceRate(chance)
+        self.acceptance = AcceptanceRate(chance)
         self.lost_seconds = 0.0
 
     @property
-    def num_read(self) -> int:
+    def num_prefilled(self) -> int:
         return self.caches[0].offset
 
     @property
@@ -51,21 +51,20 @@ class DraftRow:
         return sum(cache.nbytes for cache in self.caches)
 
     def cut(self, num_tokens: int) -> None:
-        """Keep no more than the first `num_tokens`."""
         for cache in self.caches:
             cache.offset = min(cache.offset, num_tokens)
 
 
 class DraftModel:
-    """Loaded for one larger model, whose logits are `vocabulary_size` wide. Outlives batches.
+    """A draft model for one larger model, whose logits are `vocabulary_size` wide. Outlives batches.
 
-    `share` is what it weighs of the larger model: what a pass of it takes of a plain pass, until one is timed.
+    `share` is its weight relative to the larger model: the estimate of its pass times until one is measured.
     """
 
     def __init__(self, model: LoadedModel, probed: Probe, vocabulary_size: int, share: float) -> None:
         self.probe = probed
         self.window_tokens = model.context_window_tokens
-        self.agreement, self.debt = AcceptanceRate(), DraftBudget()
+        self.acceptance, self.budget = AcceptanceRate(), DraftBudget()
         self._model = model
         self._share = share
         self._vocabulary_size = min(vocabulary_size, model.vocabulary_size)
@@ -76,46 +75,48 @@ class DraftModel:
         return self._model.weights_bytes
 
     def new_row(self, room: int) -> DraftRow:
-        return DraftRow(len(self.probe.sizes.layers), room, self.agreement.chance)
+        return DraftRow(len(self.probe.sizes.layers), room, self.acceptance.chance)
 
     def seconds(self, num_rows: int, plain_seconds: float) -> float:
-        """Of one token for each of so many rows; `plain_seconds` is what the larger model takes for that."""
-        known = self._costs[num_rows].seconds(1) if num_rows in self._costs else None
-        return known if known is not None else self._share * plain_seconds
+        """Seconds for one token of each of `num_rows` rows; the larger model takes `plain_seconds` for the same."""
+        measured = self._costs[num_rows].seconds(1) if num_rows in self._costs else None
+        return measured if measured is not None else self._share * plain_seconds
 
-    def read(self, row: DraftRow, token_ids: Sequence[int]) -> float:
-        """Read a chunk of what `row` has not read of `token_ids`; the seconds that it took."""
-        began, start = time.perf_counter(), row.num_read
+    def prefill(self, row: DraftRow, token_ids: Sequence[int]) -> float:
+        """Prefill the next chunk of `token_ids` that `row` lacks. Returns the seconds it took."""
+        began, start = time.perf_counter(), row.num_prefilled
         num_tokens = min(len(token_ids) - start, self.probe.max_chunk_at(start, self.probe.chunk_tokens))
-        self._run(mx.array([self._known(token_ids[start : start + num_tokens])]), [row])
+        self._run(mx.array([self._clamped(token_ids[start : start + num_tokens])]), [row])
         mx.eval([cache.arrays for cache in row.caches])
         return time.perf_counter() - began
 
     def draft(
-        self, rows: Sequence[DraftRow], unread: Sequence[Sequence[int]], lengths: Sequence[int]
+        self, rows: Sequence[DraftRow], pending: Sequence[Sequence[int]], lengths: Sequence[int]
     ) -> list[list[int]]:
-        """What comes after each row's `unread` tokens, which are read: the likeliest tokens, `lengths` of each.
+        """Prefill each row's `pending` tokens, then draft its most likely next tokens, `lengths[i]` for row i.
 
-        It reads all that it drafts but the last one of each row.
+        Afterwards the rows hold all of their drafts except the last token.
         """
         began = time.perf_counter()
-        order = sorted(range(len(rows)), key=lambda index: -lengths[index])  # those that end sooner are at the end
-        last = self._first([rows[index] for index in order], [unread[index] for index in order])
+        order = sorted(range(len(rows)), key=lambda index: -lengths[index])  # shorter drafts last
+        last = self._first([rows[index] for index in order], [pending[index] for index in order])
         columns = [last]
         for place in range(1, lengths[order[0]]):
-            going_on = [index for index in order if lengths[index] > place]
-            last = self._likeliest(self._run(last[: len(going_on), None], [rows[index] for index in going_on])[:, -1])
+            unfinished = [index for index in order if lengths[index] > place]
+            last = self._likeliest(
+                self._run(last[: len(unfinished), None], [rows[index] for index in unfinished])[:, -1]
+            )
             mx.async_eval(last)  # type: ignore[no-untyped-call]
             columns.append(last)
-        said: list[list[int]] = [column.tolist() for column in columns]  # type: ignore[misc]
+        drafted: list[list[int]] = [column.tolist() for column in columns]  # type: ignore[misc]
         self._costs.setdefault(len(rows), PassCosts()).note(1, (time.perf_counter() - began) / len(columns))
-        return [[said[place][order.index(index)] for place in range(num)] for index, num in enumerate(lengths)]
+        return [[drafted[place][order.index(index)] for place in range(num)] for index, num in enumerate(lengths)]
 
-    def _first(self, rows: Sequence[DraftRow], unread: Sequence[Sequence[int]]) -> mx.array:
-        """The likeliest token after what is read now, of each row."""
-        lengths = [len(each) for each in unread]
+    def _first(self, rows: Sequence[DraftRow], pending: Sequence[Sequence[int]]) -> mx.array:
+        """The most likely token after each row's pending tokens, int32 [rows]."""
+        lengths = [len(each) for each in pending]
         width = max(lengths)
-        padded = mx.array([[*self._known(each), *[0] * (width - len(each))] for each in unread])
+        padded = mx.array([[*self._clamped(each), *[0] * (width - len(each))] for each in pending])
         logits = self._run(padded, rows, lengths)
         return self._likeliest(logits[mx.arange(len(rows)), mx.array(lengths) - 1])
 
@@ -130,61 +131,67 @@ class DraftModel:
     def _likeliest(self, logits: mx.array) -> mx.array:
         return mx.argmax(logits[:, : self._vocabulary_size], axis=-1)
 
-    def _known(self, token_ids: Sequence[int]) -> list[int]:
-        """Logits may be wider than the vocabulary, and the larger model's wider than ours: none may point outside."""
+    def _clamped(self, token_ids: Sequence[int]) -> list[int]:
+        """Token ids within this model's vocabulary: the larger model's logits may be wider."""
         return [min(token_id, self._model.vocabulary_size - 1) for token_id in token_ids]
 
 
 def load_draft(folder: ModelFolder) -> LoadedModel:
     """
     Raises:
-        ModelLoadingError: as `load`, and names the option.
+        ModelLoadingError: as `load`; the message names the option.
     """
     try:
         return load(folder)
     except ModelLoadingError as error:
-        raise ModelLoadingError(named(folder.id), str(error).removeprefix(f"cannot load {error.source}: ")) from error
+        raise ModelLoadingError(
+            option_for(folder.id), str(error).removeprefix(f"cannot load {error.source}: ")
+        ) from error
 
 
-def named(draft_id: str) -> str:
-    """What errors call it."""
+def option_for(draft_id: str) -> str:
+    """The draft model's name in error messages."""
     return f"--draft-model {draft_id}"
 
 
-def require_same_vocabulary(draft_id: str, drafting: Any, answering: Any) -> None:
+def require_same_vocabulary(draft_id: str, draft: Any, main: Any) -> None:
     """
     Raises:
-        ModelLoadingError: a text is another token in one tokenizer than in the other; it is named.
+        ModelLoadingError: the tokenizers give some text different token ids; the message names one.
     """
-    ours, theirs = drafting.get_vocab(), answering.get_vocab()
-    differing = [text for text in {*ours, *theirs} if ours.get(text) != theirs.get(text)]
+    of_draft, of_main = draft.get_vocab(), main.get_vocab()
+    differing = [text for text in {*of_draft, *of_main} if of_draft.get(text) != of_main.get(text)]
     if not differing:
         return
     text = min(differing, key=lambda each: (len(each), each))
     raise ModelLoadingError(
-        named(draft_id),
-        f"its vocabulary of {len(ours)} tokens is not the one of {len(theirs)} that --model has: {text!r} is "
-        f"{_said(ours, text)} in the one and {_said(theirs, text)} in the other; choose a smaller model of the same "
-        "family, or serve without",
+        option_for(draft_id),
+        f"its vocabulary of {len(of_draft)} tokens differs from the {len(of_main)} tokens of --model: {text!r} is "
+        f"{_token_name(of_draft, text)} in the first and {_token_name(of_main, text)} in the second; choose a smaller "
+        "model of the same family, or serve without --draft-model",
     )
 
 
-def _said(vocabulary: dict[str, int], text: str) -> str:
-    return f"token {vocabulary[text]}" if text in vocabulary else "no token"
+def _token_name(vocabulary: dict[str, int], text: str) -> str:
+    return f"token {vocabulary[text]}" if text in vocabulary else "not a token"
 
 
 def ready_to_draft(
     draft_id: str, draft: LoadedModel, main: LoadedModel, main_probe: Probe, memory: DeviceMemory
 ) -> DraftModel:
-    """Its figures found out, as those of `main` were. To read a prompt, it takes no more than that does if it can.
+    """Probe a loaded draft model. If possible, its prefill needs no more memory than that of `main`.
 
     Raises:
-        ModelLoadingError: its tokens are not those of `main`, or the caches of one of them cannot be cut.
+        ModelLoadingError: the vocabularies differ, or the caches of one of the models cannot be cut.
     """
     require_same_vocabulary(draft_id, draft.tokenizer, main.tokenizer)
     if not main_probe.sizes.in_rows:
-        raise ModelLoadingError(named(draft_id), f"the layers of --model {_CANNOT_BE_CUT}serve it without")
-    found = probe(draft, memory, chunk_tokens=main_probe.chunk_tokens, max_bytes=main_probe.activation_bytes)
-    if not found.sizes.in_rows:
-        raise ModelLoadingError(named(draft_id), f"its layers {_CANNOT_BE_CUT}choose another, or serve without")
-    return DraftModel(draft, found, main.vocabulary_size, draft.weights_bytes / max(1, main.weights_bytes))
+        raise ModelLoadingError(
+            option_for(draft_id), f"the layers of --model {_CANNOT_BE_CUT}serve it without --draft-model"
+        )
+    draft_probe = probe(draft, memory, chunk_tokens=main_probe.chunk_tokens, max_bytes=main_probe.activation_bytes)
+    if not draft_probe.sizes.in_rows:
+        raise ModelLoadingError(
+            option_for(draft_id), f"its layers {_CANNOT_BE_CUT}choose another model, or serve without --draft-model"
+        )
+    return DraftModel(draft, draft_probe, main.vocabulary_size, draft.weights_bytes / max(1, main.weights_bytes))

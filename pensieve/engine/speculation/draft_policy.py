@@ -1,10 +1,10 @@
-"""When a draft model is asked, and for which requests of a batch.
+"""Decides when the draft model drafts, and for which rows of a batch.
 
-It is asked where it is likely enough to be right that a check of its tokens, with the time that it takes itself, brings
-more than plain decoding does. To be asked it has to have read the request: that happens a chunk a step, and is charged
-to the request, which may bring it in again. Where it does not pay, it is tried in a small share of the time.
+It drafts for a row where verifying its likely tokens, including the time to draft them, beats plain decoding. Before
+that it has to prefill the row: one chunk a step, charged to the row, whose accepted drafts may win it back. Where
+drafting does not pay, it is still tried in a small share of the time, since that can change.
 
-All on the thread that owns MLX.
+Everything here runs on the thread that owns MLX.
 """
 
 from __future__ import annotations
@@ -19,26 +19,24 @@ import mlx.core as mx
 from pensieve.core.drafts.length import best_width
 from pensieve.core.drafts.worth import MIN_CHANCE
 from pensieve.engine.kv.rows import RowKV
-from pensieve.engine.speculation.draft_model import MAX_UNREAD, DraftModel, DraftRow
+from pensieve.engine.speculation.draft_model import MAX_PENDING, DraftModel, DraftRow
 
-Seconds = Callable[[int], float | None]
-"""Of one pass of the larger model, by its width."""
+PassSeconds = Callable[[int], float | None]
+"""Seconds of one pass of the larger model, by its width in tokens; None until measured."""
 
 log = logging.getLogger(__name__)
 
 _TOLERATED_DEBT: Final = 4.0
-"""In plain passes. With more, nothing is read of new requests: what was read of others did not bring it in."""
+"""In plain passes. Beyond it no further rows are prefilled: the rows before did not win back their prefill."""
 
-_CHECKS_BEFORE_REST: Final = 100
+_VERIFICATIONS_BEFORE_REST: Final = 100
 _REST_STEPS: Final = 4
-"""Plain ones, so that it is seen what plain decoding takes by now: else a machine that was busy once would be believed
-for ever.
-"""
+"""Plain steps that refresh the measured cost of plain decoding. Otherwise one busy moment would count forever."""
 
 
 @dataclass(slots=True)
-class _Checked:
-    """A draft that is being checked: of which row, and how many tokens the row has before it."""
+class _Draft:
+    """A draft under verification: `length` tokens, after `num_before` tokens of its row."""
 
     row: DraftRow
     num_before: int
@@ -46,163 +44,177 @@ class _Checked:
 
 
 class DraftPolicy:
-    """The draft model's side of one batch. In each step: `look`, `width`, and `fill` and `settle` where it drafts."""
+    """The draft model's part in a batch. Each step calls `plan` and `choose`, and if it drafts `draft` and `verify`."""
 
-    def __init__(self, draft: DraftModel) -> None:
-        self._draft = draft
+    def __init__(self, model: DraftModel) -> None:
+        self._model = model
         self._rows: dict[int, DraftRow] = {}
         self._limits: list[int] = []
-        self._checked: dict[int, _Checked] = {}
+        self._drafts: dict[int, _Draft] = {}
         self._is_try = self._is_off = False
-        self._num_checks = self._num_resting = 0
-        self.has_read = False
-        """Whether the step read something for drafts, and took longer for that."""
+        self._num_verifications = self._num_resting = 0
+        self.has_prefilled = False
+        """Whether this step prefilled the draft model, which makes it slower."""
 
     @property
     def nbytes(self) -> int:
         return sum(row.nbytes for row in self._rows.values())
 
-    def look(self, batch: Any, limits: Sequence[int], looked_up: Sequence[Sequence[float]], seconds: Seconds) -> None:
-        """A step begins. `limits` are the tokens that may be drafted of each row, `looked_up` what lookups promise, and
-        `seconds` what the larger model's passes take; what has to be read of a row first, is read.
+    def plan(
+        self, batch: Any, limits: Sequence[int], looked_up: Sequence[Sequence[float]], seconds: PassSeconds
+    ) -> None:
+        """Start a step: select the rows to draft for, and prefill a row that still needs it.
+
+        `limits` are the tokens that may be drafted for each row; `looked_up` is what prompt lookup promises for it.
         """
-        self.has_read = self._is_try = False
+        self.has_prefilled = self._is_try = False
         self._rows = {
-            uid: self._rows.get(uid) or self._draft.new_row(len(known))
-            for uid, known in zip(batch.uids, batch.tokens, strict=True)
+            uid: self._rows.get(uid) or self._model.new_row(len(tokens))
+            for uid, tokens in zip(batch.uids, batch.tokens, strict=True)
         }
-        rests, self._num_resting = self._num_resting > 0, max(0, self._num_resting - 1)
-        self._limits = [
-            0
-            if self._is_off or rests or len(found) > 1
-            else max(0, min(limit, self._draft.window_tokens - len(known) - 2))
-            for limit, found, known in zip(limits, looked_up, batch.tokens, strict=True)
-        ]
+        self._limits = self._own_limits(batch, limits, looked_up)
         plain_seconds = seconds(1)
         if not any(self._limits) or plain_seconds is None:
             return
-        behind = {
-            index: len(known) - row.num_read
-            for index, (row, known) in enumerate(zip(self._rows.values(), batch.tokens, strict=True))
-            if self._limits[index] and len(known) - row.num_read > MAX_UNREAD
-        }
-        hoped = [row.agreement.expected(limit) for row, limit in zip(self._rows.values(), self._limits, strict=True)]
-        if self._best(hoped, looked_up, seconds) > 1:
-            wanted = [index for index in behind if len(hoped[index]) > 1]
-            if wanted and self._draft.debt.seconds <= _TOLERATED_DEBT * plain_seconds:
-                self._read(batch, wanted[0])
-        elif not self._draft.debt.seconds:
-            self._is_try = len(behind) < sum(limit > 0 for limit in self._limits)
+        pending = self._pending(batch)
+        rows = zip(self._rows.values(), self._limits, strict=True)
+        promised = [row.acceptance.expected(limit) for row, limit in rows]
+        if self._best_width(promised, looked_up, seconds) > 1:
+            wanted = [index for index in pending if len(promised[index]) > 1]
+            if wanted and self._model.budget.seconds <= _TOLERATED_DEBT * plain_seconds:
+                self._prefill(batch, wanted[0])
+        elif not self._model.budget.seconds:
+            self._is_try = len(pending) < sum(limit > 0 for limit in self._limits)
             if not self._is_try:
-                self._read(batch, min(behind, key=lambda index: behind[index]), is_try=True)
-        self._limits = [0 if index in behind else limit for index, limit in enumerate(self._limits)]
+                self._prefill(batch, min(pending, key=lambda index: pending[index]), is_try=True)
+        self._limits = [0 if index in pending else limit for index, limit in enumerate(self._limits)]
 
-    def width(self, looked_up: Sequence[list[float]], seconds: Seconds) -> tuple[int, list[list[float]]]:
-        """The width of the pass that brings most, as `best_width` has it, and what each row can expect of it."""
+    def _own_limits(self, batch: Any, limits: Sequence[int], looked_up: Sequence[Sequence[float]]) -> list[int]:
+        """The tokens this model may draft for each row: none where prompt lookup has a draft, nor while resting."""
+        rests, self._num_resting = self._num_resting > 0, max(0, self._num_resting - 1)
+        return [
+            0
+            if self._is_off or rests or len(promised) > 1
+            else max(0, min(limit, self._model.window_tokens - len(tokens) - 2))
+            for limit, promised, tokens in zip(limits, looked_up, batch.tokens, strict=True)
+        ]
+
+    def _pending(self, batch: Any) -> dict[int, int]:
+        """The rows that need a prefill before they can be drafted for: their index, and the tokens pending."""
+        rows = enumerate(zip(self._rows.values(), batch.tokens, strict=True))
+        pending = {index: len(tokens) - row.num_prefilled for index, (row, tokens) in rows if self._limits[index]}
+        return {index: num_tokens for index, num_tokens in pending.items() if num_tokens > MAX_PENDING}
+
+    def choose(self, looked_up: Sequence[list[float]], seconds: PassSeconds) -> tuple[int, list[list[float]]]:
+        """The best pass width (see `best_width`), and the tokens that each row can expect from the pass."""
         promised = [
             [1.0] if len(found) > 1 or not limit else self._promised(row, limit)
             for row, limit, found in zip(self._rows.values(), self._limits, looked_up, strict=True)
         ]
         merged = [found if len(found) > 1 else own for found, own in zip(looked_up, promised, strict=True)]
-        width = self._best(promised, looked_up, seconds)
+        width = self._best_width(promised, looked_up, seconds)
         return (2 if width == 1 and self._is_try and any(len(own) > 1 for own in promised) else width), merged
 
     def _promised(self, row: DraftRow, limit: int) -> list[float]:
-        return [1.0, 1.0 + row.agreement.chance] if self._is_try else row.agreement.expected(limit)
+        return [1.0, 1.0 + row.acceptance.chance] if self._is_try else row.acceptance.expected(limit)
 
-    def _best(self, own: Sequence[list[float]], looked_up: Sequence[Sequence[float]], seconds: Seconds) -> int:
-        lengths = [len(each) - 1 for each in own if len(each) > 1]
-        merged = [found if len(found) > 1 else each for found, each in zip(looked_up, own, strict=True)]
+    def _best_width(
+        self, promised: Sequence[list[float]], looked_up: Sequence[Sequence[float]], seconds: PassSeconds
+    ) -> int:
+        lengths = [len(each) - 1 for each in promised if len(each) > 1]
+        merged = [found if len(found) > 1 else own for found, own in zip(looked_up, promised, strict=True)]
 
         def with_drafts(width: int) -> float | None:
-            passed = seconds(width)
-            if passed is None or width == 1 or not lengths:
-                return passed
-            return passed + self._seconds(len(lengths), seconds) * min(width - 1, max(lengths))
+            pass_seconds = seconds(width)
+            if pass_seconds is None or width == 1 or not lengths:
+                return pass_seconds
+            return pass_seconds + self._draft_seconds(len(lengths), seconds) * min(width - 1, max(lengths))
 
         return best_width(merged, with_drafts)
 
-    def _seconds(self, num_rows: int, seconds: Seconds) -> float:
-        return self._draft.seconds(num_rows, seconds(1) or 0.0)
+    def _draft_seconds(self, num_rows: int, seconds: PassSeconds) -> float:
+        return self._model.seconds(num_rows, seconds(1) or 0.0)
 
     @property
     def is_wanted(self) -> bool:
-        """Whether the next token is worth waiting for, so that a draft can follow it."""
+        """Whether to wait for the next token, so that a draft can follow it."""
         rows = zip(self._rows.values(), self._limits, strict=True)
-        return self._is_try or any(limit and row.agreement.chance >= MIN_CHANCE for row, limit in rows)
+        return self._is_try or any(limit and row.acceptance.chance >= MIN_CHANCE for row, limit in rows)
 
-    def fill(self, batch: Any, drafts: list[list[int]], lengths: Sequence[int]) -> None:
-        """Draft so many tokens for the rows whose draft is empty. The next tokens have to be known."""
+    def draft(self, batch: Any, drafts: list[list[int]], lengths: Sequence[int]) -> None:
+        """Fill the empty entries of `drafts`, with up to `lengths[i]` tokens for row i. Waits for the next tokens."""
         rows = list(self._rows.values())
-        nexts: list[int] = batch._next_tokens.tolist()
+        next_tokens: list[int] = batch._next_tokens.tolist()
         chosen = [
             index for index, limit in enumerate(self._limits) if limit and lengths[index] > 0 and not drafts[index]
         ]
         if not chosen:
             return
-        unread = [[*batch.tokens[index][rows[index].num_read :], nexts[index]] for index in chosen]
+        pending = [[*batch.tokens[index][rows[index].num_prefilled :], next_tokens[index]] for index in chosen]
         try:
-            said = self._draft.draft([rows[index] for index in chosen], unread, [lengths[index] for index in chosen])
+            drafted = self._model.draft(
+                [rows[index] for index in chosen], pending, [lengths[index] for index in chosen]
+            )
         except Exception:
             self._switch_off()
             return
-        for index, draft in zip(chosen, said, strict=True):
+        for index, draft in zip(chosen, drafted, strict=True):
             drafts[index] = draft
-            self._checked[index] = _Checked(rows[index], len(batch.tokens[index]) + 1, len(draft))
+            self._drafts[index] = _Draft(rows[index], len(batch.tokens[index]) + 1, len(draft))
 
-    def settle(self, accepted: Sequence[int], width: int, seconds: Seconds) -> None:
-        """A pass of that width has checked the drafts: of each row, so many tokens came true. The rest is cut off."""
-        checked, self._checked = self._checked, {}
-        if not checked:
+    def verify(self, accepted: Sequence[int], width: int, seconds: PassSeconds) -> None:
+        """A pass of `width` accepted `accepted[i]` tokens of row i: cut off the rest, and account for the time."""
+        verified, self._drafts = self._drafts, {}
+        if not verified:
             return
-        self._num_checks += 1
-        if self._num_checks % _CHECKS_BEFORE_REST == 0:
+        self._num_verifications += 1
+        if self._num_verifications % _VERIFICATIONS_BEFORE_REST == 0:
             self._num_resting = _REST_STEPS
-        for index, each in checked.items():
+        for index, each in verified.items():
             each.row.cut(each.num_before + accepted[index])
-            each.row.agreement.note(accepted[index], each.length)
-            self._draft.agreement.note(accepted[index], each.length)
+            each.row.acceptance.note(accepted[index], each.length)
+            self._model.acceptance.note(accepted[index], each.length)
         plain = seconds(1) or 0.0
-        num_accepted = sum(accepted[index] for index in checked)
-        longest = max(each.length for each in checked.values())
+        num_accepted = sum(accepted[index] for index in verified)
+        longest = max(each.length for each in verified.values())
         lost = (seconds(width) or plain) - plain - num_accepted * plain / len(accepted)
-        lost += longest * self._seconds(len(checked), seconds)
+        lost += longest * self._draft_seconds(len(verified), seconds)
         if self._is_try:
-            self._draft.debt.note_try(lost, plain, hit=num_accepted > 0)
+            self._model.budget.note_trial(lost, plain, hit=num_accepted > 0)
             return
-        for each in checked.values():
-            each.row.lost_seconds += lost / len(checked)
+        for each in verified.values():
+            each.row.lost_seconds += lost / len(verified)
 
     def note_plain(self, seconds: float | None) -> None:
-        """A plain step took so long."""
-        self.has_read = False
-        self._draft.debt.note_plain(seconds or 0.0)
+        """A plain step took `seconds`, a share of which may be spent on tries."""
+        self.has_prefilled = False
+        self._model.budget.note_plain(seconds or 0.0)
 
     def drop(self, uids: Iterable[int]) -> None:
-        """These have left: their memory is given back, and what they have cost is told from what is to be read next."""
+        """Free the rows that have left, and charge the time they lost to the budget."""
         for uid in uids:
             row = self._rows.pop(uid, None)
             if row is not None:
-                self._draft.debt.charge(row.lost_seconds)
+                self._model.budget.charge(row.lost_seconds)
 
-    def _read(self, batch: Any, index: int, *, is_try: bool = False) -> None:
+    def _prefill(self, batch: Any, index: int, *, is_try: bool = False) -> None:
         row = self._rows[batch.uids[index]]
-        mx.eval(batch._next_tokens)  # what is being computed is not of the time that the reading takes
+        mx.eval(batch._next_tokens)  # so that the larger model's pass is not timed as part of the prefill
         try:
-            taken = self._draft.read(row, batch.tokens[index])
+            seconds = self._model.prefill(row, batch.tokens[index])
         except Exception:
             self._switch_off()
             return
-        self.has_read = True
+        self.has_prefilled = True
         if is_try:
-            self._draft.debt.charge(taken)
+            self._model.budget.charge(seconds)
         else:
-            row.lost_seconds += taken
+            row.lost_seconds += seconds
 
     def _switch_off(self) -> None:
-        """Answers do not need drafts: a fault in what makes them must end none."""
-        log.exception("the draft model failed; what runs now is decoded without it")
-        self._is_off, self._checked = True, {}
+        """Answers do not depend on drafts, so a failing draft model must not end them."""
+        log.exception("the draft model failed; running requests continue without it")
+        self._is_off, self._drafts = True, {}
         self._limits = [0] * len(self._limits)
         for row in self._rows.values():
             row.caches = [RowKV() for _ in row.caches]

@@ -1,19 +1,18 @@
-"""Several tokens from one forward pass: what a prompt lookup or a draft model guesses is checked by the model, and only
-what it would have said itself is kept.
+"""Speculative decoding: one forward pass verifies several tokens guessed by prompt lookup or by a draft model.
 
-Each token is sampled from the model's own distribution after the tokens before it, by the request's own sampler, as in
-plain decoding. A drafted token counts where it is the sampled one. So it is accepted with its own probability, and
-where it is not, what was sampled instead follows the distribution without it: the rule of speculative sampling for a
-draft that is certain of itself. At temperature 0 that is the same tokens.
+Every token is sampled from the model's own distribution by the request's own sampler, as in plain decoding, and a
+drafted token is accepted if it is the sampled one. So it is accepted with its own probability, and a rejection leaves a
+sample from the distribution without it: speculative sampling with a draft that is certain of itself. At temperature 0
+the tokens are those of plain decoding.
 
-Rows with logits processors (a grammar, a thinking budget, a repetition penalty) are decoded plainly, beside others too:
-those follow each token, and a grammar was seen to break where tokens were taken back from it.
+Rows with logits processors (a grammar, a thinking budget, a repetition penalty) decode plainly, also beside other rows:
+processors follow every token, and a grammar was observed to break when tokens were taken back from it.
 
-`Speculation` puts itself before the `next` of mlx-lm's GenerationBatch, which is one token ahead: the next token is
-being computed while the last one is handed out. A plain step stays just so. Only where a draft promises enough is the
-next token waited for, and checked together with the draft behind it; what was not accepted is cut off the rows' KV.
+`Speculation` replaces `next` of mlx-lm's GenerationBatch, which runs one token ahead: it computes the next token while
+it returns the last one. Plain steps stay that way. Only where a draft promises enough does a step wait for the next
+token and verify it together with the draft; rejected tokens are cut off the rows' KV.
 
-All on the thread that owns MLX.
+Everything here runs on the thread that owns MLX.
 """
 
 from __future__ import annotations
@@ -25,64 +24,45 @@ from typing import Any, Final, cast
 
 import mlx.core as mx
 
-from contracts.values.measurements import SpeculationCounts
-from pensieve.core.drafts.length import WIDTHS, Acceptance, PassCosts, best_width
+from pensieve.core.drafts.length import WIDTHS, MatchAcceptance, best_width
 from pensieve.core.drafts.prompt_lookup import PromptLookup
+from pensieve.core.prefixes.common_prefix import common_prefix
 from pensieve.engine.decoding.decode_step import (
     all_end,
+    attach_caches,
     contexts_of,
-    decoded,
+    decode,
+    decode_from_logits,
+    drop_finished,
+    emit,
     first_tokens,
-    hand_over,
-    leave,
-    logits_of,
-    processed,
+    forward,
+    process_logits,
     samplers_of,
-    step_on_logits,
-    told,
 )
 from pensieve.engine.speculation.draft_policy import DraftPolicy
+from pensieve.engine.speculation.pass_costs import Pace
 
-_WORTH_WAITING: Final = 0.3
-"""The chance that the next token, which is still being computed, is the source's: with less it is not waited for."""
+_MIN_CHANCE_TO_WAIT: Final = 0.3
+"""The chance that prompt lookup predicts the next token, below which a step does not wait for that token."""
 
-_WORTH_DRAFTING: Final = 0.1
-"""Expected tokens of a row's draft, beside one that is worth a pass by itself."""
+_MIN_EXTRA_TOKENS: Final = 0.1
+"""The expected gain below which a row is not drafted for, even if another row makes the pass worthwhile."""
 
-_TELLING_TOKENS: Final = 256
-"""The last ones of a prompt, of which it is counted how often they repeat what is before them."""
-
-
-class Pace:
-    """What is learned of a model's passes, by the number of rows in them, and what speculation has brought so far.
-
-    Outlives batches. Its `counts` may be read on any thread.
-    """
-
-    def __init__(self) -> None:
-        self._costs: dict[int, PassCosts] = {}
-        self.counts = SpeculationCounts()
-
-    def costs(self, num_rows: int) -> PassCosts:
-        return self._costs.setdefault(num_rows, PassCosts())
-
-    def count(self, *, passes: int, tokens: int, proposed: int = 0, accepted: int = 0) -> None:
-        old = self.counts
-        self.counts = SpeculationCounts(
-            old.proposed + proposed, old.accepted + accepted, old.passes + passes, old.tokens + tokens
-        )
+_TRAINING_TOKENS: Final = 256
+"""The last tokens of a prompt, used to count how often they repeat the text before them."""
 
 
 class SpeculatedRow:
-    """What one request seems to copy, and how often it did."""
+    """One request's prompt lookup, and how often its source was right."""
 
     def __init__(self, token_ids: Sequence[int]) -> None:
-        self.lookup = PromptLookup(token_ids[:-_TELLING_TOKENS])
-        self.acceptance = Acceptance()
-        self.see(token_ids[-_TELLING_TOKENS:])
+        self.lookup = PromptLookup(token_ids[:-_TRAINING_TOKENS])
+        self.acceptance = MatchAcceptance()
+        self.add(token_ids[-_TRAINING_TOKENS:])
         self.acceptance = self.acceptance.as_prior()
 
-    def see(self, token_ids: Sequence[int]) -> None:
+    def add(self, token_ids: Sequence[int]) -> None:
         for token_id in token_ids:
             length = self.lookup.match_length
             hit = self.lookup.add(token_id)
@@ -93,7 +73,7 @@ class SpeculatedRow:
         if not self.lookup.has_source or max_tokens < 1:
             return [1.0]
         expected = self.acceptance.expected(self.lookup.match_length, max_tokens)
-        return expected if expected[-1] >= 1.0 + _WORTH_DRAFTING else [1.0]
+        return expected if expected[-1] >= 1.0 + _MIN_EXTRA_TOKENS else [1.0]
 
     @property
     def chance(self) -> float:
@@ -101,183 +81,176 @@ class SpeculatedRow:
 
 
 class Speculation:
-    """Decodes a batch whose caches are `RowsKV`, some steps by several tokens a row."""
+    """Decodes a batch whose caches are `RowsKV`, in some steps by several tokens a row."""
 
-    def __init__(self, batch: Any, pace: Pace, drafting: DraftPolicy | None = None) -> None:
-        """`batch` is mlx-lm's GenerationBatch, whose `next` is replaced."""
-        self._of_batch = weakref.ref(batch)  # a batch that held on to itself would hold the model's weights
+    def __init__(self, batch: Any, pace: Pace, policy: DraftPolicy | None = None) -> None:
+        """`batch` is mlx-lm's GenerationBatch; its `next` is replaced. `policy` is None without a draft model."""
+        self._batch = weakref.ref(batch)  # a batch that refers to itself would keep the model's weights alive
         self._pace = pace
-        self._drafting = drafting
+        self._policy = policy
         self._rows: dict[int, SpeculatedRow] = {}
         self._plain_uids: list[int] = []
         self._plain_ended = 0.0
-        step_on_logits(batch)
+        decode_from_logits(batch)
         batch.next = self.next
 
     def next(self) -> list[Any]:
-        """One pass for all rows: mlx-lm's responses, of which a row may have several, in their order."""
-        batch = self._of_batch()
+        """One pass for all rows. Returns mlx-lm's responses; a row may have several, in order."""
+        batch = self._batch()
         if batch is None or not batch.uids:
             return []
-        if begun := first_tokens(batch):
-            self._pace.count(passes=0, tokens=len(begun))
-            return begun
+        if responses := first_tokens(batch):
+            self._pace.count(passes=0, tokens=len(responses))
+            return responses
         drafts = self._drafts(batch)
         if any(drafts):
             self._plain_uids = []
-            return self._checked(batch, drafts)
-        return self._plain(batch)
+            return self._verify(batch, drafts)
+        return self._decode_plainly(batch)
 
-    def _plain(self, batch: Any) -> list[Any]:
+    def _decode_plainly(self, batch: Any) -> list[Any]:
         uids = list(batch.uids)
-        has_read = self._drafting is not None and self._drafting.has_read
-        is_alone = uids == self._plain_uids and not has_read and not all_end(batch)
-        responses: list[Any] = decoded(batch)
+        has_prefilled = self._policy is not None and self._policy.has_prefilled
+        is_timed = uids == self._plain_uids and not has_prefilled and not all_end(batch)
+        responses: list[Any] = decode(batch)
         ended = time.perf_counter()
-        if is_alone:  # the one before was plain too: between them lies one pass, and nothing else
+        if is_timed:  # the previous step was plain too, so exactly one pass lies between their ends
             self._pace.costs(len(uids)).note(1, ended - self._plain_ended)
-        if self._drafting is not None:
-            self._drafting.note_plain(self._pace.costs(len(uids)).seconds(1))
+        if self._policy is not None:
+            self._policy.note_plain(self._pace.costs(len(uids)).seconds(1))
         self.drop(set(uids).difference(batch.uids))
         self._plain_uids, self._plain_ended = uids, ended
         self._pace.count(passes=len(uids), tokens=len(responses))
         return responses
 
     def _drafts(self, batch: Any) -> list[list[int]]:
-        """What is worth checking behind each row's next token; nothing at all where plain decoding is as fast."""
-        rows = self._rows_of(batch)
+        """The tokens to verify after each row's next token; [] if plain decoding is as fast."""
+        rows = self._updated_rows(batch)
         limits = [_limit(batch, index) for index in range(len(rows))]
         if not any(limits):
             return []
-        if self._drafting is not None:
+        if self._policy is not None:
             looked_up = [row.expected(limit) for row, limit in zip(rows, limits, strict=True)]
-            self._drafting.look(batch, limits, looked_up, self._pace.costs(len(rows)).seconds)
-        if self._width(rows, limits)[0] == 1:
+            self._policy.plan(batch, limits, looked_up, self._pace.costs(len(rows)).seconds)
+        if self._choose(rows, limits)[0] == 1:
             return []
-        if any(row.lookup.num_tokens == len(known) for row, known in zip(rows, batch.tokens, strict=True)):
+        if any(row.lookup.num_tokens == len(tokens) for row, tokens in zip(rows, batch.tokens, strict=True)):
             chance = max(row.chance for row, limit in zip(rows, limits, strict=True) if limit)
-            if chance < _WORTH_WAITING and not (self._drafting is not None and self._drafting.is_wanted):
+            if chance < _MIN_CHANCE_TO_WAIT and not (self._policy is not None and self._policy.is_wanted):
                 return []
-            _see_next(rows, batch)
-        width, expected = self._width(rows, limits)
+            _add_next_tokens(rows, batch)
+        width, expected = self._choose(rows, limits)
         lengths = [min(width, len(each)) - 1 for each in expected]
         drafts = [
             row.lookup.draft(length) if len(row.expected(limit)) > 1 else []
             for row, limit, length in zip(rows, limits, lengths, strict=True)
         ]
-        if self._drafting is not None:
-            self._drafting.fill(batch, drafts, lengths)
+        if self._policy is not None:
+            self._policy.draft(batch, drafts, lengths)
         return drafts
 
-    def _rows_of(self, batch: Any) -> list[SpeculatedRow]:
-        """The rows in their order, each having seen the tokens that its KV holds."""
+    def _updated_rows(self, batch: Any) -> list[SpeculatedRow]:
+        """The rows in the batch's order, up to date with the tokens that their KV holds."""
         self._rows = {
-            uid: self._rows.get(uid) or SpeculatedRow(known)
-            for uid, known in zip(batch.uids, batch.tokens, strict=True)
+            uid: self._rows.get(uid) or SpeculatedRow(tokens)
+            for uid, tokens in zip(batch.uids, batch.tokens, strict=True)
         }
-        for row, known in zip(self._rows.values(), batch.tokens, strict=True):
-            row.see(known[row.lookup.num_tokens :])
+        for row, tokens in zip(self._rows.values(), batch.tokens, strict=True):
+            row.add(tokens[row.lookup.num_tokens :])
         return list(self._rows.values())
 
-    def _width(self, rows: list[SpeculatedRow], limits: list[int]) -> tuple[int, list[list[float]]]:
-        """Of the pass that brings most tokens a second, and the tokens that each row can expect of it."""
+    def _choose(self, rows: list[SpeculatedRow], limits: list[int]) -> tuple[int, list[list[float]]]:
+        """The width of the pass that yields most tokens a second, and the tokens each row can expect from it."""
         expected = [row.expected(limit) for row, limit in zip(rows, limits, strict=True)]
         seconds = self._pace.costs(len(rows)).seconds
-        if self._drafting is not None:
-            return self._drafting.width(expected, seconds)
+        if self._policy is not None:
+            return self._policy.choose(expected, seconds)
         return best_width(expected, seconds), expected
 
     def drop(self, uids: Collection[int]) -> None:
         """Forget rows that have left the batch."""
         for uid in uids:
             self._rows.pop(uid, None)
-        if self._drafting is not None:
-            self._drafting.drop(uids)
+        if self._policy is not None:
+            self._policy.drop(uids)
 
     @property
     def kv_bytes(self) -> int:
-        """Of the rows' keys and values beside the batch's own: the draft model's."""
-        return self._drafting.nbytes if self._drafting is not None else 0
+        """Bytes of the draft model's keys and values."""
+        return self._policy.nbytes if self._policy is not None else 0
 
-    def _checked(self, batch: Any, drafts: list[list[int]]) -> list[Any]:
+    def _verify(self, batch: Any, drafts: list[list[int]]) -> list[Any]:
         began = time.perf_counter()
         inputs = [[last, *draft] for last, draft in zip(batch._next_tokens.tolist(), drafts, strict=True)]
-        sampled = _sampled(batch, inputs)
-        accepted = [_num_agreeing(draft, said) for draft, said in zip(drafts, sampled, strict=True)]
-        batch._next_tokens = mx.array([said[num] for said, num in zip(sampled, accepted, strict=True)], mx.uint32)
+        sampled = _sample(batch, inputs)
+        accepted = [common_prefix(draft, row) for draft, row in zip(drafts, sampled, strict=True)]
+        batch._next_tokens = mx.array([row[num] for row, num in zip(sampled, accepted, strict=True)], mx.uint32)
         batch._next_logprobs = [None] * len(inputs)
         kept = [1 + num for num in accepted]
         for index, num in enumerate(kept):
             _rewind(batch, index, len(inputs[index]) - num)
         num_rows, width = len(inputs), max(map(len, inputs))
         self._pace.costs(num_rows).note(width, time.perf_counter() - began)
-        if self._drafting is not None:
-            self._drafting.settle(accepted, width, self._pace.costs(num_rows).seconds)
-        responses = _handed_out(batch, inputs, kept)
-        for row, known in zip(self._rows.values(), batch.tokens, strict=True):
-            row.see(known[row.lookup.num_tokens :])
-        _see_next(list(self._rows.values()), batch)
-        leave(batch, responses)
+        if self._policy is not None:
+            self._policy.verify(accepted, width, self._pace.costs(num_rows).seconds)
+        responses = _emit_kept(batch, inputs, kept)
+        for row, tokens in zip(self._rows.values(), batch.tokens, strict=True):
+            row.add(tokens[row.lookup.num_tokens :])
+        _add_next_tokens(list(self._rows.values()), batch)
+        drop_finished(batch, responses)
         self.drop([response.uid for response in responses if response.finish_reason is not None])
         self._pace.count(passes=num_rows, tokens=len(responses), proposed=sum(map(len, drafts)), accepted=sum(accepted))
         return responses
 
 
 def _limit(batch: Any, index: int) -> int:
-    """The tokens that may be drafted for a row: its next token counts toward its max_tokens as well."""
+    """The tokens that may be drafted for a row. Its next token counts toward max_tokens as well."""
     if batch.logits_processors[index]:
         return 0
-    left: int = batch.max_tokens[index] - batch._num_tokens[index] - 1
-    return max(0, min(WIDTHS[-1] - 1, left))
+    remaining: int = batch.max_tokens[index] - batch._num_tokens[index] - 1
+    return max(0, min(WIDTHS[-1] - 1, remaining))
 
 
-def _see_next(rows: list[SpeculatedRow], batch: Any) -> None:
-    """The tokens that are sampled but not yet in the KV; they are waited for."""
-    for row, known, token_id in zip(rows, batch.tokens, batch._next_tokens.tolist(), strict=True):
-        if row.lookup.num_tokens == len(known):
-            row.see([token_id])
+def _add_next_tokens(rows: list[SpeculatedRow], batch: Any) -> None:
+    """Wait for the tokens that are sampled but not yet in the KV, and add them to the rows."""
+    for row, tokens, token_id in zip(rows, batch.tokens, batch._next_tokens.tolist(), strict=True):
+        if row.lookup.num_tokens == len(tokens):
+            row.add([token_id])
 
 
-def _sampled(batch: Any, inputs: list[list[int]]) -> list[list[int]]:
-    """After each token that goes in, of each row: the token that the row's sampler takes."""
+def _sample(batch: Any, inputs: list[list[int]]) -> list[list[int]]:
+    """Run the inputs of all rows through the model: for each input token, the token sampled after it."""
     lengths = [len(each) for each in inputs]
     width = max(lengths)
-    logits = logits_of(batch, mx.array([[*each, *[0] * (width - len(each))] for each in inputs]), lengths)
+    logits = forward(batch, mx.array([[*each, *[0] * (width - len(each))] for each in inputs]), lengths)
     sampled = []
     for index, (sampler, length) in enumerate(zip(samplers_of(batch), lengths, strict=True)):
-        last = mx.array(inputs[index][:1], mx.int32)  # a row that has processors has no draft
-        sampled.append(sampler(processed(batch, index, last, logits[index, :length])))
+        last = mx.array(inputs[index][:1], mx.int32)  # a row with processors has no draft
+        sampled.append(sampler(process_logits(batch, index, last, logits[index, :length])))
     mx.eval(sampled, contexts_of(batch))
     return [cast("list[int]", each.tolist()) for each in sampled]
 
 
-def _num_agreeing(draft: list[int], said: list[int]) -> int:
-    for place, (drafted, sampled) in enumerate(zip(draft, said[:-1], strict=True)):
-        if drafted != sampled:
-            return place
-    return len(draft)
-
-
 def _rewind(batch: Any, index: int, num_tokens: int) -> None:
-    """Take the last tokens of a row back from its KV. Its processors saw none of them."""
+    """Cut the last tokens off a row's KV. Its processors have seen none of them."""
     if not num_tokens:
         return
     for cache in batch.prompt_cache:
         cache.rows[index].offset -= num_tokens
-        cache.filter(range(len(cache.rows)))  # all stay: it is how a RowsKV is told to look at its rows anew
+        cache.filter(range(len(cache.rows)))  # keeps all rows, and makes RowsKV recompute their offsets
 
 
-def _handed_out(batch: Any, inputs: list[list[int]], kept: list[int]) -> list[Any]:
-    """What is said of each token. A row that ends has what came behind its end cut off."""
+def _emit_kept(batch: Any, inputs: list[list[int]], kept: list[int]) -> list[Any]:
+    """The responses for the kept tokens. A row that ends early is cut to its end."""
     responses = []
     for index in range(len(inputs)):
         for place, token_id in enumerate(inputs[index][: kept[index]], 1):
-            response = told(batch, index, token_id)
+            response = emit(batch, index, token_id)
             if response is None:
                 continue
             responses.append(response)
             if response.finish_reason is not None:
                 _rewind(batch, index, kept[index] - place)
-                hand_over(batch, index, response)
+                attach_caches(batch, index, response)
                 break
     return responses

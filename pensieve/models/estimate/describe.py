@@ -1,4 +1,4 @@
-"""What can be said of a model from its files alone, without MLX: for those who choose one (U3)."""
+"""Facts about a model for people who choose one, from its files alone and without MLX (U3)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TOKENIZERS: Final = {
     "tiktoken.model": "tiktoken (tiktoken.model)",
     "vocab.json": "BPE (vocab.json)",
 }
-_CALL_FORMS: Final[tuple[tuple[str, Callable[[str], bool]], ...]] = (
+_TOOL_PARSERS: Final[tuple[tuple[str, Callable[[str], bool]], ...]] = (
     ("minimax_m2", lambda text: "<minimax:tool_call>" in text),
     ("gemma4", lambda text: "<|tool_call>" in text and "<tool_call|>" in text),
     ("function_gemma", lambda text: "<start_function_call>" in text),
@@ -31,16 +31,16 @@ _CALL_FORMS: Final[tuple[tuple[str, Callable[[str], bool]], ...]] = (
     ("muse_spark", lambda text: "<atem:function_calls>" in text),
     ("json_tools", lambda text: "<tool_call>" in text and "tool_call.name" in text),
 )
-"""The parser that mlx-lm chooses for a template; the first that fits. A test holds them to its own choice."""
+"""The parser that mlx-lm chooses for a template: the first match. A test compares them with its own choice."""
 
 
 def config_of(folder: Path) -> Mapping[str, Any]:
-    """config.json; nothing, where it cannot be read."""
+    """The normalised config.json; empty if it cannot be read."""
     return normalised_config(_json_object(folder / CONFIG))
 
 
 def quantisation(config: Mapping[str, Any]) -> str:
-    """Such as `4 bits, groups of 64`, `4 and 6 bits`, `bfloat16`, or `unknown`."""
+    """For example `4 bits, groups of 64`, `4 and 6 bits`, `bfloat16` or `unknown`."""
     packed = config.get("quantization") or {}
     if isinstance(packed, Mapping) and "bits" in packed:
         parts = [part for part in packed.values() if isinstance(part, Mapping) and "bits" in part]
@@ -57,7 +57,7 @@ def quantisation(config: Mapping[str, Any]) -> str:
 
 
 def architecture(config: Mapping[str, Any]) -> str:
-    """The type by which mlx-lm knows it, its layers and their width."""
+    """mlx-lm's name for it, and the number and width of its layers."""
     text = {**config, **(config.get("text_config") or {})}
     layers, width = text.get("num_hidden_layers"), text.get("hidden_size")
     size = f", {layers} layers of width {width}" if layers and width else ""
@@ -65,7 +65,7 @@ def architecture(config: Mapping[str, Any]) -> str:
 
 
 def licence(folder: Path) -> str | None:
-    """As the model card says it."""
+    """The licence that the model card states."""
     try:
         card = (folder / "README.md").read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -80,7 +80,7 @@ def tokenizer_kind(folder: Path) -> str:
 
 
 def chat_template(folder: Path) -> str | None:
-    """The text of the template that conversations are rendered by; several named ones are put together."""
+    """The text of the chat template; if there are several named ones, all of them joined."""
     file = folder / "chat_template.jinja"
     if file.is_file():
         return file.read_text(encoding="utf-8", errors="replace")
@@ -93,9 +93,9 @@ def chat_template(folder: Path) -> str | None:
     return None
 
 
-def call_form(template: str | None) -> str | None:
-    """Which of mlx-lm's parsers reads the model's tool calls, by its template; None where that names no form."""
-    return next((name for name, fits in _CALL_FORMS if fits(template)), None) if template else None
+def tool_parser(template: str | None) -> str | None:
+    """The name of mlx-lm's parser for the model's tool calls, recognised by the template; None if unknown."""
+    return next((name for name, fits in _TOOL_PARSERS if fits(template)), None) if template else None
 
 
 def _json_object(path: Path) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""What a model's files say of it before they are loaded, or even here: config.json and the heads of its weights."""
+"""What a model's files state about it before it is loaded or even fetched: config.json and the weights' headers."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.progress import Progress
-from pensieve.models.files.tensor_headers import TensorHeader, folder_headers, headers_of
 from pensieve.models.gguf.convert import planned_model
 from pensieve.models.gguf.file import open_gguf
-from pensieve.models.hub.name import HubName, hub_name
-from pensieve.models.hub.pull import explained, local_copy
-from pensieve.models.library.aliases import listed_model
-from pensieve.models.library.names import NamedModel, named_model
-from pensieve.models.library.resolve import resolve
+from pensieve.models.hub.errors import hub_errors_explained
+from pensieve.models.hub.local import local_copy
+from pensieve.models.hub.name import HubName
+from pensieve.models.library.aliases import CuratedModel
+from pensieve.models.library.embedded import embedded_folder
+from pensieve.models.library.names import NamedModel
+from pensieve.models.library.source import EmbeddedSource, FolderSource, GgufSource, Source, parse_source
 from pensieve.models.loading.config import read_config
 from pensieve.models.loading.contents import only_gguf
+from pensieve.models.safetensors.headers import TensorHeader, folder_headers, headers_of
 
 
 @dataclass(frozen=True, slots=True)
 class ModelMetadata:
-    """`where` is a phrase: what was read, and whether the model is here."""
+    """`where` is a phrase for people: what was read, and whether the model is on this machine."""
 
     name: str
     config: Mapping[str, Any]
@@ -32,71 +34,79 @@ class ModelMetadata:
     where: str
 
 
-def announced(source: str, *, progress: Progress) -> ModelMetadata:
-    """A model by any name that `resolve` takes. Weights are neither fetched nor converted.
-
-    The embedded model alone, being small, is fetched where it is not here.
+def inspect_model(source: str, *, progress: Progress) -> ModelMetadata:
+    """The metadata of a model, by any name that `resolve` accepts. Weights are neither fetched nor converted, except
+    those of the embedded model, which is small.
 
     Raises:
-        ModelLoadingError: there is no such model, it is out of reach, or what was read of it is damaged.
+        ModelLoadingError: there is no such model, it cannot be reached, or a file is damaged.
     """
-    path = Path(source).expanduser()
-    named, listed = named_model(source), listed_model(source)
-    if named is not None:
-        return _of_named(named, progress)
-    if listed is not None:
-        return replace(_of_hub(listed.hub), name=source)
-    if source and path.is_dir():
-        return _of_folder(source, path.resolve())
-    if source and path.is_file() and path.suffix.lower() == ".gguf":
-        return _of_gguf(source, path)
-    hub = None if path.exists() else hub_name(source)
-    return _of_hub(hub) if hub is not None else _of_folder(source, resolve(source, progress=progress).path)
+    return _metadata(source, parse_source(source), progress)
 
 
-def _of_named(named: NamedModel, progress: Progress) -> ModelMetadata:
-    if named.base is None:
-        return _of_folder(named.name, Path(named.path))
-    base = announced(named.base, progress=progress)
-    return replace(base, name=named.name, where=f"{base.where}; what its adapter adds is not counted")
+def _metadata(name: str, source: Source, progress: Progress) -> ModelMetadata:
+    match source:
+        case EmbeddedSource():
+            return _of_folder(name, embedded_folder(progress))
+        case NamedModel():
+            return _of_imported(source, progress)
+        case CuratedModel():
+            return replace(_of_hub(source.hub), name=name)
+        case FolderSource(path):
+            return _of_folder(name, path)
+        case GgufSource(path):
+            return _of_gguf(name, path)
+        case HubName():
+            return _of_hub(source)
+        case _:
+            assert_never(source)
 
 
-def _of_folder(source: str, folder: Path) -> ModelMetadata:
-    gguf = only_gguf(source, folder)
+def _of_imported(model: NamedModel, progress: Progress) -> ModelMetadata:
+    if model.base is None:
+        return _of_folder(model.name, Path(model.path))
+    base = inspect_model(model.base, progress=progress)
+    return replace(base, name=model.name, where=f"{base.where}; the adapter's own weights are not counted")
+
+
+def _of_folder(name: str, folder: Path) -> ModelMetadata:
+    gguf = only_gguf(name, folder)
     if gguf is not None:
-        return _of_gguf(source, gguf)
-    return ModelMetadata(source, read_config(source, folder), folder_headers(source, folder), f"the files in {folder}")
+        return _of_gguf(name, gguf)
+    return ModelMetadata(name, read_config(name, folder), folder_headers(name, folder), f"the files in {folder}")
 
 
-def _of_gguf(source: str, path: Path) -> ModelMetadata:
-    """As it will be when it is converted."""
+def _of_gguf(name: str, path: Path) -> ModelMetadata:
+    """The metadata that the converted model will have."""
     with open_gguf(path) as gguf:
         config, tensors = planned_model(gguf)
     headers = [TensorHeader(tensor.name, tensor.dtype, tensor.shape) for tensor in tensors]
-    return ModelMetadata(source, config, headers, f"the head of {path}, as it will be when it is converted")
+    return ModelMetadata(name, config, headers, f"the header of {path}, as the model will be once converted")
 
 
-def _of_hub(hub: HubName) -> ModelMetadata:
-    copy = local_copy(hub)
+def _of_hub(name: HubName) -> ModelMetadata:
+    copy = local_copy(name)
     if copy is not None:
-        told = _of_gguf(str(hub), copy.path) if hub.file is not None else _of_folder(str(hub), copy.path)
-        return replace(told, name=str(hub))
-    if hub.file is not None:
-        mend = f"`pensieve models pull {hub}` fetches it"
-        raise ModelLoadingError(str(hub), f"of a GGUF file on the hub nothing can be told before it is here: {mend}")
-    return _of_distant(hub)
+        found = _of_gguf(str(name), copy.path) if name.file is not None else _of_folder(str(name), copy.path)
+        return replace(found, name=str(name))
+    if name.file is not None:
+        raise ModelLoadingError(
+            str(name),
+            f"a GGUF file cannot be inspected before it is on this machine: run `pensieve models pull {name}`",
+        )
+    return _of_remote(name)
 
 
-def _of_distant(hub: HubName) -> ModelMetadata:
-    """By what the hub says of the weights' heads. Nothing goes into its cache, where it would pass for a model."""
+def _of_remote(name: HubName) -> ModelMetadata:
+    """From the weights' headers on the hub. Nothing is stored in the hub cache, where it would pass for a model."""
     from huggingface_hub import get_safetensors_metadata, hf_hub_download  # noqa: PLC0415 - takes half a second
 
-    with explained(hub), tempfile.TemporaryDirectory(prefix="pensieve-fit-") as folder:
-        config = hf_hub_download(hub.name, "config.json", revision=hub.revision, local_dir=folder)
-        content = read_config(str(hub), Path(config).parent)
-        metadata = get_safetensors_metadata(hub.name, revision=hub.revision)
+    with hub_errors_explained(name), tempfile.TemporaryDirectory(prefix="pensieve-fit-") as folder:
+        path = hf_hub_download(name.name, "config.json", revision=name.revision, local_dir=folder)
+        config = read_config(str(name), Path(path).parent)
+        metadata = get_safetensors_metadata(name.name, revision=name.revision)
     headers: list[TensorHeader] = []
     for file in metadata.files_metadata.values():
-        entries = {name: {"dtype": tensor.dtype, "shape": tensor.shape} for name, tensor in file.tensors.items()}
+        entries = {key: {"dtype": tensor.dtype, "shape": tensor.shape} for key, tensor in file.tensors.items()}
         headers += headers_of(entries)
-    return ModelMetadata(str(hub), content, headers, "the hub's word; it is not on this machine yet")
+    return ModelMetadata(str(name), config, headers, "metadata on the hub; the model is not on this machine yet")

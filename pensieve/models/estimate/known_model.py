@@ -1,4 +1,4 @@
-"""What is known of a model before it is loaded: its name, its window, its bytes, its settings."""
+"""A model before it is loaded: its name, its context window, its size and its settings."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from contracts.values.vocabulary import ModelInfo
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.models.estimate.footprint import footprint
 from pensieve.models.files.model_folder import ModelFolder
-from pensieve.models.files.tensor_headers import folder_headers
-from pensieve.models.loading.config import read_config
+from pensieve.models.loading.config import DEFAULT_WINDOW_TOKENS, read_config
 from pensieve.models.loading.generation_config import read_generation_config
-
-WINDOW_WHEN_UNKNOWN = 4096
-"""As for a loaded model whose config and tokenizer do not say."""
+from pensieve.models.safetensors.headers import folder_headers
 
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """`source` is what the user calls it; `weights_bytes` what it is expected to take, 0 where nobody can say, and with
-    it the model `draft_id` that drafts for it. `settings` are complete: what holds where a request is silent.
+    """`source` is the user's name for the model. `weights_bytes` is the expected size, with its draft model's if it has
+    one (`draft_id`); 0 if unknown. `settings` are complete: they apply wherever a request does not specify a value.
     """
 
     source: str
@@ -36,13 +33,13 @@ def known_model(
     dense: bool,
     settings: ModelSettings = ModelSettings(),  # noqa: B008 - frozen
 ) -> KnownModel:
-    """From the files alone, and the operator's `settings`. `dense`: the device unpacks the weights to f32.
+    """From the files and the operator's `settings`. With `dense`, the device unpacks the weights to f32.
 
     Raises:
         ModelLoadingError: a file is missing or damaged; it is named.
     """
-    told = footprint(read_config(source, folder.path), folder_headers(source, folder.path), dense=dense)
-    window_tokens = told.window_tokens or WINDOW_WHEN_UNKNOWN
+    expected = footprint(read_config(source, folder.path), folder_headers(source, folder.path), dense=dense)
+    window_tokens = expected.window_tokens or DEFAULT_WINDOW_TOKENS
     info = ModelInfo(folder.id, folder.display_name, window_tokens, folder.created_at)
-    held = settings.over_makers(read_generation_config(folder.path).sampling)
-    return KnownModel(source, info, told.weights_bytes, settings=held)
+    complete = settings.over_makers(read_generation_config(folder.path).sampling)
+    return KnownModel(source, info, expected.weights_bytes, settings=complete)

@@ -1,47 +1,55 @@
-"""The SHA-256 of files that may be gigabytes, with news of it, and remembered for as long as a file stays as it is."""
+"""The SHA-256 of files that may be gigabytes: with progress reports, and cached until the file changes."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from pensieve.models.files.home import home
-from pensieve.models.files.memo import remember, remembered
+from pensieve.models.files.memo import Memo
 from pensieve.models.files.progress import Progress
 
-_MEMORY: Final = "file-sums.json"
+_MEMO_FILE: Final = "file-sums.json"
 _CHUNK_BYTES: Final = 1 << 22
 
 
-def sha256_of(path: Path, tell: Callable[[int], None]) -> str:
-    """The sum in hexadecimal; `tell` is told the bytes that are read.
+def sha256_of(path: Path, report: Callable[[int], None]) -> str:
+    """In hexadecimal. `report` gets the number of bytes read so far.
 
     Raises:
         OSError: the file cannot be read.
     """
-    digest, done = hashlib.sha256(), 0
+    digest, num_bytes = hashlib.sha256(), 0
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
-            done += len(chunk)
-            tell(done)
+            num_bytes += len(chunk)
+            report(num_bytes)
     return digest.hexdigest()
 
 
-def remembered_sha256(path: Path, progress: Progress) -> str:
-    """The sum in hexadecimal. The file is read the first time, and when place, size, time of change or inode differ.
+def cached_sha256(paths: Iterable[Path], progress: Progress) -> list[str]:
+    """The SHA-256 of each file, in hexadecimal. A file is read again only if its path, size, modification time or
+    inode has changed.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: a file cannot be read.
     """
-    memory, status = home() / _MEMORY, path.stat()
-    at = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {status.st_ino}"
-    known = remembered(memory).get(at)
-    if isinstance(known, str):
-        return known
-    with progress.counting(f"Reading {path.name}", status.st_size) as tell:
-        digest = sha256_of(path, tell)
-    remember(memory, {at: digest})
-    return digest
+    memo = Memo(_MEMO_FILE)
+    cached, computed, digests = memo.read(), dict[str, str](), []
+    for path in paths:
+        key = _key(path)
+        digest = cached.get(key)
+        if not isinstance(digest, str):
+            with progress.track(f"Reading {path.name}", path.stat().st_size) as report:
+                digest = computed[key] = sha256_of(path, report)
+        digests.append(digest)
+    if computed:
+        memo.add(computed)
+    return digests
+
+
+def _key(path: Path) -> str:
+    status = path.stat()
+    return f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {status.st_ino}"

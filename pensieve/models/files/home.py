@@ -1,4 +1,4 @@
-"""Where models are kept."""
+"""Where Pensieve keeps its files: $PENSIEVE_HOME, or the user's cache folder."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ HOME_VARIABLE = "PENSIEVE_HOME"
 
 
 def home() -> Path:
-    """The folder of everything Pensieve keeps: $PENSIEVE_HOME, else the user's cache folder. It may not exist yet."""
+    """The folder may not exist yet."""
     chosen = os.environ.get(HOME_VARIABLE)
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("pensieve")
 
 
 def models_folder() -> Path:
-    """The folder that holds one folder for each model made here."""
+    """The parent of converted and copied models, one folder each."""
     return home() / "models"

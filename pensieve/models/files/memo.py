@@ -1,36 +1,37 @@
-"""Facts that take seconds to find out, kept in a file of JSON: sums of files, measurements of this machine."""
+"""Values that take seconds to compute, kept in a JSON file in Pensieve's home: checksums, measurements of a machine."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
-_MAX_FACTS: Final = 1000
+from pensieve.models.files.atomic_file import atomic_file
+from pensieve.models.files.home import home
+
+_MAX_ENTRIES: Final = 1000
 
 
-def remembered(file: Path) -> dict[str, Any]:
-    """What the file says; nothing, where it cannot be read."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+class Memo:
+    """One file of values by key. A missing or damaged file, or one that cannot be written, costs time alone."""
 
+    def __init__(self, file_name: str) -> None:
+        self._path = home() / file_name
 
-def remember(file: Path, facts: Mapping[str, Any]) -> None:
-    """Add facts to the file, the oldest going when there are too many.
+    def read(self) -> dict[str, Any]:
+        """All entries, oldest first. Those of other versions are among them: check what a key returns."""
+        try:
+            content = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
 
-    By renaming, so that whoever reads sees all or nothing. That it cannot be written costs time alone.
-    """
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        known = {key: fact for key, fact in remembered(file).items() if key not in facts} | dict(facts)
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as written:
-            json.dump(dict(list(known.items())[-_MAX_FACTS:]), written)
-        Path(name).replace(file)
+    def add(self, entries: Mapping[str, Any]) -> None:
+        """Add or replace entries; beyond a thousand, the oldest are dropped."""
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            merged = {key: value for key, value in self.read().items() if key not in entries} | dict(entries)
+            kept = dict(list(merged.items())[-_MAX_ENTRIES:])
+            with atomic_file(self._path) as file:
+                file.write(json.dumps(kept).encode())

@@ -1,4 +1,4 @@
-"""A model's folder: what every source that a user names comes down to."""
+"""A model's folder: the result of resolving any name for a model."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A model's files in mlx-lm's form. `created_at` is an RFC 3339 time; `revision` the hub's commit, if it is one;
-    `adapter` the folder of an adapter that is to be put onto it.
+    """A model's files in MLX format. `created_at` is an RFC 3339 time, `revision` the commit of a hub model, and
+    `adapter` the folder of an adapter to apply to it.
     """
 
     path: Path

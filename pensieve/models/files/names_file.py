@@ -1,22 +1,23 @@
 """names.json in Pensieve's home: imported models and pinned hub revisions.
 
-It is changed under a lock and by renaming, so a reader sees all of a change or none of it.
+Writers hold a lock, and the file is replaced atomically, so readers need no lock.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from filelock import FileLock
 
 from pensieve.core.errors import ModelLoadingError
+from pensieve.models.files.atomic_file import atomic_file
 from pensieve.models.files.home import home
+
+_SUBJECT: Final = "the names of models"
 
 
 def _file() -> Path:
@@ -26,33 +27,33 @@ def _file() -> Path:
 def read_names() -> dict[str, Any]:
     """
     Raises:
-        ModelLoadingError: the file is there and cannot be understood.
+        ModelLoadingError: the file exists but is not a readable JSON object.
     """
     try:
         content = json.loads(_file().read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise ModelLoadingError(
-            "the names of models", f"{_file()} cannot be read: {error}; mend or remove it"
-        ) from error
+        raise ModelLoadingError(_SUBJECT, f"{_file()} cannot be read: {error}; fix or remove it") from error
     if not isinstance(content, dict):
-        raise ModelLoadingError("the names of models", f"{_file()} is no object of JSON; mend or remove it")
+        raise ModelLoadingError(_SUBJECT, f"{_file()} is not a JSON object; fix or remove it")
     return content
 
 
 @contextmanager
-def changed_names(name: str) -> Iterator[dict[str, Any]]:
-    """The file's content, to be changed; written when the block ends well."""
+def edited_names(name: str) -> Iterator[dict[str, Any]]:
+    """The content of names.json for the block to change. It is written if the block ends without an error.
+
+    Raises:
+        ModelLoadingError: the file cannot be read or written; `name` is the model that the error reports.
+    """
     try:
         _file().parent.mkdir(parents=True, exist_ok=True)
         with FileLock(_file().with_name(".names.lock")):
             content = read_names()
             yield content
-            handle, written = tempfile.mkstemp(prefix=".names-", dir=_file().parent)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1, ensure_ascii=False)
-            Path(written).replace(_file())
+            with atomic_file(_file()) as file:
+                file.write(json.dumps(content, indent=1, ensure_ascii=False).encode())
     except OSError as error:
         raise ModelLoadingError(
             name, f"{_file()} cannot be written ({error}); set PENSIEVE_HOME to a folder that can"

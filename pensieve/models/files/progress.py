@@ -1,4 +1,4 @@
-"""Telling the user how far the preparation of a model is."""
+"""Progress of long operations (downloads, conversions, checksums), for people who wait at a terminal or read a log."""
 
 from __future__ import annotations
 
@@ -17,45 +17,42 @@ _MEGABYTE: Final = 1_000_000
 
 
 class Progress(Protocol):
-    """Where news of a preparation goes."""
+    def print(self, sentence: str) -> None: ...
 
-    def say(self, sentence: str) -> None:
-        """Something has begun or was found."""
-
-    def counting(self, what: str, total_bytes: int) -> AbstractContextManager[Callable[[int], None]]:
-        """A download, a conversion, a check: the function it yields is told, at any pace, the bytes that are done."""
+    def track(self, title: str, total_bytes: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Show a byte count. The function that it yields takes the number of bytes done so far, at any pace."""
 
 
 class SilentProgress:
-    """Tells nobody."""
+    """Shows nothing."""
 
-    def say(self, sentence: str) -> None:
+    def print(self, sentence: str) -> None:
         pass
 
     @contextmanager
-    def counting(self, what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
+    def track(self, title: str, total_bytes: int) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
         yield lambda _: None
 
 
 class ConsoleProgress:
-    """A bar on a terminal; elsewhere a line every few seconds. Standard output is left to the program."""
+    """A progress bar on a terminal, a line every few seconds elsewhere; by default on standard error."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
 
     @cached_property
     def _console(self) -> Console:
-        from rich.console import Console  # noqa: PLC0415 - most starts have nothing to tell
+        from rich.console import Console  # noqa: PLC0415 - most commands print no progress
 
         return Console(file=self._stream, highlight=False, soft_wrap=True)
 
-    def say(self, sentence: str) -> None:
+    def print(self, sentence: str) -> None:
         self._console.print(sentence, markup=False)
 
     @contextmanager
-    def counting(self, what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+    def track(self, title: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
         if not self._console.is_terminal:
-            yield self._lines(what, total_bytes)
+            yield self._lines(title, total_bytes)
             return
         from rich.progress import (  # noqa: PLC0415
             BarColumn,
@@ -68,18 +65,18 @@ class ConsoleProgress:
 
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         with Progress(*columns, TimeRemainingColumn(), console=self._console) as bar:
-            task = bar.add_task(what, total=total_bytes)
+            task = bar.add_task(title, total=total_bytes)
             yield lambda num_bytes: bar.update(task, completed=min(num_bytes, total_bytes))
 
-    def _lines(self, what: str, total_bytes: int) -> Callable[[int], None]:
+    def _lines(self, title: str, total_bytes: int) -> Callable[[int], None]:
         last = time.monotonic()
 
-        def tell(num_bytes: int) -> None:
+        def report(num_bytes: int) -> None:
             nonlocal last
             if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
                 last = time.monotonic()
                 done = min(num_bytes, total_bytes)
-                self.say(f"{what}: {done / _MEGABYTE:.0f} of {total_bytes / _MEGABYTE:.0f} MB")
+                self.print(f"{title}: {done / _MEGABYTE:.0f} of {total_bytes / _MEGABYTE:.0f} MB")
 
-        self.say(f"{what}: {total_bytes / _MEGABYTE:.0f} MB")
-        return tell
+        self.print(f"{title}: {total_bytes / _MEGABYTE:.0f} MB")
+        return report

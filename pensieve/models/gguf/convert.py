@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.progress import Progress, SilentProgress
-from pensieve.models.files.safetensors import DType, Planned, TensorForm, write_safetensors
 from pensieve.models.gguf.architectures.registry import layout_of
 from pensieve.models.gguf.file import GgufFile, GgufTensor, open_gguf
 from pensieve.models.gguf.place import Layout, Place
@@ -17,6 +16,7 @@ from pensieve.models.gguf.tokenizers.build import tokenizer_files
 from pensieve.models.gguf.weights.repack import REPACKINGS
 from pensieve.models.gguf.weights.slices import DENSE, DenseSlices, PackedSlices, StoredRows
 from pensieve.models.loading.generation_config import FILE_NAME, generation_config_of_gguf
+from pensieve.models.safetensors.file import DType, PlannedTensors, TensorSpec, write_safetensors
 
 _CONFIG_DTYPES: Final = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _NOBODY: Final = SilentProgress()
@@ -38,25 +38,25 @@ def convert_gguf(path: Path, folder: Path, progress: Progress = _NOBODY) -> None
             files[FILE_NAME] = recommended
         planned = weights.planned()
         for sentence in weights.losses():
-            progress.say(sentence)
+            progress.print(sentence)
         for name, content in files.items():
             (folder / name).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-        total_bytes = sum(form.num_bytes for part in planned for form in part.forms)
+        total_bytes = sum(spec.num_bytes for part in planned for spec in part.specs)
         try:
-            with progress.counting(f"Converting {path.name}", total_bytes) as tell:
-                write_safetensors(folder / "model.safetensors", planned, tell)
+            with progress.track(f"Converting {path.name}", total_bytes) as report:
+                write_safetensors(folder / "model.safetensors", planned, report)
         except ValueError as error:
             raise ModelLoadingError(str(path), f"the weights are damaged: {error}") from error
 
 
-def planned_model(gguf: GgufFile) -> tuple[dict[str, Any], list[TensorForm]]:
+def planned_model(gguf: GgufFile) -> tuple[dict[str, Any], list[TensorSpec]]:
     """config.json and the tensors that a conversion would write, from the file's head alone.
 
     Raises:
         ModelLoadingError: as `convert_gguf` refuses it.
     """
     weights = _Weights(gguf, layout_of(gguf))
-    return weights.config(), [form for part in weights.planned() for form in part.forms]
+    return weights.config(), [spec for part in weights.planned() for spec in part.specs]
 
 
 class _Weights:
@@ -76,7 +76,7 @@ class _Weights:
             config["quantization"] = quantization
         return config
 
-    def planned(self) -> list[Planned]:
+    def planned(self) -> list[PlannedTensors]:
         return [self._plan(tensor, place) for tensor, place in self._placed]
 
     def losses(self) -> list[str]:
@@ -90,7 +90,7 @@ class _Weights:
             if (repacking := REPACKINGS.get(type_name)) is not None and repacking.relative_error
         ]
 
-    def _plan(self, tensor: GgufTensor, place: Place) -> Planned:
+    def _plan(self, tensor: GgufTensor, place: Place) -> PlannedTensors:
         rows = StoredRows(self._gguf, tensor, place)
         if tensor.type_name in DENSE:
             return DenseSlices(rows, self._dtype)

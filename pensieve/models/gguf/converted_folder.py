@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.atomic_folder import is_complete, make_folder
-from pensieve.models.files.checksums import remembered_sha256
+from pensieve.models.files.checksums import cached_sha256
 from pensieve.models.files.home import models_folder
 from pensieve.models.files.progress import Progress
 from pensieve.models.gguf.convert import convert_gguf, planned_model
@@ -26,7 +26,7 @@ def gguf_folder(path: Path, progress: Progress) -> Path:
         ModelLoadingError: it cannot be read or converted, or the disk is full.
     """
     try:
-        digest = remembered_sha256(path, progress)
+        (digest,) = cached_sha256([path], progress)
     except OSError as error:
         raise ModelLoadingError(str(path), f"the file cannot be read: {error.strerror}") from error
     folder = models_folder() / f"{path.stem}-{digest[:16]}"
@@ -38,5 +38,5 @@ def gguf_folder(path: Path, progress: Progress) -> Path:
 
 def _needed_bytes(path: Path) -> int:
     with open_gguf(path) as gguf:
-        _, forms = planned_model(gguf)
-    return sum(form.num_bytes for form in forms) + _BYTES_BESIDE_WEIGHTS
+        _, specs = planned_model(gguf)
+    return sum(spec.num_bytes for spec in specs) + _BYTES_BESIDE_WEIGHTS

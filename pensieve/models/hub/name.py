@@ -1,4 +1,4 @@
-"""How a model of the Hugging Face hub is named: `organisation/name`, a GGUF file in it, and a revision of it."""
+"""Names on the Hugging Face hub: `organisation/name`, optionally with a GGUF file in it and a revision."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _REVISION: Final = re.compile(r"[\w][\w./-]*")
 
 @dataclass(frozen=True, slots=True)
 class HubName:
-    """`file` is a GGUF file's path in the repository, `revision` a branch, a tag or a commit."""
+    """`file` is the path of a GGUF file in the repository, `revision` a branch, tag or commit."""
 
     name: str
     file: str | None = None
@@ -28,10 +28,10 @@ class HubName:
         return f"{path}@{self.revision}" if self.revision else path
 
 
-def hub_name(source: str) -> HubName | None:
-    """`organisation/name`, `organisation/name/file.gguf`, either with `@revision`; None for what is neither."""
-    path, at, revision = source.partition("@")
+def parse_hub_name(text: str) -> HubName | None:
+    """Parse `organisation/name` or `organisation/name/file.gguf`, either with `@revision`; None for anything else."""
+    path, at, revision = text.partition("@")
     found = _NAME.fullmatch(path)
-    if found is None or (at and not _REVISION.fullmatch(revision)) or ".." in source:
+    if found is None or (at and not _REVISION.fullmatch(revision)) or ".." in text:
         return None
     return HubName(found[1], found[2], revision or None)

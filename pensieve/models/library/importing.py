@@ -1,4 +1,4 @@
-"""Giving a name to a model of the user's own: a GGUF file, a folder in mlx-lm's form, an adapter on a base (U3)."""
+"""Naming a model of the user's own: a GGUF file, a folder in MLX format, or an adapter on a base model (U3)."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from pensieve.models.files.atomic_folder import make_folder
 from pensieve.models.files.home import models_folder
 from pensieve.models.files.progress import Progress
 from pensieve.models.gguf.converted_folder import gguf_folder
-from pensieve.models.hub.name import hub_name
-from pensieve.models.library.aliases import listed_model
-from pensieve.models.library.embedded import SMOLLM2
+from pensieve.models.hub.name import parse_hub_name
 from pensieve.models.library.inventory import folder_bytes
-from pensieve.models.library.names import NamedModel, add_name, named_model, require_free_name
+from pensieve.models.library.names import NamedModel, add_name, require_free_name
+from pensieve.models.library.source import FolderSource, GgufSource, parse_source
 from pensieve.models.loading.contents import only_gguf, validate_folder
 
 
 def import_model(path: Path, name: str | None, *, copy: bool, progress: Progress) -> NamedModel:
-    """Name a GGUF file, or the only one in a folder, which is converted; or a folder in mlx-lm's form: itself, or with
-    `copy` a copy of it.
+    """Name a folder in MLX format, or a GGUF file, which is converted. A folder that holds one GGUF file and no model
+    counts as that file. With `copy`, a folder is copied; otherwise it is used where it is.
 
-    Without a `name` it is called as the file or folder is.
+    Without a `name`, the model is named after the file or folder.
 
     Raises:
-        ModelLoadingError: the name is taken or no name, there is nothing of the kind, or it cannot be converted.
+        ModelLoadingError: the name is invalid or taken, the path holds no model, or the file cannot be converted.
     """
-    asked, path = str(path), path.expanduser().resolve()
+    given, path = str(path), path.expanduser().resolve()
     if path.is_dir():
-        path = only_gguf(asked, path) or path
+        path = only_gguf(given, path) or path
     name = name or re.sub(r"[^\w.-]+", "-", path.stem if path.suffix.lower() == ".gguf" else path.name)
     if not path.exists():
-        mend = f"; `pensieve models pull {asked}` would fetch it from the hub" if hub_name(asked) else ""
-        raise ModelLoadingError(str(path), f"there is no such file or folder{mend}")
+        hint = f"; `pensieve models pull {given}` would fetch it from the hub" if parse_hub_name(given) else ""
+        raise ModelLoadingError(str(path), f"there is no such file or folder{hint}")
     require_free_name(name)
     if path.is_dir():
         validate_folder(str(path), path)
@@ -46,49 +45,42 @@ def import_model(path: Path, name: str | None, *, copy: bool, progress: Progress
         model = NamedModel(name, "gguf", str(path), str(gguf_folder(path, progress)))
     else:
         raise ModelLoadingError(
-            str(path), "it is a file, but no .gguf file; a folder in mlx-lm's form can be imported too"
+            str(path), "it is a file, but not a .gguf file; a folder in MLX format can be imported too"
         )
     add_name(model)
     return model
 
 
 def import_adapter(path: Path, base: str, name: str, *, copy: bool, progress: Progress) -> NamedModel:
-    """Name an adapter on a base, which is whatever serves a model; it is found, or fetched, when it is served.
+    """Name an adapter on a base model. The base is looked up, and fetched if needed, when the model is served.
 
     Raises:
-        ModelLoadingError: the name is taken or no name, it is no adapter, or the base means nothing.
+        ModelLoadingError: the name is invalid or taken, the folder is not an adapter, or there is no such base.
     """
     path = path.expanduser().resolve()
     require_free_name(name)
     require_adapter(str(path), path)
-    base = _whole_base(base)
+    base = _base_from_anywhere(base)
     model = NamedModel(name, "adapter", str(path), str(_placed(name, path, copy=copy, progress=progress)), base)
     add_name(model)
     return model
 
 
-def _whole_base(base: str) -> str:
-    """The base in words that mean the same from every folder."""
-    named = named_model(base)
-    if named is not None and named.base is not None:
-        raise ModelLoadingError(base, f"it is an adapter on {named.base} itself; name that as the --base")
-    path = Path(base).expanduser()
-    if named is not None or listed_model(base) is not None or base == SMOLLM2.name:
-        return base
-    if path.exists():
-        return str(path.resolve())
-    if hub_name(base) is None:
-        raise ModelLoadingError(base, "there is no such model for the adapter to stand on; see `pensieve models list`")
-    return base
+def _base_from_anywhere(base: str) -> str:
+    """A name for the base that means the same in every working directory."""
+    source = parse_source(base)
+    if isinstance(source, NamedModel) and source.base is not None:
+        raise ModelLoadingError(base, f"it is an adapter on {source.base} itself; give that as the --base")
+    return str(source.path.resolve()) if isinstance(source, (FolderSource, GgufSource)) else base
 
 
 def _placed(name: str, folder: Path, *, copy: bool, progress: Progress) -> Path:
-    """The folder itself; with `copy`, one in Pensieve's home with the same files."""
+    """The folder itself; with `copy`, a folder in Pensieve's home with the same files."""
     if not copy:
         return folder
     place = models_folder() / name
     if place.exists():
-        raise ModelLoadingError(name, f"{place} is there already; run `pensieve models remove {name}` first")
+        raise ModelLoadingError(name, f"{place} already exists; run `pensieve models remove {name}` first")
     copy_files = partial(_copy_files, folder)
     make_folder(place, copy_files, source=str(folder), needed_bytes=folder_bytes(folder), progress=progress)
     return place

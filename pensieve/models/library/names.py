@@ -1,4 +1,4 @@
-"""The names that the user gave to models on this machine (U3)."""
+"""The names that users give to models with `pensieve models import` (U3)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.files.names_file import changed_names, read_names
-from pensieve.models.library.aliases import listed_model
+from pensieve.models.files.names_file import edited_names, read_names
+from pensieve.models.library.aliases import curated_model
 from pensieve.models.library.embedded import SMOLLM2
 
 Kind = Literal["gguf", "folder", "copy", "adapter"]
@@ -17,9 +17,10 @@ _NAME: Final = re.compile(r"\w[\w.-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class NamedModel:
-    """`origin` is what it was imported from. `path` is its folder; an adapter's own, where `base` says on what it goes.
+    """`origin` is the path it was imported from, `path` its folder. For an adapter, `path` is the adapter's own folder
+    and `base` a name for the base model.
 
-    A folder that was imported by reference stays the user's own; all else lies in Pensieve's home and goes with the
+    A model of kind `folder` stays where the user has it; the others lie in Pensieve's home and are deleted with the
     name.
     """
 
@@ -35,23 +36,24 @@ def named_model(name: str) -> NamedModel | None:
 
 
 def named_models() -> tuple[NamedModel, ...]:
-    """In the order in which they were imported."""
+    """In the order of their import."""
     return tuple(NamedModel(**entry) for entry in read_names().get("models", {}).values())
 
 
 def require_free_name(name: str) -> None:
-    """Refuse a name that means something already, or could be taken for a path or one of the hub's.
-
+    """
     Raises:
-        ModelLoadingError: it says what is wrong with the name.
+        ModelLoadingError: the name is taken, or could be mistaken for a path or a hub name.
     """
     if not _NAME.fullmatch(name):
-        raise ModelLoadingError(name, "a name has letters, digits, dots, dashes and underscores; give one with --name")
-    if name == SMOLLM2.name or listed_model(name) is not None:
-        raise ModelLoadingError(name, "that name is one of Pensieve's own; give another with --name")
+        raise ModelLoadingError(
+            name, "a name may only have letters, digits, dots, dashes and underscores; choose one with --name"
+        )
+    if name == SMOLLM2.name or curated_model(name) is not None:
+        raise ModelLoadingError(name, "that name is one of Pensieve's own; choose another with --name")
     if named_model(name) is not None:
         raise ModelLoadingError(
-            name, f"there is a model of that name; run `pensieve models remove {name}` first, or give another --name"
+            name, f"that name is taken; run `pensieve models remove {name}` first, or choose another with --name"
         )
 
 
@@ -60,12 +62,12 @@ def add_name(model: NamedModel) -> None:
     Raises:
         ModelLoadingError: the name is taken, or the home cannot be written.
     """
-    with changed_names(model.name) as content:
+    with edited_names(model.name) as content:
         require_free_name(model.name)
         content.setdefault("models", {})[model.name] = asdict(model)
 
 
 def drop_name(name: str) -> None:
-    """The name alone: whoever drops it sees to its files."""
-    with changed_names(name) as content:
+    """Remove the name alone; its files stay."""
+    with edited_names(name) as content:
         content.get("models", {}).pop(name, None)

@@ -1,4 +1,4 @@
-"""Removing models from this machine: what is Pensieve's own goes, what is the user's own stays (U3)."""
+"""Removing models from this machine: Pensieve's own files are deleted, the user's own are left in place (U3)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.home import models_folder
-from pensieve.models.hub.name import hub_name
+from pensieve.models.hub.name import HubName
 from pensieve.models.hub.pins import unpin
 from pensieve.models.library.inventory import LocalModel, folder_bytes
 from pensieve.models.library.names import drop_name, named_models
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def remove(model: LocalModel) -> int:
-    """Take a model away; the bytes that came free.
+    """Remove a model, and return the number of bytes freed.
 
     Raises:
-        ModelLoadingError: an adapter stands on it, or its files cannot be deleted.
+        ModelLoadingError: an imported adapter needs it as its base, or its files cannot be deleted.
     """
     adapters = [named.name for named in named_models() if named.base in (model.name, *model.aliases)]
     if adapters:
-        raise ModelLoadingError(model.name, f"{', '.join(adapters)} stands on it; remove that first")
+        raise ModelLoadingError(model.name, f"it is the base of {', '.join(adapters)}; remove that first")
     try:
-        if model.kind in ("hub", "hub gguf"):
-            return _remove_from_hub_cache(model)
+        if model.hub is not None and model.revision is not None:
+            return _remove_from_hub_cache(model.hub, model.revision, model.path)
         if model.kind not in ("embedded", "conversion"):
             drop_name(model.name)
         return _delete_folder(model.path)
@@ -37,7 +37,7 @@ def remove(model: LocalModel) -> int:
 
 
 def _delete_folder(folder: Path) -> int:
-    """A folder in Pensieve's home that no other name stands for."""
+    """Delete a folder in Pensieve's home, unless another name refers to it."""
     is_needed = any(Path(named.path) == folder for named in named_models())
     if folder.parent != models_folder() or is_needed:
         return 0
@@ -46,17 +46,14 @@ def _delete_folder(folder: Path) -> int:
     return num_bytes
 
 
-def _remove_from_hub_cache(model: LocalModel) -> int:
-    """The revision, by huggingface_hub itself; of several GGUF files of a revision only the one that is named."""
+def _remove_from_hub_cache(name: HubName, commit: str, path: Path) -> int:
+    """Delete the revision with huggingface_hub; if it has several GGUF files, only the one at `path`."""
     from huggingface_hub import constants, scan_cache_dir  # noqa: PLC0415 - takes half a second
 
-    name, commit = hub_name(model.name), model.revision
-    if name is None or commit is None:
-        raise ModelLoadingError(model.name, "it has no revision that could be removed")
     cache = scan_cache_dir(constants.HF_HUB_CACHE)
-    if model.kind == "hub gguf" and _num_ggufs(cache, name.name, commit) > 1:
+    if name.file is not None and _num_ggufs(cache, name.name, commit) > 1:
         unpin(name.bare, commit)
-        return _delete_file(cache, model.path)
+        return _delete_file(cache, path)
     strategy = cache.delete_revisions(commit)
     strategy.execute()
     unpin(name.bare, commit)
@@ -64,8 +61,8 @@ def _remove_from_hub_cache(model: LocalModel) -> int:
 
 
 def _num_ggufs(cache: HFCacheInfo, name: str, commit: str) -> int:
-    revisions = [it for repo in cache.repos if repo.repo_id == name for it in repo.revisions]
-    files = [file for it in revisions if it.commit_hash == commit for file in it.files]
+    revisions = [revision for repo in cache.repos if repo.repo_id == name for revision in repo.revisions]
+    files = [file for revision in revisions if revision.commit_hash == commit for file in revision.files]
     return sum(file.file_name.lower().endswith(".gguf") for file in files)
 
 

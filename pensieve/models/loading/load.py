@@ -1,19 +1,13 @@
-"""From a model's folder to a model that can run (S1, S5): weights in the form that suits the device, and its figures.
-
-Metal and CUDA compute on packed weights. MLX's CPU backend unpacks them one by one and emulates half precision, so
-there they are unpacked once, to dense f32: fifty times as fast, for four to eight times the memory (lab: MLX on a
-Linux CPU).
-"""
+"""From a model's folder to a model that can run, with its tokenizer, its features and its limits (S1, S5)."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from contracts.values.vocabulary import ModelFeature, Sampling
 from pensieve.core.dialects.dialect import Dialect
@@ -22,11 +16,11 @@ from pensieve.device.device import device_info
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.models.files.adapter_folder import require_adapter
 from pensieve.models.files.model_folder import ModelFolder
-from pensieve.models.loading.adapters import fuse_adapter, put_adapter
-from pensieve.models.loading.config import normalised_config
+from pensieve.models.loading.config import DEFAULT_WINDOW_TOKENS, context_window_tokens, normalised_config
 from pensieve.models.loading.contents import validate_folder
 from pensieve.models.loading.generation_config import read_generation_config
 from pensieve.models.loading.links import without_strays
+from pensieve.models.loading.weights import apply_adapter, make_dense, read_weights
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.tokenizers.dialect_of import dialect_of
 from pensieve.models.tokenizers.load import load_tokenizer
@@ -34,49 +28,47 @@ from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens, thinking_
 
 log = logging.getLogger(__name__)
 
-_WINDOW_KEYS: Final = ("max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_length", "n_positions")
-_WINDOW_WHEN_UNKNOWN: Final = 4096
-_SANE_WINDOW: Final = 10_000_000
-"""Tokenizers without a bound of their own say 1e30."""
+_MAX_SANE_WINDOW: Final = 10_000_000
+"""Tokenizers without a limit have 1e30."""
 
 
 @dataclass(slots=True)
 class LoadedModel:
-    """A model in memory. Its arrays belong to the thread that loaded it: only that thread may run or release it."""
+    """A model in memory. Only the thread that loaded it may run or release it."""
 
     model: Any
     """An `mlx.nn.Module`: token ids [batch, length] and a cache to logits [batch, length, vocabulary]."""
     tokenizer: Any
-    """mlx-lm's TokenizerWrapper around a DirectTokenizer or a Transformers tokenizer. Any thread may use it."""
+    """mlx-lm's TokenizerWrapper around a FastTokenizer or a Transformers tokenizer. Any thread may use it."""
     config: Mapping[str, Any]
     context_window_tokens: int
     vocabulary_size: int
-    """The width of the logits; it may exceed the tokenizer's own."""
+    """The width of the logits; it may exceed the tokenizer's vocabulary."""
     eos_token_ids: frozenset[int]
     weights_bytes: int
-    kv_bytes_per_token: int
     features: frozenset[ModelFeature]
     dialect: Dialect
     sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
-    """As the model's makers recommend it."""
+    """What the model's makers recommend."""
     thinking: ThinkingTokens | None = None
-    """Where its thinking can be counted."""
+    """None if the model's thinking cannot be recognised."""
 
     def supports(self, feature: ModelFeature) -> bool:
         return feature in self.features
 
     def release(self) -> None:
-        """Let go of the weights. Their memory goes to MLX's cache of buffers, for the caller to reclaim."""
+        """Drop the weights. Their memory moves to MLX's buffer cache, which the caller may clear."""
         self.model = None
         self.weights_bytes = 0
 
 
 def load(folder: ModelFolder) -> LoadedModel:
-    """Load the folder's model onto the device. To be called on the thread that will run it: streams are thread-local.
+    """Load the folder's model onto the device. Call it on the thread that will run the model: MLX's streams are
+    thread-local.
 
     Raises:
-        ModelLoadingError: a file is missing, damaged or of an unknown kind; it is named.
-        DeviceError: there is no MLX that works.
+        ModelLoadingError: a file is missing, damaged or of an unknown kind; it names the file.
+        DeviceError: MLX is not installed or does not work.
     """
     validate_folder(folder.id, folder.path)
     if folder.adapter is not None:
@@ -84,12 +76,12 @@ def load(folder: ModelFolder) -> LoadedModel:
     import_mlx_lm()
     from mlx_lm import utils  # noqa: PLC0415 - only after import_mlx_lm
 
-    with _blaming(folder, "config.json and its weights"), without_strays(folder.path) as path:
+    with _errors_explained(folder, "config.json and its weights"), without_strays(folder.path) as path:
         model, config = utils.load_model(path, lazy=True, model_config=normalised_config(utils.load_config(path)))
-    with ThreadPoolExecutor(1, "pensieve-read-tokenizer") as beside:  # bringing the weights in leaves a core to it
-        reading = beside.submit(load_tokenizer, folder.path, config.get("eos_token_id"))
-        weights_bytes, kv_bytes_per_token, vocabulary_size = _brought_in(model, folder)
-    with _blaming(folder, "its tokenizer"):
+    with ThreadPoolExecutor(1, "pensieve-read-tokenizer") as pool:  # reading the weights leaves a core free
+        reading = pool.submit(load_tokenizer, folder.path, config.get("eos_token_id"))
+        weights_bytes, vocabulary_size = _read_weights(model, folder)
+    with _errors_explained(folder, "its tokenizer"):
         tokenizer = reading.result()
         features = _features(tokenizer)
         dialect = dialect_of(tokenizer)
@@ -101,7 +93,6 @@ def load(folder: ModelFolder) -> LoadedModel:
         vocabulary_size=vocabulary_size,
         eos_token_ids=frozenset(tokenizer.eos_token_ids),
         weights_bytes=weights_bytes,
-        kv_bytes_per_token=kv_bytes_per_token,
         features=features,
         dialect=dialect,
         thinking=thinking_tokens(dialect, tokenizer),
@@ -116,126 +107,55 @@ def _recommended_sampling(folder: ModelFolder) -> Sampling:
     return found.sampling
 
 
-def _brought_in(model: Any, folder: ModelFolder) -> tuple[int, int, int]:
-    """Bring the weights into memory in the form that suits the device; their bytes, and what `_measure` finds."""
+def _read_weights(model: Any, folder: ModelFolder) -> tuple[int, int]:
+    """Read the weights in the format that suits the device; their bytes, and the width of the logits."""
     if device_info().backend == "cpu":
-        with _blaming(folder, "its weights"):
-            _make_dense(model)
+        with _errors_explained(folder, "its weights"):
+            make_dense(model)
     if folder.adapter is not None:
-        with _blaming(folder, f"the adapter {folder.adapter}"):
-            _adapt(model, folder.adapter)
-    with _blaming(folder, "its weights"):
-        return _settle(model), *_measure(model)
+        with _errors_explained(folder, f"the adapter {folder.adapter}"):
+            apply_adapter(model, folder.adapter)
+    with _errors_explained(folder, "its weights"):
+        return read_weights(model), _logits_width(model)
 
 
 @contextmanager
-def _blaming(folder: ModelFolder, part: str) -> Iterator[None]:
-    """What mlx-lm, Transformers and tokenizers raise over a folder is of every type, plain Exception included. A model
-    of mlx-lm's ends the process where a package that it needs is not installed.
+def _errors_explained(folder: ModelFolder, part: str) -> Iterator[None]:
+    """Turn any error into a ModelLoadingError that names the folder and the part.
+
+    mlx-lm, Transformers and tokenizers raise every type of error, plain Exception included. Some of mlx-lm's models end
+    the process if a package that they need is not installed.
     """
     try:
         yield
     except (Exception, SystemExit) as error:
         message = str(error).strip() or type(error).__name__
         if isinstance(error, SystemExit):
-            message = "mlx-lm needs a package for it that is not installed, and has named it above"
+            message = "mlx-lm needs a package for it that is not installed (named above)"
         raise ModelLoadingError(folder.id, f"{folder.path}: {part} cannot be used: {message}") from error
 
 
-def _settle(model: Any) -> int:
-    """Bring the weights from their files into memory; their bytes."""
-    import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
-    from mlx.utils import tree_flatten  # noqa: PLC0415
-
-    if device_info().backend != "cpu":
-        _narrow_scales(model)
-    arrays = [array for _, array in cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters()))]
-    for array in arrays:
-        mx.eval(array)  # one at a time: what it was unpacked from is gone before the next is read
-    mx.clear_cache()
-    return sum(array.nbytes for array in arrays)
-
-
-def _narrow_scales(model: Any) -> None:
-    """Have scales and biases in the type that the model computes in.
-
-    Some GGUF types have theirs in f32, to be exact. A product with them is f32 as well, and so would all be that comes
-    after it: keys and values of twice the bytes. What is lost is under a thousandth of a weight.
-    """
-    import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
-
-    packed = [module for module in model.modules() if "scales" in module and "biases" in module]
-    types = {array.dtype for module in packed for array in (module.scales, module.biases)}
-    dense = {mx.float16, mx.bfloat16} & {module.weight.dtype for module in model.modules() if "weight" in module}
-    if mx.float32 not in types or len(dense) != 1:
-        return
-    (narrow,) = dense
-    for module in packed:
-        module.scales, module.biases = module.scales.astype(narrow), module.biases.astype(narrow)
-
-
-def _make_dense(model: Any) -> None:
-    """Have every weight unpacked and in f32, when it will be evaluated.
-
-    Scales and biases are widened before they are used, so the weights are exactly the numbers that are stored.
-    """
-    from mlx_lm.utils import dequantize_model  # noqa: PLC0415 - only after import_mlx_lm
-
-    model.apply(_widened)
-    dequantize_model(model)
-    model.apply(_widened)  # what is packed without floating scales (mxfp4 and its like) unpacks to bfloat16
-
-
-def _adapt(model: Any, adapter: Path) -> None:
-    """Put an adapter onto the model: around packed weights as mlx-lm does it, into dense ones on the CPU."""
-    put_adapter(model, adapter)
-    if device_info().backend == "cpu":
-        model.apply(_widened)
-        fuse_adapter(model)
-
-
-def _widened(array: Any) -> Any:
-    import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
-
-    return array.astype(mx.float32) if mx.issubdtype(array.dtype, mx.floating) else array
-
-
-def _measure(model: Any) -> tuple[int, int]:
-    """Run one token: the bytes of cache that one takes, and the width of the logits.
-
-    Measured, since a config tells too little of it: layers that share a cache, latent attention, layers without one.
-    """
+def _logits_width(model: Any) -> int:
+    """Run one token, which also proves that the model runs."""
     import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
     from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415
 
-    cache = make_prompt_cache(model)
-    logits = model(mx.array([[0]]), cache=cache)
+    logits = model(mx.array([[0]]), cache=make_prompt_cache(model))
     mx.eval(logits)
-    return sum(_bytes_per_token(layer) for layer in cache), int(logits.shape[-1])
-
-
-def _bytes_per_token(layer: Any) -> int:
-    """Caches hold [batch, heads, tokens, size], with room for tokens to come; recurrent ones do not grow at all."""
-    parts: Iterable[Any] = getattr(layer, "caches", ())
-    keys = getattr(layer, "keys", None)
-    if keys is None or isinstance(keys, (tuple, list)):
-        return sum(_bytes_per_token(part) for part in parts)
-    return int(keys.nbytes + layer.values.nbytes) // int(keys.shape[2])
+    return int(logits.shape[-1])
 
 
 def _context_window_tokens(config: Mapping[str, Any], tokenizer: Any) -> int:
-    """As the config says, or the config's part on text; else as the tokenizer does."""
-    for part in (config, config.get("text_config") or {}):
-        for key in _WINDOW_KEYS:
-            value = part.get(key)
-            if isinstance(value, int) and value > 0:
-                return value
+    """From the config, else from the tokenizer."""
+    stated = context_window_tokens(config)
+    if stated is not None:
+        return stated
     length = getattr(tokenizer, "model_max_length", None)
-    return int(length) if length and length < _SANE_WINDOW else _WINDOW_WHEN_UNKNOWN
+    return int(length) if length and length < _MAX_SANE_WINDOW else DEFAULT_WINDOW_TOKENS
 
 
 def _features(tokenizer: Any) -> frozenset[ModelFeature]:
-    """What template and vocabulary allow. Calls and JSON can be held to schemas where the vocabulary can be read."""
+    """What the template and the vocabulary allow. Calls and JSON can follow schemas if the vocabulary can be read."""
     features = {ModelFeature.STREAMING}
     if getattr(tokenizer, "backend_tokenizer", None) is not None:
         features |= {ModelFeature.JSON_MODE, ModelFeature.TOOL_CALLING}

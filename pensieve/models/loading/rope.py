@@ -1,10 +1,10 @@
-"""RoPE as transformers 5 writes it, in the keys that mlx-lm's models read.
+"""RoPE settings of transformers 5, converted to the older keys that mlx-lm's models read.
 
 transformers 5 moved `rope_theta`, `rope_scaling` and `partial_rotary_factor` into `rope_parameters`: one object, or one
-for each type of layer (`RotaryEmbeddingConfigMixin` in its modeling_rope_utils.py). Most of mlx-lm's models read only
-the older keys, and fall back to a default base without a word: answers are then wrong beyond a few hundred tokens.
+for each layer type (`RotaryEmbeddingConfigMixin` in its modeling_rope_utils.py). Most models of mlx-lm read only the
+older keys and silently fall back to a default base: their output is then wrong beyond a few hundred tokens.
 
-A model ignores the keys it does not read, so every older spelling is filled in, whatever the architecture.
+Models ignore keys that they do not read, so every older spelling is set for every architecture.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 _Parameters = Mapping[str, Any]
 
 _MAIN: Final = ("full_attention", "main")
-"""The layer types whose parameters the older keys without a prefix stood for; `main` is DeepSeek V4's."""
+"""The layer types that the older keys without a prefix describe; `main` is DeepSeek V4's."""
 _LOCAL: Final = "sliding_attention"
 _COMPRESSED: Final = "compress"
 _THETA_KEYS: Final = ("rope_theta", "rotary_emb_base")
@@ -25,8 +25,8 @@ _NOT_SCALING: Final = frozenset(("rope_theta", "partial_rotary_factor", "type", 
 
 
 def with_older_rope_keys(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with the older keys beside `rope_parameters`. Where it already has a `rope_scaling`, that and the
-    keys beside it count, as they do in transformers.
+    """The config with the older keys in addition to `rope_parameters`. If it already has `rope_scaling`, its own older
+    keys take precedence, as in transformers.
     """
     parameters = config.get("rope_parameters")
     if not isinstance(parameters, Mapping) or not parameters:
@@ -45,20 +45,20 @@ def _older_keys(config: Mapping[str, Any], parameters: _Parameters) -> dict[str,
     factor = _shared_factor(list(by_type.values()) or [parameters])
     scaled = by_type.get(_COMPRESSED, main)
     older: dict[str, Any] = {"rope_scaling": _scaling(scaled)}
-    older |= _spelt(_THETA_KEYS, main.get("rope_theta"))
-    older |= _spelt(_LOCAL_THETA_KEYS, by_type.get(_LOCAL, {}).get("rope_theta"))
-    older |= _spelt(("compress_rope_theta",), by_type.get(_COMPRESSED, {}).get("rope_theta"))
-    older |= _spelt(_FACTOR_KEYS, factor)
-    older |= _spelt(("original_max_position_embeddings",), main.get("original_max_position_embeddings"))
-    return older | _of_one_family(config, by_type, main, factor)
+    older |= _set_all(_THETA_KEYS, main.get("rope_theta"))
+    older |= _set_all(_LOCAL_THETA_KEYS, by_type.get(_LOCAL, {}).get("rope_theta"))
+    older |= _set_all(("compress_rope_theta",), by_type.get(_COMPRESSED, {}).get("rope_theta"))
+    older |= _set_all(_FACTOR_KEYS, factor)
+    older |= _set_all(("original_max_position_embeddings",), main.get("original_max_position_embeddings"))
+    return older | _family_keys(config, by_type, main, factor)
 
 
-def _spelt(keys: tuple[str, ...], value: Any) -> dict[str, Any]:
+def _set_all(keys: tuple[str, ...], value: Any) -> dict[str, Any]:
     return dict.fromkeys(keys, value) if value is not None else {}
 
 
 def _scaling(parameters: _Parameters) -> dict[str, Any] | None:
-    """What `rope_scaling` was. Its type goes by both names: mlx-lm's models read one or the other."""
+    """The older `rope_scaling`, with its type under both names: models of mlx-lm read either."""
     kind = parameters.get("rope_type") or parameters.get("type") or "default"
     if kind == "default":
         return None
@@ -67,15 +67,15 @@ def _scaling(parameters: _Parameters) -> dict[str, Any] | None:
 
 
 def _shared_factor(parts: list[_Parameters]) -> Any:
-    """The share of a head that is rotated, where all layers agree on it: one key cannot say more."""
+    """The rotated fraction of a head if all layers agree; a single key cannot express more."""
     factors = {part.get("partial_rotary_factor") for part in parts}
     return factors.pop() if len(factors) == 1 else None
 
 
-def _of_one_family(
+def _family_keys(
     config: Mapping[str, Any], by_type: Mapping[str, _Parameters], main: _Parameters, factor: Any
 ) -> dict[str, Any]:
-    """Keys that a single architecture reads."""
+    """Keys that only one architecture reads."""
     model_type, theta = config.get("model_type"), main.get("rope_theta")
     if model_type in ("minimax", "minimax_m2") and "rotary_dim" not in config and config.get("head_dim"):
         return {"rotary_dim": int(config["head_dim"] * (factor or 1.0))}
@@ -89,7 +89,7 @@ def _of_one_family(
 
 
 def _layer_lists(layer_types: list[str], by_type: Mapping[str, _Parameters], main: _Parameters) -> dict[str, list[Any]]:
-    """Step 3.5 has a base and a factor for each layer."""
+    """Step 3.5 reads a base and a factor for each layer."""
     layers = [by_type.get(layer_type, main) for layer_type in layer_types]
     return {
         "rope_theta": [layer.get("rope_theta", main.get("rope_theta")) for layer in layers],

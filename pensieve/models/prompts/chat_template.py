@@ -1,4 +1,4 @@
-"""A conversation as the token ids that a model was taught to read (design: a request's way, 2).
+"""A conversation as the token ids that a model was taught to read.
 
 The model's own template decides the form. This module adds five things: a conversation is brought into a form in which
 everything in it comes through, an answer that has begun is continued, the text of a message stays text even where it

@@ -8,12 +8,12 @@ from enum import Enum
 
 from contracts.values.vocabulary import ChatMessage, Role, Tool
 from pensieve.core.dialects.dialect import Dialect
-from pensieve.core.dialects.hermes import in_general_form
+from pensieve.core.dialects.hermes import with_tools_as_text
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 from pensieve.models.prompts.answer_places import common_length
 from pensieve.models.prompts.encoding.encoder import EncodedPrompt
 from pensieve.models.prompts.encoding.literals import Literals
-from pensieve.models.prompts.fitting.forms import Form, without_spliced_calls
+from pensieve.models.prompts.forms import Form, without_spliced_calls
 from pensieve.models.prompts.options import REFUSALS, Ending, Options
 from pensieve.models.prompts.template_text import TemplateText
 
@@ -53,9 +53,9 @@ class Way:
 
     def _in_general_form(self, messages: Sequence[ChatMessage], literals: Literals) -> Sequence[ChatMessage]:
         if self.words is Words.TEXT:
-            return in_general_form(without_spliced_calls(messages, literals), self.options.tools, self.dialect)
+            return with_tools_as_text(without_spliced_calls(messages, literals), self.options.tools, self.dialect)
         num_head = 1 if messages and messages[0].role is Role.SYSTEM else 0
-        return (*in_general_form(messages[:num_head], self.options.tools, self.dialect), *messages[num_head:])
+        return (*with_tools_as_text(messages[:num_head], self.options.tools, self.dialect), *messages[num_head:])
 
 
 @dataclass(frozen=True, slots=True)

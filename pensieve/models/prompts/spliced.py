@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from contracts.values.vocabulary import ChatMessage, Role
 from pensieve.models.prompts.encoding.literals import Literals
-from pensieve.models.prompts.fitting.forms import spliced_calls
+from pensieve.models.prompts.forms import spliced_calls
 
 Version = tuple[ChatMessage, ...]
 

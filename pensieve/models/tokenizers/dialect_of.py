@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from pensieve.core.dialects.dialect import GENERAL, Dialect, dialect_from
+from pensieve.core.dialects.dialect import DEFAULT_DIALECT, Dialect, dialect_from
 
 THINKING_MARKS: Final = (
     ("<think>", "</think>"),
@@ -71,7 +71,7 @@ def dialect_for(template: str, added_tokens: Mapping[str, int]) -> Dialect:
 
 
 def general_dialect() -> Dialect:
-    return next(family.dialect for family in known_families() if family.dialect.name == GENERAL)
+    return next(family.dialect for family in known_families() if family.dialect.name == DEFAULT_DIALECT)
 
 
 def dialect_of(tokenizer: Any) -> Dialect:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from contracts.values.vocabulary import ToolCall
-from pensieve.core.dialects.dialect import GENERAL, CallForm, Dialect
+from pensieve.core.dialects.dialect import DEFAULT_DIALECT, CallForm, Dialect
 from pensieve.models.tokenizers.dialect_of import Family, known_families
 
 _CALL: Final = ToolCall("a1b2c3d4e", "get_weather", '{"city": "Paris", "days": 3}')
@@ -78,7 +78,7 @@ def _thinking(dialect: Dialect) -> str:
 
 def _section(family: Family) -> str:
     dialect = family.dialect
-    note = " It is also the general form." if dialect.name == GENERAL else ""
+    note = " It is also the general form." if dialect.name == DEFAULT_DIALECT else ""
     call = dialect.call_text([_CALL])
     return f"## {dialect.name}\n\n{family.families}. Source: {family.source}.{note}\n\n```\n{call}\n```\n"
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import version
@@ -21,6 +19,7 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
+from pensieve.models.files.atomic_file import atomic_file
 from pensieve.models.files.atomic_folder import is_complete
 from pensieve.models.files.home import home
 from pensieve.models.tokenizers.chat_templates import as_tokenizers_have_it, read_chat_templates
@@ -123,10 +122,8 @@ def _keep(tokenizer: Any, folder: Path) -> None:
     with contextlib.suppress(OSError):  # costs time alone
         place = _place(folder)
         place.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".", dir=place.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as written:
-            json.dump(kept, written)
-        Path(name).replace(place)
+        with atomic_file(place) as file:
+            file.write(json.dumps(kept).encode())
         others = sorted(place.parent.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
         for old in others[_MAX_KEPT:]:
             old.unlink(missing_ok=True)

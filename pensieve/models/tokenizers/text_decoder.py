@@ -1,6 +1,6 @@
-"""Tokens to text, one at a time, losing nothing (design: a request's way, 6).
+"""Tokens to text, one at a time, losing nothing (S5).
 
-mlx-lm's detokenizer for byte-level BPE drops a leading space (lab: mlx-lm), and `tokenizers`' own DecodeStream raises
+mlx-lm's detokenizer for byte-level BPE drops a leading space, and `tokenizers`' own DecodeStream raises
 on byte runs that are no UTF-8 and has no way to say what it still holds, so the decoding is done here.
 """
 

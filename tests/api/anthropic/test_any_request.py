@@ -1,4 +1,4 @@
-"""Thousands of requests, most of them nearly right: every one is answered or refused in the right form."""
+"""Thousands of generated requests, most of them almost valid. Each gets an answer or an error in the right format."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ JUNK = st.recursive(
 )
 
 
-def nearly(right: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Mostly right, at times anything."""
-    return st.integers(0, 19).flatmap(lambda draw: JUNK if draw == 13 else right)
+def mostly(valid: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """A valid value, or junk one time in twenty."""
+    return st.integers(0, 19).flatmap(lambda draw: JUNK if draw == 13 else valid)
 
 
 def record(required: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrategy[Any]:
-    return nearly(
+    return mostly(
         st.fixed_dictionaries(
-            {key: nearly(value) for key, value in required.items()},
-            optional={key: nearly(value) for key, value in optional.items()},
+            {key: mostly(value) for key, value in required.items()},
+            optional={key: mostly(value) for key, value in optional.items()},
         )
     )
 
@@ -72,7 +72,7 @@ MESSAGE = record({"role": st.sampled_from(["user", "assistant", "system"]), "con
 TOOL = record({"name": NAME, "input_schema": SCHEMA}, {"description": TEXT, "defer_loading": st.booleans()})
 BODY = record(
     {
-        "model": st.sampled_from(["scripted", "claude-x", "nobody"]),
+        "model": st.sampled_from(["scripted", "claude-x", "unknown"]),
         "messages": st.lists(MESSAGE, min_size=1, max_size=4),
         "max_tokens": st.sampled_from([1, 3, 50, 0, 10**9]),
     },
@@ -111,10 +111,10 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 @settings(max_examples=1500, suppress_health_check=list(HealthCheck))
 @given(body=BODY)
-def test_any_message_request_is_answered_or_refused_in_the_right_form(client: httpx.Client, body: Any) -> None:
+def test_any_message_request_gets_an_answer_or_an_error_in_the_right_format(client: httpx.Client, body: Any) -> None:
     response = client.post("/v1/messages", content=json.dumps(body).encode())
     if response.status_code != 200:
-        expect_refusal(response)
+        expect_error(response)
     elif response.headers["content-type"].startswith("text/event-stream"):
         monitor = StreamMonitor()
         for line in response.text.splitlines():
@@ -129,21 +129,21 @@ def test_any_message_request_is_answered_or_refused_in_the_right_form(client: ht
 
 @settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(body=BODY)
-def test_any_count_is_answered_or_refused_in_the_right_form(client: httpx.Client, body: Any) -> None:
+def test_any_count_request_gets_an_answer_or_an_error_in_the_right_format(client: httpx.Client, body: Any) -> None:
     response = client.post("/v1/messages/count_tokens", content=json.dumps(body).encode())
     if response.status_code == 200:
         assert response.json()["input_tokens"] >= 1
     else:
-        expect_refusal(response)
+        expect_error(response)
 
 
 @settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(body=st.binary(max_size=40))
-def test_any_bytes_are_refused_in_the_right_form(client: httpx.Client, body: bytes) -> None:
-    expect_refusal(client.post("/v1/messages", content=body))
+def test_any_bytes_get_an_error_in_the_right_format(client: httpx.Client, body: bytes) -> None:
+    expect_error(client.post("/v1/messages", content=body))
 
 
-def expect_refusal(response: httpx.Response) -> None:
+def expect_error(response: httpx.Response) -> None:
     reply = response.json()
     assert response.status_code in (400, 404), f"{response.status_code}: {reply}"
     assert reply["type"] == "error"

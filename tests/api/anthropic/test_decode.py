@@ -1,3 +1,5 @@
+"""Decoding of Messages requests: what reaches the engine, and which field an error names."""
+
 import json
 import logging
 from typing import Any
@@ -17,19 +19,19 @@ def body(**fields: object) -> bytes:
     return json.dumps({**VALID, **fields}).encode()
 
 
-def refusal(data: bytes) -> ValidationError:
+def decode_error(data: bytes) -> ValidationError:
     with pytest.raises(ValidationError) as caught:
         decode_messages(data)
     return caught.value
 
 
-def test_the_smallest_request_leaves_all_else_to_the_model() -> None:
+def test_a_minimal_request_leaves_everything_else_to_the_model() -> None:
     decoded = decode_messages(body())
     assert decoded.generation == GenerationRequest((ChatMessage(Role.USER, "Hi"),), 8, Sampling(), ())
     assert (decoded.model_name, decoded.stream) == ("m", False)
 
 
-def test_every_field_reaches_the_request() -> None:
+def test_every_field_reaches_the_generation_request() -> None:
     decoded = decode_messages(
         body(
             system=[
@@ -51,21 +53,21 @@ def test_every_field_reaches_the_request() -> None:
     assert decoded.stream
 
 
-def test_a_string_and_one_text_block_are_the_same() -> None:
+def test_a_string_and_a_single_text_block_mean_the_same() -> None:
     blocks = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
     assert decode_messages(body(messages=blocks)) == decode_messages(body())
 
 
-def test_a_top_k_of_0_is_said_and_not_left_to_the_model() -> None:
+def test_a_top_k_of_0_overrides_the_default_of_the_model() -> None:
     assert decode_messages(body(top_k=0)).generation.sampling == Sampling(top_k=0)
     assert decode_messages(body(top_k=None, temperature=None)).generation.sampling == Sampling()
 
 
-def test_parameters_that_the_api_does_not_have_are_ignored() -> None:
+def test_sampling_parameters_outside_the_api_are_ignored() -> None:
     assert decode_messages(body(min_p=0.5, repetition_penalty=2.0)).generation.sampling == Sampling()
 
 
-def test_system_messages_stay_in_their_place() -> None:
+def test_system_messages_keep_their_position() -> None:
     messages = [*VALID["messages"], {"role": "system", "content": "Note"}, {"role": "user", "content": "Go"}]
     assert [m.role for m in decode_messages(body(messages=messages)).generation.messages] == [
         Role.USER,
@@ -74,7 +76,7 @@ def test_system_messages_stay_in_their_place() -> None:
     ]
 
 
-def test_what_is_not_known_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_blocks_and_edits_are_ignored(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         decoded = decode_messages(
             body(
@@ -86,7 +88,7 @@ def test_what_is_not_known_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
     assert [record for record in caplog.records if "hologram" in record.getMessage()]
 
 
-def test_a_count_needs_no_figures() -> None:
+def test_a_count_needs_no_max_tokens() -> None:
     prompt = Prompt((ChatMessage(Role.USER, "Hi"),))
     assert decode_count(b'{"model":"m","messages":[{"role":"user","content":"Hi"}]}') == (prompt, "m")
 
@@ -127,20 +129,20 @@ def test_a_count_needs_no_figures() -> None:
         ({"service_tier": "gold"}, "service_tier"),
     ],
 )
-def test_a_wrong_field_is_named(fields: dict[str, object], path: str) -> None:
-    error = refusal(body(**fields))
+def test_an_error_names_the_field(fields: dict[str, object], path: str) -> None:
+    error = decode_error(body(**fields))
     assert error.field == path
     assert str(error).startswith(f"{path}: ")
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b'{"model": "\\ud800"}', b"[" * 100_000])
-def test_what_is_no_json_is_said_to_be_none(data: bytes) -> None:
-    assert "not valid JSON" in str(refusal(data))
+def test_invalid_json_is_refused(data: bytes) -> None:
+    assert "not valid JSON" in str(decode_error(data))
 
 
 @pytest.mark.parametrize("data", [b"[]", b"5", b"null", b'"x"'])
-def test_json_that_is_no_object_is_said_to_be_none(data: bytes) -> None:
-    assert "JSON object" in str(refusal(data))
+def test_json_other_than_an_object_is_refused(data: bytes) -> None:
+    assert "JSON object" in str(decode_error(data))
 
 
 JSON = st.recursive(
@@ -156,11 +158,11 @@ JSON = st.recursive(
         JSON,
     )
 )
-def test_any_json_is_decoded_or_refused_by_a_field(fields: dict[str, object]) -> None:
+def test_any_json_is_decoded_or_refused_with_a_field(fields: dict[str, object]) -> None:
     try:
         decode_messages(body(**fields))
     except ValidationError as error:
-        assert error.field  # noqa: PT017 - both outcomes are right; a third would be an error of its own
+        assert error.field  # noqa: PT017 - both outcomes are valid
 
 
 EPHEMERAL = {"type": "ephemeral"}
@@ -175,7 +177,7 @@ def text_block(text: str, cache_control: object = None) -> dict[str, object]:
     return {"type": "text", "text": text, "cache_control": cache_control}
 
 
-def test_a_marker_marks_the_end_of_its_turn_whichever_block_it_stands_on() -> None:
+def test_cache_control_on_any_block_applies_to_its_turn() -> None:
     call = {"type": "tool_use", "id": "t", "name": "f", "input": {}, "cache_control": HOUR}
     result = {"type": "tool_result", "tool_use_id": "t", "content": [text_block("ok", EPHEMERAL)]}
     messages = [
@@ -188,7 +190,7 @@ def test_a_marker_marks_the_end_of_its_turn_whichever_block_it_stands_on() -> No
     assert ttls(messages=messages) == [300, 3600, 3600, 300, None, None]
 
 
-def test_a_marker_on_system_text_on_tools_or_on_the_request_finds_its_turn() -> None:
+def test_cache_control_on_system_tools_or_request_applies_to_the_right_turn() -> None:
     tool = {"name": "f", "input_schema": {"type": "object"}, "cache_control": HOUR}
     assert ttls(system=[text_block("s", EPHEMERAL), text_block("t")]) == [300, None]
     assert ttls(system="s", tools=[tool]) == [3600, None]
@@ -197,24 +199,24 @@ def test_a_marker_on_system_text_on_tools_or_on_the_request_finds_its_turn() -> 
 
 
 @pytest.mark.parametrize("wrong", [7, "x", [], {}, {"type": "eternal"}, {"ttl": 5}, {"type": "ephemeral", "ttl": "9w"}])
-def test_a_wrong_marker_is_never_refused(wrong: object) -> None:
+def test_an_invalid_cache_control_is_never_refused(wrong: object) -> None:
     tool = {"name": "f", "input_schema": {"type": "object"}, "cache_control": wrong}
     blocks = [text_block("a", wrong), {"type": "hologram", "cache_control": wrong}]
-    decoded = decode_messages(body(system=blocks, tools=[tool], cache_control=wrong, messages=[user_of(blocks)]))
+    decoded = decode_messages(body(system=blocks, tools=[tool], cache_control=wrong, messages=[user_message(blocks)]))
     assert [message.text for message in decoded.generation.messages] == ["a", "a"]
 
 
-def user_of(blocks: list[dict[str, object]]) -> dict[str, object]:
+def user_message(blocks: list[dict[str, object]]) -> dict[str, object]:
     return {"role": "user", "content": blocks}
 
 
-def test_a_system_message_of_nothing_but_what_changes_by_itself_is_left_out() -> None:
+def test_a_system_message_with_only_volatile_text_is_dropped() -> None:
     note = {"role": "system", "content": "<total_tokens>12 left</total_tokens>"}
     assert decode_messages(body(messages=[*VALID["messages"], note])) == decode_messages(body())
     billing = [text_block("x-anthropic-billing-header: cc_version=1.abc;")]
     assert decode_messages(body(system=billing)) == decode_messages(body())
 
 
-def test_what_a_user_says_is_left_as_it_is() -> None:
-    said = "x-anthropic-billing-header: <total_tokens>12 left</total_tokens>"
-    assert decode_messages(body(messages=[{"role": "user", "content": said}])).generation.messages[0].text == said
+def test_user_text_is_never_canonicalised() -> None:
+    text = "x-anthropic-billing-header: <total_tokens>12 left</total_tokens>"
+    assert decode_messages(body(messages=[{"role": "user", "content": text}])).generation.messages[0].text == text

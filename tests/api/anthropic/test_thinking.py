@@ -1,4 +1,4 @@
-"""What a Messages request says of thinking, from three of its fields to one value."""
+"""Thinking in a Messages request: three fields become one value."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def encoded(fields: dict[str, object]) -> bytes:
         ({"context_management": {"edits": [{"type": "clear_tool_uses_20250919", "keep": 5}]}}, Thinking()),
     ],
 )
-def test_thinking_is_read_alike_for_an_answer_and_a_count(fields: dict[str, object], thinking: Thinking) -> None:
+def test_thinking_is_decoded_the_same_for_messages_and_counts(fields: dict[str, object], thinking: Thinking) -> None:
     assert decode_messages(encoded(fields)).generation.thinking == thinking
     assert decode_count(encoded(fields))[0].thinking == thinking
 
 
 @pytest.mark.parametrize("effort", ["low", "medium", "high", "xhigh", "max"])
-def test_every_effort_of_the_api_is_taken(effort: str) -> None:
+def test_every_effort_of_the_api_is_accepted(effort: str) -> None:
     assert decode_messages(encoded({"output_config": {"effort": effort}})).generation.thinking.effort == effort
 
 
@@ -68,7 +68,7 @@ def test_every_effort_of_the_api_is_taken(effort: str) -> None:
         (clearing(keep=[1]), "context_management.edits.0.keep"),
     ],
 )
-def test_what_is_wrong_is_refused_by_its_place(fields: dict[str, object], path: str) -> None:
+def test_an_error_names_the_field(fields: dict[str, object], path: str) -> None:
     for decode in (decode_messages, decode_count):
         with pytest.raises(ValidationError) as caught:
             decode(encoded(fields))

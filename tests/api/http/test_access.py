@@ -7,12 +7,12 @@ WITH_KEY = AccessRules("127.0.0.1", api_key="secret")
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "localhost.", "127.0.0.1", "127.1.2.3", "::1"])
-def test_these_are_loopback(host: str) -> None:
+def test_loopback_addresses_are_recognised(host: str) -> None:
     assert is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", "", "127.0.0.1.example.org"])  # noqa: S104
-def test_these_are_not_loopback(host: str) -> None:
+def test_other_addresses_are_not_loopback(host: str) -> None:
     assert not is_loopback(host)
 
 
@@ -26,7 +26,7 @@ def test_these_are_not_loopback(host: str) -> None:
         ("secret", "Bearer another"),
     ],
 )
-def test_the_key_is_taken_from_either_header(x_api_key: str | None, authorization: str | None) -> None:
+def test_the_key_may_be_in_either_header(x_api_key: str | None, authorization: str | None) -> None:
     WITH_KEY.check_key(x_api_key, authorization)
 
 
@@ -34,18 +34,18 @@ def test_the_key_is_taken_from_either_header(x_api_key: str | None, authorizatio
     ("x_api_key", "authorization"),
     [(None, None), ("", ""), ("secre", None), ("secret2", None), (None, "Basic secret"), (None, "secret"), ("ü", None)],
 )
-def test_any_other_key_is_refused_and_not_repeated(x_api_key: str | None, authorization: str | None) -> None:
+def test_a_wrong_key_is_refused_and_not_in_the_message(x_api_key: str | None, authorization: str | None) -> None:
     with pytest.raises(AuthenticationError) as caught:
         WITH_KEY.check_key(x_api_key, authorization)
     assert "secre" not in str(caught.value)
 
 
-def test_without_a_key_everybody_may_ask() -> None:
+def test_a_server_without_a_key_accepts_every_client() -> None:
     AccessRules("127.0.0.1").check_key(None, None)
 
 
 @pytest.mark.parametrize("header", ["localhost:8765", "127.0.0.1", "[::1]:80"])
-def test_a_loopback_server_answers_to_loopback_names(header: str) -> None:
+def test_a_loopback_server_accepts_loopback_names(header: str) -> None:
     assert AccessRules("127.0.0.1").allows_host(header)
 
 
@@ -54,11 +54,11 @@ def test_a_loopback_server_refuses_other_names(header: str) -> None:
     assert not AccessRules("127.0.0.1").allows_host(header)
 
 
-def test_a_server_on_the_network_answers_to_any_name() -> None:
+def test_a_network_server_accepts_any_host_name() -> None:
     assert AccessRules("192.168.1.2", api_key="secret").allows_host("mac.local:8765")
 
 
-def test_origins_are_granted_one_by_one_or_all() -> None:
+def test_origins_are_allowed_individually_or_all_at_once() -> None:
     assert not AccessRules("127.0.0.1").grants_origin("https://a.example")
     assert AccessRules("127.0.0.1", cors_origins=("https://a.example",)).grants_origin("https://a.example")
     assert not AccessRules("127.0.0.1", cors_origins=("https://a.example",)).grants_origin("https://b.example")

@@ -1,4 +1,4 @@
-"""An event is one line of data, to every reader of lines."""
+"""An event is one line of data for every kind of line reader."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from pensieve.api.http.sse import encode_data
 
 
-def test_what_ends_a_line_for_some_readers_is_escaped_in_the_data() -> None:
+def test_unicode_line_separators_are_escaped() -> None:
     text = "one\x85two\u2028three\u2029four\x0bfive\nsix\rseven é 漢"
     data = encode_data({"text": text}).decode()
     assert len(data.splitlines()) == 2

@@ -1,4 +1,4 @@
-"""The grammar of a chat's chunks, for any generation; and that a whole answer says the same as its chunks."""
+"""The chunks of any generation follow the grammar of a stream, and add up to the non-streaming answer."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ GENERATION = st.builds(
 
 
 def folded(chunks: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a client makes of a chat's chunks, which are held to their grammar on the way."""
+    """The message that a client assembles from chunks. Checks their grammar on the way."""
     message: dict[str, Any] = {"content": "", "reasoning_content": "", "calls": []}
     first, *deltas, last = [chunk["choices"][0] for chunk in chunks]
     assert first["delta"] == {"role": "assistant", "content": ""}
@@ -79,9 +79,9 @@ async def replayed(events: list[GenerationEvent]) -> AsyncIterator[GenerationEve
 
 
 @given(GENERATION)
-def test_a_whole_answer_is_the_fold_of_its_chunks(events: list[GenerationEvent]) -> None:
-    made = ChatChunks("m", include_usage=True)
-    *chunks, usage = [chunk for event in events for chunk in made.of(event)]
+def test_a_chat_answer_equals_its_assembled_chunks(events: list[GenerationEvent]) -> None:
+    encoder = ChatChunks("m", include_usage=True)
+    *chunks, usage = [chunk for event in events for chunk in encoder.convert(event)]
     whole = asyncio.run(collect_chat(replayed(events), "m"))
     (choice,) = whole["choices"]
     message = choice["message"]
@@ -100,9 +100,9 @@ def test_a_whole_answer_is_the_fold_of_its_chunks(events: list[GenerationEvent])
 
 
 @given(GENERATION)
-def test_a_whole_completion_is_the_fold_of_its_chunks(events: list[GenerationEvent]) -> None:
-    made = CompletionChunks("m", include_usage=False)
-    choices = [chunk["choices"][0] for event in events for chunk in made.of(event)]
+def test_a_completion_equals_its_assembled_chunks(events: list[GenerationEvent]) -> None:
+    encoder = CompletionChunks("m", include_usage=False)
+    choices = [chunk["choices"][0] for event in events for chunk in encoder.convert(event)]
     (whole,) = asyncio.run(collect_completion(replayed(events), "m"))["choices"]
     assert "".join(choice["text"] for choice in choices) == whole["text"]
     assert [choice["finish_reason"] for choice in choices][-1] == whole["finish_reason"]

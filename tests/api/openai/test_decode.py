@@ -1,4 +1,4 @@
-"""Requests of OpenAI's API, decoded: what reaches the engine, and what is refused by which name."""
+"""Decoding of OpenAI requests: what reaches the engine, and which field an error names."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def calling(arguments: str) -> dict[str, Any]:
     return called(function={"name": "get", "arguments": arguments})
 
 
-def test_the_smallest_requests_leave_all_else_to_the_model() -> None:
+def test_minimal_requests_leave_everything_else_to_the_model() -> None:
     assert chat() == GenerationRequest((HI,), MAX_TOKENS_UNSET, Sampling())
     decoded = decode_completion(json.dumps(COMPLETION).encode())
     assert decoded.generation == GenerationRequest((ChatMessage(Role.USER, "Once"),), MAX_TOKENS_UNSET, is_raw=True)
     assert (decoded.model_name, decoded.stream, decoded.include_usage) == ("m", False, False)
 
 
-def test_every_role_has_its_turn_and_its_place() -> None:
+def test_every_message_becomes_a_turn_in_order() -> None:
     messages = [
         {"role": "system", "content": "Be kind."},
         {"role": "developer", "content": [{"type": "text", "text": "And"}, {"type": "text", "text": "brief."}]},
@@ -69,17 +69,17 @@ def test_every_role_has_its_turn_and_its_place() -> None:
     )
 
 
-def test_a_call_of_a_function_that_takes_nothing_may_have_no_arguments() -> None:
+def test_a_call_may_have_empty_arguments() -> None:
     turns = chat(messages=[*CHAT["messages"], calling(""), RESULT]).messages
     assert turns[1].tool_calls[0].arguments == "{}"
 
 
-def test_notes_of_the_system_may_stand_between_a_call_and_its_result() -> None:
+def test_system_messages_may_stand_between_a_call_and_its_result() -> None:
     note = {"role": "system", "content": "The user is away."}
     assert len(chat(messages=[*CHAT["messages"], called(), note, RESULT]).messages) == 4
 
 
-def test_the_newer_name_of_the_bound_is_the_stronger() -> None:
+def test_max_completion_tokens_overrides_max_tokens() -> None:
     assert chat(max_tokens=5).max_tokens == 5
     assert chat(max_tokens=5, max_completion_tokens=7).max_tokens == 7
 
@@ -93,14 +93,14 @@ def test_the_newer_name_of_the_bound_is_the_stronger() -> None:
         ({"type": "function", "function": {"name": "get"}}, ToolChoice(ToolMode.TOOL, "get")),
     ],
 )
-def test_tools_and_the_choice_among_them(wire: object, choice: ToolChoice) -> None:
+def test_tools_and_tool_choice_are_decoded(wire: object, choice: ToolChoice) -> None:
     decoded = chat(tools=[TOOL], tool_choice=wire)
     assert decoded.tools == (Tool("get", "", '{"type": "object"}'),)
     assert decoded.tool_choice == choice
     assert not chat(tools=[TOOL], parallel_tool_calls=False).tool_choice.parallel
 
 
-def test_a_function_without_parameters_takes_none() -> None:
+def test_a_function_without_parameters_gets_an_empty_schema() -> None:
     (tool,) = chat(tools=[{"type": "function", "function": {"name": "get"}}]).tools
     assert json.loads(tool.input_schema) == {"type": "object", "properties": {}}
 
@@ -113,13 +113,13 @@ def test_a_function_without_parameters_takes_none() -> None:
         ({"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "array"}}}, {"type": "array"}),
     ],
 )
-def test_a_format_becomes_the_schema_that_the_answer_is_held_to(wire: object, schema: object) -> None:
-    held = chat(response_format=wire).output_schema
-    assert (None if held is None else json.loads(held)) == schema
+def test_a_response_format_becomes_the_output_schema(wire: object, schema: object) -> None:
+    output_schema = chat(response_format=wire).output_schema
+    assert (None if output_schema is None else json.loads(output_schema)) == schema
 
 
 @pytest.mark.parametrize(
-    ("asked", "thinking"),
+    ("effort", "thinking"),
     [
         (None, Thinking()),
         ("none", Thinking(effort="minimal")),
@@ -129,8 +129,8 @@ def test_a_format_becomes_the_schema_that_the_answer_is_held_to(wire: object, sc
         ("max", Thinking(enabled=True, effort="max")),
     ],
 )
-def test_an_effort_asks_for_thinking_and_says_how_much(asked: str | None, thinking: Thinking) -> None:
-    assert chat(reasoning_effort=asked).thinking == thinking
+def test_an_effort_enables_thinking(effort: str | None, thinking: Thinking) -> None:
+    assert chat(reasoning_effort=effort).thinking == thinking
 
 
 @pytest.mark.parametrize(
@@ -143,14 +143,12 @@ def test_an_effort_asks_for_thinking_and_says_how_much(asked: str | None, thinki
         (None, "low", Thinking(enabled=True, effort="low")),
     ],
 )
-def test_enable_thinking_of_a_local_client_is_stronger_than_an_effort(
-    enable: object, effort: str | None, thinking: Thinking
-) -> None:
-    asked = chat(chat_template_kwargs={"enable_thinking": enable, "other": [1]}, reasoning_effort=effort)
-    assert asked.thinking == thinking
+def test_enable_thinking_overrides_an_effort(enable: object, effort: str | None, thinking: Thinking) -> None:
+    decoded = chat(chat_template_kwargs={"enable_thinking": enable, "other": [1]}, reasoning_effort=effort)
+    assert decoded.thinking == thinking
 
 
-def test_the_sampling_parameters_of_local_clients_are_taken() -> None:
+def test_sampling_parameters_of_vllm_are_decoded() -> None:
     fields = {"temperature": 0, "top_p": 0.5, "top_k": 3, "min_p": 0.1, "repetition_penalty": 1.1}
     assert chat(**fields).sampling == Sampling(0.0, 0.5, 3, 0.1, 1.1)
     completion = decode_completion(json.dumps({**COMPLETION, **fields}).encode())
@@ -158,7 +156,7 @@ def test_the_sampling_parameters_of_local_clients_are_taken() -> None:
 
 
 @pytest.mark.parametrize("top_k", [0, -1])
-def test_a_top_k_without_a_bound_is_said_and_not_left_to_the_model(top_k: int) -> None:
+def test_a_top_k_of_0_or_minus_1_overrides_the_default_of_the_model(top_k: int) -> None:
     assert chat(top_k=top_k).sampling == Sampling(top_k=0)
 
 
@@ -177,7 +175,7 @@ def test_a_top_k_without_a_bound_is_said_and_not_left_to_the_model(top_k: int) -
         {"seed": 7, "user": "u", "store": True, "metadata": {}, "verbosity": "low", "service_tier": "auto", "x": {}},
     ],
 )
-def test_what_asks_for_nothing_changes_nothing(fields: dict[str, object]) -> None:
+def test_fields_without_an_effect_are_accepted(fields: dict[str, object]) -> None:
     assert chat(**fields) == chat()
 
 
@@ -234,7 +232,7 @@ def test_what_asks_for_nothing_changes_nothing(fields: dict[str, object]) -> Non
         ),
     ],
 )
-def test_a_wrong_field_of_a_chat_is_named(fields: dict[str, object], path: str) -> None:
+def test_an_error_names_the_field_of_a_chat(fields: dict[str, object], path: str) -> None:
     with pytest.raises(ValidationError) as caught:
         chat(**fields)
     assert caught.value.field == path
@@ -255,22 +253,22 @@ def test_a_wrong_field_of_a_chat_is_named(fields: dict[str, object], path: str) 
         ({"logprobs": 0}, "logprobs"),
     ],
 )
-def test_a_wrong_field_of_a_completion_is_named(fields: dict[str, object], path: str) -> None:
+def test_an_error_names_the_field_of_a_completion(fields: dict[str, object], path: str) -> None:
     with pytest.raises(ValidationError) as caught:
         decode_completion(json.dumps({**COMPLETION, **fields}).encode())
     assert caught.value.field == path
 
 
-def test_one_prompt_in_a_list_is_that_prompt() -> None:
+def test_a_list_of_one_prompt_means_that_prompt() -> None:
     listed = decode_completion(json.dumps({**COMPLETION, "prompt": ["Once"]}).encode())
     assert listed == decode_completion(json.dumps(COMPLETION).encode())
 
 
 @given(st.text())
-def test_any_text_for_arguments_is_an_object_or_refused(text: str) -> None:
+def test_any_text_as_arguments_is_decoded_or_refused(text: str) -> None:
     try:
         turns = chat(messages=[*CHAT["messages"], calling(text), RESULT]).messages
     except ValidationError as error:
-        assert error.field == "messages.1.tool_calls.0.function.arguments"  # noqa: PT017 - either is right
+        assert error.field == "messages.1.tool_calls.0.function.arguments"  # noqa: PT017 - both outcomes are valid
     else:
         assert isinstance(json.loads(turns[1].tool_calls[0].arguments), dict)

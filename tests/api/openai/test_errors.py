@@ -1,4 +1,4 @@
-"""Errors in OpenAI's envelope, each with what its clients look for."""
+"""Errors in OpenAI's format, with the codes that its clients check."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pensieve.core.errors import (
 from tests.support.running_server import scripted_server
 
 
-def envelope(error: PensieveError) -> dict[str, object]:
+def error_object(error: PensieveError) -> dict[str, object]:
     body = openai_body(reply_to_error(error))["error"]
     assert isinstance(body, dict)
     return body
@@ -42,10 +42,10 @@ def envelope(error: PensieveError) -> dict[str, object]:
         (GenerationError("no"), "server_error", None, None),
     ],
 )
-def test_an_error_has_the_words_that_clients_look_for(
+def test_an_error_has_the_type_and_code_that_clients_check(
     error: PensieveError, kind: str, code: str | None, param: str | None
 ) -> None:
-    assert envelope(error) == {"message": str(error), "type": kind, "param": param, "code": code}
+    assert error_object(error) == {"message": str(error), "type": kind, "param": param, "code": code}
 
 
 @pytest.mark.parametrize(
@@ -55,20 +55,20 @@ def test_an_error_has_the_words_that_clients_look_for(
         ("tools.3.input_schema", "tools.3.function.parameters"),
     ],
 )
-def test_a_field_that_the_engine_names_is_called_as_the_client_wrote_it(field: str, param: str) -> None:
-    body = envelope(ValidationError(field, "it cannot be enforced"))
+def test_field_names_of_the_engine_become_those_of_the_client(field: str, param: str) -> None:
+    body = error_object(ValidationError(field, "it cannot be enforced"))
     assert body["param"] == param
     assert body["message"] == f"{param}: it cannot be enforced"
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 413, 415, 500])
-def test_what_http_refuses_has_the_envelope_as_well(status: int) -> None:
+def test_errors_of_http_itself_have_the_same_format(status: int) -> None:
     body = openai_body(reply_to_status(status, "no"))["error"]
     assert isinstance(body, dict)
     assert body["message"] == "no"
 
 
-def test_every_refusal_on_these_paths_has_the_envelope_and_the_request_id(tmp_path: Path) -> None:
+def test_every_error_on_openai_paths_has_the_format_and_the_request_id(tmp_path: Path) -> None:
     with scripted_server(tmp_path, api_key="secret") as server:
         bearer = {"authorization": "Bearer secret"}
         replies = [

@@ -1,4 +1,4 @@
-"""OpenAI's API over real sockets, asked by its official SDK and by hand."""
+"""OpenAI's API over real sockets, with the official SDK and with plain HTTP."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx
 import openai
 import pytest
 
-from tests.support.running_server import scripted_server
+from tests.support.running_server import scripted_server, with_quick_pings
 
 SCRIPT = """
 [[reply]]
@@ -27,7 +27,7 @@ text = "a b c d"
 fail_after_tokens = 2
 [[reply]]
 when = "slow"
-prefill_seconds = 6
+prefill_seconds = 2
 [[reply]]
 text = "Hello from the script."
 """
@@ -49,16 +49,16 @@ def sdk(folder: Path, **given: str) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def asking(text: str) -> Any:
+def messages_for(text: str) -> Any:
     return [{"role": "system", "content": "Be kind."}, {"role": "user", "content": text}]
 
 
-def test_a_chat_is_answered_whole_and_in_chunks_alike(tmp_path: Path) -> None:
+def test_a_streamed_chat_equals_the_non_streaming_one(tmp_path: Path) -> None:
     with sdk(tmp_path) as client:
-        whole = client.chat.completions.create(model="scripted", messages=asking("Hello"))
+        whole = client.chat.completions.create(model="scripted", messages=messages_for("Hello"))
         chunks = list(
             client.chat.completions.create(
-                model="scripted", messages=asking("Hello"), stream=True, stream_options={"include_usage": True}
+                model="scripted", messages=messages_for("Hello"), stream=True, stream_options={"include_usage": True}
             )
         )
     assert whole.choices[0].message.content == "Hello from the script."
@@ -76,10 +76,10 @@ def test_a_chat_is_answered_whole_and_in_chunks_alike(tmp_path: Path) -> None:
     assert len({chunk.id for chunk in chunks}) == 1
 
 
-def test_calls_are_streamed_as_they_are_made(tmp_path: Path) -> None:
+def test_tool_calls_are_streamed(tmp_path: Path) -> None:
     with sdk(tmp_path) as client:
-        whole = client.chat.completions.create(model="scripted", messages=asking("weather"), tools=[TOOL])
-        with client.chat.completions.stream(model="scripted", messages=asking("weather"), tools=[TOOL]) as stream:
+        whole = client.chat.completions.create(model="scripted", messages=messages_for("weather"), tools=[TOOL])
+        with client.chat.completions.stream(model="scripted", messages=messages_for("weather"), tools=[TOOL]) as stream:
             streamed = stream.get_final_completion()
     for completion in (whole, streamed):
         choice = completion.choices[0]
@@ -94,13 +94,13 @@ def test_calls_are_streamed_as_they_are_made(tmp_path: Path) -> None:
         )
 
 
-def test_a_call_and_its_result_come_back_in_the_conversation(tmp_path: Path) -> None:
+def test_a_conversation_continues_after_a_tool_call(tmp_path: Path) -> None:
     with sdk(tmp_path) as client:
-        first = client.chat.completions.create(model="scripted", messages=asking("weather"), tools=[TOOL])
+        first = client.chat.completions.create(model="scripted", messages=messages_for("weather"), tools=[TOOL])
         message = first.choices[0].message
         assert message.tool_calls is not None
         result: Any = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "sunny"}
-        history: Any = [*asking("weather"), message.to_dict(), result]
+        history: Any = [*messages_for("weather"), message.to_dict(), result]
         second = client.chat.completions.create(model="scripted", messages=history, tools=[TOOL])
     assert second.choices[0].message.content == "Hello from the script."
     assert second.usage is not None
@@ -108,61 +108,62 @@ def test_a_call_and_its_result_come_back_in_the_conversation(tmp_path: Path) -> 
     assert second.usage.prompt_tokens > first.usage.prompt_tokens
 
 
-def test_thinking_is_shown_to_those_who_ask_for_effort(tmp_path: Path) -> None:
+def test_thinking_is_returned_only_with_an_effort(tmp_path: Path) -> None:
     with sdk(tmp_path) as client:
-        shown = client.chat.completions.create(model="scripted", messages=asking("think"), reasoning_effort="low")
-        hidden = client.chat.completions.create(model="scripted", messages=asking("think"))
+        shown = client.chat.completions.create(model="scripted", messages=messages_for("think"), reasoning_effort="low")
+        hidden = client.chat.completions.create(model="scripted", messages=messages_for("think"))
     assert shown.choices[0].message.to_dict()["reasoning_content"] == "Well."
     assert "reasoning_content" not in hidden.choices[0].message.to_dict()
     assert shown.choices[0].message.content == hidden.choices[0].message.content == "Yes."
 
 
-def test_limits_and_stops_are_kept(tmp_path: Path) -> None:
+def test_max_tokens_and_stop_sequences_end_an_answer(tmp_path: Path) -> None:
     with sdk(tmp_path) as client:
-        cut = client.chat.completions.create(model="scripted", messages=asking("x"), max_completion_tokens=2)
-        stopped = client.chat.completions.create(model="scripted", messages=asking("x"), stop=" the")
+        cut = client.chat.completions.create(model="scripted", messages=messages_for("x"), max_completion_tokens=2)
+        stopped = client.chat.completions.create(model="scripted", messages=messages_for("x"), stop=" the")
     assert (cut.choices[0].finish_reason, cut.choices[0].message.content) == ("length", "Hello from")
     assert (stopped.choices[0].finish_reason, stopped.choices[0].message.content) == ("stop", "Hello from")
 
 
-def test_a_completion_is_answered_whole_and_in_chunks_alike(tmp_path: Path) -> None:
+def test_a_streamed_completion_equals_the_non_streaming_one(tmp_path: Path) -> None:
     with sdk(tmp_path) as client:
         whole = client.completions.create(model="scripted", prompt="Once upon", max_tokens=64)
         chunks = list(client.completions.create(model="scripted", prompt="Once upon", max_tokens=64, stream=True))
     assert whole.choices[0].text == "".join(chunk.choices[0].text for chunk in chunks) == "Hello from the script."
 
 
-def test_models_have_the_shape_that_the_sdk_wants(tmp_path: Path) -> None:
+def test_the_sdk_reads_the_list_of_models(tmp_path: Path) -> None:
     with sdk(tmp_path) as client:
         (model,) = client.models.list()
         assert (model.id, model.object, model.owned_by) == ("scripted", "model", "pensieve")
         assert client.models.retrieve("scripted").created > 0
 
 
-def test_errors_are_the_sdks_own(tmp_path: Path) -> None:
+def test_errors_become_exceptions_of_the_sdk(tmp_path: Path) -> None:
     with sdk(tmp_path, api_key="another") as client, pytest.raises(openai.AuthenticationError):
-        client.chat.completions.create(model="scripted", messages=asking("x"))
+        client.chat.completions.create(model="scripted", messages=messages_for("x"))
     with sdk(tmp_path) as client:
         with pytest.raises(openai.NotFoundError):
-            client.chat.completions.create(model="gpt-5", messages=asking("x"))
+            client.chat.completions.create(model="gpt-5", messages=messages_for("x"))
         with pytest.raises(openai.BadRequestError) as caught:
-            client.chat.completions.create(model="scripted", messages=asking("x"), temperature=3)
+            client.chat.completions.create(model="scripted", messages=messages_for("x"), temperature=3)
         assert caught.value.param == "temperature"
         with pytest.raises(openai.InternalServerError):
-            client.chat.completions.create(model="scripted", messages=asking("fail"))
+            client.chat.completions.create(model="scripted", messages=messages_for("fail"))
 
 
-def test_a_failure_in_mid_stream_is_one_error_and_the_end(tmp_path: Path) -> None:
+def test_a_failure_during_a_stream_ends_it_with_one_error(tmp_path: Path) -> None:
     with scripted_server(tmp_path, SCRIPT) as server:
-        body = {"model": "scripted", "messages": asking("fail"), "stream": True}
+        body = {"model": "scripted", "messages": messages_for("fail"), "stream": True}
         lines = [line for line in server.post("/v1/chat/completions", json=body).text.splitlines() if line]
     assert "error" in json.loads(lines[-1].removeprefix("data: "))
     assert "data: [DONE]" not in lines
 
 
-def test_silences_are_filled_with_comments_and_the_end_is_said(tmp_path: Path) -> None:
+def test_comments_fill_silences_and_done_ends_the_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_quick_pings(monkeypatch)
     with scripted_server(tmp_path, SCRIPT) as server:
-        body = {"model": "scripted", "messages": asking("slow"), "stream": True}
+        body = {"model": "scripted", "messages": messages_for("slow"), "stream": True}
         lines = [line for line in server.post("/v1/chat/completions", json=body).text.splitlines() if line]
     assert ": keepalive" in lines
     assert lines[-1] == "data: [DONE]"
@@ -209,7 +210,7 @@ CHAT = {"model": "scripted", "messages": [{"role": "user", "content": "x"}]}
         ("completions", {"prompt": "x", "echo": True}, "echo"),
     ],
 )
-def test_a_wrong_field_is_named(client: httpx.Client, path: str, fields: dict[str, object], param: str) -> None:
+def test_an_error_names_the_field(client: httpx.Client, path: str, fields: dict[str, object], param: str) -> None:
     response = client.post(f"/v1/{path}", json={**CHAT, **fields})
     assert response.status_code == 400
     assert response.json()["error"]["param"] == param

@@ -1,3 +1,5 @@
+"""`GET /metrics` agrees with what the server did, and with `/health`."""
+
 from pathlib import Path
 
 import httpx
@@ -7,7 +9,7 @@ from tests.support.running_server import ask, scripted_server
 
 
 def samples(reply: httpx.Response) -> dict[str, float]:
-    """By name and labels, as Prometheus itself would read them."""
+    """The samples by name and label values, parsed as Prometheus does."""
     families = list(text_string_to_metric_families(reply.text))
     assert len({family.name for family in families}) == len(families)
     return {
@@ -17,7 +19,7 @@ def samples(reply: httpx.Response) -> dict[str, float]:
     }
 
 
-def test_prometheus_reads_what_was_done(tmp_path: Path) -> None:
+def test_metrics_count_requests_tokens_and_memory(tmp_path: Path) -> None:
     script = """
 [[reply]]
 when = "fail"
@@ -50,21 +52,21 @@ text = "one two three four"
     assert found["pensieve_draft_tokens_total"] == health["speculation"]["proposed"] == 0
 
 
-def test_an_alert_that_fires_is_told(tmp_path: Path) -> None:
+def test_a_firing_alert_is_exported(tmp_path: Path) -> None:
     with scripted_server(tmp_path, "[[reply]]\ntext = 'one two'\nfail_after_tokens = 1") as client:
         assert samples(client.get("/metrics"))["pensieve_alert_firing[high_error_rate]"] == 0
         client.post("/v1/messages", json=ask())
         assert samples(client.get("/metrics"))["pensieve_alert_firing[high_error_rate]"] == 1
 
 
-def test_openmetrics_is_spoken_to_those_who_ask_for_it(tmp_path: Path) -> None:
+def test_openmetrics_is_served_on_request(tmp_path: Path) -> None:
     with scripted_server(tmp_path) as client:
         reply = client.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     assert reply.headers["content-type"].startswith("application/openmetrics-text")
     assert reply.text.endswith("# EOF\n")
 
 
-def test_where_a_key_is_set_the_figures_take_it(tmp_path: Path) -> None:
+def test_metrics_require_the_key(tmp_path: Path) -> None:
     with scripted_server(tmp_path, api_key="secret") as client:
         assert client.get("/metrics").status_code == 401
         assert client.get("/metrics", headers={"authorization": "Bearer secret"}).status_code == 200

@@ -1,8 +1,7 @@
-"""What `pensieve fit` says, and its exit status."""
+"""The report of `pensieve fit`, and its exit status."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -11,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.cli.fit import command
-from pensieve.cli.fit.command import _lines, fit_lines
-from pensieve.cli.fit.figures import Fit
+from pensieve.cli.fit.figures import Fit, FitOptions, estimate_fit
+from pensieve.cli.fit.report import report_lines
+from pensieve.cli.main import main
 from pensieve.core.fit.kv_bytes import KVLayers, KVShape
-from pensieve.core.fit.roofline import Rates, Work
+from pensieve.core.fit.roofline import DeviceRates, TokenCost
 from pensieve.models.estimate.footprint import Footprint
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
@@ -28,7 +27,7 @@ SIX_BILLION = Fit(
         weights_bytes=3_800_000_000,
         num_parameters=6_740_000_000,
         window_tokens=16384,
-        work=Work(3_800_000_000, 6_740_000_000),
+        token_cost=TokenCost(3_800_000_000, 6_740_000_000),
         kv=KVShape((KVLayers(32, 32, (128, 128)),), 2),
         kv_unknown="",
     ),
@@ -36,67 +35,64 @@ SIX_BILLION = Fit(
     limit_from="the default",
     activation_bytes=300_000_000,
     reserve_bytes=900_000_000,
-    rates=Rates(68e9, 2.6e12, 2.6e12, bandwidth_share=0.8, compute_share=0.6),
+    rates=DeviceRates(68e9, 2.6e12, 2.6e12, bandwidth_share=0.8, compute_share=0.6),
     rates_from="Apple M1",
 )
 
 
 def test_a_model_that_fits_is_described_with_its_longest_conversation() -> None:
-    said = "\n".join(_lines(SIX_BILLION))
-    assert "524.3 kB a token; 8.59 GB at the whole window of 16384 tokens" in said
-    assert "13351 tokens under the limit, 16384 with --kv-bits 8" in said
-    assert "1 conversation of 8192 tokens" in said
-    assert "about 14 tokens/s" in said
-    assert "(the memory allows 18 at most)" in said
-    assert "It fits, with a conversation of 2048 tokens." in said
+    output = "\n".join(report_lines(SIX_BILLION))
+    assert "524.3 kB per token, 8.59 GB for the whole window of 16384 tokens" in output
+    assert "13351 tokens under the limit, 16384 with --kv-bits 8" in output
+    assert "1 conversation of 8192 tokens" in output
+    assert "about 14 tokens/s" in output
+    assert "(memory bandwidth allows 18)" in output
+    assert "It fits, with a conversation of 2048 tokens." in output
 
 
-def test_a_model_that_does_not_fit_says_by_how_much_and_what_would() -> None:
-    asked = replace(SIX_BILLION, context_tokens=16384)
-    lines = list(_lines(asked))
-    assert not asked.fits
-    assert asked.missing_bytes == 16384 * 524288 - 7 * GB
-    assert "It does not fit: for a conversation of 16384 tokens 1.59 GB are missing." in lines
-    assert "  What would: keys and values in 8 bits (--kv-bits 8)." in lines
-    assert "  What would: a shorter conversation (--context 13351)." in lines
-    assert any("a limit of 13.59 GB" in line for line in lines)
-    assert replace(asked, kv_bits=8).fits
+def test_a_model_that_does_not_fit_is_reported_with_the_shortage_and_the_remedies() -> None:
+    longer = replace(SIX_BILLION, context_tokens=16384)
+    lines = list(report_lines(longer))
+    assert not longer.fits
+    assert longer.missing_bytes == 16384 * 524288 - 7 * GB
+    assert "It does not fit: a conversation of 16384 tokens needs 1.59 GB more memory." in lines
+    assert "  Try --kv-bits 8, which stores keys and values in 8 bits." in lines
+    assert "  Try --context 13351, a shorter conversation." in lines
+    assert any("--memory-limit 13.59GB" in line for line in lines)
+    assert replace(longer, kv_bits=8).fits
 
 
-def test_weights_that_alone_are_too_much_leave_only_smaller_models() -> None:
+def test_weights_that_exceed_the_limit_leave_a_higher_limit_or_a_smaller_model() -> None:
     small = replace(SIX_BILLION, limit_bytes=4 * GB)
-    lines = list(_lines(small))
+    lines = list(report_lines(small))
     assert "0 tokens under the limit" in "\n".join(lines)
-    assert [line for line in lines if line.startswith("  What would")] == [
-        "  What would: a limit of 6.07 GB (--memory-limit), or a smaller model (`pensieve models list --available`)."
+    assert [line for line in lines if line.startswith("  Try ")] == [
+        "  Try --memory-limit 6.07GB, or a smaller model (see `pensieve models list --available`)."
     ]
 
 
-def test_a_conversation_longer_than_the_window_does_not_fit_whatever_the_memory() -> None:
-    asked = replace(SIX_BILLION, context_tokens=20000, limit_bytes=100 * GB)
-    assert not asked.fits
-    assert "the model's window is 16384 tokens" in "\n".join(_lines(asked))
+def test_a_conversation_longer_than_the_window_never_fits() -> None:
+    longer = replace(SIX_BILLION, context_tokens=20000, limit_bytes=100 * GB)
+    assert not longer.fits
+    assert "exceeds the model's window of 16384 tokens" in "\n".join(report_lines(longer))
 
 
-def test_what_is_not_known_is_said_to_be_unknown() -> None:
+def test_unknown_figures_are_reported_as_unknown() -> None:
     footprint = replace(SIX_BILLION.footprint, kv=None, kv_unknown="rwkv7 is not known", remarks=("as a note",))
     unknown = replace(SIX_BILLION, footprint=footprint)
-    said = "\n".join(_lines(unknown))
-    assert "conversations: unknown; rwkv7 is not known" in said
-    assert "Its weights fit" in said
-    assert "note: as a note" in said
+    output = "\n".join(report_lines(unknown))
+    assert "conversations   unknown: rwkv7 is not known" in output
+    assert "Its weights fit" in output
+    assert "note: as a note" in output
     assert unknown.as_json()["kv_bytes_per_token"] is None
 
 
-@pytest.mark.parametrize(("text", "size"), [("8GB", 8 * GB), ("512 MB", 512_000_000), ("1.5g", 1_500_000_000)])
-def test_a_size_is_read_as_people_write_it(text: str, size: int) -> None:
-    assert command._size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "much", "0", "-1GB"])
-def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError):
-        command._size(text)
+@pytest.mark.parametrize("flags", [("--memory-limit", "0"), ("--memory-limit", "much"), ("--context", "0")])
+def test_a_wrong_option_is_a_usage_error(flags: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["fit", "any", *flags])
+    assert caught.value.code == 2
+    assert f"argument {flags[0]}: '{flags[1]}'" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -107,17 +103,17 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _fit(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pensieve", "fit", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_the_exit_status_says_whether_it_fits(tiny: Path) -> None:
+def test_the_exit_status_tells_whether_the_model_fits(tiny: Path) -> None:
     ended = _fit(str(tiny), "--json")
     assert ended.returncode == 0, ended.stderr
-    said = json.loads(ended.stdout)
-    assert said["fits"]
-    assert said["context_window_tokens"] == 2048
-    assert said["kv_bytes_per_token"] in (2 * 2 * 2 * 16 * 2, 2 * 2 * 2 * 16 * 4)
-    assert said["tokens_per_second"] <= said["tokens_per_second_limit"]
+    output = json.loads(ended.stdout)
+    assert output["fits"]
+    assert output["context_window_tokens"] == 2048
+    assert output["kv_bytes_per_token"] in (2 * 2 * 2 * 16 * 2, 2 * 2 * 2 * 16 * 4)
+    assert output["tokens_per_second"] <= output["tokens_per_second_limit"]
     ended = _fit(str(tiny), "--memory-limit", "100MB")
     assert ended.returncode == 3
     assert "It does not fit" in ended.stdout
@@ -126,8 +122,8 @@ def test_the_exit_status_says_whether_it_fits(tiny: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_another_command_can_say_the_same(tiny: Path) -> None:
-    lines = fit_lines(str(tiny), limit_bytes=2 * GB)
+def test_the_report_ends_with_the_verdict(tiny: Path) -> None:
+    lines = list(report_lines(estimate_fit(str(tiny), FitOptions(limit_bytes=2 * GB))))
     assert lines[0].startswith(str(tiny))
     assert lines[-1].startswith("It fits")
-    assert any("as given with --memory-limit" in line for line in lines)
+    assert any("given with --memory-limit" in line for line in lines)

@@ -1,4 +1,4 @@
-"""Somebody who has Claude Code: its part is played by a program that tells what it was started with."""
+"""A user with Claude Code, played by a program that records how it was started."""
 
 import json
 import os
@@ -15,8 +15,8 @@ from typing import Any
 
 CLAUDE = """#!{python}
 import json, os, pathlib, sys, time
-told = {{"environment": dict(os.environ), "arguments": sys.argv[1:], "pid": os.getpid()}}
-pathlib.Path(os.environ["TOLD"]).write_text(json.dumps(told))
+record = {{"environment": dict(os.environ), "arguments": sys.argv[1:], "pid": os.getpid()}}
+pathlib.Path(os.environ["RECORD"]).write_text(json.dumps(record))
 if "wait" in sys.argv:
     try:
         time.sleep(60)
@@ -27,15 +27,15 @@ sys.exit(7 if "fail" in sys.argv else 0)
 
 
 class User:
-    """Somebody with a home of their own, Claude Code on PATH, and a script for a model."""
+    """A user with a home directory, Claude Code on PATH, and a script in place of a model."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.home = folder, folder / "home"
-        self.told_file = folder / "told.json"
+        self.record_file = folder / "record.json"
         self.program = folder / "bin/claude"
         self.pensieve_home = folder / "kept"
-        for made in (self.home / ".claude", self.program.parent, folder / "project"):
-            made.mkdir(parents=True)
+        for new_folder in (self.home / ".claude", self.program.parent, folder / "project"):
+            new_folder.mkdir(parents=True)
         (self.home / ".claude/settings.json").write_text('{"model": "opus"}', encoding="utf-8")
         script = folder / "script.toml"
         script.write_text("[[reply]]", encoding="utf-8")
@@ -46,13 +46,13 @@ class User:
             "PENSIEVE_HOME": str(self.pensieve_home),
             "PENSIEVE_SCRIPT": str(script),
             "PENSIEVE_PORT": str(free_port()),
-            "TOLD": str(self.told_file),
+            "RECORD": str(self.record_file),
             "ANTHROPIC_API_KEY": "sk-the-users-own",
             "CLAUDE_CODE_USE_BEDROCK": "1",
             **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_PROCESS_")},
         }
 
-    def starts(self, *words: str, **environment: str) -> subprocess.Popen[str]:
+    def start_launch(self, *words: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "pensieve", "launch", "claude", *words],
             env={**self.environment, **environment},
@@ -63,21 +63,21 @@ class User:
             text=True,
         )
 
-    def launches(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        with self.starts(*words, **environment) as process:
+    def launch(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        with self.start_launch(*words, **environment) as process:
             try:
-                stdout, stderr = process.communicate(timeout=60)
+                stdout, stderr = process.communicate(timeout=300)
             finally:
                 process.kill()
         return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
 
-    def told(self) -> dict[str, Any]:
-        """What the program was started with, once it has been."""
-        deadline = time.monotonic() + 30
+    def record(self) -> dict[str, Any]:
+        """The environment, the arguments and the process id of the started program. Waits for the start."""
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
-            if self.told_file.exists() and self.told_file.read_text():
-                told: dict[str, Any] = json.loads(self.told_file.read_text())
-                return told
+            if self.record_file.exists() and self.record_file.read_text():
+                record: dict[str, Any] = json.loads(self.record_file.read_text())
+                return record
             time.sleep(0.05)
         raise AssertionError("claude was not started")
 
@@ -85,8 +85,7 @@ class User:
         return int(self.environment["PENSIEVE_PORT"])
 
     def files(self) -> dict[str, bytes]:
-        found = [path for path in self.home.rglob("*") if path.is_file()]
-        return {str(path.relative_to(self.home)): path.read_bytes() for path in found}
+        return {str(path.relative_to(self.home)): path.read_bytes() for path in self.home.rglob("*") if path.is_file()}
 
 
 def install(program: Path) -> Path:
@@ -103,10 +102,10 @@ def free_port() -> int:
     return port
 
 
-def ends(url: str) -> bool:
-    """Whether nobody listens there within a few seconds."""
+def stops(url: str) -> bool:
+    """Whether the server at `url` stops listening within a few seconds."""
     host, _, port = url.removeprefix("http://").partition(":")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex((host, int(port))):

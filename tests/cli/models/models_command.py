@@ -1,4 +1,4 @@
-"""`pensieve models` as tests run it, on a hub of their own (`conftest.hub`)."""
+"""Runs `pensieve models` against the test hub of `conftest.hub`."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ import mlx.core as mx
 import pytest
 
 from pensieve.cli.main import main
-from pensieve.models.library.aliases import listed_models
+from pensieve.models.library.aliases import curated_models
 
-PINNED = listed_models()[0]
-"""What `coder-8gb` and `coder-16gb-fast` stand for. The hub of the tests has a tiny model under its name and revision,
-and by now another on main.
+PINNED = curated_models()[0]
+"""The model of the aliases `coder-8gb` and `coder-16gb-fast`. The test hub has a tiny model at this revision, and
+another one on main.
 """
-UNPINNED = next(model for model in listed_models() if model.revision is None)
+UNPINNED = next(model for model in curated_models() if model.revision is None)
 
 
-class Said:
-    """Runs a command and gives what it said."""
+class ModelsCommand:
+    """Runs `pensieve models` and returns its output: stdout after success, else stderr."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
 
-    def by(self, *arguments: str, status: int = 0) -> str:
+    def run(self, *arguments: str, status: int = 0) -> str:
         assert main(["models", *arguments]) == status, self._capsys.readouterr()
         captured = self._capsys.readouterr()
         return captured.err if status else captured.out
 
     def names(self) -> list[str]:
-        return [entry["name"] for entry in json.loads(self.by("list", "--json"))]
+        return [entry["name"] for entry in json.loads(self.run("list", "--json"))]
 
 
 def write_adapter(folder: Path) -> Path:
-    """One of rank 1 on a projection of the last layer."""
+    """A LoRA adapter of rank 1 on one projection of the last layer."""
     folder.mkdir()
     at = "model.layers.1.self_attn.q_proj"
     weights = {f"{at}.lora_a": mx.ones((64, 1)), f"{at}.lora_b": mx.ones((1, 64))}

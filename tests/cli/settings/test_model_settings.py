@@ -1,4 +1,4 @@
-"""The file of `--model-settings`: what it may say, and how its mistakes are named."""
+"""The file of `--model-settings`: its format, and how errors in it are reported."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from contracts.values.vocabulary import Sampling
-from pensieve.cli.settings.model_settings import read_model_settings, require_known_names
+from pensieve.cli.settings.model_settings import read_model_settings, require_served
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 from pensieve.core.errors import ValidationError
 
 
-def written(folder: Path, text: str) -> Path:
+def write(folder: Path, text: str) -> Path:
     path = folder / "models.toml"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def test_a_table_for_each_model_is_read(tmp_path: Path) -> None:
+def test_each_model_has_a_table(tmp_path: Path) -> None:
     text = """
         ["mlx-community/Qwen3-8B-4bit"]
         temperature = 0.6
@@ -34,7 +34,7 @@ def test_a_table_for_each_model_is_read(tmp_path: Path) -> None:
 
         [empty]
     """
-    assert read_model_settings(written(tmp_path, text)) == {
+    assert read_model_settings(write(tmp_path, text)) == {
         "mlx-community/Qwen3-8B-4bit": ModelSettings(Sampling(0.6, 0.95, 20, 0, 1.05), ThinkingMode.OFF, 2048),
         "small": ModelSettings(thinking=ThinkingMode.AUTO),
         "empty": ModelSettings(),
@@ -46,7 +46,10 @@ def test_a_table_for_each_model_is_read(tmp_path: Path) -> None:
     [
         ("[a", "models.toml: "),
         ("temperature = 0.6", "models.toml: temperature is outside a table"),
-        ("[a]\ntemprature = 0.6", r"models.toml: \['a'\] temprature: not known; a table may have temperature, top_p, "),
+        (
+            "[a]\ntemprature = 0.6",
+            r"models.toml: \['a'\] temprature: unknown key; a table may have temperature, top_p, ",
+        ),
         ("[a]\ntemperature = 3", r"\['a'\] temperature: 3 is not a number from 0.0 to 2.0"),
         ("[a]\ntemperature = '0.6'", r"\['a'\] temperature: '0.6' is not a number"),
         ("[a]\ntop_k = 2.0", r"\['a'\] top_k: 2.0 is not a whole number"),
@@ -56,22 +59,22 @@ def test_a_table_for_each_model_is_read(tmp_path: Path) -> None:
         ("[a]\nthinking = []", r"\['a'\] thinking: \[\] is not auto or off"),
         ("[a]\nmax_thinking_tokens = 0", r"\['a'\] max_thinking_tokens: 0 is not a whole number above 0"),
         ("[a]\nmax_thinking_tokens = true", r"\['a'\] max_thinking_tokens: True is not a whole number above 0"),
-        ("[a.b]\ntop_k = 1", r"\['a'\] b: not known"),
+        ("[a.b]\ntop_k = 1", r"\['a'\] b: unknown key"),
     ],
 )
-def test_a_mistake_is_named_by_file_table_and_key(tmp_path: Path, text: str, named: str) -> None:
+def test_an_error_names_file_table_and_key(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(ValidationError, match=rf"^--model-settings: .*{named}"):
-        read_model_settings(written(tmp_path, text))
+        read_model_settings(write(tmp_path, text))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match=r"--model-settings: .*nowhere\.toml: .*No such file"):
         read_model_settings(tmp_path / "nowhere.toml")
 
 
-def test_a_model_that_is_not_served_is_named_with_those_that_are() -> None:
-    require_known_names(Path("f.toml"), ["two"], ["one", "two"])
+def test_a_table_of_a_model_that_is_not_served_is_refused() -> None:
+    require_served(Path("f.toml"), ["two"], ["one", "two"])
     with pytest.raises(
-        ValidationError, match=r"f\.toml: \['three'\] is not a model of this server, which has one, two"
+        ValidationError, match=r"f\.toml: \['three'\] is not a model of this server, which serves one, two"
     ):
-        require_known_names(Path("f.toml"), ["two", "three"], ["one", "two", "one"])
+        require_served(Path("f.toml"), ["two", "three"], ["one", "two", "one"])

@@ -1,3 +1,5 @@
+"""The settings of `pensieve serve`: precedence, parsing, and contradictions."""
+
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
@@ -5,18 +7,19 @@ from pathlib import Path
 import pytest
 
 from contracts.values.vocabulary import Sampling
-from pensieve.cli.settings import table as settings
-from pensieve.cli.settings.table import Settings, SettingsError, read_settings
+from pensieve.cli.settings import table
+from pensieve.cli.settings.settings import Settings, SettingsError
+from pensieve.cli.settings.table import read_settings
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 
 
 def parsed(*flags: str, environment: Mapping[str, str] | None = None) -> Settings:
     parser = argparse.ArgumentParser()
-    settings.add_arguments(parser)
+    table.add_arguments(parser)
     return read_settings(parser.parse_args(flags), environment or {})
 
 
-def test_nothing_needs_to_be_given() -> None:
+def test_every_setting_has_a_default() -> None:
     assert parsed() == Settings(
         model=None,
         host="127.0.0.1",
@@ -27,6 +30,8 @@ def test_nothing_needs_to_be_given() -> None:
         checked=False,
         grace_seconds=10.0,
         rate_limit=None,
+        max_batch_size=16,
+        max_queued=32,
         cache_memory=None,
         cache_disk=None,
         memory_limit=None,
@@ -47,42 +52,48 @@ def test_nothing_needs_to_be_given() -> None:
     )
 
 
-def test_a_flag_is_stronger_than_the_environment() -> None:
+def test_a_flag_overrides_the_environment() -> None:
     environment = {"PENSIEVE_PORT": "1", "PENSIEVE_MODEL": "there"}
     chosen = parsed("--port", "2", environment=environment)
     assert (chosen.port, chosen.model) == (2, "there")
 
 
-def test_an_empty_variable_is_not_set() -> None:
+def test_an_empty_variable_counts_as_unset() -> None:
     assert parsed(environment={"PENSIEVE_API_KEY": ""}).api_key is None
 
 
-def test_flags_that_repeat_and_lists_in_the_environment_are_the_same() -> None:
+def test_a_repeated_flag_and_a_list_in_the_environment_mean_the_same() -> None:
     flags = parsed("--cors-origin", "https://a.example/", "--cors-origin", "https://b.example")
     listed = parsed(environment={"PENSIEVE_CORS_ORIGINS": "https://a.example, https://b.example"})
     assert flags.cors_origins == listed.cors_origins == ("https://a.example", "https://b.example")
 
 
-def test_switches_and_paths_are_read() -> None:
+def test_switches_and_paths_are_parsed() -> None:
     chosen = parsed("--checked", "--script", "a.toml", "--log-level", "debug")
     assert (chosen.checked, chosen.script, chosen.log_level) == (True, Path("a.toml"), "DEBUG")
     assert not parsed(environment={"PENSIEVE_CHECKED": "0"}).checked
 
 
-def test_what_holds_for_every_model_comes_from_flags_and_the_environment() -> None:
+def test_concurrency_is_set_by_flags_and_the_environment() -> None:
+    settings = parsed("--max-batch-size", "4", environment={"PENSIEVE_MAX_QUEUED": "0"})
+    assert (settings.max_batch_size, settings.max_queued) == (4, 0)
+
+
+def test_model_defaults_come_from_flags_and_the_environment() -> None:
     flags = ("--temperature", "0", "--top-p", "0.9", "--top-k", "0", "--thinking", "off")
     environment = {"PENSIEVE_MIN_P": "0.05", "PENSIEVE_REPETITION_PENALTY": "1.1", "PENSIEVE_MAX_THINKING_TOKENS": "9"}
-    assert parsed(*flags, environment=environment).of_every_model == ModelSettings(
+    assert parsed(*flags, environment=environment).model_defaults == ModelSettings(
         Sampling(0.0, 0.9, 0, 0.05, 1.1), ThinkingMode.OFF, 9
     )
-    assert parsed().of_every_model == ModelSettings()
-    assert parsed("--thinking", "auto").of_every_model == ModelSettings(thinking=ThinkingMode.AUTO)
+    assert parsed().model_defaults == ModelSettings()
+    assert parsed("--thinking", "auto").model_defaults == ModelSettings(thinking=ThinkingMode.AUTO)
 
 
 @pytest.mark.parametrize(
-    ("text", "num_bytes"), [("0", 0), ("512", 512), ("512MB", 512 * 10**6), ("1.5 gb", 1_500_000_000), ("7k", 7000)]
+    ("text", "num_bytes"),
+    [("0", 0), ("512", 512), ("512MB", 512 * 10**6), ("1.5 gb", 1_500_000_000), ("7k", 7000), ("1GiB", 2**30)],
 )
-def test_sizes_are_read_in_the_units_of_disks(text: str, num_bytes: int) -> None:
+def test_sizes_may_have_units(text: str, num_bytes: int) -> None:
     assert parsed("--cache-disk", text).cache_disk == parsed("--cache-memory", text).cache_memory == num_bytes
 
 
@@ -93,9 +104,14 @@ def test_sizes_are_read_in_the_units_of_disks(text: str, num_bytes: int) -> None
         (("--port", "65536"), {}, "--port"),
         ((), {"PENSIEVE_PORT": "-1"}, "PENSIEVE_PORT"),
         (("--grace-seconds", "nan"), {}, "--grace-seconds"),
+        (("--grace-seconds", "soon"), {}, "--grace-seconds"),
         (("--cache-memory", "much"), {}, "--cache-memory"),
         (("--cache-disk", "-1"), {}, "--cache-disk"),
         (("--rate-limit", "0"), {}, "--rate-limit"),
+        (("--max-batch-size", "0"), {}, "--max-batch-size"),
+        ((), {"PENSIEVE_MAX_BATCH_SIZE": "many"}, "PENSIEVE_MAX_BATCH_SIZE"),
+        (("--max-queued", "-1"), {}, "--max-queued"),
+        ((), {"PENSIEVE_MAX_QUEUED": "1.5"}, "PENSIEVE_MAX_QUEUED"),
         (("--memory-limit", "0"), {}, "--memory-limit"),
         (("--kv-bits", "4"), {}, "--kv-bits"),
         (("--idle-unload", "soon"), {}, "--idle-unload"),
@@ -114,7 +130,7 @@ def test_sizes_are_read_in_the_units_of_disks(text: str, num_bytes: int) -> None
         ((), {"PENSIEVE_CHECKED": "perhaps"}, "PENSIEVE_CHECKED"),
     ],
 )
-def test_a_value_that_cannot_be_read_names_where_it_came_from(
+def test_a_wrong_value_names_its_flag_or_variable(
     flags: tuple[str, ...], environment: dict[str, str], named: str
 ) -> None:
     with pytest.raises(SettingsError, match=f"^{named}: "):
@@ -122,7 +138,7 @@ def test_a_value_that_cannot_be_read_names_where_it_came_from(
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2"])  # noqa: S104
-def test_the_network_is_not_served_without_a_key(host: str) -> None:
+def test_a_network_address_requires_a_key(host: str) -> None:
     with pytest.raises(SettingsError, match="--api-key"):
         parsed("--host", host)
     assert parsed("--host", host, "--api-key", "secret").host == host
@@ -131,11 +147,11 @@ def test_the_network_is_not_served_without_a_key(host: str) -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90", 90), ("1.5s", 1.5), ("10m", 600), ("2 h", 7200), ("0", None), ("never", None)]
 )
-def test_times_are_read_with_their_unit(text: str, seconds: float | None) -> None:
+def test_durations_may_have_units(text: str, seconds: float | None) -> None:
     assert parsed("--idle-unload", text).idle_seconds == seconds
 
 
-def test_a_model_alone_stays_and_several_go_when_nobody_uses_them() -> None:
+def test_several_models_are_unloaded_when_idle_by_default_and_a_single_one_is_not() -> None:
     assert parsed().idle_seconds is None
     assert parsed("--allow-model", "org/one", "--allow-model", "org/two").idle_seconds == 600
     assert parsed("--allow-model", "org/one", "--idle-unload", "never").idle_seconds is None

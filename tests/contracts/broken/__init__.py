@@ -1,0 +1,1 @@
+"""Implementations that each break one clause on purpose."""

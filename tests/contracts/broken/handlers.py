@@ -1,4 +1,4 @@
-"""Request handlers that are wrong in one way each. The MS clauses are those that RH-3 stands for."""
+"""Request handlers that are wrong in one way each. RH-3 stands for all MS clauses."""
 
 from __future__ import annotations
 
@@ -15,89 +15,89 @@ from tests.contracts.in_memory.parts import InMemoryHandler
 broken = Broken[InMemoryHandler]()
 
 
-class _Bent(InMemoryHandler):
-    """Every event goes by `bent`, which makes of it what it likes."""
+class _Distorted(InMemoryHandler):
+    """Passes every event through `distorted`, which may change it."""
 
     async def handle_request(self, request: GenerationRequest, model_name: str) -> AsyncGenerator[MessageEvent, None]:
         async with aclosing(super().handle_request(request, model_name)) as events:
             async for event in events:
-                for bent in self.bent(event):
-                    yield bent
+                for distorted in self.distorted(event):
+                    yield distorted
 
-    def bent(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+    def distorted(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         return [event]
 
 
 @broken.by("MS-1")
-class SendsAnUnknownEvent(_Bent):
-    def bent(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+class SendsAnUnknownEvent(_Distorted):
+    def distorted(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         return [{"type": "keepalive"}] if event["type"] == "ping" else [event]
 
 
 @broken.by("MS-2")
-class LeavesItsBlockOpen(_Bent):
-    def bent(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+class LeavesItsBlockOpen(_Distorted):
+    def distorted(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         return [] if event["type"] == "content_block_stop" else [event]
 
 
 @broken.by("MS-3")
-class StartsWithContent(_Bent):
-    def bent(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+class StartsWithContent(_Distorted):
+    def distorted(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         return [event | {"message": event["message"] | {"content": None}}] if "message" in event else [event]
 
 
 @broken.by("MS-4")
-class CountsBlocksFromOne(_Bent):
-    def bent(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+class CountsBlocksFromOne(_Distorted):
+    def distorted(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         return [event | {"index": 1}] if "index" in event else [event]
 
 
 @broken.by("MS-5")
-class SendsTextAsThinking(_Bent):
-    def bent(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+class SendsTextAsThinking(_Distorted):
+    def distorted(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         if event["type"] != "content_block_delta":
             return [event]
         return [event | {"delta": {"type": "thinking_delta", "thinking": event["delta"]["text"]}}]
 
 
 @broken.by("MS-6")
-class StopsWithoutAReason(_Bent):
-    def bent(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+class StopsWithoutAReason(_Distorted):
+    def distorted(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         if event["type"] != "message_delta":
             return [event]
         return [event | {"delta": {"stop_reason": None, "stop_sequence": None}}]
 
 
 @broken.by("MS-7")
-class ForgetsThePrompt(_Bent):
-    def bent(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+class ForgetsThePrompt(_Distorted):
+    def distorted(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         if event["type"] != "message_delta":
             return [event]
         return [event | {"usage": event["usage"] | {"input_tokens": 0}}]
 
 
 @broken.by("MS-8")
-class NeverStops(_Bent):
-    def bent(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+class NeverStops(_Distorted):
+    def distorted(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         return [] if event["type"] == "message_stop" else [event]
 
 
 @broken.by("MS-9")
-class StartsABlockWithText(_Bent):
-    def bent(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+class StartsABlockWithText(_Distorted):
+    def distorted(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         if event["type"] != "content_block_start":
             return [event]
         return [event | {"content_block": {"type": "text", "text": "Well,"}}]
 
 
 @broken.by("RH-1")
-class SaysNothing(InMemoryHandler):
+class AnswersWithoutABool(InMemoryHandler):
     async def can_handle_request(self, request: GenerationRequest) -> bool:
         return request.messages  # type: ignore[return-value]
 
 
 @broken.by("RH-2")
-class AskingCrashes(InMemoryHandler):
+class CheckingCrashes(InMemoryHandler):
     async def can_handle_request(self, request: GenerationRequest) -> bool:
         raise OverloadedError(f"no place for {len(request.messages)} messages", retry_after_seconds=1)
 
@@ -115,15 +115,15 @@ class EndsWithAnError(InMemoryHandler):
 
 
 @broken.by("RH-20")
-class SaysTooMuch(_Bent):
-    def bent(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+class ExceedsMaxTokens(_Distorted):
+    def distorted(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         if event["type"] != "message_delta":
             return [event]
         return [event | {"usage": event["usage"] | {"output_tokens": 1000}}]
 
 
 @broken.by("RH-21")
-class WritesNamesItsOwnWay(InMemoryHandler):
+class LowercasesNames(InMemoryHandler):
     def opening(self, input_tokens: int, model_name: str) -> list[MessageEvent]:
         return super().opening(input_tokens, model_name.lower())
 
@@ -140,7 +140,7 @@ class RefusesInTheStream(InMemoryHandler):
 
 
 @broken.by("RH-23")
-class TakesAPlaceWhenAsked(InMemoryHandler):
+class ReservesWhenChecking(InMemoryHandler):
     num_places = 50
 
     async def can_handle_request(self, request: GenerationRequest) -> bool:
@@ -149,13 +149,13 @@ class TakesAPlaceWhenAsked(InMemoryHandler):
 
 
 @broken.by("RH-24")
-class NumbersEveryMessageAlike(InMemoryHandler):
+class ReusesMessageIds(InMemoryHandler):
     def message_id(self) -> str:
         return super().message_id()[:3]
 
 
 @broken.by("RH-24")
-class NeverSaysTheSame(InMemoryHandler):
+class NeverRepeatsAMessage(InMemoryHandler):
     def message_events(self, event: GenerationEvent, model_name: str) -> list[MessageEvent]:
         if isinstance(event, TextGenerated):
             event = TextGenerated(f"{self.num_messages} {event.text}", event.output_tokens)
@@ -163,7 +163,7 @@ class NeverSaysTheSame(InMemoryHandler):
 
 
 @broken.by("RH-25")
-class SpeaksUpInACrowd(InMemoryHandler):
+class ShoutsWhenConcurrent(InMemoryHandler):
     num_open = 0
 
     async def handle_request(self, request: GenerationRequest, model_name: str) -> AsyncGenerator[MessageEvent, None]:
@@ -182,7 +182,7 @@ class SpeaksUpInACrowd(InMemoryHandler):
 
 
 @broken.by("RH-26")
-class KeepsThePlacesOfThoseWhoLeave(InMemoryHandler):
+class LeaksPlacesOfClosedStreams(InMemoryHandler):
     num_places = 2
 
     async def handle_request(self, request: GenerationRequest, model_name: str) -> AsyncGenerator[MessageEvent, None]:
@@ -200,8 +200,8 @@ class KeepsThePlacesOfThoseWhoLeave(InMemoryHandler):
 
 
 @broken.by("RH-27")
-class FailsInsteadOfSayingSo(_Bent):
-    def bent(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+class RaisesInsteadOfAnErrorEvent(_Distorted):
+    def distorted(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         if event["type"] == "error":
             raise GenerationError(event["error"]["message"])
         return [event]

@@ -1,4 +1,4 @@
-"""Managers of models that are wrong in one way each."""
+"""Model managers that are wrong in one way each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ broken = Broken[InMemoryManager]()
 
 
 @broken.by("MM-1")
-class LoadsNothing(InMemoryManager):
+class LoadsAnEmptySource(InMemoryManager):
     async def load_model(self, config: ModelConfig) -> InMemoryModel:
         return await super().load_model(ModelConfig(config.source or "one"))
 
@@ -34,21 +34,21 @@ class LoadingCrashes(InMemoryManager):
 
 
 @broken.by("MM-4")
-class UnloadsWhatIsNotThere(InMemoryManager):
+class UnloadsAbsentModels(InMemoryManager):
     async def unload_model(self, model_id: str) -> None:
         if model_id in self.models:
             await super().unload_model(model_id)
 
 
 @broken.by("MM-5")
-class UnloadsWhatIsInUse(InMemoryManager):
+class UnloadsModelsInUse(InMemoryManager):
     async def unload_model(self, model_id: str) -> None:
         if self.models.pop(model_id, None) is None:
             await super().unload_model(model_id)
 
 
 @broken.by("MM-6")
-class KeepsWhatItUnloads(InMemoryManager):
+class KeepsUnloadedModels(InMemoryManager):
     async def unload_model(self, model_id: str) -> None:
         model = self.get(model_id)
         await super().unload_model(model_id)
@@ -63,7 +63,7 @@ class UnloadingCrashes(InMemoryManager):
 
 
 @broken.by("MM-8")
-class FreesLessThanNothing(InMemoryManager):
+class FreesNegativeBytes(InMemoryManager):
     async def optimize_memory_usage(self) -> int:
         return -1
 
@@ -75,7 +75,7 @@ class FreeingCrashes(InMemoryManager):
 
 
 @broken.by("MM-10")
-class KnowsOneModel(InMemoryManager):
+class KnowsOnlyOneModel(InMemoryManager):
     def known(self) -> tuple[ModelInfo, ...]:
         return super().known()[1:]
 
@@ -90,7 +90,7 @@ class LendsToAnyName(InMemoryManager):
 
 
 @broken.by("MM-12")
-class LendsWithoutABook(InMemoryManager):
+class LendsWithoutCounting(InMemoryManager):
     async def borrow(self, name: str) -> InMemoryModel:
         model = await super().borrow(name)
         self.num_borrowed[name] = 0
@@ -120,7 +120,7 @@ class BlamesTheDevice(InMemoryManager):
 
 
 @broken.by("MM-20")
-class ListsWhatItCouldNotLoad(InMemoryManager):
+class ListsModelsThatFailedToLoad(InMemoryManager):
     async def load_model(self, config: ModelConfig) -> InMemoryModel:
         self.models.setdefault(config.source, self.make(config.source))
         return await super().load_model(config)
@@ -134,7 +134,7 @@ class LoadsTwice(InMemoryManager):
 
 
 @broken.by("MM-22")
-class GivesAnyModel(InMemoryManager):
+class ReturnsAnyModel(InMemoryManager):
     def get(self, model_id: str) -> InMemoryModel | None:
         return super().get(model_id) or next(iter(self.models.values()), None)
 
@@ -142,7 +142,7 @@ class GivesAnyModel(InMemoryManager):
 @broken.by("MM-23")
 class IsNeverInUse(InMemoryManager):
     def in_use(self, model_id: str) -> bool:
-        return model_id == "of nobody"
+        return model_id == "unknown"
 
 
 @broken.by("MM-23")
@@ -181,12 +181,12 @@ class ListsTheOldestFirst(InMemoryManager):
 
 
 @broken.by("MM-27")
-class ClosesOnce(InMemoryManager):
+class ClosesOnlyOnce(InMemoryManager):
     is_closed = False
 
     async def aclose(self) -> None:
         if self.is_closed:
-            raise NotFoundError("nothing is left")
+            raise NotFoundError("no model is left")
         self.is_closed = True
         await super().aclose()
 
@@ -204,13 +204,13 @@ class ForgetsTheSecondBorrower(InMemoryManager):
 
 
 @broken.by("MM-28")
-class NeverTakesBack(InMemoryManager):
+class IgnoresReturns(InMemoryManager):
     def give_back(self, model_id: str) -> None:
         self.num_borrowed[model_id] -= 0
 
 
 @broken.by("MM-29")
-class LendsWhatIsLoaded(InMemoryManager):
+class LendsOnlyLoadedModels(InMemoryManager):
     async def borrow(self, name: str) -> InMemoryModel:
         if self.find(name) is not None and name not in self.models:
             raise ModelLoadingError(name, "load it first")
@@ -218,7 +218,7 @@ class LendsWhatIsLoaded(InMemoryManager):
 
 
 @broken.by("MM-29")
-class LoadsForEach(InMemoryManager):
+class LoadsForEachBorrower(InMemoryManager):
     async def borrow(self, name: str) -> InMemoryModel:
         self.models.pop(name, None)
         return await super().borrow(name)

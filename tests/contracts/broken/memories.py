@@ -1,4 +1,4 @@
-"""Memories that are wrong in one way each."""
+"""Memory managers that are wrong in one way each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RefusesNothing(InMemoryMemory):
 
 
 @broken.by("MR-3")
-class GivesAnotherPurpose(InMemoryMemory):
+class ReservesForAnotherPurpose(InMemoryMemory):
     def reserve(self, num_bytes: int, usage: BufferUsage) -> Reservation:
         return replace(super().reserve(num_bytes, usage), usage=BufferUsage.ACTIVATION)
 
@@ -45,7 +45,7 @@ class RunsOutOfMemory(InMemoryMemory):
 
 
 @broken.by("MR-7")
-class HoldsOn(InMemoryMemory):
+class HoldsReleasedReservations(InMemoryMemory):
     def __init__(self) -> None:
         super().__init__()
         self.ever_held: set[int] = set()
@@ -98,13 +98,13 @@ class ReportsAnotherCapacity(InMemoryMemory):
 
 
 @broken.by("MR-14")
-class FreesLessThanNothing(InMemoryMemory):
+class ReclaimsNegativeBytes(InMemoryMemory):
     def reclaim(self) -> int:
         return -1
 
 
 @broken.by("MR-20")
-class CountsWhatItRefuses(InMemoryMemory):
+class CountsRefusals(InMemoryMemory):
     refused_bytes = 0
 
     def reserved_bytes(self, usage: BufferUsage | None = None) -> int:
@@ -134,8 +134,8 @@ class ForgetsAPurpose(InMemoryMemory):
 
 
 @broken.by("MR-23")
-class NumbersNothing(InMemoryMemory):
-    """Keeps sums alone, so that two reservations of one size and purpose are the same."""
+class NumbersNoReservations(InMemoryMemory):
+    """Keeps only sums, so that two reservations with the same size and purpose are equal."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,7 +172,7 @@ class ReclaimsTooMuch(InMemoryMemory):
 
 
 @broken.by("MR-26")
-class ServesItsOwnThread(InMemoryMemory):
+class ServesOnlyItsOwnThread(InMemoryMemory):
     def __init__(self) -> None:
         super().__init__()
         self.thread = threading.get_ident()
@@ -184,8 +184,8 @@ class ServesItsOwnThread(InMemoryMemory):
 
 
 @broken.by("MR-26")
-class LooksBeforeItLeaps(InMemoryMemory):
-    """Nothing keeps another thread out between the look at the figure and the reservation."""
+class ChecksWithoutALock(InMemoryMemory):
+    """Another thread may reserve between the check and the reservation."""
 
     def reserve(self, num_bytes: int, usage: BufferUsage) -> Reservation:
         available = self.capacity_bytes - self.reserved_bytes()

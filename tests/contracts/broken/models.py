@@ -50,8 +50,8 @@ class CountingCrashes(InMemoryModel):
         raise LookupError(len(messages))
 
 
-class _RefusesAllBut(InMemoryModel):
-    """Lets one field go by: whatever is refused over it is let through."""
+class _AcceptsOneField(InMemoryModel):
+    """Accepts any value of one field."""
 
     field = ""
 
@@ -64,44 +64,44 @@ class _RefusesAllBut(InMemoryModel):
 
 
 @broken.by("IM-4")
-class TakesAnyMaxTokens(_RefusesAllBut):
+class AcceptsAnyMaxTokens(_AcceptsOneField):
     field = "max_tokens"
 
 
 @broken.by("IM-5")
-class TakesAnyTemperature(_RefusesAllBut):
+class AcceptsAnyTemperature(_AcceptsOneField):
     field = "temperature"
 
 
 @broken.by("IM-5")
-class TakesATemperatureThatIsNoNumber(InMemoryModel):
+class AcceptsATemperatureOfNaN(InMemoryModel):
     def refuse(self, request: GenerationRequest) -> None:
         if request.sampling.temperature == request.sampling.temperature:  # only NaN differs from itself
             super().refuse(request)
 
 
 @broken.by("IM-6")
-class TakesAnyTopP(_RefusesAllBut):
+class AcceptsAnyTopP(_AcceptsOneField):
     field = "top_p"
 
 
 @broken.by("IM-6")
-class TakesAnyTopK(_RefusesAllBut):
+class AcceptsAnyTopK(_AcceptsOneField):
     field = "top_k"
 
 
 @broken.by("IM-6")
-class TakesAnyMinP(_RefusesAllBut):
+class AcceptsAnyMinP(_AcceptsOneField):
     field = "min_p"
 
 
 @broken.by("IM-6")
-class TakesAnyRepetitionPenalty(_RefusesAllBut):
+class AcceptsAnyRepetitionPenalty(_AcceptsOneField):
     field = "repetition_penalty"
 
 
 @broken.by("IM-7")
-class AnswersAnEmptyConversation(_RefusesAllBut):
+class AnswersAnEmptyConversation(_AcceptsOneField):
     field = "messages"
 
 
@@ -118,8 +118,8 @@ class RefusesOnlyAfterTheStart(InMemoryModel):
 @broken.by("IM-8")
 class NeverFinishes(InMemoryModel):
     def events(self, request: GenerationRequest, input_tokens: int, number: int) -> list[GenerationEvent]:
-        found = super().events(request, input_tokens, number)
-        return [event for event in found if not isinstance(event, GenerationFinished)] or [TextGenerated("…", number)]
+        events = super().events(request, input_tokens, number)
+        return [event for event in events if not isinstance(event, GenerationFinished)] or [TextGenerated("…", number)]
 
 
 @broken.by("IM-8")
@@ -131,7 +131,7 @@ class MiscountsThePrompt(InMemoryModel):
 @broken.by("IM-8")
 class ShowsStopSequences(InMemoryModel):
     def shown(self, request: GenerationRequest, num_tokens: int) -> str:
-        return self.said(request, num_tokens)
+        return self.generated(request, num_tokens)
 
 
 @broken.by("IM-8")
@@ -153,19 +153,19 @@ class UsesMoreThanItsPeak(InMemoryModel):
 
 
 @broken.by("IM-10")
-class TellsNoFigures(InMemoryModel):
+class ReportsNoFigures(InMemoryModel):
     async def memory_usage(self) -> MemoryUsage:
         return None  # type: ignore[return-value]
 
 
 @broken.by("IM-11")
-class CannotTellItsMemory(InMemoryModel):
+class CannotReportItsMemory(InMemoryModel):
     async def memory_usage(self) -> MemoryUsage:
         raise NotImplementedError
 
 
 @broken.by("IM-13")
-class Perhaps(InMemoryModel):
+class AnswersPerhaps(InMemoryModel):
     async def supports_feature(self, feature: ModelFeature) -> bool:
         return f"perhaps {feature.value}"  # type: ignore[return-value]
 
@@ -190,7 +190,7 @@ class NeedsATemperature(InMemoryModel):
     def refuse(self, request: GenerationRequest) -> None:
         super().refuse(request)
         if request.sampling.temperature is None:
-            raise ValidationError("temperature", "none is given")
+            raise ValidationError("temperature", "it is missing")
 
 
 @broken.by("IM-22")
@@ -200,13 +200,13 @@ class CountsWithoutItsTemplate(InMemoryModel):
 
 
 @broken.by("IM-23")
-class NeverSaysTheSame(InMemoryModel):
+class NeverRepeatsAnAnswer(InMemoryModel):
     def words(self, request: GenerationRequest) -> list[str]:
         return [f"{self.num_started}{word}" for word in super().words(request)]
 
 
 @broken.by("IM-24")
-class LetsTheFirstLetterOut(InMemoryModel):
+class EmitsTheFirstLetter(InMemoryModel):
     def shown(self, request: GenerationRequest, num_tokens: int) -> str:
         stop = self.stop_within(request, num_tokens)
         return super().shown(request, num_tokens) + (stop[0] if stop else "")
@@ -223,7 +223,7 @@ class StopsWithoutSayingWhy(InMemoryModel):
 
 @broken.by("IM-25")
 class MixesItsStreams(InMemoryModel):
-    """Every stream goes on with the prompt that came last."""
+    """Every stream continues with the latest prompt."""
 
     def refuse(self, request: GenerationRequest) -> None:
         super().refuse(request)
@@ -234,14 +234,14 @@ class MixesItsStreams(InMemoryModel):
 
 
 @broken.by("IM-26")
-class HasNoEnd(InMemoryModel):
+class IgnoresItsWindow(InMemoryModel):
     def refuse_what_does_not_fit(self, input_tokens: int, max_tokens: int) -> None:
         if input_tokens > 100:
             super().refuse_what_does_not_fit(input_tokens, max_tokens)
 
 
 @broken.by("IM-27")
-class KeepsWhatIsLeft(InMemoryModel):
+class LeaksClosedStreams(InMemoryModel):
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         async with aclosing(super().generate(request)) as events:
             try:

@@ -13,7 +13,7 @@ from contracts.values.measurements import (
     PerformanceAlert,
     PerformanceStats,
 )
-from pensieve.core.errors import PerformanceError
+from pensieve.core.errors import DeviceError
 from tests.contracts.broken.register import Broken
 from tests.contracts.in_memory.parts import InMemoryMonitor
 
@@ -30,38 +30,38 @@ class CountsTwice(InMemoryMonitor):
 @broken.by("PM-3")
 class RecordingCrashes(InMemoryMonitor):
     def record_operation(self, operation: OperationMetrics) -> None:
-        raise PerformanceError("records", operation.duration_ms, 0)
+        raise DeviceError(f"no record of {operation.duration_ms} ms")
 
 
-class _Bent(InMemoryMonitor):
+class _Distorted(InMemoryMonitor):
     def performance_stats(self) -> PerformanceStats:
-        return self.bent(super().performance_stats())
+        return self.distorted(super().performance_stats())
 
-    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+    def distorted(self, stats: PerformanceStats) -> PerformanceStats:
         return stats
 
 
 @broken.by("PM-4")
-class RunsBackwards(_Bent):
-    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+class ReportsNegativeThroughput(_Distorted):
+    def distorted(self, stats: PerformanceStats) -> PerformanceStats:
         return replace(stats, tokens_per_second=-1.0)
 
 
 @broken.by("PM-4")
-class DividesNothingByNothing(_Bent):
-    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+class ReportsNaN(_Distorted):
+    def distorted(self, stats: PerformanceStats) -> PerformanceStats:
         return replace(stats, memory_utilization_percent=float("nan"))
 
 
 @broken.by("PM-4")
-class KnowsOnlyTheTail(_Bent):
-    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+class HasP95WithoutAverage(_Distorted):
+    def distorted(self, stats: PerformanceStats) -> PerformanceStats:
         return replace(stats, p95_latency_ms=1.0)
 
 
 @broken.by("PM-5")
-class FiguresCrash(_Bent):
-    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+class FiguresCrash(_Distorted):
+    def distorted(self, stats: PerformanceStats) -> PerformanceStats:
         return replace(stats, average_latency_ms=1 / stats.requests_per_second)
 
 
@@ -76,17 +76,17 @@ _SLOW = PerformanceAlert(AlertType.LOW_THROUGHPUT, "tokens_per_second", 1.0, 2.0
 
 
 @broken.by("PM-6")
-class CriesWolf(_AlwaysAlert):
+class AlertsWithinTheThreshold(_AlwaysAlert):
     alerts = (replace(_SLOW, current_value=3.0),)
 
 
 @broken.by("PM-6")
-class WhispersWolf(_AlwaysAlert):
+class AlertsWithInfo(_AlwaysAlert):
     alerts = (replace(_SLOW, severity=AlertSeverity.INFO),)
 
 
 @broken.by("PM-7")
-class SaysItTwice(_AlwaysAlert):
+class AlertsTwice(_AlwaysAlert):
     alerts = (_SLOW, _SLOW)
 
 
@@ -97,8 +97,8 @@ class AlertsCrash(InMemoryMonitor):
 
 
 @broken.by("PM-20")
-class BeginsWithAnError(_Bent):
-    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+class StartsWithErrors(_Distorted):
+    def distorted(self, stats: PerformanceStats) -> PerformanceStats:
         return stats if self.records else replace(stats, error_rate_percent=100.0)
 
 
@@ -109,31 +109,31 @@ class AveragesEveryRecord(InMemoryMonitor):
 
 
 @broken.by("PM-21")
-class TakesTheMedian(_Bent):
-    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+class TakesTheMedian(_Distorted):
+    def distorted(self, stats: PerformanceStats) -> PerformanceStats:
         return replace(stats, p95_latency_ms=stats.average_latency_ms)
 
 
 @broken.by("PM-22")
-class CountsNoTokens(_Bent):
-    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+class CountsNoTokens(_Distorted):
+    def distorted(self, stats: PerformanceStats) -> PerformanceStats:
         return replace(stats, tokens_per_second=0.0)
 
 
 @broken.by("PM-23")
-class CountsTheStartsAsWell(_Bent):
-    def bent(self, stats: PerformanceStats) -> PerformanceStats:
+class CountsStartsInTheErrorRate(_Distorted):
+    def distorted(self, stats: PerformanceStats) -> PerformanceStats:
         return replace(stats, error_rate_percent=stats.error_rate_percent / 2)
 
 
 @broken.by("PM-24")
-class KeepsQuiet(InMemoryMonitor):
+class NeverAlerts(InMemoryMonitor):
     def performance_alerts(self) -> tuple[PerformanceAlert, ...]:
         return super().performance_alerts()[:0]
 
 
 @broken.by("PM-25")
-class NeverForgets(InMemoryMonitor):
+class NeverClearsAlerts(InMemoryMonitor):
     def performance_alerts(self) -> tuple[PerformanceAlert, ...]:
         failed = any(record.phase is OperationPhase.FAILED for record in self.records)
         return (self.alert(100.0),) if failed else ()

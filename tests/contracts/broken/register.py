@@ -1,4 +1,4 @@
-"""A register of implementations that are wrong on purpose, each under the one clause that has to catch it."""
+"""A register of implementations that are wrong on purpose, each with the one clause that must catch it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Broken(Generic[T]):
-    """`@broken.by("IM-1")` above a class says which clause it breaks."""
+    """`@broken.by("IM-1")` registers a class that breaks that clause."""
 
     def __init__(self) -> None:
         self._cases: list[tuple[str, type[T]]] = []

@@ -1,4 +1,4 @@
-"""The checks of contracts.checks: what keeps its contract passes, and every clause catches what breaks it."""
+"""The checks of contracts.checks: correct implementations pass, and every clause catches one that breaks it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 
 from contracts.checks import (
-    Questions,
+    SampleRequests,
     check_inference_model,
     check_memory,
     check_model_manager,
@@ -22,7 +22,7 @@ from contracts.checks.memory import MEMORY_PROMISES
 from contracts.checks.models import MANAGER_PROMISES
 from contracts.checks.performance import PERFORMANCE_PROMISES
 from contracts.checks.requests import HANDLER_PROMISES
-from contracts.clauses import CALLER, ContractViolation, all_clauses
+from contracts.clauses import CALLER, Clause, ContractViolation
 from contracts.protocols.inference import InferenceModel
 from contracts.protocols.memory import CompiledKernel, MetalResourceManager
 from contracts.protocols.models import ModelManager
@@ -30,8 +30,9 @@ from contracts.protocols.performance import PerformanceMonitor
 from contracts.protocols.requests import RequestHandler
 from contracts.streams.message_stream import STREAM_CLAUSES
 from contracts.values.measurements import AlertThresholds
-from contracts.values.vocabulary import Clause, GenerationRequest, KernelSource
+from contracts.values.vocabulary import GenerationRequest, KernelSource
 from pensieve.core.errors import DeviceError, GenerationError
+from tests.contracts.all_clauses import all_clauses
 from tests.contracts.broken import handlers as broken_handlers
 from tests.contracts.broken import managers as broken_managers
 from tests.contracts.broken import memories as broken_memories
@@ -43,8 +44,8 @@ from tests.contracts.in_memory.parts import InMemoryHandler, InMemoryMemory, InM
 
 T = TypeVar("T")
 
-QUESTIONS = Questions(seconds=0.5)
-"""An implementation in memory answers at once, so a wait is a hang."""
+SAMPLES = SampleRequests(seconds=0.5)
+"""In-memory implementations answer at once, so a wait means that one hangs."""
 
 
 def each_of(broken: Broken[T]) -> pytest.MarkDecorator:
@@ -57,7 +58,7 @@ def caught(check: Callable[[], None]) -> str:
     return violation.value.clause.id
 
 
-class FailsInMidAnswer(InMemoryModel):
+class FailsMidway(InMemoryModel):
     async def step(self) -> None:
         await super().step()
         self.num_steps = getattr(self, "num_steps", 0) + 1
@@ -65,7 +66,7 @@ class FailsInMidAnswer(InMemoryModel):
             raise GenerationError("the model lost its thread")
 
 
-def given(make: Callable[[], T]) -> Callable[[], AbstractAsyncContextManager[T]]:
+def context_of(make: Callable[[], T]) -> Callable[[], AbstractAsyncContextManager[T]]:
     @asynccontextmanager
     async def context() -> AsyncIterator[T]:
         yield make()
@@ -73,29 +74,29 @@ def given(make: Callable[[], T]) -> Callable[[], AbstractAsyncContextManager[T]]
     return context
 
 
-def check_model(implementation: type[InMemoryModel], questions: Questions = QUESTIONS) -> None:
-    asyncio.run(check_inference_model(given(implementation), questions=questions))
+def check_model(implementation: type[InMemoryModel], samples: SampleRequests = SAMPLES) -> None:
+    asyncio.run(check_inference_model(context_of(implementation), samples=samples))
 
 
 def check_manager(implementation: type[InMemoryManager]) -> None:
-    asyncio.run(check_model_manager(given(implementation), source="one", other_source="two", questions=QUESTIONS))
+    asyncio.run(check_model_manager(context_of(implementation), source="one", other_source="two", samples=SAMPLES))
 
 
 def check_handler(implementation: type[InMemoryHandler]) -> None:
-    make = given(lambda: implementation(InMemoryModel()))
-    make_failing = given(lambda: implementation(FailsInMidAnswer()))
-    asyncio.run(check_request_handler(make, make_failing=make_failing, questions=QUESTIONS))
+    make = context_of(lambda: implementation(InMemoryModel()))
+    make_failing = context_of(lambda: implementation(FailsMidway()))
+    asyncio.run(check_request_handler(make, make_failing=make_failing, samples=SAMPLES))
 
 
 def test_a_model_that_keeps_its_contract_passes() -> None:
     check_model(InMemoryModel)
 
 
-def test_a_model_that_is_cut_by_max_tokens_passes() -> None:
-    check_model(InMemoryModel, Questions(max_tokens=4, seconds=QUESTIONS.seconds))
+def test_a_model_cut_off_by_max_tokens_passes() -> None:
+    check_model(InMemoryModel, SampleRequests(max_tokens=4, seconds=SAMPLES.seconds))
 
 
-def test_a_model_that_has_nothing_to_say_passes() -> None:
+def test_a_model_that_generates_no_text_passes() -> None:
     class Silent(InMemoryModel):
         def words(self, request: GenerationRequest) -> list[str]:
             return super().words(request)[:0]
@@ -103,7 +104,7 @@ def test_a_model_that_has_nothing_to_say_passes() -> None:
     check_model(Silent)
 
 
-def test_a_model_that_has_answered_before_anyone_can_cancel_passes() -> None:
+def test_a_model_that_answers_before_it_can_be_cancelled_passes() -> None:
     class Hasty(InMemoryModel):
         async def step(self) -> None:
             return
@@ -116,14 +117,14 @@ def test_a_manager_that_keeps_its_contract_passes() -> None:
 
 
 def test_a_manager_of_a_single_model_passes() -> None:
-    asyncio.run(check_model_manager(given(InMemoryManager), source="one", questions=QUESTIONS))
+    asyncio.run(check_model_manager(context_of(InMemoryManager), source="one", samples=SAMPLES))
 
 
-def test_a_memory_that_keeps_its_contract_passes() -> None:
+def test_a_memory_manager_that_keeps_its_contract_passes() -> None:
     check_memory(InMemoryMemory)
 
 
-def test_a_memory_of_a_device_without_kernels_passes() -> None:
+def test_a_memory_manager_without_kernels_passes() -> None:
     class WithoutKernels(InMemoryMemory):
         def compile_kernel(self, source: KernelSource) -> CompiledKernel:
             raise DeviceError(f"{source.name} needs a GPU")
@@ -135,7 +136,7 @@ def test_a_monitor_that_keeps_its_contract_passes() -> None:
     check_performance_monitor(InMemoryMonitor)
 
 
-def test_a_monitor_is_checked_by_the_thresholds_it_was_made_with() -> None:
+def test_a_monitor_is_checked_against_its_own_thresholds() -> None:
     class Patient(InMemoryMonitor):
         threshold_percent = 99.0
 
@@ -147,7 +148,7 @@ def test_a_handler_that_keeps_its_contract_passes() -> None:
 
 
 def test_a_handler_can_be_checked_without_a_failing_model() -> None:
-    asyncio.run(check_request_handler(given(lambda: InMemoryHandler(InMemoryModel())), questions=QUESTIONS))
+    asyncio.run(check_request_handler(context_of(lambda: InMemoryHandler(InMemoryModel())), samples=SAMPLES))
 
 
 @each_of(broken_models.broken)
@@ -183,13 +184,13 @@ def test_a_broken_handler_is_caught_by_the_clause_it_breaks(
     assert caught(lambda: check_handler(implementation)) == clause_id
 
 
-def test_a_broken_handler_is_caught_by_a_stream_that_fails_with_what_nobody_knows() -> None:
-    class Crashes(FailsInMidAnswer):
+def test_a_handler_that_raises_an_undocumented_error_is_caught() -> None:
+    class Crashes(FailsMidway):
         async def step(self) -> None:
             raise KeyError
 
-    make = given(lambda: InMemoryHandler(Crashes()))
-    assert caught(lambda: asyncio.run(check_request_handler(make, questions=QUESTIONS))) == "RH-4"
+    make = context_of(lambda: InMemoryHandler(Crashes()))
+    assert caught(lambda: asyncio.run(check_request_handler(make, samples=SAMPLES))) == "RH-4"
 
 
 @pytest.mark.parametrize(
@@ -203,16 +204,16 @@ def test_a_broken_handler_is_caught_by_a_stream_that_fails_with_what_nobody_know
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_every_clause_that_an_implementation_can_break_is_broken_by_one(
+def test_every_clause_of_the_implementation_has_a_broken_one(
     protocol: type, promises: tuple[Clause, ...], broken: Broken[object]
 ) -> None:
     owed = {clause.id for clause in all_clauses(protocol).values() if clause.blames != CALLER}
-    if "RH-3" in owed:  # it hands every stream to the monitor of the MS clauses, and those do the catching
+    if "RH-3" in owed:  # its monitor checks the MS clauses, and those are broken instead
         owed = owed - {"RH-3"} | {clause.id for clause in STREAM_CLAUSES}
     assert broken.clause_ids == owed | {clause.id for clause in promises}
 
 
-def test_promises_are_numbered_from_twenty_on_and_share_no_id_with_a_clause() -> None:
+def test_promises_are_numbered_from_twenty_with_unique_ids() -> None:
     promises = [*MODEL_PROMISES, *MANAGER_PROMISES, *MEMORY_PROMISES, *PERFORMANCE_PROMISES, *HANDLER_PROMISES]
     assert len({promise.id for promise in promises}) == len(promises)
     assert all(int(promise.id.split("-")[1]) >= 20 for promise in promises)

@@ -1,4 +1,4 @@
-"""The words in which the checks put a promise to the test."""
+"""The helpers with which the checks test promises."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from contracts.clauses import ContractViolation
 from contracts.values.vocabulary import ErrorKind
 from pensieve.core.errors import NotFoundError, OverloadedError
 
-KEPT = promise("AB-20", "a promise is kept")
-OTHER = promise("AB-21", "another one is")
+KEPT = promise("AB-20", "a promise holds")
+OTHER = promise("AB-21", "another promise holds")
 
 
 def refuse() -> None:
@@ -32,13 +32,13 @@ async def refuse_later() -> None:
     refuse()
 
 
-def test_an_error_breaks_the_promise_it_leaves_and_stays_its_cause() -> None:
-    with pytest.raises(ContractViolation, match=r"AB-20.*KeyError left it") as violation, promised(KEPT):
+def test_an_error_breaks_the_promise_and_becomes_the_cause() -> None:
+    with pytest.raises(ContractViolation, match=r"AB-20.*KeyError was raised") as violation, promised(KEPT):
         raise KeyError
     assert isinstance(violation.value.__cause__, KeyError)
 
 
-def test_a_violation_keeps_its_own_clause_on_its_way_out() -> None:
+def test_a_violation_keeps_its_own_clause() -> None:
     with pytest.raises(ContractViolation, match="AB-21"), promised(KEPT):
         raise ContractViolation(OTHER)
 
@@ -52,13 +52,13 @@ def test_a_wait_that_is_too_long_breaks_the_promise() -> None:
         asyncio.run(hang())
 
 
-def test_a_refusal_of_the_right_kind_is_what_was_expected() -> None:
+def test_a_refusal_of_the_expected_kind_keeps_the_promise() -> None:
     expect_refusal(KEPT, ErrorKind.NOT_FOUND, refuse)
     asyncio.run(expect_refusal_async(KEPT, ErrorKind.NOT_FOUND, refuse_later))
 
 
 def test_a_refusal_of_another_kind_breaks_the_promise() -> None:
-    with pytest.raises(ContractViolation, match="NotFoundError was raised, and not overloaded"):
+    with pytest.raises(ContractViolation, match="NotFoundError was raised instead of overloaded"):
         expect_refusal(KEPT, ErrorKind.OVERLOADED, refuse)
 
 
@@ -69,7 +69,7 @@ def test_no_refusal_at_all_breaks_the_promise() -> None:
         asyncio.run(expect_refusal_async(KEPT, ErrorKind.NOT_FOUND, asyncio.sleep, 0))
 
 
-def test_what_is_provoked_may_fail_or_not_but_must_not_break_a_clause() -> None:
+def test_a_provoked_call_may_fail_but_must_not_break_a_clause() -> None:
     async def overload() -> None:
         raise OverloadedError("no place", retry_after_seconds=1)
 
@@ -82,14 +82,14 @@ def test_what_is_provoked_may_fail_or_not_but_must_not_break_a_clause() -> None:
         asyncio.run(provoke(violate))
 
 
-def test_what_settles_is_waited_for_and_what_does_not_is_given_up() -> None:
+def test_settles_waits_until_the_condition_holds_or_time_is_up() -> None:
     answers = iter([False, False, True])
 
-    async def in_a_while() -> bool:
+    async def after_two_checks() -> bool:
         return next(answers)
 
     async def never() -> bool:
         return False
 
-    assert asyncio.run(settles(in_a_while, 5))
+    assert asyncio.run(settles(after_two_checks, 5))
     assert not asyncio.run(settles(never, 0.02))

@@ -1,0 +1,1 @@
+"""Minimal implementations that keep their contracts."""

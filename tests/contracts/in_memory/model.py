@@ -1,4 +1,4 @@
-"""A model and a manager that keep their contracts, in as few lines as that takes."""
+"""A minimal model and a minimal manager that keep their contracts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KV_BYTES_PER_STREAM = 1000
 
 
 class InMemoryModel:
-    """Says the user's words back, each with its number, twice over. A word is a token."""
+    """Repeats the user's words twice, each with a number. One word is one token."""
 
     def __init__(self, model_id: str = "in-memory") -> None:
         self.model_id = model_id
@@ -101,35 +101,35 @@ class InMemoryModel:
             raise GenerationError("the model was closed")
 
     def events(self, request: GenerationRequest, input_tokens: int, number: int) -> list[GenerationEvent]:
-        """What token `number` brings, counted from 1. The token after the last word ends the turn."""
+        """The events of token `number`, counted from 1. The token after the last word ends the turn."""
         usage = Usage(input_tokens, number)
         text = self.shown(request, number)[len(self.shown(request, number - 1)) :]
-        found: list[GenerationEvent] = [TextGenerated(text, number)] if text else []
+        events: list[GenerationEvent] = [TextGenerated(text, number)] if text else []
         stop = self.stop_within(request, number)
         if stop is not None:
-            found.append(GenerationFinished(StopReason.STOP_SEQUENCE, usage, stop))
+            events.append(GenerationFinished(StopReason.STOP_SEQUENCE, usage, stop))
         elif number > len(self.words(request)):
-            found.append(GenerationFinished(StopReason.END_TURN, usage))
+            events.append(GenerationFinished(StopReason.END_TURN, usage))
         elif number == request.max_tokens:
-            found.append(GenerationFinished(StopReason.MAX_TOKENS, usage))
-        return found
+            events.append(GenerationFinished(StopReason.MAX_TOKENS, usage))
+        return events
 
     def shown(self, request: GenerationRequest, num_tokens: int) -> str:
-        """The text that is out after so many tokens: what may begin a stop sequence is held back."""
-        said = self.said(request, num_tokens)
+        """The text emitted after `num_tokens` tokens, without an end that may begin a stop sequence."""
+        text = self.generated(request, num_tokens)
         stop = self.stop_within(request, num_tokens)
         if stop is not None:
-            return said[: said.find(stop)]
+            return text[: text.find(stop)]
         if num_tokens == request.max_tokens or num_tokens > len(self.words(request)):
-            return said
+            return text
         beginnings = [stop[:length] for stop in request.stop_sequences for length in range(1, len(stop))]
-        return said[: len(said) - max((len(part) for part in beginnings if said.endswith(part)), default=0)]
+        return text[: len(text) - max((len(part) for part in beginnings if text.endswith(part)), default=0)]
 
     def stop_within(self, request: GenerationRequest, num_tokens: int) -> str | None:
-        said = self.said(request, num_tokens)
-        return next((stop for stop in request.stop_sequences if stop in said), None)
+        text = self.generated(request, num_tokens)
+        return next((stop for stop in request.stop_sequences if stop in text), None)
 
-    def said(self, request: GenerationRequest, num_tokens: int) -> str:
+    def generated(self, request: GenerationRequest, num_tokens: int) -> str:
         return "".join(self.words(request)[:num_tokens])
 
     def words(self, request: GenerationRequest) -> list[str]:
@@ -172,7 +172,7 @@ class InMemoryManager:
 
     async def load_model(self, config: ModelConfig) -> InMemoryModel:
         if config.source not in ("one", "two"):
-            raise ModelLoadingError(config.source, "there is no such model")
+            raise ModelLoadingError(config.source, "unknown model")
         return self.models.setdefault(config.source, self.make(config.source))
 
     async def borrow(self, name: str) -> InMemoryModel:

@@ -1,4 +1,4 @@
-"""Memory, a monitor and a request handler that keep their contracts, in as few lines as that takes."""
+"""A minimal memory manager, monitor and request handler that keep their contracts."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class InMemoryMemory:
 
 
 class InMemoryMonitor:
-    """Its window never ends."""
+    """A monitor whose window never ends."""
 
     threshold_percent = 5.0
 
@@ -117,7 +117,7 @@ class InMemoryMonitor:
 
 
 class InMemoryHandler:
-    """One text block, a ping at its start, and an error event for what fails after the first event."""
+    """Sends one text block with a ping at its start, and an error event for failures after the first event."""
 
     def __init__(self, model: InferenceModel) -> None:
         self.model = model
@@ -145,7 +145,7 @@ class InMemoryHandler:
         if isinstance(event, GenerationFinished):
             return self.ending(event)
         if not isinstance(event, TextGenerated):
-            raise TypeError(f"this model says nothing but text, and no {type(event).__name__}")
+            raise TypeError(f"expected only text, got {type(event).__name__}")
         delta = {"type": "text_delta", "text": event.text}
         return [{"type": "content_block_delta", "index": 0, "delta": delta}]
 

@@ -1,4 +1,4 @@
-"""Which requests the clauses of InferenceModel refuse: each bad value alone, and none at the edges."""
+"""The clauses of InferenceModel require a refusal for each bad value, and none at the edges of a range."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import pytest
 
 from contracts.checked import checked
-from contracts.checks.questions import answer
+from contracts.checks.sample_requests import collect
 from contracts.clauses import ContractViolation
 from contracts.protocols.inference import InferenceModel
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
@@ -18,14 +18,14 @@ HELLO = (ChatMessage(Role.USER, "Hello."),)
 
 
 class TakesAnything(InMemoryModel):
-    """Refuses only what is no request at all."""
+    """Refuses nothing."""
 
     def refuse(self, request: GenerationRequest) -> None:
         assert isinstance(request, GenerationRequest)
 
 
-def ask(request: GenerationRequest) -> None:
-    asyncio.run(answer(checked(InferenceModel, TakesAnything()), request))
+def send(request: GenerationRequest) -> None:
+    asyncio.run(collect(checked(InferenceModel, TakesAnything()), request))
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,9 @@ def ask(request: GenerationRequest) -> None:
         ("IM-7", GenerationRequest((), 1)),
     ],
 )
-def test_a_request_that_should_have_been_refused_is_caught(clause_id: str, request_: GenerationRequest) -> None:
+def test_a_missing_refusal_is_caught(clause_id: str, request_: GenerationRequest) -> None:
     with pytest.raises(ContractViolation) as violation:
-        ask(request_)
+        send(request_)
     assert violation.value.clause.id == clause_id
 
 
@@ -64,5 +64,5 @@ def test_a_request_that_should_have_been_refused_is_caught(clause_id: str, reque
         Sampling(min_p=1.0, repetition_penalty=10.0),
     ],
 )
-def test_a_request_at_the_edge_of_a_range_is_not_asked_to_be_refused(sampling: Sampling) -> None:
-    ask(GenerationRequest(HELLO, 1, sampling))
+def test_no_refusal_is_required_at_the_edge_of_a_range(sampling: Sampling) -> None:
+    send(GenerationRequest(HELLO, 1, sampling))

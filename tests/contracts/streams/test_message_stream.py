@@ -1,4 +1,4 @@
-"""The monitor of message streams: every walk of the table passes, and whatever leaves it is caught by its clause."""
+"""The monitor of message streams: every walk of the table passes, and every deviation is caught by its clause."""
 
 from __future__ import annotations
 
@@ -50,23 +50,23 @@ START, BLOCK, DELTA, STOP, ENDING, LAST = range(6)
 
 
 def fault(events: list[Event]) -> str | None:
-    """The clause that the monitor names, and never a word of a text."""
-    monitor, found = StreamMonitor(), None
+    """The clause that the monitor names. Its message must not contain any text of the stream."""
+    monitor, caught = StreamMonitor(), None
     try:
         for event in events:
             monitor.see(event)
         monitor.finish()
     except ContractViolation as violation:
-        found = violation
-    assert SECRET not in str(found)
-    return found.clause.id if found else None
+        caught = violation
+    assert SECRET not in str(caught)
+    return caught.clause.id if caught else None
 
 
-def bent(number: int, bend: Callable[[Event], object], events: list[Event] = PLAIN) -> list[Event]:
-    """The events with one of them changed in place by `bend`."""
-    changed = copy.deepcopy(events)
-    bend(changed[number])
-    return changed
+def changed(number: int, change: Callable[[Event], object], events: list[Event] = PLAIN) -> list[Event]:
+    """The events, with one of them changed in place by `change`."""
+    copied = copy.deepcopy(events)
+    change(copied[number])
+    return copied
 
 
 def test_the_table_in_the_documentation_is_the_table_in_the_code() -> None:
@@ -78,7 +78,7 @@ def test_the_table_in_the_documentation_is_the_table_in_the_code() -> None:
     assert dict(TRANSITIONS) == written
 
 
-def test_nothing_leads_out_of_an_end() -> None:
+def test_terminal_states_have_no_transitions() -> None:
     assert not [state for state, _ in TRANSITIONS if state in TERMINAL_STATES]
 
 
@@ -90,7 +90,7 @@ def test_every_walk_of_the_table_is_accepted(events: list[Event]) -> None:
 
 @settings(deadline=None)
 @given(walks(), st.data())
-def test_a_stream_that_lost_an_event_is_caught_unless_it_can_do_without(
+def test_a_stream_that_lost_an_event_is_caught_unless_it_is_still_valid(
     events: list[Event], data: st.DataObject
 ) -> None:
     del events[data.draw(st.integers(0, len(events) - 1))]
@@ -99,7 +99,9 @@ def test_a_stream_that_lost_an_event_is_caught_unless_it_can_do_without(
 
 @settings(deadline=None)
 @given(walks(), st.data())
-def test_a_stream_that_says_an_event_twice_is_caught_unless_it_may(events: list[Event], data: st.DataObject) -> None:
+def test_a_stream_that_repeats_an_event_is_caught_unless_it_is_still_valid(
+    events: list[Event], data: st.DataObject
+) -> None:
     number = data.draw(st.integers(0, len(events) - 1))
     events.insert(number, events[number])
     assert fault(events) == fault_of(events)
@@ -107,7 +109,7 @@ def test_a_stream_that_says_an_event_twice_is_caught_unless_it_may(events: list[
 
 @settings(deadline=None)
 @given(walks(), st.data())
-def test_a_stream_that_changes_the_order_of_its_events_is_caught_unless_it_may(
+def test_a_stream_with_swapped_events_is_caught_unless_it_is_still_valid(
     events: list[Event], data: st.DataObject
 ) -> None:
     one, other = (data.draw(st.integers(0, len(events) - 1)) for _ in range(2))
@@ -123,7 +125,7 @@ def test_a_wrong_index_is_caught(events: list[Event], data: st.DataObject) -> No
         number = data.draw(st.sampled_from(indexed))
         right = events[number]["index"]
         wrong = data.draw(st.sampled_from([right + 1, right - 1, str(right), float(right), bool(right), None]))
-        assert fault(bent(number, lambda event: event.update(index=wrong), events)) == "MS-4"
+        assert fault(changed(number, lambda event: event.update(index=wrong), events)) == "MS-4"
 
 
 @settings(deadline=None)
@@ -142,23 +144,23 @@ def test_a_wrong_count_of_tokens_is_caught(events: list[Event], data: st.DataObj
             usage = event["message"]["usage"] if "message" in event else event["usage"]
             usage[name] = count
 
-        assert fault(bent(number, miscount, events)) == "MS-7"
+        assert fault(changed(number, miscount, events)) == "MS-7"
 
 
 @settings(deadline=None)
 @given(walks(), st.integers(0, 30), st.sampled_from(["completion", "", None, 7, ["ping"]]))
-def test_an_event_of_no_known_type_is_caught_wherever_it_stands(events: list[Event], at: int, name: object) -> None:
+def test_an_event_of_an_unknown_type_is_caught_anywhere(events: list[Event], at: int, name: object) -> None:
     events.insert(min(at, len(events) - 1), {"type": name})
     assert fault(events) == "MS-1"
 
 
 def message(event: Event) -> Event:
-    found: Event = event["message"]
-    return found
+    message: Event = event["message"]
+    return message
 
 
 @pytest.mark.parametrize(
-    ("clause_id", "number", "bend"),
+    ("clause_id", "number", "change"),
     [
         ("MS-3", START, lambda event: event.pop("message")),
         ("MS-3", START, lambda event: message(event).update(role="user")),
@@ -196,11 +198,11 @@ def message(event: Event) -> Event:
         ("MS-9", BLOCK, lambda event: event.update(content_block={"type": "tool_use", "input": {"path": SECRET}})),
     ],
 )
-def test_an_event_whose_content_is_wrong_is_caught(
-    clause_id: str, number: int, bend: Callable[[Event], object]
+def test_an_event_with_invalid_content_is_caught(
+    clause_id: str, number: int, change: Callable[[Event], object]
 ) -> None:
     assert fault(PLAIN) is None
-    assert fault(bent(number, bend)) == clause_id
+    assert fault(changed(number, change)) == clause_id
 
 
 @pytest.mark.parametrize("length", range(len(PLAIN)))
@@ -209,28 +211,28 @@ def test_a_stream_that_ends_without_its_last_event_is_caught(length: int) -> Non
 
 
 @pytest.mark.parametrize("error", [None, {}, {"type": "api_error"}, {"type": "api_error", "message": 500}])
-def test_an_error_that_says_nothing_is_caught(error: object) -> None:
+def test_a_malformed_error_is_caught(error: object) -> None:
     assert fault([*PLAIN[:DELTA], {"type": "error", "error": error}]) == "MS-8"
 
 
-def test_a_prompt_that_was_read_from_the_cache_is_a_prompt() -> None:
-    cached = bent(START, lambda event: message(event)["usage"].update(input_tokens=0))
+def test_a_prompt_may_be_read_entirely_from_the_cache() -> None:
+    cached = changed(START, lambda event: message(event)["usage"].update(input_tokens=0))
     assert fault(cached) is None
 
 
-def test_the_parts_of_a_prompt_may_shift_while_their_sum_stays() -> None:
-    shifted = bent(ENDING, lambda event: event["usage"].update(input_tokens=3, cache_read_input_tokens=10))
+def test_the_parts_of_a_prompt_may_change_if_their_sum_does_not() -> None:
+    shifted = changed(ENDING, lambda event: event["usage"].update(input_tokens=3, cache_read_input_tokens=10))
     assert fault(shifted) is None
 
 
-def test_every_clause_of_the_stream_has_a_number_and_every_event_a_place_in_the_table() -> None:
+def test_clauses_are_numbered_and_every_event_is_in_the_table() -> None:
     assert [clause.id for clause in STREAM_CLAUSES] == [f"MS-{number}" for number in range(1, 10)]
     assert set(EVENT_NAMES) == {name for _, name in TRANSITIONS}
 
 
 @settings(deadline=None)
 @given(walks())
-def test_the_monitor_counts_the_blocks_it_saw(events: list[Event]) -> None:
+def test_the_monitor_counts_blocks(events: list[Event]) -> None:
     monitor = StreamMonitor()
     for event in events:
         monitor.see(event)

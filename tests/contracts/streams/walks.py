@@ -1,4 +1,4 @@
-"""Message streams for tests: walks of the transition table, with content that fits, and what breaks any other."""
+"""Message streams for tests: random walks of the transition table, and the clause that a changed walk breaks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from contracts.streams.message_stream import TERMINAL_STATES, TRANSITIONS, Strea
 
 Event = dict[str, Any]
 
-SECRET = "nobody's business"
-"""Stands in every text of a walk: no violation may show it."""
+SECRET = "a private text"
+"""The text of every block: no violation may contain it."""
 
 BLOCKS: dict[str, Event] = {
     "text": {"type": "text", "text": ""},
@@ -45,19 +45,19 @@ WAY_OUT = {
 
 @st.composite
 def walks(draw: st.DrawFn) -> list[Event]:
-    """A whole stream: any walk of the table from its start to one of its ends."""
+    """A complete stream: any walk of the table from the start to a terminal state."""
     walk, state = _Walk(draw), StreamState.UNSTARTED
     while state not in TERMINAL_STATES:
         names = [name for at, name in TRANSITIONS if at is state and walk.allows(name)]
-        wanted = WAY_OUT[state] if len(walk.events) > MAX_EVENTS else draw(st.sampled_from(names))
-        name = wanted if wanted in names else "message_delta"
+        chosen = WAY_OUT[state] if len(walk.events) > MAX_EVENTS else draw(st.sampled_from(names))
+        name = chosen if chosen in names else "message_delta"
         walk.events.append(walk.event(name))
         state = TRANSITIONS[state, name]
     return walk.events
 
 
 class _Walk:
-    """Fills events with content, by what came before them."""
+    """Fills events with content that fits the events before them."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         self.events: list[Event] = []
@@ -69,7 +69,7 @@ class _Walk:
         self._input_usage: Event = {}
 
     def allows(self, name: str) -> bool:
-        """A block may take no delta at all, and a message does not stop without a reason."""
+        """A block of some types takes no delta, and a message stops only with a reason."""
         if name == "content_block_delta":
             return bool(DELTAS[self._block_type])
         return name != "message_stop" or self._reason is not None
@@ -111,7 +111,7 @@ class _Walk:
         return {"index": self._num_blocks - 1}
 
     def _message_delta(self) -> Event:
-        """Only the last reason counts, so it comes with the last of them, and earlier ones may leave it open."""
+        """Only the last message_delta needs a reason; earlier ones may leave it open."""
         self._reason = self._draw(st.none() | st.sampled_from(REASONS)) if len(self.events) < MAX_EVENTS else "end_turn"
         stop = SECRET if self._reason == "stop_sequence" else None
         return {"delta": {"stop_reason": self._reason, "stop_sequence": stop}, "usage": self._usage()}
@@ -125,12 +125,12 @@ class _Walk:
 
 
 def fault_of(events: list[Event]) -> str | None:
-    """The clause that a walk breaks once events were dropped, doubled or moved; written to be slow and plain."""
+    """The clause that a walk breaks after events were dropped, repeated or moved: a slow but simple oracle."""
     state, last_reason, last_count = StreamState.UNSTARTED, None, 0
     for number, event in enumerate(events):
         if (state, event["type"]) not in TRANSITIONS:
             return "MS-2"
-        if "index" in event and event["index"] != _index_due(events[:number], event["type"]):
+        if "index" in event and event["index"] != _expected_index(events[:number], event["type"]):
             return "MS-4"
         if event["type"] == "message_stop" and last_reason is None:
             return "MS-6"
@@ -143,6 +143,6 @@ def fault_of(events: list[Event]) -> str | None:
     return None if state in TERMINAL_STATES else "MS-8"
 
 
-def _index_due(before: list[Event], name: str) -> int:
+def _expected_index(before: list[Event], name: str) -> int:
     num_blocks = [event["type"] for event in before].count("content_block_start")
     return num_blocks if name == "content_block_start" else num_blocks - 1

@@ -1,4 +1,4 @@
-"""The few things that the values of the vocabulary work out by themselves."""
+"""The computed properties of the values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contracts.values.measurements import OperationPhase
 from contracts.values.vocabulary import MemoryUsage
 
 
-def test_what_is_available_is_what_the_capacity_leaves_and_never_a_debt() -> None:
+def test_available_bytes_are_the_rest_of_the_capacity_and_never_negative() -> None:
     assert MemoryUsage(0, 0, 0, 30, 50, 100).available_bytes == 70
     assert MemoryUsage(0, 0, 0, 130, 130, 100).available_bytes == 0
 

@@ -5,26 +5,26 @@ from hypothesis import strategies as st
 
 from contracts.values.vocabulary import Tool, ToolCall
 from pensieve.core.answers.parser import AnswerParser
-from pensieve.core.answers.pieces import BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking
+from pensieve.core.answers.pieces import ArgumentsPiece, CallEnd, CallStart, Piece, TextPiece, ThinkingPiece
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
 
-GENERAL = Dialect(think_start="<think>", think_end="</think>")
+HERMES = Dialect(think_start="<think>", think_end="</think>")
 TOOLS = (Tool("get", "", '{"type": "object"}'),)
 CALL = '<tool_call>\n{"name": "get", "arguments": {"a": "}\\"", "b": [1, {"c": 2}]}}\n</tool_call>'
 ARGUMENTS = '{"a": "}\\"", "b": [1, {"c": 2}]}'
 
 
 def merged(pieces: list[Piece]) -> list[Piece]:
-    """Neighbours of a kind as one: where they are cut is of no matter."""
+    """Adjacent pieces of one kind joined, because where text is cut does not matter."""
     found: list[Piece] = []
     for piece in pieces:
         match (found[-1] if found else None, piece):
-            case (SaidText(before), SaidText(text)):
-                found[-1] = SaidText(before + text)
-            case (SaidThinking(before), SaidThinking(text)):
-                found[-1] = SaidThinking(before + text)
-            case (SaidArguments(before), SaidArguments(text)):
-                found[-1] = SaidArguments(before + text)
+            case (TextPiece(before), TextPiece(text)):
+                found[-1] = TextPiece(before + text)
+            case (ThinkingPiece(before), ThinkingPiece(text)):
+                found[-1] = ThinkingPiece(before + text)
+            case (ArgumentsPiece(before), ArgumentsPiece(text)):
+                found[-1] = ArgumentsPiece(before + text)
             case _:
                 found.append(piece)
     return found
@@ -34,7 +34,7 @@ def parsed(
     text: str,
     *,
     tools: tuple[Tool, ...] = TOOLS,
-    dialect: Dialect = GENERAL,
+    dialect: Dialect = HERMES,
     starts_thinking: bool = False,
     streams: bool = True,
     size: int = 0,
@@ -46,88 +46,88 @@ def parsed(
 
 
 def test_plain_text_is_text() -> None:
-    assert parsed(" Hello there.\n ") == [SaidText(" Hello there.\n ")]
+    assert parsed(" Hello there.\n ") == [TextPiece(" Hello there.\n ")]
 
 
-def test_a_call_is_passed_on_with_its_arguments_as_they_were_written() -> None:
-    assert parsed(CALL) == [BeganCall("get"), SaidArguments(ARGUMENTS), EndedCall()]
+def test_a_call_keeps_its_arguments_as_written() -> None:
+    assert parsed(CALL) == [CallStart("get"), ArgumentsPiece(ARGUMENTS), CallEnd()]
 
 
-def test_arguments_come_before_the_call_is_whole() -> None:
-    parser = AnswerParser(GENERAL, TOOLS)
+def test_arguments_arrive_before_the_call_is_complete() -> None:
+    parser = AnswerParser(HERMES, TOOLS)
     assert merged(parser.feed('<tool_call>{"name": "get", "arguments": {"a": 1')) == [
-        BeganCall("get"),
-        SaidArguments('{"a": 1'),
+        CallStart("get"),
+        ArgumentsPiece('{"a": 1'),
     ]
     assert parser.finish() == []
 
 
-def test_text_before_a_call_loses_only_its_last_white_space() -> None:
+def test_text_before_a_call_loses_only_trailing_white_space() -> None:
     assert parsed(f"I will look.\n\n{CALL}\n{CALL}\n") == [
-        SaidText("I will look."),
-        *([BeganCall("get"), SaidArguments(ARGUMENTS), EndedCall()] * 2),
+        TextPiece("I will look."),
+        *([CallStart("get"), ArgumentsPiece(ARGUMENTS), CallEnd()] * 2),
     ]
 
 
-def test_thinking_is_told_from_text() -> None:
-    assert parsed("<think>\nLet me see. </think>\n\nYes.") == [SaidThinking("Let me see. "), SaidText("Yes.")]
-    assert parsed("See.</think>\nYes.", starts_thinking=True) == [SaidThinking("See."), SaidText("Yes.")]
+def test_thinking_is_separated_from_text() -> None:
+    assert parsed("<think>\nLet me see. </think>\n\nYes.") == [ThinkingPiece("Let me see. "), TextPiece("Yes.")]
+    assert parsed("See.</think>\nYes.", starts_thinking=True) == [ThinkingPiece("See."), TextPiece("Yes.")]
 
 
 def test_without_tools_a_mark_is_text() -> None:
-    assert parsed(CALL, tools=()) == [SaidText(CALL)]
+    assert parsed(CALL, tools=()) == [TextPiece(CALL)]
 
 
-def test_keys_in_another_order_make_a_call_at_its_end() -> None:
+def test_a_call_with_keys_in_another_order_is_emitted_at_its_end() -> None:
     text = '<tool_call>{"arguments": {"a": 1}, "name": "get"}</tool_call>'
-    assert parsed(text) == [BeganCall("get"), SaidArguments('{"a": 1}'), EndedCall()]
+    assert parsed(text) == [CallStart("get"), ArgumentsPiece('{"a": 1}'), CallEnd()]
 
 
-def test_a_whole_call_without_its_mark_at_the_end_is_a_call() -> None:
-    assert parsed('<tool_call>{"name": "get"}') == [BeganCall("get"), SaidArguments("{}"), EndedCall()]
+def test_a_complete_call_without_its_closing_mark_is_a_call() -> None:
+    assert parsed('<tool_call>{"name": "get"}') == [CallStart("get"), ArgumentsPiece("{}"), CallEnd()]
 
 
-def test_what_cannot_be_a_call_is_text() -> None:
+def test_anything_that_cannot_be_a_call_is_text() -> None:
     for text in ("<tool_call>nonsense</tool_call> after", '<tool_call>{"nam', "<tool_call>[1]</tool_call>", "<tool_c"):
-        assert parsed(text) == [SaidText(text)]
+        assert parsed(text) == [TextPiece(text)]
 
 
-def test_without_streaming_a_call_is_passed_on_when_it_is_whole() -> None:
-    parser = AnswerParser(GENERAL, TOOLS, streams_calls=False)
+def test_without_streaming_a_call_is_emitted_when_complete() -> None:
+    parser = AnswerParser(HERMES, TOOLS, streams_calls=False)
     whole, end = CALL[:-12], CALL[-12:]
     assert parser.feed(whole) == []
-    assert parser.feed(end) == [BeganCall("get"), SaidArguments(ARGUMENTS), EndedCall()]
+    assert parser.feed(end) == [CallStart("get"), ArgumentsPiece(ARGUMENTS), CallEnd()]
 
 
 def test_without_streaming_a_call_that_is_cut_off_is_text() -> None:
     for end in range(len("<tool_call>"), len(CALL) - len("}\n</tool_call>")):
-        assert parsed(CALL[:end], streams=False) == [SaidText(CALL[:end])]
+        assert parsed(CALL[:end], streams=False) == [TextPiece(CALL[:end])]
 
 
-def test_a_call_of_a_tool_that_there_is_not_is_text() -> None:
+def test_a_call_of_an_unknown_tool_is_text() -> None:
     text = CALL.replace("get", "put")
-    assert parsed(text) == [SaidText(text)]
-    assert parsed(text, streams=False) == [SaidText(text)]
+    assert parsed(text) == [TextPiece(text)]
+    assert parsed(text, streams=False) == [TextPiece(text)]
 
 
-def test_the_mark_that_closes_a_call_may_stand_in_its_strings() -> None:
+def test_the_closing_mark_may_occur_in_a_string() -> None:
     text = '<tool_call>{"name": "get", "arguments": {"a": "</tool_call>"}}</tool_call>After.'
     for streams in (True, False):
         assert parsed(text, streams=streams) == [
-            BeganCall("get"),
-            SaidArguments('{"a": "</tool_call>"}'),
-            EndedCall(),
-            SaidText("After."),
+            CallStart("get"),
+            ArgumentsPiece('{"a": "</tool_call>"}'),
+            CallEnd(),
+            TextPiece("After."),
         ]
 
 
 def test_a_broken_call_is_text_and_the_next_one_is_a_call() -> None:
     broken = '<tool_call>{"name": "get", "arguments": {"a": }}</tool_call>'
     assert parsed(f"{broken}\n{CALL}", streams=False) == [
-        SaidText(broken),
-        BeganCall("get"),
-        SaidArguments(ARGUMENTS),
-        EndedCall(),
+        TextPiece(broken),
+        CallStart("get"),
+        ArgumentsPiece(ARGUMENTS),
+        CallEnd(),
     ]
 
 
@@ -135,18 +135,18 @@ def test_several_calls_in_one_wrapper_are_several_calls() -> None:
     one = '{"name": "get", "arguments": {}}'
     for body in (f"{one}\n{one}", f"[{one}, {one}]"):
         assert parsed(f"<tool_call>\n{body}\n</tool_call>", streams=False) == [
-            *(BeganCall("get"), SaidArguments("{}"), EndedCall()),
-            *(BeganCall("get"), SaidArguments("{}"), EndedCall()),
+            *(CallStart("get"), ArgumentsPiece("{}"), CallEnd()),
+            *(CallStart("get"), ArgumentsPiece("{}"), CallEnd()),
         ]
 
 
-def test_a_call_may_be_all_that_the_answer_is_without_a_mark() -> None:
+def test_an_answer_may_be_a_call_without_a_mark() -> None:
     bare = Dialect(calls=CallSyntax(bare='{"name":'))
     text = '{"name": "get", "arguments": {"a": 1}}'
-    assert parsed(text, dialect=bare) == [BeganCall("get"), SaidArguments('{"a": 1}'), EndedCall()]
+    assert parsed(text, dialect=bare) == [CallStart("get"), ArgumentsPiece('{"a": 1}'), CallEnd()]
     other = '{"name": "Ada", "age": 3}'
-    assert parsed(other, dialect=bare) == [SaidText(other)]
-    assert parsed(f"See: {text}", dialect=bare) == [SaidText(f"See: {text}")]
+    assert parsed(other, dialect=bare) == [TextPiece(other)]
+    assert parsed(f"See: {text}", dialect=bare) == [TextPiece(f"See: {text}")]
 
 
 HARMONY = Dialect(
@@ -164,15 +164,15 @@ HARMONY = Dialect(
 )
 
 
-def test_parts_with_headers_are_told_apart_by_them() -> None:
+def test_headers_identify_the_parts_of_an_answer() -> None:
     text = "[c]analysis[m]Hm.[e][s]assistant[c]final[m]Hello![e]"
-    assert parsed(text, dialect=HARMONY) == [SaidThinking("Hm."), SaidText("Hello!")]
+    assert parsed(text, dialect=HARMONY) == [ThinkingPiece("Hm."), TextPiece("Hello!")]
     for header in ("[c] to=get json[m]", " to=get[c]x[m]", "[c]y to=get[m]"):
         for streams in (True, False):
             assert parsed(f'{header}{{"a": 1}}', dialect=HARMONY, streams=streams) == [
-                BeganCall("get"),
-                SaidArguments('{"a": 1}'),
-                EndedCall(),
+                CallStart("get"),
+                ArgumentsPiece('{"a": 1}'),
+                CallEnd(),
             ]
 
 
@@ -183,17 +183,17 @@ PARTS = st.lists(
 
 
 @given(PARTS, st.integers(1, 9), st.booleans())
-def test_the_pieces_a_text_comes_in_make_no_difference(parts: list[str], size: int, streams: bool) -> None:  # noqa: FBT001
+def test_how_the_text_is_divided_makes_no_difference(parts: list[str], size: int, streams: bool) -> None:  # noqa: FBT001
     text = "".join(parts)
     assert parsed(text, size=size, streams=streams) == parsed(text, streams=streams)
 
 
 @given(st.text(max_size=60), st.booleans())
-def test_nothing_raises_and_calls_are_closed_in_order(text: str, starts_thinking: bool) -> None:  # noqa: FBT001
+def test_parsing_never_raises_and_closes_calls_in_order(text: str, starts_thinking: bool) -> None:  # noqa: FBT001
     is_open = False
     for piece in parsed(f"<tool_call>{text}", starts_thinking=starts_thinking):
-        assert isinstance(piece, SaidArguments | EndedCall) == is_open
-        is_open = isinstance(piece, BeganCall) or (is_open and not isinstance(piece, EndedCall))
+        assert isinstance(piece, ArgumentsPiece | CallEnd) == is_open
+        is_open = isinstance(piece, CallStart) or (is_open and not isinstance(piece, CallEnd))
 
 
 @given(
@@ -202,7 +202,7 @@ def test_nothing_raises_and_calls_are_closed_in_order(text: str, starts_thinking
         st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)),
     )
 )
-def test_any_arguments_come_out_as_they_went_in(arguments: dict[str, object]) -> None:
+def test_arguments_round_trip(arguments: dict[str, object]) -> None:
     written = json.dumps(arguments, ensure_ascii=False)
-    text = GENERAL.call_text([ToolCall("", "get", written)])
-    assert parsed(text, size=3) == [BeganCall("get"), SaidArguments(written), EndedCall()]
+    text = HERMES.call_text([ToolCall("", "get", written)])
+    assert parsed(text, size=3) == [CallStart("get"), ArgumentsPiece(written), CallEnd()]

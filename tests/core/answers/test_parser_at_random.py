@@ -1,4 +1,4 @@
-"""What a model might write instead of a call: nothing raises, no broken call is one, and cuts make no difference."""
+"""Random answers made of calls and garbage: parsing never raises, and how the text is divided makes no difference."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 import pytest
 
 from contracts.values.vocabulary import Tool, ToolCall
-from pensieve.core.answers.pieces import BeganCall, EndedCall, SaidArguments
+from pensieve.core.answers.pieces import ArgumentsPiece, CallEnd, CallStart
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.models.tokenizers.dialect_of import known_families
 from tests.core.answers.test_parser import parsed
@@ -21,7 +21,7 @@ NUM_TEXTS = 25
 
 
 def fragments(dialect: Dialect) -> list[str]:
-    """Whole calls, and all from which calls and garbage can be made."""
+    """Complete calls, and pieces from which calls and garbage can be made."""
     calls = [("get", '{"q": "</x> \\"}"}'), ("get_weather", '{"city": "Rome", "days": 1e999}'), ("unknown", "{}")]
     syntax = dialect.calls
     texts = [dialect.call_text([ToolCall("abcdefghi", name, arguments)]) for name, arguments in calls]
@@ -32,7 +32,7 @@ def fragments(dialect: Dialect) -> list[str]:
 
 
 @pytest.mark.parametrize("dialect", [family.dialect for family in known_families()], ids=lambda dialect: dialect.name)
-def test_whatever_a_model_writes_is_read_the_same_however_it_is_cut(dialect: Dialect) -> None:
+def test_any_answer_is_parsed_the_same_however_it_is_divided(dialect: Dialect) -> None:
     pool = fragments(dialect)
     for number in range(NUM_TEXTS):
         chance = random.Random(f"{dialect.name} {number}")  # noqa: S311 - no secrets
@@ -42,11 +42,11 @@ def test_whatever_a_model_writes_is_read_the_same_however_it_is_cut(dialect: Dia
             whole = parsed(text, tools=TOOLS, dialect=dialect, streams=streams)
             assert whole == parsed(text, tools=TOOLS, dialect=dialect, streams=streams, size=1), text
             assert whole == parsed(text, tools=TOOLS, dialect=dialect, streams=streams, size=7), text
-        for at, piece in enumerate(whole):  # of the answer that is not held to a grammar
-            if isinstance(piece, BeganCall):
+        for at, piece in enumerate(whole):  # of an answer without a grammar
+            if isinstance(piece, CallStart):
                 arguments, end = whole[at + 1 : at + 3]
                 assert piece.name in {"get", "get_weather"}
-                assert isinstance(end, EndedCall)
-                assert isinstance(arguments, SaidArguments)
+                assert isinstance(end, CallEnd)
+                assert isinstance(arguments, ArgumentsPiece)
                 assert isinstance(json.loads(arguments.json, parse_constant=pytest.fail), dict)
                 assert arguments.json.encode()

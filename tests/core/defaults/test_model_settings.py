@@ -1,4 +1,4 @@
-"""Who decides: the request, the operator's settings for the model, those for all, the makers, the API."""
+"""Precedence: the request, the operator's settings for the model, those for all models, the makers, the API."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ HI = (ChatMessage(Role.USER, "Hi"),)
 OFF = ModelSettings(thinking=ThinkingMode.OFF)
 
 
-def thinking_under(settings: ModelSettings, asked: Thinking) -> Thinking:
-    thinking = settings.request(GenerationRequest(HI, 8, thinking=asked)).thinking
-    assert settings.prompt(Prompt(HI, (), asked)).thinking == thinking, "a count and an answer differ"
+def thinking_under(settings: ModelSettings, requested: Thinking) -> Thinking:
+    thinking = settings.request(GenerationRequest(HI, 8, thinking=requested)).thinking
+    assert settings.prompt(Prompt(HI, (), requested)).thinking == thinking, "token counting and generation would differ"
     return thinking
 
 
-def test_the_more_particular_is_the_stronger() -> None:
+def test_settings_of_a_model_override_general_ones() -> None:
     makers = Sampling(temperature=0.6, top_p=0.95, top_k=20)
     general, own = ModelSettings(Sampling(temperature=0.5, min_p=0.1)), ModelSettings(Sampling(min_p=0.2))
     held = own.over(general).over_makers(makers)
     assert held.sampling == Sampling(0.5, 0.95, 20, 0.2, 1.0)
-    asked = GenerationRequest(HI, 8, Sampling(temperature=0.9, top_k=0))
-    assert held.request(asked).sampling == Sampling(0.9, 0.95, 0, 0.2, 1.0)
+    requested = GenerationRequest(HI, 8, Sampling(temperature=0.9, top_k=0))
+    assert held.request(requested).sampling == Sampling(0.9, 0.95, 0, 0.2, 1.0)
 
 
-def test_a_silent_request_for_a_silent_model_has_the_defaults_of_the_api() -> None:
+def test_the_api_defaults_apply_if_nothing_else_is_set() -> None:
     held = ModelSettings().over_makers(Sampling())
     assert held.request(GenerationRequest(HI, 8)).sampling == Sampling(1.0, 1.0, 0, 0.0, 1.0)
 
@@ -38,17 +38,17 @@ def test_one_model_may_think_where_the_others_may_not() -> None:
     assert ModelSettings(max_thinking_tokens=5).over(ModelSettings(max_thinking_tokens=9)).max_thinking_tokens == 5
 
 
-@pytest.mark.parametrize("asked", [Thinking(), Thinking(enabled=True), Thinking(enabled=True, effort="max")])
-def test_where_thinking_is_off_no_request_gets_any(asked: Thinking) -> None:
-    assert thinking_under(OFF, asked) == Thinking(budget_tokens=0, effort="minimal")
+@pytest.mark.parametrize("requested", [Thinking(), Thinking(enabled=True), Thinking(enabled=True, effort="max")])
+def test_thinking_off_overrides_every_request(requested: Thinking) -> None:
+    assert thinking_under(OFF, requested) == Thinking(budget_tokens=0, effort="minimal")
 
 
-def test_off_leaves_earlier_thinking_as_the_request_has_it() -> None:
+def test_thinking_off_keeps_earlier_thinking_in_the_prompt() -> None:
     assert thinking_under(OFF, Thinking(enabled=True, keeps_past=True)).keeps_past is True
 
 
 @pytest.mark.parametrize(
-    ("asked", "budget_tokens"),
+    ("requested", "budget_tokens"),
     [
         (Thinking(), 1500),
         (Thinking(enabled=True), 1500),
@@ -56,12 +56,12 @@ def test_off_leaves_earlier_thinking_as_the_request_has_it() -> None:
         (Thinking(enabled=True, budget_tokens=1024), 1024),
     ],
 )
-def test_a_cap_bounds_every_request_and_raises_none(asked: Thinking, budget_tokens: int) -> None:
-    capped = thinking_under(ModelSettings(max_thinking_tokens=1500), asked)
-    assert (capped.enabled, capped.budget_tokens) == (asked.enabled, budget_tokens)
+def test_a_cap_lowers_budgets_and_raises_none(requested: Thinking, budget_tokens: int) -> None:
+    capped = thinking_under(ModelSettings(max_thinking_tokens=1500), requested)
+    assert (capped.enabled, capped.budget_tokens) == (requested.enabled, budget_tokens)
 
 
-def test_without_a_setting_thinking_is_as_the_request_asks() -> None:
-    asked = Thinking(enabled=True, budget_tokens=1024, effort="low", keeps_past=False)
-    assert thinking_under(ModelSettings(), asked) == asked
-    assert thinking_under(ModelSettings(thinking=ThinkingMode.AUTO), asked) == asked
+def test_without_a_setting_the_request_decides_about_thinking() -> None:
+    requested = Thinking(enabled=True, budget_tokens=1024, effort="low", keeps_past=False)
+    assert thinking_under(ModelSettings(), requested) == requested
+    assert thinking_under(ModelSettings(thinking=ThinkingMode.AUTO), requested) == requested

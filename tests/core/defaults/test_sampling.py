@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 
 from contracts.values.vocabulary import Sampling
-from pensieve.core.defaults.sampling import ALLOWED, API_DEFAULTS, completed, in_words
+from pensieve.core.defaults.sampling import ALLOWED, API_DEFAULTS, describe_sampling, with_defaults
 
 
 def test_every_parameter_has_a_range_and_a_default_within_it() -> None:
@@ -15,11 +15,11 @@ def test_every_parameter_has_a_range_and_a_default_within_it() -> None:
         assert allowed.holds(getattr(API_DEFAULTS, name)), name
 
 
-def test_what_is_said_holds_and_what_is_not_comes_from_the_defaults() -> None:
+def test_parameters_that_are_not_set_come_from_the_defaults() -> None:
     makers = Sampling(temperature=0.6, top_p=0.95, top_k=20)
-    assert completed(Sampling(), makers) == makers
-    assert completed(Sampling(temperature=0.0), makers) == Sampling(0.0, 0.95, 20)
-    assert completed(Sampling(top_k=0, min_p=0.0), makers) == Sampling(0.6, 0.95, 0, 0.0)
+    assert with_defaults(Sampling(), makers) == makers
+    assert with_defaults(Sampling(temperature=0.0), makers) == Sampling(0.0, 0.95, 20)
+    assert with_defaults(Sampling(top_k=0, min_p=0.0), makers) == Sampling(0.6, 0.95, 0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -37,18 +37,18 @@ def test_what_is_said_holds_and_what_is_not_comes_from_the_defaults() -> None:
         ("repetition_penalty", None),
     ],
 )
-def test_another_type_and_what_is_out_of_range_do_not_hold(name: str, value: object) -> None:
+def test_other_types_and_values_out_of_range_are_rejected(name: str, value: object) -> None:
     assert not ALLOWED[name].holds(value)
 
 
 @pytest.mark.parametrize(
-    ("sampling", "said"),
+    ("sampling", "description"),
     [
         (Sampling(), "temperature 1"),
         (Sampling(0.6, 0.95, 20), "temperature 0.6, top_p 0.95, top_k 20"),
         (Sampling(top_p=1.0, repetition_penalty=1.05), "temperature 1, repetition_penalty 1.05"),
-        (Sampling(0.0, 0.95), "temperature 0: always the likeliest token"),
+        (Sampling(0.0, 0.95), "temperature 0: always the most likely token"),
     ],
 )
-def test_only_what_bears_on_the_draw_is_put_in_words(sampling: Sampling, said: str) -> None:
-    assert in_words(sampling) == said
+def test_only_parameters_that_affect_sampling_are_described(sampling: Sampling, description: str) -> None:
+    assert describe_sampling(sampling) == description

@@ -1,4 +1,4 @@
-"""What the grammars let through, by the library that enforces them, on a tokenizer of single bytes."""
+"""Which answers the grammars accept, checked by llguidance on a tokenizer of single bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Tool, ToolCall, ToolChoice, ToolMode
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
 from pensieve.core.dialects.grammar import answer_grammar
-from tests.support.tiny_model import write_byte_tokenizer
+from perf_gates.loads.byte_tokenizer import write_byte_tokenizer
 
 GET = Tool(
     "get",
@@ -22,12 +22,12 @@ GET = Tool(
     ' "required": ["city"], "additionalProperties": false}',
 )
 PUT = Tool("put", "", '{"type": "object", "properties": {}, "additionalProperties": false}')
-GENERAL = Dialect()
+HERMES = Dialect()
 THINKING = Dialect(think_start="<think>", think_end="</think>")
-MAX_CALLS = GENERAL.calls.max_calls
+MAX_CALLS = HERMES.calls.max_calls
 
 
-def written(name: str, arguments: str, dialect: Dialect = GENERAL) -> str:
+def written(name: str, arguments: str, dialect: Dialect = HERMES) -> str:
     return dialect.call_text([ToolCall("abcdefghi", name, arguments)])
 
 
@@ -42,7 +42,7 @@ def tokenizer() -> Tokenizer:
         return Tokenizer.from_file(str(write_byte_tokenizer(Path(folder)) / "tokenizer.json"))
 
 
-def lets_through(answer: str, request: GenerationRequest, dialect: Dialect, *, starts_thinking: bool = False) -> bool:
+def accepts(answer: str, request: GenerationRequest, dialect: Dialect, *, starts_thinking: bool = False) -> bool:
     grammar = answer_grammar(request, dialect, starts_thinking=starts_thinking)
     assert grammar is not None
     matcher = LLMatcher(LLTokenizer(tokenizer().to_str(), eos_token=2), grammar, log_level=0)
@@ -51,12 +51,12 @@ def lets_through(answer: str, request: GenerationRequest, dialect: Dialect, *, s
     return bool(matcher.try_consume_tokens(ids) == len(ids) and matcher.is_accepting())
 
 
-def asking(mode: ToolMode = ToolMode.AUTO, name: str | None = None, *, parallel: bool = True) -> GenerationRequest:
+def request_for(mode: ToolMode = ToolMode.AUTO, name: str | None = None, *, parallel: bool = True) -> GenerationRequest:
     choice = ToolChoice(mode, name, parallel)
     return GenerationRequest((ChatMessage(Role.USER, "x"),), 9, tools=(GET, PUT), tool_choice=choice)
 
 
-def asking_for(tool: Tool, mode: ToolMode = ToolMode.AUTO, name: str | None = None) -> GenerationRequest:
+def request_with(tool: Tool, mode: ToolMode = ToolMode.AUTO, name: str | None = None) -> GenerationRequest:
     return GenerationRequest((ChatMessage(Role.USER, "x"),), 9, tools=(tool,), tool_choice=ToolChoice(mode, name))
 
 
@@ -68,55 +68,55 @@ UNKNOWN_CALL = written("nope", "{}")
     ("request_", "allowed", "forbidden"),
     [
         (
-            asking(),
+            request_for(),
             ["", "Hello.", GET_CALL, f"I look.\n{GET_CALL}\n{PUT_CALL}"],
             [BAD_CALL, UNKNOWN_CALL, f"{GET_CALL} and more", "<tool_call>", f"x{UNKNOWN_CALL}"],
         ),
-        (asking(parallel=False), ["Hello.", f"I look.\n{GET_CALL}"], [f"{GET_CALL}\n{PUT_CALL}", BAD_CALL]),
+        (request_for(parallel=False), ["Hello.", f"I look.\n{GET_CALL}"], [f"{GET_CALL}\n{PUT_CALL}", BAD_CALL]),
         (
-            asking(ToolMode.ANY),
+            request_for(ToolMode.ANY),
             [GET_CALL, f"{PUT_CALL}\n{GET_CALL}", "\n".join([PUT_CALL] * MAX_CALLS)],
             ["", "Hello.", f"x{GET_CALL}", BAD_CALL, "\n".join([PUT_CALL] * (MAX_CALLS + 1))],
         ),
-        (asking(ToolMode.ANY, parallel=False), [GET_CALL], ["", f"{PUT_CALL}\n{GET_CALL}"]),
-        (asking(ToolMode.TOOL, "put"), [PUT_CALL], ["", GET_CALL, f"{PUT_CALL}\n{PUT_CALL}"]),
+        (request_for(ToolMode.ANY, parallel=False), [GET_CALL], ["", f"{PUT_CALL}\n{GET_CALL}"]),
+        (request_for(ToolMode.TOOL, "put"), [PUT_CALL], ["", GET_CALL, f"{PUT_CALL}\n{PUT_CALL}"]),
     ],
     ids=["auto", "auto, one call", "any", "any, one call", "tool"],
 )
-def test_calls_are_let_through_as_the_choice_has_it(
+def test_tool_choice_decides_which_calls_are_accepted(
     request_: GenerationRequest, allowed: list[str], forbidden: list[str]
 ) -> None:
     for answer in allowed:
-        assert lets_through(answer, request_, GENERAL), answer
+        assert accepts(answer, request_, HERMES), answer
     for answer in forbidden:
-        assert not lets_through(answer, request_, GENERAL), answer
+        assert not accepts(answer, request_, HERMES), answer
 
 
-def test_nothing_is_held_where_nothing_is_asked_for() -> None:
-    assert answer_grammar(asking(ToolMode.NONE), GENERAL, starts_thinking=False) is None
-    assert answer_grammar(GenerationRequest((), 9), GENERAL, starts_thinking=False) is None
+def test_without_tools_and_output_schema_there_is_no_grammar() -> None:
+    assert answer_grammar(request_for(ToolMode.NONE), HERMES, starts_thinking=False) is None
+    assert answer_grammar(GenerationRequest((), 9), HERMES, starts_thinking=False) is None
 
 
-def test_an_output_is_held_to_its_schema_and_a_call_may_take_its_place() -> None:
+def test_an_output_must_satisfy_its_schema_and_a_call_may_replace_it() -> None:
     plain = GenerationRequest((), 9, output_schema=NUMBER)
     with_tools = GenerationRequest((), 9, tools=(PUT,), output_schema=NUMBER)
-    assert lets_through("12", plain, GENERAL)
-    assert not lets_through("twelve", plain, GENERAL)
-    assert not lets_through("12 ", plain, GENERAL)
-    assert lets_through("12", with_tools, GENERAL)
-    assert lets_through(PUT_CALL, with_tools, GENERAL)
+    assert accepts("12", plain, HERMES)
+    assert not accepts("twelve", plain, HERMES)
+    assert not accepts("12 ", plain, HERMES)
+    assert accepts("12", with_tools, HERMES)
+    assert accepts(PUT_CALL, with_tools, HERMES)
 
 
-def test_thinking_comes_before_what_is_held() -> None:
-    forced = asking(ToolMode.ANY)
-    assert lets_through(f"<think>Well, <tool_call>?</think>\n\n{GET_CALL}", forced, THINKING)
-    assert lets_through(GET_CALL, forced, THINKING)
-    assert not lets_through(f"Well.{GET_CALL}", forced, THINKING)
-    assert lets_through(f"Well.</think>{GET_CALL}", forced, THINKING, starts_thinking=True)
-    assert not lets_through(GET_CALL, forced, THINKING, starts_thinking=True)
+def test_thinking_precedes_the_constrained_part() -> None:
+    forced = request_for(ToolMode.ANY)
+    assert accepts(f"<think>Well, <tool_call>?</think>\n\n{GET_CALL}", forced, THINKING)
+    assert accepts(GET_CALL, forced, THINKING)
+    assert not accepts(f"Well.{GET_CALL}", forced, THINKING)
+    assert accepts(f"Well.</think>{GET_CALL}", forced, THINKING, starts_thinking=True)
+    assert not accepts(GET_CALL, forced, THINKING, starts_thinking=True)
 
 
-def test_a_list_of_calls_is_closed_and_its_ids_have_their_form() -> None:
+def test_a_list_of_calls_is_closed_and_its_ids_match_their_pattern() -> None:
     syntax = CallSyntax(
         start="[CALLS][",
         call='{"name": "{name}", "arguments": {arguments}, "id": "{id}"}',
@@ -125,14 +125,14 @@ def test_a_list_of_calls_is_closed_and_its_ids_have_their_form() -> None:
     )
     dialect = Dialect(calls=syntax)
     one = '{"name": "put", "arguments": {}, "id": "abcdefghi"}'
-    assert lets_through(f"[CALLS][{one}, {one}]", asking(ToolMode.ANY), dialect)
-    assert lets_through(f"I look.[CALLS][{one}]", asking(), dialect)
-    assert not lets_through(f"[CALLS][{one}", asking(ToolMode.ANY), dialect)
-    assert not lets_through("[CALLS][]", asking(ToolMode.ANY), dialect)
-    assert not lets_through(f"[CALLS][{one.replace('ghi', '')}]", asking(ToolMode.ANY), dialect)
+    assert accepts(f"[CALLS][{one}, {one}]", request_for(ToolMode.ANY), dialect)
+    assert accepts(f"I look.[CALLS][{one}]", request_for(), dialect)
+    assert not accepts(f"[CALLS][{one}", request_for(ToolMode.ANY), dialect)
+    assert not accepts("[CALLS][]", request_for(ToolMode.ANY), dialect)
+    assert not accepts(f"[CALLS][{one.replace('ghi', '')}]", request_for(ToolMode.ANY), dialect)
 
 
-def test_marks_that_are_tokens_are_named_by_their_ids() -> None:
+def test_marks_that_are_tokens_are_referred_to_by_id() -> None:
     syntax = CallSyntax(
         start="<|im_start|>",
         call='\n{"name": "{name}", "arguments": {arguments}}\n<|endoftext|>',
@@ -141,21 +141,21 @@ def test_marks_that_are_tokens_are_named_by_their_ids() -> None:
     dialect = Dialect(calls=syntax).bound({"<|im_start|>": 1, "<|endoftext|>": 0, "<|im_end|>": 2})
     assert dict(dialect.marks.token_ids) == {"<|im_start|>": 1, "<|endoftext|>": 0}
     call = '<|im_start|>\n{"name": "put", "arguments": {}}\n<|endoftext|>'
-    assert lets_through(call, asking(ToolMode.ANY), dialect)
-    assert lets_through(f"I look. {call}", asking(), dialect)
-    assert lets_through("I look.", asking(), dialect)
-    assert not lets_through("<|im_start|>x", asking(), dialect)
+    assert accepts(call, request_for(ToolMode.ANY), dialect)
+    assert accepts(f"I look. {call}", request_for(), dialect)
+    assert accepts("I look.", request_for(), dialect)
+    assert not accepts("<|im_start|>x", request_for(), dialect)
 
 
 def test_calls_without_a_mark_can_only_begin_the_answer() -> None:
     bare = Dialect(calls=CallSyntax(start="", call='{"name": "{name}", "parameters": {arguments}}', max_calls=1))
     call = '{"name": "put", "parameters": {}}'
-    assert lets_through(call, asking(), bare)
-    assert lets_through("Hello.", asking(), bare)
-    assert lets_through('{"name": "Ada"}', asking(), bare)
-    assert not lets_through('{"name": "put", "parameters": 1}', asking(), bare)
-    assert not lets_through("Hello.", asking(ToolMode.ANY), bare)
-    assert lets_through(call, asking(ToolMode.TOOL, "put"), bare)
+    assert accepts(call, request_for(), bare)
+    assert accepts("Hello.", request_for(), bare)
+    assert accepts('{"name": "Ada"}', request_for(), bare)
+    assert not accepts('{"name": "put", "parameters": 1}', request_for(), bare)
+    assert not accepts("Hello.", request_for(ToolMode.ANY), bare)
+    assert accepts(call, request_for(ToolMode.TOOL, "put"), bare)
 
 
 HEADED = Dialect(
@@ -175,7 +175,7 @@ HEADED = Dialect(
 )
 
 
-def test_every_part_has_its_header_where_parts_have_headers() -> None:
+def test_every_part_has_its_header_if_parts_have_headers() -> None:
     for answer in (
         "<c>final<m>Hello.",
         "<c>analysis<m>Hm.<e><s><c>final<m>Hello.<e>",
@@ -183,7 +183,7 @@ def test_every_part_has_its_header_where_parts_have_headers() -> None:
         " to=put<c>json<m>{}",
         "<c>final<m>I look.<e><s><c>commentary to=put json<m>{}",
     ):
-        assert lets_through(answer, asking(), HEADED), answer
+        assert accepts(answer, request_for(), HEADED), answer
     for answer in ("Hello.", "<c>commentary to=nope json<m>{}", "<c>commentary to=put json<m>1"):
-        assert not lets_through(answer, asking(), HEADED), answer
-    assert not lets_through("<c>final<m>Hello.", asking(ToolMode.ANY), HEADED)
+        assert not accepts(answer, request_for(), HEADED), answer
+    assert not accepts("<c>final<m>Hello.", request_for(ToolMode.ANY), HEADED)

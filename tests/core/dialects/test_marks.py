@@ -1,4 +1,4 @@
-"""Tokens of a model in the texts of its dialect."""
+"""Tokens of a model in the texts of its dialect become private-use characters."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pensieve.core.dialects.marks import Marks, is_mark, marks_in
 ADDED = {"<tool_call>": 7, "</tool_call>": 8, "<tool": 9, "<|end|>": 10, "\n\n": 11, "": 12}
 
 
-def test_the_tokens_that_stand_in_the_texts_are_marks_whatever_their_flag() -> None:
+def test_added_tokens_in_the_texts_are_marks_special_or_not() -> None:
     marks = marks_in(["<tool_call>\n\n", "x</tool_call>"], ADDED)
     assert dict(marks.token_ids) == {"<tool_call>": 7, "</tool_call>": 8}
     assert sorted(marks.characters) == [7, 8]
 
 
-def test_a_mark_is_one_character_and_back() -> None:
+def test_a_mark_becomes_one_character_and_back() -> None:
     marks = marks_in(["<tool_call>", "</tool_call>"], ADDED)
     bound = marks.bound("a<tool_call>b</tool_call>")
     assert len(bound) == 4
@@ -29,7 +29,7 @@ def test_without_tokens_nothing_changes() -> None:
     assert marks_in(["<tool_call>"], {}) == Marks()
 
 
-def test_a_dialect_that_is_bound_writes_the_same_text() -> None:
+def test_a_bound_dialect_writes_the_same_text() -> None:
     dialect = Dialect(calls=CallSyntax(), think_start="<think>", think_end="</think>")
     bound = dialect.bound({**ADDED, "</think>": 13})
     assert bound.calls.start != dialect.calls.start

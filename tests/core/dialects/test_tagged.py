@@ -1,4 +1,4 @@
-"""Calls in tags: what the grammar lets through is what the parser reads, and it validates."""
+"""Calls in tags: what the grammar accepts, the reader parses, and the arguments validate."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Tool, ToolChoice, ToolMode
+from pensieve.core.dialects.call_reader import CallReader, NotACallError
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
-from pensieve.core.dialects.reading import NotACallError, SectionReader
-from tests.core.dialects.test_grammar import lets_through
+from tests.core.dialects.test_grammar import accepts
 
 DIALECT = Dialect(
     calls=CallSyntax(
@@ -48,20 +48,20 @@ def call(name: str, **parameters: str) -> str:
     return f"<tool_call>{body(name, **parameters)}"
 
 
-def asking(mode: ToolMode = ToolMode.AUTO) -> GenerationRequest:
+def request_for(mode: ToolMode = ToolMode.AUTO) -> GenerationRequest:
     tools = (OPEN, ANYTHING, NOTHING)
     return GenerationRequest((ChatMessage(Role.USER, "x"),), 9, tools=tools, tool_choice=ToolChoice(mode))
 
 
 @pytest.mark.parametrize("mode", [ToolMode.AUTO, ToolMode.ANY])
-def test_a_call_is_let_through_if_it_keeps_to_its_schema(mode: ToolMode) -> None:
+def test_a_call_is_accepted_exactly_if_it_satisfies_its_schema(mode: ToolMode) -> None:
     for answer in [
         call("open", path="/a <b>", lines="[1, 2]"),
         call("open", path="", mode="größe", lines="[]", größe="true", **{"from": "null"}),
         call("any", whatever="it is\n</a> fine"),
         call("none"),
     ]:
-        assert lets_through(answer, asking(mode), DIALECT), answer
+        assert accepts(answer, request_for(mode), DIALECT), answer
     for answer in [
         call("open", path="/a"),
         call("open", lines="[1]"),
@@ -71,11 +71,11 @@ def test_a_call_is_let_through_if_it_keeps_to_its_schema(mode: ToolMode) -> None
         call("close"),
         call("none", a="b"),
     ]:
-        assert not lets_through(answer, asking(mode), DIALECT), answer
+        assert not accepts(answer, request_for(mode), DIALECT), answer
 
 
 def read(text: str) -> list[tuple[str, Any]]:
-    calls, end = SectionReader(DIALECT, (OPEN, ANYTHING, NOTHING)).read(text)
+    calls, end = CallReader(DIALECT, (OPEN, ANYTHING, NOTHING)).read(text)
     assert end == len(text)
     return [(name, json.loads(arguments)) for name, arguments in calls]
 
@@ -86,7 +86,7 @@ def read(text: str) -> list[tuple[str, Any]]:
     lines=st.lists(st.integers(-99, 99), max_size=3),
     rest=st.fixed_dictionaries({}, optional={"größe": st.booleans(), "from": st.none() | st.integers(0, 9)}),
 )
-def test_what_was_written_is_what_is_read(path: str, lines: list[int], rest: dict[str, Any]) -> None:
+def test_arguments_round_trip(path: str, lines: list[int], rest: dict[str, Any]) -> None:
     written = {key: json.dumps(value) for key, value in {"lines": lines, **rest}.items()}
     ((name, arguments),) = read(body("open", path=path, **written))
     assert (name, arguments) == ("open", {"path": path, "lines": lines, **rest})
@@ -108,7 +108,7 @@ def test_what_was_written_is_what_is_read(path: str, lines: list[int], rest: dic
         "x</function>",
     ],
 )
-def test_a_text_keeps_its_white_space_and_stays_text_whatever_it_spells(value: str) -> None:
+def test_a_text_keeps_its_white_space_and_is_never_parsed_as_json(value: str) -> None:
     ((_, arguments),) = read(body("open", path=value, lines="[]"))
     assert arguments == {"path": value, "lines": []}
 
@@ -129,9 +129,9 @@ def test_a_text_keeps_its_white_space_and_stays_text_whatever_it_spells(value: s
         ({}, "plain", "plain"),
     ],
 )
-def test_the_type_of_a_value_is_that_of_the_schema(schema: object, text: str, value: object) -> None:
+def test_a_value_gets_the_type_of_its_schema(schema: object, text: str, value: object) -> None:
     tool = Tool("t", "", json.dumps({"type": "object", "properties": {"v": schema}}))
-    calls, _ = SectionReader(DIALECT, (tool,)).read(body("t", v=text))
+    calls, _ = CallReader(DIALECT, (tool,)).read(body("t", v=text))
     assert json.loads(calls[0][1]) == {"v": value}
 
 
@@ -148,6 +148,6 @@ def test_two_functions_in_one_wrapper_are_two_calls() -> None:
         *("<function=open>", "<function=open>\n<parameter=path>\n/a", "<function=open>\n</function>"),
     ],
 )
-def test_what_is_not_a_whole_call_of_a_known_tool_is_not_a_call(text: str) -> None:
+def test_only_complete_calls_of_known_tools_are_calls(text: str) -> None:
     with pytest.raises(NotACallError):
-        SectionReader(DIALECT, (OPEN,)).read(text)
+        CallReader(DIALECT, (OPEN,)).read(text)

@@ -1,4 +1,4 @@
-"""What a grammar lets through is read back as the call that it is, with arguments that satisfy the schema."""
+"""Any call that a grammar accepts is read back, with arguments that satisfy the schema."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from contracts.values.vocabulary import Tool
-from pensieve.core.answers.pieces import BeganCall, EndedCall, SaidArguments
+from pensieve.core.answers.pieces import ArgumentsPiece, CallEnd, CallStart
 from pensieve.core.dialects.writable import why_not_writable
 from pensieve.models.tokenizers.dialect_of import known_families
 from tests.core.dialects.walks import ground, walk
@@ -52,7 +52,7 @@ NUM_WALKS: Final = 2
 
 @pytest.mark.parametrize("has_tokens", [False, True], ids=["text", "tokens"])
 @pytest.mark.parametrize("name", [family.dialect.name for family in known_families()])
-def test_what_the_grammar_lets_through_is_read_back(name: str, *, has_tokens: bool) -> None:
+def test_a_call_that_the_grammar_accepts_is_read_back(name: str, *, has_tokens: bool) -> None:
     place = ground(next(each.dialect for each in known_families() if each.dialect.name == name), has_tokens=has_tokens)
     num_finished = 0
     for title, schema in SCHEMAS.items():
@@ -67,6 +67,6 @@ def test_what_the_grammar_lets_through_is_read_back(name: str, *, has_tokens: bo
             for streams in (True, False):
                 pieces = place.read(token_ids, tool, streams=streams)
                 shown = f"{title}: {place.tokenizer.decode(token_ids, skip_special_tokens=False)!r} -> {pieces}"
-                assert [type(piece) for piece in pieces] == [BeganCall, SaidArguments, EndedCall], shown
+                assert [type(piece) for piece in pieces] == [CallStart, ArgumentsPiece, CallEnd], shown
                 Draft202012Validator(schema).validate(json.loads(pieces[1].json))  # type: ignore[union-attr]
     assert num_finished > len(SCHEMAS)

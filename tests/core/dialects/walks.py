@@ -1,4 +1,4 @@
-"""Random ways through the grammar of a forced call, on a tokenizer of bytes, and what is read of them."""
+"""Random answers that the grammar of a forced call accepts, on a tokenizer of bytes, and their parsing."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from tokenizers import Tokenizer
 
 from contracts.values.vocabulary import Tool, ToolMode
 from pensieve.core.answers.parser import AnswerParser
-from pensieve.core.answers.pieces import Piece, SaidThinking
+from pensieve.core.answers.pieces import Piece, ThinkingPiece
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.dialects.grammar import answer_grammar
 from pensieve.core.dialects.patterns import split_at
 from pensieve.models.tokenizers.grammar_tokenizer import grammar_tokenizer
 from pensieve.models.tokenizers.text_decoder import TextDecoder
+from perf_gates.loads.byte_tokenizer import write_byte_tokenizer
 from tests.core.answers.test_parser import merged
-from tests.core.dialects.test_grammar import asking_for
-from tests.support.tiny_model import write_byte_tokenizer
+from tests.core.dialects.test_grammar import request_with
 
 _EOS: Final = 2
 _MARKS: Final = re.compile(r"\]<\]minimax\[>\[|<\|\"\|>|</?[^<>\s{}\"?()]+>|\[/?[A-Z_]{4,}\]")
-"""What looks like a token in the texts of a dialect."""
+"""Texts in a dialect that look like tokens."""
 _TEXTS: Final = (*" \n\t'\"<>{}[],:=&\\/a0-1.e#(", "é", "null", "</", "]]>", "true", "Infinity")
-"""What is likely to be misread."""
+"""Texts that are likely to be misread."""
 _SOON: Final = 150
-"""From so many tokens on, a walk takes what may close it."""
+"""The number of tokens after which a walk prefers tokens that close it."""
 
 
 @dataclass(frozen=True)
 class Ground:
-    """A dialect, bound to a tokenizer that has its marks as tokens, or not."""
+    """A dialect, bound to a tokenizer that may have its marks as tokens."""
 
     dialect: Dialect
     tokenizer: Tokenizer
@@ -51,7 +51,7 @@ class Ground:
         return ids
 
     def matcher(self, tool: Tool) -> LLMatcher:
-        grammar = answer_grammar(asking_for(tool, ToolMode.TOOL, tool.name), self.dialect, starts_thinking=False)
+        grammar = answer_grammar(request_with(tool, ToolMode.TOOL, tool.name), self.dialect, starts_thinking=False)
         assert grammar is not None
         matcher = LLMatcher(self.grammar_tokenizer, grammar, log_level=0)
         assert not matcher.is_error(), matcher.get_error()
@@ -63,7 +63,7 @@ class Ground:
         parser = AnswerParser(self.dialect, (tool,), streams_calls=streams)
         pieces = [piece for token_id in token_ids for piece in parser.feed(decoder.step(token_id))]
         pieces += parser.feed(decoder.finish()) + parser.finish()
-        return merged([piece for piece in pieces if not isinstance(piece, SaidThinking)])
+        return merged([piece for piece in pieces if not isinstance(piece, ThinkingPiece)])
 
 
 def ground(dialect: Dialect, *, has_tokens: bool) -> Ground:
@@ -86,7 +86,7 @@ def _byte_tokenizer() -> str:
 
 
 def walk(place: Ground, tool: Tool, chance: random.Random) -> list[int] | None:
-    """The tokens of one answer that the grammar lets through; None if it came to no end."""
+    """The tokens of a random answer that the grammar accepts, or None if it did not end."""
     matcher, token_ids = place.matcher(tool), list[int]()
     closing = [place.ids(text) for text in _closing(place.dialect, json.loads(tool.input_schema))]
     texts = [place.ids(text) for text in _TEXTS]
@@ -106,7 +106,7 @@ def walk(place: Ground, tool: Tool, chance: random.Random) -> list[int] | None:
 
 
 def _taken(matcher: LLMatcher, token_ids: list[int]) -> list[int]:
-    """The tokens, if all of them may come next."""
+    """The tokens if the grammar accepts all of them next, else none."""
     if not token_ids or matcher.validate_tokens(token_ids) != len(token_ids):
         return []
     assert matcher.consume_tokens(token_ids)
@@ -125,7 +125,7 @@ def _any_token(matcher: LLMatcher, mask: Any, chance: random.Random) -> list[int
 
 
 def _closing(dialect: Dialect, schema: Any) -> Iterator[str]:
-    """What ends a value, or the thinking."""
+    """Texts that end a value or the thinking."""
     yield from ('"', "'", "}", "]", ")", '<|"|>', dialect.think_end or "")
     after = split_at(dialect.calls.parameter, "value")[1]
     yield from (after, f"]]>{after}")

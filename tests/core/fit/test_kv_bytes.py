@@ -1,4 +1,4 @@
-"""Bytes of conversations, checked against figures worked out by hand."""
+"""KV bytes of conversations, against figures computed by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_a_plain_model_keeps_keys_and_values_of_every_layer() -> None:
     assert kv_bytes(PLAIN, 1000) == 46_080_000
 
 
-def test_eight_bits_are_codes_and_a_scale_and_a_bias_for_each_group() -> None:
+def test_eight_bits_take_codes_and_a_scale_and_bias_per_group() -> None:
     assert PLAIN.bytes_per_token(8) == 30 * 3 * (128 + 2 * 2 * 4)
     half = KVShape(PLAIN.layers, number_bytes=2)
     assert half.bytes_per_token(8) / half.bytes_per_token() == (1 + 2 * 2 / 64) / 2
@@ -27,7 +27,7 @@ def test_a_windowed_layer_holds_at_most_its_window() -> None:
     assert kv_bytes(WINDOWED, 10_000) == 10_000 * 2 * 1024 + 512 * 10 * 1024
 
 
-def test_windows_and_odd_heads_keep_their_own_type() -> None:
+def test_sliding_windows_and_odd_head_sizes_are_not_quantised() -> None:
     assert WINDOWED.bytes_per_token(8) == 2 * (512 + 2 * 8 * 2) + 10 * 1024
     odd = KVShape((KVLayers(1, 1, (80, 80)),), number_bytes=2)
     assert not odd.can_be_quantised
@@ -45,7 +45,7 @@ def test_caches_grow_by_steps() -> None:
     assert kv_bytes(WINDOWED, 513, step_tokens=256) == 768 * 2 * 1024 + 512 * 10 * 1024
 
 
-def test_the_longest_context_is_what_the_rest_leaves_room_for() -> None:
+def test_the_longest_context_fills_the_available_memory() -> None:
     assert longest_context(100 * 46_080, PLAIN, 8192) == 100
     assert longest_context(100 * 46_080 - 1, PLAIN, 8192) == 99
     assert longest_context(10**12, PLAIN, 8192) == 8192
@@ -60,7 +60,7 @@ def test_one_token_more_than_the_longest_context_does_not_fit(available: int, sh
     assert longest == window or kv_bytes(shape, longest + 1) > available
 
 
-def test_conversations_are_counted_whole() -> None:
+def test_only_whole_conversations_count() -> None:
     assert conversations_at_once(3 * 46_080_000 - 1, PLAIN, 1000) == 2
     assert conversations_at_once(-5, PLAIN, 1000) == 0
     assert conversations_at_once(10, KVShape((), 2), 1000) is None

@@ -1,4 +1,4 @@
-"""The specification's own figures, and what holds of any device."""
+"""The roofline model, against published figures and on ideal devices."""
 
 from __future__ import annotations
 
@@ -6,37 +6,39 @@ import pytest
 
 from pensieve.core.fit.roofline import (
     AttentionLayers,
-    Rates,
-    Work,
+    DeviceRates,
+    TokenCost,
     first_token_seconds,
     limit_tokens_per_second,
     tokens_per_second,
 )
 
-M1 = Rates(68e9, 2.6e12, 2.6e12)
-DEEPSEEK_CODER_6_7B = Work(bytes_per_token=3_800_000_000, active_parameters=6_700_000_000)
+M1 = DeviceRates(68e9, 2.6e12, 2.6e12)
+DEEPSEEK_CODER_6_7B = TokenCost(bytes_per_token=3_800_000_000, active_parameters=6_700_000_000)
 
 
-def test_68_gb_a_second_allow_18_tokens_of_a_6_7b_model_in_4_bits() -> None:
+def test_68_gb_per_second_allow_18_tokens_per_second_of_a_6_7b_model_in_4_bits() -> None:
     assert limit_tokens_per_second(DEEPSEEK_CODER_6_7B, M1) == pytest.approx(18, abs=0.5)
     assert tokens_per_second(DEEPSEEK_CODER_6_7B, M1) == pytest.approx(18, abs=0.5)
 
 
-def test_what_is_kept_is_read_as_well() -> None:
+def test_the_kv_is_read_as_well() -> None:
     empty = tokens_per_second(DEEPSEEK_CODER_6_7B, M1)
     assert tokens_per_second(DEEPSEEK_CODER_6_7B, M1, kv_bytes=3_800_000_000) == pytest.approx(empty / 2)
 
 
-def test_the_share_that_is_reached_counts() -> None:
-    reached = Rates(68e9, 2.6e12, 2.6e12, bandwidth_share=0.5)
+def test_the_reached_share_of_the_bandwidth_counts() -> None:
+    reached = DeviceRates(68e9, 2.6e12, 2.6e12, bandwidth_share=0.5)
     assert tokens_per_second(DEEPSEEK_CODER_6_7B, reached) == pytest.approx(
         limit_tokens_per_second(DEEPSEEK_CODER_6_7B, reached) / 2
     )
 
 
-def test_operations_cost_time_of_their_own() -> None:
-    small = Work(bytes_per_token=1, active_parameters=1, num_operations=1000)
-    assert tokens_per_second(small, Rates(1e12, 1e12, 1e12, operation_seconds=1e-5)) == pytest.approx(100, rel=0.01)
+def test_each_operation_adds_overhead() -> None:
+    small = TokenCost(bytes_per_token=1, active_parameters=1, num_operations=1000)
+    assert tokens_per_second(small, DeviceRates(1e12, 1e12, 1e12, operation_seconds=1e-5)) == pytest.approx(
+        100, rel=0.01
+    )
 
 
 def test_a_prompt_takes_as_long_as_its_arithmetic() -> None:
@@ -47,10 +49,10 @@ def test_a_prompt_of_one_token_takes_as_long_as_reading_the_weights() -> None:
     assert first_token_seconds(DEEPSEEK_CODER_6_7B, M1, 1) == pytest.approx(3.8 / 68)
 
 
-def test_attention_grows_with_the_square_of_a_prompt_and_no_faster_than_a_window_lets_it() -> None:
-    full = Work(1, 0, (AttentionLayers(32, 8192),))
-    windowed = Work(1, 0, (AttentionLayers(32, 8192, window_tokens=1000),))
-    rates = Rates(1e15, 1e12, 1e12)
+def test_attention_grows_quadratically_unless_a_window_limits_it() -> None:
+    full = TokenCost(1, 0, (AttentionLayers(32, 8192),))
+    windowed = TokenCost(1, 0, (AttentionLayers(32, 8192, window_tokens=1000),))
+    rates = DeviceRates(1e15, 1e12, 1e12)
     assert first_token_seconds(full, rates, 8000) == pytest.approx(4 * first_token_seconds(full, rates, 4000))
     assert first_token_seconds(windowed, rates, 8000) == pytest.approx(2 * first_token_seconds(windowed, rates, 4000))
     assert first_token_seconds(full, rates, 1000) == pytest.approx(2 * 32 * 8192 * 1000 * 500 / 1e12)

@@ -1,38 +1,27 @@
-"""Who waits for whom: only for what is worth it, and only as long as it is not there."""
+"""A request waits for another's prefill only if that saves enough tokens."""
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from pensieve.core.prefixes.sharing import MIN_SHARED_TOKENS, Reading, shared_tokens, worth_waiting_for
+from pensieve.core.prefixes.sharing import MIN_SHARED_TOKENS, PrefillProgress, worth_waiting_for
 
 LONG = list(range(200))
-TOKENS = st.lists(st.integers(0, 2), max_size=30)
 
 
-@given(TOKENS, TOKENS)
-def test_the_common_prefix_is_counted(one: list[int], other: list[int]) -> None:
-    pairs = list(zip(one, other, strict=False))
-    expected = next((index for index, (a, b) in enumerate(pairs) if a != b), len(pairs))
-    assert shared_tokens(one, other) == expected
-
-
-def test_a_prompt_waits_for_the_one_that_gives_it_most() -> None:
-    some, more = Reading(1, LONG[:80], 0), Reading(2, [*LONG[:150], -1], 10)
+def test_a_prompt_waits_for_the_prefill_that_shares_most_tokens() -> None:
+    some, more = PrefillProgress(1, LONG[:80], 0), PrefillProgress(2, [*LONG[:150], -1], 10)
     assert worth_waiting_for(LONG, 0, [some, more]) is more
     assert worth_waiting_for(LONG, 0, [some]) is some
 
 
-def test_nobody_waits_for_what_is_known_or_for_little() -> None:
-    reading = Reading(1, LONG, 0)
-    assert worth_waiting_for(LONG, 200 - MIN_SHARED_TOKENS, [reading]) is reading
-    assert worth_waiting_for(LONG, 201 - MIN_SHARED_TOKENS, [reading]) is None
-    assert worth_waiting_for([-1, *LONG], 0, [reading]) is None
+def test_a_prompt_does_not_wait_for_cached_or_few_tokens() -> None:
+    prefill = PrefillProgress(1, LONG, 0)
+    assert worth_waiting_for(LONG, 200 - MIN_SHARED_TOKENS, [prefill]) is prefill
+    assert worth_waiting_for(LONG, 201 - MIN_SHARED_TOKENS, [prefill]) is None
+    assert worth_waiting_for([-1, *LONG], 0, [prefill]) is None
     assert worth_waiting_for(LONG, 0, []) is None
 
 
-def test_states_that_cannot_be_cut_are_of_use_up_to_the_last_stop_in_common() -> None:
+def test_snapshots_are_usable_up_to_the_last_common_stop() -> None:
     shared = [*LONG[:150], -1]
-    assert Reading(1, LONG, 0, (100, 180)).usable_by(shared) == 100
-    assert Reading(1, LONG, 0, (180,)).usable_by(shared) == 0
+    assert PrefillProgress(1, LONG, 0, (100, 180)).usable_by(shared) == 100
+    assert PrefillProgress(1, LONG, 0, (180,)).usable_by(shared) == 0

@@ -1,4 +1,4 @@
-"""The radix tree, against a model that a child could check."""
+"""The prefix tree, with segments and with snapshots, against payloads that name their tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from pensieve.core.prefixes.node import Found
+from pensieve.core.prefixes.node import PrefixMatch
 from pensieve.core.prefixes.tree import PrefixTree
 
 PER_TOKEN = 10
@@ -15,7 +15,7 @@ PER_TOKEN = 10
 
 @dataclass(frozen=True)
 class Tokens:
-    """A payload that says which tokens it is of, and where in the prompt they are."""
+    """A segment that names its tokens and their position in the prompt."""
 
     start: int
     token_ids: tuple[int, ...]
@@ -29,17 +29,17 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class State:
-    """A payload that stands alone: all that there is after a prompt."""
+class Snapshot:
+    """A snapshot that names the prompt it was taken after."""
 
     token_ids: tuple[int, ...]
     num_bytes: int = 7
 
     def split(self, at: int) -> NoReturn:
-        raise AssertionError(f"a state cannot be split at {at}")
+        raise AssertionError(f"a snapshot cannot be split at {at}")
 
 
-def joining(*prompts: tuple[int, ...]) -> PrefixTree[Tokens]:
+def tree_of(*prompts: tuple[int, ...]) -> PrefixTree[Tokens]:
     tree: PrefixTree[Tokens] = PrefixTree()
     for prompt in prompts:
         insert(tree, prompt)
@@ -50,11 +50,11 @@ def insert(tree: PrefixTree[Tokens], prompt: tuple[int, ...], *cuts: int) -> int
     return tree.insert(prompt, lambda start, end: Tokens(start, prompt[start:end]), cuts)
 
 
-def insert_state(tree: PrefixTree[State], prompt: tuple[int, ...]) -> int:
-    return tree.insert(prompt, lambda _start, end: State(prompt[:end]))
+def insert_snapshot(tree: PrefixTree[Snapshot], prompt: tuple[int, ...]) -> int:
+    return tree.insert(prompt, lambda _start, end: Snapshot(prompt[:end]))
 
 
-def read(found: Found[Tokens]) -> tuple[int, ...]:
+def read(found: PrefixMatch[Tokens]) -> tuple[int, ...]:
     tokens: list[int] = []
     for payload in found.payloads:
         assert payload.start == len(tokens)
@@ -63,23 +63,23 @@ def read(found: Found[Tokens]) -> tuple[int, ...]:
 
 
 def test_a_shared_prefix_is_stored_once() -> None:
-    tree = joining((1, 2, 3, 4), (1, 2, 5))
+    tree = tree_of((1, 2, 3, 4), (1, 2, 5))
     assert (tree.num_tokens, tree.num_bytes) == (5, 5 * PER_TOKEN)
     assert read(tree.match((1, 2, 5, 9))) == (1, 2, 5)
     tree.check()
 
 
-def test_a_match_may_end_within_a_node_and_says_whether_something_goes_on_from_there() -> None:
-    tree = joining((1, 2, 3, 4))
+def test_a_match_may_end_within_a_node_and_reports_a_continuation() -> None:
+    tree = tree_of((1, 2, 3, 4))
     within, at_the_end, nowhere = tree.match((1, 2, 9)), tree.match((1, 2, 3, 4, 5)), tree.match((7,))
-    assert (within.num_tokens, within.goes_on) == (2, True)
-    assert (at_the_end.num_tokens, at_the_end.goes_on) == (4, False)
-    assert (nowhere.num_tokens, nowhere.goes_on, nowhere.nodes) == (0, True, ())
-    assert PrefixTree[Tokens]().match((1,)) == Found(0, (), (), 0, goes_on=False)
+    assert (within.num_tokens, within.has_continuation) == (2, True)
+    assert (at_the_end.num_tokens, at_the_end.has_continuation) == (4, False)
+    assert (nowhere.num_tokens, nowhere.has_continuation, nowhere.nodes) == (0, True, ())
+    assert PrefixTree[Tokens]().match((1,)) == PrefixMatch(0, (), (), 0, has_continuation=False)
 
 
-def test_the_least_recently_used_goes_first_and_what_others_build_on_after_them() -> None:
-    tree = joining((1, 2), (1, 2, 3), (1, 2, 4), (5, 6))
+def test_the_least_recently_used_leaf_is_evicted_first() -> None:
+    tree = tree_of((1, 2), (1, 2, 3), (1, 2, 4), (5, 6))
     tree.touch(tree.match((1, 2, 3)).nodes, 0.0)
     tree.evict(1, 0.0)
     assert tree.match((1, 2, 4)).num_tokens == 2
@@ -91,8 +91,8 @@ def test_the_least_recently_used_goes_first_and_what_others_build_on_after_them(
     assert tree.is_empty
 
 
-def test_prompts_with_a_time_to_live_go_later_and_system_prefixes_last() -> None:
-    tree = joining((1, 2, 3), (4, 5), (6, 7))
+def test_a_time_to_live_delays_eviction_and_system_prefixes_are_evicted_last() -> None:
+    tree = tree_of((1, 2, 3), (4, 5), (6, 7))
     tree.mark((1, 2), is_system=True)
     tree.mark((4, 5), ttl_seconds=300, now=0.0)
     for left in ({(1, 2, 3), (4, 5), (6, 7)}, {(1, 2), (4, 5), (6, 7)}, {(1, 2), (4, 5)}, {(1, 2)}, set()):
@@ -102,13 +102,13 @@ def test_prompts_with_a_time_to_live_go_later_and_system_prefixes_last() -> None
         tree.evict(1, 100.0)
 
 
-def test_a_time_to_live_ends_unless_its_prompt_is_used() -> None:
-    tree = joining((1,), (2,))
+def test_a_time_to_live_expires_unless_its_prompt_is_used() -> None:
+    tree = tree_of((1,), (2,))
     tree.mark((1,), ttl_seconds=300, now=0.0)
     tree.evict(1, 301.0)
     assert tree.match((1,)).num_tokens == 0
 
-    tree = joining((1,), (2,))
+    tree = tree_of((1,), (2,))
     tree.mark((1,), ttl_seconds=300, now=0.0)
     tree.touch(tree.match((1,)).nodes, 250.0)
     tree.touch(tree.match((2,)).nodes, 260.0)
@@ -116,8 +116,8 @@ def test_a_time_to_live_ends_unless_its_prompt_is_used() -> None:
     assert tree.match((1,)).num_tokens == 1
 
 
-def test_what_is_pinned_stays_even_when_it_is_cut_meanwhile() -> None:
-    tree = joining((1, 2, 3, 4))
+def test_a_pinned_node_stays_when_it_is_split() -> None:
+    tree = tree_of((1, 2, 3, 4))
     found = tree.match((1, 2))
     with tree.pinned(found.nodes):
         insert(tree, (1, 2, 9))
@@ -128,32 +128,32 @@ def test_what_is_pinned_stays_even_when_it_is_cut_meanwhile() -> None:
     tree.check()
 
 
-def test_a_payload_that_cannot_be_made_leaves_the_tree_sound() -> None:
+def test_a_payload_that_cannot_be_made_leaves_the_tree_consistent() -> None:
     def fails(start: int, end: int) -> Tokens:
         raise MemoryError
 
-    tree = joining((1, 2, 3))
+    tree = tree_of((1, 2, 3))
     with pytest.raises(MemoryError):
         tree.insert((1, 2, 4), fails)
     tree.check()
     assert read(tree.match((1, 2, 3))) == (1, 2, 3)
 
 
-def test_states_are_found_where_they_are_and_nowhere_between() -> None:
-    tree: PrefixTree[State] = PrefixTree(standing_alone=True)
-    assert insert_state(tree, (1, 2)) == 2
-    assert insert_state(tree, (1, 2, 3, 4)) == 2
+def test_a_match_ends_at_a_snapshot_and_not_between_two() -> None:
+    tree: PrefixTree[Snapshot] = PrefixTree(holds_snapshots=True)
+    assert insert_snapshot(tree, (1, 2)) == 2
+    assert insert_snapshot(tree, (1, 2, 3, 4)) == 2
     found = tree.match((1, 2, 3, 9))
-    assert (found.num_tokens, found.num_shared_tokens, found.goes_on) == (2, 3, True)
-    assert found.payloads == (State((1, 2)),)
-    assert insert_state(tree, (1, 2, 3, 4)) == 0
+    assert (found.num_tokens, found.num_shared_tokens, found.has_continuation) == (2, 3, True)
+    assert found.payloads == (Snapshot((1, 2)),)
+    assert insert_snapshot(tree, (1, 2, 3, 4)) == 0
     tree.check()
 
 
-def test_states_go_one_by_one_whatever_is_below_them() -> None:
-    tree: PrefixTree[State] = PrefixTree(standing_alone=True)
+def test_snapshots_are_evicted_one_by_one() -> None:
+    tree: PrefixTree[Snapshot] = PrefixTree(holds_snapshots=True)
     for prompt in ((1, 2), (1, 2, 3), (1, 2, 3, 4)):
-        insert_state(tree, prompt)
+        insert_snapshot(tree, prompt)
     tree.touch(tree.match((1, 2)).nodes, 0.0)
     assert tree.evict(1, 0.0) == 7
     assert [tree.match(prompt).num_tokens for prompt in ((1, 2), (1, 2, 3), (1, 2, 3, 4))] == [2, 2, 4]
@@ -163,8 +163,8 @@ def test_states_go_one_by_one_whatever_is_below_them() -> None:
     tree.check()
 
 
-def test_the_check_sees_bytes_that_do_not_add_up() -> None:
-    tree = joining((1, 2, 3))
+def test_the_check_finds_bytes_that_do_not_add_up() -> None:
+    tree = tree_of((1, 2, 3))
     tree.match((1, 2, 3)).nodes[0].payload = Tokens(0, (1,))
     with pytest.raises(AssertionError, match="bytes do not add up"):
         tree.check()

@@ -1,4 +1,4 @@
-"""The radix tree through steps that nobody thought of, against a model that a child could check."""
+"""The prefix tree through random operations, against a plain set of prefixes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from pensieve.core.prefixes.node import Node
 from pensieve.core.prefixes.tree import PrefixTree
-from tests.core.prefixes.test_tree import PER_TOKEN, State, Tokens, insert, insert_state, read
+from tests.core.prefixes.test_tree import PER_TOKEN, Snapshot, Tokens, insert, insert_snapshot, read
 
 PROMPTS = st.lists(st.integers(0, 2), min_size=1, max_size=8).map(tuple)
 LARGE = 10**9
 
 
-class JoiningTree(RuleBasedStateMachine):
-    """Against a set of all stored prefixes, each with when it was used last and what was wished of it."""
+class SegmentTree(RuleBasedStateMachine):
+    """A tree of segments against a set of all stored prefixes."""
 
     prompts = Bundle("prompts")
 
@@ -44,7 +44,7 @@ class JoiningTree(RuleBasedStateMachine):
         assert found.num_tokens == self.longest(prompt)
         assert read(found) == prompt[: found.num_tokens]
         longer = {each[: found.num_tokens] for each in self.stored if len(each) > found.num_tokens}
-        assert found.goes_on == (prompt[: found.num_tokens] in longer)
+        assert found.has_continuation == (prompt[: found.num_tokens] in longer)
         self.tree.touch(found.nodes, 0.0)
 
     @rule(prompt=prompts, length=st.integers(1, 8))
@@ -87,18 +87,18 @@ class JoiningTree(RuleBasedStateMachine):
         self.held.close()
 
     @invariant()
-    def is_sound(self) -> None:
+    def is_consistent(self) -> None:
         self.tree.check()
         assert self.tree.num_tokens == len(self.stored)
         assert all(self.tree.match(prompt).num_tokens == len(prompt) for prompt, _ in self.pins)
 
 
-class TreeOfStates(RuleBasedStateMachine):
-    """Against a set of the prompts whose states are stored."""
+class SnapshotTree(RuleBasedStateMachine):
+    """A tree of snapshots against a set of the stored prompts."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.tree: PrefixTree[State] = PrefixTree(standing_alone=True)
+        self.tree: PrefixTree[Snapshot] = PrefixTree(holds_snapshots=True)
         self.used: dict[tuple[int, ...], int] = {}
         self.time = 0
 
@@ -109,7 +109,7 @@ class TreeOfStates(RuleBasedStateMachine):
     @rule(prompt=PROMPTS)
     def inserts(self, prompt: tuple[int, ...]) -> None:
         is_new = prompt not in self.used
-        assert bool(insert_state(self.tree, prompt)) == is_new
+        assert bool(insert_snapshot(self.tree, prompt)) == is_new
         if is_new:
             self.use(prompt)
 
@@ -118,7 +118,7 @@ class TreeOfStates(RuleBasedStateMachine):
         found = self.tree.match(prompt)
         best = max((each for each in self.used if prompt[: len(each)] == each), key=len, default=())
         assert found.num_tokens == len(best)
-        assert found.payloads == ((State(best),) if best else ())
+        assert found.payloads == ((Snapshot(best),) if best else ())
         self.tree.touch(found.nodes, 0.0)
         if best:
             self.use(best)
@@ -132,11 +132,13 @@ class TreeOfStates(RuleBasedStateMachine):
         assert freed == 0
 
     @invariant()
-    def is_sound(self) -> None:
+    def is_consistent(self) -> None:
         self.tree.check()
         assert self.tree.num_bytes == 7 * len(self.used)
 
 
-TestJoiningTree = JoiningTree.TestCase
-TestTreeOfStates = TreeOfStates.TestCase
-TestJoiningTree.settings = TestTreeOfStates.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestSegmentTree = SegmentTree.TestCase
+TestSnapshotTree = SnapshotTree.TestCase
+TestSegmentTree.settings = TestSnapshotTree.settings = settings(
+    max_examples=settings().max_examples * 3 // 2, stateful_step_count=30, deadline=None
+)

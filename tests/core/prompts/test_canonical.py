@@ -1,23 +1,16 @@
-"""What is taken out of system text, what a marker wishes, and the page that tells of both."""
+"""System text loses what changes by itself, and a cache marker requests five minutes or an hour."""
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pensieve.core.prompts.canonical import (
-    NORMALISATIONS,
     cache_ttl_seconds,
-    canonical_prompts_document,
     canonical_system_text,
     longest_ttl,
 )
-
-PAGE = Path(__file__).parents[3] / "docs" / "canonical-prompts.md"
 
 
 @pytest.mark.parametrize(
@@ -35,12 +28,12 @@ PAGE = Path(__file__).parents[3] / "docs" / "canonical-prompts.md"
         ("  ", "  "),
     ],
 )
-def test_what_changes_by_itself_is_dropped_from_system_text(text: str, canonical: str) -> None:
+def test_system_text_loses_what_changes_by_itself(text: str, canonical: str) -> None:
     assert canonical_system_text(text) == canonical
 
 
 @given(st.text(), st.text("0123456789,"))
-def test_a_canonical_text_is_canonical(text: str, count: str) -> None:
+def test_canonical_text_stays_the_same(text: str, count: str) -> None:
     once = canonical_system_text(f"{text}\n<total_tokens>{count} left</total_tokens>\n{text}")
     assert canonical_system_text(once) == once
 
@@ -57,25 +50,12 @@ def test_a_canonical_text_is_canonical(text: str, count: str) -> None:
         (7, None),
     ],
 )
-def test_a_marker_wishes_for_five_minutes_or_an_hour_and_is_never_wrong(
+def test_a_cache_marker_requests_five_minutes_or_an_hour_and_is_never_an_error(
     cache_control: object, seconds: int | None
 ) -> None:
     assert cache_ttl_seconds(cache_control) == seconds
 
 
-def test_the_longest_wish_counts() -> None:
+def test_the_longest_time_to_live_counts() -> None:
     assert longest_ttl(None, 300, 3600, None) == 3600
     assert longest_ttl(None) is None
-
-
-def test_the_page_and_the_table_agree() -> None:
-    assert PAGE.read_text(encoding="utf-8") == canonical_prompts_document()
-
-
-@pytest.mark.parametrize("row", NORMALISATIONS, ids=lambda row: row.name)
-def test_every_normalisation_has_its_reason_and_a_pair_of_requests(row: object) -> None:
-    assert row in NORMALISATIONS
-    for name in ("rule", "reason"):
-        assert str(getattr(row, name)).endswith(".")
-    one, other = (json.loads(getattr(row, name)) for name in ("one", "other"))
-    assert one != other

@@ -1,39 +1,39 @@
-"""What is quickest is found out by timing, and found out again."""
+"""The fastest setting is chosen by timing, and timed again later."""
 
 from __future__ import annotations
 
-from pensieve.core.scheduling.autotune import TRIED_AGAIN_AFTER, TRIES, Autotuner
+from pensieve.core.scheduling.autotune import RETUNE_AFTER, TRIES, Autotuner
 
 
-def worked(quickest: Autotuner[int], seconds: dict[int, float], num_uses: int) -> list[int]:
-    """The settings that were used, one after the other, on a machine on which they take so long."""
+def run(tuner: Autotuner[int], seconds: dict[int, float], num_uses: int) -> list[int]:
+    """The settings that are used in turn when each takes the given time."""
     used = []
     for _ in range(num_uses):
-        used.append(quickest.choose())
-        quickest.note(used[-1], seconds[used[-1]])
+        used.append(tuner.choose())
+        tuner.note(used[-1], seconds[used[-1]])
     return used
 
 
-def test_each_setting_is_tried_before_the_quicker_one_is_used() -> None:
-    used = worked(Autotuner((1, 4)), {1: 2.0, 4: 1.0}, 40)
+def test_every_setting_is_timed_before_the_faster_one_is_used() -> None:
+    used = run(Autotuner((1, 4)), {1: 2.0, 4: 1.0}, 40)
     assert used == [1] * TRIES + [4] * (40 - TRIES)
 
 
-def test_the_first_is_kept_where_another_is_hardly_quicker() -> None:
-    used = worked(Autotuner((1, 4)), {1: 1.0, 4: 0.97}, 40)
+def test_the_first_setting_stays_if_another_is_hardly_faster() -> None:
+    used = run(Autotuner((1, 4)), {1: 1.0, 4: 0.97}, 40)
     assert used == [1] * TRIES + [4] * TRIES + [1] * (40 - 2 * TRIES)
 
 
-def test_one_slow_time_among_many_decides_nothing() -> None:
-    quickest = Autotuner((1, 4))
+def test_one_slow_time_does_not_decide() -> None:
+    tuner = Autotuner((1, 4))
     for number in range(2 * TRIES):
-        setting = quickest.choose()
-        quickest.note(setting, 50.0 if number == 0 else {1: 1.0, 4: 2.0}[setting])
-    assert quickest.choose() == 1
+        setting = tuner.choose()
+        tuner.note(setting, 50.0 if number == 0 else {1: 1.0, 4: 2.0}[setting])
+    assert tuner.choose() == 1
 
 
-def test_all_are_tried_again_when_the_machine_may_have_changed() -> None:
-    quickest = Autotuner((1, 4))
-    worked(quickest, {1: 1.0, 4: 2.0}, TRIED_AGAIN_AFTER)
-    used = worked(quickest, {1: 2.0, 4: 1.0}, 40)
+def test_settings_are_timed_again_because_the_machine_may_change() -> None:
+    tuner = Autotuner((1, 4))
+    run(tuner, {1: 1.0, 4: 2.0}, RETUNE_AFTER)
+    used = run(tuner, {1: 2.0, 4: 1.0}, 40)
     assert used[-1] == 4

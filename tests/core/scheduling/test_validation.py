@@ -62,23 +62,23 @@ def test_a_temperature_is_refused_exactly_outside_0_to_2(temperature: float) -> 
         (GenerationRequest((), 16), "messages"),
     ],
 )
-def test_a_figure_out_of_range_is_refused_by_its_name(wrong: GenerationRequest, field: str) -> None:
+def test_a_value_out_of_range_is_refused_by_its_field(wrong: GenerationRequest, field: str) -> None:
     with pytest.raises(ValidationError) as caught:
         check_request(wrong)
     assert caught.value.field == field
 
 
-def test_a_prompt_over_the_window_is_refused_in_the_words_that_clients_know() -> None:
+def test_a_prompt_over_the_window_is_refused_in_the_wording_that_clients_match() -> None:
     with pytest.raises(PromptTooLongError, match=r"^prompt is too long: 8192 tokens > 8192 maximum$"):
         check_window(8192, 1, 8192)
 
 
-def test_an_output_over_the_window_is_refused_in_the_words_that_clients_know() -> None:
+def test_an_output_over_the_window_is_refused_in_the_wording_that_clients_match() -> None:
     with pytest.raises(
         OutputTooLongError, match=r"^input length and max_tokens exceed context limit: 8000 \+ 193 > 8192"
     ):
         check_window(8000, 193, 8192)
 
 
-def test_a_window_may_be_filled_to_the_last_token() -> None:
+def test_the_window_may_be_filled_to_the_last_token() -> None:
     check_window(8000, 192, 8192)

@@ -1,4 +1,4 @@
-"""mlx-lm leaves the process as it was."""
+"""Importing mlx-lm has no side effects on the process."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(folder, tokenizer_folder=folder, vocab_size=259)
 
 
-def test_no_limit_changes_and_nothing_compiled_lands_where_others_can_write(folder: Path, tmp_path: Path) -> None:
+def test_limits_stay_and_no_compiled_code_is_written_to_shared_folders(folder: Path, tmp_path: Path) -> None:
     printed = run_python(GENERATE.format(carefully=True, folder=str(folder)), TMPDIR=str(tmp_path))
     assert json.loads(printed) == [0, [5000, 6000]]
     assert not (tmp_path / "mlx").exists()
 
 
-def test_without_care_all_of_that_would_happen(folder: Path, tmp_path: Path) -> None:
+def test_a_plain_import_would_have_these_side_effects(folder: Path, tmp_path: Path) -> None:
     printed = run_python(GENERATE.format(carefully=False, folder=str(folder)), TMPDIR=str(tmp_path))
     num_wired, files = json.loads(printed)
     assert num_wired > 0

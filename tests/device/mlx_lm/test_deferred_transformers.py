@@ -1,4 +1,4 @@
-"""Transformers comes in when it is needed, and not before."""
+"""Transformers is imported only when it is needed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(folder, tokenizer_folder=folder, vocab_size=259)
 
 
-def test_it_is_not_imported_with_mlx_lm_and_is_real_when_a_tokenizer_wants_it(folder: Path) -> None:
+def test_transformers_is_imported_with_the_first_tokenizer_that_needs_it(folder: Path) -> None:
     code = f"""{HEAD}
 before = heavy()
 tokenizer = load_tokenizer(Path({str(folder)!r}))
@@ -49,7 +49,7 @@ print(json.dumps([
     ]
 
 
-def test_who_imports_it_himself_gets_the_real_one(folder: Path) -> None:
+def test_a_module_that_imports_transformers_gets_the_real_one(folder: Path) -> None:
     code = f"""{HEAD}
 from transformers import PreTrainedTokenizerFast
 from huggingface_hub import snapshot_download
@@ -59,7 +59,7 @@ print(json.dumps([tokenizer.decode(tokenizer.encode("Hi.")), snapshot_download._
     assert json.loads(run_python(code)) == ["Hi.", "huggingface_hub"]
 
 
-def test_where_it_is_there_already_mlx_lm_takes_it() -> None:
+def test_mlx_lm_uses_transformers_if_it_is_already_imported() -> None:
     code = """
 import json, transformers
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
@@ -70,7 +70,7 @@ print(json.dumps(tokenizer_utils.AutoTokenizer is transformers.AutoTokenizer))
     assert json.loads(run_python(code)) is True
 
 
-def test_a_download_by_mlx_lm_is_the_hubs(tmp_path: Path) -> None:
+def test_a_download_by_mlx_lm_uses_the_real_hub_client(tmp_path: Path) -> None:
     code = f"""{HEAD}
 try:
     load_tokenizer("no-such/model-anywhere")

@@ -1,16 +1,16 @@
-"""The table of chips, against Apple's own words where it has any and against the specification."""
+"""The table of chips, against the figures that Apple has published."""
 
 from __future__ import annotations
 
 import pytest
 
-from pensieve.core.fit.roofline import Work, limit_tokens_per_second, tokens_per_second
+from pensieve.core.fit.roofline import TokenCost, limit_tokens_per_second, tokens_per_second
 from pensieve.device.speed.chips import chip_rates, chips, gpu_cores, gpu_cores_in, measurements
 
-SIX_BILLION = Work(bytes_per_token=3_800_000_000, active_parameters=6_700_000_000)
+SIX_BILLION = TokenCost(bytes_per_token=3_800_000_000, active_parameters=6_700_000_000)
 
 
-def test_an_m1_allows_18_tokens_a_second_of_a_6_7b_model_and_no_more() -> None:
+def test_an_m1_allows_18_tokens_per_second_of_a_6_7b_model() -> None:
     found = chip_rates("Apple M1", 8)
     assert found is not None
     assert limit_tokens_per_second(SIX_BILLION, found[0]) == pytest.approx(18, abs=0.5)
@@ -27,12 +27,12 @@ def test_an_m1_allows_18_tokens_a_second_of_a_6_7b_model_and_no_more() -> None:
         ("Apple M2", 10, 3.6),
     ],
 )
-def test_rates_are_those_that_apple_published(name: str, cores: int, teraflops: float) -> None:
+def test_rates_match_those_that_apple_published(name: str, cores: int, teraflops: float) -> None:
     chip = next(chip for chip in chips() if chip.name == name)
     assert chip.flops_per_second(cores) == pytest.approx(teraflops * 1e12, rel=0.02)
 
 
-def test_what_was_measured_is_less_than_what_is_possible() -> None:
+def test_measured_rates_stay_below_the_limit() -> None:
     for measured in measurements():
         assert 0.5 < measured.bandwidth_share < 0.9, measured
         assert 0.5 < measured.compute_share < 0.9, measured
@@ -48,24 +48,24 @@ def test_every_chip_has_a_source_and_rates() -> None:
         assert found[0].bandwidth_bytes_per_second > 0
 
 
-def test_the_size_of_the_gpu_decides_where_the_name_does_not() -> None:
+def test_the_size_of_the_gpu_selects_the_row_of_a_shared_name() -> None:
     small, large, unknown = (chip_rates("Apple M3 Max", cores) for cores in (30, 40, None))
     assert small is not None
     assert large is not None
     assert unknown is not None
     assert (small[0].bandwidth_bytes_per_second, large[0].bandwidth_bytes_per_second) == (300e9, 400e9)
     assert unknown[0] == small[0]
-    assert "the fewest that it may have" in unknown[1]
+    assert "the fewest of this chip" in unknown[1]
     assert "the fewest" not in large[1]
 
 
-def test_another_chip_is_not_in_the_table() -> None:
+def test_an_unknown_chip_has_no_rates() -> None:
     assert chip_rates("AMD EPYC") is None
 
 
-def test_cores_are_read_from_what_macos_says() -> None:
-    said = b'{"SPDisplaysDataType": [{"_name": "Apple M1 Pro", "sppci_cores": "16", "sppci_model": "Apple M1 Pro"}]}'
-    assert gpu_cores_in(said) == 16
+def test_gpu_cores_are_read_from_the_report_of_macos() -> None:
+    profile = b'{"SPDisplaysDataType": [{"_name": "Apple M1 Pro", "sppci_cores": "16", "sppci_model": "Apple M1 Pro"}]}'
+    assert gpu_cores_in(profile) == 16
     for damaged in (b"", b"{}", b'{"SPDisplaysDataType": [{"sppci_cores": "many"}]}', b'{"SPDisplaysDataType": 3}'):
         assert gpu_cores_in(damaged) is None
     assert gpu_cores() is None or 1 < int(gpu_cores() or 0) < 200

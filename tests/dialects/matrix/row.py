@@ -23,10 +23,10 @@ from pensieve.engine.engine import Engine
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.prompt_cache.open import CacheOptions
 from pensieve.models.files.model_folder import ModelFolder
-from tests.conftest import GIB, start_engine
 from tests.dialects.matrix.coverage import NOTES, SEEDS
 from tests.dialects.matrix.model_types import config_of
 from tests.dialects.matrix.sizes import VOCABULARY
+from tests.support.engines import GIB, start_engine
 from tests.support.tiny_model import write_byte_tokenizer
 
 OUTPUT_TOKENS: Final = 24
@@ -41,7 +41,7 @@ _TURN: Final = "<|im_end|>\n"
 _END: Final = 2
 """<|im_end|>, the last of the control tokens."""
 _GREEDY: Final = Sampling(temperature=0.0)
-_OPTIONS: Final = EngineOptions(keeping=CacheOptions(memory_bytes=GIB // 4))
+_OPTIONS: Final = EngineOptions(cache=CacheOptions(memory_bytes=GIB // 4))
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,9 @@ def _how(lines: list[str]) -> str:
     if any("answers one request at a time" in line for line in lines):
         return "one at a time"
     return (
-        "batched; prompts one at a time" if any("reads prompts one at a time" in line for line in lines) else "batched"
+        "batched; prompts one at a time"
+        if any("prefills one prompt at a time" in line for line in lines)
+        else "batched"
     )
 
 

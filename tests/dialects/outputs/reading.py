@@ -9,7 +9,7 @@ from typing import Any
 
 from contracts.values.vocabulary import Tool
 from pensieve.core.answers.parser import AnswerParser
-from pensieve.core.answers.pieces import BeganCall, EndedCall, Piece, SaidArguments, SaidText, SaidThinking
+from pensieve.core.answers.pieces import ArgumentsPiece, CallEnd, CallStart, Piece, TextPiece, ThinkingPiece
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.models.tokenizers.dialect_of import dialect_for
 from pensieve.models.tokenizers.text_decoder import TextDecoder
@@ -54,16 +54,16 @@ def _dialect(family: Family) -> Dialect:
 def _blocks(pieces: Sequence[Piece]) -> Iterator[Block]:
     kind, text, name = "", "", ""
     for piece in [*pieces, None]:
-        next_kind = {SaidText: "text", SaidThinking: "thinking", SaidArguments: "open call"}.get(type(piece), "")
-        if kind != next_kind and not isinstance(piece, EndedCall):
+        next_kind = {TextPiece: "text", ThinkingPiece: "thinking", ArgumentsPiece: "open call"}.get(type(piece), "")
+        if kind != next_kind and not isinstance(piece, CallEnd):
             yield from _block(kind, text, name)
             text = ""
         match piece:
-            case SaidText(said) | SaidThinking(said) | SaidArguments(said):
+            case TextPiece(said) | ThinkingPiece(said) | ArgumentsPiece(said):
                 text += said
-            case BeganCall(called):
+            case CallStart(called):
                 name = called
-            case EndedCall():
+            case CallEnd():
                 yield "call", (name, json.loads(text))
                 next_kind, text = "", ""
         kind = next_kind

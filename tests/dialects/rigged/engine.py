@@ -14,10 +14,10 @@ from pensieve.engine.options import EngineOptions
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
 from pensieve.models.prompts.chat_template import RenderedPrompt
-from tests.conftest import start_engine
 from tests.dialects.real.families import Family
 from tests.dialects.real.rendering import chat_template
 from tests.dialects.rigged.model import Answers, write_rigged_model
+from tests.support.engines import start_engine
 
 
 @asynccontextmanager

@@ -15,7 +15,6 @@ import pytest
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role
 from pensieve.api.anthropic.decode import decode_messages
-from tests.conftest import serving
 from tests.dialects.outputs.cases import TOOLS
 from tests.dialects.outputs.table import THOUGHT, Output, output
 from tests.dialects.outputs.writers import Call
@@ -23,6 +22,7 @@ from tests.dialects.real.families import Family, family
 from tests.dialects.real.rendering import chat_template
 from tests.dialects.real.tokenizers import tokenizer_of
 from tests.dialects.rigged.model import write_rigged_model
+from tests.support.sdk_client import serving
 
 FAMILIES = ["qwen3", "gpt-oss", "deepseek-v3.1", "gemma-3", "llama-3.1"]
 TEXT = 'It is "warm" in Paris: 21 °C 🙂.'

@@ -1,4 +1,4 @@
-"""A row of a batch is what mlx-lm would give, and looking at it takes no memory."""
+"""A row taken out of a batch equals mlx-lm's copy, and takes no memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def filled(length: int, seed: int) -> KVCache:
     return cache
 
 
-def test_a_row_is_what_went_into_the_batch() -> None:
+def test_a_row_equals_what_was_merged_into_the_batch() -> None:
     alone = [filled(length, seed) for seed, length in enumerate(LENGTHS)]
     batch = BatchKVCache.merge(alone)
     for index, cache in enumerate(alone):
@@ -32,7 +32,7 @@ def test_a_row_is_what_went_into_the_batch() -> None:
             assert np.array_equal(np.array(one), np.array(other))
 
 
-def test_a_row_that_is_looked_at_takes_no_memory() -> None:
+def test_reading_a_row_takes_no_memory() -> None:
     batch = BatchKVCache.merge([filled(20_000, 1), filled(20_000, 2)])
     mx.eval(batch.keys, batch.values)
     before = mx.get_active_memory()
@@ -41,7 +41,7 @@ def test_a_row_that_is_looked_at_takes_no_memory() -> None:
     assert mx.get_active_memory() - before < batch.keys.nbytes // 10
 
 
-def test_what_cannot_be_viewed_is_mlx_lms_own_row() -> None:
+def test_a_cache_that_cannot_be_viewed_gives_mlx_lms_own_row() -> None:
     window = RotatingKVCache(max_size=16)
     window.update_and_fetch(*(mx.ones((1, HEADS, 5, SIZE)) for _ in range(2)))
     assert type(row_of(RotatingKVCache.merge([window]), 0)) is RotatingKVCache

@@ -1,13 +1,17 @@
+"""The memo stays within its bounds, and drops the least recently used texts."""
+
+from __future__ import annotations
+
 from pensieve.engine.decoding.bounded_memo import BoundedMemo
 
 
-def test_a_value_is_made_once() -> None:
+def test_a_value_is_computed_once() -> None:
     memo = BoundedMemo[int](2, 100)
     assert memo.get("a", lambda: 1) == 1
     assert memo.get("a", lambda: 2) == 1
 
 
-def test_what_was_used_longest_ago_goes_first() -> None:
+def test_the_least_recently_used_text_leaves_first() -> None:
     memo = BoundedMemo[int](2, 100)
     for text in ("a", "b", "a", "c"):
         memo.get(text, lambda: 1)
@@ -16,7 +20,7 @@ def test_what_was_used_longest_ago_goes_first() -> None:
     assert memo.get("b", lambda: 2) == 2
 
 
-def test_long_texts_push_others_out_and_one_that_is_too_long_is_not_kept() -> None:
+def test_long_texts_evict_others_and_a_text_over_the_limit_is_not_stored() -> None:
     memo = BoundedMemo[int](100, 10)
     for text in ("abcd", "efgh", "ijkl"):
         memo.get(text, lambda: 1)

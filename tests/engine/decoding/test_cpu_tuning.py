@@ -1,4 +1,4 @@
-"""Each decode step on a CPU is computed in the form in which steps of its kind were quickest."""
+"""On a CPU each decode step runs in the form that was quickest for its number of rows."""
 
 from __future__ import annotations
 
@@ -7,101 +7,106 @@ import pytest
 from pensieve.core.scheduling.autotune import TRIES
 from pensieve.device.blas import Blas
 from pensieve.device.device import DeviceInfo, device_info
-from pensieve.engine.decoding import cpu_tuning as cpu_steps
-from pensieve.engine.decoding.cpu_tuning import CpuTuning, Form
+from pensieve.engine.decoding import cpu_tuning
+from pensieve.engine.decoding.cpu_tuning import CpuTuning, StepForm
 
 ALL = 4
 
 
 class Machine:
-    """A CPU on which a step takes so long in each form: with one thread or all, a row going in once or twice."""
+    """A simulated CPU: `seconds` is the duration of a step in each form."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, seconds: dict[Form, float], *, cores: int = ALL, may_copy: bool = True
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        seconds: dict[StepForm, float],
+        *,
+        cores: int = ALL,
+        may_copy: bool = True,
     ) -> None:
-        self.threads, self.now, self.used = cores, 0.0, list[Form]()
+        self.threads, self.now, self.used = cores, 0.0, list[StepForm]()
         self._seconds = seconds
-        monkeypatch.setattr(cpu_steps, "preload", lambda: Blas("BLAS", None, cores))
-        monkeypatch.setattr(cpu_steps, "set_threads", self._set)
+        monkeypatch.setattr(cpu_tuning, "preload", lambda: Blas("BLAS", None, cores))
+        monkeypatch.setattr(cpu_tuning, "set_threads", self._set)
         monkeypatch.setattr("pensieve.engine.decoding.cpu_tuning.time.perf_counter", lambda: self.now)
-        self.steps = CpuTuning(may_copy=may_copy)
+        self.tuning = CpuTuning(may_copy=may_copy)
 
     def _set(self, num_threads: int) -> None:
         self.threads = num_threads
 
     def step(self, num_rows: int, num_tokens: int | None = None) -> None:
-        copies = self.steps.before(num_rows)
-        self.used.append(Form(self.threads, copies))
+        copies = self.tuning.before(num_rows)
+        self.used.append(StepForm(self.threads, copies))
         self.now += self._seconds.get(self.used[-1], 1.0)
-        self.steps.after(num_rows if num_tokens is None else num_tokens)
+        self.tuning.after(num_rows if num_tokens is None else num_tokens)
 
 
 @pytest.mark.parametrize("num_rows", [1, 8])
-def test_a_step_gets_one_thread_where_that_is_as_fast(monkeypatch: pytest.MonkeyPatch, num_rows: int) -> None:
-    machine = Machine(monkeypatch, {Form(1, 1): 0.05, Form(ALL, 1): 0.05})
+def test_a_step_runs_on_one_thread_if_that_is_as_fast(monkeypatch: pytest.MonkeyPatch, num_rows: int) -> None:
+    machine = Machine(monkeypatch, {StepForm(1, 1): 0.05, StepForm(ALL, 1): 0.05})
     for _ in range(60):
         machine.step(num_rows)
-    assert set(machine.used[-20:]) == {Form(1, 1)}
-    assert machine.used.count(Form(ALL, 1)) <= TRIES + 1
+    assert set(machine.used[-20:]) == {StepForm(1, 1)}
+    assert machine.used.count(StepForm(ALL, 1)) <= TRIES + 1
 
 
-def test_it_gets_all_where_they_are_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(monkeypatch, {Form(1, 1): 0.1, Form(ALL, 1): 0.05})
+def test_a_step_runs_on_all_threads_if_they_are_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, {StepForm(1, 1): 0.1, StepForm(ALL, 1): 0.05})
     for _ in range(40):
         machine.step(8)
-    assert set(machine.used[-20:]) == {Form(ALL, 1)}
+    assert set(machine.used[-20:]) == {StepForm(ALL, 1)}
 
 
 @pytest.mark.parametrize("cores", [1, ALL])
-def test_a_row_by_itself_goes_in_twice_where_that_is_quicker(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
-    machine = Machine(monkeypatch, {Form(1, 1): 0.1, Form(1, 2): 0.08}, cores=cores)
+def test_a_single_row_is_fed_twice_if_that_is_quicker(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    machine = Machine(monkeypatch, {StepForm(1, 1): 0.1, StepForm(1, 2): 0.08}, cores=cores)
     for _ in range(60):
         machine.step(1)
-    assert set(machine.used[-20:]) == {Form(1, 2)}
+    assert set(machine.used[-20:]) == {StepForm(1, 2)}
 
 
 @pytest.mark.parametrize(("num_rows", "may_copy"), [(2, True), (1, False)])
-def test_rows_together_or_in_caches_that_cannot_leave_tokens_out_go_in_once(
+def test_several_rows_or_rows_that_cannot_be_copied_are_fed_once(
     monkeypatch: pytest.MonkeyPatch, num_rows: int, *, may_copy: bool
 ) -> None:
-    machine = Machine(monkeypatch, {Form(1, 2): 0.01}, may_copy=may_copy)
+    machine = Machine(monkeypatch, {StepForm(1, 2): 0.01}, may_copy=may_copy)
     for _ in range(60):
         machine.step(num_rows)
     assert {form.copies for form in machine.used} == {1}
 
 
 @pytest.mark.parametrize("backend", ["metal", "cuda"])
-def test_on_a_gpu_rows_go_in_once(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+def test_on_a_gpu_rows_are_fed_once(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
     own = device_info()
     fields = {name: getattr(own, name) for name in own.__dataclass_fields__} | {"backend": backend}
-    monkeypatch.setattr(cpu_steps, "device_info", lambda: DeviceInfo(**fields))
-    machine = Machine(monkeypatch, {Form(1, 2): 0.01}, cores=1)
+    monkeypatch.setattr(cpu_tuning, "device_info", lambda: DeviceInfo(**fields))
+    machine = Machine(monkeypatch, {StepForm(1, 2): 0.01}, cores=1)
     for _ in range(60):
         machine.step(1)
     assert {form.copies for form in machine.used} == {1}
 
 
-def test_prompts_are_read_with_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(monkeypatch, {Form(1, 1): 0.05})
+def test_prefill_uses_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, {StepForm(1, 1): 0.05})
     for _ in range(60):
         machine.step(1)
     machine.step(0, 1)
-    assert machine.used[-1] == Form(ALL, 1)
+    assert machine.used[-1] == StepForm(ALL, 1)
     machine.step(1)
-    assert machine.used[-1] == Form(1, 1)
+    assert machine.used[-1] == StepForm(1, 1)
 
 
-def test_steps_that_brought_more_than_a_token_a_row_are_not_compared_with_plain_ones(
+def test_steps_with_more_than_one_token_a_row_are_not_timed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    machine = Machine(monkeypatch, {Form(1, 1): 0.05, Form(ALL, 1): 0.01})
+    machine = Machine(monkeypatch, {StepForm(1, 1): 0.05, StepForm(ALL, 1): 0.01})
     for _ in range(40):
         machine.step(1, 6)
-    assert set(machine.used) == {Form(1, 1)}, "nothing was learned"
+    assert set(machine.used) == {StepForm(1, 1)}, "nothing was learned"
 
 
-def test_with_one_core_no_threads_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_one_core_no_thread_count_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, {}, cores=1)
-    monkeypatch.setattr(cpu_steps, "set_threads", lambda _: pytest.fail("there is nothing to choose"))
+    monkeypatch.setattr(cpu_tuning, "set_threads", lambda _: pytest.fail("there is nothing to choose"))
     for _ in range(5):
         machine.step(1)

@@ -24,9 +24,10 @@ from pensieve.engine.decoding.forced_script import ForcedReply
 from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.scripted.engine import Reply, Script
+from pensieve.engine.scripted.script import Script, ScriptedReply
 from pensieve.models.files.model_folder import ModelFolder
-from tests.conftest import GIB, serving
+from tests.support.engines import GIB
+from tests.support.sdk_client import serving
 
 ODD = "Naïve café — 日本語, 👩‍👩‍👧 and  two spaces,\n\ttabs, \u200b, <|not a token|> ∀x∈ℝ "
 READ = Tool("Read", "Read a file", '{"type": "object", "properties": {"file_path": {"type": "string"}}}')
@@ -37,7 +38,7 @@ TWO_CALLS = "".join(
 
 
 @asynccontextmanager
-async def forced(folder: ModelFolder, *replies: Reply) -> AsyncIterator[Engine]:
+async def forced(folder: ModelFolder, *replies: ScriptedReply) -> AsyncIterator[Engine]:
     memory = DeviceMemory(4 * GIB)
     engine = await Engine.start(
         folder, memory, SlidingWindowMonitor(memory.usage), EngineOptions(script=Script(replies))
@@ -53,7 +54,7 @@ async def events_of(engine: Engine, request: GenerationRequest) -> list[Generati
         return [event async for event in events]
 
 
-def asking(text: str, max_tokens: int = 200, **given: object) -> GenerationRequest:
+def user_request(text: str, max_tokens: int = 200, **given: object) -> GenerationRequest:
     return GenerationRequest((ChatMessage(Role.USER, text),), max_tokens, **given)  # type: ignore[arg-type]  # per test
 
 
@@ -67,11 +68,11 @@ def finish_of(events: list[GenerationEvent]) -> GenerationFinished:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 2.0])
-def test_the_scripts_words_come_out_exactly_and_end_the_turn(tiny_folder: ModelFolder, temperature: float) -> None:
+def test_the_script_is_generated_exactly_and_ends_the_turn(tiny_folder: ModelFolder, temperature: float) -> None:
     async def play() -> None:
-        async with forced(tiny_folder, Reply(text=ODD, repeat=2)) as engine:
+        async with forced(tiny_folder, ScriptedReply(text=ODD, repeat=2)) as engine:
             sampling = Sampling(temperature, top_p=0.5, top_k=3)
-            events = await events_of(engine, asking("Hello", sampling=sampling))
+            events = await events_of(engine, user_request("Hello", sampling=sampling))
             assert text_of(events) == ODD * 2
             assert finish_of(events).stop_reason is StopReason.END_TURN
 
@@ -80,41 +81,41 @@ def test_the_scripts_words_come_out_exactly_and_end_the_turn(tiny_folder: ModelF
 
 def test_usage_counts_the_models_own_tokens(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
-        async with forced(tiny_folder, Reply(text=ODD)) as engine:
-            request = asking("Hello")
+        async with forced(tiny_folder, ScriptedReply(text=ODD)) as engine:
+            request = user_request("Hello")
             usage = finish_of(await events_of(engine, request)).usage
             assert usage.input_tokens == await engine.count_tokens(request.prompt)
-            spoken = engine._model.tokenizer.backend_tokenizer.encode(ODD, add_special_tokens=False).ids
-            assert usage.output_tokens == len(spoken) + 1  # the end of the turn
-            cut = finish_of(await events_of(engine, asking("Hello", max_tokens=5)))
+            expected = engine._parts.model.tokenizer.backend_tokenizer.encode(ODD, add_special_tokens=False).ids
+            assert usage.output_tokens == len(expected) + 1  # the end of the turn
+            cut = finish_of(await events_of(engine, user_request("Hello", max_tokens=5)))
             assert (cut.stop_reason, cut.usage.output_tokens) == (StopReason.MAX_TOKENS, 5)
 
     asyncio.run(play())
 
 
-def test_calls_are_calls_whatever_their_schema(tiny_folder: ModelFolder) -> None:
+def test_scripted_calls_become_tool_calls_whatever_the_schema(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
-        async with forced(tiny_folder, Reply(text="Well.\n" + TWO_CALLS)) as engine:
-            events = await events_of(engine, asking("Hello", tools=(READ,)))
+        async with forced(tiny_folder, ScriptedReply(text="Well.\n" + TWO_CALLS)) as engine:
+            events = await events_of(engine, user_request("Hello", tools=(READ,)))
             arguments = [event.json for event in events if isinstance(event, ToolArgumentsGenerated)]
             assert [event.name for event in events if isinstance(event, ToolCallStarted)] == ["Read", "Read"]
             assert "".join(arguments) == '{"file_path": "/a b"}{"file_path": "/é"}'
             assert finish_of(events).stop_reason is StopReason.TOOL_USE
-            held = await events_of(engine, asking("Hello", output_schema='{"type": "integer"}'))
-            assert text_of(held).startswith("Well.")  # no grammar holds what a script says
+            constrained = await events_of(engine, user_request("Hello", output_schema='{"type": "integer"}'))
+            assert text_of(constrained).startswith("Well.")  # no grammar constrains a script
 
     asyncio.run(play())
 
 
-def test_several_at_once_each_say_their_own_reply(tiny_folder: ModelFolder) -> None:
-    replies = [Reply(when=f"number {n}.", text=f"{n} " * (n + 1)) for n in range(8)]
+def test_concurrent_requests_each_get_their_own_reply(tiny_folder: ModelFolder) -> None:
+    replies = [ScriptedReply(when=f"number {n}.", text=f"{n} " * (n + 1)) for n in range(8)]
 
     async def play() -> None:
         async with forced(tiny_folder, *replies) as engine:
-            requests = [asking(f"This is number {n}.") for n in range(8)]
+            requests = [user_request(f"This is number {n}.") for n in range(8)]
             answers = await asyncio.gather(*(events_of(engine, request) for request in requests))
             assert [text_of(events) for events in answers] == [reply.text for reply in replies]
-            assert text_of(await events_of(engine, asking("none of them"))) == Reply().text
+            assert text_of(await events_of(engine, user_request("none of them"))) == ScriptedReply().text
 
     asyncio.run(play())
 
@@ -122,24 +123,24 @@ def test_several_at_once_each_say_their_own_reply(tiny_folder: ModelFolder) -> N
 def test_a_pace_or_a_fault_is_refused_when_the_model_is_loaded(tiny_folder: ModelFolder, tmp_path: Path) -> None:
     async def play() -> None:
         with pytest.raises(ModelLoadingError, match="seconds_per_token and fail_after_tokens"):
-            async with forced(tiny_folder, Reply(seconds_per_token=1.0, fail_after_tokens=3)):
+            async with forced(tiny_folder, ScriptedReply(seconds_per_token=1.0, fail_after_tokens=3)):
                 raise AssertionError("it started")
 
     asyncio.run(play())
 
 
-def test_past_its_end_a_reply_forces_the_end_of_the_turn_again() -> None:
+def test_after_its_end_a_reply_keeps_forcing_the_end_of_the_turn() -> None:
     reply = ForcedReply([3, 1])
     allowed = [mx.argmax(reply(mx.array([0]), mx.zeros((1, 5)))).item() for _ in range(4)]
     assert allowed == [3, 1, 1, 1]
 
 
-def test_serve_forces_the_script_that_it_is_given_beside_a_model(tiny_folder: ModelFolder, tmp_path: Path) -> None:
+def test_serve_forces_a_script_given_together_with_a_model(tiny_folder: ModelFolder, tmp_path: Path) -> None:
     script = tmp_path / "script.toml"
-    script.write_text('[[reply]]\nwhen = "Hello"\ntext = "Said the script."\n', encoding="utf-8")
+    script.write_text('[[reply]]\nwhen = "Hello"\ntext = "From the script."\n', encoding="utf-8")
     with serving("--model", str(tiny_folder.path), "--script", str(script)) as client:
         message = client.messages.create(
             model=tiny_folder.id, max_tokens=50, messages=[{"role": "user", "content": "Hello."}]
         )
-    assert [block.type == "text" and block.text for block in message.content] == ["Said the script."]
+    assert [block.type == "text" and block.text for block in message.content] == ["From the script."]
     assert message.usage.input_tokens > 10  # counted by the model's tokenizer, in the model's template

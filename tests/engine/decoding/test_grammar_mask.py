@@ -1,4 +1,4 @@
-"""What an answer is held to where the model's vocabulary cannot be read."""
+"""Grammars: what they require of a model's tokenizer, which schemas they accept, and how many are cached."""
 
 from dataclasses import replace
 
@@ -23,31 +23,31 @@ def unreadable(tiny_folder: ModelFolder) -> LoadedModel:
 
 
 @pytest.mark.parametrize(
-    ("request_for_it", "field"),
+    ("request_", "field"),
     [
         (replace(PLAIN, tools=(TOOL,), tool_choice=ToolChoice(ToolMode.ANY)), "tool_choice"),
         (replace(PLAIN, output_schema=TOOL.input_schema), "output_config.format"),
     ],
 )
-def test_what_must_be_held_and_cannot_be_is_refused(
-    unreadable: LoadedModel, request_for_it: GenerationRequest, field: str
+def test_a_required_grammar_is_refused_if_the_vocabulary_cannot_be_read(
+    unreadable: LoadedModel, request_: GenerationRequest, field: str
 ) -> None:
     with pytest.raises(ValidationError, match=r"tokenizer\.json") as caught:
-        Grammars(unreadable).matcher_for(request_for_it, starts_thinking=False)
+        Grammars(unreadable).matcher_for(request_, starts_thinking=False)
     assert caught.value.field == field
 
 
-def test_what_need_not_be_held_is_free(unreadable: LoadedModel) -> None:
+def test_optional_tools_are_unconstrained_if_the_vocabulary_cannot_be_read(unreadable: LoadedModel) -> None:
     assert Grammars(unreadable).matcher_for(replace(PLAIN, tools=(TOOL,)), starts_thinking=False) is None
 
 
-def test_new_schemas_for_ever_are_kept_within_bounds(tiny_folder: ModelFolder) -> None:
+def test_the_cache_of_grammars_is_bounded(tiny_folder: ModelFolder) -> None:
     grammars = Grammars(load(tiny_folder))
     for number in range(3 * MAX_GRAMMARS):
         tool = replace(TOOL, input_schema=f'{{"type": "object", "required": ["a{number}"]}}')
         assert grammars.matcher_for(replace(PLAIN, tools=(tool,)), starts_thinking=False) is not None
-    num_verdicts = 2 * 3 * MAX_GRAMMARS  # fewer than are kept
-    assert grammars.num_kept == MAX_GRAMMARS + num_verdicts
+    num_verdicts = 2 * 3 * MAX_GRAMMARS  # all of them fit
+    assert grammars.num_cached == MAX_GRAMMARS + num_verdicts
     assert num_verdicts < MAX_VERDICTS
 
 
@@ -67,7 +67,7 @@ def test_a_tool_that_cannot_be_enforced_is_relaxed_or_refused(tiny_folder: Model
     assert caught.value.field == "tools.0.input_schema"
 
 
-def test_tools_whose_grammar_does_not_compile_are_relaxed_where_they_need_not_be_called(
+def test_tools_whose_grammar_does_not_compile_are_relaxed_if_optional(
     tiny_folder: ModelFolder,
 ) -> None:
     model = load(tiny_folder)
@@ -75,5 +75,5 @@ def test_tools_whose_grammar_does_not_compile_are_relaxed_where_they_need_not_be
     grammars = Grammars(replace(model, dialect=tagged))
     tool = replace(TOOL, input_schema='{"type": "object", "properties": {"a": {"enum": []}}}')
     assert grammars.matcher_for(replace(PLAIN, tools=(tool,)), starts_thinking=False) is not None
-    with pytest.raises(ValidationError, match="too much to enforce"):
+    with pytest.raises(ValidationError, match="too complex to enforce"):
         grammars.matcher_for(replace(PLAIN, tools=(tool,), tool_choice=ToolChoice(ToolMode.ANY)), starts_thinking=False)

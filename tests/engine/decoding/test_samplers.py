@@ -1,4 +1,4 @@
-"""Samplers say of logits what they would say of log probabilities."""
+"""Samplers give the same tokens for logits as for log probabilities, within the settings' filters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pensieve.engine.decoding.samplers import PENALTY_CONTEXT_TOKENS, Sampler, p
 from tests.engine.support.tiny_modules import VOCABULARY
 
 
-def test_samplers_get_logits_and_say_what_log_probabilities_would() -> None:
+def test_samplers_draw_the_same_from_logits_as_from_log_probabilities() -> None:
     logits = mx.random.normal((3, VOCABULARY)) * 4 + 30
     logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
     for sampling in (Sampling(0.0), Sampling(0.7), Sampling(1.0, top_p=0.6), Sampling(1.0, top_k=5), Sampling(0.01)):
@@ -25,27 +25,27 @@ def test_samplers_get_logits_and_say_what_log_probabilities_would() -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.01, 0.002])
-def test_low_temperatures_stay_within_the_range_of_half_precision(temperature: float) -> None:
+def test_low_temperatures_stay_within_half_precision(temperature: float) -> None:
     logits = mx.array([[60.0, 59.0, *[1.0] * 30]], mx.float16)
     drawn = sampler_for(Sampling(temperature), 32)(logits)
     assert drawn.tolist() == [0]
 
 
 def drawn_by(sampler: Sampler, logits: mx.array) -> set[int]:
-    """All that 400 draws gave."""
+    """The distinct tokens in 400 draws."""
     drawn: list[int] = sampler(mx.broadcast_to(logits, (400, logits.shape[-1]))).tolist()  # type: ignore[assignment]
     return set(drawn)
 
 
-def test_min_p_keeps_what_is_at_least_so_probable_relative_to_the_likeliest() -> None:
+def test_min_p_keeps_tokens_by_their_probability_relative_to_the_most_likely() -> None:
     chances = mx.array([[0.5, 0.26, 0.24, 1e-9, *[1e-9] * 4]])
     for min_p, kept in {0.5: {0, 1}, 0.1: {0, 1, 2}, 1.0: {0}}.items():
         sampler = sampler_for(Sampling(1.0, min_p=min_p), 8)
         assert drawn_by(sampler, mx.log(chances)) == kept
 
 
-def test_filters_together_keep_what_each_alone_keeps() -> None:
-    """As in mlx-lm, top_p is of all tokens' probabilities, whatever the other filters leave."""
+def test_combined_filters_keep_what_each_of_them_keeps() -> None:
+    """As in mlx-lm, top_p counts the probabilities of all tokens, not only of those the other filters keep."""
     logits = mx.log(mx.array([[0.4, 0.3, 0.2, 0.1]]))
     for sampling, kept in (
         (Sampling(1.0, top_p=0.75, min_p=0.6), {0, 1}),
@@ -55,7 +55,7 @@ def test_filters_together_keep_what_each_alone_keeps() -> None:
         assert drawn_by(sampler_for(sampling, 4), logits) == kept, sampling
 
 
-def test_what_is_left_open_is_the_apis_default_and_settings_that_draw_alike_share_a_sampler() -> None:
+def test_open_settings_take_the_apis_defaults_and_equal_settings_share_a_sampler() -> None:
     assert sampler_for(Sampling(), 32) is sampler_for(Sampling(1.0, 1.0, 0, 0.0, 1.0), 32)
     assert sampler_for(Sampling(0.7, top_k=99), 32) is sampler_for(Sampling(0.7, repetition_penalty=1.1), 32)
     assert sampler_for(Sampling(0.0, top_p=0.5, top_k=3), 32) is sampler_for(Sampling(0.0), 32)
@@ -67,22 +67,22 @@ def penalised(penalty: float, token_ids: list[int], logits: list[float], dtype: 
     return found
 
 
-def test_a_repetition_penalty_makes_said_tokens_less_likely_and_no_others() -> None:
+def test_a_repetition_penalty_affects_seen_tokens_only() -> None:
     assert penalised(2.0, [0, 1, 1], [4.0, -4.0, 4.0]) == [2.0, -8.0, 4.0]
     assert penalised(0.5, [0, 1], [4.0, -4.0, 4.0]) == [8.0, -2.0, 4.0]
     assert penalised(2.0, [], [4.0, -4.0, 4.0]) == [4.0, -4.0, 4.0]
 
 
-def test_a_penalty_looks_at_a_bounded_number_of_tokens() -> None:
+def test_a_penalty_applies_to_a_bounded_number_of_tokens() -> None:
     long_ago = [0, *[1] * PENALTY_CONTEXT_TOKENS]
     assert penalised(2.0, long_ago, [4.0, 4.0]) == [4.0, 2.0]
 
 
 @pytest.mark.parametrize("penalty", [5e-324, 1e-3, 10.0])
-def test_the_strangest_penalty_leaves_finite_logits_in_half_precision(penalty: float) -> None:
+def test_extreme_penalties_leave_finite_logits_in_half_precision(penalty: float) -> None:
     for logit in penalised(penalty, [0, 1], [300.0, -300.0, 0.0], mx.float16):
         assert math.isfinite(logit)
 
 
-def test_a_penalty_of_one_is_none() -> None:
+def test_a_penalty_of_one_adds_no_processor() -> None:
     assert penalties_for(Sampling(repetition_penalty=1.0)) == penalties_for(Sampling()) == []

@@ -1,4 +1,4 @@
-"""Thinking is closed when its budget is spent, whether the prompt opened it or the model does."""
+"""Thinking is closed once its budget is spent, whether the prompt or the model opened it."""
 
 from __future__ import annotations
 
@@ -9,63 +9,65 @@ import numpy as np
 import pytest
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Thinking
-from pensieve.engine.decoding.grammar_mask import ThinkingBudget
+from pensieve.engine.decoding.thinking_budget import ThinkingBudget
 from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens
-from tests.engine.batch.test_batch import Run
+from tests.engine.batch.batch_run import BatchRun
 from tests.engine.support.tiny_modules import prompt, tiny_module
 
 FREE = 1
-"""What is said where the budget forces nothing."""
+"""The model's token wherever the budget forces none."""
 
 
-def said_under(budget: ThinkingBudget, wanted: Sequence[int]) -> list[int]:
-    """The tokens of an answer that wants to be `wanted`."""
-    said: list[int] = []
+def generated_under(budget: ThinkingBudget, wanted: Sequence[int]) -> list[int]:
+    """The tokens of an answer whose model prefers `wanted`."""
+    generated: list[int] = []
     for token_id in wanted:
-        allowed = np.flatnonzero(np.isfinite(np.array(budget(mx.array([0, *said]), mx.zeros((1, 10))))[0])).tolist()
-        said.append(allowed[0] if len(allowed) == 1 else token_id)
-    return said
+        allowed = np.flatnonzero(
+            np.isfinite(np.array(budget(mx.array([0, *generated]), mx.zeros((1, 10))))[0])
+        ).tolist()
+        generated.append(allowed[0] if len(allowed) == 1 else token_id)
+    return generated
 
 
-def test_thinking_that_the_prompt_opened_is_closed_after_its_tokens() -> None:
-    assert said_under(ThinkingBudget(3, [7, 8]), [FREE] * 6) == [1, 1, 1, 7, 8, 1]
+def test_thinking_opened_by_the_prompt_is_closed_after_the_budget() -> None:
+    assert generated_under(ThinkingBudget(3, [7, 8]), [FREE] * 6) == [1, 1, 1, 7, 8, 1]
 
 
-def test_thinking_that_ends_by_itself_is_left_alone() -> None:
-    assert said_under(ThinkingBudget(4, [7, 8]), [1, 7, 8, 1, 1, 1, 1]) == [1, 7, 8, 1, 1, 1, 1]
+def test_thinking_that_ends_within_the_budget_is_left_alone() -> None:
+    assert generated_under(ThinkingBudget(4, [7, 8]), [1, 7, 8, 1, 1, 1, 1]) == [1, 7, 8, 1, 1, 1, 1]
 
 
-def test_thinking_that_the_model_opens_is_closed_after_its_tokens() -> None:
+def test_thinking_opened_by_the_model_is_closed_after_the_budget() -> None:
     budget = ThinkingBudget(2, [7], [5, 6], is_open=False)
-    assert said_under(budget, [1, 1, 1, 5, 6, *[FREE] * 4]) == [1, 1, 1, 5, 6, 1, 1, 7, 1]
+    assert generated_under(budget, [1, 1, 1, 5, 6, *[FREE] * 4]) == [1, 1, 1, 5, 6, 1, 1, 7, 1]
 
 
-def test_an_answer_without_thinking_is_never_touched() -> None:
-    assert said_under(ThinkingBudget(2, [7], [5], is_open=False), [FREE] * 9) == [FREE] * 9
+def test_an_answer_without_thinking_is_left_alone() -> None:
+    assert generated_under(ThinkingBudget(2, [7], [5], is_open=False), [FREE] * 9) == [FREE] * 9
 
 
-def test_the_parts_of_thinking_share_one_budget() -> None:
+def test_all_parts_of_thinking_share_one_budget() -> None:
     budget = ThinkingBudget(3, [7], [5], is_open=False)
-    assert said_under(budget, [5, 1, 7, 1, 5, 1, 1, 1, 1, 1]) == [5, 1, 7, 1, 5, 1, 7, 1, 1, 1]
+    assert generated_under(budget, [5, 1, 7, 1, 5, 1, 1, 1, 1, 1]) == [5, 1, 7, 1, 5, 1, 7, 1, 1, 1]
 
 
-def allowed_after(budget: ThinkingBudget, said: Sequence[int]) -> list[int]:
-    """The tokens that may follow `said`."""
-    for end in range(len(said)):
-        budget(mx.array([0, *said[:end]]), mx.zeros((1, 10)))
-    logits = budget(mx.array([0, *said]), mx.zeros((1, 10)))
+def allowed_after(budget: ThinkingBudget, generated: Sequence[int]) -> list[int]:
+    """The tokens that may follow `generated`."""
+    for end in range(len(generated)):
+        budget(mx.array([0, *generated[:end]]), mx.zeros((1, 10)))
+    logits = budget(mx.array([0, *generated]), mx.zeros((1, 10)))
     return np.flatnonzero(np.isfinite(np.array(logits)[0])).tolist()
 
 
-def test_thinking_that_is_spent_is_not_begun_again() -> None:
-    """A model that is closed at once might begin again for ever."""
+def test_thinking_is_not_reopened_once_the_budget_is_spent() -> None:
+    """A model whose thinking is closed at once might reopen it forever."""
     spent = [5, 7]
     assert allowed_after(ThinkingBudget(0, [7], [5], is_open=False), []) == list(range(10))
     assert allowed_after(ThinkingBudget(0, [7], [5], is_open=False), spent) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
     assert allowed_after(ThinkingBudget(0, [7], [5]), [7]) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
 
 
-def test_a_mark_of_several_tokens_is_left_where_other_parts_begin_alike() -> None:
+def test_the_first_token_of_a_longer_mark_stays_allowed_because_other_parts_share_it() -> None:
     """As in gpt-oss: <|channel|> begins every part, and `analysis` after it is thinking."""
     spent = [4, 5, 6, 7]
     assert allowed_after(ThinkingBudget(0, [7], [4, 5, 6], is_open=False), spent) == list(range(10))
@@ -73,9 +75,11 @@ def test_a_mark_of_several_tokens_is_left_where_other_parts_begin_alike() -> Non
 
 
 @pytest.mark.parametrize("is_open", [True, False])
-def test_a_budget_of_nothing_closes_at_once(*, is_open: bool) -> None:
+def test_a_budget_of_zero_closes_thinking_at_once(*, is_open: bool) -> None:
     budget = ThinkingBudget(0, [7, 8], [5], is_open=is_open)
-    assert said_under(budget, [FREE] * 4 if is_open else [5, *[FREE] * 3])[-3:] == ([8, 1, 1] if is_open else [7, 8, 1])
+    assert generated_under(budget, [FREE] * 4 if is_open else [5, *[FREE] * 3])[-3:] == (
+        [8, 1, 1] if is_open else [7, 8, 1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,13 +94,13 @@ def test_a_budget_of_nothing_closes_at_once(*, is_open: bool) -> None:
         (Thinking(budget_tokens=0), False, [101, 11, 10], 1),
     ],
 )
-def test_a_row_is_held_to_a_budget_only_where_it_may_think(
+def test_a_row_gets_a_budget_only_if_it_may_think(
     thinking: Thinking, *, starts: bool, end: list[int], num_processors: int
 ) -> None:
-    """A row that is held to one is not speculated on, so a template that closes thinking itself keeps that."""
+    """A row with a budget is not speculated on, so a prompt that closes thinking itself must not get one."""
     model = tiny_module("llama")
     model.thinking = ThinkingTokens((100,), (101,), frozenset({10}))
-    run = Run(model)
+    run = BatchRun(model)
     ticket = run.ticket(GenerationRequest((ChatMessage(Role.USER, ""),), 8, thinking=thinking), [*prompt(9), *end])
     ticket.starts_thinking = starts
     assert len(run.batch._processors(ticket, None)) == num_processors

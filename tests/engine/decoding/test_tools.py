@@ -1,4 +1,4 @@
-"""Calls, thinking and held answers on a tiny model of random weights, which says nothing sensible by itself."""
+"""Tool calls, thinking and constrained answers on a tiny random model, which generates nothing sensible by itself."""
 
 import asyncio
 import json
@@ -38,8 +38,9 @@ from pensieve.core.errors import ValidationError
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.decoding.grammar_mask import GrammarMask, masked
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.engine.scripted.engine import Reply, Script, ScriptedEngine
-from tests.conftest import GIB, MakeEngine
+from pensieve.engine.scripted.engine import ScriptedEngine
+from pensieve.engine.scripted.script import Script, ScriptedReply
+from tests.support.engines import GIB, MakeEngine
 
 SCHEMA = {
     "type": "object",
@@ -53,7 +54,7 @@ GREEDY = Sampling(temperature=0.0)
 WILD = Sampling(temperature=2.0)
 
 
-def asking(**given: Any) -> GenerationRequest:
+def user_request(**given: Any) -> GenerationRequest:
     given = {"max_tokens": 200, "sampling": WILD, **given}
     return GenerationRequest((ChatMessage(Role.USER, "Two large ones."),), **given)
 
@@ -83,11 +84,9 @@ def text_of(events: list[GenerationEvent]) -> str:
 
 
 @pytest.mark.parametrize("mode", [ToolMode.ANY, ToolMode.TOOL])
-def test_a_forced_call_satisfies_its_schema_whatever_the_model_would_say(
-    make_engine: MakeEngine, mode: ToolMode
-) -> None:
+def test_a_forced_call_satisfies_its_schema_whatever_the_model_prefers(make_engine: MakeEngine, mode: ToolMode) -> None:
     name = "order" if mode is ToolMode.TOOL else None
-    request = asking(tools=(ORDER, CANCEL), tool_choice=ToolChoice(mode, name, parallel=False))
+    request = user_request(tools=(ORDER, CANCEL), tool_choice=ToolChoice(mode, name, parallel=False))
 
     async def play() -> None:
         async with make_engine() as engine:
@@ -101,32 +100,32 @@ def test_a_forced_call_satisfies_its_schema_whatever_the_model_would_say(
     asyncio.run(play())
 
 
-def test_a_held_answer_and_a_free_one_run_side_by_side(make_engine: MakeEngine) -> None:
-    free = asking(sampling=GREEDY, max_tokens=20)
-    held = asking(sampling=GREEDY, tools=(ORDER,), tool_choice=ToolChoice(ToolMode.ANY, parallel=False))
+def test_a_constrained_answer_does_not_change_a_free_one_beside_it(make_engine: MakeEngine) -> None:
+    free = user_request(sampling=GREEDY, max_tokens=20)
+    constrained = user_request(sampling=GREEDY, tools=(ORDER,), tool_choice=ToolChoice(ToolMode.ANY, parallel=False))
 
     async def play() -> None:
         async with make_engine() as engine:
             alone = text_of(await events_of(engine, free))
-            together = await asyncio.gather(events_of(engine, held), events_of(engine, free))
+            together = await asyncio.gather(events_of(engine, constrained), events_of(engine, free))
             assert text_of(together[1]) == alone
             assert calls_of(together[0])
 
     asyncio.run(play())
 
 
-def test_an_answer_is_held_to_its_schema(make_engine: MakeEngine) -> None:
+def test_an_answer_follows_its_schema(make_engine: MakeEngine) -> None:
     async def play() -> None:
         async with make_engine() as engine:
-            events = await events_of(engine, asking(output_schema=json.dumps(SCHEMA)))
+            events = await events_of(engine, user_request(output_schema=json.dumps(SCHEMA)))
             jsonschema.validate(json.loads(text_of(events)), SCHEMA)
             assert finish_of(events).stop_reason is StopReason.END_TURN
 
     asyncio.run(play())
 
 
-def test_a_call_that_max_tokens_cuts_is_left_open(make_engine: MakeEngine) -> None:
-    request = asking(tools=(ORDER,), tool_choice=ToolChoice(ToolMode.ANY, parallel=False), max_tokens=16)
+def test_a_call_cut_off_by_max_tokens_stays_open(make_engine: MakeEngine) -> None:
+    request = user_request(tools=(ORDER,), tool_choice=ToolChoice(ToolMode.ANY, parallel=False), max_tokens=16)
 
     async def play() -> None:
         async with make_engine() as engine:
@@ -148,30 +147,30 @@ def test_a_call_that_max_tokens_cuts_is_left_open(make_engine: MakeEngine) -> No
         ),
     ],
 )
-def test_a_schema_that_cannot_be_enforced_is_refused_by_its_path(
+def test_a_schema_that_cannot_be_enforced_is_refused_with_its_path(
     make_engine: MakeEngine, given: dict[str, Any], field: str
 ) -> None:
     async def play() -> None:
         async with make_engine() as engine:
             with pytest.raises(ValidationError) as caught:
-                await events_of(engine, asking(**given))
+                await events_of(engine, user_request(**given))
             assert caught.value.field == field
 
     asyncio.run(play())
 
 
-def test_a_tool_that_may_be_called_need_not_have_a_schema_that_can_be_enforced(make_engine: MakeEngine) -> None:
+def test_an_optional_tool_may_have_a_schema_that_cannot_be_enforced(make_engine: MakeEngine) -> None:
     odd = Tool("odd", "", '{"type": "object", "properties": {"a": {"pattern": "(?=x)"}}}')
 
     async def play() -> None:
         async with make_engine() as engine:
-            events = await events_of(engine, asking(tools=(odd,), max_tokens=4))
+            events = await events_of(engine, user_request(tools=(odd,), max_tokens=4))
             assert finish_of(events).usage.output_tokens == 4
 
     asyncio.run(play())
 
 
-def test_tools_and_calls_and_results_are_counted_as_they_are_generated_from(make_engine: MakeEngine) -> None:
+def test_tools_calls_and_results_are_counted_as_in_generation(make_engine: MakeEngine) -> None:
     call = ToolCall("toolu_1", "order", '{"size": "large", "count": 2}')
     messages = (
         ChatMessage(Role.USER, "Two large ones."),
@@ -195,34 +194,34 @@ def test_tools_and_calls_and_results_are_counted_as_they_are_generated_from(make
 
 def scripted(text: str) -> ScriptedEngine:
     memory = Ledger(GIB)
-    return ScriptedEngine(Script((Reply(text=text),)), memory, SlidingWindowMonitor(memory.usage))
+    return ScriptedEngine(Script((ScriptedReply(text=text),)), memory, SlidingWindowMonitor(memory.usage))
 
 
-def test_thinking_is_shown_only_to_those_who_asked_for_it() -> None:
+def test_thinking_is_shown_only_if_requested() -> None:
     model = scripted("<think>\nLet me see.\n</think>\n\nYes.")
-    shown = asyncio.run(events_of(model, asking(thinking=Thinking(enabled=True))))
-    hidden = asyncio.run(events_of(model, asking()))
+    shown = asyncio.run(events_of(model, user_request(thinking=Thinking(enabled=True))))
+    hidden = asyncio.run(events_of(model, user_request()))
     assert "".join(event.text for event in shown if isinstance(event, ThinkingGenerated)) == "Let me see.\n"
     assert not [event for event in hidden if isinstance(event, ThinkingGenerated)]
     assert text_of(shown) == text_of(hidden) == "Yes."
 
 
-def test_one_call_is_enough_where_one_was_asked_for() -> None:
+def test_generation_ends_after_one_call_without_parallel_calls() -> None:
     call = '<tool_call>\n{"name": "order", "arguments": {}}\n</tool_call> '
     model = scripted(call * 3)
-    assert len(calls_of(asyncio.run(events_of(model, asking(tools=(ORDER,)))))) == 3
-    one = asyncio.run(events_of(model, asking(tools=(ORDER,), tool_choice=ToolChoice(parallel=False))))
+    assert len(calls_of(asyncio.run(events_of(model, user_request(tools=(ORDER,)))))) == 3
+    one = asyncio.run(events_of(model, user_request(tools=(ORDER,), tool_choice=ToolChoice(parallel=False))))
     assert len(calls_of(one)) == 1
     assert finish_of(one).stop_reason is StopReason.TOOL_USE
 
 
-def test_stop_sequences_are_not_looked_for_in_arguments() -> None:
+def test_stop_sequences_do_not_apply_to_tool_arguments() -> None:
     model = scripted('Well. <tool_call>\n{"name": "order", "arguments": {"a": "END"}}\n</tool_call>')
-    events = asyncio.run(events_of(model, asking(tools=(ORDER,), stop_sequences=("END",))))
+    events = asyncio.run(events_of(model, user_request(tools=(ORDER,), stop_sequences=("END",))))
     assert calls_of(events) == [("order", {"a": "END"})]
 
 
-def test_a_mask_lets_exactly_its_bits_through() -> None:
+def test_a_mask_allows_exactly_its_set_bits() -> None:
     mask = allocate_token_bitmask(1, 70)
     mask[:] = 0
     for token_id in (0, 31, 32, 69):
@@ -231,9 +230,7 @@ def test_a_mask_lets_exactly_its_bits_through() -> None:
     assert np.flatnonzero(allowed).tolist() == [0, 31, 32, 69]
 
 
-def test_a_grammar_that_breaks_fails_its_own_request_alone(
-    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broken_grammar_fails_only_its_own_request(make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     def breaking(self: GrammarMask, token_ids: mx.array, logits: mx.array) -> mx.array:
         self.failed = True
         return logits
@@ -241,9 +238,9 @@ def test_a_grammar_that_breaks_fails_its_own_request_alone(
     async def play() -> None:
         async with make_engine() as engine:
             monkeypatch.setattr(GrammarMask, "__call__", breaking)
-            held = events_of(engine, asking(output_schema=json.dumps(SCHEMA)))
-            free = events_of(engine, asking(sampling=GREEDY, max_tokens=8))
-            broken, whole = await asyncio.gather(held, free, return_exceptions=True)
+            constrained = events_of(engine, user_request(output_schema=json.dumps(SCHEMA)))
+            free = events_of(engine, user_request(sampling=GREEDY, max_tokens=8))
+            broken, whole = await asyncio.gather(constrained, free, return_exceptions=True)
             assert "failed" in str(broken)
             assert not isinstance(whole, BaseException)
 

@@ -1,4 +1,4 @@
-"""Small models of types whose caches or batches are out of the ordinary, as `pensieve.models.loading` gives them."""
+"""Small models of types with unusual caches or batches, as `pensieve.models.loading` loads them."""
 
 from __future__ import annotations
 

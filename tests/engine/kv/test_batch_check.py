@@ -1,4 +1,4 @@
-"""What a model does with several requests in one pass is found out by running it, and not believed."""
+"""Whether a model may batch requests is measured by running it, not assumed."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tests.engine.kv.models import small
         ("llama4", "none"),
     ],
 )
-def test_what_may_be_done_together(model_type: str, batching: Batching) -> None:
+def test_each_model_type_is_batched_as_far_as_it_computes_correctly(model_type: str, batching: Batching) -> None:
     assert batching_of(small(model_type).model) == batching
 
 
 class _WithFault:
-    """A model whose rows change each other where `fault` says so: token ids [rows, length] and logits to logits."""
+    """A model whose logits pass through `fault`: (token ids [rows, length], logits) to logits."""
 
     def __init__(self, model: Any, fault: Any) -> None:
         self._model = model
@@ -44,7 +44,7 @@ class _WithFault:
         return logits
 
 
-def test_rows_that_see_each_other_are_not_decoded_together() -> None:
+def test_a_model_whose_rows_affect_each_other_is_not_batched() -> None:
     def mixed(_: mx.array, logits: mx.array) -> mx.array:
         return logits + 0.3 * mx.flip(logits, 0) if logits.shape[0] > 1 else logits
 
@@ -56,7 +56,7 @@ def test_rows_that_see_each_other_are_not_decoded_together() -> None:
         assert batching_of(_WithFault(model, fault)) == "none"
 
 
-def test_a_token_that_goes_to_another_expert_is_no_fault() -> None:
+def test_a_token_routed_to_another_expert_does_not_count_as_a_fault() -> None:
     logits = [mx.array([1.0, -2.0, 0.5]) for _ in range(3)]
     assert distance(logits, [logits[0] + 1.0, logits[1] - 0.01, logits[2] * 2.0]) == pytest.approx(0.005)
     assert distance(logits, [each + 1.0 for each in logits]) == pytest.approx(0.5)
@@ -64,18 +64,16 @@ def test_a_token_that_goes_to_another_expert_is_no_fault() -> None:
 
 
 def _half_precision(token_ids: mx.array, logits: mx.array) -> mx.array:
-    """Noise that depends on the shape of a pass alone, as that of a GPU's kernels in bfloat16 does."""
+    """Noise that depends only on the shape of a pass, like that of a GPU's bfloat16 kernels."""
     seed = mx.random.key(token_ids.shape[0] * 100 + token_ids.shape[1])
     noise = 0.05 * mx.max(mx.abs(logits)) * mx.random.normal(logits.shape, key=seed)
     return (logits + noise).astype(mx.bfloat16)
 
 
-def test_what_half_precision_does_to_a_batch_is_no_fault() -> None:
+def test_half_precision_noise_does_not_count_as_a_fault() -> None:
     assert batching_of(_WithFault(small("llama").model, _half_precision)) == "whole"
 
 
 @pytest.mark.parametrize(("model_type", "batching"), [("mamba", "decoding"), ("gemma2", "none"), ("llama4", "none")])
-def test_a_row_that_sees_what_is_not_its_own_is_found_in_half_precision_too(
-    model_type: str, batching: Batching
-) -> None:
+def test_a_row_that_sees_other_rows_is_found_in_half_precision_too(model_type: str, batching: Batching) -> None:
     assert batching_of(_WithFault(small(model_type).model, _half_precision)) == batching

@@ -1,4 +1,4 @@
-"""Requests in one batch, each with memory of its own: they say what they say alone, and take what they take alone."""
+"""Rows: batched requests get the same tokens, and take the same memory, as each alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pensieve.engine.kv.rows import GROWTH_TOKENS, RowKV, RowsKV, quantized_group_size, room_for
-from pensieve.engine.memory.probe import rows_say_the_same
+from pensieve.engine.memory.probe import rows_match_single_requests
 from tests.engine.support.tiny_modules import continuation, new_caches, prefill, prompt, tiny_module
 
 from mlx_lm.generate import BatchGenerator  # isort: skip - tiny_modules imports mlx-lm harmlessly
@@ -22,7 +22,7 @@ def random_kv(num_tokens: int, seed: int, num_rows: int = 1) -> tuple[mx.array, 
     return keys, values
 
 
-def test_rows_of_every_length_say_what_each_says_alone() -> None:
+def test_rows_of_any_length_get_the_same_tokens_as_each_alone() -> None:
     model = tiny_module("llama")
     prompts = [prompt(length, seed) for seed, length in enumerate(LENGTHS)]
     alone = []
@@ -32,19 +32,19 @@ def test_rows_of_every_length_say_what_each_says_alone() -> None:
     generator = BatchGenerator(model.model, prefill_step_size=64, stream=mx.default_stream(mx.default_device()))
     layers = len(new_caches(model))
     numbers = generator.insert(prompts, [24] * 3, caches=[[RowKV() for _ in range(layers)] for _ in prompts])
-    said: dict[int, list[int]] = {number: [] for number in numbers}
+    generated: dict[int, list[int]] = {number: [] for number in numbers}
     for _ in range(200):
         for response in generator.next()[1]:
-            said[response.uid].append(int(response.token))
-    assert [said[number] for number in numbers] == alone
+            generated[response.uid].append(int(response.token))
+    assert [generated[number] for number in numbers] == alone
 
 
-def test_a_model_that_attends_in_another_way_is_found_out() -> None:
-    assert rows_say_the_same(tiny_module("llama"))
-    assert not rows_say_the_same(tiny_module("gemma3_text")), "windows that rotate are no rows"
+def test_a_model_with_another_kind_of_attention_is_detected() -> None:
+    assert rows_match_single_requests(tiny_module("llama"))
+    assert not rows_match_single_requests(tiny_module("gemma3_text")), "rotating windows do not work as rows"
 
 
-def test_joining_and_leaving_copies_nothing() -> None:
+def test_joining_and_leaving_a_batch_copies_nothing() -> None:
     rows = []
     for seed in range(2):
         row = RowKV()
@@ -63,7 +63,7 @@ def test_joining_and_leaving_copies_nothing() -> None:
     assert one.nbytes == rows[1].nbytes == rows[1].room * 2 * HEADS * SIZE * 4
 
 
-def test_a_row_takes_the_memory_of_its_tokens_whatever_the_others_take() -> None:
+def test_a_row_takes_memory_for_its_own_tokens_only() -> None:
     long, short = RowKV(), RowKV()
     batch = RowsKV([long, short])
     keys, values = random_kv(3000, 1, num_rows=2)
@@ -75,7 +75,7 @@ def test_a_row_takes_the_memory_of_its_tokens_whatever_the_others_take() -> None
     np.testing.assert_array_equal(np.array(short.filled()[0]), np.array(keys[1:, :, :7]))
 
 
-def test_room_that_was_asked_for_is_made_at_once_and_the_rest_as_it_is_needed() -> None:
+def test_requested_room_is_made_at_once_and_more_as_needed() -> None:
     row = RowKV(min_room=1000)
     row.append(*random_kv(10, 1))
     assert row.room == 1024
@@ -86,7 +86,7 @@ def test_room_that_was_asked_for_is_made_at_once_and_the_rest_as_it_is_needed() 
     assert row.room == 1280
 
 
-def test_eight_bits_take_about_a_quarter_of_single_precision_and_are_nearly_the_same() -> None:
+def test_eight_bits_take_about_a_quarter_of_single_precision_and_stay_close() -> None:
     plain, packed = RowKV(), RowKV(bits=8)
     keys, values = random_kv(200, 1)
     for row in (plain, packed):
@@ -98,12 +98,12 @@ def test_eight_bits_take_about_a_quarter_of_single_precision_and_are_nearly_the_
     assert np.abs(exact - near).max() > 0.0
 
 
-def test_a_head_that_mlx_cannot_quantise_is_refused_by_its_size() -> None:
+def test_a_head_that_mlx_cannot_quantise_is_refused_with_its_size() -> None:
     assert [quantized_group_size(size) for size in (128, 96, 64, 32)] == [64, 32, 64, 32]
     with pytest.raises(ValueError, match="heads of 80 numbers"):
         quantized_group_size(80)
 
 
-def test_a_mask_that_rows_do_not_go_by_is_refused() -> None:
+def test_a_mask_that_rows_do_not_support_is_refused() -> None:
     with pytest.raises(NotImplementedError):
         RowsKV([RowKV()]).make_mask(4, window_size=32)

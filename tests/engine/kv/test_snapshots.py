@@ -1,4 +1,4 @@
-"""What is taken out of caches is what they held, and nothing that is done to them afterwards changes it."""
+"""Segments and snapshots hold what the caches held, and later changes to the caches do not affect them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def block(host: tuple[Any, list[HostArray]], num_tokens: int) -> KVBlock:
     return KVBlock("model", "00" * 32, np.zeros(num_tokens, np.uint32), *host)
 
 
-def test_only_plain_caches_grow() -> None:
+def test_only_plain_caches_can_be_cut() -> None:
     assert has_growing_layout(new_caches(tiny_module("llama")))
     assert not any(has_growing_layout(new_caches(tiny_module(kind))) for kind in WHOLE_KINDS)
     assert not has_growing_layout([])
 
 
 @pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16], ids=str)
-def test_keys_and_values_cut_anywhere_are_joined_to_what_they_were(dtype: mx.Dtype) -> None:
+def test_segments_cut_anywhere_join_to_the_original(dtype: mx.Dtype) -> None:
     model = tiny_module("llama", dtype=dtype)
     caches = prefill(model, prompt(70))
     whole = KVSegment.of(caches, 0, 70)
@@ -51,7 +51,7 @@ def test_keys_and_values_cut_anywhere_are_joined_to_what_they_were(dtype: mx.Dty
     assert_same(shorter, caches)
 
 
-def test_joined_caches_continue_as_those_they_were_made_of() -> None:
+def test_joined_caches_continue_like_the_originals() -> None:
     model = tiny_module("llama")
     caches = prefill(model, prompt(300))
     head, tail = KVSegment.of(caches, 0, 300).split(100)
@@ -64,7 +64,7 @@ def test_joined_caches_continue_as_those_they_were_made_of() -> None:
     assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
 
 
-def test_a_part_does_not_hold_on_to_what_it_was_cut_from() -> None:
+def test_a_segment_does_not_keep_the_original_alive() -> None:
     model = tiny_module("llama")
     caches = prefill(model, prompt(4096))
     before = mx.get_active_memory()
@@ -76,12 +76,12 @@ def test_a_part_does_not_hold_on_to_what_it_was_cut_from() -> None:
 
 @pytest.mark.parametrize("kind", WHOLE_KINDS)
 @pytest.mark.parametrize("num_tokens", [WINDOW - 7, 2 * WINDOW + 5])
-def test_a_snapshot_continues_as_the_caches_it_is_of_and_stays_what_it_is(kind: str, num_tokens: int) -> None:
+def test_a_snapshot_continues_like_its_caches_and_stays_unchanged(kind: str, num_tokens: int) -> None:
     model = tiny_module(kind)
     caches = prefill(model, prompt(num_tokens))
     snapshot = Snapshot.of(caches)
     before = [np.array(array) for array in arrays_of(snapshot.caches())]
-    expected = continuation(model, caches, 5)  # goes on in the caches that the snapshot refers to
+    expected = continuation(model, caches, 5)  # continues in the caches that the snapshot refers to
     assert continuation(model, snapshot.caches(), 5) == expected
     assert continuation(model, prefill(model, prompt(9, seed=1), snapshot.caches()), 5) != expected
     assert continuation(model, snapshot.caches(), 5) == expected
@@ -90,8 +90,8 @@ def test_a_snapshot_continues_as_the_caches_it_is_of_and_stays_what_it_is(kind: 
 
 
 @pytest.mark.parametrize("kind", WHOLE_KINDS)
-def test_a_snapshot_stays_what_it_is_where_caches_write_in_place(kind: str) -> None:
-    """As a rotating one does with each token, once it is full."""
+def test_a_snapshot_stays_unchanged_when_caches_write_in_place(kind: str) -> None:
+    """A rotating cache does so with each token once it is full."""
     model = tiny_module(kind)
     caches = prefill(model, prompt(10))
     continuation(model, caches, 5, num_tokens=WINDOW + 5)
@@ -104,7 +104,7 @@ def test_a_snapshot_stays_what_it_is_where_caches_write_in_place(kind: str) -> N
 
 
 @pytest.mark.parametrize("kind", WHOLE_KINDS)
-def test_a_snapshot_costs_no_memory_until_somebody_writes(kind: str) -> None:
+def test_a_snapshot_takes_no_memory_until_a_cache_is_written(kind: str) -> None:
     model = tiny_module(kind)
     caches = prefill(model, prompt(512))
     exact = Snapshot.of(caches).caches()
@@ -115,7 +115,7 @@ def test_a_snapshot_costs_no_memory_until_somebody_writes(kind: str) -> None:
     assert num_cached_tokens(fetched) in {None, 512}
 
 
-def test_a_snapshot_of_one_row_does_not_hold_on_to_its_batch() -> None:
+def test_a_snapshot_of_one_row_does_not_keep_its_batch_alive() -> None:
     batch = ArraysCache(1)
     batch[0] = mx.zeros((64, 1000))
     mx.eval(batch[0])
@@ -128,7 +128,7 @@ def test_a_snapshot_of_one_row_does_not_hold_on_to_its_batch() -> None:
 
 @pytest.mark.parametrize("kind", WHOLE_KINDS)
 @pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16], ids=str)
-def test_a_snapshot_comes_back_from_its_bytes(kind: str, dtype: mx.Dtype) -> None:
+def test_a_snapshot_is_restored_from_its_bytes(kind: str, dtype: mx.Dtype) -> None:
     model = tiny_module(kind, dtype=dtype)
     snapshot = Snapshot.of(prefill(model, prompt(50)))
     again = Snapshot.from_block(block(snapshot.to_host(), 50))
@@ -138,7 +138,7 @@ def test_a_snapshot_comes_back_from_its_bytes(kind: str, dtype: mx.Dtype) -> Non
 
 
 @pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16], ids=str)
-def test_keys_and_values_come_back_from_their_bytes(dtype: mx.Dtype) -> None:
+def test_a_segment_is_restored_from_its_bytes(dtype: mx.Dtype) -> None:
     caches = prefill(tiny_module("llama", dtype=dtype), prompt(50))
     again = KVSegment.from_block(block(KVSegment.to_host(caches, 10, 50), 40))
     assert again.arrays[0].dtype == dtype
@@ -146,24 +146,24 @@ def test_keys_and_values_come_back_from_their_bytes(dtype: mx.Dtype) -> None:
 
 
 @pytest.mark.parametrize("form", [None, {}, {"layout": "joined", "more": 1}, {"classes": ["Popen"], "states": []}, [1]])
-def test_a_block_of_another_form_is_refused(form: Any) -> None:
+def test_a_block_with_another_form_is_refused(form: Any) -> None:
     good = block(KVSegment.to_host(prefill(tiny_module("llama"), prompt(8)), 0, 8), 8)
     strange = KVBlock(good.fingerprint, good.parent, good.token_ids, form, good.arrays)
-    with pytest.raises(ValueError, match="no keys and values"):
+    with pytest.raises(ValueError, match="does not hold keys and values"):
         KVSegment.from_block(strange)
-    with pytest.raises(ValueError, match="no state"):
+    with pytest.raises(ValueError, match="does not hold a snapshot"):
         Snapshot.from_block(strange)
 
 
-def test_caches_of_somebody_elses_making_are_not_written() -> None:
+def test_cache_classes_that_are_not_mlx_lms_are_not_written() -> None:
     class Special(KVCache):  # type: ignore[misc]
         pass
 
-    with pytest.raises(ValueError, match="cannot be kept on disk"):
+    with pytest.raises(ValueError, match="cannot be stored on disk"):
         Snapshot.of([Special()]).to_host()
 
 
-def test_only_what_can_be_trimmed_is_and_the_given_caches_stay() -> None:
+def test_caches_are_trimmed_if_possible_and_the_originals_stay_unchanged() -> None:
     model = tiny_module("gemma3_text")
     caches = prefill(model, prompt(WINDOW - 4))
     shorter = trimmed(caches, 10)

@@ -1,4 +1,4 @@
-"""Memory that runs short is given back step by step, each seen to help, and all of it undone afterwards (G-R2)."""
+"""When memory runs short, it is freed step by step, and every step is undone afterwards (G-R2)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.prompt_cache.null_store import NullStore
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.prompt_cache.store import KVStore
-from tests.engine.support.tiny_modules import made_up_rows, prompt, tiny_module
+from tests.engine.support.tiny_modules import prompt, random_rows, tiny_module
 
 MB = 1_000_000
 SPAN = 100 * MB
-"""The limits of these tests lie so far above what is in use when they begin."""
+"""The memory that a test may use beyond what is in use when it begins."""
 
 
 @pytest.fixture
 def memory() -> Iterator[DeviceMemory]:
-    gc.collect()  # models of earlier tests that are freed during a test would be memory that it gained
+    gc.collect()  # so that models of earlier tests are not freed during this one
     mx.clear_cache()
     before = DeviceMemory(SPAN).in_use_bytes
     memory = DeviceMemory(before + SPAN)
@@ -39,7 +39,7 @@ def memory() -> Iterator[DeviceMemory]:
 
 
 class Clock:
-    """Time that passes by a second at each look."""
+    """Advances by a second at each call."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -49,7 +49,7 @@ class Clock:
         return self.seconds
 
 
-def taken(num_bytes: int) -> mx.array:
+def allocate(num_bytes: int) -> mx.array:
     array = mx.zeros(num_bytes, mx.uint8)
     mx.eval(array)
     return array
@@ -57,89 +57,89 @@ def taken(num_bytes: int) -> mx.array:
 
 def filled_store(memory: DeviceMemory) -> PromptCache:
     """20 MB of prompts."""
-    stored = PromptCache(memory, KVStore(tiny_module("llama"), limit_bytes=60 * MB))
+    prompt_cache = PromptCache(memory, KVStore(tiny_module("llama"), limit_bytes=60 * MB))
     for seed in range(10):
-        stored.keep(prompt(4000, seed), made_up_rows(4000))
+        prompt_cache.keep(prompt(4000, seed), random_rows(4000))
     mx.clear_cache()
-    return stored
+    return prompt_cache
 
 
-def test_buffers_that_nobody_uses_go_first_and_that_may_be_enough(memory: DeviceMemory) -> None:
+def test_unused_buffers_are_freed_first_and_that_may_suffice(memory: DeviceMemory) -> None:
     relief = PressureRelief(memory, PromptCache(memory, NullStore()), chunk_tokens=128, clock=Clock())
-    relief.look()
+    relief.update()
     assert not relief.state.active
-    held = taken(68 * MB)
-    unused = taken(18 * MB)
+    held = allocate(68 * MB)
+    unused = allocate(18 * MB)
     del unused
     assert memory.in_use_bytes > 0.8 * SPAN, "MLX keeps the buffer"
-    relief.look()
+    relief.update()
     assert relief.state.active == (PressureStep.RECLAIM_BUFFERS,)
     assert memory.in_use_bytes < 0.7 * SPAN + memory.lasting_bytes
     del held
-    relief.look()
+    relief.update()
     assert not relief.state.active
     assert relief.state.times[PressureStep.RECLAIM_BUFFERS] == 1
 
 
-def test_stored_prompts_go_next_and_no_more_are_kept_until_memory_is_back(memory: DeviceMemory) -> None:
-    stored = filled_store(memory)
-    before = stored.num_bytes
-    relief = PressureRelief(memory, stored, chunk_tokens=128, clock=Clock())
-    held = taken(70 * MB)
-    relief.look()
+def test_cached_prompts_are_evicted_next_and_the_cache_does_not_grow_until_memory_is_free(memory: DeviceMemory) -> None:
+    prompt_cache = filled_store(memory)
+    before = prompt_cache.num_bytes
+    relief = PressureRelief(memory, prompt_cache, chunk_tokens=128, clock=Clock())
+    held = allocate(70 * MB)
+    relief.update()
     assert PressureStep.SHRINK_STORE in relief.state.active
-    assert stored.num_bytes < before
-    assert memory.reserved_bytes(BufferUsage.STORED_PROMPTS) == stored.num_bytes
-    left = stored.num_bytes
-    stored.keep(prompt(4000, 77), made_up_rows(4000))
-    assert stored.num_bytes <= left
+    assert prompt_cache.num_bytes < before
+    assert memory.reserved_bytes(BufferUsage.STORED_PROMPTS) == prompt_cache.num_bytes
+    left = prompt_cache.num_bytes
+    prompt_cache.keep(prompt(4000, 77), random_rows(4000))
+    assert prompt_cache.num_bytes <= left
     del held
     for _ in range(4):
-        relief.look()
+        relief.update()
     assert relief.state.active == ()
-    stored.keep(prompt(4000, 78), made_up_rows(4000))
-    assert stored.num_bytes > left
+    prompt_cache.keep(prompt(4000, 78), random_rows(4000))
+    assert prompt_cache.num_bytes > left
 
 
-def test_chunks_shrink_to_a_least_then_requests_are_refused_and_all_is_undone(
+def test_chunks_shrink_to_a_minimum_then_requests_are_refused_and_all_is_undone(
     memory: DeviceMemory, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     monitor = SlidingWindowMonitor(memory.usage)
     relief = PressureRelief(memory, PromptCache(memory, NullStore()), chunk_tokens=128, clock=Clock())
-    held = taken(95 * MB)
+    held = allocate(95 * MB)
     chunks = []
     for _ in range(4):
-        relief.look()
+        relief.update()
         chunks.append(relief.chunk_tokens)
     assert chunks == [64, MIN_CHUNK_TOKENS, MIN_CHUNK_TOKENS, MIN_CHUNK_TOKENS]
     assert relief.refuses
     assert [alert.alert_type for alert in monitor.performance_alerts()] == [AlertType.HIGH_MEMORY_USAGE]
     del held
     for _ in range(8):
-        relief.look()
+        relief.update()
     assert (relief.chunk_tokens, relief.refuses, relief.state.active) == (128, False, ())
-    said = [record.getMessage() for record in caplog.records]
-    assert any("memory is short" in line for line in said)
-    assert any(line.startswith("prefill chunks shrunk: ") and "64 tokens" in line for line in said)
+    messages = [record.getMessage() for record in caplog.records]
+    assert any("memory is short" in line for line in messages)
+    assert any(line.startswith("prefill chunks shrunk: ") and "64 tokens" in line for line in messages)
     assert relief.state.times[PressureStep.SHRINK_CHUNKS] == 2
-    assert said[-1].startswith("memory is not short any more")
+    assert messages[-1].startswith("memory is no longer short")
 
 
-def test_weights_that_fill_most_of_the_limit_are_no_pressure(memory: DeviceMemory) -> None:
-    """They never go away: what is given up for them would be given up for ever."""
-    held = taken(85 * MB)
+def test_weights_that_fill_most_of_the_limit_are_not_pressure(memory: DeviceMemory) -> None:
+    """Weights stay, so anything freed because of them would never be allowed back."""
+    held = allocate(85 * MB)
     memory.reserve(85 * MB, BufferUsage.MODEL_WEIGHTS)
     relief = PressureRelief(memory, PromptCache(memory, NullStore()), chunk_tokens=128, clock=Clock())
-    relief.look()
+    relief.update()
     assert relief.state.active == ()
     del held
 
 
 def test_the_alert_fires_and_clears() -> None:
-    """Over 80 % of the limit, as the allocator measures it."""
+    """The alert threshold is 80 % of the limit, as the allocator measures it."""
     mx.clear_cache()
-    held = taken(90 * MB)
+    held = allocate(90 * MB)
     memory = DeviceMemory(int(memory_in_use() / 0.85))
     monitor = SlidingWindowMonitor(memory.usage)
     fired = [alert.alert_type for alert in monitor.performance_alerts()]
@@ -153,30 +153,30 @@ def memory_in_use() -> int:
     return int(mx.get_active_memory())
 
 
-def test_the_machine_is_asked_four_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps look at the memory, and reading what the system says takes a hundredth of one."""
+def test_the_system_is_queried_four_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every generation step checks the memory, and a system query takes a hundredth of a step."""
     memory = DeviceMemory(12_000 * MB, counts_process=True)
     memory.reserve_for_process()
-    num_asked, ask = 0, psutil.virtual_memory
+    num_queries, query = 0, psutil.virtual_memory
 
-    def asked() -> object:
-        nonlocal num_asked
-        num_asked += 1
-        return ask()
+    def counted() -> object:
+        nonlocal num_queries
+        num_queries += 1
+        return query()
 
-    monkeypatch.setattr(psutil, "virtual_memory", asked)
+    monkeypatch.setattr(psutil, "virtual_memory", counted)
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     for _ in range(100):
         assert not memory.machine_is_short
-    assert num_asked == 1
+    assert num_queries == 1
     now += 0.3
     assert not memory.machine_is_short
-    assert num_asked == 2
+    assert num_queries == 2
 
 
-def test_a_machine_that_was_short_is_asked_again_once_buffers_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else chunks would shrink, and requests be refused, for what is mended already."""
+def test_the_system_is_queried_again_after_buffers_are_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise chunks would shrink and requests be refused although memory is free again."""
     memory = DeviceMemory(12_000 * MB, counts_process=True)
     memory.reserve_for_process()
     machine = psutil.virtual_memory()

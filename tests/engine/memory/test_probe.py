@@ -1,4 +1,4 @@
-"""What reading a prompt takes is measured, remembered, and kept to however long the prompt gets (S7)."""
+"""The memory of prefill is measured, cached, and not exceeded at any depth (S7)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pensieve.engine.kv.rows import RowKV, RowsKV
 from pensieve.engine.kv.sizes import KVSizes, LayerKV, measured_sizes
 from pensieve.engine.memory.probe import FULL_CHUNK_TOKENS, Probe, probe
 from pensieve.models.files.home import HOME_VARIABLE
-from tests.conftest import GIB
 from tests.engine.support.tiny_modules import WINDOW, new_caches, prefill, prompt, tiny_module
+from tests.support.engines import GIB
 
 
 @pytest.fixture(autouse=True)
@@ -22,21 +22,21 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
 
 
-def test_what_was_measured_is_what_reading_takes() -> None:
+def test_prefill_does_not_exceed_the_measured_memory() -> None:
     model, memory = tiny_module("llama"), DeviceMemory(GIB)
     found = probe(model, memory, chunk_tokens=128, max_bytes=GIB)
     caches = [RowsKV([RowKV(min_room=1024)]) for _ in new_caches(model)]
-    most = 0
+    peak_bytes = 0
     for start in range(0, 1024, 128):
         mx.clear_cache()
         with memory.measured_peak() as peak:
             model.model(mx.array([prompt(128, start)]), cache=caches)
             mx.eval([cache.state for cache in caches])
-        most = max(most, peak.bytes - mx.get_active_memory())
-    assert 0 < most <= found.activation_bytes
+        peak_bytes = max(peak_bytes, peak.bytes - mx.get_active_memory())
+    assert 0 < peak_bytes <= found.activation_bytes
 
 
-def test_it_is_measured_once_for_a_model_and_a_limit() -> None:
+def test_a_model_is_measured_once_for_each_limit() -> None:
     memory = DeviceMemory(GIB)
     first = probe(tiny_module("llama"), memory, chunk_tokens=64, max_bytes=GIB)
     model = tiny_module("llama")
@@ -46,19 +46,19 @@ def test_it_is_measured_once_for_a_model_and_a_limit() -> None:
         probe(model, memory, chunk_tokens=64, max_bytes=GIB - 1)
 
 
-def test_what_an_older_version_remembered_is_measured_again(tmp_path: Path) -> None:
+def test_measurements_of_an_older_version_are_repeated(tmp_path: Path) -> None:
     memory = DeviceMemory(GIB)
     first = probe(tiny_module("llama"), memory, chunk_tokens=64, max_bytes=GIB)
-    facts = json.loads((tmp_path / "probes.json").read_text())
-    for fact in facts.values():
-        del fact["batching"]
-    (tmp_path / "probes.json").write_text(json.dumps(facts))
+    measurements = json.loads((tmp_path / "probes.json").read_text())
+    for measurement in measurements.values():
+        del measurement["batching"]
+    (tmp_path / "probes.json").write_text(json.dumps(measurements))
     assert probe(tiny_module("llama"), memory, chunk_tokens=64, max_bytes=GIB).sizes == first.sizes
-    assert all("batching" in fact for fact in json.loads((tmp_path / "probes.json").read_text()).values())
+    assert all("batching" in measurement for measurement in json.loads((tmp_path / "probes.json").read_text()).values())
 
 
 class _Unusable:
-    """A model that may be looked at and not run."""
+    """A model that may be inspected but not run."""
 
     def __init__(self, model: object) -> None:
         self._model = model
@@ -70,7 +70,7 @@ class _Unusable:
         raise AssertionError("the model runs")
 
 
-def test_a_chunk_is_made_as_small_as_the_memory_asks() -> None:
+def test_a_chunk_is_as_small_as_the_memory_limit_requires() -> None:
     model = tiny_module("llama")
     whole = probe(model, DeviceMemory(GIB), chunk_tokens=1024, max_bytes=GIB)
     less = probe(model, DeviceMemory(GIB), chunk_tokens=1024, max_bytes=whole.activation_bytes // 8)
@@ -79,7 +79,7 @@ def test_a_chunk_is_made_as_small_as_the_memory_asks() -> None:
     assert less.activation_bytes <= whole.activation_bytes // 8
 
 
-def test_where_scores_take_memory_the_chunk_is_halved_with_depth() -> None:
+def test_the_chunk_is_halved_with_depth_if_attention_scores_take_memory() -> None:
     sizes = KVSizes((LayerKV(1024),), in_rows=True)
     fused = Probe(512, 1000, 2048, 1000, sizes)
     naive = Probe(512, 1000, 2048, 3000, sizes)
@@ -93,7 +93,7 @@ def test_where_scores_take_memory_the_chunk_is_halved_with_depth() -> None:
 
 
 @pytest.mark.parametrize(("kind", "num_tokens"), [("llama", 500), ("gemma3_text", 500), ("mamba2", 60)])
-def test_sizes_tell_what_a_models_caches_take(kind: str, num_tokens: int) -> None:
+def test_sizes_cover_the_bytes_of_a_models_caches(kind: str, num_tokens: int) -> None:
     model = tiny_module(kind)
     sizes = measured_sizes(prefill(model, prompt(8)), in_rows=False, chunk_tokens=256)
     caches = prefill(model, prompt(num_tokens))
@@ -104,7 +104,7 @@ def test_sizes_tell_what_a_models_caches_take(kind: str, num_tokens: int) -> Non
         assert sizes.alone(5000) < sum(layer.bytes_per_token for layer in sizes.layers) * 5120
 
 
-def test_padded_batches_are_promised_what_the_longest_makes_of_all() -> None:
+def test_padded_batches_reserve_the_longest_length_for_every_row() -> None:
     padded, rows = (KVSizes((LayerKV(100),), in_rows=in_rows) for in_rows in (False, True))
     alone = rows.alone(1000)
     assert rows.joining(1000, [4000, 200], 10**9) == alone == 102_400

@@ -30,7 +30,7 @@ def monitor(clock: Clock) -> SlidingWindowMonitor:
     return SlidingWindowMonitor(Ledger(1000).usage, clock=clock)
 
 
-def test_rates_are_per_second_of_the_time_that_has_passed(monitor: SlidingWindowMonitor, clock: Clock) -> None:
+def test_rates_are_per_second_of_elapsed_time(monitor: SlidingWindowMonitor, clock: Clock) -> None:
     clock.now += 10
     for _ in range(5):
         monitor.record_operation(ended(tokens=20))
@@ -39,7 +39,7 @@ def test_rates_are_per_second_of_the_time_that_has_passed(monitor: SlidingWindow
     assert stats.tokens_per_second == pytest.approx(10)
 
 
-def test_what_is_older_than_the_window_is_forgotten(monitor: SlidingWindowMonitor, clock: Clock) -> None:
+def test_records_older_than_the_window_do_not_count(monitor: SlidingWindowMonitor, clock: Clock) -> None:
     monitor.record_operation(ended())
     monitor.record_busy(30.0)
     clock.now += 61
@@ -48,20 +48,20 @@ def test_what_is_older_than_the_window_is_forgotten(monitor: SlidingWindowMonito
     assert monitor.num_recorded == 1
 
 
-def test_the_devices_share_is_the_time_it_was_busy(monitor: SlidingWindowMonitor, clock: Clock) -> None:
+def test_the_device_share_is_its_busy_time(monitor: SlidingWindowMonitor, clock: Clock) -> None:
     clock.now += 20
     monitor.record_busy(5.0)
     assert monitor.device_share_percent() == pytest.approx(25)
 
 
-def test_progress_counts_for_nothing_but_the_number_of_records(monitor: SlidingWindowMonitor, clock: Clock) -> None:
+def test_progress_records_are_only_counted(monitor: SlidingWindowMonitor, clock: Clock) -> None:
     clock.now += 1
     monitor.record_operation(ended(phase=OperationPhase.PROGRESS))
     assert monitor.performance_stats().requests_per_second == 0
     assert monitor.num_recorded == 1
 
 
-def test_a_cancellation_is_no_error(monitor: SlidingWindowMonitor) -> None:
+def test_a_cancellation_is_not_an_error(monitor: SlidingWindowMonitor) -> None:
     monitor.record_operation(ended(phase=OperationPhase.CANCELLED))
     assert monitor.performance_stats().error_rate_percent == 0
 
@@ -89,7 +89,7 @@ def test_alerts_fire_by_severity_and_clear(clock: Clock) -> None:
     assert monitor.performance_alerts() == ()
 
 
-def test_low_throughput_alerts_only_where_a_floor_is_set(clock: Clock) -> None:
+def test_low_throughput_alerts_only_if_a_minimum_is_set(clock: Clock) -> None:
     monitor = SlidingWindowMonitor(Ledger(1000).usage, thresholds=AlertThresholds(tokens_per_second=5), clock=clock)
     clock.now += 10
     monitor.record_operation(ended(tokens=10))

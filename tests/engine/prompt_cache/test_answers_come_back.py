@@ -1,4 +1,4 @@
-"""The engine remembers its answers, and counts what it reads of them."""
+"""The engine recalls its answers as tokens, and counts them as it reads them (C1)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from contextlib import aclosing
 from contracts.values.generation import GenerationEvent, GenerationFinished, TextGenerated
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason
 from pensieve.engine.engine import Engine
-from tests.conftest import MakeEngine
+from tests.support.engines import MakeEngine
 
 HI = ChatMessage(Role.USER, "Hi")
 
 
 async def answered(engine: Engine, *messages: ChatMessage, stop: str | None = None) -> tuple[str, GenerationFinished]:
-    """All of an answer's text, and its end."""
     request = GenerationRequest(messages, 12, Sampling(0.0), (stop,) if stop else ())
     events: list[GenerationEvent] = []
     async with aclosing(engine.generate(request)) as stream:
@@ -25,11 +24,11 @@ async def answered(engine: Engine, *messages: ChatMessage, stop: str | None = No
 
 
 def with_spaces(text: str) -> ChatMessage:
-    """The answer as nobody would have generated it: its tokens are others."""
+    """The answer with other white space, which is other tokens when it is encoded."""
     return ChatMessage(Role.ASSISTANT, "\n\n".join(text.split(" ")))
 
 
-def test_a_prompt_holds_the_tokens_of_the_answer_and_the_count_is_the_usage(make_engine: MakeEngine) -> None:
+def test_a_prompt_contains_the_sampled_tokens_and_counting_agrees_with_usage(make_engine: MakeEngine) -> None:
     async def scenario() -> None:
         async with make_engine() as engine:
             text, end = await answered(engine, HI)
@@ -40,25 +39,25 @@ def test_a_prompt_holds_the_tokens_of_the_answer_and_the_count_is_the_usage(make
             assert counted == one - 1 + end.usage.output_tokens
             _, later = await answered(engine, *history)
             assert later.usage.input_tokens == counted
-            engine._answers.close()
+            engine._parts.answers.close()
             assert await engine.count_tokens(GenerationRequest(history, 1).prompt) != counted
 
     asyncio.run(scenario())
 
 
-def test_an_answer_that_a_stop_sequence_cut_is_not_remembered(make_engine: MakeEngine) -> None:
+def test_an_answer_that_a_stop_sequence_ended_is_not_stored(make_engine: MakeEngine) -> None:
     async def scenario() -> None:
         async with make_engine() as engine:
             text, _ = await answered(engine, HI)
             middle = text[len(text) // 2 :][:3]
             _, end = await answered(engine, ChatMessage(Role.USER, "Hi"), stop=middle)
             assert end.stop_reason is StopReason.STOP_SEQUENCE
-            assert len(engine._answers) == 1
+            assert len(engine._parts.answers) == 1
 
     asyncio.run(scenario())
 
 
-def test_an_answer_whose_client_left_is_not_remembered(make_engine: MakeEngine) -> None:
+def test_an_answer_whose_client_disconnected_is_not_stored(make_engine: MakeEngine) -> None:
     async def scenario() -> None:
         async with make_engine() as engine:
             async with aclosing(engine.generate(GenerationRequest((HI,), 200, Sampling(0.0)))) as stream:
@@ -66,6 +65,6 @@ def test_an_answer_whose_client_left_is_not_remembered(make_engine: MakeEngine) 
                     if isinstance(event, TextGenerated):
                         break
             await answered(engine, ChatMessage(Role.USER, "Next"))
-            assert len(engine._answers) == 1
+            assert len(engine._parts.answers) == 1
 
     asyncio.run(scenario())

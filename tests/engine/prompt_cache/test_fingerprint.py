@@ -1,4 +1,4 @@
-"""Whatever the numbers depend on changes the fingerprint, and nothing else does."""
+"""The fingerprint changes with everything that KV depends on, and with nothing else (C2)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_it_is_of_the_content_not_of_the_place_or_the_time(folder: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_content_not_on_path_or_time(folder: Path, tmp_path: Path) -> None:
     model = tiny_module("llama")
     before = fingerprint_of(folder, model)
     os.utime(folder / "config.json", (1, 1))
@@ -36,7 +36,7 @@ def test_it_is_of_the_content_not_of_the_place_or_the_time(folder: Path, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"])
-def test_every_file_of_the_model_has_a_say(folder: Path, name: str) -> None:
+def test_every_file_of_the_model_changes_the_fingerprint(folder: Path, name: str) -> None:
     model = tiny_module("llama")
     before = fingerprint_of(folder, model)
     (folder / name).write_bytes(name.upper().encode())  # of the same size
@@ -44,21 +44,21 @@ def test_every_file_of_the_model_has_a_say(folder: Path, name: str) -> None:
     assert fingerprint_of(folder, model) != before
 
 
-def test_types_and_kinds_of_caches_have_a_say(folder: Path) -> None:
-    made = {
+def test_data_types_and_cache_kinds_change_the_fingerprint(folder: Path) -> None:
+    fingerprints = {
         fingerprint_of(folder, tiny_module("llama")),
         fingerprint_of(folder, tiny_module("llama", dtype=mx.bfloat16)),
         fingerprint_of(folder, tiny_module("mamba2")),
     }
-    assert len(made) == 3
+    assert len(fingerprints) == 3
 
 
-def test_sums_are_remembered_and_a_memory_that_is_damaged_is_made_anew(folder: Path, tmp_path: Path) -> None:
-    model, memory = tiny_module("llama"), tmp_path / "home" / "file-sums.json"
+def test_checksums_are_cached_and_a_damaged_cache_is_rebuilt(folder: Path, tmp_path: Path) -> None:
+    model, cache_file = tiny_module("llama"), tmp_path / "home" / "file-sums.json"
     before = fingerprint_of(folder, model)
-    remembered = json.loads(memory.read_text(encoding="utf-8"))
+    checksums = json.loads(cache_file.read_text(encoding="utf-8"))
     for damaged in ("{", "[]", '{"a": 1}'):
-        memory.write_text(damaged, encoding="utf-8")
+        cache_file.write_text(damaged, encoding="utf-8")
         assert fingerprint_of(folder, model) == before
-    memory.write_text(json.dumps(dict.fromkeys(remembered, "another sum")), encoding="utf-8")
+    cache_file.write_text(json.dumps(dict.fromkeys(checksums, "another sum")), encoding="utf-8")
     assert fingerprint_of(folder, model) != before

@@ -1,8 +1,7 @@
-"""Twenty conversations of ten turns, interleaved, under a limit that forces evictions: no answer changes (C2).
+"""Twenty interleaved conversations under a limit that forces evictions have the same answers as without a cache (C2).
 
-Attention is not invariant to where a prompt is cut: figures differ in their last bits between a prompt that was read
-whole and one of which a part was known. In f32, on this model, those bits decide no token, so the answers are compared
-token for token.
+Attention is not invariant to where a prompt is cut: the last bits differ between a prompt that was prefilled whole and
+one that was partly cached. In f32, on this model, those bits decide no token, so answers are compared token by token.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def asking(turns: Turns) -> GenerationRequest:
 
 
 async def answered(engine: Engine, history: list[list[str]]) -> list[tuple[list[str], str]]:
-    """The answer to each turn of each conversation, in turn; `history` is given the answers of whoever was first."""
+    """The prompt and answer of each turn of each conversation. The answers are appended to `history`."""
     found: list[tuple[list[str], str]] = []
     for turn in range(TURNS):
         for number, turns in enumerate(history):
@@ -38,22 +37,21 @@ async def answered(engine: Engine, history: list[list[str]]) -> list[tuple[list[
             events = await events_of(engine, asking(turns))
             found.append((list(turns), text_of(events)))
             turns.append(text_of(events) or "Well.")
-            stored = engine._stored
-            assert stored.num_bytes <= LIMIT_BYTES
+            assert engine._parts.prompt_cache.num_bytes <= LIMIT_BYTES
     return found
 
 
 def test_no_answer_changes_and_the_limit_holds(tiny_folder: ModelFolder) -> None:
     async def play() -> tuple[list[tuple[list[str], str]], list[str], int]:
         async with engine_of(tiny_folder, memory_bytes=LIMIT_BYTES) as engine:
-            kept = await answered(engine, [[] for _ in range(CONVERSATIONS)])
+            cached = await answered(engine, [[] for _ in range(CONVERSATIONS)])
             read = engine.prompt_tokens().read
         async with engine_of(tiny_folder, memory_bytes=0) as engine:
-            anew = [text_of(await events_of(engine, asking(turns))) for turns, _ in kept]
-        return kept, anew, read
+            uncached = [text_of(await events_of(engine, asking(turns))) for turns, _ in cached]
+        return cached, uncached, read
 
-    kept, anew, read = asyncio.run(play())
-    assert len(kept) == CONVERSATIONS * TURNS
+    cached, uncached, read = asyncio.run(play())
+    assert len(cached) == CONVERSATIONS * TURNS
     assert read > 0
-    parted = [(turns, one, other) for (turns, one), other in zip(kept, anew, strict=True) if one != other]
-    assert parted == []
+    different = [(turns, one, other) for (turns, one), other in zip(cached, uncached, strict=True) if one != other]
+    assert different == []

@@ -1,4 +1,4 @@
-"""A turn computes only what is new (C1, C2), prompts in common are computed once (C6), and usage says so (W17)."""
+"""A turn computes only its new tokens (C1, C2), shared prefixes are computed once (C6), and usage reports it (W17)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from contracts.protocols.inference import InferenceModel
 from contracts.values.generation import GenerationEvent, GenerationFinished, GenerationStarted, TextGenerated, Usage
 from contracts.values.vocabulary import BufferUsage, ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.core.prefixes.boundary import Boundary
+from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
+from pensieve.engine.memory.probe import CHUNK_TOKENS
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
+from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.prompt_cache.open import CacheOptions
-from pensieve.engine.prompt_cache.store import KVStore, Match
+from pensieve.engine.prompt_cache.store import KVStore
 from pensieve.models.files.model_folder import ModelFolder
-from tests.conftest import GIB
+from tests.support.engines import GIB
 
 MIB = 1024**2
 SYSTEM = ChatMessage(Role.SYSTEM, "You know every lighthouse by its light. " * 12)
@@ -35,10 +38,10 @@ async def engine_of(
     folder: ModelFolder, *, memory_bytes: int = 64 * MIB, home: Path | None = None, chunk_tokens: int = 32
 ) -> AsyncIterator[Engine]:
     memory = DeviceMemory(4 * GIB)
-    options = EngineOptions(
-        prefill_chunk_tokens=chunk_tokens, keeping=CacheOptions(memory_bytes, GIB if home else 0, home)
-    )
-    engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
+    options = EngineOptions(cache=CacheOptions(memory_bytes, GIB if home else 0, home))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CHUNK_TOKENS, device_info().backend, chunk_tokens)
+        engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
     try:
         yield engine
     finally:
@@ -66,7 +69,7 @@ def usage_of(events: list[GenerationEvent]) -> Usage:
     return events[-1].usage
 
 
-def played(play: Callable[[Engine], Awaitable[None]], folder: ModelFolder, **given: object) -> None:
+def play_with(play: Callable[[Engine], Awaitable[None]], folder: ModelFolder, **given: object) -> None:
     async def run() -> None:
         async with engine_of(folder, **given) as engine:  # type: ignore[arg-type]  # the keywords of engine_of
             await play(engine)
@@ -74,7 +77,7 @@ def played(play: Callable[[Engine], Awaitable[None]], folder: ModelFolder, **giv
     asyncio.run(run())
 
 
-def test_a_second_turn_computes_only_what_is_new(tiny_folder: ModelFolder) -> None:
+def test_a_second_turn_computes_only_its_new_tokens(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         first = await events_of(engine, asking("Which one?"))
         whole = usage_of(first).input_tokens + usage_of(first).output_tokens
@@ -86,11 +89,11 @@ def test_a_second_turn_computes_only_what_is_new(tiny_folder: ModelFolder) -> No
         assert isinstance(started, GenerationStarted)
         assert started.cached_tokens <= usage_of(second).cached_tokens
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)
 
 
-def test_the_store_changes_no_answer(tiny_folder: ModelFolder) -> None:
-    """The cold answers are read in the same chunks, so that no figure depends on where they are cut."""
+def test_the_prompt_cache_changes_no_answer(tiny_folder: ModelFolder) -> None:
+    """Both runs prefill in the same chunks, so that rounding does not depend on them."""
 
     async def conversation(engine: Engine) -> list[str]:
         turns: list[str] = []
@@ -104,12 +107,12 @@ def test_the_store_changes_no_answer(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         found.append(await conversation(engine))
 
-    played(play, tiny_folder)
-    played(play, tiny_folder, memory_bytes=0)
+    play_with(play, tiny_folder)
+    play_with(play, tiny_folder, memory_bytes=0)
     assert found[0] == found[1]
 
 
-def test_breakpoints_are_told_as_written_and_then_as_read(tiny_folder: ModelFolder) -> None:
+def test_usage_reports_breakpoints_as_written_and_then_as_read(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         first = usage_of(await events_of(engine, asking("Which one?", ttl=3600)))
         assert first.stored_1h_tokens > 0.9 * first.input_tokens
@@ -120,46 +123,46 @@ def test_breakpoints_are_told_as_written_and_then_as_read(tiny_folder: ModelFold
         other = usage_of(await events_of(engine, asking("Which other one?", ttl=300)))
         assert 0 < other.stored_5m_tokens < other.input_tokens - other.cached_tokens
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)
 
 
-def test_what_is_too_big_to_be_kept_is_not_told_as_written(tiny_folder: ModelFolder) -> None:
+def test_usage_does_not_report_a_prompt_that_is_too_large_to_cache(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         for _ in range(2):
             usage = usage_of(await events_of(engine, asking("Which one?", ttl=300)))
             assert (usage.cached_tokens, usage.stored_5m_tokens, usage.stored_1h_tokens) == (0, 0, 0)
 
-    played(play, tiny_folder, memory_bytes=100)
+    play_with(play, tiny_folder, memory_bytes=100)
 
 
-def test_a_common_prefix_is_computed_once_when_two_arrive_together(tiny_folder: ModelFolder) -> None:
+def test_a_shared_prefix_of_concurrent_requests_is_computed_once(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         one, other = await asyncio.gather(*(events_of(engine, asking(text)) for text in ("Which one?", "Why so?")))
-        known = max(usage_of(one).cached_tokens, usage_of(other).cached_tokens)
-        assert known > 0.8 * usage_of(one).input_tokens
+        num_cached = max(usage_of(one).cached_tokens, usage_of(other).cached_tokens)
+        assert num_cached > 0.8 * usage_of(one).input_tokens
         assert min(usage_of(one).cached_tokens, usage_of(other).cached_tokens) == 0
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)
 
 
-def test_a_retry_joins_the_request_that_runs(tiny_folder: ModelFolder) -> None:
+def test_a_retry_joins_the_running_request(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         request = asking("Which one?", max_tokens=40)
         warm = replace(request, sampling=Sampling(temperature=1.0), max_tokens=41)
-        for asked, joins in ((request, True), (warm, False), (replace(warm, is_retry=True), True)):
+        for again_request, joins in ((request, True), (warm, False), (replace(warm, is_retry=True), True)):
             before = engine.prompt_tokens().computed + engine.prompt_tokens().read
-            async with aclosing(engine.generate(replace(asked, is_retry=False))) as first:
+            async with aclosing(engine.generate(replace(again_request, is_retry=False))) as first:
                 await anext(first)
-                again = await events_of(engine, asked)
+                again = await events_of(engine, again_request)
                 rest = [event async for event in first]
             computed = engine.prompt_tokens().computed + engine.prompt_tokens().read - before
             assert computed == usage_of(again).input_tokens * (1 if joins else 2)
             assert (rest == again[1:]) == joins
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)
 
 
-def test_who_joined_is_answered_when_the_first_leaves(tiny_folder: ModelFolder) -> None:
+def test_a_client_that_joined_is_answered_when_the_first_one_disconnects(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         request = asking("Which one?", max_tokens=60)
         async with aclosing(engine.generate(request)) as first:
@@ -170,10 +173,10 @@ def test_who_joined_is_answered_when_the_first_leaves(tiny_folder: ModelFolder) 
         assert usage_of(await joined).output_tokens > 0
         assert engine.num_active == 0
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)
 
 
-def test_a_prompt_that_was_left_in_the_middle_is_kept_as_far_as_it_was_read(tiny_folder: ModelFolder) -> None:
+def test_a_cancelled_prefill_is_cached_as_far_as_it_got(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         long = replace(SYSTEM, text=SYSTEM.text * 8)
         async with aclosing(engine.generate(asking("Which one?", system=long))) as events:
@@ -182,12 +185,12 @@ def test_a_prompt_that_was_left_in_the_middle_is_kept_as_far_as_it_was_read(tiny
                 await asyncio.sleep(0.001)
         usage = usage_of(await events_of(engine, asking("Which one?", system=long)))
         assert usage.cached_tokens > 0
-        assert usage.cached_tokens % 8 == 0  # whole chunks, the last one of which may not have been the first's
+        assert usage.cached_tokens % 8 == 0  # whole chunks
 
-    played(play, tiny_folder, chunk_tokens=8)
+    play_with(play, tiny_folder, chunk_tokens=8)
 
 
-def test_what_was_computed_outlives_the_engine(tiny_folder: ModelFolder, tmp_path: Path) -> None:
+def test_computed_prompts_outlive_the_engine(tiny_folder: ModelFolder, tmp_path: Path) -> None:
     first: list[GenerationEvent] = []
 
     async def before(engine: Engine) -> None:
@@ -198,11 +201,11 @@ def test_what_was_computed_outlives_the_engine(tiny_folder: ModelFolder, tmp_pat
         assert second.cached_tokens > 0.9 * usage_of(first).input_tokens
         assert engine.prompt_tokens().from_disk == second.cached_tokens
 
-    played(before, tiny_folder, home=tmp_path)
-    played(after, tiny_folder, home=tmp_path)
+    play_with(before, tiny_folder, home=tmp_path)
+    play_with(after, tiny_folder, home=tmp_path)
 
 
-def test_what_is_stored_gives_way_to_requests(tiny_folder: ModelFolder) -> None:
+def test_cached_prompts_are_evicted_for_requests(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         memory = engine._memory
         await events_of(engine, asking("Which one?", system=replace(SYSTEM, text=SYSTEM.text * 8)))
@@ -214,42 +217,42 @@ def test_what_is_stored_gives_way_to_requests(tiny_folder: ModelFolder) -> None:
         assert usage.output_tokens > 0
         memory.release(held)
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)
 
 
-def test_a_request_that_needs_room_takes_it_from_others_prompts_first(tiny_folder: ModelFolder) -> None:
+def test_a_request_evicts_other_prompts_before_its_own(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
         mine, *others = (replace(SYSTEM, text=f"{word} {SYSTEM.text * 4}") for word in ("Mine.", "His.", "Hers."))
         for system in (mine, *others):
             await events_of(engine, asking("Which one?", system=system))
-        await asyncio.wrap_future(engine._loop.call(lambda: None))  # by then the last one is stored as well
+        await asyncio.wrap_future(engine._loop.mailbox.call(lambda: None))  # by then the last one is cached as well
         memory = engine._memory
         held = memory.reserve(memory.capacity_bytes - memory.reserved_bytes(), BufferUsage.TEMPORARY)
         usage = usage_of(await events_of(engine, asking("And then?", system=mine)))
         assert usage.cached_tokens > usage.input_tokens // 4
         memory.release(held)
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)
 
 
 @pytest.mark.parametrize("part", ["system", "messages.0"])
-def test_where_a_long_prompt_differs_is_told(tiny_folder: ModelFolder, part: str) -> None:
+def test_the_part_where_a_long_prompt_differs_is_reported(tiny_folder: ModelFolder, part: str) -> None:
     async def play(engine: Engine) -> None:
         long = SYSTEM.text * 4
         await events_of(engine, asking("Which one?", system=replace(SYSTEM, text=f"Yes. {long}")))
         if part == "system":
-            asked = asking("Which one?", system=replace(SYSTEM, text=f"No. {long}"))
+            request = asking("Which one?", system=replace(SYSTEM, text=f"No. {long}"))
         else:
-            asked = asking(f"That one? {long * 2}", system=replace(SYSTEM, text=f"Yes. {long}"))
-        started = (await events_of(engine, asked))[0]
+            request = asking(f"That one? {long * 2}", system=replace(SYSTEM, text=f"Yes. {long}"))
+        started = (await events_of(engine, request))[0]
         assert isinstance(started, GenerationStarted)
         assert started.differs_in == part
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)
 
 
 class _Broken(KVStore):
-    """A store that fails as it is asked, or as it is given."""
+    """Fails in `match` or in `insert`."""
 
     fails_at = ""
 
@@ -272,16 +275,16 @@ class _Broken(KVStore):
 
 
 @pytest.mark.parametrize("fails_at", ["match", "insert"])
-def test_a_store_that_fails_is_switched_off_and_requests_are_answered(
+def test_a_failing_store_is_switched_off_and_requests_are_answered(
     tiny_folder: ModelFolder, fails_at: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def play(engine: Engine) -> None:
-        store = _Broken(engine._model, limit_bytes=MIB)
+        store = _Broken(engine._parts.model, limit_bytes=MIB)
         store.fails_at = fails_at
-        engine._stored._store = store
+        engine._parts.prompt_cache._store = store
         for _ in range(2):
             assert usage_of(await events_of(engine, asking("Which one?"))).output_tokens > 0
-        assert engine._stored.limit_bytes == 0
-        assert caplog.text.count("the store of prompts failed") == 1
+        assert engine._parts.prompt_cache.limit_bytes == 0
+        assert caplog.text.count("the prompt cache failed") == 1
 
-    played(play, tiny_folder)
+    play_with(play, tiny_folder)

@@ -1,4 +1,4 @@
-"""What a client sends back is, up to where it is new, the prompt and the answer that the model has read and said."""
+"""When a client sends a conversation back, its prompt begins with the tokens of the last prompt and its answer (C1)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from contracts.values.generation import (
 )
 from contracts.values.vocabulary import GenerationRequest
 from pensieve.api.anthropic.decode import decode_messages
-from pensieve.core.prompts.canonical import NORMALISATIONS, Normalisation
+from pensieve.core.prompts.normalisations import NORMALISATIONS, Normalisation
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
-from pensieve.engine.prompt_cache.answer_memory import Answer, AnswerMemory
+from pensieve.engine.prompt_cache.answer_memory import AnswerMemory, GeneratedAnswer
 from pensieve.engine.requests.output import Output
 from pensieve.engine.requests.ticket import Ticket
 from pensieve.models.files.progress import ConsoleProgress
@@ -71,8 +71,8 @@ def tokenizer(name: str) -> Any:
 
 
 @dataclass
-class Said:
-    """One answer as a model writes it, with as much white space as models do."""
+class Written:
+    """An answer as a model writes it, with white space where models put it."""
 
     thinking: str
     text: str
@@ -80,19 +80,19 @@ class Said:
     after: str
     space: str
 
-    def words(self, *, opened: bool, thinks: bool) -> str:
+    def serialised(self, *, opened: bool, thinks: bool) -> str:
         thought = f"{'' if opened else '<think>'}\n{self.thinking}\n</think>\n\n" if thinks or opened else ""
         separators = (f",{self.space}", f":{self.space}")
         calls = "".join(
-            f'\n<tool_call>\n{{"name": "{name}", "arguments": {written}}}\n</tool_call>'
+            f'\n<tool_call>\n{{"name": "{name}", "arguments": {serialised}}}\n</tool_call>'
             for name, arguments in self.calls
-            for written in [json.dumps(arguments, separators=separators)]
+            for serialised in [json.dumps(arguments, separators=separators)]
         )
         return f"{thought}{self.text}{calls}{self.after}"
 
 
-SAID = st.builds(
-    Said,
+WRITTEN = st.builds(
+    Written,
     WORDS,
     WORDS,
     st.lists(st.tuples(st.sampled_from(["Edit", "Read"]), st.dictionaries(WORDS, VALUES, max_size=3)), max_size=2),
@@ -103,7 +103,7 @@ SAID = st.builds(
 
 @dataclass
 class Session:
-    """A client that writes everything again in its own way, and a model that says what it is told to."""
+    """A client that serialises everything in its own way, and a model that generates what the test gives it."""
 
     name: str
     thinks: bool
@@ -124,31 +124,31 @@ class Session:
     def prompt(self) -> list[int]:
         return self.template.render(self.request().messages, self.request().tools, self.request().thinking).token_ids
 
-    def ask(self, text: str) -> None:
+    def send(self, text: str) -> None:
         self.messages.append({"role": "user", "content": text})
 
-    def answer(self, said: Said, finish_reason: str = "stop") -> list[int]:
-        """Generate, tell, and take what was told into the history; the tokens."""
-        return asyncio.run(self._answer(said, finish_reason))
+    def answer(self, written: Written, finish_reason: str = "stop") -> list[int]:
+        """Generate an answer and append it to the history as the client received it. Return its tokens."""
+        return asyncio.run(self._answer(written, finish_reason))
 
-    async def _answer(self, said: Said, finish_reason: str) -> list[int]:
+    async def _answer(self, written: Written, finish_reason: str) -> list[int]:
         request = self.request()
         prompt = self.template.render(request.messages, request.tools, request.thinking)
         ticket = Ticket(request, prompt.token_ids, prompt.starts_thinking, answers=self.memory)
         decoder = TextDecoder(self.tokenizer, self.dialect.marks.characters)
         output = Output(ticket, decoder, self.dialect, streams_calls=True)
-        words = said.words(opened=prompt.starts_thinking, thinks=self.thinks)
-        token_ids: list[int] = self.tokenizer.encode(words, add_special_tokens=False)
+        text = written.serialised(opened=prompt.starts_thinking, thinks=self.thinks)
+        token_ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         events: list[GenerationEvent] = []
         for number, token_id in enumerate(token_ids):
             at_length = finish_reason == "length" and number == len(token_ids) - 1
             events += output.push(token_id, "length" if at_length else None)[0]
         if finish_reason == "stop":
             events += output.push(2, "stop")[0]
-        self._take(events)
+        self._append(events)
         return token_ids
 
-    def _take(self, events: list[GenerationEvent]) -> None:
+    def _append(self, events: list[GenerationEvent]) -> None:
         thinking, texts, calls = "", [""], []
         for event in events:
             match event:
@@ -176,7 +176,7 @@ class Session:
 
 
 def rewritten(value: Any) -> Any:
-    """Keys the other way round, whole numbers without their point, strings without the spaces at their end."""
+    """Keys in reverse order, whole numbers without a decimal point, strings without trailing spaces."""
     match value:
         case dict():
             return {key: rewritten(part) for key, part in reversed(value.items())}
@@ -194,55 +194,55 @@ def rewritten(value: Any) -> Any:
 @pytest.mark.parametrize("name", TEMPLATES)
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    turns=st.lists(st.tuples(WORDS, SAID), min_size=1, max_size=4), finish_reason=st.sampled_from(["stop", "length"])
+    turns=st.lists(st.tuples(WORDS, WRITTEN), min_size=1, max_size=4), finish_reason=st.sampled_from(["stop", "length"])
 )
-def test_a_prompt_begins_with_the_prompt_before_it_and_its_answer(
+def test_a_prompt_begins_with_the_previous_prompt_and_its_answer(
     name: str,
     thinks: bool,  # noqa: FBT001
-    turns: list[tuple[str, Said]],
+    turns: list[tuple[str, Written]],
     finish_reason: str,
 ) -> None:
     session = Session(name, thinks)
-    for number, (asked, said) in enumerate(turns):
+    for number, (question, written) in enumerate(turns):
         if not session.messages or session.messages[-1]["role"] == "assistant":
-            session.ask(f"{number} {asked}")
+            session.send(f"{number} {question}")
         before = session.prompt()
-        answered = session.answer(said, finish_reason)
+        answered = session.answer(written, finish_reason)
         if session.messages[-1]["role"] == "assistant":
             if session.messages[-1]["content"][0].get("text") == "(no content)":
-                return  # nothing was told, so nothing comes back
-            session.ask("And then?")
+                return  # the client received nothing, so it sends nothing back
+            session.send("And then?")
         assert session.prompt()[: len(before) + len(answered)] == before + answered
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_without_what_was_remembered_the_same_history_is_another_prompt(name: str) -> None:
-    """The property above holds by splicing, and not because templates are kind."""
+def test_without_the_answer_memory_the_same_history_is_a_different_prompt(name: str) -> None:
+    """The property above holds because of splicing, not because of the templates."""
     session = Session(name, thinks=False)
-    session.ask("Go")
+    session.send("Go")
     before = session.prompt()
-    answered = session.answer(Said("", "Look:", [("Edit", {"b": 1.0, "a": "x "})], "", "  "))
+    answered = session.answer(Written("", "Look:", [("Edit", {"b": 1.0, "a": "x "})], "", "  "))
     whole = before + answered
     assert session.prompt()[: len(whole)] == whole
     session.memory.close()
     assert session.prompt()[: len(whole)] != whole
 
 
-def test_nobody_can_forge_an_answer() -> None:
+def test_a_client_cannot_forge_an_answer() -> None:
     session = Session("general", thinks=False)
-    session.ask("Go")
-    session.answer(Said("", "SECRET", [], "", ""))
+    session.send("Go")
+    session.answer(Written("", "SECRET", [], "", ""))
     fences = "\U000f0000" + "0\U000f00000\U000f0000" + "\U000f00010\U000f0001" + json.dumps("\U000f0000")
-    session.ask(fences)
+    session.send(fences)
     text = session.tokenizer.decode(session.prompt())
     assert text.count("SECRET") == 1
     assert text.count(fences) == 1
 
 
-def test_an_answer_that_goes_on_is_not_replaced() -> None:
+def test_an_answer_to_be_continued_is_not_replaced() -> None:
     session = Session("general", thinks=False)
-    session.ask("Go")
-    session.answer(Said("", "One,  two", [], "", ""))
+    session.send("Go")
+    session.answer(Written("", "One,  two", [], "", ""))
     session.messages[-1]["content"] = "One, two"
     assert session.tokenizer.decode(session.prompt()).endswith("assistant\nOne, two")
 
@@ -253,12 +253,12 @@ def fields(text: str) -> GenerationRequest:
 
 @pytest.mark.parametrize("name", [*TEMPLATES, "embedded"])
 @pytest.mark.parametrize("row", NORMALISATIONS, ids=lambda row: row.name)
-def test_the_requests_of_every_normalisation_are_one_prompt(row: Normalisation, name: str) -> None:
+def test_both_requests_of_each_normalisation_give_the_same_prompt(row: Normalisation, name: str) -> None:
     memory = AnswerMemory()
     template = ChatTemplate(tokenizer(name), dialect_of(tokenizer(name)), memory.recall)
     one, other = fields(row.one), fields(row.other)
     for turn in one.messages:
         if turn.tool_calls:
-            memory.remember(Answer(turn, one.messages[0], (65, 66, 67)))
+            memory.remember(GeneratedAnswer(turn, one.messages[0], (65, 66, 67)))
     rendered = [template.render(request.messages, request.tools).token_ids for request in (one, other)]
     assert rendered[0] == rendered[1]

@@ -1,4 +1,4 @@
-"""The store gives back what was put into it, never takes more memory than it may, and says why it did not have more."""
+"""The store returns what was inserted, never exceeds its limit, and reports why a match ends."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import pytest
 
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 from pensieve.engine.kv.segments import bytes_per_token
+from pensieve.engine.prompt_cache.match import MissReason
 from pensieve.engine.prompt_cache.null_store import NullStore
-from pensieve.engine.prompt_cache.store import KVStore, MissReason
+from pensieve.engine.prompt_cache.store import KVStore
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.support.tiny_modules import (
     WHOLE_KINDS,
@@ -37,7 +38,7 @@ def llama() -> LoadedModel:
     return tiny_module("llama")
 
 
-def kept(model: LoadedModel, *prompts: list[int], limit_bytes: int = 100 * MIB) -> KVStore:
+def store_with(model: LoadedModel, *prompts: list[int], limit_bytes: int = 100 * MIB) -> KVStore:
     store = KVStore(model, limit_bytes=limit_bytes)
     for each in prompts:
         store.insert(each, prefill(model, each))
@@ -45,14 +46,13 @@ def kept(model: LoadedModel, *prompts: list[int], limit_bytes: int = 100 * MIB) 
     return store
 
 
-def cost(model: LoadedModel) -> int:
-    """Bytes of a token."""
+def token_bytes(model: LoadedModel) -> int:
     return bytes_per_token(prefill(model, [1]))
 
 
 @pytest.mark.parametrize("kind", ["llama", *WHOLE_KINDS])
 @pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16], ids=str)
-def test_the_answer_is_that_of_the_caches_that_were_inserted(kind: str, dtype: mx.Dtype) -> None:
+def test_a_match_generates_the_same_as_the_inserted_caches(kind: str, dtype: mx.Dtype) -> None:
     model = tiny_module(kind, dtype=dtype)
     whole = prompt(2 * WINDOW + 9)
     caches = prefill(model, whole[:-1])
@@ -65,11 +65,11 @@ def test_the_answer_is_that_of_the_caches_that_were_inserted(kind: str, dtype: m
     assert generated(model, whole, match.caches, match.num_tokens) == generated(model, whole, caches, match.num_tokens)
     again = store.match(whole).caches
     assert again is not None
-    assert_same(again, prefill(model, whole[:-1]))  # decoding on did not change what is stored
+    assert_same(again, prefill(model, whole[:-1]))  # decoding has not changed the stored arrays
 
 
 def test_the_last_token_is_always_left_to_evaluate(llama: LoadedModel) -> None:
-    store = kept(llama, prompt(20))
+    store = store_with(llama, prompt(20))
     match = store.match(prompt(20))
     assert (match.num_tokens, match.reason) == (19, MissReason.NONE)
     assert store.match(prompt(20)[:1]).reason is MissReason.NONE
@@ -77,10 +77,10 @@ def test_the_last_token_is_always_left_to_evaluate(llama: LoadedModel) -> None:
 
 
 @pytest.mark.parametrize("kind", ["llama", "mamba2"])
-def test_it_says_why_it_does_not_have_more(kind: str) -> None:
+def test_a_match_reports_why_it_ends(kind: str) -> None:
     model = tiny_module(kind)
     assert KVStore(model, limit_bytes=MIB).match(prompt(20)).reason is MissReason.EMPTY
-    store = kept(model, prompt(10), prompt(20))
+    store = store_with(model, prompt(10), prompt(20))
     assert store.match([*prompt(20), 1, 2]).reason is MissReason.ENDS
     assert store.match([*prompt(20), 1]).reason is MissReason.NONE
     assert store.match([*prompt(15), 127, 127, 127]).reason is MissReason.DIFFERS
@@ -92,12 +92,12 @@ def test_caches_that_hold_more_than_the_prompt_are_cut(llama: LoadedModel) -> No
     store = KVStore(llama, limit_bytes=MIB)
     assert store.insert(prompt(30)[:20], caches) == 20
     assert store.match(prompt(30)).num_tokens == 20
-    assert store.insert([*prompt(30), 1, 2, 3], caches) == 10  # nor is more believed than what they hold
+    assert store.insert([*prompt(30), 1, 2, 3], caches) == 10  # only as many as the caches hold
     assert store.insert([1, 2], new_caches(llama)) == 0
     store.check()
 
 
-def test_a_state_that_is_not_the_prompts_is_not_kept() -> None:
+def test_a_snapshot_of_other_tokens_is_not_inserted() -> None:
     model = tiny_module("gemma3_text")
     store = KVStore(model, limit_bytes=MIB)
     longer = prefill(model, prompt(WINDOW + 9))
@@ -110,7 +110,7 @@ def test_a_state_that_is_not_the_prompts_is_not_kept() -> None:
     assert continuation(model, match.caches, 5) == continuation(model, prefill(model, prompt(10)), 5)
 
 
-def test_what_conversations_share_is_stored_once(llama: LoadedModel) -> None:
+def test_a_shared_prefix_is_stored_once(llama: LoadedModel) -> None:
     system = prompt(1000)
     store = KVStore(llama, limit_bytes=100 * MIB)
     base = store.insert(system, prefill(llama, system), [Boundary(1000, BoundaryKind.SYSTEM)])
@@ -119,36 +119,36 @@ def test_what_conversations_share_is_stored_once(llama: LoadedModel) -> None:
     for seed in range(1, 9):
         whole = [*system, *prompt(50, seed)]
         match = store.match(whole)
-        assert match.num_tokens in {1000, 1001}  # two prompts may begin alike
+        assert match.num_tokens in {1000, 1001}  # two prompts may share their first token
         store.insert(whole, prefill(llama, whole[match.num_tokens :], match.caches))
         del match
     assert base == 1000
-    assert store.num_bytes <= one_system + 8 * 50 * cost(llama)
+    assert store.num_bytes <= one_system + 8 * 50 * token_bytes(llama)
     assert mx.get_active_memory() - before < one_system
     store.check()
 
 
-def test_of_a_prompt_that_alone_is_too_big_the_beginning_is_kept(llama: LoadedModel) -> None:
-    """A long conversation is worth more than what it drives out: its next turn computes only the rest."""
-    limit = 100 * cost(llama)
-    store = kept(llama, prompt(60), limit_bytes=limit)
+def test_the_beginning_of_a_prompt_over_the_limit_is_kept(llama: LoadedModel) -> None:
+    """A long conversation is worth more than what it evicts: its next turn computes only the rest."""
+    limit = 100 * token_bytes(llama)
+    store = store_with(llama, prompt(60), limit_bytes=limit)
     store.insert(prompt(150, seed=1), prefill(llama, prompt(150, seed=1)))
     assert store.cached_tokens(prompt(150, seed=1)) == 100
     assert store.num_bytes <= limit
     store.check()
 
 
-def test_a_branch_that_fills_the_limit_takes_the_place_of_the_other_one(llama: LoadedModel) -> None:
-    store = kept(llama, prompt(90), limit_bytes=100 * cost(llama))
+def test_a_branch_that_fills_the_limit_evicts_the_other_one(llama: LoadedModel) -> None:
+    store = store_with(llama, prompt(90), limit_bytes=100 * token_bytes(llama))
     branch = [*prompt(10), *prompt(85, seed=3)]
     store.insert(branch, prefill(llama, branch))
     store.check()
     assert store.cached_tokens([*branch, 1]) == 95
 
 
-def test_system_prefixes_outlast_others_and_breakpoints_their_time(llama: LoadedModel) -> None:
+def test_system_prefixes_and_unexpired_breakpoints_are_evicted_last(llama: LoadedModel) -> None:
     now = [0.0]
-    store = KVStore(llama, limit_bytes=200 * cost(llama), clock=lambda: now[0])
+    store = KVStore(llama, limit_bytes=200 * token_bytes(llama), clock=lambda: now[0])
     system, marked = prompt(50, seed=1), prompt(50, seed=2)
     store.insert(system, prefill(llama, system), [Boundary(40, BoundaryKind.SYSTEM)])
     store.insert(marked, prefill(llama, marked), [Boundary(30, BoundaryKind.BREAKPOINT, 300)])
@@ -161,49 +161,49 @@ def test_system_prefixes_outlast_others_and_breakpoints_their_time(llama: Loaded
     assert (store.cached_tokens(system), store.cached_tokens(marked) < 5) == (40, True)
 
 
-def test_a_lower_limit_evicts_at_once_and_shrinking_says_what_it_freed(llama: LoadedModel) -> None:
-    store = kept(llama, *(prompt(50, seed) for seed in range(6)))
+def test_a_lower_limit_evicts_at_once_and_shrink_returns_the_bytes_freed(llama: LoadedModel) -> None:
+    store = store_with(llama, *(prompt(50, seed) for seed in range(6)))
     before = store.num_bytes
     freed = store.shrink(1000)
     assert freed >= 1000
     assert store.num_bytes == before - freed
-    store.limit_bytes = 60 * cost(llama)
+    store.limit_bytes = 60 * token_bytes(llama)
     store.check()
     store.limit_bytes = 0
-    assert (store.num_bytes, store.num_tokens, store.shrink(1)) == (0, 0, 0)
+    assert (store.num_bytes, store.cached_tokens(prompt(50, 5)), store.shrink(1)) == (0, 0, 0)
     store.check()
 
 
-def test_memory_is_given_back(llama: LoadedModel) -> None:
-    gc.collect()  # what other tests left is not to be freed in between
+def test_closing_frees_the_memory(llama: LoadedModel) -> None:
+    gc.collect()  # so that garbage of other tests is not freed in between
     before = mx.get_active_memory()
-    store = kept(llama, *(prompt(2000, seed) for seed in range(3)))
+    store = store_with(llama, *(prompt(2000, seed) for seed in range(3)))
     assert mx.get_active_memory() - before >= store.num_bytes
-    store.clear()
+    store.close(1.0)
     assert mx.get_active_memory() - before < 100_000
 
 
-def test_other_threads_may_ask_meanwhile(llama: LoadedModel) -> None:
-    store = kept(llama, prompt(100), limit_bytes=300 * cost(llama))
+def test_other_threads_may_look_up_prompts_meanwhile(llama: LoadedModel) -> None:
+    store = store_with(llama, prompt(100), limit_bytes=300 * token_bytes(llama))
     stop, failures = threading.Event(), []
 
-    def ask() -> None:
+    def look_up() -> None:
         while not stop.is_set():
             if store.cached_tokens(prompt(100)) not in range(100):
                 failures.append(1)
 
-    asking = threading.Thread(target=ask)
-    asking.start()
+    other = threading.Thread(target=look_up)
+    other.start()
     for seed in range(30):
         store.insert(prompt(90, seed), prefill(llama, prompt(90, seed)))
     stop.set()
-    asking.join()
+    other.join()
     assert not failures
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma3_text", "lfm2"])
 def test_twenty_interleaved_conversations_under_a_limit(kind: str) -> None:
-    """Every match is, array for array, what was inserted: of each prefix, what was computed for it."""
+    """Every match has exactly the arrays that were inserted for its prefix."""
     model, chance = tiny_module(kind), random.Random(0)  # noqa: S311
     system = prompt(64, seed=99)
     conversations = [[*system, *prompt(20, seed)] for seed in range(20)]
@@ -216,10 +216,10 @@ def test_twenty_interleaved_conversations_under_a_limit(kind: str) -> None:
         match = store.match(conversation)
         hits, misses = hits + (match.num_tokens > 64), misses + (match.num_tokens <= 64)
         if match.caches is not None:
-            found = inserted.get(tuple(conversation[: match.num_tokens]))
-            if found is not None:
-                assert all(np.array_equal(a, b) for a, b in zip(arrays_of(match.caches), found, strict=True))
-            assert found is not None or kind == "llama"
+            expected = inserted.get(tuple(conversation[: match.num_tokens]))
+            if expected is not None:
+                assert all(np.array_equal(a, b) for a, b in zip(arrays_of(match.caches), expected, strict=True))
+            assert expected is not None or kind == "llama"
         caches = prefill(model, conversation[match.num_tokens :], match.caches)
         remember(inserted, kind, conversation, caches)
         store.insert(conversation, caches, [Boundary(64, BoundaryKind.SYSTEM)])
@@ -237,7 +237,7 @@ def arrays_bytes(caches: list[Any]) -> int:
 def remember(
     inserted: dict[tuple[int, ...], list[np.ndarray[Any, Any]]], kind: str, token_ids: list[int], caches: list[Any]
 ) -> None:
-    """What a match must give: the first that was inserted of a growing cache's tokens, the last of a whole state."""
+    """Keep what a match must return: the first arrays of each segment, or the snapshot of the whole prompt."""
     arrays = arrays_of(caches)
     if kind != "llama":
         inserted.setdefault(tuple(token_ids), arrays)
@@ -246,7 +246,7 @@ def remember(
         inserted[tuple(token_ids[:length])] = [array[:, :, :length] for array in arrays]
 
 
-def test_no_store_never_has_anything(llama: LoadedModel) -> None:
+def test_a_null_store_never_matches(llama: LoadedModel) -> None:
     store = NullStore()
     assert store.insert(prompt(5), prefill(llama, prompt(5))) == 0
     assert (
@@ -254,6 +254,4 @@ def test_no_store_never_has_anything(llama: LoadedModel) -> None:
     )
     assert not store.needs_snapshots
     store.note_prefill(1, 1.0)
-    store.flush(1.0)
-    store.clear()
-    store.check()
+    store.close(1.0)

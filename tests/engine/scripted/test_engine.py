@@ -10,10 +10,11 @@ from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role
 from pensieve.core.errors import GenerationError, ModelLoadingError, OverloadedError
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.engine.scripted.engine import Reply, Script, ScriptedEngine, load_script
+from pensieve.engine.scripted.engine import ScriptedEngine
+from pensieve.engine.scripted.script import Script, ScriptedReply, load_script
 
 
-def engine(*replies: Reply, max_active: int = 64) -> ScriptedEngine:
+def engine(*replies: ScriptedReply, max_active: int = 64) -> ScriptedEngine:
     memory = Ledger(2**30)
     return ScriptedEngine(Script(replies), memory, SlidingWindowMonitor(memory.usage), max_active=max_active)
 
@@ -28,29 +29,29 @@ async def pieces(model: ScriptedEngine, text: str = "Hello") -> list[str]:
 
 
 def test_a_token_is_a_word_with_the_space_before_it() -> None:
-    assert asyncio.run(pieces(engine(Reply(text="one  two\nthree ")))) == ["one", "  two", "\nthree", " "]
+    assert asyncio.run(pieces(engine(ScriptedReply(text="one  two\nthree ")))) == ["one", "  two", "\nthree", " "]
 
 
-def test_the_first_reply_that_fits_is_played() -> None:
-    model = engine(Reply(when="cat", text="meow"), Reply(text="?"))
+def test_the_first_matching_reply_is_played() -> None:
+    model = engine(ScriptedReply(when="cat", text="meow"), ScriptedReply(text="?"))
     assert asyncio.run(pieces(model, "a cat")) == ["meow"]
     assert asyncio.run(pieces(model, "a dog")) == ["?"]
 
 
 def test_the_pace_does_not_drift() -> None:
     began = time.monotonic()
-    asyncio.run(pieces(engine(Reply(text="a " * 9, prefill_seconds=0.1, seconds_per_token=0.02))))
+    asyncio.run(pieces(engine(ScriptedReply(text="a " * 9, prefill_seconds=0.1, seconds_per_token=0.02))))
     assert time.monotonic() - began >= 0.1 + 10 * 0.02
 
 
-def test_it_fails_where_the_script_says() -> None:
+def test_a_reply_fails_after_the_scripted_number_of_tokens() -> None:
     with pytest.raises(GenerationError, match="script"):
-        asyncio.run(pieces(engine(Reply(text="a b c", fail_after_tokens=2))))
+        asyncio.run(pieces(engine(ScriptedReply(text="a b c", fail_after_tokens=2))))
 
 
-def test_too_many_at_once_are_sent_away() -> None:
+def test_requests_over_the_maximum_are_refused() -> None:
     async def play() -> None:
-        model = engine(Reply(seconds_per_token=1), max_active=1)
+        model = engine(ScriptedReply(seconds_per_token=1), max_active=1)
         async with aclosing(model.generate(asking("a"))) as events:
             await anext(events)
             with pytest.raises(OverloadedError):
@@ -60,13 +61,13 @@ def test_too_many_at_once_are_sent_away() -> None:
 
 
 @pytest.mark.parametrize("content", ["[[reply]]\nsong = 1", "reply = [", "\udcff"])
-def test_a_script_that_cannot_be_read_is_named(tmp_path: Path, content: str) -> None:
+def test_an_unreadable_script_is_named_in_the_error(tmp_path: Path, content: str) -> None:
     path = tmp_path / "script.toml"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(ModelLoadingError, match=r"script\.toml"):
         load_script(path)
 
 
-def test_a_missing_script_is_named(tmp_path: Path) -> None:
+def test_a_missing_script_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadingError, match=r"nothing\.toml"):
         load_script(tmp_path / "nothing.toml")

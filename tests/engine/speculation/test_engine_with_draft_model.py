@@ -1,4 +1,4 @@
-"""An engine that has a draft model: what is promised for it, what it gives back, and what cannot be one."""
+"""An engine with a draft model: the memory reserved for it, what it returns, and which models are refused."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import LoadedModel
-from tests.conftest import GIB, start_engine
 from tests.engine.speculation.test_speculation import Eager
-from tests.engine.support.asking import answer, asking, until
+from tests.engine.support.generate import answer, until, user_request
 from tests.engine.support.tiny_modules import tiny_module
+from tests.support.engines import GIB, start_engine
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 PROMPTS = ("What is a pensieve?", "Say something else, and at length.", "x")
 
 
-async def _played(folder: ModelFolder, options: EngineOptions, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Engine]:
-    """Answers to several requests at once, and the engine, closed; nothing stays promised, or in its caches."""
+async def _play(folder: ModelFolder, options: EngineOptions, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Engine]:
+    """Answer several requests at once, close the engine, and check that no memory stays reserved or cached."""
     memory = DeviceMemory(4 * GIB)
     engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
     engine._pace = Eager()
-    if engine._draft is not None:
-        monkeypatch.setattr(engine._draft, "seconds", lambda *_: 0.1)
-    await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))  # a batch of that pace
-    answers = await asyncio.gather(*(answer(engine, asking(text, 40)) for text in PROMPTS))
+    if engine._parts.draft is not None:
+        monkeypatch.setattr(engine._parts.draft, "seconds", lambda *_: 0.1)
+    await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))  # start a batch with this pace
+    answers = await asyncio.gather(*(answer(engine, user_request(text, 40)) for text in PROMPTS))
     idle = [
         memory.reserved_bytes(BufferUsage.KV_CACHE),
         engine._loop._batch.kv_cache_bytes if engine._loop._batch else 0,
@@ -51,7 +51,7 @@ async def _played(folder: ModelFolder, options: EngineOptions, monkeypatch: pyte
     weights_bytes = memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS)
     await engine.aclose()
     assert idle == [0, 0]
-    assert all(model.model is None for model in engine._loaded)
+    assert all(model.model is None for model in engine._parts.models)
     assert weights_bytes > 0
     assert [memory.reserved_bytes(usage) for usage in BufferUsage if usage is not BufferUsage.TEMPORARY] == [0] * (
         len(BufferUsage) - 1
@@ -59,39 +59,41 @@ async def _played(folder: ModelFolder, options: EngineOptions, monkeypatch: pyte
     return answers, engine
 
 
-def test_answers_stay_and_everything_is_given_back(tiny_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, without = asyncio.run(_played(tiny_folder, EngineOptions(speculation=False), monkeypatch))
-    drafted, engine = asyncio.run(_played(tiny_folder, EngineOptions(draft_model=tiny_folder), monkeypatch))
+def test_answers_stay_the_same_and_memory_is_returned(
+    tiny_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, without = asyncio.run(_play(tiny_folder, EngineOptions(speculation=False), monkeypatch))
+    drafted, engine = asyncio.run(_play(tiny_folder, EngineOptions(draft_model=tiny_folder), monkeypatch))
     assert drafted == plain
     counts = engine.speculation_counts()
     assert counts.accepted > 20
     assert counts.tokens_per_pass > 1.5
-    assert engine._plan.sizes.bytes_per_token == 2 * without._plan.sizes.bytes_per_token
+    assert engine._parts.plan.sizes.bytes_per_token == 2 * without._parts.plan.sizes.bytes_per_token
 
 
-def test_a_client_that_leaves_gives_the_draft_models_memory_back_too(
+def test_a_client_that_leaves_frees_the_draft_models_memory_too(
     tiny_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def play() -> None:
         engine = await start_engine(tiny_folder, EngineOptions(draft_model=tiny_folder))
         engine._pace = Eager()
-        monkeypatch.setattr(engine._draft, "seconds", lambda *_: 0.1)
-        await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))
-        async with aclosing(engine.generate(asking(PROMPTS[0], 1500))) as events:
+        monkeypatch.setattr(engine._parts.draft, "seconds", lambda *_: 0.1)
+        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))
+        async with aclosing(engine.generate(user_request(PROMPTS[0], 1500))) as events:
             async for _ in events:
                 if engine.speculation_counts().accepted:
                     break
         batch = engine._loop._batch
         assert batch is not None
-        await until(lambda: not engine._loop.num_running)
+        await until(lambda: not engine._loop._running)
         assert batch.kv_cache_bytes == 0
         await engine.aclose()
 
     asyncio.run(play())
 
 
-def test_its_weights_are_promised_before_they_are_read(tiny_folder: ModelFolder) -> None:
-    """Room for one model and not for two: refused by the files' heads, with both in the sum."""
+def test_its_weights_are_reserved_before_they_are_loaded(tiny_folder: ModelFolder) -> None:
+    """Memory for one model is not enough for two: the file headers suffice to refuse, with the sum of both."""
 
     async def start(memory: DeviceMemory, options: EngineOptions) -> int:
         engine = await Engine.start(tiny_folder, memory, SlidingWindowMonitor(memory.usage), options)
@@ -109,12 +111,12 @@ def test_its_weights_are_promised_before_they_are_read(tiny_folder: ModelFolder)
     assert memory.reserved_bytes() == 0
 
 
-def test_a_window_bounded_by_memory_tells_of_the_draft_model() -> None:
+def test_a_window_limited_by_memory_mentions_the_draft_model() -> None:
     memory = DeviceMemory(10_000_000)
     plan = MemoryPlan(memory, 1_000_000)
     main, draft = (Probe(16, 1000, 0, 1000, KVSizes((LayerKV(size),), in_rows=True)) for size in (6000, 2000))
     plan.add(main, 100_000, draft)
-    assert plan.window_tokens == 1024, "8 kB a token, by whole steps of growth"
+    assert plan.window_tokens == 1024, "8 kB a token, in whole growth steps"
     assert "the draft model's" in plan.why_this_window
     assert "8.0 kB" in plan.why_this_window
     assert "without --draft-model" in plan.why_this_window
@@ -122,7 +124,7 @@ def test_a_window_bounded_by_memory_tells_of_the_draft_model() -> None:
     assert memory.reserved_bytes() == 0
 
 
-def test_another_vocabulary_is_refused_and_nothing_stays(tiny_folder: ModelFolder, tmp_path: Path) -> None:
+def test_another_vocabulary_is_refused_and_leaves_no_reservation(tiny_folder: ModelFolder, tmp_path: Path) -> None:
     bytes_only = write_byte_tokenizer(tmp_path / "tokenizer")
     other = write_tiny_model(tmp_path / "other", tokenizer_folder=bytes_only, vocab_size=259)
     draft = resolve(str(other), progress=ConsoleProgress())
@@ -134,7 +136,7 @@ def test_another_vocabulary_is_refused_and_nothing_stays(tiny_folder: ModelFolde
     assert memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS) == 0
 
 
-def test_a_draft_model_that_is_damaged_is_named_by_its_option(tiny_folder: ModelFolder, tmp_path: Path) -> None:
+def test_a_damaged_draft_model_is_named_by_its_option(tiny_folder: ModelFolder, tmp_path: Path) -> None:
     folder = write_tiny_model(tmp_path / "cut")
     draft = resolve(str(folder), progress=ConsoleProgress())
     (folder / "config.json").write_text(json.dumps({"model_type": "unheard_of"}), encoding="utf-8")
@@ -150,11 +152,11 @@ def _tokenizer(*texts: str) -> Any:
     return SimpleNamespace(get_vocab=lambda: {text: index for index, text in enumerate(texts)})
 
 
-def test_texts_that_are_other_tokens_are_refused_with_one_of_them() -> None:
+def test_different_token_ids_are_refused_with_an_example() -> None:
     require_same_vocabulary("small", _tokenizer("a", "b"), _tokenizer("a", "b"))
-    with pytest.raises(ModelLoadingError, match="'b' is token 1 in the one and token 2 in the other"):
+    with pytest.raises(ModelLoadingError, match="'b' is token 1 in the first and token 2 in the second"):
         require_same_vocabulary("small", _tokenizer("a", "b", "cc"), _tokenizer("a", "cc", "b"))
-    with pytest.raises(ModelLoadingError, match="'b' is no token in the one and token 1 in the other"):
+    with pytest.raises(ModelLoadingError, match="'b' is not a token in the first and token 1 in the second"):
         require_same_vocabulary("small", _tokenizer("a"), _tokenizer("a", "b"))
 
 
@@ -168,7 +170,7 @@ def _with_tokenizer(kind: str) -> LoadedModel:
     ("main", "draft", "blamed"),
     [("llama", "gemma3_text", "its layers"), ("llama", "mamba2", "its layers"), ("lfm2", "llama", "of --model")],
 )
-def test_caches_that_cannot_be_cut_are_refused(
+def test_models_whose_caches_cannot_be_cut_are_refused(
     main: str, draft: str, blamed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))

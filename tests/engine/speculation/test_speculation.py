@@ -1,4 +1,4 @@
-"""Several tokens from one pass are those that plain decoding says: the same ones, or of the same distribution."""
+"""Speculation gives the tokens of plain decoding, in fewer passes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import mlx.core as mx
 import pytest
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
-from pensieve.core.drafts.length import Acceptance, PassCosts
+from pensieve.core.drafts.length import MatchAcceptance, PassCosts
 from pensieve.engine.batch.batch import Batch
 from pensieve.engine.kv.rows import RowKV
 from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.memory.probe import Probe
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.speculation.speculation import Pace, SpeculatedRow, Speculation
+from pensieve.engine.speculation.pass_costs import Pace
+from pensieve.engine.speculation.speculation import SpeculatedRow, Speculation
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel
-from tests.conftest import start_engine
-from tests.engine.support.asking import answer
+from tests.engine.support.generate import answer
 from tests.engine.support.tiny_modules import prompt, tiny_module
+from tests.support.engines import start_engine
 
 from mlx_lm.generate import BatchGenerator  # isort: skip - tiny_modules imports mlx-lm harmlessly
 
@@ -31,19 +32,19 @@ REPEATING = [*prompt(12, 5) * 4]
 
 
 class FlatCosts(PassCosts):
-    def seconds(self, width: int) -> float:  # noqa: ARG002 - that is the point of it
+    def seconds(self, width: int) -> float:  # noqa: ARG002 - the same for any width
         return 1.0
 
 
 class Eager(Pace):
-    """A machine on which a pass takes a second, however wide: whatever may come true is checked."""
+    """A machine on which every pass takes a second, however wide: any promising draft is verified."""
 
     def costs(self, num_rows: int) -> PassCosts:  # noqa: ARG002 - for any number
         return FlatCosts()
 
 
-class Run:
-    """Requests decoded together to their ends: what mlx-lm's responses say of each."""
+class GeneratorRun:
+    """Requests decoded together to their ends, in mlx-lm's BatchGenerator."""
 
     def __init__(self, model: LoadedModel, *, speculates: bool, stop_tokens: tuple[int, ...] = ()) -> None:
         self.generator = BatchGenerator(
@@ -56,7 +57,7 @@ class Run:
         self.pace: Pace = Eager()
         if speculates:
             self.speculation = Speculation(self.generator._generation_batch, self.pace)
-        self.said: dict[int, list[int]] = {}
+        self.tokens: dict[int, list[int]] = {}
         self.last: dict[int, Any] = {}
 
     def insert(self, prompts: list[list[int]], max_tokens: int = 60, sampler: Any = None) -> list[int]:
@@ -66,22 +67,22 @@ class Run:
             caches=[[RowKV() for _ in range(NUM_LAYERS)] for _ in prompts],
             samplers=[sampler] * len(prompts) if sampler else None,
         )
-        self.said.update({uid: [] for uid in uids})
+        self.tokens.update({uid: [] for uid in uids})
         return uids
 
-    def steps(self, most: int) -> Run:
-        for _ in range(most):
+    def steps(self, max_steps: int) -> GeneratorRun:
+        for _ in range(max_steps):
             for response in self.generator.next()[1]:
                 assert response.uid not in self.last, "nothing follows an end"
-                self.said[response.uid].append(int(response.token))
+                self.tokens[response.uid].append(int(response.token))
                 if response.finish_reason is not None:
                     self.last[response.uid] = response
-            if len(self.last) == len(self.said):
+            if len(self.last) == len(self.tokens):
                 break
         return self
 
-    def all(self) -> list[list[int]]:
-        return list(self.steps(500).said.values())
+    def finish(self) -> list[list[int]]:
+        return list(self.steps(500).tokens.values())
 
 
 @pytest.fixture(scope="module")
@@ -89,15 +90,15 @@ def model() -> LoadedModel:
     return tiny_module("llama")
 
 
-def alone(model: LoadedModel, token_ids: list[int], max_tokens: int = 60, stops: tuple[int, ...] = ()) -> Run:
-    run = Run(model, speculates=False, stop_tokens=stops)
+def alone(model: LoadedModel, token_ids: list[int], max_tokens: int = 60, stops: tuple[int, ...] = ()) -> GeneratorRun:
+    run = GeneratorRun(model, speculates=False, stop_tokens=stops)
     run.insert([token_ids], max_tokens)
     return run.steps(500)
 
 
-def assert_same_end(speculated: Run, plain: Run) -> None:
-    """Tokens, reason, and the KV that is handed out: of all tokens but, where it was the last allowed, the last one."""
-    assert list(speculated.said.values()) == list(plain.said.values())
+def assert_same_end(speculated: GeneratorRun, plain: GeneratorRun) -> None:
+    """Compare tokens, finish reasons and KV. Speculation may lack the KV of the last token that max_tokens allows."""
+    assert list(speculated.tokens.values()) == list(plain.tokens.values())
     for one, other in zip(speculated.last.values(), plain.last.values(), strict=True):
         assert one.finish_reason == other.finish_reason
         num_tokens = len(one.all_tokens)
@@ -111,43 +112,43 @@ def assert_same_end(speculated: Run, plain: Run) -> None:
 
 
 @pytest.mark.parametrize("token_ids", [REPEATING, prompt(70, 1), [3, 3, 3, 3], prompt(5, 2) * 3])
-def test_at_temperature_zero_the_tokens_are_those_of_plain_decoding(model: LoadedModel, token_ids: list[int]) -> None:
-    speculated = Run(model, speculates=True)
+def test_greedy_tokens_are_those_of_plain_decoding(model: LoadedModel, token_ids: list[int]) -> None:
+    speculated = GeneratorRun(model, speculates=True)
     speculated.insert([token_ids], 150)
     assert_same_end(speculated.steps(500), alone(model, token_ids, 150))
     counts = speculated.pace.counts
     assert counts.tokens == 150
-    assert counts.proposed > counts.accepted > 0, "drafts were right, and wrong"
+    assert counts.proposed > counts.accepted > 0, "some drafts were accepted, and some rejected"
     assert counts.tokens_per_pass > 1.0
 
 
-def test_rows_of_one_batch_are_checked_together_and_say_what_each_says_alone(model: LoadedModel) -> None:
+def test_batched_rows_get_the_same_tokens_as_each_alone(model: LoadedModel) -> None:
     prompts = [REPEATING, prompt(9, 3), prompt(40, 4), [7, 8] * 20]
-    speculated = Run(model, speculates=True)
+    speculated = GeneratorRun(model, speculates=True)
     speculated.insert(prompts[:2])
     speculated.steps(5)
     speculated.insert(prompts[2:])
-    plain = [alone(model, each).all()[0] for each in prompts]
-    assert speculated.all() == plain
+    plain = [alone(model, each).finish()[0] for each in prompts]
+    assert speculated.finish() == plain
     assert speculated.pace.counts.accepted > 0
 
 
 @pytest.mark.parametrize("max_tokens", [1, 2, 3, 7, 20])
-def test_an_answer_is_never_longer_than_was_asked_for(model: LoadedModel, max_tokens: int) -> None:
-    token_ids = [*REPEATING, *alone(model, REPEATING).all()[0]]
-    speculated = Run(model, speculates=True)
+def test_an_answer_has_at_most_max_tokens(model: LoadedModel, max_tokens: int) -> None:
+    token_ids = [*REPEATING, *alone(model, REPEATING).finish()[0]]
+    speculated = GeneratorRun(model, speculates=True)
     speculated.insert([token_ids], max_tokens)
     assert_same_end(speculated.steps(500), alone(model, token_ids, max_tokens))
 
 
-def test_a_stop_within_what_was_accepted_ends_the_row_just_there(model: LoadedModel) -> None:
-    """The greedy answer cycles in the end; a token late in the cycle, made a stop once the cycle is in the prompt."""
-    said = alone(model, REPEATING, 200).all()[0]
-    token_ids = [*REPEATING, *said[:150]]
-    coming = alone(model, token_ids, 40).all()[0]
+def test_a_stop_token_within_an_accepted_draft_ends_the_row_there(model: LoadedModel) -> None:
+    """The greedy answer ends in a cycle. With it in the prompt, each of its tokens is made a stop token in turn."""
+    answer_ids = alone(model, REPEATING, 200).finish()[0]
+    token_ids = [*REPEATING, *answer_ids[:150]]
+    continuation = alone(model, token_ids, 40).finish()[0]
     ended_within_a_draft = False
-    for stop in sorted(set(coming)):
-        speculated = Run(model, speculates=True, stop_tokens=(stop,))
+    for stop in sorted(set(continuation)):
+        speculated = GeneratorRun(model, speculates=True, stop_tokens=(stop,))
         speculated.insert([token_ids], 40)
         assert_same_end(speculated.steps(500), alone(model, token_ids, 40, (stop,)))
         counts = speculated.pace.counts
@@ -155,20 +156,20 @@ def test_a_stop_within_what_was_accepted_ends_the_row_just_there(model: LoadedMo
     assert ended_within_a_draft, "a stop came before the end of an accepted draft at least once"
 
 
-def test_a_prompt_that_repeats_itself_is_drafted_from_sooner() -> None:
-    """After as few agreeing tokens as the prompt's own text needed. What never came again tells nothing."""
+def test_a_prompt_that_repeats_itself_gets_drafts_sooner() -> None:
+    """After as few matching tokens as within the prompt itself. A prompt without repetition changes nothing."""
     sentence = prompt(12, 5)
     repeating, usual = SpeculatedRow(sentence * 6), SpeculatedRow(prompt(72, 1))
     for row in (repeating, usual):
-        row.see([63, *(sentence if row is repeating else prompt(72, 1))[:2]])
+        row.add([63, *(sentence if row is repeating else prompt(72, 1))[:2]])
         assert row.lookup.match_length == 2
-    assert repeating.chance > 2 * usual.chance, "that the prompt repeats itself is not counted"
+    assert repeating.chance > 2 * usual.chance, "the prompt's own repetitions count"
     assert [usual.acceptance.chance(length) for length in range(40)] == [
-        Acceptance().chance(length) for length in range(40)
+        MatchAcceptance().chance(length) for length in range(40)
     ]
 
 
-def test_caches_that_cannot_be_cut_are_left_to_plain_decoding() -> None:
+def test_models_whose_caches_cannot_be_cut_decode_plainly() -> None:
     model = tiny_module("gemma3_text")
     batch = Batch(model, Probe(16, 1, 0, 1, KVSizes((), in_rows=False)), EngineOptions(), chunk_tokens=16)
     batch.speculate(Pace())
@@ -176,7 +177,7 @@ def test_caches_that_cannot_be_cut_are_left_to_plain_decoding() -> None:
 
 
 WORDS = {"type": "array", "items": {"const": "the lighthouse keeper"}, "minItems": 12, "maxItems": 12}
-HELD = GenerationRequest(
+CONSTRAINED = GenerationRequest(
     (ChatMessage(Role.USER, "Say it."),),
     max_tokens=160,
     sampling=Sampling(temperature=0.0),
@@ -191,30 +192,30 @@ async def _plain_and_speculated(folder: ModelFolder, *requests: GenerationReques
     for speculation in (False, True):
         engine = await start_engine(folder, EngineOptions(speculation=speculation))
         engine._pace = Eager()
-        await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))  # a batch of that pace
+        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))  # start a batch with this pace
         answers.append([await answer(engine, request) for request in requests])
         await engine.aclose()
     return answers[0], answers[1], engine.speculation_counts()
 
 
-def test_what_a_grammar_holds_is_decoded_plainly(tiny_folder: ModelFolder) -> None:
-    """Taking tokens back from a grammar was seen to break it, with a forced call at temperature 1."""
-    plain, speculated, counts = asyncio.run(_plain_and_speculated(tiny_folder, HELD))
+def test_rows_with_a_grammar_decode_plainly(tiny_folder: ModelFolder) -> None:
+    """Taking tokens back from a grammar was observed to break it, with a forced call at temperature 1."""
+    plain, speculated, counts = asyncio.run(_plain_and_speculated(tiny_folder, CONSTRAINED))
     assert speculated == plain
     assert json.loads(plain[0][0]) == {"words": ["the lighthouse keeper"] * 12}
     assert counts.proposed == 0
 
 
-def test_a_held_row_beside_one_that_is_drafted_says_what_it_says_alone(tiny_folder: ModelFolder) -> None:
-    """They share passes: the held row has one token in each, the other several."""
-    copying = replace(HELD, output_schema=None, messages=(ChatMessage(Role.USER, "again and " * 40),))
+def test_a_constrained_row_beside_a_speculated_one_gets_the_same_tokens(tiny_folder: ModelFolder) -> None:
+    """They share passes, with one token of the constrained row and several of the other."""
+    copying = replace(CONSTRAINED, output_schema=None, messages=(ChatMessage(Role.USER, "again and " * 40),))
 
     async def play() -> tuple[str, str, int]:
         engine = await start_engine(tiny_folder)
         engine._pace = Eager()
-        await asyncio.wrap_future(engine._loop.call(engine._loop._fail_running))
-        alone, _ = await answer(engine, HELD)
-        (beside, _), _ = await asyncio.gather(answer(engine, HELD), answer(engine, copying))
+        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))
+        alone, _ = await answer(engine, CONSTRAINED)
+        (beside, _), _ = await asyncio.gather(answer(engine, CONSTRAINED), answer(engine, copying))
         await engine.aclose()
         return alone, beside, engine.speculation_counts().proposed
 
@@ -223,9 +224,9 @@ def test_a_held_row_beside_one_that_is_drafted_says_what_it_says_alone(tiny_fold
     assert proposed > 0
 
 
-def test_a_stop_sequence_ends_a_held_answer_where_it_ends_plainly(tiny_folder: ModelFolder) -> None:
-    (text, _), *_ = asyncio.run(_plain_and_speculated(tiny_folder, HELD))[0]
-    stopping = [replace(HELD, stop_sequences=(text[30:end],)) for end in (170, 180, 190)]
-    plain, speculated, _ = asyncio.run(_plain_and_speculated(tiny_folder, *stopping, HELD))
+def test_a_stop_sequence_ends_a_constrained_answer_at_the_same_place(tiny_folder: ModelFolder) -> None:
+    (text, _), *_ = asyncio.run(_plain_and_speculated(tiny_folder, CONSTRAINED))[0]
+    stopping = [replace(CONSTRAINED, stop_sequences=(text[30:end],)) for end in (170, 180, 190)]
+    plain, speculated, _ = asyncio.run(_plain_and_speculated(tiny_folder, *stopping, CONSTRAINED))
     assert speculated == plain
     assert [finished.stop_sequence for _, finished in plain[:-1]] == [each.stop_sequences[0] for each in stopping]

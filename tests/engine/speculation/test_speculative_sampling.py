@@ -1,4 +1,4 @@
-"""What is sampled from several tokens' logits at once is of the distribution that plain decoding samples from."""
+"""Speculative sampling draws from the same distribution as plain decoding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from contracts.values.vocabulary import Sampling
 from pensieve.engine.decoding.samplers import sampler_for
 from pensieve.models.loading.load import LoadedModel
-from tests.engine.speculation.test_speculation import Eager, Run
+from tests.engine.speculation.test_speculation import Eager, GeneratorRun
 from tests.engine.support.tiny_modules import tiny_module
 
 
@@ -23,17 +23,17 @@ from tests.engine.support.tiny_modules import tiny_module
     "sampling",
     [Sampling(temperature=1.0), Sampling(temperature=0.7, top_p=0.9, top_k=4, min_p=0.08), Sampling(temperature=1.5)],
 )
-def test_sampled_answers_are_drawn_from_the_models_own_distribution(sampling: Sampling) -> None:
+def test_speculated_answers_follow_the_models_own_distribution(sampling: Sampling) -> None:
     model, vocabulary = _of_few_tokens(5)
     token_ids, num_tokens, num_draws = _every_triple_of(5), 3, 1920
     mx.random.seed(20)
     drawn: Counter[tuple[int, ...]] = Counter()
     pace = Eager()
     for _ in range(num_draws // 64):
-        run = Run(model, speculates=True)
+        run = GeneratorRun(model, speculates=True)
         run.speculation._pace = pace
         run.insert([token_ids] * 64, num_tokens, sampler_for(sampling, vocabulary))
-        drawn.update(tuple(said) for said in run.all())
+        drawn.update(tuple(tokens) for tokens in run.finish())
     assert pace.counts.accepted > 200
     assert pace.counts.proposed - pace.counts.accepted > 200
     chances = _chances(model, vocabulary, token_ids, num_tokens, sampling)
@@ -42,18 +42,18 @@ def test_sampled_answers_are_drawn_from_the_models_own_distribution(sampling: Sa
 
 
 def _every_triple_of(vocabulary: int) -> list[int]:
-    """A text in which whatever comes has come before, so that there always is a draft."""
+    """A text with every triple of tokens, so that there is always a draft."""
     text, seen = [0, 0], set()
     while True:
-        coming = [token for token in reversed(range(vocabulary)) if (*text[-2:], token) not in seen]
-        if not coming:
+        unseen = [token for token in reversed(range(vocabulary)) if (*text[-2:], token) not in seen]
+        if not unseen:
             return text
-        seen.add((*text[-2:], coming[0]))
-        text.append(coming[0])
+        seen.add((*text[-2:], unseen[0]))
+        text.append(unseen[0])
 
 
 def _of_few_tokens(vocabulary: int) -> tuple[LoadedModel, int]:
-    """The tiny llama with the first few tokens of its vocabulary alone."""
+    """The tiny llama, with a vocabulary of only its first few tokens."""
     model = tiny_module("llama")
     module = model.model
     module.update(
@@ -68,17 +68,17 @@ def _of_few_tokens(vocabulary: int) -> tuple[LoadedModel, int]:
 def _chances(
     model: LoadedModel, vocabulary: int, token_ids: list[int], num_tokens: int, sampling: Sampling
 ) -> dict[tuple[int, ...], float]:
-    """Of every answer of so many tokens, worked out one after another without a cache."""
+    """The probability of every answer of `num_tokens`, computed without a cache."""
     answers = list(itertools.product(range(vocabulary), repeat=num_tokens))
-    logits = model.model(mx.array([[*token_ids, *said] for said in answers]))[:, len(token_ids) - 1 : -1]
+    logits = model.model(mx.array([[*token_ids, *answer] for answer in answers]))[:, len(token_ids) - 1 : -1]
     found = {}
-    for said, lines in zip(answers, np.array(logits, np.float64), strict=True):
-        found[said] = math.prod(_distribution(line, sampling)[token] for token, line in zip(said, lines, strict=True))
+    for answer, rows in zip(answers, np.array(logits, np.float64), strict=True):
+        found[answer] = math.prod(_distribution(row, sampling)[token] for token, row in zip(answer, rows, strict=True))
     return found
 
 
 def _distribution(logits: np.ndarray[Any, Any], sampling: Sampling) -> np.ndarray[Any, Any]:
-    """As mlx-lm has it: top_p, min_p and top_k of the untempered probabilities, and then the temperature."""
+    """As in mlx-lm: top_p, min_p and top_k of the untempered probabilities, then the temperature."""
     chances = np.exp(logits - logits.max())
     chances /= chances.sum()
     order = np.argsort(-chances)
@@ -93,7 +93,7 @@ def _distribution(logits: np.ndarray[Any, Any], sampling: Sampling) -> np.ndarra
 
 
 def _improbability(drawn: Counter[tuple[int, ...]], chances: dict[tuple[int, ...], float], num_draws: int) -> float:
-    """Chi-square of what was drawn, as a deviation of the normal distribution (Wilson and Hilferty)."""
+    """The chi-square statistic of the draws, in standard deviations of a normal distribution (Wilson and Hilferty)."""
     cells = [(drawn[answer], chance * num_draws) for answer, chance in chances.items()]
     common = [(count, wanted) for count, wanted in cells if wanted >= 5]
     rare = [(count, wanted) for count, wanted in cells if wanted < 5]

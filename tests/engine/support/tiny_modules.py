@@ -1,4 +1,4 @@
-"""Models of each kind of cache, made from random numbers by mlx-lm's own classes; and how prompts run through them."""
+"""Tiny random models for each kind of cache, built from mlx-lm's classes, and helpers to run prompts through them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 VOCABULARY: Final = 128
 WINDOW: Final = 32
-"""Of the models whose caches rotate."""
+"""The window of models with rotating caches."""
 
 _SHARED: Final = {
     "vocab_size": VOCABULARY,
@@ -68,7 +68,7 @@ _CONFIGS: Final[dict[str, dict[str, Any]]] = {
     },
 }
 WHOLE_KINDS: Final = ("gemma3_text", "mamba2", "falcon_h1", "lfm2")
-"""Caches that rotate beside such that grow; recurrent ones; lists of a recurrent and a growing one; both, by layer."""
+"""Rotating beside growing caches; recurrent ones; lists of a recurrent and a growing one; both kinds, by layer."""
 
 
 def tiny_module(kind: str, *, dtype: mx.Dtype = mx.float32, seed: int = 0) -> LoadedModel:
@@ -92,7 +92,6 @@ def tiny_module(kind: str, *, dtype: mx.Dtype = mx.float32, seed: int = 0) -> Lo
         vocabulary_size=VOCABULARY,
         eos_token_ids=frozenset(),
         weights_bytes=0,
-        kv_bytes_per_token=0,
         features=frozenset(),
         dialect=Dialect(),
     )
@@ -108,7 +107,7 @@ def new_caches(model: LoadedModel) -> list[Any]:
 
 
 def prefill(model: LoadedModel, token_ids: Sequence[int], caches: list[Any] | None = None) -> list[Any]:
-    """Caches that hold the prompt, besides what they held."""
+    """Add the prompt to caches, new ones by default."""
     caches = caches if caches is not None else new_caches(model)
     for start in range(0, len(token_ids), 256):
         model.model(mx.array([token_ids[start : start + 256]]), cache=runnable(caches))
@@ -116,8 +115,8 @@ def prefill(model: LoadedModel, token_ids: Sequence[int], caches: list[Any] | No
     return caches
 
 
-def made_up_rows(num_tokens: int, *, num_layers: int = 4, size: int = 8) -> list[RowKV]:
-    """Rows of a tiny llama, as if so many tokens had been read: for where it matters how much they are, not what."""
+def random_rows(num_tokens: int, *, num_layers: int = 4, size: int = 8) -> list[RowKV]:
+    """Rows of a tiny llama with random contents, for tests of size rather than content."""
     rows = []
     for _ in range(num_layers):
         row = RowKV()
@@ -128,12 +127,12 @@ def made_up_rows(num_tokens: int, *, num_layers: int = 4, size: int = 8) -> list
 
 
 def runnable(caches: Sequence[Any]) -> list[Any]:
-    """Caches that a model can be called with: a row alone is a batch of one."""
+    """Caches that a model can be called with: a single row becomes a batch of one."""
     return [RowsKV([cache]) if isinstance(cache, RowKV) else cache for cache in caches]
 
 
 def continuation(model: LoadedModel, caches: list[Any], last: int, num_tokens: int = 24) -> list[int]:
-    """What the likeliest tokens are, one after another. The caches go along."""
+    """The greedy tokens after `last`. The caches advance with them."""
     token_ids = []
     for _ in range(num_tokens):
         last = int(mx.argmax(model.model(mx.array([[last]]), cache=runnable(caches))[0, -1]))
@@ -142,7 +141,7 @@ def continuation(model: LoadedModel, caches: list[Any], last: int, num_tokens: i
 
 
 def generated(model: LoadedModel, token_ids: list[int], caches: list[Any] | None, num_cached: int) -> list[int]:
-    """The same by mlx-lm's BatchGenerator, as the server does it."""
+    """The greedy tokens of mlx-lm's BatchGenerator, which the server uses."""
     generator = BatchGenerator(model.model, stream=mx.default_stream(mx.default_device()))
     generator.insert(
         [token_ids[num_cached:]],
@@ -160,7 +159,7 @@ def generated(model: LoadedModel, token_ids: list[int], caches: list[Any] | None
 
 
 def arrays_of(caches: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
-    """Copies of all that caches hold, as numbers; bfloat16 too."""
+    """Copies of everything that caches hold, as float32."""
     flat: list[np.ndarray[Any, Any]] = []
 
     def visit(value: Any) -> None:

@@ -1,4 +1,4 @@
-"""A stream with one fault breaks one clause: a server is not told of nine faults where it has one."""
+"""A stream with one fault breaks one clause, so that one fault does not fail nine scenarios."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from features.harness.wire.stream_grammar import violations
 Events = list[dict[str, Any]]
 
 
-def right_stream() -> Events:
+def valid_stream() -> Events:
     message: dict[str, Any] = {
         "id": "msg_1",
         "type": "message",
@@ -78,8 +78,8 @@ def _block_that_starts_with_text(events: Events) -> None:
     events[1]["content_block"]["text"] = "Hello"
 
 
-def test_a_right_stream_breaks_nothing() -> None:
-    assert violations(right_stream()) == []
+def test_a_valid_stream_breaks_no_clause() -> None:
+    assert violations(valid_stream()) == []
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,6 @@ def test_a_right_stream_breaks_nothing() -> None:
     ],
 )
 def test_one_fault_breaks_one_clause(break_it: Callable[[Events], None], clause: str) -> None:
-    events = copy.deepcopy(right_stream())
+    events = copy.deepcopy(valid_stream())
     break_it(events)
     assert {violation.clause.id for violation in violations(events)} == {clause}

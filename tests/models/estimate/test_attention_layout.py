@@ -1,4 +1,4 @@
-"""What is said of a conversation's bytes, against what mlx-lm's own models keep when they run."""
+"""The estimated size of a conversation agrees with the caches of mlx-lm's own models."""
 
 from __future__ import annotations
 
@@ -104,14 +104,14 @@ CONFIGS: list[dict[str, Any]] = [
 
 
 def _config(special: dict[str, Any]) -> dict[str, Any]:
-    """Sizes alone where nothing else is said; a None leaves one out."""
+    """The common sizes with `special` on top; a None removes a size."""
     if "text_config" in special:
         return {**special, "vocab_size": 99}
     return {key: value for key, value in {**_SIZES, **special}.items() if value is not None}
 
 
 def _run(config: dict[str, Any]) -> list[Any]:
-    """The caches of a model of random weights after three tokens."""
+    """The caches of a model with random weights after three tokens."""
     import_mlx_lm()
     utils = importlib.import_module("mlx_lm.utils")
     make_prompt_cache = importlib.import_module("mlx_lm.models.cache").make_prompt_cache
@@ -123,8 +123,8 @@ def _run(config: dict[str, Any]) -> list[Any]:
     return caches
 
 
-def _kept_bytes(caches: Iterable[Any], num_tokens: int) -> int:
-    """What mlx-lm's caches would hold of `num_tokens`, from what they hold of three."""
+def _cached_bytes(caches: Iterable[Any], num_tokens: int) -> int:
+    """The size of mlx-lm's caches for `num_tokens`, extrapolated from three tokens."""
     total = 0
     for cache in caches:
         keys = getattr(cache, "keys", None)
@@ -137,16 +137,16 @@ def _kept_bytes(caches: Iterable[Any], num_tokens: int) -> int:
 
 
 @pytest.mark.parametrize("special", CONFIGS, ids=lambda special: special["model_type"])
-def test_a_conversation_takes_what_is_said(special: dict[str, Any]) -> None:
+def test_a_conversation_takes_the_estimated_bytes(special: dict[str, Any]) -> None:
     config = _config(special)
     shape = kv_shape(config, 4)
     caches = _run(config)
     for num_tokens in (1, 10, 16, 17, 1000):
-        assert kv_bytes(shape, num_tokens) == _kept_bytes(caches, num_tokens), num_tokens
+        assert kv_bytes(shape, num_tokens) == _cached_bytes(caches, num_tokens), num_tokens
     assert attention_layers(config) or shape.state_bytes
 
 
-def test_every_model_of_mlx_lm_with_a_cache_of_its_own_is_known_or_refused() -> None:
+def test_every_model_of_mlx_lm_with_its_own_cache_is_supported_or_refused() -> None:
     folder = Path(importlib.import_module("mlx_lm").__path__[0]) / "models"
     special = {path.stem for path in folder.glob("*.py") if "def make_cache" in path.read_text(encoding="utf-8")}
     latent = {path.stem for path in folder.glob("*.py") if "kv_lora_rank" in path.read_text(encoding="utf-8")}
@@ -162,7 +162,7 @@ def test_every_model_of_mlx_lm_with_a_cache_of_its_own_is_known_or_refused() -> 
     assert special | latent <= known | {"lfm2-vl"}
 
 
-def test_an_architecture_that_is_not_known_is_named() -> None:
+def test_an_unsupported_architecture_is_named() -> None:
     with pytest.raises(UnknownLayersError, match="rwkv7"):
         kv_shape({"model_type": "rwkv7"}, 2)
 
@@ -170,17 +170,17 @@ def test_an_architecture_that_is_not_known_is_named() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"num_hidden_layers": None}, "lacks 'num_hidden_layers'"),
-        ({"num_attention_heads": 0, "head_dim": None}, "cannot be understood"),
-        ({"num_hidden_layers": "many"}, "cannot be understood"),
+        ({"num_hidden_layers": None}, "has no 'num_hidden_layers'"),
+        ({"num_attention_heads": 0, "head_dim": None}, "has an invalid value"),
+        ({"num_hidden_layers": "many"}, "has an invalid value"),
     ],
 )
-def test_a_damaged_config_is_not_guessed_at(change: dict[str, Any], reason: str) -> None:
+def test_a_damaged_config_gives_an_error_instead_of_an_estimate(change: dict[str, Any], reason: str) -> None:
     with pytest.raises(UnknownLayersError, match=re.escape(reason)):
         kv_shape(_config({"model_type": "llama", **change}), 2)
 
 
-def test_the_latent_of_deepseek_v3_is_much_smaller_than_its_heads() -> None:
+def test_deepseek_v3_caches_only_the_latent() -> None:
     published = {"num_hidden_layers": 61, "num_attention_heads": 128, "kv_lora_rank": 512, "qk_rope_head_dim": 64}
     shape = kv_shape({"model_type": "deepseek_v3", "hidden_size": 7168, **published}, 2)
     assert shape.bytes_per_token() == 61 * (512 + 64) * 2

@@ -1,4 +1,4 @@
-"""What is said of a model from its files is what mlx-lm makes of them."""
+"""The facts shown about a model agree with mlx-lm and with the model's files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 from pensieve.models.estimate.describe import (
     architecture,
-    call_form,
     chat_template,
     licence,
     quantisation,
     tokenizer_kind,
+    tool_parser,
 )
 from tests.support.tiny_model import CHATML, write_byte_tokenizer
 
@@ -39,18 +39,18 @@ TEMPLATES = (
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_the_form_of_calls_is_the_one_that_mlx_lm_chooses(template: str) -> None:
+def test_the_tool_parser_is_the_one_that_mlx_lm_chooses(template: str) -> None:
     from pensieve.device.mlx_lm.bootstrap import import_mlx_lm  # noqa: PLC0415
 
     import_mlx_lm()
     from mlx_lm.tokenizer_utils import _infer_tool_parser  # noqa: PLC0415
 
     tokenizer = SimpleNamespace(chat_template=template, get_vocab=dict)
-    assert call_form(template) == _infer_tool_parser(tokenizer)
+    assert tool_parser(template) == _infer_tool_parser(tokenizer)
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "expected"),
     [
         ({"quantization": {"group_size": 64, "bits": 4}}, "4 bits, groups of 64"),
         ({"quantization": {"group_size": 32, "bits": 4, "mode": "mxfp4"}}, "4 bits, groups of 32 (mxfp4)"),
@@ -61,11 +61,11 @@ def test_the_form_of_calls_is_the_one_that_mlx_lm_chooses(template: str) -> None
         ({}, "unknown"),
     ],
 )
-def test_quantisation_is_said_in_bits(config: dict[str, Any], said: str) -> None:
-    assert quantisation(config) == said
+def test_quantisation_is_described_in_bits(config: dict[str, Any], expected: str) -> None:
+    assert quantisation(config) == expected
 
 
-def test_the_architecture_is_mlx_lms_name_and_its_size() -> None:
+def test_the_architecture_is_described_by_type_and_size() -> None:
     assert architecture({"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 64}) == (
         "llama, 2 layers of width 64"
     )
@@ -73,7 +73,7 @@ def test_the_architecture_is_mlx_lms_name_and_its_size() -> None:
 
 
 @pytest.mark.parametrize(
-    ("card", "said"),
+    ("card", "expected"),
     [
         ("---\nlicense: apache-2.0\ntags: [a]\n---\n# A", "apache-2.0"),
         ("---\nlicense: other\nlicense_name: qwen-research\n---\n", "qwen-research"),
@@ -82,9 +82,9 @@ def test_the_architecture_is_mlx_lms_name_and_its_size() -> None:
         ("---\ntags: []\n---\nlicense: below\n", None),
     ],
 )
-def test_the_licence_is_the_model_cards(tmp_path: Path, card: str, said: str | None) -> None:
+def test_the_licence_is_read_from_the_head_of_the_model_card(tmp_path: Path, card: str, expected: str | None) -> None:
     (tmp_path / "README.md").write_text(card)
-    assert licence(tmp_path) == said
+    assert licence(tmp_path) == expected
 
 
 def test_tokenizer_and_template_are_found_where_transformers_looks(tmp_path: Path) -> None:

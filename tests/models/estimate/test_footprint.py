@@ -1,4 +1,4 @@
-"""What is said of a model before it is loaded, against what loading it measures."""
+"""The estimates made before loading agree with what is measured on loading."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from mlx.utils import tree_flatten
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.device.device import device_info
+from pensieve.engine.kv.sizes import measured_sizes
 from pensieve.models.estimate.footprint import Footprint, activations_estimate, footprint
 from pensieve.models.files.progress import SilentProgress
-from pensieve.models.files.tensor_headers import TensorHeader, folder_headers
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import load
+from pensieve.models.safetensors.headers import TensorHeader, folder_headers
+from tests.engine.support.tiny_modules import prefill
 from tests.models.loading.mlx_lm_models import SIZES, write_model
 
 _EXPERTS = {
@@ -54,26 +56,26 @@ def _config(special: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in {**SIZES, **special}.items() if value is not None}
 
 
-def _told(folder: Path, *, dense: bool) -> Footprint:
+def _estimate(folder: Path, *, dense: bool) -> Footprint:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return footprint(config, folder_headers("it", folder), dense=dense)
+    return footprint(config, folder_headers("a model", folder), dense=dense)
 
 
 @pytest.mark.parametrize("bits", [None, 4, 8])
 @pytest.mark.parametrize("special", CONFIGS, ids=lambda special: special["model_type"])
-def test_weights_and_keys_and_values_take_what_was_said(
-    special: dict[str, Any], bits: int | None, tmp_path: Path
-) -> None:
+def test_weights_and_kv_take_the_estimated_bytes(special: dict[str, Any], bits: int | None, tmp_path: Path) -> None:
     folder = write_model(tmp_path / "model", _config(special), bits=bits)
     packed, _ = importlib.import_module("mlx_lm.utils").load_model(folder, lazy=True)
     held = dict(tree_flatten(packed.parameters()))
-    assert _told(folder, dense=False).weights_bytes == sum(array.nbytes for array in held.values())
+    assert _estimate(folder, dense=False).weights_bytes == sum(array.nbytes for array in held.values())
     loaded = load(resolve(str(folder), progress=SilentProgress()))
-    told = _told(folder, dense=device_info().backend == "cpu")
-    assert told.weights_bytes == loaded.weights_bytes
-    assert told.kv is not None
-    assert told.kv.bytes_per_token() == loaded.kv_bytes_per_token
-    assert told.window_tokens == loaded.context_window_tokens == 512
+    estimate = _estimate(folder, dense=device_info().backend == "cpu")
+    assert estimate.weights_bytes == loaded.weights_bytes
+    assert estimate.kv is not None
+    assert estimate.kv.bytes_per_token() == sum(
+        layer.bytes_per_token for layer in measured_sizes(prefill(loaded, [0]), in_rows=False).layers
+    )
+    assert estimate.window_tokens == loaded.context_window_tokens == 512
 
 
 @pytest.mark.parametrize(
@@ -81,9 +83,9 @@ def test_weights_and_keys_and_values_take_what_was_said(
     [({mx.float16}, 2), ({mx.bfloat16}, 2), ({mx.float32}, 4)],
     ids=["half", "bfloat", "float"],
 )
-def test_keys_and_values_are_of_the_weights_type(types: set[mx.Dtype], expected: int, tmp_path: Path) -> None:
+def test_keys_and_values_have_the_type_of_the_weights(types: set[mx.Dtype], expected: int, tmp_path: Path) -> None:
     folder = write_model(tmp_path / "model", _config(CONFIGS[0]), dtype=types.pop())
-    kv = _told(folder, dense=False).kv
+    kv = _estimate(folder, dense=False).kv
     assert kv is not None
     assert kv.number_bytes == expected
 
@@ -92,72 +94,72 @@ def _headers(*shapes: tuple[str, tuple[int, ...]], dtype: str = "F16") -> list[T
     return [TensorHeader(name, dtype, shape) for name, shape in shapes]
 
 
-def test_a_token_reads_all_but_a_table_that_is_only_looked_up() -> None:
+def test_a_token_reads_all_weights_except_lookup_tables() -> None:
     table, matrix = ("model.embed_tokens.weight", (100, 8)), ("model.layers.0.mlp.up_proj.weight", (16, 8))
     head = ("lm_head.weight", (100, 8))
     untied = footprint({**SIZES, "model_type": "llama"}, _headers(table, matrix, head), dense=False)
     assert untied.weights_bytes == 2 * (800 + 128 + 800)
-    assert untied.work.bytes_per_token == 2 * (128 + 800)
+    assert untied.token_cost.bytes_per_token == 2 * (128 + 800)
     tied = footprint(
         {**SIZES, "model_type": "llama", "tie_word_embeddings": True}, _headers(table, matrix, head), dense=False
     )
-    assert tied.weights_bytes == tied.work.bytes_per_token == 2 * (800 + 128)
+    assert tied.weights_bytes == tied.token_cost.bytes_per_token == 2 * (800 + 128)
 
 
-def test_of_the_experts_a_token_reads_those_that_it_goes_through(tmp_path: Path) -> None:
+def test_a_token_reads_only_its_active_experts(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "model", _config(CONFIGS[-1]))
-    told = _told(folder, dense=False)
+    estimate = _estimate(folder, dense=False)
     experts = 2 * 4 * 8 * 3 * 64 * 128  # f16, layers, experts, matrices of each
     table = 2 * 320 * 128
-    assert told.work.bytes_per_token == told.weights_bytes - table - experts * 6 // 8
+    assert estimate.token_cost.bytes_per_token == estimate.weights_bytes - table - experts * 6 // 8
     config = _config({**CONFIGS[-1], "num_experts_per_tok": None})
-    silent = footprint(config, folder_headers("it", folder), dense=False)
-    assert silent.work.bytes_per_token == told.weights_bytes - table
-    assert "experts" in silent.remarks[0]
+    unstated = footprint(config, folder_headers("a model", folder), dense=False)
+    assert unstated.token_cost.bytes_per_token == estimate.weights_bytes - table
+    assert "experts" in unstated.remarks[0]
 
 
-def test_what_mlx_lm_leaves_out_is_not_counted() -> None:
+def test_tensors_that_mlx_lm_drops_are_not_counted() -> None:
     kept = ("model.layers.0.mlp.up_proj.weight", (16, 8))
     dropped = [
         ("vision_tower.blocks.0.attn.weight", (8, 8)),
         ("model.visual.patch.weight", (8, 8)),
         ("model.layers.0.self_attn.rotary_emb.inv_freq", (8,)),
-        ("model.layers.4.mlp.up_proj.weight", (16, 8)),  # after the last layer: guesses several tokens
+        ("model.layers.4.mlp.up_proj.weight", (16, 8)),  # after the last layer: predicts several tokens
     ]
     assert footprint({**SIZES, "model_type": "llama"}, _headers(kept, *dropped), dense=False).weights_bytes == 256
 
 
-def test_mxfp4_of_the_publisher_counts_two_numbers_a_byte() -> None:
+def test_mxfp4_weights_of_openai_count_two_numbers_per_byte() -> None:
     blocks = TensorHeader("model.layers.0.mlp.experts.gate_up_proj_blocks", "U8", (4, 8, 2, 16))
     scales = TensorHeader("model.layers.0.mlp.experts.gate_up_proj_scales", "U8", (4, 8, 2))
     config = {**SIZES, "model_type": "gpt_oss", "num_local_experts": 4, "num_experts_per_tok": 2}
-    told = footprint(config, [blocks, scales], dense=False)
-    assert told.num_parameters == 4 * 8 * 2 * 32
-    assert told.weights_bytes == 4 * 8 * 2 * 17
+    estimate = footprint(config, [blocks, scales], dense=False)
+    assert estimate.num_parameters == 4 * 8 * 2 * 32
+    assert estimate.weights_bytes == 4 * 8 * 2 * 17
     assert footprint(config, [blocks, scales], dense=True).weights_bytes == 4 * 4 * 8 * 2 * 32
 
 
-def test_an_unknown_architecture_has_weights_but_no_guess_about_its_conversations() -> None:
-    told = footprint({**SIZES, "model_type": "rwkv7"}, _headers(("model.a.weight", (4, 4))), dense=False)
-    assert told.weights_bytes == 32
-    assert told.kv is None
-    assert "rwkv7" in told.kv_unknown
+def test_an_unknown_architecture_gets_weights_but_no_kv_estimate() -> None:
+    estimate = footprint({**SIZES, "model_type": "rwkv7"}, _headers(("model.a.weight", (4, 4))), dense=False)
+    assert estimate.weights_bytes == 32
+    assert estimate.kv is None
+    assert "rwkv7" in estimate.kv_unknown
 
 
-def test_scores_take_memory_where_attention_holds_them() -> None:
-    def estimate(*, fused: bool) -> int:
+def test_attention_scores_take_memory_unless_fused() -> None:
+    def estimated(*, fused: bool) -> int:
         config = {**SIZES, "model_type": "llama"}
         return activations_estimate(config, chunk_tokens=128, context_tokens=4096, number_bytes=4, fused=fused)
 
-    assert estimate(fused=False) - estimate(fused=True) == 2 * 4 * 128 * 4096 * 4
+    assert estimated(fused=False) - estimated(fused=True) == 2 * 4 * 128 * 4096 * 4
 
 
-def test_a_file_that_is_cut_short_is_named(tmp_path: Path) -> None:
+def test_a_truncated_or_missing_file_is_named(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "model", _config(CONFIGS[0]))
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(ModelLoadingError, match=r"model\.safetensors"):
-        folder_headers("it", folder)
+        folder_headers("a model", folder)
     file.unlink()
     with pytest.raises(ModelLoadingError, match="has no model"):
-        folder_headers("it", folder)
+        folder_headers("a model", folder)

@@ -1,4 +1,4 @@
-"""What was measured of a machine is measured once."""
+"""A machine is measured once, and again on request."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from pensieve.models.files.home import HOME_VARIABLE
 pytestmark = pytest.mark.skipif(device_info().backend == "metal", reason="Apple's chips are in a table")
 
 
-def test_rates_are_measured_once_and_anew_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rates_are_measured_once_and_again_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
-    told: list[str] = []
-    rates, phrase = machine_rates(told.append)
-    assert told
-    assert "measured here" in phrase
-    told.clear()
-    assert machine_rates(told.append)[0] == rates
-    assert not told
+    messages: list[str] = []
+    rates, phrase = machine_rates(messages.append)
+    assert messages
+    assert "measured on this machine" in phrase
+    messages.clear()
+    assert machine_rates(messages.append)[0] == rates
+    assert not messages
     file = tmp_path / "speed.json"
-    kept = json.loads(file.read_text())
-    file.write_text(json.dumps({key: {"of": "another version"} for key in kept}))
-    machine_rates(told.append)
-    assert told
-    told.clear()
-    machine_rates(told.append, anew=True)
-    assert told
+    entries = json.loads(file.read_text())
+    file.write_text(json.dumps({key: {"of": "another version"} for key in entries}))
+    machine_rates(messages.append)
+    assert messages
+    messages.clear()
+    machine_rates(messages.append, remeasure=True)
+    assert messages

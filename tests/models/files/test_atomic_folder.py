@@ -1,4 +1,4 @@
-"""Folders are there whole or not at all."""
+"""Folders exist complete or not at all."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ def make(folder: Path, filler: object = fill, needed_bytes: int = 1) -> None:
     make_folder(folder, filler, source="a model", needed_bytes=needed_bytes, progress=SilentProgress())
 
 
-def test_it_is_made_once(tmp_path: Path) -> None:
+def test_a_complete_folder_is_not_created_again(tmp_path: Path) -> None:
     folder = tmp_path / "models" / "one"
-    made: list[Path] = []
+    filled: list[Path] = []
 
     def fill_and_count(empty: Path) -> None:
-        made.append(empty)
+        filled.append(empty)
         fill(empty)
 
     for _ in range(2):
         make(folder, fill_and_count)
-    assert len(made) == 1
+    assert len(filled) == 1
     assert is_complete(folder)
     assert {path.name for path in folder.iterdir()} == {"a", MANIFEST}
     assert {path.name for path in folder.parent.iterdir()} == {"one", ".one.lock"}
 
 
-def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
+def test_an_error_leaves_only_the_lock(tmp_path: Path) -> None:
     def fail(folder: Path) -> None:
         fill(folder)
         raise ModelLoadingError("a model", "no")
@@ -49,7 +49,7 @@ def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {".one.lock"}
 
 
-def test_what_the_dead_left_is_removed_and_what_others_make_is_not(tmp_path: Path) -> None:
+def test_leftovers_of_a_dead_process_are_removed_but_not_other_folders_in_progress(tmp_path: Path) -> None:
     (tmp_path / ".making-one-dead").mkdir()
     (tmp_path / ".making-one-dead" / "half").touch()
     (tmp_path / ".making-two-living").mkdir()
@@ -68,7 +68,7 @@ def test_what_the_dead_left_is_removed_and_what_others_make_is_not(tmp_path: Pat
         lambda folder: (folder / MANIFEST).write_text('{"format": 0, "files": {}}'),
     ],
 )
-def test_what_was_damaged_is_made_anew(tmp_path: Path, damage: object) -> None:
+def test_a_damaged_folder_is_created_again(tmp_path: Path, damage: object) -> None:
     folder = tmp_path / "one"
     make(folder)
     assert callable(damage)
@@ -79,7 +79,7 @@ def test_what_was_damaged_is_made_anew(tmp_path: Path, damage: object) -> None:
     assert is_complete(folder)
 
 
-def test_a_disk_that_fills_up_meanwhile_is_said(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_is_reported_with_the_size_needed(tmp_path: Path) -> None:
     def fail(_: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -87,7 +87,7 @@ def test_a_disk_that_fills_up_meanwhile_is_said(tmp_path: Path) -> None:
         make(tmp_path / "one", fail, needed_bytes=5_000_000)
 
 
-def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_parent_that_cannot_be_written_is_reported_with_the_fix(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ModelLoadingError, match=r"cannot be written .*; set PENSIEVE_HOME to a folder that can"):
         make(tmp_path / "file" / "one")

@@ -1,4 +1,4 @@
-"""The user sees how far it is, once, and in a log not too often."""
+"""Users see progress: a bar on a terminal, occasional lines in a log."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_gets_a_line_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     log = io.StringIO()
     clock = iter([0.0, 1.0, 6.0, 6.0, 7.0, 12.0, 12.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    with ConsoleProgress(log).counting("Downloading it", 50_000_000) as tell:
+    with ConsoleProgress(log).track("Downloading it", 50_000_000) as report:
         for num_bytes in (1_000_000, 20_000_000, 30_000_000, 60_000_000):
-            tell(num_bytes)
+            report(num_bytes)
     assert log.getvalue() == "Downloading it: 50 MB\nDownloading it: 20 of 50 MB\nDownloading it: 50 of 50 MB\n"
 
 
@@ -29,20 +29,20 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     terminal = Terminal()
-    with ConsoleProgress(terminal).counting("Downloading it", 50_000_000) as tell:
-        tell(50_000_000)
+    with ConsoleProgress(terminal).track("Downloading it", 50_000_000) as report:
+        report(50_000_000)
     assert "Downloading it" in terminal.getvalue()
     assert "50.0/50.0 MB" in terminal.getvalue()
 
 
-def test_what_is_said_is_said_as_it_is() -> None:
+def test_markup_is_printed_as_it_is() -> None:
     log = io.StringIO()
-    ConsoleProgress(log).say("Checking [bold]it[/bold].")
+    ConsoleProgress(log).print("Checking [bold]it[/bold].")
     assert log.getvalue() == "Checking [bold]it[/bold].\n"
 
 
-def test_nobody_is_told_anything_by_the_silent_one(capsys: pytest.CaptureFixture[str]) -> None:
-    SilentProgress().say("x")
-    with SilentProgress().counting("x", 1) as tell:
-        tell(1)
+def test_silent_progress_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    SilentProgress().print("x")
+    with SilentProgress().track("x", 1) as report:
+        report(1)
     assert capsys.readouterr() == ("", "")

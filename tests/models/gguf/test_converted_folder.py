@@ -32,7 +32,7 @@ class Counts(SilentProgress):
         self.totals: dict[str, int] = {}
 
     @contextmanager
-    def counting(self, what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+    def track(self, what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
         self.totals[what] = total_bytes
         yield self.counts.setdefault(what, []).append
 

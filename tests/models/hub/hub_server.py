@@ -1,4 +1,4 @@
-"""A small Hugging Face hub on loopback: what huggingface_hub asks for to pull a model, and faults on request."""
+"""A small Hugging Face hub on loopback: the routes that a pull needs, and faults on demand."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from pensieve.models.files.home import HOME_VARIABLE
 _API = re.compile(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?")
 _RESOLVE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 CHUNK_BYTES = 100_000
-"""What huggingface_hub writes at a time; less than that is lost when a connection breaks. Its own are of 10 MB."""
+"""How much huggingface_hub writes at a time in tests (by default 10 MB). A broken connection loses less than that."""
 LFS_SUFFIXES = (".safetensors", ".gguf")
 
 
 @dataclass
 class Repo:
-    """`commits` hold the files of each commit, `branches` the commit that each branch and tag is at."""
+    """`commits` maps commits to their files, `branches` maps branches and tags to their commits."""
 
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     is_gated: bool = False
 
     def commit(self, files: dict[str, bytes], *branches: str) -> str:
-        """A new commit, at which main and the branches are from now on."""
+        """Add a commit, and move main and the given branches to it."""
         commit = hashlib.sha1(str(len(self.commits)).encode() + b"".join(files.values())).hexdigest()  # noqa: S324
         self.commits[commit] = files
         self.branches |= dict.fromkeys(("main", *branches), commit)
@@ -43,7 +43,7 @@ class Repo:
 
 
 @dataclass(frozen=True)
-class Asked:
+class HubRequest:
     method: str
     path: str
     range: str | None
@@ -51,28 +51,28 @@ class Asked:
 
 @dataclass
 class SmallHub:
-    """`cuts` are the bytes after which the next download of a file breaks off; `changed` are files that arrive with
-    their last byte changed.
+    """`cuts`: after how many bytes the next downloads of a file break off. `changed`: files sent with their last byte
+    changed.
     """
 
     url: str = ""
     repos: dict[str, Repo] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[HubRequest] = field(default_factory=list)
     cuts: dict[str, list[int]] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
 
     def downloads(self, path: str) -> list[str | None]:
-        """The Range of each download of a file, in the order in which they came; None for the whole."""
-        return [asked.range for asked in self.asked if asked.method == "GET" and asked.path.endswith(f"/{path}")]
+        """The Range of each download of a file, in order; None for the whole file."""
+        return [it.range for it in self.requests if it.method == "GET" and it.path.endswith(f"/{path}")]
 
 
 @contextmanager
 def hub_of(repos: dict[str, dict[str, bytes]], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
-    """A hub that huggingface_hub takes for the hub, with a commit of each repository; caches are in the folder."""
+    """A hub that huggingface_hub uses, with one commit in each repository. All caches are in the folder."""
     own_cache(folder, monkeypatch)
     with small_hub() as hub:
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        monkeypatch.setattr(hf_api.api, "endpoint", hub.url)  # what module functions use was made when it was imported
+        monkeypatch.setattr(hf_api.api, "endpoint", hub.url)  # module functions use this instance, made on import
         template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", CHUNK_BYTES)
@@ -83,7 +83,7 @@ def hub_of(repos: dict[str, dict[str, bytes]], folder: Path, monkeypatch: pytest
 
 
 def own_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have Pensieve's home and huggingface_hub's cache in the folder; the latter."""
+    """Put Pensieve's home and huggingface_hub's cache into the folder; the path of the cache."""
     monkeypatch.setenv(HOME_VARIABLE, str(folder / "home"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
     return folder / "hub"
@@ -120,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        self.small_hub.asked.append(Asked(self.command, path, self.headers.get("Range")))
+        self.small_hub.requests.append(HubRequest(self.command, path, self.headers.get("Range")))
         if found := _API.fullmatch(path):
             self._api(found[1], found[2], found[3] or "main")
         elif found := _RESOLVE.fullmatch(path):
@@ -131,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
 
     def _commit(self, name: str, revision: str) -> str | None:
-        """The commit of a revision; None where it was refused."""
+        """The commit of a revision; None after a refusal was sent."""
         repo = self.small_hub.repos.get(name)
         commit = repo.branches.get(revision, revision) if repo else revision
         if repo is None:
@@ -144,15 +144,15 @@ class _Handler(BaseHTTPRequestHandler):
             return commit
         return None
 
-    def _api(self, name: str, what: str | None, revision: str) -> None:
+    def _api(self, name: str, kind: str | None, revision: str) -> None:
         commit = self._commit(name, revision)
         if commit is None:
             return
         files = self.small_hub.repos[name].commits[commit]
-        answer: object = [_entry(path, content) for path, content in files.items()]
-        if what != "tree":
-            answer = {"id": name, "sha": commit, "siblings": [{"rfilename": path} for path in files]}
-        self._send(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
+        body: object = [_entry(path, content) for path, content in files.items()]
+        if kind != "tree":
+            body = {"id": name, "sha": commit, "siblings": [{"rfilename": path} for path in files]}
+        self._send(200, {"Content-Type": "application/json"}, json.dumps(body).encode())
 
     def _file(self, name: str, revision: str, path: str) -> None:
         commit = self._commit(name, revision)

@@ -1,4 +1,4 @@
-"""Names that were given stay given, whoever writes at the same time, and are refused where they mean something."""
+"""Names survive concurrent writers, and a name that already means something is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def model(name: str) -> NamedModel:
     return NamedModel(name, "folder", "/from", "/at", base=None)
 
 
-def test_names_are_kept_and_dropped() -> None:
+def test_names_are_stored_in_order_and_dropped() -> None:
     assert named_models() == ()
     add_name(model("b"))
     add_name(model("a"))
@@ -33,26 +33,26 @@ def test_names_are_kept_and_dropped() -> None:
     assert (named_model("b"), named_model("a")) == (None, model("a"))
 
 
-def test_a_name_is_given_once() -> None:
+def test_a_taken_name_is_refused() -> None:
     add_name(model("a"))
-    with pytest.raises(ModelLoadingError, match="run `pensieve models remove a` first, or give another --name"):
+    with pytest.raises(ModelLoadingError, match="run `pensieve models remove a` first, or choose another with --name"):
         add_name(model("a"))
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "-a", "a b", "../a", "a@b", "smollm2-135m", "coder-8gb"])
-def test_what_means_something_else_is_no_name(name: str) -> None:
+def test_a_name_that_could_mean_something_else_is_refused(name: str) -> None:
     with pytest.raises(ModelLoadingError, match=r"--name"):
         add_name(model(name))
 
 
-def test_many_at_once_lose_nothing() -> None:
+def test_concurrent_writers_lose_no_name() -> None:
     names = [f"model-{index}" for index in range(40)]
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(add_name, map(model, names)))
     assert {named.name for named in named_models()} == set(names)
 
 
-def test_the_revision_pulled_last_is_known_until_it_is_removed() -> None:
+def test_a_pin_stays_until_its_commit_is_unpinned() -> None:
     assert pinned("org/name") is None
     pin("org/name", "a" * 40)
     pin("org/name", "b" * 40)
@@ -63,15 +63,15 @@ def test_the_revision_pulled_last_is_known_until_it_is_removed() -> None:
 
 
 @pytest.mark.parametrize("content", ["{", "[]"])
-def test_a_damaged_file_is_named_and_left_alone(home: Path, content: str) -> None:
+def test_a_damaged_names_file_is_reported_and_not_overwritten(home: Path, content: str) -> None:
     home.mkdir()
     (home / "names.json").write_text(content)
-    with pytest.raises(ModelLoadingError, match=r"names\.json .*mend or remove it"):
+    with pytest.raises(ModelLoadingError, match=r"names\.json .*fix or remove it"):
         add_name(model("a"))
     assert (home / "names.json").read_text() == content
 
 
-def test_a_home_that_cannot_be_written_is_said(home: Path) -> None:
+def test_a_home_that_cannot_be_written_is_reported_with_the_fix(home: Path) -> None:
     home.write_text("a file")
     with pytest.raises(ModelLoadingError, match="set PENSIEVE_HOME to a folder that can"):
         pin("org/name", "a" * 40)

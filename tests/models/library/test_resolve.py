@@ -1,4 +1,4 @@
-"""Whatever the user calls a model is found, or it is said what would be."""
+"""Every kind of name leads to a model, and an unknown name to an error with the options."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def resolved(source: str) -> ModelFolder:
     return resolve(source, progress=SilentProgress())
 
 
-def test_the_embedded_model_goes_by_its_name() -> None:
+def test_the_embedded_model_has_a_name() -> None:
     folder = resolve(SMOLLM2.name, progress=ConsoleProgress())
     assert folder.id == SMOLLM2.name
     assert folder.path == models_folder() / SMOLLM2.name
     assert folder.created_at == "2024-10-31T00:00:00Z"
 
 
-def test_a_folder_goes_by_its_last_name(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_named_after_itself(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tiny)
     for source in (str(tiny), f"{tiny}/", ".", "../tiny-model"):
         folder = resolved(source)
@@ -45,12 +45,12 @@ def test_a_folder_goes_by_its_last_name(tiny: Path, monkeypatch: pytest.MonkeyPa
     assert datetime.fromisoformat(folder.created_at).tzinfo is not None
 
 
-def test_a_home_can_be_shortened(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_stands_for_the_home_folder(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tiny.parent))
     assert resolved("~/tiny-model").path == tiny
 
 
-def test_a_gguf_file_is_converted_once_for_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gguf_file_is_converted_once_and_found_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENSIEVE_HOME", str(tmp_path / "home"))
     write_llama(tmp_path / "small.gguf")
     first = resolved(str(tmp_path / "small.gguf"))
@@ -70,15 +70,15 @@ def truncate(folder: Path) -> None:
     [
         (lambda folder: (folder / "config.json").unlink(), r"config\.json is missing"),
         (lambda folder: (folder / "config.json").write_text("{"), r"config\.json cannot be read"),
-        (lambda folder: (folder / "config.json").write_text("{}"), r"config\.json does not say the model_type"),
+        (lambda folder: (folder / "config.json").write_text("{}"), r"config\.json has no model_type"),
         (lambda folder: (folder / "model.safetensors").unlink(), r"has no model\*\.safetensors"),
-        (truncate, r"model\.safetensors has 5000 bytes where \d+ belong"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 100), "cut short, or no safetensors"),
+        (truncate, r"model\.safetensors has 5000 bytes instead of \d+"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 100), "truncated, or not a safetensors"),
         (lambda folder: (folder / "model.safetensors").write_bytes(bytes(100)), "its header is damaged"),
         (lambda folder: (folder / "tokenizer.json").unlink(), r"has no tokenizer\.json"),
     ],
 )
-def test_a_folder_that_lacks_something_is_refused_by_what_it_lacks(
+def test_an_incomplete_or_damaged_folder_is_refused_with_the_file_at_fault(
     tiny: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     damage(tiny)
@@ -88,18 +88,18 @@ def test_a_folder_that_lacks_something_is_refused_by_what_it_lacks(
 
 
 @pytest.mark.parametrize("source", ["", "gpt-4", "./nowhere", "/nowhere/at/all", "a/b/c", "mlx community/x"])
-def test_what_is_nothing_is_answered_with_what_it_could_be(source: str) -> None:
+def test_an_unknown_name_is_refused_with_the_options(source: str) -> None:
     with pytest.raises(ModelLoadingError, match=r"smollm2-135m .*folder or \.gguf file .*organisation/name"):
         resolved(source)
 
 
-def test_a_file_of_another_kind_is_said_to_be_one(tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_reported_as_such(tmp_path: Path) -> None:
     (tmp_path / "model.bin").touch()
-    with pytest.raises(ModelLoadingError, match=r"is a file, but no \.gguf file"):
+    with pytest.raises(ModelLoadingError, match=r"is a file, but not a \.gguf file"):
         resolved(str(tmp_path / "model.bin"))
 
 
-def test_the_home_is_the_users_cache_unless_it_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_home_is_the_users_cache_unless_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("PENSIEVE_HOME", raising=False)
     assert home().name == "pensieve"
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -107,7 +107,7 @@ def test_the_home_is_the_users_cache_unless_it_is_chosen(monkeypatch: pytest.Mon
     assert home() == tmp_path / "models-of-mine"
 
 
-def test_a_safetensors_header_is_read_as_mlx_writes_it(tmp_path: Path, tiny: Path) -> None:
+def test_a_safetensors_header_written_by_mlx_is_accepted(tmp_path: Path, tiny: Path) -> None:
     import mlx.core as mx  # noqa: PLC0415
 
     mx.save_safetensors(str(tiny / "model.safetensors"), {"a": mx.ones((3, 5))}, metadata={"format": "mlx"})

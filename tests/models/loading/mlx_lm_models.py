@@ -1,4 +1,4 @@
-"""Folders of mlx-lm's own models, small and of random weights, of any architecture that it has."""
+"""Folders of small models with random weights, of any architecture of mlx-lm."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIZES: dict[str, Any] = {
 
 
 def write_model(folder: Path, config: dict[str, Any], *, bits: int | None = None, dtype: mx.Dtype = mx.float16) -> Path:
-    """A model of `config` with a tokenizer of bytes; packed in groups of 64 with `bits`."""
+    """A model of `config` with a byte tokenizer. With `bits`, its weights are packed in groups of 64."""
     import_mlx_lm()
     nn: Any = importlib.import_module("mlx.nn")
     utils = importlib.import_module("mlx_lm.utils")

@@ -1,4 +1,4 @@
-"""An adapter changes a model as mlx-lm has it, in whatever form the weights are."""
+"""An adapter changes a model exactly as in mlx-lm, whether its weights are packed or dense."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def packed(folder: Path, bits: int) -> None:
 
 
 def write_adapter(folder: Path, base: Path, *, kind: str = "lora", rank: int = 4) -> Path:
-    """An adapter on the last layer, of random numbers, with the names and shapes that mlx-lm gives it."""
+    """An adapter with random weights for the last layer, with mlx-lm's names and shapes."""
     from mlx_lm import utils  # noqa: PLC0415
     from mlx_lm.tuner.utils import linear_to_lora_layers  # noqa: PLC0415
 
@@ -77,8 +77,8 @@ def loaded(base: Path, adapter: Path | None = None) -> LoadedModel:
 
 @pytest.mark.parametrize("bits", [None, 4, 8])
 @pytest.mark.parametrize("kind", ["lora", "dora"])
-def test_its_logits_are_mlx_lms(base: Path, tmp_path: Path, bits: int | None, kind: str) -> None:
-    loaded(base)  # mlx-lm, harmless
+def test_the_logits_are_those_of_mlx_lm(base: Path, tmp_path: Path, bits: int | None, kind: str) -> None:
+    loaded(base)  # imports mlx-lm safely
     if bits is not None:
         packed(base, bits)
     adapter = write_adapter(tmp_path / "adapter", base, kind=kind)
@@ -91,7 +91,7 @@ def test_its_logits_are_mlx_lms(base: Path, tmp_path: Path, bits: int | None, ki
     assert np.abs(logits(ours.model) - logits(loaded(base).model)).max() > 0.05
 
 
-def test_whole_weights_may_be_an_adapter_too(base: Path, tmp_path: Path) -> None:
+def test_an_adapter_may_hold_full_weights(base: Path, tmp_path: Path) -> None:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text('{"fine_tune_type": "full"}')
@@ -103,9 +103,7 @@ def test_whole_weights_may_be_an_adapter_too(base: Path, tmp_path: Path) -> None
         assert {array.dtype for _, array in flat(model.model.parameters())} == {mx.float32}
 
 
-def test_what_was_computed_with_it_is_not_read_without_it(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_adapter_has_its_own_fingerprint(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
     model = loaded(base)
     adapters = [write_adapter(tmp_path / name, base, rank=rank) for name, rank in (("a", 2), ("b", 4))]
@@ -114,9 +112,7 @@ def test_what_was_computed_with_it_is_not_read_without_it(
     assert fingerprint_of(base, model) in fingerprints
 
 
-def test_a_name_can_stand_for_a_base_and_an_adapter(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_can_refer_to_a_base_and_an_adapter(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
     loaded(base)
     adapter = write_adapter(tmp_path / "adapter", base)
@@ -135,14 +131,14 @@ def peft(folder: Path) -> None:
     [
         (lambda folder: (folder / "adapter_config.json").unlink(), r"adapter_config\.json is missing; .*mlx_lm\.lora"),
         (lambda folder: (folder / "adapter_config.json").write_text("{"), "cannot be read"),
-        (lambda folder: (folder / "adapter_config.json").write_text("[]"), "no object of JSON"),
-        (lambda folder: (folder / "adapter_config.json").write_text("{}"), "does not say its num_layers"),
+        (lambda folder: (folder / "adapter_config.json").write_text("[]"), "not a JSON object"),
+        (lambda folder: (folder / "adapter_config.json").write_text("{}"), "has no num_layers"),
         (lambda folder: (folder / "adapters.safetensors").unlink(), r"adapters\.safetensors is missing"),
-        (lambda folder: (folder / "adapters.safetensors").write_bytes(b"x" * 100), "cut short, or no safetensors"),
-        (peft, "an adapter of PEFT; one of mlx-lm"),
+        (lambda folder: (folder / "adapters.safetensors").write_bytes(b"x" * 100), "truncated, or not a safetensors"),
+        (peft, "a PEFT adapter; an mlx-lm adapter"),
     ],
 )
-def test_what_is_none_is_refused_by_what_it_lacks(
+def test_an_incomplete_or_damaged_adapter_is_refused_with_the_file_at_fault(
     base: Path, tmp_path: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     loaded(base)
@@ -153,7 +149,7 @@ def test_what_is_none_is_refused_by_what_it_lacks(
         loaded(base, adapter)
 
 
-def test_one_of_another_model_is_refused(base: Path, tmp_path: Path) -> None:
+def test_an_adapter_for_another_model_is_refused(base: Path, tmp_path: Path) -> None:
     loaded(base)
     adapter = write_adapter(tmp_path / "adapter", base)
     other = write_byte_tokenizer(tmp_path / "other")

@@ -1,4 +1,4 @@
-"""A folder that cannot be loaded is refused in one sentence that names the file and what to do."""
+"""A folder that cannot be loaded is refused with one sentence that names the file and the fix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import mlx.core as mx
 import pytest
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.estimate.inspect import announced
+from pensieve.models.estimate.inspect import inspect_model
 from pensieve.models.files.progress import SilentProgress
 from pensieve.models.library.importing import import_model
 from pensieve.models.library.resolve import resolve
@@ -71,38 +71,41 @@ def as_adapter(folder: Path) -> None:
         (with_mark("generation_config.json"), r"/generation_config\.json starts with a byte order mark"),
         (with_mark("tokenizer.json"), r"/tokenizer\.json starts with a byte order mark"),
         (lambda folder: (folder / "config.json").write_text("[]"), r"/config\.json holds a list .* fetch it again"),
-        (lambda folder: (folder / "config.json").write_text('{"model_type": 3}'), "does not say the model_type"),
-        (lambda folder: (folder / "config.json").write_bytes(LFS), r"/config\.json is a pointer .* `git lfs pull`"),
+        (lambda folder: (folder / "config.json").write_text('{"model_type": 3}'), "has no model_type"),
+        (
+            lambda folder: (folder / "config.json").write_bytes(LFS),
+            r"/config\.json is a Git LFS pointer.* `git lfs",
+        ),
         (
             lambda folder: (folder / "model.safetensors").write_bytes(LFS),
-            r"/model\.safetensors is a pointer .* `git lfs",
+            r"/model\.safetensors is a Git LFS pointer.* `git lfs",
         ),
         (
             lambda folder: (folder / "tokenizer.json").write_bytes(LFS),
-            r"/tokenizer\.json is a pointer .* `git lfs pull`",
+            r"/tokenizer\.json is a Git LFS pointer.* `git lfs pull`",
         ),
         (
             lambda folder: (folder / "model.safetensors").write_bytes(b""),
             r"/model\.safetensors is empty: fetch it again",
         ),
-        (lambda folder: (folder / "tokenizer.json").unlink(), r"no tokenizer\.json: copy the tokenizer's files"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), r"no tokenizer\.json: copy the tokenizer files"),
         (as_adapter, "it is an adapter: import it with --adapter"),
         (
             renamed("model.safetensors", "pytorch_model.bin"),
-            r"PyTorch's form alone \(pytorch_model\.bin\): save them as",
+            r"only PyTorch weights \(pytorch_model\.bin\): save them as",
         ),
         (renamed("model.safetensors", "consolidated.safetensors"), r"but consolidated\.safetensors: rename it"),
         (renamed("model.safetensors", "model-00001-of-00003.safetensors"), r"lacks model-00002-of-00003\.safetensors"),
         (
             with_config(quantization_config={"quant_method": "awq", "bits": 4}),
-            r"packed by awq, and they are not .* remove",
+            r"packed by awq, but they are not .* remove",
         ),
-        (with_config(quantization_config={"quant_method": "gptq"}), "packed by gptq, and they are not"),
+        (with_config(quantization_config={"quant_method": "gptq"}), "packed by gptq, but they are not"),
         (with_tensor("model.layers.0.mlp.up_proj.qweight"), "packed as by AWQ or GPTQ .* fetch config.json again"),
         (with_tensor("model.layers.0.mlp.up_proj.weight.absmax"), "packed by bitsandbytes, which mlx-lm does not read"),
     ],
 )
-def test_one_sentence_says_what_is_wrong_and_what_to_do(
+def test_one_sentence_states_what_is_wrong_and_how_to_fix_it(
     tiny: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     resolve(str(tiny), progress=QUIET)
@@ -112,7 +115,7 @@ def test_one_sentence_says_what_is_wrong_and_what_to_do(
     assert "\n" not in str(caught.value)
 
 
-def test_weights_that_mlx_lm_packed_itself_may_keep_the_older_config(tiny: Path) -> None:
+def test_weights_packed_by_mlx_lm_may_keep_a_foreign_quantization_config(tiny: Path) -> None:
     with_config(quantization_config={"quant_method": "awq"}, quantization={"group_size": 64, "bits": 4})(tiny)
     assert resolve(str(tiny), progress=QUIET).path == tiny
 
@@ -123,20 +126,20 @@ def gguf_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "downloaded"
     folder.mkdir()
     write_llama(folder / "small.gguf")
-    (folder / "mmproj-small.gguf").write_bytes(b"the part for pictures")
+    (folder / "mmproj-small.gguf").write_bytes(b"the part that reads images")
     (folder / "README.md").write_text("a model")
     return folder
 
 
-def test_a_folder_with_one_gguf_file_is_that_model(gguf_only: Path) -> None:
+def test_a_folder_with_one_gguf_file_counts_as_that_file(gguf_only: Path) -> None:
     found = resolve(str(gguf_only), progress=QUIET)
     assert found == resolve(str(gguf_only / "small.gguf"), progress=QUIET)
-    assert announced(str(gguf_only), progress=QUIET).headers
+    assert inspect_model(str(gguf_only), progress=QUIET).headers
     assert import_model(gguf_only, None, copy=False, progress=QUIET).name == "small"
 
 
-def test_of_several_gguf_files_one_has_to_be_named(gguf_only: Path) -> None:
+def test_a_folder_with_several_gguf_files_is_refused_with_their_names(gguf_only: Path) -> None:
     shutil.copyfile(gguf_only / "small.gguf", gguf_only / "other.gguf")
-    for ask in (resolve, announced):
-        with pytest.raises(ModelLoadingError, match=r"name one of them, FOLDER/FILE, of other\.gguf, small\.gguf"):
-            ask(str(gguf_only), progress=QUIET)
+    for find in (resolve, inspect_model):
+        with pytest.raises(ModelLoadingError, match=r"name one of them as FOLDER/FILE: other\.gguf, small\.gguf"):
+            find(str(gguf_only), progress=QUIET)

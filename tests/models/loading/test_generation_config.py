@@ -1,3 +1,5 @@
+"""The sampling recommended in generation_config.json is used as far as it is valid."""
+
 from __future__ import annotations
 
 import json
@@ -15,8 +17,8 @@ def written(folder: Path, content: object) -> Path:
     return folder
 
 
-def test_a_real_file_gives_its_recommendation(tmp_path: Path) -> None:
-    """That of Qwen3, as its model card has it."""
+def test_a_real_file_is_read(tmp_path: Path) -> None:
+    """The file of Qwen3."""
     content = {
         "bos_token_id": 151643,
         "do_sample": True,
@@ -47,11 +49,11 @@ def test_a_folder_without_the_file_recommends_nothing(tmp_path: Path) -> None:
         ({}, None),
     ],
 )
-def test_without_sampling_a_model_is_greedy(tmp_path: Path, content: object, temperature: float | None) -> None:
+def test_do_sample_false_means_greedy(tmp_path: Path, content: object, temperature: float | None) -> None:
     assert read_generation_config(written(tmp_path, content)).sampling.temperature == temperature
 
 
-def test_what_is_out_of_range_or_of_another_type_is_ignored_and_the_rest_holds(tmp_path: Path) -> None:
+def test_invalid_values_are_ignored_and_valid_ones_are_used(tmp_path: Path) -> None:
     content = {"temperature": 5, "top_p": "0.9", "top_k": True, "min_p": 0.05, "repetition_penalty": 0}
     found = read_generation_config(written(tmp_path, content))
     assert found.sampling == Sampling(min_p=0.05)
@@ -61,12 +63,12 @@ def test_what_is_out_of_range_or_of_another_type_is_ignored_and_the_rest_holds(t
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '"text"', "", "[" * 100_000, '{"temperature": NaN}'])
-def test_a_file_that_cannot_be_used_is_named_and_keeps_nothing_from_loading(tmp_path: Path, content: str) -> None:
+def test_an_unusable_file_is_named_and_ignored(tmp_path: Path, content: str) -> None:
     found = read_generation_config(written(tmp_path, content))
     assert found.sampling == Sampling()
     assert "generation_config.json" in found.problem
 
 
-def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     found = read_generation_config(written(tmp_path, '\ufeff{"top_k": 20}'))
     assert (found.sampling, found.problem) == (Sampling(top_k=20), "")

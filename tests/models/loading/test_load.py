@@ -15,14 +15,17 @@ from mlx.utils import tree_flatten
 from contracts.values.vocabulary import ChatMessage, ModelFeature, Role
 from pensieve.core.errors import ModelLoadingError
 from pensieve.device.device import device_info
+from pensieve.engine.kv.sizes import measured_sizes
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.embedded import embedded_folder
 from pensieve.models.library.resolve import resolve
-from pensieve.models.loading.load import LoadedModel, _narrow_scales, load
+from pensieve.models.loading.load import LoadedModel, load
+from pensieve.models.loading.weights import narrow_scales
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.tokenizers.text_decoder import TextDecoder
 from tests.device.python_process import run_python
+from tests.engine.support.tiny_modules import prefill
 from tests.support.tiny_model import CHATML, write_byte_tokenizer, write_tiny_model
 
 on_cpu = pytest.mark.skipif(device_info().backend != "cpu", reason="weights stay packed on a GPU")
@@ -47,32 +50,38 @@ def parameters(model: LoadedModel) -> list[mx.array]:
     return [array for _, array in flat]
 
 
-def test_the_embedded_model_answers() -> None:
+def test_the_embedded_model_knows_the_capital_of_france() -> None:
     model = load(resolve("smollm2-135m", progress=ConsoleProgress()))
     prompt = ChatTemplate(model.tokenizer).render((ChatMessage(Role.USER, "What is the capital of France?"),)).token_ids
     decoder = TextDecoder(model.tokenizer)
-    answer = "".join(map(decoder.step, greedy(model, prompt, 8))) + decoder.finish()
-    assert answer == "The capital of France is Paris."
+    text = "".join(map(decoder.step, greedy(model, prompt, 8))) + decoder.finish()
+    assert text == "The capital of France is Paris."
     assert (model.context_window_tokens, model.vocabulary_size) == (8192, 49152)
     assert model.eos_token_ids == {2}
     if device_info().backend == "cpu":
         assert model.weights_bytes == 538_060_032
-        assert model.kv_bytes_per_token == 30 * 2 * 3 * 64 * 4
+        assert (
+            sum(layer.bytes_per_token for layer in measured_sizes(prefill(model, [0]), in_rows=False).layers)
+            == 30 * 2 * 3 * 64 * 4
+        )
     model.release()
 
 
-def test_its_figures_are_measured(tmp_path: Path) -> None:
+def test_its_sizes_are_measured(tmp_path: Path) -> None:
     model = load(tiny(tmp_path))
     arrays = parameters(model)
     assert model.weights_bytes == sum(array.nbytes for array in arrays)
-    assert model.kv_bytes_per_token == 2 * 2 * 2 * 16 * arrays[0].itemsize
+    assert (
+        sum(layer.bytes_per_token for layer in measured_sizes(prefill(model, [0]), in_rows=False).layers)
+        == 2 * 2 * 2 * 16 * arrays[0].itemsize
+    )
     assert model.vocabulary_size == 259
     assert greedy(model, [5, 6], 5) == greedy(model, [5, 6], 5)
 
 
 @on_cpu
 @pytest.mark.parametrize("bits", [4, 8])
-def test_on_the_cpu_weights_are_unpacked_to_exactly_what_is_stored(tmp_path: Path, bits: int) -> None:
+def test_on_the_cpu_weights_are_unpacked_to_exactly_the_stored_numbers(tmp_path: Path, bits: int) -> None:
     from mlx_lm import utils  # noqa: PLC0415 - only after import_mlx_lm
 
     folder = tiny(tmp_path)
@@ -89,8 +98,8 @@ def test_on_the_cpu_weights_are_unpacked_to_exactly_what_is_stored(tmp_path: Pat
     assert {array.dtype for array in parameters(model)} == {mx.float32}
 
 
-def test_scales_that_are_wider_than_what_the_model_computes_in_are_narrowed_off_the_cpu(tmp_path: Path) -> None:
-    """Else a GPU computes in f32 after the first product with them, and keeps keys and values of twice the bytes."""
+def test_on_a_gpu_scales_are_narrowed_to_the_type_that_the_model_computes_in(tmp_path: Path) -> None:
+    """Otherwise a GPU computes in f32 from the first product on, and keys and values take twice the bytes."""
     from mlx_lm import utils  # noqa: PLC0415 - only after import_mlx_lm
 
     folder = tiny(tmp_path)
@@ -99,11 +108,11 @@ def test_scales_that_are_wider_than_what_the_model_computes_in_are_narrowed_off_
     layer = model.model.layers[0].mlp.up_proj
     layer.scales, layer.biases = layer.scales.astype(mx.float32), layer.biases.astype(mx.float32)
     assert model(mx.array([[5, 6]])).dtype == mx.float32
-    _narrow_scales(model)
+    narrow_scales(model)
     assert model(mx.array([[5, 6]])).dtype == mx.float16
 
 
-def test_released_weights_are_gone(tmp_path: Path) -> None:
+def test_release_frees_the_weights(tmp_path: Path) -> None:
     before = mx.get_active_memory()
     model = load(tiny(tmp_path))
     assert mx.get_active_memory() >= before + model.weights_bytes
@@ -121,11 +130,11 @@ def test_released_weights_are_gone(tmp_path: Path) -> None:
         ({"max_position_embeddings": None}, 4096),
     ],
 )
-def test_the_window_is_what_the_config_says(tmp_path: Path, config: dict[str, Any], window: int) -> None:
+def test_the_window_is_read_from_the_config(tmp_path: Path, config: dict[str, Any], window: int) -> None:
     assert load(tiny(tmp_path, **config)).context_window_tokens == window
 
 
-def test_the_window_may_be_the_tokenizers(tmp_path: Path) -> None:
+def test_the_window_may_come_from_the_tokenizer(tmp_path: Path) -> None:
     folder = tiny(tmp_path, max_position_embeddings=None)
     settings = (tmp_path / "tokenizer_config.json").read_text()
     (tmp_path / "tokenizer_config.json").write_text(settings.replace("{", '{"model_max_length": 222, ', 1))
@@ -158,7 +167,7 @@ def test_its_features_are_read_from_its_template(
         (lambda folder: (folder / "model.safetensors").write_bytes(bytes(9)), r"model\.safetensors"),
     ],
 )
-def test_what_cannot_be_used_is_named(tmp_path: Path, damage: Callable[[Path], object], message: str) -> None:
+def test_an_unusable_part_is_named(tmp_path: Path, damage: Callable[[Path], object], message: str) -> None:
     folder = tiny(tmp_path)
     damage(tmp_path)
     with pytest.raises(ModelLoadingError, match=message) as caught:
@@ -174,12 +183,12 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
         load(folder)
 
 
-def test_a_model_that_brings_code_of_its_own_is_refused(tmp_path: Path) -> None:
+def test_a_model_with_code_of_its_own_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadingError, match="custom module"):
         load(tiny(tmp_path, model_file="evil.py"))
 
 
-def test_a_model_type_for_which_mlx_lm_ends_the_process_is_refused(tmp_path: Path) -> None:
+def test_a_model_type_that_makes_mlx_lm_exit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadingError, match="needs a package for it that is not installed"):
         load(tiny(tmp_path, model_type="olmo"))
 
@@ -196,7 +205,7 @@ from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
 
 def peak():
-    status = Path("/proc/self/status")  # on Linux, getrusage counts in what the parent had before it became this
+    status = Path("/proc/self/status")  # on Linux, getrusage includes the parent's peak before the fork
     if status.exists():
         return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -209,7 +218,7 @@ print(json.dumps([model.weights_bytes, peak() - before, "transformers" in sys.mo
 
 
 @on_cpu
-def test_unpacking_takes_little_more_than_what_is_unpacked_and_the_packed_file() -> None:
+def test_unpacking_takes_little_more_memory_than_the_dense_weights_and_the_packed_file() -> None:
     stored_bytes = (embedded_folder(ConsoleProgress()) / "model.safetensors").stat().st_size
     weights_bytes, grown_bytes, has_transformers = json.loads(run_python(LOAD_EMBEDDED))
     assert weights_bytes > 5 * stored_bytes

@@ -1,4 +1,4 @@
-"""RoPE as transformers 5 writes it means the same as in the older form, and is not lost."""
+"""RoPE settings in the format of transformers 5 mean the same as the older keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LLAMA3 = {
 PROMPT = [(7 * index) % 250 + 3 for index in range(2000)]
 
 
-def test_what_is_one_object_becomes_the_older_keys() -> None:
+def test_a_single_object_becomes_the_older_keys() -> None:
     config = normalised_config(
         {"model_type": "llama", "rope_parameters": {"rope_theta": 5e5, "rope_type": "llama3", **LLAMA3}}
     )
@@ -31,7 +31,7 @@ def test_what_is_one_object_becomes_the_older_keys() -> None:
     assert config["rope_scaling"] == {**LLAMA3, "type": "llama3", "rope_type": "llama3"}
 
 
-def test_without_scaling_there_is_none_to_read() -> None:
+def test_the_default_type_means_no_scaling() -> None:
     config = normalised_config(
         {"rope_parameters": {"rope_theta": 1e4, "rope_type": "default", "partial_rotary_factor": 0.25}}
     )
@@ -40,7 +40,7 @@ def test_without_scaling_there_is_none_to_read() -> None:
     assert config["rotary_emb_base"] == 1e4
 
 
-def test_each_type_of_layer_has_its_own_base() -> None:
+def test_each_layer_type_has_its_own_base() -> None:
     layers = {
         "full_attention": {"rope_theta": 1e6, "rope_type": "linear", "factor": 8.0},
         "sliding_attention": {"rope_theta": 1e4, "rope_type": "default"},
@@ -51,7 +51,7 @@ def test_each_type_of_layer_has_its_own_base() -> None:
     assert config["rope_parameters"] == layers
 
 
-def test_layers_that_rotate_different_shares_of_a_head_do_not_get_one_share() -> None:
+def test_layers_with_different_rotary_factors_get_no_shared_factor() -> None:
     layers = {
         "full_attention": {"rope_theta": 5e5, "partial_rotary_factor": 0.5},
         "sliding_attention": {"rope_theta": 1e4},
@@ -68,18 +68,18 @@ def test_layers_that_rotate_different_shares_of_a_head_do_not_get_one_share() ->
         {"text_config": {"rope_theta": 7.0}, "vision_config": {"rope_theta": 8.0}},
     ],
 )
-def test_the_older_form_is_left_as_it_is(config: dict[str, Any]) -> None:
+def test_the_older_format_is_unchanged(config: dict[str, Any]) -> None:
     assert normalised_config(config) == config
 
 
-def test_a_scaling_of_the_older_form_goes_first_as_in_transformers() -> None:
+def test_an_older_scaling_takes_precedence_as_in_transformers() -> None:
     older = {"rope_theta": 3.0, "rope_scaling": {"type": "linear", "factor": 2.0}}
     config = normalised_config({**older, "rope_parameters": {"rope_theta": 5.0, "rope_type": "default"}})
     assert {key: config[key] for key in older} == older
 
 
 @pytest.mark.parametrize(
-    ("config", "wanted"),
+    ("config", "expected"),
     [
         ({"model_type": "minimax_m2", "head_dim": 128}, {"rotary_dim": 64}),
         ({"model_type": "minimax_m2", "head_dim": 128, "rotary_dim": 32}, {"rotary_dim": 32}),
@@ -87,12 +87,12 @@ def test_a_scaling_of_the_older_form_goes_first_as_in_transformers() -> None:
         ({"model_type": "solar_open"}, {"partial_rotary_factor": 0.5}),
     ],
 )
-def test_families_with_keys_of_their_own_get_them(config: dict[str, Any], wanted: dict[str, Any]) -> None:
+def test_architectures_with_keys_of_their_own_get_them(config: dict[str, Any], expected: dict[str, Any]) -> None:
     found = normalised_config({**config, "rope_parameters": {"rope_theta": 9.0, "partial_rotary_factor": 0.5}})
-    assert {key: found[key] for key in wanted} == wanted
+    assert {key: found[key] for key in expected} == expected
 
 
-def test_step_3_5_has_a_base_for_each_layer() -> None:
+def test_step_3_5_gets_a_base_for_each_layer() -> None:
     layers = {
         "full_attention": {"rope_theta": 5e6, "partial_rotary_factor": 0.5, "rope_type": "llama3", **LLAMA3},
         "sliding_attention": {"rope_theta": 1e4},
@@ -116,7 +116,7 @@ def greedy(model: LoadedModel) -> list[int]:
     return [token for token, _ in generate_step(mx.array(PROMPT), model.model, max_tokens=16)]
 
 
-def test_a_llama_answers_a_long_prompt_as_in_the_older_form(tmp_path: Path) -> None:
+def test_a_llama_generates_the_same_from_a_long_prompt_in_both_formats(tmp_path: Path) -> None:
     older = tiny(tmp_path / "older", rope_theta=5e5, rope_scaling={"rope_type": "llama3", **LLAMA3})
     parameters = {"rope_theta": 5e5, "rope_type": "llama3", **LLAMA3}
     newer = tiny(tmp_path / "newer", rope_theta=None, rope_parameters=parameters)
@@ -124,7 +124,7 @@ def test_a_llama_answers_a_long_prompt_as_in_the_older_form(tmp_path: Path) -> N
     assert greedy(newer) == greedy(older) != greedy(lost)
 
 
-def test_what_else_config_json_and_generation_config_json_say_is_kept(tmp_path: Path) -> None:
+def test_other_settings_of_the_folder_still_apply(tmp_path: Path) -> None:
     folder = write_byte_tokenizer(tmp_path)
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 2]}))
     model = tiny(folder, rope_theta=None, rope_parameters={"rope_theta": 1e4})

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from contracts.values.vocabulary import ChatMessage, Role, Thinking, Tool, ToolCall
+from pensieve.core.dialects.call_reader import CallReader
 from pensieve.core.dialects.dialect import CallForm
-from pensieve.core.dialects.reading import SectionReader
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.tokenizers.dialect_of import dialect_of
@@ -70,7 +70,7 @@ def test_a_dialect_of_tags_is_known_and_read(tmp_path: Path) -> None:
     dialect = dialect_of(tokenizer(tmp_path, CODER))
     assert dialect.name == "qwen3_coder"
     body = "\n<function=get>\n<parameter=city>\nRome\n</parameter>\n</function>\n</tool_call>"
-    assert SectionReader(dialect, (GET,)).read(body) == ([("get", '{"city": "Rome"}')], len(body))
+    assert CallReader(dialect, (GET,)).read(body) == ([("get", '{"city": "Rome"}')], len(body))
 
 
 @pytest.mark.parametrize(("thinking", "starts"), [(Thinking(enabled=True), True), (Thinking(), False)])

@@ -1,0 +1,1 @@
+"""The notations that dialects write the arguments of a call in."""

@@ -1,4 +1,4 @@
-"""Arguments as Gemma 4 writes them: `{city:<|"|>Paris<|"|>,days:3}`, the keys bare and sorted.
+"""Arguments as Gemma 4 writes them: `{city:<|"|>Paris<|"|>,days:3}`, with unquoted, sorted keys.
 
 Source: the chat template of google/gemma-4-31B-it (`format_argument`).
 """
@@ -15,7 +15,7 @@ from pensieve.core.dialects.text_rules import quoted, until
 
 QUOTE: Final = '<|"|>'
 KEY: Final = r"(?![\"<])[^\s:{}\[\],](?:[^:{}\[\],\n]*[^\s:{}\[\],])?"
-"""The keys that can be read without quotes."""
+"""The keys that can be parsed without quotes."""
 _KEY: Final = re.compile(rf"\s*({KEY})\s*:")
 _SCALAR: Final = re.compile(r"[^\s,{}\[\]]+")
 _CONSTANTS: Final = {"true": True, "false": False, "null": None, "None": None}
@@ -24,11 +24,11 @@ _CONSTANTS: Final = {"true": True, "false": False, "null": None, "None": None}
 def read(text: str, at: int, schema: Any, marks: Marks) -> tuple[dict[str, Any], int]:  # noqa: ARG001
     """
     Raises:
-        ValueError: there is no whole object at `at`.
+        ValueError: `text` has no complete object at `at`.
     """
     value, end = _Reader(text, marks).value(at)
     if not isinstance(value, dict):
-        raise ValueError("arguments are an object")  # noqa: TRY004 - of what the model wrote, not of this call
+        raise ValueError("arguments must be an object")  # noqa: TRY004 - the model's error, not the caller's
     return value, end
 
 
@@ -39,7 +39,7 @@ class _Reader:
         self._quotes = tuple({marks.bound(QUOTE), QUOTE})
 
     def value(self, at: int) -> tuple[Any, int]:
-        at = self._behind_space(at)
+        at = self._skip_space(at)
         for quote in (*self._quotes, '"'):
             if self._text.startswith(quote, at):
                 end = self._text.index(quote, at + len(quote))
@@ -55,10 +55,10 @@ class _Reader:
 
     def _object(self, at: int) -> tuple[dict[str, Any], int]:
         members: dict[str, Any] = {}
-        while not self._text.startswith("}", at := self._behind_space(at)):
+        while not self._text.startswith("}", at := self._skip_space(at)):
             key, at = self._key(at)
             members[key], at = self.value(at)
-            at = self._behind_comma(at, "}")
+            at = self._skip_comma(at, "}")
         return members, at + 1
 
     def _key(self, at: int) -> tuple[str, int]:
@@ -72,21 +72,21 @@ class _Reader:
 
     def _array(self, at: int) -> tuple[list[Any], int]:
         items: list[Any] = []
-        while not self._text.startswith("]", at := self._behind_space(at)):
+        while not self._text.startswith("]", at := self._skip_space(at)):
             item, at = self.value(at)
             items.append(item)
-            at = self._behind_comma(at, "]")
+            at = self._skip_comma(at, "]")
         return items, at + 1
 
-    def _behind_comma(self, at: int, closing: str) -> int:
-        at = self._behind_space(at)
+    def _skip_comma(self, at: int, closing: str) -> int:
+        at = self._skip_space(at)
         if self._text.startswith(",", at):
             return at + 1
         if not self._text.startswith(closing, at):
             raise ValueError(f"a comma or {closing} is missing")
         return at
 
-    def _behind_space(self, at: int) -> int:
+    def _skip_space(self, at: int) -> int:
         while at < len(self._text) and self._text[at].isspace():
             at += 1
         return at
@@ -102,7 +102,7 @@ def _scalar(text: str) -> Any:
 
 
 def rules(name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tuple[str, str]]:
-    """Of the arguments of one tool. The rules that all tools share have the same names and bodies in each."""
+    """Rules for the arguments of one tool. Rules that tools share have the same name and body in each."""
     notation = _notation(marks, lenient=lenient)
     properties = dict(sorted(properties_of(schema).items(), key=lambda item: item[0].lower()))
     yield name, f'"{{" {name}_first_0 "}}"'
@@ -111,7 +111,7 @@ def rules(name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tu
     yield from until("gemma_text", marks.bound(QUOTE), marks).items()
 
 
-def _notation(marks: Marks, *, lenient: bool) -> Notation:  # noqa: ARG001 - JSON's keywords are not looked at
+def _notation(marks: Marks, *, lenient: bool) -> Notation:  # noqa: ARG001 - no JSON keywords here
     quote = quoted(marks.bound(QUOTE), marks)
     return Notation(
         text=f"{quote} gemma_text",
@@ -123,7 +123,7 @@ def _notation(marks: Marks, *, lenient: bool) -> Notation:  # noqa: ARG001 - JSO
     )
 
 
-def write(arguments: Mapping[str, Any], marks: Marks) -> str:  # noqa: ARG001 - the text of the marks
+def write(arguments: Mapping[str, Any], marks: Marks) -> str:  # noqa: ARG001 - marks are written as text
     return _written(arguments)
 
 

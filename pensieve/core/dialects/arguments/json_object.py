@@ -10,14 +10,14 @@ from pensieve.core.dialects.json_rule import json_rule
 from pensieve.core.dialects.marks import Marks
 
 _DECODER: Final = json.JSONDecoder(strict=False)
-"""Line ends and tabs inside of strings are what models write, though JSON wants them escaped."""
+"""Models write unescaped line ends and tabs inside strings, which strict JSON forbids."""
 
 
 def read_value(text: str, at: int, marks: Marks) -> tuple[Any, int]:
-    """The JSON value that begins at `at`, and where it ends.
+    """The JSON value at `at`, and the offset after it.
 
     Raises:
-        ValueError: there is none, or it is not whole.
+        ValueError: the value is missing or incomplete.
     """
     value, end = _DECODER.raw_decode(text, at)
     return marks.plain_in(value), end
@@ -26,13 +26,13 @@ def read_value(text: str, at: int, marks: Marks) -> tuple[Any, int]:
 def read(text: str, at: int, schema: Any, marks: Marks) -> tuple[dict[str, Any], int]:  # noqa: ARG001
     """
     Raises:
-        ValueError: there is no whole object at `at`.
+        ValueError: `text` has no complete object at `at`.
     """
     value, end = read_value(text, at, marks)
-    if isinstance(value, str):  # some templates write the object as the text of its JSON
+    if isinstance(value, str):  # some templates write the object as a JSON string
         value = json.loads(value)
     if not isinstance(value, dict):
-        raise ValueError("arguments are an object")  # noqa: TRY004 - of what the model wrote, not of this call
+        raise ValueError("arguments must be an object")  # noqa: TRY004 - the model's error, not the caller's
     return value, end
 
 

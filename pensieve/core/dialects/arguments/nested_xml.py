@@ -1,7 +1,7 @@
-"""Arguments as MiniMax M3 writes them: elements that nest, each tag behind the mark `]<]minimax[>[`.
+"""Arguments as MiniMax M3 writes them: nested elements, each tag after the mark `]<]minimax[>[`.
 
-Source: the chat template of MiniMax-M3 (`to_xml`). An element holds its text as it is, `<item>`s for a list, or
-elements for an object; what is null is left out.
+Source: the chat template of MiniMax-M3 (`to_xml`). An element contains verbatim text, `<item>` elements for a
+list, or elements for an object; null values are omitted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pensieve.core.dialects.text_rules import quoted, until
 
 MARK: Final = "]<]minimax[>["
 KEY: Final = r"[^/>\s](?:[^>\n]*[^>\s])?"
-"""The names of elements that can be read."""
+"""The element names that can be parsed."""
 _ITEM: Final = "item"
 _MAX_DEPTH: Final = 24
 
@@ -46,7 +46,7 @@ class _Reader:
         self._root = root
         self._marks = marks
         self._closing = re.compile(rf"\s*{re.escape(marks.bound(MARK))}</[^>]*>")
-        """Of any element: a grammar cannot hold the model to the name with which it opened an element of its own."""
+        """Any closing tag: a grammar cannot make the model close a free element with the name that it opened."""
         self._opening = re.compile(rf"\s*{re.escape(marks.bound(MARK))}<({KEY})>")
 
     def members(self, at: int, schema: Any, depth: int = 0) -> tuple[dict[str, Any], int]:
@@ -87,7 +87,7 @@ class _Reader:
 
 
 def _kind_of(schema: Any) -> str | None:
-    """The type of a schema that has one alone."""
+    """The type of a schema that has exactly one."""
     kind = schema.get("type") if isinstance(schema, dict) else None
     return kind if isinstance(kind, str) else None
 
@@ -131,8 +131,8 @@ class _Rules:
     def element(self, name: str, key: str, schema: Any, depth: int) -> Iterator[tuple[str, str]]:
         reference = reference_of(schema)
         if reference is not None:
-            if (known := self._referred.get((key, reference))) is not None:
-                yield name, known
+            if (existing := self._referred.get((key, reference))) is not None:
+                yield name, existing
                 return
             self._referred[key, reference] = name
         yield from self._described(name, key, resolved(schema, self._root), depth)
@@ -149,8 +149,8 @@ class _Rules:
             yield name, f"{opening} {name}_in {closing}"
             yield from self.members(f"{name}_in", schema, depth + 1)
         elif kind == "array":
-            least, most = item_bounds(schema)
-            yield name, f"{opening} {repeated(f'{name}_item', least, most)} {closing}"
+            min_items, max_items = item_bounds(schema)
+            yield name, f"{opening} {repeated(f'{name}_item', min_items, max_items)} {closing}"
             yield from self.element(f"{name}_item", _ITEM, schema.get("items"), depth + 1)
         elif len(alternatives) > 1 and not any(_kind_of(each) == "string" for each in alternatives):
             yield name, " | ".join(f"{name}_{number}" for number in range(len(alternatives)))
@@ -175,7 +175,7 @@ _SCALARS: Final = {
 }
 
 
-def write(arguments: Mapping[str, Any], marks: Marks) -> str:  # noqa: ARG001 - the text of the marks
+def write(arguments: Mapping[str, Any], marks: Marks) -> str:  # noqa: ARG001 - marks are written as text
     return "".join(_written(key, value) for key, value in arguments.items() if value is not None)
 
 

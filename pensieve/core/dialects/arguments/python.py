@@ -1,7 +1,7 @@
-"""Arguments as those of a call in Python: `city='Paris', days=3`.
+"""Arguments as in a Python call: `city='Paris', days=3`.
 
-Source: the chat template of LiquidAI/LFM2.5-8B-A1B (`format_arg_value`). Names are written as they are, whether Python
-would take them or not: `file-path='a'`, `from='b'`.
+Source: the chat template of LiquidAI/LFM2.5-8B-A1B (`format_arg_value`). Names are written verbatim, even if they are
+not Python identifiers: `file-path='a'`, `from='b'`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pensieve.core.dialects.arguments.value_rules import Notation, anything_rule
 from pensieve.core.dialects.marks import Marks
 
 KEY: Final = r"[^\s='\"()\[\]{},\\](?:[^\n='\"()\[\]{},\\]*[^\s='\"()\[\]{},\\])?"
-"""The names of arguments that can be read."""
+"""The argument names that can be parsed."""
 _ESCAPES: Final = r"\\(['\"\\nrtbf\/]|x[0-9a-fA-F]{2}|u([0-9abcefABCEF][0-9a-fA-F]|[dD][0-7])[0-9a-fA-F]{2})"
 _STRING: Final = rf"/'([^'\\]|{_ESCAPES})*'/ | /\"([^\"\\]|{_ESCAPES})*\"/"
 _NAME: Final = re.compile(rf"\s*({KEY})\s*=\s*")
@@ -33,23 +33,23 @@ _TEXT: Final = {quote: re.compile(rf"(?:[^{quote}\\]|\\.)*", re.DOTALL) for quot
 _ESCAPE: Final = re.compile(r"\\(?:U([0-9a-fA-F]{8})|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "0": "\0", "\n": ""}
 _MAX_DEPTH: Final = 100
-"""Of lists and dictionaries within each other."""
+"""The depth to which lists and dictionaries may nest."""
 
 
 def read(text: str, at: int, schema: Any, marks: Marks) -> tuple[dict[str, Any], int]:  # noqa: ARG001
-    """The keyword arguments from `at` to before the parenthesis that closes the call.
+    """The keyword arguments from `at` up to the closing parenthesis of the call.
 
     Raises:
-        ValueError: they are not whole, or not literals.
+        ValueError: an argument is incomplete or not a literal.
     """
     reader, arguments = _Reader(text), dict[str, Any]()
-    while not text.startswith(")", at := reader.behind_space(at)):
+    while not text.startswith(")", at := reader.skip_space(at)):
         found = _NAME.match(text, at)
         if found is None:
-            raise ValueError("arguments have names")
+            raise ValueError("an argument must have a name")
         value, at = reader.value(found.end())
         arguments[marks.plain(found[1])] = marks.plain_in(value)
-        at = reader.behind_comma(at, ")")
+        at = reader.skip_comma(at, ")")
     return arguments, at
 
 
@@ -60,7 +60,7 @@ class _Reader:
     def value(self, at: int, depth: int = 0) -> tuple[Any, int]:
         if depth > _MAX_DEPTH:
             raise ValueError("values nest too deeply")
-        at = self.behind_space(at)
+        at = self.skip_space(at)
         match self._text[at : at + 1]:
             case "'" | '"':
                 return self._string(at)
@@ -72,7 +72,7 @@ class _Reader:
                 return self._items(at + 1, ")", depth)
         found = _SCALAR.match(self._text, at)
         if found is None:
-            raise ValueError("an argument is a literal")
+            raise ValueError("an argument must be a literal")
         return _scalar(found[0]), found.end()
 
     def _string(self, at: int) -> tuple[str, int]:
@@ -84,32 +84,32 @@ class _Reader:
 
     def _dictionary(self, at: int, depth: int) -> tuple[dict[str, Any], int]:
         members: dict[str, Any] = {}
-        while not self._text.startswith("}", at := self.behind_space(at)):
+        while not self._text.startswith("}", at := self.skip_space(at)):
             key, at = self.value(at, depth + 1)
-            at = self.behind_space(at)
+            at = self.skip_space(at)
             if not self._text.startswith(":", at):
                 raise ValueError("a colon is missing")
             members[str(key)], at = self.value(at + 1, depth + 1)
-            at = self.behind_comma(at, "}")
+            at = self.skip_comma(at, "}")
         return members, at + 1
 
     def _items(self, at: int, closing: str, depth: int) -> tuple[list[Any], int]:
         items: list[Any] = []
-        while not self._text.startswith(closing, at := self.behind_space(at)):
+        while not self._text.startswith(closing, at := self.skip_space(at)):
             item, at = self.value(at, depth + 1)
             items.append(item)
-            at = self.behind_comma(at, closing)
+            at = self.skip_comma(at, closing)
         return items, at + 1
 
-    def behind_comma(self, at: int, closing: str) -> int:
-        at = self.behind_space(at)
+    def skip_comma(self, at: int, closing: str) -> int:
+        at = self.skip_space(at)
         if self._text.startswith(",", at):
             return at + 1
         if not self._text.startswith(closing, at):
             raise ValueError(f"a comma or {closing} is missing")
         return at
 
-    def behind_space(self, at: int) -> int:
+    def skip_space(self, at: int) -> int:
         while self._text[at : at + 1].isspace():
             at += 1
         return at
@@ -155,12 +155,12 @@ _NOTATION: Final = Notation(
 )
 
 
-def write(arguments: Mapping[str, Any], marks: Marks) -> str:  # noqa: ARG001 - no marks in it
+def write(arguments: Mapping[str, Any], marks: Marks) -> str:  # noqa: ARG001 - this notation has no marks
     return ", ".join(f"{key}={_written(value)}" for key, value in arguments.items())
 
 
 def _written(value: Any) -> str:
-    """As the template does it: strings in quotes, objects as JSON, all else as Python's own text."""
+    """As the template does: strings in quotes, objects as JSON, everything else by repr."""
     if isinstance(value, str) and not set(value) & set("'\\"):
         return f"'{value}'"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else repr(value)

@@ -1,4 +1,4 @@
-"""The ways in which the arguments of a call are written."""
+"""The notations for the arguments of a call, by name."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class _Rules(Protocol):
 @dataclass(frozen=True, slots=True)
 class ArgumentSyntax:
     read: Callable[[str, int, Any, Marks], tuple[dict[str, Any], int]]
-    """(text, where they begin, the tool's schema, marks) to the arguments and where they end.
+    """(text, start offset, the tool's schema, marks) -> (arguments, end offset).
 
-    Raises ValueError where they are not whole.
+    Raises ValueError if the arguments are incomplete.
     """
     rules: _Rules
-    """The rules of a grammar; the first has the name that it is given. Equal names have equal bodies in all tools."""
+    """Grammar rules; the first has the given name. A name that recurs in several tools always has the same body."""
     write: Callable[[dict[str, Any], Marks], str]
     marks: tuple[str, ...] = ()
-    """Texts in them that may be tokens of the model."""
+    """Texts of the notation that may be tokens of the model."""
 
 
 SYNTAXES: Final[Mapping[str, ArgumentSyntax]] = {

@@ -1,6 +1,7 @@
-"""A JSON schema as the rules of a grammar, for dialects that write values in a notation of their own.
+"""A JSON schema as grammar rules, for dialects with their own notation for values.
 
-Held are types, enumerations, required and known properties, items and alternatives; not patterns, lengths or bounds.
+The rules enforce types, enumerations, required and known properties, items and alternatives, but not patterns, lengths
+or numeric bounds.
 """
 
 from __future__ import annotations
@@ -11,38 +12,38 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 _MAX_DEPTH: Final = 24
-"""Of schemas within schemas: below it any value will do."""
+"""Schemas nested more deeply accept any value."""
 _MAX_BOUND: Final = 256
 _INTEGER: Final = "/-?(0|[1-9][0-9]{0,17})/"
 _NUMBER: Final = r"/-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?([eE][+-]?[0-9]{1,2})?/"
-"""Both within what floating point, and every reader of JSON, can hold."""
+"""Both limited to what a float, and every JSON parser, can represent."""
 
 Rules = Iterator[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Notation:
-    """How values are written, as parts of a grammar."""
+    """A notation for values, as parts of a grammar."""
 
     text: str
     """Any string."""
     literal: Callable[[Any], str]
-    """A known value."""
+    """A given value."""
     any_key: str
-    """Any key of an object, with what separates it from its value."""
+    """Any key of an object, including the separator from its value."""
     key: Callable[[str], str]
     constants: tuple[str, str, str]
-    """True, false and null, as parts of a grammar."""
+    """True, false and null."""
     separator: str
 
 
 def value_rules(name: str, schema: Any, notation: Notation) -> Rules:
-    """The rules for a value; the first is called `name`. The rules of `anything_rules` go with them."""
+    """Rules for a value; the first is called `name`. They need those of `anything_rules`."""
     yield from _Writer(notation, schema).value(name, schema, 0)
 
 
 def anything_rules(notation: Notation) -> Rules:
-    """The rule `anything`: any value in this notation."""
+    """The rule `anything`, for any value in this notation."""
     true, false, null = notation.constants
     member = f"{notation.any_key} anything"
     yield "anything", f"{notation.text} | {_NUMBER} | {true} | {false} | {null} | any_object | any_array"
@@ -59,8 +60,8 @@ class _Writer:
     def value(self, name: str, schema: Any, depth: int) -> Rules:
         reference = reference_of(schema)
         if reference is not None:
-            if (known := self._referred.get(reference)) is not None:
-                yield name, known
+            if (existing := self._referred.get(reference)) is not None:
+                yield name, existing
                 return
             self._referred[reference] = name
         schema = resolved(schema, self._root)
@@ -100,13 +101,13 @@ class _Writer:
                 yield name, "anything"
 
     def _array(self, name: str, schema: Mapping[str, Any], depth: int) -> Rules:
-        least, most = item_bounds(schema)
-        if most == 0:
+        min_items, max_items = item_bounds(schema)
+        if max_items == 0:
             yield name, '"[" "]"'
             return
         separated = f'("{self._notation.separator}" {name}_item)'
-        more = repeated(separated, max(least - 1, 0), None if most is None else most - 1)
-        yield name, f'"[" ({name}_item {more}){"" if least else "?"} "]"'
+        more = repeated(separated, max(min_items - 1, 0), None if max_items is None else max_items - 1)
+        yield name, f'"[" ({name}_item {more}){"" if min_items else "?"} "]"'
         yield from self.value(f"{name}_item", schema.get("items"), depth + 1)
 
     def _object(self, name: str, schema: Mapping[str, Any], depth: int) -> Rules:
@@ -134,7 +135,7 @@ class _Writer:
         depth: int,
         key_text: Callable[[str], str] | None = None,
     ) -> Rules:
-        """`{name}_first_0` is the members in their order, the required ones always, separated where there are two."""
+        """The rule `{name}_first_0`: the members in order, separated, optional unless required."""
         key_text = key_text or self._notation.key
         for number, (key, schema) in enumerate(properties.items()):
             member, next_ = f"{key_text(key)} {name}_{number}", number + 1
@@ -154,9 +155,9 @@ def argument_rules(
     properties: Mapping[str, Any],
     names: Notation | None = None,
 ) -> Rules:
-    """The arguments of a call, without braces: `{name}_first_0`; any, where the schema names no properties.
+    """Rules for a call's arguments without braces, from `{name}_first_0` on; any arguments if no properties are named.
 
-    `names` writes their names where the keys of inner objects are written in another way.
+    `names` is the notation of argument names if it differs from that of keys in inner objects.
     """
     names = names or notation
     if not properties:
@@ -170,9 +171,7 @@ def argument_rules(
 
 
 def resolved(schema: Any, root: Any, depth: int = 0) -> Any:
-    """The schema that a reference within the document leads to, as one with those of `allOf`; None for what goes round
-    in circles.
-    """
+    """A schema with its reference followed and its `allOf` merged; None if references form a circle."""
     for _ in range(_MAX_DEPTH):
         if not isinstance(schema, dict) or not isinstance(schema.get("$ref"), str):
             return _joined(schema, root, depth) if isinstance(schema, dict) and schema.get("allOf") else schema
@@ -181,7 +180,7 @@ def resolved(schema: Any, root: Any, depth: int = 0) -> Any:
 
 
 def _joined(schema: Mapping[str, Any], root: Any, depth: int) -> dict[str, Any]:
-    """A schema and those that must hold with it, as one: their properties, and what they require."""
+    """Merge `allOf` into a schema: all properties and all required keys."""
     joined = {key: value for key, value in schema.items() if key != "allOf"}
     parts = schema["allOf"] if depth < _MAX_DEPTH and isinstance(schema["allOf"], list) else ()
     for part in (resolved(each, root, depth + 1) for each in parts):
@@ -193,7 +192,7 @@ def _joined(schema: Mapping[str, Any], root: Any, depth: int) -> dict[str, Any]:
 
 
 def _pointed_at(reference: str, root: Any) -> Any:
-    """What a JSON pointer leads to (RFC 6901), None where it leads nowhere or out of the document."""
+    """The target of a JSON pointer (RFC 6901), or None if it is missing or outside the document."""
     if not reference.startswith("#"):
         return None
     target = root
@@ -207,20 +206,20 @@ def _pointed_at(reference: str, root: Any) -> Any:
 
 
 def choices_of(schema: Any) -> list[Any]:
-    """The values that a schema allows, if it lists them."""
+    """The values that a schema lists by `enum` or `const`."""
     if not isinstance(schema, dict):
         return []
     return list(schema.get("enum") or ([schema["const"]] if "const" in schema else []))
 
 
 def reference_of(schema: Any) -> str | None:
-    """What a schema refers to. Each reference gets one rule, since references go round in circles and fan out."""
+    """A schema's reference. Each reference gets one rule, since references may be circular and fan out."""
     reference = schema.get("$ref") if isinstance(schema, dict) else None
     return reference if isinstance(reference, str) else None
 
 
 def properties_of(schema: Any) -> Mapping[str, Any]:
-    """The properties that an object may have by name: those that are required though not described are among them."""
+    """The named properties of an object, including those that are required but not described."""
     if not isinstance(schema, dict):
         return {}
     properties = schema.get("properties")
@@ -231,26 +230,27 @@ def properties_of(schema: Any) -> Mapping[str, Any]:
 
 
 def item_bounds(schema: Mapping[str, Any]) -> tuple[int, int | None]:
-    """How many items a list may have, the most as None where there is no bound; far bounds are not held."""
-    least, most = schema.get("minItems", 0), schema.get("maxItems")
+    """The minimum and maximum number of items. None means no maximum; large bounds are not enforced."""
+    min_items, max_items = schema.get("minItems", 0), schema.get("maxItems")
     if schema.get("items") is False:
-        most = 0
-    least = least if isinstance(least, int) and least <= _MAX_BOUND else 0
-    return least, most if isinstance(most, int) and least <= most <= _MAX_BOUND else None
+        max_items = 0
+    min_items = min_items if isinstance(min_items, int) and min_items <= _MAX_BOUND else 0
+    is_bounded = isinstance(max_items, int) and min_items <= max_items <= _MAX_BOUND
+    return min_items, max_items if is_bounded else None
 
 
-def repeated(rule: str, least: int, most: int | None) -> str:
-    """A rule so many times; no text for none, which the grammar has no number for."""
-    return "" if most == 0 else f"{rule}{{{least},{'' if most is None else most}}}"
+def repeated(rule: str, min_times: int, max_times: int | None) -> str:
+    """A rule repeated; empty text for zero times, which the grammar syntax cannot express."""
+    return "" if max_times == 0 else f"{rule}{{{min_times},{'' if max_times is None else max_times}}}"
 
 
 def is_closed(schema: Any) -> bool:
-    """Whether an object may have no properties but those that are named."""
+    """Whether an object may have only the named properties."""
     return isinstance(schema, dict) and schema.get("additionalProperties") is False
 
 
 def required_of(schema: Any) -> tuple[str, ...]:
-    """The keys that an object must have. In the third draft of JSON Schema `required` is a truth value."""
+    """The keys that an object must have. In draft 3 of JSON Schema `required` is a boolean, which is ignored."""
     required = schema.get("required") if isinstance(schema, dict) else None
     return tuple(key for key in required if isinstance(key, str)) if isinstance(required, list) else ()
 

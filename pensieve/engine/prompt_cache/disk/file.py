@@ -1,10 +1,10 @@
-"""One file of the disk tier: some tokens of a prompt, and the bytes of what a model computed for them (C2).
+"""One file of the disk tier: some tokens of a prompt and the KV cache that a model computed for them (C2).
 
     magic, 8 bytes | length of the header, u64 little endian | SHA-256 of the header | header, JSON | arrays' bytes
 
-The header holds the SHA-256 of the arrays' bytes. The name is the key: a hash of the fingerprint of everything that
-the numbers depend on, of the tokens, and of all tokens before them. A file is written under another name, brought to
-the disk and renamed: under its own name it is whole, or the disk lies, which the sums tell.
+The header holds the SHA-256 of the arrays' bytes. The file's name is its key: a hash of the model's fingerprint, of the
+tokens, and of all tokens before them. A file is written under a temporary name, synced and renamed, so under its own
+name it is complete; the checksums detect a disk that loses data.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import base64
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -22,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pensieve.engine.kv.blocks import HostArray, KVBlock, key_of
+from pensieve.models.files.atomic_file import atomic_file
 
 SUFFIX: Final = ".kv"
 TEMPORARY_PREFIX: Final = ".writing-"
@@ -31,12 +31,12 @@ _MAX_HEADER_BYTES: Final = 256 << 20
 
 
 class DamagedFileError(Exception):
-    """A file is not what its name says: cut short, changed, or of somebody else's making."""
+    """A file does not match its name: truncated, changed, or not written by this module."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The part of a file that says what the rest is. `num_bytes` is the size of the whole file."""
+    """`num_bytes` is the size of the whole file."""
 
     fingerprint: str
     parent: str
@@ -52,7 +52,7 @@ def path_of(folder: Path, key: str) -> Path:
 
 
 def packed_header(block: KVBlock) -> bytes:
-    """All that is before the arrays' bytes."""
+    """Everything before the arrays' bytes."""
     digest = hashlib.sha256()
     for array in block.arrays:
         digest.update(array.data.data)
@@ -71,53 +71,36 @@ def packed_header(block: KVBlock) -> bytes:
 
 
 def write_block(folder: Path, block: KVBlock, header: bytes) -> Path:
-    """Write a block with its packed header, whole or not at all; its path.
+    """Write a block with its packed header, completely or not at all. Return its path.
 
     Raises:
-        OSError: as from writing any file; nothing is left of it then.
+        OSError: the file cannot be written; no part of it is left.
     """
     path = path_of(folder, block.key)
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(header)
-            for array in block.arrays:
-                file.write(array.data.data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    _sync_folder(folder)
+    with atomic_file(path, prefix=TEMPORARY_PREFIX, durable=True) as file:
+        file.write(header)
+        for array in block.arrays:
+            file.write(array.data.data)
     return path
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def read_header(path: Path) -> Header:
-    """A file's header, checked against the file's name and size; the arrays are not read.
+    """Read a file's header and check it against the file's name and size. Does not read the arrays.
 
     Raises:
-        DamagedFileError: it is not the file that its name says.
-        OSError: it is not there, or cannot be read.
+        DamagedFileError: the file does not match its name.
+        OSError: the file is missing or cannot be read.
     """
     with path.open("rb") as file:
         return _header(file, path)
 
 
 def read_block(path: Path) -> KVBlock:
-    """A file's whole content, checked to the last byte.
+    """Read a whole file and verify its checksums.
 
     Raises:
-        DamagedFileError: it is not the file that its name says.
-        OSError: it is not there, or cannot be read.
+        DamagedFileError: the file does not match its name or its checksum.
+        OSError: the file is missing or cannot be read.
     """
     with path.open("rb") as file:
         header = _header(file, path)
@@ -135,13 +118,13 @@ def _header(file: BinaryIO, path: Path) -> Header:
     fixed = file.read(_FIXED_BYTES)
     length = int.from_bytes(fixed[8:16], "little")
     if len(fixed) < _FIXED_BYTES or fixed[:8] != _MAGIC or length > _MAX_HEADER_BYTES:
-        raise DamagedFileError(f"{path.name}: no such file as is written here")
+        raise DamagedFileError(f"{path.name}: not a file of this format")
     text = file.read(length)
     if hashlib.sha256(text).digest() != fixed[16:]:
-        raise DamagedFileError(f"{path.name}: its header is cut short or has changed")
+        raise DamagedFileError(f"{path.name}: its header is truncated or has changed")
     header = _parsed(text, path, _FIXED_BYTES + length)
     if os.fstat(file.fileno()).st_size != header.num_bytes:
-        raise DamagedFileError(f"{path.name}: it is cut short, or longer than it was")
+        raise DamagedFileError(f"{path.name}: its size is not the one in its header")
     if path_of(path.parent, key_of(header.parent, header.token_ids)) != path:
         raise DamagedFileError(f"{path.name}: its content belongs under another name")
     return header
@@ -158,4 +141,4 @@ def _parsed(text: bytes, path: Path, before_bytes: int) -> Header:
             str(value["fingerprint"]), value["parent"], token_ids, value["form"], arrays, value["sha256"], num_bytes
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise DamagedFileError(f"{path.name}: its header says too little") from error
+        raise DamagedFileError(f"{path.name}: its header is incomplete") from error

@@ -1,8 +1,8 @@
-"""The folder of the disk tier: what is in it, what goes when it is full, and where damaged files are put (C2).
+"""The folder of the disk tier: an index of its files, eviction when it is full, and a place for damaged files (C2).
 
-Several processes may share it. Files appear by being renamed and never change, so reading needs no lock; whoever
-writes or collects holds one that the operating system takes back from the dead. What another process has done is seen
-at the next `scan`, and a file that is gone when it is to be read is a miss.
+Several processes may share it. A file appears by a rename and never changes, so reading needs no lock. Writing and
+evicting hold a file lock, which the operating system releases when a process dies. Other processes' changes are seen at
+the next `scan`; a file that has been deleted when it is to be read is a miss.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
+from pensieve.core.prefixes.common_prefix import common_prefix
 from pensieve.engine.prompt_cache.disk.file import SUFFIX, TEMPORARY_PREFIX, DamagedFileError, Header, read_header
 
 log = logging.getLogger(__name__)
 
 SET_ASIDE: Final = "set-aside"
 MAX_SET_ASIDE: Final = 8
-"""Damaged files that are kept to be looked at. The rest are deleted, the oldest first."""
+"""The number of damaged files to keep for inspection. The oldest are deleted first."""
 _LOCK: Final = ".lock"
 _LOCK_SECONDS: Final = 30.0
 
 
 @dataclass(slots=True, eq=False)
 class StoredBlock:
-    """A file of the folder. `num_bytes` is the file's size, `used_at` its time of change in seconds since 1970."""
+    """A file of the folder. `num_bytes` is its size, `used_at` its modification time in seconds since 1970."""
 
     key: str
     path: Path
@@ -44,57 +45,61 @@ class StoredBlock:
     num_bytes: int
     used_at: float
 
+    def num_shared(self, token_ids: npt.NDArray[np.uint32]) -> int:
+        """The number of leading tokens that this block and `token_ids` have in common."""
+        return common_prefix(self.token_ids.data, token_ids.data)
+
 
 class KVFolder:
-    """An index of the folder's files. Not for several threads at once."""
+    """An index of the folder's files. Not thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.blocks: dict[str, StoredBlock] = {}
         self.children: dict[str, dict[str, StoredBlock]] = {}
-        """By the parent's key, then by their own."""
+        """By the parent's key, then by the block's own."""
 
     @property
     def num_bytes(self) -> int:
-        """Of the blocks; what is set aside comes on top."""
+        """Of the blocks, without the damaged files."""
         return sum(block.num_bytes for block in self.blocks.values())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """The right to write and to collect.
+        """Hold the lock for writing and evicting.
 
         Raises:
-            OSError: the folder cannot be written, or another process has held the lock for half a minute.
+            OSError: the folder cannot be written, or another process has held the lock for 30 seconds.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path / _LOCK, timeout=_LOCK_SECONDS):
             yield
 
     def scan(self) -> None:
-        """Bring the index up to what lies in the folder. A file that is damaged or somebody else's is put aside."""
+        """Update the index from the folder. Damaged and foreign files are set aside."""
         found: set[str] = set()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.path) as entries:
             for entry in entries:
                 if entry.name.endswith(SUFFIX):
                     found.add(entry.name.removesuffix(SUFFIX))
-                    self._see(entry)
+                    self._index(entry)
         for key in self.blocks.keys() - found:
             self.forget(key)
 
-    def _see(self, entry: os.DirEntry[str]) -> None:
+    def _index(self, entry: os.DirEntry[str]) -> None:
         key, path = entry.name.removesuffix(SUFFIX), self.path / entry.name
         try:
-            known = self.blocks.get(key)
-            if known is not None:
-                known.used_at = entry.stat(follow_symlinks=False).st_mtime
+            block = self.blocks.get(key)
+            if block is not None:
+                block.used_at = entry.stat(follow_symlinks=False).st_mtime
                 return
             if not entry.is_file(follow_symlinks=False):
-                raise DamagedFileError(f"{entry.name}: no file")  # noqa: TRY301 - one place says what becomes of it
+                raise DamagedFileError(f"{entry.name}: not a regular file")  # noqa: TRY301 - handled below
             self.add(_stored(read_header(path), path, entry.stat().st_mtime))
         except DamagedFileError as error:
             self.set_aside(path, error)
         except OSError:
-            log.debug("%s cannot be read, or is gone", path, exc_info=True)
+            log.debug("%s cannot be read or has been deleted", path, exc_info=True)
 
     def add(self, block: StoredBlock) -> None:
         self.blocks[block.key] = block
@@ -109,15 +114,15 @@ class KVFolder:
                 del self.children[block.parent]
 
     def touch(self, key: str, now: float) -> None:
-        """The block is used now: others go before it."""
+        """Mark a block as used now, so that others are evicted before it."""
         block = self.blocks.get(key)
         if block is not None:
             block.used_at = now
-            with contextlib.suppress(OSError):  # the folder may be read-only, and the file gone
+            with contextlib.suppress(OSError):  # the folder may be read-only, or the file deleted
                 os.utime(block.path, (now, now))
 
     def delete(self, key: str) -> int:
-        """The bytes freed."""
+        """Return the bytes freed."""
         block = self.blocks.get(key)
         if block is None:
             return 0
@@ -126,8 +131,8 @@ class KVFolder:
         return block.num_bytes
 
     def set_aside(self, path: Path, why: Exception) -> None:
-        """A damaged file is never read again. Where it cannot be moved it is forgotten, which serves as well."""
-        log.warning("%s; it is put aside, and computed again when it is needed", why)
+        """Move a damaged file away and remove it from the index. If it cannot be moved, removing it suffices."""
+        log.warning("%s; it is put aside and will be computed again when needed", why)
         self.forget(path.name.removesuffix(SUFFIX))
         try:
             aside = self.path / SET_ASIDE
@@ -139,13 +144,14 @@ class KVFolder:
             log.debug("%s cannot be put aside", path, exc_info=True)
 
     def make_room(self, num_bytes: int, limit_bytes: int, *, keep: Collection[str] = ()) -> bool:
-        """Delete until `num_bytes` more fit into the limit, all but `keep`; whether they do. With the lock held.
+        """Delete files other than `keep` until `num_bytes` more fit into the limit. Return whether they do. The caller
+        holds the lock.
 
-        First goes what the dead left half written, then what was put aside, then blocks that nothing builds on, the
-        least recently used first.
+        Files that dead processes left unfinished go first, then damaged ones, then blocks without children, the least
+        recently used first.
 
         Raises:
-            OSError: something cannot be deleted.
+            OSError: a file cannot be deleted.
         """
         for leftover in self.path.glob(f"{TEMPORARY_PREFIX}*"):
             leftover.unlink(missing_ok=True)
@@ -167,7 +173,7 @@ class KVFolder:
         return excess <= 0
 
     def line_of(self, key: str) -> set[str]:
-        """A block and all that it builds on."""
+        """The keys of a block and its ancestors."""
         line: set[str] = set()
         while (block := self.blocks.get(key)) is not None:
             line.add(key)
@@ -175,10 +181,10 @@ class KVFolder:
         return line
 
     def delete_replaced_by(self, block: StoredBlock) -> None:
-        """Shorter blocks at a prompt's end, of which this one holds every token."""
+        """Delete shorter blocks that are prefixes of this one."""
         for other in list(self.children[block.parent].values()):
             length = len(other.token_ids)
-            if length < len(block.token_ids) and num_common(other.token_ids, block.token_ids) == length:
+            if length < len(block.token_ids) and other.num_shared(block.token_ids) == length:
                 self.delete(other.key)
 
     def aside_bytes(self) -> int:
@@ -192,7 +198,7 @@ class KVFolder:
         return block.key not in self.children
 
     def _aside(self) -> list[Path]:
-        """The files set aside, the oldest first."""
+        """Damaged files, the oldest first."""
         return sorted((self.path / SET_ASIDE).glob("*"), key=lambda path: (_changed_at(path), path.name))
 
 
@@ -223,9 +229,3 @@ def _delete(path: Path) -> int:
     size = _size(path)
     path.unlink(missing_ok=True)
     return size
-
-
-def num_common(some: npt.NDArray[np.uint32], others: npt.NDArray[np.uint32]) -> int:
-    length = min(len(some), len(others))
-    different = np.flatnonzero(some[:length] != others[:length])
-    return int(different[0]) if len(different) else length

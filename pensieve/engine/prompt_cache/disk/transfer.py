@@ -1,4 +1,4 @@
-"""What goes between arrays and the disk tier, and when it pays (C2): reading must be faster than computing."""
+"""Moves KV caches between arrays and the disk tier, where reading is faster than computing (C2)."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ from pensieve.engine.prompt_cache.disk.tier import DiskMatch, DiskTier
 
 log = logging.getLogger(__name__)
 
-_FORGETTING: Final = 0.8
-"""What is left of a measurement's weight at the next one."""
+_DECAY: Final = 0.8
+"""Each measurement multiplies the weight of the earlier ones by this."""
 _NUM_READERS: Final = 4
-_PATIENCE: Final = 1.05
-"""A restore that was not done is taken for that much faster the next time: one slow moment does not last for ever."""
+_OPTIMISM: Final = 1.05
+"""Each time a read is skipped, the read rate is assumed to be this much higher, so that one slow read does not prevent
+all later ones.
+"""
 
 
 class Rate:
-    """Units a second, the latest measurements counting most. None before the first."""
+    """Units per second, weighting recent measurements most. None before the first."""
 
     def __init__(self) -> None:
         self._units = self._seconds = 0.0
 
     def note(self, units: float, seconds: float) -> None:
         if units > 0 and seconds > 0:
-            self._units = self._units * _FORGETTING + units
-            self._seconds = self._seconds * _FORGETTING + seconds
+            self._units = self._units * _DECAY + units
+            self._seconds = self._seconds * _DECAY + seconds
 
-    def hope(self) -> None:
-        self._seconds /= _PATIENCE
+    def assume_faster(self) -> None:
+        self._seconds /= _OPTIMISM
 
     @property
     def per_second(self) -> float | None:
@@ -42,82 +44,82 @@ class Rate:
 
 
 class DiskTransfer:
-    """Keys, values and states on their way to the disk and back. `find` may be called from any thread."""
+    """Writes and reads KV segments or, with `needs_snapshots`, snapshots. `find` may be called from any thread."""
 
-    def __init__(self, disk: DiskTier, *, joined: bool) -> None:
+    def __init__(self, disk: DiskTier, *, needs_snapshots: bool) -> None:
         self.disk = disk
         self.prefill_rate = Rate()
-        self.restore_rate = Rate()
-        self._joined = joined
+        self.read_rate = Rate()
+        self._needs_snapshots = needs_snapshots
 
-    def find(self, token_ids: Sequence[int], num_known: int) -> DiskMatch | None:
-        """What is on disk beyond the first `num_known` tokens, where it is faster to read than to compute."""
+    def find(self, token_ids: Sequence[int], num_cached: int) -> DiskMatch | None:
+        """A match longer than the `num_cached` tokens in memory, if reading the rest is faster than computing it."""
         match = self._longest(token_ids)
-        return match if match.num_tokens > num_known and self._pays(match, num_known) else None
+        return match if match.num_tokens > num_cached and self._pays(match, num_cached) else None
 
-    def find_to_read(self, token_ids: Sequence[int], num_known: int) -> DiskMatch | None:
-        """The same for one who means to read it: what is not worth it now may be some day."""
+    def find_to_read(self, token_ids: Sequence[int], num_cached: int) -> DiskMatch | None:
+        """Like `find`, for a caller that reads the match. A match that is too slow now may be worth reading later."""
         match = self._longest(token_ids)
-        if match.num_tokens <= num_known:
+        if match.num_tokens <= num_cached:
             return None
-        if not self._pays(match, num_known):
-            self.restore_rate.hope()
+        if not self._pays(match, num_cached):
+            self.read_rate.assume_faster()
             return None
         return match
 
     def _longest(self, token_ids: Sequence[int]) -> DiskMatch:
-        return self.disk.find(token_ids) if self._joined else self.disk.find_state(token_ids)
+        return self.disk.find_snapshot(token_ids) if self._needs_snapshots else self.disk.find(token_ids)
 
-    def _pays(self, match: DiskMatch, num_known: int) -> bool:
-        prefill, restore = self.prefill_rate.per_second, self.restore_rate.per_second
-        if prefill is None or restore is None:
+    def _pays(self, match: DiskMatch, num_cached: int) -> bool:
+        prefill, read = self.prefill_rate.per_second, self.read_rate.per_second
+        if prefill is None or read is None:
             return True
-        return match.num_bytes_after(num_known) / restore < (match.num_tokens - num_known) / prefill
+        return match.num_bytes_after(num_cached) / read < (match.num_tokens - num_cached) / prefill
 
-    def restore(self, match: DiskMatch, num_known: int) -> list[tuple[int, KVSegment | Snapshot]]:
-        """What comes after the first `num_known` tokens, each part with where in the prompt it ends; or a whole state.
+    def read(self, match: DiskMatch, num_cached: int) -> list[tuple[int, KVSegment | Snapshot]]:
+        """The segments after the first `num_cached` tokens, or a snapshot, each with the position where it ends.
 
-        It ends early where a file turns out to be damaged or gone.
+        It ends early at a file that is damaged or has been deleted.
         """
         began, num_bytes = time.perf_counter(), 0
         parts: list[tuple[int, KVSegment | Snapshot]] = []
-        for start, end, block in self._blocks(match, num_known):
+        for start, end, block in self._blocks(match, num_cached):
             try:
-                if self._joined:
-                    first, last = max(num_known - start, 0), min(end, match.num_tokens) - start
+                if not self._needs_snapshots:
+                    first, last = max(num_cached - start, 0), min(end, match.num_tokens) - start
                     parts.append((start + last, KVSegment.from_block(block).part(first, last)))
                 else:
                     parts.append((end, Snapshot.from_block(block)))
             except ValueError:
-                log.warning("a part of a prompt on disk is of another form than its model's; it is computed again")
+                log.warning("a block on disk does not have the form of the model's caches; it is computed again")
                 break
             num_bytes += block.num_bytes
-        self.restore_rate.note(num_bytes, time.perf_counter() - began)
+        self.read_rate.note(num_bytes, time.perf_counter() - began)
         self.disk.put([], [block.key for block in match.blocks])
         return parts
 
-    def _blocks(self, match: DiskMatch, num_known: int) -> Iterator[tuple[int, int, KVBlock]]:
-        """The blocks that hold something unknown, with where they start and end; until one cannot be read.
+    def _blocks(self, match: DiskMatch, num_cached: int) -> Iterator[tuple[int, int, KVBlock]]:
+        """The blocks with tokens beyond `num_cached`, with their start and end, up to the first that cannot be read.
 
-        Several are read and checked at once: sums take longer than reading does.
+        Several are read at once, because verifying checksums takes longer than reading.
         """
-        wanted, end = [], 0
+        needed, end = [], 0
         for stored in match.blocks:
             start, end = end, end + len(stored.token_ids)
-            if end > num_known:
-                wanted.append((start, end, stored))
+            if end > num_cached:
+                needed.append((start, end, stored))
         with ThreadPoolExecutor(_NUM_READERS, "pensieve-kv-reader") as pool:
-            for first in range(0, len(wanted), _NUM_READERS):
-                some = wanted[first : first + _NUM_READERS]
+            for first in range(0, len(needed), _NUM_READERS):
+                chunk = needed[first : first + _NUM_READERS]
                 for (start, end, _), block in zip(
-                    some, pool.map(self.disk.read, [each[2] for each in some]), strict=True
+                    chunk, pool.map(self.disk.read, [each[2] for each in chunk]), strict=True
                 ):
                     if block is None:
                         return
                     yield start, end, block
 
-    def keep(self, token_ids: Sequence[int], caches: Sequence[Any]) -> None:
-        """Have what is not on disk yet written: as much from the prompt's start as the queue has room for."""
+    def write_segments(self, token_ids: Sequence[int], caches: Sequence[Any]) -> None:
+        """Queue the blocks that are not on disk yet, from the prompt's start, as far as the queue has room."""
         places = self.disk.places(token_ids)
         per_token, num_bytes, blocks = bytes_per_token(caches), 0, []
         for place in places:
@@ -129,15 +131,15 @@ class DiskTransfer:
                 blocks.append(self.disk.new_block(place, token_ids, form, arrays))
         self.disk.put(blocks, [place.key for place in places])
 
-    def keep_state(self, token_ids: Sequence[int], state: Snapshot) -> None:
-        """Have a state written, if it is not on disk yet and the queue has room for it."""
-        place = self.disk.state_place(token_ids)
+    def write_snapshot(self, token_ids: Sequence[int], snapshot: Snapshot) -> None:
+        """Queue a snapshot that is not on disk yet, if the queue has room."""
+        place = self.disk.snapshot_place(token_ids)
         blocks = []
-        if self.disk.wants(place, token_ids) and self.disk.has_room(state.num_bytes):
+        if self.disk.wants(place, token_ids) and self.disk.has_room(snapshot.num_bytes):
             try:
-                form, arrays = state.to_host()
+                form, arrays = snapshot.to_host()
             except ValueError as error:
-                log.debug("a prompt is kept in memory alone: %s", error)
+                log.debug("a prompt is kept in memory only: %s", error)
                 return
             blocks.append(self.disk.new_block(place, token_ids, form, arrays))
         self.disk.put(blocks, [place.key])

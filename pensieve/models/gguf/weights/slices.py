@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from pensieve.models.files.safetensors import DType, TensorForm
 from pensieve.models.gguf.file import GgufFile, GgufTensor
 from pensieve.models.gguf.place import Place
 from pensieve.models.gguf.weights.affine import Bytes, Repacking
+from pensieve.models.safetensors.file import DType, TensorSpec
 
 DENSE: Final[dict[str, DType]] = {"F32": "F32", "F16": "F16", "BF16": "BF16"}
 """The types that are no blocks, in GGUF's word and in safetensors'."""
@@ -59,8 +59,8 @@ class DenseSlices:
     dtype: DType
 
     @property
-    def forms(self) -> tuple[TensorForm, ...]:
-        return (TensorForm(self.rows.place.name, self.dtype, self.rows.shape),)
+    def specs(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec(self.rows.place.name, self.dtype, self.rows.shape),)
 
     def slices(self) -> Iterator[tuple[npt.NDArray[Any], ...]]:
         tensor, added = self.rows.tensor, self.rows.place.added
@@ -76,15 +76,15 @@ class PackedSlices:
     repacking: Repacking
 
     @property
-    def forms(self) -> tuple[TensorForm, ...]:
+    def specs(self) -> tuple[TensorSpec, ...]:
         num_rows, columns = self.rows.shape
         module = self.rows.place.module
         parameters: DType = "F16" if self.repacking.parameters == np.float16 else "F32"
         groups = (num_rows, columns // self.repacking.group_size)
         return (
-            TensorForm(f"{module}.weight", "U32", (num_rows, columns * self.repacking.bits // 32)),
-            TensorForm(f"{module}.scales", parameters, groups),
-            TensorForm(f"{module}.biases", parameters, groups),
+            TensorSpec(f"{module}.weight", "U32", (num_rows, columns * self.repacking.bits // 32)),
+            TensorSpec(f"{module}.scales", parameters, groups),
+            TensorSpec(f"{module}.biases", parameters, groups),
         )
 
     def slices(self) -> Iterator[tuple[npt.NDArray[Any], ...]]:

@@ -14,7 +14,7 @@ from typing import Final
 
 from contracts.values.vocabulary import ChatMessage, Role, Tool
 from pensieve.models.prompts.encoding.literals import Literals, changed_json
-from pensieve.models.prompts.fitting.forms import spliced_calls
+from pensieve.models.prompts.forms import spliced_calls
 
 _TEXTS: Final = {
     Role.SYSTEM: "system text",

@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Final
 
 from contracts.values.vocabulary import ChatMessage, Role, ToolCall
-from pensieve.models.prompts.fitting.forms import Form, Rewrite
+from pensieve.models.prompts.forms import Form, Rewrite
 from pensieve.models.prompts.options import PROBE_TOOL
 
 Losses = Callable[[Form, Sequence[ChatMessage]], int | None]

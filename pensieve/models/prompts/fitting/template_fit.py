@@ -11,8 +11,8 @@ from contracts.values.vocabulary import ChatMessage, Role, Tool
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.models.prompts.encoding.literals import Literals
 from pensieve.models.prompts.fitting.carried import MarkedConversation
-from pensieve.models.prompts.fitting.forms import Form
 from pensieve.models.prompts.fitting.search import CALL_FORMS, TOOL_CONVERSATIONS, fitting_form, wider_forms
+from pensieve.models.prompts.forms import Form
 from pensieve.models.prompts.options import PROBE_TOOL, REFUSALS, Ending, Options
 from pensieve.models.prompts.rendered import Way, Words
 from pensieve.models.prompts.template_text import TemplateText

@@ -1,4 +1,4 @@
-"""Arguments in the notations of their families: what is written is let through by the grammar and read back."""
+"""Arguments in each notation: what is written, the grammar accepts and the reader reads back."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from contracts.values.vocabulary import Tool, ToolCall, ToolMode
 from pensieve.core.dialects.arguments.syntaxes import SYNTAXES
+from pensieve.core.dialects.call_reader import CallReader, NotACallError
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
 from pensieve.core.dialects.marks import Marks
-from pensieve.core.dialects.reading import NotACallError, SectionReader
-from tests.core.dialects.test_grammar import asking_for, lets_through
+from tests.core.dialects.test_grammar import accepts, request_with
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -53,28 +53,28 @@ ARGUMENTS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("name", DIALECTS)
 @pytest.mark.parametrize("arguments", ARGUMENTS)
-def test_what_is_written_is_read_back(name: str, arguments: dict[str, Any]) -> None:
+def test_written_arguments_are_read_back(name: str, arguments: dict[str, Any]) -> None:
     if name == "nested_xml" and "more" in arguments:
         arguments = {**arguments, "more": {"any": ["x"]}}  # without a schema, 1 and "1" are written alike
     dialect = DIALECTS[name]
     text = dialect.call_text([ToolCall("", "do", json.dumps(arguments))])
-    calls, end = SectionReader(dialect, (TOOL,)).read(text.removeprefix("["))
+    calls, end = CallReader(dialect, (TOOL,)).read(text.removeprefix("["))
     assert end == len(text) - 1
     assert [(called, json.loads(read)) for called, read in calls] == [("do", arguments)]
 
 
 @pytest.mark.parametrize("name", DIALECTS)
 @pytest.mark.parametrize("arguments", ARGUMENTS[:4])
-def test_what_is_written_is_let_through_by_the_grammar(name: str, arguments: dict[str, Any]) -> None:
+def test_the_grammar_accepts_written_arguments(name: str, arguments: dict[str, Any]) -> None:
     ordered = dict(sorted(arguments.items())) if name == "gemma" else arguments
     text = DIALECTS[name].call_text([ToolCall("", "do", json.dumps(ordered))])
-    assert lets_through(text, asking_for(TOOL, ToolMode.ANY), DIALECTS[name]), text
-    assert lets_through(f"I look. {text}", asking_for(TOOL), DIALECTS[name]), text
+    assert accepts(text, request_with(TOOL, ToolMode.ANY), DIALECTS[name]), text
+    assert accepts(f"I look. {text}", request_with(TOOL), DIALECTS[name]), text
 
 
-def test_dictionaries_may_have_either_quotes() -> None:
+def test_dictionaries_may_use_either_quotes() -> None:
     for place in ("{'row': 1}", '{"row": 1}'):
-        assert lets_through(f"[do(text='x', place={place})]", asking_for(TOOL, ToolMode.ANY), DIALECTS["python"]), place
+        assert accepts(f"[do(text='x', place={place})]", request_with(TOOL, ToolMode.ANY), DIALECTS["python"]), place
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,9 @@ def test_dictionaries_may_have_either_quotes() -> None:
         ),
     ],
 )
-def test_what_breaks_the_schema_is_not_let_through(name: str, texts: list[str]) -> None:
+def test_the_grammar_rejects_arguments_that_violate_the_schema(name: str, texts: list[str]) -> None:
     for text in texts:
-        assert not lets_through(text, asking_for(TOOL, ToolMode.ANY), DIALECTS[name]), text
+        assert not accepts(text, request_with(TOOL, ToolMode.ANY), DIALECTS[name]), text
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def test_what_breaks_the_schema_is_not_let_through(name: str, texts: list[str]) 
         ("json", '{"a": '),
     ],
 )
-def test_what_is_not_whole_is_refused(name: str, text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - of each syntax its own words
+def test_incomplete_arguments_are_rejected(name: str, text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - each syntax has its own message
         SYNTAXES[name].read(text, 0, {}, NONE)
 
 
@@ -127,7 +127,7 @@ def test_a_list_and_an_object_nest_in_elements() -> None:
     assert SYNTAXES["nested_xml"].read(text, 0, {"properties": properties}, NONE) == (value, len(text))
 
 
-def test_elements_that_nest_without_end_are_refused() -> None:
+def test_elements_that_nest_too_deeply_are_rejected() -> None:
     mark = "]<]minimax[>["
     with pytest.raises(ValueError, match="deeply"):
         SYNTAXES["nested_xml"].read(f"{mark}<a>" * 200 + f"{mark}</a>" * 200, 0, {}, NONE)
@@ -145,7 +145,7 @@ def test_elements_that_nest_without_end_are_refused() -> None:
         max_size=3,
     )
 )
-def test_any_values_are_read_back_in_the_notations_of_literals(arguments: dict[str, Any]) -> None:
+def test_any_values_round_trip_in_notations_with_literals(arguments: dict[str, Any]) -> None:
     arguments = {key: value for key, value in arguments.items() if key not in ("from", "is", "in", "if", "or", "as")}
     for name in ("gemma", "python"):
         text = SYNTAXES[name].write(arguments, NONE) + (")" if name == "python" else "")
@@ -154,19 +154,19 @@ def test_any_values_are_read_back_in_the_notations_of_literals(arguments: dict[s
 
 def test_a_call_without_its_required_arguments_is_not_a_call() -> None:
     with pytest.raises(NotACallError, match="required"):
-        SectionReader(DIALECTS["python"], (TOOL,)).read("do()]")
+        CallReader(DIALECTS["python"], (TOOL,)).read("do()]")
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-def test_references_that_fan_out_in_circles_make_a_small_grammar(name: str) -> None:
+def test_circular_references_that_fan_out_make_a_small_grammar(name: str) -> None:
     node = {"type": "object", "properties": {f"p{number}": {"$ref": "#/$defs/node"} for number in range(4)}}
     schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/node"}}, "$defs": {"node": node}}
     rules = SYNTAXES[name].rules("arguments", schema, NONE, lenient=False)
     assert sum(1 for _ in itertools.islice(rules, 1000)) < 100
 
 
-def test_numbers_that_json_has_not_and_halves_of_characters_can_be_sent() -> None:
-    reader = SectionReader(Dialect(), (Tool("do", "", '{"type": "object"}'),))
+def test_infinities_and_lone_surrogates_become_valid_json() -> None:
+    reader = CallReader(Dialect(), (Tool("do", "", '{"type": "object"}'),))
     (call,), _ = reader.read('{"name": "do", "arguments": {"a": -1e999, "b": "\\ud800"}}')
     assert json.loads(call[1]) == {"a": -sys.float_info.max, "b": "\ud800"}
     assert call[1].encode()

@@ -1,4 +1,4 @@
-"""A process that keeps prompts on disk until it is killed. Its blocks say by themselves what belongs in them.
+"""A process that writes prompts to disk until it is killed. The content of a block follows from its tokens.
 
 python -m tests.engine.prompt_cache.disk.kill_writer FOLDER SEED LIMIT_BYTES
 """
@@ -21,19 +21,19 @@ NUM_PROMPTS: Final = 40
 
 
 def prompt_of(number: int) -> list[int]:
-    """Prompts that share a block or two with their neighbours, and end with a shorter one."""
+    """Prompts that share one or two blocks with their neighbours, and end with a shorter block."""
     rng = np.random.default_rng(number)
     shared = np.random.default_rng(1000 + number // 4).integers(0, 1000, 300)
     return [int(token) for token in (*shared, *rng.integers(0, 1000, 100 + 90 * (number % 7)))]
 
 
 def first_prompt(seed: int) -> int:
-    """Each process writes prompts of its own, so that it has something to write when it is killed."""
+    """Each process has prompts of its own, so that it is writing when it is killed."""
     return 1000 * seed
 
 
 def content_of(token_ids: Sequence[int], start: int, end: int) -> list[HostArray]:
-    """Arrays that only these tokens after those before them have."""
+    """Arrays that depend on these tokens and all before them."""
     before = np.asarray(token_ids[:end], np.float64)
     sums = np.cumsum(before * np.arange(1, end + 1))[start:]
     data = np.repeat(sums.astype(np.float32), 64).view(np.uint8)
@@ -50,7 +50,7 @@ def keep(tier: DiskTier, token_ids: Sequence[int]) -> None:
 
 
 def wrong_or_missing(tier: DiskTier, token_ids: Sequence[int]) -> tuple[int, int]:
-    """Of the blocks that a tier serves for a prompt: how many are wrong; and how many tokens are not served."""
+    """The number of wrong blocks that a tier serves for a prompt, and of tokens that it does not serve."""
     match, start, num_wrong = tier.find(token_ids), 0, 0
     for stored in match.blocks:
         block = tier.read(stored)
@@ -66,7 +66,7 @@ def wrong_or_missing(tier: DiskTier, token_ids: Sequence[int]) -> tuple[int, int
 def main(folder: str, seed: str, limit_bytes: str) -> None:
     tier = DiskTier(Path(folder), FINGERPRINT, limit_bytes=int(limit_bytes))
     chance = np.random.default_rng(int(seed))
-    print("writing", flush=True)  # noqa: T201 - the one who kills waits for it
+    print("writing", flush=True)  # noqa: T201 - the test waits for it before it kills this process
     for _ in range(100_000):
         keep(tier, prompt_of(first_prompt(int(seed)) + int(chance.integers(NUM_PROMPTS))))
         tier.flush(10.0)

@@ -1,4 +1,4 @@
-"""After a restart, prompts come back from disk, exactly, and only where that is faster than computing them."""
+"""After a restart, prompts are read from disk unchanged, and only if that is faster than computing them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 from pensieve.engine.prompt_cache.disk.file import SUFFIX
 from pensieve.engine.prompt_cache.disk.tier import DiskTier
 from pensieve.engine.prompt_cache.disk.transfer import Rate
-from pensieve.engine.prompt_cache.store import KVStore, MissReason
+from pensieve.engine.prompt_cache.match import MissReason
+from pensieve.engine.prompt_cache.store import KVStore
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.support.tiny_modules import (
     WHOLE_KINDS,
@@ -28,25 +29,26 @@ from tests.engine.support.tiny_modules import (
 MIB = 1 << 20
 
 
-def started(model: LoadedModel, folder: Path, *, limit_bytes: int = 100 * MIB) -> KVStore:
-    """A store as after a restart: nothing in memory, and what there is on disk."""
+def restarted(model: LoadedModel, folder: Path, *, limit_bytes: int = 100 * MIB) -> KVStore:
+    """A store as it is after a restart: an empty memory tier, and the files on disk."""
     return KVStore(model, limit_bytes=limit_bytes, disk=DiskTier(folder, "model", limit_bytes=100 * MIB))
 
 
-def kept(model: LoadedModel, folder: Path, *prompts: list[int]) -> KVStore:
-    store = started(model, folder)
+def write_to_disk(model: LoadedModel, folder: Path, *prompts: list[int]) -> None:
+    store = restarted(model, folder)
     for each in prompts:
         store.insert(each, prefill(model, each))
-    store.flush(30.0)
-    return store
+    store.close(30.0)
 
 
 @pytest.mark.parametrize("kind", ["llama", *WHOLE_KINDS])
 @pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16], ids=str)
-def test_a_prompt_comes_back_after_a_restart_and_is_in_memory_then(kind: str, dtype: mx.Dtype, tmp_path: Path) -> None:
+def test_a_prompt_is_read_from_disk_after_a_restart_and_is_in_memory_afterwards(
+    kind: str, dtype: mx.Dtype, tmp_path: Path
+) -> None:
     model, whole = tiny_module(kind, dtype=dtype), prompt(600)
-    kept(model, tmp_path, whole[:-1])
-    store = started(model, tmp_path)
+    write_to_disk(model, tmp_path, whole[:-1])
+    store = restarted(model, tmp_path)
     assert store.cached_tokens(whole) == 599
     match = store.match(whole)
     assert (match.num_tokens, match.from_disk_tokens, match.reason) == (599, 599, MissReason.NONE)
@@ -61,10 +63,10 @@ def test_a_prompt_comes_back_after_a_restart_and_is_in_memory_then(kind: str, dt
     store.check()
 
 
-def test_only_what_memory_does_not_have_is_read(tmp_path: Path) -> None:
+def test_only_tokens_that_memory_lacks_are_read(tmp_path: Path) -> None:
     model, whole = tiny_module("llama"), prompt(1000)
-    kept(model, tmp_path, whole)
-    store = started(model, tmp_path)
+    write_to_disk(model, tmp_path, whole)
+    store = restarted(model, tmp_path)
     store.insert(whole[:300], prefill(model, whole[:300]), [Boundary(100, BoundaryKind.SYSTEM)])
     match = store.match([*whole[:900], 127, 126, 125])
     assert (match.from_disk_tokens, match.num_tokens >= 900) == (match.num_tokens - 300, True)
@@ -74,10 +76,10 @@ def test_only_what_memory_does_not_have_is_read(tmp_path: Path) -> None:
     store.check()
 
 
-def test_it_is_served_from_disk_even_where_memory_has_no_room_for_it(tmp_path: Path) -> None:
+def test_a_prompt_is_served_from_disk_even_if_memory_has_no_room_for_it(tmp_path: Path) -> None:
     model, whole = tiny_module("llama"), prompt(400)
-    kept(model, tmp_path, whole)
-    store = started(model, tmp_path, limit_bytes=1000)
+    write_to_disk(model, tmp_path, whole)
+    store = restarted(model, tmp_path, limit_bytes=1000)
     for _ in range(2):
         match = store.match(whole)
         assert (match.num_tokens, match.from_disk_tokens) == (399, 399)
@@ -85,26 +87,26 @@ def test_it_is_served_from_disk_even_where_memory_has_no_room_for_it(tmp_path: P
     assert store.num_bytes == 0
 
 
-def test_a_conversation_goes_on_over_restarts(tmp_path: Path) -> None:
+def test_a_conversation_continues_across_restarts(tmp_path: Path) -> None:
     model, conversation = tiny_module("llama"), prompt(100)
     for turn in range(8):
-        store = started(model, tmp_path)
+        store = restarted(model, tmp_path)
         match = store.match(conversation)
         assert match.num_tokens >= (len(conversation) - 90 if turn else 0)
         caches = prefill(model, conversation[match.num_tokens :], match.caches)
         store.insert(conversation, caches)
-        store.flush(30.0)
+        store.close(30.0)
         conversation += prompt(90, seed=turn + 1)
     fresh = prefill(model, conversation[:-91])
-    match = started(model, tmp_path).match(conversation[:-90])
+    match = restarted(model, tmp_path).match(conversation[:-90])
     assert match.num_tokens == len(conversation) - 91
     assert match.caches is not None
     assert continuation(model, match.caches, 5) == continuation(model, fresh, 5)
 
 
-def test_damage_in_the_midst_leaves_what_is_before_it(tmp_path: Path) -> None:
+def test_a_damaged_block_does_not_affect_the_ones_before_it(tmp_path: Path) -> None:
     model, whole = tiny_module("llama"), prompt(1000)
-    kept(model, tmp_path, whole)
+    write_to_disk(model, tmp_path, whole)
     disk = DiskTier(tmp_path, "model", limit_bytes=100 * MIB)
     path = disk.find(whole).blocks[2].path
     path.write_bytes(path.read_bytes()[:-1] + b"?")
@@ -113,23 +115,23 @@ def test_damage_in_the_midst_leaves_what_is_before_it(tmp_path: Path) -> None:
     assert (match.num_tokens, match.reason) == (512, MissReason.ENDS)
     assert match.caches is not None
     store.insert(whole, prefill(model, whole[512:], match.caches))
-    store.flush(30.0)
-    assert started(model, tmp_path).match(whole).num_tokens == 999
+    store.close(30.0)
+    assert restarted(model, tmp_path).match(whole).num_tokens == 999
 
 
-def test_a_state_of_another_form_is_computed_again(tmp_path: Path) -> None:
+def test_a_snapshot_of_another_form_is_computed_again(tmp_path: Path) -> None:
     model = tiny_module("mamba2")
-    kept(tiny_module("llama"), tmp_path, prompt(40))
-    store = started(model, tmp_path)
+    write_to_disk(tiny_module("llama"), tmp_path, prompt(40))
+    store = restarted(model, tmp_path)
     assert store.match(prompt(60)).num_tokens == 0
     store.insert(prompt(60), prefill(model, prompt(60)))
     assert store.match([*prompt(60), 1]).num_tokens == 60
 
 
-def test_it_is_not_read_where_computing_is_faster_and_tried_again_some_day(tmp_path: Path) -> None:
+def test_nothing_is_read_while_computing_is_faster_and_reading_is_tried_again_later(tmp_path: Path) -> None:
     model, whole = tiny_module("llama"), prompt(400)
-    kept(model, tmp_path, whole)
-    store = started(model, tmp_path, limit_bytes=1000)
+    write_to_disk(model, tmp_path, whole)
+    store = restarted(model, tmp_path, limit_bytes=1000)
     assert store.match(whole).num_tokens == 399
     store.note_prefill(10**9, 0.001)
     assert store.cached_tokens(whole) == store.match(whole).num_tokens == 0
@@ -138,7 +140,7 @@ def test_it_is_not_read_where_computing_is_faster_and_tried_again_some_day(tmp_p
     assert store.cached_tokens(whole) == store.match(whole).num_tokens == 399
 
 
-def test_a_rate_follows_the_latest_measurements() -> None:
+def test_a_rate_follows_recent_measurements() -> None:
     rate = Rate()
     assert rate.per_second is None
     rate.note(0, 1.0)
@@ -149,22 +151,23 @@ def test_a_rate_follows_the_latest_measurements() -> None:
         rate.note(10, 1.0)
     assert rate.per_second is not None
     assert 10 <= rate.per_second < 11
-    rate.hope()
+    rate.assume_faster()
     assert rate.per_second > 10.4
 
 
-def test_what_is_warm_or_on_disk_is_much_faster_than_computing_it(tmp_path: Path) -> None:
-    """Of 4096 tokens; the gate has 3 and 4 percent of a real model's time, which is far longer per byte than here."""
+def test_a_prompt_in_memory_or_on_disk_is_much_faster_than_computing_it(tmp_path: Path) -> None:
+    """For 4096 tokens. The gate requires 3 and 4 percent with a real model, which takes far longer per byte."""
     model, whole = tiny_module("llama"), prompt(4097)
     prefill(model, whole[:512])
     began = time.perf_counter()
     caches = prefill(model, whole[:4096])
     cold = time.perf_counter() - began
-    store = started(model, tmp_path)
+    disk = DiskTier(tmp_path, "model", limit_bytes=100 * MIB)
+    store = KVStore(model, limit_bytes=100 * MIB, disk=disk)
     store.insert(whole[:4096], caches)
-    store.flush(30.0)
+    disk.flush(300)
     warm = min(timed_match(store, whole) for _ in range(3))
-    from_disk = min(timed_match(started(model, tmp_path), whole) for _ in range(3))
+    from_disk = min(timed_match(restarted(model, tmp_path), whole) for _ in range(3))
     assert warm < 0.03 * cold
     assert from_disk < 0.25 * cold
 
@@ -177,12 +180,13 @@ def timed_match(store: KVStore, token_ids: list[int]) -> float:
 
 def test_snapshots_at_boundaries_are_found_from_both_tiers(tmp_path: Path) -> None:
     model, whole = tiny_module("gemma3_text"), prompt(4 * WINDOW)
-    store = started(model, tmp_path)
+    disk = DiskTier(tmp_path, "model", limit_bytes=100 * MIB)
+    store = KVStore(model, limit_bytes=100 * MIB, disk=disk)
     caches = prefill(model, whole[: 2 * WINDOW])
     store.insert(whole[: 2 * WINDOW], caches, [Boundary(2 * WINDOW, BoundaryKind.SYSTEM)])
     store.insert(whole, prefill(model, whole[2 * WINDOW :], caches))
-    store.flush(30.0)
-    for each in (store, started(model, tmp_path)):
+    disk.flush(300)
+    for each in (store, restarted(model, tmp_path)):
         branch = [*whole[: 3 * WINDOW], *prompt(5, seed=1)]
         match = each.match(branch)
         assert match.num_tokens == 2 * WINDOW == each.cached_tokens(branch)
@@ -193,6 +197,6 @@ def test_snapshots_at_boundaries_are_found_from_both_tiers(tmp_path: Path) -> No
 
 
 def test_a_tier_without_files_is_a_miss(tmp_path: Path) -> None:
-    store = started(tiny_module("llama"), tmp_path / "not there")
+    store = restarted(tiny_module("llama"), tmp_path / "not there")
     assert store.match(prompt(5)).reason is MissReason.EMPTY
     assert not list(tmp_path.rglob(f"*{SUFFIX}"))

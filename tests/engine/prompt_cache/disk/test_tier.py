@@ -1,4 +1,4 @@
-"""The disk tier survives damage, keeps to its limit, and is never the reason that something fails."""
+"""The disk tier survives damage, keeps its limit, and never makes a request fail (C2)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.engine.prompt_cache.disk.kill_writer import (
 NUM_PROMPTS = 12
 MIB = 1 << 20
 BLOCK_FILE_BYTES = 256 * 256 + 2000
-"""A little more than a file of 256 tokens takes in these tests."""
+"""A little more than the size of a file of 256 tokens in these tests."""
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def kept(folder: Path, *numbers: int, limit_bytes: int = 100 * MIB) -> None:
     with opened(folder, limit_bytes=limit_bytes) as tier:
         for number in numbers:
             keep(tier, prompt_of(number))
-            assert tier.flush(30.0)
+            assert tier.flush(300)
 
 
 def files(folder: Path) -> list[Path]:
@@ -59,16 +59,16 @@ def test_a_restart_finds_every_token(tmp_path: Path) -> None:
         assert [wrong_or_missing(tier, prompt_of(number)) for number in range(NUM_PROMPTS)] == [(0, 0)] * NUM_PROMPTS
 
 
-def test_what_prompts_share_is_one_file_and_a_longer_end_replaces_a_shorter_one(tmp_path: Path) -> None:
+def test_shared_blocks_are_one_file_and_a_longer_last_block_replaces_a_shorter_one(tmp_path: Path) -> None:
     whole = prompt_of(6)
     with opened(tmp_path) as tier:
         for length in (300, 400, 500, 600):
             keep(tier, whole[:length])
-            tier.flush(30.0)
+            tier.flush(300)
     assert len(files(tmp_path)) == 3
     with opened(tmp_path) as tier:
         keep(tier, whole[:300])
-        tier.flush(30.0)
+        tier.flush(300)
         assert wrong_or_missing(tier, whole[:600]) == (0, 0)
     assert len(files(tmp_path)) == 3
 
@@ -77,22 +77,22 @@ def test_a_match_may_end_within_a_block(tmp_path: Path) -> None:
     kept(tmp_path, 6)
     with opened(tmp_path) as tier:
         match = tier.find([*prompt_of(6)[:270], 5000, 5001])
-        assert (match.num_tokens, len(match.blocks), match.goes_on) == (270, 2, True)
-        assert tier.find(prompt_of(6)).goes_on is False
+        assert (match.num_tokens, len(match.blocks), match.has_continuation) == (270, 2, True)
+        assert tier.find(prompt_of(6)).has_continuation is False
         assert tier.find([5000]).num_tokens == 0
 
 
-def test_states_are_whole_and_found_where_they_end(tmp_path: Path) -> None:
+def test_snapshots_are_found_only_where_they_end(tmp_path: Path) -> None:
     whole = prompt_of(3)
     with opened(tmp_path) as tier:
         for length in (100, 200, 350):
-            place = tier.state_place(whole[:length])
+            place = tier.snapshot_place(whole[:length])
             assert tier.wants(place, whole[:length])
             tier.put([tier.new_block(place, whole[:length], None, content_of(whole, 0, length))], [])
-            tier.flush(30.0)
+            tier.flush(300)
             assert not tier.wants(place, whole[:length])
     with opened(tmp_path) as tier:
-        assert [tier.find_state(whole[:length]).num_tokens for length in (99, 100, 349, 370)] == [0, 100, 200, 350]
+        assert [tier.find_snapshot(whole[:length]).num_tokens for length in (99, 100, 349, 370)] == [0, 100, 200, 350]
 
 
 def test_another_models_prompts_are_never_served(tmp_path: Path) -> None:
@@ -132,12 +132,12 @@ def test_a_damaged_file_is_put_aside_and_never_served(
         assert (tmp_path / SET_ASIDE / path.name).exists()
         assert not path.exists()
         keep(tier, prompt_of(2))
-        tier.flush(30.0)
+        tier.flush(300)
         assert wrong_or_missing(tier, prompt_of(2)) == (0, 0)
     assert "put aside" in caplog.text
 
 
-def test_a_file_damaged_while_it_is_known_is_not_served_either(tmp_path: Path) -> None:
+def test_a_file_damaged_after_it_was_indexed_is_not_served(tmp_path: Path) -> None:
     kept(tmp_path, 2)
     with opened(tmp_path) as tier:
         for path in files(tmp_path):
@@ -148,7 +148,7 @@ def test_a_file_damaged_while_it_is_known_is_not_served_either(tmp_path: Path) -
         assert wrong_or_missing(tier, prompt_of(2))[0] == 0
 
 
-def test_only_so_many_damaged_files_are_kept(tmp_path: Path) -> None:
+def test_the_number_of_damaged_files_kept_is_limited(tmp_path: Path) -> None:
     for number in range(MAX_SET_ASIDE + 5):
         (tmp_path / f"{number:064x}{SUFFIX}").write_bytes(b"?")
     with opened(tmp_path):
@@ -156,45 +156,45 @@ def test_only_so_many_damaged_files_are_kept(tmp_path: Path) -> None:
         assert not files(tmp_path)
 
 
-def test_other_things_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+def test_other_files_in_the_folder_are_not_touched(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     (tmp_path / "a.folder").mkdir()
     kept(tmp_path, 1, limit_bytes=1000)
     assert (tmp_path / "notes.txt").read_text(encoding="utf-8") == "mine"
 
 
-def test_the_limit_holds_with_the_least_recently_used_gone_and_no_block_without_those_before_it(tmp_path: Path) -> None:
+def test_the_least_recently_used_blocks_are_evicted_and_never_before_their_children(tmp_path: Path) -> None:
     limit = 8 * BLOCK_FILE_BYTES
     with opened(tmp_path, limit_bytes=limit) as tier:
         for number in range(NUM_PROMPTS):
             keep(tier, prompt_of(number))
-            tier.flush(30.0)
+            tier.flush(300)
             assert all_bytes(tmp_path) <= limit
             assert wrong_or_missing(tier, prompt_of(number)) == (0, 0)
-            time.sleep(0.01)  # a file's time of use has to differ
+            time.sleep(0.01)  # so that modification times differ
         assert tier.find(prompt_of(0)).num_tokens == 0
         served = sum(len(tier.find(prompt_of(number)).blocks) for number in range(NUM_PROMPTS))
-        assert served >= len(files(tmp_path))  # none that cannot be reached
+        assert served >= len(files(tmp_path))  # every file can be reached
     with opened(tmp_path, limit_bytes=2 * BLOCK_FILE_BYTES) as tier:
-        tier.flush(30.0)
+        tier.flush(300)
         assert all_bytes(tmp_path) <= 2 * BLOCK_FILE_BYTES
 
 
-def test_a_prompt_that_is_too_long_for_the_limit_keeps_its_start(tmp_path: Path) -> None:
+def test_the_beginning_of_a_prompt_over_the_limit_is_kept(tmp_path: Path) -> None:
     with opened(tmp_path, limit_bytes=2 * BLOCK_FILE_BYTES) as tier:
         keep(tier, [*prompt_of(6), *prompt_of(5)])
-        tier.flush(30.0)
+        tier.flush(300)
         assert tier.find([*prompt_of(6), *prompt_of(5)]).num_tokens == 512
     assert len(files(tmp_path)) == 2
 
 
-def test_what_is_used_stays_longer(tmp_path: Path) -> None:
+def test_recently_used_blocks_stay(tmp_path: Path) -> None:
     limit = 8 * BLOCK_FILE_BYTES
     with opened(tmp_path, limit_bytes=limit) as tier:
         for number in (0, 4, 8, 1, 5, 9):
             keep(tier, prompt_of(number))
             tier.put([], [place.key for place in tier.places(prompt_of(0))])
-            tier.flush(30.0)
+            tier.flush(300)
             time.sleep(0.01)
         assert wrong_or_missing(tier, prompt_of(0)) == (0, 0)
 
@@ -206,33 +206,35 @@ def test_two_tiers_share_a_folder_and_its_limit(tmp_path: Path) -> None:
             for tier in (one, other):
                 keep(tier, prompt_of(number))
         for tier in (one, other):
-            assert tier.flush(30.0)
+            assert tier.flush(300)
         assert all_bytes(tmp_path) <= limit
         for number in range(NUM_PROMPTS):
             assert wrong_or_missing(one, prompt_of(number))[0] == wrong_or_missing(other, prompt_of(number))[0] == 0
 
 
-def test_a_folder_that_cannot_be_is_told_once_and_is_a_miss(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_that_cannot_be_created_is_logged_once_and_is_a_miss(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "file").write_bytes(b"")
     with opened(tmp_path / "file") as tier:
         for number in range(3):
             keep(tier, prompt_of(number))
-            assert tier.flush(30.0)
+            assert tier.flush(300)
         assert tier.find(prompt_of(0)).num_tokens == 0
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
-def test_a_disk_that_takes_no_more_is_told_once_and_leaves_nothing_half_written(
+def test_a_full_disk_is_logged_once_and_leaves_no_partial_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept(tmp_path, 0)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # what is longer fails as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # longer files fail as on a full disk
     try:
         with opened(tmp_path) as tier:
             for number in (4, 8):
                 keep(tier, prompt_of(number))
-                assert tier.flush(30.0)
+                assert tier.flush(300)
             assert wrong_or_missing(tier, prompt_of(0)) == (0, 0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -240,19 +242,19 @@ def test_a_disk_that_takes_no_more_is_told_once_and_leaves_nothing_half_written(
     assert not list(tmp_path.glob(f"{TEMPORARY_PREFIX}*"))
 
 
-def test_a_read_only_folder_is_read(tmp_path: Path) -> None:
+def test_a_read_only_folder_can_be_read(tmp_path: Path) -> None:
     kept(tmp_path, 0)
     tmp_path.chmod(0o500)
     try:
         with opened(tmp_path) as tier:
             keep(tier, prompt_of(0))
-            assert tier.flush(30.0)
+            assert tier.flush(300)
             assert wrong_or_missing(tier, prompt_of(0)) == (0, 0)
     finally:
         tmp_path.chmod(0o700)
 
 
-def test_what_does_not_fit_into_the_queue_is_left_out(tmp_path: Path) -> None:
+def test_blocks_over_the_queue_limit_are_skipped(tmp_path: Path) -> None:
     with opened(tmp_path, limit_bytes=1 << 40) as tier:
         assert tier.has_room(100 * MIB)
         assert not tier.has_room(1 << 35)
@@ -260,7 +262,7 @@ def test_what_does_not_fit_into_the_queue_is_left_out(tmp_path: Path) -> None:
         assert not tier.has_room(11)
 
 
-def test_a_block_is_what_was_put(tmp_path: Path) -> None:
+def test_a_block_is_read_as_it_was_put(tmp_path: Path) -> None:
     kept(tmp_path, 0)
     with opened(tmp_path) as tier:
         stored = tier.find(prompt_of(0)).blocks[0]

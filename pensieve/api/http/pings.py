@@ -1,0 +1,32 @@
+"""Pings for streams: a marker whenever the source stays silent, so that clients keep the connection (W10)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def with_pings(items: AsyncGenerator[T, None], interval_seconds: float) -> AsyncGenerator[T | None, None]:
+    """Yield the items, and None after each `interval_seconds` without one."""
+
+    async def next_item() -> T:
+        return await anext(items)
+
+    pending: asyncio.Task[T] | None = None
+    try:
+        while True:
+            pending = asyncio.create_task(next_item())
+            while not (await asyncio.wait({pending}, timeout=interval_seconds))[0]:
+                yield None
+            try:
+                item = pending.result()
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        if pending is not None and not pending.done():
+            pending.cancel()
+            await asyncio.wait({pending})

@@ -1,0 +1,66 @@
+"""The settings of one server, as the rest of the command reads them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from contracts.values.vocabulary import Sampling
+from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
+
+DEFAULT_PORT = 8765
+DEFAULT_MAX_BATCH_SIZE, DEFAULT_MAX_QUEUED = 16, 32
+IDLE_SECONDS_OF_SEVERAL = 600.0
+"""The default of `--idle-unload` for a server of several models."""
+
+
+class SettingsError(ValueError):
+    """A setting cannot be parsed, or contradicts another. The message names it and says how to fix it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    model: str | None
+    host: str
+    port: int
+    api_key: str | None
+    cors_origins: tuple[str, ...]
+    script: Path | None
+    checked: bool
+    grace_seconds: float
+    rate_limit: int | None
+    max_batch_size: int
+    max_queued: int
+    cache_memory: int | None
+    cache_disk: int | None
+    memory_limit: int | None
+    kv_bits: Literal[8] | None
+    allow_models: tuple[str, ...]
+    idle_unload: float | None
+    no_speculation: bool
+    draft_model: str | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    min_p: float | None
+    repetition_penalty: float | None
+    thinking: ThinkingMode | None
+    max_thinking_tokens: int | None
+    model_settings: Path | None
+    log_level: str
+
+    @property
+    def idle_seconds(self) -> float | None:
+        """Seconds without a request after which a model is unloaded; None for never."""
+        seconds = self.idle_unload
+        if seconds is None:
+            seconds = IDLE_SECONDS_OF_SEVERAL if self.allow_models else math.inf
+        return seconds if seconds < math.inf else None
+
+    @property
+    def model_defaults(self) -> ModelSettings:
+        """The settings of every model that the `model_settings` file does not override."""
+        sampling = Sampling(self.temperature, self.top_p, self.top_k, self.min_p, self.repetition_penalty)
+        return ModelSettings(sampling, self.thinking, self.max_thinking_tokens)

@@ -1,0 +1,43 @@
+"""Sizes in bytes, as users write them and as commands print them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Final
+
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", re.ASCII)
+_DECIMAL: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY: Final = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_UNITS: Final = _DECIMAL | _BINARY
+_GB: Final = 1000**3
+
+
+def parse_size(text: str) -> int:
+    """Bytes: a number, then B, kB, MB, GB or TB, or KiB, MiB, GiB or TiB. Case and the B are optional.
+
+    Raises:
+        ValueError: the text is something else; the message gives examples.
+    """
+    match = _SIZE.fullmatch(text.strip().lower())
+    if match is None:
+        raise ValueError(f"{text!r} is not a size: write 512MB, 4GB or 2GiB")
+    return int(float(match[1]) * _UNITS[match[2] or ""])
+
+
+def size_argument(text: str) -> int:
+    """`parse_size` for argparse, which reports the message of this error alone."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def format_size(num_bytes: int) -> str:
+    """`12.34 GB`, or `123.4 MB` below one gigabyte."""
+    return f"{num_bytes / _GB:.2f} GB" if abs(num_bytes) >= _GB else f"{num_bytes / 1000**2:.1f} MB"
+
+
+def format_gigabytes(num_bytes: float) -> str:
+    """`12.3 GB`: for machines, limits and lists, where the second digit says nothing."""
+    return f"{num_bytes / _GB:.1f} GB"

@@ -1,0 +1,126 @@
+"""Loads a model and builds everything that its engine needs, in one phase on the thread that owns MLX."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from pensieve.core.defaults.model_settings import ModelSettings
+from pensieve.device.device import device_info
+from pensieve.device.memory.device_memory import DeviceMemory
+from pensieve.engine.batch.batch import Batch
+from pensieve.engine.decoding.forced_script import ForcedScript
+from pensieve.engine.decoding.grammar_mask import Grammars
+from pensieve.engine.memory.plan import MemoryPlan
+from pensieve.engine.memory.pressure import PressureRelief
+from pensieve.engine.memory.probe import ACTIVATIONS_SHARE, CHUNK_TOKENS, Probe, probe, report_limitations
+from pensieve.engine.options import EngineOptions
+from pensieve.engine.prompt_cache.answer_memory import AnswerMemory
+from pensieve.engine.prompt_cache.prompt_cache import PromptCache
+from pensieve.engine.speculation.draft_model import DraftModel, load_draft, option_for, ready_to_draft
+from pensieve.engine.warm_up import log_if_slow, warm_up
+from pensieve.models.estimate.known_model import known_model
+from pensieve.models.files.model_folder import ModelFolder
+from pensieve.models.loading.load import LoadedModel, load
+from pensieve.models.prompts.chat_template import ChatTemplate
+
+FLUSH_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParts:
+    models: tuple[LoadedModel, ...]
+    """The model, and the draft model if there is one."""
+    settings: ModelSettings
+    plan: MemoryPlan
+    probe: Probe
+    draft: DraftModel | None
+    forced: ForcedScript | None
+    answers: AnswerMemory
+    prompt_cache: PromptCache
+    template: ChatTemplate
+    grammars: Grammars
+    relief: PressureRelief
+
+    @property
+    def model(self) -> LoadedModel:
+        return self.models[0]
+
+    def new_batch(self, options: EngineOptions) -> Batch:
+        return Batch(self.model, self.probe, options, chunk_tokens=self.probe.chunk_tokens, forced=self.forced)
+
+
+def load_parts(folder: ModelFolder, memory: DeviceMemory, options: EngineOptions, resources: ExitStack) -> EngineParts:
+    """`resources` frees what was loaded, also after a failure. It is to be closed on the thread that owns MLX.
+
+    Raises:
+        ModelLoadingError: the model's files are missing, damaged or of an unknown kind.
+        InsufficientMemoryError: the weights do not fit, or leave no room for requests.
+    """
+    resources.callback(memory.reclaim)
+    plan = MemoryPlan(memory, _expected_weights_bytes(folder, options.draft_model))
+    resources.callback(plan.release)
+    models = _load_models(folder, options.draft_model, resources)
+    plan.correct(sum(model.weights_bytes for model in models))
+    memory.reserve_for_process()
+    with log_if_slow("measuring the model's memory needs and compiling its kernels"):
+        parts = _build(folder, memory, options, plan, models)
+        resources.callback(parts.answers.close)
+        resources.callback(parts.prompt_cache.close, FLUSH_SECONDS)
+        if device_info().backend != "cpu":
+            warm_up(parts.model, parts.probe, parts.new_batch(options), parts.grammars, kv_bits=options.kv_bits)
+    return parts
+
+
+def _expected_weights_bytes(folder: ModelFolder, drafting: ModelFolder | None) -> int:
+    dense = device_info().backend == "cpu"
+    expected = known_model(folder.id, folder, dense=dense).weights_bytes
+    if drafting is not None:
+        expected += known_model(option_for(drafting.id), drafting, dense=dense).weights_bytes
+    return expected
+
+
+def _load_models(folder: ModelFolder, drafting: ModelFolder | None, resources: ExitStack) -> tuple[LoadedModel, ...]:
+    models = [load(folder)]
+    resources.callback(models[0].release)
+    if drafting is not None:
+        models.append(load_draft(drafting))
+        resources.callback(models[1].release)
+    return tuple(models)
+
+
+def _build(
+    folder: ModelFolder,
+    memory: DeviceMemory,
+    options: EngineOptions,
+    plan: MemoryPlan,
+    models: tuple[LoadedModel, ...],
+) -> EngineParts:
+    model = models[0]
+    probed = probe(
+        model,
+        memory,
+        chunk_tokens=CHUNK_TOKENS[device_info().backend],
+        max_bytes=int(ACTIVATIONS_SHARE * memory.capacity_bytes),
+        kv_bits=options.kv_bits,
+    )
+    report_limitations(folder.id, probed, kv_bits=options.kv_bits)
+    draft = None
+    if options.draft_model is not None:
+        draft = ready_to_draft(options.draft_model.id, models[1], model, probed, memory)
+    plan.add(probed, model.context_window_tokens, draft.probe if draft is not None else None)
+    answers = options.cache.open_answers(folder)
+    prompt_cache = PromptCache(memory, options.cache.open_store(model, folder, kv_bits=options.kv_bits))
+    return EngineParts(
+        models=models,
+        settings=options.settings.over_makers(model.sampling),
+        plan=plan,
+        probe=probed,
+        draft=draft,
+        forced=ForcedScript(options.script, model) if options.script is not None else None,
+        answers=answers,
+        prompt_cache=prompt_cache,
+        template=ChatTemplate(model.tokenizer, model.dialect, answers.recall),
+        grammars=Grammars(model),
+        relief=PressureRelief(memory, prompt_cache, chunk_tokens=probed.chunk_tokens),
+    )

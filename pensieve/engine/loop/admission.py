@@ -1,0 +1,40 @@
+"""Decides what a waiting ticket needs before it can start: memory, or another request's prefill."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pensieve.core.prefixes.sharing import worth_waiting_for
+from pensieve.engine.batch.batch import Batch
+from pensieve.engine.kv.sizes import KVSizes
+from pensieve.engine.prompt_cache.prompt_cache import PromptCache
+from pensieve.engine.requests.running import RunningRequest
+from pensieve.engine.requests.ticket import Ticket
+
+
+def kv_bytes_for(ticket: Ticket, running: Collection[RunningRequest], sizes: KVSizes) -> int:
+    """The bytes to reserve for a ticket: enough for its prompt and its longest possible answer, beside `running`."""
+    reserved_bytes = sum(each.reservation.num_bytes for each in running)
+    reserved_tokens = [each.reserved_tokens for each in running]
+    return max(1, sizes.joining(ticket.max_total_tokens, reserved_tokens, reserved_bytes))
+
+
+def waits_for_prefill(
+    ticket: Ticket, running: Collection[RunningRequest], prompt_cache: PromptCache, batch: Batch
+) -> bool:
+    """Whether an ongoing prefill will soon give the ticket more than the prompt cache can now (C6).
+
+    Once that prefill is far enough, what it computed is stored, and the ticket waits no longer.
+    """
+    prefills = [each.prefill for each in running if each.is_prefilling]
+    if not prefills or not prompt_cache.limit_bytes:
+        return False
+    token_ids = ticket.prompt_token_ids
+    prefill = worth_waiting_for(token_ids, prompt_cache.cached_tokens(token_ids), prefills)
+    if prefill is None:
+        return False
+    if prefill.num_prefilled < prefill.usable_by(token_ids):
+        return True
+    if not prompt_cache.needs_snapshots:
+        prompt_cache.keep(*batch.computed(prefill.uid))
+    return False

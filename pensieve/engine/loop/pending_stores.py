@@ -1,0 +1,45 @@
+"""What a step computed and the prompt cache should store, held back until the step's events are sent."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
+from pensieve.engine.batch.batch import Computed
+from pensieve.engine.prompt_cache.prompt_cache import PromptCache
+from pensieve.engine.requests.running import RunningRequest
+from pensieve.engine.requests.ticket import Ticket
+
+
+class _PendingStore(NamedTuple):
+    computed: Computed
+    boundaries: tuple[Boundary, ...]
+    ticket: Ticket | None
+    """Set while its request still uses the caches and reports what was stored. Without it they may be moved."""
+
+
+class PendingStores:
+    def __init__(self, prompt_cache: PromptCache) -> None:
+        self._prompt_cache = prompt_cache
+        self._pending: list[_PendingStore] = []
+
+    def add_prompt(self, running: RunningRequest, computed: Computed) -> None:
+        """A prompt, or its part up to a stop, of a request that goes on."""
+        self._pending.append(_PendingStore(computed, running.ticket.boundaries, running.ticket))
+
+    def add_removed(self, running: RunningRequest, computed: Computed | None) -> None:
+        """What was computed for a row that has left the batch, if anything."""
+        if computed is None or not computed[0] or not self._prompt_cache.limit_bytes:
+            return
+        end = () if running.is_prefilling else (Boundary(len(computed[0]), BoundaryKind.ANSWER),)
+        self._pending.append(_PendingStore(computed, (*running.ticket.boundaries, *end), None))
+
+    def flush(self) -> None:
+        pending, self._pending = self._pending, []
+        for (token_ids, caches), boundaries, ticket in pending:
+            is_stored = self._prompt_cache.keep(token_ids, caches, boundaries, move=ticket is None)
+            if ticket is not None and not is_stored:
+                ticket.stored_5m_tokens = ticket.stored_1h_tokens = 0
+
+    def clear(self) -> None:
+        self._pending = []

@@ -1,0 +1,1 @@
+"""Safetensors files: written slice by slice, checked, and read as headers alone, without MLX."""

@@ -1,0 +1,57 @@
+"""The server in this process, with its real composition root and real sockets, on a thread of its own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from pensieve.cli.serve.command import bind, run
+from pensieve.cli.settings.settings import Settings
+from pensieve.cli.settings.table import read_settings
+from pensieve.cli.wiring import ServerComponents
+
+_HUNG_SECONDS: Final = 600
+"""A server that needs longer to start or to stop hangs: no machine is that slow."""
+
+
+def settings_for(**flags: str) -> Settings:
+    """The settings of a checked server on a free port, from these flags and no environment."""
+    return read_settings(argparse.Namespace(port="0", checked="true", **flags), environment={})
+
+
+@contextmanager
+def running_server(settings: Settings, components: ServerComponents) -> Iterator[str]:
+    """The URL of a server built from `components`. It stops as if by a signal when the block ends."""
+    listener = bind(settings.host, settings.port)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    loop = asyncio.new_event_loop()
+    stop, is_ready, failures = asyncio.Event(), threading.Event(), list[BaseException]()
+
+    def work() -> None:
+        try:
+            loop.run_until_complete(
+                run(settings, components, listener, stop=stop, ready=lambda line: is_ready.set())  # noqa: ARG005
+            )
+        except BaseException as error:
+            failures.append(error)
+            is_ready.set()
+        finally:
+            loop.close()
+
+    thread = threading.Thread(target=work, name="server")
+    thread.start()
+    assert is_ready.wait(_HUNG_SECONDS), "the server did not become ready"
+    try:
+        if not failures:
+            yield url
+    finally:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(stop.set)
+        thread.join(_HUNG_SECONDS)
+        listener.close()
+    if failures:
+        raise failures[0]

@@ -1,0 +1,61 @@
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import pytest
+
+from pensieve.api.http.pings import with_pings
+
+
+def test_pings_fill_a_silence_and_every_item_comes_through() -> None:
+    async def play() -> list[int | None]:
+        items: list[int | None] = []
+        has_two_pings = asyncio.Event()
+
+        async def source() -> AsyncGenerator[int, None]:
+            yield 0
+            await has_two_pings.wait()
+            yield 1
+            yield 2
+
+        async for item in with_pings(source(), 0.03):
+            items.append(item)
+            if items.count(None) == 2:
+                has_two_pings.set()
+        return items
+
+    items = asyncio.run(play())
+    assert [item for item in items if item is not None] == [0, 1, 2]
+    assert items[0] == 0
+
+
+def test_closing_during_a_silence_closes_the_source() -> None:
+    closed = asyncio.Event()
+
+    async def silent() -> AsyncGenerator[int, None]:
+        try:
+            await asyncio.sleep(60)
+            yield 0
+        finally:
+            closed.set()
+
+    async def play() -> None:
+        async with aclosing(with_pings(silent(), 0.01)) as items:
+            assert await anext(items) is None
+        assert closed.is_set()
+
+    asyncio.run(play())
+
+
+def test_an_error_of_the_source_reaches_the_reader() -> None:
+    async def failing() -> AsyncGenerator[int, None]:
+        yield 0
+        raise OSError("broken")
+
+    async def play() -> None:
+        async with aclosing(with_pings(failing(), 1)) as items:
+            await anext(items)
+            with pytest.raises(OSError, match="broken"):
+                await anext(items)
+
+    asyncio.run(play())

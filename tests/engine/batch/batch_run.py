@@ -1,0 +1,89 @@
+"""Runs requests through a `Batch` step by step, and records what each step did."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import mlx.core as mx
+
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
+from pensieve.engine.batch.batch import Batch, Computed
+from pensieve.engine.kv.sizes import KVSizes
+from pensieve.engine.memory.probe import Probe
+from pensieve.engine.options import EngineOptions
+from pensieve.engine.prompt_cache.match import Match, MissReason
+from pensieve.engine.requests.ticket import Ticket
+from pensieve.models.loading.load import LoadedModel
+from tests.engine.support.tiny_modules import continuation, prefill
+
+CHUNK_TOKENS = 128
+ROWS = KVSizes(layers=(None,) * 4, in_rows=True)  # type: ignore[arg-type]  # only their number counts here
+
+
+class RecordedPasses:
+    """A model that records the shape (rows, tokens) of the input of each forward pass."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.shapes: list[tuple[int, int]] = []
+
+    def __call__(self, inputs: mx.array, **options: Any) -> mx.array:
+        self.shapes.append((int(inputs.shape[0]), int(inputs.shape[1])))
+        logits: mx.array = self._model(inputs, **options)
+        return logits
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+class BatchRun:
+    def __init__(
+        self, model: LoadedModel, *, in_rows: bool = True, chunk_tokens: int = CHUNK_TOKENS, deep_bytes: int = 100
+    ) -> None:
+        sizes = ROWS if in_rows else KVSizes((), in_rows=False)
+        probe = Probe(chunk_tokens, 100, 1024, deep_bytes, sizes)
+        self.batch = Batch(model, probe, EngineOptions(), chunk_tokens=chunk_tokens)
+        self.passes = RecordedPasses(model.model)
+        self.batch._generator.model = self.passes
+        for part in (self.batch._generator._prompt_batch, self.batch._generator._generation_batch):
+            part.model = self.passes
+        self.tokens: dict[int, list[int]] = {}
+        self.prefilled: list[dict[int, int]] = []
+        """For each step, the tokens prefilled so far of each unfinished prompt."""
+        self.ended: set[int] = set()
+        self.computed: dict[int, Computed] = {}
+        self.loop = asyncio.new_event_loop()
+
+    def insert(self, token_ids: list[int], max_tokens: int = 20, temperature: float = 0.0) -> int:
+        request = GenerationRequest((ChatMessage(Role.USER, ""),), max_tokens, Sampling(temperature=temperature))
+        uid = self.batch.insert(self.ticket(request, token_ids), Match(0, None, MissReason.EMPTY))
+        self.tokens[uid] = []
+        return uid
+
+    def ticket(self, request: GenerationRequest, token_ids: list[int]) -> Ticket:
+        return Ticket(request, token_ids, loop=self.loop)
+
+    def step(self) -> None:
+        sampled, progress = self.batch.next()
+        self.prefilled.append({each.uid: each.num_tokens for each in progress if not each.is_complete})
+        for each in sampled:
+            assert each.uid not in self.ended, "nothing follows an end"
+            self.tokens[each.uid].append(each.token_id)
+            if each.finish_reason is not None:
+                self.ended.add(each.uid)
+                assert each.computed is not None
+                self.computed[each.uid] = each.computed
+
+    def finish(self) -> list[list[int]]:
+        """Run to the end of all requests. Returns the tokens of each, in order of insertion."""
+        for _ in range(500):
+            if len(self.ended) == len(self.tokens):
+                break
+            self.step()
+        return list(self.tokens.values())
+
+
+def alone(model: LoadedModel, token_ids: list[int], num_tokens: int = 20) -> list[int]:
+    """The greedy answer to a prompt that is decoded without a batch."""
+    return continuation(model, prefill(model, token_ids[:-1]), token_ids[-1], num_tokens)

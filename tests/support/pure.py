@@ -1,0 +1,42 @@
+"""Fails a run in which a test imports MLX: `pytest -p tests.support.pure`, as `tox -e fast` runs it.
+
+The environment of `tox -e fast` has no MLX at all. This says so in any other environment, and even if something
+swallows the error.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+import pytest
+
+# ruff: noqa: ARG002
+
+_imported: list[str] = []
+
+
+class _NoMLX(importlib.abc.MetaPathFinder):
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name.partition(".")[0] in ("mlx", "mlx_lm"):
+            _imported.append(name)
+            raise ImportError(f"a test of `tox -e fast` imports {name}: tox.ini lists tests that need no MLX")
+        return None
+
+
+def pytest_configure() -> None:
+    sys.meta_path.insert(0, _NoMLX())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _imported:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _imported:
+        terminalreporter.write_line(f"ERROR: a test imported {', '.join(sorted(set(_imported)))}", red=True)
