@@ -33,17 +33,10 @@ def expected_answers(folder: Path) -> list[str]:
     ]
 
 
-<<<<<<< HEAD:tests/claude_code/test_wanting_model.py
-def translating(start: Start, models: Path, answers: Mapping[int, str]) -> tuple[ClaudeCode, Mapping[str, Any]]:
-    """One turn, in a new home and an empty folder, before a model that wants these answers."""
-    folder = write_rigged_model(
-        models / f"wanting-{len(answers)}", family("qwen3"), answers, window_tokens=WINDOW_TOKENS
-=======
 def run_turn(start: Start, models: Path, answers: Mapping[int, str]) -> tuple[ClaudeCode, Mapping[str, Any]]:
     """One turn, in an empty home and folder, with a model that gives these answers by prompt length."""
-    folder = write_wanting_model(
+    folder = write_rigged_model(
         models / f"answers-{len(answers)}", family("qwen3"), answers, window_tokens=WINDOW_TOKENS
->>>>>>> main:tests/claude_code/test_model_with_fixed_answers.py
     )
     claude = start(folder.name, "--model", str(folder))
     for place in (claude.home, claude.folder):

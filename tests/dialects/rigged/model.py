@@ -21,14 +21,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-<<<<<<< HEAD:tests/dialects/rigged/model.py
-from pensieve.models.files.safetensors import PlannedTensor, write_safetensors
+from pensieve.models.safetensors.file import PlannedTensor, write_safetensors
 from tests.dialects.real.families import Family
 from tests.dialects.real.tokenizers import tokenizer_of, write_family
-=======
-from pensieve.models.safetensors.file import PlannedTensor, write_safetensors
-from tests.dialects.real.families import Family, tokenizer_of, write_family
->>>>>>> main:tests/dialects/wanting/model.py
 
 Answers = Mapping[int, str | Sequence[int]]
 """What to say after a prompt of so many tokens: a text in which the family's marks are spelt out, or token ids."""
