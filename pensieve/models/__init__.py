@@ -1,1 +1,1 @@
-"""Models: finding, downloading, converting and loading them, and rendering conversations to their prompts."""
+"""Models as files: finding, downloading, converting, loading and describing them; their tokenizers and prompts."""
