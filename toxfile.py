@@ -1,4 +1,4 @@
-"""Lets several tox environments share one virtual environment, which tox otherwise rebuilds at every change of name."""
+"""Lets several tox environments share a virtual environment, which tox otherwise recreates for each name."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ from tox.tox_env.register import ToxEnvRegister
 
 
 class _NamelessInfo(Info):
-    """What tox remembers of an environment, but for the name of the one that built it."""
+    """The metadata that tox stores with an environment, without the environment's name."""
 
     @contextmanager
     def compare(self, value: Any, section: str, sub_section: str | None = None) -> Iterator[tuple[bool, Any]]:
         if section == "ToxEnv":
             value = {**value, "name": "shared"}
-        with super().compare(value, section, sub_section) as found:
-            yield found
+        with super().compare(value, section, sub_section) as result:
+            yield result
 
 
 class SharedVirtualenv(VirtualEnvRunner):
-    """Environments with this runner and the same `env_dir` and dependencies are one. Not for `tox --parallel`."""
+    """Shares one virtual environment between environments with equal `env_dir` and dependencies.
+
+    Do not use it with `tox --parallel`.
+    """
 
     @staticmethod
     def id() -> str:

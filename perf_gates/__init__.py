@@ -1,0 +1,1 @@
+"""How the performance gates of `contracts/gates.toml` are measured."""

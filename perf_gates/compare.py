@@ -1,11 +1,10 @@
-"""Our server beside `mlx_lm.server`, and beside any other: one model, one BLAS, the same loads in turn, in one run.
+"""Compares our server with `mlx_lm.server` and others: the same model, BLAS and workloads, alternated in one run.
 
     python -m perf_gates.compare [--model FOLDER] [--rounds N] [--only WORDS] [--url NAME=URL ...]
 
-Prints a Markdown table of medians, with ours over each of the others': above 1 ours is better, whichever way the
-figure goes. The exit status is 1 where ours is worse than `mlx_lm.server` by more than the noise, or a promised ratio
-is missed.
-A server of --url has to serve the same model for its figures to say anything.
+Prints a Markdown table of medians and of the ratios to each other server. A ratio above 1 means that ours is better,
+for times as well as for speeds. The exit status is 1 if ours is worse than `mlx_lm.server` by more than the noise or
+misses a required ratio. Figures of a --url server are comparable only if it serves the same model.
 """
 
 from __future__ import annotations
@@ -42,96 +41,97 @@ from perf_gates.loads.servers import serving, serving_mlx_lm
 from perf_gates.loads.shapes import SHAPES, shape_folder
 
 NOISE: Final = 0.05
-"""How much worse two equal servers may look on a machine that does other things."""
+"""How far apart two equally fast servers may measure on a busy machine."""
 OURS, THEIRS = "pensieve", "mlx_lm.server"
 
 Figures = dict[str, dict[str, list[float]]]
-"""By load and by target, a figure a round."""
+"""One figure per round, by workload title and target name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    asked = _parser().parse_args(arguments)
-    loads = [each for each in WORKLOADS if asked.only is None or asked.only in each.title]
+    options = _parser().parse_args(arguments)
+    workloads = [workload for workload in WORKLOADS if options.only is None or options.only in workload.title]
     with ExitStack() as stack:
-        targets = _targets(stack, _folder(asked.model, asked.shape), asked.url)
+        targets = _targets(stack, _folder(options.model, options.shape), options.url)
         for target in targets:
-            ask(target, user("Hello"), 4)  # what is compiled or read at first use is in nobody's figures
-        figures = measured(loads, targets, asked.rounds)
-    print(f"\n{device_info().describe()}, load average {os.getloadavg()[0]:.1f}, medians of {asked.rounds} rounds\n")
-    print(as_markdown(loads, targets, figures))
-    missed = misses(loads, figures)
-    print("\n".join(["", *missed]) if missed else "\nOurs is worse in no row, and what is promised holds.")
+            ask(target, user("Hello"), 4)  # warm-up, so that no figure includes first-use work
+        figures = measure_all(workloads, targets, options.rounds)
+    print(f"\n{device_info().describe()}, load average {os.getloadavg()[0]:.1f}, medians of {options.rounds} rounds\n")
+    print(as_markdown(workloads, targets, figures))
+    missed = misses(workloads, figures)
+    print("\n".join(["", *missed]) if missed else "\nOurs is not worse in any row and reaches every required ratio.")
     return 1 if missed else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m perf_gates.compare", description=__doc__)
-    parser.add_argument("--model", default=SMOLLM2.name, help="a folder or name (default: the embedded one)")
-    parser.add_argument("--shape", choices=SHAPES, help="a model of random weights of this shape instead")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each load is sent to each server")
-    parser.add_argument("--only", metavar="WORDS", help="the rows whose title has these words")
-    parser.add_argument("--url", action="append", default=[], metavar="NAME=URL", help="another server; repeatable")
+    parser.add_argument("--model", default=SMOLLM2.name, help="a model folder or name (default: the embedded model)")
+    parser.add_argument("--shape", choices=SHAPES, help="use a model of this shape with random weights instead")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each server runs each workload")
+    parser.add_argument("--only", metavar="WORDS", help="run only the workloads whose title contains WORDS")
+    parser.add_argument("--url", action="append", default=[], metavar="NAME=URL", help="a further server; repeatable")
     return parser
 
 
-def measured(loads: Sequence[Workload], targets: Sequence[Target], rounds: int) -> Figures:
-    """Each load, sent to one target after the other; who is first changes from round to round."""
-    figures: Figures = {each.title: {target.name: [] for target in targets} for each in loads}
+def measure_all(workloads: Sequence[Workload], targets: Sequence[Target], rounds: int) -> Figures:
+    """Run each workload on all targets in turn. The order alternates between rounds."""
+    figures: Figures = {workload.title: {target.name: [] for target in targets} for workload in workloads}
     for number in range(rounds):
-        for each in loads:
+        for workload in workloads:
             for target in targets if number % 2 == 0 else targets[::-1]:
-                figure = each.measure(target, number)
-                figures[each.title][target.name].append(figure)
-                print(f"round {number + 1}: {each.title}: {target.name} {figure:.4g} {each.unit}", file=sys.stderr)
+                figure = workload.measure(target, number)
+                figures[workload.title][target.name].append(figure)
+                progress = f"round {number + 1}: {workload.title}: {target.name} {figure:.4g} {workload.unit}"
+                print(progress, file=sys.stderr)
     return figures
 
 
-def as_markdown(loads: Sequence[Workload], targets: Sequence[Target], figures: Figures) -> str:
+def as_markdown(workloads: Sequence[Workload], targets: Sequence[Target], figures: Figures) -> str:
     others = targets[1:]
-    heads = ["load", *(target.name for target in targets), *(f"{OURS} / {target.name}" for target in others)]
+    heads = ["workload", *(target.name for target in targets), *(f"{OURS} / {target.name}" for target in others)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for each in loads:
-        row = figures[each.title]
-        cells = [each.title, *(f"{statistics.median(row[target.name]):.4g} {each.unit}" for target in targets)]
-        cells += [f"{median_ratio(each, row, target.name):.2f}" for target in others]
+    for workload in workloads:
+        row = figures[workload.title]
+        cells = [workload.title, *(f"{statistics.median(row[target.name]):.4g} {workload.unit}" for target in targets)]
+        cells += [f"{median_ratio(workload, row, target.name):.2f}" for target in others]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def median_ratio(load: Workload, row: dict[str, list[float]], other: str) -> float:
-    """The median of the ratios that each round gave: what slows the machine for a while slows both."""
-    return statistics.median(load.ratio(ours, theirs) for ours, theirs in zip(row[OURS], row[other], strict=True))
+def median_ratio(workload: Workload, row: dict[str, list[float]], other: str) -> float:
+    """The median of the ratios per round, so that a slow phase of the machine affects both servers alike."""
+    return statistics.median(workload.ratio(ours, theirs) for ours, theirs in zip(row[OURS], row[other], strict=True))
 
 
-def misses(loads: Sequence[Workload], figures: Figures) -> list[str]:
-    """A sentence for each row in which ours is worse than mlx-lm's server, or less better than promised."""
-    found = []
-    for each in loads:
-        ratio, least = median_ratio(each, figures[each.title], THEIRS), each.min_ratio or 1 - NOISE
-        if ratio < least:
-            found.append(f"{each.title}: expected at least {least:g} times {THEIRS}, actual {ratio:.2f}")
-    return found
+def misses(workloads: Sequence[Workload], figures: Figures) -> list[str]:
+    """One sentence for each workload in which ours is worse than mlx-lm's server or misses its required ratio."""
+    sentences = []
+    for workload in workloads:
+        ratio, min_ratio = median_ratio(workload, figures[workload.title], THEIRS), workload.min_ratio or 1 - NOISE
+        if ratio < min_ratio:
+            sentences.append(f"{workload.title}: expected at least {min_ratio:g} times {THEIRS}, actual {ratio:.2f}")
+    return sentences
 
 
 def _targets(stack: ExitStack, folder: Path, urls: Sequence[str]) -> list[Target]:
     ours = stack.enter_context(serving("--model", str(folder), "--cache-disk", "0"))
-    # Ours leaves compiling away on a CPU, where it gains nothing and calls a C++ compiler: so does theirs.
+    # Ours disables compilation on CPUs, where it gains nothing and runs a C++ compiler, so theirs does too.
     environment = {"MLX_DISABLE_COMPILE": "1"} if device_info().backend == "cpu" else {}
     theirs = stack.enter_context(serving_mlx_lm(folder, environment=environment))
     targets = [Target(OURS, ours.url, _served_model(ours.url)), Target(THEIRS, theirs.url, "default_model")]
-    for given in urls:
-        name, _, url = given.rpartition("=")
+    for argument in urls:
+        name, _, url = argument.rpartition("=")
         targets.append(Target(name or url, url.rstrip("/"), _served_model(url.rstrip("/"))))
     return targets
 
 
 def _served_model(url: str) -> str:
-    """The first that a server lists."""
+    """The first model that the server lists."""
     return str(httpx.get(f"{url}/v1/models", timeout=300).raise_for_status().json()["data"][0]["id"])
 
 
 def _folder(model: str, shape: str | None) -> Path:
-    """A folder that both servers run at the same speed: on a CPU its weights are dense, for both."""
+    """A folder that both servers run at the same speed. On a CPU its weights are dense."""
     if shape is not None:
         return shape_folder(SHAPES[shape])
     folder = resolve(model, progress=ConsoleProgress())
@@ -139,24 +139,27 @@ def _folder(model: str, shape: str | None) -> Path:
 
 
 def _dense(folder: ModelFolder) -> Path:
-    """The model with the weights that our server makes of it on a CPU, which mlx-lm's does not unpack."""
-    made = home() / "perf_gates" / f"{folder.path.name}-dense"
-    make_folder(made, partial(_write_dense, folder), source=folder.id, needed_bytes=1 << 30, progress=ConsoleProgress())
-    return made
+    """A copy with the dense weights that our server unpacks on a CPU, which mlx-lm's server does not do."""
+    dense = home() / "perf_gates" / f"{folder.path.name}-dense"
+    write = partial(_write_dense, folder)
+    make_folder(dense, write, source=folder.id, needed_bytes=1 << 30, progress=ConsoleProgress())
+    return dense
 
 
-def _write_dense(folder: ModelFolder, made: Path) -> None:
+def _write_dense(folder: ModelFolder, target: Path) -> None:
     import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
     from mlx.utils import tree_flatten  # noqa: PLC0415
 
     for path in folder.path.iterdir():
         if path.suffix in (".json", ".jinja", ".txt", ".model") and "safetensors" not in path.name:
-            shutil.copyfile(path, made / path.name)
-    (made / "pensieve-manifest.json").unlink(missing_ok=True)
-    config = json.loads((made / "config.json").read_text(encoding="utf-8"))
-    kept = {key: value for key, value in config.items() if key not in ("quantization", "quantization_config")}
-    (made / "config.json").write_text(json.dumps(kept), encoding="utf-8")
-    mx.save_safetensors(str(made / "model.safetensors"), dict(tree_flatten(load(folder).model.parameters())))
+            shutil.copyfile(path, target / path.name)
+    (target / "pensieve-manifest.json").unlink(missing_ok=True)
+    config = json.loads((target / "config.json").read_text(encoding="utf-8"))
+    without_quantization = {
+        key: value for key, value in config.items() if key not in ("quantization", "quantization_config")
+    }
+    (target / "config.json").write_text(json.dumps(without_quantization), encoding="utf-8")
+    mx.save_safetensors(str(target / "model.safetensors"), dict(tree_flatten(load(folder).model.parameters())))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the gates are measured on: a model, served by `pensieve serve`, and loaded here as well."""
+"""Fixtures and options of the gates: one model, both served by `pensieve serve` and loaded in this process."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ EMBEDDED = "embedded"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("gates")
-    group.addoption("--profile", choices=CHOICES, help="the machine whose gates decide (default: what this one is)")
+    group.addoption("--profile", choices=CHOICES, help="the machine whose gates apply (default: this one)")
     names = ", ".join(SHAPES)
-    group.addoption("--shape", default=EMBEDDED, metavar="S", help=f"random weights, as {names}; or a model's folder")
-    group.addoption("--soak", type=float, default=60.0, metavar="SECONDS", help="how long the server is under load")
-    group.addoption("--soak-requests", type=int, metavar="N", help="end the load after N requests instead")
+    group.addoption(
+        "--shape", default=EMBEDDED, metavar="S", help=f"a model of random weights ({names}) or a model folder"
+    )
+    group.addoption("--soak", type=float, default=60.0, metavar="SECONDS", help="how long the stability test runs")
+    group.addoption("--soak-requests", type=int, metavar="N", help="stop the stability test after N requests instead")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    chosen = config.getoption("--profile")
-    profile = Profile(chosen) if chosen else profile_for(device_info())
+    name = config.getoption("--profile")
+    profile = Profile(name) if name else profile_for(device_info())
     shape = SHAPES.get(config.getoption("--shape"))
     config.stash[_REPORT] = Report(profile, model_size=shape.size if shape else None)
 
@@ -51,10 +53,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     device, shape = device_info().describe(), config.getoption("--shape")
     last = last_run.last_figures(last_run.FOLDER, profile=report.profile.value, device=device, shape=shape)
     table = report.as_markdown(last)
-    kept = last_run.keep_run(last_run.FOLDER, report.as_json(), table, device=device, shape=shape)
+    path = last_run.save_run(last_run.FOLDER, report.as_json(), table, device=device, shape=shape)
     terminalreporter.section(f"gates on {device}, profile {report.profile.value}, model {shape}")
     terminalreporter.write_line(table)
-    terminalreporter.write_line(f"\nWritten to {kept} and beside it as Markdown.")
+    terminalreporter.write_line(f"\nSaved as {path}, and as Markdown beside it.")
 
 
 @pytest.fixture
@@ -64,15 +66,15 @@ def report(request: pytest.FixtureRequest) -> Report:
 
 @pytest.fixture(scope="session")
 def folder(request: pytest.FixtureRequest) -> ModelFolder:
-    asked = request.config.getoption("--shape")
-    name = str(shape_folder(SHAPES[asked])) if asked in SHAPES else asked
-    found = resolve(SMOLLM2.name if asked == EMBEDDED else name, progress=ConsoleProgress())
-    request.config.stash[_REPORT].limit_tokens_per_second = _memory_limit(found)
-    return found
+    shape = request.config.getoption("--shape")
+    name = str(shape_folder(SHAPES[shape])) if shape in SHAPES else shape
+    model_folder = resolve(SMOLLM2.name if shape == EMBEDDED else name, progress=ConsoleProgress())
+    request.config.stash[_REPORT].limit_tokens_per_second = _bandwidth_limit(model_folder)
+    return model_folder
 
 
-def _memory_limit(folder: ModelFolder) -> float:
-    """What the device's memory allows one stream of the model at its beginning, in tokens/s."""
+def _bandwidth_limit(folder: ModelFolder) -> float:
+    """Tokens/s that the memory bandwidth allows a single stream with an empty context."""
     config = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
     dense = device_info().backend == "cpu"
     rates, _ = machine_rates(lambda _: None)
@@ -83,12 +85,12 @@ def _memory_limit(folder: ModelFolder) -> float:
 
 @pytest.fixture(scope="session")
 def bare_model(folder: ModelFolder) -> LoadedModel:
-    """The model without a server, on this thread."""
+    """The model loaded on this thread, without a server."""
     return load(folder)
 
 
 @pytest.fixture(scope="session")
 def server(folder: ModelFolder) -> Iterator[ServerProcess]:
-    """Keeps no prompts, since the same ones are timed again and again."""
-    with serving("--model", str(folder.path), "--cache-memory", "0", "--cache-disk", "0") as running:
-        yield running
+    """Runs without a prompt cache, because tests send the same prompts several times."""
+    with serving("--model", str(folder.path), "--cache-memory", "0", "--cache-disk", "0") as process:
+        yield process

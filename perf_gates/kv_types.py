@@ -1,6 +1,6 @@
-"""What 8-bit keys and values cost beside the model's own type: `python -m perf_gates.kv_types` prints the table.
+"""Compares 8-bit keys and values with the model's own type: `python -m perf_gates.kv_types` prints the table.
 
-Decoding is alternated between the two in one run, since a machine's pace changes; the median of the rounds counts.
+Rounds alternate between the two types, because a machine's speed drifts. Figures are medians of the rounds.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ TEXT = Path(__file__).parents[1] / "ARCHITECTURE.md"
 
 
 class SingleRequest:
-    """One request in rows of a type, read and continued."""
+    """Runs one request with a KV cache of one type."""
 
     def __init__(self, model: LoadedModel, bits: int | None) -> None:
         self._model = model
         self.rows = [RowKV(bits=bits) for _ in model.model.layers]
 
     def logits(self, token_ids: Sequence[int]) -> mx.array:
-        """[tokens, vocabulary], f32."""
+        """Append the tokens and return logits of shape [tokens, vocabulary], f32."""
         caches = [RowsKV([row]) for row in self.rows]
-        found: mx.array = self._model.model(mx.array([list(token_ids)]), cache=caches)[0].astype(mx.float32)
-        mx.eval(found)
-        return found
+        logits: mx.array = self._model.model(mx.array([list(token_ids)]), cache=caches)[0].astype(mx.float32)
+        mx.eval(logits)
+        return logits
 
 
-def continued(model: LoadedModel, bits: int | None, prompt: Sequence[int]) -> tuple[list[int], float]:
-    """The likeliest tokens after a prompt, and how many of them a second."""
+def continuation(model: LoadedModel, bits: int | None, prompt: Sequence[int]) -> tuple[list[int], float]:
+    """The greedy continuation of a prompt, and the decoding speed in tokens/s."""
     request = SingleRequest(model, bits)
     for start in range(0, len(prompt), CHUNK):
         logits = request.logits(prompt[start : start + CHUNK])
@@ -61,7 +61,7 @@ def continued(model: LoadedModel, bits: int | None, prompt: Sequence[int]) -> tu
 
 
 def perplexity(model: LoadedModel, bits: int | None, token_ids: Sequence[int]) -> float:
-    """Of a text that is read in small chunks, so that most of what is attended to has been stored."""
+    """The perplexity of a text prefilled in small chunks, so that most attention reads from the cache."""
     request, total = SingleRequest(model, bits), 0.0
     for start in range(0, len(token_ids) - 1, 32):
         targets = mx.array(list(token_ids[start + 1 : start + 33]))
@@ -83,10 +83,10 @@ def main() -> int:
         [{"role": "user", "content": f"{LINE * 30}Go on."}], add_generation_prompt=True
     )
     speeds: dict[int | None, list[float]] = {bits: [] for bits in TYPES}
-    said: dict[int | None, list[int]] = {}
+    continuations: dict[int | None, list[int]] = {}
     for _ in range(ROUNDS):
         for bits in TYPES:
-            said[bits], speed = continued(model, bits, prompt)
+            continuations[bits], speed = continuation(model, bits, prompt)
             speeds[bits].append(speed)
     text = model.tokenizer.encode(TEXT.read_text(encoding="utf-8"))[:TEXT_TOKENS]
     print(
@@ -94,7 +94,7 @@ def main() -> int:
     )
     for bits in TYPES:
         ratio = statistics.median(speeds[bits]) / statistics.median(speeds[None])
-        same = sum(one == other for one, other in zip(said[bits], said[None], strict=True))
+        same = sum(one == other for one, other in zip(continuations[bits], continuations[None], strict=True))
         cells = [f"{bytes_per_token(model, bits)}", f"{ratio:.2f}", f"{perplexity(model, bits, text):.3f}"]
         print(f"| {bits or 'own type'} | {' | '.join(cells)} | {same} of {STEPS} |")
     return 0

@@ -1,7 +1,7 @@
-"""What tests of several folders share: fixtures, and what has to happen before the first of them runs.
+"""Fixtures that several test folders share, and the set-up before the first test.
 
-Importing this file imports neither MLX nor an SDK, so that `tox -e fast` starts at once. A fixture imports what it
-needs when a test asks for it.
+This file imports neither MLX nor an SDK, so that `tox -e fast` starts at once. Fixtures import what they need when a
+test uses them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 sys.meta_path.insert(0, BlasFirst())
 
-# No example has a deadline: the machines of CI are shared, and their pace varies. `tox -e fast` tries fewer examples.
+# Examples have no deadline, because the speed of shared CI machines varies. `tox -e fast` tries fewer examples.
 hypothesis.settings.register_profile("pensieve", deadline=None)
 hypothesis.settings.register_profile("fast", deadline=None, max_examples=5)
 hypothesis.settings.load_profile("pensieve")
@@ -43,7 +43,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
 
 @pytest.fixture
 def make_engine(tiny_folder: ModelFolder) -> MakeEngine:
-    """Starts engines of the tiny model, each with its own memory; a block's end closes its engine."""
+    """Starts engines of the tiny model, each with its own memory. An engine closes when its block ends."""
     from tests.support.engines import engines_of
 
     return engines_of(tiny_folder)
@@ -57,14 +57,14 @@ def embedded_client() -> Iterator[anthropic.Anthropic]:
     from pensieve.models.library.resolve import resolve
     from tests.support.sdk_client import serving
 
-    resolve(SMOLLM2.name, progress=ConsoleProgress())  # a first download is no part of the server's start
+    resolve(SMOLLM2.name, progress=ConsoleProgress())  # so that the server starts without a download
     with serving() as client:
         yield client
 
 
 @pytest.fixture
 def tiny_client(tiny_folder: ModelFolder) -> Iterator[anthropic.Anthropic]:
-    """The official SDK, strict, connected to `pensieve serve` with the tiny model: fast, and its answers are noise."""
+    """The official SDK, strict, connected to `pensieve serve` with the tiny model, whose answers are noise."""
     from tests.support.sdk_client import serving
 
     with serving("--model", str(tiny_folder.path)) as client:

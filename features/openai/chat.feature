@@ -138,8 +138,10 @@ Feature: POST /v1/chat/completions
 
     @id:openai-finish-reason-of-calls
     Scenario: A chat that calls a function finishes with tool_calls
+      Without parallel calls: a small model could otherwise repeat the call until max_tokens.
       Given the chat offers the function "look_it_up" with the schema "enumeration"
       And the chat's "tool_choice" is "required"
+      And the chat's "parallel_tool_calls" is false
       When the chat is sent
       Then the chat's finish reason is "tool_calls"
 

@@ -21,7 +21,7 @@ Feature: POST /v1/messages/count_tokens
       Then the count is a positive number
 
   @W17 @MUST
-  Rule: The count is the usage of the same request
+  Rule: The count equals the usage of the same request
     "Token counting": the count is that of the same input when the message is created. Anthropic calls its own an estimate;
     a server that renders the prompt itself has no excuse for being off by one.
 

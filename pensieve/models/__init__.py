@@ -1,0 +1,1 @@
+"""Models as files: finding, downloading, converting, loading and describing them; their tokenizers and prompts."""

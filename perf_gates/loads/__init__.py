@@ -1,0 +1,1 @@
+"""The servers under test and the requests that are sent to them."""

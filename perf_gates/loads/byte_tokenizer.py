@@ -1,4 +1,4 @@
-"""A tokenizer of one token a byte, so that a text's length in tokens is known without a real vocabulary."""
+"""Writes a tokenizer with one token per byte, so that a text's length in tokens is known without a real vocabulary."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CONTROL_TOKENS: Final = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
 def write_byte_tokenizer(folder: Path, *, chat_template: str | None = CHATML) -> Path:
-    """A tokenizer of one token a byte after three control tokens, as in the embedded model, into a folder."""
+    """Write a tokenizer whose first three tokens are the embedded model's control tokens, followed by the 256 bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     tokens = [*_CONTROL_TOKENS, *byte_characters()]
     pre_tokenizer = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}

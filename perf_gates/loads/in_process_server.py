@@ -1,4 +1,4 @@
-"""The server in this process, with its real composition root and real sockets, on a thread of its own."""
+"""Runs the server on a thread of this process, with its real composition root and real sockets."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pensieve.cli.settings.table import read_settings
 from pensieve.cli.wiring import ServerComponents
 
 _HUNG_SECONDS: Final = 600
-"""A server that needs longer to start or to stop hangs: no machine is that slow."""
+"""A server that takes longer to start or stop is considered hung."""
 
 
 def settings_for(**flags: str) -> Settings:
-    """The settings of a checked server on a free port, from these flags and no environment."""
+    """Settings for a server with `--checked` on a free port. Environment variables are ignored."""
     return read_settings(argparse.Namespace(port="0", checked="true", **flags), environment={})
 
 
 @contextmanager
 def running_server(settings: Settings, components: ServerComponents) -> Iterator[str]:
-    """The URL of a server built from `components`. It stops as if by a signal when the block ends."""
+    """Yield the URL of a server built from `components`, and shut it down as a signal would."""
     listener = bind(settings.host, settings.port)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     loop = asyncio.new_event_loop()

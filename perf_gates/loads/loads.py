@@ -1,4 +1,4 @@
-"""The loads of a comparison, each sent to any server of OpenAI's chat API and timed from outside."""
+"""The workloads of `perf_gates.compare`, timed from the client's side on any server with OpenAI's chat API."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def describe(settings):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server that is compared. `model` is what it is asked for."""
+    """A server to compare. `model` is the model name that it expects in requests."""
 
     name: str
     url: str
@@ -53,23 +53,26 @@ class TimedCompletion:
 
     @property
     def tokens_per_second(self) -> float:
-        """From the first token to the last, so that the prompt is not in it."""
+        """Decoding speed from the first token to the last, without the prompt."""
         return (self.output_tokens - 1) / (self.seconds - self.first_token_seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One row. `measure` is given a target and a round's number, which goes into its prompts so that they are new."""
+    """One row of the comparison.
+
+    `measure` takes a target and the round's number, which goes into the prompts so that no prompt cache has them.
+    """
 
     title: str
     unit: str
     more_is_better: bool
     measure: Callable[[Target, int], float]
     min_ratio: float | None = None
-    """How much better than the others the first target is promised to be; None where it is only not to be worse."""
+    """The ratio that ours must reach, or None if it only must not be worse."""
 
     def ratio(self, ours: float, theirs: float) -> float:
-        """How many times as good as theirs, whichever way the figure goes."""
+        """Above 1 if ours is better, for times as well as for speeds."""
         return ours / theirs if self.more_is_better else theirs / ours
 
 
@@ -77,7 +80,7 @@ def ask(target: Target, messages: Sequence[dict[str, str]], max_tokens: int) -> 
     """Stream one chat completion at temperature 0.
 
     Raises:
-        httpx.HTTPError: the server refuses, or does not answer.
+        httpx.HTTPError: the server refused the request or did not answer.
     """
     body: dict[str, Any] = {
         "model": target.model,
@@ -119,12 +122,12 @@ def cold_long(target: Target, number: int) -> float:
 
 
 def warm_long(target: Target, number: int) -> float:
-    """The text of `cold_long` again, which the server has just read, with another question behind it."""
+    """The text of `cold_long`, which the server has just prefilled, with another question after it."""
     return 1000 * ask(target, user(f"Log {number}. {LINE * 25}And what then?"), 2).first_token_seconds
 
 
 def together(num_clients: int, max_tokens: int) -> Callable[[Target, int], float]:
-    """Tokens/s of all clients, prompts included: from the first request to the last token."""
+    """Tokens/s of all clients together, from the first request to the last token, prefill included."""
 
     def measure(target: Target, number: int) -> float:
         prompts = [
@@ -139,28 +142,30 @@ def together(num_clients: int, max_tokens: int) -> Callable[[Target, int], float
 
 
 def conversation(target: Target, number: int) -> float:
-    """Ten turns, each with all before it: the seconds that they take together."""
-    told = user(f"Conversation {number}. Tell me about the sea.")
+    """Seconds for a conversation of ten turns."""
+    messages = user(f"Conversation {number}. Tell me about the sea.")
     began = time.perf_counter()
     for turn in range(10):
-        answer = ask(target, told, 16)
-        told += [{"role": "assistant", "content": answer.text}, *user(f"And what comes after that, in year {turn}?")]
+        answer = ask(target, messages, 16)
+        messages += [
+            {"role": "assistant", "content": answer.text},
+            *user(f"And what comes after that, in year {turn}?"),
+        ]
     return time.perf_counter() - began
 
 
 def editing(target: Target, number: int) -> float:
-    """A file is written anew with one change: tokens/s while the answer is written."""
-    asked = f"Rewrite this file with port {9000 + number} in place of 8080. Answer with the whole file.\n\n{FILE}"
-    return ask(target, user(asked), 220).tokens_per_second
+    """Decoding speed while the model repeats a file with one change."""
+    prompt = f"Rewrite this file with port {9000 + number} in place of 8080. Answer with the whole file.\n\n{FILE}"
+    return ask(target, user(prompt), 220).tokens_per_second
 
 
 def common_prefix(num_lines: int) -> Callable[[Target, int], float]:
-    """Four clients arrive together with one text of so many lines and four questions: seconds until all have a first
-    token.
+    """Seconds until four simultaneous clients have their first token. Their prompts share a text of `num_lines` lines.
 
-    Their answers are long enough that none has ended, and left its prompt in the cache, before the others begin. A
-    server that reads all of the first prompt in one step, as mlx-lm's does up to 2,048 tokens, finds it in its cache
-    for the others without knowing that they wait.
+    The answers are long enough that no request ends, and leaves its prompt in the cache, before the others begin. A
+    server that prefills the first prompt in one step, as mlx-lm's does up to 2,048 tokens, has it cached for the others
+    without any sharing between concurrent requests.
     """
 
     def measure(target: Target, number: int) -> float:

@@ -1,4 +1,4 @@
-"""A server that runs short of memory: it runs in this process, so that the caller can hold MLX's memory against it."""
+"""A server short of memory. It runs in this process, so that a test can occupy MLX memory itself."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pensieve.device.memory.device_memory import DeviceMemory
 from perf_gates.loads.in_process_server import running_server, settings_for
 
 SPARE_BYTES: Final = 200_000_000
-"""What the limit leaves beside the memory that the idle server holds."""
+"""Memory that the limit leaves on top of what the idle server reserves."""
 CLIENTS: Final = 6
 HUNG_SECONDS: Final = 600
-"""Whatever a server does under pressure takes less, on the slowest machine."""
+"""A server that takes longer to react to pressure is considered hung."""
 
 
 @contextmanager
 def limited_server(model_path: Path) -> Iterator[tuple[httpx.Client, DeviceMemory]]:
-    """A client of a server with a prompt cache, and the server's memory."""
+    """Yield a client of a server with a prompt cache, and the server's memory."""
     settings = settings_for(model=str(model_path), cache_disk="0", cache_memory="50MB")
     components = model_components(settings)
     memory = components.memory
@@ -36,7 +36,7 @@ def limited_server(model_path: Path) -> Iterator[tuple[httpx.Client, DeviceMemor
 
 
 def press(memory: DeviceMemory) -> mx.array:
-    """An array as large as the whole limit, reserved with nothing: the caller holds it and so presses the server."""
+    """Allocate an array that exceeds the limit without reserving it. Pressure lasts while the caller keeps it."""
     held = mx.zeros(memory.capacity_bytes - mx.get_active_memory() + 1, mx.uint8)
     mx.eval(held)
     return held
@@ -52,7 +52,7 @@ def ask(client: httpx.Client, number: int) -> httpx.Response:
 
 
 def ask_until(client: httpx.Client, is_reached: Callable[[dict[str, Any]], bool]) -> list[httpx.Response]:
-    """The replies to several clients, which ask again and again until /health shows what is waited for."""
+    """Send requests from several clients until `is_reached(/health)`, and return all replies."""
     replies: list[httpx.Response] = []
     ends_at = time.monotonic() + HUNG_SECONDS
     with ThreadPoolExecutor(CLIENTS) as clients:
@@ -64,7 +64,7 @@ def ask_until(client: httpx.Client, is_reached: Callable[[dict[str, Any]], bool]
 
 
 def is_refusal(reply: httpx.Response) -> bool:
-    """Whether it is a 529 with a retry-after header, in words that no client takes for a prompt too long (C4)."""
+    """Whether it is a 529 with retry-after whose message no client mistakes for a prompt that is too long (C4)."""
     error = reply.json()["error"]
     return (
         reply.status_code == 529

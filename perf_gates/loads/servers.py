@@ -1,4 +1,4 @@
-"""Servers of processes of their own: ours, and mlx-lm's with the same BLAS in front."""
+"""Starts our server, and mlx-lm's with the same BLAS, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ START_SECONDS = 180
 
 
 class ServerProcess:
-    """A running server of its own process."""
-
     def __init__(self, process: subprocess.Popen[str], url: str) -> None:
         self._process = psutil.Process(process.pid)
         self.url = url
@@ -39,7 +37,7 @@ class ServerProcess:
         return self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE
 
     def peak_resident_bytes(self) -> int:
-        """The kernel's high-water mark where it keeps one per process, else what is resident now."""
+        """The kernel's high-water mark on Linux, and the current resident size elsewhere."""
         status = f"/proc/{self._process.pid}/status"
         try:
             with open(status, encoding="utf-8") as file:
@@ -51,7 +49,7 @@ class ServerProcess:
 
 @contextmanager
 def serving(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[ServerProcess]:
-    """`pensieve serve` with these arguments, until the block ends."""
+    """Run `pensieve serve` with these arguments until the block ends."""
     command = [sys.executable, "-m", "pensieve", "serve", "--port", "0", *arguments]
     variables = {**os.environ, **(environment or {})}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
@@ -80,7 +78,7 @@ main()
 def serving_mlx_lm(
     model: Path, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[ServerProcess]:
-    """`mlx_lm.server` on a model's folder, with the BLAS that our own server loads, until the block ends."""
+    """Run `mlx_lm.server` on a model folder with the BLAS that our server loads, until the block ends."""
     port = _free_port()
     command = [sys.executable, "-c", _MLX_LM_SERVER, "--model", str(model), "--port", str(port), *arguments]
     command += ["--log-level", "ERROR"]
@@ -104,7 +102,7 @@ def _free_port() -> int:
 def _await_health(process: subprocess.Popen[str], url: str) -> None:
     ends_at = time.monotonic() + START_SECONDS
     while time.monotonic() < ends_at:
-        assert process.poll() is None, f"mlx_lm.server ended with status {process.returncode}"
+        assert process.poll() is None, f"mlx_lm.server exited with status {process.returncode}"
         try:
             if httpx.get(f"{url}/health", timeout=300).is_success:
                 return

@@ -1,8 +1,8 @@
-"""Models of the shapes that the specification speaks of, with random weights at 4 bits: a gate needs no download.
+"""Writes models of the sizes in the specification with random 4-bit weights, so that gates need no download.
 
-The speed of a forward pass does not depend on what the weights say. What a model says does depend on them, and so does
-what speculation gains. The words of the gates' own texts are tokens, so that these have as many of them as with a model
-that was trained.
+The speed of a forward pass does not depend on the values of the weights. The generated text does, and so does the gain
+of speculation. The vocabulary contains the words of the gates' texts, so that these have as many tokens as with a real
+model.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ BITS: Final = 4
 GROUP_SIZE: Final = 64
 _CODES_PER_WORD: Final = 32 // BITS
 _CODE_MEAN, _CODE_DEVIATION = 7.5, 4.61
-"""Of codes that are 0 to 15 with equal chance."""
+"""Mean and standard deviation of codes distributed uniformly over 0 to 15."""
 _NUM_CONTROL_TOKENS: Final = 3
 _END_TOKEN: Final = 2
-_FORM: Final = 2
-"""Counts how often what is written has changed: folders of before are not taken."""
+_FORMAT_VERSION: Final = 2
+"""Part of the folder's name. Increase it when the written files change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`size` is the model that the gates name; '' where they name none like it."""
+    """`size` is the model size as gates.toml names it, or '' for a size without a gate."""
 
     name: str
     size: str
@@ -58,7 +58,7 @@ class Shape:
     normalises_heads: bool = False
 
     def config(self) -> dict[str, Any]:
-        """As mlx-lm wants config.json."""
+        """The content of config.json."""
         quantization = {"bits": BITS, "group_size": GROUP_SIZE}
         return {
             "model_type": self.model_type,
@@ -94,8 +94,8 @@ SHAPES: Final = {
 
 
 def shape_folder(shape: Shape) -> Path:
-    """The folder of a shape's model under PENSIEVE_HOME, made if need be: once, since it takes gigabytes."""
-    folder = home() / "perf_gates" / f"{shape.name}-{_FORM}"
+    """The shape's model folder under PENSIEVE_HOME. It is written once, because it takes gigabytes."""
+    folder = home() / "perf_gates" / f"{shape.name}-{_FORMAT_VERSION}"
     needed_bytes = sum(tensor.num_bytes for tensor in _tensors(shape, np.random.default_rng(0)))
     make_folder(
         folder,
@@ -108,7 +108,7 @@ def shape_folder(shape: Shape) -> Path:
 
 
 def write_shape(folder: Path, shape: Shape, seed: int = 0) -> None:
-    """Write a shape's model into a folder that is there, tensor by tensor: no more than one is in memory."""
+    """Write a shape's model into an existing folder, with no more than one tensor in memory at a time."""
     write_byte_tokenizer(folder)
     _widen_tokenizer(folder / "tokenizer.json", shape.vocabulary)
     (folder / "config.json").write_text(json.dumps(shape.config()), encoding="utf-8")
@@ -116,18 +116,19 @@ def write_shape(folder: Path, shape: Shape, seed: int = 0) -> None:
 
 
 def _widen_tokenizer(path: Path, vocabulary: int) -> None:
-    """Give every number of the logits a word of its own: first those of the gates' texts, as far as there is room.
-    Other text is read byte by byte, since there are no merges.
+    """Fill the vocabulary, first with the words of the gates' texts, then with numbered words.
+
+    Other text becomes one token per byte, because there are no merges.
     """
     tokenizer = json.loads(path.read_text(encoding="utf-8"))
     tokenizer["pre_tokenizer"]["use_regex"] = tokenizer["model"]["ignore_merges"] = True
-    known = tokenizer["model"]["vocab"]
+    vocab = tokenizer["model"]["vocab"]
     words = dict.fromkeys(
         word.replace(" ", "Ġ") for text in (LINE * 2, STORY, FILE) for word in re.findall(r" ?\w+", text)
     )
-    made = (f"Ġw{number}" for number in range(vocabulary))
-    for word in [*(word for word in words if word not in known), *made][: vocabulary - len(known)]:
-        known[word] = len(known)
+    fillers = (f"Ġw{number}" for number in range(vocabulary))
+    for word in [*(word for word in words if word not in vocab), *fillers][: vocabulary - len(vocab)]:
+        vocab[word] = len(vocab)
     path.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
 
 
@@ -156,9 +157,9 @@ def _tensors(shape: Shape, random: np.random.Generator) -> Iterator[PlannedTenso
 def _matrix(
     name: str, rows: int, columns: int, random: np.random.Generator, *, num_silent: int = 0
 ) -> Iterator[PlannedTensor]:
-    """Packed codes with the scales and biases that keep the size of what they multiply.
+    """Packed random codes, with scales and biases that preserve the magnitude of the input.
 
-    The first `num_silent` rows are zero: a control token's logit is never the largest, so no answer ends by itself.
+    The first `num_silent` rows are zero, so that a control token's logit is never the largest and no answer ends early.
     """
     scale = 1 / (_CODE_DEVIATION * np.sqrt(columns))
     words, groups = (rows, columns // _CODES_PER_WORD), (rows, columns // GROUP_SIZE)
@@ -167,10 +168,10 @@ def _matrix(
     yield _filled(f"{name}.biases", groups, -_CODE_MEAN * scale, num_silent)
 
 
-def _filled(name: str, form: tuple[int, ...], value: float, num_silent: int = 0) -> PlannedTensor:
+def _filled(name: str, size: tuple[int, ...], value: float, num_silent: int = 0) -> PlannedTensor:
     def make() -> npt.NDArray[np.float16]:
-        array = np.full(form, value, np.float16)
+        array = np.full(size, value, np.float16)
         array[:num_silent] = 0
         return array
 
-    return PlannedTensor(name, "F16", form, make)
+    return PlannedTensor(name, "F16", size, make)

@@ -1,4 +1,4 @@
-"""How the figures of the gates are taken: one stream over HTTP, and mlx-lm's own loop on the same model."""
+"""Times one generation: over HTTP, by mlx-lm's own loop, and by forward passes alone."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ if TYPE_CHECKING:
     from pensieve.models.loading.load import LoadedModel
 
 CLIENT = httpx.Client(timeout=300, limits=httpx.Limits(max_connections=200))
-"""One for all requests: making one reads every certificate of the system, which is no time of a server's."""
+"""Shared by all requests, because creating a client loads the system's certificates, which would be timed as well."""
 
 STORY = "Write a long story about a lighthouse keeper and the sea."
-"""Free text at temperature 0: the embedded model writes hundreds of tokens to it."""
+"""A prompt that the embedded model answers with hundreds of tokens at temperature 0."""
 
 LINE = "The keeper of the lighthouse wrote down every ship that passed, and the weather, and the hour. "
 """Nineteen tokens."""
 TEMPLATE_TOKENS = 30
-"""What a chat template puts around a short prompt, about."""
+"""Approximate number of tokens that a chat template adds to a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One generation. Decoding is timed from the second token to the last, so that neither the prompt is in it nor what
-    a server does to tell the first token early.
+    """One generation.
+
+    Decoding is timed from the second token to the last. That excludes prefill, and whatever a server does to send its
+    first token early.
     """
 
     first_token_seconds: float
@@ -46,20 +48,20 @@ class Timing:
 
 
 def time_stream(url: str, prompt: str, max_tokens: int, **fields: Any) -> Timing:
-    """Stream one answer at temperature 0 and time the arrival of its text. `fields` go into the request."""
-    at: list[float] = []
+    """Stream one answer at temperature 0 and time the arrival of its text. `fields` are added to the request."""
+    arrived_at: list[float] = []
     output_tokens = 0
     began = time.perf_counter()
     for event in _events(url, prompt, max_tokens, fields):
         if event.get("type") == "content_block_delta":
-            at.append(time.perf_counter())
+            arrived_at.append(time.perf_counter())
         elif event.get("type") == "message_delta":
             output_tokens = event["usage"]["output_tokens"]
-    return _timing(began, at, output_tokens)
+    return _timing(began, arrived_at, output_tokens)
 
 
-def arrivals(url: str, prompt: str, max_tokens: int) -> Iterator[float]:
-    """When each piece of an answer's text arrives, while it arrives. Whoever stops listening ends the answer."""
+def arrival_times(url: str, prompt: str, max_tokens: int) -> Iterator[float]:
+    """Yield the time of each text delta as it arrives. Closing the iterator cancels the request."""
     for event in _events(url, prompt, max_tokens, {}):
         if event.get("type") == "content_block_delta":
             yield time.perf_counter()
@@ -82,21 +84,21 @@ def _events(url: str, prompt: str, max_tokens: int, fields: Mapping[str, Any]) -
 
 
 def time_mlx_lm(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
-    """The same answer by `mlx_lm.stream_generate`, in this process and on this thread, which must have loaded it."""
-    from mlx_lm import stream_generate  # noqa: PLC0415 - only once it is imported harmlessly, which loading does
+    """Time `mlx_lm.stream_generate`. Call it on the thread that loaded the model."""
+    from mlx_lm import stream_generate  # noqa: PLC0415 - after `import_mlx_lm`, which `load` calls
 
     token_ids = model.tokenizer.apply_chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True)
     began = time.perf_counter()
     tokens = stream_generate(model.model, model.tokenizer, token_ids, max_tokens=max_tokens)
-    arrivals = [time.perf_counter() for _ in tokens]
-    return _timing(began, arrivals, len(arrivals))
+    arrived_at = [time.perf_counter() for _ in tokens]
+    return _timing(began, arrived_at, len(arrived_at))
 
 
 def time_forward_passes(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
-    """The same answer by forward passes and nothing else, in the form that the server found the quickest for a row by
-    itself on these CPUs (`pensieve/engine/decoding/cpu_tuning.py`): with one thread, the row going in twice.
+    """Time forward passes and greedy sampling without anything else.
 
-    On this thread, which must have loaded the model; its caches have to be such that the server has them in rows.
+    Uses the form that is fastest for a single row on small CPUs (`pensieve/engine/decoding/cpu_tuning.py`): one BLAS
+    thread and the row duplicated. Call it on the thread that loaded the model, which must have plain KV caches.
     """
     import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
 
@@ -108,24 +110,24 @@ def time_forward_passes(model: LoadedModel, prompt: str, max_tokens: int) -> Tim
     began = time.perf_counter()
     token = mx.argmax(forward(batch, mx.array([token_ids]), [len(token_ids)])[:, -1, :], axis=-1)
     mx.eval(token)
-    arrivals = []
+    arrived_at = []
     blas.set_threads(1)
     for _ in range(max_tokens):
         following = mx.argmax(forward(batch, mx.stack([token, token], axis=1), [1])[:, 0, :], axis=-1)
         mx.async_eval(following)  # type: ignore[no-untyped-call]
         token.item()
-        arrivals.append(time.perf_counter())
+        arrived_at.append(time.perf_counter())
         token = following
     blas.set_threads(blas.preload().threads or 1)
-    return _timing(began, arrivals, len(arrivals))
+    return _timing(began, arrived_at, len(arrived_at))
 
 
 def make_prompt(model: LoadedModel, num_tokens: int) -> str:
-    """A text that makes a prompt of about so many tokens, with what the chat template puts around it."""
+    """A text that makes a prompt of about `num_tokens` tokens, chat template included."""
     token_ids = model.tokenizer.encode(LINE * (num_tokens // 10))
     return str(model.tokenizer.decode(token_ids[: num_tokens - TEMPLATE_TOKENS], skip_special_tokens=True))
 
 
-def _timing(began: float, arrivals: Sequence[float], output_tokens: int) -> Timing:
-    intervals = tuple(after - before for before, after in itertools.pairwise(arrivals))
-    return Timing(arrivals[0] - began, sum(intervals[1:]), output_tokens, intervals)
+def _timing(began: float, arrived_at: Sequence[float], output_tokens: int) -> Timing:
+    intervals = tuple(after - before for before, after in itertools.pairwise(arrived_at))
+    return Timing(arrived_at[0] - began, sum(intervals[1:]), output_tokens, intervals)

@@ -1,7 +1,7 @@
-"""The memory of one server under one load, measured three ways, beside what its ledger promised (S7).
+"""Measures a server's peak memory in three ways and compares it with what its ledger reserved (S7).
 
-memray slows a server down and takes memory itself, so it gets a run of its own: RSS, MLX's figure and the ledger's are
-of a server without it. Each run is a fresh server, since peaks are for the life of a process.
+memray slows a server down and uses memory itself, so it gets a run of its own. RSS, MLX's figure and the ledger's come
+from a server without memray. Each run starts a new server, because peaks are kept for the life of a process.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ MemoryWorkload = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class MemoryFigures:
-    """Bytes, each the most there was at once. `ledger` is what was promised, the others what was measured.
+    """Peaks in bytes. `ledger` is what was reserved, the others are measurements.
 
-    `mx` and `memray` each miss a part of the process: MLX counts its own arrays, and memray no pages of libraries.
+    `mx` and `memray` each miss a part of the process: MLX counts only its own arrays, and memray ignores library pages.
     """
 
     limit: int
@@ -36,20 +36,20 @@ class MemoryFigures:
     memray: int
     mx: int
     rss: int
-    kv_not_given_back: int
+    kv_not_released: int
 
     @property
     def largest(self) -> int:
-        """The one that counts. A GPU's memory is known to MLX alone."""
+        """The measurement that gates use. On a GPU only MLX knows it."""
         return max(self.memray, self.mx, self.rss) if device_info().backend == "cpu" else self.mx
 
     @property
     def ledger_error_percent(self) -> float:
-        """How far the ledger was from it, on either side."""
+        """The distance of the ledger's peak from `largest`, in either direction."""
         return 100 * abs(self.ledger / self.largest - 1)
 
     def as_row(self, title: str) -> str:
-        """A line of the table that `HEAD` begins, in MB."""
+        """A row of the table with the header `HEAD`, in MB."""
         cells = [self.limit, self.ledger, self.memray, self.mx, self.rss]
         return (
             f"| {title} | {' | '.join(f'{cell / 1e6:.0f}' for cell in cells)} | {self.ledger / self.largest - 1:+.1%} |"
@@ -59,17 +59,17 @@ class MemoryFigures:
 HEAD = "| MB at the peak | limit | ledger | memray | mx | RSS | ledger to the largest |\n|---|---|---|---|---|---|---|"
 
 
-def measured(load: MemoryWorkload, folder: Path, *arguments: str) -> MemoryFigures:
-    """`load` on two fresh servers with these arguments; `folder` is for memray's file."""
-    memray = _measured_by_memray(load, folder / "memray.bin", arguments)
+def measure_memory(load: MemoryWorkload, folder: Path, *arguments: str) -> MemoryFigures:
+    """Run `load` on two new servers with these arguments. memray writes its file into `folder`."""
+    memray = _peak_by_memray(load, folder / "memray.bin", arguments)
     with serving(*arguments) as server:
         load(server.url)
         return _figures(server, memray=memray)
 
 
-def _measured_by_memray(load: MemoryWorkload, file: Path, arguments: Sequence[str]) -> int:
-    """0 with CUDA: memory there is no affair of the allocators that memray watches, and a server ends without leaving
-    them the time to write (`pensieve.device.process_exit`).
+def _peak_by_memray(load: MemoryWorkload, file: Path, arguments: Sequence[str]) -> int:
+    """0 with CUDA, where memray does not see the device's allocations and the server exits before memray can write its
+    file (`pensieve.device.process_exit`).
     """
     if device_info().backend == "cuda":
         return 0
@@ -79,19 +79,19 @@ def _measured_by_memray(load: MemoryWorkload, file: Path, arguments: Sequence[st
 
 
 def _figures(server: ServerProcess, *, memray: int) -> MemoryFigures:
-    health = _settled(server.url)
+    health = _idle_health(server.url)
     return MemoryFigures(
         limit=health["memory"]["capacity_bytes"],
         ledger=health["reserved_peak_bytes"],
         memray=memray,
         mx=health["memory"]["peak_bytes"],
         rss=server.peak_resident_bytes(),
-        kv_not_given_back=health["reserved"]["kv_cache_bytes"] + health["memory"]["kv_cache_bytes"],
+        kv_not_released=health["reserved"]["kv_cache_bytes"] + health["memory"]["kv_cache_bytes"],
     )
 
 
-def _settled(url: str) -> dict[str, Any]:
-    """What it says of itself once nothing runs: a request that somebody left ends a step later."""
+def _idle_health(url: str) -> dict[str, Any]:
+    """/health after the last request has ended: one whose client disconnected ends a step later."""
     health: dict[str, Any] = {}
     for _ in range(100):
         health = httpx.get(f"{url}/health", timeout=300).json()
@@ -102,7 +102,7 @@ def _settled(url: str) -> dict[str, Any]:
 
 @contextmanager
 def _serving_under_memray(file: Path, *arguments: str) -> Iterator[str]:
-    """The URL of a server that memray watches; the file is whole when the block has ended."""
+    """Yield the URL of a server running under memray. The file is complete after the block."""
     command = [sys.executable, "-m", "memray", "run", "--quiet", "--aggregate", "--output", str(file)]
     command += ["-m", "pensieve", "serve", "--port", "0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

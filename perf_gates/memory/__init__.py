@@ -1,0 +1,1 @@
+"""Gates on memory: how much is used, and what happens when it runs short."""

@@ -1,7 +1,7 @@
-"""Memory under a limit, measured three ways under three loads, and held against what the ledger promised.
+"""Peak memory under a limit with three workloads, compared with what the ledger reserved.
 
-The loads take their `max_tokens`, so that what is promised is used. An hour of churn is run in short form;
-PENSIEVE_CHURN_SECONDS=3600 is the whole.
+Answers run to their `max_tokens`, so that the reserved memory is really used. Churn runs for a minute by default and
+for an hour with PENSIEVE_CHURN_SECONDS=3600.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from pensieve.models.files.model_folder import ModelFolder
 from perf_gates.loads.memory_loads import churn, five_at_once, long_prompt
 from perf_gates.loads.servers import ServerProcess
 from perf_gates.measuring.measures import time_stream
-from perf_gates.measuring.memory_figures import HEAD, MemoryFigures, MemoryWorkload, measured
+from perf_gates.measuring.memory_figures import HEAD, MemoryFigures, MemoryWorkload, measure_memory
 from perf_gates.reporting.report import Report
 
 REQUESTS = 5
-LIMIT_OF_WEIGHTS = 2.8
-"""Near enough to what is used for it to mean something. 1.5 GB for the embedded model on a CPU."""
+LIMIT_TO_WEIGHTS = 2.8
+"""Close enough to the used memory to be a meaningful limit: 1.5 GB for the embedded model on a CPU."""
 CHURN_SECONDS = float(os.environ.get("PENSIEVE_CHURN_SECONDS", "60"))
 
 _rows: list[tuple[str, MemoryFigures]] = []
 
 
 def _show(report: Report) -> None:
-    """The memory table, with all rows that are measured so far in the place of those before."""
+    """Replace the memory table in the report's notes by one with all rows so far."""
     report.notes[:] = [note for note in report.notes if not note.startswith(HEAD)]
     report.add_note("\n".join([HEAD, *(figures.as_row(title) for title, figures in _rows)]))
 
@@ -46,17 +46,17 @@ def _show(report: Report) -> None:
     ],
     ids=["five", "long", "churn"],
 )
-def test_what_is_measured_stays_under_the_limit_and_near_what_was_promised(
+def test_peak_memory_stays_under_the_limit_and_close_to_the_ledger(
     report: Report, folder: ModelFolder, tmp_path: Path, title: str, load: MemoryWorkload
 ) -> None:
-    limit = f"{LIMIT_OF_WEIGHTS * _weights_bytes(folder) / 1e9:.1f}GB"
+    limit = f"{LIMIT_TO_WEIGHTS * _weights_bytes(folder) / 1e9:.1f}GB"
     arguments = ("--model", str(folder.path), "--memory-limit", limit, "--cache-disk", "0")
-    figures = measured(load, tmp_path, *arguments)
+    figures = measure_memory(load, tmp_path, *arguments)
     _rows.append((title, figures))
     _show(report)
     report.judge("G-3.1i", 100 * figures.largest / figures.limit, f"({title})")
     report.judge("G-3.2d", figures.ledger_error_percent, f"({title})")
-    report.judge("G-2.2e", figures.kv_not_given_back, f"({title})")
+    report.judge("G-2.2e", figures.kv_not_released, f"({title})")
 
 
 def _weights_bytes(folder: ModelFolder) -> int:
@@ -65,7 +65,7 @@ def _weights_bytes(folder: ModelFolder) -> int:
 
 
 def test_five_requests_at_once_are_all_answered(report: Report, server: ServerProcess) -> None:
-    """The design document's own test, under its own 12 GB."""
+    """The test of the design document, with its limit of 12 GB."""
     prompts = [f"Test prompt {number} with medium length content." for number in range(REQUESTS)]
     with ThreadPoolExecutor(REQUESTS) as clients:
         answers = list(clients.map(lambda prompt: time_stream(server.url, prompt, 40), prompts))

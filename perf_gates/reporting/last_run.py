@@ -1,4 +1,4 @@
-"""Runs of the gates on this machine, kept as JSON, so that a run can be compared with the one before (G-4.2)."""
+"""Saves each run of the gates as JSON, so that the next run can be compared with it (G-4.2)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 FOLDER: Final = Path(".benchmarks", "perfgates")
-"""Ignored by git: figures belong to a machine."""
+"""Ignored by git, because figures are valid for one machine only."""
 
 
-def keep_run(folder: Path, report: Mapping[str, object], markdown: str, *, device: str, shape: str) -> Path:
-    """Write a run beside those before it, as JSON and as Markdown; the JSON's path."""
+def save_run(folder: Path, report: Mapping[str, object], markdown: str, *, device: str, shape: str) -> Path:
+    """Write a run as JSON and as Markdown, and return the path of the JSON file."""
     folder.mkdir(parents=True, exist_ok=True)
     taken_at = datetime.now(UTC)
     run = {"taken_at": taken_at.isoformat(), "machine": platform.node(), "device": device, "shape": shape, **report}
@@ -25,9 +25,9 @@ def keep_run(folder: Path, report: Mapping[str, object], markdown: str, *, devic
 
 
 def last_figures(folder: Path, *, profile: str, device: str, shape: str) -> dict[str, float]:
-    """By gate, the newest figure of a run on this machine with this profile and shape.
+    """The newest figure of each gate on this machine with this profile, device and shape.
 
-    A run of some tests alone leaves the figures of the others as they were. What cannot be read is passed over.
+    Gates that the last run did not measure keep the figure of an earlier run. Unreadable files are ignored.
     """
     wanted = {"machine": platform.node(), "profile": profile, "device": device, "shape": shape}
     figures: dict[str, float] = {}

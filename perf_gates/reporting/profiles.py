@@ -1,4 +1,4 @@
-"""Which of the specification's machines this one is, so that its gates decide."""
+"""Chooses the gates that apply on this machine."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ CHOICES = tuple(profile.value for profile in Profile if profile is not Profile.A
 
 
 def profile_for(device: DeviceInfo) -> Profile:
-    """The profile of a device. A Mac that is none of the specification's is held to what a M1 Pro has to reach.
+    """Macs without a profile of their own use the M1 Pro's.
 
-    Every Apple chip but the plain M1 has at least the bandwidth that its figures were worked out from.
+    Every Apple chip except the plain M1 has at least the memory bandwidth assumed by the M1 Pro's limits.
     """
     if device.backend == "cpu":
         return Profile.CPU

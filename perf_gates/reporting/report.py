@@ -1,4 +1,4 @@
-"""What a run of the gates ends with: gate, limit, measured, share of the roofline, verdict, and the figure before."""
+"""The table at the end of a run: each gate with its limit, figure, share of the roofline, last figure and verdict."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class GateResult:
 
 @dataclass(slots=True)
 class Report:
-    """Collects what the tests measure. `judge` is where a gate fails.
+    """Collects measured figures and fails the test whose gate does not hold.
 
-    `model_size` is what the gates call the model that is measured; gates of another model are only reported.
-    `limit_tokens_per_second` is what the device's memory allows one stream of it, None where nobody asked.
+    `model_size` is the measured model's size as gates.toml names it; gates for other sizes are only reported.
+    `limit_tokens_per_second` is the speed that memory bandwidth allows a single stream, or None if it is not known.
     """
 
     profile: Profile
@@ -35,14 +35,18 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def judge(self, gate_id: str, measured: float, note: str = "") -> None:
-        """Enter a figure, and fail if its gate decides here and does not hold."""
-        self._enter([self.gates[gate_id]], measured, note)
+        """Record a figure for one gate.
+
+        Raises:
+            AssertionError: the gate applies on this profile and does not hold.
+        """
+        self._record([self.gates[gate_id]], measured, note)
 
     def judge_metric(self, metric: str, measured: float, note: str = "") -> None:
-        """Enter a figure for each gate on `metric` that is measured on this profile: which one depends on the model."""
-        self._enter([gate for gate in self.gates.for_profile(self.profile) if gate.metric == metric], measured, note)
+        """Like `judge`, for every gate of this profile on `metric`. Which of them applies depends on the model."""
+        self._record([gate for gate in self.gates.for_profile(self.profile) if gate.metric == metric], measured, note)
 
-    def _enter(self, gates: list[Gate], measured: float, note: str) -> None:
+    def _record(self, gates: list[Gate], measured: float, note: str) -> None:
         rows = [GateResult(gate, measured, self._verdict(gate, measured), note) for gate in gates]
         self.rows += rows
         failed = [row for row in rows if row.verdict is Verdict.FAIL]
@@ -53,27 +57,27 @@ class Report:
 
     def _verdict(self, gate: Gate, measured: float) -> Verdict:
         verdict = judge(gate, measured, self.profile)
-        of_another_model = gate.model is not None and gate.model != self.model_size
-        return Verdict.REPORTED if of_another_model and verdict is not Verdict.REPORTED else verdict
+        is_for_other_model = gate.model is not None and gate.model != self.model_size
+        return Verdict.REPORTED if is_for_other_model and verdict is not Verdict.REPORTED else verdict
 
     def add_note(self, sentence: str) -> None:
-        """A figure that no gate asks for."""
+        """Show a sentence below the table, for figures that have no gate."""
         self.notes.append(sentence)
 
     def missing(self) -> list[Gate]:
-        """Gates of this profile that no test of this run measured; those on demand are no gap."""
+        """Gates of this profile that this run did not measure, including those that run on demand only."""
         measured = {row.gate.id for row in self.rows}
         return [gate for gate in self.gates.for_profile(self.profile) if gate.id not in measured]
 
     def roofline_share(self, row: GateResult) -> float | None:
-        """Of the tokens/s that the memory allows, those that a figure stands for."""
+        """The figure's tokens/s over `limit_tokens_per_second`, or None for gates without a bandwidth share."""
         if not row.gate.bandwidth_share or not self.limit_tokens_per_second or row.measured <= 0:
             return None
         speed = 1000 / row.measured if row.gate.unit == "milliseconds" else row.measured
         return speed / self.limit_tokens_per_second
 
     def as_markdown(self, last: Mapping[str, float] = {}) -> str:
-        """`last` are the figures of the run before, by gate."""
+        """`last` maps gate ids to earlier figures."""
         lines = [self._line(row, last.get(row.gate.id)) for row in self.rows]
         lines += [
             f"| {gate.id} | {gate.title} | {limit(gate)} | | | | {'on demand' if gate.on_demand else 'not measured'} |"
@@ -95,7 +99,7 @@ class Report:
         return f"| {' | '.join(cells)} |"
 
     def as_json(self) -> dict[str, object]:
-        """What is kept of the run, for the next one and for whoever reads figures by a program."""
+        """The run as saved for comparison with later runs and for other programs."""
         return {
             "profile": self.profile.value,
             "gates": [

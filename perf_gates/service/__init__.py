@@ -1,0 +1,1 @@
+"""Gates on correctness and access rather than speed."""

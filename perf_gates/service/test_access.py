@@ -1,4 +1,4 @@
-"""Who gets in, and how often (G-2.3). The engine plays a script."""
+"""API keys and the rate limit are enforced (G-2.3). The engine is scripted."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _WRONG_HEADERS: tuple[dict[str, str], ...] = (
 )
 
 
-def test_without_the_key_nobody_gets_in(report: Report) -> None:
+def test_requests_without_the_key_are_rejected(report: Report) -> None:
     with serving("--script", "/dev/null", "--api-key", KEY) as server:
         statuses = [_status(server.url, headers) for headers in _WRONG_HEADERS]
         assert _status(server.url, {"x-api-key": KEY}) == 200
     report.judge("G-2.3a", 100 * statuses.count(401) / len(statuses))
 
 
-def test_the_rate_limit_lets_through_what_it_says(report: Report) -> None:
+def test_the_rate_limit_admits_the_configured_number(report: Report) -> None:
     with serving("--script", "/dev/null", "--rate-limit", str(LIMIT)) as server:
         statuses = [_status(server.url, {}) for _ in range(2 * LIMIT)]
     assert set(statuses) == {200, 429}

@@ -1,4 +1,4 @@
-"""Without a GPU the CPU is taken, within two seconds and in so many words (G-R1)."""
+"""Without a GPU, Pensieve falls back to the CPU within two seconds and prints a notice (G-R1)."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ print(time.perf_counter() - began, info.backend)
 """
 
 
-def test_a_process_without_a_gpu_settles_on_the_cpu(report: Report) -> None:
-    """In a process of its own, MLX's import and the search for a BLAS among it."""
+def test_a_process_without_a_gpu_falls_back_to_the_cpu(report: Report) -> None:
+    """Measured in a new process, with the import of MLX and the search for a BLAS."""
     runs = [
         subprocess.run([sys.executable, "-c", _CODE], capture_output=True, text=True, timeout=300, check=True)
         for _ in range(3)
     ]
     seconds, backends = zip(*(run.stdout.split() for run in runs), strict=True)
     if device_info().backend != "cpu":
-        report.add_note(f"G-R1a: there is a GPU here; settling on it took {max(map(float, seconds)):.2f} s.")
+        report.add_note(f"G-R1a: this machine has a GPU; choosing it took {max(map(float, seconds)):.2f} s.")
         return
     assert set(backends) == {"cpu"}
     assert all("No GPU that MLX can use was found" in run.stderr for run in runs)

@@ -1,4 +1,4 @@
-"""Whole responses, and the form of every refusal (G-2.1)."""
+"""Response times of equal requests, and the shape of error responses (G-2.1)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GOOD: dict[str, Any] = {
 _WRONG: tuple[dict[str, Any], ...] = (
     {"messages": []},
     {"messages": "Hello"},
-    {"messages": [{"role": "nobody", "content": "Hello"}]},
+    {"messages": [{"role": "unknown", "content": "Hello"}]},
     {"max_tokens": 0},
     {"max_tokens": "many"},
     {"max_tokens": 10_000_000},
@@ -32,14 +32,14 @@ _WRONG: tuple[dict[str, Any], ...] = (
 )
 
 
-def test_equal_requests_take_equal_time(report: Report, server: ServerProcess) -> None:
+def test_equal_requests_take_similar_time(report: Report, server: ServerProcess) -> None:
     seconds = sorted(_response_seconds(server.url) for _ in range(REQUESTS + 1))[:REQUESTS]
     slowest = seconds[int(0.95 * REQUESTS) - 1]
     report.judge("G-2.1a", slowest)
     report.judge("G-2.1c", slowest / statistics.median(seconds))
 
 
-def test_every_refusal_has_the_right_form(report: Report, server: ServerProcess) -> None:
+def test_every_error_is_well_formed(report: Report, server: ServerProcess) -> None:
     url = f"{server.url}/v1/messages"
     replies = [httpx.post(url, json={**_GOOD, **wrong}, timeout=300) for wrong in _WRONG]
     replies += [httpx.post(url, content=b"{", timeout=300), httpx.get(f"{server.url}/nothing", timeout=300)]

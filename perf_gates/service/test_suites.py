@@ -1,4 +1,4 @@
-"""What the other suites found, from what their last runs left (G-4.1). They are run before: `tox -e tests,features`."""
+"""Results of the other suites (G-4.1), read from their last runs. Run `tox -e tests,features` first."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ VERDICTS = Path("results", "features.json")
 
 def test_unit_tests_cover_the_code(report: Report) -> None:
     if not COVERAGE.exists():
-        pytest.skip("no .coverage is here: run `tox -e tests` first")
-    found = coverage.Coverage(data_file=str(COVERAGE))
-    found.load()
-    with open("/dev/null", "w", encoding="utf-8") as nowhere:
-        report.judge("G-4.1a", found.report(file=nowhere), "(of the last run that measured it)")
+        pytest.skip("no .coverage file: run `tox -e tests` first")
+    data = coverage.Coverage(data_file=str(COVERAGE))
+    data.load()
+    with open("/dev/null", "w", encoding="utf-8") as devnull:
+        report.judge("G-4.1a", data.report(file=devnull), "(from the last run with coverage)")
 
 
 def test_every_scenario_passes(report: Report) -> None:
     if not VERDICTS.exists():
-        pytest.skip(f"no {VERDICTS} is here: run `tox -e features -- --results {VERDICTS}` first")
-    verdicts = [each["verdict"] for each in json.loads(VERDICTS.read_text(encoding="utf-8"))["scenarios"]]
+        pytest.skip(f"no {VERDICTS}: run `tox -e features -- --results {VERDICTS}` first")
+    verdicts = [scenario["verdict"] for scenario in json.loads(VERDICTS.read_text(encoding="utf-8"))["scenarios"]]
     judged = [verdict for verdict in verdicts if verdict in ("pass", "fail", "error")]
     report.judge("G-4.1b", 100 * judged.count("pass") / len(judged), f"(of {len(judged)})")

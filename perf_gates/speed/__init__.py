@@ -1,0 +1,1 @@
+"""Gates on speed, most of them ratios within one run."""

@@ -1,4 +1,4 @@
-"""The turns of a session: what was computed is read again (G-2.2, G-3.1)."""
+"""Later turns of a session reuse the prompt cache (G-2.2, G-3.1)."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from perf_gates.reporting.report import Report
 
 
 @pytest.mark.timeout(900)
-def test_a_session_goes_on_where_it_was(report: Report, folder: ModelFolder) -> None:
+def test_a_session_continues_from_the_prompt_cache(report: Report, folder: ModelFolder) -> None:
     with serving("--model", str(folder.path), "--cache-disk", "0") as server:
         time_stream(server.url, "Hello", 2)
         cold = time_stream(server.url, f"{LINE * 40}Which one?", 2).first_token_seconds
         warm = time_stream(server.url, f"{LINE * 40}And then?", 2).first_token_seconds
-        told: list[dict[str, Any]] = [{"role": "user", "content": f"{LINE * 40}Who wrote it down?"}]
-        _turn(server.url, told)
-        usage = _turn(server.url, told)
+        messages: list[dict[str, Any]] = [{"role": "user", "content": f"{LINE * 40}Who wrote it down?"}]
+        _turn(server.url, messages)
+        usage = _turn(server.url, messages)
     prompt = usage["input_tokens"] + usage["cache_read_input_tokens"] + usage["cache_creation_input_tokens"]
     report.judge("G-2.2f", warm / cold)
     report.judge("G-3.1g", 100 * usage["cache_read_input_tokens"] / prompt, f"(of {prompt} tokens)")
 
 
-def _turn(url: str, told: list[dict[str, Any]]) -> dict[str, int]:
-    """Ask, and put the answer and another question behind it; the usage."""
-    body = {"model": "claude-any", "max_tokens": 16, "temperature": 0, "messages": told}
+def _turn(url: str, messages: list[dict[str, Any]]) -> dict[str, int]:
+    """Send `messages`, append the answer and another question to them, and return the usage."""
+    body = {"model": "claude-any", "max_tokens": 16, "temperature": 0, "messages": messages}
     message = httpx.post(f"{url}/v1/messages", json=body, timeout=300).raise_for_status().json()
-    told += [{"role": "assistant", "content": message["content"]}, {"role": "user", "content": "And then?"}]
+    messages += [{"role": "assistant", "content": message["content"]}, {"role": "user", "content": "And then?"}]
     usage: dict[str, int] = message["usage"]
     return usage

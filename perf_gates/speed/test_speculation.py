@@ -1,7 +1,7 @@
-"""What speculation brings, beside plain decoding in the same process and run, alternated.
+"""The gain of speculation over plain decoding, alternated in the same process.
 
-Tokens a pass are counted, so they hold on a busy machine too. Ratios of times are said with the load they were taken
-under, and decide only on a machine that has nothing else to do.
+Tokens per pass are counted, so they are reliable on a busy machine too. Ratios of times are reported together with the
+load average and decide only on an idle machine.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ PROMPTS = (
 )
 OUTPUT_TOKENS = 96
 QUIET_LOAD = 3.0
-"""Runnable processes, on average of a minute and ours among them, up to which a ratio of times decides."""
+"""The highest one-minute load average, ours included, at which ratios of times decide."""
 MEMORY_BYTES = 12_000_000_000
 
 
@@ -75,8 +75,9 @@ class Completion:
 
 
 class SwitchableEngine:
-    """The same weights decoded plainly and with speculation: two engines would lie differently in memory, which makes
-    one of them a few hundredths slower for as long as they live.
+    """One engine whose speculation can be switched on and off.
+
+    Two engines would differ by a few percent, because their weights lie differently in memory.
     """
 
     def __init__(self, folder: ModelFolder) -> None:
@@ -89,29 +90,29 @@ class SwitchableEngine:
         self._runner.close()
 
     def plain(self, prompt: str, num_tokens: int = OUTPUT_TOKENS, *, is_raw: bool = False) -> Completion:
-        return self._runner.run(self._said(prompt, num_tokens, is_raw=is_raw, speculates=False))
+        return self._runner.run(self._complete(prompt, num_tokens, is_raw=is_raw, speculates=False))
 
     def speculated(
         self, prompt: str, num_tokens: int = OUTPUT_TOKENS, *, is_raw: bool = False
     ) -> tuple[Completion, SpeculationCounts]:
-        """And what was counted meanwhile."""
+        """The answer, and the counts of this request alone."""
         before = self._engine.speculation_counts()
-        said = self._runner.run(self._said(prompt, num_tokens, is_raw=is_raw, speculates=True))
+        completion = self._runner.run(self._complete(prompt, num_tokens, is_raw=is_raw, speculates=True))
         after = self._engine.speculation_counts()
         names = ("proposed", "accepted", "passes", "tokens")
-        return said, SpeculationCounts(*(getattr(after, name) - getattr(before, name) for name in names))
+        return completion, SpeculationCounts(*(getattr(after, name) - getattr(before, name) for name in names))
 
-    async def _said(self, prompt: str, num_tokens: int, *, is_raw: bool, speculates: bool) -> Completion:
+    async def _complete(self, prompt: str, num_tokens: int, *, is_raw: bool, speculates: bool) -> Completion:
         batch = self._engine._loop._batch
         assert batch is not None
         if speculates:
             batch.speculate(self._engine._pace)
         else:
             decode_from_logits(batch._generator._generation_batch)
-        return await _said(self._engine, prompt, num_tokens, is_raw=is_raw)
+        return await _complete(self._engine, prompt, num_tokens, is_raw=is_raw)
 
 
-async def _said(engine: Engine, prompt: str, num_tokens: int, *, is_raw: bool) -> Completion:
+async def _complete(engine: Engine, prompt: str, num_tokens: int, *, is_raw: bool) -> Completion:
     request = GenerationRequest((ChatMessage(Role.USER, prompt),), num_tokens, Sampling(temperature=0.0), is_raw=is_raw)
     text, began = "", 0.0
     async with aclosing(engine.generate(request)) as events:
@@ -121,20 +122,20 @@ async def _said(engine: Engine, prompt: str, num_tokens: int, *, is_raw: bool) -
                 text += event.text
             elif isinstance(event, GenerationFinished):
                 return Completion(text, event.usage.output_tokens, time.perf_counter() - began)
-    raise AssertionError("the stream ended without its last event")
+    raise AssertionError("the stream ended without GenerationFinished")
 
 
 @pytest.fixture(scope="module")
-def pair(folder: ModelFolder) -> Iterator[SwitchableEngine]:
-    pair = SwitchableEngine(folder)
-    pair.plain(STORY)
-    pair.speculated(STORY)
-    yield pair
-    pair.close()
+def engine(folder: ModelFolder) -> Iterator[SwitchableEngine]:
+    engine = SwitchableEngine(folder)
+    engine.plain(STORY)
+    engine.speculated(STORY)
+    yield engine
+    engine.close()
 
 
-def test_nine_prompts_of_different_kinds_get_the_same_answers(report: Report, pair: SwitchableEngine) -> None:
-    differing = [prompt for prompt in PROMPTS if pair.plain(prompt).text != pair.speculated(prompt)[0].text]
+def test_speculation_does_not_change_the_answers_to_nine_prompts(report: Report, engine: SwitchableEngine) -> None:
+    differing = [prompt for prompt in PROMPTS if engine.plain(prompt).text != engine.speculated(prompt)[0].text]
     report.add_note(
         f"With speculation, {len(PROMPTS) - len(differing)} of {len(PROMPTS)} answers are the same to the end."
     )
@@ -143,7 +144,7 @@ def test_nine_prompts_of_different_kinds_get_the_same_answers(report: Report, pa
 
 @dataclass(frozen=True, slots=True)
 class SpeculationCase:
-    what: str
+    title: str
     prompt: str
     min_ratio: float
     min_tokens_per_pass: float
@@ -152,8 +153,8 @@ class SpeculationCase:
     rounds: int = 3
 
     @property
-    def copies(self) -> bool:
-        """Whether the answer has to come from the prompt for speculation to bring anything."""
+    def copies_the_prompt(self) -> bool:
+        """Whether speculation gains only if the answer repeats parts of the prompt."""
         return self.min_tokens_per_pass > 1.0
 
 
@@ -165,34 +166,34 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
-def test_what_repeats_is_decoded_faster_and_nothing_slower(
-    pytestconfig: pytest.Config, report: Report, pair: SwitchableEngine, case: SpeculationCase
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+def test_speculation_speeds_up_repetition_and_slows_nothing_down(
+    pytestconfig: pytest.Config, report: Report, engine: SwitchableEngine, case: SpeculationCase
 ) -> None:
     ratios, per_pass, is_same = [], [], True
     for number in range(case.rounds):
-        ratio, counts, agrees = _compared(pair, case, plain_first=number % 2 == 0)
+        ratio, counts, agrees = _compare(engine, case, plain_first=number % 2 == 0)
         ratios.append(ratio)
         per_pass.append(counts.tokens_per_pass)
         is_same &= agrees
     ratio, load = statistics.median(ratios), os.getloadavg()[0]
     report.add_note(
-        f"Where {case.what}, speculation decodes {statistics.median(per_pass):.2f} tokens a pass, at {ratio:.2f} times "
-        f"the speed of plain decoding (median of {case.rounds} pairs, load {load:.1f})."
+        f"Where {case.title}, speculation decodes {statistics.median(per_pass):.2f} tokens per pass at "
+        f"{ratio:.2f} times the speed of plain decoding (median of {case.rounds} pairs, load {load:.1f})."
     )
     assert is_same, "speculation changed the answer"
-    if case.copies and pytestconfig.getoption("--shape") in SHAPES:
-        pytest.skip("said above; a model of random weights copies nothing, so what speculation brings it is no measure")
+    if case.copies_the_prompt and pytestconfig.getoption("--shape") in SHAPES:
+        pytest.skip("reported only: a model of random weights does not copy, so speculation cannot gain anything")
     assert statistics.median(per_pass) >= case.min_tokens_per_pass
     if load <= QUIET_LOAD:
         assert ratio >= case.min_ratio, f"expected at least {case.min_ratio}, actual {ratio:.2f}"
 
 
-def _compared(
-    pair: SwitchableEngine, case: SpeculationCase, *, plain_first: bool
+def _compare(
+    engine: SwitchableEngine, case: SpeculationCase, *, plain_first: bool
 ) -> tuple[float, SpeculationCounts, bool]:
-    """How much faster it is with speculation, what was counted, and whether the answers are the same."""
-    plain = pair.plain(case.prompt, case.num_tokens, is_raw=case.is_raw) if plain_first else None
-    speculated, counts = pair.speculated(case.prompt, case.num_tokens, is_raw=case.is_raw)
-    plain = plain or pair.plain(case.prompt, case.num_tokens, is_raw=case.is_raw)
+    """The speed-up, the counts of the request with speculation, and whether both answers are equal."""
+    plain = engine.plain(case.prompt, case.num_tokens, is_raw=case.is_raw) if plain_first else None
+    speculated, counts = engine.speculated(case.prompt, case.num_tokens, is_raw=case.is_raw)
+    plain = plain or engine.plain(case.prompt, case.num_tokens, is_raw=case.is_raw)
     return plain.decode_seconds / speculated.decode_seconds, counts, speculated.text == plain.text

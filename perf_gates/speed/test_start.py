@@ -1,4 +1,4 @@
-"""From the command to the first words of an answer, the model being converted already; and loading alone (G-1.2)."""
+"""Start-up time with a model that is already converted, and the cost of loading alone (G-1.2)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ import_mlx_lm()
 began = time.perf_counter()
 load(folder)
 loaded = time.perf_counter() - began
-status = Path("/proc/self/status")  # on Linux ru_maxrss begins with the peak of the process that started this one
+status = Path("/proc/self/status")  # on Linux ru_maxrss includes the peak of the parent process
 found = re.search(r"VmHWM:\\s+(\\d+) kB", status.read_text()) if status.exists() else None
 unit = 1 if sys.platform == "darwin" else 1024
 peak = int(found[1]) * 1024 if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -47,16 +47,14 @@ def test_a_server_answers_within_seconds_of_its_start(report: Report, folder: Mo
         ready = time.perf_counter() - began
         timing = time_stream(server.url, "What is the capital of France?", 2)
     report.add_note(
-        f"From the command to its ready line: {ready:.1f} s; to the first words of an answer: "
+        f"From the command to the ready line: {ready:.1f} s; to the first token: "
         f"{ready + timing.first_token_seconds:.1f} s."
     )
     report.judge("G-1.2a", ready, "(from the command to the ready line)")
 
 
-def test_loading_takes_what_reading_takes(report: Report, folder: ModelFolder) -> None:
-    """In a process of its own, so that its peak is its own; the second one, since the system may have let go of the
-    files that the first one reads.
-    """
+def test_loading_takes_about_as_long_as_reading_the_files(report: Report, folder: ModelFolder) -> None:
+    """Loads in a new process, so that peak memory is its own. The first run only fills the file cache."""
     command = [sys.executable, "-c", _LOAD, str(folder.path)]
     for _ in range(2):
         run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)

@@ -18,7 +18,7 @@ from tests.claude_code.conftest import Start
 from tests.claude_code.test_turns import GERMAN, long_form, results_in
 from tests.dialects.outputs.table import output
 from tests.dialects.real.families import family
-from tests.dialects.wanting.model import write_wanting_model
+from tests.dialects.rigged.model import write_rigged_model
 
 WINDOW_TOKENS = 16384
 TOOLS = ("--tools", "Read,Write", "--allowedTools", "Read Write")
@@ -35,7 +35,7 @@ def expected_answers(folder: Path) -> list[str]:
 
 def run_turn(start: Start, models: Path, answers: Mapping[int, str]) -> tuple[ClaudeCode, Mapping[str, Any]]:
     """One turn, in an empty home and folder, with a model that gives these answers by prompt length."""
-    folder = write_wanting_model(
+    folder = write_rigged_model(
         models / f"answers-{len(answers)}", family("qwen3"), answers, window_tokens=WINDOW_TOKENS
     )
     claude = start(folder.name, "--model", str(folder))

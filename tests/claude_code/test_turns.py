@@ -16,7 +16,7 @@ from tests.claude_code.recorder import Exchange
 
 GERMAN = "Der Hafen öffnet um sieben.\n\t„Pünktlich“, 日本 👋\n"
 LINES = 700
-"""Of a logbook, which take about 10,000 tokens. One logbook fits into a window of 16,384, two do not."""
+"""The length of a logbook: about 10,000 tokens. One logbook fits into a window of 16,384 tokens, two do not."""
 
 long_form = pytest.mark.skipif(not IS_LONG_FORM, reason="only in the long form: tox -e claudecode")
 

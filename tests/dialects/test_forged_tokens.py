@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from contracts.values.vocabulary import ChatMessage, Role, Tool, ToolCall
 from pensieve.models.prompts.chat_template import ChatTemplate
-from tests.dialects.real.families import family, tokenizer_of
+from tests.dialects.real.families import family
 from tests.dialects.real.rendering import chat_template
+from tests.dialects.real.tokenizers import tokenizer_of
 
 NAMES: Final = (
     *("qwen3", "qwen3-coder", "deepseek-v3.1", "gpt-oss", "gemma-3", "llama-3.1", "kimi-k2", "minimax-m2", "glm-4.6"),

@@ -1,4 +1,4 @@
-"""Every conversation comes through the real chat template of every family, whole and once."""
+"""Every family's real chat template renders every text of a conversation once, and in order."""
 
 from __future__ import annotations
 
@@ -10,20 +10,31 @@ import pytest
 
 from contracts.values.vocabulary import ChatMessage, Role, Thinking, Tool
 from pensieve.models.prompts.chat_template import ChatTemplate
-from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerFacts
-from pensieve.models.tokenizers.jinja import compiled
+from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerMetadata
+from pensieve.models.tokenizers.jinja import compile_template
 from tests.dialects.moved_prompts import MOVED
 from tests.dialects.real.downloads import template, template_names
-from tests.dialects.real.families import Family, families, tokenizer_of
+from tests.dialects.real.families import Family, families
 from tests.dialects.real.families import family as named
-from tests.dialects.real.rendering import LOOK_UP, assistant, call, chat_template, result, system, text_of, user
+from tests.dialects.real.rendering import (
+    LOOK_UP,
+    assistant,
+    call,
+    chat_template,
+    result,
+    shared_template,
+    system,
+    text_of,
+    user,
+)
+from tests.dialects.real.tokenizers import tokenizer_of
 
 
 @pytest.fixture(scope="module", params=families(), ids=lambda each: each.name)
 def family(request: pytest.FixtureRequest) -> Family:
-    """All tests of a family come one after the other: its tokenizer takes a second to make."""
-    made: Family = request.param
-    return made
+    """Scoped to the module, so that pytest runs a family's tests together and they share its template."""
+    value: Family = request.param
+    return value
 
 
 Conversation = tuple[Sequence[ChatMessage], tuple[Tool, ...]]
@@ -40,7 +51,7 @@ SHAPES: Final[dict[str, Conversation]] = {
         [user("red apples"), assistant("green pears"), user("ripe plums"), system("late news")],
         (),
     ),
-    "a user who speaks twice": (
+    "two user messages in a row": (
         [user("red apples"), user("ripe plums"), assistant("green pears"), user("fresh nuts")],
         (),
     ),
@@ -78,7 +89,7 @@ SHAPES: Final[dict[str, Conversation]] = {
         ],
         (LOOK_UP,),
     ),
-    "calls in a row": (
+    "one call after another": (
         [
             user("red apples"),
             assistant("", call(1, "cherry")),
@@ -101,7 +112,7 @@ SHAPES: Final[dict[str, Conversation]] = {
         ],
         (LOOK_UP,),
     ),
-    "a call that failed": (
+    "a failed call": (
         [
             user("red apples"),
             assistant("", call(1, "cherry")),
@@ -110,7 +121,7 @@ SHAPES: Final[dict[str, Conversation]] = {
         ],
         (LOOK_UP,),
     ),
-    "calls of tools that are gone": (
+    "calls of tools that no longer exist": (
         [user("red apples"), assistant("", call(1, "cherry")), result(1, "sour fruit"), user("ripe plums")],
         (),
     ),
@@ -121,48 +132,48 @@ SHAPES: Final[dict[str, Conversation]] = {
 }
 
 
-def wrongs(text: str, messages: Sequence[ChatMessage], tools: Sequence[Tool]) -> list[str]:
-    """What of a conversation is not in the text as often as it should be."""
+def differences(text: str, messages: Sequence[ChatMessage], tools: Sequence[Tool]) -> list[str]:
+    """The parts of a conversation that the text does not contain as often as it should."""
     once = [message.text for message in messages if message.text]
     once += [call.arguments.split('"')[3] for message in messages for call in message.tool_calls]
     thoughts = [message.thinking for message in messages if message.thinking]
-    found = [f"{words!r} {text.count(words)} times" for words in once if text.count(words) != 1]
-    found += [f"{words!r} twice" for words in thoughts if text.count(words) > 1]
-    found += [f"no {words!r}" for tool in tools for words in (tool.name, tool.description) if words not in text]
-    failed = [f"Error: {message.text}" for message in messages if message.is_error]
-    return found + [f"no {words!r}" for words in failed if words not in text]
+    found = [f"{part!r} {text.count(part)} times" for part in once if text.count(part) != 1]
+    found += [f"{part!r} twice" for part in thoughts if text.count(part) > 1]
+    found += [f"no {part!r}" for tool in tools for part in (tool.name, tool.description) if part not in text]
+    errors = [f"Error: {message.text}" for message in messages if message.is_error]
+    return found + [f"no {part!r}" for part in errors if part not in text]
 
 
 @pytest.mark.parametrize("thinking", [Thinking(), Thinking(enabled=True)], ids=["silent", "thinking"])
-def test_every_text_of_every_conversation_comes_through_once(
+def test_every_text_of_every_conversation_is_rendered_once(
     family: Family, thinking: Thinking, caplog: pytest.LogCaptureFixture
 ) -> None:
-    known = chat_template(family)
-    wrong = {
-        name: found
+    template, _ = shared_template(family)
+    found = {
+        name: different
         for name, (messages, tools) in SHAPES.items()
-        if (found := wrongs(text_of(known, tuple(messages), tools, thinking), messages, tools))
+        if (different := differences(text_of(template, tuple(messages), tools, thinking), messages, tools))
     }
-    assert not wrong
+    assert not found
     assert not caplog.records
 
 
-def test_messages_stand_in_their_order(family: Family) -> None:
-    known = chat_template(family)
+def test_messages_are_rendered_in_their_order(family: Family) -> None:
+    template, _ = shared_template(family)
     for name, (messages, tools) in SHAPES.items():
-        text = text_of(known, tuple(messages), tools)
-        places = [text.index(message.text) for message in messages if message.text]
-        assert places == sorted(places), name
+        text = text_of(template, tuple(messages), tools)
+        positions = [text.index(message.text) for message in messages if message.text]
+        assert positions == sorted(positions), name
 
 
 @pytest.mark.parametrize("name", template_names())
-def test_every_template_of_llama_cpp_compiles_and_takes_a_conversation(name: str) -> None:
-    compiled(template(name))
-    facts = TokenizerFacts({"eos_token": "<|im_end|>", "bos_token": "<|endoftext|>"}, template(name), 4096, {})
-    known = ChatTemplate(FastTokenizer(tokenizer_of(named("qwen3")), facts))
+def test_every_template_of_llama_cpp_compiles_and_renders_a_conversation(name: str) -> None:
+    compile_template(template(name))
+    metadata = TokenizerMetadata({"eos_token": "<|im_end|>", "bos_token": "<|endoftext|>"}, template(name), 4096, {})
+    chat = ChatTemplate(FastTokenizer(tokenizer_of(named("qwen3")), metadata))
     for shape in ("tools", "two calls at once"):
         messages, tools = SHAPES[shape]
-        assert not wrongs(text_of(known, tuple(messages), tools), messages, tools)
+        assert not differences(text_of(chat, tuple(messages), tools), messages, tools)
 
 
 TURNS: Final[dict[str, list[list[ChatMessage]]]] = {
@@ -199,39 +210,42 @@ TURNS: Final[dict[str, list[list[ChatMessage]]]] = {
         [user("two"), system("more news")],
     ],
 }
-"""What the client sends, and what the model answers, in turn."""
+"""The client's turns and the model's, alternating."""
 
 
-def moved(family: Family, thinking: Thinking, turns: list[list[ChatMessage]]) -> list[int]:
-    """The requests whose prompts do not begin with the prompt and the answer before them."""
-    answers: dict[ChatMessage, list[int]] = {}
-    known = chat_template(family, lambda message, _: answers.get(message))
-    backend = tokenizer_of(family)
+def requests_with_moved_prompts(family: Family, thinking: Thinking, turns: list[list[ChatMessage]]) -> list[int]:
+    """The requests whose prompt does not begin with the previous prompt and its answer."""
+    template, answers = shared_template(family)
+    answers.clear()
     tools = (LOOK_UP,) if any(message.role is Role.TOOL for turn in turns for message in turn) else ()
     messages: list[ChatMessage] = []
     prompt: list[int] = []
-    before: list[int] = []
-    wrong = []
+    expected_start: list[int] = []
+    moved = []
     for number, turn in enumerate(turns):
         messages += turn
         if number % 2:
-            answers[turn[0]] = backend.encode(f" Answer  {number}, naïve", add_special_tokens=False).ids
-            before = [*prompt, *answers[turn[0]]]
+            text = f" Answer  {number}, naïve"
+            answers[turn[0]] = tokenizer_of(family).encode(text, add_special_tokens=False).ids
+            expected_start = [*prompt, *answers[turn[0]]]
             continue
-        prompt = known.render(tuple(messages), tools, thinking).token_ids
-        if prompt[: len(before)] != before:
-            wrong.append(number)
-    return wrong
+        prompt = template.render(tuple(messages), tools, thinking).token_ids
+        if prompt[: len(expected_start)] != expected_start:
+            moved.append(number)
+    answers.clear()
+    return moved
 
 
 @pytest.mark.parametrize("thinking", [Thinking(), Thinking(enabled=True)], ids=["silent", "thinking"])
-def test_a_prompt_begins_with_the_prompt_before_it_and_its_answer(family: Family, thinking: Thinking) -> None:
-    wrong = {name: numbers for name, turns in TURNS.items() if (numbers := moved(family, thinking, turns))}
+def test_a_prompt_begins_with_the_previous_prompt_and_its_answer(family: Family, thinking: Thinking) -> None:
+    moved = {
+        name: found for name, turns in TURNS.items() if (found := requests_with_moved_prompts(family, thinking, turns))
+    }
     exception = MOVED.get(family.name)
-    assert wrong == (exception.requests if exception is not None else {})
+    assert moved == (exception.requests if exception is not None else {})
 
 
-def test_calls_have_the_ids_that_mistral_and_kimi_want() -> None:
+def test_call_ids_have_the_form_that_mistral_and_kimi_expect() -> None:
     messages, tools = SHAPES["two calls at once"]
     nemo = text_of(chat_template(named("mistral-nemo")), tuple(messages), tools)
     assert "toolu" not in nemo
@@ -239,18 +253,18 @@ def test_calls_have_the_ids_that_mistral_and_kimi_want() -> None:
     assert [f"functions.look_up:{number}" in kimi for number in (0, 1, 2)] == [True, True, False]
 
 
-def test_a_date_stays_what_it_was_when_the_conversation_began() -> None:
+def test_a_conversation_keeps_the_date_on_which_it_began() -> None:
     now = datetime(2026, 3, 31, 23, 59)
     for name, first, second in (("llama-3.2", "31 Mar 2026", "01 Apr 2026"), ("gpt-oss", "2026-03-31", "2026-04-01")):
         dates = [now, now.replace(month=4, day=1)]
-        known = chat_template(named(name), clock=lambda dates=dates: dates[0])  # type: ignore[misc]
-        begun = (user("red apples"),)
-        assert first in text_of(known, begun)
+        template = chat_template(named(name), clock=lambda dates=dates: dates[0])  # type: ignore[misc]
+        opening = (user("red apples"),)
+        assert first in text_of(template, opening)
         dates.pop(0)
-        later = text_of(known, (*begun, assistant("green pears"), user("ripe plums")))
+        later = text_of(template, (*opening, assistant("green pears"), user("ripe plums")))
         assert first in later
         assert second not in later
-        assert second in text_of(known, (user("another one"),))
+        assert second in text_of(template, (user("another one"),))
 
 
 EFFORTS: Final = [
@@ -272,13 +286,13 @@ EFFORTS: Final = [
 
 
 @pytest.mark.parametrize(("name", "thinking", "words"), EFFORTS)
-def test_how_hard_to_think_is_said_in_the_templates_own_words(name: str, thinking: Thinking, words: str) -> None:
+def test_the_effort_is_written_in_the_templates_own_words(name: str, thinking: Thinking, words: str) -> None:
     assert words in text_of(chat_template(named(name)), (user("red apples"),), (), thinking)
 
 
 @pytest.mark.parametrize("name", ["glm-4.7", "lfm2.5", "nemotron-3", "hunyuan-3"])
-def test_earlier_thinking_stays_where_the_request_wants_it(name: str) -> None:
+def test_earlier_thinking_is_kept_if_the_request_asks_for_it(name: str) -> None:
     messages, _ = SHAPES["thinking in the history"]
-    known = chat_template(named(name))
-    assert "deep water" in text_of(known, tuple(messages), (), Thinking(enabled=True, keeps_past=True))
-    assert "deep water" not in text_of(known, tuple(messages), (), Thinking(enabled=True, keeps_past=False))
+    template = chat_template(named(name))
+    assert "deep water" in text_of(template, tuple(messages), (), Thinking(enabled=True, keeps_past=True))
+    assert "deep water" not in text_of(template, tuple(messages), (), Thinking(enabled=True, keeps_past=False))

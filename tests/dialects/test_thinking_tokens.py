@@ -1,17 +1,15 @@
-"""Where the thinking of real families begins and ends among their tokens, and which templates close it themselves."""
+"""The tokens that open and close the thinking of real families, and the templates that write them."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from contracts.values.vocabulary import ChatMessage, Role, Thinking
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.tokenizers.dialect_of import dialect_of
-from pensieve.models.tokenizers.load import load_tokenizer
 from pensieve.models.tokenizers.thinking_tokens import thinking_tokens
-from tests.dialects.real.families import family, write_family
+from tests.dialects.real.families import family
+from tests.dialects.real.rendering import tokenizer
 
 HI = (ChatMessage(Role.USER, "Hi"),)
 
@@ -27,7 +25,7 @@ CLOSED_BY_TEMPLATE = (
     "minimax-m3",
     "seed-oss",
 )
-"""With thinking switched off."""
+"""With thinking off."""
 LEFT_TO_THE_MODEL = (
     "gpt-oss",
     "qwen3-coder",
@@ -35,42 +33,43 @@ LEFT_TO_THE_MODEL = (
     "apertus",
     "solar-open",
     "bielik",
+    "kimi-k3",  # whose prompt opens the response in place of the thinking
 )
-OPENED_BY_TEMPLATE = ("deepseek-r1", "minimax-m2", "kimi-k3")
-"""Even with thinking switched off."""
+OPENED_BY_TEMPLATE = ("deepseek-r1", "minimax-m2")
+"""Even with thinking off."""
 WITHOUT_TOKENS = ("qwen2.5", "gemma-3", "granite-3.3")
 
 
-def prompts(name: str, folder: Path) -> tuple[bool, bool, bool] | None:
-    """Whether the prompt ends with thinking closed, and open, where it is off; and whether closed, where it is on."""
-    tokenizer = load_tokenizer(write_family(folder, family(name)), None)
-    dialect = dialect_of(tokenizer)
-    tokens = thinking_tokens(dialect, tokenizer)
+def prompts(name: str) -> tuple[bool, bool, bool] | None:
+    """With thinking off: whether a prompt ends with closed, and with open thinking. With thinking on: with closed."""
+    fast = tokenizer(family(name))
+    dialect = dialect_of(fast)
+    tokens = thinking_tokens(dialect, fast)
     if tokens is None:
         return None
     for ids, mark in ((tokens.open_ids, dialect.think_start), (tokens.close_ids, dialect.think_end)):
-        assert tokenizer.decode(ids) == dialect.marks.plain(mark or "").rstrip()
-    template = ChatTemplate(tokenizer, dialect)
+        assert fast.decode(ids) == dialect.marks.plain(mark or "").rstrip()
+    template = ChatTemplate(fast, dialect)
     off, on = (template.render(HI, (), Thinking(enabled=enabled)) for enabled in (False, True))
     return tokens.are_closed_in(off.token_ids), off.starts_thinking, tokens.are_closed_in(on.token_ids)
 
 
 @pytest.mark.parametrize("name", CLOSED_BY_TEMPLATE)
-def test_a_template_that_closes_thinking_is_known_by_its_prompt(name: str, tmp_path: Path) -> None:
-    assert prompts(name, tmp_path) == (True, False, False)
+def test_a_prompt_shows_that_its_template_closed_the_thinking(name: str) -> None:
+    assert prompts(name) == (True, False, False)
 
 
 @pytest.mark.parametrize("name", LEFT_TO_THE_MODEL)
-def test_a_model_that_may_begin_to_think_is_known_by_its_prompt(name: str, tmp_path: Path) -> None:
-    """In gpt-oss and Solar the mark that closes thinking ends the user's turn as well: that closes nothing."""
-    assert prompts(name, tmp_path) == (False, False, False)
+def test_a_prompt_shows_that_the_model_may_open_thinking(name: str) -> None:
+    """In gpt-oss and Solar the mark that closes thinking also ends the user's turn, where it closes nothing."""
+    assert prompts(name) == (False, False, False)
 
 
 @pytest.mark.parametrize("name", OPENED_BY_TEMPLATE)
-def test_a_template_that_opens_thinking_regardless_is_known_by_its_prompt(name: str, tmp_path: Path) -> None:
-    assert prompts(name, tmp_path) == (False, True, False)
+def test_a_prompt_shows_that_its_template_opened_thinking(name: str) -> None:
+    assert prompts(name) == (False, True, False)
 
 
 @pytest.mark.parametrize("name", WITHOUT_TOKENS)
-def test_a_family_without_thinking_or_without_tokens_for_it_is_not_counted(name: str, tmp_path: Path) -> None:
-    assert prompts(name, tmp_path) is None
+def test_a_family_without_tokens_for_thinking_has_none_to_count(name: str) -> None:
+    assert prompts(name) is None

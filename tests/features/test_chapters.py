@@ -161,3 +161,15 @@ def test_the_steps_of_every_chapter_are_found_by_name() -> None:
         path for path in modules if "from pytest_bdd import" in path.read_text() and "@" in path.read_text()
     }
     assert {path.parent.name for path in found} == _chapter_folders()
+
+
+def test_openais_refusals_come_last() -> None:
+    """A server that breaks on an invalid request is judged on valid ones first: pytest-bdd sorts chapters by title."""
+    titles = {_title(chapter): chapter.stem for chapter in CHAPTERS if chapter.parent.name == "openai"}
+    assert titles[max(titles)] == "errors"
+
+
+def _title(chapter: Path) -> str:
+    feature = Parser().parse(chapter.read_text())["feature"]
+    assert feature is not None
+    return str(feature["name"])

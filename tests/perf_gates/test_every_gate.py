@@ -1,4 +1,4 @@
-"""Every gate of contracts/gates.toml is measured by exactly one test of perf_gates/."""
+"""Every gate in contracts/gates.toml is measured by exactly one test in perf_gates/."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ GATES = load_gates()
 
 @cache
 def judged_in(folder: Path) -> dict[str, set[str]]:
-    """By gate's id or metric, the tests that call `report.judge` or `report.judge_metric` with it."""
-    found: dict[str, set[str]] = defaultdict(set)
+    """The tests that call `report.judge` or `report.judge_metric`, by the gate id or metric they pass."""
+    tests: dict[str, set[str]] = defaultdict(set)
     for path in folder.rglob("test_*.py"):
         for function in ast.parse(path.read_text(encoding="utf-8")).body:
             if not isinstance(function, ast.FunctionDef):
@@ -27,8 +27,8 @@ def judged_in(folder: Path) -> dict[str, set[str]]:
             for node in ast.walk(function):
                 name = _judged_by(node)
                 if name is not None:
-                    found[name].add(f"{path.name}::{function.name}")
-    return found
+                    tests[name].add(f"{path.name}::{function.name}")
+    return tests
 
 
 def _judged_by(node: ast.AST) -> str | None:
@@ -40,18 +40,18 @@ def _judged_by(node: ast.AST) -> str | None:
 
 
 @pytest.mark.parametrize("gate", tuple(GATES), ids=lambda gate: gate.id)
-def test_a_gate_has_one_test(gate: Gate) -> None:
+def test_each_gate_has_exactly_one_test(gate: Gate) -> None:
     judged = judged_in(TESTS)
     tests = judged[gate.id] | judged[gate.metric]
     assert len(tests) == 1, f"{gate.id} {gate.title}: measured by {sorted(tests) or 'no test'}"
 
 
-def test_no_test_judges_a_gate_that_is_not_there() -> None:
+def test_no_test_judges_an_unknown_gate() -> None:
     known = {gate.id for gate in GATES} | {gate.metric for gate in GATES}
     assert set(judged_in(TESTS)) <= known
 
 
-def test_a_test_that_judges_nothing_is_told_from_one_that_does(tmp_path: Path) -> None:
+def test_only_tests_that_judge_a_gate_count(tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text(
         "def test_one(report):\n    report.judge('G-1.2a', 1)\n\ndef test_two(report):\n    report.add_note('G-1.2b')\n"
     )

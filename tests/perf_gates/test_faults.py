@@ -1,4 +1,4 @@
-"""A gate fails and names itself when the server gets the fault that it guards against: pauses in its steps, a leak."""
+"""Gates fail by name when the server has the fault they guard against: pauses between steps, or a leak."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ ROOT = Path(__file__).parents[2]
 _FAULT = """
 import importlib.abc, importlib.machinery, sys, time
 
-def spoil(module):
-    sound, kept, steps = module.Batch.next, [], [0]
-    def spoiled(self):
+def inject(module):
+    original, leaked, steps = module.Batch.next, [], [0]
+    def faulty(self):
         steps[0] += 1
         began = time.perf_counter()
-        result = sound(self)
+        result = original(self)
         {fault}
         return result
-    module.Batch.next = spoiled
+    module.Batch.next = faulty
 
-class Spoiler(importlib.abc.MetaPathFinder):
+class Injector(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
         if name != "pensieve.engine.batch.batch":
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         load = spec.loader.exec_module
-        spec.loader.exec_module = lambda module: (load(module), spoil(module))
+        spec.loader.exec_module = lambda module: (load(module), inject(module))
         return spec
 
-sys.meta_path.insert(0, Spoiler())
+sys.meta_path.insert(0, Injector())
 """
-"""A module that Python imports as it starts, in the server's process as well. It wraps the step of every batch."""
+"""A sitecustomize.py, which Python imports at start-up in every process. It wraps the step of every batch."""
 _PAUSE = "time.sleep(20 * (time.perf_counter() - began) if steps[0] % 8 == 0 else 0)"
-"""Every eighth step takes as long as twenty, however fast the machine is."""
-_LEAK = "kept.append(b'x' * 200_000)"
+"""Every eighth step takes as long as twenty others, at any speed of the machine."""
+_LEAK = "leaked.append(b'x' * 200_000)"
 
 
 @pytest.mark.parametrize(
     ("fault", "options", "gate"),
     [
-        (_PAUSE, ("-k", "tokens_follow_each_other"), "G-2.2g"),
+        (_PAUSE, ("-k", "tokens_arrive_at_even_intervals"), "G-2.2g"),
         (_LEAK, ("-k", "stable_under_load", "--soak-requests", "24"), "G-3.3d"),
     ],
     ids=["pauses in the hot path", "a leak"],
@@ -62,7 +62,7 @@ def test_a_fault_fails_its_gate_by_name(
 
 
 def run_gates(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The gates, run in `folder`, whose sitecustomize.py every process imports as it starts."""
+    """Run the gates with `folder` first on the import path, so that every process imports its sitecustomize.py."""
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
     command += ["-p", "no:cacheprovider", str(ROOT / "perf_gates"), *arguments]
     environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}

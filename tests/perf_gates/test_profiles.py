@@ -1,4 +1,4 @@
-"""Which machine's gates decide here."""
+"""The gates that apply follow from the machine's backend and chip."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ from perf_gates.reporting.profiles import profile_for
         ("metal", "Apple M3", Profile.M1_PRO_16GB),
     ],
 )
-def test_a_machine_is_taken_for_what_it_is(backend: Backend, chip: str, profile: Profile) -> None:
+def test_a_machine_gets_its_profile(backend: Backend, chip: str, profile: Profile) -> None:
     assert profile_for(DeviceInfo(backend, chip, 1, Blas("bundled", None, None))) is profile

@@ -1,4 +1,4 @@
-"""Models of random weights: they load, they are of the size they stand for, and they never end by themselves."""
+"""Models with random weights load, have the size of the model they stand for, and never end an answer early."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZES = {"deepseek-coder-6.7b": 6.74e9, "qwen2.5-coder-7b": 7.62e9, "qwen3-4b": 
 
 
 def num_parameters(shape: Shape) -> float:
-    """A packed word stands for eight numbers, and scales and biases for none."""
+    """Counts eight parameters per packed word, and none for scales and biases."""
     tensors = list(_tensors(shape, np.random.default_rng(0)))
     packed = sum(8 * tensor.num_bytes // 4 for tensor in tensors if tensor.dtype == "U32")
     plain = sum(tensor.num_bytes // 2 for tensor in tensors if "norm" in tensor.name or tensor.name.endswith(".bias"))
@@ -26,29 +26,29 @@ def num_parameters(shape: Shape) -> float:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_shape_has_the_parameters_of_the_model_it_stands_for(name: str) -> None:
+def test_a_shape_has_as_many_parameters_as_the_model_it_stands_for(name: str) -> None:
     assert num_parameters(SHAPES[name]) == pytest.approx(SIZES[name], rel=0.005)
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_small_model_of_each_architecture_loads_and_speaks(name: str, tmp_path: Path) -> None:
+def test_a_small_model_of_each_architecture_loads_and_generates(name: str, tmp_path: Path) -> None:
     small = dataclasses.replace(
         SHAPES[name], hidden=256, inner=128, num_layers=2, num_heads=4, num_kv_heads=2, head_size=64, vocabulary=512
     )
     write_shape(tmp_path, small)
     model = load(resolve(str(tmp_path), progress=ConsoleProgress()))
-    from mlx_lm import stream_generate  # noqa: PLC0415 - loading has imported it harmlessly
+    from mlx_lm import stream_generate  # noqa: PLC0415 - after `import_mlx_lm`, which `load` calls
 
     prompt = model.tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}], add_generation_prompt=True)
-    answers = list(stream_generate(model.model, model.tokenizer, prompt, max_tokens=64))
+    responses = list(stream_generate(model.model, model.tokenizer, prompt, max_tokens=64))
     assert model.vocabulary_size == 512
-    assert len(answers) == 64
-    assert all(answer.token > 2 for answer in answers)
-    assert "".join(answer.text for answer in answers)
+    assert len(responses) == 64
+    assert all(response.token > 2 for response in responses)
+    assert "".join(response.text for response in responses)
 
 
 def test_the_texts_of_the_gates_have_as_many_tokens_as_with_a_real_model(tmp_path: Path) -> None:
-    """Nineteen a line with the embedded model's tokenizer; byte by byte it would be 95."""
+    """The embedded model's tokenizer gives 19 tokens per line; one token per byte would be 95."""
     small = dataclasses.replace(
         SHAPES["qwen3-4b"], hidden=64, inner=64, num_layers=1, num_heads=1, num_kv_heads=1, head_size=64, vocabulary=512
     )

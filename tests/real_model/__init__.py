@@ -1,0 +1,1 @@
+"""Tests that use the official SDK and, for the most part, the embedded model."""

@@ -16,7 +16,7 @@ from pensieve.models.library.resolve import resolve
 from tests.support.engines import start_engine
 
 FRANCE: anthropic.types.MessageParam = {"role": "user", "content": "What is the capital of France?"}
-GREEDY = {"temperature": 0}  # passed as extra_body, since the methods of this SDK no longer have it
+GREEDY = {"temperature": 0}  # passed as extra_body, because the SDK no longer has a parameter for it
 
 
 def test_it_knows_the_capital_of_france(embedded_client: anthropic.Anthropic) -> None:

@@ -77,9 +77,9 @@ def test_a_conversation_of_ten_turns_survives_a_refused_image(tiny_client: anthr
     assert len(messages) == 40
 
 
-def _ask(client: anthropic.Anthropic, messages: list[Any], **given: Any) -> anthropic.types.Message:
-    max_tokens = 40 if "tool_choice" in given else 4
+def _ask(client: anthropic.Anthropic, messages: list[Any], **fields: Any) -> anthropic.types.Message:
+    max_tokens = 40 if "tool_choice" in fields else 4
     message: anthropic.types.Message = client.messages.create(
-        model="claude-any", max_tokens=max_tokens, messages=messages, tools=[LOOK_UP], **given
+        model="claude-any", max_tokens=max_tokens, messages=messages, tools=[LOOK_UP], **fields
     )
     return message

@@ -1,4 +1,4 @@
-"""Twenty schemas such as tools have, each with a question for it."""
+"""Twenty realistic tool schemas, each with a question to answer."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Checks of the wording of this repository's text files."""

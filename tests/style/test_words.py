@@ -1,4 +1,4 @@
-"""The list of words to avoid finds them in prose and in identifiers, and nothing else."""
+"""Words to avoid are found in prose and in identifiers, but not inside other words."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def test_a_word_to_avoid_is_found(line: str) -> None:
         'print("you told me")  # words: quoted',
     ],
 )
-def test_other_words_are_left_alone(line: str) -> None:
+def test_other_words_are_not_reported(line: str) -> None:
     assert not list(findings(line))

@@ -1,7 +1,7 @@
-"""Words that this repository does not use, each with what to write instead: `python -m tests.style.words [PATH ...]`.
+"""Finds words that this repository avoids, and suggests alternatives: `python -m tests.style.words [PATH ...]`.
 
-It reads every tracked text file, identifiers as well as prose, and prints one line per finding. A line that quotes
-someone else's text ends with a comment that holds `words: quoted`.
+It checks prose and identifiers in all tracked text files and prints one line per finding. To quote someone else's text,
+end the line with a comment that contains `words: quoted`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ INSTEAD: Final = {
     r"goes by the name": "is called",
 }
 KEPT_NAMES: Final = frozenset({"most_common", "least_recently_used"})
-NOT_OURS: Final = (
+EXCLUDED: Final = (
     "LICENSE",
     "docs/newcomer-questions.md",
-    "tests/style/words.py",
+    "tests/style/",
     "tests/dialects/outputs/outputs.toml",
     "docs/scorecards/",
 )
@@ -45,7 +45,7 @@ _ADVICE: Final = tuple(INSTEAD.values())
 
 
 def findings(text: str) -> Iterator[tuple[int, str, str]]:
-    """Line numbers, the words found there, and what to write instead. Underscores and capitals divide identifiers."""
+    """Yield line number, word and alternative. Identifiers are split at underscores and capitals."""
     for number, line in enumerate(text.splitlines(), 1):
         if QUOTED in line:
             continue
@@ -55,7 +55,7 @@ def findings(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _is_whole_word(line: str, start: int, end: int) -> bool:
-    """`told` is a word in `_told_at` and in `ToldAnswer`, not in `untold` nor in `mendacious`."""
+    """`told` is a word in `_told_at` and `ToldAnswer`, but not in `untold`."""
     before, after = line[start - 1 : start], line[end : end + 1]
     begins = not before.isalpha() or (line[start].isupper() and not before.isupper())
     return begins and not (after.isalpha() and after.islower())
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     listed = subprocess.run(["git", "ls-files", *arguments], capture_output=True, text=True, check=True)  # noqa: S607
     num_found = 0
     for name in listed.stdout.split():
-        if name.startswith(NOT_OURS) or Path(name).suffix not in _SUFFIXES or not Path(name).is_file():
+        if name.startswith(EXCLUDED) or Path(name).suffix not in _SUFFIXES or not Path(name).is_file():
             continue
         for number, word, advice in findings(Path(name).read_text(encoding="utf-8")):
             num_found += 1

@@ -1,1 +1,1 @@
-"""Models, engines, servers and clients that the tests of several folders start."""
+"""Models, engines, servers and clients that several test folders share."""

@@ -1,6 +1,6 @@
-"""Loads a fast BLAS just before MLX is imported for the first time, whichever test imports it.
+"""Loads a fast BLAS just before the first import of MLX.
 
-Without it the tests of the real model take three times as long, and after the import it is too late.
+Tests with the real model take three times as long without it, and it cannot be loaded after MLX.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class BlasFirst(importlib.abc.MetaPathFinder):
         path: Sequence[str] | None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        """Preload the BLAS at the first import of MLX; the finders after this one find the module."""
+        """Preload the BLAS at the first import of MLX. The other finders then find the module."""
         if name.partition(".")[0] == "mlx":
             sys.meta_path.remove(self)
-            from pensieve.device import blas  # noqa: PLC0415 - needs nothing of MLX, and pure tests need none of it
+            from pensieve.device import blas  # noqa: PLC0415 - tests without MLX do not need it
 
             blas.preload()
         return None

@@ -1,4 +1,4 @@
-"""Engines of the tiny model, in this process."""
+"""Starts engines in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that plays a script, in this process and over real sockets, with a client connected to it."""
+"""Runs a scripted server in this process, with a client connected over real sockets."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["ask", "running_server", "scripted_server", "settings_for", "with_qui
 
 
 def with_quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let servers of this process fill silences after 0.1 seconds."""
+    """Make servers in this process send pings after 0.1 seconds of silence."""
     monkeypatch.setattr(server_state, "ServerState", partial(server_state.ServerState, ping_interval_seconds=0.1))
 
 
 @contextmanager
 def scripted_server(folder: Path, script: str = "", **flags: str) -> Iterator[httpx.Client]:
-    """A client of a server that plays `script`, under the contracts of `--checked`."""
+    """Yield a client of a `--checked` server whose engine follows `script`."""
     path = folder / "script.toml"
     path.write_text(script, encoding="utf-8")
     with (

@@ -1,4 +1,4 @@
-"""The official SDK, strict, connected to a `pensieve serve` of its own process."""
+"""Connects the official SDK, with strict response validation, to `pensieve serve` in another process."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from perf_gates.loads.servers import serving as serving_process
 
 @contextmanager
 def serving(*arguments: str) -> Iterator[anthropic.Anthropic]:
-    """A client of `pensieve serve` with these arguments and no cache on disk, until the block ends."""
+    """Yield a client of `pensieve serve` with these arguments and without a disk cache."""
     with (
-        serving_process("--cache-disk", "0", *arguments) as served,
-        anthropic.Anthropic(base_url=served.url, api_key="any", _strict_response_validation=True) as client,
+        serving_process("--cache-disk", "0", *arguments) as server,
+        anthropic.Anthropic(base_url=server.url, api_key="any", _strict_response_validation=True) as client,
     ):
         yield client

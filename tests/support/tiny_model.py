@@ -1,4 +1,4 @@
-"""Models of mlx-lm's form made from random numbers: thousands of tokens a second, and greedy output that repeats."""
+"""Writes small models with random weights: thousands of tokens per second, and repetitive greedy output."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer_config.json")
 
 
 def write_tiny_model(folder: Path, *, tokenizer_folder: Path | None = None, seed: int = 0, **overrides: Any) -> Path:
-    """Write a llama of 2 layers and hidden size 64 into a folder, made if need be; the folder.
+    """Write a llama with 2 layers and hidden size 64 into `folder`, and return the folder.
 
-    The tokenizer is that of `tokenizer_folder`, else of the embedded model, which is fetched if it is not there.
-    `overrides` are keys of config.json; None leaves one out. Equal arguments give equal bytes.
+    The tokenizer is copied from `tokenizer_folder`, or from the embedded model, which is downloaded if necessary.
+    `overrides` replace keys of config.json, and None removes a key. Equal arguments give equal bytes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer_folder = tokenizer_folder or embedded_folder(ConsoleProgress())
@@ -52,7 +52,7 @@ def _config(overrides: dict[str, Any]) -> dict[str, Any]:
         "rope_theta": 10000.0,
         "max_position_embeddings": 2048,
         "vocab_size": 49152,
-        "tie_word_embeddings": False,  # tied random embeddings say their input again and again
+        "tie_word_embeddings": False,  # with tied random embeddings the model repeats its input
         "eos_token_id": 2,
         **overrides,
     }
@@ -85,7 +85,7 @@ def _shapes(config: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def _random_or_ones(shape: tuple[int, ...], random: np.random.Generator) -> npt.NDArray[np.float16]:
-    """Matrices that keep the size of what they multiply, and norms that change nothing."""
+    """Matrices that preserve the magnitude of their input, and norms of ones."""
     if len(shape) == 1:
         return np.ones(shape, np.float16)
     numbers = random.standard_normal(shape, np.float32) / np.float32(np.sqrt(shape[-1]))

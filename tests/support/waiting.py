@@ -1,4 +1,4 @@
-"""Waiting for what happens in another thread or process, with a limit that finds hangs and judges no speed."""
+"""Waits for another thread or process, with a limit so long that only a hang exceeds it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 HUNG_SECONDS: Final = 300.0
-"""Far more than the slowest machine needs."""
+"""Far longer than the slowest machine needs."""
 _POLL_SECONDS: Final = 0.01
 
 

@@ -1,4 +1,4 @@
-"""A GGUF file of the user's, converted once and kept by its content."""
+"""The converted form of a user's GGUF file: created once, and found again by the file's content."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pensieve.models.files.progress import Progress
 from pensieve.models.gguf.convert import convert_gguf, planned_model
 from pensieve.models.gguf.file import open_gguf
 
-_BYTES_BESIDE_WEIGHTS = 50_000_000
-"""A tokenizer of the largest vocabularies takes 30 MB."""
+_MAX_TOKENIZER_BYTES = 50_000_000
+"""The files beside the weights. Those of the largest vocabularies take 30 MB."""
 
 
 def gguf_folder(path: Path, progress: Progress) -> Path:
-    """The folder made of a GGUF file; the same content is converted once, wherever it lies.
+    """The folder in MLX format that a GGUF file converts to. The same content is converted once, whatever its path.
 
-    From the second start on nothing of the file is read, as long as it stays as it is.
+    The file is read at the first call only: its checksum is cached until its size, modification time or inode changes.
 
     Raises:
-        ModelLoadingError: it cannot be read or converted, or the disk is full.
+        ModelLoadingError: the file cannot be read or converted, or the disk is full.
     """
     try:
         (digest,) = cached_sha256([path], progress)
@@ -39,4 +39,4 @@ def gguf_folder(path: Path, progress: Progress) -> Path:
 def _needed_bytes(path: Path) -> int:
     with open_gguf(path) as gguf:
         _, specs = planned_model(gguf)
-    return sum(spec.num_bytes for spec in specs) + _BYTES_BESIDE_WEIGHTS
+    return sum(spec.num_bytes for spec in specs) + _MAX_TOKENIZER_BYTES

@@ -1,7 +1,7 @@
-"""What a GGUF file's metadata say of its architecture, each number within bounds, and nothing passed over.
+"""Typed access to the metadata of a GGUF file's architecture, with every value checked and no key ignored.
 
-The numbers come from a file that may be damaged or made to do harm, so each is asked for by its kind and refused by its
-key. An entry of the architecture that nobody asked for may change what the model computes: it is refused as well.
+A file may be damaged or malicious, so each value has to be of the right type and within bounds; an error names its key.
+An architecture key that is never read could change what the model computes, so it is refused as well.
 """
 
 from __future__ import annotations
@@ -14,66 +14,62 @@ import numpy.typing as npt
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.gguf.file import GgufFile
 
-_LARGEST_INTEGER: Final = 2**32 - 1
-_REALS: Final = (1e-30, 1e30)
+_MAX_INTEGER: Final = 2**32 - 1
+_MIN_FLOAT, _MAX_FLOAT = 1e-30, 1e30
+_CONTROL: Final = 3  # in tokenizer.ggml.token_type
 
-_SAYS_NOTHING_NEW: Final = frozenset({
+_REDUNDANT_KEYS: Final = frozenset({
     "vocab_size",  # the embeddings have it
-    "tensor_data_layout",  # "Meta AI original pth", of early files
+    "tensor_data_layout",  # "Meta AI original pth", in early files
     "rope.scaling.finetuned",
-    "rope.scaling.original_context_length",  # where it matters, it is asked for
-    "attention.value_length",  # held to the tensors' shapes
+    "rope.scaling.original_context_length",  # architectures that depend on it read it
+    "attention.value_length",  # checked through the shapes of the tensors
 })  # fmt: skip
-_WITHOUT_EFFECT: Final[dict[str, object]] = {
+_NEUTRAL_VALUES: Final[dict[str, object]] = {
     "expert_count": 0,
     "expert_used_count": 0,
     "attention.causal": True,
     "use_parallel_residual": True,
     "rope.scaling.attn_factor": 1.0,
 }
-"""Entries that are known with one value only."""
+"""Keys that do not change the model as long as they have these values."""
 
 
-class ModelMetadata:
-    """The metadata under the architecture's own name. Keys are given without it."""
+class GgufMetadata:
+    """The metadata of one architecture. Keys are given without the architecture's prefix."""
 
     def __init__(self, gguf: GgufFile, architecture: str) -> None:
         self._gguf = gguf
         self._prefix = f"{architecture}."
-        self._asked: set[str] = set()
+        self._read_keys: set[str] = set()
 
-    def integer(self, key: str, default: int | None = None, *, least: int = 1) -> int:
-        """A number from `least` to 2^32 - 1.
+    def integer(self, key: str, default: int | None = None, *, minimum: int = 1) -> int:
+        """An integer from `minimum` to 2^32 - 1.
 
         Raises:
-            ModelLoadingError: it is none, or missing without a default.
+            ModelLoadingError: it is anything else, or missing without a default.
         """
         value = self._value(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST_INTEGER:
-            wanted = f"a number over {least - 1}" if least == 1 else f"a number from {least} on"
-            raise self._unfit(key, value, wanted)
+        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= _MAX_INTEGER:
+            raise self._invalid(key, value, f"an integer of {minimum} or more")
         return value
 
-    def real(self, key: str, default: float | None = None) -> float:
-        """A number over 0, neither so small nor so large that computing with it would end in infinity.
+    def positive_float(self, key: str, default: float | None = None) -> float:
+        """A number above 0 that is neither small nor large enough for later arithmetic to overflow.
 
         Raises:
-            ModelLoadingError: it is none, or missing without a default.
+            ModelLoadingError: it is anything else, or missing without a default.
         """
         value = self._value(key, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not _REALS[0] < value < _REALS[1]:
-            raise self._unfit(key, value, "a number over 0")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not _MIN_FLOAT < value < _MAX_FLOAT:
+            raise self._invalid(key, value, "a finite number above 0")
         return float(value)
 
-    def text(self, key: str, default: str) -> str:
-        """Some words.
-
-        Raises:
-            ModelLoadingError: it is something else.
-        """
+    def string(self, key: str, default: str) -> str:
+        """The value of a key, or a `ModelLoadingError` if it is not a string."""
         value = self._value(key, default)
         if not isinstance(value, str):
-            raise self._unfit(key, value, "a name")
+            raise self._invalid(key, value, "a string")
         return value
 
     def has(self, key: str) -> bool:
@@ -82,65 +78,67 @@ class ModelMetadata:
     def has_tensor(self, name: str) -> bool:
         return name in self._gguf.tensors
 
-    def token_id(self, role: str, vocabulary: int) -> int | None:
-        """The token of a role, if the file names one.
+    def token_id(self, role: str, vocabulary_size: int) -> int | None:
+        """The id of the `bos`, `eos`, … token, or None if the file does not have it.
 
         Raises:
-            ModelLoadingError: it is no token of the vocabulary.
+            ModelLoadingError: it is not the id of a token.
         """
         key = f"tokenizer.ggml.{role}_token_id"
         value = self._gguf.metadata.get(key)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < vocabulary:
-            raise self.error(f"metadata {key!r} is {value!r:.40}, which is none of the {vocabulary} tokens")
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < vocabulary_size:
+            raise self.error(f"metadata {key!r} is {value!r:.40}; it must be a token id below {vocabulary_size}")
         return value
 
     def control_tokens(self) -> dict[str, int]:
-        """Control tokens of the vocabulary by their text. Whoever builds the tokenizer checks its lists."""
+        """Ids by text. Empty if the vocabulary is damaged: `tokenizer_files` reports that with a better message."""
         tokens = self._gguf.metadata.get("tokenizer.ggml.tokens")
         kinds = self._gguf.metadata.get("tokenizer.ggml.token_type")
         if not isinstance(tokens, list) or not isinstance(kinds, list):
             return {}
         pairs = enumerate(zip(tokens, kinds, strict=False))
-        return {token: number for number, (token, kind) in pairs if kind == 3 and isinstance(token, str)}
+        return {token: token_id for token_id, (token, kind) in pairs if kind == _CONTROL and isinstance(token, str)}
 
-    def vector(self, name: str, length: int) -> npt.NDArray[np.float32]:
-        """A tensor of f32 whose numbers become part of the configuration.
+    def f32_vector(self, name: str, length: int) -> npt.NDArray[np.float32]:
+        """A tensor whose values become part of config.json.
 
         Raises:
-            ModelLoadingError: it is missing, of another type or length, or holds what is no number over 0.
+            ModelLoadingError: it is missing, has another type or length, or a value that is not finite and above 0.
         """
         tensor = self._gguf.tensors.get(name)
         if tensor is None:
             raise self.error(f"tensor {name!r} is missing")
         if tensor.type_name != "F32" or tensor.shape != (length,):
-            raise self.error(f"tensor {name!r} is {tensor.type_name} {tensor.shape}, where F32 ({length},) is needed")
+            found = f"has the type {tensor.type_name} and the shape {tensor.shape}"
+            raise self.error(f"tensor {name!r} {found}; F32 and ({length},) are needed")
         values: npt.NDArray[np.float32] = self._gguf.rows(tensor).view("<f4")[0].astype(np.float32)
         if not (np.isfinite(values).all() and (values > 0).all()):
-            raise self.error(f"tensor {name!r} holds what is no number over 0")
+            raise self.error(f"tensor {name!r} must hold finite numbers above 0")
         return values
 
-    def require_all_known(self) -> None:
-        """To be called when everything that is understood has been asked for.
+    def require_all_keys_read(self) -> None:
+        """To be called last, when every supported key has been read.
 
         Raises:
-            ModelLoadingError: there is an entry that nobody asked for, and that might change the model.
+            ModelLoadingError: a key that was not read might change what the model computes.
         """
-        for key, value in self._gguf.metadata.items():
-            if not key.startswith(self._prefix):
+        for full_key, value in self._gguf.metadata.items():
+            if not full_key.startswith(self._prefix):
                 continue
-            part = key.removeprefix(self._prefix)
-            known = part in self._asked or part in _SAYS_NOTHING_NEW
-            if not known and (part not in _WITHOUT_EFFECT or _WITHOUT_EFFECT[part] != value):
-                raise self.error(f"metadata {key!r:.80} is {value!r:.40}, which is not converted from GGUF")
+            key = full_key.removeprefix(self._prefix)
+            is_supported = key in self._read_keys or key in _REDUNDANT_KEYS
+            if not is_supported and (key not in _NEUTRAL_VALUES or _NEUTRAL_VALUES[key] != value):
+                raise self.error(f"metadata {full_key!r:.80} is {value!r:.40}, which cannot be converted from GGUF")
 
     def error(self, message: str) -> ModelLoadingError:
         return ModelLoadingError(str(self._gguf.path), message)
 
     def _value(self, key: str, default: Any) -> Any:
-        self._asked.add(key)
+        self._read_keys.add(key)
         return self._gguf.metadata.get(self._prefix + key, default)
 
-    def _unfit(self, key: str, value: object, wanted: str) -> ModelLoadingError:
-        return self.error(f"metadata {self._prefix + key!r} is {value!r:.40}, where {wanted} is needed")
+    def _invalid(self, key: str, value: object, expected: str) -> ModelLoadingError:
+        found = "missing" if value is None else f"{value!r:.40}"
+        return self.error(f"metadata {self._prefix + key!r} is {found}; it must be {expected}")

@@ -13,7 +13,8 @@ from pensieve.core.answers.pieces import ArgumentsPiece, CallEnd, CallStart, Pie
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.models.tokenizers.dialect_of import dialect_for
 from pensieve.models.tokenizers.text_decoder import TextDecoder
-from tests.dialects.real.families import Family, tokenizer_of
+from tests.dialects.real.families import Family
+from tests.dialects.real.tokenizers import tokenizer_of
 
 Block = tuple[str, Any]
 """("text", text), ("thinking", text), ("call", (name, arguments)), or ("open call", name) for one that has no end."""

@@ -10,7 +10,8 @@ from tokenizers import Tokenizer
 from tests.dialects.outputs.cases import TOOLS, Case, cases_of
 from tests.dialects.outputs.reading import blocks_of, blocks_of_whole
 from tests.dialects.outputs.table import ONE_CALL, TWO_CALLS, Output, outputs
-from tests.dialects.real.families import Family, family, tokenizer_of
+from tests.dialects.real.families import Family, family
+from tests.dialects.real.tokenizers import tokenizer_of
 
 ALL = [pytest.param(output, id=output.name) for output in outputs()]
 CASES = [

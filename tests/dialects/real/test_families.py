@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.dialects.real.downloads import template_names
-from tests.dialects.real.families import Family, families, family, tokenizer_of, write_family
+from tests.dialects.real.families import Family, families, family
+from tests.dialects.real.tokenizers import tokenizer_of, write_family
 
 ALL = [pytest.param(each, id=each.name) for each in families()]
 

@@ -1,7 +1,7 @@
-"""A tiny model of each architecture, as mlx-lm has it and as llama.cpp's converter would write it to a GGUF file.
+"""A tiny model of each architecture, as mlx-lm's model and as the GGUF file that llama.cpp's converter would write.
 
-The names of tensors come from the `gguf` package's own table, the keys from its writer, and what the converter does to
-numbers is done here again from its source (convert_hf_to_gguf.py), so that nothing of the tables under test is used.
+Tensor names come from the `gguf` package's own table and keys from its writer. What the converter does to the weights
+is reimplemented from its source (convert_hf_to_gguf.py). So the files do not depend on the tables under test.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ CONTEXT = 512
 
 
 @dataclass(frozen=True)
-class Case:
+class ArchitectureCase:
     architecture: ARCH
     config: Mapping[str, Any]
-    """Of mlx-lm's model, over the sizes that all have."""
-    metadata: Callable[[gguf.GGUFWriter], None] | None = None
-    change: Callable[[Weights], Weights] = lambda weights: weights
-    """What the converter does to the weights, by mlx-lm's names."""
-    extra: Mapping[str, Array] = field(default_factory=dict)
+    """Of mlx-lm's model, without the sizes that all cases share."""
+    add_metadata: Callable[[gguf.GGUFWriter], None] | None = None
+    transform: Callable[[Weights], Weights] = lambda weights: weights
+    """What the converter does to the weights, which have mlx-lm's names."""
+    extra_tensors: Mapping[str, Array] = field(default_factory=dict)
     """Tensors that only the file has."""
 
     @property
-    def whole_config(self) -> dict[str, Any]:
+    def full_config(self) -> dict[str, Any]:
         sizes = {
             "hidden_size": HIDDEN,
             "num_hidden_layers": LAYERS,
@@ -54,55 +54,57 @@ class Case:
         return {**sizes, **self.config}
 
 
-def original(case: Case) -> Any:
-    """mlx-lm's model with random weights, norms and biases included."""
+def reference_model(case: ArchitectureCase) -> Any:
+    """mlx-lm's model with random weights, including norms and biases."""
     import_mlx_lm()
     module = importlib.import_module(f"mlx_lm.models.{case.config['model_type']}")
-    model = module.Model(module.ModelArgs.from_dict(case.whole_config))
+    model = module.Model(module.ModelArgs.from_dict(case.full_config))
     if case.config.get("tie_word_embeddings") and hasattr(model, "lm_head"):
-        model.sanitize({})  # how Gemma 3 ties
+        model.sanitize({})  # Gemma 3 ties its embeddings here
     random = np.random.default_rng(7)
-    named = cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters()))
-    weights = [(name, mx.array(random.standard_normal(array.shape).astype(np.float32) / 4)) for name, array in named]
+    parameters = cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters()))
+    weights = [
+        (name, mx.array(random.standard_normal(array.shape).astype(np.float32) / 4)) for name, array in parameters
+    ]
     model.update(tree_unflatten(weights))
     return model
 
 
 def write_gguf(
     path: Path,
-    case: Case,
+    case: ArchitectureCase,
     model: Any,
     edit: Callable[[gguf.GGUFWriter, Weights], None] | None = None,
-    packed: GgmlType | None = None,
+    matrix_type: GgmlType = GgmlType.F32,
 ) -> None:
-    """The file, with its matrices `packed` or in f32; `edit` has the last word on metadata and tensors."""
+    """Write the file. `edit` can change metadata and tensors before anything is written."""
     writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[case.architecture])
     _add_sizes(writer, case)
-    if case.metadata:
-        case.metadata(writer)
+    if case.add_metadata:
+        case.add_metadata(writer)
     add_byte_tokenizer(writer)
-    named = cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters()))
-    weights = case.change({name: np.array(array) for name, array in named if not name.endswith("._freqs")})
-    names = gguf.get_tensor_name_map(case.architecture, case.whole_config["num_hidden_layers"])
-    tensors = {_gguf_name(names, name): weight for name, weight in weights.items()} | dict(case.extra)
+    parameters = cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters()))
+    weights = case.transform({name: np.array(array) for name, array in parameters if not name.endswith("._freqs")})
+    names = gguf.get_tensor_name_map(case.architecture, case.full_config["num_hidden_layers"])
+    tensors = {_gguf_name(names, name): weight for name, weight in weights.items()} | dict(case.extra_tensors)
     if edit:
         edit(writer, tensors)
     for name, weight in tensors.items():
-        form = packed if packed is not None and weight.ndim > 1 else GgmlType.F32
-        writer.add_tensor(name, gguf.quants.quantize(np.ascontiguousarray(weight), form), raw_dtype=form)
+        ggml_type = matrix_type if weight.ndim > 1 else GgmlType.F32
+        writer.add_tensor(name, gguf.quants.quantize(np.ascontiguousarray(weight), ggml_type), raw_dtype=ggml_type)
     for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
         write()
     writer.close()
 
 
 def _gguf_name(names: Any, name: str) -> str:
-    found = names.get_name(name, try_suffixes=(".weight", ".bias"))
-    assert found is not None, name
-    return str(found)
+    gguf_name = names.get_name(name, try_suffixes=(".weight", ".bias"))
+    assert gguf_name is not None, name
+    return str(gguf_name)
 
 
-def _add_sizes(writer: gguf.GGUFWriter, case: Case) -> None:
-    config = case.whole_config
+def _add_sizes(writer: gguf.GGUFWriter, case: ArchitectureCase) -> None:
+    config = case.full_config
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_block_count(config["num_hidden_layers"])
@@ -119,8 +121,8 @@ def _add_sizes(writer: gguf.GGUFWriter, case: Case) -> None:
     writer.add_vocab_size(config["vocab_size"])
 
 
-def _permuted(weights: Weights) -> Weights:
-    """`permute` of the converter, on q and k."""
+def _permute_heads(weights: Weights) -> Weights:
+    """`permute` in the converter, applied to q and k."""
     return {name: _permute(weight, _heads(name)) for name, weight in weights.items()}
 
 
@@ -134,12 +136,12 @@ def _permute(weight: Array, heads: int | None) -> Array:
     return weight.reshape(heads, 2, len(weight) // heads // 2, -1).swapaxes(1, 2).reshape(weight.shape)
 
 
-def _one_more_in_norms(weights: Weights) -> Weights:
+def _add_one_to_norms(weights: Weights) -> Weights:
     return {name: weight + 1 if name.endswith("norm.weight") else weight for name, weight in weights.items()}
 
 
-def _fused(weights: Weights) -> Weights:
-    """Queries, keys and values as one tensor, as Phi 2 had them first."""
+def _fuse_qkv(weights: Weights) -> Weights:
+    """Queries, keys and values in one tensor, as in early Phi 2 files."""
     fused = {name: weight for name, weight in weights.items() if not any(f".{part}_proj." in name for part in "qkv")}
     for name in [name for name in weights if ".q_proj." in name]:
         parts = [weights[name.replace(".q_proj.", f".{part}_proj.")] for part in "qkv"]
@@ -147,11 +149,11 @@ def _fused(weights: Weights) -> Weights:
     return fused
 
 
-def llama3_freqs(head: int, base: float, factor: float, original: int = 8192) -> Array:
-    """`generate_extra_tensors` of the converter, for Llama 3."""
+def llama3_freqs(head_dim: int, base: float, factor: float, original: int = 8192) -> Array:
+    """`generate_extra_tensors` in the converter, for Llama 3."""
     factors = []
-    for number in range(0, head, 2):
-        wavelength = 2 * math.pi * base ** (number / head)
+    for index in range(0, head_dim, 2):
+        wavelength = 2 * math.pi * base ** (index / head_dim)
         if wavelength < original / 4:
             factors.append(1.0)
         elif wavelength > original:
@@ -222,29 +224,31 @@ _GEMMA = {"rms_norm_eps": 1e-4, "head_dim": 32, "rope_theta": 5000.0}
 _PHI2 = {"model_type": "phi", "num_key_value_heads": HEADS, "layer_norm_eps": 1e-4, "partial_rotary_factor": 6 / 16}
 _PHI3 = {"model_type": "phi3", "rms_norm_eps": 1e-4, "rope_theta": 5000.0}
 
-CASES: dict[str, Case] = {
-    "llama": Case(ARCH.LLAMA, {**_LLAMA, "tie_word_embeddings": False}, change=_permuted),
-    "llama with tied embeddings and heads of their own size": Case(
-        ARCH.LLAMA, {**_LLAMA, "head_dim": 32}, change=_permuted
+CASES: dict[str, ArchitectureCase] = {
+    "llama": ArchitectureCase(ARCH.LLAMA, {**_LLAMA, "tie_word_embeddings": False}, transform=_permute_heads),
+    "llama with tied embeddings and an explicit head size": ArchitectureCase(
+        ARCH.LLAMA, {**_LLAMA, "head_dim": 32}, transform=_permute_heads
     ),
-    "llama 3": Case(
+    "llama 3": ArchitectureCase(
         ARCH.LLAMA,
         {**_LLAMA, "rope_theta": 500000.0, "rope_scaling": _LLAMA3},
-        change=_permuted,
-        extra={"rope_freqs.weight": llama3_freqs(16, 500000.0, 8.0)},
+        transform=_permute_heads,
+        extra_tensors={"rope_freqs.weight": llama3_freqs(16, 500000.0, 8.0)},
     ),
-    "deepseek-coder": Case(
-        ARCH.LLAMA, {**_LLAMA, "rope_scaling": {"type": "linear", "factor": 4.0}}, _linear, _permuted
+    "deepseek-coder": ArchitectureCase(
+        ARCH.LLAMA, {**_LLAMA, "rope_scaling": {"type": "linear", "factor": 4.0}}, _linear, _permute_heads
     ),
-    "qwen2": Case(ARCH.QWEN2, {**_QWEN2, "tie_word_embeddings": False}),
-    "qwen2 with yarn": Case(
+    "qwen2": ArchitectureCase(ARCH.QWEN2, {**_QWEN2, "tie_word_embeddings": False}),
+    "qwen2 with yarn": ArchitectureCase(
         ARCH.QWEN2,
         {**_QWEN2, "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}},
         _yarn,
     ),
-    "qwen3": Case(ARCH.QWEN3, {**_QWEN2, "model_type": "qwen3", "head_dim": 32, "tie_word_embeddings": True}),
-    "gemma": Case(ARCH.GEMMA, {**_GEMMA, "model_type": "gemma"}, change=_one_more_in_norms),
-    "gemma2": Case(
+    "qwen3": ArchitectureCase(
+        ARCH.QWEN3, {**_QWEN2, "model_type": "qwen3", "head_dim": 32, "tie_word_embeddings": True}
+    ),
+    "gemma": ArchitectureCase(ARCH.GEMMA, {**_GEMMA, "model_type": "gemma"}, transform=_add_one_to_norms),
+    "gemma2": ArchitectureCase(
         ARCH.GEMMA2,
         {
             **_GEMMA,
@@ -254,9 +258,9 @@ CASES: dict[str, Case] = {
             "final_logit_softcapping": 3.0,
         },
         _gemma2,
-        _one_more_in_norms,
+        _add_one_to_norms,
     ),
-    "gemma3": Case(
+    "gemma3": ArchitectureCase(
         ARCH.GEMMA3,
         {
             **_GEMMA,
@@ -268,12 +272,12 @@ CASES: dict[str, Case] = {
             "tie_word_embeddings": True,
         },
         _gemma3,
-        _one_more_in_norms,
+        _add_one_to_norms,
     ),
-    "phi2": Case(ARCH.PHI2, _PHI2, _phi2, _fused),
-    "phi2 with q, k and v apart": Case(ARCH.PHI2, _PHI2, _phi2),
-    "phi3": Case(ARCH.PHI3, {**_PHI3, "partial_rotary_factor": 12 / 16}, _phi3),
-    "phi3 for long contexts": Case(
+    "phi2": ArchitectureCase(ARCH.PHI2, _PHI2, _phi2, _fuse_qkv),
+    "phi2 with separate q, k and v": ArchitectureCase(ARCH.PHI2, _PHI2, _phi2),
+    "phi3": ArchitectureCase(ARCH.PHI3, {**_PHI3, "partial_rotary_factor": 12 / 16}, _phi3),
+    "phi3 for long contexts": ArchitectureCase(
         ARCH.PHI3,
         {
             **_PHI3,
@@ -282,12 +286,12 @@ CASES: dict[str, Case] = {
             "rope_scaling": {"type": "longrope", "long_factor": _LONG, "short_factor": [1.0] * 8},
         },
         _phi3_long,
-        extra={
+        extra_tensors={
             "rope_factors_long.weight": np.array(_LONG, np.float32),
             "rope_factors_short.weight": np.ones(8, np.float32),
         },
     ),
-    "starcoder2": Case(
+    "starcoder2": ArchitectureCase(
         ARCH.STARCODER2,
         {"model_type": "starcoder2", "norm_epsilon": 1e-4, "rope_theta": 5000.0, "tie_word_embeddings": False},
         _starcoder2,

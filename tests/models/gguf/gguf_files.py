@@ -1,4 +1,4 @@
-"""Small GGUF files, written by the reference writer."""
+"""Small GGUF files, written with the reference writer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Edit = Callable[[gguf.GGUFWriter], None]
 
 
 def llama_weights(seed: int = 0) -> dict[str, npt.NDArray[np.float32]]:
-    """Random weights of a tiny llama by their names in mlx-lm."""
+    """Random weights of a tiny llama, by mlx-lm's names."""
     random = np.random.default_rng(seed)
 
     def matrix(*shape: int) -> npt.NDArray[np.float32]:
@@ -29,16 +29,16 @@ def llama_weights(seed: int = 0) -> dict[str, npt.NDArray[np.float32]]:
 
     weights = {"model.embed_tokens": matrix(VOCABULARY, HIDDEN), "model.norm": matrix(HIDDEN)}
     for layer in range(LAYERS):
-        at = f"model.layers.{layer}"
-        weights[f"{at}.input_layernorm"] = matrix(HIDDEN)
-        weights[f"{at}.self_attn.q_proj"] = matrix(HEADS * HEAD_DIM, HIDDEN)
-        weights[f"{at}.self_attn.k_proj"] = matrix(KV_HEADS * HEAD_DIM, HIDDEN)
-        weights[f"{at}.self_attn.v_proj"] = matrix(KV_HEADS * HEAD_DIM, HIDDEN)
-        weights[f"{at}.self_attn.o_proj"] = matrix(HIDDEN, HEADS * HEAD_DIM)
-        weights[f"{at}.post_attention_layernorm"] = matrix(HIDDEN)
-        weights[f"{at}.mlp.gate_proj"] = matrix(INNER, HIDDEN)
-        weights[f"{at}.mlp.up_proj"] = matrix(INNER, HIDDEN)
-        weights[f"{at}.mlp.down_proj"] = matrix(HIDDEN, INNER)
+        prefix = f"model.layers.{layer}"
+        weights[f"{prefix}.input_layernorm"] = matrix(HIDDEN)
+        weights[f"{prefix}.self_attn.q_proj"] = matrix(HEADS * HEAD_DIM, HIDDEN)
+        weights[f"{prefix}.self_attn.k_proj"] = matrix(KV_HEADS * HEAD_DIM, HIDDEN)
+        weights[f"{prefix}.self_attn.v_proj"] = matrix(KV_HEADS * HEAD_DIM, HIDDEN)
+        weights[f"{prefix}.self_attn.o_proj"] = matrix(HIDDEN, HEADS * HEAD_DIM)
+        weights[f"{prefix}.post_attention_layernorm"] = matrix(HIDDEN)
+        weights[f"{prefix}.mlp.gate_proj"] = matrix(INNER, HIDDEN)
+        weights[f"{prefix}.mlp.up_proj"] = matrix(INNER, HIDDEN)
+        weights[f"{prefix}.mlp.down_proj"] = matrix(HIDDEN, INNER)
     return weights
 
 
@@ -49,31 +49,31 @@ def write_llama(
     kinds: dict[str, GgmlType] | None = None,
     architecture: str = "llama",
     metadata: dict[str, Any] | None = None,
-    leave_out: tuple[str, ...] = (),
+    omit: tuple[str, ...] = (),
     edit: Edit | None = None,
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """A llama as llama.cpp's converter would write it: matrices of `kind` but for `kinds`, norms in f32.
+    """Write a llama as llama.cpp's converter would: matrices of `kind`, except for those in `kinds`, and norms in f32.
 
-    `metadata` replaces entries, `leave_out` names tensors of the file, `edit` has the last word. Comes back: the
-    weights as the file holds them, in mlx-lm's order, by mlx-lm's names.
+    `metadata` replaces entries, and an entry that is None is left out; `omit` names tensors of the file; `edit` is
+    called last. Returns the weights after quantisation, in mlx-lm's row order and by mlx-lm's names.
     """
     writer = gguf.GGUFWriter(path, architecture)
     _add_metadata(writer, metadata or {})
-    stored = {}
+    written = {}
     for name, weight in llama_weights().items():
-        there = gguf_name(name)
-        if there in leave_out:
+        tensor_name = gguf_name(name)
+        if tensor_name in omit:
             continue
-        form = (kinds or {}).get(there, kind) if weight.ndim > 1 else GgmlType.F32
-        data = gguf.quants.quantize(_interleaved(name, weight), form)
-        writer.add_tensor(there, data, raw_dtype=form)
-        stored[name] = _straight(name, gguf.quants.dequantize(data, form).reshape(weight.shape))
+        ggml_type = (kinds or {}).get(tensor_name, kind) if weight.ndim > 1 else GgmlType.F32
+        data = gguf.quants.quantize(_interleaved(name, weight), ggml_type)
+        writer.add_tensor(tensor_name, data, raw_dtype=ggml_type)
+        written[name] = _deinterleaved(name, gguf.quants.dequantize(data, ggml_type).reshape(weight.shape))
     if edit:
         edit(writer)
     for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
         write()
     writer.close()
-    return stored
+    return written
 
 
 def gguf_name(name: str) -> str:
@@ -107,7 +107,7 @@ def _interleaved(name: str, weight: npt.NDArray[np.float32]) -> npt.NDArray[np.f
     return weight.reshape(_heads(name), 2, HEAD_DIM // 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
 
-def _straight(name: str, weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _deinterleaved(name: str, weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     if not _heads(name):
         return weight
     rows, columns = weight.shape
@@ -149,7 +149,7 @@ def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
 
 
 def add_byte_tokenizer(writer: gguf.GGUFWriter) -> None:
-    """The tokenizer of `write_llama`: three control tokens, one token a byte, and one merge."""
+    """The tokenizer of `write_llama`: three control tokens, one token for each byte, and one merge."""
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
     writer.add_token_list([*CONTROL_TOKENS, *byte_characters(), "Ġa"])

@@ -1,7 +1,7 @@
-"""Quantisers of GGUF's K types, which the `gguf` package only reads: plain rounding, without llama.cpp's searches.
+"""Quantisers for GGUF's K types, which the `gguf` package can only read: plain rounding, without llama.cpp's searches.
 
-Each gets float32 [..., columns], columns in blocks of 256, and gives uint8 [..., bytes of a row]. The layouts are those
-of ggml's block_q*_K.
+Each takes float32 [..., columns], with columns a multiple of 256, and returns uint8 [..., bytes of a row]. The layouts
+are those of ggml's block_q*_K.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ def k_quantized(weights: Array, type_name: str) -> Bytes:
     return blocks.reshape(*weights.shape[:-1], -1)
 
 
-def _codes(weights: Array, steps: Array, zeros: Array, most: int) -> Bytes:
-    """Groups as the nearest whole numbers from 0 to `most`."""
+def _codes(weights: Array, steps: Array, zeros: Array, max_code: int) -> Bytes:
+    """The nearest codes from 0 to `max_code`."""
     safe = np.where(steps == 0, np.float32(1), steps)
-    return np.clip(np.rint((weights - zeros[..., None]) / safe[..., None]), 0, most).astype(np.uint8)
+    return np.clip(np.rint((weights - zeros[..., None]) / safe[..., None]), 0, max_code).astype(np.uint8)
 
 
-def _half(numbers: Array) -> tuple[Array, Bytes]:
-    """One number a block in f16: what it is then, and its bytes."""
+def _to_f16(numbers: Array) -> tuple[Array, Bytes]:
+    """Round one number for each block to f16; returns the rounded numbers and their bytes."""
     halves = numbers.astype("<f2")
     return halves.astype(np.float32), halves.view(np.uint8).reshape(-1, 2)
 
 
-def _of_group_with_largest(groups: Array) -> Array:
-    """The number furthest from zero in each group, with its sign."""
+def _furthest_from_zero(groups: Array) -> Array:
+    """The number with the largest magnitude in each group."""
     return np.take_along_axis(groups, np.abs(groups).argmax(-1)[..., None], -1)[..., 0]
 
 
 def _symmetric(weights: Array, bits: int, lowest: int, highest: int) -> tuple[Bytes, npt.NDArray[np.int8], Bytes]:
-    """Codes of `bits` bits about their middle for groups of 16, scales from `lowest` to `highest`, and d."""
+    """For groups of 16: codes of `bits` bits around their middle, scales from `lowest` to `highest`, and d."""
     groups = weights.reshape(-1, 16, 16)
     middle = 1 << bits - 1
-    wanted = _of_group_with_largest(groups) / np.float32(-middle)
-    d, d_bytes = _half((_of_group_with_largest(wanted) / np.float32(lowest))[:, None])
-    scales = np.clip(np.rint(wanted / np.where(d == 0, np.float32(1), d)), lowest, highest)
+    ideal = _furthest_from_zero(groups) / np.float32(-middle)
+    d, d_bytes = _to_f16((_furthest_from_zero(ideal) / np.float32(lowest))[:, None])
+    scales = np.clip(np.rint(ideal / np.where(d == 0, np.float32(1), d)), lowest, highest)
     steps = (d * scales).astype(np.float32)
     return _codes(groups, steps, -middle * steps, (1 << bits) - 1), scales.astype(np.int8), d_bytes
 
@@ -52,26 +52,26 @@ def _symmetric(weights: Array, bits: int, lowest: int, highest: int) -> tuple[By
 def _with_minimum(
     weights: Array, group_size: int, bits: int, scale_bits: int
 ) -> tuple[Bytes, Bytes, Bytes, tuple[Bytes, Bytes]]:
-    """Codes from each group's minimum, scales and minima of `scale_bits` bits, and d and dmin."""
+    """Codes above each group's minimum, scales and minima of `scale_bits` bits, and the bytes of d and dmin."""
     groups = weights.reshape(len(weights), -1, group_size)
     low, high = np.minimum(groups.min(-1), 0), groups.max(-1)
-    wanted, most = (high - low) / np.float32((1 << bits) - 1), np.float32((1 << scale_bits) - 1)
-    (d, d_bytes), (dmin, dmin_bytes) = (_half(parts.max(-1, keepdims=True) / most) for parts in (wanted, -low))
+    ideal, max_scale = (high - low) / np.float32((1 << bits) - 1), np.float32((1 << scale_bits) - 1)
+    (d, d_bytes), (dmin, dmin_bytes) = (_to_f16(parts.max(-1, keepdims=True) / max_scale) for parts in (ideal, -low))
     scales, minima = (
-        np.clip(np.rint(parts / np.where(unit == 0, np.float32(1), unit)), 0, most)
-        for parts, unit in ((wanted, d), (-low, dmin))
+        np.clip(np.rint(parts / np.where(unit == 0, np.float32(1), unit)), 0, max_scale)
+        for parts, unit in ((ideal, d), (-low, dmin))
     )
     codes = _codes(groups, d * scales, -dmin * minima, (1 << bits) - 1)
     return codes, scales.astype(np.uint8), minima.astype(np.uint8), (d_bytes, dmin_bytes)
 
 
 def _packed(codes: Bytes, width: int, per_byte: int) -> Bytes:
-    """Fields of `width` bits: `per_byte` runs of 32 codes side by side in the same 32 bytes, the first one lowest."""
+    """Pack fields of `width` bits: `per_byte` runs of 32 codes share 32 bytes, the first run in the lowest bits."""
     runs = codes.reshape(len(codes), -1, per_byte, 32)
-    together = np.zeros((len(codes), runs.shape[1], 32), np.uint8)
-    for place in range(per_byte):
-        together |= (runs[:, :, place] & np.uint8((1 << width) - 1)) << np.uint8(width * place)
-    return together.reshape(len(codes), -1)
+    shared = np.zeros((len(codes), runs.shape[1], 32), np.uint8)
+    for index in range(per_byte):
+        shared |= (runs[:, :, index] & np.uint8((1 << width) - 1)) << np.uint8(width * index)
+    return shared.reshape(len(codes), -1)
 
 
 def _q6_k(weights: Array) -> Bytes:
@@ -88,11 +88,11 @@ def _q3_k(weights: Array) -> Bytes:
     codes, scales, d = _symmetric(weights, 3, -32, 31)
     flat = codes.reshape(len(d), -1)
     high = _packed(flat >> np.uint8(2), 1, 8)
-    sixteen = (scales + np.int8(32)).view(np.uint8)
-    lower = sixteen[:, :8] & 15 | (sixteen[:, 8:] & 15) << 4
+    unsigned = (scales + np.int8(32)).view(np.uint8)
+    lower = unsigned[:, :8] & 15 | (unsigned[:, 8:] & 15) << 4
     upper = np.zeros((len(d), 4), np.uint8)
     for part in range(4):
-        upper |= (sixteen[:, 4 * part : 4 * part + 4] >> 4) << np.uint8(2 * part)
+        upper |= (unsigned[:, 4 * part : 4 * part + 4] >> 4) << np.uint8(2 * part)
     return np.concatenate([high, _packed(flat, 2, 4), lower, upper, d], axis=-1)
 
 
@@ -128,7 +128,7 @@ def _q5_k(weights: Array) -> Bytes:
 
 
 def _q8_k(weights: Array) -> Bytes:
-    d = (_of_group_with_largest(weights) / np.float32(-127))[:, None].astype("<f4")
+    d = (_furthest_from_zero(weights) / np.float32(-127))[:, None].astype("<f4")
     codes = np.clip(np.rint(weights / np.where(d == 0, np.float32(1), d)), -127, 127).astype(np.int8)
     sums = codes.reshape(-1, 16, 16).sum(-1, dtype=np.int16).astype("<i2")
     return np.concatenate([d.view(np.uint8), codes.view(np.uint8), sums.view(np.uint8)], axis=-1)
@@ -146,7 +146,7 @@ K_TYPES: Final = tuple(_QUANTIZERS)
 
 
 def q8_k_dequantized(rows: Bytes) -> Array:
-    """What the `gguf` package cannot read: d times each signed byte."""
+    """D times each signed byte. The `gguf` package cannot dequantise this type."""
     blocks = rows.reshape(-1, 292)
     weights = blocks[:, :4].copy().view("<f4") * blocks[:, 4:260].view(np.int8)
     return np.asarray(weights, np.float32).reshape(*rows.shape[:-1], -1)

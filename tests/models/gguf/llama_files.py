@@ -1,4 +1,4 @@
-"""A llama of mlx-lm's form as GGUF files, each matrix in any type, as llama.cpp writes them."""
+"""GGUF files from a llama in MLX format, with each matrix in any type, as llama.cpp would write them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tests.models.gguf.k_quantizers import K_TYPES, k_quantized, q8_k_dequantize
 
 Array = npt.NDArray[np.float32]
 Weights = Mapping[str, Array] | Mapping[str, npt.NDArray[np.float16]]
-Made = dict[tuple[str, str], npt.NDArray[np.uint8]]
-"""Blocks by the tensor's name and type; of the simple types, which others fall back to."""
+QuantizedRows = dict[tuple[str, str], npt.NDArray[np.uint8]]
+"""Blocks by tensor name and type, for the simple types that others fall back to."""
 TypeOf = Callable[[str, tuple[int, ...]], str]
-"""The type of a matrix, by its name in the file and its shape."""
+"""Chooses the type of a matrix by its name in the file and its shape."""
 
 SIMPLE_TYPES: Final = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
 DENSE_TYPES: Final = ("F32", "F16", "BF16")
 QUANTIZED_TYPES: Final = (*SIMPLE_TYPES, *K_TYPES)
-_WITHOUT_LARGE_BLOCKS: Final = {
+_FALLBACK_TYPES: Final = {
     "Q2_K": "Q4_0",
     "Q3_K": "Q4_0",
     "Q4_K": "Q5_0",
@@ -37,8 +37,8 @@ _WITHOUT_LARGE_BLOCKS: Final = {
 
 
 def fitting(type_name: str, columns: int) -> str:
-    """What llama.cpp takes where rows are no whole blocks of 256."""
-    return _WITHOUT_LARGE_BLOCKS.get(type_name, type_name) if columns % 256 else type_name
+    """The type that llama.cpp falls back to if a row is not a multiple of 256."""
+    return _FALLBACK_TYPES.get(type_name, type_name) if columns % 256 else type_name
 
 
 def quantized(weights: Array, type_name: str) -> npt.NDArray[np.uint8]:
@@ -48,14 +48,14 @@ def quantized(weights: Array, type_name: str) -> npt.NDArray[np.uint8]:
 
 
 def dequantized(rows: npt.NDArray[np.uint8], type_name: str) -> Array:
-    """By the reference, which knows all but Q8_K."""
+    """With the reference implementation, which supports all types except Q8_K."""
     if type_name == "Q8_K":
         return q8_k_dequantized(rows)
     return np.asarray(gguf.quants.dequantize(rows, GgmlType[type_name]), np.float32)
 
 
 def dense_llama(folder: Path) -> dict[str, Array]:
-    """The weights of a folder in f32, by module."""
+    """The weights of a folder in MLX format, dequantised to f32, by module."""
     arrays = mx.load(str(folder / "model.safetensors"))
     assert isinstance(arrays, dict)
     quantization = json.loads((folder / "config.json").read_text()).get("quantization", {})
@@ -63,18 +63,24 @@ def dense_llama(folder: Path) -> dict[str, Array]:
     for module in (name.removesuffix(".weight") for name in arrays if name.endswith(".weight")):
         weight = arrays[f"{module}.weight"]
         if f"{module}.scales" in arrays:
-            form = quantization.get(module, quantization)
+            settings = quantization.get(module, quantization)
             scales, biases = (arrays[f"{module}.{part}"].astype(mx.float32) for part in ("scales", "biases"))
-            weight = mx.dequantize(weight, scales, biases, form["group_size"], form["bits"])
+            weight = mx.dequantize(weight, scales, biases, settings["group_size"], settings["bits"])
         weights[module] = np.array(weight.astype(mx.float32))
     return weights
 
 
-def write_llama_of(
-    path: Path, folder: Path, weights: Weights, type_of: TypeOf, add_tokenizer: Edit, *, made: Made | None = None
+def write_llama_from(
+    path: Path,
+    folder: Path,
+    weights: Weights,
+    type_of: TypeOf,
+    add_tokenizer: Edit,
+    *,
+    cache: QuantizedRows | None = None,
 ) -> None:
-    """`weights` by mlx-lm's names, with the configuration of a folder. What is in `made` is not quantised again."""
-    made = {} if made is None else made
+    """Write `weights`, by mlx-lm's names, with the config of `folder`. Rows in `cache` are not quantised again."""
+    cache = {} if cache is None else cache
     config = json.loads((folder / "config.json").read_text())
     writer = gguf.GGUFWriter(path, "llama")
     _add_config(writer, config)
@@ -83,12 +89,12 @@ def write_llama_of(
     for module, weight in weights.items():
         name = "output.weight" if module == "lm_head" else gguf_name(module)
         type_name = "F32" if weight.ndim == 1 else type_of(name, weight.shape)
-        rows = made.get((name, type_name))
+        rows = cache.get((name, type_name))
         if rows is None:
-            straight = np.asarray(weight, np.float32)
-            rows = quantized(interleaved(straight, heads.get(module.rpartition(".")[2])), type_name)
+            dense = np.asarray(weight, np.float32)
+            rows = quantized(interleaved(dense, heads.get(module.rpartition(".")[2])), type_name)
             if type_name in SIMPLE_TYPES:
-                made[name, type_name] = rows
+                cache[name, type_name] = rows
         writer.add_tensor(name, rows, raw_dtype=GgmlType[type_name])
     for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
         write()
@@ -96,7 +102,7 @@ def write_llama_of(
 
 
 def interleaved(weight: Array, heads: int | None) -> Array:
-    """`permute` of llama.cpp's converter."""
+    """`permute` in llama.cpp's converter."""
     if heads is None:
         return weight
     return weight.reshape(heads, 2, len(weight) // heads // 2, -1).swapaxes(1, 2).reshape(weight.shape)
@@ -114,7 +120,7 @@ def _add_config(writer: gguf.GGUFWriter, config: Mapping[str, Any]) -> None:
 
 
 def add_tokenizer_of(folder: Path, writer: gguf.GGUFWriter) -> None:
-    """The byte-level tokenizer of a folder."""
+    """Add the byte-level tokenizer of a folder to the metadata."""
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     ids = {**tokenizer["model"]["vocab"], **{token["content"]: token["id"] for token in tokenizer["added_tokens"]}}

@@ -1,4 +1,4 @@
-"""GGUF files that hold nothing but a tokenizer, and texts that tell tokenizers apart."""
+"""GGUF files with only a tokenizer, and texts that different tokenizers split differently."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ TEXTS = (
 
 
 def write_tokenizer(path: Path, entries: dict[str, Any], *, architecture: str = "llama") -> None:
-    """A file with the entries under `tokenizer.`; None leaves one out."""
+    """Write a file with `entries` under `tokenizer.`; entries that are None are left out."""
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_context_length(512)
     for key, value in entries.items():
@@ -70,7 +70,7 @@ def write_tokenizer(path: Path, entries: dict[str, Any], *, architecture: str = 
 
 
 def files_of(folder: Path, entries: dict[str, Any], *, architecture: str = "llama") -> dict[str, Any]:
-    """What is made of such a file, by file name."""
+    """The contents of the tokenizer files that such a GGUF file converts to, by file name."""
     path = folder / "tokenizer.gguf"
     write_tokenizer(path, entries, architecture=architecture)
     with open_gguf(path) as file:

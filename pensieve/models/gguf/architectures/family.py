@@ -1,6 +1,6 @@
-"""A family of models as tables: what its tensors are called in a GGUF file, and what in mlx-lm's model.
+"""An architecture family as tables: which tensor of a GGUF file becomes which module of mlx-lm's model.
 
-GGUF's names and what llama.cpp's converter does to the numbers: convert_hf_to_gguf.py, gguf-py's constants.py.
+GGUF's names, and what llama.cpp's converter does to the weights: convert_hf_to_gguf.py and gguf-py's constants.py.
 mlx-lm's names: its module of the same `model_type`.
 """
 
@@ -11,130 +11,150 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from pensieve.models.gguf.file import GgufFile
-from pensieve.models.gguf.metadata import ModelMetadata
-from pensieve.models.gguf.place import Place
+from pensieve.models.gguf.layout import TensorTarget
+from pensieve.models.gguf.metadata import GgufMetadata
 
-Size: TypeAlias = Literal["hidden", "inner", "gate and up", "queries", "keys", "queries and keys", "head", "vocabulary"]
-"""A dimension by what it counts; "keys" counts the values too, "queries and keys" has all three."""
+Config: TypeAlias = dict[str, Any]
+DimensionName: TypeAlias = Literal[
+    "hidden", "intermediate", "gate and up", "queries", "keys", "queries and keys", "head", "vocabulary"
+]
+"""What a dimension counts. "keys" stands for keys or values, and "queries and keys" for queries, keys and values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dimensions:
-    """The sizes that a file announces."""
+    """The sizes in a file's metadata."""
 
-    hidden: int
-    inner: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head: int
-    """Numbers in a head."""
-    vocabulary: int
-    """As the embeddings have it: they may be padded over the tokenizer's, or cut to it."""
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    vocabulary_size: int
+    """Rows of the embeddings, which may be padded beyond the tokenizer's vocabulary."""
 
-    def size(self, name: Size) -> int:
-        queries, keys = self.heads * self.head, self.kv_heads * self.head
+    def size(self, name: DimensionName) -> int:
+        queries, keys = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
         return {
-            "hidden": self.hidden,
-            "inner": self.inner,
-            "gate and up": 2 * self.inner,
+            "hidden": self.hidden_size,
+            "intermediate": self.intermediate_size,
+            "gate and up": 2 * self.intermediate_size,
             "queries": queries,
             "keys": keys,
             "queries and keys": queries + 2 * keys,
-            "head": self.head,
-            "vocabulary": self.vocabulary,
+            "head": self.head_dim,
+            "vocabulary": self.vocabulary_size,
         }[name]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Rows of a tensor: a module of mlx-lm's, and how many."""
+class ModuleRows:
+    """A module of mlx-lm's model, and the number of rows that it takes from a tensor."""
 
     module: str
-    rows: Size
+    rows: DimensionName
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
-    """A tensor, or with `bias` two: `name.weight` and `name.bias`. One part has it all, several have it by rows."""
+class TensorMapping:
+    """A tensor of the file, and the modules that share its rows, in order.
+
+    With `bias` it covers two tensors: `name.weight` and `name.bias`.
+    """
 
     name: str
-    parts: tuple[Part, ...]
-    columns: Size | None = None
+    modules: tuple[ModuleRows, ...]
+    columns: DimensionName | None = None
     """None for a vector."""
     bias: bool = False
     interleaved: Literal["queries", "keys"] | None = None
-    added: float = 0.0
+    """Whose heads llama.cpp's converter interleaved the rows of."""
+    offset: float = 0.0
 
-    def places(self, dimensions: Dimensions, there: str, here: str) -> Iterator[tuple[str, tuple[Place, ...]]]:
+    def targets(
+        self, dimensions: Dimensions, gguf_prefix: str, mlx_prefix: str
+    ) -> Iterator[tuple[str, tuple[TensorTarget, ...]]]:
         columns = () if self.columns is None else (dimensions.size(self.columns),)
-        yield f"{there}{self.name}.weight", tuple(self._places(dimensions, here, "weight", columns))
+        yield f"{gguf_prefix}{self.name}.weight", tuple(self._targets(dimensions, mlx_prefix, "weight", columns))
         if self.bias:
-            yield f"{there}{self.name}.bias", tuple(self._places(dimensions, here, "bias", ()))
+            yield f"{gguf_prefix}{self.name}.bias", tuple(self._targets(dimensions, mlx_prefix, "bias", ()))
 
-    def _places(
-        self, dimensions: Dimensions, here: str, parameter: Literal["weight", "bias"], columns: tuple[int, ...]
-    ) -> Iterator[Place]:
-        heads = {"queries": dimensions.heads, "keys": dimensions.kv_heads, None: None}[self.interleaved]
+    def _targets(
+        self, dimensions: Dimensions, mlx_prefix: str, parameter: Literal["weight", "bias"], columns: tuple[int, ...]
+    ) -> Iterator[TensorTarget]:
+        heads = {"queries": dimensions.num_heads, "keys": dimensions.num_kv_heads, None: None}[self.interleaved]
         first_row = 0
-        for part in self.parts:
-            rows = dimensions.size(part.rows)
-            yield Place(f"{here}{part.module}", (rows, *columns), heads, parameter, first_row, self.added)
-            first_row += rows
+        for part in self.modules:
+            num_rows = dimensions.size(part.rows)
+            module = f"{mlx_prefix}{part.module}"
+            yield TensorTarget(module, (num_rows, *columns), heads, parameter, first_row, self.offset)
+            first_row += num_rows
 
 
-def matrix(name: str, module: str, rows: Size, columns: Size, *, bias: bool = False) -> Tensor:
-    return Tensor(name, (Part(module, rows),), columns, bias)
+def matrix(name: str, module: str, rows: DimensionName, columns: DimensionName, *, bias: bool = False) -> TensorMapping:
+    return TensorMapping(name, (ModuleRows(module, rows),), columns, bias)
 
 
-def vector(name: str, module: str, size: Size = "hidden", *, bias: bool = False, added: float = 0.0) -> Tensor:
-    return Tensor(name, (Part(module, size),), bias=bias, added=added)
-
-
-Config: TypeAlias = dict[str, Any]
+def vector(
+    name: str, module: str, size: DimensionName = "hidden", *, bias: bool = False, offset: float = 0.0
+) -> TensorMapping:
+    return TensorMapping(name, (ModuleRows(module, size),), bias=bias, offset=offset)
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
-    """One of mlx-lm's models and the tables of its tensors."""
+class ArchitectureFamily:
+    """One of mlx-lm's models, and the tables of its tensors."""
 
     model_type: str
     class_name: str
-    """What the model is called in `architectures`."""
-    top: tuple[Tensor, ...]
-    layer: tuple[Tensor, ...]
-    config: Callable[[ModelMetadata, Dimensions], Config]
-    """The keys that are this family's own."""
-    output: Literal["may be tied", "is tied", "is apart"] = "may be tied"
+    """In `architectures` of config.json."""
+    top: tuple[TensorMapping, ...]
+    """Tensors outside the layers, except for embeddings and output."""
+    layer: tuple[TensorMapping, ...]
+    config: Callable[[GgufMetadata, Dimensions], Config]
+    """The keys of config.json that only this family has."""
+    output: Literal["tied if absent", "tied", "separate"] = "tied if absent"
+    """Whether the output shares the weights of the embeddings."""
     output_bias: bool = False
-    instead: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
-    """For a tensor of `layer`, by its name: what some files have in its place."""
-    into_config: tuple[str, ...] = ()
-    """Tensors that `config` reads, and that the model has no place for."""
+    alternatives: Mapping[str, tuple[TensorMapping, ...]] = field(default_factory=dict)
+    """By the name of a tensor in `layer`: the tensors that some files have in its place."""
+    config_tensors: tuple[str, ...] = ()
+    """Tensors that only `config` reads: the model has no parameter for them."""
 
-    def places(self, dimensions: Dimensions, gguf: GgufFile) -> dict[str, tuple[Place, ...]]:
-        """Each tensor that a file of these dimensions has, by its name."""
-        places: dict[str, tuple[Place, ...]] = {}
-        for tensor in self._top(gguf):
-            places.update(tensor.places(dimensions, "", ""))
-        for number in range(dimensions.layers):
-            for tensor in self._layer(gguf, f"blk.{number}."):
-                places.update(tensor.places(dimensions, f"blk.{number}.", f"model.layers.{number}."))
-        return places
+    def targets(self, dimensions: Dimensions, gguf: GgufFile) -> dict[str, tuple[TensorTarget, ...]]:
+        """By tensor name: every tensor that the file has to have."""
+        targets: dict[str, tuple[TensorTarget, ...]] = {}
+        for mapping in self._top(gguf):
+            targets.update(mapping.targets(dimensions, "", ""))
+        for layer in range(dimensions.num_layers):
+            for mapping in self._layer(gguf, f"blk.{layer}."):
+                targets.update(mapping.targets(dimensions, f"blk.{layer}.", f"model.layers.{layer}."))
+        return targets
 
-    def is_tied(self, gguf: GgufFile) -> bool:
-        """Whether the embeddings are the output's weights too: so where the file has no others."""
-        return self.output == "is tied" or (self.output == "may be tied" and "output.weight" not in gguf.tensors)
+    def ties_embeddings(self, gguf: GgufFile) -> bool:
+        return self.output == "tied" or (self.output == "tied if absent" and "output.weight" not in gguf.tensors)
 
-    def _top(self, gguf: GgufFile) -> Iterator[Tensor]:
+    def _top(self, gguf: GgufFile) -> Iterator[TensorMapping]:
         yield matrix("token_embd", "model.embed_tokens", "vocabulary", "hidden")
         yield from self.top
-        if not self.is_tied(gguf):
+        if not self.ties_embeddings(gguf):
             yield matrix("output", "lm_head", "vocabulary", "hidden", bias=self.output_bias)
 
-    def _layer(self, gguf: GgufFile, there: str) -> Iterator[Tensor]:
-        for tensor in self.layer:
-            if tensor.name in self.instead and f"{there}{tensor.name}.weight" not in gguf.tensors:
-                yield from self.instead[tensor.name]
+    def _layer(self, gguf: GgufFile, gguf_prefix: str) -> Iterator[TensorMapping]:
+        for mapping in self.layer:
+            if mapping.name in self.alternatives and f"{gguf_prefix}{mapping.name}.weight" not in gguf.tensors:
+                yield from self.alternatives[mapping.name]
             else:
-                yield tensor
+                yield mapping
+
+
+def require_full_width(metadata: GgufMetadata, dimensions: Dimensions) -> None:
+    """For models in which mlx-lm derives the head size from the hidden size.
+
+    Raises:
+        ModelLoadingError: the file's heads do not add up to the hidden size.
+    """
+    if dimensions.head_dim * dimensions.num_heads != dimensions.hidden_size:
+        heads = f"{dimensions.num_heads} heads of {dimensions.head_dim}"
+        raise metadata.error(f"{heads} do not add up to the hidden size of {dimensions.hidden_size}")

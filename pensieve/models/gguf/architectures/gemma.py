@@ -1,67 +1,76 @@
-"""Gemma 1, 2 and 3. Their norms multiply by one more than the weight: llama.cpp adds the one when it converts, mlx-lm
-when it computes, so it is taken off.
+"""Gemma 1, 2 and 3, whose norms multiply by the weight plus 1.
+
+llama.cpp's converter adds the 1 to the stored weight and mlx-lm adds it at run time, so the conversion subtracts it.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from pensieve.models.gguf.architectures.family import Config, Dimensions, Family, Size, Tensor, matrix, vector
-from pensieve.models.gguf.architectures.rope import require_unscaled, scaling_config, validate_headers
-from pensieve.models.gguf.metadata import ModelMetadata
+from pensieve.models.gguf.architectures.family import (
+    ArchitectureFamily,
+    Config,
+    DimensionName,
+    Dimensions,
+    TensorMapping,
+    matrix,
+    vector,
+)
+from pensieve.models.gguf.architectures.rope import require_full_rotary, require_unscaled, scaling_config
+from pensieve.models.gguf.metadata import GgufMetadata
 
 _LAYERS_OF_27B: Final = {"gemma2": 46, "gemma3": 62}
-"""The largest of each family divides queries by the width of a head as if heads filled the model, and no key of the
-file says so: llama.cpp tells it by its layers too.
+"""The largest model of each family scales queries by hidden size / heads in place of the head size. The metadata does
+not record this; like llama.cpp, the conversion recognises the model by its number of layers.
 """
-_EVERY_SIXTH_IS_GLOBAL: Final = 6
+_GLOBAL_LAYER_INTERVAL: Final = 6
 
 
-def _norm(name: str, module: str, size: Size = "hidden") -> Tensor:
-    return vector(name, module, size, added=-1.0)
+def _norm(name: str, module: str, size: DimensionName = "hidden") -> TensorMapping:
+    return vector(name, module, size, offset=-1.0)
 
 
-def _config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
-    validate_headers(announced, dimensions)
+def _shared_config(metadata: GgufMetadata, dimensions: Dimensions) -> Config:
+    require_full_rotary(metadata, dimensions)
     return {
-        "head_dim": dimensions.head,
-        "rms_norm_eps": announced.real("attention.layer_norm_rms_epsilon"),
+        "head_dim": dimensions.head_dim,
+        "rms_norm_eps": metadata.positive_float("attention.layer_norm_rms_epsilon"),
         "hidden_act": "gelu_pytorch_tanh",
     }
 
 
-def _gemma_config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
-    require_unscaled(announced)
-    return {**_config(announced, dimensions), "rope_theta": announced.real("rope.freq_base", 10000.0)}
+def _gemma_config(metadata: GgufMetadata, dimensions: Dimensions) -> Config:
+    require_unscaled(metadata)
+    return {**_shared_config(metadata, dimensions), "rope_theta": metadata.positive_float("rope.freq_base", 10000.0)}
 
 
 def _query_scalar(family: str, dimensions: Dimensions) -> float:
-    is_largest = dimensions.layers == _LAYERS_OF_27B[family]
-    return dimensions.hidden / dimensions.heads if is_largest else float(dimensions.head)
+    is_largest = dimensions.num_layers == _LAYERS_OF_27B[family]
+    return dimensions.hidden_size / dimensions.num_heads if is_largest else float(dimensions.head_dim)
 
 
-def _gemma2_config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
+def _gemma2_config(metadata: GgufMetadata, dimensions: Dimensions) -> Config:
     return {
-        **_gemma_config(announced, dimensions),
+        **_gemma_config(metadata, dimensions),
         "query_pre_attn_scalar": _query_scalar("gemma2", dimensions),
-        "attn_logit_softcapping": announced.real("attn_logit_softcapping", 50.0),
-        "final_logit_softcapping": announced.real("final_logit_softcapping", 30.0),
-        # mlx-lm attends to everything in every layer: the same up to so many tokens.
-        "sliding_window": announced.integer("attention.sliding_window", 4096),
+        "attn_logit_softcapping": metadata.positive_float("attn_logit_softcapping", 50.0),
+        "final_logit_softcapping": metadata.positive_float("final_logit_softcapping", 30.0),
+        # mlx-lm uses full attention in every layer: the results are equal up to this number of tokens.
+        "sliding_window": metadata.integer("attention.sliding_window", 4096),
     }
 
 
-def _gemma3_config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
-    if announced.integer("attention.sliding_window_pattern", _EVERY_SIXTH_IS_GLOBAL) != _EVERY_SIXTH_IS_GLOBAL:
-        raise announced.error("its layers slide in another pattern than Gemma 3's, which is not converted from GGUF")
+def _gemma3_config(metadata: GgufMetadata, dimensions: Dimensions) -> Config:
+    if metadata.integer("attention.sliding_window_pattern", _GLOBAL_LAYER_INTERVAL) != _GLOBAL_LAYER_INTERVAL:
+        raise metadata.error("its pattern of sliding-window layers is not Gemma 3's and cannot be converted from GGUF")
     return {
-        **_config(announced, dimensions),
+        **_shared_config(metadata, dimensions),
         "query_pre_attn_scalar": _query_scalar("gemma3", dimensions),
-        "sliding_window": announced.integer("attention.sliding_window"),
-        "sliding_window_pattern": _EVERY_SIXTH_IS_GLOBAL,
-        "rope_theta": announced.real("rope.freq_base", 1_000_000.0),
-        "rope_local_base_freq": announced.real("rope.freq_base_swa", 10000.0),
-        **scaling_config(announced, dimensions),
+        "sliding_window": metadata.integer("attention.sliding_window"),
+        "sliding_window_pattern": _GLOBAL_LAYER_INTERVAL,
+        "rope_theta": metadata.positive_float("rope.freq_base", 1_000_000.0),
+        "rope_local_base_freq": metadata.positive_float("rope.freq_base_swa", 10000.0),
+        **scaling_config(metadata, dimensions),
     }
 
 
@@ -73,9 +82,9 @@ _ATTENTION: Final = (
     matrix("attn_output", "self_attn.o_proj", "hidden", "queries"),
 )
 _MLP: Final = (
-    matrix("ffn_gate", "mlp.gate_proj", "inner", "hidden"),
-    matrix("ffn_up", "mlp.up_proj", "inner", "hidden"),
-    matrix("ffn_down", "mlp.down_proj", "hidden", "inner"),
+    matrix("ffn_gate", "mlp.gate_proj", "intermediate", "hidden"),
+    matrix("ffn_up", "mlp.up_proj", "intermediate", "hidden"),
+    matrix("ffn_down", "mlp.down_proj", "hidden", "intermediate"),
 )
 _FOUR_NORMS: Final = (
     _norm("post_attention_norm", "post_attention_layernorm"),
@@ -84,23 +93,23 @@ _FOUR_NORMS: Final = (
 )
 _TOP: Final = (_norm("output_norm", "model.norm"),)
 
-GEMMA: Final = Family(
+GEMMA: Final = ArchitectureFamily(
     model_type="gemma",
     class_name="GemmaForCausalLM",
     top=_TOP,
     layer=(*_ATTENTION, _norm("ffn_norm", "post_attention_layernorm"), *_MLP),
     config=_gemma_config,
-    output="is tied",
+    output="tied",
 )
-GEMMA2: Final = Family(
+GEMMA2: Final = ArchitectureFamily(
     model_type="gemma2",
     class_name="Gemma2ForCausalLM",
     top=_TOP,
     layer=(*_ATTENTION, *_FOUR_NORMS, *_MLP),
     config=_gemma2_config,
-    output="is tied",
+    output="tied",
 )
-GEMMA3: Final = Family(
+GEMMA3: Final = ArchitectureFamily(
     model_type="gemma3_text",
     class_name="Gemma3ForCausalLM",
     top=_TOP,

@@ -1,7 +1,7 @@
-"""The llama architecture: Llama itself, Mistral, SmolLM2, DeepSeek Coder and many more go by this name in GGUF.
+"""The llama architecture: GGUF uses it for Llama, Mistral, SmolLM2, DeepSeek Coder and many more.
 
-llama.cpp's converter interleaves the rows of q and k within each head, for its own way to turn them with the position;
-`interleaved` says where. Llama 3's way to stretch positions is a tensor there, and a few numbers in mlx-lm.
+llama.cpp's converter interleaves the rows of q and k within each head to suit its RoPE kernel; `interleaved` marks
+these tensors. Llama 3's RoPE scaling is a tensor in GGUF and a few parameters in mlx-lm.
 """
 
 from __future__ import annotations
@@ -9,41 +9,41 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from pensieve.models.gguf.architectures.family import Config, Dimensions, Family, matrix, vector
-from pensieve.models.gguf.architectures.rope import ROPE_FREQS, scaling_config, validate_headers
-from pensieve.models.gguf.metadata import ModelMetadata
+from pensieve.models.gguf.architectures.family import ArchitectureFamily, Config, Dimensions, matrix, vector
+from pensieve.models.gguf.architectures.rope import ROPE_FREQS, require_full_rotary, scaling_config
+from pensieve.models.gguf.metadata import GgufMetadata
 
 GATED_MLP: Final = (
     vector("ffn_norm", "post_attention_layernorm"),
-    matrix("ffn_gate", "mlp.gate_proj", "inner", "hidden"),
-    matrix("ffn_up", "mlp.up_proj", "inner", "hidden"),
-    matrix("ffn_down", "mlp.down_proj", "hidden", "inner"),
+    matrix("ffn_gate", "mlp.gate_proj", "intermediate", "hidden"),
+    matrix("ffn_up", "mlp.up_proj", "intermediate", "hidden"),
+    matrix("ffn_down", "mlp.down_proj", "hidden", "intermediate"),
 )
 
 
-def own_config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
-    """The keys of llama and of what is made after it."""
-    validate_headers(announced, dimensions)
-    has_freqs = announced.has_tensor(ROPE_FREQS)
+def llama_config(metadata: GgufMetadata, dimensions: Dimensions) -> Config:
+    """The keys that llama shares with the architectures derived from it."""
+    require_full_rotary(metadata, dimensions)
+    has_freqs = metadata.has_tensor(ROPE_FREQS)
     return {
-        "head_dim": dimensions.head,
-        "rms_norm_eps": announced.real("attention.layer_norm_rms_epsilon"),
-        "rope_theta": announced.real("rope.freq_base", 10000.0),
-        **scaling_config(announced, dimensions, has_freqs=has_freqs),
+        "head_dim": dimensions.head_dim,
+        "rms_norm_eps": metadata.positive_float("attention.layer_norm_rms_epsilon"),
+        "rope_theta": metadata.positive_float("rope.freq_base", 10000.0),
+        **scaling_config(metadata, dimensions, has_freqs=has_freqs),
     }
 
 
-def _config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
-    if dimensions.head % 2:
-        raise announced.error(f"heads of {dimensions.head} numbers cannot turn in pairs")
-    config = own_config(announced, dimensions)
-    if announced.has("attention.sliding_window"):
-        # mlx-lm's llama attends to everything, as llama.cpp does; the number is kept for whoever reads the folder.
-        config["sliding_window"] = announced.integer("attention.sliding_window")
+def _config(metadata: GgufMetadata, dimensions: Dimensions) -> Config:
+    if dimensions.head_dim % 2:
+        raise metadata.error(f"RoPE needs an even head size, not {dimensions.head_dim}")
+    config = llama_config(metadata, dimensions)
+    if metadata.has("attention.sliding_window"):
+        # Like llama.cpp, mlx-lm's llama ignores the window and uses full attention; the key is only informative.
+        config["sliding_window"] = metadata.integer("attention.sliding_window")
     return config
 
 
-LLAMA: Final = Family(
+LLAMA: Final = ArchitectureFamily(
     model_type="llama",
     class_name="LlamaForCausalLM",
     top=(vector("output_norm", "model.norm"),),
@@ -56,5 +56,5 @@ LLAMA: Final = Family(
         *GATED_MLP,
     ),
     config=_config,
-    into_config=(ROPE_FREQS,),
+    config_tensors=(ROPE_FREQS,),
 )

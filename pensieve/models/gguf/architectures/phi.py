@@ -1,85 +1,87 @@
-"""Phi 2 and Phi 3 (Phi 4 and its mini go by the latter's name). A part of each head may turn with the position.
+"""Phi 2 and Phi 3, both with partial rotary embeddings. GGUF uses `phi3` for Phi 4 and Phi 4 mini too.
 
-Phi 2's queries, keys and values are one tensor in most files, which mlx-lm has as three; Phi 3's are one in both, as
-are gate and up.
+Most Phi 2 files fuse queries, keys and values in one tensor, which mlx-lm splits in three. Phi 3 fuses them in both
+formats, and also gate and up.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from pensieve.models.gguf.architectures.family import Config, Dimensions, Family, Part, Tensor, matrix, vector
+from pensieve.models.gguf.architectures.family import (
+    ArchitectureFamily,
+    Config,
+    Dimensions,
+    ModuleRows,
+    TensorMapping,
+    matrix,
+    require_full_width,
+    vector,
+)
 from pensieve.models.gguf.architectures.rope import (
     LONG_FACTORS,
     SHORT_FACTORS,
-    longrope,
+    longrope_config,
     require_unscaled,
     rotary_fraction,
 )
-from pensieve.models.gguf.metadata import ModelMetadata
+from pensieve.models.gguf.metadata import GgufMetadata
 
 _QUERIES, _KEYS, _VALUES = "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"
 
 
-def _phi2_config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
-    _require_full_width(announced, dimensions)
-    require_unscaled(announced)
+def _phi2_config(metadata: GgufMetadata, dimensions: Dimensions) -> Config:
+    require_full_width(metadata, dimensions)
+    require_unscaled(metadata)
     return {
-        "layer_norm_eps": announced.real("attention.layer_norm_epsilon"),
-        "rope_theta": announced.real("rope.freq_base", 10000.0),
-        "partial_rotary_factor": rotary_fraction(announced, dimensions),
+        "layer_norm_eps": metadata.positive_float("attention.layer_norm_epsilon"),
+        "rope_theta": metadata.positive_float("rope.freq_base", 10000.0),
+        "partial_rotary_factor": rotary_fraction(metadata, dimensions),
     }
 
 
-def _phi3_config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
-    _require_full_width(announced, dimensions)
-    fraction = rotary_fraction(announced, dimensions)
-    original = announced.integer("rope.scaling.original_context_length", announced.integer("context_length"), least=2)
+def _phi3_config(metadata: GgufMetadata, dimensions: Dimensions) -> Config:
+    require_full_width(metadata, dimensions)
+    fraction = rotary_fraction(metadata, dimensions)
+    original = metadata.integer("rope.scaling.original_context_length", metadata.integer("context_length"), minimum=2)
     config: Config = {
-        "rms_norm_eps": announced.real("attention.layer_norm_rms_epsilon"),
-        "rope_theta": announced.real("rope.freq_base", 10000.0),
+        "rms_norm_eps": metadata.positive_float("attention.layer_norm_rms_epsilon"),
+        "rope_theta": metadata.positive_float("rope.freq_base", 10000.0),
         "partial_rotary_factor": fraction,
         "original_max_position_embeddings": original,
     }
-    if window := announced.integer("attention.sliding_window", 0, least=0):
-        # Neither mlx-lm nor llama.cpp uses it; the number is kept for whoever reads the folder.
+    if window := metadata.integer("attention.sliding_window", 0, minimum=0):
+        # Neither mlx-lm nor llama.cpp uses the window; the key is only informative.
         config["sliding_window"] = window
-    if announced.has_tensor(LONG_FACTORS) or announced.has_tensor(SHORT_FACTORS):
-        kind = announced.text("rope.scaling.type", "longrope")
-        if kind != "longrope":
-            raise announced.error(f"its positions are scaled by {kind!r:.40} and by {LONG_FACTORS!r} at once")
-        return {**config, **longrope(announced, int(fraction * dimensions.head))}
-    require_unscaled(announced)
+    if metadata.has_tensor(LONG_FACTORS) or metadata.has_tensor(SHORT_FACTORS):
+        scaling_type = metadata.string("rope.scaling.type", "longrope")
+        if scaling_type != "longrope":
+            raise metadata.error(f"RoPE is scaled by {scaling_type!r:.40} and by tensor {LONG_FACTORS!r} at once")
+        return {**config, **longrope_config(metadata, int(fraction * dimensions.head_dim))}
+    require_unscaled(metadata)
     return config
 
 
-def _require_full_width(announced: ModelMetadata, dimensions: Dimensions) -> None:
-    """mlx-lm finds the width of a head by division.
-
-    Raises:
-        ModelLoadingError: the file's is another.
-    """
-    if dimensions.head * dimensions.heads != dimensions.hidden:
-        raise announced.error(f"{dimensions.heads} heads of {dimensions.head} are not the width of {dimensions.hidden}")
-
-
-PHI2: Final = Family(
+PHI2: Final = ArchitectureFamily(
     model_type="phi",
     class_name="PhiForCausalLM",
     top=(vector("output_norm", "model.final_layernorm", bias=True),),
     layer=(
         vector("attn_norm", "input_layernorm", bias=True),
-        Tensor(
-            "attn_qkv", (Part(_QUERIES, "queries"), Part(_KEYS, "keys"), Part(_VALUES, "keys")), "hidden", bias=True
+        TensorMapping(
+            "attn_qkv",
+            (ModuleRows(_QUERIES, "queries"), ModuleRows(_KEYS, "keys"), ModuleRows(_VALUES, "keys")),
+            "hidden",
+            bias=True,
         ),
         matrix("attn_output", "self_attn.dense", "hidden", "queries", bias=True),
-        matrix("ffn_up", "mlp.fc1", "inner", "hidden", bias=True),
-        matrix("ffn_down", "mlp.fc2", "hidden", "inner", bias=True),
+        matrix("ffn_up", "mlp.fc1", "intermediate", "hidden", bias=True),
+        matrix("ffn_down", "mlp.fc2", "hidden", "intermediate", bias=True),
     ),
     config=_phi2_config,
-    output="is apart",
+    output="separate",
     output_bias=True,
-    instead={
+    alternatives={
         "attn_qkv": (
             matrix("attn_q", _QUERIES, "queries", "hidden", bias=True),
             matrix("attn_k", _KEYS, "keys", "hidden", bias=True),
@@ -88,7 +90,7 @@ PHI2: Final = Family(
     },
 )
 
-PHI3: Final = Family(
+PHI3: Final = ArchitectureFamily(
     model_type="phi3",
     class_name="Phi3ForCausalLM",
     top=(vector("output_norm", "model.norm"),),
@@ -98,8 +100,8 @@ PHI3: Final = Family(
         matrix("attn_output", "self_attn.o_proj", "hidden", "queries"),
         vector("ffn_norm", "post_attention_layernorm"),
         matrix("ffn_up", "mlp.gate_up_proj", "gate and up", "hidden"),
-        matrix("ffn_down", "mlp.down_proj", "hidden", "inner"),
+        matrix("ffn_down", "mlp.down_proj", "hidden", "intermediate"),
     ),
     config=_phi3_config,
-    into_config=(LONG_FACTORS, SHORT_FACTORS),
+    config_tensors=(LONG_FACTORS, SHORT_FACTORS),
 )

@@ -1,21 +1,27 @@
-"""Qwen 2, 2.5 and their coders (biases on q, k and v), and Qwen 3 (norms on q and k). Nothing is interleaved."""
+"""Qwen 2 and 2.5 (biases on q, k and v), and dense Qwen 3 (norms on q and k)."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from pensieve.models.gguf.architectures.family import Config, Dimensions, Family, matrix, vector
-from pensieve.models.gguf.architectures.llama import GATED_MLP, own_config
-from pensieve.models.gguf.metadata import ModelMetadata
+from pensieve.models.gguf.architectures.family import (
+    ArchitectureFamily,
+    Config,
+    Dimensions,
+    matrix,
+    require_full_width,
+    vector,
+)
+from pensieve.models.gguf.architectures.llama import GATED_MLP, llama_config
+from pensieve.models.gguf.metadata import GgufMetadata
 
 
-def _qwen2_config(announced: ModelMetadata, dimensions: Dimensions) -> Config:
-    if dimensions.head * dimensions.heads != dimensions.hidden:
-        raise announced.error(f"{dimensions.heads} heads of {dimensions.head} are not the width of {dimensions.hidden}")
-    return own_config(announced, dimensions)
+def _qwen2_config(metadata: GgufMetadata, dimensions: Dimensions) -> Config:
+    require_full_width(metadata, dimensions)
+    return llama_config(metadata, dimensions)
 
 
-QWEN2: Final = Family(
+QWEN2: Final = ArchitectureFamily(
     model_type="qwen2",
     class_name="Qwen2ForCausalLM",
     top=(vector("output_norm", "model.norm"),),
@@ -30,7 +36,7 @@ QWEN2: Final = Family(
     config=_qwen2_config,
 )
 
-QWEN3: Final = Family(
+QWEN3: Final = ArchitectureFamily(
     model_type="qwen3",
     class_name="Qwen3ForCausalLM",
     top=(vector("output_norm", "model.norm"),),
@@ -44,5 +50,5 @@ QWEN3: Final = Family(
         vector("attn_k_norm", "self_attn.k_norm", "head"),
         *GATED_MLP,
     ),
-    config=own_config,
+    config=llama_config,
 )

@@ -1,4 +1,4 @@
-"""How positions are stretched over a longer context: from GGUF's metadata and tensors to mlx-lm's `rope_scaling`."""
+"""RoPE scaling and partial rotary embeddings: from GGUF's metadata and tensors to the keys of config.json."""
 
 from __future__ import annotations
 
@@ -8,126 +8,127 @@ from typing import Final
 import numpy as np
 
 from pensieve.models.gguf.architectures.family import Config, Dimensions
-from pensieve.models.gguf.metadata import ModelMetadata
+from pensieve.models.gguf.metadata import GgufMetadata
 
 ROPE_FREQS: Final = "rope_freqs.weight"
 LONG_FACTORS: Final = "rope_factors_long.weight"
 SHORT_FACTORS: Final = "rope_factors_short.weight"
 
 _LLAMA3: Final = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
-"""Those of Llama 3.1 to 3.3: a file has the factors that they make, and not the numbers themselves."""
-_ROUNDING: Final = 1e-5
-"""Of one f32 computation against another, relative."""
+"""The parameters of Llama 3.1 to 3.3. A GGUF file only has the factors that were computed from them."""
+_MAX_ROUNDING: Final = 1e-5
+"""The relative difference between two f32 computations of the same value."""
 
 
-def scaling_config(announced: ModelMetadata, dimensions: Dimensions, *, has_freqs: bool = False) -> Config:
-    """`rope_scaling` where positions are stretched, else nothing.
+def scaling_config(metadata: GgufMetadata, dimensions: Dimensions, *, has_freqs: bool = False) -> Config:
+    """The key `rope_scaling`, or an empty config if positions are not scaled.
 
     Raises:
-        ModelLoadingError: in a way that mlx-lm's model cannot.
+        ModelLoadingError: mlx-lm's model does not support the scaling.
     """
-    kind = announced.text("rope.scaling.type", "linear" if announced.has("rope.scale_linear") else "none")
+    scaling_type = metadata.string("rope.scaling.type", "linear" if metadata.has("rope.scale_linear") else "none")
     if has_freqs:
-        if kind != "none":
-            raise announced.error(f"its positions are scaled by {kind!r:.40} and by {ROPE_FREQS!r} at once")
-        return _llama3(announced, dimensions)
-    if kind == "none":
-        _neutral_factor(announced)
+        if scaling_type != "none":
+            raise metadata.error(f"RoPE is scaled by {scaling_type!r:.40} and by tensor {ROPE_FREQS!r} at once")
+        return _llama3(metadata, dimensions)
+    if scaling_type == "none":
+        _require_neutral_factor(metadata)
         return {}
-    if kind == "linear":
-        factor = announced.real("rope.scaling.factor", announced.real("rope.scale_linear", 1.0))
+    if scaling_type == "linear":
+        factor = metadata.positive_float("rope.scaling.factor", metadata.positive_float("rope.scale_linear", 1.0))
         return {} if factor == 1.0 else {"rope_scaling": {"type": "linear", "factor": factor}}
-    if kind == "yarn":
-        return _yarn(announced)
-    raise announced.error(f"its positions are scaled by {kind!r:.40}, which is not converted from GGUF")
+    if scaling_type == "yarn":
+        return _yarn(metadata)
+    raise metadata.error(f"RoPE scaling of type {scaling_type!r:.40} cannot be converted from GGUF")
 
 
-def require_unscaled(announced: ModelMetadata) -> None:
-    """For models that mlx-lm has no scaling for.
+def require_unscaled(metadata: GgufMetadata) -> None:
+    """For models whose positions mlx-lm cannot scale.
 
     Raises:
         ModelLoadingError: the file's positions are scaled.
     """
-    kind = announced.text("rope.scaling.type", "none")
-    if kind not in ("none", "linear"):
-        raise announced.error(f"its positions are scaled by {kind!r:.40}, which mlx-lm's model of it does not do")
-    _neutral_factor(announced)
+    scaling_type = metadata.string("rope.scaling.type", "none")
+    if scaling_type not in ("none", "linear"):
+        raise metadata.error(f"mlx-lm does not support RoPE scaling of type {scaling_type!r:.40} for this architecture")
+    _require_neutral_factor(metadata)
 
 
-def rotary_fraction(announced: ModelMetadata, dimensions: Dimensions) -> float:
-    """The part of each head that turns with the position, such that `int(fraction * head)` is the file's number.
-
-    Raises:
-        ModelLoadingError: it is more than a head has, or odd.
-    """
-    rotary = announced.integer("rope.dimension_count", dimensions.head)
-    if rotary > dimensions.head or rotary % 2:
-        raise announced.error(f"{rotary} numbers of each head turn with the position, of {dimensions.head}")
-    fraction = rotary / dimensions.head
-    return fraction if int(fraction * dimensions.head) == rotary else math.nextafter(fraction, 2.0)
-
-
-def validate_headers(announced: ModelMetadata, dimensions: Dimensions) -> None:
-    """For models in which mlx-lm turns whole heads.
+def rotary_fraction(metadata: GgufMetadata, dimensions: Dimensions) -> float:
+    """The `partial_rotary_factor`: `int(fraction * head_dim)` is exactly the file's number of rotary dimensions.
 
     Raises:
-        ModelLoadingError: only a part of each head turns in the file's model.
+        ModelLoadingError: that number is odd, or larger than a head.
     """
-    if announced.integer("rope.dimension_count", dimensions.head) != dimensions.head:
-        raise announced.error("only a part of each head turns with the position, which is not converted from GGUF")
+    rotary = metadata.integer("rope.dimension_count", dimensions.head_dim)
+    if rotary > dimensions.head_dim or rotary % 2:
+        message = f"{rotary} rotary dimensions do not fit heads of {dimensions.head_dim}, or are odd"
+        raise metadata.error(message)
+    fraction = rotary / dimensions.head_dim
+    return fraction if int(fraction * dimensions.head_dim) == rotary else math.nextafter(fraction, 2.0)
 
 
-def longrope(announced: ModelMetadata, rotary: int) -> Config:
-    """Phi 3's factors, one for each pair of numbers that turns.
-
-    mlx-lm uses the long ones at every length, and finds the scale of the numbers itself, so that must be the file's.
+def require_full_rotary(metadata: GgufMetadata, dimensions: Dimensions) -> None:
+    """For models in which mlx-lm rotates whole heads.
 
     Raises:
-        ModelLoadingError: the factors are damaged, or the scale is another.
+        ModelLoadingError: the file's model rotates only some dimensions of each head.
     """
-    original = announced.integer("rope.scaling.original_context_length")
-    scale = announced.integer("context_length") / original
+    if metadata.integer("rope.dimension_count", dimensions.head_dim) != dimensions.head_dim:
+        raise metadata.error("partial rotary embeddings cannot be converted from GGUF for this architecture")
+
+
+def longrope_config(metadata: GgufMetadata, rotary: int) -> Config:
+    """Phi 3's longrope scaling, with one factor for each pair of the `rotary` dimensions.
+
+    mlx-lm uses the long factors at every length. It computes the attention factor itself, so the file's must be equal.
+
+    Raises:
+        ModelLoadingError: the factors are damaged, or the attention factor differs.
+    """
+    original = metadata.integer("rope.scaling.original_context_length")
+    scale = metadata.integer("context_length") / original
     expected = math.sqrt(1 + math.log(scale) / math.log(original)) if scale > 1 else 1.0
-    found = announced.real("rope.scaling.attn_factor", expected)
-    if abs(found - expected) > _ROUNDING * expected:
-        raise announced.error(f"its positions are scaled by a factor of {found}, where mlx-lm's model has {expected}")
+    found = metadata.positive_float("rope.scaling.attn_factor", expected)
+    if abs(found - expected) > _MAX_ROUNDING * expected:
+        raise metadata.error(f"the RoPE attention factor is {found}, but mlx-lm's model uses {expected}")
     factors = {
-        "long_factor": announced.vector(LONG_FACTORS, rotary // 2).tolist(),
-        "short_factor": announced.vector(SHORT_FACTORS, rotary // 2).tolist(),
+        "long_factor": metadata.f32_vector(LONG_FACTORS, rotary // 2).tolist(),
+        "short_factor": metadata.f32_vector(SHORT_FACTORS, rotary // 2).tolist(),
     }
     return {"rope_scaling": {"type": "longrope", **factors}}
 
 
-def _neutral_factor(announced: ModelMetadata) -> None:
+def _require_neutral_factor(metadata: GgufMetadata) -> None:
     for key in ("rope.scaling.factor", "rope.scale_linear"):
-        factor = announced.real(key, 1.0)
+        factor = metadata.positive_float(key, 1.0)
         if factor != 1.0:
-            raise announced.error(f"its positions are scaled by {factor}, which is not converted from GGUF")
+            raise metadata.error(f"RoPE scaling by a factor of {factor} cannot be converted from GGUF")
 
 
-def _yarn(announced: ModelMetadata) -> Config:
+def _yarn(metadata: GgufMetadata) -> Config:
     return {
         "rope_scaling": {
             "type": "yarn",
-            "factor": announced.real("rope.scaling.factor"),
-            "original_max_position_embeddings": announced.integer("rope.scaling.original_context_length", least=2),
-            "beta_fast": announced.real("rope.scaling.yarn_beta_fast", 32.0),
-            "beta_slow": announced.real("rope.scaling.yarn_beta_slow", 1.0),
+            "factor": metadata.positive_float("rope.scaling.factor"),
+            "original_max_position_embeddings": metadata.integer("rope.scaling.original_context_length", minimum=2),
+            "beta_fast": metadata.positive_float("rope.scaling.yarn_beta_fast", 32.0),
+            "beta_slow": metadata.positive_float("rope.scaling.yarn_beta_slow", 1.0),
         }
     }
 
 
-def _llama3(announced: ModelMetadata, dimensions: Dimensions) -> Config:
-    """The factor that makes the file's numbers, which mlx-lm then makes again."""
-    found = announced.vector(ROPE_FREQS, dimensions.head // 2)
+def _llama3(metadata: GgufMetadata, dimensions: Dimensions) -> Config:
+    """The scaling factor that the file's frequency factors were computed from; mlx-lm computes them from it again."""
+    found = metadata.f32_vector(ROPE_FREQS, dimensions.head_dim // 2)
     factor = float(found.max())
-    base = announced.real("rope.freq_base", 10000.0)
-    wavelengths = 2 * math.pi * base ** (np.arange(0, dimensions.head, 2) / dimensions.head)
+    base = metadata.positive_float("rope.freq_base", 10000.0)
+    wavelengths = 2 * math.pi * base ** (np.arange(0, dimensions.head_dim, 2) / dimensions.head_dim)
     low, high, original = (_LLAMA3[key] for key in _LLAMA3)
     smooth = np.clip((original / wavelengths - low) / (high - low), 0, 1)
     expected = 1 / ((1 - smooth) / factor + smooth)
-    if np.abs(found / expected - 1).max() > _ROUNDING:
-        raise announced.error(f"tensor {ROPE_FREQS!r} scales positions unlike Llama 3, which is not converted")
+    if np.abs(found / expected - 1).max() > _MAX_ROUNDING:
+        raise metadata.error(f"tensor {ROPE_FREQS!r} does not hold Llama 3's RoPE scaling, the only one supported")
     if factor == 1.0:
         return {}
     return {"rope_scaling": {"rope_type": "llama3", "factor": factor, **_LLAMA3}}

@@ -1,6 +1,6 @@
-"""The tokenizer that a GGUF file describes in its metadata, as Hugging Face's tokenizer.json and tokenizer_config.json.
+"""Hugging Face's tokenizer.json and tokenizer_config.json from the tokenizer in a GGUF file's metadata.
 
-Two kinds are built: byte-level BPE ("gpt2"), and SentencePiece's BPE ("llama", in `gguf_sentencepiece`).
+Two kinds are supported: byte-level BPE ("gpt2", in this module) and SentencePiece's BPE ("llama", in `sentencepiece`).
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from tokenizers import Tokenizer
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.gguf.file import GgufFile
-from pensieve.models.gguf.tokenizers.pre_tokenizers import CUTTINGS, UNNAMED, Json, byte_level
+from pensieve.models.gguf.tokenizers.pre_tokenizers import DEFAULT_PRE_TOKENIZERS, PRE_TOKENIZERS, Json, byte_level
 from pensieve.models.gguf.tokenizers.sentencepiece import sentencepiece_tokenizer
 from pensieve.models.gguf.tokenizers.vocabulary import TokenKind, Vocabulary, vocabulary_of
 
 _KINDS: Final = ("gpt2", "llama")
-_TEMPLATE: Final = "tokenizer.chat_template"
+_CHAT_TEMPLATE_KEY: Final = "tokenizer.chat_template"
 
 
 def tokenizer_files(gguf: GgufFile) -> dict[str, Json]:
-    """The JSON objects of tokenizer.json and tokenizer_config.json, by file name.
+    """The contents of tokenizer.json and tokenizer_config.json, by file name.
 
     Raises:
-        ModelLoadingError: the tokenizer is of a kind that cannot be built, or described incompletely.
+        ModelLoadingError: the tokenizer's kind is not supported, or its metadata is incomplete or damaged.
     """
     path = str(gguf.path)
     architecture = str(gguf.metadata.get("general.architecture"))
     kind = gguf.metadata.get("tokenizer.ggml.model")
     if kind not in _KINDS:
-        known = " and ".join(map(repr, _KINDS))
-        raise ModelLoadingError(path, f"its tokenizer is of the kind {kind!r:.40}; only {known} can be built")
+        supported = " and ".join(map(repr, _KINDS))
+        raise ModelLoadingError(path, f"tokenizer.ggml.model is {kind!r:.40}; supported are {supported}")
     vocabulary = vocabulary_of(gguf)
     if kind == "gpt2":
         tokenizer = _byte_level_bpe(vocabulary, architecture)
@@ -42,19 +42,19 @@ def tokenizer_files(gguf: GgufFile) -> dict[str, Json]:
 
 
 def _byte_level_bpe(vocabulary: Vocabulary, architecture: str) -> Json:
-    pre = vocabulary.metadata.get("tokenizer.ggml.pre", UNNAMED.get(architecture, "default"))
-    if not isinstance(pre, str) or pre not in CUTTINGS:
-        known = ", ".join(CUTTINGS)
-        raise ModelLoadingError(vocabulary.path, f"its tokenizer cuts text by {pre!r:.40}; known are {known}")
-    cutting = CUTTINGS[pre]
+    name = vocabulary.metadata.get("tokenizer.ggml.pre", DEFAULT_PRE_TOKENIZERS.get(architecture, "default"))
+    if not isinstance(name, str) or name not in PRE_TOKENIZERS:
+        supported = ", ".join(PRE_TOKENIZERS)
+        raise ModelLoadingError(vocabulary.path, f"tokenizer.ggml.pre is {name!r:.40}; supported are {supported}")
+    pre_tokenizer = PRE_TOKENIZERS[name]
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": vocabulary.added_tokens(frozenset({TokenKind.CONTROL})),
-        "normalizer": cutting.normalizer,
-        "pre_tokenizer": cutting.pre_tokenizer,
-        "post_processor": vocabulary.post_processor(adds_bos=cutting.adds_bos),
+        "normalizer": pre_tokenizer.normalizer,
+        "pre_tokenizer": pre_tokenizer.pre_tokenizer,
+        "post_processor": vocabulary.post_processor(adds_bos=pre_tokenizer.adds_bos),
         "decoder": byte_level(use_regex=True),
         "model": {
             "type": "BPE",
@@ -64,7 +64,7 @@ def _byte_level_bpe(vocabulary: Vocabulary, architecture: str) -> Json:
             "end_of_word_suffix": None,
             "fuse_unk": False,
             "byte_fallback": False,
-            "ignore_merges": cutting.ignore_merges,
+            "ignore_merges": pre_tokenizer.ignore_merges,
             "vocab": {token: token_id for token_id, token in enumerate(vocabulary.tokens)},
             "merges": [merge.split(" ", 1) for merge in vocabulary.list_of("merges", str)],
         },
@@ -86,16 +86,16 @@ def _config(vocabulary: Vocabulary, architecture: str) -> Json:
 
 
 def _chat_template(vocabulary: Vocabulary) -> str | list[dict[str, str]] | None:
-    """The file's template, or several by their names in the form of Hugging Face's list; the first is the default."""
+    """The file's template, or Hugging Face's list if there are named ones, with the first as fallback default."""
     templates: dict[str, Any] = {}
-    if _TEMPLATE in vocabulary.metadata:
-        templates["default"] = vocabulary.metadata[_TEMPLATE]
+    if _CHAT_TEMPLATE_KEY in vocabulary.metadata:
+        templates["default"] = vocabulary.metadata[_CHAT_TEMPLATE_KEY]
     for key in vocabulary.metadata:
-        if key.startswith(f"{_TEMPLATE}."):
-            templates.setdefault(key.removeprefix(f"{_TEMPLATE}."), vocabulary.metadata[key])
+        if key.startswith(f"{_CHAT_TEMPLATE_KEY}."):
+            templates.setdefault(key.removeprefix(f"{_CHAT_TEMPLATE_KEY}."), vocabulary.metadata[key])
     for name, template in templates.items():
         if not isinstance(template, str):
-            raise vocabulary.damaged(f"the chat template {name!r:.40} is no text")
+            raise vocabulary.damaged(f"the chat template {name!r:.40} is not a string")
     if not templates:
         return None
     templates = {"default": next(iter(templates.values())), **templates}
@@ -105,12 +105,12 @@ def _chat_template(vocabulary: Vocabulary) -> str | list[dict[str, str]] | None:
 
 
 def _require_buildable(tokenizer: Json, vocabulary: Vocabulary) -> None:
-    """Build it once, so that a vocabulary that does not hold together is refused before anything is written.
+    """Build the tokenizer once, so that an inconsistent vocabulary is refused before anything is written.
 
     Raises:
-        ModelLoadingError: it cannot be built.
+        ModelLoadingError: the `tokenizers` library rejects it.
     """
     try:
         Tokenizer.from_str(json.dumps(tokenizer))
-    except Exception as error:  # what `tokenizers` raises is no more than that
+    except Exception as error:  # `tokenizers` raises plain exceptions
         raise vocabulary.damaged(f"{error!s:.200}") from error

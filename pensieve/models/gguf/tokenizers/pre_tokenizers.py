@@ -1,8 +1,8 @@
-"""How text is cut up before byte-level merges, by the names that GGUF has for it (`tokenizer.ggml.pre`).
+"""The pre-tokenizers that split text before byte-level merges, by their names in GGUF (`tokenizer.ggml.pre`).
 
-A file only names the way. What the names mean: llama.cpp's llama-vocab.cpp; the forms here are those of the models' own
-tokenizer.json where these are known, since llama.cpp's regular expressions are written around what its engine lacks,
-and it leaves out that some models compose characters first (NFC).
+A file holds only the name, which llama.cpp defines (llama-vocab.cpp). The definitions here follow the models' own
+tokenizer.json where it is known: llama.cpp's regular expressions work around the limits of its engine, and it skips
+the NFC normalisation that some models need.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ Json: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Cutting:
-    """What goes before the merges, as in tokenizer.json."""
+class PreTokenizerConfig:
+    """The parts of tokenizer.json that depend on the pre-tokenizer."""
 
     pre_tokenizer: Json
     normalizer: Json | None = None
     ignore_merges: bool = False
-    """A piece that is a token as a whole is not built from merges."""
+    """Whether a piece that is in the vocabulary becomes one token without merging."""
     adds_bos: bool = False
-    """Where the file does not say."""
+    """The default for files without `add_bos_token`."""
 
 
 def byte_level(*, use_regex: bool) -> Json:
@@ -42,12 +42,12 @@ def _sequence(*steps: Json) -> Json:
     return {"type": "Sequence", "pretokenizers": list(steps)}
 
 
-def _cut_by(*patterns: str) -> Json:
+def _split_by(*patterns: str) -> Json:
     return _sequence(*map(_split, patterns), byte_level(use_regex=False))
 
 
 def _words_with_digits(digits: str) -> str:
-    """The pattern of GPT-4 and its many heirs, which differ in how many digits go together."""
+    """The pattern of GPT-4 and the many models derived from it, which differ in how they group digits."""
     return (
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
         + digits
@@ -56,7 +56,7 @@ def _words_with_digits(digits: str) -> str:
 
 
 def _cased_words(ending: str, digits: str) -> str:
-    """The pattern of GPT-4o, in which a word is cut where capitals begin anew."""
+    """The pattern of GPT-4o, which also splits words at capitals: `fooBar` into `foo` and `Bar`."""
     upper, lower = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
     return (
         rf"[^\r\n\p{{L}}\p{{N}}]?{upper}*{lower}+{ending}|[^\r\n\p{{L}}\p{{N}}]?{upper}+{lower}*{ending}|{digits}"
@@ -64,7 +64,7 @@ def _cased_words(ending: str, digits: str) -> str:
     )
 
 
-# Ranges are written as numbers, since many of their characters look like others.
+# Ranges are escaped, since many of their characters look alike.
 _CASED_LETTERS: Final = (
     "A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u01ba\u01bc-\u01bf\u01c4-\u0293\u0295-\u02af\u0370-\u0373"
     "\u0376\u0377\u037b-\u037d\u037f\u0386\u0388-\u038a\u038c\u038e-\u03a1\u03a3-\u03f5\u03f7-\u0481\u048a-\u052f"
@@ -87,14 +87,14 @@ _DEEPSEEK_3_WORDS: Final = (
 _GPT2_WORDS: Final = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 _NFC: Final[Json] = {"type": "NFC"}
-_GPT_2: Final = Cutting(byte_level(use_regex=True))
-_GPT_NEOX: Final = Cutting(byte_level(use_regex=True), _NFC)
-_DIGIT_BY_DIGIT: Final = Cutting(_sequence(_digits(individual=True), byte_level(use_regex=True)))
-_GPT_4: Final = _cut_by(_words_with_digits(r"\p{N}{1,3}"))
-_LLAMA_3: Final = Cutting(_GPT_4, ignore_merges=True, adds_bos=True)
-_QWEN_2: Final = _cut_by(_words_with_digits(r"\p{N}"))
+_GPT_2: Final = PreTokenizerConfig(byte_level(use_regex=True))
+_GPT_NEOX: Final = PreTokenizerConfig(byte_level(use_regex=True), _NFC)
+_DIGIT_BY_DIGIT: Final = PreTokenizerConfig(_sequence(_digits(individual=True), byte_level(use_regex=True)))
+_GPT_4: Final = _split_by(_words_with_digits(r"\p{N}{1,3}"))
+_LLAMA_3: Final = PreTokenizerConfig(_GPT_4, ignore_merges=True, adds_bos=True)
+_QWEN_2: Final = _split_by(_words_with_digits(r"\p{N}"))
 
-CUTTINGS: Final[Mapping[str, Cutting]] = {
+PRE_TOKENIZERS: Final[Mapping[str, PreTokenizerConfig]] = {
     "gpt-2": _GPT_2,
     "phi-2": _GPT_2,
     "olmo": _GPT_NEOX,
@@ -104,33 +104,33 @@ CUTTINGS: Final[Mapping[str, Cutting]] = {
     "refact": _DIGIT_BY_DIGIT,
     "codeshell": _DIGIT_BY_DIGIT,
     "minerva-7b": _DIGIT_BY_DIGIT,
-    "command-r": Cutting(_DIGIT_BY_DIGIT.pre_tokenizer, _NFC),
+    "command-r": PreTokenizerConfig(_DIGIT_BY_DIGIT.pre_tokenizer, _NFC),
     "llama-bpe": _LLAMA_3,
     "llama3": _LLAMA_3,
     "llama-v3": _LLAMA_3,
     "falcon3": _LLAMA_3,
-    "dbrx": Cutting(_GPT_4),
-    "smaug-bpe": Cutting(_GPT_4),
-    "qwen2": Cutting(_QWEN_2, _NFC),
-    "deepseek-r1-qwen": Cutting(_QWEN_2),
-    "gpt-4o": Cutting(_cut_by(_cased_words(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?", r"\p{N}{1,3}"))),
-    "tekken": Cutting(_cut_by(_cased_words("", r"\p{N}")), ignore_merges=True, adds_bos=True),
-    "deepseek-coder": Cutting(
+    "dbrx": PreTokenizerConfig(_GPT_4),
+    "smaug-bpe": PreTokenizerConfig(_GPT_4),
+    "qwen2": PreTokenizerConfig(_QWEN_2, _NFC),
+    "deepseek-r1-qwen": PreTokenizerConfig(_QWEN_2),
+    "gpt-4o": PreTokenizerConfig(_split_by(_cased_words(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?", r"\p{N}{1,3}"))),
+    "tekken": PreTokenizerConfig(_split_by(_cased_words("", r"\p{N}")), ignore_merges=True, adds_bos=True),
+    "deepseek-coder": PreTokenizerConfig(
         _sequence(
             *map(_split, ("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", _CJK)),
             _digits(individual=True),
             byte_level(use_regex=False),
         )
     ),
-    "deepseek-llm": Cutting(
+    "deepseek-llm": PreTokenizerConfig(
         _sequence(
             *map(_split, ("[\r\n]", rf"\s?[{_CASED_LETTERS}]+", _WIDE_PUNCTUATION, r"\s+$", _CJK)),
             _digits(individual=True),
             byte_level(use_regex=False),
         )
     ),
-    "deepseek-v3": Cutting(_cut_by(r"\p{N}{1,3}", _KANJI_AND_KANA, _DEEPSEEK_3_WORDS)),
-    "falcon": Cutting(
+    "deepseek-v3": PreTokenizerConfig(_split_by(r"\p{N}{1,3}", _KANJI_AND_KANA, _DEEPSEEK_3_WORDS)),
+    "falcon": PreTokenizerConfig(
         _sequence(
             {"type": "Punctuation", "behavior": "Contiguous"},
             byte_level(use_regex=True),
@@ -138,9 +138,14 @@ CUTTINGS: Final[Mapping[str, Cutting]] = {
             _split("[0-9][0-9][0-9]"),
         )
     ),
-    "default": Cutting(_cut_by(r"[\p{P}\$\+<=>\^~\|]+", _GPT2_WORDS, r"\p{N}+", "[0-9][0-9][0-9]")),
+    "default": PreTokenizerConfig(_split_by(r"[\p{P}\$\+<=>\^~\|]+", _GPT2_WORDS, r"\p{N}+", "[0-9][0-9][0-9]")),
 }
-"""`default` is what llama.cpp takes where it does not know better: near to the model's own way, and not the same."""
+"""`default` is llama.cpp's fallback for unknown models: close to the model's own pre-tokenizer, but maybe not equal."""
 
-UNNAMED: Final[Mapping[str, str]] = {"qwen2": "qwen2", "qwen3": "qwen2", "phi2": "gpt-2", "starcoder2": "starcoder"}
-"""Early files name no way; for these architectures there is only one."""
+DEFAULT_PRE_TOKENIZERS: Final[Mapping[str, str]] = {
+    "qwen2": "qwen2",
+    "qwen3": "qwen2",
+    "phi2": "gpt-2",
+    "starcoder2": "starcoder",
+}
+"""By architecture, for early files without `tokenizer.ggml.pre`. These architectures have only one pre-tokenizer."""

@@ -1,4 +1,4 @@
-"""The vocabulary that a GGUF file describes in its metadata, checked before a tokenizer is built from it."""
+"""The vocabulary in a GGUF file's metadata, checked before a tokenizer is built from it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pensieve.models.gguf.tokenizers.pre_tokenizers import Json
 
 
 class TokenKind(IntEnum):
-    """`tokenizer.ggml.token_type`, which are SentencePiece's own numbers."""
+    """The values of `tokenizer.ggml.token_type`, which are SentencePiece's."""
 
     NORMAL = 1
     UNKNOWN = 2
@@ -29,45 +29,37 @@ _ROLES: Final = ("bos", "eos", "unknown", "padding")
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Tokens by their ids, no two the same."""
+    """The tokens, all different, in the order of their ids."""
 
     path: str
     tokens: list[str]
     kinds: list[int]
     roles: Mapping[str, int]
-    """The ids of `bos`, `eos`, `unknown` and `padding`, as far as the file names them."""
+    """The ids of `bos`, `eos`, `unknown` and `padding`, without those that the file does not have."""
     metadata: Mapping[str, Any]
 
     def named(self, role: str) -> str | None:
         return self.tokens[self.roles[role]] if role in self.roles else None
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """A yes or no of the tokenizer.
-
-        Raises:
-            ModelLoadingError: it is neither.
-        """
+        """The boolean `tokenizer.ggml.<name>`, or a `ModelLoadingError` if it has another type."""
         value = self.metadata.get(f"tokenizer.ggml.{name}", default)
         if not isinstance(value, bool):
-            raise self.damaged(f"{name} is {value!r:.40}")
+            raise self.damaged(f"{name} is {value!r:.40}; it must be true or false")
         return value
 
-    def list_of(self, name: str, of: type[str] | type[float]) -> list[Any]:
-        """A list of the tokenizer.
+    def list_of(self, name: str, item_type: type[str] | type[float]) -> list[Any]:
+        """The list `tokenizer.ggml.<name>`, or a `ModelLoadingError` if it is missing or has items of another type."""
+        return _list_of(self.path, self.metadata, name, item_type)
 
-        Raises:
-            ModelLoadingError: it is missing or holds something else.
-        """
-        return _list_of(self.path, self.metadata, name, of)
-
-    def damaged(self, what: str) -> ModelLoadingError:
-        return _damaged(self.path, what)
+    def damaged(self, reason: str) -> ModelLoadingError:
+        return _damaged(self.path, reason)
 
     def added_tokens(self, special: frozenset[int], *, rstrip: frozenset[int] = frozenset()) -> list[Json]:
-        """Tokens that are found in a text before it is cut up: the control tokens, and those that users defined.
+        """The `added_tokens` of tokenizer.json, which are matched before a text is split.
 
-        `special` are the kinds that are left out of what a person reads. `rstrip` are the ids of those that take the
-        white space behind them.
+        They are the tokens of the kinds in `special`, which decoding can skip, and the user-defined ones. The ids in
+        `rstrip` absorb the white space after them.
         """
         return [
             {
@@ -84,25 +76,25 @@ class Vocabulary:
         ]
 
     def post_processor(self, *, adds_bos: bool) -> Json | None:
-        """What puts the first and the last token around a text that is encoded by itself, where the file wants them.
+        """Adds the first and last token to a raw prompt, as the file requires. None if it requires neither.
 
-        A chat template writes its own first token, and its text is encoded without this (`PromptEncoder`).
+        The output of a chat template is encoded without it (`PromptEncoder`), because it has its own first token.
         """
-        before, after = [], []
+        first_roles, last_roles = [], []
         if self.flag("add_bos_token", default=adds_bos) and "bos" in self.roles:
-            before.append("bos")
+            first_roles.append("bos")
         if self.flag("add_eos_token", default=False) and "eos" in self.roles:
-            after.append("eos")
-        if not before and not after:
+            last_roles.append("eos")
+        if not first_roles and not last_roles:
             return None
-        first, last = ([self._special(role) for role in roles] for roles in (before, after))
+        first, last = ([self._special(role) for role in roles] for roles in (first_roles, last_roles))
         text = {"Sequence": {"id": "A", "type_id": 0}}
-        other = {"Sequence": {"id": "B", "type_id": 1}}
-        tokens = {self.tokens[self.roles[role]]: self.roles[role] for role in (*before, *after)}
+        second = {"Sequence": {"id": "B", "type_id": 1}}
+        tokens = {self.tokens[self.roles[role]]: self.roles[role] for role in (*first_roles, *last_roles)}
         return {
             "type": "TemplateProcessing",
             "single": [*first, text, *last],
-            "pair": [*first, text, *last, *first, other, *last],
+            "pair": [*first, text, *last, *first, second, *last],
             "special_tokens": {
                 token: {"id": token, "ids": [token_id], "tokens": [token]} for token, token_id in tokens.items()
             },
@@ -113,39 +105,39 @@ class Vocabulary:
 
 
 def vocabulary_of(gguf: GgufFile) -> Vocabulary:
-    """The vocabulary of a file.
+    """Read and check the vocabulary of a file.
 
     Raises:
-        ModelLoadingError: it is missing, described incompletely, or larger than the embeddings.
+        ModelLoadingError: the vocabulary is missing, inconsistent, or larger than the embeddings.
     """
     path = str(gguf.path)
-    listed = _list_of(path, gguf.metadata, "tokens", str)
-    tokens = [token or f"[EMPTY_{token_id}]" for token_id, token in enumerate(listed)]
+    texts = _list_of(path, gguf.metadata, "tokens", str)
+    tokens = [token or f"[EMPTY_{token_id}]" for token_id, token in enumerate(texts)]
     kinds = _list_of(path, gguf.metadata, "token_type", int)
     if len(kinds) != len(tokens) or not set(kinds) <= {*TokenKind}:
-        raise _damaged(path, f"{len(kinds)} kinds of tokens for {len(tokens)} tokens, or unknown ones")
+        raise _damaged(path, f"{len(kinds)} token types for {len(tokens)} tokens, or an unknown type")
     if len(set(tokens)) != len(tokens):
-        (twice, _), *_ = Counter(tokens).most_common(1)
-        raise _damaged(path, f"the token {twice!r:.80} is there twice")
+        (duplicate, _), *_ = Counter(tokens).most_common(1)
+        raise _damaged(path, f"the token {duplicate!r:.80} is defined twice")
     embeddings = gguf.tensors.get("token_embd.weight")
     if embeddings is not None and len(tokens) > embeddings.shape[0]:
-        raise _damaged(path, f"{len(tokens)} tokens, and embeddings for {embeddings.shape[0]}")
+        raise _damaged(path, f"{len(tokens)} tokens, but embeddings for only {embeddings.shape[0]}")
     roles = {}
     for role in _ROLES:
         token_id = gguf.metadata.get(f"tokenizer.ggml.{role}_token_id")
         if token_id is not None:
             if not isinstance(token_id, int) or not 0 <= token_id < len(tokens):
-                raise _damaged(path, f"the {role} token is {token_id!r:.40}, of {len(tokens)}")
+                raise _damaged(path, f"the {role} token is {token_id!r:.40}; it must be an id below {len(tokens)}")
             roles[role] = token_id
     return Vocabulary(path, tokens, kinds, roles, gguf.metadata)
 
 
-def _list_of(path: str, metadata: Mapping[str, Any], name: str, of: type[str] | type[float]) -> list[Any]:
+def _list_of(path: str, metadata: Mapping[str, Any], name: str, item_type: type[str] | type[float]) -> list[Any]:
     items = metadata.get(f"tokenizer.ggml.{name}")
-    if not isinstance(items, list) or not all(isinstance(item, of) for item in items):
-        raise _damaged(path, f"tokenizer.ggml.{name} is missing, or no list of {of.__name__}")
+    if not isinstance(items, list) or not all(isinstance(item, item_type) for item in items):
+        raise _damaged(path, f"tokenizer.ggml.{name} is missing, or not a list of {item_type.__name__}")
     return items
 
 
-def _damaged(path: str, what: str) -> ModelLoadingError:
-    return ModelLoadingError(path, f"the tokenizer's metadata are damaged: {what}")
+def _damaged(path: str, reason: str) -> ModelLoadingError:
+    return ModelLoadingError(path, f"the tokenizer's metadata is damaged: {reason}")

@@ -1,7 +1,7 @@
-"""GGUF's quantised blocks as MLX's affine quantisation: by moving bits, and by rounding where that is the only way.
+"""GGUF's quantised blocks converted to MLX's affine quantisation: exactly where possible, with rounding elsewhere.
 
-In a GGUF block of 32 the low nibbles of 16 bytes are the first 16 codes and the high nibbles the other 16; the larger
-blocks are in `gguf_kquants`.
+In a GGUF block of 32 weights, the low nibbles of 16 bytes are the first 16 codes and the high nibbles the other 16. The
+larger blocks are in `k_quants`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pensieve.models.gguf.weights.affine import Blocks, Bytes, Repacking
+from pensieve.models.gguf.weights.affine import Bytes, Repacking, UnpackedBlocks
 from pensieve.models.gguf.weights.k_quants import K_REPACKINGS
 
 _F16: Final = np.dtype("<f2")
 
 
-def _halves(blocks: Bytes, at: int) -> npt.NDArray[np.float16]:
-    """The f16 at a byte of each block, [blocks, 1]."""
+def _f16_at(blocks: Bytes, at: int) -> npt.NDArray[np.float16]:
+    """The f16 at byte offset `at` of each block, [blocks, 1]."""
     return np.ascontiguousarray(blocks[:, at : at + 2]).view(_F16)
 
 
@@ -28,34 +28,34 @@ def _nibbles(quants: Bytes) -> Bytes:
 
 
 def _fifth_bits(mask: Bytes) -> Bytes:
-    """The 32 bits of each block's mask, already in their place above four."""
+    """The 32 bits of each block's mask, shifted to bit 4 of the codes."""
     return np.unpackbits(mask, axis=-1, bitorder="little") << np.uint8(4)
 
 
-def _symmetric(codes: Bytes, scales: npt.NDArray[np.float16], zero: int) -> Blocks:
-    """Weights of `scale * (code - zero)`. `zero` is a power of two: a bias is exact, or too large for its type."""
-    return Blocks(codes, scales, scales * np.float16(-zero))
+def _symmetric(codes: Bytes, scales: npt.NDArray[np.float16], zero: int) -> UnpackedBlocks:
+    """Weights `scale * (code - zero)`. Since `zero` is a power of two, the bias is exact unless it overflows."""
+    return UnpackedBlocks(codes, scales, scales * np.float16(-zero))
 
 
-def _q4_0(blocks: Bytes) -> Blocks:
-    return _symmetric(_nibbles(blocks[:, 2:]), _halves(blocks, 0), 8)
+def _q4_0(blocks: Bytes) -> UnpackedBlocks:
+    return _symmetric(_nibbles(blocks[:, 2:]), _f16_at(blocks, 0), 8)
 
 
-def _q4_1(blocks: Bytes) -> Blocks:
-    return Blocks(_nibbles(blocks[:, 4:]), _halves(blocks, 0), _halves(blocks, 2))
+def _q4_1(blocks: Bytes) -> UnpackedBlocks:
+    return UnpackedBlocks(_nibbles(blocks[:, 4:]), _f16_at(blocks, 0), _f16_at(blocks, 2))
 
 
-def _q5_0(blocks: Bytes) -> Blocks:
-    return _symmetric(_nibbles(blocks[:, 6:]) | _fifth_bits(blocks[:, 2:6]), _halves(blocks, 0), 16)
+def _q5_0(blocks: Bytes) -> UnpackedBlocks:
+    return _symmetric(_nibbles(blocks[:, 6:]) | _fifth_bits(blocks[:, 2:6]), _f16_at(blocks, 0), 16)
 
 
-def _q5_1(blocks: Bytes) -> Blocks:
-    return Blocks(_nibbles(blocks[:, 8:]) | _fifth_bits(blocks[:, 4:8]), _halves(blocks, 0), _halves(blocks, 2))
+def _q5_1(blocks: Bytes) -> UnpackedBlocks:
+    return UnpackedBlocks(_nibbles(blocks[:, 8:]) | _fifth_bits(blocks[:, 4:8]), _f16_at(blocks, 0), _f16_at(blocks, 2))
 
 
-def _q8_0(blocks: Bytes) -> Blocks:
-    # A signed byte plus 128 is that byte with its highest bit turned over.
-    return _symmetric(blocks[:, 2:] ^ np.uint8(0x80), _halves(blocks, 0), 128)
+def _q8_0(blocks: Bytes) -> UnpackedBlocks:
+    # Adding 128 to a signed byte flips its highest bit.
+    return _symmetric(blocks[:, 2:] ^ np.uint8(0x80), _f16_at(blocks, 0), 128)
 
 
 REPACKINGS: Final[Mapping[str, Repacking]] = {
@@ -66,4 +66,4 @@ REPACKINGS: Final[Mapping[str, Repacking]] = {
     "Q8_0": Repacking(34, 8, 32, _F16, _q8_0),
     **K_REPACKINGS,
 }
-"""Each quantised type of GGUF that is converted."""
+"""By type name: all quantised types that can be converted."""

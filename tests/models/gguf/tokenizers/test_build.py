@@ -1,4 +1,4 @@
-"""A file's byte-level tokenizer cuts texts as its model's own does, and its chat templates are all kept."""
+"""A converted byte-level tokenizer splits texts like the original, and all chat templates are kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.gguf.tokenizers.pre_tokenizers import CUTTINGS
+from pensieve.models.gguf.tokenizers.pre_tokenizers import PRE_TOKENIZERS
 from tests.models.gguf.tokenizer_cases import TEXTS, files_of, tokenizer_of
 from tests.support.tiny_model import byte_characters
 
@@ -19,7 +19,7 @@ MARKS = ("<|start|>", "<|end|>")
 
 
 def entries(pre: str | None = "gpt-2", **changes: Any) -> dict[str, Any]:
-    made = {
+    defaults = {
         "ggml.model": "gpt2",
         "ggml.pre": pre,
         "ggml.tokens": [*MARKS, *byte_characters(), "Ġa", "<tool>"],
@@ -28,14 +28,14 @@ def entries(pre: str | None = "gpt-2", **changes: Any) -> dict[str, Any]:
         "ggml.bos_token_id": 0,
         "ggml.eos_token_id": 1,
     }
-    return {**made, **{f"ggml.{key}": value for key, value in changes.items()}}
+    return {**defaults, **{f"ggml.{key}": value for key, value in changes.items()}}
 
 
 def pieces(folder: Path, pre: str | None, text: str, *, architecture: str = "llama") -> list[str]:
-    """How a text is cut, with spaces as they are."""
+    """The parts of a text that the pre-tokenizer splits it into."""
     tokenizer = tokenizer_of(folder, entries(pre), architecture=architecture)
-    cut = tokenizer.pre_tokenizer.pre_tokenize_str(text)
-    return [text[start:end] for _, (start, end) in cut]
+    splits = tokenizer.pre_tokenizer.pre_tokenize_str(text)
+    return [text[start:end] for _, (start, end) in splits]
 
 
 @pytest.mark.parametrize(
@@ -74,23 +74,23 @@ def pieces(folder: Path, pre: str | None, text: str, *, architecture: str = "lla
         ),
     ],
 )
-def test_text_is_cut_as_the_name_says(tmp_path: Path, names: str, expected: list[str]) -> None:
+def test_each_pre_tokenizer_splits_text_as_its_name_requires(tmp_path: Path, names: str, expected: list[str]) -> None:
     for name in names.split():
         assert pieces(tmp_path, name, "It's fooBar(12345)\n\n $x.   世界") == expected, name
 
 
-def test_every_way_of_cutting_loses_nothing(tmp_path: Path) -> None:
-    for name, cutting in CUTTINGS.items():
+def test_no_pre_tokenizer_loses_text(tmp_path: Path) -> None:
+    for name, config in PRE_TOKENIZERS.items():
         tokenizer = tokenizer_of(tmp_path, entries(name))
         for text in TEXTS:
-            composed = cutting.normalizer is not None
+            normalizes = config.normalizer is not None
             decoded = tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids)
-            assert decoded == (tokenizer.normalizer.normalize_str(text) if composed else text), (name, text)
+            assert decoded == (tokenizer.normalizer.normalize_str(text) if normalizes else text), (name, text)
 
 
 @pytest.mark.parametrize("pre", ["gpt-2", "qwen2", "deepseek-coder", "llama-bpe"])
-def test_merges_are_those_of_the_file(tmp_path: Path, pre: str) -> None:
-    original = Tokenizer(models.BPE(ignore_merges=CUTTINGS[pre].ignore_merges))
+def test_tokens_are_merged_as_in_the_original(tmp_path: Path, pre: str) -> None:
+    original = Tokenizer(models.BPE(ignore_merges=PRE_TOKENIZERS[pre].ignore_merges))
     built = tokenizer_of(tmp_path, entries(pre))
     original.pre_tokenizer, original.normalizer = built.pre_tokenizer, built.normalizer
     trainer = trainers.BpeTrainer(
@@ -110,7 +110,9 @@ def test_merges_are_those_of_the_file(tmp_path: Path, pre: str) -> None:
 
 
 @pytest.mark.parametrize(("architecture", "pre"), [("qwen2", "qwen2"), ("phi2", "gpt-2"), ("llama", "default")])
-def test_where_a_file_names_no_way_its_architecture_does(tmp_path: Path, architecture: str, pre: str) -> None:
+def test_a_file_without_a_pre_tokenizer_gets_that_of_its_architecture(
+    tmp_path: Path, architecture: str, pre: str
+) -> None:
     text = "fooBar(12345)  b\n\n"
     assert pieces(tmp_path, None, text, architecture=architecture) == pieces(tmp_path, pre, text)
 
@@ -124,14 +126,14 @@ def test_where_a_file_names_no_way_its_architecture_does(tmp_path: Path, archite
         ("deepseek-coder", {"add_bos_token": True}, [0]),
     ],
 )
-def test_the_first_token_is_the_one_that_the_file_wants(
+def test_a_first_token_is_added_if_the_file_requires_it(
     tmp_path: Path, pre: str, flags: dict[str, Any], first: list[int]
 ) -> None:
     tokenizer = tokenizer_of(tmp_path, entries(pre, **flags))
     assert tokenizer.encode("").ids == first
 
 
-def test_tokens_that_users_defined_are_found_and_read(tmp_path: Path) -> None:
+def test_user_defined_tokens_are_matched_and_decoded(tmp_path: Path) -> None:
     tokenizer = tokenizer_of(tmp_path, entries())
     ids = tokenizer.encode("a<tool>b<|end|>", add_special_tokens=False).ids
     assert ids[1] == 259
@@ -142,23 +144,25 @@ def test_a_file_without_a_chat_template_gets_none(tmp_path: Path) -> None:
     assert "chat_template" not in files_of(tmp_path, entries())["tokenizer_config.json"]
 
 
-def test_the_only_chat_template_stands_alone(tmp_path: Path) -> None:
+def test_a_single_chat_template_is_stored_as_a_string(tmp_path: Path) -> None:
     config = files_of(tmp_path, {**entries(), "chat_template": "one"})["tokenizer_config.json"]
     assert config["chat_template"] == "one"
 
 
 @pytest.mark.parametrize(
-    ("templates", "plain"),
+    ("templates", "default"),
     [
         ({"chat_template": "plain", "chat_templates": ["tool_use"], "chat_template.tool_use": "with tools"}, "plain"),
         ({"chat_template.tool_use": "with tools"}, "with tools"),
     ],
 )
-def test_named_chat_templates_are_chosen_by_transformers(tmp_path: Path, templates: dict[str, Any], plain: str) -> None:
+def test_transformers_chooses_among_named_chat_templates(
+    tmp_path: Path, templates: dict[str, Any], default: str
+) -> None:
     for name, content in files_of(tmp_path, {**entries(), **templates}).items():
         (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(tmp_path)
-    assert tokenizer.get_chat_template() == plain
+    assert tokenizer.get_chat_template() == default
     tools = [{"type": "function", "function": {"name": "f", "description": "", "parameters": {}}}]
     assert tokenizer.get_chat_template(tools=tools) == "with tools"
 
@@ -166,21 +170,23 @@ def test_named_chat_templates_are_chosen_by_transformers(tmp_path: Path, templat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ggml.model": "t5"}, "of the kind 't5'; only 'gpt2' and 'llama'"),
-        ({"ggml.model": "bert"}, "of the kind 'bert'"),
-        ({"ggml.model": "rwkv"}, "of the kind 'rwkv'"),
-        ({"ggml.model": "none"}, "of the kind 'none'"),
-        ({"ggml.model": None}, "of the kind None"),
-        ({"ggml.pre": "strange"}, "cuts text by 'strange'; known are gpt-2"),
+        ({"ggml.model": "t5"}, "tokenizer.ggml.model is 't5'; supported are 'gpt2' and 'llama'"),
+        ({"ggml.model": "bert"}, "tokenizer.ggml.model is 'bert'"),
+        ({"ggml.model": "rwkv"}, "tokenizer.ggml.model is 'rwkv'"),
+        ({"ggml.model": "none"}, "tokenizer.ggml.model is 'none'"),
+        ({"ggml.model": None}, "tokenizer.ggml.model is None"),
+        ({"ggml.pre": "strange"}, "tokenizer.ggml.pre is 'strange'; supported are gpt-2"),
         ({"ggml.merges": None}, "tokenizer.ggml.merges is missing"),
         ({"ggml.merges": ["a zz"]}, "damaged: .*zz"),
         ({"ggml.merges": ["ab"]}, "damaged"),
         ({"ggml.tokens": None}, "tokenizer.ggml.tokens is missing"),
-        ({"ggml.token_type": [1]}, "1 kinds of tokens for 260 tokens"),
-        ({"ggml.eos_token_id": 260}, "the eos token is 260, of 260"),
-        ({"chat_template": 7}, "the chat template 'default' is no text"),
+        ({"ggml.token_type": [1]}, "1 token types for 260 tokens"),
+        ({"ggml.eos_token_id": 260}, "the eos token is 260; it must be an id below 260"),
+        ({"chat_template": 7}, "the chat template 'default' is not a string"),
     ],
 )
-def test_what_cannot_be_built_is_refused_by_name(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_what_is_unsupported_or_damaged_is_refused_by_name(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ModelLoadingError, match=message):
         files_of(tmp_path, {**entries(), **changes})

@@ -1,4 +1,4 @@
-"""What is built from SentencePiece's pieces and scores cuts texts as SentencePiece itself does."""
+"""A tokenizer built from SentencePiece's pieces and scores gives the same tokens as SentencePiece itself."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ with_prefix = pytest.mark.parametrize("prefix", [True, False], ids=["like llama"
 
 @cache
 def trained(*, prefix: bool) -> Any:
-    """A small vocabulary, with a prefix as Llama 2 has it, or with tokens for spaces and lines as Gemma has them."""
+    """A small vocabulary: with a space prefix like Llama 2, or with user-defined tokens for white space like Gemma."""
     model = BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([line for line in (_PROSE + _CODE).split("\n") if line] + list(TEXTS[15:25]) * 4),
@@ -47,7 +47,7 @@ def trained(*, prefix: bool) -> Any:
 
 
 def entries(*, prefix: bool, **changes: Any) -> dict[str, Any]:
-    """As llama.cpp's converter writes them (`_create_vocab_sentencepiece`)."""
+    """The metadata that llama.cpp's converter writes (`_create_vocab_sentencepiece`)."""
     processor = trained(prefix=prefix)
     ids = range(processor.vocab_size())
     pieces = [processor.id_to_piece(token_id) for token_id in ids]
@@ -59,7 +59,7 @@ def entries(*, prefix: bool, **changes: Any) -> dict[str, Any]:
         else 1
         for token_id in ids
     ]  # fmt: skip
-    made = {
+    defaults = {
         "ggml.model": "llama",
         "ggml.pre": "default",
         "ggml.tokens": pieces,
@@ -70,16 +70,16 @@ def entries(*, prefix: bool, **changes: Any) -> dict[str, Any]:
         "ggml.eos_token_id": 2,
         "ggml.add_space_prefix": prefix,
     }
-    return {**made, **{f"ggml.{key}": value for key, value in changes.items()}}
+    return {**defaults, **{f"ggml.{key}": value for key, value in changes.items()}}
 
 
 @with_prefix
-def test_texts_of_all_scripts_become_the_same_tokens_and_come_back(tmp_path: Path, prefix: bool) -> None:  # noqa: FBT001
+def test_texts_in_all_scripts_become_the_same_tokens_and_decode_again(tmp_path: Path, prefix: bool) -> None:  # noqa: FBT001
     tokenizer = tokenizer_of(tmp_path, entries(prefix=prefix))
     paragraphs = [*TEXTS, *_PROSE.split("\n\n"), *_CODE.split("\n\n")]
     for text in paragraphs:
         if "<s>" in text:
-            continue  # a control token, which SentencePiece reads as any other text
+            continue  # a control token, which SentencePiece encodes as ordinary text
         encoding = tokenizer.encode(text, add_special_tokens=False)
         assert encoding.ids == trained(prefix=prefix).encode(text), repr(text)
         assert tokenizer.decode(encoding.ids).replace("▁", " ") == text.replace("▁", " ")
@@ -92,21 +92,21 @@ def test_texts_of_all_scripts_become_the_same_tokens_and_come_back(tmp_path: Pat
 )
 def test_any_text_becomes_the_same_tokens(tmp_path: Path, prefix: bool, words: list[str]) -> None:  # noqa: FBT001
     text = "".join(words)
-    found = _built(tmp_path, prefix=prefix).encode(text, add_special_tokens=False).ids
+    found = _cached_tokenizer(tmp_path, prefix=prefix).encode(text, add_special_tokens=False).ids
     assert found == trained(prefix=prefix).encode(text)
 
 
-_KEPT: dict[bool, Any] = {}
+_TOKENIZERS: dict[bool, Any] = {}
 
 
-def _built(folder: Path, *, prefix: bool) -> Any:
-    if prefix not in _KEPT:
-        _KEPT[prefix] = tokenizer_of(folder, entries(prefix=prefix))
-    return _KEPT[prefix]
+def _cached_tokenizer(folder: Path, *, prefix: bool) -> Any:
+    if prefix not in _TOKENIZERS:
+        _TOKENIZERS[prefix] = tokenizer_of(folder, entries(prefix=prefix))
+    return _TOKENIZERS[prefix]
 
 
 @with_prefix
-def test_the_loaders_and_the_decoder_of_the_server_read_it_alike(tmp_path: Path, prefix: bool) -> None:  # noqa: FBT001
+def test_mlx_lms_loader_and_the_text_decoder_agree_with_sentencepiece(tmp_path: Path, prefix: bool) -> None:  # noqa: FBT001
     import_mlx_lm()
     from mlx_lm.utils import load_tokenizer  # noqa: PLC0415
 
@@ -123,7 +123,7 @@ def test_the_loaders_and_the_decoder_of_the_server_read_it_alike(tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    ("flags", "around"),
+    ("flags", "first_and_last"),
     [
         ({}, ([1], [])),
         ({"add_bos_token": False}, ([], [])),
@@ -131,47 +131,47 @@ def test_the_loaders_and_the_decoder_of_the_server_read_it_alike(tmp_path: Path,
         ({"bos_token_id": None}, ([], [])),
     ],
 )
-def test_the_first_and_the_last_token_are_those_that_the_file_wants(
-    tmp_path: Path, flags: dict[str, Any], around: tuple[list[int], list[int]]
+def test_first_and_last_tokens_are_added_if_the_file_requires_them(
+    tmp_path: Path, flags: dict[str, Any], first_and_last: tuple[list[int], list[int]]
 ) -> None:
     tokenizer = tokenizer_of(tmp_path, entries(prefix=True, **flags))
     text = tokenizer.encode("a text", add_special_tokens=False).ids
-    assert tokenizer.encode("a text").ids == [*around[0], *text, *around[1]]
+    assert tokenizer.encode("a text").ids == [*first_and_last[0], *text, *first_and_last[1]]
 
 
-def test_control_tokens_are_found_in_a_text_and_left_out_of_what_is_read(tmp_path: Path) -> None:
+def test_control_tokens_are_matched_in_text_and_skipped_when_decoding(tmp_path: Path) -> None:
     tokenizer = tokenizer_of(tmp_path, entries(prefix=True))
     ids = tokenizer.encode("<s>one</s>", add_special_tokens=False).ids
     assert (ids[0], ids[-1]) == (1, 2)
     assert tokenizer.decode(ids) == "one"
 
 
-def test_marks_of_phi_3_take_the_line_break_behind_them(tmp_path: Path) -> None:
-    made = entries(prefix=True)
-    made["ggml.tokens"] = [*made["ggml.tokens"][:-1], "<|end|>"]
-    made["ggml.token_type"] = [*made["ggml.token_type"][:-1], 3]
-    last = len(made["ggml.tokens"]) - 1
-    phi, other = (tokenizer_of(tmp_path, made, architecture=name) for name in ("phi3", "llama"))
+def test_phi_3s_control_tokens_absorb_the_line_break_after_them(tmp_path: Path) -> None:
+    metadata = entries(prefix=True)
+    metadata["ggml.tokens"] = [*metadata["ggml.tokens"][:-1], "<|end|>"]
+    metadata["ggml.token_type"] = [*metadata["ggml.token_type"][:-1], 3]
+    last = len(metadata["ggml.tokens"]) - 1
+    phi, other = (tokenizer_of(tmp_path, metadata, architecture=name) for name in ("phi3", "llama"))
     assert phi.encode("<|end|>\nb", add_special_tokens=False).ids == [last, phi.token_to_id("▁b")]
     assert phi.encode("<s>\n", add_special_tokens=False).ids == other.encode("<s>\n", add_special_tokens=False).ids
     assert other.encode("<|end|>\nb", add_special_tokens=False).ids[:2] != [last, phi.token_to_id("▁b")]
 
 
-def test_behind_a_mark_of_mistral_there_is_only_the_space_that_its_template_writes(tmp_path: Path) -> None:
-    made = entries(prefix=True)
-    made["ggml.tokens"] = [*made["ggml.tokens"][:-1], "[INST]"]
-    made["ggml.token_type"] = [*made["ggml.token_type"][:-1], 3]
-    tokenizer = tokenizer_of(tmp_path, made)
+def test_no_space_is_added_after_mistrals_control_tokens(tmp_path: Path) -> None:
+    metadata = entries(prefix=True)
+    metadata["ggml.tokens"] = [*metadata["ggml.tokens"][:-1], "[INST]"]
+    metadata["ggml.token_type"] = [*metadata["ggml.token_type"][:-1], 3]
+    tokenizer = tokenizer_of(tmp_path, metadata)
     text = trained(prefix=True).encode("the model reads")
     assert tokenizer.encode("the model reads", add_special_tokens=False).ids == text
     assert tokenizer.encode("<s>[INST] the model reads", add_special_tokens=False).ids == [
         1,
-        len(made["ggml.tokens"]) - 1,
+        len(metadata["ggml.tokens"]) - 1,
         *text,
     ]
 
 
-def test_a_conversation_begins_with_one_first_token_whoever_writes_it(tmp_path: Path) -> None:
+def test_a_conversation_begins_with_one_bos_token_with_or_without_a_chat_template(tmp_path: Path) -> None:
     import_mlx_lm()
     from mlx_lm.utils import load_tokenizer  # noqa: PLC0415
 
@@ -190,26 +190,27 @@ def test_a_conversation_begins_with_one_first_token_whoever_writes_it(tmp_path: 
     [
         ({"scores": None}, "tokenizer.ggml.scores is missing"),
         ({"scores": [0.0]}, "1 scores for 1200 tokens"),
-        ({"scores": [float("nan")] * 1200}, "1200 scores for 1200 tokens, or some are no numbers"),
-        ({"tokens": ["a"] * 1200}, "the token 'a' is there twice"),
-        ({"tokens": [f"{number}" + "a" * 2000 for number in range(1200)], "token_type": [1] * 1200}, "2004 characters"),
-        ({"token_type": [9] * 1200}, "or unknown ones"),
+        ({"scores": [float("nan")] * 1200}, "1200 scores for 1200 tokens, or a score that is NaN"),
+        ({"tokens": ["a"] * 1200}, "the token 'a' is defined twice"),
+        (
+            {"tokens": [f"{number}" + "a" * 2000 for number in range(1200)], "token_type": [1] * 1200},
+            "2004 characters; at most 1024",
+        ),
+        ({"token_type": [9] * 1200}, "or an unknown type"),
         ({"remove_extra_whitespaces": True}, "remove_extra_whitespaces is set"),
-        ({"precompiled_charsmap": [1, 2]}, "precompiled_charsmap is there"),
-        ({"add_space_prefix": 1}, "add_space_prefix is 1"),
-        ({"bos_token_id": 1200}, "the bos token is 1200, of 1200"),
+        ({"precompiled_charsmap": [1, 2]}, "precompiled_charsmap is set"),
+        ({"add_space_prefix": 1}, "add_space_prefix is 1; it must be true or false"),
+        ({"bos_token_id": 1200}, "the bos token is 1200; it must be an id below 1200"),
     ],
 )
-def test_a_vocabulary_that_does_not_hold_together_is_refused(
-    tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
+def test_an_inconsistent_vocabulary_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelLoadingError, match=message):
         files_of(tmp_path, entries(prefix=True, **changes))
 
 
-def test_tokens_that_differ_in_how_they_write_a_space_are_refused(tmp_path: Path) -> None:
-    made = entries(prefix=False)
-    made["ggml.tokens"] = [*made["ggml.tokens"][:-1], "  "]
-    made["ggml.token_type"] = [*made["ggml.token_type"][:-1], 4]
+def test_tokens_that_differ_only_in_how_they_write_a_space_are_refused(tmp_path: Path) -> None:
+    metadata = entries(prefix=False)
+    metadata["ggml.tokens"] = [*metadata["ggml.tokens"][:-1], "  "]
+    metadata["ggml.token_type"] = [*metadata["ggml.token_type"][:-1], 4]
     with pytest.raises(ModelLoadingError, match="how they write a space"):
-        files_of(tmp_path, made)
+        files_of(tmp_path, metadata)

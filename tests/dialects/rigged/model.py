@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pensieve.models.safetensors.file import PlannedTensor, write_safetensors
-from tests.dialects.real.families import Family, tokenizer_of, write_family
+from tests.dialects.real.families import Family
+from tests.dialects.real.tokenizers import tokenizer_of, write_family
 
 Answers = Mapping[int, str | Sequence[int]]
 """What to say after a prompt of so many tokens: a text in which the family's marks are spelt out, or token ids."""
@@ -42,7 +43,7 @@ _CLOSING: Final = 0.03
 _CLOSERS: Final = ('"', '"}', "}", "]", ")", ">", "</", "\n")
 
 
-def write_wanting_model(
+def write_rigged_model(
     folder: Path, family: Family, answers: Answers, *, window_tokens: int = 8192, needs_transformers: bool = True
 ) -> Path:
     """Write the family's tokenizer and a model that wants these answers into a folder, in place of one that is there.

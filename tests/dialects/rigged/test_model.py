@@ -26,8 +26,8 @@ from contracts.values.vocabulary import (
     ToolMode,
 )
 from tests.dialects.real.families import family
-from tests.dialects.wanting.engine import engine_wanting, events_of, prompts_of
-from tests.dialects.wanting.model import write_wanting_model
+from tests.dialects.rigged.engine import events_of, prompts_of, rigged_engine
+from tests.dialects.rigged.model import write_rigged_model
 
 SAID = 'It is warm: "21 °C", said Noël. 🦙 ha ha ha\n\n\tx = [1, 2]  # end'
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -47,8 +47,8 @@ def test_it_says_its_text_to_the_letter_and_ends_at_every_temperature(tmp_path: 
     request = asking("Hello")
 
     async def play() -> None:
-        (prompt,) = prompts_of(tmp_path, family(name), request)
-        async with engine_wanting(tmp_path, family(name), {len(prompt.token_ids): SAID}) as engine:
+        (prompt,) = prompts_of(family(name), request)
+        async with rigged_engine(tmp_path, family(name), {len(prompt.token_ids): SAID}) as engine:
             for temperature in (0.0, 1.0, 1.0, 1.0):
                 events = await events_of(engine, asking("Hello", sampling=Sampling(temperature)))
                 assert text_of(events) == SAID
@@ -62,8 +62,8 @@ def test_it_has_an_answer_for_each_length_and_nothing_to_say_to_other_prompts(tm
     requests = [asking("Hello"), asking("Hello " * 100), asking("Hello " * 200)]
 
     async def play() -> None:
-        first, second, _ = (len(prompt.token_ids) for prompt in prompts_of(tmp_path, family("phi-3.5"), *requests))
-        async with engine_wanting(tmp_path, family("phi-3.5"), {first: "One.", second: "Two."}) as engine:
+        first, second, _ = (len(prompt.token_ids) for prompt in prompts_of(family("phi-3.5"), *requests))
+        async with rigged_engine(tmp_path, family("phi-3.5"), {first: "One.", second: "Two."}) as engine:
             assert [text_of(await events_of(engine, request)) for request in requests] == ["One.", "Two.", ""]
 
     asyncio.run(play())
@@ -74,9 +74,9 @@ def test_a_grammar_makes_it_deviate_and_come_to_an_end(tmp_path: Path) -> None:
     forced = asking("Hello", tools=(WEATHER,), tool_choice=ToolChoice(ToolMode.TOOL, "get_weather"))
 
     async def play() -> list[GenerationEvent]:
-        (prompt,) = prompts_of(tmp_path, family("phi-3.5"), forced)
+        (prompt,) = prompts_of(family("phi-3.5"), forced)
         said = {len(prompt.token_ids): "It is warm in Paris."}
-        async with engine_wanting(tmp_path, family("phi-3.5"), said) as engine:
+        async with rigged_engine(tmp_path, family("phi-3.5"), said) as engine:
             return await events_of(engine, forced)
 
     events = asyncio.run(play())
@@ -88,6 +88,6 @@ def test_a_grammar_makes_it_deviate_and_come_to_an_end(tmp_path: Path) -> None:
 
 def test_answers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="begins inside of another one, at 10"):
-        write_wanting_model(tmp_path, family("qwen3"), {10: "one two three", 11: "four"})
+        write_rigged_model(tmp_path, family("qwen3"), {10: "one two three", 11: "four"})
     with pytest.raises(ValueError, match="beyond the window of 16 tokens"):
-        write_wanting_model(tmp_path, family("qwen3"), {16: "one two"}, window_tokens=16)
+        write_rigged_model(tmp_path, family("qwen3"), {16: "one two"}, window_tokens=16)
