@@ -7,7 +7,6 @@ modules of `contracts.checks` define them.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import ParamSpec
@@ -85,9 +84,10 @@ async def provoke(call: Callable[P, Awaitable[object]], *args: P.args, **kwargs:
 
 async def settles(holds: Callable[[], Awaitable[bool]], seconds: float) -> bool:
     """Whether `holds` becomes true within `seconds`: memory, for example, is only freed between two steps."""
-    deadline = time.monotonic() + seconds
+    now = asyncio.get_running_loop().time
+    deadline = now() + seconds
     while not await holds():
-        if time.monotonic() > deadline:
+        if now() > deadline:
             return False
         await asyncio.sleep(_POLL_SECONDS)
     return True

@@ -10,8 +10,8 @@ import pytest
 
 from contracts.values.vocabulary import ChatMessage, Role, Thinking, Tool
 from pensieve.models.prompts.chat_template import ChatTemplate
-from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerFacts
-from pensieve.models.tokenizers.jinja import compiled
+from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerMetadata
+from pensieve.models.tokenizers.jinja import compile_template
 from tests.dialects.prompts_that_move import MOVED
 from tests.dialects.real.downloads import template, template_names
 from tests.dialects.real.families import Family, families
@@ -168,9 +168,9 @@ def test_messages_are_rendered_in_their_order(family: Family) -> None:
 
 @pytest.mark.parametrize("name", template_names())
 def test_every_template_of_llama_cpp_compiles_and_renders_a_conversation(name: str) -> None:
-    compiled(template(name))
-    facts = TokenizerFacts({"eos_token": "<|im_end|>", "bos_token": "<|endoftext|>"}, template(name), 4096, {})
-    chat = ChatTemplate(FastTokenizer(tokenizer_of(named("qwen3")), facts))
+    compile_template(template(name))
+    metadata = TokenizerMetadata({"eos_token": "<|im_end|>", "bos_token": "<|endoftext|>"}, template(name), 4096, {})
+    chat = ChatTemplate(FastTokenizer(tokenizer_of(named("qwen3")), metadata))
     for shape in ("tools", "two calls at once"):
         messages, tools = SHAPES[shape]
         assert not differences(text_of(chat, tuple(messages), tools), messages, tools)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ TESTS = Path(next(iter(perf_gates.__path__)))
 GATES = load_gates()
 
 
+@cache
 def judged_in(folder: Path) -> dict[str, set[str]]:
     """The tests that call `report.judge` or `report.judge_metric`, by the gate id or metric they pass."""
     tests: dict[str, set[str]] = defaultdict(set)

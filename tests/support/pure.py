@@ -1,4 +1,4 @@
-"""Fails a run in which a test imports MLX: `pytest -p tests.support.pure`, as `tox -e fast` runs it.
+"""Fails a run in which a test imports MLX, and makes it fast: `pytest -p tests.support.pure`, as `tox -e fast` has it.
 
 The environment of `tox -e fast` has no MLX. This plugin also finds such imports where MLX is installed or where a test
 catches the ImportError.
@@ -6,6 +6,7 @@ catches the ImportError.
 
 from __future__ import annotations
 
+import gc
 import importlib.abc
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ class _NoMLX(importlib.abc.MetaPathFinder):
 
 def pytest_configure() -> None:
     sys.meta_path.insert(0, _NoMLX())
+    gc.disable()  # the run is short, and looking for garbage would be a quarter of it
 
 
 @pytest.hookimpl(tryfirst=True)

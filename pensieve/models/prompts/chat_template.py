@@ -1,9 +1,12 @@
-"""A conversation as the token ids that a model was taught to read.
+"""Renders a conversation to token ids with the model's own chat template.
 
-The model's own template decides the form. This module adds five things: a conversation is brought into a form in which
-everything in it comes through, an answer that has begun is continued, the text of a message stays text even where it
-spells one of the model's control tokens, an answer that was generated here stands in the prompt as the tokens that it
-was generated as, and a date that the template writes stays what it was when the conversation began.
+Beyond the template, it ensures that:
+
+- nothing is lost: the conversation is rewritten into a form in which the template drops, repeats and refuses nothing;
+- an answer that the client has begun is continued;
+- text stays text, even if it spells one of the model's control tokens;
+- answers that were generated here keep the tokens that were generated;
+- a date that the template writes stays the date on which the conversation began.
 """
 
 from __future__ import annotations
@@ -22,23 +25,21 @@ from pensieve.models.prompts.dates import ConversationDates
 from pensieve.models.prompts.encoding.encoder import PromptEncoder
 from pensieve.models.prompts.encoding.literals import Literals
 from pensieve.models.prompts.fitting.template_fit import TemplateFit
-from pensieve.models.prompts.options import REFUSALS, Ending, Options
-from pensieve.models.prompts.rendered import RenderedConversation, Way, Words, tools_at_head
+from pensieve.models.prompts.options import TEMPLATE_ERRORS, PromptEnding, TemplateOptions
+from pensieve.models.prompts.rendered import PromptWriter, RenderedConversation, TemplateSupport, tools_at_head
 from pensieve.models.prompts.spliced import Recall, Version, versions
-from pensieve.models.prompts.template_text import TemplateText
-from pensieve.models.prompts.turns import texts
+from pensieve.models.prompts.template_renderer import TemplateRenderer
+from pensieve.models.prompts.turns import client_texts
 
 log = logging.getLogger(__name__)
 
 _TAIL_TOKENS: Final = 16
-"""Enough for a mark that is no single token, and the line breaks behind it."""
+"""Enough for a mark of several tokens and the line breaks after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedPrompt:
-    """`boundaries` are in the order of the prompt. `starts_thinking`: it ends with thinking open, as some templates
-    leave it, and the model goes on with it.
-    """
+    """`boundaries` are in prompt order. If `starts_thinking`, the prompt ends inside thinking, which goes on."""
 
     token_ids: list[int]
     boundaries: tuple[Boundary, ...] = ()
@@ -47,7 +48,7 @@ class RenderedPrompt:
 
 @dataclass(frozen=True, slots=True)
 class _Rendering:
-    """`lost` names what does not come through."""
+    """`lost` names what the template dropped or repeated."""
 
     lost: list[str]
     conversation: RenderedConversation
@@ -64,13 +65,13 @@ class ChatTemplate:
         *,
         clock: Callable[[], datetime] = datetime.now,
     ) -> None:
-        """`tokenizer` is mlx-lm's TokenizerWrapper, or a Transformers tokenizer; `dialect` is its model's."""
+        """`tokenizer` is mlx-lm's TokenizerWrapper or a Transformers tokenizer. `dialect` is that of its model."""
         self._tokenizer = tokenizer
         self._dialect = dialect
         self._recall = recall
         self._dates = ConversationDates(clock)
         has_template = bool(getattr(tokenizer, "has_chat_template", None) or tokenizer.chat_template)
-        self._fit = TemplateFit(TemplateText(tokenizer, has_template=has_template), dialect)
+        self._fit = TemplateFit(TemplateRenderer(tokenizer, has_template=has_template), dialect)
         self._encoder = PromptEncoder(tokenizer, has_template=has_template)
         self._warned: set[str] = set()
 
@@ -80,16 +81,16 @@ class ChatTemplate:
         tools: tuple[Tool, ...] = (),
         thinking: Thinking = Thinking(),  # noqa: B008 - frozen
     ) -> RenderedPrompt:
-        """The prompt, up to where the model's answer begins, or goes on if the last message is its own.
+        """Render up to where the model's answer begins, or continues if the last message is the assistant's.
 
-        Templates refuse some conversations, and drop parts of others. The form that a template needs is found out with
-        small conversations, and every rendering is checked (`fitting`). A model without a template gets `User: …` and
-        `Assistant: …` in paragraphs. Tools, calls and their results are given to a template that has words for them,
-        and written in the general form for all others.
+        Templates refuse some conversations and drop parts of others. `fitting` probes each template with small
+        conversations for the form that it needs, and checks every rendering. Tools, calls and results go to the
+        template if it supports them, and are otherwise written as text in the model's dialect. A model without a
+        template gets paragraphs of `User: …` and `Assistant: …`.
 
         Raises:
-            ValidationError: no messages; an answer to continue that ends in whitespace; or a conversation that the
-                template takes in no form.
+            ValidationError: there are no messages, an answer to continue ends in whitespace, or the template refuses
+                the conversation in every form.
         """
         conversation = self._rendered(messages, tools, thinking)
         encoded = self._encoder.encode(conversation.literals, conversation.text)
@@ -103,8 +104,10 @@ class ChatTemplate:
         thinking: Thinking,
         num_tokens: int,
     ) -> str:
-        """In which part of the prompt the token lies that has `num_tokens` before it: "tools", "system", "messages.3"
-        (counted from 0 behind the leading system turns), or "end" for what opens the model's answer.
+        """The part of the prompt that contains the token at position `num_tokens`.
+
+        It is "tools", "system", "messages.3" (counted from 0, after the leading system messages), or "end" for what
+        opens the model's answer.
 
         Raises:
             ValidationError: as `render`.
@@ -114,13 +117,13 @@ class ChatTemplate:
         return conversation.part_at(encoded, num_tokens)
 
     def encode_raw(self, text: str) -> list[int]:
-        """The token ids of a prompt that is to be continued as it stands; at least one.
+        """The token ids of a raw prompt, at least one.
 
-        It is one author's text, so control tokens in it are what they spell: clients that fill in a template
-        themselves rely on it. Those may also have written the first token, which is then not put before it again.
+        Control tokens are recognised, because clients that apply a template themselves rely on them. If such a client
+        has written the first token, it is not added again.
 
         Raises:
-            ValidationError: there is nothing to continue.
+            ValidationError: the prompt is empty.
         """
         token_ids = [int(token_id) for token_id in self._tokenizer.encode(text)]
         if token_ids[:2] == self._encoder.first_tokens() * 2:
@@ -131,55 +134,57 @@ class ChatTemplate:
 
     @property
     def takes_system_prompt(self) -> bool:
-        """Whether the template has a place of its own for a system message."""
+        """Whether the template supports system messages."""
         return self._fit.takes_system_prompt
 
     @property
     def takes_tools(self) -> bool:
-        """Whether the template has words of its own for tools."""
-        return self._fit.words is Words.TOOLS
+        """Whether the template supports tools."""
+        return self._fit.support is TemplateSupport.TOOLS
 
     def _rendered(
         self, messages: tuple[ChatMessage, ...], tools: tuple[Tool, ...], thinking: Thinking
     ) -> RenderedConversation:
-        """In the first form and version that loses nothing; else in the one that loses least."""
+        """Render in the first form and version that loses nothing, or else in the one that loses least."""
         messages, tools = _checked(messages), tools_at_head(tools)
-        literals = Literals(texts(messages, tools), self._encoder.added_tokens)
-        options = Options(tuple(map(literals.hidden_tool, tools)), thinking, self._dates.date_of(messages))
-        hidden = tuple(map(literals.hidden_message, messages))
-        choices = list(versions(messages, hidden, literals, self._recall))
-        least: _Rendering | None = None
+        literals = Literals(client_texts(messages, tools), self._encoder.added_tokens)
+        options = TemplateOptions(tuple(map(literals.escaped_tool, tools)), thinking, self._dates.date_of(messages))
+        escaped = tuple(map(literals.escaped_message, messages))
+        candidates = list(versions(messages, escaped, literals, self._recall))
+        best: _Rendering | None = None
         refusal: Exception | None = None
         for form in self._fit.forms_for(messages, tools):
-            for version in choices:
+            for version in candidates:
                 try:
-                    found = self._tried(self._fit.way(options, form), version, literals, least)
-                except REFUSALS as error:
+                    found = self._try(self._fit.writer(options, form), version, literals, best)
+                except TEMPLATE_ERRORS as error:
                     refusal = refusal or error
                     continue
-                least = found or least
+                best = found or best
                 if found is not None and not found.lost:
                     return found.conversation
-        if least is None:
+        if best is None:
             raise ValidationError("messages", f"the model's chat template refuses this conversation: {refusal}")
-        self._warn(least.lost)
-        return least.conversation
+        self._warn(best.lost)
+        return best.conversation
 
-    def _tried(self, way: Way, version: Version, literals: Literals, least: _Rendering | None) -> _Rendering | None:
-        """The rendering, if it loses less than the least so far.
+    def _try(
+        self, writer: PromptWriter, version: Version, literals: Literals, best: _Rendering | None
+    ) -> _Rendering | None:
+        """The rendering, or None if it loses no less than the best so far.
 
         Raises:
-            one of REFUSALS: the template does not take it.
+            one of TEMPLATE_ERRORS: the template refuses the conversation.
         """
-        ending = Ending.ANSWER_GOES_ON if version[-1].role is Role.ASSISTANT else Ending.ANSWER_OPENS
-        lost = self._fit.losses(way, version, literals, ending)
-        if least is not None and len(lost) >= len(least.lost):
+        ending = PromptEnding.ANSWER_CONTINUES if version[-1].role is Role.ASSISTANT else PromptEnding.ANSWER_OPENS
+        lost = self._fit.losses(writer, version, literals, ending)
+        if best is not None and len(lost) >= len(best.lost):
             return None
-        text = way.text(version, literals, ending)
-        return _Rendering(lost, RenderedConversation(version, literals, way, ending, text))
+        text = writer.write(version, literals, ending)
+        return _Rendering(lost, RenderedConversation(version, literals, writer, ending, text))
 
     def _warn(self, lost: Sequence[str]) -> None:
-        """Once for each thing, since it is the template's fault and comes with every request."""
+        """Warn once about each loss: it recurs with every request, since it is the template's."""
         new = sorted(set(lost) - self._warned)
         if new:
             self._warned.update(new)
@@ -194,10 +199,10 @@ class ChatTemplate:
 
 
 def _checked(messages: tuple[ChatMessage, ...]) -> tuple[ChatMessage, ...]:
-    """The messages, without a beginning of an answer that is none.
+    """The messages, without an empty answer to continue at the end.
 
     Raises:
-        ValidationError: there are none, or an answer to continue ends in whitespace.
+        ValidationError: there are no messages, or an answer to continue ends in whitespace.
     """
     last = messages[-1] if messages else None
     if last is not None and last.role is Role.ASSISTANT:

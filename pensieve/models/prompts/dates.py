@@ -1,8 +1,8 @@
-"""The date that a template writes into a conversation: the one on which that conversation was first seen here.
+"""The date that a template writes into a prompt: the day on which the conversation began.
 
-Read from the clock at each request, it would change at midnight near the start of the prompt, and all that was computed
-for the prompt would be lost. Templates that Transformers renders, at the first start with a folder or where a tokenizer
-has code of its own, still read the clock: it takes no functions for them.
+Today's date would change at midnight near the start of the prompt, and invalidate the cache for the whole conversation.
+Templates that Transformers renders (on the first start with a folder, or for tokenizers with custom code) still read
+the clock, because Transformers does not pass functions to a template.
 """
 
 from __future__ import annotations
@@ -20,10 +20,7 @@ MAX_CONVERSATIONS: Final = 4096
 
 
 class ConversationDates:
-    """Of the conversations that were last used. Kept in memory: a server that starts again begins with its own date.
-
-    Any thread may use it.
-    """
+    """Dates of the most recently used conversations, in memory only: a restart forgets them. Any thread may use it."""
 
     def __init__(self, clock: Callable[[], datetime] = datetime.now) -> None:
         self._clock = clock
@@ -31,7 +28,7 @@ class ConversationDates:
         self._by_conversation: OrderedDict[bytes, datetime] = OrderedDict()
 
     def date_of(self, messages: Sequence[ChatMessage]) -> datetime:
-        """A conversation is known by its system text and the first turn of its user."""
+        """The system text and the first user turn identify a conversation."""
         key = _digest(messages)
         with self._lock:
             date = self._by_conversation.setdefault(key, self._clock())

@@ -1,4 +1,4 @@
-"""Schemas for templates that insist on keys which a schema may leave out, as Command R+'s does."""
+"""Adds optional schema keys for templates that require them, such as Command R+'s."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 
 def filled_schema(value: Any) -> Any:
-    """A tool's JSON, with an empty description for each argument that has none, and with the additionalProperties that
-    an object has where it does not say, at every depth.
+    """A tool's JSON in which every argument has a description and every object argument has additionalProperties.
+
+    Missing ones get their defaults, at every depth.
     """
     match value:
         case {"properties": dict() as properties}:
-            inner = {key: _argument(filled_schema(part)) for key, part in properties.items()}
+            inner = {key: _with_defaults(filled_schema(part)) for key, part in properties.items()}
             return {**{key: filled_schema(part) for key, part in value.items()}, "properties": inner}
         case dict():
             return {key: filled_schema(part) for key, part in value.items()}
@@ -22,8 +23,8 @@ def filled_schema(value: Any) -> Any:
             return value
 
 
-def _argument(schema: Any) -> Any:
+def _with_defaults(schema: Any) -> Any:
     if not isinstance(schema, Mapping):
         return schema
-    free: dict[str, Any] = {"additionalProperties": {}} if schema.get("type") == "object" else {}
-    return {"description": "", **free, **schema}
+    defaults: dict[str, Any] = {"additionalProperties": {}} if schema.get("type") == "object" else {}
+    return {"description": "", **defaults, **schema}

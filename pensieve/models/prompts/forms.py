@@ -1,8 +1,6 @@
-"""The forms in which a conversation can be given to a chat template.
+"""Rewrites of a conversation for chat templates that refuse a role, drop a text or require another order of turns.
 
-A template may refuse a role, drop a text or want its turns in another order. Each rewrite says one such thing in
-another way, touches only what it is about, and changes nothing where there is no such thing; so a conversation that
-grows keeps its beginning.
+Each rewrite changes only the turns that it concerns, so a growing conversation keeps its rendered beginning.
 """
 
 from __future__ import annotations
@@ -23,26 +21,26 @@ Messages = Sequence[ChatMessage]
 
 
 class Rewrite(Enum):
-    """In the order in which they are done, which is not that in which they are tried."""
+    """In the order of application. `fitting.search` tries them in another order."""
 
-    NINE_CHARACTER_IDS = "ids of calls are nine letters and digits, as Mistral's templates want them"
-    FUNCTION_IDS = "ids of calls are functions.NAME:NUMBER, as Kimi K2's templates want them"
-    CALLS_IN_TEXT = "calls are part of the assistant's text, as the model writes them"
-    AS_GENERATED = "text and the calls after it stand where the template has a call, as the model writes them"
-    RESULTS_AS_USER = "results of calls are the user's turns"
-    ONE_CALL_A_TURN = "calls made at once are turns of their own, each before its result"
-    TEXT_APART = "what an assistant says beside its calls is a turn of its own before them"
-    NOTES_AS_USER = "system messages after the first turn are marked parts of the user's turn"
-    SYSTEM_AS_USER = "so are those at the head"
-    TEXT_IN_RESULT = "what the user says right after a result is part of the result"
-    JOINED = "neighbours of the same role are one turn"
+    NINE_CHARACTER_IDS = "call ids have nine letters and digits, as Mistral's templates require"
+    FUNCTION_IDS = "call ids are functions.NAME:NUMBER, as Kimi K2's templates require"
+    CALLS_IN_TEXT = "calls are part of the assistant's text, in the model's own syntax"
+    AS_GENERATED = "text and its calls replace the call in the template, in the model's own syntax"
+    RESULTS_AS_USER = "results are user turns"
+    ONE_CALL_A_TURN = "parallel calls are separate turns, each before its result"
+    TEXT_APART = "the assistant's text beside calls is a separate turn before them"
+    NOTES_AS_USER = "system messages after the first turn are tagged parts of the user's turn"
+    SYSTEM_AS_USER = "leading system messages are tagged parts of the user's turn as well"
+    TEXT_IN_RESULT = "user text right after a result is part of the result"
+    JOINED = "adjacent turns of one role are joined"
     CONTENT_PARTS = "content is a list of parts"
-    ARGUMENT_TEXT = "the arguments of calls are JSON text"
+    ARGUMENT_TEXT = "call arguments are JSON text"
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """What it makes of a beginning is how it begins what it makes of the whole."""
+class ConversationForm:
+    """The rewrites that a template needs. A rewritten conversation begins with its rewritten beginning."""
 
     rewrites: frozenset[Rewrite] = frozenset()
 
@@ -50,14 +48,14 @@ class Form:
     def style(self) -> TurnStyle:
         return TurnStyle(Rewrite.CONTENT_PARTS in self.rewrites, Rewrite.ARGUMENT_TEXT in self.rewrites)
 
-    def of(self, messages: Messages, literals: Literals, dialect: Dialect) -> Messages:
+    def apply(self, messages: Messages, literals: Literals, dialect: Dialect) -> Messages:
         for rewrite in Rewrite:
-            if rewrite in self.rewrites and rewrite in _REWRITTEN:
-                messages = _REWRITTEN[rewrite](messages, literals, dialect)
+            if rewrite in self.rewrites and rewrite in _REWRITE_FUNCTIONS:
+                messages = _REWRITE_FUNCTIONS[rewrite](messages, literals, dialect)
         return messages
 
-    def with_rewrites(self, *rewrites: Rewrite) -> Form:
-        return Form(self.rewrites | frozenset(rewrites))
+    def with_rewrites(self, *rewrites: Rewrite) -> ConversationForm:
+        return ConversationForm(self.rewrites | frozenset(rewrites))
 
 
 def _nine_character_ids(messages: Messages, _literals: Literals, _dialect: Dialect) -> Messages:
@@ -85,11 +83,11 @@ def _with_ids(messages: Messages, new_id: Callable[[str], str]) -> Messages:
 
 
 def without_spliced_calls(messages: Messages, literals: Literals) -> Messages:
-    """Answers that are put back as their tokens have their calls in these."""
-    marks = [literals.answer_in(message) for message in messages]
+    """Drop the calls of answers that are spliced in, because their tokens contain the calls."""
+    markers = [literals.answer_marker(message) for message in messages]
     return [
-        replace(message, text=mark, tool_calls=()) if mark is not None else message
-        for mark, message in zip(marks, messages, strict=True)
+        replace(message, text=marker, tool_calls=()) if marker is not None else message
+        for marker, message in zip(markers, messages, strict=True)
     ]
 
 
@@ -108,10 +106,10 @@ def _as_generated(messages: Messages, literals: Literals, dialect: Dialect) -> M
 
 
 def _generated(message: ChatMessage, literals: Literals, dialect: Dialect) -> ChatMessage:
-    if not message.tool_calls or not message.text or literals.answer_in(message) is not None:
+    if not message.tool_calls or not message.text or literals.answer_marker(message) is not None:
         return message
-    mark = literals.written(f"{message.text}{dialect.call_text(message.tool_calls)}")
-    return replace(message, text=mark, tool_calls=spliced_calls(message.tool_calls, mark, literals))
+    marker = literals.splice_text(f"{message.text}{dialect.call_text(message.tool_calls)}")
+    return replace(message, text=marker, tool_calls=spliced_calls(message.tool_calls, marker, literals))
 
 
 def _results_as_user(messages: Messages, _literals: Literals, _dialect: Dialect) -> Messages:
@@ -125,31 +123,31 @@ def _results_as_user(messages: Messages, _literals: Literals, _dialect: Dialect)
 
 def _one_call_a_turn(messages: Messages, literals: Literals, _dialect: Dialect) -> Messages:
     rewritten: list[ChatMessage] = []
-    waiting: list[ChatMessage] = []
+    pending: list[ChatMessage] = []
     for message in messages:
         if len(message.tool_calls) > 1:
-            mark = literals.answer_in(message)
-            if mark is not None:
-                last = spliced_calls(message.tool_calls[-1:], mark, literals)
+            marker = literals.answer_marker(message)
+            if marker is not None:
+                last = spliced_calls(message.tool_calls[-1:], marker, literals)
                 rewritten.append(replace(message, tool_calls=last))
                 continue
             first, *rest = message.tool_calls
             rewritten.append(replace(message, tool_calls=(first,)))
-            waiting = [ChatMessage(Role.ASSISTANT, "", tool_calls=(call,)) for call in rest]
+            pending = [ChatMessage(Role.ASSISTANT, "", tool_calls=(call,)) for call in rest]
             continue
         if message.role is not Role.TOOL:
-            rewritten += waiting
-            waiting = []
-        called = [turn for turn in waiting if turn.tool_calls[0].id == message.tool_call_id]
-        rewritten += [*called, message]
-        waiting = [turn for turn in waiting if turn not in called]
-    return [*rewritten, *waiting]
+            rewritten += pending
+            pending = []
+        matching = [turn for turn in pending if turn.tool_calls[0].id == message.tool_call_id]
+        rewritten += [*matching, message]
+        pending = [turn for turn in pending if turn not in matching]
+    return [*rewritten, *pending]
 
 
 def _text_apart(messages: Messages, literals: Literals, _dialect: Dialect) -> Messages:
     rewritten: list[ChatMessage] = []
     for message in messages:
-        if message.tool_calls and message.text and literals.answer_in(message) is None:
+        if message.tool_calls and message.text and literals.answer_marker(message) is None:
             rewritten.append(replace(message, tool_calls=()))
             rewritten.append(ChatMessage(Role.ASSISTANT, "", tool_calls=message.tool_calls))
         else:
@@ -204,7 +202,7 @@ def _in_paragraphs(one: str, other: str) -> str:
     return "\n\n".join(text for text in (one, other) if text)
 
 
-_REWRITTEN: dict[Rewrite, Callable[[Messages, Literals, Dialect], Messages]] = {
+_REWRITE_FUNCTIONS: dict[Rewrite, Callable[[Messages, Literals, Dialect], Messages]] = {
     Rewrite.NINE_CHARACTER_IDS: _nine_character_ids,
     Rewrite.FUNCTION_IDS: _function_ids,
     Rewrite.CALLS_IN_TEXT: _calls_in_text,
@@ -219,10 +217,10 @@ _REWRITTEN: dict[Rewrite, Callable[[Messages, Literals, Dialect], Messages]] = {
 }
 
 
-def spliced_calls(calls: Sequence[ToolCall], mark: str, literals: Literals) -> tuple[ToolCall, ...]:
-    """The calls of an answer that is put back as its tokens, with marks in the first and the last of them."""
+def spliced_calls(calls: Sequence[ToolCall], marker: str, literals: Literals) -> tuple[ToolCall, ...]:
+    """The calls of an answer that is spliced in, with markers in the arguments of the first and the last call."""
     marked = list(calls)
-    for number, text in ((-1, literals.last_argument(mark)), (0, literals.first_argument(mark))):
+    for number, text in ((-1, literals.last_argument_marker(marker)), (0, literals.first_argument_marker(marker))):
         if marked:
             key, before = next(iter(json.loads(marked[number].arguments).items()), ("value", ""))
             both = text + (before if len(marked) == 1 and number == 0 else "")

@@ -1,4 +1,4 @@
-"""What a template is given besides the conversation, and what it raises."""
+"""The options of a rendering, and the errors that a chat template may raise."""
 
 from __future__ import annotations
 
@@ -11,36 +11,34 @@ import jinja2
 
 from contracts.values.vocabulary import Thinking, Tool
 
-REFUSALS: Final = (jinja2.TemplateError, ValueError, TypeError, KeyError, IndexError, AttributeError)
-"""What a template raises: its own `raise_exception`, or a stumble over a role it does not expect."""
+TEMPLATE_ERRORS: Final = (jinja2.TemplateError, ValueError, TypeError, KeyError, IndexError, AttributeError)
+"""A template raises these through its own `raise_exception`, or by accident on a role that it does not expect."""
 
 PROBE_TOOL: Final = Tool(
     "look_up",
     "Looks a word up.",
     '{"type": "object", "properties": {"word": {"type": "string", "description": "The word."}}, "required": ["word"]}',
 )
-"""For conversations that are made up to see what a template does with them."""
+"""Used in the conversations that probe what a template does."""
 
 
-class Ending(Enum):
-    ANSWER_OPENS = "the words after which the model answers"
-    ANSWER_GOES_ON = "the last message, which is the model's own and not finished"
+class PromptEnding(Enum):
+    ANSWER_OPENS = "what opens the model's answer"
+    ANSWER_CONTINUES = "the unfinished answer that is the last message"
     TURN_ENDS = "the end of the last turn"
 
 
 @dataclass(frozen=True, slots=True)
 class TurnStyle:
-    """What templates differ in when they read a turn: parts of content instead of a text, and arguments as JSON text
-    instead of an object.
-    """
+    """How a template reads a turn: content as a string or as parts, call arguments as an object or as JSON text."""
 
     has_parts: bool = False
     has_argument_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """`tools` has no deferred one; `date` is the conversation's."""
+class TemplateOptions:
+    """`tools` has no deferred tools. `date` is when the conversation began."""
 
     tools: tuple[Tool, ...] = ()
     thinking: Thinking = Thinking()  # noqa: RUF009 - frozen

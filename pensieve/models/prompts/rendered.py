@@ -1,4 +1,4 @@
-"""One conversation and the text that it became: where in that text its parts end."""
+"""A rendered conversation and the boundaries of its parts: tools, system text and turns."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ from contracts.values.vocabulary import ChatMessage, Role, Tool
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.dialects.hermes import with_tools_as_text
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
-from pensieve.models.prompts.answer_places import common_length
+from pensieve.models.prompts.answer_openings import common_prefix_length
 from pensieve.models.prompts.encoding.encoder import EncodedPrompt
 from pensieve.models.prompts.encoding.literals import Literals
-from pensieve.models.prompts.forms import Form, without_spliced_calls
-from pensieve.models.prompts.options import REFUSALS, Ending, Options
-from pensieve.models.prompts.template_text import TemplateText
+from pensieve.models.prompts.forms import ConversationForm, without_spliced_calls
+from pensieve.models.prompts.options import TEMPLATE_ERRORS, PromptEnding, TemplateOptions
+from pensieve.models.prompts.template_renderer import TemplateRenderer
 
 MAX_BREAKPOINTS = 4
-"""As many as the API allows in one request. Each costs a rendering; of more, the last ones count."""
+"""The API's limit for one request. Each breakpoint costs a rendering. If there are more, the last ones count."""
 
 
-class Words(Enum):
-    """What a template has words of its own for. The rest is written in the general form."""
+class TemplateSupport(Enum):
+    """What a template supports. The rest is written as text in the model's dialect."""
 
-    TOOLS = "tools, their calls and results"
+    TOOLS = "tools, calls and results"
     CALLS = "calls and results"
-    """DeepSeek's, whose makers write the tools into the system text themselves."""
-    TEXT = "text alone"
+    """As DeepSeek's, where the caller writes the tools into the system text."""
+    TEXT = "text only"
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """How conversations are written for one template."""
+class PromptWriter:
+    """Renders conversations in one form, with one template and its options."""
 
-    template: TemplateText
-    options: Options
+    template: TemplateRenderer
+    options: TemplateOptions
     dialect: Dialect
-    words: Words = Words.TOOLS
-    form: Form = Form()  # noqa: RUF009 - frozen
+    support: TemplateSupport = TemplateSupport.TOOLS
+    form: ConversationForm = ConversationForm()  # noqa: RUF009 - frozen
 
-    def text(self, messages: Sequence[ChatMessage], literals: Literals, ending: Ending) -> str:
+    def write(self, messages: Sequence[ChatMessage], literals: Literals, ending: PromptEnding) -> str:
         """
         Raises:
-            one of REFUSALS: the template does not take it.
+            one of TEMPLATE_ERRORS: the template refuses the conversation.
         """
         options = replace(self.options, style=self.form.style)
-        if self.words is not Words.TOOLS:
-            messages = self._in_general_form(messages, literals)
+        if self.support is not TemplateSupport.TOOLS:
+            messages = self._with_tools_as_text(messages, literals)
             options = replace(options, tools=())
-        return self.template.of(self.form.of(messages, literals, self.dialect), literals, options, ending)
+        return self.template.render(self.form.apply(messages, literals, self.dialect), literals, options, ending)
 
-    def _in_general_form(self, messages: Sequence[ChatMessage], literals: Literals) -> Sequence[ChatMessage]:
-        if self.words is Words.TEXT:
+    def _with_tools_as_text(self, messages: Sequence[ChatMessage], literals: Literals) -> Sequence[ChatMessage]:
+        if self.support is TemplateSupport.TEXT:
             return with_tools_as_text(without_spliced_calls(messages, literals), self.options.tools, self.dialect)
         num_head = 1 if messages and messages[0].role is Role.SYSTEM else 0
         return (*with_tools_as_text(messages[:num_head], self.options.tools, self.dialect), *messages[num_head:])
@@ -60,12 +60,12 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class RenderedConversation:
-    """`text` is the whole of `messages`, rendered in this `way`."""
+    """`text` is what `writer` made of `messages`."""
 
     messages: tuple[ChatMessage, ...]
     literals: Literals
-    way: Way
-    ending: Ending
+    writer: PromptWriter
+    ending: PromptEnding
     text: str
     _ends: dict[int, int | None] = field(default_factory=dict, init=False)
 
@@ -76,33 +76,33 @@ class RenderedConversation:
 
     @property
     def num_turns(self) -> int:
-        """Those that are at an end: an answer that goes on is not."""
-        return len(self.messages) - (self.ending is Ending.ANSWER_GOES_ON)
+        """The number of complete turns: an answer to continue is not one."""
+        return len(self.messages) - (self.ending is PromptEnding.ANSWER_CONTINUES)
 
     def end_of(self, num_messages: int) -> int | None:
-        """The character at which the first messages end, as far as the text is what it would be without the rest.
+        """The length of the text that does not change if the conversation ends after `num_messages`.
 
-        None where the template does not take them alone.
+        None if the template refuses the shorter conversation.
         """
         if num_messages not in self._ends:
-            self._ends[num_messages] = self._shared(self.messages[:num_messages])
+            self._ends[num_messages] = self._shared_length(self.messages[:num_messages])
         return self._ends[num_messages]
 
     @property
     def end_of_head(self) -> int | None:
-        """The character at which tools and system text end."""
+        """The length of the text of tools and leading system messages."""
         num_messages = self.num_leading_system
         end = self.end_of(num_messages)
-        if end is None:  # many templates want a user, so here is one who says something else
-            other = ChatMessage(Role.USER, self.literals.end_mark)
-            end = self._shared((*self.messages[:num_messages], other))
+        if end is None:  # many templates require a user turn, so add one with another text
+            other = ChatMessage(Role.USER, self.literals.end_marker)
+            end = self._shared_length((*self.messages[:num_messages], other))
         return end
 
     def boundaries(self, encoded: EncodedPrompt) -> Iterator[Boundary]:
-        """In the order of the prompt, but for several at one place."""
+        """Boundaries in the order of the prompt. Several may be at the same token."""
         num_leading = self.num_leading_system
         ttl = max((message.cache_ttl_seconds or 0 for message in self.messages[:num_leading]), default=0)
-        if num_leading or self.way.options.tools:
+        if num_leading or self.writer.options.tools:
             head = self.end_of_head
             yield from _boundary(encoded, head, BoundaryKind.SYSTEM)
             yield from _boundary(encoded, head if ttl else None, BoundaryKind.BREAKPOINT, ttl)
@@ -116,11 +116,11 @@ class RenderedConversation:
         yield from _boundary(encoded, self.end_of(self.num_turns), BoundaryKind.TURN)
 
     def part_at(self, encoded: EncodedPrompt, num_tokens: int) -> str:
-        """In which part of the prompt the token lies that has `num_tokens` before it."""
+        """The part of the prompt that contains the token at position `num_tokens`: see `ChatTemplate.locate`."""
         if not self._ends_after(encoded, num_tokens, self.end_of(self.num_turns)):
             return "end"
         num_leading = self.num_leading_system
-        if (num_leading or self.way.options.tools) and self._ends_after(encoded, num_tokens, self.end_of_head):
+        if (num_leading or self.writer.options.tools) and self._ends_after(encoded, num_tokens, self.end_of_head):
             return self._part_of_head(encoded, num_tokens)
         low, high = num_leading, self.num_turns - 1
         while low < high:
@@ -132,29 +132,31 @@ class RenderedConversation:
         return f"messages.{low - num_leading}"
 
     def _part_of_head(self, encoded: EncodedPrompt, num_tokens: int) -> str:
-        """Tools before system text, or after it, or one of the two alone."""
-        other = self.literals.end_mark
-        options = self.way.options
+        """Either "tools" or "system". Templates differ in which of them comes first, and a prompt may have only one."""
+        other = self.literals.end_marker
+        options = self.writer.options
         renamed = tuple(replace(tool, name=other, description="") for tool in options.tools)
         system = [replace(message, text=other) for message in self.messages[: self.num_leading_system]]
         rest = self.messages[self.num_leading_system :]
-        tools_at = self._shared(self.messages, replace(self.way, options=replace(options, tools=renamed)))
-        system_at = self._shared((*system, *rest))
+        tools_at = self._shared_length(self.messages, replace(self.writer, options=replace(options, tools=renamed)))
+        system_at = self._shared_length((*system, *rest))
         if not options.tools or tools_at is None:
             return "system"
         if not system or system_at is None:
             return "tools"
-        second = max(tools_at, system_at)
-        is_first = num_tokens < encoded.num_tokens_within(second)
+        second_at = max(tools_at, system_at)
+        is_first = num_tokens < encoded.num_tokens_within(second_at)
         return "tools" if is_first == (tools_at < system_at) else "system"
 
     def _ends_after(self, encoded: EncodedPrompt, num_tokens: int, end: int | None) -> bool:
         return end is not None and encoded.num_tokens_within(end) > num_tokens
 
-    def _shared(self, messages: Sequence[ChatMessage], way: Way | None = None) -> int | None:
+    def _shared_length(self, messages: Sequence[ChatMessage], writer: PromptWriter | None = None) -> int | None:
         try:
-            return common_length(self.text, (way or self.way).text(messages, self.literals, Ending.TURN_ENDS))
-        except REFUSALS:
+            return common_prefix_length(
+                self.text, (writer or self.writer).write(messages, self.literals, PromptEnding.TURN_ENDS)
+            )
+        except TEMPLATE_ERRORS:
             return None
 
 
@@ -167,5 +169,5 @@ def _boundary(
 
 
 def tools_at_head(tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
-    """Those at the head of the prompt: deferred ones are listed where the conversation refers to them."""
+    """The tools at the head of the prompt. Deferred tools are listed where the conversation refers to them."""
     return tuple(tool for tool in tools if not tool.deferred)

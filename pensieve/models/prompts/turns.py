@@ -1,4 +1,4 @@
-"""Messages as the dictionaries and paragraphs that models' templates are given."""
+"""Messages as the dictionaries that chat templates take, and as paragraphs for models without a template."""
 
 from __future__ import annotations
 
@@ -11,28 +11,25 @@ from pensieve.models.prompts.encoding.literals import Literals
 from pensieve.models.prompts.options import TurnStyle
 
 ERROR_PREFIX = "Error: "
-"""Before the result of a call that failed: no template has a field for it."""
+"""Put before the result of a failed call, because templates have no field for errors."""
 
 
-def texts(messages: Iterable[ChatMessage], tools: Iterable[Tool]) -> Iterator[str]:
-    """Everything of the user's that goes into a prompt."""
+def client_texts(messages: Iterable[ChatMessage], tools: Iterable[Tool]) -> Iterator[str]:
+    """Every string of the client's that goes into a prompt."""
     for message in messages:
         yield from (message.text, message.thinking, message.tool_call_id or "")
         for call in message.tool_calls:
-            yield from (call.id, call.name, call.arguments, _plainly(json.loads(call.arguments)))
+            yield from (call.id, call.name, call.arguments, _unescaped_json(json.loads(call.arguments)))
     for tool in tools:
-        yield _plainly(tool_as_json(tool))
+        yield _unescaped_json(tool_as_json(tool))
 
 
-def _plainly(value: object) -> str:
-    """JSON in which every character stands for itself, so that none is hidden by an escape."""
+def _unescaped_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
 def as_turns(messages: Sequence[ChatMessage], literals: Literals, style: TurnStyle) -> list[dict[str, object]]:
-    """Messages in the form that chat templates expect. A result is given the name of the tool that it is of, since
-    some templates do not look it up.
-    """
+    """Messages in the form that chat templates expect. Results get their tool's name, which some templates need."""
     names = {call.id: call.name for message in messages for call in message.tool_calls}
     return [_as_turn(message, literals, style, names) for message in messages]
 
@@ -45,7 +42,7 @@ def _as_turn(message: ChatMessage, literals: Literals, style: TurnStyle, names: 
     if message.tool_calls:
         turn["tool_calls"] = [
             {
-                "id": literals.hide(call.id),
+                "id": literals.escape(call.id),
                 "type": "function",
                 "function": {
                     "name": call.name,
@@ -55,7 +52,7 @@ def _as_turn(message: ChatMessage, literals: Literals, style: TurnStyle, names: 
             for call in message.tool_calls
         ]
     if message.role is Role.TOOL:
-        turn["tool_call_id"] = literals.hide(message.tool_call_id or "")
+        turn["tool_call_id"] = literals.escape(message.tool_call_id or "")
         if (name := names.get(message.tool_call_id or "")) is not None:
             turn["name"] = name
     return turn
@@ -66,7 +63,7 @@ def content_of(text: str, style: TurnStyle) -> object:
 
 
 def as_paragraphs(messages: Sequence[ChatMessage], *, opens_answer: bool) -> str:
-    """The form for models without a template: paragraphs, each with its speaker, system messages bare."""
+    """The prompt for models without a template: a paragraph per turn with its speaker, system messages without one."""
     speakers = {Role.SYSTEM: "", Role.USER: "User: ", Role.ASSISTANT: "Assistant: "}
     turns = [speakers[message.role] + message.text for message in messages]
     return "\n\n".join([*turns, *(["Assistant:"] if opens_answer else [])])

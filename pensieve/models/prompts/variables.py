@@ -1,5 +1,4 @@
-"""What a chat template is given besides the conversation: its makers' own names for how hard to think, and for whether
-earlier thinking stays.
+"""The variables by which each family's template controls thinking: on or off, effort, budget, and earlier thinking.
 
 Sources: the templates themselves. GLM 4.7 has clear_thinking, LFM2.5 preserve_thinking and keep_past_thinking, Hunyuan
 preserved_thinking, DeepSeek V4 drop_thinking, Nemotron 3 truncate_history_thinking, Solar think_render_option; gpt-oss,
@@ -16,7 +15,7 @@ import jinja2
 from jinja2 import nodes
 
 from contracts.values.vocabulary import Thinking
-from pensieve.models.tokenizers.jinja import parsed, variables_of
+from pensieve.models.tokenizers.jinja import parse_template, undeclared_variables
 
 _SWITCHES: Final[Mapping[str, Callable[[bool], object]]] = {
     "enable_thinking": lambda enabled: enabled,
@@ -35,24 +34,24 @@ _PAST: Final[Mapping[str, Callable[[bool], object]]] = {
 }
 _EFFORTS: Final = ("reasoning_effort", "thinking_effort", "reasoning_strength")
 _SCALE: Final = ("minimal", "low", "medium", "high", "xhigh", "max")
-_FREE: Final = {"low", "medium", "high"}
-"""Where a template writes the word as it is: gpt-oss' own three (OpenAI's harmony format)."""
+_PRINTED: Final = {"low", "medium", "high"}
+"""Values for a template that prints the word unchecked: the three of gpt-oss (OpenAI's harmony format)."""
 _OFF: Final = ("none", "no_think", "off", "disabled")
 _BUDGET: Final = "thinking_budget"
 
 
 class TemplateVariables:
-    """Those that one template knows."""
+    """The values for the variables that one template reads."""
 
     def __init__(self, template: str | None) -> None:
-        """`template` is None where it is not known, as of a tokenizer that writes its prompts by code of its own."""
-        self.names = variables_of(template) if template is not None else frozenset()
+        """`template` is None if it is unknown, as with tokenizers whose own code writes the prompt."""
+        self.names = undeclared_variables(template) if template is not None else frozenset()
         efforts = [name for name in _EFFORTS if name in self.names]
-        tree = parsed(template) if template is not None and efforts else None
-        self._efforts = {name: _values(tree, name) for name in efforts if tree is not None}
+        tree = parse_template(template) if template is not None and efforts else None
+        self._efforts = {name: _accepted_words(tree, name) for name in efforts if tree is not None}
 
     def of(self, thinking: Thinking) -> dict[str, Any]:
-        """Always with enable_thinking, which templates that know no thinking ignore."""
+        """Always includes enable_thinking, which templates without thinking ignore."""
         values: dict[str, Any] = {"enable_thinking": thinking.enabled}
         values |= {name: value(thinking.enabled) for name, value in _SWITCHES.items() if name in self.names}
         if thinking.keeps_past is not None:
@@ -66,7 +65,7 @@ class TemplateVariables:
         return values
 
     def _effort(self, accepted: frozenset[str], thinking: Thinking) -> str | None:
-        """The template's word for it; None leaves it to the template."""
+        """The template's word for the effort, or None to leave it to the template's default."""
         off = next((word for word in _OFF if word in accepted), None)
         if not thinking.enabled:
             return off or ("minimal" if "minimal" in accepted else None if self._has_switch else "low")
@@ -80,32 +79,34 @@ class TemplateVariables:
 
 
 def _nearest(effort: str, accepted: frozenset[str]) -> str | None:
-    """The word that a template knows for an effort, or the next one up. None for less than its least, where that is
-    more than a little: DeepSeek V4 knows "high" and "max", and thinks less than both without.
+    """The accepted word for an effort, or the next higher one.
+
+    None if the lowest accepted word is above both the effort and "low": DeepSeek V4 accepts "high" and "max", and
+    thinks less than either without a word.
     """
     words = [word for word in _SCALE if word in accepted]
-    wanted = _SCALE.index(effort)
-    if _SCALE.index(words[0]) > max(wanted, _SCALE.index("low")):
+    level = _SCALE.index(effort)
+    if _SCALE.index(words[0]) > max(level, _SCALE.index("low")):
         return None
-    return next((word for word in words if _SCALE.index(word) >= wanted), words[-1])
+    return next((word for word in words if _SCALE.index(word) >= level), words[-1])
 
 
-def _values(tree: nodes.Template, name: str) -> frozenset[str]:
-    """The words that a template compares a variable with, and its default beside them."""
+def _accepted_words(tree: nodes.Template, name: str) -> frozenset[str]:
+    """The words that a template compares a variable with, and the variable's default."""
     compared = {
         word
         for comparison in tree.find_all(nodes.Compare)
-        if _is_about(comparison, name)
+        if _compares(comparison, name)
         for word in _words(comparison)
     }
     if not compared.intersection(_SCALE):
-        return frozenset(_FREE | compared)
+        return frozenset(_PRINTED | compared)
     defaults = {word for node in tree.find_all(nodes.Assign) if _assigns(node, name) for word in _words(node)}
     return frozenset(compared | defaults)
 
 
-def _is_about(comparison: nodes.Compare, name: str) -> bool:
-    """Also `name | lower == "none"`."""
+def _compares(comparison: nodes.Compare, name: str) -> bool:
+    """Finds filtered variables too: `name | lower == "none"`."""
     return any(found.name == name for found in _all(comparison.expr, nodes.Name))
 
 
@@ -126,13 +127,13 @@ def _all(node: nodes.Node, kind: type[Any]) -> Iterator[Any]:
 
 
 def template_source(tokenizer: Any) -> str | None:
-    """The text of a tokenizer's chat templates, one after the other; None where there is none, or none that parses."""
+    """A tokenizer's chat templates as one text, or None if it has none or they do not parse."""
     template = getattr(tokenizer, "chat_template", None)
     text = "\n".join(template.values()) if isinstance(template, Mapping) else template
     if not isinstance(text, str):
         return None
     try:
-        parsed(text)
+        parse_template(text)
     except jinja2.TemplateError:
         return None
     return text

@@ -1,4 +1,4 @@
-"""The chat templates of a folder, wherever its makers have put them."""
+"""Reads a model folder's chat templates from all files in which they may be."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any, Final
 
 import jinja2
 
-from pensieve.models.tokenizers.jinja import compiled
+from pensieve.models.tokenizers.jinja import compile_template
 
 DEFAULT: Final = "default"
 _CONFIG: Final = "tokenizer_config.json"
 _PROCESSOR: Final = "chat_template.json"
 _FILE: Final = "chat_template.jinja"
 _FOLDER: Final = "additional_chat_templates"
-"""As Transformers writes them (`utils/hub.py`), but for chat_template.json, which only its processors read."""
+"""The file names of Transformers (`utils/hub.py`). Only its processors read chat_template.json."""
 
 
 @dataclass(frozen=True, slots=True)
 class NamedTemplate:
-    """`file` is where it stands, from the folder on."""
+    """`file` is its path relative to the model folder."""
 
     name: str
     text: str
@@ -30,39 +30,39 @@ class NamedTemplate:
 
 
 def read_chat_templates(folder: Path) -> dict[str, NamedTemplate]:
-    """By their names; those in files of their own come before those in tokenizer_config.json.
+    """The templates by name. Separate files take precedence over tokenizer_config.json.
 
     Raises:
-        ValueError: a template does not compile, or a file of theirs is not JSON; the message names the file.
+        ValueError: a template does not compile, or a file is not JSON. The message names the file.
         OSError: a file cannot be read.
     """
-    found = {template.name: template for template in _found(folder)}
-    for template in found.values():
-        _require_template(template)
-    return found
+    templates = {template.name: template for template in _all_templates(folder)}
+    for template in templates.values():
+        _check_syntax(template)
+    return templates
 
 
-def as_tokenizers_have_it(templates: Mapping[str, NamedTemplate]) -> str | dict[str, str] | None:
-    """The one template, or several by name."""
+def as_tokenizer_attribute(templates: Mapping[str, NamedTemplate]) -> str | dict[str, str] | None:
+    """The value of a tokenizer's `chat_template`: one text, several by name, or None."""
     texts = {name: template.text for name, template in templates.items()}
     if not texts:
         return None
     return texts[DEFAULT] if texts.keys() == {DEFAULT} else texts
 
 
-def _found(folder: Path) -> Iterator[NamedTemplate]:
-    """Of several with one name, the last counts."""
+def _all_templates(folder: Path) -> Iterator[NamedTemplate]:
+    """In ascending precedence: the last of several with one name counts."""
     for file in (_CONFIG, _PROCESSOR):
         if (folder / file).is_file():
-            yield from _in_json(_read_json(folder / file), file)
+            yield from _from_json(_read_json(folder / file), file)
     if (folder / _FILE).is_file():
         yield NamedTemplate(DEFAULT, (folder / _FILE).read_text(encoding="utf-8-sig"), _FILE)
     for path in sorted((folder / _FOLDER).glob("*.jinja")):
         yield NamedTemplate(path.stem, path.read_text(encoding="utf-8-sig"), f"{_FOLDER}/{path.name}")
 
 
-def _in_json(settings: Any, file: str) -> Iterator[NamedTemplate]:
-    """A text, a list of names and texts, or texts by name."""
+def _from_json(settings: Any, file: str) -> Iterator[NamedTemplate]:
+    """The templates of a JSON file: a text, a list of names and texts, or texts by name."""
     value = settings.get("chat_template") if isinstance(settings, dict) else None
     match value:
         case str():
@@ -82,12 +82,12 @@ def _read_json(path: Path) -> Any:
         raise ValueError(f"{path.name} is not JSON: {error}") from error
 
 
-def _require_template(template: NamedTemplate) -> None:
+def _check_syntax(template: NamedTemplate) -> None:
     try:
-        compiled(template.text)
+        compile_template(template.text)
     except jinja2.TemplateSyntaxError as error:
         named = "" if template.name == DEFAULT else f" {template.name!r}"
         raise ValueError(
-            f"{template.file}: the chat template{named} does not compile, at its line {error.lineno}: {error.message}; "
-            "fix the template, or fetch the model's own file again"
+            f"{template.file}: the chat template{named} does not compile: line {error.lineno}: {error.message}; "
+            "fix the template, or download the model's original file again"
         ) from error

@@ -1,4 +1,4 @@
-"""Which dialect a model was taught (W14, W15), read from its chat template and the tokens of its tokenizer."""
+"""Detects a model's dialect (W14, W15) from its chat template and its tokenizer's added tokens."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ THINKING_MARKS: Final = (
     ("<longcat_think>", "</longcat_think>"),
     ("<|think:start|>", "<|think:end|>"),
 )
-"""Of families whose thinking is no part of their dialect of calls: in the template, or both tokens of the model."""
+"""Marks for dialects without their own. A model has a pair if its template writes one, or if both are added tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A dialect's file. `detect` are the texts that all stand in the chat templates of its models; `moves` says what of
-    a prompt cannot stay in its place from turn to turn, and what that costs.
+    """One file of `core/dialects/families/`.
+
+    `detect` are texts that the chat templates of its models all contain. `moves` describes which part of the prompt the
+    template moves from turn to turn, and what that costs.
     """
 
     dialect: Dialect
@@ -33,24 +35,24 @@ class Family:
     moves: str = ""
 
     def fits(self, template: str) -> bool:
-        template = template.replace("\\n", "\n")  # a template writes line ends as they are, or escaped
+        template = template.replace("\\n", "\n")  # templates contain line ends raw or escaped
         return all(text in template for text in self.detect)
 
     @property
     def specificity(self) -> int:
-        """Of several dialects that fit, the one that asks for most is meant."""
+        """If several dialects fit, the one with the longest texts to detect wins."""
         return sum(map(len, self.detect))
 
 
 @cache
 def known_families() -> tuple[Family, ...]:
-    """By the names of their files."""
+    """All dialects, sorted by file name."""
     folder = files("pensieve.core.dialects") / "families"
     paths = sorted((path for path in folder.iterdir() if path.name.endswith(".toml")), key=lambda path: path.name)
-    return tuple(_family(path.name.removesuffix(".toml"), path.read_text(encoding="utf-8")) for path in paths)
+    return tuple(_parse_family(path.name.removesuffix(".toml"), path.read_text(encoding="utf-8")) for path in paths)
 
 
-def _family(name: str, text: str) -> Family:
+def _parse_family(name: str, text: str) -> Family:
     data = tomllib.loads(text)
     about = data["about"]
     return Family(
@@ -59,28 +61,28 @@ def _family(name: str, text: str) -> Family:
 
 
 def dialect_for(template: str, added_tokens: Mapping[str, int]) -> Dialect:
-    """The dialect of a chat template, bound to a tokenizer's added tokens; the general form where none fits."""
+    """The dialect of a chat template, or the default one if none fits, bound to a tokenizer's added tokens."""
     fitting = [family for family in known_families() if family.fits(template)]
-    found = max(fitting, key=lambda family: family.specificity, default=None)
-    dialect = found.dialect if found is not None else general_dialect()
+    best = max(fitting, key=lambda family: family.specificity, default=None)
+    dialect = best.dialect if best is not None else default_dialect()
     if dialect.think_start is None:
-        taught = [pair for pair in THINKING_MARKS if _is_taught(pair, template, added_tokens)]
-        start, end = taught[0] if taught else (None, None)
+        present = [pair for pair in THINKING_MARKS if _has_marks(pair, template, added_tokens)]
+        start, end = present[0] if present else (None, None)
         dialect = replace(dialect, think_start=start, think_end=end)
     return dialect.bound(added_tokens)
 
 
-def general_dialect() -> Dialect:
+def default_dialect() -> Dialect:
     return next(family.dialect for family in known_families() if family.dialect.name == DEFAULT_DIALECT)
 
 
 def dialect_of(tokenizer: Any) -> Dialect:
-    """The dialect of the model that `tokenizer`, mlx-lm's TokenizerWrapper, belongs to."""
+    """The dialect of a model, given its mlx-lm TokenizerWrapper."""
     return dialect_for(template_text(tokenizer), added_tokens(tokenizer))
 
 
 def template_text(tokenizer: Any) -> str:
-    """All of a tokenizer's chat templates as one text; "" where it has none."""
+    """All of a tokenizer's chat templates as one text, or "" if it has none."""
     template = tokenizer.chat_template
     if isinstance(template, Mapping):
         return "\n".join(map(str, template.values()))
@@ -88,13 +90,12 @@ def template_text(tokenizer: Any) -> str:
 
 
 def added_tokens(tokenizer: Any) -> dict[str, int]:
-    """The tokens that a tokenizer looks for in a text before all else, special or not, by their text."""
+    """The ids of a tokenizer's added tokens, special or not, by their text."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return {}
     return {token.content: token_id for token_id, token in backend.get_added_tokens_decoder().items()}
 
 
-def _is_taught(marks: tuple[str, str], template: str, added: Mapping[str, int]) -> bool:
-    """Whether a model knows the marks: its template writes one of them, or both are tokens of it."""
+def _has_marks(marks: tuple[str, str], template: str, added: Mapping[str, int]) -> bool:
     return any(mark in template for mark in marks) or all(mark in added for mark in marks)

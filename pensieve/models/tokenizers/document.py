@@ -1,4 +1,4 @@
-"""The text of docs/dialects.md, made from the dialects' own files; a test holds the two together."""
+"""Generates docs/dialects.md from the dialects' files. A test fails if the page is out of date."""
 
 from __future__ import annotations
 
@@ -12,55 +12,56 @@ _CALL: Final = ToolCall("a1b2c3d4e", "get_weather", '{"city": "Paris", "days": 3
 _FORMS: Final = {
     CallForm.OBJECT: "a JSON object",
     CallForm.NAMED: "the name, then the arguments",
-    CallForm.TAGGED: "each argument between tags",
+    CallForm.TAGGED: "each argument in tags",
 }
 _NOTATIONS: Final = {
     "json": "",
     "gemma": ", in Gemma's own notation",
-    "python": ", as those of a call in Python",
-    "nested_xml": ", as elements that nest",
+    "python": ", as in a Python call",
+    "nested_xml": ", as nested XML elements",
 }
 _HEAD: Final = """# Dialects
 
-How each family of models writes its calls of tools and its thinking. Pensieve finds the dialect by the model's chat
-template, gives calls and results back to the model in the same form, reads its answers by it, and holds a call to the
-tool's JSON schema in that very form while it is decoded: from its first mark on in `auto`, and from the start of the
-answer with `tool_choice` any or tool. No model is asked for a form that it was not taught, but for those whose template
-has no words for tools: these are shown, in the prompt, the form of Hermes and Qwen (`hermes` below).
+A dialect is the syntax in which a family of models writes tool calls and thinking. Pensieve detects it from the model's
+chat template and uses it to show earlier calls and results to the model, to parse answers, and to constrain calls to
+the tool's JSON schema while they are decoded. With `tool_choice` auto, the constraint applies from the first mark of a
+call; with any or tool, from the start of the answer. Each model uses the syntax that it was trained on. For models
+whose template does not support tools, the prompt describes the default dialect, `hermes`.
 
-What is held to the schema:
+How much of a schema is enforced:
 
-- Arguments in JSON: all that llguidance enforces, patterns and bounds included.
-- Text between tags and in the notations of their own: types, enumerations, required and known properties, items and
-  alternatives; not patterns, lengths or bounds.
+- JSON arguments: everything that llguidance supports, including patterns and bounds.
+- Arguments in tags or in a family's own notation: types, enumerations, required and declared properties, items and
+  alternatives, but no patterns, lengths or bounds.
 
-A text keeps its white space, an indentation and a last line's end included. What is not a whole call of a tool that
-there is, is text. A mark that is a token of the model is matched as that token: text that spells it stays text.
+String arguments keep their white space, including indentation and a final line break. Anything but a complete call of a
+declared tool is text. If a mark is a token of the model, only that token matches it; text that spells the mark stays
+text.
 
-To add a family, add one file to `pensieve/core/dialects/families/`: the texts in its chat template that it is known by
-(`detect`), and its calls as patterns (`pensieve/core/dialects/patterns.py`). Then run `tox -e dialects`, and
-`python -m pensieve.models.tokenizers.document > docs/dialects.md`, which makes this page.
+To add a family, add a file to `pensieve/core/dialects/families/` with the texts in its chat template that identify it
+(`detect`) and the patterns of its calls (`pensieve/core/dialects/patterns.py`). Then run `tox -e dialects`, and
+generate this page with `python -m pensieve.models.tokenizers.document > docs/dialects.md`.
 """
 
 
-_MOVED: Final = """## Prompts that move
+_MOVED: Final = """## Templates that move parts of the prompt
 
-From turn to turn a prompt begins with the one before it and the answer to that, so that only what is new is computed:
-an answer stands in it as the very tokens that were generated, whatever the template would make of it. Exceptions:
+Each prompt normally begins with the previous prompt and its answer, so that only the new turns are prefilled: an answer
+keeps the tokens that were generated, however the template would render it. Exceptions:
 """
 
 
 def dialects_document() -> str:
     families = known_families()
     rows = "\n".join(_row(family) for family in families)
-    table = f"| dialect | models | one call is | several calls | thinking |\n|---|---|---|---|---|\n{rows}\n"
+    table = f"| dialect | models | form of a call | several calls | thinking |\n|---|---|---|---|---|\n{rows}\n"
     moved = "\n".join(f"- `{family.dialect.name}`: {family.moves}." for family in families if family.moves)
-    return "\n".join([_HEAD, _MOVED, f"{moved}\n", "## All of them\n", table, *map(_section, families)])
+    return "\n".join([_HEAD, _MOVED, f"{moved}\n", "## All dialects\n", table, *map(_section, families)])
 
 
 def _row(family: Family) -> str:
     dialect = family.dialect
-    several = "yes" if dialect.calls.max_calls > 1 else "one in an answer"
+    several = "yes" if dialect.calls.max_calls > 1 else "one per answer"
     name = f"[{dialect.name}](#{dialect.name})"
     return f"| {name} | {family.families} | {_form(dialect)} | {several} | {_thinking(dialect)} |"
 
@@ -71,14 +72,14 @@ def _form(dialect: Dialect) -> str:
 
 def _thinking(dialect: Dialect) -> str:
     if dialect.think_start is None:
-        return "`<think>` or `[THINK]` where the model has them"
+        return "`<think>` or `[THINK]`, if the model has them"
     marks = f"`{dialect.think_start.strip()}` … `{(dialect.think_end or '').strip()}`"
-    return marks.replace("|", "\\|")  # which would end the cell
+    return marks.replace("|", "\\|")  # a bare | would end the table cell
 
 
 def _section(family: Family) -> str:
     dialect = family.dialect
-    note = " It is also the general form." if dialect.name == DEFAULT_DIALECT else ""
+    note = " It is also the default dialect." if dialect.name == DEFAULT_DIALECT else ""
     call = dialect.call_text([_CALL])
     return f"## {dialect.name}\n\n{family.families}. Source: {family.source}.{note}\n\n```\n{call}\n```\n"
 

@@ -1,7 +1,7 @@
-"""A tokenizer without Transformers: its `tokenizers.Tokenizer`, the few facts around it, and its chat template.
+"""A tokenizer without Transformers, built from a `tokenizers.Tokenizer`, some metadata and a chat template.
 
-Transformers takes seconds to import and another half to load a tokenizer, and what then works is a
-`tokenizers.Tokenizer` and a Jinja template. `tokenizer_loading` decides which folders may go this way.
+Transformers takes seconds to import and half a second to load a tokenizer, only to run a `tokenizers.Tokenizer` and a
+Jinja template. `load` decides which folders can be loaded without it.
 """
 
 from __future__ import annotations
@@ -13,56 +13,56 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-from pensieve.models.tokenizers.jinja import compiled
+from pensieve.models.tokenizers.jinja import compile_template
 
 NAMED_TOKENS: Final = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 UNBOUNDED: Final = int(1e30)
-"""The longest text of a tokenizer that names none, as Transformers says it."""
+"""Transformers' model_max_length for a tokenizer without one."""
 _REASONING: Final = ("reasoning_content", "thinking", "reasoning")
-"""What templates and clients call an answer's thinking."""
+"""The names of an answer's thinking in templates and clients."""
 
-_compiled = cache(compiled)
+_cached_template = cache(compile_template)
 
 
 @dataclass(frozen=True, slots=True)
-class TokenizerFacts:
-    """What is known of a tokenizer besides its vocabulary and rules."""
+class TokenizerMetadata:
+    """A tokenizer's metadata besides its vocabulary and rules."""
 
     special_tokens: Mapping[str, str]
-    """By their names in Transformers."""
+    """Special tokens by their names in Transformers."""
     chat_template: str | Mapping[str, str] | None
-    """The template; or several by name, of which "tool_use" is for conversations with tools, "default" for others."""
+    """One template, or several by name: "tool_use" for conversations with tools, "default" for others."""
     model_max_length: int
     """In tokens."""
     settings: Mapping[str, Any]
-    """What tokenizer_config.json says to mlx-lm."""
+    """The keys of tokenizer_config.json that mlx-lm reads."""
 
 
 class FastTokenizer:
-    """Stands where a Transformers tokenizer would, for mlx-lm's wrapper and for what reads that here.
+    """Replaces a Transformers tokenizer in mlx-lm's wrapper, with the same ids and text for the same arguments.
 
-    The same ids and the same text as Transformers' own for the same arguments. Any thread may use it.
+    Any thread may use it.
     """
 
     takes_functions = True
-    """A template may be given functions among its values, which Transformers 5 turns into text."""
+    """Templates may get functions as values. Transformers 5 turns those into text."""
 
-    def __init__(self, backend: Tokenizer, facts: TokenizerFacts) -> None:
+    def __init__(self, backend: Tokenizer, metadata: TokenizerMetadata) -> None:
         backend.no_truncation()
         backend.no_padding()
         self.backend_tokenizer = backend
         self.special_tokens_map = {
-            name: facts.special_tokens[name] for name in NAMED_TOKENS if name in facts.special_tokens
+            name: metadata.special_tokens[name] for name in NAMED_TOKENS if name in metadata.special_tokens
         }
-        self.chat_template = facts.chat_template
-        self.model_max_length = facts.model_max_length
-        self.init_kwargs = dict(facts.settings)
+        self.chat_template = metadata.chat_template
+        self.model_max_length = metadata.model_max_length
+        self.init_kwargs = dict(metadata.settings)
 
     def __len__(self) -> int:
         return int(self.backend_tokenizer.get_vocab_size())
 
     def __getattr__(self, name: str) -> Any:
-        """The named tokens and their ids: `eos_token`, `bos_token_id`; None where the model has none."""
+        """Named tokens and their ids, such as `eos_token` and `bos_token_id`. None if the model has none."""
         token_name = name.removesuffix("_id")
         if token_name not in NAMED_TOKENS:
             raise AttributeError(name)
@@ -80,25 +80,25 @@ class FastTokenizer:
         token_ids: int | Sequence[int],
         *,
         skip_special_tokens: bool = False,
-        clean_up_tokenization_spaces: bool = False,  # noqa: ARG002 - where it would change a text, none of these is made
+        clean_up_tokenization_spaces: bool = False,  # noqa: ARG002 - `load` rejects tokenizers where it matters
     ) -> str:
         ids = [token_ids] if isinstance(token_ids, int) else list(token_ids)
         return str(self.backend_tokenizer.decode(ids, skip_special_tokens=skip_special_tokens))
 
     def convert_ids_to_tokens(self, ids: int | Sequence[int]) -> Any:
-        """A token, or a list of them; None for an id that there is not."""
+        """One token or a list of tokens. None for an unknown id."""
         if isinstance(ids, int):
             return self.backend_tokenizer.id_to_token(ids)
         return [self.backend_tokenizer.id_to_token(token_id) for token_id in ids]
 
     def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> Any:
-        """An id, or a list of them; that of the unknown token for what is none."""
+        """One id or a list of ids. The unknown token's id for an unknown token."""
         if isinstance(tokens, str):
-            found = self.backend_tokenizer.token_to_id(tokens)
-            return self.unk_token_id if found is None else found
+            token_id = self.backend_tokenizer.token_to_id(tokens)
+            return self.unk_token_id if token_id is None else token_id
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
-    def apply_chat_template(  # noqa: PLR0913 - Transformers' own
+    def apply_chat_template(  # noqa: PLR0913 - the signature of Transformers
         self,
         conversation: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]] | None = None,
@@ -109,17 +109,17 @@ class FastTokenizer:
         return_dict: bool = False,
         **values: Any,
     ) -> Any:
-        """The text of the conversation, or with `tokenize` its token ids. `chat_template` takes the place of its own.
+        """The rendered conversation, or its token ids if `tokenize`. `chat_template` overrides the tokenizer's own.
 
         Raises:
-            ValueError: there is no template, or no message; `return_dict` is asked for.
-            jinja2.TemplateError: the template does not take the conversation; it may raise anything else as well.
+            ValueError: there is no template or no message, or `return_dict` is set, which is not supported.
+            jinja2.TemplateError: the template refuses the conversation. Templates may raise other errors as well.
         """
         if return_dict or not conversation:
-            raise ValueError("a chat template writes one message or more, and nothing but their text or ids")
-        template = _compiled(chat_template or self._template(has_tools=tools is not None))
+            raise ValueError("apply_chat_template needs at least one message, and return_dict=False")
+        template = _cached_template(chat_template or self._template(has_tools=tools is not None))
         text = template.render(
-            messages=[_as_said(message) for message in conversation],
+            messages=[_for_template(message) for message in conversation],
             tools=tools,
             documents=None,
             add_generation_prompt=add_generation_prompt,
@@ -132,12 +132,12 @@ class FastTokenizer:
         if isinstance(template, Mapping):
             template = template["tool_use"] if has_tools and "tool_use" in template else template.get("default")
         if template is None:
-            raise ValueError("this model has no chat template that goes for all conversations")
+            raise ValueError("this model has no chat template named 'default'")
         return template
 
 
-def _as_said(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what is None, which templates take for a text; with its thinking under every name that they know."""
-    said = {key: value for key, value in message.items() if value is not None}
-    reasoning = next((said[key] for key in _REASONING if key in said), None)
-    return said if reasoning is None else {"thinking": reasoning, **said, "reasoning_content": reasoning}
+def _for_template(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop keys that are None, which templates would print, and give thinking both names that templates read."""
+    present = {key: value for key, value in message.items() if value is not None}
+    reasoning = next((present[key] for key in _REASONING if key in present), None)
+    return present if reasoning is None else {"thinking": reasoning, **present, "reasoning_content": reasoning}

@@ -1,8 +1,8 @@
-"""A tokenizer as llguidance should see it: which of its added tokens are text.
+"""Adapts a tokenizer for llguidance, so that a grammar's text may contain added tokens that are ordinary text.
 
-llguidance takes every added token that is special, or written between < and >, for a control token, which no text can
-have in it. But Gemma has `<table>` and `<b>` as added tokens that are ordinary text; a model held to a grammar could
-never write HTML. So added tokens that are neither special nor marks of the dialect are given to it as plain vocabulary.
+llguidance treats every added token that is special, or written between < and >, as a control token, which text cannot
+contain. But Gemma's added tokens `<table>` and `<b>` are ordinary text, and a constrained Gemma could never write HTML.
+So llguidance gets added tokens that are neither special nor marks of the dialect as plain vocabulary.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LOOKS_SPECIAL: Final = re.compile(r"<[!-~]*>")
 
 
 def grammar_tokenizer(tokenizer_json: str, marks: Collection[int]) -> str:
-    """The text of tokenizer.json for llguidance. `marks` are the ids of the tokens that a grammar names."""
+    """The tokenizer.json for llguidance. `marks` are the ids of the tokens that a grammar refers to."""
     tokenizer: dict[str, Any] = json.loads(tokenizer_json)
     vocabulary = tokenizer["model"].get("vocab")
     if not isinstance(vocabulary, dict):

@@ -1,8 +1,8 @@
-"""What a chat template may use, as Transformers offers it, whose templates these are (`render_jinja_template` in its
-`utils/chat_template_utils.py`): Jinja in a sandbox, without Transformers' seconds of import. Unlike there, a template
-may change its own lists: those of Kimi K2 do, and nothing that a template is given outlives its rendering.
+"""The sandboxed Jinja environment of chat templates, with the functions and filters that Transformers provides.
 
-tests/models/tokenizers/test_fast_tokenizer.py holds the two together.
+It matches `render_jinja_template` in Transformers' `utils/chat_template_utils.py`, without its seconds of import;
+tests/models/tokenizers/test_fast_tokenizer.py compares the two. One difference: a template may modify lists, as Kimi
+K2's does. That is safe because a template's values do not outlive its rendering.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from jinja2.utils import Namespace
 
 
 class _GenerationTag(jinja2.ext.Extension):
-    """`{% generation %}` marks what is the model's own, for training. Here its content is text as any other."""
+    """`{% generation %}` marks the model's own text for training. Here its content is rendered like any other text."""
 
-    tags = {"generation"}  # noqa: RUF012 - Jinja's own form
+    tags = {"generation"}  # noqa: RUF012 - as Jinja declares it
 
     def parse(self, parser: Parser) -> jinja2.nodes.Node:
         number = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return jinja2.nodes.CallBlock(self.call_method("_said"), [], [], body).set_lineno(number)
+        return jinja2.nodes.CallBlock(self.call_method("_content"), [], [], body).set_lineno(number)
 
-    def _said(self, caller: Callable[[], str]) -> str:
+    def _content(self, caller: Callable[[], str]) -> str:
         return caller()
 
 
 class _Dict:
-    """`dict(...)` and `dict.fromkeys(...)`, without the way from a class to all the others."""
+    """`dict(...)` and `dict.fromkeys(...)`, without access to the class and through it to all others."""
 
     def __call__(self, *arguments: Any, **values: Any) -> dict[Any, Any]:
         return dict(*arguments, **values)
@@ -46,23 +46,23 @@ class _Dict:
 
 
 class _Namespace(Namespace):
-    """`namespace(...)` that takes no name beginning with an underscore."""
+    """`namespace(...)`, which rejects names that begin with an underscore."""
 
-    def __init__(*arguments: Any, **values: Any) -> None:  # a template may call a value `self`
+    def __init__(*arguments: Any, **values: Any) -> None:  # a template may name a value `self`
         self, *rest = arguments
         named = dict(*rest, **values)
         for name in named:
-            _require_open(name)
+            _reject_private(name)
         Namespace.__init__(self, named)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        _require_open(name)
+        _reject_private(name)
         super().__setitem__(name, value)
 
 
-def _require_open(name: Any) -> None:
+def _reject_private(name: Any) -> None:
     if isinstance(name, str) and name.startswith("_"):
-        raise SecurityError(f"a chat template may not give a namespace a name that begins with _: {name!r}")
+        raise SecurityError(f"a chat template uses {name!r} in a namespace; names must not begin with an underscore")
 
 
 def _raise_exception(message: str) -> NoReturn:
@@ -71,12 +71,12 @@ def _raise_exception(message: str) -> NoReturn:
 
 def _to_json(
     value: Any,
-    ensure_ascii: bool = False,  # noqa: FBT001, FBT002 - a template may give it by its place
+    ensure_ascii: bool = False,  # noqa: FBT001, FBT002 - templates may pass it by position
     indent: int | str | None = None,
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,  # noqa: FBT001, FBT002
 ) -> str:
-    """Without HTML in mind, unlike Jinja's own filter."""
+    """Unlike Jinja's own filter, it does not escape HTML."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
@@ -84,31 +84,32 @@ def _strftime_now(form: str) -> str:
     return datetime.now().strftime(form)
 
 
-def compiled(template: str) -> jinja2.Template:
-    """The template, ready to `render`.
+def compile_template(template: str) -> jinja2.Template:
+    """Compile a template for `render`.
 
     Raises:
-        jinja2.TemplateError: it is no template.
+        jinja2.TemplateError: the syntax is invalid.
     """
     return _environment().from_string(template)
 
 
-def parsed(template: str) -> jinja2.nodes.Template:
-    """
+def parse_template(template: str) -> jinja2.nodes.Template:
+    """Parse a template into Jinja's syntax tree.
+
     Raises:
-        jinja2.TemplateError: it is no template.
+        jinja2.TemplateError: the syntax is invalid.
     """
     return _environment().parse(template)
 
 
-def variables_of(template: str) -> frozenset[str]:
-    """The names that a template reads without having set them in every case, functions among them.
+def undeclared_variables(template: str) -> frozenset[str]:
+    """The names, including functions, that a template reads without always setting them first.
 
     Raises:
-        jinja2.TemplateError: it is no template.
+        jinja2.TemplateError: the syntax is invalid.
     """
     environment = _environment()
-    environment.globals.clear()  # what a template is offered may be given to it as well
+    environment.globals.clear()  # a caller may pass these functions too
     return frozenset(find_undeclared_variables(environment.parse(template)))
 
 

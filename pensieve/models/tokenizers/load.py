@@ -1,8 +1,8 @@
-"""A folder's tokenizer, in mlx-lm's wrapper: without Transformers where that is known to be the same.
+"""Loads a folder's tokenizer into mlx-lm's wrapper, without Transformers if the result is the same.
 
-It is known of folders that were made here, since their tokenizers were written for `tokenizers` itself. Of others, what
-Transformers makes of the folder the first time is kept under PENSIEVE_HOME, and the next start goes on from that. What
-cannot be kept so, since Transformers or the folder has code of its own for it, is loaded by Transformers every time.
+Tokenizers that Pensieve itself wrote (converted and embedded models) never need Transformers. For other folders,
+Transformers loads the tokenizer once, and the result is cached under PENSIEVE_HOME for later starts. Tokenizers that
+need special code of Transformers or of the folder are loaded by Transformers every time.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from tokenizers import Tokenizer
 from pensieve.models.files.atomic_file import atomic_file
 from pensieve.models.files.atomic_folder import is_complete
 from pensieve.models.files.home import home
-from pensieve.models.tokenizers.chat_templates import as_tokenizers_have_it, read_chat_templates
-from pensieve.models.tokenizers.fast_tokenizer import NAMED_TOKENS, UNBOUNDED, FastTokenizer, TokenizerFacts
+from pensieve.models.tokenizers.chat_templates import as_tokenizer_attribute, read_chat_templates
+from pensieve.models.tokenizers.fast_tokenizer import NAMED_TOKENS, UNBOUNDED, FastTokenizer, TokenizerMetadata
 
-_KEPT: Final = "tokenizers"
+_CACHE_FOLDER: Final = "tokenizers"
 _FORMAT: Final = 2
-_MAX_KEPT: Final = 32
+_MAX_ENTRIES: Final = 32
 _SUFFIXES: Final = frozenset({".json", ".jinja", ".model", ".tiktoken", ".txt", ".py"})
 _SETTINGS: Final = ("chat_template_type", "tool_parser_type")
-"""Keys of tokenizer_config.json that mlx-lm reads."""
-_WRITTEN_HERE: Final = frozenset(
+"""The keys of tokenizer_config.json that mlx-lm reads."""
+_OWN_KEYS: Final = frozenset(
     {"tokenizer_class", "clean_up_tokenization_spaces", "model_max_length", "chat_template", *NAMED_TOKENS}
 )
 _METHODS: Final = (
@@ -42,53 +42,53 @@ _SAMPLES: Final = ("", "Hello, world!\n\n  2 + 2 = 4", " naïve 猫 <|im_end|></
 
 
 def load_tokenizer(folder: Path, eos_token_ids: Any) -> Any:
-    """mlx-lm's TokenizerWrapper around a DirectTokenizer, or around Transformers' own. Only after import_mlx_lm.
+    """mlx-lm's TokenizerWrapper around a FastTokenizer or a Transformers tokenizer. Call import_mlx_lm first.
 
     Raises:
-        Exception: of any type, as mlx-lm, Transformers and tokenizers raise them over files that are no tokenizer.
+        Exception: of any type, since mlx-lm, Transformers and tokenizers raise various ones for invalid files.
     """
-    templates = as_tokenizers_have_it(read_chat_templates(folder))
-    direct = _written_here(folder) or _kept(folder)
-    if direct is not None:
-        direct.chat_template = templates or direct.chat_template
-        return _wrapped(direct, folder, eos_token_ids)
+    templates = as_tokenizer_attribute(read_chat_templates(folder))
+    fast = _from_own_folder(folder) or _from_cache(folder)
+    if fast is not None:
+        fast.chat_template = templates or fast.chat_template
+        return _wrapped(fast, folder, eos_token_ids)
     from mlx_lm import utils  # noqa: PLC0415 - only after import_mlx_lm
 
     wrapper = utils.load_tokenizer(folder, eos_token_ids=eos_token_ids)
     if templates is not None:
-        wrapper.chat_template = templates  # Transformers forgets one place for another, and knows none of processors
+        wrapper.chat_template = templates  # Transformers reads only one of several files, and none of processors
         wrapper.has_chat_template = True
-    _keep(wrapper._tokenizer, folder)
+    _save(wrapper._tokenizer, folder)
     return wrapper
 
 
-def _wrapped(direct: FastTokenizer, folder: Path, eos_token_ids: Any) -> Any:
-    """By mlx-lm's own function, to which the one name that is Transformers' means this tokenizer."""
+def _wrapped(fast: FastTokenizer, folder: Path, eos_token_ids: Any) -> Any:
+    """Call mlx-lm's own load function, with this tokenizer in place of what Transformers' AutoTokenizer loads."""
     from mlx_lm import tokenizer_utils, utils  # noqa: PLC0415 - only after import_mlx_lm
 
-    class Direct:
+    class Loader:
         @staticmethod
         def from_pretrained(*_: Any) -> FastTokenizer:
-            return direct
+            return fast
 
     load = FunctionType(
         tokenizer_utils.load.__code__,
-        {**tokenizer_utils.load.__globals__, "AutoTokenizer": Direct},
+        {**tokenizer_utils.load.__globals__, "AutoTokenizer": Loader},
         argdefs=tokenizer_utils.load.__defaults__,
     )
     wrapper = load(folder, eos_token_ids=eos_token_ids, defaults=utils._tokenizer_defaults(folder))
-    wrapper.has_chat_template = direct.chat_template is not None or wrapper._chat_template is not None
+    wrapper.has_chat_template = fast.chat_template is not None or wrapper._chat_template is not None
     return wrapper
 
 
-def _written_here(folder: Path) -> FastTokenizer | None:
-    """None where the folder was not made here, or says more than is written here."""
+def _from_own_folder(folder: Path) -> FastTokenizer | None:
+    """None if Pensieve did not write the folder, or its tokenizer_config.json has other keys than Pensieve writes."""
     if not is_complete(folder):
         return None
     settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    if not settings.keys() <= _WRITTEN_HERE or settings.get("tokenizer_class") != "PreTrainedTokenizerFast":
+    if not settings.keys() <= _OWN_KEYS or settings.get("tokenizer_class") != "PreTrainedTokenizerFast":
         return None
-    facts = TokenizerFacts(
+    metadata = TokenizerMetadata(
         {name: settings[name] for name in NAMED_TOKENS if name in settings},
         None,
         settings.get("model_max_length", UNBOUNDED),
@@ -96,42 +96,42 @@ def _written_here(folder: Path) -> FastTokenizer | None:
     )
     backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
     added = {token.content for token in backend.get_added_tokens_decoder().values()}
-    return FastTokenizer(backend, facts) if added.issuperset(facts.special_tokens.values()) else None
+    return FastTokenizer(backend, metadata) if added.issuperset(metadata.special_tokens.values()) else None
 
 
-def _kept(folder: Path) -> FastTokenizer | None:
-    """What Transformers made of the same files before, if that was kept."""
+def _from_cache(folder: Path) -> FastTokenizer | None:
+    """The tokenizer that Transformers loaded from the same files before, or None if it is not cached."""
     try:
-        kept = json.loads(_place(folder).read_text(encoding="utf-8"))
-        return _made(kept, folder)
+        entry = json.loads(_cache_path(folder).read_text(encoding="utf-8"))
+        return _from_entry(entry, folder)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _made(kept: dict[str, Any], folder: Path) -> FastTokenizer:
-    text = kept["backend"]
+def _from_entry(entry: dict[str, Any], folder: Path) -> FastTokenizer:
+    text = entry["backend"]
     backend = Tokenizer.from_str(text) if text else Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return FastTokenizer(backend, TokenizerFacts(**kept["facts"]))
+    return FastTokenizer(backend, TokenizerMetadata(**entry["facts"]))
 
 
-def _keep(tokenizer: Any, folder: Path) -> None:
-    """Keep what Transformers made, if that is all there is to it."""
-    kept = _as_kept(tokenizer, folder)
-    if kept is None or not _agree(_made(kept, folder), tokenizer):
+def _save(tokenizer: Any, folder: Path) -> None:
+    """Cache a tokenizer that Transformers loaded, if a FastTokenizer behaves the same."""
+    entry = _cache_entry(tokenizer, folder)
+    if entry is None or not _behave_alike(_from_entry(entry, folder), tokenizer):
         return
-    with contextlib.suppress(OSError):  # costs time alone
-        place = _place(folder)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(place) as file:
-            file.write(json.dumps(kept).encode())
-        others = sorted(place.parent.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for old in others[_MAX_KEPT:]:
+    with contextlib.suppress(OSError):  # without an entry, the next start is only slower
+        path = _cache_path(folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
+            file.write(json.dumps(entry).encode())
+        entries = sorted(path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for old in entries[_MAX_ENTRIES:]:
             old.unlink(missing_ok=True)
 
 
-def _as_kept(tokenizer: Any, folder: Path) -> dict[str, Any] | None:
-    """None where more than a `tokenizers.Tokenizer` and a template is at work."""
-    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415 - is there by now
+def _cache_entry(tokenizer: Any, folder: Path) -> dict[str, Any] | None:
+    """None if the tokenizer is more than a `tokenizers.Tokenizer` and a template."""
+    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415 - already imported by now
 
     kind: Any = type(tokenizer)
     if not issubclass(kind, PreTrainedTokenizerFast):
@@ -144,36 +144,38 @@ def _as_kept(tokenizer: Any, folder: Path) -> dict[str, Any] | None:
     if not is_plain or is_cleaned or tokenizer.split_special_tokens:
         return None
     settings = {key: tokenizer.init_kwargs[key] for key in _SETTINGS if key in tokenizer.init_kwargs}
-    facts = TokenizerFacts(tokenizer.special_tokens_map, tokenizer.chat_template, tokenizer.model_max_length, settings)
+    metadata = TokenizerMetadata(
+        tokenizer.special_tokens_map, tokenizer.chat_template, tokenizer.model_max_length, settings
+    )
     try:
-        text = _bare(Tokenizer.from_str(backend.to_str()))
+        text = _without_limits(Tokenizer.from_str(backend.to_str()))
         file = folder / "tokenizer.json"
-        is_as_in_file = file.is_file() and _bare(Tokenizer.from_file(str(file))) == text
-    except Exception:  # a part of it is Python's: what `tokenizers` raises is no more than that
+        is_same_as_file = file.is_file() and _without_limits(Tokenizer.from_file(str(file))) == text
+    except Exception:  # parts written in Python cannot be saved, for which `tokenizers` raises a bare Exception
         return None
-    return {"facts": asdict(facts), "backend": None if is_as_in_file else text}
+    return {"facts": asdict(metadata), "backend": None if is_same_as_file else text}
 
 
-def _bare(backend: Tokenizer) -> str:
+def _without_limits(backend: Tokenizer) -> str:
     backend.no_truncation()
     backend.no_padding()
     return str(backend.to_str())
 
 
-def _agree(direct: FastTokenizer, original: Any) -> bool:
-    """Whether the two are one in what can be asked quickly."""
-    asked: Iterable[str] = [*_SAMPLES, *direct.special_tokens_map.values()]
+def _behave_alike(fast: FastTokenizer, original: Any) -> bool:
+    """Compare vocabulary, named tokens and sample texts, which is quick."""
+    samples: Iterable[str] = [*_SAMPLES, *fast.special_tokens_map.values()]
     names = [*NAMED_TOKENS, *(f"{name}_id" for name in NAMED_TOKENS)]
     return (
-        direct.get_vocab() == original.get_vocab()
-        and all(getattr(direct, name) == getattr(original, name) for name in names)
-        and all(direct.encode(text) == original.encode(text) for text in asked)
-        and all(direct.decode(original.encode(text)) == original.decode(original.encode(text)) for text in asked)
+        fast.get_vocab() == original.get_vocab()
+        and all(getattr(fast, name) == getattr(original, name) for name in names)
+        and all(fast.encode(text) == original.encode(text) for text in samples)
+        and all(fast.decode(original.encode(text)) == original.decode(original.encode(text)) for text in samples)
     )
 
 
-def _place(folder: Path) -> Path:
-    """Named for what Transformers looks at, and for the versions of those who look.
+def _cache_path(folder: Path) -> Path:
+    """The cache file for a folder, named by a hash of the files that Transformers reads and the libraries' versions.
 
     Raises:
         OSError: a file cannot be read.
@@ -183,4 +185,4 @@ def _place(folder: Path) -> Path:
         if path.name != "model.safetensors.index.json":
             digest.update(f"\0{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
             digest.update(path.read_bytes())
-    return home() / _KEPT / f"{digest.hexdigest()[:32]}.json"
+    return home() / _CACHE_FOLDER / f"{digest.hexdigest()[:32]}.json"

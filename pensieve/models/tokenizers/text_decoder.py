@@ -1,7 +1,7 @@
-"""Tokens to text, one at a time, losing nothing (S5).
+"""Decodes tokens to text one at a time without losing anything (S5).
 
-mlx-lm's detokenizer for byte-level BPE drops a leading space, and `tokenizers`' own DecodeStream raises
-on byte runs that are no UTF-8 and has no way to say what it still holds, so the decoding is done here.
+Existing decoders do not suffice: mlx-lm's detokenizer for byte-level BPE drops a leading space, and `tokenizers`'
+DecodeStream raises on bytes that are not UTF-8 and cannot return the text that it still holds back.
 """
 
 from __future__ import annotations
@@ -17,24 +17,22 @@ _BYTE_TOKEN = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 class TextDecoder:
     """The text of a growing sequence of token ids.
 
-    What the steps and the finish return adds up to exactly `decode(all ids, skip_special_tokens=True)` of the
-    tokenizer's own decoder, without the cosmetic "clean-up" of spaces that some tokenizers add after it, which would
-    spoil code.
+    The results of all `step` calls and `finish` add up to exactly `decode(all ids, skip_special_tokens=True)` of the
+    tokenizer's own decoder, without the "clean-up" of spaces that some tokenizers add, which would damage code.
 
-    A step decodes only the tokens since the last text, with the tokens of that text before them as context: decoders
-    of the SentencePiece family treat the first token of a sequence unlike the others. Text is held back while a later
-    token may still change it: it ends in the middle of a character, or in a run of byte tokens (`<0xE2>`), which is
-    decoded as a whole or not at all.
+    A step decodes the tokens since the last text, after the tokens of that text as context, because decoders of the
+    SentencePiece family treat the first token of a sequence differently. Text is held back while a later token may
+    change it: if it ends within a character, or in a run of byte tokens (`<0xE2>`), which is only decoded as a whole.
     """
 
     def __init__(self, tokenizer: Any, marks: Mapping[int, str] | None = None) -> None:
-        """`tokenizer` is a `tokenizers.Tokenizer`, or a Transformers tokenizer, wrapped by mlx-lm or not.
+        """`tokenizer` is a `tokenizers.Tokenizer` or a Transformers tokenizer, with or without mlx-lm's wrapper.
 
-        `marks` are the characters that stand for tokens of a dialect, by their ids (`pensieve.core.dialects.marks`).
-        Only those tokens become these characters: in a text that spells one, it is replaced.
+        `marks` are the characters for a dialect's tokens, by token id (`pensieve.core.dialects.marks`). Only these
+        tokens decode to these characters. In other text, the characters are replaced by U+FFFD.
         """
         self._marks = marks or {}
-        self._spelled = re.compile("|".join(map(re.escape, self._marks.values()))) if self._marks else None
+        self._mark_characters = re.compile("|".join(map(re.escape, self._marks.values()))) if self._marks else None
         backend = getattr(tokenizer, "backend_tokenizer", None) or tokenizer
         self._decode: Callable[[list[int]], str]
         if hasattr(backend, "get_added_tokens_decoder"):
@@ -48,10 +46,10 @@ class TextDecoder:
             self._special_ids = frozenset(tokenizer.all_special_ids)
         self._context: list[int] = []
         self._context_length = 0
-        self._held: list[int] = []
+        self._pending: list[int] = []
 
     def step(self, token_id: int) -> str:
-        """Take the next token; the text that is now certain, often ''. An id the tokenizer lacks has no text."""
+        """Add a token and return the text that is now final, often ''. Ids unknown to the tokenizer have no text."""
         if token_id in self._marks:
             text = self.finish() + self._marks[token_id]
             self._context, self._context_length = [], 0
@@ -59,19 +57,19 @@ class TextDecoder:
         token = None if token_id in self._special_ids else self._token_of(token_id)
         if token is None:
             return ""
-        self._held.append(token_id)
+        self._pending.append(token_id)
         if _BYTE_TOKEN.fullmatch(token):
             return ""
-        text = self._decode(self._context + self._held)
+        text = self._decode(self._context + self._pending)
         return "" if text.endswith(_REPLACEMENT) else self._emit(text)
 
     def finish(self) -> str:
-        """The text that was still held back; an unfinished character comes as U+FFFD."""
-        return self._emit(self._decode(self._context + self._held)) if self._held else ""
+        """The text that was still held back. An incomplete character becomes U+FFFD."""
+        return self._emit(self._decode(self._context + self._pending)) if self._pending else ""
 
     def _emit(self, text: str) -> str:
         new_text = text[self._context_length :]
         if new_text:
-            self._context, self._held = self._held, []
+            self._context, self._pending = self._pending, []
             self._context_length = len(self._decode(self._context))
-        return new_text if self._spelled is None else self._spelled.sub(_REPLACEMENT, new_text)
+        return new_text if self._mark_characters is None else self._mark_characters.sub(_REPLACEMENT, new_text)

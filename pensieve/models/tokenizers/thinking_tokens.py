@@ -1,4 +1,4 @@
-"""The tokens between which a model thinks, so that its thinking can be counted and closed while it is decoded."""
+"""The tokens that open and close a model's thinking, for enforcing a thinking budget while decoding."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, Final
 from pensieve.core.dialects.dialect import Dialect
 
 _BLANKS: Final = ("\n", "\n\n", "\n\n\n", " ", "  ")
-"""What templates put after thinking that they close in place of the model."""
+"""What templates write after thinking that they close themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThinkingTokens:
-    """`open_ids` are empty where the model cannot begin to think by itself."""
+    """`open_ids` are empty if the model cannot open thinking itself. `blank_ids` are tokens of white space."""
 
     open_ids: tuple[int, ...]
     close_ids: tuple[int, ...]
     blank_ids: frozenset[int] = frozenset()
 
     def are_closed_in(self, token_ids: Sequence[int]) -> bool:
-        """Whether a prompt ends with thinking that is closed, and white space at most after it."""
+        """Whether a prompt ends with closed thinking, optionally followed by white space."""
         end = len(token_ids)
         while end and token_ids[end - 1] in self.blank_ids:
             end -= 1
@@ -29,10 +29,10 @@ class ThinkingTokens:
 
 
 def thinking_tokens(dialect: Dialect, tokenizer: Any) -> ThinkingTokens | None:
-    """Of the model that `tokenizer`, mlx-lm's TokenizerWrapper, belongs to.
+    """The thinking tokens of the model with this mlx-lm TokenizerWrapper.
 
-    None where the mark that ends thinking has no token of the model's own in it: text is tokenised by what stands
-    around it, so that such a mark could be missed, and another one forced into the answer.
+    None if the mark that closes thinking contains no added token: the tokens of plain text depend on its surroundings,
+    so the mark could be missed, and then be forced into the answer a second time.
     """
     if not _has_own_token(dialect, dialect.think_end):
         return None

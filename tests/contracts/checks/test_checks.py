@@ -45,7 +45,7 @@ from tests.contracts.in_memory.parts import InMemoryHandler, InMemoryMemory, InM
 T = TypeVar("T")
 
 SAMPLES = SampleRequests(seconds=0.5)
-"""In-memory implementations answer at once, so a wait means that one hangs."""
+"""By the clock of these tests' event loop (conftest.py), which does not depend on the machine's speed."""
 
 
 def each_of(broken: Broken[T]) -> pytest.MarkDecorator:

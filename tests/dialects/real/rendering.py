@@ -11,7 +11,7 @@ from contracts.values.vocabulary import ChatMessage, Role, Tool, ToolCall
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.prompts.spliced import Recall
 from pensieve.models.tokenizers.dialect_of import dialect_of
-from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerFacts
+from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerMetadata
 from tests.dialects.real.families import Family
 from tests.dialects.real.tokenizers import tokenizer_of
 from tests.support.tiny_model import CHATML
@@ -33,7 +33,7 @@ def tokenizer(family: Family) -> Any:
     template: str | Mapping[str, str] = family.chat_template
     if family.name in FOR_TOOLS_ALONE:
         template = {"default": CHATML, "tool_use": family.chat_template}
-    fast: Any = FastTokenizer(backend, TokenizerFacts(special, template, 131072, {}))
+    fast: Any = FastTokenizer(backend, TokenizerMetadata(special, template, 131072, {}))
     fast.eos_token_ids = {backend.token_to_id(token) for token in family.eos}
     return fast
 

@@ -6,6 +6,7 @@ import io
 import time
 
 import pytest
+import rich.progress  # noqa: F401 - before a test replaces the clock that it imports
 
 from pensieve.models.files.progress import ConsoleProgress, SilentProgress
 

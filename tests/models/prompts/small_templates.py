@@ -1,4 +1,4 @@
-"""Small chat templates, each with one thing that real ones have, and a tokenizer of one token a byte for them."""
+"""Small chat templates, each with one property of real ones, and a tokenizer with one token per byte."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contracts.values.vocabulary import ChatMessage, Role, Tool, ToolCall
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.prompts.spliced import Recall
-from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerFacts
+from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerMetadata
 from tests.models.tokenizers.example_tokenizers import one_token_a_byte
 
 GET: Final = Tool(
@@ -25,18 +25,18 @@ _END: Final = "{% if add_generation_prompt %}[assistant]{% endif %}"
 PLAIN: Final = (
     _TOOLS + "{% for m in messages %}[{{ m.role }}]{{ m.content }}" + _CALLS + "<|im_end|>{% endfor %}" + _END
 )
-"""Takes everything."""
+"""Accepts everything."""
 NO_TEXT_BESIDE_CALLS: Final = PLAIN.replace("{{ m.content }}", "{% if not m.tool_calls %}{{ m.content }}{% endif %}")
 ONE_CALL: Final = (
     "{% for m in messages %}{% if m.tool_calls and m.tool_calls|length > 1 %}{{ raise_exception('one') }}"
     "{% endif %}{% endfor %}" + PLAIN
 )
 NO_CALLS: Final = PLAIN.replace(_CALLS, "")
-"""Has words for tools, and none for calls."""
+"""Supports tools but not calls."""
 SYSTEM_FIRST: Final = PLAIN.replace(
     "{% for m in messages %}[", "{% for m in messages %}{% if m.role != 'system' or loop.first %}["
 ).replace("<|im_end|>{% endfor %}", "<|im_end|>{% endif %}{% endfor %}")
-"""Drops the system messages that come later, without a word."""
+"""Silently drops later system messages."""
 MISTRAL: Final = (
     "{% set ns = namespace(n=0) %}{% for m in messages %}{% if m.role == 'user' or (m.role == 'assistant' and not "
     "m.tool_calls) %}{% if (m.role == 'user') != (ns.n % 2 == 0) %}{{ raise_exception('roles must alternate') }}"
@@ -47,9 +47,9 @@ MISTRAL: Final = (
     "<|im_end|>{% elif m.role == 'tool' %}[result]{{ m.content }}#{{ m.tool_call_id }}[/result]"
     "{% elif m.role == 'user' %}[INST]{{ m.content }}[/INST]{% else %}{{ m.content }}<|im_end|>{% endif %}{% endfor %}"
 )
-"""Roles alternate, calls and results beside them; ids have nine characters; text beside calls is dropped."""
+"""Roles must alternate (calls and results aside), ids must have nine characters, and text beside calls is dropped."""
 KIMI: Final = PLAIN.replace("{{ c.function.name }}(", "{{ c.id }}(")
-"""The name of a call is in its id alone."""
+"""Writes only the id of a call, so the id must contain the name."""
 ARGUMENTS_AS_TEXT: Final = PLAIN.replace("{{ c.function.arguments | tojson }}", "{{ c.function.arguments }}")
 PARTS: Final = PLAIN.replace("{{ m.content }}", "{% for p in m.content %}{{ p.text }}{% endfor %}")
 RESULT_NEEDS_CALL: Final = (
@@ -58,17 +58,17 @@ RESULT_NEEDS_CALL: Final = (
     "{% endif %}{% if m.role == 'tool' and not ns.name %}{{ raise_exception('no call') }}{% endif %}"
     "[{{ m.role }}]{{ m.content }}" + _CALLS + "<|im_end|>{% endfor %}" + _END
 )
-"""As MiniMax M2's and gpt-oss's."""
+"""As in MiniMax M2's and gpt-oss's templates."""
 CONTENT_LAST: Final = PLAIN.replace("{{ m.content }}" + _CALLS, _CALLS + "{{ m.content }}")
-"""Text stands behind the calls, as in Gemma 4's."""
+"""Writes text after the calls, as Gemma 4's template does."""
 CALLS_WITHOUT_TOOLS: Final = PLAIN.replace(_TOOLS, "")
-"""As DeepSeek V3.1's."""
+"""As DeepSeek V3.1's template."""
 DATED: Final = "{{ strftime_now('%d %b %Y') }}" + PLAIN
 
 
 def tokenizer(template: str | Mapping[str, str] | None) -> Any:
     special = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
-    return FastTokenizer(one_token_a_byte(), TokenizerFacts(special, template, 4096, {}))
+    return FastTokenizer(one_token_a_byte(), TokenizerMetadata(special, template, 4096, {}))
 
 
 def chat_template(
@@ -82,8 +82,7 @@ def chat_template(
 
 
 def rendered(template: str | Mapping[str, str] | None, *messages: ChatMessage, tools: tuple[Tool, ...] = ()) -> str:
-    known = chat_template(template)
-    return text_of(known.render(messages, tools).token_ids)
+    return text_of(chat_template(template).render(messages, tools).token_ids)
 
 
 def text_of(token_ids: list[int]) -> str:

@@ -1,4 +1,4 @@
-"""Chat templates of the kinds that models come with, reduced to what makes each kind hard."""
+"""Chat templates of real kinds, reduced to what makes each kind difficult."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ QWEN2_5: Final = (
     "<tool_response>\n{{ m.content }}\n</tool_response>{% if loop.last or loop.nextitem.role != 'tool' %}<|im_end|>\n"
     "{% endif %}{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-"""Hermes' form: the system text, then the tools, then turns; results are the user's."""
+"""The Hermes dialect: system text, then tools, then turns. Results are user turns."""
 
 QWEN3: Final = (
     "{% if tools %}<|im_start|>system\n{% if messages[0].role == 'system' %}{{ messages[0].content }}{% endif %}"
@@ -31,13 +31,13 @@ QWEN3: Final = (
     "<|im_end|>\n{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
     "{% if not enable_thinking %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
 )
-"""Thinking is kept for the answers behind the last question alone, empty or not, and switched off by an empty one."""
+"""Thinking is kept only in answers after the last question, even if empty. An empty thought switches it off."""
 
 DEEPSEEK: Final = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.split('</think>')[-1] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
 )
-"""Every answer begins in thinking, which no history shows."""
+"""Every answer begins with thinking, which histories leave out."""
 
 MISTRAL: Final = (
     "{% if messages[0].role == 'system' %}{% set rest = messages[1:] %}{% else %}{% set rest = messages %}{% endif %}"
@@ -46,4 +46,4 @@ MISTRAL: Final = (
     "{% if m.role == 'user' %}[INST] {% if loop.first and messages[0].role == 'system' %}{{ messages[0].content }}\n\n"
     "{% endif %}{{ m.content }}[/INST]{% else %} {{ m.content | trim }}<|im_end|>{% endif %}{% endfor %}"
 )
-"""Roles alternate, the system text is the first user's, and nothing opens an answer but a space in histories."""
+"""Roles must alternate, system text is part of the first user turn, and only a space opens answers in a history."""

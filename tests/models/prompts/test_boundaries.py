@@ -1,4 +1,4 @@
-"""Where a prompt's parts end, in tokens: told without changing one of them."""
+"""Boundaries of a prompt's parts, in tokens. Finding them does not change the prompt."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def embedded_tokenizer() -> Any:
     return load(embedded_folder(ConsoleProgress()))
 
 
-def told(tokenizer: Any, prompt: RenderedPrompt) -> list[tuple[str, str, int | None]]:
-    """Each boundary's kind, what stands before it, and its time to live."""
+def described(tokenizer: Any, prompt: RenderedPrompt) -> list[tuple[str, str, int | None]]:
+    """Each boundary's kind, the text before it, and its time to live."""
     return [
         (boundary.kind.value, tokenizer.decode(prompt.token_ids[: boundary.num_tokens]), boundary.ttl_seconds)
         for boundary in prompt.boundaries
     ]
 
 
-def test_boundaries_stand_at_the_ends_of_the_head_of_marked_turns_and_of_the_last_turn() -> None:
+def test_boundaries_are_at_the_ends_of_the_head_of_marked_turns_and_of_the_last_turn() -> None:
     head = "<|im_start|>system\nBe brief.<|im_end|>\n"
     first = head + "<|im_start|>user\nHi<|im_end|>\n"
     last = first + "<|im_start|>assistant\nHello<|im_end|>\n<|im_start|>user\nBye <|im_end|><|im_end|>\n"
-    for known in (tokenizer(CHATML), embedded_tokenizer()):
-        assert told(known, ChatTemplate(known).render(CONVERSATION)) == [
+    for wrapper in (tokenizer(CHATML), embedded_tokenizer()):
+        assert described(wrapper, ChatTemplate(wrapper).render(CONVERSATION)) == [
             ("system", head, None),
             ("breakpoint", head, 3600),
             ("breakpoint", first, 300),
@@ -69,7 +69,7 @@ def test_boundaries_stand_at_the_ends_of_the_head_of_marked_turns_and_of_the_las
         ]
 
 
-def test_a_head_of_tools_alone_is_one_and_no_head_is_none() -> None:
+def test_tools_alone_are_a_head_and_without_tools_or_system_text_there_is_no_head() -> None:
     template = ChatTemplate(tokenizer(CHATML))
     assert [boundary.kind for boundary in template.render((replace(HI, cache_ttl_seconds=None),)).boundaries] == [
         BoundaryKind.TURN
@@ -78,14 +78,14 @@ def test_a_head_of_tools_alone_is_one_and_no_head_is_none() -> None:
     assert kinds == [BoundaryKind.SYSTEM, BoundaryKind.BREAKPOINT, BoundaryKind.TURN]
 
 
-def test_the_last_turn_before_an_answer_that_goes_on_is_the_one_that_it_answers() -> None:
-    known = tokenizer(CHATML)
-    boundaries = told(known, ChatTemplate(known).render((HI, HELLO)))
+def test_an_answer_to_continue_is_not_part_of_the_last_turn() -> None:
+    wrapper = tokenizer(CHATML)
+    boundaries = described(wrapper, ChatTemplate(wrapper).render((HI, HELLO)))
     assert [kind for kind, _, _ in boundaries] == ["breakpoint", "turn"]
     assert all(before.endswith("Hi<|im_end|>\n") for _, before, _ in boundaries)
 
 
-def test_of_many_marked_turns_the_last_four_count() -> None:
+def test_only_the_last_four_marked_turns_become_breakpoints() -> None:
     turns = tuple(replace(HELLO if number % 2 else HI, cache_ttl_seconds=300) for number in range(9))
     boundaries = ChatTemplate(tokenizer(CHATML)).render(turns).boundaries
     assert [boundary.kind for boundary in boundaries] == [BoundaryKind.BREAKPOINT] * 4 + [BoundaryKind.TURN]
@@ -94,45 +94,46 @@ def test_of_many_marked_turns_the_last_four_count() -> None:
 @pytest.mark.parametrize("template", TEMPLATES)
 @settings(max_examples=20, deadline=None)
 @given(text=st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), tools=st.sampled_from([(), (READ,)]))
-def test_marks_change_no_token_and_a_boundary_is_shared_with_what_differs_behind_it(
+def test_marks_change_no_token_and_prompts_that_differ_after_a_boundary_share_it(
     template: str | None, text: str, tools: tuple[Tool, ...]
 ) -> None:
     messages = (SYSTEM, replace(HI, text=text), HELLO, BYE)
     bare = tuple(replace(message, cache_ttl_seconds=None) for message in messages)
-    known = ChatTemplate(tokenizer(template))
-    prompt = known.render(messages, tools)
-    assert prompt.token_ids == known.render(bare, tools).token_ids
+    chat_template = ChatTemplate(tokenizer(template))
+    prompt = chat_template.render(messages, tools)
+    assert prompt.token_ids == chat_template.render(bare, tools).token_ids
     at = {boundary.kind: boundary.num_tokens for boundary in prompt.boundaries}
     head = prompt.token_ids[: at[BoundaryKind.SYSTEM]]
-    assert head == known.render((SYSTEM, ChatMessage(Role.USER, f"!{text}")), tools).token_ids[: len(head)]
+    assert head == chat_template.render((SYSTEM, ChatMessage(Role.USER, f"!{text}")), tools).token_ids[: len(head)]
     turns = prompt.token_ids[: at[BoundaryKind.TURN]]
     going_on = (*messages, ChatMessage(Role.ASSISTANT, "Well"), HI)
-    assert turns == known.render(going_on, tools).token_ids[: len(turns)]
+    assert turns == chat_template.render(going_on, tools).token_ids[: len(turns)]
     assert prompt.boundaries == tuple(sorted(prompt.boundaries, key=lambda boundary: boundary.num_tokens))
 
 
-def test_a_token_that_goes_over_the_end_of_a_part_is_none_of_it() -> None:
-    known = embedded_tokenizer()
+def test_a_token_that_spans_the_end_of_a_part_does_not_belong_to_it() -> None:
+    wrapper = embedded_tokenizer()
     template = "{% for m in messages %}{{ m.content }}{% endfor %}"
-    original = known.chat_template
-    known.chat_template = template
+    original = wrapper.chat_template
+    wrapper.chat_template = template
     try:
-        prompt = ChatTemplate(known).render((ChatMessage(Role.SYSTEM, "a hipp"), ChatMessage(Role.USER, "opotamus")))
+        prompt = ChatTemplate(wrapper).render((ChatMessage(Role.SYSTEM, "a hipp"), ChatMessage(Role.USER, "opotamus")))
     finally:
-        known.chat_template = original
+        wrapper.chat_template = original
     [system, turn] = prompt.boundaries
     assert turn == Boundary(len(prompt.token_ids), BoundaryKind.TURN)
-    before = known.decode(prompt.token_ids[: system.num_tokens])
+    before = wrapper.decode(prompt.token_ids[: system.num_tokens])
     assert "a hipp".startswith(before)
-    assert len(known.decode(prompt.token_ids[: system.num_tokens + 1])) > len("a hipp")
+    assert len(wrapper.decode(prompt.token_ids[: system.num_tokens + 1])) > len("a hipp")
 
 
 @pytest.mark.parametrize(("template", "head"), [(CHATML, ["tools", "system"]), (QWEN2_5, ["system", "tools"])])
-def test_every_token_lies_in_a_part(template: str, head: list[str]) -> None:
-    known = ChatTemplate(tokenizer(template))
-    prompt = known.render(CONVERSATION, (READ,))
+def test_every_token_belongs_to_a_part(template: str, head: list[str]) -> None:
+    chat_template = ChatTemplate(tokenizer(template))
+    prompt = chat_template.render(CONVERSATION, (READ,))
     parts = [
-        known.locate(CONVERSATION, (READ,), Thinking(), num_tokens) for num_tokens in range(len(prompt.token_ids) + 1)
+        chat_template.locate(CONVERSATION, (READ,), Thinking(), num_tokens)
+        for num_tokens in range(len(prompt.token_ids) + 1)
     ]
     assert list(dict.fromkeys(parts)) == [*head, "messages.0", "messages.1", "messages.2", "end"]
     text = tokenizer(template).decode(prompt.token_ids)
@@ -141,9 +142,9 @@ def test_every_token_lies_in_a_part(template: str, head: list[str]) -> None:
         assert parts[len(tokenizer(template).encode(before, add_special_tokens=False))] == part
 
 
-def test_a_prompt_without_tools_or_without_system_text_has_a_head_of_the_other() -> None:
-    known = ChatTemplate(tokenizer(CHATML))
-    assert known.locate((SYSTEM, HI), (), Thinking(), 2) == "system"
-    assert known.locate((HI,), (READ,), Thinking(), 2) == "tools"
-    assert known.locate((HI,), (), Thinking(), 2) == "messages.0"
-    assert known.locate((HI,), (), Thinking(), 10_000) == "end"
+def test_the_head_of_a_prompt_may_be_tools_or_system_text_alone() -> None:
+    template = ChatTemplate(tokenizer(CHATML))
+    assert template.locate((SYSTEM, HI), (), Thinking(), 2) == "system"
+    assert template.locate((HI,), (READ,), Thinking(), 2) == "tools"
+    assert template.locate((HI,), (), Thinking(), 2) == "messages.0"
+    assert template.locate((HI,), (), Thinking(), 10_000) == "end"

@@ -1,11 +1,11 @@
-"""Keys of schemas that some templates insist on."""
+"""Optional schema keys that some templates require."""
 
 from __future__ import annotations
 
 from pensieve.models.prompts.filled_schemas import filled_schema
 
 
-def test_every_argument_has_a_description_and_every_object_says_what_else_it_may_hold() -> None:
+def test_every_argument_gets_a_description_and_every_object_argument_additional_properties() -> None:
     schema = {
         "type": "object",
         "properties": {

@@ -1,4 +1,4 @@
-"""What a template drops or refuses comes through in another form."""
+"""Parts of a conversation that a template drops or refuses are rewritten until it renders them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TWO = (user("Both?"), assistant("", call(1, "Rome"), call(2, "Oslo")), result(1,
 ERROR = (user("Rome?"), assistant("", call(1, "Rome")), result(1, "gone", is_error=True))
 
 
-def test_a_template_that_takes_everything_is_given_everything_as_it_is() -> None:
+def test_a_template_that_accepts_everything_gets_the_conversation_unchanged() -> None:
     text = rendered(small.PLAIN, system("s"), *BESIDE, system("note"), tools=(GET,))
     assert text.endswith(
         '[system]s<|im_end|>[user]Rome?<|im_end|>[assistant]I look.<call>get({"city": "Rome"})<|im_end|>'
@@ -26,43 +26,43 @@ def test_a_template_that_takes_everything_is_given_everything_as_it_is() -> None
     )
 
 
-def test_a_system_message_that_a_template_drops_without_a_word_is_told_as_part_of_the_users_turn() -> None:
+def test_a_system_message_that_a_template_silently_drops_becomes_part_of_the_users_turn() -> None:
     text = rendered(small.SYSTEM_FIRST, system("s"), user("a"), assistant("b"), system("now"), user("c"))
     assert "[system]s<|im_end|>[user]a<|im_end|>" in text
     assert text.endswith("[user]<system>\nnow\n</system>\n\nc<|im_end|>[assistant]")
 
 
-def test_text_beside_a_call_that_a_template_drops_stands_before_the_call() -> None:
+def test_text_beside_a_call_that_a_template_drops_is_written_before_the_call() -> None:
     text = rendered(small.NO_TEXT_BESIDE_CALLS, *BESIDE, tools=(GET,))
     assert re.search(r"\[assistant\]I look\..*get", text, re.DOTALL)
     assert text.count("I look.") == 1
 
 
-def test_calls_that_a_template_refuses_at_once_come_one_after_the_other_each_with_its_result() -> None:
+def test_parallel_calls_that_a_template_refuses_are_written_one_by_one_each_with_its_result() -> None:
     text = rendered(small.ONE_CALL, *TWO, tools=(GET,))
-    assert [found for found in ("Rome", "warm", "Oslo", "cold") if found in text] == ["Rome", "warm", "Oslo", "cold"]
-    places = [text.index(words) for words in ("Rome", "warm", "Oslo", "cold")]
-    assert places == sorted(places)
+    assert [word for word in ("Rome", "warm", "Oslo", "cold") if word in text] == ["Rome", "warm", "Oslo", "cold"]
+    positions = [text.index(word) for word in ("Rome", "warm", "Oslo", "cold")]
+    assert positions == sorted(positions)
 
 
-def test_a_call_whose_result_is_not_there_yet_is_not_lost() -> None:
+def test_a_call_without_a_result_is_not_lost() -> None:
     text = rendered(small.ONE_CALL, user("a"), assistant("", call(1, "Rome"), call(2, "Oslo")), user("b"), tools=(GET,))
     assert text.index("Rome") < text.index("Oslo") < text.index("[user]b")
 
 
-def test_calls_that_a_template_has_no_words_for_are_written_in_the_models_own_way() -> None:
+def test_calls_that_a_template_does_not_support_are_written_in_the_models_dialect() -> None:
     text = rendered(small.NO_CALLS, *BESIDE, tools=(GET,))
     assert 'I look.\n<tool_call>\n{"name": "get", "arguments": {"city": "Rome"}}\n</tool_call><|im_end|>' in text
     assert "[tool]warm" in text
 
 
-def test_ids_get_nine_characters_where_the_template_wants_them() -> None:
+def test_ids_get_nine_characters_if_the_template_requires_it() -> None:
     [called, answered] = re.findall(r"#(\w+)", rendered(small.MISTRAL, *CALLED, tools=(GET,)))
     assert called == answered
     assert re.fullmatch(r"[0-9a-f]{9}", called)
 
 
-def test_user_text_after_a_result_joins_it_where_roles_alternate() -> None:
+def test_user_text_after_a_result_is_joined_to_it_if_roles_must_alternate() -> None:
     text = rendered(small.MISTRAL, *BESIDE, assistant("Good."), user("Bye"), tools=(GET,))
     assert "[result]warm\n\nAnd?#" in text
     assert text.index("I look.") < text.index("get", text.index("I look."))
@@ -73,50 +73,50 @@ def test_ids_are_the_same_in_every_request() -> None:
     assert rendered(small.MISTRAL, *CALLED, assistant("Good."), user("Bye"), tools=(GET,)).startswith(first)
 
 
-def test_the_id_of_a_call_has_its_name_where_the_template_writes_nothing_else() -> None:
+def test_the_id_of_a_call_contains_its_name_if_the_template_writes_only_the_id() -> None:
     text = rendered(small.KIMI, *TWO, tools=(GET,))
     assert "functions.get:0(" in text
     assert "functions.get:1(" in text
 
 
-def test_arguments_are_json_however_the_template_takes_them() -> None:
+def test_arguments_are_json_if_the_template_takes_text_and_if_it_takes_objects() -> None:
     for template in (small.ARGUMENTS_AS_TEXT, small.PLAIN):
         assert '<call>get({"city": "Rome"})' in rendered(template, *CALLED, tools=(GET,))
 
 
-def test_content_is_a_list_of_parts_where_the_template_reads_parts() -> None:
+def test_content_is_a_list_of_parts_if_the_template_reads_parts() -> None:
     text = rendered(small.PARTS, *BESIDE, tools=(GET,))
-    assert [words in text for words in ("Rome?", "I look.", "warm", "And?")] == [True] * 4
+    assert [part in text for part in ("Rome?", "I look.", "warm", "And?")] == [True] * 4
 
 
 @pytest.mark.parametrize(
     "template",
     [small.PLAIN, small.MISTRAL, small.NO_CALLS, small.ONE_CALL, small.CALLS_WITHOUT_TOOLS, small.PARTS, None],
 )
-def test_a_failure_is_told_once_whatever_the_template(template: str | None) -> None:
+def test_an_error_result_is_marked_exactly_once_with_every_template(template: str | None) -> None:
     assert rendered(template, *ERROR, tools=(GET,)).count("Error: gone") == 1
 
 
-def test_tools_are_told_in_the_system_text_where_a_template_knows_calls_alone() -> None:
+def test_tools_are_listed_in_the_system_text_if_a_template_supports_only_calls() -> None:
     text = rendered(small.CALLS_WITHOUT_TOOLS, system("s"), *CALLED, tools=(GET,))
     assert text.index("Gets it.") < text.index("s<|im_end|>[user]")
     assert '[assistant]<call>get({"city": "Rome"})<|im_end|>[tool]warm' in text
 
 
-def test_what_comes_through_in_no_form_is_named_once_in_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    deaf = "{% for m in messages if m.role == 'user' %}[user]{{ m.content }}{% endfor %}"
-    known = chat_template(deaf)
+def test_a_warning_names_what_is_lost_in_every_form_only_once(caplog: pytest.LogCaptureFixture) -> None:
+    users_only = "{% for m in messages if m.role == 'user' %}[user]{{ m.content }}{% endfor %}"
+    template = chat_template(users_only)
     conversation: tuple[ChatMessage, ...] = (user("a"), assistant("b"), user("c"))
     with caplog.at_level(logging.WARNING):
-        known.render(conversation)
-        known.render(conversation)
+        template.render(conversation)
+        template.render(conversation)
     [record] = caplog.records
     assert record.getMessage() == (
         "the model's chat template leaves out or repeats parts of a conversation: text of the assistant"
     )
 
 
-def test_a_template_that_says_a_text_twice_is_not_taken_at_its_word(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_text_that_a_template_repeats_is_written_once(caplog: pytest.LogCaptureFixture) -> None:
     twice = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% if m.role == 'system' and not loop.first %}"
     twice += "{{ m.content }}{% endif %}{% endfor %}"
     text = rendered(twice, user("a"), assistant("b"), system("now"), user("c"))
@@ -124,26 +124,26 @@ def test_a_template_that_says_a_text_twice_is_not_taken_at_its_word(caplog: pyte
     assert not caplog.records
 
 
-def test_a_template_that_moves_a_note_to_the_head_is_given_it_where_it_stands() -> None:
+def test_a_system_message_that_a_template_would_move_to_the_head_stays_in_place() -> None:
     moving = "{% for m in messages if m.role == 'system' %}{{ m.content }}{% endfor %}"
     moving += "{% for m in messages if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endfor %}"
     text = rendered(moving, system("s"), user("a"), assistant("b"), system("now"), user("c"))
     assert text.startswith("s[user]a[assistant]b[user]<system>\nnow")
 
 
-def test_a_conversation_that_is_taken_in_no_form_is_refused() -> None:
+def test_a_conversation_that_is_refused_in_every_form_is_rejected() -> None:
     with pytest.raises(ValidationError, match="refuses this conversation: never"):
         rendered("{{ raise_exception('never') }}", user("a"))
 
 
-def test_whether_a_template_has_words_for_tools_is_read_from_what_it_writes() -> None:
+def test_the_rendered_text_shows_whether_a_template_supports_tools() -> None:
     assert chat_template(small.PLAIN).takes_tools
     assert chat_template(small.MISTRAL).takes_tools
     for template in (small.CALLS_WITHOUT_TOOLS, "{% if tools %}{{ tools[0].function.name }}{% endif %}", None):
         assert not chat_template(template).takes_tools
 
 
-def test_a_folder_with_two_templates_uses_the_one_for_tools_where_there_are_calls() -> None:
+def test_of_two_templates_the_one_for_tools_is_used_if_there_are_tools_or_calls() -> None:
     both = {"default": small.CALLS_WITHOUT_TOOLS.replace("[{{ m.role }}]", "({{ m.role }})"), "tool_use": small.PLAIN}
     assert rendered(both, user("a")).startswith("(user")
     assert rendered(both, user("a"), tools=(GET,)).startswith("<tool>")
@@ -153,7 +153,7 @@ def test_a_folder_with_two_templates_uses_the_one_for_tools_where_there_are_call
         rendered({"rag": small.PLAIN}, user("a"))
 
 
-def test_a_note_does_not_have_the_tools_written_a_second_time() -> None:
+def test_a_later_system_message_does_not_repeat_the_tools() -> None:
     tools = "{% if tools %}{{ tools | tojson }}{% endif %}"
     again = "{% if messages[0].role != 'system' %}" + tools + "{% endif %}{% for m in messages %}[{{ m.role }}]"
     again += "{{ m.content }}{% if m.role == 'system' %}" + tools + "{% endif %}{% endfor %}"
@@ -162,7 +162,7 @@ def test_a_note_does_not_have_the_tools_written_a_second_time() -> None:
     assert "[user]<system>\nnow\n</system>" in text
 
 
-def test_firefunction_and_smollm_are_given_tools_by_their_own_names() -> None:
+def test_firefunction_and_smollm_get_tools_in_their_own_variables() -> None:
     fire = "{{ functions }} on {{ datetime }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
     text = rendered(fire + "{{ '' + datetime }}", user("a"), tools=(GET,))
     assert text.count('"description": "Gets it."') == 1
@@ -171,7 +171,7 @@ def test_firefunction_and_smollm_are_given_tools_by_their_own_names() -> None:
     assert rendered(smol, user("a"), tools=(GET,)).startswith('{"type": "function"')
 
 
-def test_calls_become_text_and_results_the_users_where_a_template_has_neither() -> None:
+def test_calls_become_text_and_results_user_turns_if_a_template_supports_neither() -> None:
     two = "{% for m in messages %}{% if m.role not in ('user', 'assistant') %}{{ raise_exception('who?') }}{% endif %}"
     two += "{% endfor %}{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}"
     two += "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"

@@ -1,4 +1,4 @@
-"""An answer that was generated here stands in the next prompt as its tokens, whatever the template makes of calls."""
+"""The next prompt contains an answer's original tokens, however the template would render it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from tests.models.prompts.small_templates import (
 from tests.models.tokenizers.example_tokenizers import one_token_a_byte
 
 TEMPLATES = {
-    "takes everything": small.PLAIN,
+    "accepts everything": small.PLAIN,
     "drops text beside calls": small.NO_TEXT_BESIDE_CALLS,
     "refuses two calls": small.ONE_CALL,
-    "has no words for calls": small.NO_CALLS,
-    "drops notes": small.SYSTEM_FIRST,
-    "alternates": small.MISTRAL,
-    "names calls by their ids": small.KIMI,
-    "wants a result's call": small.RESULT_NEEDS_CALL,
-    "writes text behind calls": small.CONTENT_LAST,
-    "knows calls and no tools": small.CALLS_WITHOUT_TOOLS,
+    "does not support calls": small.NO_CALLS,
+    "drops later system messages": small.SYSTEM_FIRST,
+    "requires alternation": small.MISTRAL,
+    "writes only the ids of calls": small.KIMI,
+    "requires a call before a result": small.RESULT_NEEDS_CALL,
+    "writes text after calls": small.CONTENT_LAST,
+    "supports calls and no tools": small.CALLS_WITHOUT_TOOLS,
     "reads parts": small.PARTS,
-    "is none": None,
+    "no template": None,
 }
 TURNS: list[Sequence[ChatMessage]] = [
     [system("s"), user("Rome?")],
@@ -48,30 +48,31 @@ TURNS: list[Sequence[ChatMessage]] = [
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_a_prompt_begins_with_the_prompt_before_it_and_its_answer(name: str) -> None:
+def test_a_prompt_begins_with_the_previous_prompt_and_its_answer(name: str) -> None:
     answers: dict[ChatMessage, list[int]] = {}
-    known = chat_template(TEMPLATES[name], lambda message, _: answers.get(message))
+    template = chat_template(TEMPLATES[name], lambda message, _: answers.get(message))
     messages: list[ChatMessage] = []
     prompt: list[int] = []
-    before: list[int] = []
+    expected_start: list[int] = []
     for number, turn in enumerate(TURNS):
         messages += turn
         if number % 2:
-            answers[turn[0]] = one_token_a_byte().encode(f" said {number}\u00e9", add_special_tokens=False).ids
-            before = [*prompt, *answers[turn[0]]]
+            answers[turn[0]] = one_token_a_byte().encode(f" answer {number}\u00e9", add_special_tokens=False).ids
+            expected_start = [*prompt, *answers[turn[0]]]
         else:
-            prompt = known.render(tuple(messages), (GET,)).token_ids
-            assert text_of(prompt).startswith(text_of(before))
-            assert prompt[: len(before)] == before
+            prompt = template.render(tuple(messages), (GET,)).token_ids
+            assert text_of(prompt).startswith(text_of(expected_start))
+            assert prompt[: len(expected_start)] == expected_start
 
 
-def test_a_result_still_finds_its_call() -> None:
-    known = chat_template(small.RESULT_NEEDS_CALL, lambda *_: [65, 66])
-    text = text_of(known.render((user("Rome?"), assistant("", call(1, "Rome")), result(1, "warm")), (GET,)).token_ids)
+def test_the_template_still_finds_the_call_of_a_result() -> None:
+    template = chat_template(small.RESULT_NEEDS_CALL, lambda *_: [65, 66])
+    conversation = (user("Rome?"), assistant("", call(1, "Rome")), result(1, "warm"))
+    text = text_of(template.render(conversation, (GET,)).token_ids)
     assert "Rome?<|im_end|>[assistant]>?<|im_end|>[tool]warm" in text.replace(text_of([65, 66]), ">?")
 
 
-def test_an_answer_without_a_place_is_written_as_the_client_has_it() -> None:
+def test_an_answer_that_cannot_be_put_back_is_rendered_from_its_text() -> None:
     opens_twice = "{% for m in messages %}{% if m.role == 'assistant' %}[A{{ loop.index }}]{{ m.content }}{% else %}"
     opens_twice += "{{ m.content }}{% endif %}{% endfor %}{% if add_generation_prompt %}>{% endif %}"
     without_answers = "{% for m in messages if m.role != 'assistant' %}{{ m.content }}{% endfor %}"
@@ -80,13 +81,13 @@ def test_an_answer_without_a_place_is_written_as_the_client_has_it() -> None:
     )
     messages = (user("a"), assistant("bcd"), user("e"), assistant("fgh"), user("i"))
     for template in (opens_twice, without_answers, twice):
-        known = chat_template(template, lambda *_: [65, 66])
-        assert text_of([65, 66]) not in text_of(known.render(messages).token_ids)
+        spliced = chat_template(template, lambda *_: [65, 66])
+        assert text_of([65, 66]) not in text_of(spliced.render(messages).token_ids)
 
 
-def test_calls_that_nothing_ends_are_written_as_the_client_has_them() -> None:
+def test_calls_without_an_end_token_are_rendered_from_their_json() -> None:
     endless = small.RESULT_NEEDS_CALL.replace("<|im_end|>", "")
-    known = chat_template(endless, lambda *_: [65, 66])
-    text = text_of(known.render((user("a"), assistant("", call(1, "Rome")), result(1, "warm")), (GET,)).token_ids)
+    template = chat_template(endless, lambda *_: [65, 66])
+    text = text_of(template.render((user("a"), assistant("", call(1, "Rome")), result(1, "warm")), (GET,)).token_ids)
     assert '<call>get({"city": "Rome"})' in text
     assert "warm" in text

@@ -1,4 +1,4 @@
-"""A request's wish to think reaches a template in the template's own words."""
+"""A request's thinking settings reach each template in the template's own variables."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def efforts(template: str) -> list[Any]:
     return [of(template, Thinking(enabled=True, effort=word)).get("reasoning_effort") for word in words]
 
 
-def test_a_template_that_knows_no_thinking_is_told_whether_to_think_and_nothing_else() -> None:
+def test_a_template_without_thinking_gets_only_enable_thinking() -> None:
     assert of("{{ messages }}", Thinking(enabled=True, budget_tokens=5, effort="low", keeps_past=True)) == {}
 
 
-def test_an_effort_is_the_nearest_word_that_the_template_knows() -> None:
+def test_an_effort_becomes_the_nearest_word_that_the_template_accepts() -> None:
     assert efforts(PRINTED) == ["low", "low", "medium", "high", "high", "high"]
     assert efforts(REFUSING) == ["low", "low", "high", "high", "high", "high"]
     assert efforts(MOST) == [None, None, None, "high", "max", "max"]
@@ -71,7 +71,7 @@ def test_thinking_is_switched_off_and_on(template: str, off: dict[str, Any], on:
     assert of(template, ON) == on
 
 
-def test_a_budget_is_given_to_a_template_that_has_one() -> None:
+def test_a_template_with_a_budget_variable_gets_the_budget() -> None:
     assert of("{{ thinking_budget }}", Thinking(enabled=True, budget_tokens=512)) == {"thinking_budget": 512}
 
 
@@ -87,16 +87,14 @@ def test_a_budget_is_given_to_a_template_that_has_one() -> None:
         ("think_render_option", "all", "lastthink"),
     ],
 )
-def test_earlier_thinking_is_kept_or_dropped_where_the_request_says_so(
-    name: str, kept: object, dropped: object
-) -> None:
+def test_earlier_thinking_is_kept_or_dropped_if_the_request_sets_it(name: str, kept: object, dropped: object) -> None:
     template = f"{{{{ {name} }}}}"
     assert of(template, Thinking(enabled=True)) == {}
     assert of(template, Thinking(enabled=True, keeps_past=True)) == {name: kept}
     assert of(template, Thinking(enabled=True, keeps_past=False)) == {name: dropped}
 
 
-def test_a_template_that_is_not_there_or_does_not_parse_has_no_variables() -> None:
+def test_a_missing_or_invalid_template_has_no_variables() -> None:
     class Tokenizer:
         chat_template: Any = None
 

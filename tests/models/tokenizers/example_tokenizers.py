@@ -1,4 +1,4 @@
-"""Tokenizers of the kinds that models have."""
+"""Small tokenizers of every kind that models use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS = ("▁Hello", "▁world", "▁", "▁▁", "Hello", ",", ".", "\n", "é",
 
 @cache
 def embedded() -> Tokenizer:
-    """Byte-level BPE of 49,152 tokens, the embedded model's."""
+    """The embedded model's: byte-level BPE with 49,152 tokens."""
     return Tokenizer.from_file(str(embedded_folder(ConsoleProgress()) / "tokenizer.json"))
 
 
@@ -31,7 +31,7 @@ def one_token_a_byte() -> Tokenizer:
 
 @cache
 def sentence_piece() -> Tokenizer:
-    """As Llama 2's: words with a mark for their space, a token for every byte, the first space of a text dropped."""
+    """Like Llama 2's: ▁ for a space, a token for every byte, and decoding drops the first space of a text."""
     return _from_vocabulary(
         [
             {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
@@ -44,7 +44,7 @@ def sentence_piece() -> Tokenizer:
 
 @cache
 def metaspace() -> Tokenizer:
-    """As in newer conversions of SentencePiece models."""
+    """Like newer conversions of SentencePiece models."""
     return _from_vocabulary(
         [
             {"type": "ByteFallback"},

@@ -1,4 +1,4 @@
-"""Chat templates are read from wherever a folder has them, by both ways of loading."""
+"""Chat templates are read from every file in which a folder may have them, with and without Transformers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write(folder: Path, files: dict[str, Any]) -> Path:
-    """A tokenizer's folder, with these files besides; "chat_template" is that of tokenizer_config.json."""
+    """A tokenizer's folder with additional files. The key "chat_template" sets the one in tokenizer_config.json."""
     write_byte_tokenizer(folder)
     path = folder / "tokenizer_config.json"
     settings = {key: value for key, value in json.loads(path.read_text()).items() if key != "chat_template"}
@@ -50,16 +50,16 @@ PLACES: list[tuple[dict[str, Any], Any]] = [
 
 
 @pytest.mark.parametrize(("files", "expected"), PLACES)
-def test_templates_are_found_in_every_place_by_both_ways_of_loading(
+def test_templates_in_every_file_are_found_with_and_without_transformers(
     tmp_path: Path, files: dict[str, Any], expected: Any
 ) -> None:
     folder = write(tmp_path / "model", dict(files))
-    wanted = {"default": expected[0], "tool_use": expected[1]} if isinstance(expected, tuple) else expected
-    by_transformers, kept = load_tokenizer(folder, 2), load_tokenizer(folder, 2)
+    templates = {"default": expected[0], "tool_use": expected[1]} if isinstance(expected, tuple) else expected
+    by_transformers, from_cache = load_tokenizer(folder, 2), load_tokenizer(folder, 2)
     assert not isinstance(by_transformers._tokenizer, FastTokenizer)
-    assert isinstance(kept._tokenizer, FastTokenizer)
-    for tokenizer in (by_transformers, kept):
-        assert tokenizer.chat_template == wanted
+    assert isinstance(from_cache._tokenizer, FastTokenizer)
+    for tokenizer in (by_transformers, from_cache):
+        assert tokenizer.chat_template == templates
         assert bool(tokenizer.has_chat_template) is (expected is not None)
 
 
@@ -68,18 +68,18 @@ def test_templates_are_found_in_every_place_by_both_ways_of_loading(
     [
         (
             {"chat_template.jinja": "a\n{% if %}"},
-            r"chat_template\.jinja: the chat template does not compile, at its line 2",
+            r"chat_template\.jinja: the chat template does not compile: line 2",
         ),
-        ({"chat_template": "{{ a"}, r"tokenizer_config\.json: the chat template does not compile, at its line 1"),
+        ({"chat_template": "{{ a"}, r"tokenizer_config\.json: the chat template does not compile: line 1"),
         ({"chat_template.json": {"chat_template": "{% else %}"}}, r"chat_template\.json: the chat template does not"),
         (
             {"chat_template": "a", "additional_chat_templates/tool_use.jinja": "\n\n{% endif %}"},
-            r"additional_chat_templates/tool_use\.jinja: the chat template 'tool_use' does not compile, at its line 3",
+            r"additional_chat_templates/tool_use\.jinja: the chat template 'tool_use' does not compile: line 3",
         ),
         ({"chat_template.json": "{"}, r"chat_template\.json is not JSON"),
     ],
 )
-def test_a_template_that_does_not_compile_is_refused_at_load_with_its_file_and_line(
+def test_a_template_that_does_not_compile_fails_at_load_and_the_error_names_file_and_line(
     tmp_path: Path, files: dict[str, Any], message: str
 ) -> None:
     folder = write(tmp_path / "model", dict(files))
@@ -87,14 +87,14 @@ def test_a_template_that_does_not_compile_is_refused_at_load_with_its_file_and_l
         load_tokenizer(folder, 2)
 
 
-def test_a_template_may_use_what_transformers_offers(tmp_path: Path) -> None:
+def test_a_template_may_use_the_functions_and_filters_of_transformers(tmp_path: Path) -> None:
     template = "{% generation %}{{ strftime_now('%Y') }}{% endgeneration %}{{ raise_exception('no') if false }}"
     template += "{% set n = namespace(a=dict(b=[])) %}{% set _ = n.a.b.append(1) %}{{ n.a | tojson(indent=1) }}"
     folder = write(tmp_path / "model", {"chat_template": template})
     assert list(read_chat_templates(folder)) == ["default"]
     tokenizer = load_tokenizer(folder, 2)
-    kept = load._kept(folder)
-    assert kept is not None
-    text = kept.apply_chat_template([{"role": "user", "content": "a"}], tokenize=False, strftime_now=lambda _: "1999")
+    cached = load._from_cache(folder)
+    assert cached is not None
+    text = cached.apply_chat_template([{"role": "user", "content": "a"}], tokenize=False, strftime_now=lambda _: "1999")
     assert text == '1999{\n "b": [\n  1\n ]\n}'
     assert tokenizer.chat_template == template

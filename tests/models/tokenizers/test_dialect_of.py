@@ -1,4 +1,4 @@
-"""Dialects are read from the chat template and the tokens of the tokenizer."""
+"""Dialects are detected from the chat template and the tokenizer's added tokens."""
 
 from __future__ import annotations
 
@@ -45,28 +45,28 @@ def rendered(tokenizer: Any, *arguments: Any) -> str:
     return str(tokenizer.decode(ChatTemplate(tokenizer, dialect_of(tokenizer)).render(*arguments).token_ids))
 
 
-def test_a_template_without_tools_speaks_the_general_form(tmp_path: Path) -> None:
+def test_a_template_without_tools_gets_the_default_dialect(tmp_path: Path) -> None:
     dialect = dialect_of(tokenizer(tmp_path, CHATML))
     assert dialect.name == "hermes"
     assert dialect.calls.form is CallForm.OBJECT
 
 
-def test_a_template_of_the_hermes_kind_is_given_tools_calls_and_results(tmp_path: Path) -> None:
-    known = tokenizer(tmp_path, HERMES)
-    assert dialect_of(known).name == "hermes"
-    text = rendered(known, CONVERSATION, (GET,))
+def test_a_hermes_template_gets_tools_calls_and_results(tmp_path: Path) -> None:
+    wrapper = tokenizer(tmp_path, HERMES)
+    assert dialect_of(wrapper).name == "hermes"
+    text = rendered(wrapper, CONVERSATION, (GET,))
     assert text.startswith('<tools>{"type": "function", "function": {"name": "get"')
     assert '[assistant]I look.<tool_call>get{"city": "Rome"}</tool_call>[tool]sunny[user]And?' in text
 
 
-def test_a_template_without_tools_is_told_them_before_the_system_text(tmp_path: Path) -> None:
+def test_without_tool_support_in_the_template_tools_are_listed_before_the_system_text(tmp_path: Path) -> None:
     text = rendered(tokenizer(tmp_path, CHATML), (ChatMessage(Role.SYSTEM, "Be kind."), *CONVERSATION), (GET,))
     assert text.index("<tools>") < text.index("Be kind.") < text.index("Where?")
     assert 'I look.\n<tool_call>\n{"name": "get", "arguments": {"city": "Rome"}}\n</tool_call>' in text
     assert "user\n<tool_response>\nsunny\n</tool_response>\nAnd?" in text
 
 
-def test_a_dialect_of_tags_is_known_and_read(tmp_path: Path) -> None:
+def test_a_tagged_dialect_is_detected_and_its_calls_are_parsed(tmp_path: Path) -> None:
     dialect = dialect_of(tokenizer(tmp_path, CODER))
     assert dialect.name == "qwen3_coder"
     body = "\n<function=get>\n<parameter=city>\nRome\n</parameter>\n</function>\n</tool_call>"
@@ -74,13 +74,13 @@ def test_a_dialect_of_tags_is_known_and_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("thinking", "starts"), [(Thinking(enabled=True), True), (Thinking(), False)])
-def test_a_prompt_that_opens_thinking_is_known(tmp_path: Path, thinking: Thinking, starts: bool) -> None:  # noqa: FBT001
-    known = tokenizer(tmp_path, REASONING)
-    template = ChatTemplate(known, dialect_of(known))
+def test_a_prompt_that_ends_in_open_thinking_is_detected(tmp_path: Path, thinking: Thinking, starts: bool) -> None:  # noqa: FBT001
+    wrapper = tokenizer(tmp_path, REASONING)
+    template = ChatTemplate(wrapper, dialect_of(wrapper))
     assert template.render(CONVERSATION, (), thinking).starts_thinking is starts
 
 
-def test_a_template_with_a_date_is_rendered_by_transformers_too(tmp_path: Path) -> None:
-    """At the first start with a folder. Transformers 5 turns every value that a template is given into text."""
-    known = tokenizer(tmp_path, CHATML + "{{ strftime_now('%Y') }}")
-    assert str(datetime.now().year) in rendered(known, CONVERSATION)
+def test_transformers_renders_a_template_with_a_date(tmp_path: Path) -> None:
+    """As on the first start with a folder. Transformers 5 turns all values for a template into text."""
+    wrapper = tokenizer(tmp_path, CHATML + "{{ strftime_now('%Y') }}")
+    assert str(datetime.now().year) in rendered(wrapper, CONVERSATION)

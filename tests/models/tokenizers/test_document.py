@@ -1,4 +1,4 @@
-"""docs/dialects.md says what the dialects' files say."""
+"""docs/dialects.md is up to date with the dialects' files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pensieve.models.tokenizers.document import dialects_document
 PAGE = Path(__file__).parents[3] / "docs" / "dialects.md"
 
 
-def test_the_page_is_the_one_that_the_files_make() -> None:
-    assert PAGE.read_text(encoding="utf-8") == dialects_document(), "make it: see the page's own head"
+def test_the_page_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == dialects_document(), "regenerate it as the top of the page describes"
 
 
-def test_every_dialect_has_its_section_and_names_its_source() -> None:
+def test_every_dialect_has_a_section_that_names_its_source() -> None:
     text = dialects_document()
     for family in known_families():
         assert f"\n## {family.dialect.name}\n" in text

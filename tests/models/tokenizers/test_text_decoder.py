@@ -1,4 +1,4 @@
-"""Text that comes token by token is the text that comes at once."""
+"""Decoding token by token gives the same text as decoding everything at once."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ def streamed(tokenizer: Any, token_ids: list[int]) -> list[str]:
 
 @every_kind
 @given(text=st.text(st.characters(codec="utf-8")))
-def test_any_text_comes_back_as_from_the_tokenizer_itself(kind: Kind, text: str) -> None:
+def test_any_text_is_decoded_as_the_tokenizer_decodes_it(kind: Kind, text: str) -> None:
     token_ids = kind().encode(text, add_special_tokens=False).ids
     assert "".join(streamed(kind(), token_ids)) == kind().decode(token_ids)
 
 
 @every_kind
 @given(data=st.data())
-def test_any_tokens_come_back_as_from_the_tokenizer_itself(kind: Kind, data: st.DataObject) -> None:
-    ids = st.integers(0, kind().get_vocab_size() + 5)  # models may know more ids than their tokenizer
+def test_any_tokens_are_decoded_as_the_tokenizer_decodes_them(kind: Kind, data: st.DataObject) -> None:
+    ids = st.integers(0, kind().get_vocab_size() + 5)  # models may have more ids than their tokenizer
     token_ids = data.draw(st.lists(ids, max_size=40))
     assert "".join(streamed(kind(), token_ids)) == kind().decode(token_ids)
 
 
 @given(data=st.lists(st.integers(0, 255), max_size=30))
-def test_bytes_that_are_no_text_come_as_the_tokenizer_shows_them(data: list[int]) -> None:
+def test_invalid_utf_8_is_decoded_as_the_tokenizer_decodes_it(data: list[int]) -> None:
     for tokenizer in (example_tokenizers.one_token_a_byte(), example_tokenizers.sentence_piece()):
         token_ids = [byte + 3 for byte in data]
         assert "".join(streamed(tokenizer, token_ids)) == tokenizer.decode(token_ids)
 
 
-def test_a_character_comes_whole_with_its_last_byte() -> None:
+def test_a_character_is_emitted_with_its_last_byte() -> None:
     token_ids = [byte + 3 for byte in "a🐈b".encode()]
     assert streamed(example_tokenizers.one_token_a_byte(), token_ids) == ["a", "", "", "", "🐈", "b", ""]
 
@@ -61,19 +61,19 @@ def test_a_leading_space_is_kept() -> None:
     assert "".join(streamed(tokenizer, tokenizer.encode(" one two").ids)) == " one two"
 
 
-def test_an_unfinished_character_comes_at_the_end() -> None:
+def test_an_incomplete_character_is_emitted_at_the_end() -> None:
     token_ids = [byte + 3 for byte in "é".encode()[:1]]
     assert streamed(example_tokenizers.one_token_a_byte(), token_ids) == ["", "\ufffd"]
 
 
-def test_control_tokens_have_no_text_and_others_that_were_added_do() -> None:
+def test_special_tokens_have_no_text_and_other_added_tokens_do() -> None:
     tokenizer = example_tokenizers.sentence_piece()
     vocabulary = tokenizer.get_vocab()
     token_ids = [vocabulary[token] for token in ("<s>", "▁Hello", "</s>", "<tool>")]
     assert streamed(tokenizer, token_ids) == ["", "Hello", "", "<tool>", ""]
 
 
-def test_a_tokenizer_written_in_python_is_decoded_too() -> None:
+def test_a_tokenizer_written_in_python_works_too() -> None:
     fast = example_tokenizers.one_token_a_byte()
     slow = SimpleNamespace(
         decode=lambda ids, **_: fast.decode(ids),
@@ -84,7 +84,7 @@ def test_a_tokenizer_written_in_python_is_decoded_too() -> None:
     assert streamed(slow, token_ids) == ["", "n", "", "é", "", ""]
 
 
-def test_a_token_that_is_a_mark_comes_out_as_its_character_and_no_text_does() -> None:
+def test_only_a_marks_token_becomes_its_character() -> None:
     backend = example_tokenizers.embedded()
     start = backend.token_to_id("<|im_start|>")
     assert start is not None

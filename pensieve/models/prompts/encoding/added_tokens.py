@@ -1,7 +1,7 @@
-"""The tokens that a tokenizer looks for in a text before all else, and how text is kept from spelling one.
+"""A tokenizer's added tokens, and how to keep text from spelling one.
 
-Models read their turns, calls and thinking by such tokens, whether or not the tokenizer's file calls them special:
-`<tool_call>` is not special in Qwen's, nor `<｜User｜>` in DeepSeek's.
+A tokenizer matches its added tokens before it splits the rest of a text. They mark turns, calls and thinking, even if
+the tokenizer's file does not declare them special, as `<tool_call>` in Qwen's and `<｜User｜>` in DeepSeek's.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from tokenizers import AddedToken, Tokenizer
 
 _PREFIX: Final = 2
 _SPACE: Final = "\u2581"
-"""How SentencePiece writes a space."""
+"""A space in SentencePiece vocabularies."""
 START: Final = "\U0010fffd\U0010fffc\U0010fffd\U0010fffb"
-"""A token of the literal copy alone, put before what is not at the start of a text and taken off again: tokenizers
-treat the start of a text unlike the rest. It is none of the model's tokens and never leaves this package.
+"""An extra token of the literal copy, which stands before any text that does not start the prompt.
+
+Tokenizers treat the start of a text unlike the rest. Its id is removed again, because the model does not have it.
 """
 
 
 class AddedTokens:
-    """Of one `tokenizers.Tokenizer`, but for those of white space alone, which nothing can be forged with."""
+    """The added tokens of one `tokenizers.Tokenizer`, without those of white space, which cannot forge anything."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -42,39 +43,39 @@ class AddedTokens:
             lengths += [] if len(content) in lengths else [len(content)]
         prefixes = sorted(map(re.escape, self._lengths), key=len, reverse=True)
         self._prefixes = re.compile(f"(?=({'|'.join(prefixes)}))") if prefixes else None
-        self._heads = frozenset(content[:end] for content in contents for end in range(1, len(content)))
-        self._tails = frozenset(content[start:] for content in contents for start in range(1, len(content)))
+        self._starts = frozenset(content[:end] for content in contents for end in range(1, len(content)))
+        self._ends = frozenset(content[start:] for content in contents for start in range(1, len(content)))
         self._all = "\0".join(contents)
         self._reads_normalized = backend.normalizer is not None and any(
             token.normalized for _, token in self.by_content.values()
         )
 
-    def places(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where a token starts and ends in a text, the longest at each place; one may lie over another."""
-        for found in self._prefixes.finditer(text) if self._prefixes is not None else ():
-            start = found.start()
-            for length in (*self._lengths.get(found[1], ()), *self._lengths.get(found[1][:-1], ())):
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Start and end of each token spelled in a text, the longest at each position. They may overlap."""
+        for match in self._prefixes.finditer(text) if self._prefixes is not None else ():
+            start = match.start()
+            for length in (*self._lengths.get(match[1], ()), *self._lengths.get(match[1][:-1], ())):
                 if text[start : start + length] in self.by_content:
                     yield start, start + length
                     break
 
-    def found_in(self, text: str) -> Iterator[tuple[int, int]]:
-        """The places of the tokens that a tokenizer would find: from the left, none over another."""
-        after = 0
-        for start, end in self.places(text):
-            if start >= after and not self._is_within_a_word(text, start, end):
+    def tokenizer_spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Spans that a tokenizer would match: from the left, without overlaps."""
+        last_end = 0
+        for start, end in self.spans(text):
+            if start >= last_end and not self._is_inside_word(text, start, end):
                 yield start, end
-                after = end
+                last_end = end
 
-    def broken(self, text: str, gap: str) -> str:
-        """The text with gaps, so that no token can be found in it, whatever text it is put between."""
-        gaps = {at for start, end in self.places(text) for at in ((start, end) if end == start + 1 else (start + 1,))}
-        if self._has_edge(text, self._heads, at_end=True):
+    def with_gaps(self, text: str, gap: str) -> str:
+        """Insert gaps so that no token can be matched in the text or across its ends."""
+        gaps = {at for start, end in self.spans(text) for at in ((start, end) if end == start + 1 else (start + 1,))}
+        if self._has_edge(text, self._starts, at_end=True):
             gaps.add(len(text))
         if (
-            self._has_edge(text, self._tails, at_end=False)
+            self._has_edge(text, self._ends, at_end=False)
             or (len(text) < self._longest and text in self._all)
-            or (self._reads_normalized and self._is_one_once_normalized(text))
+            or (self._reads_normalized and self._spells_token_once_normalized(text))
         ):
             gaps.add(0)
         cuts = sorted(gaps)
@@ -84,11 +85,11 @@ class AddedTokens:
         lengths = range(1, min(len(text), self._longest) + 1)
         return any((text[-length:] if at_end else text[:length]) in edges for length in lengths)
 
-    def _is_one_once_normalized(self, text: str) -> bool:
+    def _spells_token_once_normalized(self, text: str) -> bool:
         normal = self._backend.normalizer.normalize_str(text)
-        return normal != text and any(True for _ in self.places(normal))
+        return normal != text and any(True for _ in self.spans(normal))
 
-    def _is_within_a_word(self, text: str, start: int, end: int) -> bool:
+    def _is_inside_word(self, text: str, start: int, end: int) -> bool:
         _, token = self.by_content[text[start:end]]
         beside = text[max(0, start - 1) : start] + text[end : end + 1]
         return bool(token.single_word) and any(character.isalnum() or character == "_" for character in beside)

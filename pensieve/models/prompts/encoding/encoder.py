@@ -1,4 +1,4 @@
-"""From rendered text to token ids, and from places in the text to places among the tokens."""
+"""Encodes rendered text to token ids, and maps offsets in the text to positions among the tokens."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from itertools import chain, groupby
 from typing import Any
 
 from pensieve.models.prompts.encoding.added_tokens import AddedTokens
-from pensieve.models.prompts.encoding.encoded_texts import EncodedTexts
-from pensieve.models.prompts.encoding.literal_texts import LiteralTexts
-from pensieve.models.prompts.encoding.literals import Literals, Piece, Spliced
+from pensieve.models.prompts.encoding.encoding_cache import EncodingCache
+from pensieve.models.prompts.encoding.literal_encoder import LiteralEncoder
+from pensieve.models.prompts.encoding.literals import Literals, RenderedPiece, SplicedTokens
 
 
 @dataclass(frozen=True, slots=True)
 class _Encoded:
-    """A piece's tokens; `ends` are the characters at which they end in the piece, where the tokenizer can tell."""
+    """A piece's tokens. `ends` are the offsets in the piece at which they end, if the tokenizer reports offsets."""
 
-    piece: Piece
+    piece: RenderedPiece
     token_ids: Sequence[int]
     ends: Sequence[int] | None = None
 
 
 class EncodedPrompt:
-    """The tokens of a rendered conversation, and where its characters went."""
+    """The tokens of a rendered conversation, with their offsets in the text."""
 
     def __init__(self, first_tokens: list[int], encoded: list[_Encoded], tokenizer: Any) -> None:
         self._first_tokens = first_tokens
@@ -34,7 +34,7 @@ class EncodedPrompt:
         self.token_ids = list(chain(first_tokens, *(part.token_ids for part in encoded)))
 
     def num_tokens_within(self, num_characters: int) -> int:
-        """How many tokens lie wholly in the first characters of the rendered text."""
+        """The number of tokens that end within the first `num_characters` of the rendered text."""
         num_tokens = len(self._first_tokens)
         for part in self._encoded:
             length = num_characters - part.piece.start
@@ -52,7 +52,7 @@ class EncodedPrompt:
         text = part.piece.content
         if not isinstance(text, str):
             return 0
-        # A tokenizer without offsets: tokens count as far as those of the stretch alone are the same.
+        # A tokenizer without offsets: count the tokens that stay the same if the text is encoded only up to here.
         alone = self._tokenizer.encode(text[:length], add_special_tokens=False)
         pairs = zip(alone, part.token_ids, strict=False)
         return next(
@@ -61,73 +61,73 @@ class EncodedPrompt:
 
 
 class PromptEncoder:
-    """Encodes for one tokenizer: mlx-lm's TokenizerWrapper, or one of Transformers."""
+    """Encodes for one tokenizer: mlx-lm's TokenizerWrapper or a Transformers tokenizer."""
 
     def __init__(self, tokenizer: Any, *, has_template: bool) -> None:
         self._tokenizer = tokenizer
         self._has_template = has_template
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
-        self._texts = EncodedTexts(self._backend) if self._backend is not None else None
+        self._cache = EncodingCache(self._backend) if self._backend is not None else None
 
     @cached_property
     def added_tokens(self) -> AddedTokens | None:
-        """What a tokenizer would take for a control token wherever it reads it."""
+        """The tokens that text must not spell. None for a tokenizer without a `tokenizers` backend."""
         return AddedTokens(self._backend) if self._backend is not None else None
 
     @cached_property
-    def _literal_texts(self) -> LiteralTexts | None:
-        return LiteralTexts(self.added_tokens) if self.added_tokens is not None else None
+    def _literal_encoder(self) -> LiteralEncoder | None:
+        return LiteralEncoder(self.added_tokens) if self.added_tokens is not None else None
 
     def encode(self, literals: Literals, text: str) -> EncodedPrompt:
         first_tokens = [] if self._has_template or self._backend is None else self.first_tokens()
-        encoded = [part for stretch in _stretches(literals.reveal(text)) for part in self._encoded(stretch)]
+        encoded = [part for stretch in _stretches(literals.pieces_of(text)) for part in self._encoded(stretch)]
         return EncodedPrompt(first_tokens, encoded, self._tokenizer)
 
     def first_tokens(self) -> list[int]:
-        """What the tokenizer puts before a text by itself, where no template does."""
+        """The tokens that the tokenizer itself puts before a text if there is no template."""
         first = self._tokenizer.bos_token_id
         return [first] if first is not None and self._tokenizer.encode("")[:1] == [first] else []
 
-    def _encoded(self, stretch: Sequence[Piece]) -> Iterator[_Encoded]:
-        """What stands between two control tokens is one text, with its gaps or without."""
-        if isinstance(stretch[0].content, Spliced):
+    def _encoded(self, stretch: Sequence[RenderedPiece]) -> Iterator[_Encoded]:
+        """Encode the text between two control tokens at once, with or without gaps."""
+        if isinstance(stretch[0].content, SplicedTokens):
             yield _Encoded(stretch[0], stretch[0].content.token_ids)
             return
-        if self._texts is None:
+        if self._cache is None:
             for piece in stretch:
                 yield _Encoded(piece, self._tokenizer.encode(piece.content or "", add_special_tokens=False))
             return
-        for part in _parts(stretch, self._texts):
+        for part in _parts(stretch, self._cache):
             start, length = part[0].start, sum(piece.length for piece in part)
             if len(part) == 1 and isinstance(part[0].content, str):
-                yield _Encoded(part[0], *self._texts.of(part[0].content))
-            elif self._literal_texts is not None:
-                token_ids, ends = self._literal_texts.of(part)
-                yield _Encoded(Piece(start, length, None), token_ids, ends)
+                yield _Encoded(part[0], *self._cache.encode(part[0].content))
+            elif self._literal_encoder is not None:
+                token_ids, ends = self._literal_encoder.encode(part)
+                yield _Encoded(RenderedPiece(start, length, None), token_ids, ends)
 
 
-def _stretches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
-    """Text and gaps together, and every splice alone."""
-    for is_splice, group in groupby(pieces, lambda piece: isinstance(piece.content, Spliced)):
+def _stretches(pieces: Iterable[RenderedPiece]) -> Iterator[list[RenderedPiece]]:
+    """Runs of text and gaps, and each splice separately."""
+    for is_splice, group in groupby(pieces, lambda piece: isinstance(piece.content, SplicedTokens)):
         if is_splice:
             yield from ([piece] for piece in group)
         else:
             yield list(group)
 
 
-def _parts(stretch: Iterable[Piece], texts: EncodedTexts) -> Iterator[list[Piece]]:
-    """A stretch cut before the control tokens in it, each part with the gaps that are in it."""
-    part: list[Piece] = []
+def _parts(stretch: Iterable[RenderedPiece], cache: EncodingCache) -> Iterator[list[RenderedPiece]]:
+    """Split a stretch before its control tokens. Each part keeps its gaps."""
+    part: list[RenderedPiece] = []
     for piece in stretch:
         if not isinstance(piece.content, str):
             part.append(piece)
             continue
         start = piece.start
-        for text in texts.parts(piece.content):
-            if part and (start > piece.start or texts.is_cut_before(text)):
+        for text in cache.parts(piece.content):
+            if part and (start > piece.start or cache.is_split_before(text)):
                 yield part
                 part = []
-            part.append(Piece(start, len(text), text))
+            part.append(RenderedPiece(start, len(text), text))
             start += len(text)
     if part:
         yield part

@@ -1,5 +1,5 @@
-"""Parts of a prompt that the template does not see: gaps that keep text from becoming a control token, and answers that
-are put back as the tokens that they were generated as.
+"""Markers in the text that a template renders: gaps, which keep text from becoming a control token, and splices, which
+are replaced by the tokens of an earlier answer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contracts.values.vocabulary import ChatMessage, Tool, ToolCall
 from pensieve.models.prompts.encoding.added_tokens import AddedTokens
 
 _PRIVATE_USE: Final = range(0xF0000, 0xFFFFE)
-_SCHEMA_WORDS: Final = frozenset(
+_SCHEMA_KEYWORDS: Final = frozenset(
     [
         "type",
         "properties",
@@ -45,153 +45,154 @@ _SCHEMA_WORDS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Spliced:
-    """Tokens as they were generated."""
+class SplicedTokens:
+    """Token ids that the model generated."""
 
     token_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A stretch of the rendered conversation, which starts at the character `start` and has `length` of them there.
+class RenderedPiece:
+    """`length` characters of the rendered conversation, from offset `start`.
 
-    Without content it is a gap: no text, and a place over which no control token reaches.
+    Content None is a gap: it has no text, and no control token may span it.
     """
 
     start: int
     length: int
-    content: str | Spliced | None
+    content: str | SplicedTokens | None
 
 
 class Literals:
-    """Puts marks into the texts that a template is given, and finds them in what it makes of them.
+    """Puts markers into the texts for a template, and finds them in the rendered text.
 
-    A mark is made of private-use characters that occur in no text. Most are gaps, put inside whatever spells a control
-    token: the template still has all of the text to trim, compare and escape, and the tokenizer gets it back without
-    the gap, with control tokens read as text. A text with nothing to keep apart stays exactly as it was.
+    A marker consists of private-use characters that occur in none of the texts. Most markers are gaps inside text that
+    spells a control token: the template can still trim, compare and escape the text, and the tokenizer then gets it
+    without the gap and reads the token as text. Text without control tokens stays as it is.
     """
 
     def __init__(self, texts: Iterable[str] = (), added_tokens: AddedTokens | None = None) -> None:
-        """`texts` are all that `hide` may be given."""
+        """`texts` are all texts that will be escaped."""
         self._fence = _unused_fence(list(texts))
         self._added_tokens = added_tokens
-        self._contents: list[Spliced | str | None] = []
+        self._contents: list[SplicedTokens | str | None] = []
         fence = "|".join([self._fence, *(f"(?i:{re.escape(escaped)})" for escaped in _escapes(self._fence))])
-        self._marks = re.compile(rf"(?:{fence})(\d+)(?:{fence})")
+        self._markers = re.compile(rf"(?:{fence})(\d+)(?:{fence})")
         self._first = re.compile(rf"{self._fence}first(\d+){self._fence}")
-        self._gap = self.mark()
-        self.end_mark = f"{self._fence}end{self._fence}"
-        """Stands for a text of its own, that nothing else can be mistaken for."""
+        self._gap = self.marker()
+        self.end_marker = f"{self._fence}end{self._fence}"
+        """A marker that differs from every other, for probes."""
 
-    def hide(self, text: str) -> str:
-        """The text with gaps, so that no control token is found in it, wherever a template puts it."""
-        return self._added_tokens.broken(text, self._gap) if self._added_tokens is not None and text else text
+    def escape(self, text: str) -> str:
+        """Insert gaps so that no control token can be matched in the text, wherever a template puts it."""
+        return self._added_tokens.with_gaps(text, self._gap) if self._added_tokens is not None and text else text
 
-    def hidden_message(self, message: ChatMessage) -> ChatMessage:
-        return with_texts(message, self.hide)
+    def escaped_message(self, message: ChatMessage) -> ChatMessage:
+        return with_texts(message, self.escape)
 
-    def hidden_tool(self, tool: Tool) -> Tool:
+    def escaped_tool(self, tool: Tool) -> Tool:
         return replace(
             tool,
-            name=self.hide(tool.name),
-            description=self.hide(tool.description),
-            input_schema=changed_json(tool.input_schema, self._hide_in_schema),
+            name=self.escape(tool.name),
+            description=self.escape(tool.description),
+            input_schema=changed_json(tool.input_schema, self._escape_in_schema),
         )
 
-    def _hide_in_schema(self, text: str) -> str:
-        """Templates look for the words of JSON Schema, so those stay even where a token has one of them in it."""
-        return text if text in _SCHEMA_WORDS else self.hide(text)
+    def _escape_in_schema(self, text: str) -> str:
+        """Keep the keywords of JSON Schema, which templates look for, even if a token contains one."""
+        return text if text in _SCHEMA_KEYWORDS else self.escape(text)
 
     def splice(self, token_ids: Sequence[int]) -> str:
-        """A mark for tokens to be put in its place, unlike every other mark."""
-        return self._new_mark(Spliced(tuple(token_ids)))
+        """A new marker that is replaced by token ids."""
+        return self._new_marker(SplicedTokens(tuple(token_ids)))
 
-    def written(self, text: str) -> str:
-        """A mark for a text to be put in its place, where `text_of` does it."""
-        return self._new_mark(text)
+    def splice_text(self, text: str) -> str:
+        """A new marker that `text_of` replaces by a text."""
+        return self._new_marker(text)
 
     def text_of(self, splice: str) -> str:
-        """What a template's text has in the place of a splice: the mark of tokens itself, or a text."""
+        """What replaces a splice in the rendered text: its text, or the marker itself if it stands for token ids."""
         content = self._contents[int(splice.strip(self._fence))]
         return content if isinstance(content, str) else splice
 
-    def first_argument(self, splice: str) -> str:
-        """Stands in the first call of a spliced answer, for a template that writes nothing else of the answer."""
+    def first_argument_marker(self, splice: str) -> str:
+        """A marker for the first call of a spliced answer, for templates that write only its calls."""
         return f"{self._fence}first{splice.strip(self._fence)}{self._fence}"
 
-    def last_argument(self, splice: str) -> str:
-        """Stands in the last call of a spliced answer, for the template to write what comes after it."""
+    def last_argument_marker(self, splice: str) -> str:
+        """A marker for the last call of a spliced answer, to find what the template writes after it."""
         return f"{self._fence}last{splice.strip(self._fence)}{self._fence}"
 
     def is_splice(self, text: str) -> bool:
-        """Whether a text is the mark of an answer that is put back, and nothing else."""
-        found = self._marks.fullmatch(text)
-        return found is not None and self._contents[int(found[1])] is not None
+        """Whether a text consists of exactly one marker, which is not a gap."""
+        match = self._markers.fullmatch(text)
+        return match is not None and self._contents[int(match[1])] is not None
 
-    def answer_in(self, message: ChatMessage) -> str | None:
-        """The mark of the answer that is put back in place of a message: it is its text, or in its first call."""
+    def answer_marker(self, message: ChatMessage) -> str | None:
+        """The marker of the answer that replaces a message: the message's text, or part of its first call."""
         if self.is_splice(message.text):
             return message.text
-        found = self._first.search(message.tool_calls[0].arguments) if message.tool_calls else None
-        return f"{self._fence}{found[1]}{self._fence}" if found is not None else None
+        match = self._first.search(message.tool_calls[0].arguments) if message.tool_calls else None
+        return f"{self._fence}{match[1]}{self._fence}" if match is not None else None
 
-    def mark(self) -> str:
-        """A mark unlike every other, for a text whose place is looked for."""
-        return self._new_mark(None)
+    def marker(self) -> str:
+        """A new marker to find the position of a text by."""
+        return self._new_marker(None)
 
-    def marks_in(self, rendered: str) -> Iterator[str]:
-        """Every mark in the rendered text, as it was made."""
-        for found in self._marks.finditer(rendered):
-            yield f"{self._fence}{found[1]}{self._fence}"
+    def markers_in(self, rendered: str) -> Iterator[str]:
+        """All markers in the rendered text, unescaped."""
+        for match in self._markers.finditer(rendered):
+            yield f"{self._fence}{match[1]}{self._fence}"
 
-    def reveal(self, rendered: str) -> list[Piece]:
-        """The rendered text in order, in pieces."""
-        pieces: list[Piece] = []
+    def pieces_of(self, rendered: str) -> list[RenderedPiece]:
+        """Split the rendered text at its markers."""
+        pieces: list[RenderedPiece] = []
         start = 0
-        for found in self._marks.finditer(rendered):
-            if found.start() > start:
-                pieces.append(Piece(start, found.start() - start, rendered[start : found.start()]))
-            content = self._contents[int(found[1])]
-            pieces.append(Piece(found.start(), len(found[0]), content if isinstance(content, Spliced) else None))
-            start = found.end()
+        for match in self._markers.finditer(rendered):
+            if match.start() > start:
+                pieces.append(RenderedPiece(start, match.start() - start, rendered[start : match.start()]))
+            content = self._contents[int(match[1])]
+            tokens = content if isinstance(content, SplicedTokens) else None
+            pieces.append(RenderedPiece(match.start(), len(match[0]), tokens))
+            start = match.end()
         if start < len(rendered):
-            pieces.append(Piece(start, len(rendered) - start, rendered[start:]))
+            pieces.append(RenderedPiece(start, len(rendered) - start, rendered[start:]))
         return pieces
 
-    def _new_mark(self, content: Spliced | str | None) -> str:
+    def _new_marker(self, content: SplicedTokens | str | None) -> str:
         self._contents.append(content)
         return f"{self._fence}{len(self._contents) - 1}{self._fence}"
 
 
-def with_texts(message: ChatMessage, changed: Callable[[str], str]) -> ChatMessage:
-    """The message with all that it says, thinks and calls changed. Ids stay, since results are found by them."""
+def with_texts(message: ChatMessage, change: Callable[[str], str]) -> ChatMessage:
+    """Change a message's text, thinking and calls. Call ids stay, because they connect results to their calls."""
     calls = tuple(
-        ToolCall(call.id, changed(call.name), changed_json(call.arguments, changed)) for call in message.tool_calls
+        ToolCall(call.id, change(call.name), changed_json(call.arguments, change)) for call in message.tool_calls
     )
-    return replace(message, text=changed(message.text), thinking=changed(message.thinking), tool_calls=calls)
+    return replace(message, text=change(message.text), thinking=change(message.thinking), tool_calls=calls)
 
 
-def changed_json(text: str, changed: Callable[[str], str]) -> str:
-    """JSON with all of its strings changed, keys as well; the very same text where none of them is."""
+def changed_json(text: str, change: Callable[[str], str]) -> str:
+    """Change all strings in a JSON text, including keys. The text stays byte for byte if no string changes."""
     value = json.loads(text)
-    new = _changed(value, changed)
+    new = _changed(value, change)
     return text if new == value else json.dumps(new, ensure_ascii=False)
 
 
-def _changed(value: Any, changed: Callable[[str], str]) -> Any:
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
     match value:
         case str():
-            return changed(value)
+            return change(value)
         case dict():
-            return {changed(key): _changed(part, changed) for key, part in value.items()}
+            return {change(key): _changed(part, change) for key, part in value.items()}
         case list():
-            return [_changed(part, changed) for part in value]
+            return [_changed(part, change) for part in value]
         case _:
             return value
 
 
 def _unused_fence(texts: Sequence[str]) -> str:
-    """A private-use character that is in no text, neither as itself nor as JSON or Python escapes it."""
+    """A private-use character that occurs in none of the texts, unescaped or as JSON or Python escapes it."""
     used: set[str] = set().union(*texts)
     escaping = [text.lower() for text in texts if "\\u" in text or "\\U" in text]
     return next(
@@ -202,5 +203,5 @@ def _unused_fence(texts: Sequence[str]) -> str:
 
 
 def _escapes(fence: str) -> tuple[str, str]:
-    """As JSON has it for templates that want ASCII, and as Python shows a character in a value that is no text."""
+    """The fence as JSON escapes it for ASCII output, and as Python's repr does."""
     return json.dumps(fence).strip('"'), f"\\U{ord(fence):08x}".lower()

@@ -1,4 +1,4 @@
-"""Which form a chat template needs, found out once by giving it small conversations of every shape."""
+"""Searches for the form that a chat template needs, with small conversations of every shape."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from itertools import combinations
 from typing import Final
 
 from contracts.values.vocabulary import ChatMessage, Role, ToolCall
-from pensieve.models.prompts.forms import Form, Rewrite
+from pensieve.models.prompts.forms import ConversationForm, Rewrite
 from pensieve.models.prompts.options import PROBE_TOOL
 
-Losses = Callable[[Form, Sequence[ChatMessage]], int | None]
-"""How many texts a template loses of a conversation in a form; None where it refuses it."""
+CountLosses = Callable[[ConversationForm, Sequence[ChatMessage]], int | None]
+"""The number of parts of a conversation that a template drops or repeats in a form. None if it refuses it."""
 
-_ASK = ChatMessage(Role.USER, "Hello.")
+_QUESTION = ChatMessage(Role.USER, "Hello.")
 _ANSWER = ChatMessage(Role.ASSISTANT, "Hello to you.")
 _SYSTEM = ChatMessage(Role.SYSTEM, "Be brief.")
 _NOTE = ChatMessage(Role.SYSTEM, "It is late.")
@@ -31,34 +31,34 @@ def _result(number: int) -> ChatMessage:
 
 
 CONVERSATIONS: Final[tuple[tuple[ChatMessage, ...], ...]] = (
-    (_ASK,),
-    (_ASK, _ANSWER, _GO_ON),
-    (_SYSTEM, _ASK),
-    (_SYSTEM, _ASK, _ANSWER, _NOTE, _GO_ON),
-    (_ASK, _ANSWER, _GO_ON, _NOTE),
-    (_SYSTEM, _NOTE, _ASK, _ANSWER, _GO_ON),
-    (_ASK, _GO_ON, _ANSWER, _ASK),
-    (_ASK, _THOUGHT, _GO_ON),
+    (_QUESTION,),
+    (_QUESTION, _ANSWER, _GO_ON),
+    (_SYSTEM, _QUESTION),
+    (_SYSTEM, _QUESTION, _ANSWER, _NOTE, _GO_ON),
+    (_QUESTION, _ANSWER, _GO_ON, _NOTE),
+    (_SYSTEM, _NOTE, _QUESTION, _ANSWER, _GO_ON),
+    (_QUESTION, _GO_ON, _ANSWER, _QUESTION),
+    (_QUESTION, _THOUGHT, _GO_ON),
 )
-"""From the simplest on."""
+"""The simplest first."""
 
 TOOL_CONVERSATIONS: Final[tuple[tuple[ChatMessage, ...], ...]] = (
-    (_ASK, _calls(1), _result(1)),
-    (_ASK, _calls(1), _result(1), _ANSWER, _GO_ON),
-    (_ASK, _calls(1), _result(1), _calls(2), _result(2), _ANSWER, _GO_ON),
-    (_ASK, _calls(1, text="Let me see."), _result(1), _ANSWER, _GO_ON),
-    (_ASK, _calls(1), _result(1), _GO_ON),
-    (_ASK, _calls(1), _result(1), _GO_ON, _ANSWER, _ASK),
-    (_ASK, _calls(1, 2), _result(1), _result(2), _ANSWER, _GO_ON),
-    (_ASK, _calls(1, 2, text="Let me see."), _result(1), _result(2), _GO_ON, _calls(3), _result(3), _GO_ON),
-    (_ASK, _calls(1, thinking="Is it so?"), _result(1), _ANSWER, _GO_ON),
-    (_ASK, _calls(1, text="Let me see.", thinking="Is it so?"), _result(1), _GO_ON),
-    (_SYSTEM, _ASK, _calls(1), _result(1), _NOTE, _GO_ON),
-    (_SYSTEM, _ASK, _calls(1), _result(1), _GO_ON, _NOTE),
+    (_QUESTION, _calls(1), _result(1)),
+    (_QUESTION, _calls(1), _result(1), _ANSWER, _GO_ON),
+    (_QUESTION, _calls(1), _result(1), _calls(2), _result(2), _ANSWER, _GO_ON),
+    (_QUESTION, _calls(1, text="Let me see."), _result(1), _ANSWER, _GO_ON),
+    (_QUESTION, _calls(1), _result(1), _GO_ON),
+    (_QUESTION, _calls(1), _result(1), _GO_ON, _ANSWER, _QUESTION),
+    (_QUESTION, _calls(1, 2), _result(1), _result(2), _ANSWER, _GO_ON),
+    (_QUESTION, _calls(1, 2, text="Let me see."), _result(1), _result(2), _GO_ON, _calls(3), _result(3), _GO_ON),
+    (_QUESTION, _calls(1, thinking="Is it so?"), _result(1), _ANSWER, _GO_ON),
+    (_QUESTION, _calls(1, text="Let me see.", thinking="Is it so?"), _result(1), _GO_ON),
+    (_SYSTEM, _QUESTION, _calls(1), _result(1), _NOTE, _GO_ON),
+    (_SYSTEM, _QUESTION, _calls(1), _result(1), _GO_ON, _NOTE),
 )
-"""The results follow the calls, and Claude Code has something to say beside them."""
+"""Results directly follow their calls. Claude Code adds text and system messages after them."""
 
-_TRIED: Final = (
+_BY_PREFERENCE: Final = (
     Rewrite.NINE_CHARACTER_IDS,
     Rewrite.ARGUMENT_TEXT,
     Rewrite.FUNCTION_IDS,
@@ -73,40 +73,42 @@ _TRIED: Final = (
     Rewrite.CALLS_IN_TEXT,
     Rewrite.RESULTS_AS_USER,
 )
-"""Those first that leave the conversation nearest to what the model was trained on."""
+"""The rewrites that stay closest to what the model was trained on come first."""
 CALL_FORMS: Final = (
-    Form(),
-    Form(frozenset({Rewrite.ARGUMENT_TEXT})),
-    Form(frozenset({Rewrite.NINE_CHARACTER_IDS})),
+    ConversationForm(),
+    ConversationForm(frozenset({Rewrite.ARGUMENT_TEXT})),
+    ConversationForm(frozenset({Rewrite.NINE_CHARACTER_IDS})),
 )
-"""What a template may need for a call, if it has words for one."""
-_MAX_AT_ONCE: Final = 3
+"""The forms that a template which supports calls may need for one."""
+_MAX_NEW_REWRITES: Final = 3
 
 
-def fitting_form(losses: Losses, *, with_tools: bool) -> Form:
-    """The form with the fewest rewrites in which the template takes all of the conversations; where there is none, one
-    that takes those that can be taken.
+def fitting_form(count_losses: CountLosses, *, with_tools: bool) -> ConversationForm:
+    """The form with the fewest rewrites in which the template loses nothing of any probe.
+
+    Probes that no form can fix are skipped.
     """
-    form = Form()
-    taken: list[Sequence[ChatMessage]] = []
+    form = ConversationForm()
+    passed: list[Sequence[ChatMessage]] = []
     for conversation in (*CONVERSATIONS, *(TOOL_CONVERSATIONS if with_tools else ())):
         fitting = next(
             (
-                tried
-                for tried in wider_forms(form, _MAX_AT_ONCE)
-                if losses(tried, conversation) == 0 and all(losses(tried, before) == 0 for before in taken)
+                candidate
+                for candidate in wider_forms(form, _MAX_NEW_REWRITES)
+                if count_losses(candidate, conversation) == 0
+                and all(count_losses(candidate, before) == 0 for before in passed)
             ),
             None,
         )
         if fitting is not None:
             form = fitting
-            taken.append(conversation)
+            passed.append(conversation)
     return form
 
 
-def wider_forms(form: Form, most: int) -> Iterator[Form]:
-    """A form, and what it is with one rewrite more, with two …"""
-    others = [rewrite for rewrite in _TRIED if rewrite not in form.rewrites]
-    for num_added in range(most + 1):
+def wider_forms(form: ConversationForm, max_extra: int) -> Iterator[ConversationForm]:
+    """The form itself, then with one more rewrite, with two, up to `max_extra`."""
+    others = [rewrite for rewrite in _BY_PREFERENCE if rewrite not in form.rewrites]
+    for num_added in range(max_extra + 1):
         for added in combinations(others, num_added):
             yield form.with_rewrites(*added)

@@ -1,4 +1,4 @@
-"""Texts that were encoded once are the same tokens again, and take no more room than they may."""
+"""Cached encodings equal fresh ones, and the cache stays within its size limit."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, pre_tokenizers
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
-from pensieve.models.prompts.encoding import encoded_texts
-from pensieve.models.prompts.encoding.encoded_texts import EncodedTexts
+from pensieve.models.prompts.encoding import encoding_cache
 from pensieve.models.prompts.encoding.encoder import PromptEncoder
+from pensieve.models.prompts.encoding.encoding_cache import EncodingCache
 from pensieve.models.prompts.encoding.literals import Literals
 from tests.models.tokenizers.example_tokenizers import embedded, metaspace, one_token_a_byte, sentence_piece
 
 
 class Backend:
-    """A tokenizer of one token a character, which counts what it is asked."""
+    """One token per character. Records the texts that it encodes."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.encoded: list[str] = []
 
     def get_added_tokens_decoder(self) -> dict[int, Any]:
         return {}
 
     def encode(self, text: str, *, add_special_tokens: bool) -> Any:
         assert not add_special_tokens
-        self.asked.append(text)
+        self.encoded.append(text)
         return Encoding(text)
 
 
@@ -51,22 +51,22 @@ def test_a_text_is_encoded_once() -> None:
     first, again = encoder.encode(literals, text), encoder.encode(literals, text + "!")
     assert first.token_ids == [*map(ord, "one"), 7, 8, *map(ord, "two")]
     assert again.token_ids == [*first.token_ids[:5], *map(ord, "two!")]
-    assert tokenizer.backend_tokenizer.asked == ["one", "two", "two!"]
+    assert tokenizer.backend_tokenizer.encoded == ["one", "two", "two!"]
     assert [again.num_tokens_within(number) for number in (0, 2, 3, 4, 6, 7, 99)] == [0, 2, 3, 3, 5, 6, 9]
 
 
-def test_the_least_recently_used_texts_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoded_texts, "MAX_BYTES", 20_000)  # two of these texts, at nine bytes a character
+def test_the_least_recently_used_texts_are_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding_cache, "MAX_BYTES", 20_000)  # two of these texts, at nine bytes a character
     tokenizer = Tokenizer()
     encoder, literals = PromptEncoder(tokenizer, has_template=True), Literals((), None)
     for text in ("1", "2", "1", "6", "1", "2", "77"):
         assert encoder.encode(literals, text * 1000).token_ids == [*map(ord, text * 1000)]
-    assert [text[:2] for text in tokenizer.backend_tokenizer.asked] == ["11", "22", "66", "22", "77"]
+    assert [text[:2] for text in tokenizer.backend_tokenizer.encoded] == ["11", "22", "66", "22", "77"]
 
 
 @cache
 def llama_like() -> HuggingFaceTokenizer:
-    """The first of a text gets a mark for a space, and tokens of all kinds are found before anything else."""
+    """The start of a text gets a space mark, and added tokens of all kinds are matched first."""
     made = HuggingFaceTokenizer.from_str(sentence_piece().to_str())
     made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
     made.add_special_tokens([AddedToken("<s>", normalized=False, special=True)])
@@ -78,7 +78,7 @@ def llama_like() -> HuggingFaceTokenizer:
 
 @cache
 def with_words() -> HuggingFaceTokenizer:
-    """Some of its tokens are none within a word."""
+    """Has a token that does not match inside a word."""
     made = HuggingFaceTokenizer.from_str(one_token_a_byte().to_str())
     made.add_special_tokens([AddedToken("<word>", normalized=False, special=True, single_word=True)])
     return made
@@ -96,30 +96,30 @@ PARTS = (
     ids=lambda make: make.__name__,
 )
 @given(data=st.data())
-def test_a_text_in_parts_is_the_tokens_of_the_whole(tokenizer: Any, data: st.DataObject) -> None:
+def test_the_parts_of_a_text_encode_to_the_tokens_of_the_whole(tokenizer: Any, data: st.DataObject) -> None:
     text = "".join(data.draw(st.lists(st.sampled_from(PARTS) | st.text(max_size=4), max_size=12)))
     backend = tokenizer()
     text = text.encode("utf-8", "ignore").decode()
     whole = backend.encode(text, add_special_tokens=False)
-    texts, start = EncodedTexts(backend), 0
+    cache, start = EncodingCache(backend), 0
     ids: list[int] = []
     ends: list[int] = []
-    for part in texts.parts(text):
-        part_ids, part_ends = texts.of(part)
+    for part in cache.parts(text):
+        part_ids, part_ends = cache.encode(part)
         ids += part_ids
         ends += [start + end for end in part_ends]
         start += len(part)
     assert (ids, ends) == (whole.ids, [end for _, end in whole.offsets])
 
 
-def test_the_next_turn_encodes_what_is_new_alone() -> None:
-    asked: list[str] = []
+def test_the_next_turn_encodes_only_new_text() -> None:
+    encoded: list[str] = []
 
     class Counting:
-        """The embedded model's, which notes what it is asked."""
+        """The embedded model's tokenizer, recording the texts that it encodes."""
 
         def encode(self, text: str, *, add_special_tokens: bool) -> Any:
-            asked.append(text)
+            encoded.append(text)
             return embedded().encode(text, add_special_tokens=add_special_tokens)
 
         def get_added_tokens_decoder(self) -> Any:
@@ -132,7 +132,7 @@ def test_the_next_turn_encodes_what_is_new_alone() -> None:
     then = first + "Ho<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\n"
     for text in (first, then):
         assert encoder.encode(literals, text).token_ids == embedded().encode(text, add_special_tokens=False).ids
-    assert asked == [
+    assert encoded == [
         *("<|im_start|>user\nHi", "<|im_end|>\n", "<|im_start|>assistant\n"),
         *("<|im_start|>assistant\nHo", "<|im_start|>user\nAnd?"),
     ]

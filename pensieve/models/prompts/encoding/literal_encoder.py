@@ -1,4 +1,4 @@
-"""Texts with gaps as token ids: the template's control tokens are tokens, those that a text spells are text."""
+"""Encodes text with gaps: the template's control tokens become tokens, those that a message spells stay text."""
 
 from __future__ import annotations
 
@@ -7,32 +7,30 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pensieve.models.prompts.encoding.added_tokens import START, AddedTokens
-from pensieve.models.prompts.encoding.encoded_texts import EncodedTexts
-from pensieve.models.prompts.encoding.literals import Piece
+from pensieve.models.prompts.encoding.encoding_cache import EncodingCache
+from pensieve.models.prompts.encoding.literals import RenderedPiece
 
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """Text between control tokens; `places` are the characters of the rendered text at which its characters end."""
+    """Text between control tokens. `ends` are the offsets in the rendered text at which its characters end."""
 
     text: str
-    places: Sequence[int]
+    ends: Sequence[int]
 
 
-class LiteralTexts:
-    """For one tokenizer. Any thread may use it."""
+class LiteralEncoder:
+    """Encodes for one tokenizer. Any thread may use it."""
 
     def __init__(self, added_tokens: AddedTokens) -> None:
         self._added = added_tokens
-        self._texts = EncodedTexts(added_tokens.literal_backend)
+        self._cache = EncodingCache(added_tokens.literal_backend)
         self._control_ids = {
             token_id: token.content for token_id, token in added_tokens.by_content.values() if token.special
         }
 
-    def of(self, part: Sequence[Piece]) -> tuple[list[int], list[int]]:
-        """The token ids of text and gaps, and the characters of the rendered text, from the part's start, at which the
-        tokens end.
-        """
+    def encode(self, part: Sequence[RenderedPiece]) -> tuple[list[int], list[int]]:
+        """The token ids of text and gaps, and the offsets from the part's start in the rendered text where they end."""
         token_ids: list[int] = []
         ends: list[int] = []
         is_at_start = part[0].start == 0
@@ -40,59 +38,59 @@ class LiteralTexts:
             if isinstance(section, _Section):
                 for token_id, end in self._encoded(section.text, is_at_start=is_at_start):
                     token_ids.append(token_id)
-                    ends.append(section.places[end - 1] if end else (ends[-1] if ends else 0))
+                    ends.append(section.ends[end - 1] if end else (ends[-1] if ends else 0))
             else:
                 token_ids.append(section[0])
                 ends.append(section[1])
             is_at_start = False
         return token_ids, ends
 
-    def _sections(self, part: Sequence[Piece]) -> Iterator[_Section | tuple[int, int]]:
-        """The control tokens that lie within a piece, by id and end, and the texts between them."""
+    def _sections(self, part: Sequence[RenderedPiece]) -> Iterator[_Section | tuple[int, int]]:
+        """The control tokens within the pieces, as id and end, and the text between them."""
         text: list[str] = []
-        places: list[int] = []
+        ends: list[int] = []
         origin = part[0].start
         strips = False
         for number, piece in enumerate(part):
             if not isinstance(piece.content, str):
                 continue
-            after = 0
+            position = 0
             is_between_gaps = len(piece.content) == 1 and 0 < number < len(part) - 1
-            found = [] if is_between_gaps else list(self._added.found_in(piece.content))
-            for start, end in [*found, (len(piece.content), len(piece.content))]:
-                stretch = piece.content[after:start]
+            spans = [] if is_between_gaps else list(self._added.tokenizer_spans(piece.content))
+            for start, end in [*spans, (len(piece.content), len(piece.content))]:
+                stretch = piece.content[position:start]
                 token_id, token = self._added.by_content.get(piece.content[start:end], (None, None))
                 if strips and not text:
-                    after += len(stretch) - len(stretch.lstrip())
+                    position += len(stretch) - len(stretch.lstrip())
                     stretch = stretch.lstrip()
                 text.append(stretch)
-                places += range(piece.start - origin + after + 1, piece.start - origin + start + 1)
-                after = end
+                ends += range(piece.start - origin + position + 1, piece.start - origin + start + 1)
+                position = end
                 if token_id is None or token is None:
                     continue
                 whole = "".join(text)
                 kept = len(whole.rstrip()) if token.lstrip else len(whole)
                 if kept:
-                    yield _Section(whole[:kept], places[:kept])
+                    yield _Section(whole[:kept], ends[:kept])
                 yield token_id, piece.start - origin + end
-                text, places, strips = [], [], token.rstrip
+                text, ends, strips = [], [], token.rstrip
         if any(text):
-            yield _Section("".join(text), places)
+            yield _Section("".join(text), ends)
 
     def _encoded(self, text: str, *, is_at_start: bool) -> Iterator[tuple[int, int]]:
-        """Token ids, and the characters at which they end."""
+        """Token ids, and the offsets in the text at which they end."""
         before = 0
-        for cut in self._uncontrolled(text, is_at_start=is_at_start):
+        for chunk in self._chunks(text, is_at_start=is_at_start):
             prefix = "" if is_at_start and not before else START
-            token_ids, ends = self._texts.of(prefix + cut)
+            token_ids, ends = self._cache.encode(prefix + chunk)
             skipped = 1 if prefix else 0
             for token_id, end in zip(token_ids[skipped:], ends[skipped:], strict=True):
                 yield token_id, before + end - len(prefix)
-            before += len(cut)
+            before += len(chunk)
 
-    def _uncontrolled(self, text: str, *, is_at_start: bool) -> Iterator[str]:
-        """The text; in parts where START is in it, or where a vocabulary of whole pieces has one that is special."""
-        token_ids, _ = self._texts.of(("" if is_at_start else START) + text.replace(START, ""))
+    def _chunks(self, text: str, *, is_at_start: bool) -> Iterator[str]:
+        """The text, split inside each START or control token that the vocabulary would otherwise match as one piece."""
+        token_ids, _ = self._cache.encode(("" if is_at_start else START) + text.replace(START, ""))
         found = {self._control_ids[token_id] for token_id in token_ids if token_id in self._control_ids}
         cuts = sorted(
             match.start() + 1 for content in (START, *found) for match in re.finditer(re.escape(content), text)
