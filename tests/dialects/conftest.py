@@ -1,7 +1,7 @@
-"""The short form of these tests, for CI: of the slow ones, only some families and model types.
+"""Leaves out what the short form leaves out.
 
-`tox -e dialects-short` sets `PENSIEVE_DIALECTS=short`; `tox -e dialects` runs everything. Pytest reports the others as
-deselected.
+`tox -e dialects-short` sets `PENSIEVE_DIALECTS=short`; `tox -e dialects` runs everything. Pytest reports the tests that
+are left out as deselected.
 """
 
 from __future__ import annotations
@@ -12,15 +12,8 @@ from typing import Final
 
 import pytest
 
-_SLOW: Final = ("rigged/test_calls", "matrix/test_rope_forms")
-"""Modules of this folder that start an engine, or build a model, for each of their cases."""
-_KEPT: Final = frozenset(
-    {
-        *("qwen3", "qwen3-coder", "gpt-oss", "deepseek-v3.1", "gemma-4", "llama-3.1", "glm-4.6", "kimi-k2"),
-        *("mistral-nemo", "minimax-m3", "lfm2.5", "command-r7b", "muse-glimmer"),
-        *("llama", "gemma3", "gpt_oss", "qwen3_5", "deepseek_v3", "phi3", "llama4", "glm4_moe"),
-    }
-)
+from tests.dialects.short_form import CASES
+
 _HERE: Final = Path(__file__).parent
 
 
@@ -33,7 +26,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_short(item: pytest.Item) -> bool:
-    if not item.path.is_relative_to(_HERE) or item.path.relative_to(_HERE).with_suffix("").as_posix() not in _SLOW:
-        return True
+    module = item.path.relative_to(_HERE).with_suffix("").as_posix() if item.path.is_relative_to(_HERE) else ""
     case = item.name.partition("[")[2].removesuffix("]")
-    return not case or case in _KEPT
+    return not case or module not in CASES or case in CASES[module]

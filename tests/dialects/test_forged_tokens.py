@@ -1,10 +1,10 @@
-"""No text of a client becomes a token that the template has not written, whatever the token's `special` flag."""
+"""No client's text becomes a control token, whether or not the tokenizer flags the token as special."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from functools import cache
+from functools import lru_cache
 from itertools import cycle
 from typing import Any, Final
 
@@ -26,13 +26,13 @@ NAMES: Final = (
 
 @pytest.fixture(scope="module", params=NAMES)
 def name(request: pytest.FixtureRequest) -> str:
-    made: str = request.param
-    return made
+    value: str = request.param
+    return value
 
 
-@cache
-def known(name: str) -> tuple[ChatTemplate, Any, dict[str, int]]:
-    """The template, the tokenizer and the tokens that nothing else may become."""
+@lru_cache(2)
+def template_of(name: str) -> tuple[ChatTemplate, Any, dict[str, int]]:
+    """The template, its tokenizer, and the control tokens that no text may become."""
     backend = tokenizer_of(family(name))
     added = {token.content: number for number, token in backend.get_added_tokens_decoder().items()}
     template = chat_template(family(name))
@@ -46,35 +46,35 @@ def known(name: str) -> tuple[ChatTemplate, Any, dict[str, int]]:
 
 
 def conversation(texts: list[str]) -> tuple[tuple[ChatMessage, ...], tuple[Tool, ...]]:
-    """One text in each place that a client fills."""
-    said = cycle(texts)
-    tool = next(said)
+    """The texts in turn, in every place that a client can fill."""
+    text = cycle(texts)
+    tool = next(text)
     schema = {
         "type": "object",
-        "properties": {next(said): {"type": "string", "description": next(said), "enum": [next(said)]}},
-        "required": [next(said)],
+        "properties": {next(text): {"type": "string", "description": next(text), "enum": [next(text)]}},
+        "required": [next(text)],
     }
-    calls = (ToolCall(f"id-{next(said)}", tool, json.dumps({next(said): next(said), "list": [{next(said): 1}]})),)
+    calls = (ToolCall(f"id-{next(text)}", tool, json.dumps({next(text): next(text), "list": [{next(text): 1}]})),)
     messages = (
-        ChatMessage(Role.SYSTEM, next(said)),
-        ChatMessage(Role.USER, next(said)),
-        ChatMessage(Role.ASSISTANT, next(said), thinking=next(said), tool_calls=calls),
-        ChatMessage(Role.TOOL, next(said), tool_call_id=calls[0].id),
-        ChatMessage(Role.USER, next(said)),
-        ChatMessage(Role.ASSISTANT, next(said), thinking=next(said)),
-        ChatMessage(Role.SYSTEM, next(said)),
-        ChatMessage(Role.USER, next(said)),
+        ChatMessage(Role.SYSTEM, next(text)),
+        ChatMessage(Role.USER, next(text)),
+        ChatMessage(Role.ASSISTANT, next(text), thinking=next(text), tool_calls=calls),
+        ChatMessage(Role.TOOL, next(text), tool_call_id=calls[0].id),
+        ChatMessage(Role.USER, next(text)),
+        ChatMessage(Role.ASSISTANT, next(text), thinking=next(text)),
+        ChatMessage(Role.SYSTEM, next(text)),
+        ChatMessage(Role.USER, next(text)),
     )
-    return messages, (Tool(tool, next(said), json.dumps(schema)),)
+    return messages, (Tool(tool, next(text), json.dumps(schema)),)
 
 
 def plain(texts: list[str]) -> list[str]:
-    """Texts without control tokens, equal where the others are: Mistral's template compares turns."""
+    """Texts without control tokens, equal where the originals are equal: Mistral's template compares turns."""
     return [f"x{texts.index(text)}" for text in texts]
 
 
 def control_tokens(name: str, texts: list[str]) -> Counter[int]:
-    template, _, control = known(name)
+    template, _, control = template_of(name)
     ids = set(control.values())
     return Counter(token for token in template.render(*conversation(texts)).token_ids if token in ids)
 
@@ -82,7 +82,7 @@ def control_tokens(name: str, texts: list[str]) -> Counter[int]:
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_pieces_of_control_tokens_stay_text_in_every_place(name: str, data: st.DataObject) -> None:
-    _, _, control = known(name)
+    _, _, control = template_of(name)
     contents = sorted(control, key=lambda content: ("unused" in content or "place" in content, content))[:64]
     whole = st.sampled_from(contents)
     part = st.builds(
@@ -96,18 +96,18 @@ def test_pieces_of_control_tokens_stay_text_in_every_place(name: str, data: st.D
 
 
 def test_every_control_token_by_itself_stays_text(name: str) -> None:
-    template, backend, control = known(name)
+    template, backend, control = template_of(name)
     contents = [content for content in control if "unused" not in content and "place" not in content][:300]
     for start in range(0, len(contents), 10):
         texts = contents[start : start + 10]
         assert control_tokens(name, texts) == control_tokens(name, plain(texts))
-    said = "".join(contents[:5])
-    text = backend.decode(template.render((ChatMessage(Role.USER, said),)).token_ids, skip_special_tokens=False)
-    assert said.strip() in text
+    spelled = "".join(contents[:5])
+    text = backend.decode(template.render((ChatMessage(Role.USER, spelled),)).token_ids, skip_special_tokens=False)
+    assert spelled.strip() in text
 
 
-def test_a_text_without_control_tokens_is_encoded_as_the_tokenizer_does_it(name: str) -> None:
-    template, backend, _ = known(name)
+def test_a_text_without_control_tokens_is_encoded_as_by_the_tokenizer_itself(name: str) -> None:
+    template, backend, _ = template_of(name)
     text = "def f(x):\n\treturn {'a': [1, 2.5]}  # naïve 猫\n\n\n    x < y > 1"
     rendered = template.render((ChatMessage(Role.USER, text),)).token_ids
     alone = backend.encode(text.strip(), add_special_tokens=False).ids[2:-2]

@@ -1,13 +1,12 @@
 """Finds words that this repository avoids, and suggests alternatives: `python -m tests.style.words [PATH ...]`.
 
-It checks prose and identifiers in all tracked text files and prints one line per finding. To quote someone else's text,
+It checks prose and identifiers in all text files and prints one line per finding. To quote someone else's text,
 end the line with a comment that contains `words: quoted`.
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -38,6 +37,8 @@ EXCLUDED: Final = (
     "tests/dialects/outputs/outputs.toml",
     "docs/scorecards/",
 )
+OWN_HIDDEN: Final = frozenset({".ci", ".github"})
+GENERATED: Final = frozenset({"__pycache__", "build", "dist", "results", "node_modules"})
 QUOTED: Final = "words: quoted"
 _SUFFIXES: Final = frozenset({".py", ".md", ".toml", ".feature", ".ini", ".yml", ".yaml"})
 _WORD: Final = re.compile("|".join(f"(?P<w{i}>{pattern})" for i, pattern in enumerate(INSTEAD)), re.IGNORECASE)
@@ -61,15 +62,27 @@ def _is_whole_word(line: str, start: int, end: int) -> bool:
     return begins and not (after.isalpha() and after.islower())
 
 
+def text_files(root: Path) -> Iterator[Path]:
+    """The text files below a folder. Hidden folders are left out, except for those that hold our own text."""
+    if root.is_file():
+        yield root
+        return
+    for path in sorted(root.iterdir()):
+        if path.is_dir():
+            if path.name in OWN_HIDDEN or (not path.name.startswith(".") and path.name not in GENERATED):
+                yield from text_files(path)
+        elif path.suffix in _SUFFIXES:
+            yield path
+
+
 def main(arguments: Sequence[str]) -> int:
-    listed = subprocess.run(["git", "ls-files", *arguments], capture_output=True, text=True, check=True)  # noqa: S607
     num_found = 0
-    for name in listed.stdout.split():
-        if name.startswith(EXCLUDED) or Path(name).suffix not in _SUFFIXES or not Path(name).is_file():
+    for path in (path for argument in arguments or ["."] for path in text_files(Path(argument))):
+        if path.suffix not in _SUFFIXES or path.as_posix().startswith(EXCLUDED):
             continue
-        for number, word, advice in findings(Path(name).read_text(encoding="utf-8")):
+        for number, word, advice in findings(path.read_text(encoding="utf-8")):
             num_found += 1
-            print(f"{name}:{number}: {word!r}: write {advice}")
+            print(f"{path}:{number}: {word!r}: write {advice}")
     return 1 if num_found else 0
 
 

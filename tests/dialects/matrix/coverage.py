@@ -1,27 +1,27 @@
-"""Which model types the matrix leaves out, and with which seed it builds the others."""
+"""The model types that the matrix leaves out, and the seeds of the others."""
 
 from __future__ import annotations
 
 from typing import Final
 
 NOT_BUILT: Final = {
-    "bitnet": "its kernels are Metal's, and the matrix runs on a CPU",
-    "muse_spark": "its kernels are Metal's, and the matrix runs on a CPU",
-    "olmo": "mlx-lm wants the package ai2-olmo for it",
-    "phi3small": "mlx-lm writes to the places of its own 100,352 tokens, and beyond a smaller vocabulary",
-    "prism_hadamard_qwen35": "its weights are packed in a way that only its makers' tool writes",
+    "bitnet": "its kernels need Metal, and the matrix runs on a CPU",
+    "muse_spark": "its kernels need Metal, and the matrix runs on a CPU",
+    "olmo": "mlx-lm requires the package ai2-olmo for it",
+    "phi3small": "mlx-lm masks tokens of its own vocabulary of 100,352, which is larger than the matrix's",
+    "prism_hadamard_qwen35": "only its makers' tool writes its packed weights",
 }
-"""Model types that the matrix leaves out, and why."""
+"""Model types that the matrix leaves out, with the reason."""
 NOTES: Final = {
-    "plamo3": "mlx-lm's window is a token longer while it reads than while it answers: its answer to a prompt longer "
-    "than the window changes with the size of the chunks that are read",
+    "plamo3": "mlx-lm's window is one token longer in prefill than in decoding, so its answer to a prompt longer than "
+    "the window depends on the prefill chunk size",
 }
-"""Why a model type's answers need not be those of mlx-lm, which has more than one itself."""
+"""Model types whose answers may differ from mlx-lm's, because mlx-lm itself has several, with the reason."""
 PARTS: Final = frozenset((
     "activations", "base", "bitlinear_layers", "cache", "gated_delta", "mla", "pipeline", "rope_utils", "ssm",
     "switch_layers",
 ))  # fmt: skip
-"""Modules of mlx_lm.models that are no model."""
+"""Modules of mlx_lm.models that are not models."""
 
 SEEDS: Final[dict[str, int]] = {
     "afm7": 1, "baichuan_m1": 6, "bailing_moe": 3, "bailing_moe_v3": 1, "cohere": 4, "dbrx": 2, "deepseek_v2": 2,
@@ -36,4 +36,4 @@ SEEDS: Final[dict[str, int]] = {
     "qwen3_5_moe": 1, "qwen3_next": 6, "recurrent_gemma": 6, "rwkv7": 1, "seed_oss": 2, "solar_open": 1,
     "spark2_5": 2, "stablelm": 2, "step3p5": 1, "talkie": 1, "telechat3": 2, "youtu_llm": 2,
 }  # fmt: skip
-"""With these seeds the answers are long enough to say something, and different; with 0 where nothing is said."""
+"""Seeds that give long and different answers; the others use 0."""

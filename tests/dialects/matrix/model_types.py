@@ -1,4 +1,4 @@
-"""A small config of each model type of mlx-lm. All start from the same keys: a model ignores what it does not read."""
+"""A small config of each of mlx-lm's model types. All start from the same keys, since a model ignores unknown ones."""
 
 from __future__ import annotations
 
@@ -214,11 +214,11 @@ EXTRA: Final[dict[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 TYPES: Final[list[str]] = sorted(EXTRA, key=str.lower)
-"""In the order of the table."""
+"""In the table's order."""
 
 
 def config_of(model_type: str) -> dict[str, Any]:
-    """The whole config; parts of a model start from the same sizes."""
+    """The complete config. A `text_config` starts from the same sizes."""
     extra = EXTRA[model_type]
     config = {**SHARED, "model_type": model_type, **extra}
     if "text_config" in extra:

@@ -1,4 +1,4 @@
-"""One row of the table: a model type, built small, served by the engine and judged against mlx-lm's own generate."""
+"""A row of the table: a small model of one type, whose answers from the engine are compared with mlx-lm's own."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ _OPTIONS: Final = EngineOptions(cache=CacheOptions(memory_bytes=GIB // 4))
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What the table says of a model type. `difference` is what a failing test has to show."""
+class Comparison:
+    """A row of the table. `difference` is for the message of a failing test."""
 
     model_type: str
     equals: bool
@@ -56,15 +56,14 @@ class Judged:
 
     @property
     def line(self) -> str:
-        """In the table."""
-        seen = ("yes" if self.equals else "different", self.together, self.second_turn)
+        found = ("yes" if self.equals else "different", self.together, self.second_turn)
         note = NOTES.get(self.model_type, "")
-        cells = [self.model_type, *(seen if not note else ["see note"] * len(seen)), note]
+        cells = [self.model_type, *(found if not note else ["see note"] * len(found)), note]
         return f"| {' | '.join(cells)} |"
 
 
 def write_small_model(folder: Path, config: dict[str, Any], *, seed: int = 0) -> Path:
-    """A model of random f32 weights, whose answers differ from prompt to prompt, with a tokenizer of ASCII."""
+    """Write a model of random f32 weights, whose answers differ from prompt to prompt, with an ASCII tokenizer."""
     import_mlx_lm()
     utils: Any = importlib.import_module("mlx_lm.utils")
     mx.random.seed(seed)
@@ -79,8 +78,8 @@ def write_small_model(folder: Path, config: dict[str, Any], *, seed: int = 0) ->
 
 
 def _strengthen(model: Any) -> None:
-    """Have an answer depend on more than the last token: as they are initialised, layers add little to it, and some
-    parameters are all zeros.
+    """Make answers depend on more than the last token: freshly initialised layers add little to it, and some
+    parameters are zero.
     """
     nn: Any = importlib.import_module("mlx.nn")
     for module in model.modules():
@@ -93,13 +92,13 @@ def _strengthen(model: Any) -> None:
                 module[name] = array * 3.0
     for path, module in model.named_modules():
         if "A_log" in module:
-            module["A_log"] = module["A_log"] - 4.0  # a recurrent state that lasts for longer than a few tokens
+            module["A_log"] = module["A_log"] - 4.0  # so that a recurrent state lasts longer than a few tokens
         if path.endswith("w_lora"):
             module.lora[2]["bias"] = module.lora[2]["bias"] - 4.0
 
 
 def _write_ascii_tokenizer(folder: Path) -> None:
-    """Of the byte tokenizer, the tokens that a model of this vocabulary has."""
+    """The byte tokenizer, cut to the vocabulary of the models."""
     write_byte_tokenizer(folder)
     path = folder / "tokenizer.json"
     tokenizer = json.loads(path.read_text(encoding="utf-8"))
@@ -108,34 +107,34 @@ def _write_ascii_tokenizer(folder: Path) -> None:
     path.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
 
 
-async def judged(model_type: str, folder: Path) -> Judged:
-    """A model type, served: an answer alone, three at once, and a second turn, each beside mlx-lm's own."""
+async def compared(model_type: str, folder: Path) -> Comparison:
+    """One answer alone, three at once, and a second turn, each compared with mlx-lm's."""
     write_small_model(folder, config_of(model_type), seed=SEEDS.get(model_type, 0))
-    reference = Reference(folder)
+    reference = MlxLmModel(folder)
     with _log_of("pensieve.engine.memory.probe") as lines:
         made_at = "2026-01-01T00:00:00Z"
         engine = await start_engine(ModelFolder(folder, model_type, model_type, made_at), _OPTIONS)
     try:
-        alone, _ = await _asked(engine, _conversation(FIRST))
-        together = [text for text, _ in await asyncio.gather(*(_asked(engine, _conversation(it)) for it in TEXTS))]
-        second, cached_tokens = await _asked(engine, _conversation(FIRST, alone, _THEN))
+        alone, _ = await _answer(engine, _conversation(FIRST))
+        together = [text for text, _ in await asyncio.gather(*(_answer(engine, _conversation(it)) for it in TEXTS))]
+        second, cached_tokens = await _answer(engine, _conversation(FIRST, alone, _THEN))
     finally:
         await engine.aclose()
     token_ids = [reference.answer(prompt_of(text)) for text in (FIRST, *TEXTS)]
     token_ids.append(reference.answer([*prompt_of(FIRST), *token_ids[0], *_tokens(_TURN + _rendered(_THEN))]))
-    wanted = list(map(_text, token_ids))
-    differences = [pair for pair in zip(wanted, (alone, *together, second), strict=True) if pair[0] != pair[1]]
-    return Judged(
+    expected = list(map(_text, token_ids))
+    differences = [pair for pair in zip(expected, (alone, *together, second), strict=True) if pair[0] != pair[1]]
+    return Comparison(
         model_type,
-        equals=alone == wanted[0],
-        together=_how(lines) if together == wanted[1:4] else "different",
-        second_turn=_second_turn(second == wanted[4], cached_tokens),
+        equals=alone == expected[0],
+        together=_batching(lines) if together == expected[1:4] else "different",
+        second_turn=_second_turn(second == expected[4], cached_tokens),
         difference="; ".join(f"mlx-lm {one!r}, here {other!r}" for one, other in differences),
     )
 
 
-def _how(lines: list[str]) -> str:
-    """As the log said when the model was loaded."""
+def _batching(lines: list[str]) -> str:
+    """As logged when the model was loaded."""
     if any("answers one request at a time" in line for line in lines):
         return "one at a time"
     return (
@@ -149,15 +148,15 @@ def _second_turn(is_same: bool, cached_tokens: int) -> str:  # noqa: FBT001
     return ("cached" if cached_tokens else "computed") if is_same else "different"
 
 
-class Reference:
-    """mlx-lm by itself: its own loader, and its own generate."""
+class MlxLmModel:
+    """The same model, loaded and run by mlx-lm itself."""
 
     def __init__(self, folder: Path) -> None:
         utils: Any = importlib.import_module("mlx_lm.utils")
         self._model, _ = utils.load_model(folder)
 
     def answer(self, prompt: list[int], **settings: int) -> list[int]:
-        """Token ids, without the one that ends it. `settings` are those of `mlx_lm.generate.generate_step`."""
+        """The answer's token ids, without the end token. `settings` are those of `mlx_lm.generate.generate_step`."""
         stream_generate = importlib.import_module("mlx_lm").stream_generate
         answers = stream_generate(self._model, _tokenizer(), prompt, max_tokens=OUTPUT_TOKENS, **settings)
         return [int(answer.token) for answer in answers if answer.token != _END]
@@ -176,7 +175,7 @@ def _tokens(text: str) -> list[int]:
 
 
 def _text(token_ids: list[int]) -> str:
-    """One character for each, but for control tokens, which stand before the bytes and are not shown."""
+    """One character for each token. Control tokens, whose ids come before those of the bytes, are left out."""
     return "".join(chr(token_id - _END - 1) for token_id in token_ids if token_id > _END)
 
 
@@ -185,7 +184,7 @@ def prompt_of(text: str) -> list[int]:
 
 
 def _rendered(text: str) -> str:
-    """As the tokenizer's template (tests.support.tiny_model.CHATML) renders it."""
+    """As by the tokenizer's template, tests.support.tiny_model.CHATML."""
     return f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
 
 
@@ -195,8 +194,8 @@ def _conversation(*texts: str) -> GenerationRequest:
     return GenerationRequest(messages, OUTPUT_TOKENS, _GREEDY)
 
 
-async def _asked(engine: Engine, request: GenerationRequest) -> tuple[str, int]:
-    """The answer's text, and the tokens of its prompt that were in the cache."""
+async def _answer(engine: Engine, request: GenerationRequest) -> tuple[str, int]:
+    """The answer's text, and the number of prompt tokens that came from the cache."""
     text, cached_tokens = "", 0
     async with aclosing(engine.generate(request)) as events:
         async for event in events:
@@ -209,7 +208,7 @@ async def _asked(engine: Engine, request: GenerationRequest) -> tuple[str, int]:
 
 @contextmanager
 def _log_of(name: str) -> Iterator[list[str]]:
-    """The lines that a logger writes meanwhile."""
+    """The lines that the logger writes inside the block."""
     lines: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]

@@ -1,15 +1,15 @@
-"""What the small configs of the matrix have in common: sizes, and the settings of a kind of layer."""
+"""The sizes and layer settings that the small configs of the matrix share."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 VOCABULARY: Final = 131
-"""Three control tokens and the 128 bytes of ASCII: every token is one character of the answer."""
+"""Three control tokens and the 128 bytes of ASCII, so every token is one character of the answer."""
 LAYERS: Final = 4
 MIXED: Final = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]
 WINDOW: Final = 24
-"""Shorter than the prompts, so that windows move."""
+"""Shorter than the prompts, so that the window slides."""
 
 SHARED: Final[dict[str, Any]] = {
     "vocab_size": VOCABULARY,

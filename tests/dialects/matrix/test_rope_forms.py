@@ -1,4 +1,4 @@
-"""RoPE as transformers 5 writes it, in every model type that has a base: the same numbers as in the older form."""
+"""RoPE settings in the form of transformers 5 give the same logits as in the older form, in every type with a base."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ NO_OLDER_FORM: Final = frozenset((
     "gemma4", "gemma4_text", "glm_moe_dsa", "laguna", "mellum", "minimax_m3_vl", "ministral3", "mistral4",
     "qwen3_5", "qwen3_5_moe", "spark2_5",
 ))  # fmt: skip
-"""They were published with `rope_parameters`, and mlx-lm reads nothing else."""
+"""Published with `rope_parameters`, the only form that mlx-lm reads for them."""
 NO_BASE: Final = frozenset((
     "gpt2", "gpt_bigcode", "gptj", "jamba", "kimi_k3", "kimi_linear", "mamba", "mamba2", "nemotron_h", "openelm",
     "phixtral", "plamo2", "qwen", "recurrent_gemma", "rwkv7",
 ))  # fmt: skip
-"""Without RoPE, or with a base that is mlx-lm's own."""
+"""Without RoPE, or with a base that mlx-lm fixes."""
 TYPES: Final = sorted(EXTRA.keys() - NO_OLDER_FORM - NO_BASE, key=str.lower)
 OWN_SCALING: Final = frozenset(("deepseek_v2", "hunyuan", "hunyuan_v1_dense", "minicpm3", "phimoe"))
-"""Scaled in a way of their own, which the matrix has already."""
+"""With a scaling of their own, which the matrix already has."""
 LONG: Final = {"type": "longrope", "short_factor": [1.0] * 8, "long_factor": [1.5] * 8}
 LOCAL_KEYS: Final = {
     "gear": "rope_local_base_freq",
@@ -46,9 +46,9 @@ LOCAL_KEYS: Final = {
     "mimo_v2_flash": "swa_rope_theta",
     "plamo3": "rope_local_theta",
 }
-"""The older key of the base that sliding windows have for themselves."""
+"""The older key of the base of sliding windows."""
 NOT_CONVERTED: Final = frozenset(("mimo_v2_flash", "muse_glimmer", "olmo3", "pixtral", "step3p5"))
-"""Of these transformers writes the newer form, and does not make it of the older keys."""
+"""Transformers writes the newer form for these, but does not convert the older keys."""
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def older_form(model_type: str) -> dict[str, Any]:
 
 
 def newer_form(config: Mapping[str, Any]) -> dict[str, Any]:
-    """As transformers 5 writes it (modeling_rope_utils.py): base, scaling and the share of a head in one place."""
+    """As transformers 5 writes it (modeling_rope_utils.py): base, scaling and rotary factor in one dictionary."""
     written = json.loads(json.dumps(config))
     part = _text_part(written)
     local_key = LOCAL_KEYS.get(str(written["model_type"]))
@@ -98,7 +98,7 @@ def _text_part(config: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model_type", TYPES)
-def test_both_forms_are_the_same_model_at_two_thousand_tokens(model_type: str, tmp_path: Path) -> None:
+def test_both_forms_give_the_same_logits_at_two_thousand_tokens(model_type: str, tmp_path: Path) -> None:
     older = older_form(model_type)
     folder = write_small_model(tmp_path / "model", older, seed=SEEDS.get(model_type, 0))
     expected = _logits(_by_mlx_lm(folder))
@@ -110,10 +110,12 @@ def test_both_forms_are_the_same_model_at_two_thousand_tokens(model_type: str, t
     assert not mx.array_equal(another_base[0], expected[0])
 
 
-def test_mlx_lm_by_itself_loses_them_in_many_types_without_a_word(tmp_path: Path) -> None:
-    """If it reads them all one day, `pensieve.models.loading.rope` can go."""
-    lost = [name for name in ("llama", "qwen2", "gemma3_text", "phi3", "granite") if not _reads(name, tmp_path / name)]
-    assert lost
+def test_mlx_lm_alone_silently_ignores_the_newer_form_in_many_types(tmp_path: Path) -> None:
+    """Once mlx-lm reads it in all types, `pensieve.models.loading.rope` can be deleted."""
+    ignoring = [
+        name for name in ("llama", "qwen2", "gemma3_text", "phi3", "granite") if not _reads(name, tmp_path / name)
+    ]
+    assert ignoring
 
 
 def _reads(model_type: str, folder: Path) -> bool:
@@ -123,7 +125,7 @@ def _reads(model_type: str, folder: Path) -> bool:
     (folder / "config.json").write_text(json.dumps(newer_form(older)), encoding="utf-8")
     try:
         return bool(mx.array_equal(_logits(_by_mlx_lm(folder), CHUNK)[0], expected[0]))
-    except TypeError:  # it asks for a key that is not there any more: not silent
+    except TypeError:  # it misses a key, and does not ignore the newer form silently
         return True
 
 
@@ -135,7 +137,7 @@ def test_the_newer_form_is_the_one_that_transformers_writes() -> None:
         older = older_form(model_type)
         try:
             config = transformers.AutoConfig.for_model(**json.loads(json.dumps(older))).to_dict()
-        except Exception:  # noqa: S112 - it checks more of a config than mlx-lm does
+        except Exception:  # noqa: S112 - Transformers validates more of a config than mlx-lm does
             continue
         expected = _text_part(newer_form(older))["rope_parameters"]
         assert _without_additions(_text_part(config)["rope_parameters"], expected) == expected, model_type
@@ -156,7 +158,7 @@ def _by_mlx_lm(folder: Path) -> Any:
 
 
 def _logits(model: Any, length: int = LENGTH) -> list[mx.array]:
-    """After the last token of each chunk."""
+    """The logits after the last token of each chunk."""
     caches = importlib.import_module("mlx_lm.models.cache").make_prompt_cache(model)
     tokens = mx.array([[(7 * index + index // 50) % 120 + 3 for index in range(length)]])
     found = []

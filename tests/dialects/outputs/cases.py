@@ -1,4 +1,4 @@
-"""What is tried of each family's outputs: a raw text, and the blocks that a client is to see."""
+"""The cases of each family: the model's raw text, and the blocks that a client must receive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.dialects.outputs.reading import Block
 from tests.dialects.outputs.table import ONE_CALL, THOUGHT, TWO_CALLS, Output
 from tests.dialects.outputs.writers import Call
 
-SAID: Final = "It is warm in Paris."
+TEXT: Final = "It is warm in Paris."
 BEFORE: Final = "I will look it up."
 AFTER: Final = "That is all."
 
@@ -31,7 +31,7 @@ TEXTS: Final = {
     "json": '{"a": [1, "2", null]}',
     "a list in json": "[1, 2]",
 }
-"""Texts that have to arrive to the letter."""
+"""Arguments that must arrive unchanged."""
 
 CONFIG: Final = {
     "name": "null",
@@ -79,18 +79,18 @@ TOOLS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`expected` is None where no more is asked than that no call is presented as complete."""
+    """With `expected` None, the only requirement is that no call is complete."""
 
     name: str
     raw: str
     expected: list[Block] | None
     opens_thinking: bool = False
     spelled: str = ""
-    """A mark that the model spells by ordinary tokens."""
+    """A mark that the model spells with ordinary tokens."""
 
 
 def cases_of(output: Output) -> Iterator[Case]:
-    yield Case("text", output.says(SAID), [("text", SAID)])
+    yield Case("text", output.says(TEXT), [("text", TEXT)])
     yield Case("one call", output.one_call, _blocks(*ONE_CALL))
     if output.two_calls:
         yield Case("two calls", output.two_calls, _blocks(*TWO_CALLS))
@@ -122,7 +122,7 @@ def _around(output: Output) -> Iterator[Case]:
 def _thinking(output: Output) -> Iterator[Case]:
     if output.thinking:
         thought, opens = ("thinking", THOUGHT), output.opens_thinking
-        yield Case("text after thinking", output.thinking + output.says(SAID), [thought, ("text", SAID)], opens)
+        yield Case("text after thinking", output.thinking + output.says(TEXT), [thought, ("text", TEXT)], opens)
         yield Case("a call after thinking", output.thinking + output.one_call, [thought, *_blocks(*ONE_CALL)], opens)
 
 
@@ -153,7 +153,7 @@ def _broken(output: Output) -> Iterator[Case]:
 
 
 def _malformed(output: Output) -> str:
-    """A call that breaks off in the middle of an argument, and then ends as if it were whole."""
+    """A call that breaks off inside an argument and then ends like a complete one."""
     raw = output.calls(Call("Write", {"path": "notes/a.py", "content": "MIDDLE"}))
     before, _, after = raw.partition("MIDDLE")
     mark = output.closing_mark

@@ -1,4 +1,4 @@
-"""Token ids through the decoder and the parser that the engine uses, to the blocks that a client sees."""
+"""From token ids to the blocks that a client receives, through the engine's decoder and parser."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tests.dialects.real.families import Family
 from tests.dialects.real.tokenizers import tokenizer_of
 
 Block = tuple[str, Any]
-"""("text", text), ("thinking", text), ("call", (name, arguments)), or ("open call", name) for one that has no end."""
+"""("text", text), ("thinking", text), ("call", (name, arguments)), or ("open call", name) for an unfinished call."""
 
 
 def blocks_of(
     family: Family, token_ids: Sequence[int], tools: Sequence[Tool], *, opens_thinking: bool, streams_calls: bool
 ) -> list[Block]:
-    """The blocks of an answer, fed token by token; white space around texts is left out.
+    """The blocks of an answer that is fed token by token, without the white space around texts.
 
-    `streams_calls` is how an answer is parsed that was held to its grammar.
+    `streams_calls` parses it as an answer that a grammar has constrained.
     """
     dialect = _dialect(family)
     parser = AnswerParser(dialect, tools, starts_thinking=opens_thinking, streams_calls=streams_calls)
@@ -37,7 +37,7 @@ def blocks_of(
 def blocks_of_whole(
     family: Family, token_ids: Sequence[int], tools: Sequence[Tool], *, opens_thinking: bool
 ) -> list[Block]:
-    """The same, with all of the text fed at once."""
+    """The blocks of an answer whose text is fed at once."""
     dialect = _dialect(family)
     parser = AnswerParser(dialect, tools, starts_thinking=opens_thinking, streams_calls=False)
     decoder = TextDecoder(tokenizer_of(family), dialect.marks.characters)
@@ -59,8 +59,8 @@ def _blocks(pieces: Sequence[Piece]) -> Iterator[Block]:
             yield from _block(kind, text, name)
             text = ""
         match piece:
-            case TextPiece(said) | ThinkingPiece(said) | ArgumentsPiece(said):
-                text += said
+            case TextPiece(part) | ThinkingPiece(part) | ArgumentsPiece(part):
+                text += part
             case CallStart(called):
                 name = called
             case CallEnd():

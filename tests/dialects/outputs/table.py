@@ -1,4 +1,4 @@
-"""What models of each family write, to the letter, from the table in outputs.toml."""
+"""The exact text that models of each family write, from outputs.toml."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TWO_CALLS: Final = (*ONE_CALL, Call("get_time", {"zone": "Europe/Paris"}))
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One entry of outputs.toml, which says what the fields mean."""
+    """An entry of outputs.toml, whose head explains the fields."""
 
     name: str
     call: str
@@ -39,7 +39,6 @@ class Output:
     omitted: str = ""
 
     def calls(self, *calls: Call) -> str:
-        """These calls as the family writes them."""
         each = [written(self.call, self.parameter, call, index) for index, call in enumerate(calls)]
         return f"{self.opening}{self.between.join(each)}{self.closing}"
 
@@ -53,7 +52,7 @@ class Output:
         return self.text_then_call.replace("{text}", text) + self.calls(*calls)
 
     def thinks(self, *, is_open: bool) -> str:
-        """The thought as the model writes it after a prompt that has opened its thinking, or has not."""
+        """The thinking after a prompt that has opened it, or has not."""
         if is_open and not self.opens_thinking:
             return self.thinking[self.thinking.find(THOUGHT) :] if self.thinking else ""
         return "" if self.opens_thinking and not is_open else self.thinking
@@ -68,22 +67,22 @@ class Output:
 
     @property
     def is_tagged(self) -> bool:
-        """Whether each argument is written by itself, so that a text is not quoted, and null cannot be told from it."""
+        """Whether each argument has tags of its own. Texts are unquoted there, so "null" is ambiguous."""
         return bool(self.parameter) or "{nested}" in self.call
 
 
 @cache
 def outputs() -> tuple[Output, ...]:
     entries: dict[str, Arguments] = tomllib.loads(_DATA.read_text(encoding="utf-8"))
-    return tuple(Output(name=name, **_whole(name, entries)) for name in entries)
+    return tuple(Output(name=name, **_with_inherited(name, entries)) for name in entries)
 
 
 def output(name: str) -> Output:
     return next(output for output in outputs() if output.name == name)
 
 
-def _whole(name: str, entries: dict[str, Arguments]) -> Arguments:
-    """An entry with what it takes from another one."""
+def _with_inherited(name: str, entries: dict[str, Arguments]) -> Arguments:
+    """The entry over the one that it names under "as"."""
     entry = dict(entries[name])
     source = entry.pop("as", None)
-    return entry if source is None else _whole(source, entries) | entry
+    return entry if source is None else _with_inherited(source, entries) | entry

@@ -1,4 +1,4 @@
-"""What models of each family write comes out as the blocks that they mean, token by token and whole."""
+"""The text that each family's models write becomes the right blocks, fed token by token and at once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ASSUMED = [
 
 
 def token_ids(family: Family, case: Case) -> list[int]:
-    """As a model says it: its marks as tokens, up to the one that ends the turn."""
+    """The tokens that a model would generate, up to the one that ends its turn."""
     tokenizer = tokenizer_of(family)
     if case.spelled:
         before, _, after = case.raw.partition(f"{case.spelled} after")
@@ -43,24 +43,24 @@ def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 def _spelled(tokenizer: Tokenizer, mark: str) -> list[int]:
-    """Character by character."""
+    """The tokens of the single characters."""
     found = [(character, tokenizer.token_to_id(character)) for character in mark]
     return [each for character, one in found for each in ([one] if one is not None else _ids(tokenizer, character))]
 
 
-def test_more_than_thirty_families_have_a_table() -> None:
+def test_more_than_thirty_families_are_in_the_table() -> None:
     assert len(outputs()) >= 30
 
 
 @pytest.mark.parametrize("output", ALL)
-def test_the_parts_of_a_call_make_up_its_documented_text(output: Output) -> None:
+def test_the_parts_of_a_call_add_up_to_its_documented_text(output: Output) -> None:
     assert output.calls(*ONE_CALL) == output.one_call
     if output.two_calls:
         assert output.calls(*TWO_CALLS) == output.two_calls
 
 
 @pytest.mark.parametrize(("name", "case"), CASES)
-def test_an_answer_comes_out_as_its_blocks(name: str, case: Case) -> None:
+def test_an_answer_becomes_its_blocks(name: str, case: Case) -> None:
     ids = token_ids(family(name), case)
     by_token = blocks_of(family(name), ids, TOOLS, opens_thinking=case.opens_thinking, streams_calls=False)
     whole = blocks_of_whole(family(name), ids, TOOLS, opens_thinking=case.opens_thinking)
@@ -69,22 +69,22 @@ def test_an_answer_comes_out_as_its_blocks(name: str, case: Case) -> None:
         assert not [block for block in by_token if block[0] == "call"]
     else:
         assert by_token == case.expected
-        held = blocks_of(family(name), ids, TOOLS, opens_thinking=case.opens_thinking, streams_calls=True)
-        assert held == case.expected
+        streamed = blocks_of(family(name), ids, TOOLS, opens_thinking=case.opens_thinking, streams_calls=True)
+        assert streamed == case.expected
 
 
 @pytest.mark.parametrize("output", ASSUMED)
-def test_calls_are_read_whatever_the_flags_of_the_marks_are(output: Output) -> None:
-    """For families whose flags are an assumption: the other way round it is the same."""
+def test_calls_are_parsed_with_either_flag_of_their_marks(output: Output) -> None:
+    """Where a family's flags are an assumption, the opposite flags give the same calls."""
     assumed = family(output.name)
     assert assumed.special is not None
     ends = {*assumed.eos, assumed.bos or ""}
-    turned = replace(
+    opposite = replace(
         assumed,
         special=tuple(mark for mark in (*assumed.plain, *assumed.special) if mark in ends or mark in assumed.plain),
         plain=tuple(mark for mark in assumed.special if mark not in ends),
     )
     case = Case("one call", output.one_call, None)
-    ids = token_ids(turned, case)
+    ids = token_ids(opposite, case)
     expected = [("call", (call.name, call.arguments)) for call in ONE_CALL]
-    assert blocks_of(turned, ids, TOOLS, opens_thinking=False, streams_calls=False) == expected
+    assert blocks_of(opposite, ids, TOOLS, opens_thinking=False, streams_calls=False) == expected

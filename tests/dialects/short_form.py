@@ -1,0 +1,33 @@
+"""The short form of these tests, which CI runs: of what starts an engine for each case, at least one of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+MODEL_TYPES: Final = frozenset((
+    # Caches of full attention: dense, mixtures of experts, latent attention, learned positions, parts of other models
+    "llama", "qwen2", "qwen3_moe", "mixtral", "phi3", "glm4_moe", "deepseek_v3", "minicpm3", "gpt2", "granite",
+    "cohere", "llama4_text", "mistral3",
+    # Sliding windows beside full attention
+    "gemma3", "gemma3n", "gemma4", "gpt_oss", "cohere2", "mimo_v2_flash",
+    # Recurrent states beside full attention
+    "qwen3_5", "qwen3_next", "lfm2", "kimi_linear", "granitemoehybrid", "falcon_h1", "nemotron_h", "jamba",
+    # Recurrent states alone, and beside sliding windows
+    "mamba", "mamba2", "rwkv7", "recurrent_gemma", "baichuan_m1",
+    # Several caches in one layer, caches of their own, and models that answer one request at a time
+    "deepseek_v32", "deepseek_v41", "minimax_m3_vl", "longcat_flash_ngram", "llama4", "gemma2", "afm7",
+    "plamo3",
+))  # fmt: skip
+
+CASES: Final[Mapping[str, frozenset[str]]] = {
+    "matrix/test_model_types": MODEL_TYPES,
+    "matrix/test_rope_forms": frozenset(
+        ("llama", "gemma3", "gpt_oss", "qwen3_5", "deepseek_v3", "phi3", "llama4", "glm4_moe")
+    ),
+    "rigged/test_calls": frozenset((
+        "qwen3", "qwen3-coder", "gpt-oss", "deepseek-v3.1", "gemma-4", "llama-3.1", "glm-4.6", "kimi-k2",
+        "mistral-nemo", "minimax-m3", "lfm2.5", "command-r7b", "muse-glimmer",
+    )),
+}  # fmt: skip
+"""The cases of parametrised tests that the short form keeps, by module. Other modules keep all of theirs."""
