@@ -8,9 +8,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import httpx
 import psutil
@@ -48,11 +49,19 @@ class ServerProcess:
 
 
 @contextmanager
-def serving(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[ServerProcess]:
-    """Run `pensieve serve` with these arguments until the block ends."""
-    command = [sys.executable, "-m", "pensieve", "serve", "--port", "0", *arguments]
+def serving(
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    python_options: Sequence[str] = (),
+    stderr: IO[str] | None = None,
+) -> Iterator[ServerProcess]:
+    """Run `pensieve serve` with these arguments until the block ends.
+
+    `python_options` come before `-m pensieve`: an option of the interpreter, or a tool that runs the server.
+    """
+    command = [sys.executable, *python_options, "-m", "pensieve", "serve", "--port", "0", *arguments]
     variables = {**os.environ, **(environment or {})}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=variables) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         found = re.search(r"http://\S+", line)

@@ -6,11 +6,7 @@ from a server without memray. Each run starts a new server, because peaks are ke
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,8 +69,9 @@ def _peak_by_memray(load: MemoryWorkload, file: Path, arguments: Sequence[str]) 
     """
     if device_info().backend == "cuda":
         return 0
-    with _serving_under_memray(file, *arguments) as url:
-        load(url)
+    memray = ("-m", "memray", "run", "--quiet", "--aggregate", "--output", str(file))
+    with serving(*arguments, python_options=memray) as server:
+        load(server.url)
     return int(FileReader(str(file)).metadata.peak_memory)
 
 
@@ -98,19 +95,3 @@ def _idle_health(url: str) -> dict[str, Any]:
         if not health["requests"]["active"] and not health["reserved"]["kv_cache_bytes"]:
             break
     return health
-
-
-@contextmanager
-def _serving_under_memray(file: Path, *arguments: str) -> Iterator[str]:
-    """Yield the URL of a server running under memray. The file is complete after the block."""
-    command = [sys.executable, "-m", "memray", "run", "--quiet", "--aggregate", "--output", str(file)]
-    command += ["-m", "pensieve", "serve", "--port", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        found = re.search(r"http://\S+", process.stdout.readline())
-        assert found is not None, "the server did not start under memray"
-        try:
-            yield found[0]
-        finally:
-            process.terminate()
-            process.wait(300)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+from perf_gates.loads.servers import serving
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 HEAVY = ("transformers", "huggingface_hub", "torch", "pypdf", "rich", "mlx_lm.server")
@@ -15,18 +13,12 @@ HEAVY = ("transformers", "huggingface_hub", "torch", "pypdf", "rich", "mlx_lm.se
 
 def start(model: Path, home: Path) -> set[str]:
     """Start a server, wait until it is ready, and return the modules that it imported."""
-    command = [sys.executable, "-X", "importtime", "-m", "pensieve", "serve", "--port", "0", "--model", str(model)]
-    environment = {**os.environ, "PENSIEVE_HOME": str(home)}
+    environment = {"PENSIEVE_HOME": str(home)}
     with (
         (home / "imports.txt").open("w") as imports,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=imports, env=environment, text=True) as process,
+        serving("--model", str(model), environment=environment, python_options=("-X", "importtime"), stderr=imports),
     ):
-        assert process.stdout is not None
-        try:
-            assert "serving" in process.stdout.readline()
-        finally:
-            process.terminate()
-            process.wait(300)
+        pass  # it is ready
     return set(re.findall(r"^import time: .*\| +(\S+)$", (home / "imports.txt").read_text(), re.MULTILINE))
 
 
