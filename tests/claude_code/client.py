@@ -15,7 +15,7 @@ import httpx
 
 from tests.claude_code.recorder import Recorder
 
-TURN_SECONDS = 240
+TURN_SECONDS = 800
 """On a busy machine, a turn of the embedded model takes a minute."""
 
 

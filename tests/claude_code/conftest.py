@@ -19,7 +19,7 @@ from tests.support.tiny_model import write_tiny_model
 
 SCRIPT = Path(__file__).parent / "script.toml"
 IS_LONG_FORM = os.environ.get("PENSIEVE_CLAUDE_CODE") == "all"
-INSTALL_SECONDS = 280 if IS_LONG_FORM else 60
+INSTALL_SECONDS = 280
 
 SMALLEST: dict[str, Any] = {"num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1}
 """Sizes of a tiny model that prefills Claude Code's 12,000 tokens in about two seconds on two cores."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from tests.claude_code.client import ClaudeCode
 from tests.claude_code.conftest import IS_LONG_FORM, Start, scripted
 from tests.claude_code.recorder import Exchange
+from tests.support.waiting import wait_until
 
 GERMAN = "Der Hafen öffnet um sieben.\n\t„Pünktlich“, 日本 👋\n"
 LINES = 700
@@ -109,10 +109,10 @@ def test_a_full_window_makes_the_client_compact_the_conversation(
 def test_a_client_killed_during_prefill_ends_its_request(claude: ClaudeCode, number: signal.Signals) -> None:
     uncached = " ".join(f"{number.name}-{index}" for index in range(8000))
     with claude.started(f"Read this. {uncached}") as process:
-        wait_until(lambda: claude.num_active() == 1, 60)
+        wait_until(lambda: claude.num_active() == 1)
         process.send_signal(number)
-        wait_until(lambda: claude.num_active() == 0, 10)
-    wait_until(lambda: claude.recorder.num_open == 0, 10)
+        wait_until(lambda: claude.num_active() == 0)
+    wait_until(lambda: claude.recorder.num_open == 0)
     interrupted = claude.recorder.exchanges[-1]
     assert not interrupted.is_complete
     assert "content_block_delta" not in interrupted.text  # the answer had not started
@@ -127,10 +127,3 @@ def test_a_turn_of_the_embedded_model_ends_with_a_result(start: Start) -> None:
     assert claude.recorder.messages
     assert all(exchange.usage["output_tokens"] > 0 for exchange in claude.recorder.messages)
     assert claude.num_active() == 0
-
-
-def wait_until(holds: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.02)

@@ -103,7 +103,7 @@ def test_a_load_waits_until_the_model_in_use_is_given_back() -> None:
         assert pool.in_use("two")
         pool.give_back("two")
 
-    play_with(play, FakeModels(one=60 * MB, two=60 * MB), PoolTimeouts(room_seconds=10))
+    play_with(play, FakeModels(one=60 * MB, two=60 * MB), PoolTimeouts(room_seconds=1000))
 
 
 def test_new_requests_for_the_model_in_use_queue_after_a_load_that_waits_for_room() -> None:
@@ -121,7 +121,7 @@ def test_new_requests_for_the_model_in_use_queue_after_a_load_that_waits_for_roo
         pool.give_back("one")
         assert fakes.started == ["one", "two", "one"]
 
-    play_with(play, FakeModels(one=60 * MB, two=60 * MB), PoolTimeouts(room_seconds=10))
+    play_with(play, FakeModels(one=60 * MB, two=60 * MB), PoolTimeouts(room_seconds=1000))
 
 
 def test_concurrent_requests_share_one_load() -> None:
