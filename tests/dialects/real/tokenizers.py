@@ -1,6 +1,6 @@
 """The tokenizer of a family: a real one with the family's added tokens, in memory and as a model's folder.
 
-A real vocabulary takes a second or two to load and 100 MB to hold, and 65 families share 17 of them. Each vocabulary is
+A real vocabulary takes a second or two to load and 100 MB to hold, and 65 families share a dozen of them. Each vocabulary is
 loaded once per process, and a family's tokenizer is that vocabulary with its own added tokens.
 """
 
