@@ -28,6 +28,7 @@ sys.meta_path.insert(0, BlasFirst())
 # Examples have no deadline, because the speed of shared CI machines varies. `tox -e fast` tries fewer examples.
 hypothesis.settings.register_profile("pensieve", deadline=None)
 hypothesis.settings.register_profile("fast", deadline=None, max_examples=5)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("pensieve")
 
 

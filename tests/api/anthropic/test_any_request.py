@@ -109,7 +109,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         yield client
 
 
-@settings(max_examples=1500, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4 * settings().max_examples, suppress_health_check=list(HealthCheck))
 @given(body=BODY)
 def test_any_message_request_gets_an_answer_or_an_error_in_the_right_format(client: httpx.Client, body: Any) -> None:
     response = client.post("/v1/messages", content=json.dumps(body).encode())
@@ -127,7 +127,7 @@ def test_any_message_request_gets_an_answer_or_an_error_in_the_right_format(clie
         assert message["stop_reason"] is not None
 
 
-@settings(max_examples=500, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2 * settings().max_examples, suppress_health_check=list(HealthCheck))
 @given(body=BODY)
 def test_any_count_request_gets_an_answer_or_an_error_in_the_right_format(client: httpx.Client, body: Any) -> None:
     response = client.post("/v1/messages/count_tokens", content=json.dumps(body).encode())
@@ -137,7 +137,7 @@ def test_any_count_request_gets_an_answer_or_an_error_in_the_right_format(client
         expect_error(response)
 
 
-@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(max_examples=settings().max_examples, suppress_health_check=list(HealthCheck))
 @given(body=st.binary(max_size=40))
 def test_any_bytes_get_an_error_in_the_right_format(client: httpx.Client, body: bytes) -> None:
     expect_error(client.post("/v1/messages", content=body))

@@ -107,19 +107,19 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         yield client
 
 
-@settings(max_examples=1000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3 * settings().max_examples, suppress_health_check=list(HealthCheck))
 @given(body=CHAT)
 def test_any_chat_gets_an_answer_or_an_error_in_the_right_format(client: httpx.Client, body: Any) -> None:
     expect_right_format(client.post("/v1/chat/completions", content=json.dumps(body).encode()), "chat.completion")
 
 
-@settings(max_examples=500, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2 * settings().max_examples, suppress_health_check=list(HealthCheck))
 @given(body=COMPLETION)
 def test_any_completion_gets_an_answer_or_an_error_in_the_right_format(client: httpx.Client, body: Any) -> None:
     expect_right_format(client.post("/v1/completions", content=json.dumps(body).encode()), "text_completion")
 
 
-@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@settings(max_examples=settings().max_examples, suppress_health_check=list(HealthCheck))
 @given(body=st.binary(max_size=40))
 def test_any_bytes_get_an_error_in_the_right_format(client: httpx.Client, body: bytes) -> None:
     expect_error(client.post("/v1/chat/completions", content=body))

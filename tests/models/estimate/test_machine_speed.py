@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pensieve.device.device import device_info
+from pensieve.device.speed.probe import measure_rates
+from pensieve.models.estimate import machine_speed
 from pensieve.models.estimate.machine_speed import machine_rates
 from pensieve.models.files.home import HOME_VARIABLE
 
@@ -16,6 +19,7 @@ pytestmark = pytest.mark.skipif(device_info().backend == "metal", reason="Apple'
 
 def test_rates_are_measured_once_and_again_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(machine_speed, "measure_rates", partial(measure_rates, max_seconds=0.4))
     messages: list[str] = []
     rates, phrase = machine_rates(messages.append)
     assert messages
