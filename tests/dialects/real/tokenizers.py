@@ -1,7 +1,7 @@
 """The tokenizer of a family: a real one with the family's added tokens, in memory and as a model's folder.
 
-A real vocabulary takes a second or two to load and 100 MB to hold, and 65 families share 17 of them. Each vocabulary is
-loaded once per process, and a family's tokenizer is that vocabulary with its own added tokens.
+A real vocabulary takes a second or two to load and 100 MB to hold, and 65 families share a dozen. Each is loaded
+once per process, and a family's tokenizer is such a vocabulary with the family's added tokens.
 """
 
 from __future__ import annotations

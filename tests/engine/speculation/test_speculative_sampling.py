@@ -21,7 +21,7 @@ from tests.engine.support.tiny_modules import tiny_module
 
 @pytest.mark.parametrize(
     "sampling",
-    [Sampling(temperature=1.0), Sampling(temperature=0.7, top_p=0.9, top_k=4, min_p=0.08), Sampling(temperature=1.5)],
+    [Sampling(temperature=1.0), Sampling(temperature=0.7, top_p=0.9, top_k=3, min_p=0.08), Sampling(temperature=1.5)],
 )
 def test_speculated_answers_follow_the_models_own_distribution(sampling: Sampling) -> None:
     model, vocabulary = _of_few_tokens(4)
