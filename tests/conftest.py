@@ -6,7 +6,9 @@ test uses them.
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,13 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 sys.meta_path.insert(0, BlasFirst())
+
+# A shell that starts a run in the background lets it ignore SIGINT, and every process that a test starts would inherit
+# that.
+if threading.current_thread() is threading.main_thread():
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 
 # Examples have no deadline, because the speed of shared CI machines varies. `tox -e fast` tries fewer examples.
 hypothesis.settings.register_profile("pensieve", deadline=None)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import sentencepiece
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from contracts.values.vocabulary import ChatMessage, Role
@@ -92,6 +92,7 @@ def test_texts_in_all_scripts_become_the_same_tokens_and_decode_again(tmp_path: 
 )
 def test_any_text_becomes_the_same_tokens(tmp_path: Path, prefix: bool, words: list[str]) -> None:  # noqa: FBT001
     text = "".join(words)
+    assume(not any(control in text for control in ("<unk>", "<s>", "</s>")))  # SentencePiece takes them for text
     found = _cached_tokenizer(tmp_path, prefix=prefix).encode(text, add_special_tokens=False).ids
     assert found == trained(prefix=prefix).encode(text)
 
