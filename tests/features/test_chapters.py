@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,12 @@ def _rules(chapter: Path) -> Iterator[dict[str, object]]:
             yield rule
 
 
-def _scenarios(chapter: Path) -> Iterator[ChapterScenario]:
+@cache
+def _scenarios(chapter: Path) -> tuple[ChapterScenario, ...]:
+    return tuple(_read_scenarios(chapter))
+
+
+def _read_scenarios(chapter: Path) -> Iterator[ChapterScenario]:
     inherited, _ = _children(chapter)
     for rule in _rules(chapter):
         of_rule = inherited | _tags(rule)

@@ -199,7 +199,9 @@ def test_parsing_never_raises_and_closes_calls_in_order(text: str, starts_thinki
 @given(
     st.dictionaries(
         st.text(),
-        st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)),
+        st.recursive(
+            st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8
+        ),
     )
 )
 def test_arguments_round_trip(arguments: dict[str, object]) -> None:

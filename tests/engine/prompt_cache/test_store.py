@@ -194,7 +194,7 @@ def test_other_threads_may_look_up_prompts_meanwhile(llama: LoadedModel) -> None
 
     other = threading.Thread(target=look_up)
     other.start()
-    for seed in range(30):
+    for seed in range(10):
         store.insert(prompt(90, seed), prefill(llama, prompt(90, seed)))
     stop.set()
     other.join()
