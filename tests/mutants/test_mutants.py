@@ -7,6 +7,7 @@ fault.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from features.harness.target.target import SCRIPT, reference_server
 from pensieve.models.files.model_folder import ModelFolder
-from tests.features.suite import SuiteRun, run_suite
+from tests.features.suite import ROOT, SuiteRun, run_suite
 from tests.mutants.catalogue import MUTANTS, NO_FAULT, BaseServer, Mutant
 from tests.mutants.proxy import served
 
@@ -88,4 +89,15 @@ def _judged(url: str, ids: set[str], report: Path, base: BaseServer) -> SuiteRun
         BaseServer.RATE_LIMITED: ("--rate-limited-target", url),
         BaseServer.CONSTRAINED: (),
     }
-    return run_suite("--target", url, *roles[base], *(f"--id={slug}" for slug in sorted(ids)), report=report)
+    folders = sorted({_folder_of(slug) for slug in ids})
+    options = [f"--id={slug}" for slug in sorted(ids)]
+    return run_suite("--target", url, *roles[base], *options, report=report, folders=folders)
+
+
+@cache
+def _folder_of(slug: str) -> str:
+    """The folder with the feature file of the scenario."""
+    for path in sorted(ROOT.glob("features/*/*.feature")):
+        if re.search(rf"@id:{re.escape(slug)}(?![\w-])", path.read_text(encoding="utf-8")):
+            return str(path.parent.relative_to(ROOT))
+    raise LookupError(f"no scenario has the id {slug}")
