@@ -36,7 +36,7 @@ if threading.current_thread() is threading.main_thread():
 
 # Examples have no deadline, because the speed of shared CI machines varies. `tox -e fast` tries fewer examples.
 hypothesis.settings.register_profile("pensieve", deadline=None)
-hypothesis.settings.register_profile("fast", deadline=None, max_examples=5)
+hypothesis.settings.register_profile("fast", deadline=None, max_examples=6)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("pensieve")
 

@@ -35,6 +35,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    gc.freeze()  # pytest looks for garbage five times before it ends
     if _imported:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

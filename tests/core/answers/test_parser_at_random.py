@@ -6,6 +6,7 @@ import json
 import random
 
 import pytest
+from hypothesis import settings
 
 from contracts.values.vocabulary import Tool, ToolCall
 from pensieve.core.answers.pieces import ArgumentsPiece, CallEnd, CallStart
@@ -17,7 +18,7 @@ TOOLS = (
     Tool("get", "", '{"type": "object", "properties": {"q": {"type": "string"}}}'),
     Tool("get_weather", "", '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}'),
 )
-NUM_TEXTS = 25
+NUM_TEXTS = settings().max_examples // 4
 
 
 def fragments(dialect: Dialect) -> list[str]:
