@@ -37,7 +37,8 @@ def limited_server(model_path: Path) -> Iterator[tuple[httpx.Client, DeviceMemor
 
 def press(memory: DeviceMemory) -> mx.array:
     """Allocate an array that exceeds the limit without reserving it. Pressure lasts while the caller keeps it."""
-    held = mx.zeros(memory.capacity_bytes - mx.get_active_memory() + 1, mx.uint8)
+    num_bytes = memory.capacity_bytes - mx.get_active_memory()
+    held = mx.zeros((num_bytes // 1024 + 1, 1024), mx.uint8)  # a dimension has 31 bits
     mx.eval(held)
     return held
 
