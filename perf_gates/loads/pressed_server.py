@@ -38,7 +38,7 @@ def limited_server(model_path: Path) -> Iterator[tuple[httpx.Client, DeviceMemor
 def press(memory: DeviceMemory) -> mx.array:
     """Allocate an array that exceeds the limit without reserving it. Pressure lasts while the caller keeps it."""
     num_bytes = memory.capacity_bytes - mx.get_active_memory()
-    held = mx.zeros((num_bytes // 1024 + 1, 1024), mx.uint8)  # a dimension has 31 bits
+    held = mx.zeros(num_bytes // 4 + 1, mx.uint32)  # in uint8, 2 GB would exceed the range of a shape
     mx.eval(held)
     return held
 
