@@ -18,7 +18,7 @@ class MissReason(Enum):
 
 @dataclass(frozen=True)
 class Match:
-    """`caches` are the request's own, in mlx-lm's form; None if no token matches."""
+    """`caches` are the request's own, of mlx-lm's types; None if no token matches."""
 
     num_tokens: int
     caches: list[Any] | None
