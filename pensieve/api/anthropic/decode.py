@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 
-from contracts.values.vocabulary import ChatMessage, GenerationRequest, Prompt, Sampling, Tool, ToolChoice, ToolMode
-from pensieve.api.anthropic.conversation import ConversationDecoder, system_turn
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Prompt, Sampling
+from pensieve.api.anthropic.content.conversation import ConversationDecoder, system_turn
 from pensieve.api.anthropic.thinking import thinking_of
-from pensieve.api.anthropic.types import AnyTool, CountTokensBody, MessagesBody, WireTool, WireToolChoice
+from pensieve.api.anthropic.tools.decode import tool_choice_of, tools_of
+from pensieve.api.anthropic.wire.bodies import CountTokensBody, MessagesBody
 from pensieve.api.http.json_schemas import require_schema
 from pensieve.api.http.parse_body import parse_body
 from pensieve.core.errors import ConversationThreadError, ValidationError
 from pensieve.core.prompts.canonical import cache_ttl_seconds, longest_ttl
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ def decode_messages(body: bytes) -> DecodedRequest:
         sampling=Sampling(wire.temperature, wire.top_p, wire.top_k),
         stop_sequences=tuple(dict.fromkeys(wire.stop_sequences or ())),
         tools=prompt.tools,
-        tool_choice=_tool_choice(wire.tool_choice, prompt.tools),
+        tool_choice=tool_choice_of(wire.tool_choice, prompt.tools),
         thinking=prompt.thinking,
         output_schema=require_schema(output.json_schema, "output_config.format.schema") if output is not None else None,
     )
@@ -59,7 +57,7 @@ def decode_count(body: bytes) -> tuple[Prompt, str]:
     """
     wire = parse_body(CountTokensBody, body)
     prompt = _prompt(wire)
-    _tool_choice(wire.tool_choice, prompt.tools)
+    tool_choice_of(wire.tool_choice, prompt.tools)
     return prompt, wire.model
 
 
@@ -70,7 +68,7 @@ def _prompt(wire: CountTokensBody) -> Prompt:
     """
     if wire.thread is not None:
         raise ConversationThreadError  # its messages are only the end of a conversation
-    tools = _tools(wire.tools or ())
+    tools = tools_of(wire.tools or ())
     conversation = ConversationDecoder(tools)
     turns = conversation.turns(wire.messages)
     system = system_turn(wire.system)
@@ -85,29 +83,3 @@ def _prompt(wire: CountTokensBody) -> Prompt:
 def _with_cache_control(turn: ChatMessage, *cache_controls: object) -> ChatMessage:
     ttls = map(cache_ttl_seconds, cache_controls)
     return replace(turn, cache_ttl_seconds=longest_ttl(turn.cache_ttl_seconds, *ttls))
-
-
-def _tools(wire: list[AnyTool] | tuple[()]) -> dict[str, Tool]:
-    tools: dict[str, Tool] = {}
-    for number, tool in enumerate(wire):
-        if not isinstance(tool, WireTool):
-            log.warning("ignoring a tool of type %.40r, which only Anthropic's servers run", tool.type)
-            continue
-        if tool.name in tools:
-            raise ValidationError(f"tools.{number}.name", f"tool names must be unique, but {tool.name} is used twice")
-        if tool.input_schema.get("type") != "object":
-            raise ValidationError(f"tools.{number}.input_schema.type", "must be 'object'")
-        schema = require_schema(tool.input_schema, f"tools.{number}.input_schema")
-        tools[tool.name] = Tool(tool.name, tool.description or "", schema, bool(tool.defer_loading))
-    return tools
-
-
-def _tool_choice(wire: WireToolChoice | None, tools: tuple[Tool, ...]) -> ToolChoice:
-    if wire is None:
-        return ToolChoice()
-    mode = ToolMode(wire.type)
-    if mode in (ToolMode.ANY, ToolMode.TOOL) and not tools:
-        raise ValidationError("tool_choice", f"type {wire.type} requires tools")
-    if mode is ToolMode.TOOL and not any(tool.name == wire.name for tool in tools):
-        raise ValidationError("tool_choice.name", f"{wire.name!r} is not the name of a tool")
-    return ToolChoice(mode, wire.name if mode is ToolMode.TOOL else None, not wire.disable_parallel_tool_use)

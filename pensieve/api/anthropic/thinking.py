@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contracts.values.vocabulary import Thinking
-from pensieve.api.anthropic.types import ClearThinking, ContextManagement, CountTokensBody
+from pensieve.api.anthropic.wire.bodies import CountTokensBody
+from pensieve.api.anthropic.wire.context import ClearThinking, ContextManagement
 from pensieve.core.errors import ValidationError
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from pensieve.api.anthropic.types import Name, Probability, StopSequence, Temperature, WireModel
+from pensieve.api.http.wire_model import Name, Probability, StopSequence, Temperature, WireModel
 
 MAX_STOPS = 4
 """OpenAI's own limit on the number of stop sequences."""

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from contracts.values.vocabulary import ChatMessage, Role, Tool, ToolCall
-from pensieve.api.anthropic.documents import document_text
-from pensieve.api.anthropic.types import (
+from pensieve.api.anthropic.content.documents import document_text
+from pensieve.api.anthropic.wire.blocks import (
     Block,
     Content,
     DocumentBlock,
@@ -18,8 +18,8 @@ from pensieve.api.anthropic.types import (
     ToolReferenceBlock,
     ToolResultBlock,
     ToolUseBlock,
-    WireMessage,
 )
+from pensieve.api.anthropic.wire.bodies import WireMessage
 from pensieve.core.dialects.dialect import tool_as_json
 from pensieve.core.errors import ValidationError
 from pensieve.core.prompts.canonical import cache_ttl_seconds, canonical_system_text, longest_ttl

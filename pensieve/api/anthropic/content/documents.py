@@ -6,7 +6,7 @@ import base64
 import binascii
 import io
 
-from pensieve.api.anthropic.types import DocumentBlock, DocumentSource
+from pensieve.api.anthropic.wire.blocks import DocumentBlock, DocumentSource
 from pensieve.core.errors import ValidationError
 
 PDF = "application/pdf"

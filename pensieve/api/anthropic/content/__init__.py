@@ -1,0 +1,1 @@
+"""From content blocks to the turns that a chat template renders."""
