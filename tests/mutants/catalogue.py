@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from tests.mutants import faults
-from tests.mutants import openai_faults as openai
-from tests.mutants import prompt_faults as prompts
-from tests.mutants import tool_faults as tools
+from tests.mutants.faults import messages as faults
+from tests.mutants.faults import openai, prompts, tools
 from tests.mutants.wire import Frames, ProxiedAnswer, ProxiedCall
 
 
