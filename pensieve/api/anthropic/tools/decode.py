@@ -101,7 +101,7 @@ def _check_callers(wire: ToolFields, path: str) -> None:
     if wire.allowed_callers is not None and "direct" not in wire.allowed_callers:
         raise ValidationError(
             f"{path}.allowed_callers",
-            "without 'direct' only code that the server runs may call the tool, and this server runs none: add 'direct'",
+            "without 'direct' only code on the server may call the tool, and this server runs none: add 'direct'",
         )
 
 
