@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import inspect
 import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 
 import pytest
+
+from features.harness.target.target import certificates
 
 _IMPORTED_BY_STEPS = ("anthropic", "openai")
 
@@ -24,6 +27,8 @@ def main() -> None:
         pytest.main(["--collect-only", "features", *sys.argv[1:]])  # imports through pytest, which rewrites assertions
     for name in _IMPORTED_BY_STEPS:
         importlib.import_module(name)
+    certificates()
+    inspect.getmodule(main.__code__)  # which finds the file of every module, for the source lines of a failure
     gc.freeze()
     for line in sys.stdin:
         run = json.loads(line)
