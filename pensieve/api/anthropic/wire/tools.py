@@ -12,13 +12,16 @@ MAX_INPUT_EXAMPLES = 64
 """A limit of this server, because each one becomes part of the prompt."""
 
 
+Caller = Annotated[str, Field(pattern=r"^(direct|code_execution_\d{8})$")]
+
+
 class ToolFields(WireModel):
     """What every tool may have. `eager_input_streaming` changes nothing here: input always streams while it is
     generated, and is valid JSON all the same.
     """
 
     defer_loading: bool | None = None
-    allowed_callers: list[str] | None = None
+    allowed_callers: list[Caller] | None = None
     strict: bool | None = None
     input_examples: Annotated[list[dict[str, Any]], Field(max_length=MAX_INPUT_EXAMPLES)] | None = None
     eager_input_streaming: bool | None = None
