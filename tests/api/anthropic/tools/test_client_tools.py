@@ -7,14 +7,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import jsonschema
 import pytest
 from anthropic.types import ToolUnionParam
-from anthropic.types.beta import BetaToolUnionParam
+from anthropic.types.beta import BetaMemoryTool20250818Command, BetaToolUnionParam
 
 from pensieve.api.anthropic.tools.client_tools import client_tools
 from pensieve.api.anthropic.tools.server_tools import is_tool_search, server_tool, why_refused
 
-ANTHROPIC_TOOLS = [
-    tool for tool in (*get_args(ToolUnionParam), *get_args(BetaToolUnionParam)) if "Tool" in tool.__name__
-]
+ANTHROPIC_TOOLS = [*get_args(ToolUnionParam), *get_args(BetaToolUnionParam)]
 
 
 def literals_of(hint: Any) -> list[str]:
@@ -24,6 +22,7 @@ def literals_of(hint: Any) -> list[str]:
     return [value for value in get_args(hint) if value != "custom"]
 
 
+MEMORY_COMMANDS = get_args(get_args(BetaMemoryTool20250818Command)[0])
 HINTS = [get_type_hints(tool) for tool in ANTHROPIC_TOOLS]
 NAMES = {kind: literals_of(hints.get("name")) for hints in HINTS for kind in literals_of(hints["type"])}
 
