@@ -6,7 +6,8 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pydantic_core
@@ -33,12 +34,23 @@ _SIGNING_KEY = secrets.token_bytes(32)
 class MessageEvents:
     """Converts generation events to wire events, and opens and closes content blocks between them.
 
-    With `omits_thinking`, a thinking block has a signature but no text.
+    With `omits_thinking`, a thinking block has a signature but no text. `start_fields` are added to the message of
+    message_start, `end_fields` to message_delta.
     """
 
-    def __init__(self, model_name: str, *, omits_thinking: bool = False) -> None:
+    def __init__(
+        self,
+        model_name: str,
+        message_id: str = "",
+        *,
+        omits_thinking: bool = False,
+        start_fields: Mapping[str, object] = MappingProxyType({}),
+        end_fields: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
         self._model_name = model_name
+        self._message_id = message_id or new_message_id()
         self._omits_thinking = omits_thinking
+        self._start_fields, self._end_fields = start_fields, end_fields
         self._index = -1
         self._open: str | None = None
         self._thinking = ""
@@ -46,7 +58,7 @@ class MessageEvents:
     def convert(self, event: GenerationEvent) -> Iterator[MessageEvent]:
         match event:
             case GenerationStarted(input_tokens, cached_tokens):
-                yield _message_start(self._model_name, Usage(input_tokens, 0, cached_tokens))
+                yield self._message_start(Usage(input_tokens, 0, cached_tokens))
             case TextGenerated(text):
                 yield from self._in_block("text", {"type": "text", "text": ""})
                 yield self._delta({"type": "text_delta", "text": text})
@@ -64,8 +76,22 @@ class MessageEvents:
                 yield from self._close()
             case GenerationFinished():
                 yield from self._close()
-                yield _message_delta(event)
+                yield {**_message_delta(event), **self._end_fields}
                 yield {"type": "message_stop"}
+
+    def _message_start(self, usage: Usage) -> MessageEvent:
+        message = {
+            "id": self._message_id,
+            "type": "message",
+            "role": "assistant",
+            "model": self._model_name,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": _usage(usage),
+            **self._start_fields,
+        }
+        return {"type": "message_start", "message": message}
 
     def _in_block(self, kind: str, block: dict[str, object]) -> Iterator[MessageEvent]:
         if self._open == kind:
@@ -93,27 +119,18 @@ def sign(thinking: str) -> str:
     return base64.b64encode(digest).decode()
 
 
-def _message_start(model_name: str, usage: Usage) -> MessageEvent:
-    return {
-        "type": "message_start",
-        "message": {
-            "id": f"msg_{secrets.token_hex(12)}",
-            "type": "message",
-            "role": "assistant",
-            "model": model_name,
-            "content": [],
-            "stop_reason": None,
-            "stop_sequence": None,
-            "usage": _usage(usage),
-        },
-    }
+def new_message_id() -> str:
+    return f"msg_{secrets.token_hex(12)}"
 
 
 def _message_delta(finished: GenerationFinished) -> MessageEvent:
     return {
         "type": "message_delta",
         "delta": {"stop_reason": finished.stop_reason.value, "stop_sequence": finished.stop_sequence},
-        "usage": _usage(finished.usage),
+        "usage": {
+            **_usage(finished.usage),
+            "output_tokens_details": {"thinking_tokens": finished.usage.thinking_tokens},
+        },
     }
 
 
@@ -156,6 +173,7 @@ async def collect_message(events: AsyncIterator[MessageEvent]) -> dict[str, Any]
                     message["content"][-1]["input"] = _arguments(arguments)
             case "message_delta":
                 message |= data["delta"]
+                message |= {name: data[name] for name in data.keys() - {"type", "delta", "usage"}}
                 message["usage"] |= data["usage"]
             case "error":
                 return data

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 Temperature = Annotated[float, Field(ge=0.0, le=2.0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -16,3 +17,14 @@ class WireModel(BaseModel):
     """Strict: "5" is not accepted as a number, and neither is true."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True, protected_namespaces=())
+
+
+def only(harmless: tuple[object, ...], *, instead: str) -> AfterValidator:
+    """Accepts null and values without an effect. For any other, the error says what to do instead."""
+
+    def check(value: Any) -> Any:
+        if value is not None and value not in harmless:
+            raise PydanticCustomError("unsupported", instead)
+        return value
+
+    return AfterValidator(check)
