@@ -8,7 +8,7 @@ from contracts.values.vocabulary import ChatMessage, GenerationRequest, Prompt, 
 from pensieve.api.anthropic.content.conversation import ConversationDecoder, system_turn
 from pensieve.api.anthropic.context_editing import edits_of
 from pensieve.api.anthropic.thinking import thinking_of
-from pensieve.api.anthropic.tools.decode import tool_choice_of, tools_of
+from pensieve.api.anthropic.tools.decode import tool_choice_of, tools_of, visible_tools
 from pensieve.api.anthropic.wire.bodies import CountTokensBody, MessagesBody, OutputFormat
 from pensieve.api.anthropic.wire.context import DiagnosticsRequest
 from pensieve.api.http.json_schemas import require_schema
@@ -118,7 +118,7 @@ def _prompt(wire: CountTokensBody) -> Prompt:
     if system is not None:
         tool_controls = (getattr(tool, "cache_control", None) for tool in wire.tools or ())
         turns.insert(0, _with_cache_control(system, *tool_controls))
-    visible = tuple(tool for tool in tools.values() if not tool.deferred or tool.name in conversation.referenced)
+    visible = visible_tools(tools, conversation.referenced, wire.tool_choice)
     return Prompt(tuple(turns), visible, thinking_of(wire))
 
 

@@ -6,8 +6,8 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pydantic_core
@@ -24,6 +24,7 @@ from contracts.values.generation import (
     Usage,
 )
 from contracts.values.vocabulary import MessageEvent
+from pensieve.api.anthropic.tools.server_tools import ServerTool, server_call_id, server_tools
 
 PING: MessageEvent = {"type": "ping"}
 
@@ -31,29 +32,38 @@ _SIGNING_KEY = secrets.token_bytes(32)
 """Marks thinking as this process's own. Clients send signatures back unchanged."""
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Fields around the content: an id that was chosen before, and more for message_start and message_delta."""
+
+    message_id: str = ""
+    at_start: Mapping[str, object] = field(default_factory=dict)
+    at_end: Mapping[str, object] = field(default_factory=dict)
+
+
 class MessageEvents:
     """Converts generation events to wire events, and opens and closes content blocks between them.
 
-    With `omits_thinking`, a thinking block has a signature but no text. `start_fields` are added to the message of
-    message_start, `end_fields` to message_delta.
+    With `omits_thinking`, a thinking block has a signature but no text. A call of one of `failing_tools` is followed by
+    its error.
     """
 
     def __init__(
         self,
         model_name: str,
-        message_id: str = "",
         *,
         omits_thinking: bool = False,
-        start_fields: Mapping[str, object] = MappingProxyType({}),
-        end_fields: Mapping[str, object] = MappingProxyType({}),
+        failing_tools: Collection[str] = (),
+        envelope: Envelope = Envelope(),
     ) -> None:
         self._model_name = model_name
-        self._message_id = message_id or new_message_id()
         self._omits_thinking = omits_thinking
-        self._start_fields, self._end_fields = start_fields, end_fields
+        self._envelope = envelope
         self._index = -1
         self._open: str | None = None
         self._thinking = ""
+        self._failing_tools = failing_tools
+        self._failing_call: tuple[str, ServerTool] | None = None
 
     def convert(self, event: GenerationEvent) -> Iterator[MessageEvent]:
         match event:
@@ -69,19 +79,20 @@ class MessageEvents:
                     yield self._delta({"type": "thinking_delta", "thinking": text})
             case ToolCallStarted(call_id, name):
                 yield from self._close()
-                yield from self._in_block("tool_use", {"type": "tool_use", "id": call_id, "name": name, "input": {}})
+                yield from self._call(call_id, name)
             case ToolArgumentsGenerated(json):
                 yield self._delta({"type": "input_json_delta", "partial_json": json})
             case ToolCallEnded():
                 yield from self._close()
+                yield from self._error_of_call()
             case GenerationFinished():
                 yield from self._close()
-                yield {**_message_delta(event), **self._end_fields}
+                yield {**_message_delta(event), **self._envelope.at_end}
                 yield {"type": "message_stop"}
 
     def _message_start(self, usage: Usage) -> MessageEvent:
         message = {
-            "id": self._message_id,
+            "id": self._envelope.message_id or new_message_id(),
             "type": "message",
             "role": "assistant",
             "model": self._model_name,
@@ -89,9 +100,23 @@ class MessageEvents:
             "stop_reason": None,
             "stop_sequence": None,
             "usage": _usage(usage),
-            **self._start_fields,
+            **self._envelope.at_start,
         }
         return {"type": "message_start", "message": message}
+
+    def _call(self, call_id: str, name: str) -> Iterator[MessageEvent]:
+        kind = "tool_use"
+        self._failing_call = None
+        if name in self._failing_tools:
+            kind, call_id = "server_tool_use", server_call_id(call_id)
+            self._failing_call = call_id, server_tools()[name]
+        yield from self._in_block(kind, {"type": kind, "id": call_id, "name": name, "input": {}})
+
+    def _error_of_call(self) -> Iterator[MessageEvent]:
+        if self._failing_call is not None:
+            call_id, tool = self._failing_call
+            yield from self._in_block(tool.result, tool.failed(call_id))
+            yield from self._close()
 
     def _in_block(self, kind: str, block: dict[str, object]) -> Iterator[MessageEvent]:
         if self._open == kind:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from contracts.values.generation import GenerationEvent, GenerationStarted
 from contracts.values.vocabulary import GenerationRequest, MessageEvent, Prompt
 from pensieve.api.anthropic.context_editing import edited
-from pensieve.api.anthropic.events import PING, MessageEvents
+from pensieve.api.anthropic.events import PING, Envelope, MessageEvents
+from pensieve.api.anthropic.tools.failing_calls import with_failing_calls
 from pensieve.api.http.error_reply import error_body
 from pensieve.api.http.pings import with_pings
 from pensieve.core.errors import PensieveError
@@ -44,6 +46,12 @@ class MessageOptions:
     has_diagnostics: bool = False
     diagnostics: dict[str, object] | None = None
 
+    def envelope(self, applied_edits: Sequence[dict[str, object]]) -> Envelope:
+        at_start = {"diagnostics": self.diagnostics} if self.has_diagnostics else {}
+        has_edits = self.edits is not None
+        at_end = {"context_management": {"applied_edits": [*applied_edits]}} if has_edits else {}
+        return Envelope(self.message_id, at_start, at_end)
+
 
 class MessageHandler:
     """Converts the model's events to wire events in the order that `contracts.streams.message_stream` requires."""
@@ -65,18 +73,19 @@ class MessageHandler:
     async def handle_request(self, request: GenerationRequest, model_name: str) -> AsyncGenerator[MessageEvent, None]:
         started = False
         options = self._options
+        tools = [tool.name for tool in request.tools if tool.unavailable]
         context = await edited(request.prompt, options.edits or (), self._model.count_tokens)
         request = replace(request, messages=context.prompt.messages)
         events = MessageEvents(
             model_name,
-            options.message_id,
             omits_thinking=request.thinking.omitted,
-            start_fields={"diagnostics": options.diagnostics} if options.has_diagnostics else {},
-            end_fields={} if options.edits is None else {"context_management": {"applied_edits": [*context.applied]}},
+            failing_tools=tools,
+            envelope=options.envelope(context.applied),
         )
+        generate = partial(with_failing_calls, self._model.generate) if tools else self._model.generate
         try:
             async with (
-                aclosing(self._model.generate(request)) as generated,
+                aclosing(generate(request)) as generated,
                 aclosing(with_pings(generated, self._ping_interval_seconds)) as paced,
             ):
                 async for event in paced:

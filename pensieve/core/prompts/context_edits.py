@@ -1,7 +1,7 @@
 """Clearing old parts of a conversation before the model reads it, as a function of the conversation alone (W12).
 
 Source: Anthropic's documentation, "Context editing". A client sends the whole conversation with every request, so the
-same parts must be cleared every time: where another part is cleared, the prompt changes, and the rest is computed again.
+same parts must be cleared every time: where another part is cleared, the rest of the prompt is computed again.
 """
 
 from __future__ import annotations
