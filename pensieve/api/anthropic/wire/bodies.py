@@ -26,7 +26,7 @@ Region = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 _NO_BUDGET = "not supported: omit it; max_tokens and thinking.budget_tokens limit an answer"
 _NO_SPEED = "a local model has one speed: omit it"
 _NO_SERVERS = "this server calls no MCP servers: connect to them from the client, and send their tools in tools"
-_NO_BILLING = "this server bills nobody: omit it"
+_NO_BILLING = "this server sends no bills: omit it"
 _NO_COMPACTION = "not supported: ask for a summary in a message, and begin the next conversation with it"
 _NO_CONTAINERS = "this server runs no code and no skills: omit it, and offer tools that the client runs"
 _NO_FALLBACKS = 'this server tries no other model: omit it or send "default"'
