@@ -9,6 +9,7 @@ from quart import Quart, Response, g, jsonify, request
 from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from pensieve.api.http.drained_bodies import DrainedBodies
 from pensieve.api.http.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to_error, reply_to_status
 from pensieve.api.openai.errors import is_openai_path, openai_body
 from pensieve.api.routes import messages, metrics, models, openai, service
@@ -46,6 +47,7 @@ def create_app(state: ServerState) -> Quart:
     app.register_error_handler(PensieveError, _on_known_error)
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(Exception, _on_unknown_error)
+    app.asgi_app = DrainedBodies(app.asgi_app)  # type: ignore[method-assign]  # Quart documents this assignment
     return app
 
 
