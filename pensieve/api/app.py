@@ -9,6 +9,8 @@ from quart import Quart, Response, g, jsonify, request
 from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from pensieve.api.http.access import why_refused
+from pensieve.api.http.content_encoding import ACCEPTED
 from pensieve.api.http.drained_bodies import DrainedBodies
 from pensieve.api.http.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to_error, reply_to_status
 from pensieve.api.openai.errors import is_openai_path, openai_body
@@ -20,7 +22,7 @@ log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 32 * 1000 * 1000
 BODY_TIMEOUT_SECONDS = 600
-OPEN_PATHS = frozenset({"/", "/health"})
+OPEN_PATHS = frozenset({"/", "/health", "/api/hello"})
 
 _CORS_HEADERS = {
     "access-control-allow-headers": "*, authorization, content-type, x-api-key, anthropic-version, anthropic-beta",
@@ -57,9 +59,7 @@ async def _check_access() -> ResponseReturnValue | None:
     access = server_state().access
     origin = request.headers.get("origin")
     if not access.allows_host(request.headers.get("host", "")):
-        return _reply(
-            reply_to_status(403, "host: this server only accepts requests for localhost; use --host to change that")
-        )
+        return _reply(reply_to_status(403, why_refused(request.headers.get("host", ""))))
     if origin is not None and not access.grants_origin(origin):
         return _reply(
             reply_to_status(403, "origin: this web page may not use the server; use --cors-origin to allow it")
@@ -105,6 +105,8 @@ async def _on_http_error(error: Exception) -> ResponseReturnValue:
     response, status, headers = _reply(
         reply_to_status(status, messages_by_status.get(status, error.description or error.name))
     )
+    if status == 415:
+        headers = {**headers, "accept-encoding": ACCEPTED}  # RFC 9110, section 12.5.3
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         headers = {**headers, "allow": ", ".join(sorted(error.valid_methods))}
     return response, status, headers

@@ -32,26 +32,22 @@ def is_compressed(content_encoding: str) -> bool:
 
 
 def decompressed(body: bytes, max_bytes: int) -> bytes:
-    """The content of a gzip file, which may consist of several members.
+    """The content of a gzip file with one member, as HTTP clients write it.
 
     Raises:
         RequestEntityTooLarge: it is larger than `max_bytes`. No more than that is decompressed.
         ValidationError: it is damaged or cut off.
     """
-    content = bytearray()
-    rest = body
-    while rest:
-        member = zlib.decompressobj(_GZIP_ONLY)
-        try:
-            content += member.decompress(rest, max_bytes + 1 - len(content))
-        except zlib.error:
-            raise _damaged() from None
-        if len(content) > max_bytes:
-            raise RequestEntityTooLarge
-        if not member.eof:
-            raise _damaged()
-        rest = member.unused_data
-    return bytes(content)
+    member = zlib.decompressobj(_GZIP_ONLY)
+    try:
+        content = member.decompress(body, max_bytes + 1)
+    except zlib.error:
+        raise _damaged() from None
+    if len(content) > max_bytes:
+        raise RequestEntityTooLarge
+    if not member.eof or member.unused_data:
+        raise _damaged()
+    return content
 
 
 def _damaged() -> ValidationError:

@@ -12,7 +12,14 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, ASGISendEvent, Scope
+from hypercorn.typing import (
+    ASGIFramework,
+    ASGIReceiveCallable,
+    ASGIReceiveEvent,
+    ASGISendCallable,
+    ASGISendEvent,
+    Scope,
+)
 
 MAX_BYTES = 64 * 1000 * 1000
 """Twice the largest body that is accepted: a client that exceeds that limit by less still reads why."""
@@ -35,8 +42,9 @@ class DrainedBodies:
         body = _IncomingBody(receive, self.max_bytes)
 
         async def send_after_the_body(message: ASGISendEvent) -> None:
-            if message["type"] == "http.response.start" and not await body.drained(self.max_seconds):
-                if scope["http_version"] < "2":  # HTTP/2 forbids the header, and needs no closing
+            if message["type"] == "http.response.start":
+                is_whole = await body.drained(self.max_seconds)
+                if not is_whole and scope["http_version"] < "2":  # HTTP/2 forbids the header, and needs no closing
                     message["headers"] = [*message["headers"], _CLOSE]
             await send(message)
 

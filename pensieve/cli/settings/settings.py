@@ -27,6 +27,7 @@ class Settings:
     port: int
     api_key: str | None
     cors_origins: tuple[str, ...]
+    allow_hosts: tuple[str, ...]
     script: Path | None
     checked: bool
     grace_seconds: float
