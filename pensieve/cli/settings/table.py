@@ -205,6 +205,8 @@ TABLE = (
             ("top_k", "top_k (0 for no limit)", ""),
             ("min_p", "min_p", ""),
             ("repetition_penalty", "repetition penalty", ""),
+            ("presence_penalty", "presence penalty", ""),
+            ("frequency_penalty", "frequency penalty", ""),
         )
     ),
     _Setting(
@@ -225,7 +227,7 @@ TABLE = (
         "model_settings",
         Path,
         None,
-        "a TOML file with a table per model, which overrides the seven settings above for that model",
+        "a TOML file with a table per model, which overrides the nine settings above for that model",
         "FILE",
     ),
     _Setting("log_level", values.log_level, "WARNING", "debug, info, warning or error (default: warning)", "LEVEL"),

@@ -46,6 +46,8 @@ def test_every_setting_has_a_default() -> None:
         top_k=None,
         min_p=None,
         repetition_penalty=None,
+        presence_penalty=None,
+        frequency_penalty=None,
         thinking=None,
         max_thinking_tokens=None,
         model_settings=None,
