@@ -13,7 +13,8 @@ from pensieve.api.http.access import why_refused
 from pensieve.api.http.content_encoding import ACCEPTED
 from pensieve.api.http.drained_bodies import DrainedBodies
 from pensieve.api.http.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to_error, reply_to_status
-from pensieve.api.openai.errors import is_openai_path, openai_body
+from pensieve.api.openai.errors import openai_body
+from pensieve.api.openai.paths import is_openai_call, why_missing
 from pensieve.api.routes import messages, metrics, models, openai, service
 from pensieve.api.server_state import EXTENSION, ServerState, server_state
 from pensieve.core.errors import PensieveError
@@ -99,7 +100,7 @@ async def _on_http_error(error: Exception) -> ResponseReturnValue:
     if status == 413:
         return _reply(reply_to_status(status, _TOO_LARGE))
     messages_by_status = {
-        404: f"no such path: {request.path}",
+        404: _why_not_found(),
         405: f"method: {request.method} is not allowed for this path",
     }
     response, status, headers = _reply(
@@ -112,6 +113,12 @@ async def _on_http_error(error: Exception) -> ResponseReturnValue:
     return response, status, headers
 
 
+def _why_not_found() -> str:
+    is_openais = is_openai_call(request.path, request.headers)
+    reason = why_missing(request.path) if is_openais else None
+    return f"no such path: {request.path}" + (f"; {reason}" if reason else "")
+
+
 async def _on_unknown_error(error: Exception) -> ResponseReturnValue:
     """A bug. The log has the traceback, which shows code but never the text of a request."""
     log.error("%s failed", g.request_id, exc_info=error)
@@ -119,6 +126,7 @@ async def _on_unknown_error(error: Exception) -> ResponseReturnValue:
 
 
 def _reply(reply: ErrorReply) -> tuple[Response, int, dict[str, str]]:
-    """In the error format of the API that the path belongs to."""
-    body = openai_body(reply) if is_openai_path(request.path) else reply.body(g.request_id)
+    """In the error format of the API that the client calls."""
+    is_openais = is_openai_call(request.path, request.headers)
+    body = openai_body(reply) if is_openais else reply.body(g.request_id)
     return jsonify(body), reply.status, reply.headers

@@ -140,8 +140,8 @@ def test_parameters_without_a_type_are_those_of_an_object() -> None:
 
 
 def test_a_function_without_parameters_gets_an_empty_schema() -> None:
-    for parameters in ({}, {"parameters": None}, {"parameters": {}}):
-        (tool,) = chat(tools=[{"type": "function", "function": {"name": "get", **parameters}}]).tools
+    for function in ({"name": "get"}, {"name": "get", "parameters": None}, {"name": "get", "parameters": {}}):
+        (tool,) = chat(tools=[{"type": "function", "function": function}]).tools
         assert json.loads(tool.input_schema) == {"type": "object", "properties": {}}
 
 
