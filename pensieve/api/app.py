@@ -114,7 +114,7 @@ async def _on_http_error(error: Exception) -> ResponseReturnValue:
 
 
 def _why_not_found() -> str:
-    is_openais = is_openai_call(request.path, request.headers)
+    is_openais = is_openai_call(request.path, request.headers.get("anthropic-version"))
     reason = why_missing(request.path) if is_openais else None
     return f"no such path: {request.path}" + (f"; {reason}" if reason else "")
 
@@ -127,6 +127,6 @@ async def _on_unknown_error(error: Exception) -> ResponseReturnValue:
 
 def _reply(reply: ErrorReply) -> tuple[Response, int, dict[str, str]]:
     """In the error format of the API that the client calls."""
-    is_openais = is_openai_call(request.path, request.headers)
+    is_openais = is_openai_call(request.path, request.headers.get("anthropic-version"))
     body = openai_body(reply) if is_openais else reply.body(g.request_id)
     return jsonify(body), reply.status, reply.headers

@@ -48,13 +48,13 @@ UNSUPPORTED: Final[Mapping[str, str]] = {
 """What this server lacks, by the first word of the path after /v1/."""
 
 
-def is_openai_call(path: str, headers: Mapping[str, str]) -> bool:
+def is_openai_call(path: str, anthropic_version: str | None) -> bool:
     """Whether the client expects OpenAI's errors. On a path that both APIs have, Anthropic's clients send their own
     header.
     """
     name = _resource(path)
     if name in SHARED:
-        return "anthropic-version" not in headers
+        return anthropic_version is None
     return name in SERVED or name in UNSUPPORTED
 
 

@@ -96,7 +96,7 @@ def test_every_error_on_openai_paths_has_the_format_and_the_request_id(tmp_path:
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/none", "/v1/files", "/v1/messages", "/v1/nothing"])
 def test_anthropics_clients_get_anthropics_errors(path: str) -> None:
-    assert not is_openai_call(path, {"anthropic-version": "2023-06-01"})
+    assert not is_openai_call(path, "2023-06-01")
 
 
 def test_every_resource_of_the_sdk_is_served_or_its_absence_explained() -> None:

@@ -101,11 +101,6 @@ class AcceptsAnyRepetitionPenalty(_AcceptsOneField):
 
 
 @broken.by("IM-6")
-class AcceptsAnyPresencePenalty(_AcceptsOneField):
-    field = "presence_penalty"
-
-
-@broken.by("IM-6")
 class AcceptsAnyFrequencyPenalty(_AcceptsOneField):
     field = "frequency_penalty"
 
