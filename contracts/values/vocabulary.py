@@ -78,6 +78,8 @@ class Tool:
     description: str
     input_schema: str
     deferred: bool = False
+    unavailable: bool = False
+    """Neither the client nor this server can run it: a call fails, and the model goes on. It is never forced."""
 
 
 class ToolMode(Enum):
