@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pydantic_core
 
 from contracts.values.vocabulary import ChatMessage, Role, ToolCall
-from pensieve.api.anthropic.content.conversation import BLOCK_SEPARATOR, IMAGE_REFUSED
+from pensieve.api.anthropic.content.placeholders import IMAGE_REFUSED
+from pensieve.api.anthropic.content.reading import BLOCK_SEPARATOR
 from pensieve.api.openai.types import ChatTurn, TextPart
 from pensieve.core.errors import ValidationError
 

@@ -30,6 +30,7 @@ def tools_of(wire: list[AnyTool] | tuple[()]) -> dict[str, Tool]:
 def tool_choice_of(wire: WireToolChoice | None, tools: tuple[Tool, ...]) -> ToolChoice:
     if wire is None:
         return ToolChoice()
+    tools = tuple(tool for tool in tools if not tool.withdrawn)
     mode = ToolMode(wire.type)
     if mode in (ToolMode.ANY, ToolMode.TOOL) and not tools:
         raise ValidationError("tool_choice", f"type {wire.type} requires tools")
