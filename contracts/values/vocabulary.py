@@ -80,6 +80,8 @@ class Tool:
     input_schema: str
     deferred: bool = False
     withdrawn: bool = False
+    unavailable: bool = False
+    """Neither the client nor this server can run it: a call fails, and the model goes on. It is never forced."""
 
 
 class ToolMode(Enum):

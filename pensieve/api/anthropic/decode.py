@@ -75,7 +75,7 @@ def _prompt(wire: CountTokensBody) -> Prompt:
     if system is not None:
         tool_controls = (getattr(tool, "cache_control", None) for tool in wire.tools or ())
         turns.insert(0, _with_cache_control(system, *tool_controls))
-    return Prompt(tuple(turns), conversation.offered.visible, thinking_of(wire))
+    return Prompt(tuple(turns), conversation.offered.visible(wire.tool_choice), thinking_of(wire))
 
 
 def _with_cache_control(turn: ChatMessage, *cache_controls: object) -> ChatMessage:

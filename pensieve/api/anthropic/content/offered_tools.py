@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from contracts.values.vocabulary import Tool
-from pensieve.api.anthropic.tools.decode import tools_of
+from pensieve.api.anthropic.tools.decode import tool_of, visible_tools
 from pensieve.api.anthropic.wire.blocks import ToolChangeBlock
-from pensieve.api.anthropic.wire.tools import AnyTool
+from pensieve.api.anthropic.wire.tools import AnyTool, WireToolChoice
 from pensieve.core.dialects.dialect import tool_as_json
 from pensieve.core.errors import ValidationError
 
@@ -28,12 +28,10 @@ class OfferedTools:
         self._named: set[str] = set()
         self._withdrawn: set[str] = set()
 
-    @property
-    def visible(self) -> tuple[Tool, ...]:
+    def visible(self, choice: WireToolChoice | None) -> tuple[Tool, ...]:
         """The tools that are described in the prompt, withdrawn ones included."""
-        described = (tool for tool in self._tools.values() if not tool.deferred or tool.name in self._named)
-        offered = (replace(tool, withdrawn=tool.name in self._withdrawn) for tool in described)
-        return (*self._redefined, *(tool for tool in offered if not (tool.deferred and tool.withdrawn)))
+        tools = {name: replace(tool, withdrawn=name in self._withdrawn) for name, tool in self._tools.items()}
+        return (*self._redefined, *visible_tools(tools, self._named, choice))
 
     def named(self, name: str) -> str:
         """The text of a reference to a tool: its description, unless that is at the head of the prompt."""
@@ -61,9 +59,9 @@ class OfferedTools:
     def _defined(self, definition: AnyTool | None, path: str) -> str:
         if definition is None:
             raise ValidationError(path, "Field required")
-        tool = next(iter(tools_of([definition]).values()), None)
+        tool = tool_of(definition, path)
         if tool is None:
-            raise ValidationError(path, "is a tool that this server cannot offer")
+            raise ValidationError(path, "this server runs no tool search: define the tools that it would find")
         former = self._tools.get(tool.name)
         if former is not None and not former.deferred:
             self._redefined.append(replace(former, withdrawn=True))
