@@ -8,6 +8,7 @@ from contracts.values.vocabulary import ChatMessage, Role, ToolCall
 from pensieve.api.anthropic.content.placed import PlacedMessage, ttl_seconds
 from pensieve.api.anthropic.content.placeholders import NOT_RUN, REDACTED_THINKING
 from pensieve.api.anthropic.content.reading import BLOCK_SEPARATOR, BlockReader, arguments_of, tool_name
+from pensieve.api.anthropic.tools.server_tools import own_call_id
 from pensieve.api.anthropic.wire.blocks import (
     Block,
     CompactionBlock,
@@ -66,10 +67,11 @@ class AssistantTurns:
         elif isinstance(block, ToolUseBlock):
             self._calls.setdefault(block.id, ToolCall(block.id, block.name, arguments_of(block)))
         elif isinstance(block, ServerCallBlock):
-            self._calls.setdefault(block.id, ToolCall(block.id, tool_name(block), arguments_of(block)))
+            call_id = own_call_id(block.id)
+            self._calls.setdefault(call_id, ToolCall(call_id, tool_name(block), arguments_of(block)))
             self._called.add(block.id)
             if block.id not in self._answered:
-                self._unanswered.append(block.id)
+                self._unanswered.append(call_id)
         elif (text := self._reader.text(block, path)) is not None:
             self._texts.append(text)
 
@@ -78,7 +80,7 @@ class AssistantTurns:
         failed = bool(block.is_error) or (isinstance(kind, str) and kind.endswith(FAILURE_SUFFIX))
         text = self._reader.of_results().result(block)
         self._end_turn()
-        self._turns.append(_result_turn(block.tool_use_id, text, is_error=failed, blocks=[block]))
+        self._turns.append(_result_turn(own_call_id(block.tool_use_id), text, is_error=failed, blocks=[block]))
 
     def _add_turn(self, role: Role, text: str | None, block: Block) -> None:
         if text is not None:

@@ -9,6 +9,7 @@ import pytest
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, ToolCall
 from pensieve.api.anthropic.decode import decode_messages
+from pensieve.api.anthropic.tools.failing_calls import UNAVAILABLE
 from pensieve.core.errors import ValidationError
 
 Json = dict[str, Any]
@@ -73,6 +74,18 @@ def test_a_failure_of_another_servers_tool_is_an_error() -> None:
         user(), assistant(FIND, {"type": "web_search_tool_result", "tool_use_id": "s1", "content": failure})
     )
     assert (result.text, result.is_error) == ("<error_code>unavailable</error_code>", True)
+
+
+def test_an_error_that_this_server_wrote_comes_back_as_the_model_read_it() -> None:
+    call = FIND | {"id": "srvtoolu_1"}
+    failure = {"type": "web_search_tool_result_error", "error_code": "unavailable"}
+    result = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": failure}
+    assert turns(user(), assistant(call, result, text("I cannot."))) == [
+        ChatMessage(Role.USER, "Hi"),
+        ChatMessage(Role.ASSISTANT, "", tool_calls=(ToolCall("toolu_1", "web_search", '{"query": "tides"}'),)),
+        ChatMessage(Role.TOOL, UNAVAILABLE, tool_call_id="toolu_1", is_error=True),
+        ChatMessage(Role.ASSISTANT, "I cannot."),
+    ]
 
 
 def test_a_call_of_another_servers_tool_without_a_result_is_answered() -> None:
