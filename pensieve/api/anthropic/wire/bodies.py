@@ -34,9 +34,20 @@ _NO_CREDIT = "this server issues no such tokens: omit it"
 _NO_SAFEGUARDS = "not supported: this server checks no actions. Send the request without safeguards"
 
 
+Effort = Literal["low", "medium", "high", "xhigh", "max"]
+
+
+class MessageOutputConfig(WireModel):
+    effort: Effort | None = None
+
+
 class WireMessage(WireModel):
+    """`clear_at` and `output_config` are for system messages."""
+
     role: Literal["user", "assistant", "system"]
-    content: Content
+    content: Content | None = None
+    clear_at: Literal["next_user_message", "never"] | None = None
+    output_config: MessageOutputConfig | None = None
 
 
 class BlockBinding(WireModel):
@@ -61,7 +72,7 @@ class OutputFormat(WireModel):
 
 class OutputConfig(WireModel):
     format: OutputFormat | None = None
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    effort: Effort | None = None
     task_budget: Annotated[Any, only((), instead=_NO_BUDGET)] = None
 
 
