@@ -16,13 +16,14 @@ from urllib.parse import urlsplit
 
 from features.harness.wire.sse import EventReader
 
+_MESSAGE_PATHS = ("/v1/messages", "/v1/chat/completions")
 _RECEIVE_BYTES = 65536
 _SILENCE_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and its response. `usage` is the final one, empty if there is none.
+    """One request and its response. `usage` is the final one in the Messages API's terms, empty if there is none.
 
     `is_complete` is false if the client disconnected before the end of the response.
     """
@@ -37,8 +38,8 @@ class Exchange:
 
     @property
     def is_message(self) -> bool:
-        """Whether it is a successful request for a message."""
-        return self.method == "POST" and urlsplit(self.path).path == "/v1/messages" and self.status == 200
+        """Whether it is a successful request for a message, of either API."""
+        return self.method == "POST" and urlsplit(self.path).path in _MESSAGE_PATHS and self.status == 200
 
     @property
     def prompt_tokens(self) -> int:
@@ -159,20 +160,38 @@ def _exchange(method: str, path: str, body: bytes, answer: bytes) -> Exchange:
 
 
 def _is_complete(head: bytes, content: bytes) -> bool:
-    """A stream ends with `message_stop`, any other response after its content-length."""
+    """A stream ends with `message_stop` or `[DONE]`, any other response after its content-length."""
     length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
-    return len(content) >= int(length[1]) if length else b"\nevent: message_stop\n" in content
+    if length:
+        return len(content) >= int(length[1])
+    return b"\nevent: message_stop\n" in content or b"\ndata: [DONE]\n" in content
 
 
 def _usage(head: bytes, content: bytes) -> dict[str, Any]:
-    """The final usage, which in a stream overrides the first one."""
-    if b"text/event-stream" not in head.lower():
-        body = json.loads(content) if content.startswith(b"{") else {}
-        return dict(body.get("usage") or {})
+    """The final usage, which in a stream overrides the first one. Without any, the cache header's figures."""
+    usage = _usage_in_stream(content) if b"text/event-stream" in head.lower() else _usage_in_body(content)
+    if "prompt_tokens" in usage:
+        cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
+        return _of_prompt(usage["prompt_tokens"], cached, usage.get("completion_tokens"))
+    header = re.search(rb"(?i)\r\npensieve-prompt-cache: *read=(\d+), prompt=(\d+)", head)
+    return _of_prompt(int(header[2]), int(header[1]), None) if header and not usage else usage
+
+
+def _usage_in_body(content: bytes) -> dict[str, Any]:
+    body = json.loads(content) if content.startswith(b"{") else {}
+    return dict(body.get("usage") or {})
+
+
+def _usage_in_stream(content: bytes) -> dict[str, Any]:
     usage: dict[str, Any] = {}
     for event in EventReader().feed(content):
-        if event.name == "message_start":
-            usage |= event.json()["message"]["usage"]
-        elif event.name == "message_delta":
-            usage |= event.json()["usage"]
+        if event.data != "[DONE]":
+            body = event.json()
+            usage |= body.get("message", body).get("usage") or {}
     return usage
+
+
+def _of_prompt(prompt_tokens: int, cached_tokens: int, output_tokens: int | None) -> dict[str, Any]:
+    """OpenAI's figures in the Messages API's terms."""
+    usage = {"input_tokens": prompt_tokens - cached_tokens, "cache_read_input_tokens": cached_tokens}
+    return usage if output_tokens is None else {**usage, "output_tokens": output_tokens}

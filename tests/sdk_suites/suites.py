@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import tomllib
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from tests.support.packages import python_with, source_of
 

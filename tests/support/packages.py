@@ -23,10 +23,10 @@ class NotInstalledError(Exception):
     """A registry cannot be reached, or has no such package. The message has the installer's own words."""
 
 
-def python_with(folder: Path, *requirements: str) -> Path:
+def python_with(folder: Path, *requirements: str, day: str = "") -> Path:
     """The interpreter of a virtual environment in `folder`, with the newest packages that meet the requirements.
 
-    The packages stay as they are until the requirements change, or `folder` is deleted.
+    The packages stay as they are until the requirements or the `day` change, or `folder` is deleted.
 
     Raises:
         NotInstalledError: uv cannot install them.
@@ -37,11 +37,11 @@ def python_with(folder: Path, *requirements: str) -> Path:
         venv.create(folder / "venv", clear=True)
         _run(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python), *requirements)
 
-    _once(folder, requirements, install)
+    _once(folder, (*requirements, day), install)
     return python
 
 
-def node_modules_with(folder: Path, *packages: str) -> Path:
+def node_modules_with(folder: Path, *packages: str, day: str = "") -> Path:
     """The folder `node_modules` inside `folder`, with these packages. They stay as `python_with` says.
 
     Raises:
@@ -50,7 +50,7 @@ def node_modules_with(folder: Path, *packages: str) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise NotInstalledError(f"npm, which installs {' and '.join(packages)}, is missing")
-    _once(folder, packages, lambda: _run(npm, "install", *_NPM_OPTIONS, "--prefix", str(folder), *packages))
+    _once(folder, (*packages, day), lambda: _run(npm, "install", *_NPM_OPTIONS, "--prefix", str(folder), *packages))
     return folder / "node_modules"
 
 
@@ -78,7 +78,7 @@ def _once(folder: Path, wanted: Sequence[str], install: Callable[[], None]) -> N
     folder.mkdir(parents=True, exist_ok=True)
     installed = folder / ".installed"
     with FileLock(folder / ".lock"):
-        if installed.is_file() and installed.read_text(encoding="utf-8").splitlines() == list(wanted):
+        if installed.is_file() and installed.read_text(encoding="utf-8") == "\n".join(wanted):
             return
         install()
         installed.write_text("\n".join(wanted), encoding="utf-8")
