@@ -12,17 +12,15 @@ from quart import Blueprint, jsonify
 from quart.typing import ResponseReturnValue
 
 from contracts.values.generation import GenerationEvent
-from contracts.values.vocabulary import GenerationRequest
 from pensieve.api.http.error_reply import reply_to_error
 from pensieve.api.http.pings import with_pings
 from pensieve.api.http.read_body import decode_body, is_retry
 from pensieve.api.http.sse import DONE, KEEP_ALIVE, encode_data, stream_response
-from pensieve.api.openai.decode import MAX_TOKENS_UNSET, OpenAIRequest, decode_chat, decode_completion
+from pensieve.api.openai.decode import OpenAIRequest, decode_chat, decode_completion
 from pensieve.api.openai.errors import openai_body
 from pensieve.api.openai.events import ChatChunks, CompletionChunks, collect_chat, collect_completion
 from pensieve.api.server_state import server_state
 from pensieve.core.errors import PensieveError
-from pensieve.serving.lease import ModelLease
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +28,6 @@ blueprint = Blueprint("openai", __name__)
 
 Chunks = ChatChunks | CompletionChunks
 Collect = Callable[[AsyncIterator[GenerationEvent], str], Awaitable[dict[str, Any]]]
-
-DEFAULT_MAX_TOKENS = 4096
-"""For requests without a limit, as far as the window allows."""
 
 
 @blueprint.post("/v1/chat/completions")
@@ -50,17 +45,9 @@ async def _reply(request: OpenAIRequest, chunks: type[Chunks], collect: Collect)
         encoder = chunks(request.model_name, include_usage=request.include_usage)
         return await stream_response(_encoded(request, is_retry=is_retry(), chunks=encoder))
     async with server_state().open_model(request.model_name) as model:
-        generation = replace(await _with_max_tokens(request, model), is_retry=is_retry())
+        generation = replace(request.generation, is_retry=is_retry())
         async with aclosing(model.generate(generation)) as events:
             return jsonify(await collect(events, request.model_name))
-
-
-async def _with_max_tokens(request: OpenAIRequest, model: ModelLease) -> GenerationRequest:
-    """Without a limit of its own, an answer may use what the prompt leaves of the window, up to DEFAULT_MAX_TOKENS."""
-    if request.generation.max_tokens != MAX_TOKENS_UNSET:
-        return request.generation
-    max_tokens = model.info.context_window_tokens - await model.count_tokens(request.generation.prompt)
-    return request.with_max_tokens(max(1, min(max_tokens, DEFAULT_MAX_TOKENS)))
 
 
 async def _encoded(request: OpenAIRequest, *, is_retry: bool, chunks: Chunks) -> AsyncGenerator[bytes, None]:
@@ -69,7 +56,7 @@ async def _encoded(request: OpenAIRequest, *, is_retry: bool, chunks: Chunks) ->
     interval = server_state().ping_interval_seconds
     try:
         async with server_state().open_model(request.model_name) as model:
-            generation = replace(await _with_max_tokens(request, model), is_retry=is_retry)
+            generation = replace(request.generation, is_retry=is_retry)
             async with (
                 aclosing(model.generate(generation)) as events,
                 aclosing(with_pings(events, interval)) as paced,
