@@ -92,7 +92,7 @@ def test_only_one_order_of_events_is_accepted(events: list[GenerationEvent]) -> 
         (
             [START, GenerationFinished(StopReason.WINDOW_FULL, Usage(7, 20))],
             request_with(),
-            "not the window, cut it off",
+            "max_tokens, not the window",
         ),
         ([START], request_with(), "ended without"),
         ([], request_with(), "ended without"),
