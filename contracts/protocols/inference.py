@@ -44,10 +44,12 @@ def _filters_in_range(request: GenerationRequest) -> bool:
     """All sampling parameters except the temperature; NaN is out of range."""
     sampling = request.sampling
     shares = (share for share in (sampling.top_p, sampling.min_p) if share is not None)
+    penalties = (sampling.presence_penalty, sampling.frequency_penalty)
     return (
         all(0.0 <= share <= 1.0 for share in shares)
         and (sampling.top_k is None or sampling.top_k >= 0)
         and (sampling.repetition_penalty is None or 0.0 < sampling.repetition_penalty <= 10.0)
+        and all(-2.0 <= penalty <= 2.0 for penalty in penalties if penalty is not None)
     )
 
 
@@ -75,23 +77,23 @@ class InferenceModel(Protocol):
 
     @refuses(
         "IM-4",
-        "a max_tokens below 1 is refused",
-        lambda request: request.max_tokens < 1,
+        "a max_tokens below 0 is refused",
+        lambda request: request.max_tokens < 0,
         ErrorKind.VALIDATION,
         "max_tokens",
     )
     @refuses(
         "IM-5",
         "a temperature outside 0.0 to 2.0, or NaN, is refused",
-        lambda request: request.max_tokens >= 1 and not temperature_in_range(request),
+        lambda request: request.max_tokens >= 0 and not temperature_in_range(request),
         ErrorKind.VALIDATION,
         "temperature",
     )
     @refuses(
         "IM-6",
-        "a top_p or min_p outside 0.0 to 1.0, a top_k below 0, or a repetition_penalty outside 0.0 (exclusive) to 10.0 "
-        "is refused, and so is NaN",
-        lambda request: request.max_tokens >= 1 and temperature_in_range(request) and not _filters_in_range(request),
+        "a top_p or min_p outside 0.0 to 1.0, a top_k below 0, a repetition_penalty outside 0.0 (exclusive) to 10.0, "
+        "or a presence_penalty or frequency_penalty outside -2.0 to 2.0 is refused, and so is NaN",
+        lambda request: request.max_tokens >= 0 and temperature_in_range(request) and not _filters_in_range(request),
         ErrorKind.VALIDATION,
     )
     @refuses("IM-7", "an empty conversation is refused", lambda request: not request.messages, ErrorKind.VALIDATION)
@@ -208,6 +210,8 @@ class GenerationMonitor:
         full = item.stop_reason is StopReason.WINDOW_FULL
         self._expect(not full or item.usage.output_tokens < self._max_tokens, "max_tokens, not the window, cut it off")
         self._expect(cut or full or not self._in_call, "a call is still open")
+        thinking_tokens = item.usage.thinking_tokens
+        self._expect(0 <= thinking_tokens <= item.usage.output_tokens, "more thinking_tokens than output_tokens")
         called = item.stop_reason is StopReason.TOOL_USE
         self._expect(not called or self._num_calls > 0, "it stopped for a call that was not made")
         self._finished = True

@@ -72,13 +72,17 @@ class ChatMessage:
 class Tool:
     """A tool that the model may call. `input_schema` is the JSON schema of the arguments, an object, as text.
 
-    A `deferred` tool is described where the conversation references it, not at the head of the prompt.
+    A `deferred` tool is described where the conversation references it, not at the head of the prompt. A `withdrawn`
+    one is still described there, but can no longer be called.
     """
 
     name: str
     description: str
     input_schema: str
     deferred: bool = False
+    withdrawn: bool = False
+    unavailable: bool = False
+    """Neither the client nor this server can run it: a call fails, and the model goes on. It is never forced."""
 
 
 class ToolMode(Enum):
@@ -131,7 +135,9 @@ class Sampling:
     `temperature` is 0.0 to 2.0; at 0.0 the most probable token is taken. `top_p`, 0.0 to 1.0, keeps the most probable
     tokens whose probabilities add up to it; `top_k` keeps that many tokens, and 0 keeps all; `min_p`, 0.0 to 1.0, keeps
     tokens at least that probable relative to the most probable one. `repetition_penalty`, above 0.0 and up to 10.0,
-    makes recent tokens less probable; 1.0 changes nothing (Keskar et al., 2019: "CTRL").
+    makes recent tokens less probable; 1.0 changes nothing (Keskar et al., 2019: "CTRL"). `presence_penalty` and
+    `frequency_penalty`, -2.0 to 2.0, are subtracted from the logit of each token that the answer already has, once and
+    once for each time (OpenAI: "Frequency and presence penalties"); 0.0 changes nothing.
     """
 
     temperature: float | None = None
@@ -139,6 +145,8 @@ class Sampling:
     top_k: int | None = None
     min_p: float | None = None
     repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
 
     @property
     def is_greedy(self) -> bool:
@@ -149,7 +157,8 @@ class Sampling:
 class GenerationRequest:
     """A request to a model.
 
-    `max_tokens` counts sampled tokens, including the end-of-turn token. It may be larger than the window.
+    `max_tokens` counts sampled tokens, including the end-of-turn token. At 0 the prompt is computed and stored, and
+    nothing is sampled. It may be larger than the window.
     """
 
     messages: tuple[ChatMessage, ...]

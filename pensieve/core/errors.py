@@ -3,6 +3,7 @@
     PensieveError                 kind, field
     ├── ValidationError           a field of the request is missing, wrong or out of range
     │   ├── PromptTooLongError    the prompt leaves no room for an answer in the window (C4: the client compacts)
+    │   ├── UnreadableContentError  an image or document is not in a form that the model reads (the client drops it)
     │   └── ConversationThreadError  the request refers to a stored conversation (the client resends it whole)
     ├── AuthenticationError       the key is missing or wrong
     ├── NotFoundError             the model or path does not exist
@@ -59,6 +60,17 @@ class PromptTooLongError(ValidationError):
     def __init__(self, num_tokens: int, max_tokens: int) -> None:
         super().__init__("messages", "")
         self.args = (f"prompt is too long: {num_tokens} tokens > {max_tokens} maximum",)
+
+
+class UnreadableContentError(ValidationError):
+    """Claude Code removes the image or document and goes on when the message contains `opening` as it is written here,
+    and the message starts with it. `placeholder` may stand in the prompt for the content, where it need not be refused.
+    """
+
+    def __init__(self, opening: str, field: str, message: str, *, placeholder: str) -> None:
+        super().__init__(field, message)
+        self.args = (f"{opening}: {self}",)
+        self.placeholder = placeholder
 
 
 class ConversationThreadError(ValidationError):

@@ -131,7 +131,7 @@ class Batch:
             [_segments(ticket.prompt_token_ids, match.num_tokens, stops)],
             caches=[self._initial_caches(ticket, match)],
             all_tokens=[ticket.prompt_token_ids[: match.num_tokens]],
-            max_tokens=[ticket.max_answer_tokens],
+            max_tokens=[max(1, ticket.max_answer_tokens)],
             samplers=[sampler_for(ticket.request.sampling, self._model.vocabulary_size)],
             logits_processors=[self._processors(ticket, mask)],
         )
@@ -153,7 +153,7 @@ class Batch:
     def _processors(self, ticket: Ticket, mask: GrammarMask | None) -> list[Any]:
         if self._forced is not None:
             return [self._forced.processor_for(ticket.request)]
-        penalties = penalties_for(ticket.request.sampling)
+        penalties = penalties_for(ticket.request.sampling, len(ticket.prompt_token_ids))
         return [*penalties, *([mask] if mask else []), *_thinking_budget(ticket, self._model.thinking)]
 
     def next(self) -> tuple[list[Sampled], list[PrefilledChunk]]:

@@ -51,8 +51,6 @@ class CountingCrashes(InMemoryModel):
 
 
 class _AcceptsOneField(InMemoryModel):
-    """Accepts any value of one field."""
-
     field = ""
 
     def refuse(self, request: GenerationRequest) -> None:
@@ -98,6 +96,11 @@ class AcceptsAnyMinP(_AcceptsOneField):
 @broken.by("IM-6")
 class AcceptsAnyRepetitionPenalty(_AcceptsOneField):
     field = "repetition_penalty"
+
+
+@broken.by("IM-6")
+class AcceptsAnyFrequencyPenalty(_AcceptsOneField):
+    field = "frequency_penalty"
 
 
 @broken.by("IM-7")

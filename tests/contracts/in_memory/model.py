@@ -57,6 +57,8 @@ class InMemoryModel:
         self.open_stream()
         try:
             yield GenerationStarted(input_tokens)
+            if not request.max_tokens:
+                yield GenerationFinished(StopReason.MAX_TOKENS, Usage(input_tokens, 0))
             for number in range(1, request.max_tokens + 1):
                 await self.step()
                 events = self.events(request, input_tokens, number)
@@ -71,8 +73,8 @@ class InMemoryModel:
         sampling = request.sampling
         if not request.messages:
             raise ValidationError("messages", "at least one message is required")
-        if request.max_tokens < 1:
-            raise ValidationError("max_tokens", "at least 1")
+        if request.max_tokens < 0:
+            raise ValidationError("max_tokens", "at least 0")
         if sampling.temperature is not None and not 0.0 <= sampling.temperature <= 2.0:
             raise ValidationError("temperature", "0.0 to 2.0")
         if sampling.top_p is not None and not 0.0 <= sampling.top_p <= 1.0:
@@ -83,6 +85,10 @@ class InMemoryModel:
             raise ValidationError("min_p", "0.0 to 1.0")
         if sampling.repetition_penalty is not None and not 0.0 < sampling.repetition_penalty <= 10.0:
             raise ValidationError("repetition_penalty", "above 0.0, at most 10.0")
+        for name in ("presence_penalty", "frequency_penalty"):
+            penalty = getattr(sampling, name)
+            if penalty is not None and not -2.0 <= penalty <= 2.0:
+                raise ValidationError(name, "-2.0 to 2.0")
 
     def refuse_what_does_not_fit(self, input_tokens: int, max_tokens: int) -> None:
         if input_tokens + min(max_tokens, 1) > WINDOW_TOKENS:
