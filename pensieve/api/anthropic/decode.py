@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Prompt, Sampling
-from pensieve.api.anthropic.content.conversation import ConversationDecoder, system_turn
+from pensieve.api.anthropic.content.conversation import ConversationDecoder
 from pensieve.api.anthropic.thinking import thinking_of
-from pensieve.api.anthropic.tools.decode import tool_choice_of, tools_of, visible_tools
+from pensieve.api.anthropic.tools.decode import tool_choice_of, tools_of
 from pensieve.api.anthropic.wire.bodies import CountTokensBody, MessagesBody
 from pensieve.api.http.json_schemas import require_schema
 from pensieve.api.http.parse_body import parse_body
@@ -68,16 +68,14 @@ def _prompt(wire: CountTokensBody) -> Prompt:
     """
     if wire.thread is not None:
         raise ConversationThreadError  # its messages are only the end of a conversation
-    tools = tools_of(wire.tools or ())
-    conversation = ConversationDecoder(tools)
+    conversation = ConversationDecoder(tools_of(wire.tools or ()))
+    system = conversation.system_turn(wire.system)
     turns = conversation.turns(wire.messages)
-    system = system_turn(wire.system)
     turns[-1:] = [_with_cache_control(turn, wire.cache_control) for turn in turns[-1:]]
     if system is not None:
         tool_controls = (getattr(tool, "cache_control", None) for tool in wire.tools or ())
         turns.insert(0, _with_cache_control(system, *tool_controls))
-    visible = visible_tools(tools, conversation.referenced, wire.tool_choice)
-    return Prompt(tuple(turns), visible, thinking_of(wire))
+    return Prompt(tuple(turns), conversation.offered.visible(wire.tool_choice), thinking_of(wire))
 
 
 def _with_cache_control(turn: ChatMessage, *cache_controls: object) -> ChatMessage:

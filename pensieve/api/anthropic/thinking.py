@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contracts.values.vocabulary import Thinking
+from pensieve.api.anthropic.content.effort import effort_of
 from pensieve.api.anthropic.wire.bodies import CountTokensBody
 from pensieve.api.anthropic.wire.context import ClearThinking, ContextManagement
 from pensieve.core.errors import ValidationError
@@ -14,7 +15,7 @@ def thinking_of(wire: CountTokensBody) -> Thinking:
         ValidationError: thinking is enabled without a budget.
     """
     config = wire.thinking
-    effort = wire.output_config.effort if wire.output_config is not None else None
+    effort = effort_of(wire.messages) or (wire.output_config.effort if wire.output_config is not None else None)
     keeps_past = _keeps_past(wire.context_management)
     if config is None or config.type in ("disabled", "between_tools"):  # see WireThinking
         return Thinking(effort=effort, keeps_past=keeps_past)

@@ -37,7 +37,7 @@ class Output:
     def __init__(self, ticket: Ticket, decoder: Decoder, dialect: Dialect, *, streams_calls: bool) -> None:
         """`streams_calls`: a grammar constrains the answer, so a tool call that has begun is sure to be well-formed."""
         request = ticket.request
-        tools = () if request.tool_choice.mode is ToolMode.NONE else request.tools
+        tools = () if request.tool_choice.mode is ToolMode.NONE else tuple(t for t in request.tools if not t.withdrawn)
         self._ticket = ticket
         self._decoder = decoder
         self._parser = AnswerParser(dialect, tools, starts_thinking=ticket.starts_thinking, streams_calls=streams_calls)

@@ -18,9 +18,20 @@ MIN_THINKING_TOKENS = 1024
 """The API's own minimum of thinking.budget_tokens."""
 
 
+Effort = Literal["low", "medium", "high", "xhigh", "max"]
+
+
+class MessageOutputConfig(WireModel):
+    effort: Effort | None = None
+
+
 class WireMessage(WireModel):
+    """`clear_at` and `output_config` are for system messages."""
+
     role: Literal["user", "assistant", "system"]
-    content: Content
+    content: Content | None = None
+    clear_at: Literal["next_user_message", "never"] | None = None
+    output_config: MessageOutputConfig | None = None
 
 
 class WireThinking(WireModel):
@@ -40,7 +51,7 @@ class OutputFormat(WireModel):
 
 class OutputConfig(WireModel):
     format: OutputFormat | None = None
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    effort: Effort | None = None
 
 
 class Metadata(WireModel):
