@@ -1,4 +1,4 @@
-@cap:anthropic-tools @W14
+@cap:anthropic-tools @W14 @W22
 Feature: Tools that Anthropic defines
 
   Background:

@@ -24,7 +24,7 @@ _CREATE = {**_PATH, "file_text": {"type": "string"}}
 _REPLACE = {**_PATH, "old_str": {"type": "string"}, "new_str": {"type": "string"}}
 _INSERT = {**_PATH, "insert_line": {"type": "integer"}, "insert_text": {"type": "string"}}
 _RENAME = {"old_path": {"type": "string"}, "new_path": {"type": "string"}}
-_MEMORY = {
+_MEMORY: Mapping[str, Json] = {
     "view": _VIEW,
     "create": _CREATE,
     "str_replace": _REPLACE,
