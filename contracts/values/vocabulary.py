@@ -154,7 +154,9 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A request to a model. `max_tokens` counts sampled tokens, including the end-of-turn token."""
+    """A request to a model. `max_tokens` counts sampled tokens, including the end-of-turn token. At 0 the prompt is
+    computed and stored, and nothing is sampled.
+    """
 
     messages: tuple[ChatMessage, ...]
     max_tokens: int
