@@ -181,11 +181,12 @@ def node() -> Path:
 
 def load_clients() -> list[Client]:
     document = tomllib.loads((FOLDER / "clients.toml").read_text(encoding="utf-8"))
-    lists = ("python", "npm", "program", "first", "next", "setup")
-    return [
-        Client(**{key: tuple(value) if key in lists else value for key, value in table.items()})
-        for table in document["client"]
-    ]
+    return [_client(table) for table in document["client"]]
+
+
+def _client(table: Mapping[str, Any]) -> Client:
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    return Client(**fields)
 
 
 def _today() -> str:

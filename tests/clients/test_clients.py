@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ from tests.support.tiny_model import write_tiny_model
 
 CLIENTS = load_clients()
 WINDOWS = (8192, 32768, 131072)
-SMALLEST = {"num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1}
+SMALLEST: dict[str, Any] = {"num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1}
 
 pytestmark = pytest.mark.skipif(not os.environ.get("PENSIEVE_CLIENTS"), reason="only in tox -e clients")
 

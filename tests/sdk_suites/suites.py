@@ -94,8 +94,8 @@ def load_suites() -> dict[str, Suite]:
 
 def _suite(package: str, table: dict[str, Any]) -> Suite:
     exceptions = tuple(ExpectedFailure(**known) for known in table.pop("exception", []))
-    lists = {name: tuple(table.pop(name)) for name in ("requirements", "paths")}
-    return Suite(package, exceptions=exceptions, **lists, **table)
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    return Suite(package, exceptions=exceptions, **fields)
 
 
 def _results(report: Path) -> Iterator[Result]:
