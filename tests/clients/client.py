@@ -54,6 +54,8 @@ class Client:
     isolation: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     advice: str = ""
+    appends: bool = True
+    note: str = ""
 
     @property
     def slug(self) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / ".installed/outcomes"
 MIN_CACHED_SHARE = 0.95
-MAX_REFUSED_REQUESTS = 12
-"""More requests than a client sends before it gives up on a prompt that does not fit. A loop exceeds it."""
+MAX_REFUSED_REQUESTS = 30
+"""More requests than a client sends in four turns whose prompt does not fit: Claude Code sends 20. A loop exceeds it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ def judged(session: Session, window: int, exchanges: Sequence[Exchange], said: S
         tool=tool and session.log() == LOG,
         cached_share=last.cached_share if last and last.usage else None,
         prompt_tokens=last.prompt_tokens if last else 0,
+        note=session.client.note,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -26,6 +27,15 @@ class ExpectedFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """`text` is a regular expression for what a request contains, `becomes` what it contains instead."""
+
+    text: str
+    becomes: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """`error` is the text of the failure, and empty if the test passed."""
 
@@ -42,9 +52,12 @@ class Suite:
     base_path: str
     paths: tuple[str, ...]
     exceptions: tuple[ExpectedFailure, ...] = ()
+    corrections: tuple[Correction, ...] = ()
 
     def run(self, server_url: str, report: Path) -> list[Result]:
         """Run the suite's tests that validate strictly. The loose ones send the same requests and check less.
+
+        The tests with all parameters run twice: as they are, and corrected.
 
         Raises:
             NotInstalledError: PyPI cannot be reached.
@@ -61,7 +74,8 @@ class Suite:
             "-p",
             "no:cacheprovider",
         ]
-        command += ["-k", "not loose", f"--junitxml={report}", *self.paths]
+        chosen = "not loose and (all_params or not corrected)"
+        command += ["-k", chosen, f"--junitxml={report}", *self.paths, *self._corrected(source)]
         environment = {"PATH": os.environ["PATH"], "TEST_API_BASE_URL": server_url + self.base_path}
         ended = subprocess.run(
             command, cwd=source, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
@@ -83,6 +97,17 @@ class Suite:
         ]
         return [f"{result.test}: {result.error}" for result in unexpected] + stale
 
+    def _corrected(self, source: Path) -> Iterator[str]:
+        """Write a corrected copy of each file that the corrections change, and return its path."""
+        for path in self.paths if self.corrections else ():
+            original = source / path
+            text = original.read_text(encoding="utf-8")
+            for correction in self.corrections:
+                text = re.sub(correction.text, correction.becomes, text, flags=re.MULTILINE | re.DOTALL)
+            corrected = original.with_name(f"{original.stem}_corrected.py")
+            corrected.write_text(text, encoding="utf-8")
+            yield str(corrected.relative_to(source))
+
     def _covers(self, known: ExpectedFailure, result: Result) -> bool:
         return fnmatchcase(result.test, known.tests) and known.error in result.error
 
@@ -94,8 +119,9 @@ def load_suites() -> dict[str, Suite]:
 
 def _suite(package: str, table: dict[str, Any]) -> Suite:
     exceptions = tuple(ExpectedFailure(**known) for known in table.pop("exception", []))
+    corrections = tuple(Correction(**each) for each in table.pop("correction", []))
     fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    return Suite(package, exceptions=exceptions, **fields)
+    return Suite(package, exceptions=exceptions, corrections=corrections, **fields)
 
 
 def _results(report: Path) -> Iterator[Result]:
