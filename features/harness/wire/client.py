@@ -50,6 +50,7 @@ class Client:
 
     def __init__(self, target: TargetServer, transcript: Transcript) -> None:
         self.target = target
+        self.betas: tuple[str, ...] = ()
         self._transcript = transcript
 
     @property
@@ -120,7 +121,8 @@ class Client:
             yield
 
     def _own_headers(self, *, with_key: bool) -> dict[str, str]:
-        return {"anthropic-version": VERSION, **(self.target.credentials if with_key else {})}
+        betas = {"anthropic-beta": ",".join(self.betas)} if self.betas else {}
+        return {"anthropic-version": VERSION, **betas, **(self.target.credentials if with_key else {})}
 
     @contextlib.contextmanager
     def _opened(

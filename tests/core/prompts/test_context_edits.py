@@ -75,5 +75,11 @@ def test_a_turn_includes_the_tool_results_and_the_text_beside_them() -> None:
 
 
 def test_turns_without_thinking_do_not_count() -> None:
-    turns = (question(), ChatMessage(Role.ASSISTANT, "a", "x"), question(), ChatMessage(Role.ASSISTANT, "b"), question())
+    turns = (
+        question(),
+        ChatMessage(Role.ASSISTANT, "a", "x"),
+        question(),
+        ChatMessage(Role.ASSISTANT, "b"),
+        question(),
+    )
     assert without_old_thinking(turns, 1) == (turns, 0)
