@@ -81,9 +81,8 @@ def test_max_tokens_limits_all_answers_together() -> None:
 def test_a_window_without_room_for_the_error_ends_the_answer() -> None:
     """The prompt, its two calls and their errors have more words than a script's window."""
     prompt = asyncio.run(_num_tokens(REQUEST))
-    full = replace(
-        REQUEST, messages=(ChatMessage(Role.USER, "Search " * (WINDOW_TOKENS - prompt - 100)),), max_tokens=100
-    )
+    long = ChatMessage(Role.USER, "Search " * (WINDOW_TOKENS - prompt - 24))
+    full = replace(REQUEST, messages=(long,), max_tokens=24)
     message = answer(ScriptedReply("", CALL), request=full)
     assert kinds(message)[:2] == ["server_tool_use", "web_search_tool_result"]
     assert len(kinds(message)) < 2 * (MAX_ROUNDS + 1)
