@@ -40,6 +40,7 @@ async def with_failing_calls(generate: Generate, request: GenerationRequest) -> 
         PensieveError: as `generate`. That there is no room for another answer ends the message instead.
     """
     answers = [_Answer(request)]
+    is_full = False
     while True:
         is_first = len(answers) == 1
         try:
@@ -51,11 +52,13 @@ async def with_failing_calls(generate: Generate, request: GenerationRequest) -> 
             if is_first:
                 raise
             answers.pop()
+            is_full = True
             break
         if len(answers) > MAX_ROUNDS or not answers[-1].may_go_on:
             break
         answers.append(answers[-1].after_errors())
-    yield replace(answers[-1].finished, stop_reason=answers[-1].stop_reason, usage=_usage(answers))
+    stop_reason = StopReason.WINDOW_FULL if is_full else answers[-1].stop_reason
+    yield replace(answers[-1].finished, stop_reason=stop_reason, usage=_usage(answers))
 
 
 def _usage(answers: Sequence[_Answer]) -> Usage:

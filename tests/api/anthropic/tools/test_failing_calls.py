@@ -86,7 +86,7 @@ def test_a_window_without_room_for_the_error_ends_the_answer() -> None:
     message = answer(ScriptedReply("", CALL), request=full)
     assert kinds(message)[:2] == ["server_tool_use", "web_search_tool_result"]
     assert len(kinds(message)) < 2 * (MAX_ROUNDS + 1)
-    assert message["stop_reason"] == "end_turn"
+    assert message["stop_reason"] == "model_context_window_exceeded"
 
 
 async def _num_tokens(request: GenerationRequest) -> int:
