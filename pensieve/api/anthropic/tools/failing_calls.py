@@ -6,6 +6,7 @@ goes on after them. A client needs to do nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -23,6 +24,8 @@ from contracts.values.generation import (
 )
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, StopReason, ToolCall
 from pensieve.core.errors import ValidationError
+
+log = logging.getLogger(__name__)
 
 Generate = Callable[[GenerationRequest], AsyncGenerator[GenerationEvent, None]]
 
@@ -57,6 +60,7 @@ async def with_failing_calls(generate: Generate, request: GenerationRequest) -> 
         if len(answers) > MAX_ROUNDS or not answers[-1].may_go_on:
             break
         answers.append(answers[-1].after_errors())
+        log.warning("the model called a tool that this server cannot run, and goes on with its error")
     stop_reason = StopReason.WINDOW_FULL if is_full else answers[-1].stop_reason
     yield replace(answers[-1].finished, stop_reason=stop_reason, usage=_usage(answers))
 
