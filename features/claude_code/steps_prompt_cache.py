@@ -107,7 +107,7 @@ def _after(message: Json) -> Json:
 def _miss_reason(message: Json) -> Json:
     reason = (message.get("diagnostics") or {}).get("cache_miss_reason")
     expect_that(isinstance(reason, dict), "a cache_miss_reason", message.get("diagnostics"))
-    return dict(reason)
+    return dict(reason or {})
 
 
 def _marked(text: str) -> Json:

@@ -1,4 +1,4 @@
-"""Each parameter of Anthropic's SDK is used, refused or ignored, as docs/messages-api.md says. A new one fails by name."""
+"""Each parameter of the SDK is used, refused or ignored, as docs/messages-api.md says. A new one fails by its name."""
 
 from __future__ import annotations
 
