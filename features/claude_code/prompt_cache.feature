@@ -36,7 +36,7 @@ Feature: A prompt is computed once
       And its answer is sent back with another question
       Then at least 90 percent of the prompt was read from the cache
 
-    @id:max-tokens-of-zero-fills-the-cache @slow @cap:cache-filling
+    @id:max-tokens-of-zero-fills-the-cache @slow @cap:cache-filling @W13
     Scenario: A request with a max_tokens of 0 generates nothing, and the next one reads its prompt from the cache
       "Prompt caching", pre-warming the cache: empty content, the stop reason max_tokens, and usage as always.
       When it is sent with a max_tokens of 0

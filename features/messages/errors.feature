@@ -153,7 +153,7 @@ Feature: Errors of POST /v1/messages
   @MUST
   Rule: A choice that the reference does not list is refused by name
     "Messages API reference": service_tier, output_config.effort, thinking.display and tool_choice.type have fixed values.
-    A client that misspells one would otherwise get another answer than it asked for.
+    A client that misspells one would otherwise get another answer than it wants.
 
     @id:choice-that-is-wrong
     Scenario Outline: A request with <field> set to <value> is refused, since <name> has fixed values
