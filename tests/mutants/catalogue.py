@@ -2,53 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
-
-from tests.mutants.faults import blocks, openai, prompts, tools
+from tests.mutants.faults import anthropic_tools, openai, prompts, tools
 from tests.mutants.faults import messages as faults
-from tests.mutants.faults.blocks import Drops
-from tests.mutants.wire import Frames, ProxiedAnswer, ProxiedCall
-
-
-def _same_call(call: ProxiedCall) -> ProxiedCall:
-    return call
-
-
-def _same_answer(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
-    return answer
-
-
-def _same_frames(frames: Frames) -> Frames:
-    return frames
-
-
-class BaseServer(Enum):
-    """The correct server that a mutant is built on: one on which the fault shows and is judged quickly."""
-
-    SCRIPTED = "plays the suite's script"
-    GUARDED = "plays the script and requires a key"
-    RATE_LIMITED = "plays the script and allows three requests a minute for each key"
-    OVERLOADED = "plays the script and is overloaded once a scenario has run"
-    CONSTRAINED = "has a model of random weights and constrains its answers to schemas"
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A correct server with one fault. `calls` changes its requests, `answers` and `frames` what it sends."""
-
-    name: str
-    caught_by: str
-    calls: Callable[[ProxiedCall], ProxiedCall] = _same_call
-    answers: Callable[[ProxiedCall, ProxiedAnswer], ProxiedAnswer] = _same_answer
-    frames: Callable[[Frames], Frames] = _same_frames
-    base: BaseServer = BaseServer.SCRIPTED
-    in_every_example: bool = False
-    """Every example of the scenario catches it: each of them is about another part of the fault."""
-
-
-NO_FAULT = Mutant("no-fault", caught_by="")
+from tests.mutants.mutant import BaseServer, Mutant
+from tests.mutants.of_blocks import OF_BLOCKS
 
 _OF_TEXT = (
     Mutant("event-out-of-order", "stream-events-in-order", frames=faults.delta_before_its_block),
@@ -121,6 +78,29 @@ _OF_TOOLS = (
     Mutant("count-without-tools", "count-includes-tools", calls=tools.count_without_tools),
 )
 
+_OF_ANTHROPIC_TOOLS = (
+    Mutant("drops-bash", "client-tool-is-counted", calls=anthropic_tools.drops_tools("bash")),
+    Mutant("drops-the-text-editor", "client-tool-is-counted", calls=anthropic_tools.drops_tools("text_editor")),
+    Mutant("drops-memory", "sdk-memory-tool-runs", calls=anthropic_tools.drops_tools("memory")),
+    Mutant("bash-is-not-called", "client-tool-is-called-unforced", calls=anthropic_tools.drops_tools("bash")),
+    Mutant(
+        "any-input-for-bash", "client-tool-is-called", answers=anthropic_tools.any_input, base=BaseServer.CONSTRAINED
+    ),
+    Mutant("drops-input-examples", "input-examples-are-counted", calls=anthropic_tools.without_input_examples),
+    Mutant("drops-unknown-tools", "tool-of-an-unknown-type", calls=anthropic_tools.drops_tools("hologram|bash")),
+    Mutant("drops-the-computer", "picture-tool-is-seen-or-refused", calls=anthropic_tools.drops_tools("computer")),
+    Mutant("drops-the-browser", "picture-tool-is-seen-or-refused", calls=anthropic_tools.drops_tools("browser")),
+    Mutant(
+        "drops-the-search", "forced-server-tool-is-used-or-refused", calls=anthropic_tools.drops_tools("web_search")
+    ),
+    Mutant(
+        "drops-all-server-tools", "server-tool-is-counted-or-refused", calls=anthropic_tools.drops_tools("web|code")
+    ),
+    Mutant("search-is-text", "server-call-has-its-result", calls=anthropic_tools.drops_tools("web_search")),
+    Mutant("search-without-result", "server-call-has-its-result", answers=anthropic_tools.server_call_without_result),
+    Mutant("drops-the-tool-search", "tool-search-hides-nothing", calls=anthropic_tools.drops_tools("tool_search")),
+)
+
 _OF_ANSWERS = (
     Mutant("unsigned-thinking", "thinking-comes-before-text", answers=tools.unsigned_thinking),
     Mutant("no-signature-in-the-stream", "thinking-is-signed-at-its-end", frames=tools.without_signature_deltas),
@@ -132,63 +112,6 @@ _OF_ANSWERS = (
         "answer-keeps-to-the-schema",
         calls=faults.ignores("output_config"),
         base=BaseServer.CONSTRAINED,
-    ),
-    Mutant("dropped-images", "image-is-seen-or-refused", calls=Drops.of("image")),
-    Mutant("dropped-documents", "document-is-counted", calls=Drops.of("document")),
-)
-
-_OF_BLOCKS = (
-    Mutant("dropped-texts", "text-block-is-counted", calls=Drops.of("text"), in_every_example=True),
-    Mutant("dropped-calls", "tool-input-is-counted", calls=Drops.of("tool_use", "tool_result")),
-    Mutant("dropped-results", "tool-result-is-counted", calls=Drops.of("tool_use", "tool_result")),
-    Mutant("dropped-uploads", "upload-is-used-or-refused", calls=Drops.of("container_upload")),
-    Mutant(
-        "dropped-search-results", "search-result-is-counted", calls=Drops.of("search_result"), in_every_example=True
-    ),
-    Mutant("dropped-search-results-of-tools", "search-result-of-a-tool-is-counted", calls=Drops.of("search_result")),
-    Mutant("refused-search-results", "search-result-is-answered", answers=blocks.refuses("search_result")),
-    Mutant(
-        "dropped-server-tool-blocks",
-        "server-tool-block-is-counted",
-        calls=Drops.of(
-            "server_tool_use",
-            "web_search_tool_result",
-            "web_fetch_tool_result",
-            "code_execution_tool_result",
-            "bash_code_execution_tool_result",
-            "text_editor_code_execution_tool_result",
-            "tool_search_tool_result",
-            "advisor_tool_result",
-        ),
-        in_every_example=True,
-    ),
-    Mutant(
-        "dropped-mcp-blocks",
-        "mcp-block-is-counted",
-        calls=Drops.of("mcp_tool_listing", "mcp_tool_use", "mcp_tool_result"),
-        in_every_example=True,
-    ),
-    Mutant("dropped-tool-searches", "tool-search-shows-what-it-found", calls=Drops.of("tool_search_tool_result")),
-    Mutant("dropped-summaries", "compaction-block-is-counted", calls=Drops.of("compaction")),
-    Mutant("summaries-as-text", "compacted-messages-are-dropped", calls=blocks.keeps_compacted_messages),
-    Mutant("refused-summaries", "failed-compaction-changes-nothing", answers=blocks.refuses("compaction")),
-    Mutant("dropped-tool-additions", "added-tool-is-counted", calls=Drops.of("tool_addition"), in_every_example=True),
-    Mutant(
-        "dropped-tool-removals",
-        "removed-tool-is-not-called",
-        calls=Drops.of("tool_removal"),
-        base=BaseServer.CONSTRAINED,
-    ),
-    Mutant("never-cleared-messages", "cleared-system-message-is-no-prompt", calls=blocks.keeps_cleared_messages),
-    Mutant("messages-cleared-at-once", "system-message-of-this-turn-is-counted", calls=blocks.clears_messages_at_once),
-    Mutant("refused-effort", "system-message-with-only-an-effort", answers=blocks.refuses("output_config")),
-    Mutant("refused-older-images", "older-image-is-accepted", answers=blocks.refuses("image/png")),
-    Mutant("image-refusal-without-a-phrase", "image-refusal-is-in-known-words", answers=faults.refusal_without_a_name),
-    Mutant(
-        "pdf-refusal-without-a-phrase",
-        "pdf-refusal-is-in-known-words",
-        answers=faults.refusal_without_a_name,
-        in_every_example=True,
     ),
 )
 
@@ -243,4 +166,4 @@ _OF_PROMPTS = (
     Mutant("breakpoints-in-the-prompt", "form-of-a-message-is-no-prompt", calls=prompts.breakpoints_as_text),
 )
 
-MUTANTS = _OF_TEXT + _OF_TOOLS + _OF_ANSWERS + _OF_LIMITS + _OF_OPENAI + _OF_PROMPTS + _OF_BLOCKS
+MUTANTS = _OF_TEXT + _OF_TOOLS + _OF_ANTHROPIC_TOOLS + _OF_ANSWERS + _OF_LIMITS + _OF_OPENAI + _OF_PROMPTS + OF_BLOCKS

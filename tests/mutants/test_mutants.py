@@ -17,7 +17,8 @@ import pytest
 from features.harness.target.target import SCRIPT, reference_server
 from pensieve.models.files.model_folder import ModelFolder
 from tests.features.suite import ROOT, SuiteRun, run_suite
-from tests.mutants.catalogue import MUTANTS, NO_FAULT, BaseServer, Mutant
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.mutant import NO_FAULT, BaseServer, Mutant
 from tests.mutants.proxy import served
 
 _KEY = "the-key-of-the-correct-server"
