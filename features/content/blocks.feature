@@ -27,7 +27,7 @@ Feature: Every block of a conversation is read
     @id:upload-is-used-or-refused @cap:errors
     Scenario: A file for a container is either part of the prompt or refused
       "Code execution tool", container_upload. No server has a file of this name.
-      Given its "messages.0.content" is [{"type": "container_upload", "file_id": "file_that_nobody_uploaded"}, {"type": "text", "text": "What is it?"}]
+      Given its "messages.0.content" is [{"type": "container_upload", "file_id": "file_of_tomorrow"}, {"type": "text", "text": "What is it?"}]
       When it is sent
       Then if it is answered, its prompt is longer than without blocks of type "container_upload"
 
@@ -64,7 +64,7 @@ Feature: Every block of a conversation is read
       Then the reply is a message
 
   @cap:server-tool-results @SHOULD
-  Rule: What a server's own tools were asked and returned is part of the prompt
+  Rule: The calls and results of a server's own tools are part of the prompt
     "Web search tool", "Web fetch tool", "Code execution tool", "Advisor tool" and "MCP connector": the calls and results are
     content of the assistant's message, and clients pass it back. A SHOULD, since Anthropic refuses encrypted content that it
     did not write.
