@@ -5,7 +5,7 @@ Feature: Context editing
   Background:
     Given the server under test
     And a request
-    And the beta "context-management-2025-06-27"
+    And it uses the betas "context-management-2025-06-27"
 
   @MUST
   Rule: Old tool results are cleared once the prompt exceeds the trigger

@@ -179,7 +179,7 @@ Feature: Errors of POST /v1/messages
 
     @id:compaction-is-done-or-refused
     Scenario: A compaction gets a compaction block, or a refusal that names it
-      Given the beta "compact-2026-09-04"
+      Given it uses the betas "compact-2026-09-04"
       And its "compaction" is {"type": "summarize"}
       And its "max_tokens" is 500
       When it is sent
@@ -187,7 +187,7 @@ Feature: Errors of POST /v1/messages
 
     @id:edit-that-is-unknown
     Scenario: An edit of the context that does not exist is refused by name
-      Given the beta "context-management-2025-06-27"
+      Given it uses the betas "context-management-2025-06-27"
       And its "context_management" is {"edits": [{"type": "clear_everything_20990101"}]}
       When it is sent
       Then it is refused as "invalid_request_error" with status 400

@@ -48,11 +48,6 @@ def a_request_saying(scene: Scene, text: str) -> None:
     scene.body = plain_request(scene.client.model, text)
 
 
-@given(parsers.parse('the beta "{name}"'))
-def the_beta(scene: Scene, name: str) -> None:
-    scene.client.betas = (name,)
-
-
 @given("eight different requests")
 def eight_different_requests(scene: Scene) -> None:
     subjects = (

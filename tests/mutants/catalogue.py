@@ -2,50 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
-
-from tests.mutants.faults import anthropic_tools, kinds, openai, prompts, tools
+from tests.mutants.faults import anthropic_tools, openai, prompts, tools
 from tests.mutants.faults import messages as faults
-from tests.mutants.wire import Frames, ProxiedAnswer, ProxiedCall
-
-
-def _same_call(call: ProxiedCall) -> ProxiedCall:
-    return call
-
-
-def _same_answer(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
-    return answer
-
-
-def _same_frames(frames: Frames) -> Frames:
-    return frames
-
-
-class BaseServer(Enum):
-    """The correct server that a mutant is built on: one on which the fault shows and is judged quickly."""
-
-    SCRIPTED = "plays the suite's script"
-    GUARDED = "plays the script and requires a key"
-    RATE_LIMITED = "plays the script and allows three requests a minute for each key"
-    OVERLOADED = "plays the script and is overloaded once a scenario has run"
-    CONSTRAINED = "has a model of random weights and constrains its answers to schemas"
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A correct server with one fault. `calls` changes its requests, `answers` and `frames` what it sends."""
-
-    name: str
-    caught_by: str
-    calls: Callable[[ProxiedCall], ProxiedCall] = _same_call
-    answers: Callable[[ProxiedCall, ProxiedAnswer], ProxiedAnswer] = _same_answer
-    frames: Callable[[Frames], Frames] = _same_frames
-    base: BaseServer = BaseServer.SCRIPTED
-
-
-NO_FAULT = Mutant("no-fault", caught_by="")
+from tests.mutants.mutant import BaseServer, Mutant
+from tests.mutants.of_blocks import OF_BLOCKS
+from tests.mutants.of_kinds import OF_KINDS
 
 _OF_TEXT = (
     Mutant("event-out-of-order", "stream-events-in-order", frames=faults.delta_before_its_block),
@@ -153,8 +114,6 @@ _OF_ANSWERS = (
         calls=faults.ignores("output_config"),
         base=BaseServer.CONSTRAINED,
     ),
-    Mutant("dropped-images", "image-is-seen-or-refused", calls=tools.dropped_images),
-    Mutant("dropped-documents", "document-is-counted", calls=tools.dropped_documents),
 )
 
 _OF_LIMITS = (
@@ -208,32 +167,14 @@ _OF_PROMPTS = (
     Mutant("breakpoints-in-the-prompt", "form-of-a-message-is-no-prompt", calls=prompts.breakpoints_as_text),
 )
 
-_OF_KINDS = (
-    Mutant("ignores-choices", "choice-that-is-wrong", calls=kinds.ignores_choices),
-    Mutant("ignores-compaction", "compaction-is-done-or-refused", calls=faults.ignores("compaction")),
-    Mutant("ignores-unknown-edits", "edit-that-is-unknown", calls=kinds.ignores_edits),
-    Mutant("ignores-safeguards", "safeguards-are-done-or-refused", calls=faults.ignores("safeguards")),
-    Mutant("ignores-edits", "results-are-cleared", calls=kinds.ignores_edits),
-    Mutant("edit-not-reported", "results-are-cleared", answers=kinds.no_edit_reported),
-    Mutant("clears-excluded-tools", "results-are-kept", calls=kinds.excluded_tools_cleared),
-    Mutant("keeps-inputs", "results-and-inputs-are-cleared", calls=kinds.inputs_kept),
-    Mutant("always-an-edit", "all-thinking-is-kept", answers=kinds.always_an_edit),
-    Mutant("edits-missing-in-the-stream", "edits-in-a-stream", frames=kinds.no_edits_in_the_stream),
-    Mutant("count-before-the-edits", "edits-are-counted", calls=kinds.count_before_the_edits),
-    Mutant(
-        "a-token-generated-anyway",
-        "max-tokens-of-zero-fills-the-cache",
-        calls=kinds.a_token_generated_anyway,
-        base=BaseServer.CONSTRAINED,
-    ),
-    Mutant("answers-a-max-tokens-of-0", "max-tokens-of-zero-with-an-answer", calls=kinds.without_max_tokens_of_0),
-    Mutant("always-a-miss", "cache-miss-of-nothing", answers=kinds.always_a_miss),
-    Mutant("never-a-miss", "cache-miss-of-a-part", answers=kinds.never_a_miss),
-    Mutant("every-message-known", "cache-miss-of-an-unknown-message", answers=kinds.never_a_miss),
-    Mutant("diagnostics-missing-in-the-stream", "cache-miss-in-a-stream", frames=kinds.no_diagnostics_in_the_stream),
-    Mutant("everything-is-thinking", "thinking-tokens-are-reported", answers=kinds.thinking_tokens_of_everything),
-    Mutant("everything-is-reasoning", "openai-reasoning-tokens", answers=kinds.thinking_tokens_of_everything),
-    Mutant("cut-off-call-as-text", "call-cut-off-is-no-text", answers=kinds.calls_as_text),
+MUTANTS = (
+    *_OF_TEXT,
+    *_OF_TOOLS,
+    *_OF_ANTHROPIC_TOOLS,
+    *_OF_ANSWERS,
+    *_OF_LIMITS,
+    *_OF_OPENAI,
+    *_OF_PROMPTS,
+    *OF_BLOCKS,
+    *OF_KINDS,
 )
-
-MUTANTS = _OF_TEXT + _OF_TOOLS + _OF_ANTHROPIC_TOOLS + _OF_ANSWERS + _OF_LIMITS + _OF_OPENAI + _OF_PROMPTS + _OF_KINDS

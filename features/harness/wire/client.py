@@ -50,8 +50,9 @@ class Client:
 
     def __init__(self, target: TargetServer, transcript: Transcript) -> None:
         self.target = target
-        self.betas: tuple[str, ...] = ()
         self._transcript = transcript
+        self.betas = ""
+        """The value of the header anthropic-beta, which Anthropic's API requires for what is new."""
 
     @property
     def model(self) -> str:
@@ -121,7 +122,7 @@ class Client:
             yield
 
     def _own_headers(self, *, with_key: bool) -> dict[str, str]:
-        betas = {"anthropic-beta": ",".join(self.betas)} if self.betas else {}
+        betas = {"anthropic-beta": self.betas} if self.betas else {}
         return {"anthropic-version": VERSION, **betas, **(self.target.credentials if with_key else {})}
 
     @contextlib.contextmanager
