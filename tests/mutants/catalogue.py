@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tests.mutants.faults import messages as faults
-from tests.mutants.faults import openai, prompts, tools
+from tests.mutants.faults import openai, prompts, tools, wire
 from tests.mutants.wire import Frames, ProxiedAnswer, ProxiedCall
 
 
@@ -35,7 +35,9 @@ class BaseServer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A correct server with one fault. `calls` changes its requests, `answers` and `frames` what it sends."""
+    """A correct server with one fault. `calls` changes its requests, `answers` and `frames` what it sends. Unless it
+    `reads_bodies`, it answers from the headers alone, and closes the connection.
+    """
 
     name: str
     caught_by: str
@@ -43,6 +45,7 @@ class Mutant:
     answers: Callable[[ProxiedCall, ProxiedAnswer], ProxiedAnswer] = _same_answer
     frames: Callable[[Frames], Frames] = _same_frames
     base: BaseServer = BaseServer.SCRIPTED
+    reads_bodies: bool = True
 
 
 NO_FAULT = Mutant("no-fault", caught_by="")
@@ -185,4 +188,25 @@ _OF_PROMPTS = (
     Mutant("breakpoints-in-the-prompt", "form-of-a-message-is-no-prompt", calls=prompts.breakpoints_as_text),
 )
 
-MUTANTS = _OF_TEXT + _OF_TOOLS + _OF_ANSWERS + _OF_LIMITS + _OF_OPENAI + _OF_PROMPTS
+_OF_THE_WIRE = (
+    Mutant("refusals-that-reset", "refusal-while-sending", reads_bodies=False, base=BaseServer.GUARDED),
+    Mutant("gzip-taken-for-json", "gzip-is-read-or-refused", calls=wire.gzip_taken_for_json),
+    Mutant("unknown-hello", "head-of-hello", answers=wire.hello_is_unknown),
+    Mutant(
+        "only-text-as-arguments",
+        "openai-arguments-of-history",
+        answers=wire.refuses_if(wire.is_call_without_text, "arguments"),
+    ),
+    Mutant(
+        "only-typed-parameters",
+        "openai-parameters-without-a-type",
+        answers=wire.refuses_if(wire.is_function_without_a_type, "parameters"),
+    ),
+    Mutant("older-images-refused", "openai-older-image", answers=wire.refuses_if(wire.is_image, "image_url")),
+    Mutant("one-answer-of-two", "openai-several-answers", calls=faults.ignores("n")),
+    Mutant("no-log-probabilities", "openai-logprobs", calls=faults.ignores("logprobs")),
+    Mutant("ignores-penalties", "openai-chat-that-is-wrong", calls=faults.ignores("presence_penalty")),
+    Mutant("anthropics-envelope-elsewhere", "openai-errors-on-every-path", answers=openai.anthropics_envelope),
+)
+
+MUTANTS = _OF_TEXT + _OF_TOOLS + _OF_ANSWERS + _OF_LIMITS + _OF_OPENAI + _OF_PROMPTS + _OF_THE_WIRE

@@ -6,7 +6,7 @@ import contextlib
 import http.client
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -21,6 +21,7 @@ MESSAGES = "/v1/messages"
 COUNT_TOKENS = "/v1/messages/count_tokens"
 Content = bytes | Iterator[bytes]
 _CHUNK_BYTES = 1 << 18
+_PAUSE_SECONDS = 0.1
 _SILENCE_SECONDS = 60.0  # no server should be silent for longer, before an answer or within a stream
 
 
@@ -83,6 +84,27 @@ class Client:
         pieces = (whole[start : start + _CHUNK_BYTES] for start in range(0, len(whole), _CHUNK_BYTES))
         return self.send("POST", MESSAGES, content=pieces)
 
+    def send_in_two_parts(self, body: object) -> HttpReply:
+        """A request without a key. The second half of the body is sent, and the answer read, a moment after the first:
+        a server that has answered and closed by then has reset the connection.
+        """
+        content = json.dumps(body).encode()
+        halves = (content[: len(content) // 2], content[len(content) // 2 :])
+        headers = {**self._own_headers(with_key=False), "content-type": "application/json"}
+        exchange = self._transcript.begin(f"POST {MESSAGES}", headers, content)
+        with contextlib.closing(self._connection()) as connection:
+            try:
+                connection.request(
+                    "POST", MESSAGES, _with_pauses(halves), {**headers, "content-length": str(len(content))}
+                )
+                response = connection.getresponse()
+                answer = response.read()
+            except (ConnectionError, http.client.HTTPException) as error:
+                raise AssertionError(f"expected an answer to POST {MESSAGES}\n  actual {error!r}") from error
+        exchange.status, exchange.response_headers = response.status, dict(response.getheaders())
+        exchange.answer.append(answer.decode("utf-8", "replace"))
+        return HttpReply(response.status, {name.lower(): value for name, value in response.getheaders()}, answer)
+
     def post(self, body: object, path: str = MESSAGES) -> HttpReply:
         return self.send("POST", path, body)
 
@@ -111,13 +133,17 @@ class Client:
     @contextlib.contextmanager
     def unanswered(self, body: Mapping[str, Any]) -> Iterator[None]:
         """A request whose answer is never read; leaving the context closes the connection."""
-        url = httpx.URL(self.target.url)
-        kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
         headers = {"anthropic-version": VERSION, "content-type": "application/json", **self.target.credentials}
         self._transcript.begin(f"POST {MESSAGES}", headers, json.dumps(body).encode())
-        with contextlib.closing(kind(url.host, url.port, timeout=_SILENCE_SECONDS)) as connection:
+        with contextlib.closing(self._connection()) as connection:
             connection.request("POST", MESSAGES, json.dumps(body), headers)
             yield
+
+    def _connection(self) -> http.client.HTTPConnection:
+        """A connection that does nothing by itself."""
+        url = httpx.URL(self.target.url)
+        kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+        return kind(url.host, url.port, timeout=_SILENCE_SECONDS)
 
     def _own_headers(self, *, with_key: bool) -> dict[str, str]:
         return {"anthropic-version": VERSION, **(self.target.credentials if with_key else {})}
@@ -160,6 +186,12 @@ class OpenAIClient(Client):
 
     def _own_headers(self, *, with_key: bool) -> dict[str, str]:
         return {"authorization": f"Bearer {self.target.api_key or 'any'}"} if with_key else {}
+
+
+def _with_pauses(parts: Iterable[bytes]) -> Iterator[bytes]:
+    for part in parts:
+        yield part
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _encoded(body: object, content: Content | None) -> Content | None:
