@@ -95,7 +95,7 @@ async def _check_refusals(model: InferenceModel, samples: SampleRequests) -> Non
         Sampling(frequency_penalty=math.nan),
     )
     refused = [request_for(samples.prompt, 1, sampling=sampling) for sampling in bad_samplings]
-    refused += [request_for(samples.prompt, 0), request_for(samples.prompt, -1), GenerationRequest((), 1, GREEDY)]
+    refused += [request_for(samples.prompt, -1), GenerationRequest((), 1, GREEDY)]
     for request in refused:
         await provoke(collect, model, request)
 
@@ -112,6 +112,9 @@ async def _check_edges(model: InferenceModel, samples: SampleRequests) -> None:
     for sampling in edges:
         async with promised_within(EDGES, samples.seconds):
             await collect(model, request_for(samples.prompt, 1, sampling=sampling))
+    async with promised_within(EDGES, samples.seconds):
+        unanswered = await collect(model, request_for(samples.prompt, 0))
+        expect(EDGES, not unanswered.text, "a max_tokens of 0 got text")
 
 
 async def _check_answers(model: InferenceModel, samples: SampleRequests) -> CollectedAnswer:

@@ -77,15 +77,15 @@ class InferenceModel(Protocol):
 
     @refuses(
         "IM-4",
-        "a max_tokens below 1 is refused",
-        lambda request: request.max_tokens < 1,
+        "a max_tokens below 0 is refused",
+        lambda request: request.max_tokens < 0,
         ErrorKind.VALIDATION,
         "max_tokens",
     )
     @refuses(
         "IM-5",
         "a temperature outside 0.0 to 2.0, or NaN, is refused",
-        lambda request: request.max_tokens >= 1 and not temperature_in_range(request),
+        lambda request: request.max_tokens >= 0 and not temperature_in_range(request),
         ErrorKind.VALIDATION,
         "temperature",
     )
@@ -93,7 +93,7 @@ class InferenceModel(Protocol):
         "IM-6",
         "a top_p or min_p outside 0.0 to 1.0, a top_k below 0, a repetition_penalty outside 0.0 (exclusive) to 10.0, "
         "or a presence_penalty or frequency_penalty outside -2.0 to 2.0 is refused, and so is NaN",
-        lambda request: request.max_tokens >= 1 and temperature_in_range(request) and not _filters_in_range(request),
+        lambda request: request.max_tokens >= 0 and temperature_in_range(request) and not _filters_in_range(request),
         ErrorKind.VALIDATION,
     )
     @refuses("IM-7", "an empty conversation is refused", lambda request: not request.messages, ErrorKind.VALIDATION)
@@ -207,6 +207,8 @@ class GenerationMonitor:
         cut = item.stop_reason is StopReason.MAX_TOKENS
         self._expect(not cut or item.usage.output_tokens == self._max_tokens, "it was cut off before max_tokens")
         self._expect(cut or not self._in_call, "a call is still open")
+        thinking_tokens = item.usage.thinking_tokens
+        self._expect(0 <= thinking_tokens <= item.usage.output_tokens, "more thinking_tokens than output_tokens")
         called = item.stop_reason is StopReason.TOOL_USE
         self._expect(not called or self._num_calls > 0, "it stopped for a call that was not made")
         self._finished = True

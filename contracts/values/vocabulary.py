@@ -71,13 +71,15 @@ class ChatMessage:
 class Tool:
     """A tool that the model may call. `input_schema` is the JSON schema of the arguments, an object, as text.
 
-    A `deferred` tool is described where the conversation references it, not at the head of the prompt.
+    A `deferred` tool is described where the conversation references it, not at the head of the prompt. A `withdrawn`
+    one is still described there, but can no longer be called.
     """
 
     name: str
     description: str
     input_schema: str
     deferred: bool = False
+    withdrawn: bool = False
     unavailable: bool = False
     """Neither the client nor this server can run it: a call fails, and the model goes on. It is never forced."""
 
@@ -152,7 +154,9 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A request to a model. `max_tokens` counts sampled tokens, including the end-of-turn token."""
+    """A request to a model. `max_tokens` counts sampled tokens, including the end-of-turn token. At 0 the prompt is
+    computed and stored, and nothing is sampled.
+    """
 
     messages: tuple[ChatMessage, ...]
     max_tokens: int

@@ -4,6 +4,7 @@
     ├── ValidationError           a field of the request is missing, wrong or out of range
     │   ├── PromptTooLongError    the prompt alone exceeds the window (C4: the client compacts)
     │   ├── OutputTooLongError    prompt and max_tokens together exceed it (the client lowers max_tokens)
+    │   ├── UnreadableContentError  an image or document is not in a form that the model reads (the client drops it)
     │   └── ConversationThreadError  the request refers to a stored conversation (the client resends it whole)
     ├── AuthenticationError       the key is missing or wrong
     ├── NotFoundError             the model or path does not exist
@@ -75,6 +76,17 @@ class OutputTooLongError(ValidationError):
 
 def _in_brackets(because: str) -> str:
     return f" ({because})" if because else ""
+
+
+class UnreadableContentError(ValidationError):
+    """Claude Code removes the image or document and goes on when the message contains `opening` as it is written here,
+    and the message starts with it. `placeholder` may stand in the prompt for the content, where it need not be refused.
+    """
+
+    def __init__(self, opening: str, field: str, message: str, *, placeholder: str) -> None:
+        super().__init__(field, message)
+        self.args = (f"{opening}: {self}",)
+        self.placeholder = placeholder
 
 
 class ConversationThreadError(ValidationError):

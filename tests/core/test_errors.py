@@ -20,6 +20,7 @@ from pensieve.core.errors import (
     PensieveError,
     PromptTooLongError,
     RateLimitError,
+    UnreadableContentError,
     ValidationError,
 )
 
@@ -27,6 +28,7 @@ EVERY_ERROR = [
     (ValidationError("temperature", "at most 2.0"), ErrorKind.VALIDATION, "temperature"),
     (PromptTooLongError(9000, 8192), ErrorKind.VALIDATION, "messages"),
     (OutputTooLongError(8000, 1000, 8192), ErrorKind.VALIDATION, "max_tokens"),
+    (UnreadableContentError("Could not", "source", "no", placeholder="[x]"), ErrorKind.VALIDATION, "source"),
     (ConversationThreadError(), ErrorKind.VALIDATION, "thread"),
     (AuthenticationError("no key was sent"), ErrorKind.AUTHENTICATION, None),
     (NotFoundError("no such model", field="model"), ErrorKind.NOT_FOUND, "model"),

@@ -11,8 +11,9 @@ from typing import Any
 from quart import Blueprint, jsonify
 from quart.typing import ResponseReturnValue
 
-from contracts.values.generation import GenerationEvent
+from contracts.values.generation import GenerationEvent, GenerationStarted
 from contracts.values.vocabulary import GenerationRequest
+from pensieve.api.anthropic.cache_header import PromptCacheHeader
 from pensieve.api.http.error_reply import reply_to_error
 from pensieve.api.http.pings import with_pings
 from pensieve.api.http.read_body import decode_body, is_retry
@@ -46,13 +47,27 @@ async def completions() -> ResponseReturnValue:
 
 
 async def _reply(request: OpenAIRequest, chunks: type[Chunks], collect: Collect) -> ResponseReturnValue:
+    cache = PromptCacheHeader()
     if request.stream:
         encoder = chunks(request.model_name, include_usage=request.include_usage)
-        return await stream_response(_encoded(request, is_retry=is_retry(), chunks=encoder))
-    async with server_state().open_model(request.model_name) as model:
-        generation = replace(await _with_max_tokens(request, model), is_retry=is_retry())
-        async with aclosing(model.generate(generation)) as events:
-            return jsonify(await collect(events, request.model_name))
+        response = await stream_response(_encoded(request, encoder, cache, is_retry=is_retry()))
+    else:
+        async with server_state().open_model(request.model_name) as model:
+            generation = replace(await _with_max_tokens(request, model), is_retry=is_retry())
+            async with aclosing(_recorded(model.generate(generation), cache)) as events:
+                response = jsonify(await collect(events, request.model_name))
+    response.headers.update(cache.headers)
+    return response
+
+
+async def _recorded(
+    events: AsyncGenerator[GenerationEvent, None], cache: PromptCacheHeader
+) -> AsyncGenerator[GenerationEvent, None]:
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, GenerationStarted):
+                cache.record(event)
+            yield event
 
 
 async def _with_max_tokens(request: OpenAIRequest, model: ModelLease) -> GenerationRequest:
@@ -63,7 +78,9 @@ async def _with_max_tokens(request: OpenAIRequest, model: ModelLease) -> Generat
     return request.with_max_tokens(max(1, min(max_tokens, DEFAULT_MAX_TOKENS)))
 
 
-async def _encoded(request: OpenAIRequest, *, is_retry: bool, chunks: Chunks) -> AsyncGenerator[bytes, None]:
+async def _encoded(
+    request: OpenAIRequest, chunks: Chunks, cache: PromptCacheHeader, *, is_retry: bool
+) -> AsyncGenerator[bytes, None]:
     """The bytes of a stream. OpenAI's API has no ping event, so comments fill silences. An error ends the stream."""
     started = False
     interval = server_state().ping_interval_seconds
@@ -71,7 +88,7 @@ async def _encoded(request: OpenAIRequest, *, is_retry: bool, chunks: Chunks) ->
         async with server_state().open_model(request.model_name) as model:
             generation = replace(await _with_max_tokens(request, model), is_retry=is_retry)
             async with (
-                aclosing(model.generate(generation)) as events,
+                aclosing(_recorded(model.generate(generation), cache)) as events,
                 aclosing(with_pings(events, interval)) as paced,
             ):
                 async for event in paced:

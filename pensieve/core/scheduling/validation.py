@@ -12,8 +12,8 @@ def check_request(request: GenerationRequest) -> None:
     Raises:
         ValidationError: a field is out of range or NaN; the error names it.
     """
-    if request.max_tokens < 1:
-        raise ValidationError("max_tokens", "must be at least 1")
+    if request.max_tokens < 0:
+        raise ValidationError("max_tokens", "must be at least 0")
     _check_sampling(request.sampling)
     if not request.messages:
         raise ValidationError("messages", "at least one message is required")

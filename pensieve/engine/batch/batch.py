@@ -130,7 +130,7 @@ class Batch:
             [_segments(ticket.prompt_token_ids, match.num_tokens, stops)],
             caches=[self._initial_caches(ticket, match)],
             all_tokens=[ticket.prompt_token_ids[: match.num_tokens]],
-            max_tokens=[ticket.request.max_tokens],
+            max_tokens=[max(1, ticket.request.max_tokens)],
             samplers=[sampler_for(ticket.request.sampling, self._model.vocabulary_size)],
             logits_processors=[self._processors(ticket, mask)],
         )

@@ -44,6 +44,7 @@ class Ticket:
     accepted_at: float = field(default_factory=time.monotonic)
     first_token_at: float | None = None
     output_tokens: int = 0
+    thinking_tokens: int = 0
     cached_at_first: int = 0
     """Prompt tokens in the prompt cache when the request arrived. `differs_in` names the part that follows them."""
     differs_in: str = ""
@@ -70,6 +71,7 @@ class Ticket:
             self.cached_tokens,
             self.stored_5m_tokens,
             self.stored_1h_tokens,
+            self.thinking_tokens,
         )
 
     async def stream(self) -> AsyncGenerator[GenerationEvent, None]:
@@ -89,7 +91,12 @@ class Ticket:
                 return
 
     def count_token(self) -> bool:
-        """Count one more sampled token. Returns whether a progress record is due."""
+        """Count one more sampled token. Returns whether a progress record is due.
+
+        With a max_tokens of 0, the token that ends the prompt's computation is not part of any answer.
+        """
+        if not self.request.max_tokens:
+            return False
         self.output_tokens += 1
         if self.first_token_at is None:
             self.first_token_at = time.monotonic()

@@ -112,6 +112,9 @@ class ScriptedEngine:
         output = Output(ticket, _Words(words), DIALECT, streams_calls=True)
         pace = _Pace(self._closed)
         await pace.wait(reply.prefill_seconds)
+        if not ticket.request.max_tokens:
+            yield output.without_tokens()
+            return
         for number in range(len(words) + 1):
             if number == reply.fail_after_tokens:
                 raise GenerationError("the script fails here (fail_after_tokens)")

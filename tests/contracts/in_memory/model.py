@@ -57,6 +57,8 @@ class InMemoryModel:
         self.open_stream()
         try:
             yield GenerationStarted(input_tokens)
+            if not request.max_tokens:
+                yield GenerationFinished(StopReason.MAX_TOKENS, Usage(input_tokens, 0))
             for number in range(1, request.max_tokens + 1):
                 await self.step()
                 events = self.events(request, input_tokens, number)
@@ -71,8 +73,8 @@ class InMemoryModel:
         sampling = request.sampling
         if not request.messages:
             raise ValidationError("messages", "at least one message is required")
-        if request.max_tokens < 1:
-            raise ValidationError("max_tokens", "at least 1")
+        if request.max_tokens < 0:
+            raise ValidationError("max_tokens", "at least 0")
         if sampling.temperature is not None and not 0.0 <= sampling.temperature <= 2.0:
             raise ValidationError("temperature", "0.0 to 2.0")
         if sampling.top_p is not None and not 0.0 <= sampling.top_p <= 1.0:

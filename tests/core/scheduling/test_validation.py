@@ -49,7 +49,6 @@ def test_a_temperature_is_refused_exactly_outside_0_to_2(temperature: float) -> 
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [
-        (request(max_tokens=0), "max_tokens"),
         (request(max_tokens=-1), "max_tokens"),
         (request(top_p=1.1), "top_p"),
         (request(top_p=math.nan), "top_p"),

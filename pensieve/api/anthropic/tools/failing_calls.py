@@ -24,6 +24,9 @@ from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, St
 
 Generate = Callable[[GenerationRequest], AsyncGenerator[GenerationEvent, None]]
 
+UNAVAILABLE: Final = "<error_code>unavailable</error_code>"
+"""The error as the model reads it: the same now as when the client sends the answer back (C1)."""
+
 MAX_ROUNDS: Final = 3
 """How often an answer goes on after calls that failed. A small model may repeat its call for ever."""
 
@@ -86,10 +89,7 @@ class _Answer:
     def after_errors(self) -> _Answer:
         """The answer that follows the errors."""
         turn = ChatMessage(Role.ASSISTANT, self._text, self._thinking, tuple(self._calls))
-        errors = (
-            ChatMessage(Role.TOOL, f"{call.name} is unavailable", tool_call_id=call.id, is_error=True)
-            for call in self._calls
-        )
+        errors = (ChatMessage(Role.TOOL, UNAVAILABLE, tool_call_id=call.id, is_error=True) for call in self._calls)
         messages = (*self.request.messages, turn, *errors)
         return _Answer(replace(self.request, messages=messages, max_tokens=self._tokens_left, is_retry=False))
 
