@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from tests.mutants.faults import anthropic_tools, openai, prompts, tools, wire
 from tests.mutants.faults import messages as faults
-from tests.mutants.faults import openai, prompts, tools, wire
 from tests.mutants.wire import Frames, ProxiedAnswer, ProxiedCall
 
 
@@ -121,6 +121,29 @@ _OF_TOOLS = (
     Mutant("count-without-tools", "count-includes-tools", calls=tools.count_without_tools),
 )
 
+_OF_ANTHROPIC_TOOLS = (
+    Mutant("drops-bash", "client-tool-is-counted", calls=anthropic_tools.drops_tools("bash")),
+    Mutant("drops-the-text-editor", "client-tool-is-counted", calls=anthropic_tools.drops_tools("text_editor")),
+    Mutant("drops-memory", "sdk-memory-tool-runs", calls=anthropic_tools.drops_tools("memory")),
+    Mutant("bash-is-not-called", "client-tool-is-called-unforced", calls=anthropic_tools.drops_tools("bash")),
+    Mutant(
+        "any-input-for-bash", "client-tool-is-called", answers=anthropic_tools.any_input, base=BaseServer.CONSTRAINED
+    ),
+    Mutant("drops-input-examples", "input-examples-are-counted", calls=anthropic_tools.without_input_examples),
+    Mutant("drops-unknown-tools", "tool-of-an-unknown-type", calls=anthropic_tools.drops_tools("hologram|bash")),
+    Mutant("drops-the-computer", "picture-tool-is-seen-or-refused", calls=anthropic_tools.drops_tools("computer")),
+    Mutant("drops-the-browser", "picture-tool-is-seen-or-refused", calls=anthropic_tools.drops_tools("browser")),
+    Mutant(
+        "drops-the-search", "forced-server-tool-is-used-or-refused", calls=anthropic_tools.drops_tools("web_search")
+    ),
+    Mutant(
+        "drops-all-server-tools", "server-tool-is-counted-or-refused", calls=anthropic_tools.drops_tools("web|code")
+    ),
+    Mutant("search-is-text", "server-call-has-its-result", calls=anthropic_tools.drops_tools("web_search")),
+    Mutant("search-without-result", "server-call-has-its-result", answers=anthropic_tools.server_call_without_result),
+    Mutant("drops-the-tool-search", "tool-search-hides-nothing", calls=anthropic_tools.drops_tools("tool_search")),
+)
+
 _OF_ANSWERS = (
     Mutant("unsigned-thinking", "thinking-comes-before-text", answers=tools.unsigned_thinking),
     Mutant("no-signature-in-the-stream", "thinking-is-signed-at-its-end", frames=tools.without_signature_deltas),
@@ -209,4 +232,13 @@ _OF_THE_WIRE = (
     Mutant("anthropics-envelope-elsewhere", "openai-errors-on-every-path", answers=openai.anthropics_envelope),
 )
 
-MUTANTS = _OF_TEXT + _OF_TOOLS + _OF_ANSWERS + _OF_LIMITS + _OF_OPENAI + _OF_PROMPTS + _OF_THE_WIRE
+MUTANTS = (
+    *_OF_TEXT,
+    *_OF_TOOLS,
+    *_OF_ANTHROPIC_TOOLS,
+    *_OF_ANSWERS,
+    *_OF_LIMITS,
+    *_OF_OPENAI,
+    *_OF_PROMPTS,
+    *_OF_THE_WIRE,
+)

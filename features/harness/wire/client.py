@@ -22,7 +22,7 @@ COUNT_TOKENS = "/v1/messages/count_tokens"
 Content = bytes | Iterator[bytes]
 _CHUNK_BYTES = 1 << 18
 _PAUSE_SECONDS = 0.1
-_SILENCE_SECONDS = 60.0  # no server should be silent for longer, before an answer or within a stream
+_MAX_SILENCE_SECONDS = 600.0  # "Errors", long requests: the official SDKs wait ten minutes
 
 
 class LiveStream:
@@ -143,7 +143,7 @@ class Client:
         """A connection that does nothing by itself."""
         url = httpx.URL(self.target.url)
         kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-        return kind(url.host, url.port, timeout=_SILENCE_SECONDS)
+        return kind(url.host, url.port, timeout=_MAX_SILENCE_SECONDS)
 
     def _own_headers(self, *, with_key: bool) -> dict[str, str]:
         return {"anthropic-version": VERSION, **(self.target.credentials if with_key else {})}
@@ -160,7 +160,7 @@ class Client:
         with (
             _expecting_an_answer(f"{method} {path}"),
             httpx.Client(
-                base_url=self.target.url, timeout=_SILENCE_SECONDS, trust_env=False, verify=certificates()
+                base_url=self.target.url, timeout=_MAX_SILENCE_SECONDS, trust_env=False, verify=certificates()
             ) as connection,
             connection.stream(method, path, content=content, headers=headers) as response,
         ):
