@@ -23,5 +23,5 @@ Feature: Request bodies
     Scenario: A client that is refused while it sends its body reads the refusal
       Given a server that requires a key
       And a request
-      When it is sent without a key, in two parts
+      When it is sent without a key, in parts
       Then it is refused as "authentication_error" with status 401

@@ -18,9 +18,9 @@ def it_is_sent_with_gzip(scene: Scene) -> None:
     scene.take_reply(scene.client.send("POST", MESSAGES, content=content, headers={"content-encoding": "gzip"}))
 
 
-@when("it is sent without a key, in two parts")
-def it_is_sent_in_two_parts(scene: Scene) -> None:
-    scene.last = scene.client.send_in_two_parts(scene.body)
+@when("it is sent without a key, in parts")
+def it_is_sent_in_parts(scene: Scene) -> None:
+    scene.last = scene.client.send_in_parts(scene.body)
 
 
 @then(parsers.parse('it is answered, or refused as naming "{word}"'))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import select
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -21,7 +22,8 @@ MESSAGES = "/v1/messages"
 COUNT_TOKENS = "/v1/messages/count_tokens"
 Content = bytes | Iterator[bytes]
 _CHUNK_BYTES = 1 << 18
-_PAUSE_SECONDS = 0.1
+_ANSWER_SECONDS = 1.0  # in which a server has refused a request without a key, if it does not wait for the body
+_RESET_SECONDS = 0.05  # in which a reset comes back after data to a closed connection
 _MAX_SILENCE_SECONDS = 600.0  # "Errors", long requests: the official SDKs wait ten minutes
 
 
@@ -84,21 +86,20 @@ class Client:
         pieces = (whole[start : start + _CHUNK_BYTES] for start in range(0, len(whole), _CHUNK_BYTES))
         return self.send("POST", MESSAGES, content=pieces)
 
-    def send_in_two_parts(self, body: object) -> HttpReply:
-        """A request without a key. The second half of the body is sent, and the answer read, a moment after the first:
-        a server that has answered and closed by then has reset the connection.
+    def send_in_parts(self, body: object) -> HttpReply:
+        """A request without a key. Its body goes on once the answer has arrived, or would have, and only then is the
+        answer read: a server that has closed the connection by then has reset it.
         """
         content = json.dumps(body).encode()
-        halves = (content[: len(content) // 2], content[len(content) // 2 :])
-        headers = {**self._own_headers(with_key=False), "content-type": "application/json"}
+        headers = {**self._own_headers(with_key=False), "content-length": str(len(content))}
         exchange = self._transcript.begin(f"POST {MESSAGES}", headers, content)
         with contextlib.closing(self._connection()) as connection:
             try:
-                connection.request(
-                    "POST", MESSAGES, _with_pauses(halves), {**headers, "content-length": str(len(content))}
-                )
+                connection.request("POST", MESSAGES, _in_parts(content, connection), headers)
                 response = connection.getresponse()
                 answer = response.read()
+            except ConnectionRefusedError as error:
+                raise TargetGoneError(f"POST {MESSAGES}: {error}") from error
             except (ConnectionError, http.client.HTTPException) as error:
                 raise AssertionError(f"expected an answer to POST {MESSAGES}\n  actual {error!r}") from error
         exchange.status, exchange.response_headers = response.status, dict(response.getheaders())
@@ -188,10 +189,12 @@ class OpenAIClient(Client):
         return {"authorization": f"Bearer {self.target.api_key or 'any'}"} if with_key else {}
 
 
-def _with_pauses(parts: Iterable[bytes]) -> Iterator[bytes]:
-    for part in parts:
-        yield part
-        time.sleep(_PAUSE_SECONDS)
+def _in_parts(content: bytes, connection: http.client.HTTPConnection) -> Iterator[bytes]:
+    yield content[:10]
+    select.select([connection.sock], [], [], _ANSWER_SECONDS)
+    yield content[10:20]
+    time.sleep(_RESET_SECONDS)
+    yield content[20:]
 
 
 def _encoded(body: object, content: Content | None) -> Content | None:
