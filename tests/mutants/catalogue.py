@@ -2,53 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
-
-from tests.mutants.faults import anthropic_tools, openai, prompts, tools, wire
+from tests.mutants.faults import anthropic_tools, openai, prompts, tools
 from tests.mutants.faults import messages as faults
-from tests.mutants.wire import Frames, ProxiedAnswer, ProxiedCall
-
-
-def _same_call(call: ProxiedCall) -> ProxiedCall:
-    return call
-
-
-def _same_answer(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
-    return answer
-
-
-def _same_frames(frames: Frames) -> Frames:
-    return frames
-
-
-class BaseServer(Enum):
-    """The correct server that a mutant is built on: one on which the fault shows and is judged quickly."""
-
-    SCRIPTED = "plays the suite's script"
-    GUARDED = "plays the script and requires a key"
-    RATE_LIMITED = "plays the script and allows three requests a minute for each key"
-    OVERLOADED = "plays the script and is overloaded once a scenario has run"
-    CONSTRAINED = "has a model of random weights and constrains its answers to schemas"
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A correct server with one fault. `calls` changes its requests, `answers` and `frames` what it sends. Unless it
-    `reads_bodies`, it answers from the headers alone, and closes the connection.
-    """
-
-    name: str
-    caught_by: str
-    calls: Callable[[ProxiedCall], ProxiedCall] = _same_call
-    answers: Callable[[ProxiedCall, ProxiedAnswer], ProxiedAnswer] = _same_answer
-    frames: Callable[[Frames], Frames] = _same_frames
-    base: BaseServer = BaseServer.SCRIPTED
-    reads_bodies: bool = True
-
-
-NO_FAULT = Mutant("no-fault", caught_by="")
+from tests.mutants.mutant import BaseServer, Mutant
+from tests.mutants.of_blocks import OF_BLOCKS
+from tests.mutants.of_the_wire import OF_THE_WIRE
 
 _OF_TEXT = (
     Mutant("event-out-of-order", "stream-events-in-order", frames=faults.delta_before_its_block),
@@ -156,8 +114,6 @@ _OF_ANSWERS = (
         calls=faults.ignores("output_config"),
         base=BaseServer.CONSTRAINED,
     ),
-    Mutant("dropped-images", "image-is-seen-or-refused", calls=tools.dropped_images),
-    Mutant("dropped-documents", "document-is-counted", calls=tools.dropped_documents),
 )
 
 _OF_LIMITS = (
@@ -211,27 +167,6 @@ _OF_PROMPTS = (
     Mutant("breakpoints-in-the-prompt", "form-of-a-message-is-no-prompt", calls=prompts.breakpoints_as_text),
 )
 
-_OF_THE_WIRE = (
-    Mutant("refusals-that-reset", "refusal-while-sending", reads_bodies=False, base=BaseServer.GUARDED),
-    Mutant("gzip-taken-for-json", "gzip-is-read-or-refused", calls=wire.gzip_taken_for_json),
-    Mutant("unknown-hello", "head-of-hello", answers=wire.hello_is_unknown),
-    Mutant(
-        "only-text-as-arguments",
-        "openai-arguments-of-history",
-        answers=wire.refuses_if(wire.is_call_without_text, "arguments"),
-    ),
-    Mutant(
-        "only-typed-parameters",
-        "openai-parameters-without-a-type",
-        answers=wire.refuses_if(wire.is_function_without_a_type, "parameters"),
-    ),
-    Mutant("older-images-refused", "openai-older-image", answers=wire.refuses_if(wire.is_image, "image_url")),
-    Mutant("one-answer-of-two", "openai-several-answers", calls=faults.ignores("n")),
-    Mutant("no-log-probabilities", "openai-logprobs", calls=faults.ignores("logprobs")),
-    Mutant("ignores-penalties", "openai-chat-that-is-wrong", calls=faults.ignores("presence_penalty")),
-    Mutant("anthropics-envelope-elsewhere", "openai-errors-on-every-path", answers=openai.anthropics_envelope),
-)
-
 MUTANTS = (
     *_OF_TEXT,
     *_OF_TOOLS,
@@ -240,5 +175,6 @@ MUTANTS = (
     *_OF_LIMITS,
     *_OF_OPENAI,
     *_OF_PROMPTS,
-    *_OF_THE_WIRE,
+    *OF_BLOCKS,
+    *OF_THE_WIRE,
 )

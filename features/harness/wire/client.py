@@ -54,6 +54,8 @@ class Client:
     def __init__(self, target: TargetServer, transcript: Transcript) -> None:
         self.target = target
         self._transcript = transcript
+        self.betas = ""
+        """The value of the header anthropic-beta, which Anthropic's API requires for what is new."""
 
     @property
     def model(self) -> str:
@@ -147,7 +149,8 @@ class Client:
         return kind(url.host, url.port, timeout=_MAX_SILENCE_SECONDS)
 
     def _own_headers(self, *, with_key: bool) -> dict[str, str]:
-        return {"anthropic-version": VERSION, **(self.target.credentials if with_key else {})}
+        betas = {"anthropic-beta": self.betas} if self.betas else {}
+        return {"anthropic-version": VERSION, **betas, **(self.target.credentials if with_key else {})}
 
     @contextlib.contextmanager
     def _opened(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
@@ -19,7 +18,6 @@ from contracts.values.vocabulary import (
     ToolChoice,
     ToolMode,
 )
-from features.harness.scene.media import pdf_with_text
 from pensieve.api.openai.decode import UNLIMITED_TOKENS, decode_chat, decode_completion
 
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
@@ -102,21 +100,6 @@ def test_what_cannot_be_read_is_marked_in_older_messages_and_results() -> None:
 def test_an_image_that_was_refused_does_not_stop_the_next_message() -> None:
     seen = {"role": "user", "content": [{"type": "image_url"}]}
     assert chat(messages=[seen, *CHAT["messages"]]).messages[0].text == "[an image, which this model cannot see]"
-
-
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        ("data:text/plain;base64,SGk=", "Hi"),
-        ("data:text/markdown,%23%20Hi", "# Hi"),
-        (f"data:application/pdf;base64,{base64.b64encode(pdf_with_text('Hello')).decode()}", "Hello"),
-        (base64.b64encode(pdf_with_text("Hello")).decode(), "Hello"),
-    ],
-)
-def test_the_text_of_a_file_reaches_the_model(data: str, text: str) -> None:
-    part = {"type": "file", "file": {"file_data": data, "filename": "a.txt"}}
-    (turn,) = chat(messages=[{"role": "user", "content": [part]}]).messages
-    assert turn.text == f"<document>\n<title>a.txt</title>\n{text}\n</document>"
 
 
 def test_a_refusal_in_history_is_the_text_of_its_message() -> None:

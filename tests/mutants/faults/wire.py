@@ -36,7 +36,7 @@ def refuses_if(is_refused: Callable[[Json], bool], field: str) -> Callable[[Prox
 
 
 def is_call_without_text(value: Json) -> bool:
-    return "name" in value and "arguments" in value and not value["arguments"]
+    return "arguments" in value and not (isinstance(value["arguments"], str) and value["arguments"])
 
 
 def is_function_without_a_type(value: Json) -> bool:
