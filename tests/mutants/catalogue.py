@@ -7,6 +7,7 @@ from tests.mutants.faults import messages as faults
 from tests.mutants.mutant import BaseServer, Mutant
 from tests.mutants.of_blocks import OF_BLOCKS
 from tests.mutants.of_kinds import OF_KINDS
+from tests.mutants.of_the_wire import OF_THE_WIRE
 
 _OF_TEXT = (
     Mutant("event-out-of-order", "stream-events-in-order", frames=faults.delta_before_its_block),
@@ -177,4 +178,5 @@ MUTANTS = (
     *_OF_PROMPTS,
     *OF_BLOCKS,
     *OF_KINDS,
+    *OF_THE_WIRE,
 )
