@@ -22,9 +22,14 @@ MAX_ARROWS = {"pensieve.engine": 54, "pensieve.models": 79, "features.harness": 
 """Half of the imports between siblings that there were when the packages were flat: 109, 159 and 66."""
 
 
+def _is_hidden(path: Path) -> bool:
+    """Whether the path is in a folder that git ignores, such as the downloads of tests."""
+    return any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+
+
 @cache
 def modules() -> dict[Path, ast.Module]:
-    found = [path for top in TOP for path in sorted((ROOT / top).rglob("*.py")) if ".downloads" not in path.parts]
+    found = [path for top in TOP for path in sorted((ROOT / top).rglob("*.py")) if not _is_hidden(path)]
     return {path.relative_to(ROOT): ast.parse(path.read_text(encoding="utf-8")) for path in found}
 
 
