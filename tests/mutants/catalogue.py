@@ -6,6 +6,8 @@ from tests.mutants.faults import anthropic_tools, openai, prompts, tools
 from tests.mutants.faults import messages as faults
 from tests.mutants.mutant import BaseServer, Mutant
 from tests.mutants.of_blocks import OF_BLOCKS
+from tests.mutants.of_kinds import OF_KINDS
+from tests.mutants.of_the_wire import OF_THE_WIRE
 
 _OF_TEXT = (
     Mutant("event-out-of-order", "stream-events-in-order", frames=faults.delta_before_its_block),
@@ -166,4 +168,15 @@ _OF_PROMPTS = (
     Mutant("breakpoints-in-the-prompt", "form-of-a-message-is-no-prompt", calls=prompts.breakpoints_as_text),
 )
 
-MUTANTS = _OF_TEXT + _OF_TOOLS + _OF_ANTHROPIC_TOOLS + _OF_ANSWERS + _OF_LIMITS + _OF_OPENAI + _OF_PROMPTS + OF_BLOCKS
+MUTANTS = (
+    *_OF_TEXT,
+    *_OF_TOOLS,
+    *_OF_ANTHROPIC_TOOLS,
+    *_OF_ANSWERS,
+    *_OF_LIMITS,
+    *_OF_OPENAI,
+    *_OF_PROMPTS,
+    *OF_BLOCKS,
+    *OF_KINDS,
+    *OF_THE_WIRE,
+)
