@@ -76,7 +76,7 @@ class ToolCallStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolArgumentsGenerated:
-    """More of the arguments' JSON. A call's pieces join to a JSON object, unless max_tokens cut it off."""
+    """More of the arguments' JSON. A call's pieces join to a JSON object, unless the answer was cut off."""
 
     json: str
 

@@ -37,6 +37,7 @@ class StopReason(Enum):
     MAX_TOKENS = "max_tokens"
     STOP_SEQUENCE = "stop_sequence"
     TOOL_USE = "tool_use"
+    WINDOW_FULL = "model_context_window_exceeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +155,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A request to a model. `max_tokens` counts sampled tokens, including the end-of-turn token. At 0 the prompt is
-    computed and stored, and nothing is sampled.
+    """A request to a model.
+
+    `max_tokens` counts sampled tokens, including the end-of-turn token. At 0 the prompt is computed and stored, and
+    nothing is sampled. It may be larger than the window.
     """
 
     messages: tuple[ChatMessage, ...]

@@ -11,7 +11,7 @@ import httpx
 
 from features.harness.target.target import certificates
 from features.harness.wire.sse import EventReader
-from tests.mutants.catalogue import Mutant
+from tests.mutants.mutant import Mutant
 from tests.mutants.wire import DONE, Frame, Frames, ProxiedAnswer, ProxiedCall
 
 _HOP_BY_HOP_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive"}
@@ -58,7 +58,7 @@ def _handler(mutant: Mutant, client: httpx.Client) -> type[BaseHTTPRequestHandle
             """Quiet: the suite's transcript has more detail."""
 
         def _call(self) -> ProxiedCall:
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            body = self.rfile.read(int(self.headers.get("content-length", 0))) if mutant.reads_bodies else b""
             headers = _end_to_end({name.lower(): value for name, value in self.headers.items()})
             return ProxiedCall(self.command, self.path, headers, body)
 

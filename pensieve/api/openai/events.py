@@ -23,6 +23,7 @@ _FINISH_REASONS = {
     StopReason.END_TURN: "stop",
     StopReason.STOP_SEQUENCE: "stop",
     StopReason.MAX_TOKENS: "length",
+    StopReason.WINDOW_FULL: "length",
     StopReason.TOOL_USE: "tool_calls",
 }
 

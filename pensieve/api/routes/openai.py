@@ -12,18 +12,16 @@ from quart import Blueprint, jsonify
 from quart.typing import ResponseReturnValue
 
 from contracts.values.generation import GenerationEvent, GenerationStarted
-from contracts.values.vocabulary import GenerationRequest
 from pensieve.api.anthropic.cache_header import PromptCacheHeader
 from pensieve.api.http.error_reply import reply_to_error
 from pensieve.api.http.pings import with_pings
 from pensieve.api.http.read_body import decode_body, is_retry
 from pensieve.api.http.sse import DONE, KEEP_ALIVE, encode_data, stream_response
-from pensieve.api.openai.decode import MAX_TOKENS_UNSET, OpenAIRequest, decode_chat, decode_completion
+from pensieve.api.openai.decode import OpenAIRequest, decode_chat, decode_completion
 from pensieve.api.openai.errors import openai_body
 from pensieve.api.openai.events import ChatChunks, CompletionChunks, collect_chat, collect_completion
 from pensieve.api.server_state import server_state
 from pensieve.core.errors import PensieveError
-from pensieve.serving.lease import ModelLease
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +29,6 @@ blueprint = Blueprint("openai", __name__)
 
 Chunks = ChatChunks | CompletionChunks
 Collect = Callable[[AsyncIterator[GenerationEvent], str], Awaitable[dict[str, Any]]]
-
-DEFAULT_MAX_TOKENS = 4096
-"""For requests without a limit, as far as the window allows."""
 
 
 @blueprint.post("/v1/chat/completions")
@@ -53,7 +48,7 @@ async def _reply(request: OpenAIRequest, chunks: type[Chunks], collect: Collect)
         response = await stream_response(_encoded(request, encoder, cache, is_retry=is_retry()))
     else:
         async with server_state().open_model(request.model_name) as model:
-            generation = replace(await _with_max_tokens(request, model), is_retry=is_retry())
+            generation = replace(request.generation, is_retry=is_retry())
             async with aclosing(_recorded(model.generate(generation), cache)) as events:
                 response = jsonify(await collect(events, request.model_name))
     response.headers.update(cache.headers)
@@ -70,14 +65,6 @@ async def _recorded(
             yield event
 
 
-async def _with_max_tokens(request: OpenAIRequest, model: ModelLease) -> GenerationRequest:
-    """Without a limit of its own, an answer may use what the prompt leaves of the window, up to DEFAULT_MAX_TOKENS."""
-    if request.generation.max_tokens != MAX_TOKENS_UNSET:
-        return request.generation
-    max_tokens = model.info.context_window_tokens - await model.count_tokens(request.generation.prompt)
-    return request.with_max_tokens(max(1, min(max_tokens, DEFAULT_MAX_TOKENS)))
-
-
 async def _encoded(
     request: OpenAIRequest, chunks: Chunks, cache: PromptCacheHeader, *, is_retry: bool
 ) -> AsyncGenerator[bytes, None]:
@@ -86,7 +73,7 @@ async def _encoded(
     interval = server_state().ping_interval_seconds
     try:
         async with server_state().open_model(request.model_name) as model:
-            generation = replace(await _with_max_tokens(request, model), is_retry=is_retry)
+            generation = replace(request.generation, is_retry=is_retry)
             async with (
                 aclosing(_recorded(model.generate(generation), cache)) as events,
                 aclosing(with_pings(events, interval)) as paced,

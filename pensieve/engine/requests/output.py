@@ -52,8 +52,8 @@ class Output:
     def push(self, token_id: int, finish_reason: str | None) -> tuple[list[GenerationEvent], bool]:
         """Add a sampled token. Returns its events, and whether they end the generation.
 
-        `finish_reason` is mlx-lm's: "stop" for a token that ends the turn (it has no text), "length" at max_tokens,
-        None otherwise.
+        `finish_reason` is mlx-lm's: "stop" for a token that ends the turn (it has no text), "length" at its
+        maximum length, None otherwise.
         """
         if not self._ticket.request.max_tokens:  # the prompt is computed, which is all that the client wants
             return [self.without_tokens()], True
@@ -141,7 +141,7 @@ class Output:
         if matched is not None:
             reason = StopReason.STOP_SEQUENCE
         elif finish_reason == "length" and (self._call_is_open or not self._is_complete):
-            reason = StopReason.MAX_TOKENS
+            reason = StopReason.WINDOW_FULL if self._ticket.is_limited_by_window else StopReason.MAX_TOKENS
         else:
             reason = StopReason.TOOL_USE if self._num_calls else StopReason.END_TURN
         return GenerationFinished(reason, self._ticket.usage, matched)

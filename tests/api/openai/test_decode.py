@@ -18,7 +18,7 @@ from contracts.values.vocabulary import (
     ToolChoice,
     ToolMode,
 )
-from pensieve.api.openai.decode import MAX_TOKENS_UNSET, decode_chat, decode_completion
+from pensieve.api.openai.decode import UNLIMITED_TOKENS, decode_chat, decode_completion
 
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 COMPLETION: dict[str, Any] = {"model": "m", "prompt": "Once"}
@@ -46,9 +46,9 @@ def calling(arguments: object) -> dict[str, Any]:
 
 
 def test_minimal_requests_leave_everything_else_to_the_model() -> None:
-    assert chat() == GenerationRequest((HI,), MAX_TOKENS_UNSET, Sampling())
+    assert chat() == GenerationRequest((HI,), UNLIMITED_TOKENS, Sampling())
     decoded = decode_completion(json.dumps(COMPLETION).encode())
-    assert decoded.generation == GenerationRequest((ChatMessage(Role.USER, "Once"),), MAX_TOKENS_UNSET, is_raw=True)
+    assert decoded.generation == GenerationRequest((ChatMessage(Role.USER, "Once"),), UNLIMITED_TOKENS, is_raw=True)
     assert (decoded.model_name, decoded.stream, decoded.include_usage) == ("m", False, False)
 
 
@@ -80,19 +80,26 @@ def test_a_call_may_have_empty_arguments_or_an_object(arguments: object, text: s
 
 
 def test_what_cannot_be_read_is_marked_in_older_messages_and_results() -> None:
-    image, audio, file = ({"type": kind} for kind in ("image_url", "input_audio", "file"))
+    image, audio = ({"type": kind} for kind in ("image_url", "input_audio"))
+    file = {"type": "file", "file": {"file_id": ""}}
     seen = {"role": "user", "content": [{"type": "text", "text": "See:"}, image, audio, {"type": "of_tomorrow"}]}
     refusal = {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}
     result = {**RESULT, "content": [{"type": "text", "text": "one"}, image, file]}
     turns = chat(messages=[seen, refusal, *CHAT["messages"], called(), result]).messages
     assert [turn.text for turn in turns] == [
         "See:\n\n[an image, which this model cannot see]\n\n[a recording, which this model cannot hear]\n\n"
-        "[a part that this model cannot read]",
+        "[a block of type of_tomorrow, which this model cannot read]",
         "No.",
         "Hi",
         "",
-        "one\n\n[an image, which this model cannot see]\n\n[a file, which this model cannot read]",
+        "one\n\n[an image, which this model cannot see]\n\n<document>\n[a document, which this model cannot read]\n"
+        "</document>",
     ]
+
+
+def test_an_image_that_was_refused_does_not_stop_the_next_message() -> None:
+    seen = {"role": "user", "content": [{"type": "image_url"}]}
+    assert chat(messages=[seen, *CHAT["messages"]]).messages[0].text == "[an image, which this model cannot see]"
 
 
 def test_a_refusal_in_history_is_the_text_of_its_message() -> None:

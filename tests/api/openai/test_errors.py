@@ -16,7 +16,6 @@ from pensieve.core.errors import (
     AuthenticationError,
     GenerationError,
     NotFoundError,
-    OutputTooLongError,
     OverloadedError,
     PensieveError,
     PromptTooLongError,
@@ -37,7 +36,6 @@ def error_object(error: PensieveError) -> dict[str, object]:
     [
         (ValidationError("n", "no"), "invalid_request_error", None, "n"),
         (PromptTooLongError(9, 8), "invalid_request_error", "context_length_exceeded", "messages"),
-        (OutputTooLongError(5, 5, 8), "invalid_request_error", "context_length_exceeded", "max_tokens"),
         (AuthenticationError("no"), "invalid_request_error", "invalid_api_key", None),
         (NotFoundError("no", field="model"), "invalid_request_error", "model_not_found", "model"),
         (RateLimitError("no", retry_after_seconds=3), "rate_limit_error", "rate_limit_exceeded", None),
@@ -56,6 +54,8 @@ def test_an_error_has_the_type_and_code_that_clients_check(
     [
         ("output_config.format.schema", "response_format.json_schema.schema"),
         ("tools.3.input_schema", "tools.3.function.parameters"),
+        ("messages.0.content.0.source.data", "messages.0.content.0.file.file_data"),
+        ("messages.0.content.0.source", "messages.0.content.0.file"),
     ],
 )
 def test_field_names_of_the_engine_become_those_of_the_client(field: str, param: str) -> None:

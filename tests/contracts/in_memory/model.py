@@ -20,8 +20,8 @@ from pensieve.core.errors import (
     GenerationError,
     ModelLoadingError,
     NotFoundError,
-    OutputTooLongError,
     OverloadedError,
+    PromptTooLongError,
     ValidationError,
 )
 
@@ -91,8 +91,8 @@ class InMemoryModel:
                 raise ValidationError(name, "-2.0 to 2.0")
 
     def refuse_what_does_not_fit(self, input_tokens: int, max_tokens: int) -> None:
-        if input_tokens + max_tokens > WINDOW_TOKENS:
-            raise OutputTooLongError(input_tokens, max_tokens, WINDOW_TOKENS)
+        if input_tokens + min(max_tokens, 1) > WINDOW_TOKENS:
+            raise PromptTooLongError(input_tokens, WINDOW_TOKENS)
 
     def open_stream(self) -> None:
         self.num_started += 1
@@ -118,6 +118,8 @@ class InMemoryModel:
             events.append(GenerationFinished(StopReason.END_TURN, usage))
         elif number == request.max_tokens:
             events.append(GenerationFinished(StopReason.MAX_TOKENS, usage))
+        elif input_tokens + number == WINDOW_TOKENS:
+            events.append(GenerationFinished(StopReason.WINDOW_FULL, usage))
         return events
 
     def shown(self, request: GenerationRequest, num_tokens: int) -> str:

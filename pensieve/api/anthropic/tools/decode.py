@@ -1,4 +1,4 @@
-"""Decodes `tools` and `tool_choice` (W14)."""
+"""Decodes `tools` and `tool_choice` (W14, W22)."""
 
 from __future__ import annotations
 
