@@ -9,25 +9,14 @@ import pytest
 
 FACT = "The password of the harbour is pelican."
 QUESTION: Any = {"type": "text", "text": "What is the password of the harbour?"}
-
-
-def done(name: str, result: dict[str, Any], **call: Any) -> list[Any]:
-    """A conversation in which another server ran a tool."""
-    blocks = [
-        {"type": "server_tool_use", "id": "srvtoolu_1", "name": name, "input": {"where": "the harbour"}, **call},
-        {"tool_use_id": "srvtoolu_1", **result},
-        {"type": "text", "text": "Done."},
-    ]
-    return [{"role": "user", "content": "Go ahead."}, {"role": "assistant", "content": blocks}]
-
-
 PAGE = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": FACT}}
+FETCHED = {"type": "web_fetch_result", "url": "harbour.example", "content": PAGE}
+CALL = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_fetch", "input": {"url": "harbour.example"}}
+RESULT = {"type": "web_fetch_tool_result", "tool_use_id": "srvtoolu_1", "content": FETCHED}
+DONE = {"type": "text", "text": "Done."}
 EARLIER = {
     "summary": [{"role": "assistant", "content": [{"type": "compaction", "content": FACT}]}],
-    "page": done(
-        "web_fetch",
-        {"type": "web_fetch_tool_result", "content": {"type": "web_fetch_result", "url": "h", "content": PAGE}},
-    ),
+    "page": [{"role": "user", "content": "Go ahead."}, {"role": "assistant", "content": [CALL, RESULT, DONE]}],
 }
 
 
