@@ -20,6 +20,13 @@ def the_server_called_by_an_openai_client(scene: Scene, target: TargetServer, tr
     scene.client = OpenAIClient(target, transcript)
 
 
+@given("a server that plays the script, called by an OpenAI client")
+def a_scripted_server_called_by_an_openai_client(
+    scene: Scene, scripted_target: TargetServer, transcript: Transcript
+) -> None:
+    scene.client = OpenAIClient(scripted_target, transcript)
+
+
 @given("a chat request")
 def a_chat_request(scene: Scene) -> None:
     scene.body = plain_request(scene.client.model)  # both APIs have these fields
