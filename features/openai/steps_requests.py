@@ -20,6 +20,13 @@ def the_server_called_by_an_openai_client(scene: Scene, target: TargetServer, tr
     scene.client = OpenAIClient(target, transcript)
 
 
+@given("a server that plays the script, called by an OpenAI client")
+def a_server_that_plays_the_script_for_openai(
+    scene: Scene, scripted_target: TargetServer, transcript: Transcript
+) -> None:
+    scene.client = OpenAIClient(scripted_target, transcript)
+
+
 @given("a chat request")
 def a_chat_request(scene: Scene) -> None:
     scene.body = plain_request(scene.client.model)  # both APIs have these fields
@@ -108,6 +115,14 @@ def it_is_refused_in_openais_format(scene: Scene, status: int) -> None:
         expect_that(isinstance(error[name], str) and error[name], f"error.{name} to be a string", error)
     for name in ("param", "code"):
         expect_that(name in error and isinstance(error[name], str | None), f"error.{name}, a string or null", error)
+
+
+@then(parsers.parse('it is answered, or refused with another code than "{code}"'))
+def it_is_answered_or_refused_with_another_code(scene: Scene, code: str) -> None:
+    if scene.last.status != 200:
+        it_is_refused_in_openais_format(scene, 400)
+        error = _error(scene)
+        expect_that(error["code"] != code, f"error.code to be another than {code}", error)
 
 
 @then(parsers.parse('the refusal names "{word}"'))
