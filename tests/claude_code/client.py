@@ -44,11 +44,12 @@ class ClaudeCode:
             "DISABLE_AUTOUPDATER": "1",
         }
 
-    def ask(self, prompt: str, *arguments: str, **environment: str) -> Mapping[str, Any]:
-        """Run one turn without a terminal, and return the result that it prints."""
+    def ask(self, prompt: str, *arguments: str, **environment: str | None) -> Mapping[str, Any]:
+        """Run one turn without a terminal, and return the result that it prints. None removes a variable."""
+        variables = {**self.environment(), **environment}
         process = subprocess.run(
             [self.program, *arguments, "--output-format", "json", "-p", prompt],
-            env=self.environment() | environment,
+            env={name: value for name, value in variables.items() if value is not None},
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
