@@ -2,50 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
-
 from tests.mutants.faults import anthropic_tools, openai, prompts, tools, window
 from tests.mutants.faults import messages as faults
-from tests.mutants.wire import Frames, ProxiedAnswer, ProxiedCall
-
-
-def _same_call(call: ProxiedCall) -> ProxiedCall:
-    return call
-
-
-def _same_answer(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
-    return answer
-
-
-def _same_frames(frames: Frames) -> Frames:
-    return frames
-
-
-class BaseServer(Enum):
-    """The correct server that a mutant is built on: one on which the fault shows and is judged quickly."""
-
-    SCRIPTED = "plays the suite's script"
-    GUARDED = "plays the script and requires a key"
-    RATE_LIMITED = "plays the script and allows three requests a minute for each key"
-    OVERLOADED = "plays the script and is overloaded once a scenario has run"
-    CONSTRAINED = "has a model of random weights and constrains its answers to schemas"
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A correct server with one fault. `calls` changes its requests, `answers` and `frames` what it sends."""
-
-    name: str
-    caught_by: str
-    calls: Callable[[ProxiedCall], ProxiedCall] = _same_call
-    answers: Callable[[ProxiedCall, ProxiedAnswer], ProxiedAnswer] = _same_answer
-    frames: Callable[[Frames], Frames] = _same_frames
-    base: BaseServer = BaseServer.SCRIPTED
-
-
-NO_FAULT = Mutant("no-fault", caught_by="")
+from tests.mutants.mutant import BaseServer, Mutant
+from tests.mutants.of_blocks import OF_BLOCKS
 
 _OF_TEXT = (
     Mutant("event-out-of-order", "stream-events-in-order", frames=faults.delta_before_its_block),
@@ -153,8 +113,6 @@ _OF_ANSWERS = (
         calls=faults.ignores("output_config"),
         base=BaseServer.CONSTRAINED,
     ),
-    Mutant("dropped-images", "image-is-seen-or-refused", calls=tools.dropped_images),
-    Mutant("dropped-documents", "document-is-counted", calls=tools.dropped_documents),
 )
 
 _OF_LIMITS = (
@@ -236,5 +194,13 @@ _OF_PROMPTS = (
 )
 
 MUTANTS = (
-    _OF_TEXT + _OF_TOOLS + _OF_ANTHROPIC_TOOLS + _OF_ANSWERS + _OF_LIMITS + _OF_THE_WINDOW + _OF_OPENAI + _OF_PROMPTS
+    _OF_TEXT
+    + _OF_TOOLS
+    + _OF_ANTHROPIC_TOOLS
+    + _OF_ANSWERS
+    + _OF_LIMITS
+    + _OF_THE_WINDOW
+    + _OF_OPENAI
+    + _OF_PROMPTS
+    + OF_BLOCKS
 )

@@ -51,6 +51,8 @@ class Client:
     def __init__(self, target: TargetServer, transcript: Transcript) -> None:
         self.target = target
         self._transcript = transcript
+        self.betas = ""
+        """The value of the header anthropic-beta, which Anthropic's API requires for what is new."""
 
     @property
     def model(self) -> str:
@@ -120,7 +122,8 @@ class Client:
             yield
 
     def _own_headers(self, *, with_key: bool) -> dict[str, str]:
-        return {"anthropic-version": VERSION, **(self.target.credentials if with_key else {})}
+        betas = {"anthropic-beta": self.betas} if self.betas else {}
+        return {"anthropic-version": VERSION, **betas, **(self.target.credentials if with_key else {})}
 
     @contextlib.contextmanager
     def _opened(

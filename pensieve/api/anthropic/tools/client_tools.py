@@ -47,8 +47,8 @@ def _tool(entry: Mapping[str, Any]) -> ClientTool:
 
 
 def _schema(properties: Mapping[str, Any], forms: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """An object in one of the forms. What all of them require is also required at the top, for the dialects whose
-    grammar has no alternatives there.
+    """An object in one of the forms. What all of them require is also required at the top, which is all that some chat
+    templates show.
     """
     alternatives = [_alternative(form) for form in forms]
     return {

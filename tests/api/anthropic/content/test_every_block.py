@@ -26,7 +26,7 @@ from tests.api.anthropic.content.examples import (
     Json,
     client_result,
 )
-from tests.api.anthropic.content.sdk_blocks import block_types, types_within
+from tests.support.sdk_blocks import block_types, types_within
 
 
 def request(*messages: Json) -> bytes:
