@@ -170,6 +170,48 @@ Feature: POST /v1/chat/completions
       When the chat is sent
       Then the answer is a chat completion
 
+  @SHOULD
+  Rule: Forms that clients send instead of the documented ones are understood
+    "Function calling" documents arguments as JSON text and parameters as a schema of an object. Clients that keep calls as
+    objects send them back as such, with null for no arguments, and generators of schemas omit the type.
+
+    @id:openai-arguments-of-history
+    Scenario Outline: A call in the history with <form> as its arguments is accepted
+      Given the chat's "max_tokens" is 2
+      And the chat's "messages" is [{"role": "user", "content": "What time is it?"}, {"role": "assistant", "content": null, "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "now", "arguments": <arguments>}}]}, {"role": "tool", "tool_call_id": "call_1", "content": "noon"}]
+      When the chat is sent
+      Then the answer is a chat completion
+
+      Examples:
+        | form           | arguments       |
+        | an object      | {"zone": "UTC"} |
+        | null           | null            |
+        | an empty text  | ""              |
+
+    @id:openai-parameters-without-a-type
+    Scenario Outline: A function <whose> is accepted
+      Given the chat's "max_tokens" is 2
+      And the chat's "tool_choice" is "none"
+      And the chat's "tools" is [{"type": "function", "function": <function>}]
+      When the chat is sent
+      Then the answer is a chat completion
+
+      Examples:
+        | whose                      | function                                                                      |
+        | whose schema has no type   | {"name": "now", "parameters": {"properties": {"zone": {"type": "string"}}}}    |
+        | whose parameters are null  | {"name": "now", "parameters": null}                                           |
+        | without parameters         | {"name": "now"}                                                               |
+
+  @SHOULD
+  Rule: A conversation goes on after something that the model cannot read
+    A client sends the whole conversation with every turn. If an image in an earlier turn is refused, no later turn can succeed.
+
+    @id:openai-older-image
+    Scenario: An image in an earlier turn does not end the conversation
+      Given the chat's "messages" is [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="}}]}, {"role": "assistant", "content": "I cannot see it."}, {"role": "user", "content": "Then say hello."}]
+      When the chat is sent
+      Then the answer is a chat completion
+
   @MUST
   Rule: The answer follows response_format
     API reference, response_format: json_schema makes the content match the schema, json_object makes it valid JSON.

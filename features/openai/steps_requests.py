@@ -107,6 +107,34 @@ def the_completion_is_streamed(scene: Scene) -> None:
     scene.take_stream(scene.client.stream(scene.body, COMPLETIONS))
 
 
+@when(parsers.parse('an empty object is sent to "{path}"'))
+def an_empty_object_is_sent_to(scene: Scene, path: str) -> None:
+    scene.last = scene.client.post({}, path)
+
+
+@then("it is refused in OpenAI's format")
+def it_is_refused(scene: Scene) -> None:
+    expect_that(400 <= scene.last.status < 500, "a status from 400 to 499", scene.last.status)
+    it_is_refused_in_openais_format(scene, scene.last.status)
+
+
+@then(parsers.parse('the answer has {number:d} choices, or the refusal names "{word}"'))
+def the_answer_has_choices(scene: Scene, number: int, word: str) -> None:
+    if scene.last.status == 200:
+        expect_equal(len(scene.last.message()["choices"]), number, "the number of choices")
+    else:
+        the_refusal_names(scene, word)
+
+
+@then(parsers.parse('the answer has log probabilities, or the refusal names "{word}"'))
+def the_answer_has_log_probabilities(scene: Scene, word: str) -> None:
+    if scene.last.status == 200:
+        (choice,) = scene.last.message()["choices"]
+        expect_that(choice.get("logprobs"), "log probabilities in the choice", choice)
+    else:
+        the_refusal_names(scene, word)
+
+
 @then(parsers.parse("it is refused in OpenAI's format with status {status:d}"))
 def it_is_refused_in_openais_format(scene: Scene, status: int) -> None:
     expect_equal(scene.last.status, status, "the status")

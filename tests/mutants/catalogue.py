@@ -6,6 +6,7 @@ from tests.mutants.faults import anthropic_tools, openai, prompts, tools, window
 from tests.mutants.faults import messages as faults
 from tests.mutants.mutant import BaseServer, Mutant
 from tests.mutants.of_blocks import OF_BLOCKS
+from tests.mutants.of_the_wire import OF_THE_WIRE
 
 _OF_TEXT = (
     Mutant("event-out-of-order", "stream-events-in-order", frames=faults.delta_before_its_block),
@@ -194,13 +195,14 @@ _OF_PROMPTS = (
 )
 
 MUTANTS = (
-    _OF_TEXT
-    + _OF_TOOLS
-    + _OF_ANTHROPIC_TOOLS
-    + _OF_ANSWERS
-    + _OF_LIMITS
-    + _OF_THE_WINDOW
-    + _OF_OPENAI
-    + _OF_PROMPTS
-    + OF_BLOCKS
+    *_OF_TEXT,
+    *_OF_TOOLS,
+    *_OF_ANTHROPIC_TOOLS,
+    *_OF_ANSWERS,
+    *_OF_LIMITS,
+    *_OF_THE_WINDOW,
+    *_OF_OPENAI,
+    *_OF_PROMPTS,
+    *OF_BLOCKS,
+    *OF_THE_WIRE,
 )

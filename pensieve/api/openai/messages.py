@@ -23,20 +23,32 @@ class RefusalPart(WireModel):
     refusal: str
 
 
+class FileData(WireModel):
+    file_data: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+
+
+class FilePart(WireModel):
+    type: Literal["file"]
+    file: FileData
+
+
 class OtherPart(WireModel):
-    """An image, audio or a file, or a kind of part that is not known yet."""
+    """An image, audio, or a kind of part that is not known yet."""
 
     type: str
 
 
 def _kind_of_part(part: Any) -> str:
     kind = part.get("type") if isinstance(part, dict) else getattr(part, "type", None)
-    return f"{kind}_part" if kind in ("text", "refusal") else "other"
+    return f"{kind} part" if kind in ("text", "refusal", "file") else "other"
 
 
 Part = Annotated[
-    Annotated[TextPart, Tag("text_part")]
-    | Annotated[RefusalPart, Tag("refusal_part")]
+    Annotated[TextPart, Tag("text part")]
+    | Annotated[RefusalPart, Tag("refusal part")]
+    | Annotated[FilePart, Tag("file part")]
     | Annotated[OtherPart, Tag("other")],
     Discriminator(_kind_of_part),
 ]
