@@ -21,7 +21,7 @@ def the_server_called_by_an_openai_client(scene: Scene, target: TargetServer, tr
 
 
 @given("a server that plays the script, called by an OpenAI client")
-def a_server_that_plays_the_script_for_openai(
+def a_scripted_server_called_by_an_openai_client(
     scene: Scene, scripted_target: TargetServer, transcript: Transcript
 ) -> None:
     scene.client = OpenAIClient(scripted_target, transcript)

@@ -6,6 +6,7 @@ from tests.mutants.faults import anthropic_tools, openai, prompts, tools, window
 from tests.mutants.faults import messages as faults
 from tests.mutants.mutant import BaseServer, Mutant
 from tests.mutants.of_blocks import OF_BLOCKS
+from tests.mutants.of_kinds import OF_KINDS
 from tests.mutants.of_the_wire import OF_THE_WIRE
 
 _OF_TEXT = (
@@ -204,5 +205,6 @@ MUTANTS = (
     *_OF_OPENAI,
     *_OF_PROMPTS,
     *OF_BLOCKS,
+    *OF_KINDS,
     *OF_THE_WIRE,
 )
