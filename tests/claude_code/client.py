@@ -57,7 +57,7 @@ class ClaudeCode:
     def _run(self, arguments: Sequence[str], given: str, environment: Mapping[str, str]) -> Mapping[str, Any]:
         process = subprocess.run(
             [self.program, *arguments],
-            env=self.environment() | environment,
+            env={**self.environment(), **environment},
             cwd=self.folder,
             input=given,
             capture_output=True,

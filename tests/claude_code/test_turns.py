@@ -56,6 +56,15 @@ def test_a_continued_session_has_its_history_and_its_cache(claude: ClaudeCode) -
     assert [message["role"] for message in continued.request_json["messages"]][: len(kept)] == kept
 
 
+def test_auto_mode_goes_on_without_the_safeguards_that_were_refused(claude: ClaudeCode) -> None:
+    result = claude.ask("Still there?", "--tools", "Read", "--permission-mode", "auto")
+    assert (result["is_error"], result["result"]) == (False, "Still here.")
+    refused, answered = claude.recorder.exchanges
+    assert (refused.status, "safeguards" in refused.request_json) == (400, True)
+    assert '"message":"safeguards: not supported' in refused.text
+    assert (answered.status, "safeguards" in answered.request_json) == (200, False)
+
+
 @long_form
 def test_two_tools_of_one_answer_run_and_return_together(claude: ClaudeCode) -> None:
     claude.write("south.txt", "Here is the south pier.\n")
