@@ -71,13 +71,15 @@ class ChatMessage:
 class Tool:
     """A tool that the model may call. `input_schema` is the JSON schema of the arguments, an object, as text.
 
-    A `deferred` tool is described where the conversation references it, not at the head of the prompt.
+    A `deferred` tool is described where the conversation references it, not at the head of the prompt. The input of a
+    `strict` tool satisfies its whole schema, or the request is refused.
     """
 
     name: str
     description: str
     input_schema: str
     deferred: bool = False
+    strict: bool = False
 
 
 class ToolMode(Enum):
@@ -157,6 +159,8 @@ class GenerationRequest:
     thinking: Thinking = Thinking()
     output_schema: str | None = None
     """A JSON schema, as text, that constrains the whole answer while it is decoded."""
+    strict_output: bool = False
+    """The request is refused if the output schema cannot be enforced as a whole."""
     is_raw: bool = False
     """As in Prompt."""
     is_retry: bool = field(default=False, compare=False)

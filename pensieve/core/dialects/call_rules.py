@@ -19,7 +19,7 @@ MAX_SPACE: Final = 2
 """The spaces and line ends that a model may write before a text whose pattern has fewer."""
 
 
-def call_rules(tools: Sequence[Tool], dialect: Dialect, lenient: frozenset[str], *, parallel: bool) -> dict[str, str]:
+def call_rules(tools: Sequence[Tool], dialect: Dialect, *, parallel: bool) -> dict[str, str]:
     """The rule `calls` matches all calls of an answer with their opening, `more_calls` without it."""
     syntax, rules = dialect.calls, dict[str, str]()
     opening, between, end = (_loose(text, dialect) for text in (syntax.start, syntax.between, syntax.end))
@@ -37,7 +37,7 @@ def call_rules(tools: Sequence[Tool], dialect: Dialect, lenient: frozenset[str],
     rules["call"] = " | ".join(f"call_{number}" for number in range(len(tools)))
     for number, tool in enumerate(tools):
         rules[f"call_{number}"] = _call(syntax.call, tool, number, dialect)
-        rules.update(_argument_rules(tool, number, dialect, lenient=tool.name in lenient))
+        rules.update(_argument_rules(tool, number, dialect))
     return rules
 
 
@@ -70,10 +70,10 @@ def _call(pattern: str, tool: Tool, number: int, dialect: Dialect) -> str:
     return " ".join(parts)
 
 
-def _argument_rules(tool: Tool, number: int, dialect: Dialect, *, lenient: bool) -> Iterator[tuple[str, str]]:
+def _argument_rules(tool: Tool, number: int, dialect: Dialect) -> Iterator[tuple[str, str]]:
     schema, name = json.loads(tool.input_schema), f"arguments_{number}"
     if dialect.calls.arguments != "json" or dialect.calls.form is CallForm.TAGGED:
         schema = {**schema, **resolved(schema, schema)}  # keeps the definitions
     if dialect.calls.form is CallForm.TAGGED:
-        return parameter_rules(name, schema, dialect, lenient=lenient)
-    return SYNTAXES[dialect.calls.arguments].rules(name, schema, dialect.marks, lenient=lenient)
+        return parameter_rules(name, schema, dialect)
+    return SYNTAXES[dialect.calls.arguments].rules(name, schema, dialect.marks)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from pensieve.core.dialects.arguments import gemma, nested_xml, python
-from pensieve.core.dialects.arguments.value_rules import choices_of, item_bounds, properties_of, required_of, resolved
+from pensieve.core.dialects.arguments.value_rules import properties_of, resolved
 from pensieve.core.dialects.dialect import CallForm, Dialect
 from pensieve.core.dialects.marks import RANGE
 from pensieve.core.dialects.patterns import KEY
@@ -17,17 +17,13 @@ _MARK: Final = re.compile(f"[{RANGE}]")
 _BARE_KEYS: Final = {"gemma": re.compile(gemma.KEY), "nested_xml": re.compile(nested_xml.KEY)}
 """The keys that objects in the arguments may have."""
 _BARE_NAMES: Final = re.compile(python.KEY)
-_MAX_DEPTH: Final = 100
 _TAG_KEYS: Final = re.compile(rf"(?!\s){KEY}(?<!\s)")
 
 
-def why_not_writable(input_schema: str, dialect: Dialect) -> str:
+def why_not_writable(schema: Any, dialect: Dialect) -> str:
     """Why calls of a tool with this schema cannot be written, or "" if they can."""
-    schema = json.loads(input_schema)
     if _MARK.search(json.dumps(schema, ensure_ascii=False)):
         return "it contains characters of the private-use range U+10FF00 to U+10FFFD, which represent tokens"
-    if _needs_itself(schema, schema, ()):
-        return "no value can satisfy it, because it requires itself recursively"
     names = properties_of(resolved(schema, schema))
     if dialect.calls.form is CallForm.TAGGED:
         return _why_not(iter(names), _TAG_KEYS)
@@ -41,22 +37,6 @@ def why_not_writable(input_schema: str, dialect: Dialect) -> str:
 def _why_not(keys: Iterator[str], form: re.Pattern[str]) -> str:
     unwritable = next((key for key in keys if form.fullmatch(key) is None), None)
     return "" if unwritable is None else f"this model's call syntax cannot express the key {unwritable!r}"
-
-
-def _needs_itself(schema: Any, root: Any, above: tuple[Any, ...]) -> bool:
-    """Whether a value of this schema must contain another value of the same schema, without end."""
-    whole = resolved(schema, root)
-    if not isinstance(whole, dict) or choices_of(whole):
-        return False
-    if any(whole is each for each in above) or len(above) > _MAX_DEPTH:
-        return any(whole is each for each in above)
-    within = (*above, whole)
-    options = [each for key in ("anyOf", "oneOf") for each in whole.get(key) or ()]
-    if options and all(_needs_itself(each, root, within) for each in options):
-        return True
-    parts = [value for key, value in properties_of(whole).items() if key in required_of(whole)]
-    parts += [whole.get("items")] if item_bounds(whole)[0] else []
-    return any(_needs_itself(each, root, within) for each in parts)
 
 
 def _all_keys(schema: Any) -> Iterator[str]:
