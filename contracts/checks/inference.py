@@ -89,6 +89,10 @@ async def _check_refusals(model: InferenceModel, samples: SampleRequests) -> Non
         Sampling(repetition_penalty=0.0),
         Sampling(repetition_penalty=10.1),
         Sampling(repetition_penalty=math.nan),
+        Sampling(presence_penalty=2.1),
+        Sampling(presence_penalty=math.nan),
+        Sampling(frequency_penalty=-2.1),
+        Sampling(frequency_penalty=math.nan),
     )
     refused = [request_for(samples.prompt, 1, sampling=sampling) for sampling in bad_samplings]
     refused += [request_for(samples.prompt, 0), request_for(samples.prompt, -1), GenerationRequest((), 1, GREEDY)]
@@ -102,6 +106,8 @@ async def _check_edges(model: InferenceModel, samples: SampleRequests) -> None:
         Sampling(),
         Sampling(temperature=2.0, top_p=1.0, top_k=1, min_p=1.0, repetition_penalty=10.0),
         Sampling(top_p=0.0, top_k=0, min_p=0.0, repetition_penalty=0.001),
+        Sampling(presence_penalty=2.0, frequency_penalty=2.0),
+        Sampling(presence_penalty=-2.0, frequency_penalty=-2.0),
     )
     for sampling in edges:
         async with promised_within(EDGES, samples.seconds):

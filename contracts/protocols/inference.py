@@ -44,10 +44,12 @@ def _filters_in_range(request: GenerationRequest) -> bool:
     """All sampling parameters except the temperature; NaN is out of range."""
     sampling = request.sampling
     shares = (share for share in (sampling.top_p, sampling.min_p) if share is not None)
+    penalties = (sampling.presence_penalty, sampling.frequency_penalty)
     return (
         all(0.0 <= share <= 1.0 for share in shares)
         and (sampling.top_k is None or sampling.top_k >= 0)
         and (sampling.repetition_penalty is None or 0.0 < sampling.repetition_penalty <= 10.0)
+        and all(-2.0 <= penalty <= 2.0 for penalty in penalties if penalty is not None)
     )
 
 
@@ -89,8 +91,8 @@ class InferenceModel(Protocol):
     )
     @refuses(
         "IM-6",
-        "a top_p or min_p outside 0.0 to 1.0, a top_k below 0, or a repetition_penalty outside 0.0 (exclusive) to 10.0 "
-        "is refused, and so is NaN",
+        "a top_p or min_p outside 0.0 to 1.0, a top_k below 0, a repetition_penalty outside 0.0 (exclusive) to 10.0, "
+        "or a presence_penalty or frequency_penalty outside -2.0 to 2.0 is refused, and so is NaN",
         lambda request: request.max_tokens >= 1 and temperature_in_range(request) and not _filters_in_range(request),
         ErrorKind.VALIDATION,
     )

@@ -80,6 +80,10 @@ class Tool:
     input_schema: str
     deferred: bool = False
     strict: bool = False
+    unavailable: bool = False
+    """Neither the client nor this server can run it: a call fails, and the model goes on. It is never forced."""
+    place: str = field(default="", compare=False)
+    """Where the request defines it, such as `tools.0`. It names the tool in a refusal."""
 
 
 class ToolMode(Enum):
@@ -132,7 +136,9 @@ class Sampling:
     `temperature` is 0.0 to 2.0; at 0.0 the most probable token is taken. `top_p`, 0.0 to 1.0, keeps the most probable
     tokens whose probabilities add up to it; `top_k` keeps that many tokens, and 0 keeps all; `min_p`, 0.0 to 1.0, keeps
     tokens at least that probable relative to the most probable one. `repetition_penalty`, above 0.0 and up to 10.0,
-    makes recent tokens less probable; 1.0 changes nothing (Keskar et al., 2019: "CTRL").
+    makes recent tokens less probable; 1.0 changes nothing (Keskar et al., 2019: "CTRL"). `presence_penalty` and
+    `frequency_penalty`, -2.0 to 2.0, are subtracted from the logit of each token that the answer already has, once and
+    once for each time (OpenAI: "Frequency and presence penalties"); 0.0 changes nothing.
     """
 
     temperature: float | None = None
@@ -140,6 +146,8 @@ class Sampling:
     top_k: int | None = None
     min_p: float | None = None
     repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
 
     @property
     def is_greedy(self) -> bool:

@@ -9,8 +9,12 @@ from quart import Quart, Response, g, jsonify, request
 from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from pensieve.api.http.access import why_refused
+from pensieve.api.http.content_encoding import ACCEPTED
+from pensieve.api.http.drained_bodies import DrainedBodies
 from pensieve.api.http.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to_error, reply_to_status
-from pensieve.api.openai.errors import is_openai_path, openai_body
+from pensieve.api.openai.errors import openai_body
+from pensieve.api.openai.paths import is_openai_call, why_missing
 from pensieve.api.routes import messages, metrics, models, openai, service
 from pensieve.api.server_state import EXTENSION, ServerState, server_state
 from pensieve.core.errors import PensieveError
@@ -19,7 +23,7 @@ log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 32 * 1000 * 1000
 BODY_TIMEOUT_SECONDS = 600
-OPEN_PATHS = frozenset({"/", "/health"})
+OPEN_PATHS = frozenset({"/", "/health", "/api/hello"})
 
 _CORS_HEADERS = {
     "access-control-allow-headers": "*, authorization, content-type, x-api-key, anthropic-version, anthropic-beta",
@@ -46,6 +50,7 @@ def create_app(state: ServerState) -> Quart:
     app.register_error_handler(PensieveError, _on_known_error)
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(Exception, _on_unknown_error)
+    app.asgi_app = DrainedBodies(app.asgi_app)  # type: ignore[method-assign]  # Quart documents this assignment
     return app
 
 
@@ -55,9 +60,7 @@ async def _check_access() -> ResponseReturnValue | None:
     access = server_state().access
     origin = request.headers.get("origin")
     if not access.allows_host(request.headers.get("host", "")):
-        return _reply(
-            reply_to_status(403, "host: this server only accepts requests for localhost; use --host to change that")
-        )
+        return _reply(reply_to_status(403, why_refused(request.headers.get("host", ""))))
     if origin is not None and not access.grants_origin(origin):
         return _reply(
             reply_to_status(403, "origin: this web page may not use the server; use --cors-origin to allow it")
@@ -97,15 +100,23 @@ async def _on_http_error(error: Exception) -> ResponseReturnValue:
     if status == 413:
         return _reply(reply_to_status(status, _TOO_LARGE))
     messages_by_status = {
-        404: f"no such path: {request.path}",
+        404: _why_not_found(),
         405: f"method: {request.method} is not allowed for this path",
     }
     response, status, headers = _reply(
         reply_to_status(status, messages_by_status.get(status, error.description or error.name))
     )
+    if status == 415:
+        headers = {**headers, "accept-encoding": ACCEPTED}  # RFC 9110, section 12.5.3
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         headers = {**headers, "allow": ", ".join(sorted(error.valid_methods))}
     return response, status, headers
+
+
+def _why_not_found() -> str:
+    is_openais = is_openai_call(request.path, request.headers.get("anthropic-version"))
+    reason = why_missing(request.path) if is_openais else None
+    return f"no such path: {request.path}" + (f"; {reason}" if reason else "")
 
 
 async def _on_unknown_error(error: Exception) -> ResponseReturnValue:
@@ -115,6 +126,7 @@ async def _on_unknown_error(error: Exception) -> ResponseReturnValue:
 
 
 def _reply(reply: ErrorReply) -> tuple[Response, int, dict[str, str]]:
-    """In the error format of the API that the path belongs to."""
-    body = openai_body(reply) if is_openai_path(request.path) else reply.body(g.request_id)
+    """In the error format of the API that the client calls."""
+    is_openais = is_openai_call(request.path, request.headers.get("anthropic-version"))
+    body = openai_body(reply) if is_openais else reply.body(g.request_id)
     return jsonify(body), reply.status, reply.headers

@@ -42,7 +42,7 @@ _SAMPLINGS: Final = (
     Sampling(temperature=1.0, top_p=0.9),
     Sampling(temperature=1.0, top_k=40),
     Sampling(temperature=1.0, top_p=0.9, top_k=40),
-    Sampling(temperature=1.0, min_p=0.05, repetition_penalty=1.1),
+    Sampling(temperature=1.0, min_p=0.05, repetition_penalty=1.1, presence_penalty=0.1),
 )
 """One for each kind of sampler."""
 _SCHEMA: Final = '{"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}'

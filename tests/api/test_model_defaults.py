@@ -77,7 +77,8 @@ def test_a_request_without_sampling_gets_the_recommended_sampling(folders: tuple
 
 
 def sampling(**changed: float) -> dict[str, float]:
-    return {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, **changed}
+    penalties = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+    return {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, **penalties, **changed}
 
 
 def test_flags_apply_to_every_model_and_a_table_to_its_own(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_disconnecting_from_a_non_streaming_answer_ends_the_generation(tmp_path:
 
 def test_a_foreign_host_and_a_foreign_page_are_refused(tmp_path: Path) -> None:
     with scripted_server(tmp_path) as client:
-        foreign_host = client.get("/v1/models", headers={"host": "evil.example"})
+        foreign_host = client.post("/v1/messages", json=ask(), headers={"host": "evil.example"})
         foreign_page = client.post("/v1/messages", json=ask(), headers={"origin": "https://evil.example"})
     for response in (foreign_host, foreign_page):
         assert response.status_code == 403

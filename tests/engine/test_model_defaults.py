@@ -149,6 +149,20 @@ def test_a_repetition_penalty_is_applied_and_turns_speculation_off(recommending:
     assert proposed == 0
 
 
+def test_a_frequency_penalty_affects_its_own_row_of_a_batch_only(recommending: ModelFolder) -> None:
+    plain = user_request("again and " * 40, 40, Sampling(temperature=0.0))
+    penalised = user_request("again and " * 40, 40, Sampling(temperature=0.0, frequency_penalty=2.0))
+
+    async def play() -> None:
+        async with engine_of(recommending) as engine:
+            alone = [(await answer(engine, request))[0] for request in (plain, penalised)]
+            together = await asyncio.gather(answer(engine, plain), answer(engine, penalised))
+        assert [text for text, _ in together] == alone
+        assert len(set(alone[1])) > len(set(alone[0])), "the answer repeats itself less"
+
+    asyncio.run(play())
+
+
 def test_thinking_off_applies_to_prompts_and_token_counts(recommending: ModelFolder) -> None:
     template = f"{{% if enable_thinking %}}{'Think first. ' * 20}{{% endif %}}{CHATML}"
     write_byte_tokenizer(recommending.path, chat_template=template)

@@ -1,13 +1,14 @@
-"""Runs the conformance suite as a user does: in a separate process, with its exit code and reports as the result."""
+"""Runs the conformance suite as a user does: in a process of its own, with its exit code and reports as the result."""
 
 from __future__ import annotations
 
 import atexit
+import functools
 import json
 import os
+import signal
 import subprocess
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[2]
-_BYTECODE = tempfile.TemporaryDirectory(prefix="suite-bytecode-")
-atexit.register(_BYTECODE.cleanup)
+_PLUGINS = ("--disable-plugin-autoload", "-p", "pytest_bdd.plugin", "-p", "pytest_timeout")  # others slow the start
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +31,42 @@ class SuiteRun:
 
 def run_suite(*arguments: str, report: Path, folders: Sequence[str] = ("features",)) -> SuiteRun:
     """Run the scenarios in `folders`: fewer folders take less time to collect."""
-    unneeded = ("cacheprovider", "hypothesispytest", "anyio", "benchmark", "pytest_cov")  # they take most of the start
-    plain = [word for name in unneeded for word in ("-p", f"no:{name}")]
-    command = [sys.executable, "-m", "pytest", *folders, *plain, f"--junit-xml={report}"]
-    results = report.with_suffix(".json")
-    command += [f"--results={results}", *arguments]
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": _BYTECODE.name}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # recompiling everything would double the time of a start
-    environment.pop("COVERAGE_PROCESS_CONFIG", None)  # the suite is not part of the coverage, which would slow it down
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, env=environment)
+    results, output = report.with_suffix(".json"), report.with_suffix(".txt")
+    run = {
+        "arguments": [*folders, *_PLUGINS, f"--junit-xml={report}", f"--results={results}", *arguments],
+        "environment": _environment(),
+        "output": str(output),
+    }
+    forks = _forks()
+    assert forks.stdin is not None
+    assert forks.stdout is not None
+    forks.stdin.write(json.dumps(run) + "\n")
+    forks.stdin.flush()
+    exit_code = int(forks.stdout.readline())
     outcomes = _outcomes(report) if report.exists() else {}
-    return SuiteRun(done.returncode, done.stdout + done.stderr, outcomes, _verdicts(results))
+    return SuiteRun(exit_code, output.read_text(encoding="utf-8"), outcomes, _verdicts(results))
+
+
+@functools.cache
+def _forks() -> subprocess.Popen[str]:
+    """The process that runs the suite, started once. Whatever a run leaves behind ends with it."""
+    command = [sys.executable, "-m", "tests.features.suite_forks", *_PLUGINS]
+    forks = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+    atexit.register(os.killpg, forks.pid, signal.SIGKILL)
+    return forks
+
+
+def _environment() -> dict[str, str]:
+    """This process's, without the coverage: the suite is not part of it, and it would slow it down."""
+    return {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"}
 
 
 def _outcomes(report: Path) -> dict[str, frozenset[str]]:

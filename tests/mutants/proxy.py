@@ -9,6 +9,7 @@ from threading import Thread
 
 import httpx
 
+from features.harness.target.target import certificates
 from features.harness.wire.sse import EventReader
 from tests.mutants.catalogue import Mutant
 from tests.mutants.wire import DONE, Frame, Frames, ProxiedAnswer, ProxiedCall
@@ -19,7 +20,11 @@ _HOP_BY_HOP_HEADERS = {"host", "connection", "content-length", "transfer-encodin
 @contextlib.contextmanager
 def served(mutant: Mutant, upstream: str) -> Iterator[str]:
     """Serve the server at `upstream` with the mutant's fault, and yield the URL."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(mutant, upstream)) as server:
+    unshared = httpx.Limits(max_keepalive_connections=0)  # a server may close an idle connection at any time
+    with (
+        httpx.Client(base_url=upstream, trust_env=False, timeout=300, limits=unshared, verify=certificates()) as client,
+        ThreadingHTTPServer(("127.0.0.1", 0), _handler(mutant, client)) as server,
+    ):
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
@@ -29,16 +34,13 @@ def served(mutant: Mutant, upstream: str) -> Iterator[str]:
             thread.join()
 
 
-def _handler(mutant: Mutant, upstream: str) -> type[BaseHTTPRequestHandler]:
+def _handler(mutant: Mutant, client: httpx.Client) -> type[BaseHTTPRequestHandler]:
     class ProxyHandler(BaseHTTPRequestHandler):
         """HTTP/1.0: closing the connection ends the answer, so that a changed body needs no new length."""
 
         def do_GET(self) -> None:
             call = mutant.calls(self._call())
-            with (
-                httpx.Client(base_url=upstream, trust_env=False, timeout=300) as client,
-                client.stream(call.method, call.path, headers=call.headers, content=call.body) as response,
-            ):
+            with client.stream(call.method, call.path, headers=call.headers, content=call.body) as response:
                 headers = _end_to_end(dict(response.headers))
                 if headers.get("content-type", "").startswith("text/event-stream"):
                     self._head(response.status_code, headers)

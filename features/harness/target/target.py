@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -66,10 +68,16 @@ def description_of_model(target: TargetServer) -> dict[str, Any]:
     return {}
 
 
+@functools.cache
+def certificates() -> ssl.SSLContext:
+    """Loaded once: it takes longer than a request on loopback."""
+    return ssl.create_default_context()
+
+
 def _get(url: str, target: TargetServer) -> httpx.Response:
     headers = {**target.credentials, "anthropic-version": VERSION}
     try:
-        return httpx.get(url, headers=headers, timeout=15, trust_env=False)
+        return httpx.get(url, headers=headers, timeout=15, trust_env=False, verify=certificates())
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise UnreachableError(f"the target {target.url} is not reachable: {error!r}") from error
 
@@ -131,7 +139,7 @@ def _answers(url: str, server: subprocess.Popen[str]) -> bool:
     deadline = time.monotonic() + _START_SECONDS
     while server.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
-            httpx.get(f"{url}/v1/models", timeout=5, trust_env=False)
+            httpx.get(f"{url}/v1/models", timeout=5, trust_env=False, verify=certificates())
             return True
         time.sleep(_POLL_SECONDS)
     return False

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import http.client
 import json
-import ssl
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
 
-from features.harness.target.target import VERSION, TargetServer
+from features.harness.target.target import VERSION, TargetServer, certificates
 from features.harness.wire.expectations import TargetGoneError
 from features.harness.wire.replies import HttpReply, Stream
 from features.harness.wire.sse import EventReader, ServerSentEvent
@@ -136,7 +134,7 @@ class Client:
         with (
             _expecting_an_answer(f"{method} {path}"),
             httpx.Client(
-                base_url=self.target.url, timeout=_SILENCE_SECONDS, trust_env=False, verify=_certificates()
+                base_url=self.target.url, timeout=_SILENCE_SECONDS, trust_env=False, verify=certificates()
             ) as connection,
             connection.stream(method, path, content=content, headers=headers) as response,
         ):
@@ -162,12 +160,6 @@ class OpenAIClient(Client):
 
     def _own_headers(self, *, with_key: bool) -> dict[str, str]:
         return {"authorization": f"Bearer {self.target.api_key or 'any'}"} if with_key else {}
-
-
-@functools.cache
-def _certificates() -> ssl.SSLContext:
-    """Loaded once: it takes longer than a request on loopback."""
-    return ssl.create_default_context()
 
 
 def _encoded(body: object, content: Content | None) -> Content | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Prompt, Sampling
 from pensieve.api.anthropic.content.conversation import ConversationDecoder, system_turn
 from pensieve.api.anthropic.thinking import thinking_of
-from pensieve.api.anthropic.tools.decode import tool_choice_of, tools_of
+from pensieve.api.anthropic.tools.decode import tool_choice_of, tools_of, visible_tools
 from pensieve.api.anthropic.wire.bodies import CountTokensBody, MessagesBody
 from pensieve.api.http.json_schemas import require_schema
 from pensieve.api.http.parse_body import parse_body
@@ -76,7 +76,7 @@ def _prompt(wire: CountTokensBody) -> Prompt:
     if system is not None:
         tool_controls = (getattr(tool, "cache_control", None) for tool in wire.tools or ())
         turns.insert(0, _with_cache_control(system, *tool_controls))
-    visible = tuple(tool for tool in tools.values() if not tool.deferred or tool.name in conversation.referenced)
+    visible = visible_tools(tools, conversation.referenced, wire.tool_choice)
     return Prompt(tuple(turns), visible, thinking_of(wire))
 
 

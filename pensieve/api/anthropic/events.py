@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from typing import Any
 
 import pydantic_core
@@ -23,6 +23,7 @@ from contracts.values.generation import (
     Usage,
 )
 from contracts.values.vocabulary import MessageEvent
+from pensieve.api.anthropic.tools.server_tools import ServerTool, server_call_id, server_tools
 
 PING: MessageEvent = {"type": "ping"}
 
@@ -33,15 +34,18 @@ _SIGNING_KEY = secrets.token_bytes(32)
 class MessageEvents:
     """Converts generation events to wire events, and opens and closes content blocks between them.
 
-    With `omits_thinking`, a thinking block has a signature but no text.
+    With `omits_thinking`, a thinking block has a signature but no text. A call of one of `failing_tools` is followed by
+    its error.
     """
 
-    def __init__(self, model_name: str, *, omits_thinking: bool = False) -> None:
+    def __init__(self, model_name: str, *, omits_thinking: bool = False, failing_tools: Collection[str] = ()) -> None:
         self._model_name = model_name
         self._omits_thinking = omits_thinking
         self._index = -1
         self._open: str | None = None
         self._thinking = ""
+        self._failing_tools = failing_tools
+        self._failing_call: tuple[str, ServerTool] | None = None
 
     def convert(self, event: GenerationEvent) -> Iterator[MessageEvent]:
         match event:
@@ -57,15 +61,30 @@ class MessageEvents:
                     yield self._delta({"type": "thinking_delta", "thinking": text})
             case ToolCallStarted(call_id, name):
                 yield from self._close()
-                yield from self._in_block("tool_use", {"type": "tool_use", "id": call_id, "name": name, "input": {}})
+                yield from self._call(call_id, name)
             case ToolArgumentsGenerated(json):
                 yield self._delta({"type": "input_json_delta", "partial_json": json})
             case ToolCallEnded():
                 yield from self._close()
+                yield from self._error_of_call()
             case GenerationFinished():
                 yield from self._close()
                 yield _message_delta(event)
                 yield {"type": "message_stop"}
+
+    def _call(self, call_id: str, name: str) -> Iterator[MessageEvent]:
+        kind = "tool_use"
+        self._failing_call = None
+        if name in self._failing_tools:
+            kind, call_id = "server_tool_use", server_call_id(call_id)
+            self._failing_call = call_id, server_tools()[name]
+        yield from self._in_block(kind, {"type": kind, "id": call_id, "name": name, "input": {}})
+
+    def _error_of_call(self) -> Iterator[MessageEvent]:
+        if self._failing_call is not None:
+            call_id, tool = self._failing_call
+            yield from self._in_block(tool.result, tool.failed(call_id))
+            yield from self._close()
 
     def _in_block(self, kind: str, block: dict[str, object]) -> Iterator[MessageEvent]:
         if self._open == kind:

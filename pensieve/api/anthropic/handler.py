@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Protocol
 
 from contracts.values.generation import GenerationEvent, GenerationStarted
 from contracts.values.vocabulary import GenerationRequest, MessageEvent
 from pensieve.api.anthropic.events import PING, MessageEvents
+from pensieve.api.anthropic.tools.failing_calls import with_failing_calls
 from pensieve.api.http.error_reply import error_body
 from pensieve.api.http.pings import with_pings
 from pensieve.core.errors import PensieveError
@@ -47,10 +49,12 @@ class MessageHandler:
 
     async def handle_request(self, request: GenerationRequest, model_name: str) -> AsyncGenerator[MessageEvent, None]:
         started = False
-        events = MessageEvents(model_name, omits_thinking=request.thinking.omitted)
+        tools = [tool.name for tool in request.tools if tool.unavailable]
+        events = MessageEvents(model_name, omits_thinking=request.thinking.omitted, failing_tools=tools)
+        generate = partial(with_failing_calls, self._model.generate) if tools else self._model.generate
         try:
             async with (
-                aclosing(self._model.generate(request)) as generated,
+                aclosing(generate(request)) as generated,
                 aclosing(with_pings(generated, self._ping_interval_seconds)) as paced,
             ):
                 async for event in paced:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pensieve.core.errors import AuthenticationError
 
 ANY_ORIGIN = "*"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,252}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
-    """`host` is the address that the server listens on. `cors_origins` are the web pages that may use it."""
+    """`host` is the address that the server listens on. `cors_origins` are the web pages that may use it, and
+    `allowed_hosts` further names that its clients know it by, in lower case.
+    """
 
     host: str
     api_key: str | None = None
     cors_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
 
     def check_key(self, x_api_key: str | None, authorization: str | None) -> None:
         """Accept the key from either header; one that matches is enough.
@@ -38,7 +43,8 @@ class AccessRules:
 
     def allows_host(self, host_header: str) -> bool:
         """Whether the Host header is that of this server. A page that uses DNS rebinding sends its own host name."""
-        return not is_loopback(self.host) or is_loopback(_host_name(host_header))
+        name = host_name(host_header)
+        return not is_loopback(self.host) or is_loopback(name) or name in self.allowed_hosts
 
     def grants_origin(self, origin: str) -> bool:
         return origin in self.cors_origins or ANY_ORIGIN in self.cors_origins
@@ -54,8 +60,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _host_name(host_header: str) -> str:
+def why_refused(host_header: str) -> str:
+    """What to do about a Host header that is not allowed, such as Docker's name for the machine it runs on."""
+    name = host_name(host_header)
+    if not _NAME.fullmatch(name):
+        return "host: this server only accepts requests for localhost"
+    return f"host: this server only accepts requests for localhost; to allow {name}, start it with --allow-host {name}"
+
+
+def host_name(host_header: str) -> str:
+    """The name in a Host header, in lower case and without the port; empty if there is none."""
     try:
-        return urlsplit(f"//{host_header}").hostname or ""
+        return (urlsplit(f"//{host_header}").hostname or "").rstrip(".")
     except ValueError:
         return ""

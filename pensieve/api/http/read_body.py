@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from quart import request
+from quart import current_app, request
+
+from pensieve.api.http.content_encoding import decompressed, is_compressed
 
 T = TypeVar("T")
 
@@ -15,9 +17,20 @@ MAX_INLINE_BYTES = 20_000
 
 
 async def decode_body(decode: Callable[[bytes], T]) -> T:
-    """The decoded body of the current request."""
+    """The decoded body of the current request. The limit on a body's size applies before and after decompression.
+
+    Raises:
+        HTTPException: it is too large, or compressed by a method that is not supported.
+        ValidationError: as `decode`, or it is not what its content-encoding says.
+    """
+    is_gzip = is_compressed(request.headers.get("content-encoding", ""))
+    max_bytes: int = current_app.config["MAX_CONTENT_LENGTH"]
     body = bytes(await request.body)
-    return await asyncio.to_thread(decode, body) if len(body) > MAX_INLINE_BYTES else decode(body)
+
+    def decode_plain() -> T:
+        return decode(decompressed(body, max_bytes) if is_gzip else body)
+
+    return await asyncio.to_thread(decode_plain) if is_gzip or len(body) > MAX_INLINE_BYTES else decode_plain()
 
 
 def is_retry() -> bool:

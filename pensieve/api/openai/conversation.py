@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pydantic_core
 
 from contracts.values.vocabulary import ChatMessage, Role, ToolCall
-from pensieve.api.anthropic.content.conversation import BLOCK_SEPARATOR, IMAGE_REFUSED
-from pensieve.api.openai.types import ChatTurn, TextPart
+from pensieve.api.anthropic.content.conversation import BLOCK_SEPARATOR, IMAGE_IN_RESULT, IMAGE_REFUSED
+from pensieve.api.openai.messages import ChatTurn, RefusalPart, TextPart
 from pensieve.core.errors import ValidationError
 
 _ROLES = {
@@ -19,22 +19,37 @@ _ROLES = {
     "assistant": Role.ASSISTANT,
     "tool": Role.TOOL,
 }
+_REFUSED = {
+    "image_url": IMAGE_REFUSED,
+    "input_audio": "this model reads text only: remove the audio, or send its transcript",
+    "file": "files are not supported: send their text",
+}
+_NO_SUCH_PART = "parts of type {!r} are not supported"
+_MARKED = {
+    "image_url": IMAGE_IN_RESULT,
+    "input_audio": "[a recording, which this model cannot hear]",
+    "file": "[a file, which this model cannot read]",
+}
+_UNREADABLE = "[a part that this model cannot read]"
 
 
 def turns_of(messages: Sequence[ChatTurn]) -> tuple[ChatMessage, ...]:
     """The turns of all messages, in order. A final assistant message is continued, as in the Messages API.
 
     Raises:
-        ValidationError: a user message is empty, a part is not text, arguments are not a JSON object, or a call and its
-            result do not match.
+        ValidationError: a user message is empty, a part of a new message cannot be read, arguments are not a JSON
+            object, or a call and its result do not match.
     """
-    turns = tuple(_turn(message, f"messages.{number}") for number, message in enumerate(messages))
+    newest = max((number for number, message in enumerate(messages) if message.role == "assistant"), default=-1) + 1
+    turns = tuple(
+        _turn(message, f"messages.{number}", is_new=number >= newest) for number, message in enumerate(messages)
+    )
     _check_calls(turns)
     return turns
 
 
-def _turn(message: ChatTurn, path: str) -> ChatMessage:
-    text = _text(message, f"{path}.content")
+def _turn(message: ChatTurn, path: str, *, is_new: bool) -> ChatMessage:
+    text = _text(message, f"{path}.content", may_refuse=is_new and message.role != "tool")
     if message.role == "tool":
         if message.tool_call_id is None:
             raise ValidationError(f"{path}.tool_call_id", "Field required")
@@ -44,39 +59,47 @@ def _turn(message: ChatTurn, path: str) -> ChatMessage:
             ToolCall(call.id, call.function.name, _arguments(call.function.arguments, f"{path}.tool_calls.{number}"))
             for number, call in enumerate(message.tool_calls or ())
         )
-        return ChatMessage(Role.ASSISTANT, text, message.reasoning_content or "", calls)
+        return ChatMessage(Role.ASSISTANT, text or message.refusal or "", message.reasoning_content or "", calls)
     if message.role == "user" and not text:
         raise ValidationError(f"{path}.content", "must not be empty")
     return ChatMessage(_ROLES[message.role], text)
 
 
-def _text(message: ChatTurn, path: str) -> str:
+def _text(message: ChatTurn, path: str, *, may_refuse: bool) -> str:
+    """The text of a message. What cannot be read is refused in a new message, which the user can still change. In an
+    older one or in a tool's result it would end the conversation for good, so its place is marked.
+    """
     if message.content is None or isinstance(message.content, str):
         return message.content or ""
     texts = []
     for number, part in enumerate(message.content):
-        if not isinstance(part, TextPart):
-            is_image = part.type == "image_url"
-            raise ValidationError(
-                f"{path}.{number}", IMAGE_REFUSED if is_image else f"parts of type {part.type!r} are not supported"
-            )
-        texts.append(part.text)
+        match part:
+            case TextPart():
+                texts.append(part.text)
+            case RefusalPart():
+                texts.append(part.refusal)
+            case _ if may_refuse:
+                raise ValidationError(f"{path}.{number}", _REFUSED.get(part.type, _NO_SUCH_PART.format(part.type)))
+            case _:
+                texts.append(_MARKED.get(part.type, _UNREADABLE))
     return BLOCK_SEPARATOR.join(texts)
 
 
-def _arguments(text: str, path: str) -> str:
-    """The arguments of a call as canonical JSON. Clients may send an empty string for a function without parameters.
+def _arguments(value: object, path: str) -> str:
+    """The arguments of a call as canonical JSON. Null and empty text mean that there are none.
 
     The parser is as strict as that of the request itself. `json.loads` also accepts lone surrogates and deep nesting,
     which would fail in the tokenizer.
     """
+    arguments = {} if value is None or value == "" else value
     try:
-        arguments = pydantic_core.from_json(text or "{}", allow_inf_nan=False)
+        if isinstance(arguments, str):
+            arguments = pydantic_core.from_json(arguments, allow_inf_nan=False)
+        if isinstance(arguments, dict):
+            return json.dumps(arguments, ensure_ascii=False, allow_nan=False)
     except ValueError:
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise ValidationError(f"{path}.function.arguments", "must be a JSON object, encoded as a string")
-    return json.dumps(arguments, ensure_ascii=False)
+        pass
+    raise ValidationError(f"{path}.function.arguments", "must be a JSON object, encoded as a string")
 
 
 def _check_calls(turns: Sequence[ChatMessage]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from contracts.values.vocabulary import (
@@ -18,7 +18,7 @@ from contracts.values.vocabulary import (
 from pensieve.api.http.json_schemas import require_schema
 from pensieve.api.http.parse_body import parse_body
 from pensieve.api.openai.conversation import turns_of
-from pensieve.api.openai.types import ChatBody, CommonBody, CompletionBody, NamedChoice
+from pensieve.api.openai.types import AllowedChoice, ChatBody, CommonBody, CompletionBody, NamedChoice
 from pensieve.core.errors import ValidationError
 
 _MODES = {"none": ToolMode.NONE, "auto": ToolMode.AUTO, "required": ToolMode.ANY}
@@ -59,6 +59,7 @@ def decode_chat(body: bytes) -> OpenAIRequest:
         tool_choice=_choice(wire, tools),
         thinking=_thinking(wire),
         output_schema=_schema(wire),
+        strict_output=_is_strict(wire),
     )
     return _request(wire, generation)
 
@@ -95,7 +96,15 @@ def _generation(wire: CommonBody, messages: tuple[ChatMessage, ...]) -> Generati
 
 def _sampling(wire: CommonBody) -> Sampling:
     top_k = max(0, wire.top_k) if wire.top_k is not None else None
-    return Sampling(wire.temperature, wire.top_p, top_k, wire.min_p, wire.repetition_penalty)
+    return Sampling(
+        wire.temperature,
+        wire.top_p,
+        top_k,
+        wire.min_p,
+        wire.repetition_penalty,
+        wire.presence_penalty,
+        wire.frequency_penalty,
+    )
 
 
 def _thinking(wire: ChatBody) -> Thinking:
@@ -116,12 +125,30 @@ def _tools(wire: ChatBody) -> tuple[Tool, ...]:
             raise ValidationError(
                 f"tools.{number}.function.name", f"function names must be unique, but {function.name} is used twice"
             )
-        schema = function.parameters or {"type": "object", "properties": {}}
-        if schema.get("type") != "object":
-            raise ValidationError(f"tools.{number}.function.parameters.type", "must be 'object'")
+        schema = {"type": "object", **(function.parameters or {"properties": {}})}
+        if schema["type"] != "object":
+            raise ValidationError(f"tools.{number}.function.parameters.type", "must be 'object', or omitted")
         schema_text = require_schema(schema, f"tools.{number}.function.parameters")
-        tools[function.name] = Tool(function.name, function.description or "", schema_text)
-    return tuple(tools.values())
+        tools[function.name] = Tool(
+            function.name,
+            function.description or "",
+            schema_text,
+            strict=bool(function.strict),
+            place=f"tools.{number}",
+        )
+    return _allowed(wire, tools)
+
+
+def _allowed(wire: ChatBody, tools: Mapping[str, Tool]) -> tuple[Tool, ...]:
+    """The tools that tool_choice allows: the model sees no others."""
+    if not isinstance(wire.tool_choice, AllowedChoice):
+        return tuple(tools.values())
+    names = [tool.function.name for tool in wire.tool_choice.allowed_tools.tools]
+    for number, name in enumerate(names):
+        if name not in tools:
+            path = f"tool_choice.allowed_tools.tools.{number}.function.name"
+            raise ValidationError(path, f"{name!r} is not the name of a tool")
+    return tuple(tool for tool in tools.values() if tool.name in names)
 
 
 def _choice(wire: ChatBody, tools: Sequence[Tool]) -> ToolChoice:
@@ -131,10 +158,16 @@ def _choice(wire: ChatBody, tools: Sequence[Tool]) -> ToolChoice:
         if not any(tool.name == name for tool in tools):
             raise ValidationError("tool_choice.function.name", f"{name!r} is not the name of a tool")
         return ToolChoice(ToolMode.TOOL, name, parallel)
-    mode = _MODES[wire.tool_choice or "auto"]
+    choice = wire.tool_choice
+    mode = _MODES[choice.allowed_tools.mode if isinstance(choice, AllowedChoice) else choice or "auto"]
     if mode is ToolMode.ANY and not tools:
         raise ValidationError("tool_choice", "'required' requires tools")
     return ToolChoice(mode, None, parallel)
+
+
+def _is_strict(wire: ChatBody) -> bool:
+    wanted = wire.response_format.json_schema if wire.response_format is not None else None
+    return wanted is not None and bool(wanted.strict)
 
 
 def _schema(wire: ChatBody) -> str | None:

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from pensieve.api.http.error_reply import ErrorReply
 from pensieve.core.errors import NotFoundError, OutputTooLongError, PensieveError, PromptTooLongError
 
-_PATHS = ("/v1/chat/", "/v1/completions")
-
 _TYPE_AND_CODE: Mapping[str, tuple[str, str | None]] = {
     "invalid_request_error": ("invalid_request_error", None),
     "authentication_error": ("invalid_request_error", "invalid_api_key"),
@@ -30,11 +28,6 @@ _FIELDS = (
     (".input_schema", ".function.parameters"),
 )
 """Field names of the Messages API, which the engine uses in its errors, and their counterparts here."""
-
-
-def is_openai_path(path: str) -> bool:
-    """Whether the path belongs to OpenAI's API alone. Both SDKs understand the errors of `/v1/models` as they are."""
-    return path.startswith(_PATHS)
 
 
 def openai_body(reply: ErrorReply) -> dict[str, object]:

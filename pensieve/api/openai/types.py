@@ -1,95 +1,42 @@
 """Request bodies of OpenAI's API (W6), as its reference defines them.
 
-Unknown fields are ignored, and so are those without a visible effect: `user`, `store`, `prediction`, and `seed`, which
-is "best effort" in the reference. A field that requests an unsupported feature is refused rather than silently ignored.
+What happens to each field, and to those that are ignored, is listed in docs/openai.md. A field that requests something
+unsupported is refused; a field that no client could see the effect of is ignored, and so are unknown ones.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
-from pydantic_core import PydanticCustomError
+from pydantic import Discriminator, Field, Tag
 
-from pensieve.api.http.wire_model import Name, Probability, StopSequence, Temperature, WireModel
+from pensieve.api.http.wire_model import Name, Penalty, Probability, StopSequence, Temperature, WireModel
+from pensieve.api.openai.messages import NO_CUSTOM_TOOLS, NO_FUNCTIONS, ChatTurn, kind_of_value
+from pensieve.api.openai.refusing import known, only
 
 MAX_STOPS = 4
 """OpenAI's own limit on the number of stop sequences."""
-
-
-def _only(harmless: tuple[object, ...], *, instead: str) -> AfterValidator:
-    """Accepts null and values without an effect. For any other, the error says what to do instead."""
-
-    def check(value: Any) -> Any:
-        if value is not None and value not in harmless:
-            raise PydanticCustomError("unsupported", instead)
-        return value
-
-    return AfterValidator(check)
-
-
 _ONE_ANSWER = "only one answer per request is supported: send several requests, which run at the same time"
-_NO_LOGPROBS = "logprobs are not supported"
-_NO_PENALTY = "not supported: omit it, or send repetition_penalty"
-_NO_FUNCTIONS = "deprecated and not supported: send tools and tool_choice"
+_NO_LOGPROBS = "log probabilities are not supported: omit it"
+_NO_BIAS = "not supported, since token ids differ between models: omit it"
+_NO_SEARCH = "web search is not supported: send a function of your own"
+_OTHER_TOOLS = {"custom": NO_CUSTOM_TOOLS, "web_search": _NO_SEARCH, "web_search_preview": _NO_SEARCH}
 
-
-class TextPart(WireModel):
-    type: Literal["text"]
-    text: str
-
-
-class OtherPart(WireModel):
-    type: str
-
-
-def _kind_of_part(part: Any) -> str:
-    kind = part.get("type") if isinstance(part, dict) else getattr(part, "type", None)
-    return "text" if kind == "text" else "other"
-
-
-Part = Annotated[Annotated[TextPart, Tag("text")] | Annotated[OtherPart, Tag("other")], Discriminator(_kind_of_part)]
-
-
-def _kind_of_value(value: Any) -> str:
-    return "blocks" if isinstance(value, list | tuple) else "string"
-
-
-PartsOrText = Annotated[
-    Annotated[str | None, Tag("string")] | Annotated[list[Part], Tag("blocks")], Discriminator(_kind_of_value)
-]
 Stops = Annotated[
     Annotated[StopSequence, Tag("string")] | Annotated[list[StopSequence], Field(max_length=MAX_STOPS), Tag("blocks")],
-    Discriminator(_kind_of_value),
+    Discriminator(kind_of_value),
 ]
-
-
-class CalledFunction(WireModel):
-    name: Name
-    arguments: str
-
-
-class ChatToolCall(WireModel):
-    id: Name
-    function: CalledFunction
-
-
-class ChatTurn(WireModel):
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: PartsOrText = None
-    tool_calls: list[ChatToolCall] | None = None
-    tool_call_id: Name | None = None
-    reasoning_content: str | None = None
 
 
 class FunctionTool(WireModel):
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
     description: str | None = None
     parameters: dict[str, Any] | None = None
+    strict: bool | None = None
 
 
 class ChatTool(WireModel):
-    type: Literal["function"]
+    type: Annotated[str, known(("function",), _OTHER_TOOLS)]
     function: FunctionTool
 
 
@@ -98,22 +45,38 @@ class NamedFunction(WireModel):
 
 
 class NamedChoice(WireModel):
-    type: Literal["function"]
+    type: Annotated[str, known(("function", "allowed_tools"), {"custom": NO_CUSTOM_TOOLS})]
     function: NamedFunction
 
 
+class AllowedTools(WireModel):
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[NamedChoice], Field(min_length=1)]
+
+
+class AllowedChoice(WireModel):
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedTools
+
+
 def _kind_of_choice(choice: Any) -> str:
-    return "string" if isinstance(choice, str) else "other"
+    if isinstance(choice, str):
+        return "string"
+    is_allowed = isinstance(choice, dict) and choice.get("type") == "allowed_tools"
+    return "blocks" if is_allowed else "other"
 
 
 ChatToolChoice = Annotated[
-    Annotated[Literal["none", "auto", "required"], Tag("string")] | Annotated[NamedChoice, Tag("other")],
+    Annotated[Literal["none", "auto", "required"], Tag("string")]
+    | Annotated[AllowedChoice, Tag("blocks")]
+    | Annotated[NamedChoice, Tag("other")],
     Discriminator(_kind_of_choice),
 ]
 
 
 class JsonSchema(WireModel):
     json_schema: Annotated[dict[str, Any], Field(alias="schema")]
+    strict: bool | None = None
 
 
 class ResponseFormat(WireModel):
@@ -146,10 +109,10 @@ class CommonBody(WireModel):
     min_p: Probability | None = None
     repetition_penalty: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)] | None = None
     stop: Stops | None = None
-    n: Annotated[Any, _only((1,), instead=_ONE_ANSWER)] = None
-    presence_penalty: Annotated[Any, _only((0,), instead=_NO_PENALTY)] = None
-    frequency_penalty: Annotated[Any, _only((0,), instead=_NO_PENALTY)] = None
-    logit_bias: Annotated[Any, _only(({},), instead="not supported")] = None
+    n: Annotated[Any, only((1,), instead=_ONE_ANSWER)] = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: Annotated[Any, only(({},), instead=_NO_BIAS)] = None
 
 
 class ChatBody(CommonBody):
@@ -163,12 +126,14 @@ class ChatBody(CommonBody):
     response_format: ResponseFormat | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     chat_template_kwargs: ChatTemplateKwargs | None = None
-    logprobs: Annotated[Any, _only((False,), instead=_NO_LOGPROBS)] = None
-    top_logprobs: Annotated[Any, _only((0,), instead=_NO_LOGPROBS)] = None
-    modalities: Annotated[Any, _only((["text"],), instead="only text answers are supported")] = None
-    web_search_options: Annotated[Any, _only((), instead="web search is not supported: send a tool of your own")] = None
-    functions: Annotated[Any, _only(([],), instead=_NO_FUNCTIONS)] = None
-    function_call: Annotated[Any, _only(("auto", "none"), instead=_NO_FUNCTIONS)] = None
+    logprobs: Annotated[Any, only((False,), instead=_NO_LOGPROBS)] = None
+    top_logprobs: Annotated[Any, only((0,), instead=_NO_LOGPROBS)] = None
+    modalities: Annotated[Any, only((["text"],), instead="only text answers are supported")] = None
+    audio: Annotated[Any, only((), instead="only text answers are supported")] = None
+    moderation: Annotated[Any, only((), instead="moderation is not supported: omit it")] = None
+    web_search_options: Annotated[Any, only((), instead=_NO_SEARCH)] = None
+    functions: Annotated[Any, only(([],), instead=NO_FUNCTIONS)] = None
+    function_call: Annotated[Any, only(("auto", "none"), instead=NO_FUNCTIONS)] = None
 
 
 class CompletionBody(CommonBody):
@@ -176,11 +141,9 @@ class CompletionBody(CommonBody):
 
     prompt: Annotated[
         Annotated[StopSequence, Tag("string")] | Annotated[list[StopSequence], Tag("blocks")],
-        Discriminator(_kind_of_value),
+        Discriminator(kind_of_value),
     ]
-    best_of: Annotated[Any, _only((1,), instead=_ONE_ANSWER)] = None
-    echo: Annotated[Any, _only((False,), instead="not supported: prepend the prompt to the answer")] = None
-    suffix: Annotated[Any, _only(("",), instead="filling in the middle is not supported, only continuing a text")] = (
-        None
-    )
-    logprobs: Annotated[Any, _only((), instead=_NO_LOGPROBS)] = None
+    best_of: Annotated[Any, only((1,), instead=_ONE_ANSWER)] = None
+    echo: Annotated[Any, only((False,), instead="not supported: prepend the prompt to the answer")] = None
+    suffix: Annotated[Any, only(("",), instead="filling in the middle is not supported, only continuing a text")] = None
+    logprobs: Annotated[Any, only((), instead=_NO_LOGPROBS)] = None

@@ -1,4 +1,4 @@
-"""`HEAD /` and `GET /health` (W5, S9)."""
+"""`HEAD /`, `HEAD /api/hello` and `GET /health` (W5, S9)."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ blueprint = Blueprint("service", __name__)
 async def root() -> ResponseReturnValue:
     """Clients probe this path to see whether a server is running."""
     return jsonify({"service": "pensieve", "version": __version__, "health": "/health"})
+
+
+@blueprint.get("/api/hello")
+async def hello() -> ResponseReturnValue:
+    """Claude Code probes this path, sometimes with HEAD, before it uses an API."""
+    return jsonify({"message": "hello"})
 
 
 @blueprint.get("/health")

@@ -108,7 +108,7 @@ async def _serve_http(
     from pensieve.api.http.hypercorn_fix import close_connections_promptly  # noqa: PLC0415
     from pensieve.api.server_state import ServerState  # noqa: PLC0415
 
-    access = AccessRules(settings.host, settings.api_key, settings.cors_origins)
+    access = AccessRules(settings.host, settings.api_key, settings.cors_origins, settings.allow_hosts)
     limit = RateLimit(settings.rate_limit) if settings.rate_limit is not None else None
     state = ServerState(models, monitor, access, checked=settings.checked, rate_limit=limit)
     close_connections_promptly()

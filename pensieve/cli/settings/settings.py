@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,7 @@ class Settings:
     port: int
     api_key: str | None
     cors_origins: tuple[str, ...]
+    allow_hosts: tuple[str, ...]
     script: Path | None
     checked: bool
     grace_seconds: float
@@ -46,6 +47,8 @@ class Settings:
     top_k: int | None
     min_p: float | None
     repetition_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
     thinking: ThinkingMode | None
     max_thinking_tokens: int | None
     model_settings: Path | None
@@ -62,5 +65,5 @@ class Settings:
     @property
     def model_defaults(self) -> ModelSettings:
         """The settings of every model that the `model_settings` file does not override."""
-        sampling = Sampling(self.temperature, self.top_p, self.top_k, self.min_p, self.repetition_penalty)
+        sampling = Sampling(**{field.name: getattr(self, field.name) for field in fields(Sampling)})
         return ModelSettings(sampling, self.thinking, self.max_thinking_tokens)

@@ -35,8 +35,12 @@ class _Setting:
     @property
     def flag(self) -> str:
         """`--kebab-case`. A flag that may be repeated takes one value at a time, so its name is singular."""
-        name = self.name.removesuffix("s") if self.parse is values.comma_separated else self.name
+        name = self.name.removesuffix("s") if self.is_repeatable else self.name
         return "--" + name.replace("_", "-")
+
+    @property
+    def is_repeatable(self) -> bool:
+        return self.parse in (values.comma_separated, values.host_names)
 
     @property
     def variable(self) -> str:
@@ -54,7 +58,7 @@ TABLE = (
     ),
     _Setting(
         "host",
-        str,
+        values.host,
         "127.0.0.1",
         "the address to listen on (default: 127.0.0.1); any but a loopback address requires --api-key",
         "H",
@@ -75,6 +79,14 @@ TABLE = (
         (),
         "allow web pages of this origin to use the server, * for all; may be repeated",
         "ORIGIN",
+    ),
+    _Setting(
+        "allow_hosts",
+        values.host_names,
+        (),
+        "accept requests that reach a loopback server under this name too, such as host.docker.internal from a "
+        "container; may be repeated",
+        "NAME",
     ),
     _Setting(
         "script",
@@ -193,6 +205,8 @@ TABLE = (
             ("top_k", "top_k (0 for no limit)", ""),
             ("min_p", "min_p", ""),
             ("repetition_penalty", "repetition penalty", ""),
+            ("presence_penalty", "presence penalty", ""),
+            ("frequency_penalty", "frequency penalty", ""),
         )
     ),
     _Setting(
@@ -213,7 +227,7 @@ TABLE = (
         "model_settings",
         Path,
         None,
-        "a TOML file with a table per model, which overrides the seven settings above for that model",
+        "a TOML file with a table per model, which overrides the nine settings above for that model",
         "FILE",
     ),
     _Setting("log_level", values.log_level, "WARNING", "debug, info, warning or error (default: warning)", "LEVEL"),
@@ -226,7 +240,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         text = f"{setting.help} [{setting.variable}]"
         if setting.parse is values.switch:
             parser.add_argument(setting.flag, dest=setting.name, action="store_const", const="true", help=text)
-        elif setting.parse is values.comma_separated:
+        elif setting.is_repeatable:
             parser.add_argument(setting.flag, dest=setting.name, action="append", metavar=setting.metavar, help=text)
         else:
             parser.add_argument(setting.flag, dest=setting.name, metavar=setting.metavar, help=text)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Final, Literal
 
+from pensieve.api.http.access import host_name
 from pensieve.cli.sizes import parse_size
 from pensieve.core.defaults.model_settings import ThinkingMode
 from pensieve.core.defaults.sampling import ALLOWED
@@ -84,6 +85,20 @@ def switch(text: str) -> bool:
 
 def comma_separated(text: str) -> tuple[str, ...]:
     return tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+
+
+def host(text: str) -> str:
+    """An address to listen on; `[::1]` as in a URL means `::1`."""
+    return text[1:-1] if text.startswith("[") and text.endswith("]") else text
+
+
+def host_names(text: str) -> tuple[str, ...]:
+    """Names as in a Host header, in lower case; a port does not matter."""
+    parts = comma_separated(text)
+    for part in parts:
+        if not host_name(part) or "/" in part or "@" in part:
+            raise ValueError(f"{part!r} is not a host name: write it as in host.docker.internal, without http://")
+    return tuple(host_name(part) for part in parts)
 
 
 def sampling_parameter(name: str) -> Callable[[str], float]:

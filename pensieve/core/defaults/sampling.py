@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from contracts.values.vocabulary import Sampling
 
-API_DEFAULTS: Final = Sampling(temperature=1.0, top_p=1.0, top_k=0, min_p=0.0, repetition_penalty=1.0)
+API_DEFAULTS: Final = Sampling(1.0, 1.0, 0, 0.0, repetition_penalty=1.0, presence_penalty=0.0, frequency_penalty=0.0)
 """The temperature that Anthropic's and OpenAI's APIs default to, with every other parameter neutral."""
 
 
@@ -25,12 +25,15 @@ class AllowedRange:
 
 
 _SHARE: Final = AllowedRange("a number from 0.0 to 1.0", lambda value: 0.0 <= value <= 1.0)
+_PENALTY: Final = AllowedRange("a number from -2.0 to 2.0", lambda value: -2.0 <= value <= 2.0)
 ALLOWED: Final[Mapping[str, AllowedRange]] = {
     "temperature": AllowedRange("a number from 0.0 to 2.0", lambda value: 0.0 <= value <= 2.0),
     "top_p": _SHARE,
     "top_k": AllowedRange("a whole number, at least 0", lambda value: value >= 0, (int,)),
     "min_p": _SHARE,
     "repetition_penalty": AllowedRange("a number above 0.0 and at most 10.0", lambda value: 0.0 < value <= 10.0),
+    "presence_penalty": _PENALTY,
+    "frequency_penalty": _PENALTY,
 }
 
 

@@ -49,6 +49,8 @@ def callable_tools(tools: Sequence[Tool], choice: ToolChoice) -> tuple[Tool, ...
             return ()
         case ToolMode.TOOL:
             return tuple(tool for tool in tools if tool.name == choice.name)
+        case ToolMode.ANY:
+            return tuple(tool for tool in tools if not tool.unavailable)
         case _:
             return tuple(tools)
 

@@ -152,7 +152,7 @@ class Batch:
     def _processors(self, ticket: Ticket, mask: GrammarMask | None) -> list[Any]:
         if self._forced is not None:
             return [self._forced.processor_for(ticket.request)]
-        penalties = penalties_for(ticket.request.sampling)
+        penalties = penalties_for(ticket.request.sampling, len(ticket.prompt_token_ids))
         return [*penalties, *([mask] if mask else []), *_thinking_budget(ticket, self._model.thinking)]
 
     def next(self) -> tuple[list[Sampled], list[PrefilledChunk]]:

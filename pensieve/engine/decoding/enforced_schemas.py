@@ -64,12 +64,13 @@ class EnforcedSchemas:
         callables = callable_tools(request.tools, request.tool_choice)
         is_forced = request.tool_choice.mode in FORCED
         tools = [
-            self._tool(tool, f"tools.{number}.input_schema", is_forced=is_forced) if tool in callables else tool
+            self._tool(tool, tool.place or f"tools.{number}", is_forced=is_forced) if tool in callables else tool
             for number, tool in enumerate(request.tools)
         ]
         return replace(request, tools=tuple(tools), output_schema=self._output(request))
 
-    def _tool(self, tool: Tool, field: str, *, is_forced: bool) -> Tool:
+    def _tool(self, tool: Tool, place: str, *, is_forced: bool) -> Tool:
+        field = f"{place}.input_schema"
         what = f"the tool {tool.name!r}"
         verdict = self._verdicts.get(f"tool {tool.name} {tool.input_schema}", lambda: self._judge_tool(tool, what))
         if verdict.impossible is not None:

@@ -111,9 +111,9 @@ def _require_unconstrained(request: GenerationRequest) -> None:
         raise ValidationError("tool_choice", reason)
     if request.output_schema is not None:
         raise ValidationError("output_config.format", reason)
-    strict = [number for number, tool in enumerate(request.tools) if tool.strict]
-    if strict and request.tool_choice.mode is not ToolMode.NONE:
-        raise ValidationError(f"tools.{strict[0]}.strict", reason)
+    strict = next((tool for tool in request.tools if tool.strict), None)
+    if strict is not None and request.tool_choice.mode is not ToolMode.NONE:
+        raise ValidationError(f"{strict.place or 'tools'}.strict", reason)
 
 
 class GrammarMask:

@@ -90,11 +90,19 @@ def _mask_below(logits: mx.array, log_share: mx.array) -> mx.array:
     return mx.where(logits < threshold, float("-inf"), logits)
 
 
-def penalties_for(sampling: Sampling) -> list[Processor]:
-    """mlx-lm's logits processors for a request; none if there is no penalty, so that its row may be speculated on."""
-    penalty = sampling.repetition_penalty
-    if penalty is None or penalty == 1.0:
-        return []
+def penalties_for(sampling: Sampling, num_prompt_tokens: int) -> list[Processor]:
+    """The logits processors of a request; none if there is no penalty, so that its row may be speculated on."""
+    processors = []
+    if sampling.repetition_penalty not in (None, 1.0):
+        processors.append(_of_recent_tokens(sampling.repetition_penalty))
+    presence, frequency = sampling.presence_penalty or 0.0, sampling.frequency_penalty or 0.0
+    if presence or frequency:
+        processors.append(_of_answer_tokens(presence, frequency, num_prompt_tokens))
+    return processors
+
+
+def _of_recent_tokens(penalty: float) -> Processor:
+    """mlx-lm's repetition penalty."""
     from mlx_lm.sample_utils import make_repetition_penalty  # noqa: PLC0415 - transformers takes seconds to import
 
     penalise = make_repetition_penalty(max(penalty, _SMALLEST_PENALTY), PENALTY_CONTEXT_TOKENS)
@@ -102,4 +110,22 @@ def penalties_for(sampling: Sampling) -> list[Processor]:
     def penalise_within_range(token_ids: Any, logits: mx.array) -> mx.array:
         return mx.minimum(penalise(token_ids, logits), _LARGEST_LOGIT)
 
-    return [penalise_within_range]
+    return penalise_within_range
+
+
+def _of_answer_tokens(presence: float, frequency: float, num_prompt_tokens: int) -> Processor:
+    """OpenAI's penalties, by its formula: a token's logit falls by `presence` if the answer has the token, and by
+    `frequency` for each time that it does.
+
+    mlx-lm's processors of these names also count the prompt, and only the last 20 tokens.
+    """
+
+    def penalise(token_ids: mx.array, logits: mx.array) -> mx.array:
+        answer = token_ids[num_prompt_tokens:]
+        if not answer.size:
+            return logits
+        counts = mx.zeros(logits.shape[-1]).at[answer].add(1.0)
+        cost = frequency * counts + presence * (counts > 0)
+        return mx.minimum(logits - cost.astype(logits.dtype), _LARGEST_LOGIT)
+
+    return penalise

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import openai
+import openai.resources
 import pytest
 
 from pensieve.api.http.error_reply import reply_to_error, reply_to_status
 from pensieve.api.openai.errors import openai_body
+from pensieve.api.openai.paths import SERVED, UNSUPPORTED, is_openai_call
 from pensieve.core.errors import (
     AuthenticationError,
     GenerationError,
@@ -77,12 +80,30 @@ def test_every_error_on_openai_paths_has_the_format_and_the_request_id(tmp_path:
             server.post("/v1/completions", headers=bearer, content=b"{"),
             server.post("/v1/chat/nothing", headers=bearer),
             server.post("/v1/completions", headers={**bearer, "host": "evil.example"}),
+            server.post("/v1/completions", headers={**bearer, "content-encoding": "br"}),
+            server.post("/v1/embeddings", headers=bearer, json={}),
+            server.post("/v1/responses"),
+            server.get("/v1/models"),
+            server.get("/v1/models/none", headers=bearer),
+            server.post("/v1/files", headers=bearer),
         ]
-    assert [reply.status_code for reply in replies] == [401, 405, 400, 404, 403]
+    assert [reply.status_code for reply in replies] == [401, 405, 400, 404, 403, 415, 404, 401, 401, 404, 404]
     for reply in replies:
         assert set(reply.json()) == {"error"}
         assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
         assert reply.headers["x-request-id"] == reply.headers["request-id"]
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/none", "/v1/files", "/v1/messages", "/v1/nothing"])
+def test_anthropics_clients_get_anthropics_errors(path: str) -> None:
+    assert not is_openai_call(path, "2023-06-01")
+
+
+def test_every_resource_of_the_sdk_is_served_or_its_absence_explained() -> None:
+    sources = "".join(path.read_text() for path in Path(openai.resources.__file__).parent.rglob("*.py"))
+    called = set(re.findall(r'_(?:post|get|delete|get_api_list)\(\s*(?:path_template\()?f?"/([a-z_]+)', sources))
+    assert {"chat", "embeddings", "vector_stores"} <= called
+    assert called - SERVED - {"models"} == set(UNSUPPORTED)
 
 
 def test_the_sdk_reads_code_param_and_request_id(tmp_path: Path) -> None:

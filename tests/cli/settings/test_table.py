@@ -26,6 +26,7 @@ def test_every_setting_has_a_default() -> None:
         port=8765,
         api_key=None,
         cors_origins=(),
+        allow_hosts=(),
         script=None,
         checked=False,
         grace_seconds=10.0,
@@ -45,6 +46,8 @@ def test_every_setting_has_a_default() -> None:
         top_k=None,
         min_p=None,
         repetition_penalty=None,
+        presence_penalty=None,
+        frequency_penalty=None,
         thinking=None,
         max_thinking_tokens=None,
         model_settings=None,
@@ -66,6 +69,18 @@ def test_a_repeated_flag_and_a_list_in_the_environment_mean_the_same() -> None:
     flags = parsed("--cors-origin", "https://a.example/", "--cors-origin", "https://b.example")
     listed = parsed(environment={"PENSIEVE_CORS_ORIGINS": "https://a.example, https://b.example"})
     assert flags.cors_origins == listed.cors_origins == ("https://a.example", "https://b.example")
+
+
+def test_host_names_are_written_as_in_a_host_header() -> None:
+    flags = parsed("--allow-host", "Host.Docker.Internal", "--allow-host", "mac.local:8765")
+    listed = parsed(environment={"PENSIEVE_ALLOW_HOSTS": "host.docker.internal,mac.local"})
+    assert flags.allow_hosts == listed.allow_hosts == ("host.docker.internal", "mac.local")
+    with pytest.raises(SettingsError, match=r"--allow-host: 'http://mac.local' is not a host name"):
+        parsed("--allow-host", "http://mac.local")
+
+
+def test_an_address_in_brackets_means_the_same_without_them() -> None:
+    assert parsed("--host", "[::1]").host == "::1"
 
 
 def test_switches_and_paths_are_parsed() -> None:

@@ -100,6 +100,11 @@ class AcceptsAnyRepetitionPenalty(_AcceptsOneField):
     field = "repetition_penalty"
 
 
+@broken.by("IM-6")
+class AcceptsAnyFrequencyPenalty(_AcceptsOneField):
+    field = "frequency_penalty"
+
+
 @broken.by("IM-7")
 class AnswersAnEmptyConversation(_AcceptsOneField):
     field = "messages"

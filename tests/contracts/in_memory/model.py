@@ -83,6 +83,10 @@ class InMemoryModel:
             raise ValidationError("min_p", "0.0 to 1.0")
         if sampling.repetition_penalty is not None and not 0.0 < sampling.repetition_penalty <= 10.0:
             raise ValidationError("repetition_penalty", "above 0.0, at most 10.0")
+        for name in ("presence_penalty", "frequency_penalty"):
+            penalty = getattr(sampling, name)
+            if penalty is not None and not -2.0 <= penalty <= 2.0:
+                raise ValidationError(name, "-2.0 to 2.0")
 
     def refuse_what_does_not_fit(self, input_tokens: int, max_tokens: int) -> None:
         if input_tokens + max_tokens > WINDOW_TOKENS:

@@ -43,6 +43,8 @@ def send(request: GenerationRequest) -> None:
         ("IM-6", GenerationRequest(HELLO, 1, Sampling(min_p=1.1))),
         ("IM-6", GenerationRequest(HELLO, 1, Sampling(repetition_penalty=0.0))),
         ("IM-6", GenerationRequest(HELLO, 1, Sampling(repetition_penalty=math.inf))),
+        ("IM-6", GenerationRequest(HELLO, 1, Sampling(presence_penalty=2.1))),
+        ("IM-6", GenerationRequest(HELLO, 1, Sampling(frequency_penalty=-2.1))),
         ("IM-7", GenerationRequest((), 1)),
     ],
 )
@@ -62,6 +64,7 @@ def test_a_missing_refusal_is_caught(clause_id: str, request_: GenerationRequest
         Sampling(top_p=1.0),
         Sampling(top_k=0),
         Sampling(min_p=1.0, repetition_penalty=10.0),
+        Sampling(presence_penalty=-2.0, frequency_penalty=2.0),
     ],
 )
 def test_no_refusal_is_required_at_the_edge_of_a_range(sampling: Sampling) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Prompt, Role, Sampling, Thinking
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
+from pensieve.core.defaults.sampling import API_DEFAULTS
 
 HI = (ChatMessage(Role.USER, "Hi"),)
 OFF = ModelSettings(thinking=ThinkingMode.OFF)
@@ -21,14 +22,14 @@ def test_settings_of_a_model_override_general_ones() -> None:
     makers = Sampling(temperature=0.6, top_p=0.95, top_k=20)
     general, own = ModelSettings(Sampling(temperature=0.5, min_p=0.1)), ModelSettings(Sampling(min_p=0.2))
     held = own.over(general).over_makers(makers)
-    assert held.sampling == Sampling(0.5, 0.95, 20, 0.2, 1.0)
+    assert held.sampling == Sampling(0.5, 0.95, 20, 0.2, 1.0, 0.0, 0.0)
     requested = GenerationRequest(HI, 8, Sampling(temperature=0.9, top_k=0))
-    assert held.request(requested).sampling == Sampling(0.9, 0.95, 0, 0.2, 1.0)
+    assert held.request(requested).sampling == Sampling(0.9, 0.95, 0, 0.2, 1.0, 0.0, 0.0)
 
 
 def test_the_api_defaults_apply_if_nothing_else_is_set() -> None:
     held = ModelSettings().over_makers(Sampling())
-    assert held.request(GenerationRequest(HI, 8)).sampling == Sampling(1.0, 1.0, 0, 0.0, 1.0)
+    assert held.request(GenerationRequest(HI, 8)).sampling == API_DEFAULTS
 
 
 def test_one_model_may_think_where_the_others_may_not() -> None:

@@ -35,6 +35,8 @@ def test_parameters_that_are_not_set_come_from_the_defaults() -> None:
         ("min_p", math.inf),
         ("repetition_penalty", 0),
         ("repetition_penalty", None),
+        ("presence_penalty", 2.1),
+        ("frequency_penalty", -2.1),
     ],
 )
 def test_other_types_and_values_out_of_range_are_rejected(name: str, value: object) -> None:

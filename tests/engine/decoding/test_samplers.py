@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import mlx.core as mx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contracts.values.vocabulary import Sampling
 from pensieve.engine.decoding.samplers import PENALTY_CONTEXT_TOKENS, Sampler, penalties_for, sampler_for
@@ -62,7 +65,7 @@ def test_open_settings_take_the_apis_defaults_and_equal_settings_share_a_sampler
 
 
 def penalised(penalty: float, token_ids: list[int], logits: list[float], dtype: mx.Dtype = mx.float32) -> list[float]:
-    (processor,) = penalties_for(Sampling(repetition_penalty=penalty))
+    (processor,) = penalties_for(Sampling(repetition_penalty=penalty), 0)
     found: list[float] = processor(mx.array(token_ids), mx.array([logits], dtype))[0].tolist()  # type: ignore[assignment]
     return found
 
@@ -85,4 +88,32 @@ def test_extreme_penalties_leave_finite_logits_in_half_precision(penalty: float)
 
 
 def test_a_penalty_of_one_adds_no_processor() -> None:
-    assert penalties_for(Sampling(repetition_penalty=1.0)) == penalties_for(Sampling()) == []
+    neutral = Sampling(repetition_penalty=1.0, presence_penalty=0.0, frequency_penalty=0.0)
+    assert penalties_for(neutral, 0) == penalties_for(Sampling(), 0) == []
+
+
+@given(
+    st.lists(st.integers(0, 7), max_size=5),
+    st.lists(st.integers(0, 7), max_size=30),
+    st.sampled_from([-2.0, -0.5, 0.0, 1.5]),
+    st.sampled_from([-1.0, 0.0, 0.25, 2.0]),
+)
+def test_presence_and_frequency_penalties_count_the_tokens_of_the_answer(
+    prompt: list[int], answer: list[int], presence: float, frequency: float
+) -> None:
+    """OpenAI's formula: mu[j] - c[j] * alpha_frequency - float(c[j] > 0) * alpha_presence, with c of sampled tokens."""
+    sampling = Sampling(presence_penalty=presence, frequency_penalty=frequency)
+    logits = [[float(number) for number in range(8)]]
+    found = mx.array(logits)
+    for processor in penalties_for(sampling, len(prompt)):
+        found = processor(mx.array([*prompt, *answer], mx.int32), found)
+    counts = Counter(answer)
+    assert found.tolist() == [
+        [number - counts[number] * frequency - (counts[number] > 0) * presence for number in range(8)]
+    ]
+
+
+def test_penalties_leave_finite_or_forbidden_logits_in_half_precision() -> None:
+    (processor,) = penalties_for(Sampling(frequency_penalty=-2.0), 0)
+    found = processor(mx.zeros(40_000, mx.int32), mx.array([[300.0, 1.0]], mx.float16))
+    assert mx.all(mx.isfinite(found)).item()

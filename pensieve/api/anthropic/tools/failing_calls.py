@@ -1,0 +1,104 @@
+"""Answers the model's calls of unavailable tools with their error, and lets the model go on in the same message.
+
+Source: Anthropic's documentation, "Web search tool", errors: the call and its error are content of the answer, which
+goes on after them. A client needs to do nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Final
+
+from contracts.values.generation import (
+    GenerationEvent,
+    GenerationFinished,
+    GenerationStarted,
+    TextGenerated,
+    ThinkingGenerated,
+    ToolArgumentsGenerated,
+    ToolCallStarted,
+)
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, StopReason, ToolCall
+
+Generate = Callable[[GenerationRequest], AsyncGenerator[GenerationEvent, None]]
+
+MAX_ROUNDS: Final = 3
+"""How often an answer goes on after calls that failed. A small model may repeat its call for ever."""
+
+
+async def with_failing_calls(generate: Generate, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+    """The events of one message. If all calls of an answer fail, the model's next answer follows."""
+    output_tokens = 0
+    first = answer = _Answer(request)
+    for rounds_left in reversed(range(MAX_ROUNDS + 1)):
+        async with aclosing(generate(answer.request)) as events:
+            async for event in events:
+                if answer.add(event) and (answer is first or not isinstance(event, GenerationStarted)):
+                    yield event
+        output_tokens += answer.finished.usage.output_tokens
+        if not rounds_left or not answer.may_go_on:
+            break
+        answer = answer.after_errors()
+    usage = replace(first.finished.usage, output_tokens=output_tokens)  # the prompt as the client counts it
+    yield replace(answer.finished, stop_reason=answer.stop_reason, usage=usage)
+
+
+class _Answer:
+    """What the model writes in answer to one request. `finished` is its last event."""
+
+    finished: GenerationFinished
+
+    def __init__(self, request: GenerationRequest) -> None:
+        self.request = request
+        self._text = ""
+        self._thinking = ""
+        self._calls: list[ToolCall] = []
+        self._unavailable = {tool.name for tool in request.tools if tool.unavailable}
+
+    def add(self, event: GenerationEvent) -> bool:
+        """Whether more may follow the event."""
+        match event:
+            case TextGenerated(text):
+                self._text += text
+            case ThinkingGenerated(text):
+                self._thinking += text
+            case ToolCallStarted(call_id, name):
+                self._calls.append(ToolCall(call_id, name, ""))
+            case ToolArgumentsGenerated(json):
+                self._calls[-1] = replace(self._calls[-1], arguments=self._calls[-1].arguments + json)
+            case GenerationFinished():
+                self.finished = event
+        return not isinstance(event, GenerationFinished)
+
+    @property
+    def may_go_on(self) -> bool:
+        return self._failed and self._tokens_left > 0
+
+    @property
+    def stop_reason(self) -> StopReason:
+        """Tool use would promise a call that the client can run."""
+        if not self._failed:
+            return self.finished.stop_reason
+        return StopReason.END_TURN if self._tokens_left > 0 else StopReason.MAX_TOKENS
+
+    def after_errors(self) -> _Answer:
+        """The answer that follows the errors."""
+        turn = ChatMessage(Role.ASSISTANT, self._text, self._thinking, tuple(self._calls))
+        errors = (
+            ChatMessage(Role.TOOL, f"{call.name} is unavailable", tool_call_id=call.id, is_error=True)
+            for call in self._calls
+        )
+        messages = (*self.request.messages, turn, *errors)
+        return _Answer(replace(self.request, messages=messages, max_tokens=self._tokens_left, is_retry=False))
+
+    @property
+    def _failed(self) -> bool:
+        """Whether the model called tools, all of them unavailable."""
+        names = {call.name for call in self._calls}
+        return self.finished.stop_reason is StopReason.TOOL_USE and names <= self._unavailable
+
+    @property
+    def _tokens_left(self) -> int:
+        return self.request.max_tokens - self.finished.usage.output_tokens

@@ -1,0 +1,78 @@
+"""The messages of a chat request, as OpenAI's API reference defines them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Tag
+
+from pensieve.api.http.wire_model import Name, WireModel
+from pensieve.api.openai.refusing import known, only
+
+NO_FUNCTIONS = "deprecated and not supported: send tools and tool_choice"
+NO_CUSTOM_TOOLS = "custom tools are not supported: send a function with one string parameter"
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+class TextPart(WireModel):
+    type: Literal["text"]
+    text: str
+
+
+class RefusalPart(WireModel):
+    type: Literal["refusal"]
+    refusal: str
+
+
+class OtherPart(WireModel):
+    """An image, audio or a file, or a kind of part that is not known yet."""
+
+    type: str
+
+
+def _kind_of_part(part: Any) -> str:
+    kind = part.get("type") if isinstance(part, dict) else getattr(part, "type", None)
+    return f"{kind}_part" if kind in ("text", "refusal") else "other"
+
+
+Part = Annotated[
+    Annotated[TextPart, Tag("text_part")]
+    | Annotated[RefusalPart, Tag("refusal_part")]
+    | Annotated[OtherPart, Tag("other")],
+    Discriminator(_kind_of_part),
+]
+
+
+def kind_of_value(value: Any) -> str:
+    return "blocks" if isinstance(value, list | tuple) else "string"
+
+
+PartsOrText = Annotated[
+    Annotated[str | None, Tag("string")] | Annotated[list[Part], Tag("blocks")], Discriminator(kind_of_value)
+]
+
+
+class CalledFunction(WireModel):
+    """Most clients send `arguments` as JSON text. Some send the object itself, or null for a call without any."""
+
+    name: Name
+    arguments: Any = None
+
+
+class ChatToolCall(WireModel):
+    type: Annotated[str, known(("function",), {"custom": NO_CUSTOM_TOOLS})] = "function"
+    id: Name
+    function: CalledFunction
+
+
+class ChatTurn(WireModel):
+    """`name` is ignored: chat templates have no place for it."""
+
+    role: Annotated[str, known(ROLES, {"function": "deprecated and not supported: send tool_calls and role 'tool'"})]
+    content: PartsOrText = None
+    refusal: str | None = None
+    tool_calls: list[ChatToolCall] | None = None
+    tool_call_id: Name | None = None
+    reasoning_content: str | None = None
+    function_call: Annotated[Any, only((), instead="deprecated and not supported: send tool_calls")] = None
+    audio: Annotated[Any, only((), instead="audio answers are not supported: send their transcript as content")] = None
