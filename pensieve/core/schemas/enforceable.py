@@ -1,7 +1,7 @@
 """What a grammar can enforce of a schema: everything but single keywords, each of them named.
 
-`problem` says why a schema cannot be compiled to a grammar, or "". It is only asked about single parts if the whole has
-a problem.
+`problem` gives the reason why a schema cannot be compiled to a grammar, or "". Single parts are only tried if the whole
+has a problem.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Problem = Callable[[Any], str]
 
 UNSATISFIABLE: Final = "Unsatisfiable schema: "
 """How a problem begins if no value satisfies the schema."""
-MAX_QUESTIONS: Final = 400
-"""The parts that are asked about: one takes about a millisecond."""
+MAX_TRIALS: Final = 400
+"""The parts that are tried: one takes about a millisecond."""
 _TOO_LARGE: Final = "too large to find out which of its keywords cannot be enforced"
 _HARMLESS: Final = frozenset({"type", "properties", "items", "additionalProperties", "$ref"})
 """A schema that has only these has no problem of its own."""
@@ -40,7 +40,7 @@ _TRIALS: Final = (*((each,) for each in _SUSPECTS[:13]), *_PAIRS, *((each,) for 
 @dataclass(frozen=True, slots=True)
 class Enforceable:
     schema: Any
-    """Compiles, unless there is a contradiction."""
+    """It compiles. If there is a contradiction, it allows everything."""
     gaps: tuple[Gap, ...] = ()
     contradiction: Gap | None = None
     """Why no value satisfies the schema, and which part of it says so."""
@@ -61,7 +61,7 @@ def _enforceable(plain: PlainSchema, problem: Problem) -> Enforceable:
         _Repair(plain, problem).run()
     if plain.body is False:
         reasons = plain.contradictions or [Gap((), "", "the schema is false")]
-        return Enforceable(False, tuple(plain.gaps), reasons[-1])
+        return Enforceable({}, tuple(plain.gaps), reasons[-1])
     return Enforceable(plain.with_definitions(plain.body), tuple(plain.gaps))
 
 
@@ -71,7 +71,7 @@ class _Repair:
     def __init__(self, plain: PlainSchema, problem: Problem) -> None:
         self._plain = plain
         self._problem = problem
-        self._num_questions = 0
+        self._num_trials = 0
 
     def run(self) -> None:
         plain, definitions = self._plain, dict(self._plain.definitions)
@@ -79,7 +79,7 @@ class _Repair:
         for name, definition in reversed(definitions.items()):
             plain.definitions[name] = self._part(definition, plain.places[name])
         plain.body = self._part(plain.body, ())
-        if self._num_questions > MAX_QUESTIONS or self._ask(plain.body):
+        if self._num_trials > MAX_TRIALS or self._try(plain.body):
             plain.body = self._alone(plain.body, ())
         if plain.body is not False and self._problem(plain.with_definitions(plain.body)):
             plain.gaps.append(Gap((), "", _TOO_LARGE))
@@ -93,7 +93,7 @@ class _Repair:
 
     def _alone(self, schema: Any, path: Path) -> Any:
         """The part without the keywords that are its problem, when its own parts have none."""
-        trouble = self._ask(schema)
+        trouble = self._try(schema)
         if trouble and not _is_contradiction(trouble):
             schema, trouble = self._without_suspects(schema, path, trouble)
         if _is_contradiction(trouble):
@@ -105,7 +105,7 @@ class _Repair:
         """The part without what is wrong with it, and the contradiction that then remains, or ""."""
         for suspects in _TRIALS:
             if schema.keys() >= set(suspects):
-                left = self._ask(_without(schema, suspects))
+                left = self._try(_without(schema, suspects))
                 if not left or _is_contradiction(left):
                     self._name(path, suspects, trouble)
                     return _without(schema, suspects), left
@@ -113,15 +113,15 @@ class _Repair:
             if suspect in schema and trouble and not _is_contradiction(trouble):
                 self._name(path, (suspect,), trouble)
                 schema = _without(schema, (suspect,))
-                trouble = self._ask(schema)
+                trouble = self._try(schema)
         return schema, trouble
 
     def _name(self, path: Path, keywords: Iterable[str], reason: str) -> None:
         self._plain.gaps += [Gap(path, keyword, reason) for keyword in keywords]
 
-    def _ask(self, schema: Any) -> str:
-        self._num_questions += 1
-        if self._num_questions > MAX_QUESTIONS:
+    def _try(self, schema: Any) -> str:
+        self._num_trials += 1
+        if self._num_trials > MAX_TRIALS:
             return ""
         return self._problem(self._plain.with_definitions(schema))
 

@@ -13,7 +13,11 @@ from pensieve.core.schemas.subschemas import mapped
 _MAX_SCHEMAS: Final = 128
 _MAX_DEPTH: Final = 6
 _ALL_TYPES: Final = frozenset({"null", "boolean", "object", "array", "number", "string"})
-_RANGES: Final = {"number": ("minimum", "maximum"), "string": ("minLength", "maxLength"), "array": ("minItems", "maxItems")}
+_RANGES: Final = {
+    "number": ("minimum", "maximum"),
+    "string": ("minLength", "maxLength"),
+    "array": ("minItems", "maxItems"),
+}
 
 
 def with_proven_choices(plain: PlainSchema) -> None:
@@ -42,9 +46,7 @@ def _excludes(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> bool
         return False
     common = {key: part for key, part in schema.items() if key != "oneOf"}
     proof = _Proof(definitions)
-    return all(
-        proof.excludes([common, one], [common, other], 0) for one, other in itertools.combinations(choices, 2)
-    )
+    return all(proof.excludes([common, one], [common, other], 0) for one, other in itertools.combinations(choices, 2))
 
 
 class _Proof:

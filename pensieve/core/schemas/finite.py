@@ -49,16 +49,15 @@ class _Search:
             return schema is not False
         if "$ref" in schema and schema["$ref"].rpartition("/")[2] not in self._finite:
             return False
-        for key in ("anyOf", "oneOf"):
-            if schema.get(key) and not any(map(self.is_finite, schema[key])):
-                return False
-        if not all(map(self.is_finite, schema.get("allOf", ()))):
+        choices = [schema[key] for key in ("anyOf", "oneOf") if schema.get(key)]
+        if not all(any(map(self.is_finite, each)) for each in choices):
             return False
-        if "enum" in schema or "const" in schema:
-            return True
+        return all(map(self.is_finite, schema.get("allOf", ()))) and self._has_value(schema)
+
+    def _has_value(self, schema: dict[str, Any]) -> bool:
         kinds = schema.get("type", "any")
         kinds = {kinds} if isinstance(kinds, str) else set(kinds)
-        if kinds - {"object", "array"}:
+        if "enum" in schema or "const" in schema or kinds - {"object", "array"}:
             return True
         return ("object" in kinds and self._has_object(schema)) or ("array" in kinds and self._has_array(schema))
 

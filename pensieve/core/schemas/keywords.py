@@ -63,9 +63,9 @@ NOT_ENFORCED: Final[Mapping[str, str]] = {
     "minContains": "a grammar cannot count the items that match a schema",
     "maxContains": "a grammar cannot count the items that match a schema",
     "uniqueItems": "a grammar cannot compare items",
-    "propertyNames": "a grammar can only enforce it where no properties are named, and it has nothing but enum or pattern",
-    "unevaluatedProperties": "a grammar can only enforce it without $ref, allOf and the like beside it",
-    "unevaluatedItems": "a grammar can only enforce it without $ref, allOf and the like beside it",
+    "propertyNames": "it is only enforced where no properties are named and it has just enum or pattern",
+    "unevaluatedProperties": "it is only enforced without $ref, allOf and the like beside it",
+    "unevaluatedItems": "it is only enforced without $ref, allOf and the like beside it",
     "$dynamicRef": "what it refers to depends on how the schema is reached",
     "$recursiveRef": "what it refers to depends on how the schema is reached",
 }

@@ -16,6 +16,16 @@ _MAX_INTEGER: Final = 2**63 - 2**10
 """The largest integer bound that is exact as a float: llguidance reads numbers as such and compares them in 64 bits."""
 _MAX_FLOAT: Final = 1.797e308
 """A bound beyond every number that a JSON parser returns."""
+_PARTNERS: Final = ("then", "else", "minContains", "maxContains")
+"""Alone they mean nothing; beside `if` or `contains` they are named with it."""
+_VACUOUS: Final[Mapping[str, tuple[object, ...]]] = {
+    "not": (False,),
+    "uniqueItems": (False,),
+    "type": ("any",),
+    **dict.fromkeys(("dependentRequired", "dependentSchemas", "dependencies"), ({},)),
+    **dict.fromkeys(("unevaluatedProperties", "unevaluatedItems"), (True, {})),
+}
+"""Values with which a keyword constrains nothing."""
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _COUNTS: Final = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 
@@ -103,25 +113,8 @@ def _unevaluated(found: dict[str, Any]) -> None:
 
 def _is_vacuous(keyword: str, schema: Mapping[str, Any]) -> bool:
     """Whether a keyword constrains nothing here."""
-    part = schema[keyword]
-    match keyword:
-        case "not":
-            return part is False
-        case "uniqueItems":
-            return part is False
-        case "type":
-            return part == "any"
-        case "contains":
-            return schema.get("minContains") == 0 and "maxContains" not in schema
-        case "minContains" | "maxContains":  # as `then`, with `contains`
-            return True
-        case "if":
-            return "then" not in schema and "else" not in schema
-        case "then" | "else":  # without `if` they mean nothing, and with it they are named with it
-            return True
-        case "dependentRequired" | "dependentSchemas" | "dependencies":
-            return part == {}
-        case "unevaluatedProperties" | "unevaluatedItems":
-            return part is True or part == {}
-        case _:
-            return False
+    if keyword == "contains":
+        return schema.get("minContains") == 0 and "maxContains" not in schema
+    if keyword == "if":
+        return "then" not in schema and "else" not in schema
+    return keyword in _PARTNERS or any(schema[keyword] == each for each in _VACUOUS.get(keyword, ()))

@@ -68,7 +68,7 @@ class _Reader:
             self._draft = specification_with(str(dialect or ""), default=DRAFT202012)
         except UnknownDialect:
             self._draft = DRAFT202012
-        self.found = PlainSchema(True)
+        self.found = PlainSchema({})
         self.pending: list[tuple[str, Any, Any]] = []
         self.resolver = Registry().resolver_with_root(self._draft.create_resource(root))
         self._names: dict[int, str] = {}
@@ -97,7 +97,7 @@ class _Reader:
 
     def _enforced(self, keyword: str, part: Any, path: Path, resolver: Any) -> dict[str, Any]:
         """The keyword as it enters the plain schema; nothing if it does not."""
-        if not isinstance(part, _FORMS.get(keyword, object)) or (keyword == "type" and not _are_texts(part)):
+        if not _has_form(keyword, part):
             self._gap(path, keyword, "it has another form than in draft 2020-12")
             return {}
         if keyword == "format":
@@ -109,8 +109,8 @@ class _Reader:
         if keyword in MAPS:
             return {keyword: {name: self.plain(each, (*path, keyword, name), resolver) for name, each in part.items()}}
         if keyword in LISTS:
-            each_at = enumerate(part)
-            return {keyword: [self.plain(each, (*path, keyword, str(at)), resolver) for at, each in each_at]}
+            parts = list(enumerate(part))
+            return {keyword: [self.plain(each, (*path, keyword, str(number)), resolver) for number, each in parts]}
         return {keyword: self.plain(part, (*path, keyword), resolver) if keyword in SINGLE else part}
 
     def _reference(self, reference: str, path: Path, resolver: Any) -> dict[str, Any]:
@@ -150,8 +150,10 @@ class _Reader:
         self.found.gaps.append(Gap(path, keyword, reason, dangling))
 
 
-def _are_texts(part: Any) -> bool:
-    return isinstance(part, str) or all(isinstance(each, str) for each in part)
+def _has_form(keyword: str, part: Any) -> bool:
+    if keyword == "type" and isinstance(part, list):
+        return all(isinstance(each, str) for each in part)
+    return isinstance(part, _FORMS.get(keyword, object))
 
 
 def _contradiction(plain: Mapping[str, Any]) -> str:

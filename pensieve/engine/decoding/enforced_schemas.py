@@ -18,8 +18,7 @@ from llguidance import LLMatcher
 from contracts.values.vocabulary import GenerationRequest, Tool
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.dialects.grammar import FORCED, callable_tools, schema_grammar
-from pensieve.core.dialects.unenforced import unenforced
-from pensieve.core.dialects.writable import why_not_writable
+from pensieve.core.dialects.writable import unenforced, why_not_writable
 from pensieve.core.errors import ValidationError
 from pensieve.core.schemas.enforceable import UNSATISFIABLE, Enforceable, enforceable
 from pensieve.core.schemas.gap import Gap

@@ -53,7 +53,9 @@ def test_the_cache_of_grammars_is_bounded(tiny_folder: ModelFolder) -> None:
 
 SELF_REQUIRING = '{"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}'
 PRIVATE_USE = '{"type": "object", "properties": {"\U0010ff00": {}}}'
-CONTRADICTORY = '{"type": "object", "properties": {"a": {"type": "integer", "minimum": 2, "maximum": 1}}, "required": ["a"]}'
+CONTRADICTORY = (
+    '{"type": "object", "properties": {"a": {"type": "integer", "minimum": 2, "maximum": 1}}, "required": ["a"]}'
+)
 NOTHING_LEFT = '{"type": "object", "properties": {}, "required": ["a"], "additionalProperties": false}'
 
 
@@ -100,8 +102,8 @@ def test_tools_whose_grammar_does_not_compile_are_relaxed_if_optional(
     model = load(tiny_folder)
     tagged = Dialect(calls=CallSyntax(CallForm.TAGGED, "<c>", "{name}{parameters}</c>", parameter="<{key}>{value}</p>"))
     grammars = Grammars(replace(model, dialect=tagged))
-    items = '{"type": "array", "items": {"type": "null", "const": 1}, "minItems": 1}'  # known to be impossible only as a part
-    tool = replace(TOOL, input_schema='{"type": "object", "properties": {"a": ' + items + '}}')
+    items = '{"type": "array", "items": {"type": "null", "const": 1}, "minItems": 1}'  # impossible, but it is optional
+    tool = replace(TOOL, input_schema='{"type": "object", "properties": {"a": ' + items + "}}")
     assert grammars.matcher_for(replace(PLAIN, tools=(tool,)), starts_thinking=False) is not None
     with pytest.raises(ValidationError, match="too complex to enforce"):
         grammars.matcher_for(replace(PLAIN, tools=(tool,), tool_choice=ToolChoice(ToolMode.ANY)), starts_thinking=False)

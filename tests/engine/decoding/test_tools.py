@@ -54,8 +54,8 @@ CANCEL = Tool("cancel", "Cancel the order", '{"type": "object", "properties": {}
 ODD = Tool(
     "odd",
     "Do something odd",
-    '{"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=x)", "maxLength": 2}}, "required": ["a"], '
-    '"additionalProperties": false}',
+    '{"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=x)", "maxLength": 2}}, '
+    '"required": ["a"], "additionalProperties": false}',
 )
 GREEDY = Sampling(temperature=0.0)
 WILD = Sampling(temperature=2.0)
