@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tests.mutants.faults import messages as faults
-from tests.mutants.faults import openai, prompts, tools
+from tests.mutants.faults import openai, prompts, schemas, tools
 from tests.mutants.wire import Frames, ProxiedAnswer, ProxiedCall
 
 
@@ -118,6 +118,42 @@ _OF_TOOLS = (
     Mutant("count-without-tools", "count-includes-tools", calls=tools.count_without_tools),
 )
 
+_OF_SCHEMAS = (
+    Mutant(
+        "one-odd-schema-fails-all",
+        "odd-schema-beside-another",
+        answers=schemas.refuses_what_it_cannot_enforce,
+        base=BaseServer.CONSTRAINED,
+    ),
+    Mutant(
+        "odd-schema-of-another-fails",
+        "odd-schema-of-another-tool",
+        answers=schemas.refuses_beside_the_forced_tool,
+        base=BaseServer.CONSTRAINED,
+    ),
+    Mutant(
+        "one-odd-keyword-frees-all",
+        "odd-schema-is-enforced-but-for-one",
+        calls=schemas.relaxes_the_whole_schema,
+        base=BaseServer.CONSTRAINED,
+    ),
+    Mutant(
+        "ignores-strict", "strict-tool-is-whole-or-refused", calls=schemas.ignores_strict, base=BaseServer.CONSTRAINED
+    ),
+    Mutant(
+        "impossible-schema-is-a-500",
+        "impossible-schema-is-answered",
+        answers=schemas.fails_on_the_impossible,
+        base=BaseServer.CONSTRAINED,
+    ),
+    Mutant(
+        "one-odd-keyword-frees-the-format",
+        "structured-output-with-a-look-ahead",
+        calls=schemas.relaxes_the_whole_format,
+        base=BaseServer.CONSTRAINED,
+    ),
+)
+
 _OF_ANSWERS = (
     Mutant("unsigned-thinking", "thinking-comes-before-text", answers=tools.unsigned_thinking),
     Mutant("no-signature-in-the-stream", "thinking-is-signed-at-its-end", frames=tools.without_signature_deltas),
@@ -185,4 +221,4 @@ _OF_PROMPTS = (
     Mutant("breakpoints-in-the-prompt", "form-of-a-message-is-no-prompt", calls=prompts.breakpoints_as_text),
 )
 
-MUTANTS = _OF_TEXT + _OF_TOOLS + _OF_ANSWERS + _OF_LIMITS + _OF_OPENAI + _OF_PROMPTS
+MUTANTS = _OF_TEXT + _OF_TOOLS + _OF_SCHEMAS + _OF_ANSWERS + _OF_LIMITS + _OF_OPENAI + _OF_PROMPTS
