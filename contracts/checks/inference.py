@@ -30,7 +30,11 @@ COUNT = promise("IM-22", "count_tokens returns the input_tokens that generating 
 SAME = promise("IM-23", "at temperature 0 the same request gets the same answer")
 STOP = promise("IM-24", "a stop sequence ends the text where it would have begun")
 TOGETHER = promise("IM-25", "concurrent streams give the same answers as each stream alone")
-WINDOW = promise("IM-26", "a request that does not fit the window is refused as VALIDATION before the first event")
+WINDOW = promise(
+    "IM-26",
+    "a prompt that does not fit the window is refused as VALIDATION before the first event, and a max_tokens beyond "
+    "the window is accepted",
+)
 CLOSED = promise("IM-27", "a closed stream releases its KV cache, and its place goes to the next request")
 CANCELLED = promise("IM-28", "a cancellation passes through a stream, and the model still answers")
 END = promise("IM-29", "aclose ends every open stream; closing again does nothing")
@@ -95,7 +99,7 @@ async def _check_refusals(model: InferenceModel, samples: SampleRequests) -> Non
         Sampling(frequency_penalty=math.nan),
     )
     refused = [request_for(samples.prompt, 1, sampling=sampling) for sampling in bad_samplings]
-    refused += [request_for(samples.prompt, 0), request_for(samples.prompt, -1), GenerationRequest((), 1, GREEDY)]
+    refused += [request_for(samples.prompt, -1), GenerationRequest((), 1, GREEDY)]
     for request in refused:
         await provoke(collect, model, request)
 
@@ -112,6 +116,9 @@ async def _check_edges(model: InferenceModel, samples: SampleRequests) -> None:
     for sampling in edges:
         async with promised_within(EDGES, samples.seconds):
             await collect(model, request_for(samples.prompt, 1, sampling=sampling))
+    async with promised_within(EDGES, samples.seconds):
+        unanswered = await collect(model, request_for(samples.prompt, 0))
+        expect(EDGES, not unanswered.text, "a max_tokens of 0 got text")
 
 
 async def _check_answers(model: InferenceModel, samples: SampleRequests) -> CollectedAnswer:
@@ -145,11 +152,14 @@ async def _check_together(model: InferenceModel, samples: SampleRequests, whole:
 
 
 async def _check_window(model: InferenceModel, samples: SampleRequests) -> None:
-    """A prompt with more words than the window has tokens, then a short one with max_tokens of the whole window."""
+    """A prompt with more words than the window has tokens, then short ones with a max_tokens of at least the window."""
     window = model.info.context_window_tokens
-    for request in (request_for("word " * (window + 1), 1), request_for(samples.prompt, window)):
+    async with promised_within(WINDOW, samples.seconds):
+        too_long = request_for("word " * (window + 1), 1)
+        await expect_refusal_async(WINDOW, ErrorKind.VALIDATION, collect, model, too_long)
+    for max_tokens in (window, 10**30):
         async with promised_within(WINDOW, samples.seconds):
-            await expect_refusal_async(WINDOW, ErrorKind.VALIDATION, collect, model, request)
+            await begin_and_close(model, request_for(samples.prompt, max_tokens))
 
 
 async def _check_closed(model: InferenceModel, samples: SampleRequests) -> None:

@@ -72,7 +72,7 @@ async def _check_place(handler: RequestHandler, samples: SampleRequests) -> None
 
 async def _check_refusal(handler: RequestHandler, samples: SampleRequests) -> None:
     """An error event instead would hide the status from the client."""
-    for refused in (GenerationRequest((), 1), request_for(samples.prompt, 0)):
+    for refused in (GenerationRequest((), 1), request_for(samples.prompt, -1)):
         async with promised_within(REFUSAL, samples.seconds):
             await expect_refusal_async(REFUSAL, ErrorKind.VALIDATION, _first_event, handler, refused)
 

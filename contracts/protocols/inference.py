@@ -30,7 +30,7 @@ _STREAM = Clause(
     "IM-8",
     "the stream is one GenerationStarted, then thinking and text that are never empty and calls that open and close, "
     "then one GenerationFinished; token counts never fall, stay within max_tokens and agree; a stop sequence never "
-    "appears in the text; a call stays open only if max_tokens cut it off",
+    "appears in the text; a call stays open only if max_tokens or the window cut it off",
 )
 
 
@@ -77,15 +77,15 @@ class InferenceModel(Protocol):
 
     @refuses(
         "IM-4",
-        "a max_tokens below 1 is refused",
-        lambda request: request.max_tokens < 1,
+        "a max_tokens below 0 is refused",
+        lambda request: request.max_tokens < 0,
         ErrorKind.VALIDATION,
         "max_tokens",
     )
     @refuses(
         "IM-5",
         "a temperature outside 0.0 to 2.0, or NaN, is refused",
-        lambda request: request.max_tokens >= 1 and not temperature_in_range(request),
+        lambda request: request.max_tokens >= 0 and not temperature_in_range(request),
         ErrorKind.VALIDATION,
         "temperature",
     )
@@ -93,7 +93,7 @@ class InferenceModel(Protocol):
         "IM-6",
         "a top_p or min_p outside 0.0 to 1.0, a top_k below 0, a repetition_penalty outside 0.0 (exclusive) to 10.0, "
         "or a presence_penalty or frequency_penalty outside -2.0 to 2.0 is refused, and so is NaN",
-        lambda request: request.max_tokens >= 1 and temperature_in_range(request) and not _filters_in_range(request),
+        lambda request: request.max_tokens >= 0 and temperature_in_range(request) and not _filters_in_range(request),
         ErrorKind.VALIDATION,
     )
     @refuses("IM-7", "an empty conversation is refused", lambda request: not request.messages, ErrorKind.VALIDATION)
@@ -113,7 +113,8 @@ class InferenceModel(Protocol):
         Closing the generator (`aclosing`) cancels the generation between two steps and releases its memory.
 
         Raises:
-            VALIDATION: the conversation is empty, a parameter is out of range, or the prompt exceeds the window.
+            VALIDATION: the conversation is empty, a parameter is out of range, or the prompt leaves no room for an
+                answer in the window. A `max_tokens` beyond the window is accepted.
             INSUFFICIENT_MEMORY: the request's KV cache can never fit.
             OVERLOADED: the queue is full.
             GENERATION, DEVICE: the model or its device failed, possibly after the first event.
@@ -206,7 +207,11 @@ class GenerationMonitor:
         self._expect(not stopped or item.stop_sequence in self._stop_sequences, "the stop sequence was not requested")
         cut = item.stop_reason is StopReason.MAX_TOKENS
         self._expect(not cut or item.usage.output_tokens == self._max_tokens, "it was cut off before max_tokens")
-        self._expect(cut or not self._in_call, "a call is still open")
+        full = item.stop_reason is StopReason.WINDOW_FULL
+        self._expect(not full or item.usage.output_tokens < self._max_tokens, "max_tokens, not the window, cut it off")
+        self._expect(cut or full or not self._in_call, "a call is still open")
+        thinking_tokens = item.usage.thinking_tokens
+        self._expect(0 <= thinking_tokens <= item.usage.output_tokens, "more thinking_tokens than output_tokens")
         called = item.stop_reason is StopReason.TOOL_USE
         self._expect(not called or self._num_calls > 0, "it stopped for a call that was not made")
         self._finished = True

@@ -12,7 +12,8 @@ class Usage:
     """Tokens as the model's own tokenizer counts them: the whole rendered prompt, and every sampled token.
 
     `cached_tokens` of the prompt were read from the prompt cache. `stored_5m_tokens` and `stored_1h_tokens` were
-    computed now and are kept for the client's breakpoints, by time to live (W17).
+    computed now and are kept for the client's breakpoints, by time to live (W17). `thinking_tokens` of the output are
+    reasoning, with the marks around it.
     """
 
     input_tokens: int
@@ -20,6 +21,7 @@ class Usage:
     cached_tokens: int = 0
     stored_5m_tokens: int = 0
     stored_1h_tokens: int = 0
+    thinking_tokens: int = 0
 
 
 @dataclass(slots=True)
@@ -74,7 +76,7 @@ class ToolCallStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolArgumentsGenerated:
-    """More of the arguments' JSON. A call's pieces join to a JSON object, unless max_tokens cut it off."""
+    """More of the arguments' JSON. A call's pieces join to a JSON object, unless the answer was cut off."""
 
     json: str
 

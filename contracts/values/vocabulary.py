@@ -37,6 +37,7 @@ class StopReason(Enum):
     MAX_TOKENS = "max_tokens"
     STOP_SEQUENCE = "stop_sequence"
     TOOL_USE = "tool_use"
+    WINDOW_FULL = "model_context_window_exceeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +72,16 @@ class ChatMessage:
 class Tool:
     """A tool that the model may call. `input_schema` is the JSON schema of the arguments, an object, as text.
 
-    A `deferred` tool is described where the conversation references it, not at the head of the prompt. The input of a
-    `strict` tool satisfies its whole schema, or the request is refused.
+    A `deferred` tool is described where the conversation references it, not at the head of the prompt. A `withdrawn`
+    one is still described there, but can no longer be called. The input of a `strict` tool satisfies its whole schema,
+    or the request is refused.
     """
 
     name: str
     description: str
     input_schema: str
     deferred: bool = False
+    withdrawn: bool = False
     strict: bool = False
     unavailable: bool = False
     """Neither the client nor this server can run it: a call fails, and the model goes on. It is never forced."""
@@ -156,7 +159,11 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A request to a model. `max_tokens` counts sampled tokens, including the end-of-turn token."""
+    """A request to a model.
+
+    `max_tokens` counts sampled tokens, including the end-of-turn token. At 0 the prompt is computed and stored, and
+    nothing is sampled. It may be larger than the window.
+    """
 
     messages: tuple[ChatMessage, ...]
     max_tokens: int

@@ -84,6 +84,23 @@ Feature: Documents in a message
       Then it is refused as "invalid_request_error" with status 400
       And the error names "source"
 
+  @cap:documents @SHOULD
+  Rule: A PDF is refused in the words that clients know
+    Claude Code 2.1.328: after a 400 with one of these phrases it removes the PDF and goes on; after any other, the PDF stays in the
+    conversation and every later turn fails.
+
+    @id:pdf-refusal-is-in-known-words
+    Scenario Outline: The refusal of a PDF that is <what> starts with words that clients know
+      Given its "messages.0.content" is [{"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "<data>"}}]
+      When it is sent
+      Then it is refused as "invalid_request_error" with status 400
+      And the error starts with <start>
+
+      Examples:
+        | what   | data     | start                                                         |
+        | empty  |          | "PDF cannot be empty"                                         |
+        | no PDF | bm8gUERG | "Could not process PDF" or "The PDF specified was not valid" |
+
   @cap:pdf @MUST
   Rule: The text of a PDF is part of the prompt
     "PDF support": a PDF as base64 in a document block; its text is extracted and given to the model.

@@ -47,3 +47,25 @@ Feature: Images in a message
       Given its "messages.0.content" is [{"type": "image", "source": {"type": "url", "url": "https://nowhere.invalid/a.png"}}]
       When it is sent
       Then it is refused as "invalid_request_error" with status 400
+
+  @cap:errors @SHOULD
+  Rule: An image is refused in the words that clients know
+    Claude Code 2.1.328: after a 400 with "Could not process image" it removes the image and goes on; after any other, the image
+    stays in the conversation and every later turn fails.
+
+    @id:image-refusal-is-in-known-words
+    Scenario: The refusal of an image starts with "Could not process image"
+      Given its "messages.0.content" is [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "bm8gaW1hZ2U="}}]
+      When it is sent
+      Then it is refused as "invalid_request_error" with status 400
+      And the error starts with "Could not process image"
+
+  @cap:messages @MUST
+  Rule: An image in an older message does not end the conversation
+    Clients send the whole conversation with every turn, and the user can no longer take the image back.
+
+    @id:older-image-is-accepted
+    Scenario: A conversation with an image in an older message is answered
+      Given its "messages" is [{"role": "user", "content": [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAADklEQVR4nGNogAIGyhgAgIQgAQ2AJGEAAAAASUVORK5CYII="}}, {"type": "text", "text": "What is it?"}]}, {"role": "assistant", "content": "A square."}, {"role": "user", "content": "Go on."}]
+      When it is sent
+      Then the reply is a message

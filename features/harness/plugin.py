@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 import pytest
 
+from features.harness.judge import Judge
 from features.harness.outline.capabilities import UnknownCapabilityError, registry
 from features.harness.outline.options import SuiteOptions, add_options, options_of
-from features.harness.outline.tags import apply_tag, id_of, properties_of, register_markers, selected
+from features.harness.outline.tags import apply_tag, expect_known, id_of, properties_of, register_markers, selected
 from features.harness.scoreboard import Scoreboard
-from features.harness.target.judged import JUDGED, judged_target
+from features.harness.target.judged import JUDGED, JudgedTarget, judged_target
 from features.harness.target.target import UnreachableError
-from features.harness.target.target_file import FEATURES, TargetFileError
+from features.harness.target.target_file import FEATURES, TargetFileError, known_ids
 
 
 def step_modules() -> tuple[str, ...]:
@@ -50,16 +51,36 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist starts its processes
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """The process that only distributes a run collects nothing: it checks the command line at once."""
+    if session.config.pluginmanager.hasplugin("dsession"):
+        judged = _judged(session.config)
+        expect_known("id", judged.options.ids, known_ids())
+        if urls := judged.urls:
+            raise pytest.UsageError(
+                f"-n needs a target that every process can start for itself, and {urls[0]} runs already: its scenarios"
+                " would disturb each other. Run without -n"
+            )
+        session.config.pluginmanager.register(Scoreboard(judged))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """An unreachable server is one mistake on the command line, not a hundred failures."""
-    if not any(map(id_of, session.items)) or session.config.option.collectonly:
+    config = session.config
+    if not any(map(id_of, session.items)) or config.option.collectonly:
         return
+    judged = config.stash[JUDGED] = _judged(config)
+    config.pluginmanager.register(Judge(judged, session.items))
+    if not hasattr(config, "workerinput"):  # pytest-xdist's processes report to another one
+        config.pluginmanager.register(Scoreboard(judged))
+
+
+def _judged(config: pytest.Config) -> JudgedTarget:
     try:
-        judged = judged_target(options_of(session.config))
+        return judged_target(options_of(config))
     except (UnreachableError, TargetFileError, UnknownCapabilityError) as error:
         raise pytest.UsageError(str(error)) from error
-    session.config.stash[JUDGED] = judged
-    session.config.pluginmanager.register(Scoreboard(judged, session.items), "conformance-scoreboard")
 
 
 def _selected(items: list[pytest.Item], options: SuiteOptions) -> list[pytest.Item]:

@@ -1,19 +1,48 @@
 @W18
 Feature: Limits of the context window, the queue and the rate
 
-  @cap:errors @C4 @MUST
-  Rule: A prompt whose answer would not fit is refused in the words that clients act on
-    Claude Code reads "input length and max_tokens exceed context limit: A + B > C" in a 400, and retries with less.
+  @C4 @MUST
+  Rule: A max_tokens beyond what the window leaves is accepted, or refused in the words that clients act on
+    "Handling stop reasons", model_context_window_exceeded: a request may ask for more than the window leaves. "Context windows":
+    models that do not accept it answer with a validation error. Clients send 32,000 to 128,000 without knowing the window, and
+    Claude Code lowers the number only if a 400 says "input length and `max_tokens` exceed context limit: A + B > C".
 
-    @id:answer-over-the-window
-    Scenario: A prompt and max_tokens that together exceed the window are refused
+    @id:answer-over-the-window @cap:token-counting
+    Scenario: A prompt and max_tokens that together exceed the window are answered, or refused in the words that clients match
       Given the server under test
       And a request
-      And its max_tokens equals the model's window
+      And its prompt and max_tokens together exceed the model's window
+      And its "stop_sequences" is ["a", "e", "i", "o", "u", "."]
       When it is sent
-      Then it is refused as "invalid_request_error" with status 400
-      And the error says "input length and max_tokens exceed context limit: A + B > C"
-      And A is the prompt's token count, B its max_tokens and C the window
+      Then it is answered, or the error says "input length and `max_tokens` exceed context limit: A + B > C"
+      And in an error A is the prompt's token count, B its max_tokens and C the window
+
+    @id:answer-that-fills-the-window @cap:token-counting
+    Scenario: An answer that fills the window has the stop reason model_context_window_exceeded
+      Given a server that plays the script
+      And a request saying "Go on and on."
+      And its prompt leaves 48 tokens of the model's window
+      And its prompt and max_tokens together exceed the model's window
+      When it is sent
+      Then the reply is a refusal, or fills the window and says so
+
+    @id:stream-that-fills-the-window @cap:token-counting @cap:streaming
+    Scenario: A stream that fills the window has the stop reason model_context_window_exceeded
+      Given a server that plays the script
+      And a request saying "Go on and on."
+      And its prompt leaves 48 tokens of the model's window
+      And its prompt and max_tokens together exceed the model's window
+      When it is streamed
+      Then the stream is a refusal, or fills the window and says so
+
+    @id:answer-that-fills-a-small-window @cap:token-counting
+    Scenario: An answer that fills the window of a small model has the stop reason model_context_window_exceeded
+      Given the server under test, with a window of at most 4096 tokens
+      And a request saying "Go on and on."
+      And its prompt leaves 48 tokens of the model's window
+      And its prompt and max_tokens together exceed the model's window
+      When it is sent
+      Then the reply is a refusal, or fills the window and says so
 
     @id:answer-that-just-fits @cap:token-counting
     Scenario: A prompt and max_tokens that exactly fill the window are answered
@@ -21,6 +50,19 @@ Feature: Limits of the context window, the queue and the rate
       Given the server under test
       And a request
       And its max_tokens fills the rest of the model's window
+      And its "stop_sequences" is ["a", "e", "i", "o", "u", "."]
+      When it is sent
+      Then the reply is a message
+
+  @C4 @SHOULD
+  Rule: A max_tokens beyond what the window leaves is accepted
+    "Context windows": newer models accept it. Most clients lower the number neither by themselves nor when it is refused.
+
+    @id:answer-over-the-window-is-accepted @cap:token-counting
+    Scenario: A prompt and max_tokens that together exceed the window are answered
+      Given the server under test
+      And a request
+      And its prompt and max_tokens together exceed the model's window
       And its "stop_sequences" is ["a", "e", "i", "o", "u", "."]
       When it is sent
       Then the reply is a message

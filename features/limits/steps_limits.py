@@ -8,15 +8,21 @@ import secrets
 
 from pytest_bdd import given, parsers, then, when
 
-from features.harness.scene.scene import Scene, count_request
+from features.harness.scene.scene import Scene
+from features.harness.scene.window import count_of, fill_prompt, longest_answer_of, window_of
 from features.harness.target.target import TargetServer
 from features.harness.verdicts.skips import skip_disabled
 from features.harness.wire.anthropic_sdk import official_sdk
-from features.harness.wire.client import COUNT_TOKENS, MESSAGES, Client
+from features.harness.wire.client import MESSAGES, Client
 from features.harness.wire.expectations import expect_equal, expect_that
+from features.harness.wire.refusals import error_in
+from features.harness.wire.replies import prompt_tokens
 from features.harness.wire.transcript import Transcript
 
-_TOO_LONG = re.compile(r"input length and `?max_tokens`? exceed context limit: (\d+) \+ (\d+) > (\d+)")
+_TOO_LONG = re.compile(
+    r"input length and `max_tokens` exceed context limit: (\d+) \+ (\d+) > (\d+)"
+    r"(, decrease input length or `max_tokens` and try again)?"
+)
 _MAX_STREAMS = 300  # a longer queue does not count as a limit
 _QUESTION = "Say hello to the world."
 
@@ -28,15 +34,31 @@ def a_server_that_allows_three_requests(
     scene.client = Client(rate_limited_target, transcript)
 
 
-@given("its max_tokens equals the model's window")
-def its_max_tokens_equals_the_window(scene: Scene) -> None:
-    scene.body["max_tokens"] = _window(scene)
+@given(parsers.parse("the server under test, with a window of at most {number:d} tokens"))
+def the_server_with_a_small_window(scene: Scene, target: TargetServer, transcript: Transcript, number: int) -> None:
+    scene.client = Client(target, transcript)
+    if (window := window_of(scene.client)) > number:
+        skip_disabled(f"filling a window of {window} tokens takes long, and other scenarios fill the script's")
+
+
+@given("its prompt and max_tokens together exceed the model's window")
+def its_prompt_and_max_tokens_exceed_the_window(scene: Scene) -> None:
+    """Where a model limits max_tokens itself, the prompt has to be long."""
+    window, max_tokens = window_of(scene.client), longest_answer_of(scene.client)
+    scene.body["max_tokens"] = max_tokens
+    if count_of(scene.client, scene.body) + max_tokens <= window:
+        fill_prompt(scene.client, scene.body, window - max_tokens + 50)
+
+
+@given(parsers.parse("its prompt leaves {number:d} tokens of the model's window"))
+def its_prompt_leaves_tokens(scene: Scene, number: int) -> None:
+    fill_prompt(scene.client, scene.body, window_of(scene.client) - number)
 
 
 @given("its max_tokens fills the rest of the model's window")
 def its_max_tokens_fills_the_window(scene: Scene) -> None:
-    count = scene.client.post(count_request(scene.body), COUNT_TOKENS).message()["input_tokens"]
-    scene.body["max_tokens"] = _window(scene) - count
+    room = window_of(scene.client) - count_of(scene.client, scene.body)
+    scene.body["max_tokens"] = min(room, longest_answer_of(scene.client))
 
 
 @when("it is streamed repeatedly until a request is refused")
@@ -87,28 +109,40 @@ def its_retry_after_is_between(scene: Scene, shortest: int, longest: int) -> Non
     expect_that(is_in_range, f"the header retry-after to be a number from {shortest} to {longest}", seconds)
 
 
-@then('the error says "input length and max_tokens exceed context limit: A + B > C"')
-def the_error_says_exceed_context_limit(scene: Scene) -> None:
+@then('it is answered, or the error says "input length and `max_tokens` exceed context limit: A + B > C"')
+def it_is_answered_or_says_exceed_context_limit(scene: Scene) -> None:
+    if scene.last.status == 200:
+        return
     prompt, answer, window = _figures(scene)
     expect_that(prompt + answer > window, f"A + B to be over {window}", (prompt, answer))
 
 
-@then("A is the prompt's token count, B its max_tokens and C the window")
+@then("in an error A is the prompt's token count, B its max_tokens and C the window")
 def the_figures_are_true(scene: Scene) -> None:
-    count = scene.client.post(count_request(scene.body), COUNT_TOKENS).message()["input_tokens"]
-    expect_equal(_figures(scene), (count, scene.body["max_tokens"], _window(scene)), "A, B and C")
+    if scene.last.status != 200:
+        expected = (count_of(scene.client, scene.body), scene.body["max_tokens"], window_of(scene.client))
+        expect_equal(_figures(scene), expected, "A, B and C")
+
+
+@then(parsers.parse("the {what} is a refusal, or fills the window and says so"))
+def the_answer_fills_the_window_and_says_so(scene: Scene, what: str) -> None:
+    if scene.last.status != 200:
+        it_is_answered_or_says_exceed_context_limit(scene)
+        return
+    message = getattr(scene, what).message()
+    usage, reason = message["usage"], message["stop_reason"]
+    window, num_tokens = window_of(scene.client), prompt_tokens(usage) + usage["output_tokens"]
+    expect_that(num_tokens <= window, f"prompt and answer to have at most {window} tokens", usage)
+    if reason in ("end_turn", "stop_sequence", "refusal"):
+        skip_disabled(f"the model ended its answer by itself ({reason}), so that the window was not filled")
+    expect_equal(reason, "model_context_window_exceeded", "stop_reason")
 
 
 def _figures(scene: Scene) -> tuple[int, int, int]:
-    message = scene.last.json()["error"]["message"]
-    match = _TOO_LONG.search(message)
-    expected = 'error.message to say "input length and max_tokens exceed context limit: A + B > C"'
-    expect_that(match, expected, message)
+    expect_equal(scene.last.status, 400, "the status")
+    error = error_in(scene.last)
+    expect_equal(error["type"], "invalid_request_error", "error.type")
+    match = _TOO_LONG.fullmatch(error["message"])
+    expected = 'error.message to say "input length and `max_tokens` exceed context limit: A + B > C" and nothing else'
+    expect_that(match, expected, error["message"])
     return (int(match[1]), int(match[2]), int(match[3])) if match else (0, 0, 0)
-
-
-def _window(scene: Scene) -> int:
-    window = scene.client.send("GET", f"/v1/models/{scene.client.model}").json().get("max_input_tokens")
-    if not isinstance(window, int):
-        skip_disabled("the model's window is unknown: /v1/models/{id} has no max_input_tokens")
-    return window

@@ -61,6 +61,6 @@ def n_is_the_prompts_token_count(scene: Scene) -> None:
 
 def _too_long(scene: Scene) -> tuple[int, int]:
     message = error_in(scene.last)["message"]
-    match = _TOO_LONG.search(message)
-    expect_that(match, 'error.message to say "prompt is too long: N tokens > M maximum"', message)
+    match = _TOO_LONG.fullmatch(message)
+    expect_that(match, 'error.message to say "prompt is too long: N tokens > M maximum" and nothing else', message)
     return (int(match[1]), int(match[2])) if match else (0, 0)

@@ -10,8 +10,8 @@ import pytest
 from pytest_bdd import given, parsers, when
 
 from features.harness.scene.scene import Scene, count_request, middle_of, plain_request, with_field, without_field
+from features.harness.scene.window import window_of
 from features.harness.target.target import TargetServer
-from features.harness.verdicts.skips import skip_disabled
 from features.harness.wire.client import COUNT_TOKENS, MESSAGES, Client
 from features.harness.wire.expectations import expect_that
 from features.harness.wire.replies import text_of
@@ -80,10 +80,7 @@ def its_message_is_33_megabytes_long(scene: Scene) -> None:
 
 @given("a prompt longer than the model's window")
 def a_prompt_longer_than_the_window(scene: Scene) -> None:
-    window = scene.client.send("GET", f"/v1/models/{scene.client.model}").json().get("max_input_tokens")
-    if not isinstance(window, int):
-        skip_disabled("the model's window is unknown: /v1/models/{id} has no max_input_tokens")
-    scene.body["messages"][0]["content"] = "word " * (window + 50)
+    scene.body["messages"][0]["content"] = "word " * (window_of(scene.client) + 50)
 
 
 @given(parsers.parse('another request whose "{field}" is {literal}'))

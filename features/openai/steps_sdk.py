@@ -110,7 +110,6 @@ def _sdk(scene: Scene, api_key: str | None = None) -> Iterator[OpenAI]:
             base_url=f"{target.url}/v1",
             api_key=api_key or target.api_key or "any",
             max_retries=0,
-            timeout=60,
             _strict_response_validation=True,
         ) as sdk,
         answers_accepted_by("OpenAI's SDK"),

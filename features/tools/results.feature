@@ -56,7 +56,7 @@ Feature: Tool results
     @id:tool-input-is-counted @cap:token-counting
     Scenario: A call's input is part of the prompt
       Given the call's result is {"content": "21"}
-      And another request whose "messages.1.content.0.input" is {"city": "Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch", "days": 2}
+      And another request whose "messages.1.content.0.input" is {"city": "The church of Saint Mary in the hollow of the white hazel near the rapid whirlpool", "days": 2}
       When the tokens of both requests are counted
       Then the other request's count is larger by at least 10
 

@@ -30,7 +30,7 @@ def it_offers_an_odd_tool(scene: Scene, name: str) -> None:
 
 @given(parsers.re(r'it offers the strict tool "(?P<name>\w+)" whose property has (?P<literal>\{.*\})'))
 def it_offers_a_strict_tool(scene: Scene, name: str, literal: str) -> None:
-    schema = {"type": "object", "properties": {"code": json.loads(literal)}, "required": ["code"]}
+    schema: Json = {"type": "object", "properties": {"code": json.loads(literal)}, "required": ["code"]}
     schema["additionalProperties"] = False
     scene.body["tools"] = [{"name": name, "description": "Does odd things.", "strict": True, "input_schema": schema}]
 

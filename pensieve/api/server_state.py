@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -14,10 +14,10 @@ from quart import current_app
 from contracts.checked import checked as with_clauses
 from contracts.protocols.performance import PerformanceMonitor
 from contracts.protocols.requests import RequestHandler
-from contracts.values.generation import GenerationStarted
 from contracts.values.measurements import RequestTotals
 from contracts.values.vocabulary import GenerationRequest, MessageEvent, ModelInfo
-from pensieve.api.anthropic.handler import MessageHandler
+from pensieve.api.anthropic.diagnostics import Fingerprints
+from pensieve.api.anthropic.handler import MessageHandler, MessageOptions
 from pensieve.api.http.access import AccessRules
 from pensieve.core.errors import RETRY_AFTER_RESTART_SECONDS, NotFoundError, OverloadedError, RateLimitError
 from pensieve.core.scheduling.rate_limit import RateLimit
@@ -47,6 +47,7 @@ class ServerState:
     checked: bool = False
     rate_limit: RateLimit | None = None
     draining: bool = field(default=False, init=False)
+    fingerprints: Fingerprints = field(default_factory=Fingerprints, init=False)
 
     def info_of(self, name: str) -> ModelInfo:
         """The model that answers requests for `name`, whether it is loaded or not.
@@ -96,15 +97,15 @@ class ServerState:
             )
 
     async def message_events(
-        self, request: GenerationRequest, name: str, on_start: Callable[[GenerationStarted], None]
+        self, request: GenerationRequest, name: str, options: MessageOptions
     ) -> AsyncGenerator[MessageEvent, None]:
-        """The events of a message by the model `name`. `on_start` is called when the request is accepted.
+        """The events of a message by the model `name`.
 
         Raises:
             PensieveError: as `open_model` and `RequestHandler.handle_request`, before the first event.
         """
         async with self.open_model(name) as model:
-            plain = MessageHandler(model, ping_interval_seconds=self.ping_interval_seconds, on_start=on_start)
+            plain = MessageHandler(model, ping_interval_seconds=self.ping_interval_seconds, options=options)
             handler: RequestHandler = with_clauses(RequestHandler, plain) if self.checked else plain
             async with aclosing(handler.handle_request(request, name)) as events:
                 async for event in events:

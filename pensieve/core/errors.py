@@ -2,8 +2,8 @@
 
     PensieveError                 kind, field
     ├── ValidationError           a field of the request is missing, wrong or out of range
-    │   ├── PromptTooLongError    the prompt alone exceeds the window (C4: the client compacts)
-    │   ├── OutputTooLongError    prompt and max_tokens together exceed it (the client lowers max_tokens)
+    │   ├── PromptTooLongError    the prompt leaves no room for an answer in the window (C4: the client compacts)
+    │   ├── UnreadableContentError  an image or document is not in a form that the model reads (the client drops it)
     │   └── ConversationThreadError  the request refers to a stored conversation (the client resends it whole)
     ├── AuthenticationError       the key is missing or wrong
     ├── NotFoundError             the model or path does not exist
@@ -55,26 +55,22 @@ class ValidationError(PensieveError):
 
 
 class PromptTooLongError(ValidationError):
-    """Claude Code compacts the conversation when it matches this wording (C4), so every character counts."""
+    """Claude Code compacts the conversation when the whole message is this wording (C4), so nothing may be added."""
 
-    def __init__(self, num_tokens: int, max_tokens: int, because: str = "") -> None:
+    def __init__(self, num_tokens: int, max_tokens: int) -> None:
         super().__init__("messages", "")
-        self.args = (f"prompt is too long: {num_tokens} tokens > {max_tokens} maximum{_in_brackets(because)}",)
+        self.args = (f"prompt is too long: {num_tokens} tokens > {max_tokens} maximum",)
 
 
-class OutputTooLongError(ValidationError):
-    """Claude Code lowers max_tokens when it matches this wording, so every character counts."""
+class UnreadableContentError(ValidationError):
+    """Claude Code removes the image or document and goes on when the message contains `opening` as it is written here,
+    and the message starts with it. `placeholder` may stand in the prompt for the content, where it need not be refused.
+    """
 
-    def __init__(self, input_tokens: int, max_tokens: int, window_tokens: int, because: str = "") -> None:
-        super().__init__("max_tokens", "")
-        self.args = (
-            f"input length and max_tokens exceed context limit: {input_tokens} + {max_tokens} > {window_tokens}, "
-            f"decrease input length or max_tokens and try again{_in_brackets(because)}",
-        )
-
-
-def _in_brackets(because: str) -> str:
-    return f" ({because})" if because else ""
+    def __init__(self, opening: str, field: str, message: str, *, placeholder: str) -> None:
+        super().__init__(field, message)
+        self.args = (f"{opening}: {self}",)
+        self.placeholder = placeholder
 
 
 class ConversationThreadError(ValidationError):

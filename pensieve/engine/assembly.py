@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ from pensieve.models.loading.load import LoadedModel, load
 from pensieve.models.prompts.chat_template import ChatTemplate
 
 FLUSH_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ def _build(
     if options.draft_model is not None:
         draft = ready_to_draft(options.draft_model.id, models[1], model, probed, memory)
     plan.add(probed, model.context_window_tokens, draft.probe if draft is not None else None)
+    if plan.why_this_window:
+        log.warning("%s has a window of %d tokens: %s", folder.id, plan.window_tokens, plan.why_this_window)
     answers = options.cache.open_answers(folder)
     prompt_cache = PromptCache(memory, options.cache.open_store(model, folder, kv_bits=options.kv_bits))
     return EngineParts(

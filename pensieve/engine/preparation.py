@@ -40,7 +40,7 @@ class RequestPreparation:
     async def ticket(self, request: GenerationRequest) -> Ticket:
         """
         Raises:
-            ValidationError: the prompt is empty, or with its answer longer than the context window.
+            ValidationError: the prompt is empty, or leaves no room for an answer in the context window.
         """
         loop = asyncio.get_running_loop()
         return await self._run(lambda: self._ticket(request, loop))
@@ -60,13 +60,15 @@ class RequestPreparation:
     def _ticket(self, request: GenerationRequest, loop: asyncio.AbstractEventLoop) -> Ticket:
         parts = self._parts
         prompt = self._render(request.prompt)
-        check_window(len(prompt.token_ids), request.max_tokens, parts.plan.window_tokens, parts.plan.why_this_window)
+        window_tokens = parts.plan.window_tokens
+        check_window(len(prompt.token_ids), request.max_tokens, window_tokens)
         cached_tokens = parts.prompt_cache.cached_tokens(prompt.token_ids)
         return Ticket(
             request,
             prompt.token_ids,
             prompt.starts_thinking,
             parts.grammars.matcher_for(request, starts_thinking=prompt.starts_thinking),
+            window_tokens=window_tokens,
             boundaries=prompt.boundaries,
             answers=parts.answers,
             cached_at_first=cached_tokens,

@@ -61,3 +61,11 @@ def test_a_cache_miss_is_reported_with_the_part_that_differs(tiny_client: anthro
         httpx.get(f"{str(tiny_client.base_url).rstrip('/')}/health").json()["prompt_tokens"]["differed_in"][changed]
         == 1
     )
+
+
+def test_a_max_tokens_of_0_fills_the_cache_and_generates_nothing(tiny_client: anthropic.Anthropic) -> None:
+    filled = ask(tiny_client, "Which one?", max_tokens=0).json()
+    assert (filled["content"], filled["stop_reason"], filled["usage"]["output_tokens"]) == ([], "max_tokens", 0)
+    usage = ask(tiny_client, "Which one?").json()["usage"]
+    whole = sum(filled["usage"][name] for name in ("input_tokens", "cache_creation_input_tokens"))
+    assert usage["cache_read_input_tokens"] == whole - 1  # the last token is always computed, to sample the next one

@@ -71,6 +71,16 @@ def test_two_tools_of_one_answer_run_and_return_together(claude: ClaudeCode) -> 
 
 
 @long_form
+def test_a_web_search_that_cannot_run_is_an_error_and_no_invented_source(claude: ClaudeCode) -> None:
+    result = claude.ask("Look up the tides.", "--tools", "WebSearch", "--allowedTools", "WebSearch")
+    assert (result["is_error"], result["result"]) == (False, "I could not look them up.")
+    (error,) = results_in(claude.recorder.messages[-1])
+    assert error["is_error"]
+    assert "cannot run web_search_20250305" in error["content"]
+    assert "example.org" not in str(claude.recorder.exchanges)
+
+
+@long_form
 def test_a_subagent_works_and_reports(claude: ClaudeCode) -> None:
     claude.write("boats.txt", "boat\n" * 9)
     result = claude.ask("Let an agent count.")

@@ -15,18 +15,18 @@ from pensieve.core.errors import (
     InsufficientMemoryError,
     ModelLoadingError,
     NotFoundError,
-    OutputTooLongError,
     OverloadedError,
     PensieveError,
     PromptTooLongError,
     RateLimitError,
+    UnreadableContentError,
     ValidationError,
 )
 
 EVERY_ERROR = [
     (ValidationError("temperature", "at most 2.0"), ErrorKind.VALIDATION, "temperature"),
     (PromptTooLongError(9000, 8192), ErrorKind.VALIDATION, "messages"),
-    (OutputTooLongError(8000, 1000, 8192), ErrorKind.VALIDATION, "max_tokens"),
+    (UnreadableContentError("Could not", "source", "no", placeholder="[x]"), ErrorKind.VALIDATION, "source"),
     (ConversationThreadError(), ErrorKind.VALIDATION, "thread"),
     (AuthenticationError("no key was sent"), ErrorKind.AUTHENTICATION, None),
     (NotFoundError("no such model", field="model"), ErrorKind.NOT_FOUND, "model"),
@@ -65,13 +65,6 @@ def test_a_validation_error_begins_with_its_field() -> None:
 
 def test_the_wording_of_a_prompt_that_is_too_long_makes_clients_compact() -> None:
     assert str(PromptTooLongError(9000, 8192)) == "prompt is too long: 9000 tokens > 8192 maximum"
-
-
-def test_the_wording_of_an_answer_that_is_too_long_makes_clients_lower_max_tokens() -> None:
-    assert str(OutputTooLongError(8000, 1000, 8192)) == (
-        "input length and max_tokens exceed context limit: 8000 + 1000 > 8192, "
-        "decrease input length or max_tokens and try again"
-    )
 
 
 def test_insufficient_memory_gives_both_figures_and_does_not_read_like_a_long_prompt() -> None:

@@ -65,7 +65,7 @@ def _forks() -> subprocess.Popen[str]:
 
 
 def _environment() -> dict[str, str]:
-    """This process's, without the coverage: the suite is not part of it, and it would slow it down."""
+    """The suite is not part of the coverage, which would slow it down."""
     return {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"}
 
 

@@ -164,3 +164,43 @@ def test_a_row_without_scenarios_is_a_usage_error(almost_a_server: str, tmp_path
 def test_a_selection_without_scenarios_is_a_failure(almost_a_server: str, tmp_path: Path) -> None:
     arguments = ("--target", almost_a_server, "--level", "SHOULD", "--id", _FAILS)
     assert run_suite(*arguments, report=tmp_path / "report.xml").exit_code == _NOTHING_RUN
+
+
+_SERVER = """
+import sys
+from http.server import HTTPServer
+from tests.features.throwaway import ONE_MODEL, handler
+HTTPServer(("127.0.0.1", int(sys.argv[1])), handler(ONE_MODEL)).serve_forever()
+"""
+
+
+@pytest.fixture
+def two_processes() -> tuple[str, ...]:
+    pytest.importorskip("xdist")
+    return ("-p", "xdist", "-n", "2", "--dist", "loadfile")
+
+
+def test_two_processes_report_like_one(two_processes: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "target.toml"
+    command = json.dumps(["{python}", "-c", _SERVER, "{port}"])
+    path.write_text(f'name = "A server"\ncapabilities = "all"\n[server]\ncommand = {command}\n{expected(_FAILS)}')
+    arguments = ("--target", str(path), "--id", _FAILS, "--id", "models-limit-is-checked", "--id", "reply-shape")
+    one = run_suite(*arguments, report=tmp_path / "one.xml")
+    two = run_suite(*arguments, *two_processes, report=tmp_path / "two.xml")
+    assert (two.exit_code, list(two.verdicts.items())) == (one.exit_code, list(one.verdicts.items()))
+    assert set(one.verdicts.values()) == {"expected failure", "fail"}
+    assert two.output.count("judged by suite") == 1
+
+
+def test_two_processes_do_not_share_a_server_that_runs_already(
+    two_processes: tuple[str, ...], almost_a_server: str, tmp_path: Path
+) -> None:
+    run = run_suite("--target", almost_a_server, *two_processes, report=tmp_path / "report.xml")
+    assert run.exit_code == _USAGE_ERROR
+    assert f"{almost_a_server} runs already: its scenarios would disturb each other" in run.output
+
+
+def test_two_processes_refuse_an_unknown_id(two_processes: tuple[str, ...], tmp_path: Path) -> None:
+    run = run_suite("--id", "no-such-scenario", *two_processes, report=tmp_path / "report.xml")
+    assert run.exit_code == _USAGE_ERROR
+    assert "no scenario has the id no-such-scenario" in run.output

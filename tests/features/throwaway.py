@@ -18,7 +18,7 @@ def answering(answers: Mapping[str, object]) -> Iterator[str]:
     """Run a server that answers each path with its JSON and drops the connection for any other path. KEY in an answer
     becomes the client's key.
     """
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(answers)) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler(answers)) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
@@ -34,7 +34,7 @@ def unused_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _handler(answers: Mapping[str, object]) -> type[BaseHTTPRequestHandler]:
+def handler(answers: Mapping[str, object]) -> type[BaseHTTPRequestHandler]:
     class ThrowawayHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("content-length", 0)))

@@ -2,50 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
-
+from tests.mutants.faults import anthropic_tools, openai, prompts, tools
 from tests.mutants.faults import messages as faults
-from tests.mutants.faults import openai, prompts, schemas, tools
-from tests.mutants.wire import Frames, ProxiedAnswer, ProxiedCall
-
-
-def _same_call(call: ProxiedCall) -> ProxiedCall:
-    return call
-
-
-def _same_answer(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
-    return answer
-
-
-def _same_frames(frames: Frames) -> Frames:
-    return frames
-
-
-class BaseServer(Enum):
-    """The correct server that a mutant is built on: one on which the fault shows and is judged quickly."""
-
-    SCRIPTED = "plays the suite's script"
-    GUARDED = "plays the script and requires a key"
-    RATE_LIMITED = "plays the script and allows three requests a minute for each key"
-    OVERLOADED = "plays the script and is overloaded once a scenario has run"
-    CONSTRAINED = "has a model of random weights and constrains its answers to schemas"
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A correct server with one fault. `calls` changes its requests, `answers` and `frames` what it sends."""
-
-    name: str
-    caught_by: str
-    calls: Callable[[ProxiedCall], ProxiedCall] = _same_call
-    answers: Callable[[ProxiedCall, ProxiedAnswer], ProxiedAnswer] = _same_answer
-    frames: Callable[[Frames], Frames] = _same_frames
-    base: BaseServer = BaseServer.SCRIPTED
-
-
-NO_FAULT = Mutant("no-fault", caught_by="")
+from tests.mutants.mutant import BaseServer, Mutant
+from tests.mutants.of_blocks import OF_BLOCKS
+from tests.mutants.of_schemas import OF_SCHEMAS
 
 _OF_TEXT = (
     Mutant("event-out-of-order", "stream-events-in-order", frames=faults.delta_before_its_block),
@@ -118,40 +79,27 @@ _OF_TOOLS = (
     Mutant("count-without-tools", "count-includes-tools", calls=tools.count_without_tools),
 )
 
-_OF_SCHEMAS = (
+_OF_ANTHROPIC_TOOLS = (
+    Mutant("drops-bash", "client-tool-is-counted", calls=anthropic_tools.drops_tools("bash")),
+    Mutant("drops-the-text-editor", "client-tool-is-counted", calls=anthropic_tools.drops_tools("text_editor")),
+    Mutant("drops-memory", "sdk-memory-tool-runs", calls=anthropic_tools.drops_tools("memory")),
+    Mutant("bash-is-not-called", "client-tool-is-called-unforced", calls=anthropic_tools.drops_tools("bash")),
     Mutant(
-        "one-odd-schema-fails-all",
-        "odd-schema-beside-another",
-        answers=schemas.refuses_what_it_cannot_enforce,
-        base=BaseServer.CONSTRAINED,
+        "any-input-for-bash", "client-tool-is-called", answers=anthropic_tools.any_input, base=BaseServer.CONSTRAINED
+    ),
+    Mutant("drops-input-examples", "input-examples-are-counted", calls=anthropic_tools.without_input_examples),
+    Mutant("drops-unknown-tools", "tool-of-an-unknown-type", calls=anthropic_tools.drops_tools("hologram|bash")),
+    Mutant("drops-the-computer", "picture-tool-is-seen-or-refused", calls=anthropic_tools.drops_tools("computer")),
+    Mutant("drops-the-browser", "picture-tool-is-seen-or-refused", calls=anthropic_tools.drops_tools("browser")),
+    Mutant(
+        "drops-the-search", "forced-server-tool-is-used-or-refused", calls=anthropic_tools.drops_tools("web_search")
     ),
     Mutant(
-        "odd-schema-of-another-fails",
-        "odd-schema-of-another-tool",
-        answers=schemas.refuses_beside_the_forced_tool,
-        base=BaseServer.CONSTRAINED,
+        "drops-all-server-tools", "server-tool-is-counted-or-refused", calls=anthropic_tools.drops_tools("web|code")
     ),
-    Mutant(
-        "one-odd-keyword-frees-all",
-        "odd-schema-is-enforced-but-for-one",
-        calls=schemas.relaxes_the_whole_schema,
-        base=BaseServer.CONSTRAINED,
-    ),
-    Mutant(
-        "ignores-strict", "strict-tool-is-whole-or-refused", calls=schemas.ignores_strict, base=BaseServer.CONSTRAINED
-    ),
-    Mutant(
-        "impossible-schema-is-a-500",
-        "impossible-schema-is-answered",
-        answers=schemas.fails_on_the_impossible,
-        base=BaseServer.CONSTRAINED,
-    ),
-    Mutant(
-        "one-odd-keyword-frees-the-format",
-        "structured-output-with-a-look-ahead",
-        calls=schemas.relaxes_the_whole_format,
-        base=BaseServer.CONSTRAINED,
-    ),
+    Mutant("search-is-text", "server-call-has-its-result", calls=anthropic_tools.drops_tools("web_search")),
+    Mutant("search-without-result", "server-call-has-its-result", answers=anthropic_tools.server_call_without_result),
+    Mutant("drops-the-tool-search", "tool-search-hides-nothing", calls=anthropic_tools.drops_tools("tool_search")),
 )
 
 _OF_ANSWERS = (
@@ -166,8 +114,6 @@ _OF_ANSWERS = (
         calls=faults.ignores("output_config"),
         base=BaseServer.CONSTRAINED,
     ),
-    Mutant("dropped-images", "image-is-seen-or-refused", calls=tools.dropped_images),
-    Mutant("dropped-documents", "document-is-counted", calls=tools.dropped_documents),
 )
 
 _OF_LIMITS = (
@@ -221,4 +167,7 @@ _OF_PROMPTS = (
     Mutant("breakpoints-in-the-prompt", "form-of-a-message-is-no-prompt", calls=prompts.breakpoints_as_text),
 )
 
-MUTANTS = _OF_TEXT + _OF_TOOLS + _OF_SCHEMAS + _OF_ANSWERS + _OF_LIMITS + _OF_OPENAI + _OF_PROMPTS
+MUTANTS = (
+    *(_OF_TEXT + _OF_TOOLS + _OF_ANTHROPIC_TOOLS + _OF_ANSWERS + _OF_LIMITS + _OF_OPENAI + _OF_PROMPTS),
+    *(OF_BLOCKS + OF_SCHEMAS),
+)

@@ -11,7 +11,7 @@ import httpx
 
 from features.harness.target.target import certificates
 from features.harness.wire.sse import EventReader
-from tests.mutants.catalogue import Mutant
+from tests.mutants.mutant import Mutant
 from tests.mutants.wire import DONE, Frame, Frames, ProxiedAnswer, ProxiedCall
 
 _HOP_BY_HOP_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive"}

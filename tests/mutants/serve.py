@@ -8,7 +8,8 @@ import sys
 import threading
 
 from features.harness.target.target import SCRIPT, reference_server
-from tests.mutants.catalogue import MUTANTS, NO_FAULT
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.mutant import NO_FAULT
 from tests.mutants.proxy import served
 
 

@@ -17,7 +17,8 @@ import pytest
 from features.harness.target.target import SCRIPT, reference_server
 from pensieve.models.files.model_folder import ModelFolder
 from tests.features.suite import ROOT, SuiteRun, run_suite
-from tests.mutants.catalogue import MUTANTS, NO_FAULT, BaseServer, Mutant
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.mutant import NO_FAULT, BaseServer, Mutant
 from tests.mutants.proxy import served
 
 _KEY = "the-key-of-the-correct-server"
@@ -75,6 +76,8 @@ def test_a_mutant_is_caught_by_the_scenario_that_names_its_fault(
     with served(mutant, correct_server(mutant.base)) as url:
         run = _judged(url, {mutant.caught_by}, tmp_path / "report.xml", mutant.base)
     assert "failure" in run.outcomes[mutant.caught_by], run.output
+    if mutant.in_every_example:
+        assert run.outcomes[mutant.caught_by] == {"failure"}, run.output
     assert "error" not in run.outcomes[mutant.caught_by], run.output
     assert run.exit_code == pytest.ExitCode.TESTS_FAILED
     assert "expected " in run.output, "a verdict says what was expected"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,8 +64,20 @@ def test_a_fault_fails_its_gate_by_name(
 
 
 def run_gates(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the gates with `folder` first on the import path, so that every process imports its sitecustomize.py."""
+    """Run the gates with `folder` first on the import path, so that every process imports its sitecustomize.py.
+
+    The servers that they start end with this call, also where it is interrupted.
+    """
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
     command += ["-p", "no:cacheprovider", str(ROOT / "perf_gates"), *arguments]
     environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True, process_group=0
+    ) as gates:
+        try:
+            output, errors = gates.communicate()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(gates.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(command, gates.returncode, output, errors)

@@ -12,7 +12,7 @@ A scenario inherits the tags of its rule and its chapter.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import pytest
 
@@ -85,10 +85,10 @@ def selected(
     """The scenarios that match one value of every kind that is given.
 
     Raises:
-        pytest.UsageError: no scenario has this id or row; an empty run would look like success.
+        pytest.UsageError: no scenario has this id or row.
     """
-    _expect_known("id", ids, {id_of(item) for item in items})
-    _expect_known("row of the specification", spec_rows, {row for item in items for row in spec_rows_of(item)})
+    expect_known("id", ids, {id_of(item) for item in items})
+    expect_known("row of the specification", spec_rows, {row for item in items for row in spec_rows_of(item)})
 
     def fits(item: pytest.Item) -> bool:
         return (
@@ -102,6 +102,7 @@ def selected(
     return [item for item in items if fits(item)]
 
 
-def _expect_known(what: str, requested: Sequence[str], known: set[str | None] | set[str]) -> None:
+def expect_known(what: str, requested: Sequence[str], known: Collection[str | None]) -> None:
+    """Refuse a name that no scenario has: an empty run would look like success."""
     if unknown := [name for name in requested if name not in known]:
         raise pytest.UsageError(f"no scenario has the {what} {', '.join(unknown)}")

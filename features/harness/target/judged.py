@@ -49,6 +49,12 @@ class JudgedTarget:
         """Text that must not appear in any report."""
         return frozenset(filter(None, (self.api_key, self.guard_key)))
 
+    @property
+    def urls(self) -> list[str]:
+        """The servers that run already, as opposed to those that the run starts."""
+        accesses = [self.access(role) for role in ServerRole]
+        return [access.url for access in accesses if access and access.url]
+
     def without_secrets(self, text: str) -> str:
         for secret in self.secrets:
             text = text.replace(secret, "…")

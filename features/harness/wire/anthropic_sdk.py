@@ -23,7 +23,6 @@ def official_sdk(target: TargetServer, api_key: str | None = None) -> Iterator[A
             base_url=target.url,
             api_key=api_key or target.api_key or "any",
             max_retries=0,
-            timeout=60,
             _strict_response_validation=True,
         ) as sdk,
         answers_accepted_by("the official SDK"),

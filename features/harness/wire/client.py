@@ -21,7 +21,7 @@ MESSAGES = "/v1/messages"
 COUNT_TOKENS = "/v1/messages/count_tokens"
 Content = bytes | Iterator[bytes]
 _CHUNK_BYTES = 1 << 18
-_SILENCE_SECONDS = 60.0  # no server should be silent for longer, before an answer or within a stream
+_MAX_SILENCE_SECONDS = 600.0  # "Errors", long requests: the official SDKs wait ten minutes
 
 
 class LiveStream:
@@ -51,6 +51,8 @@ class Client:
     def __init__(self, target: TargetServer, transcript: Transcript) -> None:
         self.target = target
         self._transcript = transcript
+        self.betas = ""
+        """The value of the header anthropic-beta, which Anthropic's API requires for what is new."""
 
     @property
     def model(self) -> str:
@@ -115,12 +117,13 @@ class Client:
         kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
         headers = {"anthropic-version": VERSION, "content-type": "application/json", **self.target.credentials}
         self._transcript.begin(f"POST {MESSAGES}", headers, json.dumps(body).encode())
-        with contextlib.closing(kind(url.host, url.port, timeout=_SILENCE_SECONDS)) as connection:
+        with contextlib.closing(kind(url.host, url.port, timeout=_MAX_SILENCE_SECONDS)) as connection:
             connection.request("POST", MESSAGES, json.dumps(body), headers)
             yield
 
     def _own_headers(self, *, with_key: bool) -> dict[str, str]:
-        return {"anthropic-version": VERSION, **(self.target.credentials if with_key else {})}
+        betas = {"anthropic-beta": self.betas} if self.betas else {}
+        return {"anthropic-version": VERSION, **betas, **(self.target.credentials if with_key else {})}
 
     @contextlib.contextmanager
     def _opened(
@@ -134,7 +137,7 @@ class Client:
         with (
             _expecting_an_answer(f"{method} {path}"),
             httpx.Client(
-                base_url=self.target.url, timeout=_SILENCE_SECONDS, trust_env=False, verify=certificates()
+                base_url=self.target.url, timeout=_MAX_SILENCE_SECONDS, trust_env=False, verify=certificates()
             ) as connection,
             connection.stream(method, path, content=content, headers=headers) as response,
         ):

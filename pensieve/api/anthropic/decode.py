@@ -5,23 +5,40 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Prompt, Sampling
-from pensieve.api.anthropic.content.conversation import ConversationDecoder, system_turn
+from pensieve.api.anthropic.content.conversation import ConversationDecoder
+from pensieve.api.anthropic.context_editing import edits_of
 from pensieve.api.anthropic.thinking import thinking_of
-from pensieve.api.anthropic.tools.decode import tool_choice_of, tools_of, visible_tools
-from pensieve.api.anthropic.wire.bodies import CountTokensBody, MessagesBody
+from pensieve.api.anthropic.tools.decode import tool_choice_of, tools_of
+from pensieve.api.anthropic.wire.bodies import CountTokensBody, MessagesBody, OutputFormat
+from pensieve.api.anthropic.wire.context import DiagnosticsRequest
 from pensieve.api.http.json_schemas import require_schema
 from pensieve.api.http.parse_body import parse_body
 from pensieve.core.errors import ConversationThreadError, ValidationError
 from pensieve.core.prompts.canonical import cache_ttl_seconds, longest_ttl
+from pensieve.core.prompts.context_edits import ContextEdit
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedRequest:
-    """A Messages request: what to generate, with which model, and whether to stream it."""
+    """A Messages request: what to generate, with which model, and whether to stream it.
+
+    `edits` are those of `context_management`, or None if the request has none.
+    """
 
     generation: GenerationRequest
     model_name: str
     stream: bool
+    edits: tuple[ContextEdit, ...] | None = None
+    diagnostics: DiagnosticsRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedCount:
+    """A request to count the tokens of a prompt, after its `edits`."""
+
+    prompt: Prompt
+    model_name: str
+    edits: tuple[ContextEdit, ...] | None = None
 
 
 def decode_messages(body: bytes) -> DecodedRequest:
@@ -35,7 +52,9 @@ def decode_messages(body: bytes) -> DecodedRequest:
     budget = prompt.thinking.budget_tokens
     if budget is not None and budget >= wire.max_tokens:
         raise ValidationError("thinking.budget_tokens", "must be less than max_tokens, which includes thinking")
-    output = wire.output_config.format if wire.output_config is not None else None
+    output = _output_format(wire)
+    if not wire.max_tokens:
+        _require_no_answer(wire, output)
     generation = GenerationRequest(
         messages=prompt.messages,
         max_tokens=wire.max_tokens,
@@ -46,11 +65,12 @@ def decode_messages(body: bytes) -> DecodedRequest:
         thinking=prompt.thinking,
         output_schema=require_schema(output.json_schema, "output_config.format.schema") if output is not None else None,
     )
-    return DecodedRequest(generation, wire.model, bool(wire.stream))
+    edits = edits_of(wire.context_management)
+    return DecodedRequest(generation, wire.model, bool(wire.stream), edits, wire.diagnostics)
 
 
-def decode_count(body: bytes) -> tuple[Prompt, str]:
-    """Decode the body of `POST /v1/messages/count_tokens` into the prompt and the model's name.
+def decode_count(body: bytes) -> DecodedCount:
+    """Decode the body of `POST /v1/messages/count_tokens`.
 
     Raises:
         ValidationError: as `decode_messages`.
@@ -58,7 +78,29 @@ def decode_count(body: bytes) -> tuple[Prompt, str]:
     wire = parse_body(CountTokensBody, body)
     prompt = _prompt(wire)
     tool_choice_of(wire.tool_choice, prompt.tools)
-    return prompt, wire.model
+    _output_format(wire)
+    return DecodedCount(prompt, wire.model, edits_of(wire.context_management))
+
+
+def _output_format(wire: CountTokensBody) -> OutputFormat | None:
+    """The format of the answer, under either of its names."""
+    newer = wire.output_config.format if wire.output_config is not None else None
+    if newer is not None and wire.output_format is not None and newer != wire.output_format:
+        raise ValidationError("output_format", "differs from output_config.format, whose older name it is: send one")
+    return newer or wire.output_format
+
+
+def _require_no_answer(wire: MessagesBody, output: OutputFormat | None) -> None:
+    """Source: Anthropic's documentation, "Prompt caching", pre-warming the cache."""
+    choice = wire.tool_choice.type if wire.tool_choice is not None else None
+    wants_answer = {
+        "stream": bool(wire.stream),
+        "output_config.format": output is not None,
+        "tool_choice": choice in ("any", "tool"),
+    }
+    for field, is_set in wants_answer.items():
+        if is_set:
+            raise ValidationError(field, "cannot be combined with a max_tokens of 0, which generates nothing")
 
 
 def _prompt(wire: CountTokensBody) -> Prompt:
@@ -68,16 +110,14 @@ def _prompt(wire: CountTokensBody) -> Prompt:
     """
     if wire.thread is not None:
         raise ConversationThreadError  # its messages are only the end of a conversation
-    tools = tools_of(wire.tools or ())
-    conversation = ConversationDecoder(tools)
+    conversation = ConversationDecoder(tools_of(wire.tools or ()))
+    system = conversation.system_turn(wire.system)
     turns = conversation.turns(wire.messages)
-    system = system_turn(wire.system)
     turns[-1:] = [_with_cache_control(turn, wire.cache_control) for turn in turns[-1:]]
     if system is not None:
         tool_controls = (getattr(tool, "cache_control", None) for tool in wire.tools or ())
         turns.insert(0, _with_cache_control(system, *tool_controls))
-    visible = visible_tools(tools, conversation.referenced, wire.tool_choice)
-    return Prompt(tuple(turns), visible, thinking_of(wire))
+    return Prompt(tuple(turns), conversation.offered.visible(wire.tool_choice), thinking_of(wire))
 
 
 def _with_cache_control(turn: ChatMessage, *cache_controls: object) -> ChatMessage:

@@ -6,7 +6,8 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pydantic_core
@@ -31,6 +32,15 @@ _SIGNING_KEY = secrets.token_bytes(32)
 """Marks thinking as this process's own. Clients send signatures back unchanged."""
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Fields around the content: an id that was chosen before, and more for message_start and message_delta."""
+
+    message_id: str = ""
+    at_start: Mapping[str, object] = field(default_factory=dict)
+    at_end: Mapping[str, object] = field(default_factory=dict)
+
+
 class MessageEvents:
     """Converts generation events to wire events, and opens and closes content blocks between them.
 
@@ -38,9 +48,17 @@ class MessageEvents:
     its error.
     """
 
-    def __init__(self, model_name: str, *, omits_thinking: bool = False, failing_tools: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        model_name: str,
+        *,
+        omits_thinking: bool = False,
+        failing_tools: Collection[str] = (),
+        envelope: Envelope = Envelope(),
+    ) -> None:
         self._model_name = model_name
         self._omits_thinking = omits_thinking
+        self._envelope = envelope
         self._index = -1
         self._open: str | None = None
         self._thinking = ""
@@ -50,7 +68,7 @@ class MessageEvents:
     def convert(self, event: GenerationEvent) -> Iterator[MessageEvent]:
         match event:
             case GenerationStarted(input_tokens, cached_tokens):
-                yield _message_start(self._model_name, Usage(input_tokens, 0, cached_tokens))
+                yield self._message_start(Usage(input_tokens, 0, cached_tokens))
             case TextGenerated(text):
                 yield from self._in_block("text", {"type": "text", "text": ""})
                 yield self._delta({"type": "text_delta", "text": text})
@@ -69,8 +87,22 @@ class MessageEvents:
                 yield from self._error_of_call()
             case GenerationFinished():
                 yield from self._close()
-                yield _message_delta(event)
+                yield {**_message_delta(event), **self._envelope.at_end}
                 yield {"type": "message_stop"}
+
+    def _message_start(self, usage: Usage) -> MessageEvent:
+        message = {
+            "id": self._envelope.message_id or new_message_id(),
+            "type": "message",
+            "role": "assistant",
+            "model": self._model_name,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": _usage(usage),
+            **self._envelope.at_start,
+        }
+        return {"type": "message_start", "message": message}
 
     def _call(self, call_id: str, name: str) -> Iterator[MessageEvent]:
         kind = "tool_use"
@@ -112,27 +144,18 @@ def sign(thinking: str) -> str:
     return base64.b64encode(digest).decode()
 
 
-def _message_start(model_name: str, usage: Usage) -> MessageEvent:
-    return {
-        "type": "message_start",
-        "message": {
-            "id": f"msg_{secrets.token_hex(12)}",
-            "type": "message",
-            "role": "assistant",
-            "model": model_name,
-            "content": [],
-            "stop_reason": None,
-            "stop_sequence": None,
-            "usage": _usage(usage),
-        },
-    }
+def new_message_id() -> str:
+    return f"msg_{secrets.token_hex(12)}"
 
 
 def _message_delta(finished: GenerationFinished) -> MessageEvent:
     return {
         "type": "message_delta",
         "delta": {"stop_reason": finished.stop_reason.value, "stop_sequence": finished.stop_sequence},
-        "usage": _usage(finished.usage),
+        "usage": {
+            **_usage(finished.usage),
+            "output_tokens_details": {"thinking_tokens": finished.usage.thinking_tokens},
+        },
     }
 
 
@@ -175,6 +198,7 @@ async def collect_message(events: AsyncIterator[MessageEvent]) -> dict[str, Any]
                     message["content"][-1]["input"] = _arguments(arguments)
             case "message_delta":
                 message |= data["delta"]
+                message |= {name: data[name] for name in data.keys() - {"type", "delta", "usage"}}
                 message["usage"] |= data["usage"]
             case "error":
                 return data

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contracts.values.vocabulary import Thinking
+from pensieve.api.anthropic.content.effort import effort_of
 from pensieve.api.anthropic.wire.bodies import CountTokensBody
-from pensieve.api.anthropic.wire.context import ClearThinking, ContextManagement
+from pensieve.api.anthropic.wire.context import ContextManagement, WireClearThinking
 from pensieve.core.errors import ValidationError
 
 
@@ -14,7 +15,7 @@ def thinking_of(wire: CountTokensBody) -> Thinking:
         ValidationError: thinking is enabled without a budget.
     """
     config = wire.thinking
-    effort = wire.output_config.effort if wire.output_config is not None else None
+    effort = effort_of(wire.messages) or (wire.output_config.effort if wire.output_config is not None else None)
     keeps_past = _keeps_past(wire.context_management)
     if config is None or config.type in ("disabled", "between_tools"):  # see WireThinking
         return Thinking(effort=effort, keeps_past=keeps_past)
@@ -24,14 +25,8 @@ def thinking_of(wire: CountTokensBody) -> Thinking:
 
 
 def _keeps_past(management: ContextManagement | None) -> bool | None:
-    """Whether the thinking of earlier turns stays in the prompt. Source: Anthropic's documentation, "Context editing".
-
-    Chat templates keep the thinking of all turns or only of the last one. A request to keep several turns keeps all:
-    dropping one turn's thinking with each new turn would change the prompt from there on, so that it would have to be
-    computed again.
+    """True if the client says which thinking to keep: the edit removes the rest, and the template must keep that.
+    Otherwise the template decides. Source: Anthropic's documentation, "Context editing".
     """
     edits = (management.edits or ()) if management is not None else ()
-    keep = next((edit.keep for edit in edits if isinstance(edit, ClearThinking)), None)
-    if keep is None:
-        return None
-    return keep == "all" or keep.type == "all" or (keep.value or 1) > 1
+    return True if any(isinstance(edit, WireClearThinking) and edit.keep is not None for edit in edits) else None

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pydantic_core
 
 from contracts.values.vocabulary import ChatMessage, Role, ToolCall
-from pensieve.api.anthropic.content.conversation import BLOCK_SEPARATOR, IMAGE_IN_RESULT, IMAGE_REFUSED
+from pensieve.api.anthropic.content.placeholders import IMAGE, IMAGE_REFUSED
+from pensieve.api.anthropic.content.reading import BLOCK_SEPARATOR
 from pensieve.api.openai.messages import ChatTurn, RefusalPart, TextPart
 from pensieve.core.errors import ValidationError
 
@@ -26,7 +27,7 @@ _REFUSED = {
 }
 _NO_SUCH_PART = "parts of type {!r} are not supported"
 _MARKED = {
-    "image_url": IMAGE_IN_RESULT,
+    "image_url": IMAGE,
     "input_audio": "[a recording, which this model cannot hear]",
     "file": "[a file, which this model cannot read]",
 }

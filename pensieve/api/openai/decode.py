@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -26,22 +27,18 @@ _NO_REASONING = (None, "none", "minimal")
 """Efforts that mean no thinking. As in the Messages API, no effort at all means the same."""
 _ANY_OBJECT = '{"type": "object"}'
 
-MAX_TOKENS_UNSET = 0
-"""The request sets no limit, so the window is the limit."""
+UNLIMITED_TOKENS = sys.maxsize
+"""`max_tokens` of a request that sets no limit: the answer may use what the window leaves."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAIRequest:
-    """A chat or completion request. Its `generation.max_tokens` may be MAX_TOKENS_UNSET."""
+    """A chat or completion request: what to generate, with which model, and how to send it."""
 
     generation: GenerationRequest
     model_name: str
     stream: bool
     include_usage: bool
-
-    def with_max_tokens(self, max_tokens: int) -> GenerationRequest:
-        """The generation request, with this limit if it has none of its own."""
-        return replace(self.generation, max_tokens=self.generation.max_tokens or max_tokens)
 
 
 def decode_chat(body: bytes) -> OpenAIRequest:
@@ -54,7 +51,7 @@ def decode_chat(body: bytes) -> OpenAIRequest:
     tools = _tools(wire)
     generation = replace(
         _generation(wire, turns_of(wire.messages)),
-        max_tokens=wire.max_completion_tokens or wire.max_tokens or MAX_TOKENS_UNSET,
+        max_tokens=wire.max_completion_tokens or wire.max_tokens or UNLIMITED_TOKENS,
         tools=tools,
         tool_choice=_choice(wire, tools),
         thinking=_thinking(wire),
@@ -88,7 +85,7 @@ def _generation(wire: CommonBody, messages: tuple[ChatMessage, ...]) -> Generati
     stops = [wire.stop] if isinstance(wire.stop, str) else wire.stop or []
     return GenerationRequest(
         messages,
-        wire.max_tokens or MAX_TOKENS_UNSET,
+        wire.max_tokens or UNLIMITED_TOKENS,
         _sampling(wire),
         tuple(dict.fromkeys(stops)),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pensieve.api.http.error_reply import ErrorReply
-from pensieve.core.errors import NotFoundError, OutputTooLongError, PensieveError, PromptTooLongError
+from pensieve.core.errors import NotFoundError, PensieveError, PromptTooLongError
 
 _TYPE_AND_CODE: Mapping[str, tuple[str, str | None]] = {
     "invalid_request_error": ("invalid_request_error", None),
@@ -49,6 +49,6 @@ def _field(cause: PensieveError) -> str | None:
 
 
 def _code_of(cause: PensieveError) -> str | None:
-    if isinstance(cause, PromptTooLongError | OutputTooLongError):
+    if isinstance(cause, PromptTooLongError):
         return "context_length_exceeded"
     return "model_not_found" if isinstance(cause, NotFoundError) else None

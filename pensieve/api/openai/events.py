@@ -23,6 +23,7 @@ _FINISH_REASONS = {
     StopReason.END_TURN: "stop",
     StopReason.STOP_SEQUENCE: "stop",
     StopReason.MAX_TOKENS: "length",
+    StopReason.WINDOW_FULL: "length",
     StopReason.TOOL_USE: "tool_calls",
 }
 
@@ -126,6 +127,7 @@ def usage_of(usage: Usage) -> dict[str, Any]:
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.thinking_tokens},
     }
 
 

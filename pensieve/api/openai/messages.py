@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Tag
 
-from pensieve.api.http.wire_model import Name, WireModel
-from pensieve.api.openai.refusing import known, only
+from pensieve.api.http.wire_model import Name, WireModel, known, only
 
 NO_FUNCTIONS = "deprecated and not supported: send tools and tool_choice"
 NO_CUSTOM_TOOLS = "custom tools are not supported: send a function with one string parameter"

@@ -10,9 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from pensieve.api.http.wire_model import Name, Penalty, Probability, StopSequence, Temperature, WireModel
+from pensieve.api.http.wire_model import Name, Penalty, Probability, StopSequence, Temperature, WireModel, known, only
 from pensieve.api.openai.messages import NO_CUSTOM_TOOLS, NO_FUNCTIONS, ChatTurn, kind_of_value
-from pensieve.api.openai.refusing import known, only
 
 MAX_STOPS = 4
 """OpenAI's own limit on the number of stop sequences."""

@@ -9,10 +9,14 @@ from dataclasses import replace
 from quart import Blueprint, Response, g, jsonify
 from quart.typing import ResponseReturnValue
 
+from contracts.values.generation import GenerationStarted
 from contracts.values.vocabulary import MessageEvent
 from pensieve.api.anthropic.cache_header import PromptCacheHeader
+from pensieve.api.anthropic.context_editing import edited
 from pensieve.api.anthropic.decode import DecodedRequest, decode_count, decode_messages
-from pensieve.api.anthropic.events import collect_message
+from pensieve.api.anthropic.diagnostics import fingerprint_of
+from pensieve.api.anthropic.events import collect_message, new_message_id
+from pensieve.api.anthropic.handler import MessageOptions
 from pensieve.api.http.read_body import decode_body, is_retry
 from pensieve.api.http.sse import encode_events, stream_response
 from pensieve.api.server_state import server_state
@@ -31,9 +35,14 @@ async def create_message() -> ResponseReturnValue:
 
 @blueprint.post("/v1/messages/count_tokens")
 async def count_tokens() -> ResponseReturnValue:
-    prompt, model_name = await decode_body(decode_count)
-    async with server_state().open_model(model_name) as model:
-        return jsonify({"input_tokens": await model.count_tokens(prompt)})
+    decoded = await decode_body(decode_count)
+    async with server_state().open_model(decoded.model_name) as model:
+        if decoded.edits is None:
+            return jsonify({"input_tokens": await model.count_tokens(decoded.prompt)})
+        context = await edited(decoded.prompt, decoded.edits, model.count_tokens)
+        original = await model.count_tokens(decoded.prompt)
+        tokens = await model.count_tokens(context.prompt) if context.applied else original
+        return jsonify({"input_tokens": tokens, "context_management": {"original_input_tokens": original}})
 
 
 async def _stream(decoded: DecodedRequest, cache: PromptCacheHeader) -> Response:
@@ -52,4 +61,18 @@ async def _answer(decoded: DecodedRequest, cache: PromptCacheHeader) -> Response
 
 def _events(decoded: DecodedRequest, cache: PromptCacheHeader) -> AsyncGenerator[MessageEvent, None]:
     generation = replace(decoded.generation, is_retry=is_retry())
-    return server_state().message_events(generation, decoded.model_name, cache.record)
+    return server_state().message_events(generation, decoded.model_name, _options(decoded, cache))
+
+
+def _options(decoded: DecodedRequest, cache: PromptCacheHeader) -> MessageOptions:
+    if decoded.diagnostics is None:
+        return MessageOptions(cache.record, edits=decoded.edits)
+    fingerprints, message_id = server_state().fingerprints, new_message_id()
+    fingerprint = fingerprint_of(decoded.generation, decoded.model_name, decoded.edits)
+    diagnosis = fingerprints.diagnosis(fingerprint, decoded.diagnostics.previous_message_id)
+
+    def record(started: GenerationStarted) -> None:
+        cache.record(started)
+        fingerprints.record(message_id, fingerprint, started)
+
+    return MessageOptions(record, message_id, decoded.edits, has_diagnostics=True, diagnostics=diagnosis)

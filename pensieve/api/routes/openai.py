@@ -11,18 +11,17 @@ from typing import Any
 from quart import Blueprint, jsonify
 from quart.typing import ResponseReturnValue
 
-from contracts.values.generation import GenerationEvent
-from contracts.values.vocabulary import GenerationRequest
+from contracts.values.generation import GenerationEvent, GenerationStarted
+from pensieve.api.anthropic.cache_header import PromptCacheHeader
 from pensieve.api.http.error_reply import reply_to_error
 from pensieve.api.http.pings import with_pings
 from pensieve.api.http.read_body import decode_body, is_retry
 from pensieve.api.http.sse import DONE, KEEP_ALIVE, encode_data, stream_response
-from pensieve.api.openai.decode import MAX_TOKENS_UNSET, OpenAIRequest, decode_chat, decode_completion
+from pensieve.api.openai.decode import OpenAIRequest, decode_chat, decode_completion
 from pensieve.api.openai.errors import openai_body
 from pensieve.api.openai.events import ChatChunks, CompletionChunks, collect_chat, collect_completion
 from pensieve.api.server_state import server_state
 from pensieve.core.errors import PensieveError
-from pensieve.serving.lease import ModelLease
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +29,6 @@ blueprint = Blueprint("openai", __name__)
 
 Chunks = ChatChunks | CompletionChunks
 Collect = Callable[[AsyncIterator[GenerationEvent], str], Awaitable[dict[str, Any]]]
-
-DEFAULT_MAX_TOKENS = 4096
-"""For requests without a limit, as far as the window allows."""
 
 
 @blueprint.post("/v1/chat/completions")
@@ -46,32 +42,40 @@ async def completions() -> ResponseReturnValue:
 
 
 async def _reply(request: OpenAIRequest, chunks: type[Chunks], collect: Collect) -> ResponseReturnValue:
+    cache = PromptCacheHeader()
     if request.stream:
         encoder = chunks(request.model_name, include_usage=request.include_usage)
-        return await stream_response(_encoded(request, is_retry=is_retry(), chunks=encoder))
-    async with server_state().open_model(request.model_name) as model:
-        generation = replace(await _with_max_tokens(request, model), is_retry=is_retry())
-        async with aclosing(model.generate(generation)) as events:
-            return jsonify(await collect(events, request.model_name))
+        response = await stream_response(_encoded(request, encoder, cache, is_retry=is_retry()))
+    else:
+        async with server_state().open_model(request.model_name) as model:
+            generation = replace(request.generation, is_retry=is_retry())
+            async with aclosing(_recorded(model.generate(generation), cache)) as events:
+                response = jsonify(await collect(events, request.model_name))
+    response.headers.update(cache.headers)
+    return response
 
 
-async def _with_max_tokens(request: OpenAIRequest, model: ModelLease) -> GenerationRequest:
-    """Without a limit of its own, an answer may use what the prompt leaves of the window, up to DEFAULT_MAX_TOKENS."""
-    if request.generation.max_tokens != MAX_TOKENS_UNSET:
-        return request.generation
-    max_tokens = model.info.context_window_tokens - await model.count_tokens(request.generation.prompt)
-    return request.with_max_tokens(max(1, min(max_tokens, DEFAULT_MAX_TOKENS)))
+async def _recorded(
+    events: AsyncGenerator[GenerationEvent, None], cache: PromptCacheHeader
+) -> AsyncGenerator[GenerationEvent, None]:
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, GenerationStarted):
+                cache.record(event)
+            yield event
 
 
-async def _encoded(request: OpenAIRequest, *, is_retry: bool, chunks: Chunks) -> AsyncGenerator[bytes, None]:
+async def _encoded(
+    request: OpenAIRequest, chunks: Chunks, cache: PromptCacheHeader, *, is_retry: bool
+) -> AsyncGenerator[bytes, None]:
     """The bytes of a stream. OpenAI's API has no ping event, so comments fill silences. An error ends the stream."""
     started = False
     interval = server_state().ping_interval_seconds
     try:
         async with server_state().open_model(request.model_name) as model:
-            generation = replace(await _with_max_tokens(request, model), is_retry=is_retry)
+            generation = replace(request.generation, is_retry=is_retry)
             async with (
-                aclosing(model.generate(generation)) as events,
+                aclosing(_recorded(model.generate(generation), cache)) as events,
                 aclosing(with_pings(events, interval)) as paced,
             ):
                 async for event in paced:

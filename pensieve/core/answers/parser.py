@@ -40,8 +40,7 @@ class AnswerParser:
         self._streams = streams_calls and dialect.calls.is_json
         self._opener, self._is_bare = "", False
         self._body, self._num_attempts = "", 0
-        self._space, self._skips_space = "", False
-        self._has_content = False
+        self._space, self._skips_space, self._has_content = "", False, False
         self._extent = JsonObjectExtent()
         self._scan = StopSequenceFilter(())
         self._enter(self._marks.first_state(starts_thinking=starts_thinking))
@@ -58,22 +57,23 @@ class AnswerParser:
                 pieces += self._pass_mark(mark)
         return pieces
 
-    def finish(self) -> list[Piece]:
-        """End the answer. A streamed call that was cut off in its arguments gets no CallEnd."""
+    def finish(self, *, is_cut: bool = False) -> list[Piece]:
+        """End the answer, which `is_cut` off by a limit. A call that ends within its arguments gets no CallEnd."""
         pieces = self._take(self._scan.finish())
-        while self._state is State.CALLS:
-            pieces += self._read_calls() or self._give_up()
+        while self.state is State.CALLS:
+            self._streams |= is_cut and self._dialect.calls.is_json
+            pieces += self._read_calls() or self._stream_call() or self._give_up(drops_calls=is_cut)
             pieces += self._take(self._scan.finish())
-        if self._state is State.TEXT and self._space:
+        if self.state is State.TEXT and self._space:
             pieces += self._text(self._space)
         return pieces
 
     def _enter(self, state: State) -> None:
-        self._state = state
+        self.state = state
         self._scan = StopSequenceFilter(self._marks.of(state, is_bare=self._is_bare, has_content=self._has_content))
 
     def _pass_mark(self, mark: str) -> list[Piece]:
-        match self._state:
+        match self.state:
             case State.TEXT:
                 return self._pass_mark_in_text(mark)
             case State.HEADER:
@@ -84,8 +84,7 @@ class AnswerParser:
                 calls = self._read_calls()
                 return calls if calls or self._num_attempts < MAX_ATTEMPTS else self._give_up()
             case _:
-                self._end_part()
-                return []
+                return self._end_part()
 
     def _pass_mark_in_text(self, mark: str) -> list[Piece]:
         calls = self._dialect.calls
@@ -99,9 +98,11 @@ class AnswerParser:
             self._end_part()
         return []
 
-    def _end_part(self) -> None:
+    def _end_part(self, rest: str = "") -> list[Piece]:
+        """Parse the `rest` as the beginning of another part."""
         self._skips_space, self._body = True, ""
         self._enter(self._marks.next_part)
+        return self.feed(rest)
 
     def _open_part(self) -> list[Piece]:
         """Enter the part that a complete header announces."""
@@ -121,14 +122,14 @@ class AnswerParser:
         self._enter(State.CALLS)
 
     def _take(self, text: str) -> list[Piece]:
-        match self._state:
+        match self.state:
             case State.TEXT:
                 return self._take_text(text)
             case State.THINKING:
                 return self._take_thinking(text)
             case State.HEADER | State.CALLS:
                 self._body += text
-                return self._stream_call() if self._state is State.CALLS else []
+                return self._stream_call() if self.state is State.CALLS else []
             case State.ARGUMENTS:
                 return self._take_arguments(text)
             case State.CALL_TAIL:
@@ -195,13 +196,9 @@ class AnswerParser:
                 self._open_calls(self._dialect.calls.between, is_bare=False)
                 return self._take(rest)
             case (rest, False):
-                return self._resume(rest)
+                return self._end_part(rest)
             case _:
                 return []
-
-    def _resume(self, rest: str) -> list[Piece]:
-        self._end_part()
-        return self.feed(rest)
 
     def _read_calls(self) -> list[Piece]:
         """The calls that were withheld, or none while they are incomplete."""
@@ -210,15 +207,19 @@ class AnswerParser:
         except NotACallError:
             return []
         rest, self._has_content = with_space_before(self._body, end), True
-        return [*(piece for call in calls for piece in whole_call(call)), *self._resume(rest)]
+        return [*(piece for call in calls for piece in whole_call(call)), *self._end_part(rest)]
 
-    def _give_up(self) -> list[Piece]:
-        """Emit as text what was withheld up to the first closing mark, and parse the rest again."""
-        opener = "" if self._is_bare or not self._opener else self._opener
-        closer = self._reader.closer(bare=self._is_bare)
+    def _give_up(self, *, drops_calls: bool = False) -> list[Piece]:
+        """Emit as text what was withheld up to the first closing mark, and parse the rest again.
+
+        `drops_calls` without a name so far: they are neither calls nor text that a reader should see.
+        """
+        opener = "" if self._is_bare else self._opener
+        if drops_calls and opener and read_head(self._body, self._dialect.calls)[0] is None:
+            return self._end_part()
         body, self._body = self._body, ""
+        closer = self._reader.closer(bare=self._is_bare)
         first, found, rest = body.partition(closer) if closer else (body, "", "")
-        self._has_content = True
+        self._has_content, self._skips_space = True, False
         self._enter(self._marks.next_part)
-        self._skips_space = False
         return [*self._text(f"{opener}{first}{found}"), *self.feed(rest)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from contracts.values.vocabulary import Tool
+from pensieve.core.dialects.arguments.root_alternatives import root_alternatives
 from pensieve.core.dialects.arguments.syntaxes import SYNTAXES
 from pensieve.core.dialects.arguments.value_rules import resolved
 from pensieve.core.dialects.dialect import CallForm, Dialect
@@ -72,8 +73,15 @@ def _call(pattern: str, tool: Tool, number: int, dialect: Dialect) -> str:
 
 def _argument_rules(tool: Tool, number: int, dialect: Dialect) -> Iterator[tuple[str, str]]:
     schema, name = json.loads(tool.input_schema), f"arguments_{number}"
-    if dialect.calls.arguments != "json" or dialect.calls.form is CallForm.TAGGED:
-        schema = {**schema, **resolved(schema, schema)}  # keeps the definitions
-    if dialect.calls.form is CallForm.TAGGED:
-        return parameter_rules(name, schema, dialect)
-    return SYNTAXES[dialect.calls.arguments].rules(name, schema, dialect.marks)
+    if dialect.calls.arguments == "json" and dialect.calls.form is not CallForm.TAGGED:
+        yield from SYNTAXES["json"].rules(name, schema, dialect.marks)
+        return
+    forms = root_alternatives({**schema, **resolved(schema, schema)})  # keeps the definitions
+    names = [name] if len(forms) == 1 else [f"{name}_or{at}" for at in range(len(forms))]
+    if len(forms) > 1:
+        yield name, " | ".join(names)
+    for form_name, form in zip(names, forms, strict=True):
+        if dialect.calls.form is CallForm.TAGGED:
+            yield from parameter_rules(form_name, form, dialect)
+        else:
+            yield from SYNTAXES[dialect.calls.arguments].rules(form_name, form, dialect.marks)

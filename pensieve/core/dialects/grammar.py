@@ -44,15 +44,16 @@ def answer_grammar(request: GenerationRequest, dialect: Dialect, *, starts_think
 
 
 def callable_tools(tools: Sequence[Tool], choice: ToolChoice) -> tuple[Tool, ...]:
+    offered = tuple(tool for tool in tools if not tool.withdrawn)
     match choice.mode:
         case ToolMode.NONE:
             return ()
         case ToolMode.TOOL:
-            return tuple(tool for tool in tools if tool.name == choice.name)
+            return tuple(tool for tool in offered if tool.name == choice.name)
         case ToolMode.ANY:
-            return tuple(tool for tool in tools if not tool.unavailable)
+            return tuple(tool for tool in offered if not tool.unavailable)
         case _:
-            return tuple(tools)
+            return offered
 
 
 def _answer(request: GenerationRequest, tools: Sequence[Tool], writer: _Writer) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pensieve.core.dialects.arguments import gemma, nested_xml, python
+from pensieve.core.dialects.arguments.root_alternatives import MAX_ALTERNATIVES
 from pensieve.core.dialects.arguments.value_rules import MAX_BOUND, NUMBER_KEYWORDS, properties_of, resolved
 from pensieve.core.dialects.dialect import CallForm, Dialect
 from pensieve.core.dialects.marks import RANGE
@@ -24,11 +25,11 @@ _TAG_KEYS: Final = re.compile(rf"(?!\s){KEY}(?<!\s)")
 
 _REASON: Final = "this model's call syntax does not enforce it; models that write calls in JSON do"
 _OF_TEXT: Final = ("pattern", "format", "minLength", "maxLength")
-_OF_ARGUMENTS: Final = frozenset({"$defs", "$ref", "type", "properties", "required", "additionalProperties", "allOf"})
-"""Keywords of the arguments as a whole that every syntax enforces."""
-_OF_VALUES: Final = _OF_ARGUMENTS | frozenset(
-    {"enum", "const", "items", "minItems", "maxItems", "anyOf", "oneOf", *NUMBER_KEYWORDS}
+_OF_ARGUMENTS: Final = frozenset(
+    {"$defs", "$ref", "type", "properties", "required", "additionalProperties", "allOf", "anyOf"}
 )
+"""Keywords of the arguments as a whole that every syntax enforces."""
+_OF_VALUES: Final = _OF_ARGUMENTS | frozenset({"enum", "const", "items", "minItems", "maxItems", *NUMBER_KEYWORDS})
 
 
 def why_not_writable(schema: Any, dialect: Dialect) -> str:
@@ -61,11 +62,12 @@ def _all_keys(schema: Any) -> Iterator[str]:
 
 def unenforced(schema: Mapping[str, Any], dialect: Dialect) -> tuple[Gap, ...]:
     """The keywords of a plain schema that calls in this dialect do not enforce."""
-    if dialect.calls.form is CallForm.TAGGED:
-        return tuple(_of_tagged(schema, dialect))
-    if dialect.calls.form is CallForm.NAMED and dialect.calls.arguments != "json":
-        return tuple(_of_notation(schema, ()))
-    return ()
+    is_tagged = dialect.calls.form is CallForm.TAGGED
+    if not is_tagged and dialect.calls.arguments == "json":
+        return ()
+    gaps = _of_tagged(schema, dialect) if is_tagged else _of_notation(schema, ())
+    many = [Gap((), "anyOf", _REASON)] if len(schema.get("anyOf", ())) > MAX_ALTERNATIVES else []
+    return (*many, *gaps)
 
 
 def _of_tagged(schema: Mapping[str, Any], dialect: Dialect) -> Iterator[Gap]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from contracts.values.vocabulary import GenerationRequest, Sampling
 from pensieve.core.defaults.sampling import ALLOWED
-from pensieve.core.errors import OutputTooLongError, PromptTooLongError, ValidationError
+from pensieve.core.errors import PromptTooLongError, ValidationError
+
+MIN_ANSWER_TOKENS = 32
+"""An answer with less room than this holds neither a sentence nor a tool call, so its prompt counts as too long."""
 
 
 def check_request(request: GenerationRequest) -> None:
@@ -12,8 +15,8 @@ def check_request(request: GenerationRequest) -> None:
     Raises:
         ValidationError: a field is out of range or NaN; the error names it.
     """
-    if request.max_tokens < 1:
-        raise ValidationError("max_tokens", "must be at least 1")
+    if request.max_tokens < 0:
+        raise ValidationError("max_tokens", "must be at least 0")
     _check_sampling(request.sampling)
     if not request.messages:
         raise ValidationError("messages", "at least one message is required")
@@ -26,14 +29,24 @@ def _check_sampling(sampling: Sampling) -> None:
             raise ValidationError(name, f"must be {allowed.sentence}")
 
 
-def check_window(input_tokens: int, max_tokens: int, window_tokens: int, because: str = "") -> None:
-    """Check that prompt and output fit the window together. `because` explains a window smaller than the model's.
+def check_window(input_tokens: int, max_tokens: int, window_tokens: int) -> None:
+    """Check that the window leaves room for an answer, though not for all of `max_tokens`: clients send that number
+    without knowing the window.
 
     Raises:
-        PromptTooLongError: the prompt leaves no room for a single token.
-        OutputTooLongError: the prompt fits, but not together with `max_tokens`.
+        PromptTooLongError: the prompt leaves less than `MIN_ANSWER_TOKENS`, and less than the client requests.
     """
-    if input_tokens >= window_tokens:
-        raise PromptTooLongError(input_tokens, window_tokens, because)
-    if input_tokens + max_tokens > window_tokens:
-        raise OutputTooLongError(input_tokens, max_tokens, window_tokens, because)
+    min_tokens = min(max_tokens, MIN_ANSWER_TOKENS)
+    if input_tokens > window_tokens:
+        raise PromptTooLongError(input_tokens, window_tokens)
+    if input_tokens + min_tokens > window_tokens:
+        raise PromptTooLongError(input_tokens, window_tokens - min_tokens)
+
+
+def thinking_tokens(budget_tokens: int, max_tokens: int, answer_tokens: int) -> int:
+    """The thinking budget of an answer that the window limits to `answer_tokens`, fewer than its `max_tokens`.
+
+    After the thinking, the answer keeps the room that the request left it, but at most half of what there is.
+    """
+    after_thinking = min(max(0, max_tokens - budget_tokens), answer_tokens // 2)
+    return min(budget_tokens, answer_tokens - after_thinking)

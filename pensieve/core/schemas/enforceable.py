@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pensieve.core.schemas.exclusive import as_any_of, with_proven_choices
+from pensieve.core.schemas.exclusive import as_any_of, with_any_of, with_proven_choices
 from pensieve.core.schemas.finite import without_endless_parts
 from pensieve.core.schemas.gap import Gap
 from pensieve.core.schemas.plain import PlainSchema, plain_schema
@@ -62,6 +62,7 @@ def _enforceable(plain: PlainSchema, problem: Problem) -> Enforceable:
     if plain.body is False:
         reasons = plain.contradictions or [Gap((), "", "the schema is false")]
         return Enforceable({}, tuple(plain.gaps), reasons[-1])
+    with_any_of(plain)
     return Enforceable(plain.with_definitions(plain.body), tuple(plain.gaps))
 
 

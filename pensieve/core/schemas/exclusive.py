@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from pensieve.core.schemas.plain import PlainSchema
@@ -22,12 +22,20 @@ _RANGES: Final = {
 
 def with_proven_choices(plain: PlainSchema) -> None:
     """Make `anyOf` of each `oneOf` whose schemas are proven to exclude each other, which then means the same."""
+    _change(plain, lambda schema: _excludes(schema, plain.definitions))
 
+
+def with_any_of(plain: PlainSchema) -> None:
+    """Make `anyOf` of each `oneOf` that is left: it compiles, so llguidance has the proof."""
+    _change(plain, lambda schema: "oneOf" in schema)
+
+
+def _change(plain: PlainSchema, is_proven: Callable[[dict[str, Any]], bool]) -> None:
     def changed(schema: Any, _: object) -> Any:
         if not isinstance(schema, dict):
             return schema
         schema = mapped(schema, changed)
-        return as_any_of(schema) if _excludes(schema, plain.definitions) else schema
+        return as_any_of(schema) if is_proven(schema) else schema
 
     plain.definitions = {name: changed(each, ()) for name, each in plain.definitions.items()}
     plain.body = changed(plain.body, ())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mlx.core as mx
 
+from pensieve.core.scheduling.validation import thinking_tokens
 from pensieve.engine.batch.prefill_planner import MIN_SHARE, PendingPrompt, PrefillPlanner
 from pensieve.engine.batch.rows import view_rows
 from pensieve.engine.decoding.cpu_tuning import CpuTuning
@@ -130,7 +131,7 @@ class Batch:
             [_segments(ticket.prompt_token_ids, match.num_tokens, stops)],
             caches=[self._initial_caches(ticket, match)],
             all_tokens=[ticket.prompt_token_ids[: match.num_tokens]],
-            max_tokens=[ticket.request.max_tokens],
+            max_tokens=[max(1, ticket.max_answer_tokens)],
             samplers=[sampler_for(ticket.request.sampling, self._model.vocabulary_size)],
             logits_processors=[self._processors(ticket, mask)],
         )
@@ -279,4 +280,5 @@ def _thinking_budget(ticket: Ticket, tokens: ThinkingTokens | None) -> list[Thin
     may_begin = bool(tokens.open_ids) and not tokens.are_closed_in(ticket.prompt_token_ids)
     if not ticket.starts_thinking and not may_begin:
         return []
+    budget = thinking_tokens(budget, ticket.request.max_tokens, ticket.max_answer_tokens)
     return [ThinkingBudget(budget, tokens.close_ids, tokens.open_ids, is_open=ticket.starts_thinking)]

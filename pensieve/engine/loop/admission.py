@@ -1,22 +1,53 @@
-"""Decides what a waiting ticket needs before it can start: memory, or another request's prefill."""
+"""Gives a waiting ticket what it needs to start: memory, or another request's prefill."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
+from contracts.values.vocabulary import Reservation
+from pensieve.core.errors import InsufficientMemoryError
 from pensieve.core.prefixes.sharing import worth_waiting_for
 from pensieve.engine.batch.batch import Batch
 from pensieve.engine.kv.sizes import KVSizes
+from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.requests.running import RunningRequest
 from pensieve.engine.requests.ticket import Ticket
 
+MIN_SHORTENED_TOKENS = 4096
+"""With less room than this, a request that may have more is refused for now instead."""
 
-def kv_bytes_for(ticket: Ticket, running: Collection[RunningRequest], sizes: KVSizes) -> int:
+
+def reserve(
+    ticket: Ticket, running: Collection[RunningRequest], sizes: KVSizes, prompt_cache: PromptCache
+) -> tuple[Reservation, Match] | None:
+    """Reserve a ticket's memory beside `running`, and match its prompt. None: there is no room now."""
+    while True:
+        try:
+            return prompt_cache.admit(ticket.prompt_token_ids, _kv_bytes_for(ticket, running, sizes))
+        except InsufficientMemoryError as error:
+            if running or not _shortened(ticket, sizes.max_tokens(error.available_bytes)):
+                return None
+
+
+def _kv_bytes_for(ticket: Ticket, running: Collection[RunningRequest], sizes: KVSizes) -> int:
     """The bytes to reserve for a ticket: enough for its prompt and its longest possible answer, beside `running`."""
     reserved_bytes = sum(each.reservation.num_bytes for each in running)
     reserved_tokens = [each.reserved_tokens for each in running]
     return max(1, sizes.joining(ticket.max_total_tokens, reserved_tokens, reserved_bytes))
+
+
+def _shortened(ticket: Ticket, num_tokens: int) -> bool:
+    """Lower the ticket's window to the `num_tokens` that fit, if that leaves room for an answer of useful length.
+
+    A model's window is what fits when it is alone. Without this, a request that may fill the window would be refused
+    for as long as another model is loaded.
+    """
+    answer_tokens = num_tokens - len(ticket.prompt_token_ids)
+    if not MIN_SHORTENED_TOKENS <= answer_tokens < ticket.max_answer_tokens:
+        return False
+    ticket.window_tokens = num_tokens
+    return True
 
 
 def waits_for_prefill(

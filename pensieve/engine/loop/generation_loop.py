@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 from contracts.values.measurements import OperationPhase
 from contracts.values.vocabulary import BufferUsage, Reservation
-from pensieve.core.errors import GenerationError, InsufficientMemoryError, OverloadedError
+from pensieve.core.errors import GenerationError, OverloadedError
 from pensieve.core.prefixes.cache_usage import cache_creation_tokens
 from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.batch.batch import FAILED, Batch, Computed, PrefilledChunk, Sampled
 from pensieve.engine.kv.sizes import KVSizes
-from pensieve.engine.loop.admission import kv_bytes_for, waits_for_prefill
+from pensieve.engine.loop.admission import reserve, waits_for_prefill
 from pensieve.engine.loop.mailbox import PAUSE_SECONDS, Mailbox
 from pensieve.engine.loop.pending_stores import PendingStores
 from pensieve.engine.memory.pressure import PressureRelief
@@ -100,16 +100,14 @@ class GenerationLoop:
                 return
             if waits_for_prefill(ticket, self._running.values(), self._prompt_cache, self._batch):
                 continue
-            try:
-                num_bytes = kv_bytes_for(ticket, self._running.values(), self._sizes)
-                reservation, match = self._prompt_cache.admit(ticket.prompt_token_ids, num_bytes)
-            except InsufficientMemoryError:
-                if self._running:
-                    return
+            room = reserve(ticket, self._running.values(), self._sizes, self._prompt_cache)
+            if room is not None:
+                self._waiting.remove(ticket)
+                self._start(ticket, *room, self._batch)
+            elif self._running:
+                return
+            else:
                 self._refuse(ticket)
-                continue
-            self._waiting.remove(ticket)
-            self._start(ticket, reservation, match, self._batch)
 
     def _start(self, ticket: Ticket, reservation: Reservation, match: Match, batch: Batch) -> None:
         needs_stops = self._prompt_cache.needs_snapshots

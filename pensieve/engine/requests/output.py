@@ -17,6 +17,7 @@ from contracts.values.generation import (
 from contracts.values.vocabulary import ChatMessage, Role, StopReason, ToolCall, ToolMode
 from pensieve.core.answers.parser import AnswerParser
 from pensieve.core.answers.pieces import ArgumentsPiece, CallEnd, CallStart, Piece, TextPiece, ThinkingPiece
+from pensieve.core.answers.states import State
 from pensieve.core.answers.stop_sequences import StopSequenceFilter
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.engine.prompt_cache.answer_memory import GeneratedAnswer
@@ -37,7 +38,7 @@ class Output:
     def __init__(self, ticket: Ticket, decoder: Decoder, dialect: Dialect, *, streams_calls: bool) -> None:
         """`streams_calls`: a grammar constrains the answer, so a tool call that has begun is sure to be well-formed."""
         request = ticket.request
-        tools = () if request.tool_choice.mode is ToolMode.NONE else request.tools
+        tools = () if request.tool_choice.mode is ToolMode.NONE else tuple(t for t in request.tools if not t.withdrawn)
         self._ticket = ticket
         self._decoder = decoder
         self._parser = AnswerParser(dialect, tools, starts_thinking=ticket.starts_thinking, streams_calls=streams_calls)
@@ -51,9 +52,11 @@ class Output:
     def push(self, token_id: int, finish_reason: str | None) -> tuple[list[GenerationEvent], bool]:
         """Add a sampled token. Returns its events, and whether they end the generation.
 
-        `finish_reason` is mlx-lm's: "stop" for a token that ends the turn (it has no text), "length" at max_tokens,
-        None otherwise.
+        `finish_reason` is mlx-lm's: "stop" for a token that ends the turn (it has no text), "length" at its
+        maximum length, None otherwise.
         """
+        if not self._ticket.request.max_tokens:  # the prompt is computed, which is all that the client wants
+            return [self.without_tokens()], True
         if finish_reason != "stop":
             self._token_ids.append(token_id)
         events, ended = self._events_of_token(token_id, finish_reason)
@@ -64,9 +67,11 @@ class Output:
 
     def _events_of_token(self, token_id: int, finish_reason: str | None) -> tuple[list[GenerationEvent], bool]:
         text = "" if finish_reason == "stop" else self._decoder.step(token_id)
+        was_thinking = self._parser.state is State.THINKING
         pieces = self._parser.feed(text + (self._decoder.finish() if finish_reason is not None else ""))
+        self._ticket.thinking_tokens += was_thinking or self._parser.state is State.THINKING
         if finish_reason is not None:
-            pieces += self._parser.finish()
+            pieces += self._parser.finish(is_cut=finish_reason == "length")
         events: list[GenerationEvent] = []
         for piece in pieces:
             events += self._events_of_piece(piece)
@@ -78,6 +83,10 @@ class Output:
         if self._call_is_open and finish_reason == "stop":
             events.append(ToolCallEnded())  # the model itself broke off: closed, but not counted
         return [*events, self._finished(finish_reason)], True
+
+    def without_tokens(self) -> GenerationFinished:
+        """The end of a request with a max_tokens of 0."""
+        return GenerationFinished(StopReason.MAX_TOKENS, self._ticket.usage)
 
     def _remember(self) -> None:
         """Remember the answer's tokens for when it comes back as history.
@@ -132,7 +141,7 @@ class Output:
         if matched is not None:
             reason = StopReason.STOP_SEQUENCE
         elif finish_reason == "length" and (self._call_is_open or not self._is_complete):
-            reason = StopReason.MAX_TOKENS
+            reason = StopReason.WINDOW_FULL if self._ticket.is_limited_by_window else StopReason.MAX_TOKENS
         else:
             reason = StopReason.TOOL_USE if self._num_calls else StopReason.END_TURN
         return GenerationFinished(reason, self._ticket.usage, matched)

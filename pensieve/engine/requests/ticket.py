@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ class Ticket:
     starts_thinking: bool = False
     matcher: LLMatcher | None = None
     """The grammar that constrains the answer; this ticket's own copy."""
+    window_tokens: int = sys.maxsize
+    """The most tokens that prompt and answer may have together, whatever `max_tokens` is; fewer if memory is short."""
     boundaries: tuple[Boundary, ...] = ()
     """Where in the prompt computed state is worth storing."""
     answers: AnswerMemory | None = None
@@ -44,6 +47,7 @@ class Ticket:
     accepted_at: float = field(default_factory=time.monotonic)
     first_token_at: float | None = None
     output_tokens: int = 0
+    thinking_tokens: int = 0
     cached_at_first: int = 0
     """Prompt tokens in the prompt cache when the request arrived. `differs_in` names the part that follows them."""
     differs_in: str = ""
@@ -60,7 +64,16 @@ class Ticket:
     @property
     def max_total_tokens(self) -> int:
         """The tokens of the prompt and of the longest possible answer."""
-        return len(self.prompt_token_ids) + self.request.max_tokens
+        return min(len(self.prompt_token_ids) + self.request.max_tokens, self.window_tokens)
+
+    @property
+    def max_answer_tokens(self) -> int:
+        """The request's `max_tokens`, or what the prompt leaves of the window."""
+        return self.max_total_tokens - len(self.prompt_token_ids)
+
+    @property
+    def is_limited_by_window(self) -> bool:
+        return self.max_answer_tokens < self.request.max_tokens
 
     @property
     def usage(self) -> Usage:
@@ -70,6 +83,7 @@ class Ticket:
             self.cached_tokens,
             self.stored_5m_tokens,
             self.stored_1h_tokens,
+            self.thinking_tokens,
         )
 
     async def stream(self) -> AsyncGenerator[GenerationEvent, None]:
@@ -89,7 +103,12 @@ class Ticket:
                 return
 
     def count_token(self) -> bool:
-        """Count one more sampled token. Returns whether a progress record is due."""
+        """Count one more sampled token. Returns whether a progress record is due.
+
+        With a max_tokens of 0, the token that ends the prompt's computation is not part of any answer.
+        """
+        if not self.request.max_tokens:
+            return False
         self.output_tokens += 1
         if self.first_token_at is None:
             self.first_token_at = time.monotonic()

@@ -87,9 +87,8 @@ class ScriptedEngine:
         check_window(input_tokens, request.max_tokens, WINDOW_TOKENS)
         if not await self.can_admit():
             raise OverloadedError(f"{len(self._tickets)} requests are running")
-        ticket = Ticket(request, [0] * input_tokens)
-        num_tokens = input_tokens + request.max_tokens
-        reservation = self._memory.reserve(num_tokens * KV_BYTES_PER_TOKEN, BufferUsage.KV_CACHE)
+        ticket = Ticket(request, [0] * input_tokens, window_tokens=WINDOW_TOKENS)
+        reservation = self._memory.reserve(ticket.max_total_tokens * KV_BYTES_PER_TOKEN, BufferUsage.KV_CACHE)
         self._tickets.add(ticket)
         phase = OperationPhase.CANCELLED
         try:
@@ -112,13 +111,16 @@ class ScriptedEngine:
         output = Output(ticket, _Words(words), DIALECT, streams_calls=True)
         pace = _Pace(self._closed)
         await pace.wait(reply.prefill_seconds)
+        if not ticket.request.max_tokens:
+            yield output.without_tokens()
+            return
         for number in range(len(words) + 1):
             if number == reply.fail_after_tokens:
                 raise GenerationError("the script fails here (fail_after_tokens)")
             await pace.wait(reply.seconds_per_token)
             if ticket.count_token():
                 self._record(ticket, OperationPhase.PROGRESS)
-            at_length = "length" if ticket.output_tokens == ticket.request.max_tokens else None
+            at_length = "length" if ticket.output_tokens == ticket.max_answer_tokens else None
             events, ended = output.push(number, "stop" if number == len(words) else at_length)
             for event in events:
                 yield event

@@ -69,7 +69,22 @@ BLOCK = st.one_of(
 )
 CONTENT = st.one_of(TEXT, st.lists(BLOCK, max_size=3))
 MESSAGE = record({"role": st.sampled_from(["user", "assistant", "system"]), "content": CONTENT}, {})
-TOOL = record({"name": NAME, "input_schema": SCHEMA}, {"description": TEXT, "defer_loading": st.booleans()})
+TOOL_FIELDS = {
+    "defer_loading": st.booleans(),
+    "strict": st.booleans(),
+    "allowed_callers": st.just(["direct"]),
+    "input_examples": st.lists(st.dictionaries(TEXT, JUNK, max_size=2), max_size=2),
+}
+TOOL = st.one_of(
+    record({"name": NAME, "input_schema": SCHEMA}, {"description": TEXT, **TOOL_FIELDS}),
+    record(
+        {
+            "type": st.sampled_from(["bash_20250124", "web_search_20250305", "tool_search_tool_regex", "mcp_toolset"]),
+            "name": st.sampled_from(["bash", "web_search", "get"]),
+        },
+        TOOL_FIELDS,
+    ),
+)
 BODY = record(
     {
         "model": st.sampled_from(["scripted", "claude-x", "unknown"]),

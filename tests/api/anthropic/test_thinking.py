@@ -38,17 +38,17 @@ def encoded(fields: dict[str, object]) -> bytes:
         ),
         (clearing(keep="all"), Thinking(keeps_past=True)),
         (clearing(keep={"type": "all"}), Thinking(keeps_past=True)),
-        (clearing(keep={"type": "thinking_turns", "value": 1}), Thinking(keeps_past=False)),
+        (clearing(keep={"type": "thinking_turns", "value": 1}), Thinking(keeps_past=True)),
         (clearing(keep={"type": "thinking_turns", "value": 3}), Thinking(keeps_past=True)),
         (clearing(), Thinking()),
         ({"context_management": {"edits": []}}, Thinking()),
         ({"context_management": None}, Thinking()),
-        ({"context_management": {"edits": [{"type": "clear_tool_uses_20250919", "keep": 5}]}}, Thinking()),
+        ({"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}}, Thinking()),
     ],
 )
 def test_thinking_is_decoded_the_same_for_messages_and_counts(fields: dict[str, object], thinking: Thinking) -> None:
     assert decode_messages(encoded(fields)).generation.thinking == thinking
-    assert decode_count(encoded(fields))[0].thinking == thinking
+    assert decode_count(encoded(fields)).prompt.thinking == thinking
 
 
 @pytest.mark.parametrize("effort", ["low", "medium", "high", "xhigh", "max"])

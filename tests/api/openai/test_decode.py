@@ -18,7 +18,7 @@ from contracts.values.vocabulary import (
     ToolChoice,
     ToolMode,
 )
-from pensieve.api.openai.decode import MAX_TOKENS_UNSET, decode_chat, decode_completion
+from pensieve.api.openai.decode import UNLIMITED_TOKENS, decode_chat, decode_completion
 
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 COMPLETION: dict[str, Any] = {"model": "m", "prompt": "Once"}
@@ -46,9 +46,9 @@ def calling(arguments: object) -> dict[str, Any]:
 
 
 def test_minimal_requests_leave_everything_else_to_the_model() -> None:
-    assert chat() == GenerationRequest((HI,), MAX_TOKENS_UNSET, Sampling())
+    assert chat() == GenerationRequest((HI,), UNLIMITED_TOKENS, Sampling())
     decoded = decode_completion(json.dumps(COMPLETION).encode())
-    assert decoded.generation == GenerationRequest((ChatMessage(Role.USER, "Once"),), MAX_TOKENS_UNSET, is_raw=True)
+    assert decoded.generation == GenerationRequest((ChatMessage(Role.USER, "Once"),), UNLIMITED_TOKENS, is_raw=True)
     assert (decoded.model_name, decoded.stream, decoded.include_usage) == ("m", False, False)
 
 

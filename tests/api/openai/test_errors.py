@@ -16,7 +16,6 @@ from pensieve.core.errors import (
     AuthenticationError,
     GenerationError,
     NotFoundError,
-    OutputTooLongError,
     OverloadedError,
     PensieveError,
     PromptTooLongError,
@@ -37,7 +36,6 @@ def error_object(error: PensieveError) -> dict[str, object]:
     [
         (ValidationError("n", "no"), "invalid_request_error", None, "n"),
         (PromptTooLongError(9, 8), "invalid_request_error", "context_length_exceeded", "messages"),
-        (OutputTooLongError(5, 5, 8), "invalid_request_error", "context_length_exceeded", "max_tokens"),
         (AuthenticationError("no"), "invalid_request_error", "invalid_api_key", None),
         (NotFoundError("no", field="model"), "invalid_request_error", "model_not_found", "model"),
         (RateLimitError("no", retry_after_seconds=3), "rate_limit_error", "rate_limit_exceeded", None),

@@ -51,8 +51,6 @@ class CountingCrashes(InMemoryModel):
 
 
 class _AcceptsOneField(InMemoryModel):
-    """Accepts any value of one field."""
-
     field = ""
 
     def refuse(self, request: GenerationRequest) -> None:
@@ -241,8 +239,13 @@ class MixesItsStreams(InMemoryModel):
 @broken.by("IM-26")
 class IgnoresItsWindow(InMemoryModel):
     def refuse_what_does_not_fit(self, input_tokens: int, max_tokens: int) -> None:
-        if input_tokens > 100:
-            super().refuse_what_does_not_fit(input_tokens, max_tokens)
+        pass
+
+
+@broken.by("IM-26")
+class RefusesLongAnswers(InMemoryModel):
+    def refuse_what_does_not_fit(self, input_tokens: int, max_tokens: int) -> None:
+        super().refuse_what_does_not_fit(input_tokens + max_tokens - 1, 1)
 
 
 @broken.by("IM-27")

@@ -20,8 +20,8 @@ from pensieve.core.errors import (
     GenerationError,
     ModelLoadingError,
     NotFoundError,
-    OutputTooLongError,
     OverloadedError,
+    PromptTooLongError,
     ValidationError,
 )
 
@@ -57,6 +57,8 @@ class InMemoryModel:
         self.open_stream()
         try:
             yield GenerationStarted(input_tokens)
+            if not request.max_tokens:
+                yield GenerationFinished(StopReason.MAX_TOKENS, Usage(input_tokens, 0))
             for number in range(1, request.max_tokens + 1):
                 await self.step()
                 events = self.events(request, input_tokens, number)
@@ -71,8 +73,8 @@ class InMemoryModel:
         sampling = request.sampling
         if not request.messages:
             raise ValidationError("messages", "at least one message is required")
-        if request.max_tokens < 1:
-            raise ValidationError("max_tokens", "at least 1")
+        if request.max_tokens < 0:
+            raise ValidationError("max_tokens", "at least 0")
         if sampling.temperature is not None and not 0.0 <= sampling.temperature <= 2.0:
             raise ValidationError("temperature", "0.0 to 2.0")
         if sampling.top_p is not None and not 0.0 <= sampling.top_p <= 1.0:
@@ -89,8 +91,8 @@ class InMemoryModel:
                 raise ValidationError(name, "-2.0 to 2.0")
 
     def refuse_what_does_not_fit(self, input_tokens: int, max_tokens: int) -> None:
-        if input_tokens + max_tokens > WINDOW_TOKENS:
-            raise OutputTooLongError(input_tokens, max_tokens, WINDOW_TOKENS)
+        if input_tokens + min(max_tokens, 1) > WINDOW_TOKENS:
+            raise PromptTooLongError(input_tokens, WINDOW_TOKENS)
 
     def open_stream(self) -> None:
         self.num_started += 1
@@ -116,6 +118,8 @@ class InMemoryModel:
             events.append(GenerationFinished(StopReason.END_TURN, usage))
         elif number == request.max_tokens:
             events.append(GenerationFinished(StopReason.MAX_TOKENS, usage))
+        elif input_tokens + number == WINDOW_TOKENS:
+            events.append(GenerationFinished(StopReason.WINDOW_FULL, usage))
         return events
 
     def shown(self, request: GenerationRequest, num_tokens: int) -> str:

@@ -31,7 +31,6 @@ def send(request: GenerationRequest) -> None:
 @pytest.mark.parametrize(
     ("clause_id", "request_"),
     [
-        ("IM-4", GenerationRequest(HELLO, 0)),
         ("IM-4", GenerationRequest(HELLO, -1)),
         ("IM-5", GenerationRequest(HELLO, 1, Sampling(-0.1))),
         ("IM-5", GenerationRequest(HELLO, 1, Sampling(2.1))),

@@ -89,6 +89,11 @@ def test_only_one_order_of_events_is_accepted(events: list[GenerationEvent]) -> 
             "was not requested",
         ),
         ([START, GenerationFinished(StopReason.MAX_TOKENS, Usage(7, 19))], request_with(), "cut off before max_tokens"),
+        (
+            [START, GenerationFinished(StopReason.WINDOW_FULL, Usage(7, 20))],
+            request_with(),
+            "max_tokens, not the window",
+        ),
         ([START], request_with(), "ended without"),
         ([], request_with(), "ended without"),
     ],
@@ -104,6 +109,7 @@ def test_an_invalid_stream_is_caught_with_the_reason(
 def test_consistent_ends_are_accepted() -> None:
     assert fault([START, GenerationFinished(StopReason.STOP_SEQUENCE, Usage(7, 3), "a")], request_with("a")) is None
     assert fault([START, GenerationFinished(StopReason.MAX_TOKENS, Usage(7, MAX_TOKENS))]) is None
+    assert fault([START, GenerationFinished(StopReason.WINDOW_FULL, Usage(7, 19))]) is None
 
 
 def test_an_empty_stop_sequence_is_ignored() -> None:

@@ -1,5 +1,6 @@
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,6 +103,24 @@ def test_without_streaming_a_call_is_emitted_when_complete() -> None:
 def test_without_streaming_a_call_that_is_cut_off_is_text() -> None:
     for end in range(len("<tool_call>"), len(CALL) - len("}\n</tool_call>")):
         assert parsed(CALL[:end], streams=False) == [TextPiece(CALL[:end])]
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_a_call_that_a_limit_cuts_off_is_never_text(streams: bool) -> None:  # noqa: FBT001
+    """A client would show the marks to its user, and could send them back as text."""
+    begins = CALL.index(ARGUMENTS)
+    for end in range(len("<tool_call>"), len(CALL) - len("}\n</tool_call>")):
+        parser = AnswerParser(HERMES, TOOLS, streams_calls=streams)
+        pieces = merged(parser.feed("So: " + CALL[:end]) + parser.finish(is_cut=True))
+        call = [CallStart("get"), ArgumentsPiece(CALL[begins:end])] if end > begins else []
+        assert [piece for piece in pieces if piece != CallEnd()] == [TextPiece("So:"), *call]
+        assert (CallEnd() in pieces) == CALL[:end].endswith(ARGUMENTS)
+
+
+def test_text_that_a_limit_cuts_off_stays_text() -> None:
+    for text in ("So: <tool", '{"name": "ge', '<tool_call>{"name": "put", "arguments": {"a'):
+        parser = AnswerParser(HERMES, TOOLS, streams_calls=False)
+        assert merged(parser.feed(text) + parser.finish(is_cut=True)) == [TextPiece(text)]
 
 
 def test_a_call_of_an_unknown_tool_is_text() -> None:

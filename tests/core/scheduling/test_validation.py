@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
-from pensieve.core.errors import OutputTooLongError, PromptTooLongError, ValidationError
-from pensieve.core.scheduling.validation import check_request, check_window
+from pensieve.core.errors import PromptTooLongError, ValidationError
+from pensieve.core.scheduling.validation import MIN_ANSWER_TOKENS, check_request, check_window, thinking_tokens
 
 
 def request(
@@ -49,7 +49,6 @@ def test_a_temperature_is_refused_exactly_outside_0_to_2(temperature: float) -> 
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [
-        (request(max_tokens=0), "max_tokens"),
         (request(max_tokens=-1), "max_tokens"),
         (request(top_p=1.1), "top_p"),
         (request(top_p=math.nan), "top_p"),
@@ -68,17 +67,43 @@ def test_a_value_out_of_range_is_refused_by_its_field(wrong: GenerationRequest, 
     assert caught.value.field == field
 
 
-def test_a_prompt_over_the_window_is_refused_in_the_wording_that_clients_match() -> None:
-    with pytest.raises(PromptTooLongError, match=r"^prompt is too long: 8192 tokens > 8192 maximum$"):
-        check_window(8192, 1, 8192)
+@pytest.mark.parametrize(
+    ("input_tokens", "max_tokens", "maximum"),
+    [
+        (8193, 1, 8192),
+        (9000, 10**30, 8192),
+        (8192, 1, 8191),
+        (8192 - MIN_ANSWER_TOKENS + 1, 32000, 8192 - MIN_ANSWER_TOKENS),
+    ],
+)
+def test_a_prompt_without_room_for_an_answer_is_refused_in_the_wording_that_clients_match(
+    input_tokens: int, max_tokens: int, maximum: int
+) -> None:
+    with pytest.raises(PromptTooLongError, match=rf"^prompt is too long: {input_tokens} tokens > {maximum} maximum$"):
+        check_window(input_tokens, max_tokens, 8192)
 
 
-def test_an_output_over_the_window_is_refused_in_the_wording_that_clients_match() -> None:
-    with pytest.raises(
-        OutputTooLongError, match=r"^input length and max_tokens exceed context limit: 8000 \+ 193 > 8192"
-    ):
-        check_window(8000, 193, 8192)
+@pytest.mark.parametrize(
+    ("input_tokens", "max_tokens"),
+    [(8000, 192), (8000, 193), (8000, 128_000), (1, 10**30), (8192 - MIN_ANSWER_TOKENS, 32000), (8191, 1)],
+)
+def test_a_prompt_that_leaves_room_is_accepted_whatever_its_max_tokens(input_tokens: int, max_tokens: int) -> None:
+    check_window(input_tokens, max_tokens, 8192)
 
 
-def test_the_window_may_be_filled_to_the_last_token() -> None:
-    check_window(8000, 192, 8192)
+@pytest.mark.parametrize(
+    ("budget", "max_tokens", "answer_tokens", "expected"),
+    [
+        (10_000, 32_000, 32_000, 10_000),
+        (31_999, 32_000, 32_000, 31_999),
+        (31_999, 32_000, 20_000, 19_999),
+        (10_000, 32_000, 20_000, 10_000),
+        (16_000, 32_000, 20_000, 10_000),
+        (50_000, 32_000, 20_000, 20_000),
+        (0, 32_000, 20, 0),
+    ],
+)
+def test_thinking_leaves_room_for_the_answer_when_the_window_is_smaller_than_max_tokens(
+    budget: int, max_tokens: int, answer_tokens: int, expected: int
+) -> None:
+    assert thinking_tokens(budget, max_tokens, answer_tokens) == expected

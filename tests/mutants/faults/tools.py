@@ -138,26 +138,6 @@ def count_without_tools(call: ProxiedCall) -> ProxiedCall:
     return call.with_json(lambda body: {name: value for name, value in body.items() if not name.startswith("tool")})
 
 
-def dropped_images(call: ProxiedCall) -> ProxiedCall:
-    def unseen(body: Json) -> Json:
-        for message in body.get("messages", []):
-            if isinstance(message.get("content"), list):
-                message["content"] = [block for block in message["content"] if block["type"] != "image"]
-        return body
-
-    return call.with_json(unseen)
-
-
-def dropped_documents(call: ProxiedCall) -> ProxiedCall:
-    def unread(body: Json) -> Json:
-        for message in body.get("messages", []):
-            if isinstance(message.get("content"), list):
-                message["content"] = [block for block in message["content"] if block["type"] != "document"]
-        return body
-
-    return call.with_json(unread)
-
-
 def _request_of(call: ProxiedCall) -> Json:
     request: Json = json.loads(call.body or b"{}")
     return request

@@ -2,211 +2,149 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 
-from contracts.values.vocabulary import ChatMessage, Role, Tool, ToolCall
-from pensieve.api.anthropic.content.documents import document_text
-from pensieve.api.anthropic.wire.blocks import (
-    Block,
-    Content,
-    DocumentBlock,
-    ImageBlock,
-    TextBlock,
-    ThinkingBlock,
-    ToolReferenceBlock,
-    ToolResultBlock,
-    ToolUseBlock,
-)
+from contracts.values.vocabulary import ChatMessage, Role, Tool
+from pensieve.api.anthropic.content.assistant import AssistantTurns
+from pensieve.api.anthropic.content.calls import check_calls, server_results
+from pensieve.api.anthropic.content.offered_tools import OfferedTools
+from pensieve.api.anthropic.content.placed import PlacedMessage, since_compaction, ttl_seconds
+from pensieve.api.anthropic.content.placeholders import refused, replaced
+from pensieve.api.anthropic.content.reading import BLOCK_SEPARATOR, BlockReader
+from pensieve.api.anthropic.wire.blocks import Block, Content, TextBlock, ToolResultBlock
 from pensieve.api.anthropic.wire.bodies import WireMessage
-from pensieve.core.dialects.dialect import tool_as_json
 from pensieve.core.errors import ValidationError
-from pensieve.core.prompts.canonical import cache_ttl_seconds, canonical_system_text, longest_ttl
+from pensieve.core.prompts.canonical import canonical_system_text
 
 log = logging.getLogger(__name__)
 
-BLOCK_SEPARATOR = "\n\n"
-"""Joins the text blocks of a message. Changing it changes every prompt, and so invalidates every cache (C1)."""
-
-IMAGE_REFUSED = "this model reads text only: remove the image, or describe it"
-IMAGE_IN_RESULT = "[an image, which this model cannot see]"
-"""Replaces an image in a tool result, which stays in the history of the conversation and must not break it."""
+MAX_TYPES_IN_LOG = 8
 
 
 class ConversationDecoder:
-    """Decodes the messages of one request. `tools` are the request's tools by name, deferred ones included."""
+    """Decodes the messages of one request. `tools` are the request's tools by name, deferred ones included.
+
+    An image or document that the model cannot read is refused in the newest user message and in the system prompt, and
+    replaced in older messages, which would otherwise be refused in every turn from then on.
+    """
 
     def __init__(self, tools: Mapping[str, Tool]) -> None:
-        self._tools = tools
-        self.referenced: list[str] = []
-        """Names of the tools that tool_reference blocks name, in order."""
+        self.offered = OfferedTools(tools)
+        self._unknown: set[str] = set()
+        self._strict = BlockReader(self.offered, refused, self._unknown)
+        self._lenient = BlockReader(self.offered, replaced, self._unknown)
+
+    def system_turn(self, content: Content | None) -> ChatMessage | None:
+        """The system prompt in canonical form (C1); None if it is empty."""
+        blocks = _as_blocks(content)
+        texts = self._strict.texts((f"system.{number}", block) for number, block in enumerate(blocks))
+        return next(iter(_system_turns(texts, blocks)), None)
 
     def turns(self, messages: Sequence[WireMessage]) -> list[ChatMessage]:
-        """The turns of all messages, in order.
+        """The turns of all messages since the last compaction, in order.
 
         Raises:
-            ValidationError: a message is empty, has an image outside of tool results, or a call and its result do not
-                match.
+            ValidationError: a message is empty, a call and its result do not match, or the newest user message has an
+                image or document that cannot be read.
         """
-        check_calls(messages)
-        if all(message.role == "system" for message in messages):
-            raise ValidationError("messages", "at least one user or assistant message is required")
-        last = len(messages) - 1
-        return [
+        placed = since_compaction(messages)
+        check_calls(placed)
+        for message in placed:
+            _check_content(message, is_last=message is placed[-1])
+        newest = max((message.number for message in placed if message.is_user), default=0)
+        answers = AssistantTurns(self._lenient, server_results(placed))
+        turns = [
             turn
-            for number, message in enumerate(messages)
-            for turn in self._turns(message, f"messages.{number}.content", is_last=number == last)
+            for message in placed
+            for turn in self._turns(message, newest, answers if message.message.role == "assistant" else None)
         ]
-
-    def _turns(self, message: WireMessage, path: str, *, is_last: bool) -> list[ChatMessage]:
-        if not message.content and not (is_last and message.role == "assistant"):
-            raise ValidationError(path, "must not be empty, except in a final assistant message")
-        if message.role == "system":
-            return self._system_turns(message.content, path)
-        if isinstance(message.content, str):
-            return [ChatMessage(Role(message.role), message.content)]
-        if message.role == "assistant":
-            return [self._assistant_turn(message.content, path)]
-        return self._user_turns(message.content, path)
-
-    def _user_turns(self, blocks: Sequence[Block], path: str) -> list[ChatMessage]:
-        """Each tool result becomes a turn of its own, in order with the text around it."""
-        turns: list[ChatMessage] = []
-        pending: list[Block] = []
-        for number, block in enumerate(blocks):
-            if isinstance(block, ToolResultBlock):
-                if pending:
-                    turns += self._text_turn(pending, path, number - len(pending))
-                    pending = []
-                turns.append(self._tool_turn(block, f"{path}.{number}"))
-            else:
-                pending.append(block)
-        if pending or not turns:
-            text_turn = self._text_turn(pending, path, len(blocks) - len(pending))
-            turns += text_turn or [ChatMessage(Role.USER, "")] * (not turns)
+        if all(turn.role is Role.SYSTEM for turn in turns):
+            raise ValidationError("messages", "at least one user or assistant message is required")
+        self._log_unknown()
         return turns
 
-    def _text_turn(self, blocks: Sequence[Block], path: str, first: int) -> list[ChatMessage]:
-        """The user's text between tool results as one turn; none if no block has text."""
-        texts = [
-            text for number, block in enumerate(blocks, first) for text in self._text_of(block, f"{path}.{number}")
-        ]
-        turn = ChatMessage(Role.USER, BLOCK_SEPARATOR.join(texts), cache_ttl_seconds=_ttl(blocks))
-        return [turn] if texts else []
+    def _turns(self, message: PlacedMessage, newest: int, answers: AssistantTurns | None) -> list[ChatMessage]:
+        content = message.message.content
+        if message.is_system:
+            return self._system_turns(message, is_past=message.number < newest)
+        if isinstance(content, str):
+            return [ChatMessage(Role(message.message.role), content)]
+        if answers is not None:
+            return answers.of_message(message)
+        return self._user_turns(message, self._strict if message.number == newest else self._lenient)
 
-    def _system_turns(self, content: Content, path: str) -> list[ChatMessage]:
-        """A system message within the conversation; none if only volatile text was in it (C1)."""
-        blocks = [TextBlock(type="text", text=content)] if isinstance(content, str) else content
-        texts = [text for number, block in enumerate(blocks) for text in self._text_of(block, f"{path}.{number}")]
-        kept = [text for text in map(canonical_system_text, texts) if text]
-        turn = ChatMessage(Role.SYSTEM, BLOCK_SEPARATOR.join(kept), cache_ttl_seconds=_ttl(blocks))
-        return [turn] if kept or not texts else []
-
-    def _assistant_turn(self, blocks: Sequence[Block], path: str) -> ChatMessage:
-        texts: list[str] = []
-        thoughts: list[str] = []
-        calls: dict[str, ToolCall] = {}
-        for number, block in enumerate(blocks):
-            if isinstance(block, ThinkingBlock):
-                thoughts.append(block.thinking)
-            elif isinstance(block, ToolUseBlock):
-                arguments = json.dumps(block.input, ensure_ascii=False)
-                calls.setdefault(block.id, ToolCall(block.id, block.name, arguments))
+    def _user_turns(self, message: PlacedMessage, reader: BlockReader) -> list[ChatMessage]:
+        """Each tool result becomes a turn of its own, in order with the text around it."""
+        turns: list[ChatMessage] = []
+        pending: list[tuple[str, Block]] = []
+        for path, block in message.placed_blocks():
+            if isinstance(block, ToolResultBlock):
+                turns += _user_turn(pending, reader)
+                pending = []
+                turns.append(self._tool_turn(block, path))
             else:
-                texts += self._text_of(block, f"{path}.{number}")
-        return ChatMessage(
-            Role.ASSISTANT,
-            BLOCK_SEPARATOR.join(texts),
-            BLOCK_SEPARATOR.join(thoughts),
-            tuple(calls.values()),
-            cache_ttl_seconds=_ttl(blocks),
-        )
+                pending.append((path, block))
+        return turns + _user_turn(pending, reader)
 
     def _tool_turn(self, block: ToolResultBlock, path: str) -> ChatMessage:
-        texts: list[str] = []
-        if isinstance(block.content, str):
-            texts = [block.content]
-        for number, part in enumerate(block.content if isinstance(block.content, list) else []):
-            is_image = isinstance(part, ImageBlock)
-            texts += [IMAGE_IN_RESULT] if is_image else self._text_of(part, f"{path}.content.{number}")
-        text = BLOCK_SEPARATOR.join(texts)
+        text = self._lenient.joined(block.content, f"{path}.content")
         parts = block.content if isinstance(block.content, list) else []
+        ttl = ttl_seconds([block, *parts])
         return ChatMessage(
-            Role.TOOL,
-            text,
-            tool_call_id=block.tool_use_id,
-            is_error=bool(block.is_error),
-            cache_ttl_seconds=_ttl([block, *parts]),
+            Role.TOOL, text, tool_call_id=block.tool_use_id, is_error=bool(block.is_error), cache_ttl_seconds=ttl
         )
 
-    def _text_of(self, block: Block, path: str) -> list[str]:
-        """The text of a block; none for an unknown type, which must not break the conversation."""
-        match block:
-            case TextBlock():
-                return [block.text]
-            case DocumentBlock():
-                return [document_text(block, path)]
-            case ToolReferenceBlock():
-                return self._reference(block)
-            case ImageBlock():
-                raise ValidationError(path, IMAGE_REFUSED)
-            case _:
-                log.warning("ignoring a content block of the unknown type %.40r", block.type)
-                return []
+    def _system_turns(self, message: PlacedMessage, *, is_past: bool) -> list[ChatMessage]:
+        """A system message within the conversation; none if only volatile text was in it (C1).
 
-    def _reference(self, block: ToolReferenceBlock) -> list[str]:
-        tool = self._tools.get(block.tool_name)
-        if tool is None:
-            return []
-        self.referenced.append(tool.name)
-        return [json.dumps(tool_as_json(tool), ensure_ascii=False)] if tool.deferred else []
+        Source: the SDK's BetaSystemMessageParam. A message with `clear_at` is not shown any more once there is a later
+        user message.
+        """
+        cleared = is_past and message.message.clear_at == "next_user_message"
+        content = message.message.content
+        placed = [(message.path, block) for block in _as_blocks(content)] if isinstance(content, str) else None
+        shown = [
+            (path, block)
+            for path, block in placed or message.placed_blocks()
+            if not (cleared and isinstance(block, TextBlock))
+        ]
+        return _system_turns(self._lenient.texts(shown), [block for _, block in shown])
 
-
-def system_turn(content: Content | None) -> ChatMessage | None:
-    """The system prompt in canonical form (C1); None if it is empty."""
-    if content is None or isinstance(content, str):
-        text = canonical_system_text(content or "")
-        return ChatMessage(Role.SYSTEM, text) if text else None
-    texts = (canonical_system_text(block.text) for block in content if isinstance(block, TextBlock))
-    text = BLOCK_SEPARATOR.join(text for text in texts if text)
-    return ChatMessage(Role.SYSTEM, text, cache_ttl_seconds=_ttl(content)) if text else None
+    def _log_unknown(self) -> None:
+        """One line for all of them, however many a request has."""
+        if self._unknown:
+            types = ", ".join(f"{kind:.40}" for kind in sorted(self._unknown)[:MAX_TYPES_IN_LOG])
+            log.warning("replaced content blocks of unknown types (%d) by placeholders: %s", len(self._unknown), types)
 
 
-def _ttl(blocks: Sequence[Block]) -> int | None:
-    """The longest TTL that any block of the turn requests. A cached prompt always ends with a whole turn."""
-    return longest_ttl(*(cache_ttl_seconds(block.cache_control) for block in blocks))
+def _as_blocks(content: Content | None) -> list[Block]:
+    return [TextBlock(type="text", text=content)] if isinstance(content, str) else content or []
 
 
-def check_calls(messages: Sequence[WireMessage]) -> None:
-    """Require that each tool_use is answered in the next message. System messages in between do not count.
-
-    Raises:
-        ValidationError: a call or a result has no counterpart; the message names it.
-    """
-    open_ids: set[str] = set()
-    opened_at = 0
-    for number, message in enumerate(messages):
-        if message.role == "system":
-            continue
-        blocks = message.content if isinstance(message.content, list) else []
-        answered = [block.tool_use_id for block in blocks if isinstance(block, ToolResultBlock)]
-        for tool_use_id in answered:
-            if tool_use_id not in open_ids:
-                raise ValidationError(
-                    f"messages.{number}.content",
-                    f"unexpected tool_use_id in a tool_result block: {tool_use_id}. Each tool_result must answer a "
-                    "tool_use in the message before it",
-                )
-        _check_answered(open_ids - set(answered), opened_at)
-        calls = {block.id for block in blocks if isinstance(block, ToolUseBlock)}
-        open_ids, opened_at = calls if message.role == "assistant" else set(), number
-    _check_answered(open_ids, opened_at)
+def _system_turns(texts: Sequence[str], blocks: Sequence[Block]) -> list[ChatMessage]:
+    text = BLOCK_SEPARATOR.join(kept for kept in map(canonical_system_text, texts) if kept)
+    return [ChatMessage(Role.SYSTEM, text, cache_ttl_seconds=ttl_seconds(blocks))] if text else []
 
 
-def _check_answered(left_open: set[str], opened_at: int) -> None:
-    if left_open:
-        ids = ", ".join(sorted(left_open))
-        raise ValidationError(
-            f"messages.{opened_at}", f"tool_use ids were found without tool_result blocks right after them: {ids}"
-        )
+def _user_turn(placed_blocks: Sequence[tuple[str, Block]], reader: BlockReader) -> list[ChatMessage]:
+    """The user's text between tool results as one turn; none if no block has text."""
+    texts = reader.texts(placed_blocks)
+    ttl = ttl_seconds(block for _, block in placed_blocks)
+    return [ChatMessage(Role.USER, BLOCK_SEPARATOR.join(texts), cache_ttl_seconds=ttl)] if texts else []
+
+
+def _check_content(message: PlacedMessage, *, is_last: bool) -> None:
+    wire = message.message
+    if wire.role == "system":
+        sets_effort = wire.output_config is not None and wire.output_config.effort is not None
+        may_be_empty = sets_effort
+    else:
+        may_be_empty = is_last and wire.role == "assistant"
+        if wire.clear_at is not None or wire.output_config is not None:
+            name = "clear_at" if wire.clear_at is not None else "output_config"
+            raise ValidationError(f"messages.{message.number}.{name}", "is only allowed in system messages")
+    if wire.content is None and not (wire.role == "system" and may_be_empty):
+        raise ValidationError(message.path, "Field required")
+    if not wire.content and not may_be_empty:
+        raise ValidationError(message.path, "must not be empty, except in a final assistant message")

@@ -5,59 +5,81 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+from collections.abc import Callable
 
-from pensieve.api.anthropic.wire.blocks import DocumentBlock, DocumentSource
-from pensieve.core.errors import ValidationError
+from pensieve.api.anthropic.content.placeholders import (
+    DOCUMENT,
+    MAX_NAME_CHARS,
+    PDF_IS_EMPTY,
+    PDF_IS_PROTECTED,
+    PDF_NOT_PROCESSED,
+    Unreadable,
+)
+from pensieve.api.anthropic.content.tagged import tagged
+from pensieve.api.anthropic.wire.blocks import Content, DocumentBlock, DocumentSource
+from pensieve.core.errors import UnreadableContentError
 
 PDF = "application/pdf"
 
+TextOfContent = Callable[[Content, str], str]
+"""The text of content at a path of the request."""
 
-def document_text(block: DocumentBlock, path: str) -> str:
+
+def document_text(block: DocumentBlock, path: str, text_of: TextOfContent, unreadable: Unreadable) -> str:
     """The document's text inside `<document>` tags. `path` is that of the block in the request.
 
     Raises:
-        ValidationError: the source is a URL or a file id, or cannot be read.
+        UnreadableContentError: by `unreadable`: the source is a URL or a file id, or cannot be read.
     """
-    text = _source_text(block.source, f"{path}.source")
-    fields = [
-        f"<{name}>{value}</{name}>" for name, value in (("title", block.title), ("context", block.context)) if value
-    ]
+    fields = [tagged(name, value) for name, value in (("title", block.title), ("context", block.context)) if value]
+    try:
+        text = _source_text(block.source, f"{path}.source", text_of)
+    except UnreadableContentError as error:
+        text = unreadable(error)
     return "\n".join(["<document>", *fields, text, "</document>"])
 
 
-def _source_text(source: DocumentSource, path: str) -> str:
+def _source_text(source: DocumentSource, path: str, text_of: TextOfContent) -> str:
     match source.type:
         case "text" if source.data is not None:
             return source.data
         case "base64" if source.media_type == PDF and source.data is not None:
             return _pdf_text(source.data, f"{path}.data")
-        case "content":
-            return _content_text(source.content, f"{path}.content")
+        case "content" if source.content is not None:
+            return text_of(source.content, f"{path}.content")
         case "text" | "base64":
-            raise ValidationError(path, f"data is required: plain text, or base64 with media_type {PDF}")
+            raise _unreadable(PDF_NOT_PROCESSED, path, f"data is required: plain text, or base64 with media_type {PDF}")
+        case "content":
+            raise _unreadable(PDF_NOT_PROCESSED, path, "content is required: a string or a list of blocks")
         case _:
-            raise ValidationError(
-                path, f"sources of type {source.type!r} are not supported: send the text or the PDF itself"
+            place = (source.url or source.file_id or "")[:MAX_NAME_CHARS]
+            raise UnreadableContentError(
+                PDF_NOT_PROCESSED,
+                path,
+                f"sources of type {source.type!r} are not supported: send the text or the PDF itself",
+                placeholder=f"[the document {place}, which this model cannot read]" if place else DOCUMENT,
             )
-
-
-def _content_text(content: object, path: str) -> str:
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise ValidationError(path, "must be a string or a list of text blocks")
-    texts = [block.get("text") for block in content if isinstance(block, dict) and block.get("type") == "text"]
-    return "\n".join(text for text in texts if isinstance(text, str))
 
 
 def _pdf_text(data: str, path: str) -> str:
     import pypdf  # noqa: PLC0415 - takes 0.1 s, and few requests need it
-    from pypdf.errors import PyPdfError  # noqa: PLC0415
+    from pypdf.errors import DependencyError, FileNotDecryptedError, PyPdfError  # noqa: PLC0415
 
+    if not data:
+        raise _unreadable(PDF_IS_EMPTY, path, "it has no bytes")
     try:
         reader = pypdf.PdfReader(io.BytesIO(base64.b64decode(data, validate=True)))
-        return "\n\n".join(page.extract_text() for page in reader.pages)
+        text = "\n\n".join(page.extract_text() for page in reader.pages)
     except binascii.Error:
-        raise ValidationError(path, "is not valid base64") from None
+        raise _unreadable(PDF_NOT_PROCESSED, path, "is not valid base64") from None
+    except (FileNotDecryptedError, DependencyError):
+        raise _unreadable(PDF_IS_PROTECTED, path, "send it without a password") from None
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError, IndexError) as error:
-        raise ValidationError(path, f"cannot read this PDF: {type(error).__name__}") from None
+        raise _unreadable(PDF_NOT_PROCESSED, path, f"cannot read this PDF: {type(error).__name__}") from None
+    if not text.strip():
+        raise _unreadable(PDF_NOT_PROCESSED, path, "it has no text, and this model cannot see the images of its pages")
+    return text
+
+
+def _unreadable(opening: str, path: str, message: str) -> UnreadableContentError:
+    return UnreadableContentError(opening, path, message, placeholder=DOCUMENT)

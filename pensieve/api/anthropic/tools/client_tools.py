@@ -47,18 +47,21 @@ def _tool(entry: Mapping[str, Any]) -> ClientTool:
 
 
 def _schema(properties: Mapping[str, Any], forms: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """An object in one of the forms. What all of them require is also required at the top, for the dialects whose
-    grammar has no alternatives there.
+    """An object in one of the forms. What all of them require is also required at the top, which is all that some chat
+    templates show.
     """
-    required = [[*form.get("fixed", ()), *form.get("requires", ())] for form in forms]
-    fixed = [{key: {"const": value} for key, value in form.get("fixed", {}).items()} for form in forms]
+    alternatives = [_alternative(form) for form in forms]
     return {
         "type": "object",
         "properties": properties,
-        "required": [key for key in properties if all(key in keys for keys in required)],
+        "required": [key for key in properties if all(key in each["required"] for each in alternatives)],
         "additionalProperties": False,
-        "anyOf": [
-            {"properties": values, "required": keys} if values else {"required": keys}
-            for values, keys in zip(fixed, required, strict=True)
-        ],
+        "anyOf": alternatives,
     }
+
+
+def _alternative(form: Mapping[str, Any]) -> dict[str, Any]:
+    fixed, required = form.get("fixed", {}), form.get("requires", [])
+    values = {key: {"const": value} for key, value in fixed.items()}
+    others: dict[str, Any] = {key: {} for key in (*required, *form.get("allows", ()))}
+    return {"properties": values | others, "required": [*fixed, *required], "additionalProperties": False}

@@ -1,4 +1,4 @@
-"""Decodes `tools` and `tool_choice` (W14)."""
+"""Decodes `tools` and `tool_choice` (W14, W22)."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _require_one_that_runs(wire: Sequence[AnyTool], tools: Mapping[str, Tool]) -
 def visible_tools(
     tools: Mapping[str, Tool], referenced: Collection[str], choice: WireToolChoice | None
 ) -> tuple[Tool, ...]:
-    """Those that the model may call: a deferred tool needs a reference, or a tool_choice that names it."""
+    """Those that are described in the prompt: a deferred tool needs a reference, or a tool_choice that names it."""
     forced = choice.name if choice is not None and choice.type == "tool" else None
     shown = (
         replace(tool, deferred=False) if tool.name == forced and tool.name not in referenced else tool
@@ -137,6 +137,7 @@ def tool_choice_of(wire: WireToolChoice | None, tools: tuple[Tool, ...]) -> Tool
     """
     if wire is None:
         return ToolChoice()
+    tools = tuple(tool for tool in tools if not tool.withdrawn)
     mode = ToolMode(wire.type)
     if mode in (ToolMode.ANY, ToolMode.TOOL) and not tools:
         raise ValidationError("tool_choice", f"type {wire.type} requires tools")

@@ -6,7 +6,8 @@ goes on after them. A client needs to do nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
@@ -19,30 +20,59 @@ from contracts.values.generation import (
     ThinkingGenerated,
     ToolArgumentsGenerated,
     ToolCallStarted,
+    Usage,
 )
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, StopReason, ToolCall
+from pensieve.core.errors import ValidationError
+
+log = logging.getLogger(__name__)
 
 Generate = Callable[[GenerationRequest], AsyncGenerator[GenerationEvent, None]]
+
+UNAVAILABLE: Final = "<error_code>unavailable</error_code>"
+"""The error as the model reads it: the same now as when the client sends the answer back (C1)."""
 
 MAX_ROUNDS: Final = 3
 """How often an answer goes on after calls that failed. A small model may repeat its call for ever."""
 
 
 async def with_failing_calls(generate: Generate, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-    """The events of one message. If all calls of an answer fail, the model's next answer follows."""
-    output_tokens = 0
-    first = answer = _Answer(request)
-    for rounds_left in reversed(range(MAX_ROUNDS + 1)):
-        async with aclosing(generate(answer.request)) as events:
-            async for event in events:
-                if answer.add(event) and (answer is first or not isinstance(event, GenerationStarted)):
-                    yield event
-        output_tokens += answer.finished.usage.output_tokens
-        if not rounds_left or not answer.may_go_on:
+    """The events of one message. If all calls of an answer fail, the model's next answer follows.
+
+    Raises:
+        PensieveError: as `generate`. That there is no room for another answer ends the message instead.
+    """
+    answers = [_Answer(request)]
+    is_full = False
+    while True:
+        is_first = len(answers) == 1
+        try:
+            async with aclosing(generate(answers[-1].request)) as events:
+                async for event in events:
+                    if answers[-1].add(event) and (is_first or not isinstance(event, GenerationStarted)):
+                        yield event
+        except ValidationError:
+            if is_first:
+                raise
+            answers.pop()
+            is_full = True
             break
-        answer = answer.after_errors()
-    usage = replace(first.finished.usage, output_tokens=output_tokens)  # the prompt as the client counts it
-    yield replace(answer.finished, stop_reason=answer.stop_reason, usage=usage)
+        if len(answers) > MAX_ROUNDS or not answers[-1].may_go_on:
+            break
+        answers.append(answers[-1].after_errors())
+        log.warning("the model called a tool that this server cannot run, and goes on with its error")
+    stop_reason = StopReason.WINDOW_FULL if is_full else answers[-1].stop_reason
+    yield replace(answers[-1].finished, stop_reason=stop_reason, usage=_usage(answers))
+
+
+def _usage(answers: Sequence[_Answer]) -> Usage:
+    """The prompt as the client counts it, and the tokens of all answers."""
+    usages = [answer.finished.usage for answer in answers]
+    return replace(
+        usages[0],
+        output_tokens=sum(usage.output_tokens for usage in usages),
+        thinking_tokens=sum(usage.thinking_tokens for usage in usages),
+    )
 
 
 class _Answer:
@@ -86,10 +116,7 @@ class _Answer:
     def after_errors(self) -> _Answer:
         """The answer that follows the errors."""
         turn = ChatMessage(Role.ASSISTANT, self._text, self._thinking, tuple(self._calls))
-        errors = (
-            ChatMessage(Role.TOOL, f"{call.name} is unavailable", tool_call_id=call.id, is_error=True)
-            for call in self._calls
-        )
+        errors = (ChatMessage(Role.TOOL, UNAVAILABLE, tool_call_id=call.id, is_error=True) for call in self._calls)
         messages = (*self.request.messages, turn, *errors)
         return _Answer(replace(self.request, messages=messages, max_tokens=self._tokens_left, is_retry=False))
 

@@ -43,6 +43,11 @@ def server_call_id(call_id: str) -> str:
     return f"srv{call_id}"
 
 
+def own_call_id(call_id: str) -> str:
+    """The id under which the call was generated, if it was generated here."""
+    return call_id.removeprefix("srv")
+
+
 def is_tool_search(kind: str) -> bool:
     return _TOOL_SEARCH.fullmatch(kind) is not None
 

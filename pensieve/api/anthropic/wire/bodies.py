@@ -1,4 +1,8 @@
-"""Request bodies, as Anthropic's API reference defines them (W12 to W16). Unknown fields are ignored."""
+"""Request bodies, as Anthropic's API reference defines them (W12 to W16).
+
+docs/messages-api.md lists what happens to each field. Unknown fields are ignored; a field that requests something this
+server cannot do is refused.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from pensieve.api.anthropic.wire.blocks import Content
-from pensieve.api.anthropic.wire.context import ContextManagement
+from pensieve.api.anthropic.wire.context import Compaction, ContextManagement, DiagnosticsRequest
 from pensieve.api.anthropic.wire.tools import AnyTool, WireToolChoice
-from pensieve.api.http.wire_model import Name, Probability, StopSequence, Temperature, WireModel
+from pensieve.api.http.wire_model import Name, Probability, StopSequence, Temperature, WireModel, only
 
 MAX_STOP_SEQUENCES = 64
 """A limit of this server, because every token is compared with all of them."""
@@ -17,10 +21,37 @@ MAX_STOP_SEQUENCES = 64
 MIN_THINKING_TOKENS = 1024
 """The API's own minimum of thinking.budget_tokens."""
 
+Region = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+
+_NO_BUDGET = "not supported: omit it; max_tokens and thinking.budget_tokens limit an answer"
+_NO_SPEED = "a local model has one speed: omit it"
+_NO_SERVERS = "this server calls no MCP servers: connect to them from the client, and send their tools in tools"
+_NO_BILLING = "this server sends no bills: omit it"
+_NO_COMPACTION = "not supported: ask for a summary in a message, and begin the next conversation with it"
+_NO_CONTAINERS = "this server runs no code and no skills: omit it, and offer tools that the client runs"
+_NO_FALLBACKS = 'this server tries no other model: omit it or send "default"'
+_NO_CREDIT = "this server issues no such tokens: omit it"
+_NO_SAFEGUARDS = "not supported: this server checks no actions. Send the request without safeguards"
+
+
+Effort = Literal["low", "medium", "high", "xhigh", "max"]
+
+
+class MessageOutputConfig(WireModel):
+    effort: Effort | None = None
+
 
 class WireMessage(WireModel):
+    """`clear_at` and `output_config` are for system messages."""
+
     role: Literal["user", "assistant", "system"]
-    content: Content
+    content: Content | None = None
+    clear_at: Literal["next_user_message", "never"] | None = None
+    output_config: MessageOutputConfig | None = None
+
+
+class BlockBinding(WireModel):
+    prefix_mismatch_behavior: Literal["error", "drop_block"] | None = None
 
 
 class WireThinking(WireModel):
@@ -30,7 +61,8 @@ class WireThinking(WireModel):
 
     type: Literal["enabled", "disabled", "adaptive", "between_tools"]
     budget_tokens: Annotated[int, Field(ge=MIN_THINKING_TOKENS)] | None = None
-    display: str | None = None
+    display: Literal["summarized", "omitted"] | None = None
+    block_binding: BlockBinding | None = None
 
 
 class OutputFormat(WireModel):
@@ -40,11 +72,17 @@ class OutputFormat(WireModel):
 
 class OutputConfig(WireModel):
     format: OutputFormat | None = None
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    effort: Effort | None = None
+    task_budget: Annotated[Any, only((), instead=_NO_BUDGET)] = None
 
 
 class Metadata(WireModel):
     user_id: str | None = None
+
+
+class BillingPolicy(WireModel):
+    type: Literal["billing_policy"]
+    bill_to: Annotated[Literal["self", "user_profile"] | None, only(("self",), instead=_NO_BILLING)] = None
 
 
 class CountTokensBody(WireModel):
@@ -57,7 +95,14 @@ class CountTokensBody(WireModel):
     tool_choice: WireToolChoice | None = None
     thinking: WireThinking | None = None
     output_config: OutputConfig | None = None
+    output_format: OutputFormat | None = None
+    """The older name of output_config.format."""
     context_management: ContextManagement | None = None
+    compaction: Compaction | None = None
+    """The reference says that a count ignores it."""
+    mcp_servers: Annotated[Any, only(([],), instead=_NO_SERVERS)] = None
+    speed: Annotated[Literal["standard", "fast"] | None, only(("standard",), instead=_NO_SPEED)] = None
+    billing_policy: BillingPolicy | None = None
     thread: Any = None
     cache_control: Any = None
     """On the request itself, it applies to the last message."""
@@ -66,7 +111,7 @@ class CountTokensBody(WireModel):
 class MessagesBody(CountTokensBody):
     """`POST /v1/messages` (W1)."""
 
-    max_tokens: Annotated[int, Field(ge=1)]
+    max_tokens: Annotated[int, Field(ge=0)]
     stream: bool | None = None
     temperature: Temperature | None = None
     top_p: Probability | None = None
@@ -74,3 +119,10 @@ class MessagesBody(CountTokensBody):
     stop_sequences: Annotated[list[StopSequence], Field(max_length=MAX_STOP_SEQUENCES)] | None = None
     metadata: Metadata | None = None
     service_tier: Literal["auto", "standard_only"] | None = None
+    inference_geo: Region | None = None
+    diagnostics: DiagnosticsRequest | None = None
+    compaction: Annotated[Compaction | None, only((), instead=_NO_COMPACTION)] = None
+    container: Annotated[Any, only((), instead=_NO_CONTAINERS)] = None
+    fallbacks: Annotated[Any, only(("default", []), instead=_NO_FALLBACKS)] = None
+    fallback_credit_token: Annotated[Any, only((), instead=_NO_CREDIT)] = None
+    safeguards: Annotated[Any, only((), instead=_NO_SAFEGUARDS)] = None

@@ -71,6 +71,7 @@ def test_a_documented_input_matches_the_schema(kind: str, given: object) -> None
         ("text_editor_20250429", {"command": "undo_edit", "path": "/a"}),
         ("text_editor_20250728", {"command": "view"}),
         ("text_editor_20250728", {"command": "insert", "path": "/a", "insert_line": 2, "new_str": "x"}),
+        ("text_editor_20250728", {"command": "view", "path": "/a", "file_text": "x"}),
         ("memory_20250818", {"command": "rename", "path": "/memories/a"}),
     ],
 )

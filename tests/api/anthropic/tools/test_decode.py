@@ -19,7 +19,7 @@ FIND = {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_reg
 def decoded(tools: list[Any], **fields: Any) -> GenerationRequest:
     body = {"model": "m", "max_tokens": 8, "messages": [{"role": "user", "content": "Hi"}], "tools": tools, **fields}
     generation = decode_messages(json.dumps(body).encode()).generation
-    assert decode_count(json.dumps(body).encode())[0] == generation.prompt
+    assert decode_count(json.dumps(body).encode()).prompt == generation.prompt
     return generation
 
 

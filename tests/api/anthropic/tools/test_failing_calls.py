@@ -11,7 +11,7 @@ from pensieve.api.anthropic.handler import MessageHandler
 from pensieve.api.anthropic.tools.failing_calls import MAX_ROUNDS
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
-from pensieve.engine.scripted.engine import ScriptedEngine
+from pensieve.engine.scripted.engine import WINDOW_TOKENS, ScriptedEngine
 from pensieve.engine.scripted.script import Script, ScriptedReply
 
 CALL = '<tool_call>\n{"name": "web_search", "arguments": {"query": "Oslo"}}\n</tool_call>'
@@ -47,7 +47,7 @@ def kinds(message: dict[str, Any]) -> list[str]:
 
 
 def test_the_model_goes_on_after_the_error() -> None:
-    message = answer(ScriptedReply("Search", f"Wait. {CALL}"), ScriptedReply("is unavailable", "I cannot search."))
+    message = answer(ScriptedReply("Search", f"Wait. {CALL}"), ScriptedReply("unavailable", "I cannot search."))
     assert kinds(message) == ["text", "server_tool_use", "web_search_tool_result", "text"]
     _, call, result, _ = message["content"]
     assert call["id"].startswith("srvtoolu_")
@@ -72,10 +72,26 @@ def test_a_model_that_repeats_the_call_is_stopped() -> None:
 def test_max_tokens_limits_all_answers_together() -> None:
     num_call_tokens = answer(ScriptedReply("", CALL))["usage"]["output_tokens"] // (MAX_ROUNDS + 1)
     request = replace(REQUEST, max_tokens=num_call_tokens + 3)
-    message = answer(ScriptedReply("Search", CALL), ScriptedReply("is unavailable", "one " * 9), request=request)
+    message = answer(ScriptedReply("Search", CALL), ScriptedReply("unavailable", "one " * 9), request=request)
     assert message["content"][-1]["text"] == "one one one"
     assert message["stop_reason"] == "max_tokens"
     assert message["usage"]["output_tokens"] == num_call_tokens + 3
+
+
+def test_a_window_without_room_for_the_error_ends_the_answer() -> None:
+    """The prompt, its two calls and their errors have more words than a script's window."""
+    prompt = asyncio.run(_num_tokens(REQUEST))
+    long = ChatMessage(Role.USER, "Search " * (WINDOW_TOKENS - prompt - 24))
+    full = replace(REQUEST, messages=(long,), max_tokens=24)
+    message = answer(ScriptedReply("", CALL), request=full)
+    assert kinds(message)[:2] == ["server_tool_use", "web_search_tool_result"]
+    assert len(kinds(message)) < 2 * (MAX_ROUNDS + 1)
+    assert message["stop_reason"] == "model_context_window_exceeded"
+
+
+async def _num_tokens(request: GenerationRequest) -> int:
+    memory = Ledger(2**30)
+    return await ScriptedEngine(Script(()), memory, SlidingWindowMonitor(memory.usage)).count_tokens(request.prompt)
 
 
 def test_an_ordinary_call_is_an_ordinary_block() -> None:
