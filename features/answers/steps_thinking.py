@@ -78,6 +78,27 @@ def it_has_more_output_tokens(scene: Scene) -> None:
     expect_that(used > words + 1, f"more than {words + 1} output tokens", used)
 
 
+@then("its usage has thinking tokens, but fewer than output tokens")
+def its_usage_has_thinking_tokens(scene: Scene) -> None:
+    message = scene.reply.message()
+    words = len(thinking_of(message).split())
+    tokens = _thinking_tokens(message)
+    rest = len(text_of(message).split())
+    expect_that(tokens >= words > 0, f"at least {words} thinking tokens", message["usage"])
+    expect_that(tokens + rest <= message["usage"]["output_tokens"], "tokens for the text as well", message["usage"])
+
+
+@then("the stream's usage has the same thinking tokens")
+def the_streams_usage_has_the_same_thinking_tokens(scene: Scene) -> None:
+    expect_equal(_thinking_tokens(scene.stream.message()), _thinking_tokens(scene.reply.message()), "thinking_tokens")
+
+
+def _thinking_tokens(message: Json) -> int:
+    details = message["usage"].get("output_tokens_details") or {}
+    expect_equal(type(details.get("thinking_tokens")), int, "the type of output_tokens_details.thinking_tokens")
+    return int(details["thinking_tokens"])
+
+
 def _thinking_deltas(scene: Scene) -> list[list[Json]]:
     """The deltas of each thinking block."""
     events = scene.stream.of_type("content_block_start")

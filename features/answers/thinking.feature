@@ -97,6 +97,14 @@ Feature: Thinking
       When it is sent
       Then its usage has more output tokens than its text has words
 
+    @id:thinking-tokens-are-reported @W17
+    Scenario: Usage says how many of the output tokens were thinking
+      "Messages API reference", usage.output_tokens_details: the tokens of the reasoning and of the marks around it.
+      When it is sent
+      And it is streamed
+      Then its usage has thinking tokens, but fewer than output tokens
+      And the stream's usage has the same thinking tokens
+
     @id:thinking-comes-back
     Scenario: A thinking block that is sent back is accepted
       "Extended thinking", passing blocks back: unchanged, with the text or call that followed them.

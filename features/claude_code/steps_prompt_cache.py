@@ -6,7 +6,7 @@ import secrets
 
 from pytest_bdd import given, parsers, then, when
 
-from features.harness.scene.scene import Json, Scene, plain_request
+from features.harness.scene.scene import Json, Scene, plain_request, with_field
 from features.harness.wire.expectations import expect_equal, expect_that
 from features.harness.wire.replies import prompt_tokens
 
@@ -48,6 +48,66 @@ def usage_breaks_down_what_was_written(scene: Scene) -> None:
     by_ttl = [cache_creation.get(f"ephemeral_{ttl}_input_tokens", 0) for ttl in ("5m", "1h")]
     expect_equal(sum(by_ttl), written, "the sum of cache_creation")
     expect_that(written > 0, "tokens written to the cache by the first request", usage)
+
+
+@when("it is sent with a max_tokens of 0")
+def it_is_sent_with_a_max_tokens_of_0(scene: Scene) -> None:
+    scene.take_reply(scene.client.post({**scene.body, "max_tokens": 0}))
+
+
+@then("it has no content, no output tokens, and stopped at max_tokens")
+def it_has_no_content(scene: Scene) -> None:
+    message = scene.reply.message()
+    expect_equal(message["content"], [], "the content")
+    expect_equal(message["stop_reason"], "max_tokens", "stop_reason")
+    expect_equal(message["usage"]["output_tokens"], 0, "usage.output_tokens")
+
+
+@when("its answer is sent back with another question, and diagnostics of both")
+def the_conversation_goes_on_with_diagnostics(scene: Scene) -> None:
+    message = scene.reply.message()
+    answer = {"role": "assistant", "content": message["content"]}
+    turns = [*scene.body["messages"], answer, {"role": "user", "content": "And then?"}]
+    scene.take_reply(scene.client.post({**scene.body, "messages": turns, **_after(message)}))
+
+
+@when(parsers.parse('it is sent with "{field}" set to {literal}, and diagnostics of both'))
+def it_is_sent_with_another_field_and_diagnostics(scene: Scene, field: str, literal: str) -> None:
+    changed = {**with_field(scene.body, field, literal), **_after(scene.reply.message())}
+    scene.take_reply(scene.client.post(changed))
+
+
+@then("its diagnostics are null")
+def its_diagnostics_are_null(scene: Scene) -> None:
+    expect_equal(scene.reply.message().get("diagnostics"), None, "diagnostics")
+
+
+@then(parsers.parse('its cache_miss_reason is "{kind}"'))
+def its_cache_miss_reason_is(scene: Scene, kind: str) -> None:
+    expect_equal(_miss_reason(scene.reply.message())["type"], kind, "the type of cache_miss_reason")
+
+
+@then(parsers.parse('its cache_miss_reason is "{kind}", with the tokens missed'))
+def its_cache_miss_reason_has_tokens(scene: Scene, kind: str) -> None:
+    its_cache_miss_reason_is(scene, kind)
+    tokens = _miss_reason(scene.reply.message()).get("cache_missed_input_tokens")
+    expect_that(type(tokens) is int and tokens > 0, "cache_missed_input_tokens to be a positive number", tokens)
+
+
+@then(parsers.parse('message_start has the cache_miss_reason "{kind}"'))
+def message_start_has_the_cache_miss_reason(scene: Scene, kind: str) -> None:
+    start = scene.stream.of_type("message_start")[0]
+    expect_equal(_miss_reason(start["message"])["type"], kind, "the type of cache_miss_reason")
+
+
+def _after(message: Json) -> Json:
+    return {"diagnostics": {"previous_message_id": message["id"]}}
+
+
+def _miss_reason(message: Json) -> Json:
+    reason = (message.get("diagnostics") or {}).get("cache_miss_reason")
+    expect_that(isinstance(reason, dict), "a cache_miss_reason", message.get("diagnostics"))
+    return dict(reason or {})
 
 
 def _marked(text: str) -> Json:

@@ -150,6 +150,55 @@ Feature: Errors of POST /v1/messages
         | Infinity  |
         | -Infinity |
 
+  @MUST
+  Rule: A choice that the reference does not list is refused by name
+    "Messages API reference": service_tier, output_config.effort, thinking.display and tool_choice.type have fixed values.
+    A client that misspells one would otherwise get another answer than it wants.
+
+    @id:choice-that-is-wrong
+    Scenario Outline: A request with <field> set to <value> is refused, since <name> has fixed values
+      Given its "max_tokens" is 2000
+      And its "<field>" is <value>
+      When it is sent
+      Then it is refused as "invalid_request_error" with status 400
+      And the error names "<name>"
+
+      Examples:
+        | field         | value                                     | name         |
+        | service_tier  | "gold"                                    | service_tier |
+        | output_config | {"effort": "immense"}                     | effort       |
+        | output_config | {"format": {"type": "xml"}}               | format       |
+        | thinking      | {"type": "adaptive", "display": "loudly"} | display      |
+        | tool_choice   | {"type": "maybe"}                         | tool_choice  |
+        | speed         | "warp"                                    | speed        |
+
+  @MUST
+  Rule: A request for another kind of answer never gets an ordinary one
+    "Compaction": the reply to compaction summarize holds only a compaction block. "Context editing": the reply reports the edits
+    that it applied. Claude Code in auto mode sends safeguards, and sends the request without it after a 400 that names it.
+
+    @id:compaction-is-done-or-refused
+    Scenario: A compaction gets a compaction block, or a refusal that names it
+      Given it uses the betas "compact-2026-09-04"
+      And its "compaction" is {"type": "summarize"}
+      And its "max_tokens" is 500
+      When it is sent
+      Then its content is a compaction, or the error names "compaction"
+
+    @id:edit-that-is-unknown
+    Scenario: An edit of the context that does not exist is refused by name
+      Given it uses the betas "context-management-2025-06-27"
+      And its "context_management" is {"edits": [{"type": "clear_everything_20990101"}]}
+      When it is sent
+      Then it is refused as "invalid_request_error" with status 400
+      And the error names "clear_everything_20990101"
+
+    @id:safeguards-are-done-or-refused
+    Scenario: A request with safeguards gets their results, or a refusal that names them
+      Given its "safeguards" is [{"type": "dangerous_tool_use"}]
+      When it is sent
+      Then it has "safeguard_results", or the error names "safeguards"
+
   @C4 @MUST
   Rule: A prompt longer than the window is refused in the words that clients act on
     Claude Code compacts the conversation when it reads "prompt is too long: N tokens > M maximum" in a 400.

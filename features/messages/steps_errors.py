@@ -38,6 +38,26 @@ def the_error_names(scene: Scene, word: str) -> None:
     expect_named(scene.last, word)
 
 
+@then(parsers.parse('its content is a compaction, or the error names "{word}"'))
+def its_content_is_a_compaction_or_refused(scene: Scene, word: str) -> None:
+    if scene.last.status == 200:
+        expect_equal(
+            [block["type"] for block in scene.last.message()["content"]], ["compaction"], "the content's types"
+        )
+    else:
+        expect_equal(scene.last.status, 400, "the status")
+        expect_named(scene.last, word)
+
+
+@then(parsers.parse('it has "{field}", or the error names "{word}"'))
+def it_has_a_field_or_is_refused(scene: Scene, field: str, word: str) -> None:
+    if scene.last.status == 200:
+        expect_that(field in scene.last.message(), f"a field {field}", sorted(scene.last.message()))
+    else:
+        expect_equal(scene.last.status, 400, "the status")
+        expect_named(scene.last, word)
+
+
 @then("the error is well formed and has the request_id of its header")
 def the_error_has_its_form(scene: Scene) -> None:
     error_in(scene.last)

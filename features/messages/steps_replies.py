@@ -81,6 +81,11 @@ def its_text_is_the_answer_up_to_that_point(scene: Scene) -> None:
     expect_equal(text_of(scene.message).rstrip(), before.rstrip(), "the text")
 
 
+@then(parsers.parse('its text is "{text}"'))
+def its_text_is(scene: Scene, text: str) -> None:
+    expect_equal(text_of(scene.reply.message()).strip(), text, "the text")
+
+
 @then("its content consists of text blocks")
 def its_content_consists_of_text_blocks(scene: Scene) -> None:
     content = scene.reply.message()["content"]

@@ -8,6 +8,22 @@ Feature: Refusals in OpenAI's format
     And a chat request
 
   @MUST
+  Rule: A request for something unsupported is refused, not answered without it
+    API reference, n: that many choices; logprobs: the log probabilities of each token in the choice.
+
+    @id:openai-several-answers
+    Scenario: A chat for two answers gets two, or a refusal that names n
+      Given the chat's "n" is 2
+      When the chat is sent
+      Then the answer has 2 choices, or the refusal names "n"
+
+    @id:openai-logprobs
+    Scenario: A chat for log probabilities gets them, or a refusal that names logprobs
+      Given the chat's "logprobs" is true
+      When the chat is sent
+      Then the answer has log probabilities, or the refusal names "logprobs"
+
+  @MUST
   Rule: Errors have OpenAI's format
     OpenAI's "Error codes", and its SDK: error is an object with message, type, param and code.
 
@@ -30,6 +46,10 @@ Feature: Refusals in OpenAI's format
         | stop               | 7                 | stop            |
         | tools              | [{"type": "function"}] | tools      |
         | response_format    | {"type": "yaml"}  | response_format |
+        | presence_penalty   | 2.5               | presence_penalty |
+        | frequency_penalty  | -3                | frequency_penalty |
+        | tools              | [{"type": "wand"}] | tools          |
+        | messages.0.content | [{"type": "poem", "poem": "Ode"}] | content |
 
     @id:openai-chat-that-lacks-a-field
     Scenario Outline: A chat without <field> is refused
@@ -49,6 +69,21 @@ Feature: Refusals in OpenAI's format
       When the chat is sent
       Then it is refused in OpenAI's format with status 404
       And the refusal names "no-such-model-as-this"
+
+    @id:openai-errors-on-every-path
+    Scenario Outline: An empty request to <path> is refused in OpenAI's format
+      A server without the endpoint answers 404; one that has it misses the required fields.
+      When an empty object is sent to "<path>"
+      Then it is refused in OpenAI's format
+
+      Examples:
+        | path                   |
+        | /v1/chat/completions   |
+        | /v1/completions        |
+        | /v1/embeddings         |
+        | /v1/responses          |
+        | /v1/images/generations |
+        | /v1/moderations        |
 
     @id:openai-chat-that-is-no-json
     Scenario: A chat whose body is not JSON is refused

@@ -50,6 +50,13 @@ def its_usage_adds_up(scene: Scene, smallest: int, largest: int) -> None:
     )
 
 
+@then("its usage has reasoning tokens, but fewer than completion tokens")
+def its_usage_has_reasoning_tokens(scene: Scene) -> None:
+    usage = scene.reply.message()["usage"]
+    tokens = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
+    expect_that(type(tokens) is int and 0 < tokens < usage["completion_tokens"], "reasoning_tokens", usage)
+
+
 @then(parsers.parse('the chat\'s finish reason is "{reason}"'))
 def the_chats_finish_reason_is(scene: Scene, reason: str) -> None:
     expect_equal(choice_of(scene.reply.message())["finish_reason"], reason, "finish_reason")

@@ -20,6 +20,13 @@ def the_server_called_by_an_openai_client(scene: Scene, target: TargetServer, tr
     scene.client = OpenAIClient(target, transcript)
 
 
+@given("a server that plays the script, called by an OpenAI client")
+def a_scripted_server_called_by_an_openai_client(
+    scene: Scene, scripted_target: TargetServer, transcript: Transcript
+) -> None:
+    scene.client = OpenAIClient(scripted_target, transcript)
+
+
 @given("a chat request")
 def a_chat_request(scene: Scene) -> None:
     scene.body = plain_request(scene.client.model)  # both APIs have these fields
@@ -100,6 +107,34 @@ def the_completion_is_streamed(scene: Scene) -> None:
     scene.take_stream(scene.client.stream(scene.body, COMPLETIONS))
 
 
+@when(parsers.parse('an empty object is sent to "{path}"'))
+def an_empty_object_is_sent_to(scene: Scene, path: str) -> None:
+    scene.last = scene.client.post({}, path)
+
+
+@then("it is refused in OpenAI's format")
+def it_is_refused(scene: Scene) -> None:
+    expect_that(400 <= scene.last.status < 500, "a status from 400 to 499", scene.last.status)
+    it_is_refused_in_openais_format(scene, scene.last.status)
+
+
+@then(parsers.parse('the answer has {number:d} choices, or the refusal names "{word}"'))
+def the_answer_has_choices(scene: Scene, number: int, word: str) -> None:
+    if scene.last.status == 200:
+        expect_equal(len(scene.last.message()["choices"]), number, "the number of choices")
+    else:
+        the_refusal_names(scene, word)
+
+
+@then(parsers.parse('the answer has log probabilities, or the refusal names "{word}"'))
+def the_answer_has_log_probabilities(scene: Scene, word: str) -> None:
+    if scene.last.status == 200:
+        (choice,) = scene.last.message()["choices"]
+        expect_that(choice.get("logprobs"), "log probabilities in the choice", choice)
+    else:
+        the_refusal_names(scene, word)
+
+
 @then(parsers.parse("it is refused in OpenAI's format with status {status:d}"))
 def it_is_refused_in_openais_format(scene: Scene, status: int) -> None:
     expect_equal(scene.last.status, status, "the status")
@@ -108,6 +143,14 @@ def it_is_refused_in_openais_format(scene: Scene, status: int) -> None:
         expect_that(isinstance(error[name], str) and error[name], f"error.{name} to be a string", error)
     for name in ("param", "code"):
         expect_that(name in error and isinstance(error[name], str | None), f"error.{name}, a string or null", error)
+
+
+@then(parsers.parse('it is answered, or refused with another code than "{code}"'))
+def it_is_answered_or_refused_with_another_code(scene: Scene, code: str) -> None:
+    if scene.last.status != 200:
+        it_is_refused_in_openais_format(scene, 400)
+        error = _error(scene)
+        expect_that(error["code"] != code, f"error.code to be another than {code}", error)
 
 
 @then(parsers.parse('the refusal names "{word}"'))

@@ -14,6 +14,12 @@ Feature: Health checks
       Then the status is 200
       And the body is empty
 
+    @id:head-of-hello
+    Scenario: HEAD /api/hello is answered with 200 and no body
+      When the client calls "HEAD /api/hello"
+      Then the status is 200
+      And the body is empty
+
   @SHOULD
   Rule: GET /health reports the server's state
     The design document, "Health check handler": status, model, version, performance, timestamp. Anthropic has no such rule.

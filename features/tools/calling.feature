@@ -101,6 +101,28 @@ Feature: The model calls tools
       When it is sent
       Then it makes 0 to 0 calls
 
+    @id:call-cut-off-is-no-text
+    Scenario Outline: A call that max_tokens cuts off after <max_tokens> tokens is never shown as text
+      "Handling stop reasons", max_tokens: an incomplete tool_use block may be at the end. A client shows text to its user, who
+      would read the model's own notation.
+      Given a server that plays the script
+      And a request saying "How is the weather?"
+      And its "max_tokens" is <max_tokens>
+      And it offers the tool "get_weather" with the schema "bounded"
+      When it is sent
+      And it is streamed
+      Then the reply's stop reason is "max_tokens"
+      And its text is "I will ask."
+      And the stream matches the reply
+
+      Examples:
+        | max_tokens |
+        | 4          |
+        | 5          |
+        | 6          |
+        | 7          |
+        | 8          |
+
     @id:call-that-is-written-is-a-call
     Scenario Outline: A call that is not forced comes as a block after the model's text when <sent>
       Given a server that plays the script

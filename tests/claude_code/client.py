@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,20 +44,31 @@ class ClaudeCode:
             "DISABLE_AUTOUPDATER": "1",
         }
 
-    def ask(self, prompt: str, *arguments: str, **environment: str) -> Mapping[str, Any]:
-        """Run one turn without a terminal, and return the result that it prints."""
+    def ask(self, prompt: str, *arguments: str, **environment: str | None) -> Mapping[str, Any]:
+        """Run one turn without a terminal, and return the result that it prints. None removes a variable."""
+        return self._run([*arguments, "--output-format", "json", "-p", prompt], "", environment)
+
+    def send(self, contents: Sequence[list[dict[str, Any]]], *arguments: str) -> Mapping[str, Any]:
+        """Run one turn for each message's content blocks, and return the result of the last."""
+        form = ["-p", "--verbose", "--input-format", "stream-json", "--output-format", "stream-json"]
+        messages = [{"type": "user", "message": {"role": "user", "content": content}} for content in contents]
+        return self._run([*arguments, *form], "".join(f"{json.dumps(message)}\n" for message in messages), {})
+
+    def _run(self, arguments: Sequence[str], given: str, environment: Mapping[str, str | None]) -> Mapping[str, Any]:
+        variables = {**self.environment(), **environment}
         process = subprocess.run(
-            [self.program, *arguments, "--output-format", "json", "-p", prompt],
-            env=self.environment() | environment,
+            [self.program, *arguments],
+            env={name: value for name, value in variables.items() if value is not None},
             cwd=self.folder,
-            stdin=subprocess.DEVNULL,
+            input=given,
             capture_output=True,
             text=True,
             timeout=TURN_SECONDS,
             check=False,
         )
-        assert process.stdout.startswith("{"), f"no result, status {process.returncode}: {process.stderr[-2000:]}"
-        result: dict[str, Any] = json.loads(process.stdout)
+        lines = process.stdout.splitlines()
+        assert lines, f"no result, status {process.returncode}: {process.stderr[-2000:]}"
+        result: dict[str, Any] = json.loads(lines[-1])
         return result
 
     @contextmanager

@@ -41,6 +41,8 @@ class Mutant:
     answers: Callable[[ProxiedCall, ProxiedAnswer], ProxiedAnswer] = _same_answer
     frames: Callable[[Frames], Frames] = _same_frames
     base: BaseServer = BaseServer.SCRIPTED
+    reads_bodies: bool = True
+    """Otherwise it answers by the headers alone, and closes the connection."""
     in_every_example: bool = False
     """Every example of the scenario catches it: each of them is about another part of the fault."""
 

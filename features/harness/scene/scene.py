@@ -85,7 +85,9 @@ def without_field(body: Json, path: str) -> Json:
     return changed
 
 
-_PROMPT_FIELDS = frozenset({"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config"})
+_PROMPT_FIELDS = frozenset(
+    {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "context_management"}
+)
 
 
 def count_request(body: Json) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import select
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,6 +22,8 @@ MESSAGES = "/v1/messages"
 COUNT_TOKENS = "/v1/messages/count_tokens"
 Content = bytes | Iterator[bytes]
 _CHUNK_BYTES = 1 << 18
+_ANSWER_SECONDS = 1.0  # in which a server has refused a request without a key, if it does not wait for the body
+_RESET_SECONDS = 0.05  # in which a reset comes back after data to a closed connection
 _MAX_SILENCE_SECONDS = 600.0  # "Errors", long requests: the official SDKs wait ten minutes
 
 
@@ -85,6 +88,26 @@ class Client:
         pieces = (whole[start : start + _CHUNK_BYTES] for start in range(0, len(whole), _CHUNK_BYTES))
         return self.send("POST", MESSAGES, content=pieces)
 
+    def send_in_parts(self, body: object) -> HttpReply:
+        """A request without a key. Its body goes on once the answer has arrived, or would have, and only then is the
+        answer read: a server that has closed the connection by then has reset it.
+        """
+        content = json.dumps(body).encode()
+        headers = {**self._own_headers(with_key=False), "content-length": str(len(content))}
+        exchange = self._transcript.begin(f"POST {MESSAGES}", headers, content)
+        with contextlib.closing(self._connection()) as connection:
+            try:
+                connection.request("POST", MESSAGES, _in_parts(content, connection), headers)
+                response = connection.getresponse()
+                answer = response.read()
+            except ConnectionRefusedError as error:
+                raise TargetGoneError(f"POST {MESSAGES}: {error}") from error
+            except (ConnectionError, http.client.HTTPException) as error:
+                raise AssertionError(f"expected an answer to POST {MESSAGES}\n  actual {error!r}") from error
+        exchange.status, exchange.response_headers = response.status, dict(response.getheaders())
+        exchange.answer.append(answer.decode("utf-8", "replace"))
+        return HttpReply(response.status, {name.lower(): value for name, value in response.getheaders()}, answer)
+
     def post(self, body: object, path: str = MESSAGES) -> HttpReply:
         return self.send("POST", path, body)
 
@@ -113,13 +136,17 @@ class Client:
     @contextlib.contextmanager
     def unanswered(self, body: Mapping[str, Any]) -> Iterator[None]:
         """A request whose answer is never read; leaving the context closes the connection."""
-        url = httpx.URL(self.target.url)
-        kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
         headers = {"anthropic-version": VERSION, "content-type": "application/json", **self.target.credentials}
         self._transcript.begin(f"POST {MESSAGES}", headers, json.dumps(body).encode())
-        with contextlib.closing(kind(url.host, url.port, timeout=_MAX_SILENCE_SECONDS)) as connection:
+        with contextlib.closing(self._connection()) as connection:
             connection.request("POST", MESSAGES, json.dumps(body), headers)
             yield
+
+    def _connection(self) -> http.client.HTTPConnection:
+        """A connection that does nothing by itself."""
+        url = httpx.URL(self.target.url)
+        kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+        return kind(url.host, url.port, timeout=_MAX_SILENCE_SECONDS)
 
     def _own_headers(self, *, with_key: bool) -> dict[str, str]:
         betas = {"anthropic-beta": self.betas} if self.betas else {}
@@ -163,6 +190,14 @@ class OpenAIClient(Client):
 
     def _own_headers(self, *, with_key: bool) -> dict[str, str]:
         return {"authorization": f"Bearer {self.target.api_key or 'any'}"} if with_key else {}
+
+
+def _in_parts(content: bytes, connection: http.client.HTTPConnection) -> Iterator[bytes]:
+    yield content[:10]
+    select.select([connection.sock], [], [], _ANSWER_SECONDS)
+    yield content[10:20]
+    time.sleep(_RESET_SECONDS)
+    yield content[20:]
 
 
 def _encoded(body: object, content: Content | None) -> Content | None:

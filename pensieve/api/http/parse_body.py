@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from pensieve.core.errors import ValidationError
 
 _BRANCHES = {
-    *("string", "blocks", "other", "custom", "anthropic", "text_part", "refusal_part"),
+    *("string", "blocks", "other", "custom", "anthropic", "text part", "refusal part", "file part"),
     *("server call", "server result", "tool change"),
 }
 """Tags of our pydantic unions, which appear in error locations but are not part of the request."""

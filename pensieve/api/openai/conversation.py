@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import pydantic_core
 
 from contracts.values.vocabulary import ChatMessage, Role, ToolCall
-from pensieve.api.anthropic.content.placeholders import IMAGE, IMAGE_REFUSED
+from pensieve.api.anthropic.content.placeholders import Unreadable, refused, replaced
 from pensieve.api.anthropic.content.reading import BLOCK_SEPARATOR
-from pensieve.api.openai.messages import ChatTurn, RefusalPart, TextPart
+from pensieve.api.openai.messages import ChatTurn
+from pensieve.api.openai.parts import text_of_part
 from pensieve.core.errors import ValidationError
 
 _ROLES = {
@@ -20,37 +21,27 @@ _ROLES = {
     "assistant": Role.ASSISTANT,
     "tool": Role.TOOL,
 }
-_REFUSED = {
-    "image_url": IMAGE_REFUSED,
-    "input_audio": "this model reads text only: remove the audio, or send its transcript",
-    "file": "files are not supported: send their text",
-}
-_NO_SUCH_PART = "parts of type {!r} are not supported"
-_MARKED = {
-    "image_url": IMAGE,
-    "input_audio": "[a recording, which this model cannot hear]",
-    "file": "[a file, which this model cannot read]",
-}
-_UNREADABLE = "[a part that this model cannot read]"
 
 
 def turns_of(messages: Sequence[ChatTurn]) -> tuple[ChatMessage, ...]:
     """The turns of all messages, in order. A final assistant message is continued, as in the Messages API.
 
     Raises:
-        ValidationError: a user message is empty, a part of a new message cannot be read, arguments are not a JSON
-            object, or a call and its result do not match.
+        ValidationError: a user message is empty, the newest one has a part that cannot be read, arguments are not a
+            JSON object, or a call and its result do not match.
     """
-    newest = max((number for number, message in enumerate(messages) if message.role == "assistant"), default=-1) + 1
+    numbers = (number for number, message in enumerate(messages) if message.role in ("user", "assistant"))
+    newest = max(numbers, default=0)
     turns = tuple(
-        _turn(message, f"messages.{number}", is_new=number >= newest) for number, message in enumerate(messages)
+        _turn(message, f"messages.{number}", refused if number == newest and message.role == "user" else replaced)
+        for number, message in enumerate(messages)
     )
     _check_calls(turns)
     return turns
 
 
-def _turn(message: ChatTurn, path: str, *, is_new: bool) -> ChatMessage:
-    text = _text(message, f"{path}.content", may_refuse=is_new and message.role != "tool")
+def _turn(message: ChatTurn, path: str, unreadable: Unreadable) -> ChatMessage:
+    text = _text(message, f"{path}.content", unreadable)
     if message.role == "tool":
         if message.tool_call_id is None:
             raise ValidationError(f"{path}.tool_call_id", "Field required")
@@ -60,29 +51,17 @@ def _turn(message: ChatTurn, path: str, *, is_new: bool) -> ChatMessage:
             ToolCall(call.id, call.function.name, _arguments(call.function.arguments, f"{path}.tool_calls.{number}"))
             for number, call in enumerate(message.tool_calls or ())
         )
-        return ChatMessage(Role.ASSISTANT, text or message.refusal or "", message.reasoning_content or "", calls)
+        thinking = message.reasoning_content or (message.reasoning if isinstance(message.reasoning, str) else "")
+        return ChatMessage(Role.ASSISTANT, text or message.refusal or "", thinking, calls)
     if message.role == "user" and not text:
         raise ValidationError(f"{path}.content", "must not be empty")
     return ChatMessage(_ROLES[message.role], text)
 
 
-def _text(message: ChatTurn, path: str, *, may_refuse: bool) -> str:
-    """The text of a message. What cannot be read is refused in a new message, which the user can still change. In an
-    older one or in a tool's result it would end the conversation for good, so its place is marked.
-    """
+def _text(message: ChatTurn, path: str, unreadable: Unreadable) -> str:
     if message.content is None or isinstance(message.content, str):
         return message.content or ""
-    texts = []
-    for number, part in enumerate(message.content):
-        match part:
-            case TextPart():
-                texts.append(part.text)
-            case RefusalPart():
-                texts.append(part.refusal)
-            case _ if may_refuse:
-                raise ValidationError(f"{path}.{number}", _REFUSED.get(part.type, _NO_SUCH_PART.format(part.type)))
-            case _:
-                texts.append(_MARKED.get(part.type, _UNREADABLE))
+    texts = (text_of_part(part, f"{path}.{number}", unreadable) for number, part in enumerate(message.content))
     return BLOCK_SEPARATOR.join(texts)
 
 

@@ -26,6 +26,8 @@ _TYPE_AND_CODE: Mapping[str, tuple[str, str | None]] = {
 _FIELDS = (
     ("output_config.format.schema", "response_format.json_schema.schema"),
     (".input_schema", ".function.parameters"),
+    (".source.data", ".file.file_data"),
+    (".source", ".file"),
 )
 """Field names of the Messages API, which the engine uses in its errors, and their counterparts here."""
 

@@ -10,6 +10,7 @@ from pensieve.api.http.wire_model import Name, WireModel, known, only
 
 NO_FUNCTIONS = "deprecated and not supported: send tools and tool_choice"
 NO_CUSTOM_TOOLS = "custom tools are not supported: send a function with one string parameter"
+_NO_FUNCTION_ROLE = "'function' is deprecated and not supported: send tool_calls and 'tool'"
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
@@ -23,20 +24,32 @@ class RefusalPart(WireModel):
     refusal: str
 
 
+class FileData(WireModel):
+    file_data: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+
+
+class FilePart(WireModel):
+    type: Literal["file"]
+    file: FileData
+
+
 class OtherPart(WireModel):
-    """An image, audio or a file, or a kind of part that is not known yet."""
+    """An image, audio, or a kind of part that is not known yet."""
 
     type: str
 
 
 def _kind_of_part(part: Any) -> str:
     kind = part.get("type") if isinstance(part, dict) else getattr(part, "type", None)
-    return f"{kind}_part" if kind in ("text", "refusal") else "other"
+    return f"{kind} part" if kind in ("text", "refusal", "file") else "other"
 
 
 Part = Annotated[
-    Annotated[TextPart, Tag("text_part")]
-    | Annotated[RefusalPart, Tag("refusal_part")]
+    Annotated[TextPart, Tag("text part")]
+    | Annotated[RefusalPart, Tag("refusal part")]
+    | Annotated[FilePart, Tag("file part")]
     | Annotated[OtherPart, Tag("other")],
     Discriminator(_kind_of_part),
 ]
@@ -65,13 +78,14 @@ class ChatToolCall(WireModel):
 
 
 class ChatTurn(WireModel):
-    """`name` is ignored: chat templates have no place for it."""
+    """`name` is ignored: chat templates have no place for it. Newer servers call `reasoning_content` `reasoning`."""
 
-    role: Annotated[str, known(ROLES, {"function": "deprecated and not supported: send tool_calls and role 'tool'"})]
+    role: Annotated[str, known(ROLES, {"function": _NO_FUNCTION_ROLE})]
     content: PartsOrText = None
     refusal: str | None = None
     tool_calls: list[ChatToolCall] | None = None
     tool_call_id: Name | None = None
     reasoning_content: str | None = None
+    reasoning: Any = None
     function_call: Annotated[Any, only((), instead="deprecated and not supported: send tool_calls")] = None
     audio: Annotated[Any, only((), instead="audio answers are not supported: send their transcript as content")] = None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
 
 from pensieve.api.http.wire_model import Name, Penalty, Probability, StopSequence, Temperature, WireModel, known, only
 from pensieve.api.openai.messages import NO_CUSTOM_TOOLS, NO_FUNCTIONS, ChatTurn, kind_of_value
@@ -135,11 +136,20 @@ class ChatBody(CommonBody):
     function_call: Annotated[Any, only(("auto", "none"), instead=NO_FUNCTIONS)] = None
 
 
+def _refuse_token_ids(value: Any) -> Any:
+    if isinstance(value, int | list):
+        raise PydanticCustomError("unsupported", "token ids are not supported: send text")
+    return value
+
+
+_PromptText = Annotated[StopSequence, BeforeValidator(_refuse_token_ids)]
+
+
 class CompletionBody(CommonBody):
     """`POST /v1/completions`."""
 
     prompt: Annotated[
-        Annotated[StopSequence, Tag("string")] | Annotated[list[StopSequence], Tag("blocks")],
+        Annotated[_PromptText, Tag("string")] | Annotated[list[_PromptText], Tag("blocks")],
         Discriminator(kind_of_value),
     ]
     best_of: Annotated[Any, only((1,), instead=_ONE_ANSWER)] = None

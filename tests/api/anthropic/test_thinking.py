@@ -30,6 +30,7 @@ def encoded(fields: dict[str, object]) -> bytes:
         ({"thinking": {"type": "adaptive"}}, Thinking(enabled=True)),
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, Thinking(enabled=True, budget_tokens=1024)),
         ({"thinking": {"type": "adaptive", "display": "omitted"}}, Thinking(enabled=True, omitted=True)),
+        ({"thinking": {"type": "adaptive", "display": "updates"}}, Thinking(enabled=True)),
         ({"output_config": {"effort": "low"}}, Thinking(effort="low")),
         ({"output_config": {"effort": None}}, Thinking()),
         (

@@ -80,19 +80,32 @@ def test_a_call_may_have_empty_arguments_or_an_object(arguments: object, text: s
 
 
 def test_what_cannot_be_read_is_marked_in_older_messages_and_results() -> None:
-    image, audio, file = ({"type": kind} for kind in ("image_url", "input_audio", "file"))
+    image, audio = ({"type": kind} for kind in ("image_url", "input_audio"))
+    file = {"type": "file", "file": {"file_id": ""}}
     seen = {"role": "user", "content": [{"type": "text", "text": "See:"}, image, audio, {"type": "of_tomorrow"}]}
     refusal = {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}
     result = {**RESULT, "content": [{"type": "text", "text": "one"}, image, file]}
     turns = chat(messages=[seen, refusal, *CHAT["messages"], called(), result]).messages
     assert [turn.text for turn in turns] == [
         "See:\n\n[an image, which this model cannot see]\n\n[a recording, which this model cannot hear]\n\n"
-        "[a part that this model cannot read]",
+        "[a block of type of_tomorrow, which this model cannot read]",
         "No.",
         "Hi",
         "",
-        "one\n\n[an image, which this model cannot see]\n\n[a file, which this model cannot read]",
+        "one\n\n[an image, which this model cannot see]\n\n<document>\n[a document, which this model cannot read]\n"
+        "</document>",
     ]
+
+
+def test_an_image_that_was_refused_does_not_stop_the_next_message() -> None:
+    seen = {"role": "user", "content": [{"type": "image_url"}]}
+    assert chat(messages=[seen, *CHAT["messages"]]).messages[0].text == "[an image, which this model cannot see]"
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_thinking_in_history_has_two_names(name: str) -> None:
+    answered = {"role": "assistant", "content": "Yes.", name: "Hm."}
+    assert chat(messages=[*CHAT["messages"], answered]).messages[1] == ChatMessage(Role.ASSISTANT, "Yes.", "Hm.")
 
 
 def test_a_refusal_in_history_is_the_text_of_its_message() -> None:

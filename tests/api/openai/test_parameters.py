@@ -136,8 +136,9 @@ def sent_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
 def test_each_type_is_treated_as_the_page_says(
     table: str, sent: Callable[[Mapping[str, Any]], dict[str, Any]], path: str
 ) -> None:
+    fields = {"text": "Hi", "refusal": "No", "function": {"name": "get"}, "file": {"file_data": "data:text/plain,Hi"}}
     for name, outcome in outcomes(table).items():
-        body = sent({"type": name, "text": "Hi", "refusal": "No", "function": {"name": "get"}})
+        body = sent({"type": name, **fields})
         if outcome == "used":
             decode_chat(json.dumps(body).encode())
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import logging
 from collections.abc import Callable
 
 from pensieve.api.anthropic.content.placeholders import (
@@ -65,6 +66,7 @@ def _pdf_text(data: str, path: str) -> str:
     import pypdf  # noqa: PLC0415 - takes 0.1 s, and few requests need it
     from pypdf.errors import DependencyError, FileNotDecryptedError, PyPdfError  # noqa: PLC0415
 
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # a damaged file may cause any number of lines
     if not data:
         raise _unreadable(PDF_IS_EMPTY, path, "it has no bytes")
     try:

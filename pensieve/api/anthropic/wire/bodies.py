@@ -61,7 +61,7 @@ class WireThinking(WireModel):
 
     type: Literal["enabled", "disabled", "adaptive", "between_tools"]
     budget_tokens: Annotated[int, Field(ge=MIN_THINKING_TOKENS)] | None = None
-    display: Literal["summarized", "omitted"] | None = None
+    display: Literal["summarized", "omitted", "updates"] | None = None
     block_binding: BlockBinding | None = None
 
 
