@@ -62,6 +62,13 @@ Feature: Structured output
       When it is sent
       Then the reply's stop reason is "max_tokens"
 
+    @id:structured-output-with-a-look-ahead
+    Scenario: A format with a look-ahead is refused by its path, or an answer matches the rest of it
+      "Structured outputs", JSON schema limitations: look-ahead is not supported.
+      Given its answer must match a schema with a look-ahead
+      When it is sent
+      Then its text is JSON that matches the rest of the schema, or the error names "output_config.format"
+
     @id:sdk-parses-structured-output
     Scenario: The official SDK parses a structured answer into a class
       The SDK: messages.parse, with a class as the output format.

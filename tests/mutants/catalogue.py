@@ -7,6 +7,7 @@ from tests.mutants.faults import messages as faults
 from tests.mutants.mutant import BaseServer, Mutant
 from tests.mutants.of_blocks import OF_BLOCKS
 from tests.mutants.of_kinds import OF_KINDS
+from tests.mutants.of_schemas import OF_SCHEMAS
 from tests.mutants.of_the_wire import OF_THE_WIRE
 
 _OF_TEXT = (
@@ -207,4 +208,5 @@ MUTANTS = (
     *OF_BLOCKS,
     *OF_KINDS,
     *OF_THE_WIRE,
+    *OF_SCHEMAS,
 )
