@@ -32,6 +32,7 @@ class FunctionTool(WireModel):
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
     description: str | None = None
     parameters: dict[str, Any] | None = None
+    strict: bool | None = None
 
 
 class ChatTool(WireModel):
@@ -75,6 +76,7 @@ ChatToolChoice = Annotated[
 
 class JsonSchema(WireModel):
     json_schema: Annotated[dict[str, Any], Field(alias="schema")]
+    strict: bool | None = None
 
 
 class ResponseFormat(WireModel):

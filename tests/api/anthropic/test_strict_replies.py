@@ -40,7 +40,7 @@ def sdk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[anthropic.Anthropi
 
 def ask(sdk: anthropic.Anthropic, **fields: Any) -> BetaMessage:
     body: dict[str, Any] = {"model": "claude-any", "max_tokens": 64, "messages": TURNS, "tools": [TOOL], **fields}
-    whole = sdk.beta.messages.create(**body)
+    whole: BetaMessage = sdk.beta.messages.create(**body)
     if fields.get("max_tokens") == 0:
         return whole
     with sdk.beta.messages.stream(**body) as stream:
