@@ -73,7 +73,8 @@ class Tool:
     """A tool that the model may call. `input_schema` is the JSON schema of the arguments, an object, as text.
 
     A `deferred` tool is described where the conversation references it, not at the head of the prompt. A `withdrawn`
-    one is still described there, but can no longer be called.
+    one is still described there, but can no longer be called. The input of a `strict` tool satisfies its whole schema,
+    or the request is refused.
     """
 
     name: str
@@ -81,8 +82,11 @@ class Tool:
     input_schema: str
     deferred: bool = False
     withdrawn: bool = False
+    strict: bool = False
     unavailable: bool = False
     """Neither the client nor this server can run it: a call fails, and the model goes on. It is never forced."""
+    place: str = field(default="", compare=False)
+    """Where the request defines it, such as `tools.0`. It names the tool in a refusal."""
 
 
 class ToolMode(Enum):
@@ -170,6 +174,8 @@ class GenerationRequest:
     thinking: Thinking = Thinking()
     output_schema: str | None = None
     """A JSON schema, as text, that constrains the whole answer while it is decoded."""
+    strict_output: bool = False
+    """The request is refused if the output schema cannot be enforced as a whole."""
     is_raw: bool = False
     """As in Prompt."""
     is_retry: bool = field(default=False, compare=False)

@@ -23,6 +23,14 @@ Feature: Structured output
         | nested      |
         | unicode     |
 
+    @id:answer-keeps-to-the-older-field
+    Scenario: An answer is JSON that matches the schema in output_format, the older name of output_config.format
+      "Structured outputs": output_format still works, with its beta header.
+      Given it uses the betas "structured-outputs-2025-11-13"
+      And its answer must match the schema "bounded", in the field output_format
+      When it is sent
+      Then its text is JSON that matches the schema
+
     @id:structured-stream-equals-reply @cap:streaming @W11
     Scenario: A streamed structured answer is the same JSON as the reply
       Given its answer must match the schema "nested"
@@ -53,6 +61,13 @@ Feature: Structured output
       And its "max_tokens" is 3
       When it is sent
       Then the reply's stop reason is "max_tokens"
+
+    @id:structured-output-with-a-look-ahead
+    Scenario: A format with a look-ahead is refused by its path, or an answer matches the rest of it
+      "Structured outputs", JSON schema limitations: look-ahead is not supported.
+      Given its answer must match a schema with a look-ahead
+      When it is sent
+      Then its text is JSON that matches the rest of the schema, or the error names "output_config.format"
 
     @id:sdk-parses-structured-output
     Scenario: The official SDK parses a structured answer into a class

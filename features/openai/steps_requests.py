@@ -145,6 +145,14 @@ def it_is_refused_in_openais_format(scene: Scene, status: int) -> None:
         expect_that(name in error and isinstance(error[name], str | None), f"error.{name}, a string or null", error)
 
 
+@then(parsers.parse('it is answered, or refused with another code than "{code}"'))
+def it_is_answered_or_refused_with_another_code(scene: Scene, code: str) -> None:
+    if scene.last.status != 200:
+        it_is_refused_in_openais_format(scene, 400)
+        error = _error(scene)
+        expect_that(error["code"] != code, f"error.code to be another than {code}", error)
+
+
 @then(parsers.parse('the refusal names "{word}"'))
 def the_refusal_names(scene: Scene, word: str) -> None:
     error = _error(scene)

@@ -69,3 +69,16 @@ def test_a_max_tokens_of_0_fills_the_cache_and_generates_nothing(tiny_client: an
     usage = ask(tiny_client, "Which one?").json()["usage"]
     whole = sum(filled["usage"][name] for name in ("input_tokens", "cache_creation_input_tokens"))
     assert usage["cache_read_input_tokens"] == whole - 1  # the last token is always computed, to sample the next one
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_header_and_the_usage_of_openais_routes_report_the_cache(
+    tiny_client: anthropic.Anthropic,
+    stream: bool,  # noqa: FBT001
+) -> None:
+    url = f"{str(tiny_client.base_url).rstrip('/')}/v1/chat/completions"
+    turns = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "Which one?"}]
+    body = {"model": "claude-any", "max_tokens": 5, "temperature": 0, "messages": turns, "stream": stream}
+    assert httpx.post(url, json=body, timeout=300).headers["pensieve-prompt-cache"].startswith("read=0, prompt=")
+    read, prompt = httpx.post(url, json=body, timeout=300).headers["pensieve-prompt-cache"].split(", ")
+    assert int(read.removeprefix("read=")) == int(prompt.removeprefix("prompt=")) - 1

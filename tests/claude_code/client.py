@@ -44,8 +44,8 @@ class ClaudeCode:
             "DISABLE_AUTOUPDATER": "1",
         }
 
-    def ask(self, prompt: str, *arguments: str, **environment: str) -> Mapping[str, Any]:
-        """Run one turn without a terminal, and return the result that it prints."""
+    def ask(self, prompt: str, *arguments: str, **environment: str | None) -> Mapping[str, Any]:
+        """Run one turn without a terminal, and return the result that it prints. None removes a variable."""
         return self._run([*arguments, "--output-format", "json", "-p", prompt], "", environment)
 
     def send(self, contents: Sequence[list[dict[str, Any]]], *arguments: str) -> Mapping[str, Any]:
@@ -54,10 +54,11 @@ class ClaudeCode:
         messages = [{"type": "user", "message": {"role": "user", "content": content}} for content in contents]
         return self._run([*arguments, *form], "".join(f"{json.dumps(message)}\n" for message in messages), {})
 
-    def _run(self, arguments: Sequence[str], given: str, environment: Mapping[str, str]) -> Mapping[str, Any]:
+    def _run(self, arguments: Sequence[str], given: str, environment: Mapping[str, str | None]) -> Mapping[str, Any]:
+        variables = {**self.environment(), **environment}
         process = subprocess.run(
             [self.program, *arguments],
-            env=self.environment() | environment,
+            env={name: value for name, value in variables.items() if value is not None},
             cwd=self.folder,
             input=given,
             capture_output=True,

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 PACKAGE = "@anthropic-ai/claude-code"
-VERSION = "2.1.328"
+VERSION = "2.1.332"
 """The version whose requests and reactions to errors the tests are based on."""
 
 FOLDER = Path(__file__).parent / ".npm"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -37,6 +38,6 @@ def test_an_image_that_a_tool_read_is_not_refused(claude: ClaudeCode) -> None:
     assert [exchange.status for exchange in claude.recorder.exchanges] == [200, 200]
 
 
-def types_in(request: dict[str, Any]) -> set[str]:
+def types_in(request: Mapping[str, Any]) -> set[str]:
     contents = (message["content"] for message in request["messages"])
     return {block["type"] for content in contents if isinstance(content, list) for block in content}

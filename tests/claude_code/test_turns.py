@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from tests.support.waiting import wait_until
 GERMAN = "Der Hafen öffnet um sieben.\n\t„Pünktlich“, 日本 👋\n"
 LINES = 700
 """The length of a logbook: about 10,000 tokens. One logbook fits into a window of 16,384 tokens, two do not."""
+
+NO_LIMITS = {"CLAUDE_CODE_MAX_OUTPUT_TOKENS": None, "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": None}
+"""The client's own environment, without what a user would have to set for a local model."""
 
 long_form = pytest.mark.skipif(not IS_LONG_FORM, reason="only in the long form: tox -e claudecode")
 
@@ -44,6 +47,17 @@ def test_a_turn_reads_a_file_and_writes_another(claude: ClaudeCode) -> None:
     assert claude.num_active() == 0
 
 
+def test_a_window_of_32k_needs_no_variables(start: Start, scripted_model: Callable[[int], Path]) -> None:
+    """By itself, the client assumes a window of a million tokens and requests answers of 32,000."""
+    claude = scripted(start, scripted_model(32768))
+    claude.write("notes.txt", "The harbour opens at seven.\n")
+    result = claude.ask("Translate notes.txt into German.", "--allowedTools", "Read Write", **NO_LIMITS)
+    assert (result["is_error"], result["result"]) == (False, "It is translated.")
+    assert claude.read("hafen.txt") == GERMAN
+    assert {exchange.status for exchange in claude.recorder.exchanges} == {200}
+    assert {exchange.request_json["max_tokens"] for exchange in claude.recorder.messages} == {32000}
+
+
 def test_a_continued_session_has_its_history_and_its_cache(claude: ClaudeCode) -> None:
     translate_notes(claude)
     result = claude.ask("And who was it for?", "--continue")
@@ -54,6 +68,15 @@ def test_a_continued_session_has_its_history_and_its_cache(claude: ClaudeCode) -
     assert continued.prompt_tokens > before.prompt_tokens
     kept = [message["role"] for message in before.request_json["messages"]]
     assert [message["role"] for message in continued.request_json["messages"]][: len(kept)] == kept
+
+
+def test_auto_mode_goes_on_without_the_safeguards_that_were_refused(claude: ClaudeCode) -> None:
+    result = claude.ask("Still there?", "--tools", "Read", "--permission-mode", "auto")
+    assert (result["is_error"], result["result"]) == (False, "Still here.")
+    refused, answered = claude.recorder.exchanges
+    assert (refused.status, "safeguards" in refused.request_json) == (400, True)
+    assert '"message":"safeguards: not supported' in refused.text
+    assert (answered.status, "safeguards" in answered.request_json) == (200, False)
 
 
 @long_form
@@ -92,14 +115,15 @@ def test_a_subagent_works_and_reports(claude: ClaudeCode) -> None:
 
 
 @long_form
+@pytest.mark.parametrize("variables", [{}, NO_LIMITS], ids=["limited", "unlimited"])
 def test_a_full_window_makes_the_client_compact_the_conversation(
-    start: Start, scripted_model: Callable[[int], Path]
+    start: Start, scripted_model: Callable[[int], Path], variables: Mapping[str, None]
 ) -> None:
     claude = scripted(start, scripted_model(16384))
     for name in ("first", "second"):
         lines = "".join(f"line {number} of the {name} logbook\n" for number in range(LINES))
         claude.write(f"{name}.txt", f"The {name} logbook says\n{lines}")
-    result = claude.ask("Read both logbooks.", "--tools", "Read,Write")
+    result = claude.ask("Read both logbooks.", "--tools", "Read,Write", **variables)
     assert (result["is_error"], result["result"]) == (False, "Both logbooks are read.")
     refused = [exchange for exchange in claude.recorder.exchanges if exchange.status == 400]
     assert len(refused) == 1

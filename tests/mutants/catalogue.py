@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tests.mutants.faults import anthropic_tools, openai, prompts, tools
+from tests.mutants.faults import anthropic_tools, openai, prompts, tools, window
 from tests.mutants.faults import messages as faults
 from tests.mutants.mutant import BaseServer, Mutant
 from tests.mutants.of_blocks import OF_BLOCKS
 from tests.mutants.of_kinds import OF_KINDS
+from tests.mutants.of_schemas import OF_SCHEMAS
 from tests.mutants.of_the_wire import OF_THE_WIRE
 
 _OF_TEXT = (
@@ -138,6 +139,33 @@ _OF_LIMITS = (
     ),
 )
 
+_OF_THE_WINDOW = (
+    Mutant("no-backticks", "answer-over-the-window", answers=window.refused_over_the_window(window.NO_BACKTICKS)),
+    Mutant(
+        "context-limit-with-advice",
+        "answer-over-the-window",
+        answers=window.refused_over_the_window(window.WITH_ADVICE),
+    ),
+    Mutant(
+        "long-answer-refused-as-long-prompt",
+        "answer-over-the-window",
+        answers=window.refused_over_the_window(window.AS_A_LONG_PROMPT),
+    ),
+    Mutant(
+        "long-answer-refused-as-long-conversation",
+        "openai-answer-over-the-window",
+        answers=window.refused_as_a_long_conversation,
+    ),
+    Mutant("full-window-as-max-tokens", "answer-that-fills-the-window", answers=window.ends_as_max_tokens),
+    Mutant(
+        "full-window-streamed-as-max-tokens",
+        "stream-that-fills-the-window",
+        frames=window.stream_that_ends_as_max_tokens,
+    ),
+    Mutant("long-prompt-with-advice", "prompt-over-the-window", answers=window.long_prompt_with_advice),
+    Mutant("limit-where-none-is-set", "openai-answer-without-a-limit", calls=window.limit_where_none_is_set),
+)
+
 _OF_OPENAI = (
     Mutant("chunks-without-an-end", "openai-stream-shape", frames=openai.without_finish_reason),
     Mutant("new-id-per-chunk", "openai-stream-shape", frames=openai.new_id_per_chunk),
@@ -174,9 +202,11 @@ MUTANTS = (
     *_OF_ANTHROPIC_TOOLS,
     *_OF_ANSWERS,
     *_OF_LIMITS,
+    *_OF_THE_WINDOW,
     *_OF_OPENAI,
     *_OF_PROMPTS,
     *OF_BLOCKS,
     *OF_KINDS,
     *OF_THE_WIRE,
+    *OF_SCHEMAS,
 )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import secrets
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,11 +22,9 @@ from contracts.values.generation import (
 )
 from contracts.values.vocabulary import MessageEvent
 from pensieve.api.anthropic.tools.server_tools import ServerTool, server_call_id, server_tools
+from pensieve.api.anthropic.wire.signature import signature_of
 
 PING: MessageEvent = {"type": "ping"}
-
-_SIGNING_KEY = secrets.token_bytes(32)
-"""Marks thinking as this process's own. Clients send signatures back unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +125,14 @@ class MessageEvents:
         if self._open is None:
             return
         if self._open == "thinking":
-            yield self._delta({"type": "signature_delta", "signature": sign(self._thinking)})
+            signature = signature_of(self._thinking, holds_thinking=self._omits_thinking)
+            yield self._delta({"type": "signature_delta", "signature": signature})
             self._thinking = ""
         self._open = None
         yield {"type": "content_block_stop", "index": self._index}
 
     def _delta(self, delta: dict[str, object]) -> MessageEvent:
         return {"type": "content_block_delta", "index": self._index, "delta": delta}
-
-
-def sign(thinking: str) -> str:
-    digest = hmac.digest(_SIGNING_KEY, thinking.encode(), hashlib.sha256)
-    return base64.b64encode(digest).decode()
 
 
 def new_message_id() -> str:

@@ -36,9 +36,9 @@ def known(supported: tuple[str, ...], instead: dict[str, str]) -> BeforeValidato
 
     def check(value: Any) -> Any:
         if value not in supported:
-            names = ", ".join(map(repr, supported))
+            names = " or ".join(map(repr, supported))
             reason = instead.get(value) if isinstance(value, str) else None
-            raise PydanticCustomError("unsupported", _literal(reason or f"must be one of {names}, not {value!r:.60}"))
+            raise PydanticCustomError("unsupported", _literal(reason or f"must be {names}, not {value!r:.60}"))
         return value
 
     return BeforeValidator(check)

@@ -51,7 +51,8 @@ def _turn(message: ChatTurn, path: str, unreadable: Unreadable) -> ChatMessage:
             ToolCall(call.id, call.function.name, _arguments(call.function.arguments, f"{path}.tool_calls.{number}"))
             for number, call in enumerate(message.tool_calls or ())
         )
-        return ChatMessage(Role.ASSISTANT, text or message.refusal or "", message.reasoning_content or "", calls)
+        thinking = message.reasoning_content or (message.reasoning if isinstance(message.reasoning, str) else "")
+        return ChatMessage(Role.ASSISTANT, text or message.refusal or "", thinking, calls)
     if message.role == "user" and not text:
         raise ValidationError(f"{path}.content", "must not be empty")
     return ChatMessage(_ROLES[message.role], text)

@@ -56,6 +56,7 @@ def decode_chat(body: bytes) -> OpenAIRequest:
         tool_choice=_choice(wire, tools),
         thinking=_thinking(wire),
         output_schema=_schema(wire),
+        strict_output=_is_strict(wire),
     )
     return _request(wire, generation)
 
@@ -125,7 +126,13 @@ def _tools(wire: ChatBody) -> tuple[Tool, ...]:
         if schema["type"] != "object":
             raise ValidationError(f"tools.{number}.function.parameters.type", "must be 'object', or omitted")
         schema_text = require_schema(schema, f"tools.{number}.function.parameters")
-        tools[function.name] = Tool(function.name, function.description or "", schema_text)
+        tools[function.name] = Tool(
+            function.name,
+            function.description or "",
+            schema_text,
+            strict=bool(function.strict),
+            place=f"tools.{number}",
+        )
     return _allowed(wire, tools)
 
 
@@ -153,6 +160,11 @@ def _choice(wire: ChatBody, tools: Sequence[Tool]) -> ToolChoice:
     if mode is ToolMode.ANY and not tools:
         raise ValidationError("tool_choice", "'required' requires tools")
     return ToolChoice(mode, None, parallel)
+
+
+def _is_strict(wire: ChatBody) -> bool:
+    wanted = wire.response_format.json_schema if wire.response_format is not None else None
+    return wanted is not None and bool(wanted.strict)
 
 
 def _schema(wire: ChatBody) -> str | None:

@@ -10,6 +10,7 @@ from pensieve.api.http.wire_model import Name, WireModel, known, only
 
 NO_FUNCTIONS = "deprecated and not supported: send tools and tool_choice"
 NO_CUSTOM_TOOLS = "custom tools are not supported: send a function with one string parameter"
+_NO_FUNCTION_ROLE = "'function' is deprecated and not supported: send tool_calls and 'tool'"
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
@@ -77,13 +78,14 @@ class ChatToolCall(WireModel):
 
 
 class ChatTurn(WireModel):
-    """`name` is ignored: chat templates have no place for it."""
+    """`name` is ignored: chat templates have no place for it. Newer servers call `reasoning_content` `reasoning`."""
 
-    role: Annotated[str, known(ROLES, {"function": "deprecated and not supported: send tool_calls and role 'tool'"})]
+    role: Annotated[str, known(ROLES, {"function": _NO_FUNCTION_ROLE})]
     content: PartsOrText = None
     refusal: str | None = None
     tool_calls: list[ChatToolCall] | None = None
     tool_call_id: Name | None = None
     reasoning_content: str | None = None
+    reasoning: Any = None
     function_call: Annotated[Any, only((), instead="deprecated and not supported: send tool_calls")] = None
     audio: Annotated[Any, only((), instead="audio answers are not supported: send their transcript as content")] = None

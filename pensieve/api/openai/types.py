@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
 
 from pensieve.api.http.wire_model import Name, Penalty, Probability, StopSequence, Temperature, WireModel, known, only
 from pensieve.api.openai.messages import NO_CUSTOM_TOOLS, NO_FUNCTIONS, ChatTurn, kind_of_value
@@ -31,6 +32,7 @@ class FunctionTool(WireModel):
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
     description: str | None = None
     parameters: dict[str, Any] | None = None
+    strict: bool | None = None
 
 
 class ChatTool(WireModel):
@@ -74,6 +76,7 @@ ChatToolChoice = Annotated[
 
 class JsonSchema(WireModel):
     json_schema: Annotated[dict[str, Any], Field(alias="schema")]
+    strict: bool | None = None
 
 
 class ResponseFormat(WireModel):
@@ -133,11 +136,20 @@ class ChatBody(CommonBody):
     function_call: Annotated[Any, only(("auto", "none"), instead=NO_FUNCTIONS)] = None
 
 
+def _refuse_token_ids(value: Any) -> Any:
+    if isinstance(value, int | list):
+        raise PydanticCustomError("unsupported", "token ids are not supported: send text")
+    return value
+
+
+_PromptText = Annotated[StopSequence, BeforeValidator(_refuse_token_ids)]
+
+
 class CompletionBody(CommonBody):
     """`POST /v1/completions`."""
 
     prompt: Annotated[
-        Annotated[StopSequence, Tag("string")] | Annotated[list[StopSequence], Tag("blocks")],
+        Annotated[_PromptText, Tag("string")] | Annotated[list[_PromptText], Tag("blocks")],
         Discriminator(kind_of_value),
     ]
     best_of: Annotated[Any, only((1,), instead=_ONE_ANSWER)] = None

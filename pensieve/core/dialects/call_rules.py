@@ -20,7 +20,7 @@ MAX_SPACE: Final = 2
 """The spaces and line ends that a model may write before a text whose pattern has fewer."""
 
 
-def call_rules(tools: Sequence[Tool], dialect: Dialect, lenient: frozenset[str], *, parallel: bool) -> dict[str, str]:
+def call_rules(tools: Sequence[Tool], dialect: Dialect, *, parallel: bool) -> dict[str, str]:
     """The rule `calls` matches all calls of an answer with their opening, `more_calls` without it."""
     syntax, rules = dialect.calls, dict[str, str]()
     opening, between, end = (_loose(text, dialect) for text in (syntax.start, syntax.between, syntax.end))
@@ -38,7 +38,7 @@ def call_rules(tools: Sequence[Tool], dialect: Dialect, lenient: frozenset[str],
     rules["call"] = " | ".join(f"call_{number}" for number in range(len(tools)))
     for number, tool in enumerate(tools):
         rules[f"call_{number}"] = _call(syntax.call, tool, number, dialect)
-        rules.update(_argument_rules(tool, number, dialect, lenient=tool.name in lenient))
+        rules.update(_argument_rules(tool, number, dialect))
     return rules
 
 
@@ -71,10 +71,10 @@ def _call(pattern: str, tool: Tool, number: int, dialect: Dialect) -> str:
     return " ".join(parts)
 
 
-def _argument_rules(tool: Tool, number: int, dialect: Dialect, *, lenient: bool) -> Iterator[tuple[str, str]]:
+def _argument_rules(tool: Tool, number: int, dialect: Dialect) -> Iterator[tuple[str, str]]:
     schema, name = json.loads(tool.input_schema), f"arguments_{number}"
     if dialect.calls.arguments == "json" and dialect.calls.form is not CallForm.TAGGED:
-        yield from SYNTAXES["json"].rules(name, schema, dialect.marks, lenient=lenient)
+        yield from SYNTAXES["json"].rules(name, schema, dialect.marks)
         return
     forms = root_alternatives({**schema, **resolved(schema, schema)})  # keeps the definitions
     names = [name] if len(forms) == 1 else [f"{name}_or{at}" for at in range(len(forms))]
@@ -82,6 +82,6 @@ def _argument_rules(tool: Tool, number: int, dialect: Dialect, *, lenient: bool)
         yield name, " | ".join(names)
     for form_name, form in zip(names, forms, strict=True):
         if dialect.calls.form is CallForm.TAGGED:
-            yield from parameter_rules(form_name, form, dialect, lenient=lenient)
+            yield from parameter_rules(form_name, form, dialect)
         else:
-            yield from SYNTAXES[dialect.calls.arguments].rules(form_name, form, dialect.marks, lenient=lenient)
+            yield from SYNTAXES[dialect.calls.arguments].rules(form_name, form, dialect.marks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from contracts.values.vocabulary import GenerationRequest, Tool, ToolChoice, ToolMode
 from pensieve.core.dialects.call_rules import call_rules
@@ -19,18 +20,15 @@ from pensieve.core.dialects.text_rules import ANYTHING, not_beginning_with, quot
 FORCED = (ToolMode.ANY, ToolMode.TOOL)
 
 
-def schema_grammar(schema: str, *, lenient: bool) -> str:
-    """A grammar for JSON that satisfies a schema. With `lenient`, unknown keywords are ignored."""
-    return f"start: {json_rule(json.loads(schema), lenient=lenient)}\n"
+def schema_grammar(schema: Any) -> str:
+    """A grammar for JSON that satisfies a schema."""
+    return f"start: {json_rule(schema)}\n"
 
 
-def answer_grammar(
-    request: GenerationRequest, dialect: Dialect, *, starts_thinking: bool, lenient: frozenset[str] = frozenset()
-) -> str | None:
+def answer_grammar(request: GenerationRequest, dialect: Dialect, *, starts_thinking: bool) -> str | None:
     """The grammar for an answer to `request`, or None if the answer is unconstrained.
 
-    `dialect` must be bound to the model's tokens. `lenient` names the tools whose schemas are only partly supported; ""
-    stands for the output schema.
+    `dialect` must be bound to the model's tokens.
     """
     tools = callable_tools(request.tools, request.tool_choice)
     if not tools and request.output_schema is None:
@@ -38,9 +36,9 @@ def answer_grammar(
     writer = _Writer(dialect)
     if tools:
         is_one = request.tool_choice.mode is ToolMode.TOOL  # the named tool is called once
-        writer.rules |= call_rules(tools, dialect, lenient, parallel=request.tool_choice.parallel and not is_one)
+        writer.rules |= call_rules(tools, dialect, parallel=request.tool_choice.parallel and not is_one)
     if request.output_schema is not None:
-        writer.rules["output"] = json_rule(json.loads(request.output_schema), lenient="" in lenient)
+        writer.rules["output"] = json_rule(json.loads(request.output_schema))
     start = writer.whole(_answer(request, tools, writer), starts_thinking=starts_thinking)
     return "\n".join([f"start: {start}", *(f"{name}: {body}" for name, body in writer.rules.items())]) + "\n"
 

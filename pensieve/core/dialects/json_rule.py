@@ -12,8 +12,8 @@ _STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator":
 """As Python's json module writes it, which most models were trained on."""
 
 
-def json_rule(schema: Any, *, lenient: bool) -> str:
-    """The right-hand side of a rule. With `lenient`, unknown keywords of the schema are ignored."""
-    if isinstance(schema, dict):
-        schema = {**schema, "x-guidance": {**_STYLE, "lenient": lenient}}
-    return f"%json {json.dumps(schema)}"
+def json_rule(schema: Any) -> str:
+    """The right-hand side of a rule."""
+    if isinstance(schema, bool):
+        schema = {} if schema else {"enum": []}
+    return f"%json {json.dumps({**schema, 'x-guidance': _STYLE})}"

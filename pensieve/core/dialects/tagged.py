@@ -146,7 +146,7 @@ def _fits(value: Any, schema: Any) -> bool:
             return False
 
 
-def parameter_rules(name: str, schema: Any, dialect: Dialect, *, lenient: bool) -> Iterator[tuple[str, str]]:
+def parameter_rules(name: str, schema: Any, dialect: Dialect) -> Iterator[tuple[str, str]]:
     """Rules for all arguments in the schema's order, of which only optional ones may be absent; the first is `name`.
 
     Patterns and lengths of strings are not enforced, because llguidance's JSON rules need quotes around the text.
@@ -158,13 +158,18 @@ def parameter_rules(name: str, schema: Any, dialect: Dialect, *, lenient: bool) 
     yield name, f"{name}_any*" if free else listed or '""'
     for key, place in places.items():
         wanted = resolved(properties[key], schema)
-        if not _declares_types(dialect) and _is_text_or_more(wanted):
+        if is_written_as_text(wanted, dialect) and not choices_of(wanted):
             wanted = _TEXT  # unquoted text may be any of the types, and is read as the one that fits
         yield place, f'"\\n"? {_opening(key, wanted, dialect)} {place}_value'  # some models write each on its own line
-        yield from _value_rules(f"{place}_value", wanted, schema, dialect, lenient=lenient)
+        yield from _value_rules(f"{place}_value", wanted, schema, dialect)
     if free:
         yield f"{name}_any", f"{_any_opening(dialect)} {name}_any_value"
         yield from until(f"{name}_any_value", split_at(dialect.calls.parameter, "value")[1], dialect.marks).items()
+
+
+def is_written_as_text(wanted: Any, dialect: Dialect) -> bool:
+    """Whether the value of an argument stands between its tags without quotes, so that only its end is recognised."""
+    return _is_text(wanted) or (not _declares_types(dialect) and _is_text_or_more(wanted))
 
 
 def _declares_types(dialect: Dialect) -> bool:
@@ -188,9 +193,7 @@ def _any_opening(dialect: Dialect) -> str:
     return f"{quoted(before, dialect.marks)} /[A-Za-z0-9_.-]+/ {quoted(after, dialect.marks)}"
 
 
-def _value_rules(
-    name: str, wanted: Any, root: Mapping[str, Any], dialect: Dialect, *, lenient: bool
-) -> Iterator[tuple[str, str]]:
+def _value_rules(name: str, wanted: Any, root: Mapping[str, Any], dialect: Dialect) -> Iterator[tuple[str, str]]:
     """Rules for a value and its closing tag."""
     after, marks = split_at(dialect.calls.parameter, "value")[1], dialect.marks
     closing = quoted(after, marks)
@@ -203,7 +206,7 @@ def _value_rules(
         definitions = {key: root[key] for key in _DEFINITIONS if key in root}
         inner = {**wanted, **definitions} if isinstance(wanted, dict) else {} if wanted is None else wanted
         yield name, f"{name}_json {closing}"
-        yield f"{name}_json", json_rule(inner, lenient=lenient)
+        yield f"{name}_json", json_rule(inner)
     elif dialect.calls.cdata:
         yield name, f"{json.dumps(CDATA_START)} {name}_cdata | {name}_bare"
         yield from until(f"{name}_cdata", CDATA_END + after, marks).items()

@@ -6,28 +6,32 @@ Source: Anthropic's documentation, "Cache diagnostics".
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Final
 
 from contracts.values.vocabulary import ChatMessage, Role, Tool
 
-MAX_TURNS: Final = 4096
-"""Turns beyond are not compared, so that a fingerprint has a bounded size."""
+MAX_TURNS: Final = 2048
+"""Turns beyond are not compared, so that a fingerprint takes at most 32 kB."""
 
-_Part = tuple[bytes, int]
-"""A hash and the number of bytes that it stands for."""
+_HASH_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class RequestFingerprint:
+    """Hashes of the tools, the system prompt, each turn and everything else; `ends` are the bytes up to the end of each
+    of the first `len(ends)` parts: tools, system, turns.
+    """
+
     model: str
-    tools: _Part
-    system: _Part
-    turns: tuple[_Part, ...]
+    tools: bytes
+    system: bytes
+    turns: bytes
     settings: bytes
-    """Everything else that the prompt depends on."""
+    ends: array[int]
+    is_whole: bool
 
     @classmethod
     def of(
@@ -35,13 +39,17 @@ class RequestFingerprint:
     ) -> RequestFingerprint:
         has_system = bool(messages) and messages[0].role is Role.SYSTEM
         turns = messages[1:] if has_system else messages
-        return cls(
-            model,
-            _part(tuple(tools)),
-            _part(messages[0].text if has_system else ""),
-            tuple(map(_turn, turns[:MAX_TURNS])),
-            _part(settings)[0],
-        )
+        parts = [
+            _bytes(tuple(tools)),
+            _bytes(messages[0].text if has_system else ""),
+            *map(_turn, turns[:MAX_TURNS]),
+        ]
+        ends = array("Q", [0])
+        for part in parts:
+            ends.append(ends[-1] + len(part))
+        tools_hash, system, *turn_hashes = map(_hash, parts)
+        is_whole = len(turns) <= MAX_TURNS
+        return cls(model, tools_hash, system, b"".join(turn_hashes), _hash(_bytes(settings)), ends, is_whole)
 
     def difference(self, previous: RequestFingerprint, num_tokens: int) -> tuple[str, int] | None:
         """The first part that differs from a previous request of `num_tokens`, and how many of its tokens follow.
@@ -49,19 +57,14 @@ class RequestFingerprint:
         The part is "model", "system", "tools", "messages" or "settings"; None if this request continues the previous
         one. Tokens are estimated by the parts' lengths.
         """
-        parts = (previous.tools, previous.system, *previous.turns)
-        ends = [0, *accumulate(length for _, length in parts)]
-        same_turns = 0
-        for one, other in zip(self.turns, previous.turns, strict=False):
-            if one != other:
-                break
-            same_turns += 1
+        ends = previous.ends
+        same_turns = self._num_same_turns(previous)
         differences = (
             ("model", self.model != previous.model, 0),
             ("system", self.system != previous.system, 1),
             ("tools", self.tools != previous.tools, 0),
-            ("messages", same_turns < len(previous.turns), 2 + same_turns),
-            ("settings", self.settings != previous.settings, len(parts)),
+            ("messages", same_turns < len(previous.turns) // _HASH_BYTES, 2 + same_turns),
+            ("settings", self.settings != previous.settings or not previous.is_whole, len(ends) - 1),
         )
         return next(
             (
@@ -72,11 +75,20 @@ class RequestFingerprint:
             None,
         )
 
+    def _num_same_turns(self, previous: RequestFingerprint) -> int:
+        for start in range(0, len(previous.turns), _HASH_BYTES):
+            if self.turns[start : start + _HASH_BYTES] != previous.turns[start : start + _HASH_BYTES]:
+                return start // _HASH_BYTES
+        return len(previous.turns) // _HASH_BYTES
 
-def _turn(message: ChatMessage) -> _Part:
-    return _part((message.role.value, message.text, message.thinking, message.tool_calls, message.tool_call_id))
+
+def _turn(message: ChatMessage) -> bytes:
+    return _bytes((message.role.value, message.text, message.thinking, message.tool_calls, message.tool_call_id))
 
 
-def _part(value: object) -> _Part:
-    data = repr(value).encode(errors="surrogatepass")
-    return hashlib.blake2b(data, digest_size=16).digest(), len(data)
+def _bytes(value: object) -> bytes:
+    return repr(value).encode(errors="surrogatepass")
+
+
+def _hash(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_HASH_BYTES).digest()

@@ -12,14 +12,14 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import mlx.core as mx
-from llguidance import LLMatcher, LLTokenizer
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 
-from contracts.values.vocabulary import GenerationRequest, ModelFeature, Tool, ToolMode
-from pensieve.core.dialects.grammar import answer_grammar, schema_grammar
-from pensieve.core.dialects.writable import why_not_writable
+from contracts.values.vocabulary import GenerationRequest, ModelFeature, ToolMode
+from pensieve.core.dialects.grammar import answer_grammar
 from pensieve.core.errors import ValidationError
 from pensieve.engine.decoding.bounded_memo import BoundedMemo
+from pensieve.engine.decoding.enforced_schemas import ANY_OBJECT, EnforcedSchemas
 from pensieve.engine.decoding.thinking_budget import last_token
 from pensieve.models.tokenizers.grammar_tokenizer import grammar_tokenizer
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_ANY_OBJECT = '{"type": "object"}'
 MAY_RELAX: Final = (ToolMode.AUTO, ToolMode.NONE)
 MAX_GRAMMARS: Final = 64
-MAX_VERDICTS: Final = 1024
 MAX_CHARACTERS: Final = 4_000_000
-"""The limit for cached grammars, and for schemas with cached verdicts: clients may keep sending new ones."""
+"""The limit for cached grammars: clients may keep sending new ones."""
+_LIMITS: Final = LLParserLimits(max_items_in_row=40_000)
+"""Enough for 2,000 optional properties of one object: the default ends at 499, while the answer is decoded."""
 
 
 class Grammars:
@@ -42,12 +42,12 @@ class Grammars:
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
         self._compiled: BoundedMemo[LLMatcher] = BoundedMemo(MAX_GRAMMARS, MAX_CHARACTERS)
-        self._verdicts: BoundedMemo[str] = BoundedMemo(MAX_VERDICTS, MAX_CHARACTERS)
+        self._schemas = EnforcedSchemas(model.dialect)
 
     @property
     def num_cached(self) -> int:
         """The number of compiled grammars and verdicts in the cache."""
-        return len(self._compiled) + len(self._verdicts)
+        return len(self._compiled) + len(self._schemas)
 
     def prepare(self) -> None:
         """Build in advance what the first request with tools needs. A large vocabulary takes seconds."""
@@ -73,84 +73,31 @@ class Grammars:
         if not self._model.supports(ModelFeature.JSON_MODE):
             _require_unconstrained(request)
             return None
-        request, lenient = self._with_enforceable_schemas(request)
+        request = self._schemas.of(request)
         try:
-            return self._compiled_for(request, frozenset(lenient), starts_thinking=starts_thinking)
+            return self._compiled_for(request, starts_thinking=starts_thinking)
         except ValidationError as error:
-            if request.tool_choice.mode not in MAY_RELAX:
+            if request.tool_choice.mode not in MAY_RELAX or any(tool.strict for tool in request.tools):
                 raise
             log.warning(
                 "the tools' schemas cannot be enforced together, so any object is accepted as arguments: %s", error
             )
-        relaxed = tuple(replace(tool, input_schema=_ANY_OBJECT) for tool in request.tools)
-        return self._compiled_for(
-            replace(request, tools=relaxed), frozenset(lenient & {""}), starts_thinking=starts_thinking
-        )
+        relaxed = tuple(replace(tool, input_schema=ANY_OBJECT) for tool in request.tools)
+        return self._compiled_for(replace(request, tools=relaxed), starts_thinking=starts_thinking)
 
-    def _compiled_for(
-        self, request: GenerationRequest, lenient: frozenset[str], *, starts_thinking: bool
-    ) -> LLMatcher | None:
-        grammar = answer_grammar(request, self._model.dialect, starts_thinking=starts_thinking, lenient=lenient)
+    def _compiled_for(self, request: GenerationRequest, *, starts_thinking: bool) -> LLMatcher | None:
+        grammar = answer_grammar(request, self._model.dialect, starts_thinking=starts_thinking)
         if grammar is None:
             return None
 
         def compiled() -> LLMatcher:
-            matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
+            matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=_LIMITS)
             if matcher.is_error():
-                problem = _first_line(matcher.get_error())
+                problem = matcher.get_error().strip().splitlines()[0]  # the whole grammar follows
                 raise ValidationError("tools", f"their schemas are too complex to enforce together: {problem}")
             return matcher
 
         return self._compiled.get(grammar, compiled).deep_copy()
-
-    def _with_enforceable_schemas(self, request: GenerationRequest) -> tuple[GenerationRequest, set[str]]:
-        """The request with enforceable schemas, and the names of the tools whose schemas are enforced only in part.
-
-        An optional tool must not make a request fail: if its schema cannot be enforced, any object is accepted as its
-        arguments.
-        """
-        lenient: set[str] = set()
-        tools = list(request.tools)
-        may_relax = request.tool_choice.mode in MAY_RELAX
-        for number, tool in enumerate(tools):
-            problem = self._why_not_writable(tool) or self._judge(tool.name, tool.input_schema, lenient)
-            if problem and not may_relax:
-                raise ValidationError(f"tools.{number}.input_schema", f"it cannot be enforced: {problem}")
-            if problem:
-                log.warning(
-                    "a tool's schema cannot be enforced, so any object is accepted as its arguments: %s", problem
-                )
-                tools[number] = replace(tool, input_schema=_ANY_OBJECT)
-        if request.output_schema is not None:
-            problem = self._judge("", request.output_schema, lenient)
-            if problem:
-                raise ValidationError("output_config.format.schema", problem)
-        return replace(request, tools=tuple(tools)), lenient
-
-    def _why_not_writable(self, tool: Tool) -> str:
-        """Why the dialect cannot express calls of a tool, or "" if it can."""
-        try:
-            return self._verdicts.get(
-                f"calls {tool.input_schema}", lambda: why_not_writable(tool.input_schema, self._model.dialect)
-            )
-        except RecursionError:
-            return "it nests too deeply"
-
-    def _judge(self, name: str, schema: str, lenient: set[str]) -> str:
-        """Why a schema cannot be enforced, or "". Adds `name` to `lenient` if it can be enforced only in part."""
-        if not self._problem(schema, lenient=False):
-            return ""
-        problem = self._problem(schema, lenient=True)
-        if not problem:
-            lenient.add(name)
-        return problem
-
-    def _problem(self, schema: str, *, lenient: bool) -> str:
-        def verdict() -> str:
-            matcher = LLMatcher(self._tokenizer, schema_grammar(schema, lenient=lenient), log_level=0)
-            return _first_line(matcher.get_error()) if matcher.is_error() else ""
-
-        return self._verdicts.get(f"{'lenient' if lenient else 'strict'} {schema}", verdict)
 
 
 def _require_unconstrained(request: GenerationRequest) -> None:
@@ -164,11 +111,9 @@ def _require_unconstrained(request: GenerationRequest) -> None:
         raise ValidationError("tool_choice", reason)
     if request.output_schema is not None:
         raise ValidationError("output_config.format", reason)
-
-
-def _first_line(error: str) -> str:
-    """Llguidance quotes the whole grammar after the first line of its messages."""
-    return error.strip().splitlines()[0].removeprefix("at 1(8): ").removeprefix("failed to compile JSON schema: ")
+    strict = next((tool for tool in request.tools if tool.strict), None)
+    if strict is not None and request.tool_choice.mode is not ToolMode.NONE:
+        raise ValidationError(f"{strict.place or 'tools'}.strict", reason)
 
 
 class GrammarMask:

@@ -102,6 +102,12 @@ def test_an_image_that_was_refused_does_not_stop_the_next_message() -> None:
     assert chat(messages=[seen, *CHAT["messages"]]).messages[0].text == "[an image, which this model cannot see]"
 
 
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_thinking_in_history_has_two_names(name: str) -> None:
+    answered = {"role": "assistant", "content": "Yes.", name: "Hm."}
+    assert chat(messages=[*CHAT["messages"], answered]).messages[1] == ChatMessage(Role.ASSISTANT, "Yes.", "Hm.")
+
+
 def test_a_refusal_in_history_is_the_text_of_its_message() -> None:
     refused = {"role": "assistant", "content": None, "refusal": "No.", "function_call": None, "audio": None}
     assert chat(messages=[*CHAT["messages"], refused]).messages[1] == ChatMessage(Role.ASSISTANT, "No.")

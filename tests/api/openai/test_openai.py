@@ -12,6 +12,7 @@ import httpx
 import openai
 import pytest
 
+from pensieve.engine.scripted.engine import WINDOW_TOKENS
 from tests.support.running_server import scripted_server, with_quick_pings
 
 SCRIPT = """
@@ -28,6 +29,10 @@ fail_after_tokens = 2
 [[reply]]
 when = "slow"
 prefill_seconds = 2
+[[reply]]
+when = "long"
+text = "word "
+repeat = 9000
 [[reply]]
 text = "Hello from the script."
 """
@@ -123,6 +128,16 @@ def test_max_tokens_and_stop_sequences_end_an_answer(tmp_path: Path) -> None:
         stopped = client.chat.completions.create(model="scripted", messages=messages_for("x"), stop=" the")
     assert (cut.choices[0].finish_reason, cut.choices[0].message.content) == ("length", "Hello from")
     assert (stopped.choices[0].finish_reason, stopped.choices[0].message.content) == ("stop", "Hello from")
+
+
+@pytest.mark.parametrize("limit", [{}, {"max_tokens": 10**30}])
+def test_an_answer_may_use_what_the_prompt_leaves_of_the_window(tmp_path: Path, limit: dict[str, int]) -> None:
+    with sdk(tmp_path) as client:
+        chat = client.chat.completions.create(model="scripted", messages=messages_for("long"), **limit)  # type: ignore[call-overload]
+        completion = client.completions.create(model="scripted", prompt="long", **limit)  # type: ignore[call-overload]
+    for answer in (chat, completion):
+        assert answer.choices[0].finish_reason == "length"
+        assert answer.usage.total_tokens == WINDOW_TOKENS
 
 
 def test_a_streamed_completion_equals_the_non_streaming_one(tmp_path: Path) -> None:

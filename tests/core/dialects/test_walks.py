@@ -57,7 +57,7 @@ def test_a_call_that_the_grammar_accepts_is_read_back(name: str, *, has_tokens: 
     num_finished = 0
     for title, schema in SCHEMAS.items():
         tool = Tool("get-it", "", json.dumps(schema))
-        if why_not_writable(tool.input_schema, place.dialect):
+        if why_not_writable(json.loads(tool.input_schema), place.dialect):
             continue
         for number in range(NUM_WALKS):
             token_ids = walk(place, tool, random.Random(f"{name} {has_tokens} {title} {number}"))  # noqa: S311

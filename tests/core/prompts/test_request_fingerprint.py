@@ -49,4 +49,6 @@ def test_the_first_difference_is_found_with_what_follows_it(now: RequestFingerpr
 
 
 def test_a_fingerprint_has_a_bounded_size() -> None:
-    assert len(fingerprint(*[TURNS[0]] * (MAX_TURNS + 5)).turns) == MAX_TURNS
+    longer = fingerprint(*[TURNS[0]] * (MAX_TURNS + 5))
+    assert len(longer.turns) == len(fingerprint(*[TURNS[0]] * MAX_TURNS).turns) == 8 * MAX_TURNS
+    assert fingerprint(*[TURNS[0]] * (MAX_TURNS + 6)).difference(longer, 5000) == ("settings", 0)

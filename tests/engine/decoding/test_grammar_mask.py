@@ -7,7 +7,8 @@ import pytest
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, ModelFeature, Role, Tool, ToolChoice, ToolMode
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
 from pensieve.core.errors import ValidationError
-from pensieve.engine.decoding.grammar_mask import MAX_GRAMMARS, MAX_VERDICTS, Grammars
+from pensieve.engine.decoding.enforced_schemas import MAX_SCHEMAS
+from pensieve.engine.decoding.grammar_mask import MAX_GRAMMARS, Grammars
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel, load
 
@@ -46,25 +47,53 @@ def test_the_cache_of_grammars_is_bounded(tiny_folder: ModelFolder) -> None:
     for number in range(3 * MAX_GRAMMARS):
         tool = replace(TOOL, input_schema=f'{{"type": "object", "required": ["a{number}"]}}')
         assert grammars.matcher_for(replace(PLAIN, tools=(tool,)), starts_thinking=False) is not None
-    num_verdicts = 2 * 3 * MAX_GRAMMARS  # all of them fit
-    assert grammars.num_cached == MAX_GRAMMARS + num_verdicts
-    assert num_verdicts < MAX_VERDICTS
+    assert grammars.num_cached == MAX_GRAMMARS + 3 * MAX_GRAMMARS  # all verdicts fit
+    assert 3 * MAX_GRAMMARS < MAX_SCHEMAS
 
 
 SELF_REQUIRING = '{"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}'
 PRIVATE_USE = '{"type": "object", "properties": {"\U0010ff00": {}}}'
-OLD_DRAFT = '{"$schema": "http://json-schema.org/draft-03/schema#", "type": "object", "required": true}'
-DEEP = '{"type": "object", "properties": {"a": ' * 400 + "{}" + "}}" * 400
+CONTRADICTORY = (
+    '{"type": "object", "properties": {"a": {"type": "integer", "minimum": 2, "maximum": 1}}, "required": ["a"]}'
+)
+NOTHING_LEFT = '{"type": "object", "properties": {}, "required": ["a"], "additionalProperties": false}'
 
 
-@pytest.mark.parametrize("schema", [SELF_REQUIRING, PRIVATE_USE, DEEP, OLD_DRAFT])
-def test_a_tool_that_cannot_be_enforced_is_relaxed_or_refused(tiny_folder: ModelFolder, schema: str) -> None:
+@pytest.mark.parametrize(
+    ("schema", "place"),
+    [
+        (SELF_REQUIRING, ""),
+        (PRIVATE_USE, ""),
+        (CONTRADICTORY, ".properties.a"),
+        (NOTHING_LEFT, ""),
+    ],
+)
+def test_a_tool_that_no_call_can_satisfy_is_relaxed_or_refused(
+    tiny_folder: ModelFolder, schema: str, place: str
+) -> None:
     grammars, tool = Grammars(load(tiny_folder)), replace(TOOL, input_schema=schema)
     assert grammars.matcher_for(replace(PLAIN, tools=(tool,)), starts_thinking=False) is not None
     forced = replace(PLAIN, tools=(tool,), tool_choice=ToolChoice(ToolMode.ANY))
-    with pytest.raises(ValidationError, match="cannot be enforced") as caught:
-        grammars.matcher_for(forced, starts_thinking=False)
-    assert caught.value.field == "tools.0.input_schema"
+    strict = replace(PLAIN, tools=(replace(tool, strict=True),))
+    for request in (forced, strict):
+        with pytest.raises(ValidationError, match="no call of the tool 'act' can satisfy its schema") as caught:
+            grammars.matcher_for(request, starts_thinking=False)
+        assert caught.value.field == f"tools.0.input_schema{place}"
+
+
+DEEP = '{"type": "object", "properties": {"a": ' * 400 + "{}" + "}}" * 400
+OLD_DRAFT = '{"$schema": "http://json-schema.org/draft-03/schema#", "type": "object", "required": true}'
+
+
+@pytest.mark.parametrize("schema", [DEEP, OLD_DRAFT])
+def test_a_tool_whose_schema_cannot_be_read_can_be_called_unless_it_is_strict(
+    tiny_folder: ModelFolder, schema: str
+) -> None:
+    grammars, tool = Grammars(load(tiny_folder)), replace(TOOL, input_schema=schema)
+    forced = replace(PLAIN, tools=(tool,), tool_choice=ToolChoice(ToolMode.ANY))
+    assert grammars.matcher_for(forced, starts_thinking=False) is not None
+    with pytest.raises(ValidationError, match="is strict"):
+        grammars.matcher_for(replace(PLAIN, tools=(replace(tool, strict=True),)), starts_thinking=False)
 
 
 def test_tools_whose_grammar_does_not_compile_are_relaxed_if_optional(
@@ -73,7 +102,8 @@ def test_tools_whose_grammar_does_not_compile_are_relaxed_if_optional(
     model = load(tiny_folder)
     tagged = Dialect(calls=CallSyntax(CallForm.TAGGED, "<c>", "{name}{parameters}</c>", parameter="<{key}>{value}</p>"))
     grammars = Grammars(replace(model, dialect=tagged))
-    tool = replace(TOOL, input_schema='{"type": "object", "properties": {"a": {"enum": []}}}')
+    items = '{"type": "array", "items": {"type": "null", "const": 1}, "minItems": 1}'  # impossible, but it is optional
+    tool = replace(TOOL, input_schema='{"type": "object", "properties": {"a": ' + items + "}}")
     assert grammars.matcher_for(replace(PLAIN, tools=(tool,)), starts_thinking=False) is not None
     with pytest.raises(ValidationError, match="too complex to enforce"):
         grammars.matcher_for(replace(PLAIN, tools=(tool,), tool_choice=ToolChoice(ToolMode.ANY)), starts_thinking=False)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -50,6 +51,12 @@ SCHEMA = {
 }
 ORDER = Tool("order", "Order something", json.dumps(SCHEMA))
 CANCEL = Tool("cancel", "Cancel the order", '{"type": "object", "properties": {}, "additionalProperties": false}')
+ODD = Tool(
+    "odd",
+    "Do something odd",
+    '{"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=x)", "maxLength": 2}}, '
+    '"required": ["a"], "additionalProperties": false}',
+)
 GREEDY = Sampling(temperature=0.0)
 WILD = Sampling(temperature=2.0)
 
@@ -137,14 +144,13 @@ def test_a_call_cut_off_by_max_tokens_stays_open(make_engine: MakeEngine) -> Non
 @pytest.mark.parametrize(
     ("given", "field"),
     [
-        ({"output_schema": '{"type": "banana"}'}, "output_config.format.schema"),
         (
-            {
-                "tools": (ORDER, Tool("odd", "", '{"type": "object", "properties": {"a": {"pattern": "(?=x)"}}}')),
-                "tool_choice": ToolChoice(ToolMode.ANY),
-            },
-            "tools.1.input_schema",
+            {"output_schema": '{"items": {"pattern": "(?=x)"}}', "strict_output": True},
+            "output_config.format.schema.items.pattern",
         ),
+        ({"output_schema": '{"items": {"$ref": "#/$defs/no"}}'}, "output_config.format.schema.items.$ref"),
+        ({"output_schema": '{"type": "string", "minLength": 2, "maxLength": 1}'}, "output_config.format.schema"),
+        ({"tools": (ORDER, replace(ODD, strict=True))}, "tools.1.input_schema.properties.a.pattern"),
     ],
 )
 def test_a_schema_that_cannot_be_enforced_is_refused_with_its_path(
@@ -159,13 +165,17 @@ def test_a_schema_that_cannot_be_enforced_is_refused_with_its_path(
     asyncio.run(play())
 
 
-def test_an_optional_tool_may_have_a_schema_that_cannot_be_enforced(make_engine: MakeEngine) -> None:
-    odd = Tool("odd", "", '{"type": "object", "properties": {"a": {"pattern": "(?=x)"}}}')
+def test_a_keyword_that_cannot_be_enforced_fails_no_call(make_engine: MakeEngine) -> None:
+    forced = user_request(tools=(ORDER, ODD), tool_choice=ToolChoice(ToolMode.TOOL, "odd"))
+    any_of_both = user_request(tools=(ORDER, ODD), tool_choice=ToolChoice(ToolMode.ANY, parallel=False))
+    other = user_request(tools=(replace(ODD, strict=True), ORDER), tool_choice=ToolChoice(ToolMode.TOOL, "order"))
 
     async def play() -> None:
         async with make_engine() as engine:
-            events = await events_of(engine, user_request(tools=(odd,), max_tokens=4))
-            assert finish_of(events).usage.output_tokens == 4
+            ((_, arguments),) = calls_of(await events_of(engine, forced))
+            assert len(arguments["a"]) <= 2  # what stands beside it is enforced
+            assert calls_of(await events_of(engine, any_of_both))
+            assert calls_of(await events_of(engine, other))
 
     asyncio.run(play())
 

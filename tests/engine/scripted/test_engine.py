@@ -1,12 +1,13 @@
 import asyncio
 import time
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from contracts.values.generation import TextGenerated
-from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role
+from contracts.values.generation import GenerationFinished, TextGenerated
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Thinking
 from pensieve.core.errors import GenerationError, ModelLoadingError, OverloadedError
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
@@ -30,6 +31,27 @@ async def pieces(model: ScriptedEngine, text: str = "Hello") -> list[str]:
 
 def test_a_token_is_a_word_with_the_space_before_it() -> None:
     assert asyncio.run(pieces(engine(ScriptedReply(text="one  two\nthree ")))) == ["one", "  two", "\nthree", " "]
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("one two", 0), ("<think> a b </think> one two", 4), ("<think> a </think> one <think> b </think> two", 6)],
+)
+def test_thinking_tokens_are_counted_with_their_marks_whether_shown_or_not(
+    text: str,
+    number: int,
+    is_shown: bool,  # noqa: FBT001
+) -> None:
+    async def play() -> GenerationFinished:
+        request = replace(asking("Hello"), thinking=Thinking(enabled=is_shown))
+        async with aclosing(engine(ScriptedReply(text=text)).generate(request)) as events:
+            *_, finished = [event async for event in events]
+        assert isinstance(finished, GenerationFinished)
+        return finished
+
+    usage = asyncio.run(play()).usage
+    assert (usage.thinking_tokens, usage.output_tokens) == (number, len(text.split()) + 1)
 
 
 def test_the_first_matching_reply_is_played() -> None:

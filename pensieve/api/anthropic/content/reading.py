@@ -21,6 +21,7 @@ from pensieve.api.anthropic.content.placeholders import (
 )
 from pensieve.api.anthropic.content.tagged import fields_as_text, tagged
 from pensieve.api.anthropic.wire import blocks as wire
+from pensieve.api.anthropic.wire.signature import thinking_in
 from pensieve.core.errors import ValidationError
 
 BLOCK_SEPARATOR = "\n\n"
@@ -66,7 +67,7 @@ class BlockReader:
 
     @text.register
     def _(self, block: wire.ThinkingBlock, _path: str) -> str:
-        return block.thinking
+        return block.thinking or thinking_in(block.signature)
 
     @text.register
     def _(self, _block: wire.RedactedThinkingBlock, _path: str) -> str:

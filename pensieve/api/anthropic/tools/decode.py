@@ -52,7 +52,9 @@ def tool_of(wire: AnyTool, path: str) -> Tool | None:
     if tool is None:
         return None
     description = _with_examples(tool.description, wire.input_examples or [])
-    return replace(tool, description=description, deferred=bool(wire.defer_loading))
+    return replace(
+        tool, description=description, deferred=bool(wire.defer_loading), strict=bool(wire.strict), place=path
+    )
 
 
 def _with_examples(description: str, examples: list[dict[str, Any]]) -> str:

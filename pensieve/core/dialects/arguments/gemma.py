@@ -101,9 +101,9 @@ def _scalar(text: str) -> Any:
         return float(text)
 
 
-def rules(name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tuple[str, str]]:
+def rules(name: str, schema: Any, marks: Marks) -> Iterator[tuple[str, str]]:
     """Rules for the arguments of one tool. Rules that tools share have the same name and body in each."""
-    notation = _notation(marks, lenient=lenient)
+    notation = _notation(marks)
     properties = dict(sorted(properties_of(schema).items(), key=lambda item: item[0].lower()))
     yield name, f'"{{" {name}_first_0 "}}"'
     yield from argument_rules(name, schema, notation, properties)
@@ -111,7 +111,7 @@ def rules(name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tu
     yield from until("gemma_text", marks.bound(QUOTE), marks).items()
 
 
-def _notation(marks: Marks, *, lenient: bool) -> Notation:  # noqa: ARG001 - no JSON keywords here
+def _notation(marks: Marks) -> Notation:
     quote = quoted(marks.bound(QUOTE), marks)
     return Notation(
         text=f"{quote} gemma_text",

@@ -36,8 +36,8 @@ def read(text: str, at: int, schema: Any, marks: Marks) -> tuple[dict[str, Any],
     return value, end
 
 
-def rules(name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tuple[str, str]]:  # noqa: ARG001
-    yield name, json_rule(schema, lenient=lenient)
+def rules(name: str, schema: Any, marks: Marks) -> Iterator[tuple[str, str]]:  # noqa: ARG001
+    yield name, json_rule(schema)
 
 
 def write(arguments: dict[str, Any], marks: Marks) -> str:  # noqa: ARG001

@@ -16,6 +16,7 @@ from pensieve.core.dialects.arguments.value_rules import (
     choices_of,
     is_closed,
     item_bounds,
+    number_rule,
     properties_of,
     reference_of,
     repeated,
@@ -105,7 +106,7 @@ def _typed(text: str, schema: Any) -> Any:
         return text
 
 
-def rules(name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tuple[str, str]]:  # noqa: ARG001
+def rules(name: str, schema: Any, marks: Marks) -> Iterator[tuple[str, str]]:
     yield from _Rules(marks, schema).members(name, schema, 0)
     mark = quoted(marks.bound(MARK), marks)
     any_name = "/[A-Za-z0-9_.-]+/"
@@ -157,7 +158,9 @@ class _Rules:
             for number, alternative in enumerate(alternatives):
                 yield from self.element(f"{name}_{number}", key, alternative, depth + 1)
         elif kind is not None and kind in _SCALARS:
-            yield name, f"{opening} {_SCALARS[kind]} {closing}"
+            bounded = number_rule(schema) if kind in ("integer", "number") else ""
+            yield name, f"{opening} {f'{name}_number' if bounded else _SCALARS[kind]} {closing}"
+            yield from [(f"{name}_number", bounded)] if bounded else ()
         else:
             elements = "" if kind == "string" else f"any_element* {closing} | "
             yield name, f"{opening} ({elements}{name}_text)"

@@ -129,7 +129,7 @@ def _scalar(text: str) -> Any:
         return float(text)
 
 
-def rules(name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tuple[str, str]]:  # noqa: ARG001
+def rules(name: str, schema: Any, marks: Marks) -> Iterator[tuple[str, str]]:  # noqa: ARG001
     names = replace(_NOTATION, key=lambda key: _text(f"{key}="), any_key='/[A-Za-z_][A-Za-z0-9_-]*/ "="')
     yield name, f"{name}_first_0"
     yield from argument_rules(name, schema, _NOTATION, properties_of(schema), names)

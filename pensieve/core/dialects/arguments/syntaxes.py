@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from pensieve.core.dialects.arguments import gemma, json_object, nested_xml, python
 from pensieve.core.dialects.marks import Marks
-
-
-class _Rules(Protocol):
-    def __call__(self, name: str, schema: Any, marks: Marks, *, lenient: bool) -> Iterator[tuple[str, str]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +17,7 @@ class ArgumentSyntax:
 
     Raises ValueError if the arguments are incomplete.
     """
-    rules: _Rules
+    rules: Callable[[str, Any, Marks], Iterator[tuple[str, str]]]
     """Grammar rules; the first has the given name. A name that recurs in several tools always has the same body."""
     write: Callable[[dict[str, Any], Marks], str]
     marks: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """A JSON schema as grammar rules, for dialects with their own notation for values.
 
-The rules enforce types, enumerations, required and known properties, items and alternatives, but not patterns, lengths
-or numeric bounds.
+The rules enforce types, enumerations, required and known properties, items, alternatives and the bounds of numbers, but
+not patterns or lengths (`unenforced` has the list).
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
 
+from pensieve.core.dialects.json_rule import json_rule
+
 _MAX_DEPTH: Final = 24
 """Schemas nested more deeply accept any value."""
-_MAX_BOUND: Final = 256
+MAX_BOUND: Final = 256
+NUMBER_KEYWORDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _INTEGER: Final = "/-?(0|[1-9][0-9]{0,17})/"
 _NUMBER: Final = r"/-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?([eE][+-]?[0-9]{1,2})?/"
 """Both limited to what a float, and every JSON parser, can represent."""
@@ -86,9 +89,9 @@ class _Writer:
             case "string":
                 yield name, self._notation.text
             case "integer":
-                yield name, _INTEGER
+                yield name, number_rule(schema) or _INTEGER
             case "number":
-                yield name, _NUMBER
+                yield name, number_rule(schema) or _NUMBER
             case "boolean":
                 yield name, f"{true} | {false}"
             case "null":
@@ -205,6 +208,12 @@ def _pointed_at(reference: str, root: Any) -> Any:
     return target
 
 
+def number_rule(schema: Mapping[str, Any]) -> str:
+    """A rule for a number within the bounds of its schema, or "" if it has none. All notations write it as JSON."""
+    bounds = {keyword: schema[keyword] for keyword in NUMBER_KEYWORDS if keyword in schema}
+    return json_rule({"type": schema["type"], **bounds}) if bounds else ""
+
+
 def choices_of(schema: Any) -> list[Any]:
     """The values that a schema lists by `enum` or `const`."""
     if not isinstance(schema, dict):
@@ -234,8 +243,8 @@ def item_bounds(schema: Mapping[str, Any]) -> tuple[int, int | None]:
     min_items, max_items = schema.get("minItems", 0), schema.get("maxItems")
     if schema.get("items") is False:
         max_items = 0
-    min_items = min_items if isinstance(min_items, int) and min_items <= _MAX_BOUND else 0
-    is_bounded = isinstance(max_items, int) and min_items <= max_items <= _MAX_BOUND
+    min_items = min_items if isinstance(min_items, int) and min_items <= MAX_BOUND else 0
+    is_bounded = isinstance(max_items, int) and min_items <= max_items <= MAX_BOUND
     return min_items, max_items if is_bounded else None
 
 
@@ -256,9 +265,11 @@ def required_of(schema: Any) -> tuple[str, ...]:
 
 
 def alternatives_of(schema: Mapping[str, Any]) -> list[Any]:
+    """The schemas of which a value matches one, each with what stands beside them."""
     for key in ("anyOf", "oneOf"):
         if isinstance(schema.get(key), list) and schema[key]:
-            return list(schema[key])
+            beside = {other: part for other, part in schema.items() if other not in (key, "$defs")}
+            return [{"allOf": [beside, each]} if beside else each for each in schema[key]]
     if isinstance(schema.get("type"), list) and schema["type"]:
         return [{**schema, "type": kind} for kind in schema["type"]]
     return [schema]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from anthropic.types import ContentBlockParam
@@ -158,3 +160,10 @@ def test_every_type_that_the_sdk_knows_has_an_example_here(union: object) -> Non
     assert block_types(union) - {example["type"] for example in EXAMPLES} == set()
     assert types_within(union) - set(_types_in(EXAMPLES)) == set()
     assert len(block_types(union)) >= 16
+
+
+def test_the_page_on_the_messages_api_has_a_row_for_every_type() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "messages-api.md").read_text(encoding="utf-8")
+    table = page.split("| block | | |\n", 1)[1].split("\n\n", 1)[0]
+    rows = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+    assert rows == block_types(ContentBlockParam) | block_types(BetaContentBlockParam)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +20,7 @@ from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.gguf.convert import convert_gguf
 from pensieve.models.library.embedded import embedded_folder
 from pensieve.models.loading.load import LoadedModel, load
-from tests.models.gguf.gguf_files import add_byte_tokenizer
+from tests.models.gguf.gguf_files import Edit, add_byte_tokenizer
 from tests.models.gguf.llama_files import (
     DENSE_TYPES,
     QUANTIZED_TYPES,
@@ -74,13 +75,18 @@ def embedded_weights() -> dict[str, npt.NDArray[np.float16]]:
     return {name: weight.astype(np.float16) for name, weight in dense_llama(embedded_folder(ConsoleProgress())).items()}
 
 
-def perplexity(folder: Path, type_name: str, cache: QuantizedRows) -> float:
-    """The perplexity of the embedded model with its matrices in one type, with the exceptions that llama.cpp makes.
+def perplexity(model: LoadedModel, ids: list[int]) -> float:
+    logits = model.model(mx.array([ids]))[0, :-1]
+    target_logits = mx.take_along_axis(logits, mx.array(ids[1:])[:, None], axis=-1)[:, 0]
+    return float(mx.exp(mx.mean(mx.logsumexp(logits, axis=-1) - target_logits)))
+
+
+def embedded_in(type_name: str, folder: Path, cache: QuantizedRows, add_tokenizer: Edit) -> LoadedModel:
+    """The embedded model with its matrices in one type, with the exceptions that llama.cpp makes.
 
     The embeddings are also the output matrix, for which llama.cpp uses Q6_K, or Q8_0 if the shape does not fit. And it
     avoids Q2_K for the matrices that lose most by it: three layers in four use Q3_K.
     """
-    source = embedded_folder(ConsoleProgress())
 
     def type_of(name: str, shape: tuple[int, ...]) -> str:
         if name == "token_embd.weight" and type_name not in DENSE_TYPES:
@@ -88,19 +94,25 @@ def perplexity(folder: Path, type_name: str, cache: QuantizedRows) -> float:
         needs_more_bits = type_name == "Q2_K" and int(name.split(".")[1]) % 4
         return fitting("Q3_K" if needs_more_bits else type_name, shape[-1])
 
-    write_llama_from(
-        folder / "model.gguf", source, embedded_weights(), type_of, partial(add_tokenizer_of, source), cache=cache
-    )
-    model = converted(folder, folder / "model.gguf")
-    ids = model.tokenizer.encode(TEXT)
-    logits = model.model(mx.array([ids]))[0, :-1]
-    target_logits = mx.take_along_axis(logits, mx.array(ids[1:])[:, None], axis=-1)[:, 0]
-    return float(mx.exp(mx.mean(mx.logsumexp(logits, axis=-1) - target_logits)))
+    source = embedded_folder(ConsoleProgress())
+    write_llama_from(folder / "model.gguf", source, embedded_weights(), type_of, add_tokenizer, cache=cache)
+    return converted(folder, folder / "model.gguf")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the F16 file makes of `TEXT`. It alone has the embedded tokenizer, which takes seconds to convert."""
+
+    ids: list[int]
+    perplexity: float
 
 
 @pytest.fixture(scope="module")
-def perplexity_of_f16(tmp_path_factory: pytest.TempPathFactory) -> Iterator[float]:
-    yield perplexity(tmp_path_factory.mktemp("f16"), "F16", {})
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reference]:
+    add_tokenizer = partial(add_tokenizer_of, embedded_folder(ConsoleProgress()))
+    model = embedded_in("F16", tmp_path_factory.mktemp("f16"), {}, add_tokenizer)
+    ids = model.tokenizer.encode(TEXT)
+    yield Reference(ids, perplexity(model, ids))
     embedded_weights.cache_clear()
 
 
@@ -111,10 +123,10 @@ def quantized_rows() -> QuantizedRows:
 
 @pytest.mark.parametrize("type_name", MAX_PERPLEXITY)
 def test_every_type_keeps_the_embedded_models_perplexity(
-    tmp_path: Path, perplexity_of_f16: float, quantized_rows: QuantizedRows, type_name: str
+    tmp_path: Path, reference: Reference, quantized_rows: QuantizedRows, type_name: str
 ) -> None:
-    found = perplexity(tmp_path, type_name, quantized_rows)
-    assert 0.9 < found / perplexity_of_f16 < MAX_PERPLEXITY[type_name]
+    model = embedded_in(type_name, tmp_path, quantized_rows, add_byte_tokenizer)
+    assert 0.9 < perplexity(model, reference.ids) / reference.perplexity < MAX_PERPLEXITY[type_name]
     for path in (tmp_path / "model.gguf", tmp_path / "converted" / "model.safetensors"):
         path.unlink()  # pytest keeps temporary folders, and these files are large
 

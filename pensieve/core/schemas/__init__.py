@@ -1,0 +1,1 @@
+"""JSON schemas as a grammar can enforce them: the rest is named."""

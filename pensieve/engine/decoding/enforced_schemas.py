@@ -1,0 +1,154 @@
+"""What of a request's schemas its answer will satisfy (W14, W16), and a refusal where that is too little.
+
+A keyword that cannot be enforced is left out alone and named: in the log, once for each schema, or in a refusal where
+the request is strict. Only tools that the answer may call count.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from llguidance import LLMatcher
+
+from contracts.values.vocabulary import GenerationRequest, Tool
+from pensieve.core.dialects.dialect import Dialect
+from pensieve.core.dialects.grammar import FORCED, callable_tools, schema_grammar
+from pensieve.core.dialects.writable import unenforced, why_not_writable
+from pensieve.core.errors import ValidationError
+from pensieve.core.schemas.enforceable import UNSATISFIABLE, Enforceable, enforceable
+from pensieve.core.schemas.gap import Gap
+from pensieve.engine.decoding.bounded_memo import BoundedMemo
+
+log = logging.getLogger(__name__)
+
+MAX_SCHEMAS: Final = 1024
+MAX_CHARACTERS: Final = 4_000_000
+"""The limit for the schemas whose verdicts are cached: clients may keep sending new ones."""
+ANY_OBJECT: Final = '{"type": "object"}'
+_MAX_NAMED: Final = 5
+_OUTPUT: Final = "output_config.format.schema"
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    schema: str
+    """What can be enforced."""
+    gaps: tuple[Gap, ...]
+    impossible: Gap | None
+    """Why nothing can be written that satisfies the schema."""
+
+
+class EnforcedSchemas:
+    """The verdicts on schemas of one model's requests. Not thread-safe."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._verdicts: BoundedMemo[_Verdict] = BoundedMemo(MAX_SCHEMAS, MAX_CHARACTERS)
+
+    def __len__(self) -> int:
+        return len(self._verdicts)
+
+    def of(self, request: GenerationRequest) -> GenerationRequest:
+        """The request with schemas that can be enforced.
+
+        Raises:
+            ValidationError: a tool is strict or must be called, or an answer must match the output schema, and that is
+                impossible. The message starts with the path of the keyword.
+        """
+        callables = callable_tools(request.tools, request.tool_choice)
+        is_forced = request.tool_choice.mode in FORCED
+        tools = [
+            self._tool(tool, tool.place or f"tools.{number}", is_forced=is_forced) if tool in callables else tool
+            for number, tool in enumerate(request.tools)
+        ]
+        return replace(request, tools=tuple(tools), output_schema=self._output(request))
+
+    def _tool(self, tool: Tool, place: str, *, is_forced: bool) -> Tool:
+        field = f"{place}.input_schema"
+        what = f"the tool {tool.name!r}"
+        verdict = self._verdicts.get(f"tool {tool.name} {tool.input_schema}", lambda: self._judge_tool(tool, what))
+        if verdict.impossible is not None:
+            if is_forced or tool.strict:
+                raise _refusal(field, [verdict.impossible], f"no call of {what} can satisfy its schema")
+            return replace(tool, input_schema=ANY_OBJECT)
+        if tool.strict and verdict.gaps:
+            problem = f"{what} is strict, but its schema cannot be enforced"
+            raise _refusal(field, verdict.gaps, problem, "leave the keyword out, or send the tool without strict")
+        return replace(tool, input_schema=verdict.schema)
+
+    def _output(self, request: GenerationRequest) -> str | None:
+        schema = request.output_schema
+        if schema is None:
+            return None
+        verdict = self._verdicts.get(f"output {schema}", lambda: self._judge_output(schema))
+        if verdict.impossible is not None:
+            raise _refusal(_OUTPUT, [verdict.impossible], "no answer can satisfy it")
+        dangling = [gap for gap in verdict.gaps if gap.dangling]
+        if dangling or (request.strict_output and verdict.gaps):
+            problem, advice = "it cannot be enforced", "leave the keyword out, or send the format without strict"
+            raise _refusal(_OUTPUT, dangling or verdict.gaps, problem, "" if dangling else advice)
+        return verdict.schema
+
+    def _judge_tool(self, tool: Tool, what: str) -> _Verdict:
+        found = enforceable(json.loads(tool.input_schema), problem_of)
+        gaps, impossible = found.gaps, found.contradiction
+        if impossible is None:
+            unwritable = why_not_writable(found.schema, self._dialect)
+            impossible = Gap((), "", unwritable) if unwritable else None
+            gaps += unenforced(found.schema, self._dialect)
+        if impossible is not None:
+            log.warning("no call of %s can satisfy its schema, so any object is accepted: %s", what, impossible)
+        if isinstance(found.schema, dict):
+            found = replace(found, schema={"type": "object", **found.schema})
+        return self._verdict(found, gaps, impossible, what)
+
+    def _judge_output(self, schema: str) -> _Verdict:
+        found = enforceable(json.loads(schema), problem_of)
+        return self._verdict(found, found.gaps, found.contradiction, "the output format")
+
+    def _verdict(self, found: Enforceable, gaps: Sequence[Gap], impossible: Gap | None, what: str) -> _Verdict:
+        if gaps and impossible is None:
+            log.warning("%s: its schema is enforced without %s", what, _listed(gaps))
+        return _Verdict(json.dumps(found.schema, ensure_ascii=False), tuple(gaps), impossible)
+
+
+def _refusal(field: str, gaps: Sequence[Gap], problem: str, advice: str = "") -> ValidationError:
+    place = ".".join(part for part in (field, gaps[0].place) if part)
+    reasons = _listed(gaps) if len(gaps) > 1 else gaps[0].reason
+    return ValidationError(place, f"{problem}: {reasons}{f'. To fix it, {advice}' if advice else ''}")
+
+
+def _listed(gaps: Sequence[Gap]) -> str:
+    more = len(gaps) - _MAX_NAMED
+    return ", ".join(map(str, gaps[:_MAX_NAMED])) + (f", and {more} more" if more > 0 else "")
+
+
+def problem_of(schema: object) -> str:
+    """Why llguidance cannot compile a schema, in a sentence, or ""."""
+    is_error, messages = LLMatcher.validate_grammar_with_warnings(schema_grammar(schema))
+    if not is_error:
+        return ""
+    problem = messages[0]
+    in_regex = re.search(r"\nerror: (.+)", problem)
+    if in_regex is not None:
+        return in_regex[1]
+    line = problem.strip().splitlines()[0].removeprefix("at 1(8): ").removeprefix("failed to compile JSON schema: ")
+    return next((sentence for start, sentence in _SENTENCES.items() if line.startswith(start)), line[:_MAX_CHARACTERS])
+
+
+_MAX_CHARACTERS: Final = 160
+_SENTENCES: Final = {
+    "oneOf constraints": "its schemas may not exclude each other, so any of them is accepted",
+    "lookarounds not supported yet": "word boundaries, and anchors other than at either end, are not supported",
+    "Failed to generate regex for": "bounds this large are not supported",
+    "min/maxProperties only": "it is only supported if every named property is required",
+    "patternProperty regexes": "only patterns that no key can match two of are supported",
+    f"{UNSATISFIABLE}Regex is empty": f"{UNSATISFIABLE}no text has its pattern, format and length",
+    f"{UNSATISFIABLE}anyOf is empty": f"{UNSATISFIABLE}it allows no value",
+}
+"""How llguidance's messages begin, and what they mean to the writer of a schema."""
