@@ -12,7 +12,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / ".installed/outcomes"
 MIN_CACHED_SHARE = 0.95
 MAX_REFUSED_REQUESTS = 30
-"""More requests than a client sends in four turns whose prompt does not fit: Claude Code sends 20. A loop exceeds it."""
+"""More requests than a client sends in four turns that do not fit: Claude Code sends 20. A loop exceeds it."""
 
 
 @dataclass(frozen=True, slots=True)

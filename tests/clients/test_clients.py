@@ -30,15 +30,15 @@ pytestmark = [
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.slug)
 def test_the_client_holds_a_conversation(client: Client, window: int, start: Start) -> None:
     session, recorder = start(client, window)
-    said = [session.run(client.program)] if client.program else by_turns(session)
-    outcome = judged(session, window, recorder.exchanges, said)
+    runs = [session.run(client.program)] if client.program else by_turns(session)
+    outcome = judged(session, window, recorder.exchanges, runs)
     outcome.save()
-    assert_ended(said)
+    assert_ended(runs)
     if not outcome.fits:
         assert len(recorder.exchanges) <= MAX_REFUSED_REQUESTS
-        assert outcome.note, f"the client shows no reason: {str(said)[-2500:]}"
+        assert outcome.note, f"the client shows no reason: {str(runs)[-2500:]}"
         return
-    assert (outcome.plain, outcome.stream, outcome.tool) == (True, True, True), f"{outcome}\n{str(said)[-2500:]}"
+    assert (outcome.plain, outcome.stream, outcome.tool) == (True, True, True), f"{outcome}\n{str(runs)[-2500:]}"
     if client.appends:
         assert outcome.cached_share is not None
         assert outcome.cached_share >= MIN_CACHED_SHARE
@@ -63,5 +63,5 @@ def by_turns(session: Session) -> list[Ended]:
     return turns
 
 
-def assert_ended(said: list[Ended]) -> None:
-    assert all(ended.status is not None for ended in said), f"the client did not end: {str(said)[-2500:]}"
+def assert_ended(runs: list[Ended]) -> None:
+    assert all(ended.status is not None for ended in runs), f"the client did not end: {str(runs)[-2500:]}"

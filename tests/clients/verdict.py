@@ -14,15 +14,15 @@ from tests.clients.outcome import Outcome
 _TOO_LONG = re.compile(r"prompt is too long: (\d+) tokens")
 
 
-def judged(session: Session, window: int, exchanges: Sequence[Exchange], said: Sequence[Ended]) -> Outcome:
+def judged(session: Session, window: int, exchanges: Sequence[Exchange], runs: Sequence[Ended]) -> Outcome:
     """The outcome of a conversation: what was sent, and how the client's commands ended."""
     client, version = session.client.name, session.installation.version
     messages = [exchange for exchange in exchanges if exchange.is_message]
     too_long = [found for exchange in exchanges if (found := _TOO_LONG.search(exchange.text))]
     if too_long and not messages:
         longest = max(int(found[1]) for found in too_long)
-        return Outcome(client, version, window, prompt_tokens=longest, fits=False, note=shown_reason(said))
-    answered, stream, tool = _by_report(said[0]) if session.client.program else _by_output(said, messages)
+        return Outcome(client, version, window, prompt_tokens=longest, fits=False, note=shown_reason(runs))
+    answered, stream, tool = _by_report(runs[0]) if session.client.program else _by_output(runs, messages)
     last = max(filter(_closes, messages), key=lambda exchange: exchange.prompt_tokens, default=None)
     return Outcome(
         client,
@@ -37,9 +37,9 @@ def judged(session: Session, window: int, exchanges: Sequence[Exchange], said: S
     )
 
 
-def shown_reason(said: Sequence[Ended]) -> str:
+def shown_reason(runs: Sequence[Ended]) -> str:
     """The client's words about a prompt that is too long."""
-    found = re.search(r"(?i)[^\n\"{}—]*(?:too long|context)[^\n\"{}—]*", f"{said[0].output}\n{said[0].errors}")
+    found = re.search(r"(?i)[^\n\"{}—]*(?:too long|context)[^\n\"{}—]*", f"{runs[0].output}\n{runs[0].errors}")
     return found[0].strip() if found else ""
 
 
@@ -49,8 +49,8 @@ def _by_report(ended: Ended) -> tuple[bool, bool, bool]:
     return answered, report.get("chunks", 0) > 5, report.get("tool") == WRITTEN
 
 
-def _by_output(said: Sequence[Ended], messages: Sequence[Exchange]) -> tuple[bool, bool, bool]:
-    outputs = [ended.output for ended in said] + [""] * 3
+def _by_output(runs: Sequence[Ended], messages: Sequence[Exchange]) -> tuple[bool, bool, bool]:
+    outputs = [ended.output for ended in runs] + [""] * 3
     streamed = [exchange for exchange in messages if exchange.request_json.get("stream")]
     is_read = bool(streamed) and all(exchange.is_complete for exchange in streamed)
     return OPENS in outputs[0] and CLOSES in outputs[2], is_read, WRITTEN in outputs[1]
