@@ -30,11 +30,17 @@ def its_answer_must_match(scene: Scene, schema: str) -> None:
     scene.body["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMAS[schema]}}
 
 
+@given(parsers.parse('its answer must match the schema "{schema}", in the field output_format'))
+def its_answer_must_match_in_the_older_field(scene: Scene, schema: str) -> None:
+    scene.body["output_format"] = {"type": "json_schema", "schema": SCHEMAS[schema]}
+
+
 @then("its text is JSON that matches the schema")
 def its_text_is_json(scene: Scene) -> None:
     message = scene.reply.message()
     expect_equal({block["type"] for block in message["content"]}, {"text"}, "the types of the blocks")
-    expect_valid(_parsed(text_of(message)), scene.body["output_config"]["format"]["schema"], "the text")
+    output = scene.body.get("output_format") or scene.body["output_config"]["format"]
+    expect_valid(_parsed(text_of(message)), output["schema"], "the text")
 
 
 @given("its answer must match a schema with a look-ahead")

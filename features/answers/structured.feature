@@ -23,6 +23,14 @@ Feature: Structured output
         | nested      |
         | unicode     |
 
+    @id:answer-keeps-to-the-older-field
+    Scenario: An answer is JSON that matches the schema in output_format, the older name of output_config.format
+      "Structured outputs": output_format still works, with its beta header.
+      Given it uses the betas "structured-outputs-2025-11-13"
+      And its answer must match the schema "bounded", in the field output_format
+      When it is sent
+      Then its text is JSON that matches the schema
+
     @id:structured-stream-equals-reply @cap:streaming @W11
     Scenario: A streamed structured answer is the same JSON as the reply
       Given its answer must match the schema "nested"

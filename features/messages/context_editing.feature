@@ -57,6 +57,15 @@ Feature: Context editing
       When it is sent
       Then its applied edits are empty
 
+    @id:old-thinking-is-cleared @cap:thinking
+    Scenario: With keep set to one turn, the thinking of the turn before is cleared
+      Given a server that plays the script
+      And it uses the betas "context-management-2025-06-27"
+      And a conversation of two answers with thinking
+      And its "context_management" is {"edits": [{"type": "clear_thinking_20251015", "keep": {"type": "thinking_turns", "value": 1}}]}
+      When it is sent
+      Then its applied edits are one "clear_thinking_20251015" with 1 "cleared_thinking_turns"
+
   @MUST
   Rule: A stream reports the edits at its end
     "Context editing", context editing response: applied_edits come with the final message_delta.

@@ -6,7 +6,7 @@ from typing import Any
 
 from pytest_bdd import given, parsers, then, when
 
-from features.harness.scene.scene import Json, Scene, without_field
+from features.harness.scene.scene import Json, Scene, plain_request, without_field
 from features.harness.scene.toolbox import tool
 from features.harness.wire.expectations import expect_equal, expect_that
 from features.harness.wire.replies import prompt_tokens
@@ -24,6 +24,17 @@ def a_conversation_with_three_results(scene: Scene, name: str) -> None:
         result = {"type": "tool_result", "tool_use_id": call_id, "content": f"Book {number}: {_LONG}"}
         turns += [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
     scene.body["messages"] = turns
+
+
+@given("a conversation of two answers with thinking")
+def a_conversation_of_two_answers_with_thinking(scene: Scene) -> None:
+    """The answers are the server's own, since it may verify the signatures."""
+    body = plain_request(scene.client.model, "Reason before you answer.")
+    scene.body = body | {"max_tokens": 1200, "thinking": {"type": "enabled", "budget_tokens": 1024}}
+    question = scene.body["messages"][0]
+    for _ in range(2):
+        answer = {"role": "assistant", "content": scene.client.post(scene.body).message()["content"]}
+        scene.body["messages"] = [*scene.body["messages"], answer, question]
 
 
 @when(parsers.parse('it is sent without "{field}", and then with it'))

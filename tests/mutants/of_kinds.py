@@ -16,6 +16,13 @@ OF_KINDS = (
     Mutant("clears-excluded-tools", "results-are-kept", calls=kinds.excluded_tools_cleared),
     Mutant("keeps-inputs", "results-and-inputs-are-cleared", calls=kinds.inputs_kept),
     Mutant("always-an-edit", "all-thinking-is-kept", answers=kinds.always_an_edit),
+    Mutant("thinking-kept", "old-thinking-is-cleared", answers=kinds.no_edit_reported),
+    Mutant(
+        "ignores-the-older-field",
+        "answer-keeps-to-the-older-field",
+        calls=ignores("output_format"),
+        base=BaseServer.CONSTRAINED,
+    ),
     Mutant("edits-missing-in-the-stream", "edits-in-a-stream", frames=kinds.no_edits_in_the_stream),
     Mutant("count-before-the-edits", "edits-are-counted", calls=kinds.count_before_the_edits),
     Mutant(

@@ -52,8 +52,15 @@ TEXT = st.sampled_from(["Hello", "call", "\n", "ünï ✓", "<|im_end|>"])
 ID = st.sampled_from(["call_1", "call_2"])
 NAME = st.sampled_from(["get", "put", "no such tool"])
 SCHEMA = st.sampled_from([{"type": "object"}, {"type": "object", "properties": {"a": {"type": "string"}}}, {"type": 1}])
-PART = st.one_of(record({"type": st.just("text"), "text": TEXT}, {}), record({"type": st.just("image_url")}, {}))
-FUNCTION = record({"name": NAME, "arguments": st.sampled_from(["{}", '{"a": "b"}', "", "{", '{"a": "\\ud800"}'])}, {})
+FILE = record({}, {"file_data": st.sampled_from(["", "AAAA", "data:text/plain,Hi"]), "filename": TEXT, "file_id": TEXT})
+PART = st.one_of(
+    record({"type": st.just("text"), "text": TEXT}, {}),
+    record({"type": st.just("refusal"), "refusal": TEXT}, {}),
+    record({"type": st.just("file"), "file": FILE}, {}),
+    record({"type": st.sampled_from(["image_url", "input_audio", "of_tomorrow"])}, {}),
+)
+ARGUMENTS = st.sampled_from(["{}", '{"a": "b"}', "", "{", '{"a": "\\ud800"}', None, {}, {"a": [1, None]}, 7])
+FUNCTION = record({"name": NAME, "arguments": ARGUMENTS}, {})
 MESSAGE = record(
     {"role": st.sampled_from(["system", "developer", "user", "assistant", "tool"])},
     {
@@ -64,6 +71,7 @@ MESSAGE = record(
     },
 )
 TOOL = record({"type": st.just("function"), "function": record({"name": NAME}, {"parameters": SCHEMA})}, {})
+CHOICE = record({"type": st.just("function"), "function": record({"name": NAME}, {})}, {})
 COMMON = {
     "stream": st.booleans(),
     "stream_options": record({}, {"include_usage": st.booleans()}),
@@ -73,6 +81,8 @@ COMMON = {
     "top_k": st.integers(-1, 50),
     "min_p": st.floats(0, 1),
     "repetition_penalty": st.floats(0.01, 10),
+    "presence_penalty": st.floats(-2, 2),
+    "frequency_penalty": st.floats(-2, 2),
     "stop": st.one_of(TEXT, st.lists(TEXT, max_size=3)),
     "n": st.just(1),
     "logit_bias": st.just({}),
@@ -85,7 +95,16 @@ CHAT = record(
         "tools": st.lists(TOOL, max_size=2),
         "tool_choice": st.one_of(
             st.sampled_from(["none", "auto", "required"]),
-            record({"type": st.just("function"), "function": record({"name": NAME}, {})}, {}),
+            CHOICE,
+            record(
+                {
+                    "type": st.just("allowed_tools"),
+                    "allowed_tools": record(
+                        {"mode": st.sampled_from(["auto", "required"]), "tools": st.lists(CHOICE, max_size=2)}, {}
+                    ),
+                },
+                {},
+            ),
         ),
         "parallel_tool_calls": st.booleans(),
         "response_format": record(

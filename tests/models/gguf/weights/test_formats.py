@@ -101,7 +101,7 @@ def embedded_in(type_name: str, folder: Path, cache: QuantizedRows, add_tokenize
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What the F16 file makes of `TEXT`. It alone has the embedded model's tokenizer, which takes seconds to convert."""
+    """What the F16 file makes of `TEXT`. It alone has the embedded tokenizer, which takes seconds to convert."""
 
     ids: list[int]
     perplexity: float
