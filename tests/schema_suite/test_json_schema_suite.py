@@ -1,8 +1,8 @@
 """The official JSON-Schema-Test-Suite judges what is enforced: `tox -e schemas`.
 
-jsonschema's source distribution has the suite; pip downloads it once into an ignored folder. For each of its schemas, of
-every draft: it compiles; the grammar accepts every valid value; and it refuses every invalid one unless a keyword was
-named.
+jsonschema's source distribution has the suite; pip downloads it once into an ignored folder. For each of its schemas,
+of every draft: it compiles; the grammar accepts every valid value; and it refuses every invalid one unless a keyword
+was named.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ _DIALECTS: Final = """
 ## Models that do not write calls in JSON
 
 These tables hold for structured answers, and for tools of models that write arguments as JSON. Other call syntaxes
-([dialects.md](dialects.md)) enforce types, values, required and named properties, items, numbers and alternatives, but no
-`pattern`, `format`, `minLength` or `maxLength` of text without quotes. What is left out is named in the same way.
+([dialects.md](dialects.md)) enforce types, values, required and named properties, items, numbers and alternatives, but
+no `pattern`, `format`, `minLength` or `maxLength` of text without quotes. What is left out is named in the same way.
 """
 
 
@@ -48,8 +48,8 @@ def schemas_document() -> str:
             "## Enforced",
             "\n| keyword | condition |\n|---|---|",
             *enforced,
-            f"\nFormats: {formats}. A `date` may be 29 February of any year, a `time` may have a leap second. Not enforced, and "
-            f"named: {others}. Any other format constrains nothing.",
+            f"\nFormats: {formats}. A `date` may be 29 February of any year, a `time` may have a leap second. "
+            f"Not enforced, and named: {others}. Any other format constrains nothing.",
             "\n## Enforced as another keyword\n\n| keyword | how |\n|---|---|",
             *rewritten,
             "\n## Left out and named\n\n| keyword | reason |\n|---|---|",

@@ -1,8 +1,8 @@
-"""Two hundred constrained calls, each validated: schemas of many shapes, walked at random as a model without sense would.
+"""Two hundred constrained calls, each validated: schemas of many shapes, and a model that walks at random.
 
-The shapes are of the kinds in the public schemas of Moonshot AI's vendor verifier for Kimi: odd names of properties, mixed
-enumerations, chains and circles of references, unions, bounds of every kind, and maps of any depth; and of those that
-pydantic and zod write.
+The shapes are of the kinds in the public schemas of Moonshot AI's vendor verifier for Kimi: odd names of properties,
+mixed enumerations, chains and circles of references, unions, bounds of every kind, and maps of any depth; and of those
+that pydantic and zod write.
 """
 
 from __future__ import annotations
