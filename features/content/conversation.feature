@@ -13,7 +13,7 @@ Feature: The content of a conversation
     with every turn: one refusal would end it.
 
     @id:unknown-block-is-ignored
-    Scenario Outline: An unknown block in <whose> turn is ignored
+    Scenario Outline: An unknown block in <whose> turn does not end the conversation
       Given its "messages" is <messages>
       When it is sent
       Then the reply is a message

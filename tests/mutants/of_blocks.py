@@ -10,6 +10,7 @@ from tests.mutants.mutant import BaseServer, Mutant
 OF_BLOCKS = (
     Mutant("dropped-images", "image-is-seen-or-refused", calls=Drops.of("image")),
     Mutant("dropped-documents", "document-is-counted", calls=Drops.of("document")),
+    Mutant("refused-unknown-blocks", "unknown-block-is-ignored", answers=blocks.refuses("block_of_tomorrow")),
     Mutant("dropped-texts", "text-block-is-counted", calls=Drops.of("text"), in_every_example=True),
     Mutant("dropped-calls", "tool-input-is-counted", calls=Drops.of("tool_use", "tool_result")),
     Mutant("dropped-results", "tool-result-is-counted", calls=Drops.of("tool_use", "tool_result")),

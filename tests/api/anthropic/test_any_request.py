@@ -66,9 +66,40 @@ BLOCK = st.one_of(
     record({"type": st.just("tool_result"), "tool_use_id": ID}, {"content": TEXT, "is_error": st.booleans()}),
     record({"type": st.just("thinking"), "thinking": TEXT}, {"signature": TEXT}),
     record({"type": st.sampled_from(["redacted_thinking", "tool_reference", "hologram"])}, {"tool_name": NAME}),
+    record({"type": st.just("search_result"), "title": TEXT, "source": TEXT, "content": TEXT}, {}),
+    record({"type": st.just("compaction")}, {"content": st.none() | TEXT}),
+    record(
+        {"type": st.sampled_from(["server_tool_use", "mcp_tool_use"]), "id": ID, "name": NAME, "input": st.just({})},
+        {"server_name": TEXT},
+    ),
+    record(
+        {"type": st.sampled_from(["web_fetch_tool_result", "mcp_tool_result"]), "tool_use_id": ID},
+        {"content": JUNK, "is_error": st.booleans()},
+    ),
+    record(
+        {
+            "type": st.sampled_from(["tool_addition", "tool_removal"]),
+            "tool": record(
+                {"type": st.sampled_from(["tool_reference", "tool_definition", "mcp_tool_reference"])},
+                {"name": NAME, "definition": record({"name": NAME, "input_schema": SCHEMA}, {})},
+            ),
+        },
+        {},
+    ),
+    record({"type": st.sampled_from(["fallback", "container_upload", "mcp_tool_listing"])}, {"file_id": TEXT}),
 )
 CONTENT = st.one_of(TEXT, st.lists(BLOCK, max_size=3))
-MESSAGE = record({"role": st.sampled_from(["user", "assistant", "system"]), "content": CONTENT}, {})
+MESSAGE = st.one_of(
+    record({"role": st.sampled_from(["user", "assistant", "system"]), "content": CONTENT}, {}),
+    record(
+        {"role": st.just("system")},
+        {
+            "content": CONTENT,
+            "clear_at": st.sampled_from(["next_user_message", "never"]),
+            "output_config": record({}, {"effort": st.sampled_from(["low", "immense"])}),
+        },
+    ),
+)
 TOOL_FIELDS = {
     "defer_loading": st.booleans(),
     "strict": st.booleans(),

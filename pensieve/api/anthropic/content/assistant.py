@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from contracts.values.vocabulary import ChatMessage, Role, ToolCall
 from pensieve.api.anthropic.content.placed import PlacedMessage, ttl_seconds
 from pensieve.api.anthropic.content.placeholders import NOT_RUN, REDACTED_THINKING
@@ -27,13 +25,12 @@ class AssistantTurns:
     """Tools that another server ran are rendered like those of the client: as calls in the model's own form, each with
     its result in a turn of its own. The model neither takes a result for its own words nor learns to write one itself.
 
-    `answered` are the ids of all calls of such tools that have a result.
+    `answered` are the ids of the calls of such tools whose result follows.
     """
 
     def __init__(self, reader: BlockReader, answered: frozenset[str]) -> None:
         self._reader = reader
         self._answered = answered
-        self._called: set[str] = set()
         self._turns: list[ChatMessage] = []
         self._start_turn()
 
@@ -55,8 +52,10 @@ class AssistantTurns:
     def _add(self, block: Block, path: str) -> None:
         if isinstance(block, CompactionBlock):
             self._add_turn(Role.USER, self._reader.text(block, path), block)
-        elif isinstance(block, ServerResultBlock) and block.tool_use_id in self._called:
-            self._add_result(block)
+        elif isinstance(block, ServerResultBlock) and block.tool_use_id in self._answered:
+            turn = server_result_turn(block, self._reader)
+            self._end_turn()
+            self._turns.append(turn)
         else:
             self._blocks.append(block)
             self._add_part(block, path)
@@ -67,20 +66,17 @@ class AssistantTurns:
         elif isinstance(block, ToolUseBlock):
             self._calls.setdefault(block.id, ToolCall(block.id, block.name, arguments_of(block)))
         elif isinstance(block, ServerCallBlock):
-            call_id = own_call_id(block.id)
-            self._calls.setdefault(call_id, ToolCall(call_id, tool_name(block), arguments_of(block)))
-            self._called.add(block.id)
-            if block.id not in self._answered:
-                self._unanswered.append(call_id)
+            self._add_server_call(block)
         elif (text := self._reader.text(block, path)) is not None:
             self._texts.append(text)
 
-    def _add_result(self, block: ServerResultBlock) -> None:
-        kind = block.content.get("type") if isinstance(block.content, dict) else None
-        failed = bool(block.is_error) or (isinstance(kind, str) and kind.endswith(FAILURE_SUFFIX))
-        text = self._reader.of_results().result(block)
-        self._end_turn()
-        self._turns.append(_result_turn(own_call_id(block.tool_use_id), text, is_error=failed, blocks=[block]))
+    def _add_server_call(self, block: ServerCallBlock) -> None:
+        call_id = own_call_id(block.id)
+        if call_id in self._calls:
+            return
+        self._calls[call_id] = ToolCall(call_id, tool_name(block), arguments_of(block))
+        if block.id not in self._answered:
+            self._unanswered.append(call_id)
 
     def _add_turn(self, role: Role, text: str | None, block: Block) -> None:
         if text is not None:
@@ -101,10 +97,19 @@ class AssistantTurns:
                     cache_ttl_seconds=ttl_seconds(self._blocks),
                 )
             )
-        self._turns += [_result_turn(call_id, NOT_RUN, is_error=True) for call_id in self._unanswered]
+        self._turns += [
+            ChatMessage(Role.TOOL, NOT_RUN, tool_call_id=call_id, is_error=True) for call_id in self._unanswered
+        ]
         self._start_turn()
 
 
-def _result_turn(call_id: str, text: str, *, is_error: bool, blocks: Iterable[Block] = ()) -> ChatMessage:
-    ttl = ttl_seconds(blocks)
-    return ChatMessage(Role.TOOL, text, tool_call_id=call_id, is_error=is_error, cache_ttl_seconds=ttl)
+def server_result_turn(block: ServerResultBlock, reader: BlockReader) -> ChatMessage:
+    kind = block.content.get("type") if isinstance(block.content, dict) else None
+    failed = bool(block.is_error) or (isinstance(kind, str) and kind.endswith(FAILURE_SUFFIX))
+    return ChatMessage(
+        Role.TOOL,
+        reader.of_results().result(block),
+        tool_call_id=own_call_id(block.tool_use_id),
+        is_error=failed,
+        cache_ttl_seconds=ttl_seconds([block]),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pensieve.api.anthropic.content.placed import PlacedMessage
-from pensieve.api.anthropic.wire.blocks import ServerResultBlock, ToolResultBlock, ToolUseBlock
+from pensieve.api.anthropic.wire.blocks import ServerCallBlock, ServerResultBlock, ToolResultBlock, ToolUseBlock
 from pensieve.core.errors import ValidationError
 
 
@@ -34,14 +34,21 @@ def check_calls(messages: Sequence[PlacedMessage]) -> None:
     _check_answered(open_ids, opened_at)
 
 
-def server_results(messages: Sequence[PlacedMessage]) -> frozenset[str]:
-    """The ids of the calls that another server ran, and whose results the conversation has."""
-    return frozenset(
-        block.tool_use_id
-        for message in messages
-        for block in message.blocks
-        if not message.is_user and isinstance(block, ServerResultBlock)
-    )
+def answered_by_servers(messages: Sequence[PlacedMessage]) -> frozenset[str]:
+    """The ids of the calls that another server ran, and whose result follows in the same message or in the next one."""
+    answered: set[str] = set()
+    open_ids: set[str] = set()
+    for message in messages:
+        if message.is_system:
+            continue
+        called: set[str] = set()
+        for block in message.blocks:
+            if isinstance(block, ServerCallBlock) and not message.is_user:
+                called.add(block.id)
+            elif isinstance(block, ServerResultBlock) and block.tool_use_id in called | open_ids:
+                answered.add(block.tool_use_id)
+        open_ids = called
+    return frozenset(answered)
 
 
 def _check_answered(left_open: set[str], opened_at: int) -> None:

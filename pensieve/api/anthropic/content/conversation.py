@@ -6,13 +6,13 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from contracts.values.vocabulary import ChatMessage, Role, Tool
-from pensieve.api.anthropic.content.assistant import AssistantTurns
-from pensieve.api.anthropic.content.calls import check_calls, server_results
+from pensieve.api.anthropic.content.assistant import AssistantTurns, server_result_turn
+from pensieve.api.anthropic.content.calls import answered_by_servers, check_calls
 from pensieve.api.anthropic.content.offered_tools import OfferedTools
 from pensieve.api.anthropic.content.placed import PlacedMessage, since_compaction, ttl_seconds
 from pensieve.api.anthropic.content.placeholders import refused, replaced
 from pensieve.api.anthropic.content.reading import BLOCK_SEPARATOR, BlockReader
-from pensieve.api.anthropic.wire.blocks import Block, Content, TextBlock, ToolResultBlock
+from pensieve.api.anthropic.wire.blocks import Block, Content, ServerResultBlock, TextBlock, ToolResultBlock
 from pensieve.api.anthropic.wire.bodies import WireMessage
 from pensieve.core.errors import ValidationError
 from pensieve.core.prompts.canonical import canonical_system_text
@@ -53,36 +53,34 @@ class ConversationDecoder:
         for message in placed:
             _check_content(message, is_last=message is placed[-1])
         newest = max((message.number for message in placed if message.is_user), default=0)
-        answers = AssistantTurns(self._lenient, server_results(placed))
-        turns = [
-            turn
-            for message in placed
-            for turn in self._turns(message, newest, answers if message.message.role == "assistant" else None)
-        ]
+        answered = answered_by_servers(placed)
+        turns = [turn for message in placed for turn in self._turns(message, newest, answered)]
         if all(turn.role is Role.SYSTEM for turn in turns):
             raise ValidationError("messages", "at least one user or assistant message is required")
         self._log_unknown()
         return turns
 
-    def _turns(self, message: PlacedMessage, newest: int, answers: AssistantTurns | None) -> list[ChatMessage]:
+    def _turns(self, message: PlacedMessage, newest: int, answered: frozenset[str]) -> list[ChatMessage]:
         content = message.message.content
         if message.is_system:
             return self._system_turns(message, is_past=message.number < newest)
         if isinstance(content, str):
             return [ChatMessage(Role(message.message.role), content)]
-        if answers is not None:
-            return answers.of_message(message)
-        return self._user_turns(message, self._strict if message.number == newest else self._lenient)
+        if not message.is_user:
+            return AssistantTurns(self._lenient, answered).of_message(message)
+        return self._user_turns(message, self._strict if message.number == newest else self._lenient, answered)
 
-    def _user_turns(self, message: PlacedMessage, reader: BlockReader) -> list[ChatMessage]:
+    def _user_turns(self, message: PlacedMessage, reader: BlockReader, answered: frozenset[str]) -> list[ChatMessage]:
         """Each tool result becomes a turn of its own, in order with the text around it."""
         turns: list[ChatMessage] = []
         pending: list[tuple[str, Block]] = []
         for path, block in message.placed_blocks():
             if isinstance(block, ToolResultBlock):
-                turns += _user_turn(pending, reader)
+                turns += [*_user_turn(pending, reader), self._tool_turn(block, path)]
                 pending = []
-                turns.append(self._tool_turn(block, path))
+            elif isinstance(block, ServerResultBlock) and block.tool_use_id in answered:
+                turns += [*_user_turn(pending, reader), server_result_turn(block, reader)]
+                pending = []
             else:
                 pending.append((path, block))
         return turns + _user_turn(pending, reader)

@@ -100,6 +100,29 @@ def test_a_result_may_come_in_the_next_message_after_a_pause() -> None:
     ]
 
 
+def test_a_result_may_come_in_the_users_next_message() -> None:
+    assert turns(user(), assistant(FIND), user([FOUND, text("Go on.")]))[2:] == [
+        ChatMessage(Role.TOOL, "High at six.", tool_call_id="s1"),
+        ChatMessage(Role.USER, "Go on."),
+    ]
+
+
+def test_a_result_that_comes_too_late_is_text() -> None:
+    """A chat template may refuse a result that does not follow its call."""
+    assert turns(user(), assistant(FIND), user(), assistant(FOUND))[2:] == [
+        NOT_RUN,
+        ChatMessage(Role.USER, "Hi"),
+        ChatMessage(Role.ASSISTANT, "[the result of mcp]\nHigh at six."),
+    ]
+
+
+def test_of_two_calls_with_one_id_the_second_is_dropped() -> None:
+    assert turns(user(), assistant(FIND, FIND | {"input": {}}))[1:] == [
+        ChatMessage(Role.ASSISTANT, "", tool_calls=(FIND_CALL,)),
+        NOT_RUN,
+    ]
+
+
 def test_a_result_without_its_call_is_text() -> None:
     assert turns(user(), assistant(FOUND))[1] == ChatMessage(Role.ASSISTANT, "[the result of mcp]\nHigh at six.")
 
