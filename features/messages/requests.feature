@@ -127,6 +127,23 @@ Feature: Requests to POST /v1/messages
       When it is sent
       Then it is answered without text, or refused as "invalid_request_error"
 
+  @cap:cache-filling @MUST
+  Rule: A max_tokens of 0 is refused where an answer is needed
+    "Prompt caching", pre-warming the cache, limitations.
+
+    @id:max-tokens-of-zero-with-an-answer @W18
+    Scenario Outline: A max_tokens of 0 is refused together with <field>
+      Given its "<field>" is <value>
+      And its "max_tokens" is 0
+      When it is sent
+      Then it is refused as "invalid_request_error" with status 400
+
+      Examples:
+        | field         | value                                                                |
+        | stream        | true                                                                 |
+        | thinking      | {"type": "enabled", "budget_tokens": 1024}                           |
+        | output_config | {"format": {"type": "json_schema", "schema": {"type": "object", "properties": {}, "additionalProperties": false}}} |
+
   @W13 @MUST
   Rule: A stop sequence ends the answer, and is not part of it
     "Messages API reference", stop_sequences: the reason is stop_sequence, and the field of that name holds the one

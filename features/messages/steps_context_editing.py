@@ -11,7 +11,7 @@ from features.harness.scene.toolbox import tool
 from features.harness.wire.expectations import expect_equal, expect_that
 from features.harness.wire.replies import prompt_tokens
 
-_LONG = "The keeper of the lighthouse wrote down every ship that passed. " * 8
+_LONG = "The keeper of the lighthouse wrote down every ship that passed. " * 2
 
 
 @given(parsers.parse('a conversation with three long results of the tool "{name}"'))

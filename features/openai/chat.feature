@@ -147,6 +147,24 @@ Feature: POST /v1/chat/completions
         | "required"                                               |
         | {"type": "function", "function": {"name": "look_it_up"}} |
 
+    @id:openai-call-cut-off-is-no-text
+    Scenario Outline: A call that max_tokens cuts off after <max_tokens> tokens is never shown as a chat's text
+      API reference, finish_reason length. A client shows content to its user, who would read the model's own notation.
+      Given a server that plays the script, called by an OpenAI client
+      And a chat request
+      And the chat's "messages.0.content" is "How is the weather?"
+      And the chat offers the function "get_weather" with the schema "bounded"
+      And the chat's "max_tokens" is <max_tokens>
+      When the chat is sent
+      Then the chat's finish reason is "length"
+      And the chat's text is "I will ask."
+
+      Examples:
+        | max_tokens |
+        | 4          |
+        | 5          |
+        | 7          |
+
     @id:openai-finish-reason-of-calls
     Scenario: A chat that calls a function finishes with tool_calls
       Without parallel calls: a small model could otherwise repeat the call until max_tokens.

@@ -62,6 +62,12 @@ def the_chats_finish_reason_is(scene: Scene, reason: str) -> None:
     expect_equal(choice_of(scene.reply.message())["finish_reason"], reason, "finish_reason")
 
 
+@then(parsers.parse('the chat\'s text is "{text}"'))
+def the_chats_text_is(scene: Scene, text: str) -> None:
+    content = choice_of(scene.reply.message())["message"]["content"]
+    expect_equal((content or "").strip(), text, "the content")
+
+
 @then("both chats have the same answer")
 def both_chats_have_the_same_answer(scene: Scene) -> None:
     one, other = scene.reply.message(), scene.other_reply.message()

@@ -39,4 +39,5 @@ OF_KINDS = (
     Mutant("everything-is-thinking", "thinking-tokens-are-reported", answers=kinds.thinking_tokens_of_everything),
     Mutant("everything-is-reasoning", "openai-reasoning-tokens", answers=kinds.thinking_tokens_of_everything),
     Mutant("cut-off-call-as-text", "call-cut-off-is-no-text", answers=kinds.calls_as_text),
+    Mutant("cut-off-function-as-text", "openai-call-cut-off-is-no-text", answers=kinds.calls_as_text),
 )

@@ -13,6 +13,9 @@ Penalty = Annotated[float, Field(ge=-2.0, le=2.0, allow_inf_nan=False)]
 StopSequence = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
+MAX_TOKENS_BOUND = 2**31 - 1
+"""Whatever the window, a larger max_tokens is a mistake."""
+
 
 class WireModel(BaseModel):
     """Strict: "5" is not accepted as a number, and neither is true."""

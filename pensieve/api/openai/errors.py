@@ -44,10 +44,9 @@ def openai_body(reply: ErrorReply) -> dict[str, object]:
 
 
 def _field(cause: PensieveError) -> str | None:
-    field = cause.field
-    for anthropic_name, openai_name in _FIELDS:
-        field = field.replace(anthropic_name, openai_name) if field is not None else None
-    return field
+    field = cause.field or ""
+    found = next(((theirs, ours) for theirs, ours in _FIELDS if theirs in field), ("", ""))
+    return field.replace(*found, 1) if found[0] else cause.field  # what follows may be a name of the client's
 
 
 def _code_of(cause: PensieveError) -> str | None:

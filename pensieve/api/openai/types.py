@@ -11,7 +11,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from pensieve.api.http.wire_model import Name, Penalty, Probability, StopSequence, Temperature, WireModel, known, only
+from pensieve.api.http.wire_model import (
+    MAX_TOKENS_BOUND,
+    Name,
+    Penalty,
+    Probability,
+    StopSequence,
+    Temperature,
+    WireModel,
+    known,
+    only,
+)
 from pensieve.api.openai.messages import NO_CUSTOM_TOOLS, NO_FUNCTIONS, ChatTurn, kind_of_value
 
 MAX_STOPS = 4
@@ -100,7 +110,7 @@ class CommonBody(WireModel):
     """
 
     model: Name
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS_BOUND)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: Temperature | None = None
@@ -119,7 +129,7 @@ class ChatBody(CommonBody):
     """`POST /v1/chat/completions`."""
 
     messages: Annotated[list[ChatTurn], Field(min_length=1)]
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS_BOUND)] | None = None
     tools: list[ChatTool] | None = None
     tool_choice: ChatToolChoice | None = None
     parallel_tool_calls: bool | None = None

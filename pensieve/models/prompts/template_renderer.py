@@ -12,7 +12,7 @@ from contracts.values.vocabulary import ChatMessage, Role
 from pensieve.core.dialects.dialect import tool_as_json
 from pensieve.models.prompts.answer_openings import AnswerOpenings
 from pensieve.models.prompts.encoding.literals import Literals
-from pensieve.models.prompts.filled_schemas import filled_schema
+from pensieve.models.prompts.filled_schemas import FILLED_KEYS, filled_schema
 from pensieve.models.prompts.options import PromptEnding, TemplateOptions
 from pensieve.models.prompts.turns import as_paragraphs, as_turns, content_of
 from pensieve.models.prompts.variables import TemplateVariables, template_source
@@ -55,7 +55,7 @@ class TemplateRenderer:
         try:
             rendered = self._call_template(turns, tools, values)
         except jinja2.UndefinedError as error:
-            if not tools or not any(key in str(error) for key in ("description", "additionalProperties")):
+            if not tools or not any(key in str(error) for key in FILLED_KEYS):
                 raise
             rendered = self._call_template(turns, filled_schema(tools), values)
         if ending is not PromptEnding.ANSWER_CONTINUES:

@@ -108,6 +108,7 @@ def test_a_count_needs_no_max_tokens() -> None:
         ({"messages": [{"role": "system", "content": "x"}]}, "messages"),
         ({"max_tokens": None}, "max_tokens"),
         ({"max_tokens": -1}, "max_tokens"),
+        ({"max_tokens": 10**18}, "max_tokens"),
         ({"max_tokens": "8"}, "max_tokens"),
         ({"max_tokens": True}, "max_tokens"),
         ({"max_tokens": 1.5}, "max_tokens"),

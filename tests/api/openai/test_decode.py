@@ -235,3 +235,17 @@ def test_fields_without_an_effect_are_accepted(fields: dict[str, object]) -> Non
 def test_a_list_of_one_prompt_means_that_prompt() -> None:
     listed = decode_completion(json.dumps({**COMPLETION, "prompt": ["Once"]}).encode())
     assert listed == decode_completion(json.dumps(COMPLETION).encode())
+
+
+def test_strict_functions_and_formats_are_decoded() -> None:
+    function = {"name": "act", "strict": True, "parameters": {"type": "object"}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": {"type": "object"}}}
+    body = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Go."}],
+        "tools": [{"type": "function", "function": function}],
+        "response_format": wanted,
+    }
+    generation = decode_chat(json.dumps(body).encode()).generation
+    assert generation.strict_output
+    assert [(tool.strict, tool.place) for tool in generation.tools] == [(True, "tools.0")]

@@ -54,6 +54,10 @@ def test_an_error_has_the_type_and_code_that_clients_check(
     [
         ("output_config.format.schema", "response_format.json_schema.schema"),
         ("tools.3.input_schema", "tools.3.function.parameters"),
+        (
+            "tools.3.input_schema.properties.a.source.pattern",
+            "tools.3.function.parameters.properties.a.source.pattern",
+        ),
         ("messages.0.content.0.source.data", "messages.0.content.0.file.file_data"),
         ("messages.0.content.0.source", "messages.0.content.0.file"),
     ],

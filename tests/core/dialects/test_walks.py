@@ -40,6 +40,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "joined": object_of({"a": {"allOf": [object_of({"x": TEXT}, "x"), object_of({"y": WHOLE}, "y")]}}, "a"),
     "joined at the top": {"type": "object", "allOf": [object_of({"x": TEXT}, "x")]},
     "lists": object_of({"a": {"type": "array", "items": WHOLE, "minItems": 1, "maxItems": 3}}, "a"),
+    "bounded": object_of({"a": {"type": "integer", "minimum": 30, "maximum": 35}}, "a"),
+    "alternatives beside properties": object_of(
+        {"a": object_of({"x": WHOLE, "y": WHOLE}, anyOf=[{"required": ["x"]}, {"required": ["y"]}])}, "a"
+    ),
     "empty list": object_of({"a": {"type": "array", "items": False}}, "a"),
     "tree": object_of({"root": {"$ref": "#/$defs/tree"}}, "root", **{"$defs": {"tree": TREE}}),
     "named only": {"type": "object", "required": ["a"]},

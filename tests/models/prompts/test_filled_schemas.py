@@ -23,3 +23,9 @@ def test_every_argument_gets_a_description_and_every_object_argument_additional_
             },
         }
     }
+
+
+def test_a_tool_without_arguments_gets_properties() -> None:
+    filled = {"name": "look", "parameters": {"type": "object", "properties": {}}}
+    assert filled_schema({"name": "look", "parameters": {"type": "object"}}) == filled
+    assert filled_schema(filled) == filled

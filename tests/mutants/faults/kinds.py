@@ -107,8 +107,11 @@ def calls_as_text(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     """Shows the model's notation where a call was cut off."""
 
     def changed(message: Json) -> Json:
-        if message.get("stop_reason") == "max_tokens" and json.loads(call.body).get("tools"):
-            message["content"].append({"type": "text", "text": '<tool_call> {"name":'})
+        if json.loads(call.body or "{}").get("tools"):
+            if message.get("stop_reason") == "max_tokens":
+                message["content"].append({"type": "text", "text": '<tool_call> {"name":'})
+            for choice in message.get("choices", []):
+                choice["message"]["content"] += ' <tool_call> {"name":'
         return message
 
     return answer.with_json(changed)

@@ -13,7 +13,7 @@ from pydantic import Field
 from pensieve.api.anthropic.wire.blocks import Content
 from pensieve.api.anthropic.wire.context import Compaction, ContextManagement, DiagnosticsRequest
 from pensieve.api.anthropic.wire.tools import AnyTool, WireToolChoice
-from pensieve.api.http.wire_model import Name, Probability, StopSequence, Temperature, WireModel, only
+from pensieve.api.http.wire_model import MAX_TOKENS_BOUND, Name, Probability, StopSequence, Temperature, WireModel, only
 
 MAX_STOP_SEQUENCES = 64
 """A limit of this server, because every token is compared with all of them."""
@@ -111,7 +111,7 @@ class CountTokensBody(WireModel):
 class MessagesBody(CountTokensBody):
     """`POST /v1/messages` (W1)."""
 
-    max_tokens: Annotated[int, Field(ge=0)]
+    max_tokens: Annotated[int, Field(ge=0, le=MAX_TOKENS_BOUND)]
     stream: bool | None = None
     temperature: Temperature | None = None
     top_p: Probability | None = None

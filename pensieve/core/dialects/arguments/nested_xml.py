@@ -146,6 +146,12 @@ class _Rules:
         if choices:
             written = " | ".join(quoted(_text_of(choice), self._marks) for choice in choices)
             yield name, f"{opening} ({written}) {closing}"
+        elif len(alternatives) > 1 and not any(
+            _kind_of(resolved(each, self._root)) == "string" for each in alternatives
+        ):
+            yield name, " | ".join(f"{name}_{number}" for number in range(len(alternatives)))
+            for number, alternative in enumerate(alternatives):
+                yield from self.element(f"{name}_{number}", key, alternative, depth + 1)
         elif kind == "object":
             yield name, f"{opening} {name}_in {closing}"
             yield from self.members(f"{name}_in", schema, depth + 1)
@@ -153,10 +159,6 @@ class _Rules:
             min_items, max_items = item_bounds(schema)
             yield name, f"{opening} {repeated(f'{name}_item', min_items, max_items)} {closing}"
             yield from self.element(f"{name}_item", _ITEM, schema.get("items"), depth + 1)
-        elif len(alternatives) > 1 and not any(_kind_of(each) == "string" for each in alternatives):
-            yield name, " | ".join(f"{name}_{number}" for number in range(len(alternatives)))
-            for number, alternative in enumerate(alternatives):
-                yield from self.element(f"{name}_{number}", key, alternative, depth + 1)
         elif kind is not None and kind in _SCALARS:
             bounded = number_rule(schema) if kind in ("integer", "number") else ""
             yield name, f"{opening} {f'{name}_number' if bounded else _SCALARS[kind]} {closing}"

@@ -188,7 +188,9 @@ def _joined(schema: Mapping[str, Any], root: Any, depth: int) -> dict[str, Any]:
     parts = schema["allOf"] if depth < _MAX_DEPTH and isinstance(schema["allOf"], list) else ()
     for part in (resolved(each, root, depth + 1) for each in parts):
         if isinstance(part, dict):
-            properties = {**properties_of(joined), **properties_of(part)}
+            known, named = properties_of(joined), part.get("properties") or {}
+            also = {key: value for key, value in properties_of(part).items() if key in named or key not in known}
+            properties = {**known, **also}
             required = [*required_of(joined), *required_of(part)]
             joined = {**joined, **part, "properties": properties, "required": required}
     return joined
