@@ -41,7 +41,7 @@ def refusing(folder: Path, error: PensieveError, *, starts: bool) -> Iterator[ht
     path.write_text("", encoding="utf-8")
     components = scripted_components(path)
 
-    async def start(source: str) -> ScriptedEngine:  # noqa: ARG001
+    async def start(source: str) -> ScriptedEngine:
         return Refusing(Script(), components.memory, components.monitor)
 
     with (
@@ -52,11 +52,11 @@ def refusing(folder: Path, error: PensieveError, *, starts: bool) -> Iterator[ht
 
 
 def body(path: str, *, stream: bool) -> dict[str, object]:
-    asked = {**ask(stream=stream)}
+    fields = {**ask(stream=stream)}
     if path == "/v1/completions":
-        asked["prompt"] = "Hello"
-        del asked["messages"]
-    return asked
+        fields["prompt"] = "Hello"
+        del fields["messages"]
+    return fields
 
 
 def test_a_late_refusal_of_a_stream_has_its_own_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
