@@ -22,6 +22,7 @@ from typing import Final, TypeVar
 
 from contracts.values.vocabulary import ChatMessage
 from pensieve.core.answers.identity import AnswerIdentity, answer_key
+from pensieve.models.files.home import private_folder
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +205,7 @@ def _connected(path: Path | None) -> sqlite3.Connection:
         OSError: the file cannot be created.
     """
     if path is not None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(path.parent)
         path.touch(mode=0o600)
     connection = sqlite3.connect(path or ":memory:", check_same_thread=False, timeout=1.0)
     try:
