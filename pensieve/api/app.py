@@ -15,9 +15,11 @@ from pensieve.api.http.access import why_refused
 from pensieve.api.http.content_encoding import ACCEPTED
 from pensieve.api.http.drained_bodies import DrainedBodies
 from pensieve.api.http.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to_error, reply_to_status
+from pensieve.api.http.read_body import PDFS
 from pensieve.api.http_only import HttpOnly
 from pensieve.api.openai.errors import openai_body
 from pensieve.api.openai.paths import is_openai_call, why_missing
+from pensieve.api.pdfs.reading import PdfReading
 from pensieve.api.routes import messages, metrics, models, openai, service
 from pensieve.api.server_state import EXTENSION, ServerState, server_state
 from pensieve.core.errors import PensieveError
@@ -48,6 +50,7 @@ class _App(Quart):
 def create_app(state: ServerState) -> Quart:
     app = _App("pensieve")
     app.extensions[EXTENSION] = state
+    app.extensions[PDFS] = PdfReading()
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         BODY_TIMEOUT=BODY_TIMEOUT_SECONDS,
