@@ -6,7 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from features.harness.target.target import TargetServer
+import httpx
+
+from features.harness.target.target import TargetServer, certificates
 from features.harness.wire.sdk_faults import answers_accepted_by
 
 if TYPE_CHECKING:
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def official_sdk(target: TargetServer, api_key: str | None = None) -> Iterator[Anthropic]:
+def official_sdk(
+    target: TargetServer, api_key: str | None = None, *, local_address: str | None = None
+) -> Iterator[Anthropic]:
     """The SDK as a client of the server under test. An answer that it cannot read fails the scenario."""
     import anthropic  # noqa: PLC0415 - an extra, and slow to import
 
@@ -23,6 +27,11 @@ def official_sdk(target: TargetServer, api_key: str | None = None) -> Iterator[A
             base_url=target.url,
             api_key=api_key or target.api_key or "any",
             max_retries=0,
+            http_client=anthropic.DefaultHttpxClient(
+                transport=httpx.HTTPTransport(verify=certificates(), local_address=local_address)
+            )
+            if local_address
+            else None,
             _strict_response_validation=True,
         ) as sdk,
         answers_accepted_by("the official SDK"),
