@@ -92,7 +92,7 @@ class AnswerMemory:
         `previous` is the turn before it. Calls are found by the id of the first one, text by itself and `previous`.
         A turn means the same if its text and thinking are equal up to white space, and its calls have the same ids and
         names and arguments that contain every generated key with an equal value (numbers compared by value, strings up
-        to white space at line ends). Arguments may have further keys.
+        to white space at line ends). Arguments may have further keys with empty values, such as false.
         """
         identity = AnswerIdentity.of(message)
         if identity is None:
