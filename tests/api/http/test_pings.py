@@ -1,4 +1,5 @@
 import asyncio
+import gc
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -59,3 +60,42 @@ def test_an_error_of_the_source_reaches_the_reader() -> None:
                 await anext(items)
 
     asyncio.run(play())
+
+
+def test_closing_after_the_source_failed_leaves_no_error_unretrieved() -> None:
+    reports: list[dict[str, object]] = []
+
+    async def failing() -> AsyncGenerator[int, None]:
+        await asyncio.sleep(0.02)
+        raise OSError("broken")
+        yield 0
+
+    async def play() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
+        async with aclosing(with_pings(failing(), 0.01)) as items:
+            assert await anext(items) is None
+            await asyncio.sleep(0.05)
+        gc.collect()
+
+    asyncio.run(play())
+    assert reports == []
+
+
+def test_closing_during_a_silence_survives_a_source_that_fails_to_close() -> None:
+    reports: list[dict[str, object]] = []
+
+    async def failing() -> AsyncGenerator[int, None]:
+        try:
+            await asyncio.sleep(60)
+            yield 0
+        finally:
+            raise OSError("broken")
+
+    async def play() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
+        async with aclosing(with_pings(failing(), 0.01)) as items:
+            assert await anext(items) is None
+        gc.collect()
+
+    asyncio.run(play())
+    assert reports == []
