@@ -76,7 +76,7 @@ def test_an_error_of_the_source_reaches_the_reader() -> None:
 
 @pytest.mark.parametrize("fails_when_closed", [False, True])
 def test_closing_leaves_no_error_of_the_source_in_the_log(*, fails_when_closed: bool) -> None:
-    """asyncio reports an error that was never retrieved when its task is collected."""
+    """Asyncio reports an error that was never retrieved when its task is collected."""
     reports: list[dict[str, object]] = []
 
     async def failing() -> AsyncGenerator[int, None]:
