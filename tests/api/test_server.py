@@ -1,6 +1,5 @@
 """The server over real sockets, with a script in place of a model and the contracts checked."""
 
-import asyncio
 import json
 import socket
 import threading
@@ -15,7 +14,6 @@ from pensieve.api.app import MAX_BODY_BYTES
 from pensieve.cli.serve.command import bind
 from pensieve.cli.settings.settings import Settings
 from pensieve.cli.wiring import scripted_components
-from pensieve.engine.scripted.engine import ScriptedEngine
 from tests.support.running_server import ask, running_server, scripted_server, settings_for, with_quick_pings
 from tests.support.waiting import wait_until
 
@@ -65,27 +63,6 @@ def test_a_failure_during_a_stream_ends_it_with_one_error_event(tmp_path: Path) 
     assert events[-1]["request_id"] == response.headers["request-id"]
     assert plain.status_code == 500
     assert plain.json()["request_id"] == plain.headers["request-id"]
-
-
-def test_a_refusal_that_takes_longer_than_a_ping_is_still_a_refusal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A client that gets a 500 for a prompt that is too long sends it again, and never compacts it."""
-    with_quick_pings(monkeypatch)
-
-    async def count_slowly(*_: object) -> int:
-        await asyncio.sleep(0.3)
-        return 10**9
-
-    monkeypatch.setattr(ScriptedEngine, "count_tokens", count_slowly)
-    with scripted_server(tmp_path) as client:
-        replies = [
-            client.post(path, json=ask(stream=stream))
-            for path in ("/v1/messages", "/v1/chat/completions")
-            for stream in (False, True)
-        ]
-    assert [reply.status_code for reply in replies] == [400] * 4
-    assert all(reply.json()["error"]["message"].startswith("prompt is too long: ") for reply in replies)
 
 
 def test_disconnecting_from_a_stream_ends_the_generation(tmp_path: Path) -> None:
