@@ -37,7 +37,12 @@ SWITCH_SECONDS = 0.001
 """How long the MLX thread may hold the GIL while the HTTP thread waits for it. With Python's default of 5 ms, a token
 would wait until the next decoding pass is prepared.
 """
-_HTTP_MODULES: Final = ("hypercorn.asyncio", "hypercorn.config", "pensieve.api.app", "pensieve.api.http.hypercorn_fix")
+_HTTP_MODULES: Final = (
+    "hypercorn.asyncio",
+    "hypercorn.config",
+    "pensieve.api.app",
+    "pensieve.api.http.connections.hypercorn_fix",
+)
 
 
 def serve(settings: Settings) -> int:
@@ -105,7 +110,7 @@ async def _serve_http(
 
     from pensieve.api.app import create_app  # noqa: PLC0415
     from pensieve.api.http.access import AccessRules  # noqa: PLC0415
-    from pensieve.api.http.hypercorn_fix import close_connections_promptly  # noqa: PLC0415
+    from pensieve.api.http.connections.hypercorn_fix import close_connections_promptly  # noqa: PLC0415
     from pensieve.api.server_state import ServerState  # noqa: PLC0415
 
     access = AccessRules(settings.host, settings.api_key, settings.cors_origins, settings.allow_hosts)
