@@ -13,6 +13,7 @@ from pensieve.api.http.access import why_refused
 from pensieve.api.http.connections.drained_bodies import DrainedBodies
 from pensieve.api.http.connections.incoming_bodies import INCOMING_BODIES, IncomingBodies
 from pensieve.api.http.connections.limits import MAX_BODY_BYTES
+from pensieve.api.http.connections.read_answers import ReadAnswers
 from pensieve.api.http.content_encoding import ACCEPTED
 from pensieve.api.http.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to_error, reply_to_status
 from pensieve.api.openai.errors import openai_body
@@ -50,9 +51,8 @@ def create_app(state: ServerState) -> Quart:
     app.register_error_handler(PensieveError, _on_known_error)
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(Exception, _on_unknown_error)
-    pause_seconds = state.limits.max_refused_pause_seconds
-    drained = DrainedBodies(app.asgi_app, max_pause_seconds=pause_seconds)
-    app.asgi_app = drained  # type: ignore[method-assign]  # Quart documents this assignment
+    drained = DrainedBodies(app.asgi_app, max_pause_seconds=state.limits.max_refused_pause_seconds)
+    app.asgi_app = ReadAnswers(drained, state.limits.max_unread_seconds)  # type: ignore[method-assign]  # Quart documents this assignment
     return app
 
 

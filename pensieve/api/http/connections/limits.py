@@ -20,4 +20,6 @@ class ConnectionLimits:
     max_body_seconds: float = 600.0
     max_refused_pause_seconds: float = MAX_REFUSED_PAUSE_SECONDS
     max_unread_seconds: float = 60.0
+    keep_alive_seconds: float = 120.0
+    """For the next request. SDKs pool connections, and a closed one costs them a retry."""
     max_total_bytes: int = 4 * MAX_BODY_BYTES
