@@ -51,11 +51,8 @@ class _App(Quart):
 def create_app(state: ServerState) -> Quart:
     app = _App("pensieve")
     app.extensions[EXTENSION] = state
-<<<<<<< HEAD
     app.extensions[INCOMING_BODIES] = IncomingBodies(state.limits)
-=======
     app.extensions[PDFS] = PdfReading()
->>>>>>> main
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         RESPONSE_TIMEOUT=None,  # answers have no time limit
@@ -68,13 +65,9 @@ def create_app(state: ServerState) -> Quart:
     app.register_error_handler(PensieveError, _on_known_error)
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(Exception, _on_unknown_error)
-<<<<<<< HEAD
     drained = DrainedBodies(app.asgi_app, max_pause_seconds=state.limits.max_refused_pause_seconds)
-    app.asgi_app = ReadAnswers(drained, state.limits.max_unread_seconds)  # type: ignore[method-assign]  # Quart documents this assignment
-=======
-    app.asgi_app = DrainedBodies(app.asgi_app)  # type: ignore[method-assign]  # Quart documents this assignment
-    app.asgi_app = HttpOnly(app.asgi_app)  # type: ignore[method-assign]
->>>>>>> main
+    read = ReadAnswers(drained, state.limits.max_unread_seconds)
+    app.asgi_app = HttpOnly(read)  # type: ignore[method-assign]  # Quart documents this assignment
     return app
 
 

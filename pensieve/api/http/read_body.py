@@ -30,20 +30,16 @@ async def decode_body(decode: Callable[[bytes], T]) -> T:
     is_gzip = is_compressed(request.headers.get("content-encoding", ""))
     max_bytes: int = current_app.config["MAX_CONTENT_LENGTH"]
     bodies: IncomingBodies = current_app.extensions[INCOMING_BODIES]
-    async with bodies.receive(request.body, max_bytes) as body:
+    body = await bodies.receive(request.body, max_bytes)
 
-        def decode_plain() -> T:
-            return decode(decompressed(body, max_bytes) if is_gzip else body)
+    def decode_plain() -> T:
+        return decode(decompressed(body, max_bytes) if is_gzip else body)
 
-<<<<<<< HEAD
-        return await asyncio.to_thread(decode_plain) if is_gzip or len(body) > MAX_INLINE_BYTES else decode_plain()
-=======
     async def run(function: Callable[[], T]) -> T:
         return await asyncio.to_thread(function) if is_gzip or len(body) > MAX_INLINE_BYTES else function()
 
     pdfs: PdfReading = current_app.extensions[PDFS]
     return await pdfs.decoded(run, decode_plain)
->>>>>>> main
 
 
 def is_retry() -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
@@ -31,7 +30,7 @@ class _Incoming:
 
 
 class IncomingBodies:
-    """All bodies that are being received or decoded. Where they exceed the limit together, the one that has paused for
+    """All bodies that are being received. Where they exceed the limit together, the one that has paused for
     longest is given up: clients that stall make room for those that send.
     """
 
@@ -40,13 +39,8 @@ class IncomingBodies:
         self._incoming: dict[_Incoming, None] = {}  # the one that has paused for longest is the first
         self._num_bytes = 0
 
-    @property
-    def num_bytes(self) -> int:
-        return self._num_bytes
-
-    @asynccontextmanager
-    async def receive(self, parts: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[bytes]:
-        """The whole body. It counts until the block ends.
+    async def receive(self, parts: AsyncIterator[bytes], max_bytes: int) -> bytes:
+        """The whole body.
 
         Raises:
             RequestEntityTooLarge: it exceeds `max_bytes`.
@@ -56,9 +50,7 @@ class IncomingBodies:
         ends_at = asyncio.get_running_loop().time() + self._limits.max_body_seconds
         body = _Incoming(asyncio.timeout(self._limits.max_pause_seconds), ends_at)
         try:
-            whole = await self._whole(body, parts, max_bytes)
-            self._incoming.pop(body, None)
-            yield whole
+            return await self._whole(body, parts, max_bytes)
         finally:
             self._forget(body)
 

@@ -11,7 +11,7 @@ MAX_REFUSED_PAUSE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """`max_total_bytes` limits the bodies that are being received or decoded at the same time, together, and
+    """`max_total_bytes` limits the bodies that are being received at the same time, together, and
     `max_unread_seconds` how long an answer waits for its client to read on.
     """
 
