@@ -44,7 +44,7 @@ def _num_characters(prompt: Prompt) -> int:
 
 
 def _without_stop_iteration(work: Callable[[], R]) -> R:
-    """A future cannot hold StopIteration: whoever awaits it would wait forever."""
+    """A future cannot hold StopIteration, so its client would wait forever."""
     try:
         return work()
     except StopIteration as error:

@@ -1,4 +1,4 @@
-"""Prompts beyond the window cost no more than a window, and nobody waits for another client's long prompt."""
+"""Prompts beyond the window cost no more than a window, and no client waits for another's long prompt."""
 
 import asyncio
 import itertools

@@ -24,7 +24,7 @@ from pensieve.core.prefixes.boundary import Boundary
 from pensieve.models.prompts.dates import ConversationDates
 from pensieve.models.prompts.encoding.encoder import PromptEncoder
 from pensieve.models.prompts.encoding.literals import Literals
-from pensieve.models.prompts.encoding.token_estimate import PromptText, TokenEstimate
+from pensieve.models.prompts.encoding.token_estimate import PromptText, tokens_beyond
 from pensieve.models.prompts.fitting.template_fit import TemplateFit
 from pensieve.models.prompts.options import TEMPLATE_ERRORS, PromptEnding, TemplateOptions
 from pensieve.models.prompts.rendered import PromptWriter, RenderedConversation, TemplateSupport, tools_at_head
@@ -74,7 +74,6 @@ class ChatTemplate:
         has_template = bool(getattr(tokenizer, "has_chat_template", None) or tokenizer.chat_template)
         self._fit = TemplateFit(TemplateRenderer(tokenizer, has_template=has_template), dialect)
         self._encoder = PromptEncoder(tokenizer, has_template=has_template)
-        self._estimate = TokenEstimate(self._encoder.count)
         self._warned: set[str] = set()
 
     def render(
@@ -119,16 +118,16 @@ class ChatTemplate:
         return conversation.part_at(encoded, num_tokens)
 
     def tokens_beyond(self, max_tokens: int, prompt: Prompt) -> int | None:
-        """An estimate of a prompt's tokens if they are certainly more than `max_tokens`, else None.
+        """An estimate of a prompt's tokens if they are certainly several times `max_tokens`, else None.
 
-        It takes no longer than tokenising `max_tokens`, however long the prompt is.
+        It takes no longer than tokenising that many, however long the prompt is.
         """
         if prompt.is_raw:
             texts = [PromptText(message.text) for message in prompt.messages]
         else:
             think_end = self._dialect.marks.plain(self._dialect.think_end or "").strip()
             texts = texts_in_prompt(prompt.messages, tools_at_head(prompt.tools), think_end)
-        return self._estimate.beyond(max_tokens, texts)
+        return tokens_beyond(max_tokens, texts, self._encoder.count)
 
     def encode_raw(self, text: str) -> list[int]:
         """The token ids of a raw prompt, at least one.

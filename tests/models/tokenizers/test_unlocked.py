@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -48,7 +49,7 @@ def longest_pause(work: Callable[[], object]) -> float:
     done.set()
     thread.join()
     within = [at for at in ticks if at > started - 0.01]
-    return max(after - before for before, after in zip(within, within[1:], strict=False)) / (ended - started)
+    return max(after - before for before, after in pairwise(within)) / (ended - started)
 
 
 @pytest.mark.parametrize("work", [unlocked.encode, unlocked.encode_with_ends, unlocked.count])

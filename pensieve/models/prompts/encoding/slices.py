@@ -1,4 +1,4 @@
-"""Searches long texts in slices: `re` holds the interpreter's lock until it finds something, and streams need the lock."""
+"""Searches long texts in slices: `re` holds the interpreter's lock while it searches, and streams need that lock."""
 
 from __future__ import annotations
 
