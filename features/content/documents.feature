@@ -117,3 +117,15 @@ Feature: Documents in a message
       And another request whose message contains a PDF with the text "Blue and red and green and every other colour that there is between them"
       When the tokens of both requests are counted
       Then the other request's count is larger by at least 10
+
+  @cap:pdf @SHOULD
+  Rule: A PDF that is too long is refused before it is read
+    "PDF support", requirements: at most 600 pages in a request. Without a limit, a file of a few kilobytes keeps a server busy for
+    minutes.
+
+    @id:pdf-with-too-many-pages
+    Scenario: A PDF of 1200 pages is refused
+      Given its message contains a PDF of 1200 pages
+      When it is sent
+      Then it is refused as "invalid_request_error" with status 400
+      And the error names "source"

@@ -18,6 +18,11 @@ def its_message_contains_a_pdf(scene: Scene, text: str) -> None:
     scene.body = _with_block(scene.body, document_block(pdf_with_text(text)))
 
 
+@given(parsers.parse("its message contains a PDF of {num_pages:d} pages"))
+def its_message_contains_a_long_pdf(scene: Scene, num_pages: int) -> None:
+    scene.body = _with_block(scene.body, document_block(pdf_with_text("Blue", num_pages)))
+
+
 @given(parsers.parse('another request whose message contains a PDF with the text "{text}"'))
 def another_request_contains_a_pdf(scene: Scene, text: str) -> None:
     scene.other_body = _with_block(scene.body, document_block(pdf_with_text(text)))

@@ -7,14 +7,19 @@ import secrets
 
 from quart import Quart, Response, g, jsonify, request
 from quart.typing import ResponseReturnValue
+from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing import MapAdapter
 
 from pensieve.api.http.access import why_refused
 from pensieve.api.http.content_encoding import ACCEPTED
 from pensieve.api.http.drained_bodies import DrainedBodies
 from pensieve.api.http.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to_error, reply_to_status
+from pensieve.api.http.read_body import PDFS
+from pensieve.api.http_only import HttpOnly
 from pensieve.api.openai.errors import openai_body
 from pensieve.api.openai.paths import is_openai_call, why_missing
+from pensieve.api.pdfs.reading import PdfReading
 from pensieve.api.routes import messages, metrics, models, openai, service
 from pensieve.api.server_state import EXTENSION, ServerState, server_state
 from pensieve.core.errors import PensieveError
@@ -34,9 +39,18 @@ _CORS_HEADERS = {
 _TOO_LARGE = f"body: the request exceeds {MAX_BODY_BYTES // 10**6} MB"
 
 
+class _App(Quart):
+    def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
+        """Routes that do not depend on the Host header. Quart's fail if it cannot be a host name."""
+        if request is None:
+            return super().create_url_adapter(request)
+        return self.url_map.bind("localhost", path_info=request.path, default_method=request.method)
+
+
 def create_app(state: ServerState) -> Quart:
-    app = Quart("pensieve")
+    app = _App("pensieve")
     app.extensions[EXTENSION] = state
+    app.extensions[PDFS] = PdfReading()
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         BODY_TIMEOUT=BODY_TIMEOUT_SECONDS,
@@ -51,6 +65,7 @@ def create_app(state: ServerState) -> Quart:
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(Exception, _on_unknown_error)
     app.asgi_app = DrainedBodies(app.asgi_app)  # type: ignore[method-assign]  # Quart documents this assignment
+    app.asgi_app = HttpOnly(app.asgi_app)  # type: ignore[method-assign]
     return app
 
 

@@ -63,4 +63,5 @@ OF_BLOCKS = (
         answers=refusal_without_a_name,
         in_every_example=True,
     ),
+    Mutant("pdf-of-any-length", "pdf-with-too-many-pages", answers=refusal_without_a_name),
 )

@@ -28,12 +28,13 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def pdf_with_text(text: str) -> bytes:
-    """A PDF with one page and one line of Helvetica (ISO 32000-1, 7.5). The text has letters, digits and spaces."""
+def pdf_with_text(text: str, num_pages: int = 1) -> bytes:
+    """A PDF with one line of Helvetica on each page (ISO 32000-1, 7.5). The text has letters, digits and spaces."""
     drawn = f"BT /F1 12 Tf 20 100 Td ({text}) Tj ET".encode()
+    kids = b"3 0 R " * num_pages  # the same page each time, which keeps the file small
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Pages /Kids [%s] /Count %d >>" % (kids, num_pages),
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 200] /Contents 4 0 R"
         b" /Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >>",
         b"<< /Length %d >>\nstream\n%s\nendstream" % (len(drawn), drawn),

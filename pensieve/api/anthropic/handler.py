@@ -36,11 +36,12 @@ class AnsweringModel(Protocol):
 class MessageOptions:
     """What a message depends on besides its generation.
 
-    `on_start` is called when the request is accepted, before its first event. `edits` clear parts of the conversation.
-    `diagnostics` is the message's field of that name, if `has_diagnostics`.
+    `on_start` is called when the request is accepted, before its first event, and `on_error` before an error event.
+    `edits` clear parts of the conversation. `diagnostics` is the message's field of that name, if `has_diagnostics`.
     """
 
     on_start: Callable[[GenerationStarted], None] = lambda _: None
+    on_error: Callable[[PensieveError], None] = lambda _: None
     message_id: str = ""
     edits: tuple[ContextEdit, ...] | None = None
     has_diagnostics: bool = False
@@ -98,4 +99,5 @@ class MessageHandler:
             if not started:
                 raise
             log.warning("a stream ended with an error: %s", error)
+            options.on_error(error)
             yield dict(error_body(error))

@@ -52,7 +52,7 @@ class AccessRules:
 
 def is_loopback(host: str) -> bool:
     """localhost, 127.0.0.0/8 and ::1."""
-    if host.lower().rstrip(".") == "localhost":
+    if host.lower().removesuffix(".") == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -69,8 +69,9 @@ def why_refused(host_header: str) -> str:
 
 
 def host_name(host_header: str) -> str:
-    """The name in a Host header, in lower case and without the port; empty if there is none."""
+    """The name in a Host header, in lower case, without the port and a final dot; empty if there is none."""
     try:
-        return (urlsplit(f"//{host_header}").hostname or "").rstrip(".")
+        name = urlsplit(f"//{host_header}").hostname or ""
     except ValueError:
         return ""
+    return "" if name.endswith("..") else name.removesuffix(".")

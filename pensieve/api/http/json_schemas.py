@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from typing import Any
 
 from pensieve.core.errors import ValidationError
 
@@ -31,11 +32,21 @@ def require_schema(schema: object, field: str) -> str:
 @lru_cache(maxsize=512)
 def _problem(text: str) -> tuple[tuple[str, ...], str] | None:
     """Path and message of the first error in a schema. Cached, because clients send the same tools every time."""
-    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415 - only needed for schemas
-
     schema = json.loads(text)
-    validator = validators.validator_for(schema, default=Draft202012Validator)
+    validator = _validator_for(schema)
     error = next(iter(validator(validator.META_SCHEMA).iter_errors(schema)), None)
     if error is None:
         return None
     return tuple(map(str, error.absolute_path)), f"{error.message[:200]}"
+
+
+def _validator_for(schema: Any) -> Any:
+    """The validator of the draft that the schema names. The newest one, for a name that is not text, refuses it."""
+    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415 - only needed for schemas
+
+    if not isinstance(schema, dict) or not isinstance(schema.get("$schema"), str):
+        return Draft202012Validator
+    try:
+        return validators.validator_for(schema, default=Draft202012Validator)
+    except ValueError:  # not a URL
+        return Draft202012Validator

@@ -9,11 +9,14 @@ from typing import TypeVar
 from quart import current_app, request
 
 from pensieve.api.http.content_encoding import decompressed, is_compressed
+from pensieve.api.pdfs.reading import PdfReading
 
 T = TypeVar("T")
 
+PDFS = "pensieve-pdfs"
+"""The application's extension that reads PDFs."""
 MAX_INLINE_BYTES = 20_000
-"""Takes a few hundred microseconds to decode. Longer bodies, such as PDFs, are decoded on another thread."""
+"""Takes a few hundred microseconds to decode. Longer bodies are decoded on another thread."""
 
 
 async def decode_body(decode: Callable[[bytes], T]) -> T:
@@ -30,7 +33,11 @@ async def decode_body(decode: Callable[[bytes], T]) -> T:
     def decode_plain() -> T:
         return decode(decompressed(body, max_bytes) if is_gzip else body)
 
-    return await asyncio.to_thread(decode_plain) if is_gzip or len(body) > MAX_INLINE_BYTES else decode_plain()
+    async def run(function: Callable[[], T]) -> T:
+        return await asyncio.to_thread(function) if is_gzip or len(body) > MAX_INLINE_BYTES else function()
+
+    pdfs: PdfReading = current_app.extensions[PDFS]
+    return await pdfs.decoded(run, decode_plain)
 
 
 def is_retry() -> bool:

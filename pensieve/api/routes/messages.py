@@ -20,6 +20,7 @@ from pensieve.api.anthropic.handler import MessageOptions
 from pensieve.api.http.read_body import decode_body, is_retry
 from pensieve.api.http.sse import encode_events, stream_response
 from pensieve.api.server_state import server_state
+from pensieve.core.errors import PensieveError
 
 blueprint = Blueprint("messages", __name__)
 
@@ -46,22 +47,26 @@ async def count_tokens() -> ResponseReturnValue:
 
 
 async def _stream(decoded: DecodedRequest, cache: PromptCacheHeader) -> Response:
-    return await stream_response(encode_events(_events(decoded, cache), g.request_id))
+    return await stream_response(encode_events(_events(decoded, _options(decoded, cache)), g.request_id))
 
 
 async def _answer(decoded: DecodedRequest, cache: PromptCacheHeader) -> Response:
-    async with aclosing(_events(decoded, cache)) as events:
+    """
+    Raises:
+        PensieveError: also one that ended the answer after its start, so that it gets its own status and headers.
+    """
+    errors: list[PensieveError] = []
+    options = replace(_options(decoded, cache), on_error=errors.append)
+    async with aclosing(_events(decoded, options)) as events:
         message = await collect_message(events)
-    if message["type"] == "error":
-        failed = jsonify({**message, "request_id": g.request_id})
-        failed.status_code = 500
-        return failed
+    for error in errors:
+        raise error
     return jsonify(message)
 
 
-def _events(decoded: DecodedRequest, cache: PromptCacheHeader) -> AsyncGenerator[MessageEvent, None]:
+def _events(decoded: DecodedRequest, options: MessageOptions) -> AsyncGenerator[MessageEvent, None]:
     generation = replace(decoded.generation, is_retry=is_retry())
-    return server_state().message_events(generation, decoded.model_name, _options(decoded, cache))
+    return server_state().message_events(generation, decoded.model_name, options)
 
 
 def _options(decoded: DecodedRequest, cache: PromptCacheHeader) -> MessageOptions:
@@ -75,4 +80,6 @@ def _options(decoded: DecodedRequest, cache: PromptCacheHeader) -> MessageOption
         cache.record(started)
         fingerprints.record(message_id, fingerprint, started)
 
-    return MessageOptions(record, message_id, decoded.edits, has_diagnostics=True, diagnostics=diagnosis)
+    return MessageOptions(
+        record, message_id=message_id, edits=decoded.edits, has_diagnostics=True, diagnostics=diagnosis
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,8 @@ from pensieve.core.errors import ValidationError
 blueprint = Blueprint("models", __name__)
 
 DEFAULT_LIMIT, MAX_LIMIT = 20, 1000
+_LIMIT = re.compile("[0-9]{1,9}")
+"""Python refuses to convert thousands of digits."""
 
 
 @blueprint.get("/v1/models")
@@ -57,7 +60,7 @@ def _page(models: list[ModelInfo]) -> tuple[list[ModelInfo], bool]:
 
 def _limit() -> int:
     text = request.args.get("limit", str(DEFAULT_LIMIT))
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_LIMIT:
+    if not _LIMIT.fullmatch(text) or not 1 <= int(text) <= MAX_LIMIT:
         raise ValidationError("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
     return int(text)
 

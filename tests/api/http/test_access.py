@@ -11,7 +11,10 @@ def test_loopback_addresses_are_recognised(host: str) -> None:
     assert is_loopback(host)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", "", "127.0.0.1.example.org"])  # noqa: S104
+@pytest.mark.parametrize(
+    "host",
+    ["::", "192.168.1.1", "localhost..", "127.0.0.1..", "192.168.1.2", "example.org", "", "127.0.0.1.example.org"],
+)
 def test_other_addresses_are_not_loopback(host: str) -> None:
     assert not is_loopback(host)
 
@@ -49,7 +52,9 @@ def test_a_loopback_server_accepts_loopback_names(header: str) -> None:
     assert AccessRules("127.0.0.1").allows_host(header)
 
 
-@pytest.mark.parametrize("header", ["evil.example", "evil.example:8765", "localhost.evil.example", "", "[bad"])
+@pytest.mark.parametrize(
+    "header", ["evil.example", "evil.example:8765", "localhost.evil.example", "", "[bad", "localhost..", "."]
+)
 def test_a_loopback_server_refuses_other_names(header: str) -> None:
     assert not AccessRules("127.0.0.1").allows_host(header)
 

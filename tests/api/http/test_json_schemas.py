@@ -11,3 +11,22 @@ def test_a_schema_that_nests_too_deeply_is_refused() -> None:
     with pytest.raises(ValidationError, match="nests too deeply") as caught:
         require_schema(schema, "tools.0.input_schema")
     assert caught.value.field == "tools.0.input_schema"
+
+
+@pytest.mark.parametrize("value", [5, True, 1.5, None, [], ["x"], {}, {"a": 1}])
+def test_a_draft_that_is_not_text_is_refused_by_name(value: object) -> None:
+    with pytest.raises(ValidationError, match=r"^f\.\$schema: not a valid JSON schema: .* is not of type 'string'"):
+        require_schema({"$schema": value, "type": "object"}, "f")
+
+
+@pytest.mark.parametrize("name", ["", "x", "http://[bad", "urn:x:%", "http://example.org/draft-99"])
+def test_a_schema_of_an_unknown_draft_is_read_as_the_newest(name: str) -> None:
+    require_schema({"$schema": name, "type": "object"}, "f")
+    with pytest.raises(ValidationError, match=r"^f\.type: "):
+        require_schema({"$schema": name, "type": 5}, "f")
+
+
+@pytest.mark.parametrize("schema", [None, 5, "x", []])
+def test_a_schema_that_is_not_an_object_is_refused(schema: object) -> None:
+    with pytest.raises(ValidationError, match=r"^f: not a valid JSON schema: .* is not of type 'object'"):
+        require_schema(schema, "f")

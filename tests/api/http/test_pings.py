@@ -34,14 +34,14 @@ def test_closing_during_a_silence_closes_the_source() -> None:
 
     async def silent() -> AsyncGenerator[int, None]:
         try:
-            await asyncio.sleep(60)
             yield 0
+            await asyncio.sleep(60)
         finally:
             closed.set()
 
     async def play() -> None:
         async with aclosing(with_pings(silent(), 0.01)) as items:
-            assert await anext(items) is None
+            assert [await anext(items), await anext(items)] == [0, None]
         assert closed.is_set()
 
     asyncio.run(play())
@@ -59,3 +59,14 @@ def test_an_error_of_the_source_reaches_the_reader() -> None:
                 await anext(items)
 
     asyncio.run(play())
+
+
+def test_the_first_item_is_awaited_without_pings() -> None:
+    async def slow() -> AsyncGenerator[int, None]:
+        await asyncio.sleep(0.05)
+        yield 0
+
+    async def play() -> list[int | None]:
+        return [item async for item in with_pings(slow(), 0.005)]
+
+    assert asyncio.run(play()) == [0]

@@ -1,11 +1,8 @@
-"""The text of document blocks (W12). PDFs are read with pypdf."""
+"""The text of document blocks (W12)."""
 
 from __future__ import annotations
 
 import base64
-import binascii
-import io
-import logging
 from collections.abc import Callable
 
 from pensieve.api.anthropic.content.placeholders import (
@@ -18,6 +15,8 @@ from pensieve.api.anthropic.content.placeholders import (
 )
 from pensieve.api.anthropic.content.tagged import tagged
 from pensieve.api.anthropic.wire.blocks import Content, DocumentBlock, DocumentSource
+from pensieve.api.pdfs.extraction import PROTECTED
+from pensieve.api.pdfs.reading import pdf_extract
 from pensieve.core.errors import UnreadableContentError
 
 PDF = "application/pdf"
@@ -63,24 +62,19 @@ def _source_text(source: DocumentSource, path: str, text_of: TextOfContent) -> s
 
 
 def _pdf_text(data: str, path: str) -> str:
-    import pypdf  # noqa: PLC0415 - takes 0.1 s, and few requests need it
-    from pypdf.errors import DependencyError, FileNotDecryptedError, PyPdfError  # noqa: PLC0415
-
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # a damaged file may cause any number of lines
     if not data:
         raise _unreadable(PDF_IS_EMPTY, path, "it has no bytes")
     try:
-        reader = pypdf.PdfReader(io.BytesIO(base64.b64decode(data, validate=True)))
-        text = "\n\n".join(page.extract_text() for page in reader.pages)
-    except binascii.Error:
+        base64.b64decode(data, validate=True)
+    except ValueError:
         raise _unreadable(PDF_NOT_PROCESSED, path, "is not valid base64") from None
-    except (FileNotDecryptedError, DependencyError):
-        raise _unreadable(PDF_IS_PROTECTED, path, "send it without a password") from None
-    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError, IndexError) as error:
-        raise _unreadable(PDF_NOT_PROCESSED, path, f"cannot read this PDF: {type(error).__name__}") from None
-    if not text.strip():
-        raise _unreadable(PDF_NOT_PROCESSED, path, "it has no text, and this model cannot see the images of its pages")
-    return text
+    extract = pdf_extract(data)
+    if extract is None:
+        return ""  # this result is not used: the request is decoded again after its PDFs are read
+    if "refusal" in extract:
+        opening = PDF_IS_PROTECTED if extract["refusal"] == PROTECTED else PDF_NOT_PROCESSED
+        raise _unreadable(opening, path, extract["message"])
+    return extract["text"]
 
 
 def _unreadable(opening: str, path: str, message: str) -> UnreadableContentError:

@@ -1,0 +1,1 @@
+"""The text of PDFs, read by processes that can be stopped."""
