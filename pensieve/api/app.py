@@ -12,8 +12,11 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import MapAdapter
 
 from pensieve.api.http.access import why_refused
+from pensieve.api.http.connections.drained_bodies import DrainedBodies
+from pensieve.api.http.connections.incoming_bodies import INCOMING_BODIES, IncomingBodies
+from pensieve.api.http.connections.limits import MAX_BODY_BYTES
+from pensieve.api.http.connections.read_answers import ReadAnswers
 from pensieve.api.http.content_encoding import ACCEPTED
-from pensieve.api.http.drained_bodies import DrainedBodies
 from pensieve.api.http.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to_error, reply_to_status
 from pensieve.api.http.read_body import PDFS
 from pensieve.api.http_only import HttpOnly
@@ -26,8 +29,6 @@ from pensieve.core.errors import PensieveError
 
 log = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 32 * 1000 * 1000
-BODY_TIMEOUT_SECONDS = 600
 OPEN_PATHS = frozenset({"/", "/health", "/api/hello"})
 
 _CORS_HEADERS = {
@@ -50,10 +51,10 @@ class _App(Quart):
 def create_app(state: ServerState) -> Quart:
     app = _App("pensieve")
     app.extensions[EXTENSION] = state
+    app.extensions[INCOMING_BODIES] = IncomingBodies(state.limits)
     app.extensions[PDFS] = PdfReading()
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
-        BODY_TIMEOUT=BODY_TIMEOUT_SECONDS,
         RESPONSE_TIMEOUT=None,  # answers have no time limit
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # an attribute of Quart's default provider
@@ -64,8 +65,9 @@ def create_app(state: ServerState) -> Quart:
     app.register_error_handler(PensieveError, _on_known_error)
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(Exception, _on_unknown_error)
-    app.asgi_app = DrainedBodies(app.asgi_app)  # type: ignore[method-assign]  # Quart documents this assignment
-    app.asgi_app = HttpOnly(app.asgi_app)  # type: ignore[method-assign]
+    drained = DrainedBodies(app.asgi_app, max_pause_seconds=state.limits.max_refused_pause_seconds)
+    read = ReadAnswers(drained, state.limits.max_unread_seconds)
+    app.asgi_app = HttpOnly(read)  # type: ignore[method-assign]  # Quart documents this assignment
     return app
 
 

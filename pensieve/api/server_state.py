@@ -19,6 +19,7 @@ from contracts.values.vocabulary import GenerationRequest, MessageEvent, ModelIn
 from pensieve.api.anthropic.diagnostics import Fingerprints
 from pensieve.api.anthropic.handler import MessageHandler, MessageOptions
 from pensieve.api.http.access import AccessRules
+from pensieve.api.http.connections.limits import ConnectionLimits
 from pensieve.core.errors import RETRY_AFTER_RESTART_SECONDS, NotFoundError, OverloadedError, RateLimitError
 from pensieve.core.scheduling.rate_limit import RateLimit
 from pensieve.serving.lease import ModelLease
@@ -46,6 +47,7 @@ class ServerState:
     ping_interval_seconds: float = 5.0
     checked: bool = False
     rate_limit: RateLimit | None = None
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     draining: bool = field(default=False, init=False)
     fingerprints: Fingerprints = field(default_factory=Fingerprints, init=False)
 

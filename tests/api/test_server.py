@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from contracts.streams.message_stream import StreamMonitor
-from pensieve.api.app import MAX_BODY_BYTES
+from pensieve.api.http.connections.limits import MAX_BODY_BYTES
 from pensieve.cli.serve.command import bind
 from pensieve.cli.settings.settings import Settings
 from pensieve.cli.wiring import scripted_components

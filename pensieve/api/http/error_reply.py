@@ -31,6 +31,7 @@ _TYPE_OF_STATUS = {
     429: "rate_limit_error",
     529: "overloaded_error",
 }
+_REQUEST_TIMEOUT = 408  # the body did not arrive; it may the next time
 _DO_NOT_RETRY = {"x-should-retry": "false"}
 
 
@@ -64,7 +65,7 @@ def reply_to_error(error: PensieveError) -> ErrorReply:
 
 def reply_to_status(status: int, message: str) -> ErrorReply:
     """The reply to an error of HTTP itself, such as an unknown path or a body that is too large."""
-    if status >= 500:
+    if status >= 500 or status == _REQUEST_TIMEOUT:
         return ErrorReply(status, _TYPE_OF_STATUS.get(status, "api_error"), message)
     return ErrorReply(status, _TYPE_OF_STATUS.get(status, "invalid_request_error"), message, _DO_NOT_RETRY)
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from quart import current_app, request
 
+from pensieve.api.http.connections.incoming_bodies import INCOMING_BODIES, IncomingBodies
 from pensieve.api.http.content_encoding import decompressed, is_compressed
 from pensieve.api.pdfs.reading import PdfReading
 
@@ -23,12 +24,13 @@ async def decode_body(decode: Callable[[bytes], T]) -> T:
     """The decoded body of the current request. The limit on a body's size applies before and after decompression.
 
     Raises:
-        HTTPException: it is too large, or compressed by a method that is not supported.
+        HTTPException, OverloadedError: as `IncomingBodies.receive`, or it is compressed by another method than gzip.
         ValidationError: as `decode`, or it is not what its content-encoding says.
     """
     is_gzip = is_compressed(request.headers.get("content-encoding", ""))
     max_bytes: int = current_app.config["MAX_CONTENT_LENGTH"]
-    body = bytes(await request.body)
+    bodies: IncomingBodies = current_app.extensions[INCOMING_BODIES]
+    body = await bodies.receive(request.body, max_bytes)
 
     def decode_plain() -> T:
         return decode(decompressed(body, max_bytes) if is_gzip else body)

@@ -27,17 +27,22 @@ from pensieve.serving.timeouts import PoolTimeouts
 if TYPE_CHECKING:
     from hypercorn.config import Config
 
+    from pensieve.api.http.connections.limits import ConnectionLimits
     from pensieve.api.server_state import ServerMonitor, ServerState
 
 log = logging.getLogger(__name__)
 
-KEEP_ALIVE_SECONDS = 120
 BACKLOG = 256
 SWITCH_SECONDS = 0.001
 """How long the MLX thread may hold the GIL while the HTTP thread waits for it. With Python's default of 5 ms, a token
 would wait until the next decoding pass is prepared.
 """
-_HTTP_MODULES: Final = ("hypercorn.asyncio", "hypercorn.config", "pensieve.api.app", "pensieve.api.http.hypercorn_fix")
+_HTTP_MODULES: Final = (
+    "hypercorn.asyncio",
+    "hypercorn.config",
+    "pensieve.api.app",
+    "pensieve.api.http.connections.watched_connection",
+)
 
 
 def serve(settings: Settings) -> int:
@@ -105,16 +110,16 @@ async def _serve_http(
 
     from pensieve.api.app import create_app  # noqa: PLC0415
     from pensieve.api.http.access import AccessRules  # noqa: PLC0415
-    from pensieve.api.http.hypercorn_fix import close_connections_promptly  # noqa: PLC0415
+    from pensieve.api.http.connections.watched_connection import watch_connections  # noqa: PLC0415
     from pensieve.api.server_state import ServerState  # noqa: PLC0415
 
     access = AccessRules(settings.host, settings.api_key, settings.cors_origins, settings.allow_hosts)
     limit = RateLimit(settings.rate_limit) if settings.rate_limit is not None else None
     state = ServerState(models, monitor, access, checked=settings.checked, rate_limit=limit)
-    close_connections_promptly()
+    watch_connections(state.limits.max_unread_seconds)
     await serve_asgi(
         create_app(state),
-        _hypercorn_config(listener),
+        _hypercorn_config(listener, state.limits),
         shutdown_trigger=lambda: _drained(state, stop, settings.grace_seconds),
     )
 
@@ -176,12 +181,12 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _hypercorn_config(listener: socket.socket) -> Config:
+def _hypercorn_config(listener: socket.socket, limits: ConnectionLimits) -> Config:
     from hypercorn.config import Config  # noqa: PLC0415
 
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]  # hypercorn closes it
-    config.keep_alive_timeout = KEEP_ALIVE_SECONDS  # SDKs pool connections, and a closed one costs them a retry
+    config.keep_alive_timeout = limits.keep_alive_seconds
     config.graceful_timeout = 2.0  # answers have ended by now; this is for their last bytes
     config.include_server_header = False
     config.loglevel = "ERROR"

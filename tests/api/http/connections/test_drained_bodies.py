@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pensieve.api.http.drained_bodies import DrainedBodies
+from pensieve.api.http.connections.drained_bodies import DrainedBodies
 from tests.support.running_server import ask, scripted_server
 
 PIECE = b"x" * 100

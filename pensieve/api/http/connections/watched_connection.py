@@ -1,0 +1,91 @@
+"""Makes hypercorn close connections that their clients have left, or keep open without reading or asking anything.
+
+hypercorn 0.18 keeps a connection that its client has closed until its keep-alive timeout, a connection whose client
+does not read for ever, and one that only speaks HTTP/2's preface as well. Each holds a file descriptor, and an answer
+that cannot be written holds its place among the running requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import Any
+
+import hypercorn.asyncio.run
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.events import Event, RawData, Updated
+from hypercorn.protocol.h2 import H2Protocol
+
+log = logging.getLogger(__name__)
+
+_CHECKS = 4
+"""How often the connection is looked at within its shortest limit."""
+
+
+class WatchedConnection(TCPServer):
+    """One connection, despite the name of its base class."""
+
+    def __init__(self, *args: Any, max_unread_seconds: float) -> None:
+        super().__init__(*args)
+        self._max_unread_seconds = max_unread_seconds
+        self._num_written = 0
+
+    async def run(self) -> None:
+        connection = asyncio.current_task()
+        watch = asyncio.create_task(self._wait_until_stuck())
+
+        def end(watch: asyncio.Task[None]) -> None:
+            if not watch.cancelled() and connection is not None:
+                self.writer.transport.abort()
+                connection.cancel()
+
+        watch.add_done_callback(end)
+        try:
+            await super().run()
+        except ExceptionGroup as group:  # what clients do against the rules, such as thousands of streams at once
+            log.warning("closed a connection: %r", group.exceptions[0])
+            log.debug("closed a connection", exc_info=group)
+        finally:
+            watch.cancel()
+
+    async def protocol_send(self, event: Event) -> None:
+        if isinstance(event, Updated) and self.writer.transport.is_closing():
+            return  # it would wait for another request
+        if isinstance(event, RawData):
+            self._num_written += len(event.data)
+        await super().protocol_send(event)
+
+    async def _read_data(self) -> None:
+        """Read until the client closes its side, then end the wait for another request."""
+        await super()._read_data()
+        await self.idle_task.stop()
+
+    async def _wait_until_stuck(self) -> None:
+        """Return when the client has read nothing of what is written, or sent nothing but a preface, for too long."""
+        clock = self.loop.time
+        interval_seconds = min(self._max_unread_seconds, self.config.keep_alive_timeout) / _CHECKS
+        num_read, read_at, used_at = 0, clock(), clock()
+        while clock() - read_at < self._max_unread_seconds and clock() - used_at < self.config.keep_alive_timeout:
+            await asyncio.sleep(interval_seconds)
+            is_waiting = self._num_unsent > 0 or self.writer.transport.is_closing()
+            if not is_waiting or self._num_written - self._num_unsent != num_read:
+                num_read, read_at = self._num_written - self._num_unsent, clock()
+            if not self._is_unused:
+                used_at = clock()
+
+    @property
+    def _num_unsent(self) -> int:
+        return self.writer.transport.get_write_buffer_size()
+
+    @property
+    def _is_unused(self) -> bool:
+        """HTTP/1.1 has its own timeout, as has HTTP/2 after the first request."""
+        protocol = self.protocol.protocol
+        return isinstance(protocol, H2Protocol) and protocol.idle
+
+
+def watch_connections(max_unread_seconds: float) -> None:
+    """Watch the connections of all hypercorn servers of this process that start from now on. Safe to call again."""
+    watched = partial(WatchedConnection, max_unread_seconds=max_unread_seconds)
+    hypercorn.asyncio.run.TCPServer = watched  # type: ignore[assignment, attr-defined]
