@@ -70,8 +70,8 @@ async def edited(prompt: Prompt, edits: Sequence[ContextEdit], count: CountToken
                 messages, number = without_old_thinking(messages, edit.keep_turns)
         else:
             kind, what = "clear_tool_uses_20250919", "cleared_tool_uses"
-            ids = await _uses_to_clear(prompt, edit, count)
-            messages, number = without_tool_uses(prompt.messages, set(ids), edit.clears_inputs), len(ids)
+            results = await _results_to_clear(prompt, edit, count)
+            messages, number = without_tool_uses(prompt.messages, results, edit.clears_inputs), len(results)
         if number:
             after = replace(prompt, messages=messages)
             cleared_tokens = max(0, await count(prompt) - await count(after))
@@ -91,15 +91,14 @@ def _counted_once(count: CountTokens) -> CountTokens:
     return counted
 
 
-async def _uses_to_clear(prompt: Prompt, edit: ClearToolUses, count: CountTokens) -> list[str]:
-    ids = clearable_uses(prompt.messages, edit)
-    if not ids or not await _is_triggered(prompt, edit, count):
+async def _results_to_clear(prompt: Prompt, edit: ClearToolUses, count: CountTokens) -> list[int]:
+    results = clearable_uses(prompt.messages, edit)
+    if not results or not await _is_triggered(prompt, edit, count):
         return []
     if not edit.at_least_tokens:
-        return ids
-    texts = {message.tool_call_id: message.text for message in prompt.messages if message.role is Role.TOOL}
-    tokens = {each: await _tokens_of(texts[each], count) for each in ids}
-    return in_steps(ids, tokens, edit.at_least_tokens)
+        return results
+    tokens = {result: await _tokens_of(prompt.messages[result].text, count) for result in results}
+    return in_steps(results, tokens, edit.at_least_tokens)
 
 
 async def _is_triggered(prompt: Prompt, edit: ClearToolUses, count: CountTokens) -> bool:

@@ -33,6 +33,6 @@ async def with_pings(items: AsyncGenerator[T, None], interval_seconds: float) ->
             yield item
             seconds = interval_seconds
     finally:
-        if pending is not None and not pending.done():
+        if pending is not None:
             pending.cancel()
-            await asyncio.wait({pending})
+            await asyncio.gather(pending, return_exceptions=True)  # retrieves an error, or asyncio would log it

@@ -66,39 +66,56 @@ def num_tool_uses(messages: Sequence[ChatMessage]) -> int:
     return sum(message.role is Role.TOOL for message in messages)
 
 
-def clearable_uses(messages: Sequence[ChatMessage], edit: ClearToolUses) -> list[str]:
-    """The ids of the tool uses that may be cleared, oldest first."""
-    names = {call.id: call.name for message in messages for call in message.tool_calls}
-    results = [message.tool_call_id or "" for message in messages if message.role is Role.TOOL]
-    old = results[: max(0, len(results) - edit.keep)]
-    return [each for each in old if names.get(each) not in edit.excluded_tools]
+def clearable_uses(messages: Sequence[ChatMessage], edit: ClearToolUses) -> list[int]:
+    """The tool uses that may be cleared, oldest first, each by the place of its result among the messages."""
+    calls = _calls_of_results(messages)
+    old = list(calls)[: max(0, len(calls) - edit.keep)]
+    return [result for result in old if calls[result].call.name not in edit.excluded_tools]
 
 
-def in_steps(ids: Sequence[str], tokens: Mapping[str, int], at_least_tokens: int) -> list[str]:
-    """The first of `ids`, up to the end of the last step of `at_least_tokens`. `tokens` are the sizes of their results.
+def in_steps(results: Sequence[int], tokens: Mapping[int, int], at_least_tokens: int) -> list[int]:
+    """The first of `results`, up to the end of the last step of `at_least_tokens`. `tokens` are the sizes of all.
 
     Where a step ends depends only on what comes before it, so that it stays where it is while the conversation grows.
     """
     end, in_step = 0, 0
-    for number, tool_use_id in enumerate(ids, 1):
-        in_step += tokens[tool_use_id]
+    for number, result in enumerate(results, 1):
+        in_step += tokens[result]
         if in_step >= at_least_tokens:
             end, in_step = number, 0
-    return list(ids[:end])
+    return list(results[:end])
 
 
 def without_tool_uses(
     messages: Sequence[ChatMessage],
-    ids: Collection[str],
+    results: Collection[int],
     clears_inputs: bool | frozenset[str],  # noqa: FBT001 - as in the edit
 ) -> tuple[ChatMessage, ...]:
-    def cleared_call(call: ToolCall) -> ToolCall:
-        is_named = clears_inputs if isinstance(clears_inputs, bool) else call.name in clears_inputs
-        return replace(call, arguments="{}") if is_named and call.id in ids else call
+    cleared = list(messages)
+    calls = _calls_of_results(messages)
+    for result in results:
+        cleared[result] = replace(messages[result], text=CLEARED_RESULT)
+        turn, call = calls[result].turn, calls[result].call
+        if clears_inputs if isinstance(clears_inputs, bool) else call.name in clears_inputs:
+            inputs = (
+                replace(each, arguments="{}") if each.id == call.id else each for each in cleared[turn].tool_calls
+            )
+            cleared[turn] = replace(cleared[turn], tool_calls=tuple(inputs))
+    return tuple(cleared)
 
-    return tuple(
-        replace(message, text=CLEARED_RESULT)
-        if message.role is Role.TOOL and message.tool_call_id in ids
-        else replace(message, tool_calls=tuple(map(cleared_call, message.tool_calls)))
-        for message in messages
-    )
+
+@dataclass(frozen=True, slots=True)
+class _PlacedCall:
+    turn: int
+    call: ToolCall
+
+
+def _calls_of_results(messages: Sequence[ChatMessage]) -> dict[int, _PlacedCall]:
+    """The call that each result answers, by the result's place. Some clients use the same ids in every turn."""
+    latest: dict[str | None, _PlacedCall] = {}
+    calls: dict[int, _PlacedCall] = {}
+    for place, message in enumerate(messages):
+        latest |= {call.id: _PlacedCall(place, call) for call in message.tool_calls}
+        if message.role is Role.TOOL:
+            calls[place] = latest[message.tool_call_id]
+    return calls

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -70,3 +71,27 @@ def test_the_first_item_is_awaited_without_pings() -> None:
         return [item async for item in with_pings(slow(), 0.005)]
 
     assert asyncio.run(play()) == [0]
+
+
+@pytest.mark.parametrize("fails_when_closed", [False, True])
+def test_closing_leaves_no_error_of_the_source_in_the_log(*, fails_when_closed: bool) -> None:
+    """Asyncio reports an error that was never retrieved when its task is collected."""
+    reports: list[dict[str, object]] = []
+
+    async def failing() -> AsyncGenerator[int, None]:
+        yield 0
+        try:
+            await asyncio.sleep(60 if fails_when_closed else 0.02)
+        finally:
+            raise OSError("broken")
+
+    async def play() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
+        async with aclosing(with_pings(failing(), 0.01)) as items:
+            assert await anext(items) == 0
+            assert await anext(items) is None
+            await asyncio.sleep(0.05)
+        gc.collect()
+
+    asyncio.run(play())
+    assert reports == []

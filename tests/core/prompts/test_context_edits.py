@@ -34,15 +34,30 @@ def results(messages: tuple[ChatMessage, ...]) -> list[str]:
 
 
 def test_the_oldest_results_are_replaced_and_calls_stay() -> None:
-    ids = clearable_uses(LOOP, ClearToolUses(keep=2))
-    assert ids == ["t1", "t2"]
-    cleared = without_tool_uses(LOOP, ids, clears_inputs=False)
+    old = clearable_uses(LOOP, ClearToolUses(keep=2))
+    assert old == [2, 4]
+    cleared = without_tool_uses(LOOP, old, clears_inputs=False)
     assert results(cleared) == [CLEARED_RESULT, CLEARED_RESULT, "result 3", "result 4"]
     assert [message.tool_calls for message in cleared] == [message.tool_calls for message in LOOP]
 
 
 def test_excluded_tools_are_never_cleared() -> None:
-    assert clearable_uses(LOOP, ClearToolUses(keep=1, excluded_tools=frozenset({"remember"}))) == ["t1", "t3"]
+    assert clearable_uses(LOOP, ClearToolUses(keep=1, excluded_tools=frozenset({"remember"}))) == [2, 6]
+
+
+def test_an_id_that_every_turn_uses_is_cleared_only_in_old_turns() -> None:
+    def use_again(number: int, name: str) -> tuple[ChatMessage, ...]:
+        call = ToolCall("call_0", name, f'{{"n": {number}}}')
+        return (
+            ChatMessage(Role.ASSISTANT, "", "", (call,)),
+            ChatMessage(Role.TOOL, f"result {number}", tool_call_id="call_0"),
+        )
+
+    turns = (question(), *use_again(1, "read"), *use_again(2, "remember"), *use_again(3, "read"))
+    old = clearable_uses(turns, ClearToolUses(keep=1, excluded_tools=frozenset({"remember"})))
+    cleared = without_tool_uses(turns, old, clears_inputs=True)
+    assert results(cleared) == [CLEARED_RESULT, "result 2", "result 3"]
+    assert [call.arguments for turn in cleared for call in turn.tool_calls] == ["{}", '{"n": 2}', '{"n": 3}']
 
 
 def test_everything_may_be_cleared_and_nothing() -> None:
@@ -52,7 +67,7 @@ def test_everything_may_be_cleared_and_nothing() -> None:
 
 def test_inputs_are_cleared_of_all_tools_or_of_those_named() -> None:
     def inputs(clears: bool | frozenset[str]) -> list[str]:  # noqa: FBT001 - as in the edit
-        cleared = without_tool_uses(LOOP, {"t1", "t2"}, clears)
+        cleared = without_tool_uses(LOOP, [2, 4], clears)
         return [call.arguments for message in cleared for call in message.tool_calls]
 
     assert inputs(clears=True) == ["{}", "{}", '{"n": 3}', '{"n": 4}']
@@ -60,9 +75,8 @@ def test_inputs_are_cleared_of_all_tools_or_of_those_named() -> None:
 
 
 def test_steps_end_where_they_ended_before_the_conversation_grew() -> None:
-    tokens = {f"t{number}": 10 for number in range(20)}
-    ids = list(tokens)
-    assert [len(in_steps(ids[:end], tokens, 25)) for end in range(1, 10)] == [0, 0, 3, 3, 3, 6, 6, 6, 9]
+    tokens = dict.fromkeys(range(20), 10)
+    assert [len(in_steps(range(end), tokens, 25)) for end in range(1, 10)] == [0, 0, 3, 3, 3, 6, 6, 6, 9]
 
 
 def test_a_turn_includes_the_tool_results_and_the_text_beside_them() -> None:
