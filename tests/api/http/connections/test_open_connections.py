@@ -52,7 +52,10 @@ def reply(connection: HTTPConnection, path: str = "/health") -> tuple[int, dict[
 
 @pytest.mark.skipif(sys.platform != "linux", reason="psutil reads the limits of processes on Linux only")
 def test_the_soft_limit_is_raised(tmp_path: Path) -> None:
-    with limited_server(tmp_path, 200, 1000) as (process, _):
+    with limited_server(tmp_path, 200, 1000) as (process, port):
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        assert reply(connection)[0] == 200
+        connection.close()
         assert process.rlimit(psutil.RLIMIT_NOFILE) == (1000, 1000)
 
 
