@@ -98,7 +98,12 @@ class Engine:
         return len(self._tickets)
 
     async def can_admit(self) -> bool:
-        return not self._closed and len(self._tickets) < self._options.max_batch_size + self._options.max_queued
+        return not self._closed and self._num_unfinished < self._options.max_batch_size + self._options.max_queued
+
+    @property
+    def _num_unfinished(self) -> int:
+        """Without the answers that only wait for their clients to read them."""
+        return sum(not ticket.has_ended for ticket in self._tickets)
 
     async def count_tokens(self, prompt: Prompt) -> int:
         return await self._preparation.count_tokens(prompt)
@@ -138,7 +143,7 @@ class Engine:
             raise OverloadedError("memory is short: try again when the running requests have ended")
         if not await self.can_admit():
             raise OverloadedError(
-                f"{len(self._tickets)} requests are running or waiting, which is this server's maximum"
+                f"{self._num_unfinished} requests are running or waiting, which is this server's maximum"
             )
         self._tickets.add(ticket)
         self._loop.submit(ticket)

@@ -7,6 +7,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
+from contracts.values.generation import GenerationFinished
 from contracts.values.measurements import OperationMetrics, OperationPhase
 from contracts.values.vocabulary import BufferUsage, ModelFeature, Sampling, StopReason
 from pensieve.core.errors import (
@@ -146,6 +147,21 @@ def test_a_full_queue_refuses_the_next_request(tiny_folder: ModelFolder) -> None
                 await anext(engine.generate(user_request("c")))
             assert 0 < caught.value.retry_after_seconds <= 60
         assert (await answer(engine, user_request("c")))[1].usage.output_tokens > 0
+        await engine.aclose()
+
+    asyncio.run(play())
+
+
+def test_a_finished_answer_that_is_not_read_holds_no_place(tiny_folder: ModelFolder) -> None:
+    async def play() -> None:
+        engine = await start_engine(tiny_folder, EngineOptions(max_batch_size=1, max_queued=0))
+        async with aclosing(engine.generate(user_request("a", 2))) as unread:
+            await anext(unread)
+            assert not await engine.can_admit()
+            await until(lambda: engine._num_unfinished == 0)
+            assert (await answer(engine, user_request("b", 2)))[1].usage.output_tokens > 0
+            assert engine.num_active == 1
+            assert isinstance([event async for event in unread][-1], GenerationFinished)
         await engine.aclose()
 
     asyncio.run(play())

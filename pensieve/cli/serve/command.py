@@ -111,13 +111,16 @@ async def _serve_http(
 
     from pensieve.api.app import create_app  # noqa: PLC0415
     from pensieve.api.http.access import AccessRules  # noqa: PLC0415
+    from pensieve.api.http.connections.open_connections import OpenConnections, raise_file_limit  # noqa: PLC0415
     from pensieve.api.http.connections.watched_connection import watch_connections  # noqa: PLC0415
     from pensieve.api.server_state import ServerState  # noqa: PLC0415
 
     access = AccessRules(settings.host, settings.api_key, settings.cors_origins, settings.allow_hosts)
     limit = RateLimit(settings.rate_limit) if settings.rate_limit is not None else None
     state = ServerState(models, monitor, access, checked=settings.checked, rate_limit=limit)
-    watch_connections(state.limits.max_unread_seconds)
+    connections = OpenConnections(raise_file_limit())
+    asyncio.get_running_loop().set_exception_handler(connections.on_loop_error)
+    watch_connections(state.limits.max_unread_seconds, connections)
     await serve_asgi(
         create_app(state),
         _hypercorn_config(listener, state.limits),

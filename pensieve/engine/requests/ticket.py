@@ -86,6 +86,11 @@ class Ticket:
             self.thinking_tokens,
         )
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether all events have arrived, read or not. For the event loop."""
+        return bool(self.events) and isinstance(self.events[-1], GenerationFinished | Exception)
+
     async def stream(self) -> AsyncGenerator[GenerationEvent, None]:
         """All events from the first on, as they arrive. Several readers may stream the same ticket.
 

@@ -17,6 +17,8 @@ from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import Event, RawData, Updated
 from hypercorn.protocol.h2 import H2Protocol
 
+from pensieve.api.http.connections.open_connections import OpenConnections
+
 log = logging.getLogger(__name__)
 
 _CHECKS = 4
@@ -26,12 +28,17 @@ _CHECKS = 4
 class WatchedConnection(TCPServer):
     """One connection, despite the name of its base class."""
 
-    def __init__(self, *args: Any, max_unread_seconds: float) -> None:
+    def __init__(self, *args: Any, max_unread_seconds: float, connections: OpenConnections) -> None:
         super().__init__(*args)
+        self._connections = connections
         self._max_unread_seconds = max_unread_seconds
         self._num_written = 0
 
     async def run(self) -> None:
+        with self._connections.one() as has_room:
+            await (self._serve() if has_room else self._connections.refuse(self.reader, self.writer))
+
+    async def _serve(self) -> None:
         connection = asyncio.current_task()
         watch = asyncio.create_task(self._wait_until_stuck())
 
@@ -85,7 +92,7 @@ class WatchedConnection(TCPServer):
         return isinstance(protocol, H2Protocol) and protocol.idle
 
 
-def watch_connections(max_unread_seconds: float) -> None:
+def watch_connections(max_unread_seconds: float, connections: OpenConnections) -> None:
     """Watch the connections of all hypercorn servers of this process that start from now on. Safe to call again."""
-    watched = partial(WatchedConnection, max_unread_seconds=max_unread_seconds)
+    watched = partial(WatchedConnection, max_unread_seconds=max_unread_seconds, connections=connections)
     hypercorn.asyncio.run.TCPServer = watched  # type: ignore[assignment, attr-defined]
