@@ -249,3 +249,9 @@ def test_strict_functions_and_formats_are_decoded() -> None:
     generation = decode_chat(json.dumps(body).encode()).generation
     assert generation.strict_output
     assert [(tool.strict, tool.place) for tool in generation.tools] == [(True, "tools.0")]
+
+
+def test_too_many_tools_are_refused_with_the_limit() -> None:
+    tools = [{"type": "function", "function": {"name": f"t{number}"}} for number in range(513)]
+    with pytest.raises(ValidationError, match=r"^tools: has 513 tools, more than 512"):
+        chat(tools=tools)
