@@ -95,6 +95,7 @@ Feature: Limits of the context window, the queue and the rate
     @id:rate-limit-is-each-clients-own
     Scenario: One client's rate limit does not affect another client
       Given a server that allows three requests a minute
+      And a machine whose clients have addresses of their own
       And a request
       When a new client sends it 4 times
       And a new client sends it 1 times

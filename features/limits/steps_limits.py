@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+import socket
 
+import httpx
 from pytest_bdd import given, parsers, then, when
 
 from features.harness.scene.scene import Scene
@@ -32,6 +34,12 @@ def a_server_that_allows_three_requests(
     scene: Scene, rate_limited_target: TargetServer, transcript: Transcript
 ) -> None:
     scene.client = Client(rate_limited_target, transcript)
+
+
+@given("a machine whose clients have addresses of their own")
+def a_machine_whose_clients_have_addresses(scene: Scene) -> None:
+    if _is_on_loopback(scene.client.target.url) and _new_address(scene.client.target.url) is None:
+        skip_disabled("servers may identify clients by their address, and this machine has one address on loopback")
 
 
 @given(parsers.parse("the server under test, with a window of at most {number:d} tokens"))
@@ -74,9 +82,12 @@ def it_is_streamed_until_one_is_refused(scene: Scene) -> None:
 
 @when(parsers.parse("a new client sends it {number:d} times"))
 def a_new_client_sends_it(scene: Scene, number: int) -> None:
-    """A random key identifies the client. If the server requires a certain key, all requests come from one client."""
+    """It has a random key and, where the server is on loopback, an address of its own. If the server requires a certain
+    key, all requests come from one client.
+    """
     if scene.client.target.api_key is not None:
         skip_disabled("clients are identified by their keys, and this server accepts only one key")
+    scene.client.local_address = _new_address(scene.client.target.url)
     headers = {"x-api-key": secrets.token_hex(8)}
     scene.replies_in_turn = [scene.client.send("POST", MESSAGES, scene.body, headers=headers) for _ in range(number)]
     scene.last = scene.replies_in_turn[-1]
@@ -87,7 +98,8 @@ def the_sdk_sends_requests(scene: Scene, number: int) -> None:
     import anthropic  # noqa: PLC0415 - an extra, and slow to import
 
     scene.sdk_error = None
-    with official_sdk(scene.client.target, secrets.token_hex(8)) as sdk:
+    target = scene.client.target
+    with official_sdk(target, secrets.token_hex(8), local_address=_new_address(target.url)) as sdk:
         try:
             for _ in range(number):
                 messages = [{"role": "user", "content": _QUESTION}]
@@ -146,3 +158,20 @@ def _figures(scene: Scene) -> tuple[int, int, int]:
     expected = 'error.message to say "input length and `max_tokens` exceed context limit: A + B > C" and nothing else'
     expect_that(match, expected, error["message"])
     return (int(match[1]), int(match[2]), int(match[3])) if match else (0, 0, 0)
+
+
+def _new_address(url: str) -> str | None:
+    """An address on loopback that no client has had yet, or None if the server is elsewhere or there is only one."""
+    if not _is_on_loopback(url):
+        return None
+    address = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(256)}.{secrets.randbelow(254) + 1}"
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:  # macOS has 127.0.0.1 alone
+            return None
+    return address
+
+
+def _is_on_loopback(url: str) -> bool:
+    return httpx.URL(url).host in ("localhost", "127.0.0.1")

@@ -14,7 +14,7 @@ from pensieve.cli.launch import command as launch
 from pensieve.cli.models import command as models
 from pensieve.cli.settings import table as settings
 from pensieve.cli.settings.settings import SettingsError
-from pensieve.models.files.home import home
+from pensieve.models.files.home import home, home_problem
 
 EXIT_USAGE = 2
 
@@ -42,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     )
     arguments = parser.parse_args(argv)
+    if problem := home_problem():
+        print(f"pensieve: {problem}", file=sys.stderr)
+        return 1
     if arguments.command == "launch":
         return launch.launch(arguments.arguments)
     if arguments.command == "models":

@@ -86,3 +86,14 @@ def test_a_query_that_is_not_utf8_does_not_fail(tmp_path: Path) -> None:
     with server(tmp_path) as client, socket.create_connection((client.base_url.host, client.base_url.port)) as raw:
         raw.sendall(b"GET /v1/models?limit=%ff&\xff HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert raw.recv(1000).split(b" ")[1] == b"400"
+
+
+def test_an_invented_key_gets_no_further_than_the_rate_limit_of_its_address(tmp_path: Path) -> None:
+    for flags in ({}, {"api_key": "secret"}):
+        bearer = {"authorization": "Bearer secret"}
+        with server(tmp_path, rate_limit="2", **flags) as client:
+            sent = [
+                client.post("/v1/messages", json=ask(), headers={**bearer, "x-api-key": str(number)}).status_code
+                for number in range(3)
+            ]
+        assert sent == [200, 200, 429]

@@ -26,7 +26,7 @@ class BaseServer(Enum):
 
     SCRIPTED = "plays the suite's script"
     GUARDED = "plays the script and requires a key"
-    RATE_LIMITED = "plays the script and allows three requests a minute for each key"
+    RATE_LIMITED = "plays the script and allows three requests a minute for each client"
     OVERLOADED = "plays the script and is overloaded once a scenario has run"
     CONSTRAINED = "has a model of random weights and constrains its answers to schemas"
 

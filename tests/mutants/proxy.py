@@ -14,6 +14,7 @@ from features.harness.wire.sse import EventReader
 from tests.mutants.mutant import Mutant
 from tests.mutants.wire import DONE, Frame, Frames, ProxiedAnswer, ProxiedCall
 
+_ADDRESS = "127.0.0.1"
 _HOP_BY_HOP_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive"}
 
 
@@ -23,12 +24,12 @@ def served(mutant: Mutant, upstream: str) -> Iterator[str]:
     unshared = httpx.Limits(max_keepalive_connections=0)  # a server may close an idle connection at any time
     with (
         httpx.Client(base_url=upstream, trust_env=False, timeout=300, limits=unshared, verify=certificates()) as client,
-        ThreadingHTTPServer(("127.0.0.1", 0), _handler(mutant, client)) as server,
+        ThreadingHTTPServer((_ADDRESS, 0), _handler(mutant, client)) as server,
     ):
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield f"http://{_ADDRESS}:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()
@@ -40,7 +41,7 @@ def _handler(mutant: Mutant, client: httpx.Client) -> type[BaseHTTPRequestHandle
 
         def do_GET(self) -> None:
             call = mutant.calls(self._call())
-            with client.stream(call.method, call.path, headers=call.headers, content=call.body) as response:
+            with _upstream(client, call, self.client_address[0]) as response:
                 headers = _end_to_end(dict(response.headers))
                 if headers.get("content-type", "").startswith("text/event-stream"):
                     self._head(response.status_code, headers)
@@ -69,6 +70,17 @@ def _handler(mutant: Mutant, client: httpx.Client) -> type[BaseHTTPRequestHandle
             self.end_headers()
 
     return ProxyHandler
+
+
+@contextlib.contextmanager
+def _upstream(client: httpx.Client, call: ProxiedCall, address: str) -> Iterator[httpx.Response]:
+    """The answer of the correct server, to which the call comes from the same address as to the proxy."""
+    with contextlib.ExitStack() as stack:
+        if address != _ADDRESS:
+            transport = httpx.HTTPTransport(local_address=address)
+            client = stack.enter_context(httpx.Client(base_url=client.base_url, timeout=300, transport=transport))
+        stream = client.stream(call.method, call.path, headers=call.headers, content=call.body)
+        yield stack.enter_context(stream)
 
 
 def _frames(response: httpx.Response) -> Frames:

@@ -73,7 +73,7 @@ def _add_target(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--rate-limited-target",
         metavar="URL",
-        help="base URL of the same server with a limit of three requests a minute for each key",
+        help="base URL of the same server with a limit of three requests a minute for each client",
     )
     group.addoption("--api-key", metavar="KEY", help="the key that --target requires; the auth scenarios need one")
     group.addoption("--model", metavar="NAME", help="the model to request (default: the first in /v1/models)")

@@ -36,7 +36,7 @@ def guarded_target(pytestconfig: pytest.Config) -> Iterator[TargetServer]:
 
 @pytest.fixture(scope="session")
 def rate_limited_target(pytestconfig: pytest.Config) -> Iterator[TargetServer]:
-    """A server that allows three requests a minute for each key."""
+    """A server that allows three requests a minute for each client."""
     yield from _playing(ServerRole.RATE_LIMITED, pytestconfig)
 
 

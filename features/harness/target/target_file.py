@@ -11,7 +11,7 @@
     command = ["{python}", "-m", "some_server", "--port", "{port}"]
     [scripted]                        # plays {script}, for slow and failing requests
     [guarded]                         # requires the key {key}
-    [rate_limited]                    # allows three requests a minute for each key
+    [rate_limited]                    # allows three requests a minute for each client
 
     [disabled]                        # declared, but not judged for now
     openai = "why"

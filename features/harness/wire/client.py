@@ -54,6 +54,8 @@ class Client:
     def __init__(self, target: TargetServer, transcript: Transcript) -> None:
         self.target = target
         self._transcript = transcript
+        self.local_address: str | None = None
+        """Where its connections come from; None leaves the choice to the system."""
         self.betas = ""
         """The value of the header anthropic-beta, which Anthropic's API requires for what is new."""
 
@@ -164,7 +166,9 @@ class Client:
         with (
             _expecting_an_answer(f"{method} {path}"),
             httpx.Client(
-                base_url=self.target.url, timeout=_MAX_SILENCE_SECONDS, trust_env=False, verify=certificates()
+                base_url=self.target.url,
+                timeout=_MAX_SILENCE_SECONDS,
+                transport=httpx.HTTPTransport(verify=certificates(), local_address=self.local_address),
             ) as connection,
             connection.stream(method, path, content=content, headers=headers) as response,
         ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
@@ -28,6 +29,7 @@ def require_unused(model: LocalModel) -> None:
             served = names.intersection(served_names(url, os.environ.get("PENSIEVE_API_KEY")))
         except LaunchError:  # it needs a key, or is still starting: its command line has to do
             served = names.intersection({*_named_models(process)})
+        served -= _names_of_other_folders(process, model.path)
         if served:
             raise ModelInUseError(
                 f"the server at {url} (process {process.pid}) uses it as {min(served)}; stop that server first"
@@ -70,6 +72,16 @@ def _named_models(process: psutil.Process) -> list[str]:
     names_a_model = bool(variables) or any(word.startswith("--model") for word in command)
     draft_model = environment.get("PENSIEVE_DRAFT_MODEL", "")
     return [*words, draft_model] if names_a_model else [*words, draft_model, SMOLLM2.name]
+
+
+def _names_of_other_folders(process: psutil.Process, path: Path) -> set[str]:
+    """What a server calls the folders that its command line names by a path, other than `path`."""
+    try:
+        here, words = process.cwd(), _named_models(process)
+    except psutil.Error:
+        return set()
+    folders = {Path(here, word).resolve() for word in words if os.sep in word}
+    return {folder.name for folder in folders} if path.resolve() not in folders else set()
 
 
 def _is_server(command: list[str]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -46,7 +47,7 @@ _HTTP_MODULES: Final = (
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGINT or SIGTERM, and return the exit status."""
+    """Serve until SIGINT, SIGTERM or SIGHUP, and return the exit status."""
     sys.setswitchinterval(SWITCH_SECONDS)
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -69,7 +70,7 @@ async def _until_signalled(settings: Settings, components: ServerComponents, lis
 
     def ready(line: str) -> None:
         _set_on_signals(stop)  # only now: during the load a signal simply ends the process
-        print(line, flush=True)
+        _print(line)
 
     await run(settings, components, listener, stop=stop, ready=ready)
 
@@ -152,15 +153,30 @@ async def _drained(state: ServerState, stop: asyncio.Event, grace_seconds: float
 
 
 def _set_on_signals(stop: asyncio.Event) -> None:
-    """The first SIGINT or SIGTERM sets `stop`; a second one ends the process at once."""
+    """The first SIGINT, SIGTERM or SIGHUP sets `stop`; a second one ends the process at once.
+
+    A SIGHUP that is ignored, as by `nohup`, stays ignored.
+    """
     loop = asyncio.get_running_loop()
 
     def first(number: signal.Signals) -> None:
         loop.remove_signal_handler(number)
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, first, number)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, first, number)
+
+
+def _print(line: str) -> None:
+    """If the standard output cannot be written, such as a pipe whose reader has ended, the server goes on without."""
+    try:
+        print(line, flush=True)
+    except OSError as error:
+        log.warning("the standard output cannot be written: %s", error)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # or what is still buffered would fail again at exit
+        os.close(nowhere)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -112,7 +112,7 @@ TABLE = (
         "rate_limit",
         values.positive_int,
         None,
-        "how many requests each client may make per minute (default: unlimited)",
+        "how many requests each client, by its address, may make per minute (default: unlimited)",
         "N",
     ),
     _Setting(

@@ -39,7 +39,7 @@ class AnswerIdentity:
         return cls(words, thinking, tuple((call_id, name, arguments) for call_id, name, arguments in calls))
 
     def matches(self, generated: AnswerIdentity) -> bool:
-        """Whether this turn is `generated`, apart from white space and keys that the client added to arguments."""
+        """Whether this turn is `generated`, apart from white space and empty arguments that the client added."""
         return (
             self.text == generated.text
             and self.thinking == generated.thinking
@@ -60,7 +60,10 @@ def _normalised_words(text: str) -> str:
 
 
 def _is_unchanged(value: Any, generated: Any) -> bool:
-    """Whether a value equals the generated one; objects may have additional keys."""
+    """Whether a value equals the generated one; objects may have more keys, with empty values such as false.
+
+    Clients add those as the defaults of parameters. Any other addition changes what the call did.
+    """
     match generated:
         case bool() | None:
             return value is generated
@@ -69,8 +72,10 @@ def _is_unchanged(value: Any, generated: Any) -> bool:
         case str():
             return isinstance(value, str) and _without_trailing_space(value) == _without_trailing_space(generated)
         case dict():
-            return isinstance(value, dict) and all(
-                key in value and _is_unchanged(value[key], part) for key, part in generated.items()
+            return (
+                isinstance(value, dict)
+                and all(key in value and _is_unchanged(value[key], part) for key, part in generated.items())
+                and not any(part for key, part in value.items() if key not in generated)
             )
         case _:
             return (

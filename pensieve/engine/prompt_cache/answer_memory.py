@@ -22,6 +22,7 @@ from typing import Final, TypeVar
 
 from contracts.values.vocabulary import ChatMessage
 from pensieve.core.answers.identity import AnswerIdentity, answer_key
+from pensieve.models.files.home import private_folder
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class AnswerMemory:
         `previous` is the turn before it. Calls are found by the id of the first one, text by itself and `previous`.
         A turn means the same if its text and thinking are equal up to white space, and its calls have the same ids and
         names and arguments that contain every generated key with an equal value (numbers compared by value, strings up
-        to white space at line ends). Arguments may have further keys.
+        to white space at line ends). Arguments may have further keys with empty values, such as false.
         """
         identity = AnswerIdentity.of(message)
         if identity is None:
@@ -204,7 +205,7 @@ def _connected(path: Path | None) -> sqlite3.Connection:
         OSError: the file cannot be created.
     """
     if path is not None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(path.parent)
         path.touch(mode=0o600)
     connection = sqlite3.connect(path or ":memory:", check_same_thread=False, timeout=1.0)
     try:

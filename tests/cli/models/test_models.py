@@ -201,6 +201,18 @@ def test_a_model_in_use_by_a_server_is_not_removed(
 
 
 @pytest.mark.parametrize("key", [(), ("--api-key", "a key that the client lacks")])
+def test_a_server_with_another_folder_of_the_same_name_does_not_keep_a_model(
+    models: ModelsCommand, tiny: Path, tmp_path: Path, key: tuple[str, ...]
+) -> None:
+    other = shutil.copytree(tiny, tmp_path / tiny.name)
+    models.run("import", str(tiny), "--name", "mine")
+    models.run("import", str(other), "--name", "theirs")
+    with serving("--model", str(other), *key):
+        assert f"its files stay in {tiny}" in models.run("remove", "mine")
+        assert "stop that server first" in models.run("remove", "theirs", status=1)
+
+
+@pytest.mark.parametrize("key", [(), ("--api-key", "a key that the client lacks")])
 def test_a_draft_model_in_use_by_a_server_is_not_removed(
     models: ModelsCommand, tiny: Path, key: tuple[str, ...]
 ) -> None:

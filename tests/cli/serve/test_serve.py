@@ -13,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.waiting import wait_until
+
 
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
@@ -44,7 +46,7 @@ def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
             process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_prints_its_url_and_stops_on_a_signal(script: Path, number: signal.Signals) -> None:
     with served("--port", "0", "--script", str(script)) as (process, line):
         match = re.fullmatch(r"pensieve: serving scripted at (http://127\.0\.0\.1:\d+) \(.*\)\n", line)
@@ -52,6 +54,53 @@ def test_it_prints_its_url_and_stops_on_a_signal(script: Path, number: signal.Si
         assert httpx.get(f"{match[1]}/health").json()["status"] == "healthy"
         process.send_signal(number)
         assert process.wait(300) == 0
+
+
+def test_a_server_that_ignores_hangups_goes_on(script: Path) -> None:
+    """As `nohup` starts it."""
+    ignoring = "trap '' HUP; exec \"$@\""
+    command = ("sh", "-c", ignoring, "sh", sys.executable, "-m", "pensieve", "serve", "--port", "0", "--script", script)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[4]
+        process.send_signal(signal.SIGHUP)
+        assert httpx.get(f"{url}/health").status_code == 200
+        process.terminate()
+        assert process.wait(300) == 0
+
+
+def test_a_closed_standard_output_does_not_stop_the_server(script: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = (sys.executable, "-m", "pensieve", "serve", "--port", str(port), "--script", script)
+    with subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE, text=True) as process:
+        os.close(writer)
+        wait_until(lambda: process.poll() is not None or _is_healthy(port))
+        process.terminate()
+        _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+    assert "Exception ignored" not in errors
+
+
+def _is_healthy(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_a_home_that_is_a_file_is_named_by_every_command(tmp_path: Path, script: Path) -> None:
+    for command in (("serve", "--port", "0", "--script", str(script)), ("cache", "show"), ("models", "list")):
+        ended = pensieve(*command, PENSIEVE_HOME=str(script))
+        assert ended.returncode == 1
+        assert (
+            ended.stderr
+            == f"pensieve: {script} is a file, not a folder; set PENSIEVE_HOME to a folder that can be written\n"
+        )
 
 
 def test_a_port_in_use_is_reported_with_the_fix(script: Path) -> None:

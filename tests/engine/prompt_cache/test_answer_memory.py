@@ -38,7 +38,7 @@ def recalled(generated: ChatMessage, back: ChatMessage, previous: ChatMessage | 
         ('{"a": 1.0, "b": 1e2}', '{"a": 1, "b": 100}'),
         ('{"a": "x  \\ny \\n"}', '{"a": "x\\ny"}'),
         ('{"a": "\\u00e9"}', '{"a": "é"}'),
-        ('{"a": [{"b": null}, true]}', '{"a": [{"b": null, "c": 1}, true]}'),
+        ('{"a": [{"b": null}, true]}', '{"a": [{"b": null, "c": [], "d": 0, "e": "", "f": {}, "g": null}, true]}'),
         ("{}", "{}"),
     ],
 )
@@ -58,6 +58,10 @@ def test_a_call_is_recalled_while_it_contains_every_generated_argument(generated
         ('{"a": " x"}', '{"a": "x"}'),
         ('{"a": [1, 2]}', '{"a": [1]}'),
         ('{"a": {"b": 1}}', '{"a": {}}'),
+        ('{"a": 1}', '{"a": 1, "force": true}'),
+        ('{"a": 1}', '{"a": 1, "limit": 2000}'),
+        ('{"a": {"b": 1}}', '{"a": {"b": 1, "c": "x"}}'),
+        ("{}", '{"path": "."}'),
     ],
 )
 def test_a_call_with_a_changed_argument_is_not_recalled(generated: str, back: str) -> None:

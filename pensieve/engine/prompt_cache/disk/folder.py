@@ -23,6 +23,7 @@ from filelock import FileLock
 
 from pensieve.core.prefixes.common_prefix import common_prefix
 from pensieve.engine.prompt_cache.disk.file import SUFFIX, TEMPORARY_PREFIX, DamagedFileError, Header, read_header
+from pensieve.models.files.home import private_folder
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class KVFolder:
         Raises:
             OSError: the folder cannot be written, or another process has held the lock for 30 seconds.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        private_folder(self.path)
         with FileLock(self.path / _LOCK, timeout=_LOCK_SECONDS):
             yield
 
