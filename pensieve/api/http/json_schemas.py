@@ -99,7 +99,7 @@ def _problem(text: str) -> tuple[tuple[str, ...], str] | None:
     schema = json.loads(text)
     names_a_draft = isinstance(schema, dict) and isinstance(schema.get("$schema"), str)
     named = validators.validator_for(schema, Draft202012Validator) if names_a_draft else Draft202012Validator
-    validator = validators.extend(named, {"uniqueItems": unique})
+    validator = validators.extend(named, {"uniqueItems": unique})  # type: ignore[no-untyped-call]
     error = next(iter(validator(named.META_SCHEMA).iter_errors(schema)), None)
     if error is None:
         return None

@@ -19,6 +19,7 @@ from contracts.values.vocabulary import (
     ToolMode,
 )
 from pensieve.api.openai.decode import UNLIMITED_TOKENS, decode_chat, decode_completion
+from pensieve.core.errors import ValidationError
 
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 COMPLETION: dict[str, Any] = {"model": "m", "prompt": "Once"}
