@@ -71,6 +71,8 @@ class InferenceModel(Protocol):
     async def count_tokens(self, prompt: Prompt) -> int:
         """The number of prompt tokens: exactly the `input_tokens` that generating from the same prompt would report.
 
+        An estimate beyond the window if the prompt certainly is: such a prompt need not be tokenised to be refused.
+
         Raises:
             VALIDATION: there are no messages, or the model's chat template rejects their order.
         """

@@ -1,22 +1,20 @@
 """From a request to a ticket: the prompt rendered and tokenized, its length checked, its grammar built.
 
-All of it runs on one thread of its own, off the event loop: fast tokenizers must not be shared between threads.
+All of it runs off the event loop. A prompt that cannot fit the window is refused before it is rendered.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+import threading
 
 from contracts.values.vocabulary import GenerationRequest, Prompt
+from pensieve.core.errors import PromptTooLongError
 from pensieve.core.scheduling.validation import check_window
 from pensieve.engine.assembly import EngineParts
+from pensieve.engine.lanes import PreparationLanes
 from pensieve.engine.requests.ticket import Ticket
 from pensieve.models.prompts.chat_template import RenderedPrompt
-
-R = TypeVar("R")
 
 MIN_DIFFERENCE_TOKENS = 256
 """Prompts with fewer uncached tokens are not searched for where they differ."""
@@ -27,15 +25,16 @@ class RequestPreparation:
 
     def __init__(self, parts: EngineParts) -> None:
         self._parts = parts
-        self._thread = ThreadPoolExecutor(1, "pensieve-tokenize")
+        self._lanes = PreparationLanes()
+        self._grammars_lock = threading.Lock()
 
     async def compile_vocabulary(self) -> None:
         """Done once, before the first request."""
-        await self._run(self._parts.grammars.prepare)
+        await self._lanes.run(self._parts.grammars.prepare)
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        rendered = await self._run(lambda: self._render(self._parts.settings.prompt(prompt)))
-        return len(rendered.token_ids)
+        """Exact for a prompt that the window holds; an estimate for one that it certainly does not hold."""
+        return await self._lanes.run(lambda: self._count(self._parts.settings.prompt(prompt)), prompt)
 
     async def ticket(self, request: GenerationRequest) -> Ticket:
         """
@@ -43,13 +42,14 @@ class RequestPreparation:
             ValidationError: the prompt is empty, or leaves no room for an answer in the context window.
         """
         loop = asyncio.get_running_loop()
-        return await self._run(lambda: self._ticket(request, loop))
+        return await self._lanes.run(lambda: self._ticket(request, loop), request.prompt)
 
     def close(self) -> None:
-        self._thread.shutdown()
+        self._lanes.close()
 
-    async def _run(self, work: Callable[[], R]) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    def _count(self, prompt: Prompt) -> int:
+        estimate = self._parts.template.tokens_beyond(self._parts.plan.window_tokens, prompt)
+        return len(self._render(prompt).token_ids) if estimate is None else estimate
 
     def _render(self, prompt: Prompt) -> RenderedPrompt:
         template = self._parts.template
@@ -59,15 +59,20 @@ class RequestPreparation:
 
     def _ticket(self, request: GenerationRequest, loop: asyncio.AbstractEventLoop) -> Ticket:
         parts = self._parts
-        prompt = self._render(request.prompt)
         window_tokens = parts.plan.window_tokens
+        estimate = parts.template.tokens_beyond(window_tokens, request.prompt)
+        if estimate is not None:
+            raise PromptTooLongError(estimate, window_tokens)
+        prompt = self._render(request.prompt)
         check_window(len(prompt.token_ids), request.max_tokens, window_tokens)
         cached_tokens = parts.prompt_cache.cached_tokens(prompt.token_ids)
+        with self._grammars_lock:
+            matcher = parts.grammars.matcher_for(request, starts_thinking=prompt.starts_thinking)
         return Ticket(
             request,
             prompt.token_ids,
             prompt.starts_thinking,
-            parts.grammars.matcher_for(request, starts_thinking=prompt.starts_thinking),
+            matcher,
             window_tokens=window_tokens,
             boundaries=prompt.boundaries,
             answers=parts.answers,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from contracts.values.vocabulary import ChatMessage, GenerationRequest, Prompt, Sampling
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Prompt, Role, Sampling
 from pensieve.api.anthropic.content.conversation import ConversationDecoder
 from pensieve.api.anthropic.context_editing import edits_of
 from pensieve.api.anthropic.thinking import thinking_of
@@ -52,7 +52,7 @@ def decode_messages(body: bytes) -> DecodedRequest:
     budget = prompt.thinking.budget_tokens
     if budget is not None and budget >= wire.max_tokens:
         raise ValidationError("thinking.budget_tokens", "must be less than max_tokens, which includes thinking")
-    output = _output_format(wire)
+    output = _output_format(wire, prompt.messages[-1])
     if not wire.max_tokens:
         _require_no_answer(wire, output)
     generation = GenerationRequest(
@@ -78,16 +78,24 @@ def decode_count(body: bytes) -> DecodedCount:
     wire = parse_body(CountTokensBody, body)
     prompt = _prompt(wire)
     tool_choice_of(wire.tool_choice, prompt.tools)
-    _output_format(wire)
+    _output_format(wire, prompt.messages[-1])
     return DecodedCount(prompt, wire.model, edits_of(wire.context_management))
 
 
-def _output_format(wire: CountTokensBody) -> OutputFormat | None:
-    """The format of the answer, under either of its names."""
+def _output_format(wire: CountTokensBody, last_turn: ChatMessage) -> OutputFormat | None:
+    """The format of the answer, under either of its names.
+
+    Source: Anthropic's documentation, "Structured outputs": it is incompatible with prefilling.
+    """
     newer = wire.output_config.format if wire.output_config is not None else None
     if newer is not None and wire.output_format is not None and newer != wire.output_format:
         raise ValidationError("output_format", "differs from output_config.format, whose older name it is: send one")
-    return newer or wire.output_format
+    output = newer or wire.output_format
+    if output is not None and last_turn.role is Role.ASSISTANT and last_turn.text:
+        raise ValidationError(
+            "output_config.format", "the answer would continue the final assistant message: remove one of them"
+        )
+    return output
 
 
 def _require_no_answer(wire: MessagesBody, output: OutputFormat | None) -> None:

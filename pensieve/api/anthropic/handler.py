@@ -74,7 +74,7 @@ class MessageHandler:
     async def handle_request(self, request: GenerationRequest, model_name: str) -> AsyncGenerator[MessageEvent, None]:
         started = False
         options = self._options
-        tools = [tool.name for tool in request.tools if tool.unavailable]
+        tools = [tool.name for tool in request.tools if tool.unavailable and not tool.withdrawn]
         context = await edited(request.prompt, options.edits or (), self._model.count_tokens)
         request = replace(request, messages=context.prompt.messages)
         events = MessageEvents(

@@ -5,9 +5,11 @@ Source: the meta-schemas of JSON Schema, from `jsonschema`. The draft is the one
 
 from __future__ import annotations
 
+import hashlib
 import json
+import threading
+from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 from pensieve.core.errors import ValidationError
@@ -21,6 +23,7 @@ MAX_DEPTH: Final = 64
 """Of objects and lists in each other. A property of an object nests two deeper than the object."""
 MAX_VALUES: Final = 10_000
 """Of an enum."""
+MAX_REMEMBERED: Final = 4096
 
 
 def require_schema(schema: object, field: str) -> str:
@@ -38,10 +41,11 @@ def require_schema(schema: object, field: str) -> str:
             field, f"has {len(text)} characters as JSON, more than {MAX_CHARACTERS}: send a smaller schema"
         )
     _require_small(schema, field)
-    problem = _problem(text)
+    problem = None if text in _valid_schemas else _problem(text)
     if problem is not None:
         path, sentence = problem
         raise ValidationError(".".join([field, *path]), f"not a valid JSON schema: {sentence}")
+    _valid_schemas.add(text)
     return text
 
 
@@ -86,24 +90,68 @@ def _too_deep(field: str) -> ValidationError:
     )
 
 
-@lru_cache(maxsize=512)
+class ValidSchemas:
+    """The most recently used valid schemas, since clients send the same tools every time. Any thread may use it.
+
+    It keeps their hashes: a schema may be as long as a body.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._hashes: OrderedDict[bytes, None] = OrderedDict()
+
+    def __contains__(self, text: str) -> bool:
+        return _hash(text) in self._hashes
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def add(self, text: str) -> None:
+        with self._lock:
+            self._hashes[_hash(text)] = None
+            self._hashes.move_to_end(_hash(text))
+            if len(self._hashes) > MAX_REMEMBERED:
+                self._hashes.popitem(last=False)
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+_valid_schemas = ValidSchemas()
+
+
 def _problem(text: str) -> tuple[tuple[str, ...], str] | None:
-    """Path and message of the first error in a schema. Cached, because clients send the same tools every time."""
-    from jsonschema import Draft202012Validator, exceptions, validators  # noqa: PLC0415 - only needed for schemas
-
-    def unique(_validator: Any, wanted: Any, values: Any, _schema: Any) -> Iterator[exceptions.ValidationError]:
-        """In linear time; jsonschema compares each object with every other one."""
-        if wanted and isinstance(values, list) and len(set(map(_identity, values))) < len(values):
-            yield exceptions.ValidationError("has an item twice")
-
+    """Path and message of the first error in a schema."""
     schema = json.loads(text)
-    names_a_draft = isinstance(schema, dict) and isinstance(schema.get("$schema"), str)
-    named = validators.validator_for(schema, Draft202012Validator) if names_a_draft else Draft202012Validator
-    validator = validators.extend(named, {"uniqueItems": unique})  # type: ignore[no-untyped-call]
-    error = next(iter(validator(named.META_SCHEMA).iter_errors(schema)), None)
+    validator = _validator_for(schema)
+    error = next(iter(_linear(validator)(validator.META_SCHEMA).iter_errors(schema)), None)
     if error is None:
         return None
     return tuple(map(str, error.absolute_path)), f"{error.message[:200]}"
+
+
+def _validator_for(schema: Any) -> Any:
+    """The validator of the draft that the schema names. The newest one, for a name that is not text, refuses it."""
+    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415 - only needed for schemas
+
+    if not isinstance(schema, dict) or not isinstance(schema.get("$schema"), str):
+        return Draft202012Validator
+    try:
+        return validators.validator_for(schema, default=Draft202012Validator)
+    except ValueError:  # not a URL
+        return Draft202012Validator
+
+
+def _linear(validator: Any) -> Any:
+    """The validator, which finds values that occur twice in linear time: jsonschema compares all objects in pairs."""
+    from jsonschema import exceptions, validators  # noqa: PLC0415 - only needed for schemas
+
+    def unique(_validator: Any, wanted: Any, values: Any, _schema: Any) -> Iterator[exceptions.ValidationError]:
+        if wanted and isinstance(values, list) and len(set(map(_identity, values))) < len(values):
+            yield exceptions.ValidationError("has an item twice")
+
+    return validators.extend(validator, {"uniqueItems": unique})  # type: ignore[no-untyped-call]
 
 
 def _identity(value: object) -> Hashable:

@@ -17,19 +17,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from contracts.values.vocabulary import ChatMessage, Role, Thinking, Tool
+from contracts.values.vocabulary import ChatMessage, Prompt, Role, Thinking, Tool
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.errors import ValidationError
 from pensieve.core.prefixes.boundary import Boundary
 from pensieve.models.prompts.dates import ConversationDates
 from pensieve.models.prompts.encoding.encoder import PromptEncoder
 from pensieve.models.prompts.encoding.literals import Literals
+from pensieve.models.prompts.encoding.token_estimate import PromptText, tokens_beyond
 from pensieve.models.prompts.fitting.template_fit import TemplateFit
 from pensieve.models.prompts.options import TEMPLATE_ERRORS, PromptEnding, TemplateOptions
 from pensieve.models.prompts.rendered import PromptWriter, RenderedConversation, TemplateSupport, tools_at_head
 from pensieve.models.prompts.spliced import Recall, Version, versions
 from pensieve.models.prompts.template_renderer import TemplateRenderer
-from pensieve.models.prompts.turns import client_texts
+from pensieve.models.prompts.turns import client_texts, texts_in_prompt
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +116,18 @@ class ChatTemplate:
         conversation = self._rendered(messages, tools, thinking)
         encoded = self._encoder.encode(conversation.literals, conversation.text)
         return conversation.part_at(encoded, num_tokens)
+
+    def tokens_beyond(self, max_tokens: int, prompt: Prompt) -> int | None:
+        """An estimate of a prompt's tokens if they are certainly several times `max_tokens`, else None.
+
+        It takes no longer than tokenising that many, however long the prompt is.
+        """
+        if prompt.is_raw:
+            texts = [PromptText(message.text) for message in prompt.messages]
+        else:
+            think_end = self._dialect.marks.plain(self._dialect.think_end or "").strip()
+            texts = texts_in_prompt(prompt.messages, tools_at_head(prompt.tools), think_end)
+        return tokens_beyond(max_tokens, texts, self._encoder.count)
 
     def encode_raw(self, text: str) -> list[int]:
         """The token ids of a raw prompt, at least one.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from contracts.values.vocabulary import ChatMessage, Role, Tool
 from pensieve.core.dialects.dialect import tool_as_json
 from pensieve.models.prompts.encoding.literals import Literals
+from pensieve.models.prompts.encoding.token_estimate import PromptText
 from pensieve.models.prompts.options import TurnStyle
 
 ERROR_PREFIX = "Error: "
@@ -22,6 +24,23 @@ def client_texts(messages: Iterable[ChatMessage], tools: Iterable[Tool]) -> Iter
             yield from (call.id, call.name, call.arguments, _unescaped_json(json.loads(call.arguments)))
     for tool in tools:
         yield _unescaped_json(tool_as_json(tool))
+
+
+_KEPT_OF_JSON: Final = 0.25
+"""Templates write JSON again, without its spaces and with plain characters for `\\u00e9`, which is four tokens."""
+
+
+def texts_in_prompt(messages: Iterable[ChatMessage], tools: Iterable[Tool], think_end: str) -> list[PromptText]:
+    """The texts that every template writes: not thinking, nor what an answer has before the mark that ends thinking."""
+    texts = []
+    for message in messages:
+        has_thinking = think_end and message.role is Role.ASSISTANT
+        text = message.text.rpartition(think_end)[2] if has_thinking else message.text
+        texts.append(PromptText(text.strip()))
+        texts += [PromptText(call.arguments, _KEPT_OF_JSON) for call in message.tool_calls]
+    for tool in tools:
+        texts += [PromptText(tool.description.strip()), PromptText(tool.input_schema, _KEPT_OF_JSON)]
+    return texts
 
 
 def _unescaped_json(value: object) -> str:

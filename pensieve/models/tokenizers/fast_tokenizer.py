@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
+from pensieve.models.tokenizers import unlocked
 from pensieve.models.tokenizers.jinja import compile_template
 
 NAMED_TOKENS: Final = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -73,7 +74,7 @@ class FastTokenizer:
         return dict(self.backend_tokenizer.get_vocab())
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
-        return list(self.backend_tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
+        return unlocked.encode(self.backend_tokenizer, text, add_special_tokens=add_special_tokens)
 
     def decode(
         self,

@@ -146,6 +146,13 @@ def test_the_answers_format_has_two_names_that_must_agree() -> None:
     assert refused_field(output_format=one, output_config={"format": other}) == "output_format"
 
 
+def test_a_format_is_refused_where_the_answer_would_continue_a_text() -> None:
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": '{"a":'}]
+    formatted = {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}}
+    assert refused_field(**formatted, messages=turns) == "output_config.format"
+    assert decoded(**formatted, messages=[turns[0], {"role": "assistant", "content": ""}]).generation.output_schema
+
+
 @pytest.mark.parametrize(
     ("fields", "path"),
     [

@@ -1,10 +1,19 @@
 """Schemas are checked in time that grows with their size, and what is too large is refused with the limit."""
 
 import time
+import tracemalloc
 
 import pytest
 
-from pensieve.api.http.json_schemas import MAX_CHARACTERS, MAX_TOOLS, MAX_VALUES, require_few, require_schema
+from pensieve.api.http.json_schemas import (
+    MAX_CHARACTERS,
+    MAX_REMEMBERED,
+    MAX_TOOLS,
+    MAX_VALUES,
+    ValidSchemas,
+    require_few,
+    require_schema,
+)
 from pensieve.core.errors import ValidationError
 
 DRAFT_4 = "http://json-schema.org/draft-04/schema#"
@@ -66,7 +75,40 @@ def test_equal_values_of_an_enum_are_refused(values: list[object]) -> None:
         require_schema({"$schema": DRAFT_4, "enum": values}, "format")
 
 
-@pytest.mark.parametrize("draft", [5, [], {}, None])
-def test_a_draft_that_is_not_text_is_refused_by_name(draft: object) -> None:
-    with pytest.raises(ValidationError, match=r"^format\.\$schema: .* is not of type 'string'"):
-        require_schema({"$schema": draft}, "format")
+@pytest.mark.parametrize("value", [5, True, 1.5, None, [], ["x"], {}, {"a": 1}])
+def test_a_draft_that_is_not_text_is_refused_by_name(value: object) -> None:
+    with pytest.raises(ValidationError, match=r"^f\.\$schema: not a valid JSON schema: .* is not of type 'string'"):
+        require_schema({"$schema": value, "type": "object"}, "f")
+
+
+@pytest.mark.parametrize("name", ["", "x", "http://[bad", "urn:x:%", "http://example.org/draft-99"])
+def test_a_schema_of_an_unknown_draft_is_read_as_the_newest(name: str) -> None:
+    require_schema({"$schema": name, "type": "object"}, "f")
+    with pytest.raises(ValidationError, match=r"^f\.type: "):
+        require_schema({"$schema": name, "type": 5}, "f")
+
+
+@pytest.mark.parametrize("schema", [None, 5, "x", []])
+def test_a_schema_that_is_not_an_object_is_refused(schema: object) -> None:
+    with pytest.raises(ValidationError, match=r"^f: not a valid JSON schema: .* is not of type 'object'"):
+        require_schema(schema, "f")
+
+
+def test_only_hashes_of_the_latest_valid_schemas_are_remembered() -> None:
+    schemas = ValidSchemas()
+    for number in range(MAX_REMEMBERED):
+        schemas.add(str(number))
+    schemas.add("0")
+    schemas.add("new")
+    assert (len(schemas), "0" in schemas, "1" in schemas, "new" in schemas) == (MAX_REMEMBERED, True, False, True)
+
+
+def test_long_schemas_do_not_stay_in_memory() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            require_schema({"type": "object", "description": f"{number}" + "x" * 490_000}, "f")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 4_000_000  # what the validator's own import leaves

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.engine.prompt_cache.answer_memory import AnswerMemory
-from pensieve.engine.prompt_cache.disk.folder import KVFolder
 from pensieve.models.files.home import HOME_VARIABLE, home_problem, private_folder
 
 
@@ -48,13 +46,3 @@ def test_a_private_folder_is_closed_to_other_users_even_if_it_was_open(tmp_path:
     assert mode_of(private_folder(folder)) == 0o700
     folder.chmod(0o755)
     assert mode_of(private_folder(folder)) == 0o700
-
-
-def test_folders_of_prompts_are_closed_to_other_users(tmp_path: Path) -> None:
-    kv, answers = tmp_path / "kv", tmp_path / "answers"
-    for folder in (kv, answers):
-        folder.mkdir(mode=0o755)
-    with KVFolder(kv).locked():
-        assert mode_of(kv) == 0o700
-    AnswerMemory(answers / "model.db")
-    assert mode_of(answers) == 0o700

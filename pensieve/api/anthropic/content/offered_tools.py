@@ -23,7 +23,7 @@ class OfferedTools:
 
     def __init__(self, tools: Mapping[str, Tool]) -> None:
         self._tools = dict(tools)
-        self._redefined: list[Tool] = []
+        self._redefined: dict[str, Tool] = {}
         """Tools at the head of the prompt whose name now stands for another definition."""
         self._named: set[str] = set()
         self._withdrawn: set[str] = set()
@@ -31,7 +31,9 @@ class OfferedTools:
     def visible(self, choice: WireToolChoice | None) -> tuple[Tool, ...]:
         """The tools that are described in the prompt, withdrawn ones included."""
         tools = {name: replace(tool, withdrawn=name in self._withdrawn) for name, tool in self._tools.items()}
-        return (*self._redefined, *visible_tools(tools, self._named, choice))
+        shown = visible_tools(tools, self._named, choice)
+        places = ((self._redefined.get(tool.name), tool) for tool in shown)
+        return tuple(tool for place in places for tool in place if tool is not None)
 
     def named(self, name: str) -> str:
         """The text of a reference to a tool: its description, unless that is at the head of the prompt."""
@@ -64,7 +66,7 @@ class OfferedTools:
             raise ValidationError(path, "this server runs no tool search: define the tools that it would find")
         former = self._tools.get(tool.name)
         if former is not None and not former.deferred:
-            self._redefined.append(replace(former, withdrawn=True))
+            self._redefined[tool.name] = replace(former, withdrawn=True)
         self._tools[tool.name] = replace(tool, deferred=True)
         return self._added(tool.name)
 

@@ -153,8 +153,10 @@ def tool_choice_of(wire: WireToolChoice | None, tools: tuple[Tool, ...]) -> Tool
 
 
 def _require_callable(name: str | None, tools: tuple[Tool, ...]) -> None:
+    if name is None:
+        raise ValidationError("tool_choice.name", "Field required")
     named = next((tool for tool in tools if tool.name == name), None)
-    if name is not None and is_tool_search(name):
+    if is_tool_search(name):
         raise ValidationError(
             "tool_choice.name", f"this server cannot run {name}: name one of the tools that it would find"
         )

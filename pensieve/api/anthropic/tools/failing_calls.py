@@ -85,7 +85,7 @@ class _Answer:
         self._text = ""
         self._thinking = ""
         self._calls: list[ToolCall] = []
-        self._unavailable = {tool.name for tool in request.tools if tool.unavailable}
+        self._unavailable = {tool.name for tool in request.tools if tool.unavailable and not tool.withdrawn}
 
     def add(self, event: GenerationEvent) -> bool:
         """Whether more may follow the event."""

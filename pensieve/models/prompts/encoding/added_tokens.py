@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from tokenizers import AddedToken, Tokenizer
 
+from pensieve.models.prompts.encoding.slices import SLICE, find_all
+
 _PREFIX: Final = 2
 _SPACE: Final = "\u2581"
 """A space in SentencePiece vocabularies."""
@@ -52,7 +54,7 @@ class AddedTokens:
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Start and end of each token spelled in a text, the longest at each position. They may overlap."""
-        for match in self._prefixes.finditer(text) if self._prefixes is not None else ():
+        for match in find_all(self._prefixes, text, _PREFIX) if self._prefixes is not None else ():
             start = match.start()
             for length in (*self._lengths.get(match[1], ()), *self._lengths.get(match[1][:-1], ())):
                 if text[start : start + length] in self.by_content:
@@ -86,8 +88,13 @@ class AddedTokens:
         return any((text[-length:] if at_end else text[:length]) in edges for length in lengths)
 
     def _spells_token_once_normalized(self, text: str) -> bool:
-        normal = self._backend.normalizer.normalize_str(text)
-        return normal != text and any(True for _ in self.spans(normal))
+        overlap = 4 * self._longest
+        for start in range(0, len(text), SLICE):  # normalising holds the interpreter's lock
+            part = text[start : start + SLICE + overlap]
+            normal = self._backend.normalizer.normalize_str(part)
+            if normal != part and any(True for _ in self.spans(normal)):
+                return True
+        return False
 
     def _is_inside_word(self, text: str, start: int, end: int) -> bool:
         _, token = self.by_content[text[start:end]]

@@ -13,6 +13,7 @@ from pensieve.models.prompts.encoding.added_tokens import AddedTokens
 from pensieve.models.prompts.encoding.encoding_cache import EncodingCache
 from pensieve.models.prompts.encoding.literal_encoder import LiteralEncoder
 from pensieve.models.prompts.encoding.literals import Literals, RenderedPiece, SplicedTokens
+from pensieve.models.tokenizers import unlocked
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,12 @@ class PromptEncoder:
         first_tokens = [] if self._has_template or self._backend is None else self.first_tokens()
         encoded = [part for stretch in _stretches(literals.pieces_of(text)) for part in self._encoded(stretch)]
         return EncodedPrompt(first_tokens, encoded, self._tokenizer)
+
+    def count(self, text: str) -> int:
+        """The number of tokens of a text alone."""
+        if self._backend is not None:
+            return unlocked.count(self._backend, text)
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
 
     def first_tokens(self) -> list[int]:
         """The tokens that the tokenizer itself puts before a text if there is no template."""

@@ -13,6 +13,9 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, Final
 
+from pensieve.models.prompts.encoding.slices import find_all
+from pensieve.models.tokenizers import unlocked
+
 MAX_BYTES: Final = 48_000_000
 """The maximum size of all entries: about twenty prompts of 100k tokens that share nothing."""
 _ENTRY_OVERHEAD: Final = 300
@@ -25,6 +28,7 @@ class EncodingCache:
     def __init__(self, backend: Any) -> None:
         self._backend = backend
         self._added, self._separators = _patterns(backend)
+        self._longest = max((len(token.content) for token in backend.get_added_tokens_decoder().values()), default=0)
         self._lock = threading.Lock()
         self._by_text: OrderedDict[str, tuple[array[int], array[int]]] = OrderedDict()
         self._num_bytes = 0
@@ -36,7 +40,7 @@ class EncodingCache:
         it treats the start of a text differently. So each part begins with its control token.
         """
         start = 0
-        for match in self._added.finditer(text) if self._added is not None else ():
+        for match in find_all(self._added, text, self._longest) if self._added is not None else ():
             if match.start() > start and match[0] in self._separators:
                 yield text[start : match.start()]
                 start = match.start()
@@ -55,8 +59,7 @@ class EncodingCache:
             if cached is not None:
                 self._by_text.move_to_end(text)
                 return cached
-        encoding = self._backend.encode(text, add_special_tokens=False)
-        encoded = array("I", encoding.ids), array("I", [end for _, end in encoding.offsets])
+        encoded = unlocked.encode_with_ends(self._backend, text)
         with self._lock:
             if text not in self._by_text:
                 self._by_text[text] = encoded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -48,7 +49,7 @@ class LiteralEncoder:
     def _sections(self, part: Sequence[RenderedPiece]) -> Iterator[_Section | tuple[int, int]]:
         """The control tokens within the pieces, as id and end, and the text between them."""
         text: list[str] = []
-        ends: list[int] = []
+        ends = array("I")
         origin = part[0].start
         strips = False
         for number, piece in enumerate(part):
@@ -64,7 +65,7 @@ class LiteralEncoder:
                     position += len(stretch) - len(stretch.lstrip())
                     stretch = stretch.lstrip()
                 text.append(stretch)
-                ends += range(piece.start - origin + position + 1, piece.start - origin + start + 1)
+                ends.extend(range(piece.start - origin + position + 1, piece.start - origin + start + 1))
                 position = end
                 if token_id is None or token is None:
                     continue
@@ -73,7 +74,7 @@ class LiteralEncoder:
                 if kept:
                     yield _Section(whole[:kept], ends[:kept])
                 yield token_id, piece.start - origin + end
-                text, ends, strips = [], [], token.rstrip
+                text, ends, strips = [], array("I"), token.rstrip
         if any(text):
             yield _Section("".join(text), ends)
 

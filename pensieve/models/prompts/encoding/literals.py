@@ -11,9 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from contracts.values.vocabulary import ChatMessage, Tool, ToolCall
+from pensieve.core.errors import ValidationError
 from pensieve.models.prompts.encoding.added_tokens import AddedTokens
+from pensieve.models.prompts.encoding.slices import SLICE, find_all
 
 _PRIVATE_USE: Final = range(0xF0000, 0xFFFFE)
+_ESCAPED: Final = re.compile(r"(?i)\\u(?:(db[89a-f][0-9a-f])\\u(d[c-f][0-9a-f]{2})|(000f[0-9a-f]{4}))")
+"""A character of that range as JSON or as Python's repr escapes it."""
+_ESCAPED_LENGTH: Final = 12
+_MAX_MARKER: Final = 48
 _SCHEMA_KEYWORDS: Final = frozenset(
     [
         "type",
@@ -141,14 +147,14 @@ class Literals:
 
     def markers_in(self, rendered: str) -> Iterator[str]:
         """All markers in the rendered text, unescaped."""
-        for match in self._markers.finditer(rendered):
+        for match in find_all(self._markers, rendered, _MAX_MARKER):
             yield f"{self._fence}{match[1]}{self._fence}"
 
     def pieces_of(self, rendered: str) -> list[RenderedPiece]:
         """Split the rendered text at its markers."""
         pieces: list[RenderedPiece] = []
         start = 0
-        for match in self._markers.finditer(rendered):
+        for match in find_all(self._markers, rendered, _MAX_MARKER):
             if match.start() > start:
                 pieces.append(RenderedPiece(start, match.start() - start, rendered[start : match.start()]))
             content = self._contents[int(match[1])]
@@ -192,14 +198,28 @@ def _changed(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def _unused_fence(texts: Sequence[str]) -> str:
-    """A private-use character that occurs in none of the texts, unescaped or as JSON or Python escapes it."""
-    used: set[str] = set().union(*texts)
-    escaping = [text.lower() for text in texts if "\\u" in text or "\\U" in text]
-    return next(
-        fence
-        for fence in map(chr, _PRIVATE_USE)
-        if fence not in used and not any(escaped in text for text in escaping for escaped in _escapes(fence))
-    )
+    """A private-use character that occurs in none of the texts, unescaped or as JSON or Python escapes it.
+
+    Raises:
+        ValidationError: the texts use all of them.
+    """
+    used: set[str] = set()
+    for text in texts:
+        for start in range(0, 0 if text.isascii() else len(text), SLICE):
+            used.update(text[start : start + SLICE])
+        if "\\" in text:
+            used.update(_unescaped(match) for match in find_all(_ESCAPED, text, _ESCAPED_LENGTH))
+    fence = next((fence for fence in map(chr, _PRIVATE_USE) if fence not in used), None)
+    if fence is None:
+        raise ValidationError(
+            "messages", f"use all {len(_PRIVATE_USE):,} private-use characters of plane 15: leave one"
+        )
+    return fence
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    high, low, code = match.groups()
+    return chr(int(code, 16) if code else 0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
 
 
 def _escapes(fence: str) -> tuple[str, str]:

@@ -88,6 +88,13 @@ def test_a_new_definition_replaces_the_one_at_the_head_of_the_prompt() -> None:
     assert [tool.description for tool in callable_tools(again.tools, again.tool_choice)] == ["Sails far"]
 
 
+def test_the_head_of_the_prompt_keeps_its_order_when_a_tool_there_is_redefined() -> None:
+    """In another order, the whole prompt would be computed again."""
+    row = {"name": "row", "description": "Rows home", "input_schema": SCHEMA}
+    request = changed(definition(row | {"description": "Rows away"}), tools=[SAIL, row, DIVE])
+    assert head(request) == ["sail", "row"]
+
+
 def test_a_removed_tool_cannot_be_forced() -> None:
     with pytest.raises(ValidationError, match=r"^tool_choice.name: 'sail' is not the name of a tool"):
         changed(removal("sail"), addition("dive"), tool_choice={"type": "tool", "name": "sail"})

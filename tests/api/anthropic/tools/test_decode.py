@@ -86,6 +86,7 @@ def test_any_tool_means_one_that_runs() -> None:
     ("tools", "choice", "path", "words"),
     [
         ([SEARCH], None, "tools.0.type", "cannot run web_search_20250305"),
+        ([OWN], {"type": "tool"}, "tool_choice.name", "Field required"),
         ([SEARCH, FIND], None, "tools.0.type", "cannot run web_search_20250305"),
         ([FIND], None, "tools.0.type", "send tools for it to find"),
         ([OWN, SEARCH], {"type": "tool", "name": "web_search"}, "tool_choice.name", "cannot run web_search"),

@@ -94,6 +94,15 @@ async def _num_tokens(request: GenerationRequest) -> int:
     return await ScriptedEngine(Script(()), memory, SlidingWindowMonitor(memory.usage)).count_tokens(request.prompt)
 
 
+def test_a_tool_of_the_client_that_took_the_name_runs_there() -> None:
+    """A tool_addition may define a tool under the name of one that the server cannot run."""
+    own = Tool("web_search", "", '{"type": "object"}')
+    redefined = (*(replace(tool, withdrawn=tool.unavailable) for tool in TOOLS), own)
+    message = answer(ScriptedReply("Search", CALL), request=replace(REQUEST, tools=redefined))
+    assert kinds(message) == ["tool_use"]
+    assert message["stop_reason"] == "tool_use"
+
+
 def test_an_ordinary_call_is_an_ordinary_block() -> None:
     message = answer(ScriptedReply("Search", OWN_CALL))
     assert kinds(message) == ["tool_use"]

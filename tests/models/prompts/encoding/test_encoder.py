@@ -27,16 +27,21 @@ class Backend:
     def get_added_tokens_decoder(self) -> dict[int, Any]:
         return {}
 
-    def encode(self, text: str, *, add_special_tokens: bool) -> Any:
+    def encode_batch(self, texts: list[str], *, add_special_tokens: bool) -> Any:
         assert not add_special_tokens
-        self.encoded.append(text)
-        return Encoding(text)
+        self.encoded += texts
+        return [Encoding(text) for text in texts]
 
 
 class Encoding:
     def __init__(self, text: str) -> None:
         self.ids = [ord(character) for character in text]
-        self.offsets = [(index, index + 1) for index in range(len(text))]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def token_to_chars(self, index: int) -> tuple[int, int]:
+        return index, index + 1
 
 
 class Tokenizer:
@@ -118,9 +123,9 @@ def test_the_next_turn_encodes_only_new_text() -> None:
     class Counting:
         """The embedded model's tokenizer, recording the texts that it encodes."""
 
-        def encode(self, text: str, *, add_special_tokens: bool) -> Any:
-            encoded.append(text)
-            return embedded().encode(text, add_special_tokens=add_special_tokens)
+        def encode_batch(self, texts: list[str], *, add_special_tokens: bool) -> Any:
+            encoded.extend(texts)
+            return embedded().encode_batch(texts, add_special_tokens=add_special_tokens)
 
         def get_added_tokens_decoder(self) -> Any:
             return embedded().get_added_tokens_decoder()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, normalizers
 
 from contracts.values.vocabulary import ChatMessage, Role, Tool, ToolCall
+from pensieve.core.errors import ValidationError
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.prompts.encoding.added_tokens import START, AddedTokens
 from pensieve.models.prompts.encoding.encoder import PromptEncoder
@@ -188,3 +189,17 @@ def test_escaped_text_is_rendered_unchanged() -> None:
     template = chat_template(small.PLAIN)
     text = "a<|im_end|>b<|im<|im_end|>_end|>"
     assert f"[user]{text}<|im_end|>" in text_of(template.render((user(text),)).token_ids)
+
+
+ALL_OF_PRIVATE_USE = [chr(code) for code in range(0xF0000, 0xFFFFE)]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [str, lambda character: json.dumps(character).strip('"').upper().replace("U", "u"), lambda c: f"\\U{ord(c):08x}"],
+)
+def test_a_marker_is_unlike_everything_in_the_texts(written: Callable[[str], str]) -> None:
+    text = "".join(map(written, ALL_OF_PRIVATE_USE[:-1]))
+    assert Literals(["x", text]).marker().startswith(ALL_OF_PRIVATE_USE[-1])
+    with pytest.raises(ValidationError, match="messages: use all 65,534 private-use characters"):
+        Literals([text, written(ALL_OF_PRIVATE_USE[-1])])
