@@ -9,10 +9,20 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pensieve.core.errors import ValidationError
 
+MAX_TOOLS: Final = 512
+MAX_CHARACTERS: Final = 500_000
+"""Of a schema. It takes 3 s to check; the schemas of real tools have up to 200,000 characters."""
+MAX_TOTAL_CHARACTERS: Final = 2_000_000
+"""Of the schemas of all tools of a request."""
+MAX_DEPTH: Final = 64
+"""Of objects and lists in each other. A property of an object nests two deeper than the object."""
+MAX_VALUES: Final = 10_000
+"""Of an enum."""
 MAX_REMEMBERED: Final = 4096
 
 
@@ -20,18 +30,64 @@ def require_schema(schema: object, field: str) -> str:
     """The schema as text, which is the form that the engine takes.
 
     Raises:
-        ValidationError: it is not a valid JSON schema; the message starts with the path of the error in it.
+        ValidationError: it is too large, or not a valid JSON schema; the message starts with the path of the error.
     """
     try:
         text = json.dumps(schema, ensure_ascii=False)
-        problem = None if text in _valid_schemas else _problem(text)
-    except RecursionError as error:
-        raise ValidationError(field, "nests too deeply: define its parts in $defs and refer to them") from error
+    except RecursionError:
+        raise _too_deep(field) from None
+    if len(text) > MAX_CHARACTERS:
+        raise ValidationError(
+            field, f"has {len(text)} characters as JSON, more than {MAX_CHARACTERS}: send a smaller schema"
+        )
+    _require_small(schema, field)
+    problem = None if text in _valid_schemas else _problem(text)
     if problem is not None:
         path, sentence = problem
         raise ValidationError(".".join([field, *path]), f"not a valid JSON schema: {sentence}")
     _valid_schemas.add(text)
     return text
+
+
+def require_few(schemas: Sequence[object], field: str) -> None:
+    """
+    Raises:
+        ValidationError: there are too many tools, or their schemas are too large together.
+    """
+    if len(schemas) > MAX_TOOLS:
+        raise ValidationError(field, f"has {len(schemas)} tools, more than {MAX_TOOLS}: send fewer")
+    num_characters = sum(len(json.dumps(schema, ensure_ascii=False)) for schema in schemas)
+    if num_characters > MAX_TOTAL_CHARACTERS:
+        raise ValidationError(
+            field,
+            f"the schemas of all tools have {num_characters} characters, more than {MAX_TOTAL_CHARACTERS}: "
+            "send fewer or smaller tools",
+        )
+
+
+def _require_small(schema: object, field: str) -> None:
+    level = [schema]
+    for _ in range(MAX_DEPTH):
+        for part in level:
+            values = part.get("enum") if isinstance(part, dict) else None
+            if isinstance(values, list) and len(values) > MAX_VALUES:
+                raise ValidationError(field, f"has an enum of {len(values)} values, more than {MAX_VALUES}: send fewer")
+        level = [child for part in level for child in _parts(part)]
+        if not level:
+            return
+    raise _too_deep(field)
+
+
+def _parts(value: object) -> list[Any]:
+    """What nests in a value."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [part for part in parts if isinstance(part, dict | list)]
+
+
+def _too_deep(field: str) -> ValidationError:
+    return ValidationError(
+        field, f"nests too deeply, in more than {MAX_DEPTH} levels: define its parts in $defs and refer to them"
+    )
 
 
 class ValidSchemas:
@@ -69,7 +125,7 @@ def _problem(text: str) -> tuple[tuple[str, ...], str] | None:
     """Path and message of the first error in a schema."""
     schema = json.loads(text)
     validator = _validator_for(schema)
-    error = next(iter(validator(validator.META_SCHEMA).iter_errors(schema)), None)
+    error = next(iter(_linear(validator)(validator.META_SCHEMA).iter_errors(schema)), None)
     if error is None:
         return None
     return tuple(map(str, error.absolute_path)), f"{error.message[:200]}"
@@ -85,3 +141,23 @@ def _validator_for(schema: Any) -> Any:
         return validators.validator_for(schema, default=Draft202012Validator)
     except ValueError:  # not a URL
         return Draft202012Validator
+
+
+def _linear(validator: Any) -> Any:
+    """The validator, which finds values that occur twice in linear time: jsonschema compares all objects in pairs."""
+    from jsonschema import exceptions, validators  # noqa: PLC0415 - only needed for schemas
+
+    def unique(_validator: Any, wanted: Any, values: Any, _schema: Any) -> Iterator[exceptions.ValidationError]:
+        if wanted and isinstance(values, list) and len(set(map(_identity, values))) < len(values):
+            yield exceptions.ValidationError("has an item twice")
+
+    return validators.extend(validator, {"uniqueItems": unique})  # type: ignore[no-untyped-call]
+
+
+def _identity(value: object) -> Hashable:
+    """Equal for values that JSON Schema takes as equal: 1 and 1.0, but not 1 and true."""
+    if isinstance(value, Mapping):
+        return "object", frozenset((name, _identity(part)) for name, part in value.items())
+    if isinstance(value, list):
+        return "array", tuple(map(_identity, value))
+    return isinstance(value, bool), value

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from quart import current_app, request
@@ -16,8 +18,12 @@ T = TypeVar("T")
 
 PDFS = "pensieve-pdfs"
 """The application's extension that reads PDFs."""
-MAX_INLINE_BYTES = 20_000
+MAX_INLINE_BYTES = 4_000
 """Takes a few hundred microseconds to decode. Longer bodies are decoded on another thread."""
+MAX_DECODING = 64
+"""Bodies on such threads at once: more than the default of asyncio, where six slow ones would delay the seventh."""
+
+_threads = ThreadPoolExecutor(MAX_DECODING, "pensieve-decode")
 
 
 async def decode_body(decode: Callable[[bytes], T]) -> T:
@@ -36,7 +42,9 @@ async def decode_body(decode: Callable[[bytes], T]) -> T:
         return decode(decompressed(body, max_bytes) if is_gzip else body)
 
     async def run(function: Callable[[], T]) -> T:
-        return await asyncio.to_thread(function) if is_gzip or len(body) > MAX_INLINE_BYTES else function()
+        if len(body) <= MAX_INLINE_BYTES and not is_gzip:
+            return function()
+        return await asyncio.get_running_loop().run_in_executor(_threads, copy_context().run, function)
 
     pdfs: PdfReading = current_app.extensions[PDFS]
     return await pdfs.decoded(run, decode_plain)

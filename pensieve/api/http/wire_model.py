@@ -16,6 +16,9 @@ Name = Annotated[str, Field(min_length=1, max_length=256)]
 MAX_TOKENS_BOUND = 2**31 - 1
 """Whatever the window, a larger max_tokens is a mistake."""
 
+MAX_MESSAGES = 100_000
+"""The limit of Anthropic's API ("Create a Message", messages)."""
+
 
 class WireModel(BaseModel):
     """Strict: "5" is not accepted as a number, and neither is true."""

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from pensieve.api.http.wire_model import (
+    MAX_MESSAGES,
     MAX_TOKENS_BOUND,
     Name,
     Penalty,
@@ -128,7 +129,7 @@ class CommonBody(WireModel):
 class ChatBody(CommonBody):
     """`POST /v1/chat/completions`."""
 
-    messages: Annotated[list[ChatTurn], Field(min_length=1)]
+    messages: Annotated[list[ChatTurn], Field(min_length=1, max_length=MAX_MESSAGES)]
     max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS_BOUND)] | None = None
     tools: list[ChatTool] | None = None
     tool_choice: ChatToolChoice | None = None

@@ -133,6 +133,26 @@ def test_an_error_names_the_field(fields: dict[str, object], path: str) -> None:
     assert str(error).startswith(f"{path}: ")
 
 
+@pytest.mark.parametrize(
+    ("fields", "path", "limit"),
+    [
+        ({"messages": VALID["messages"] * 100_001}, "messages", "100000 items"),
+        (
+            {"tools": [{"name": f"t{number}", "input_schema": {"type": "object"}} for number in range(513)]},
+            "tools",
+            "512",
+        ),
+    ],
+    ids=["messages", "tools"],
+)
+def test_more_than_a_request_may_have_is_refused_with_the_limit(
+    fields: dict[str, object], path: str, limit: str
+) -> None:
+    error = decode_error(body(**fields))
+    assert error.field == path
+    assert limit in str(error)
+
+
 def test_an_image_is_refused_in_the_words_that_clients_know() -> None:
     image: dict[str, object] = {
         "type": "image",

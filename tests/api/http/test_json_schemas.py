@@ -1,18 +1,78 @@
+"""Schemas are checked in time that grows with their size, and what is too large is refused with the limit."""
+
+import time
 import tracemalloc
 
 import pytest
 
-from pensieve.api.http.json_schemas import MAX_REMEMBERED, ValidSchemas, require_schema
+from pensieve.api.http.json_schemas import (
+    MAX_CHARACTERS,
+    MAX_REMEMBERED,
+    MAX_TOOLS,
+    MAX_VALUES,
+    ValidSchemas,
+    require_few,
+    require_schema,
+)
 from pensieve.core.errors import ValidationError
 
+DRAFT_4 = "http://json-schema.org/draft-04/schema#"
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
-def test_a_schema_that_nests_too_deeply_is_refused() -> None:
+
+def nested(depth: int) -> dict[str, object]:
     schema: dict[str, object] = {}
-    for _ in range(300):
-        schema = {"type": "object", "properties": {"a": schema}}
-    with pytest.raises(ValidationError, match="nests too deeply") as caught:
+    for _ in range(depth):
+        schema = {"type": "array", "items": schema}
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        (nested(90), "nests too deeply, in more than 64 levels"),
+        (nested(3000), "nests too deeply"),
+        ({"description": "x" * MAX_CHARACTERS}, f"characters as JSON, more than {MAX_CHARACTERS}"),
+        ({"anyOf": [{"enum": list(range(MAX_VALUES + 1))}]}, f"has an enum of 10001 values, more than {MAX_VALUES}"),
+    ],
+    ids=["deep", "deeper than Python's stack", "long", "many values"],
+)
+def test_a_schema_that_is_too_large_is_refused_with_the_limit(schema: object, reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason) as caught:
         require_schema(schema, "tools.0.input_schema")
     assert caught.value.field == "tools.0.input_schema"
+
+
+def test_the_schemas_of_real_clients_are_within_the_limits() -> None:
+    properties = {f"property_{number}": {"type": "string", "description": "x" * 4000} for number in range(50)}
+    require_schema({"$schema": DRAFT_7, "type": "object", "properties": properties}, "tools.0.input_schema")
+    require_schema(nested(40), "tools.0.input_schema")
+    require_few([{"type": "object", "description": "x" * 4000}] * 300, "tools")
+
+
+@pytest.mark.parametrize(
+    "schemas", [[{}] * (MAX_TOOLS + 1), [{"description": "x" * 100_000}] * 21], ids=["many", "large"]
+)
+def test_too_many_tools_are_refused_by_name(schemas: list[object]) -> None:
+    with pytest.raises(ValidationError, match=r"^tools: .* more than \d+: send fewer"):
+        require_few(schemas, "tools")
+
+
+def test_an_enum_of_thousands_of_objects_is_checked_at_once() -> None:
+    started = time.process_time()
+    require_schema({"$schema": DRAFT_4, "enum": [{"a": number} for number in range(4000)]}, "format")
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("values", [[1, True, "1", [1], {"1": 1}, None], [[True], [1]]])
+def test_values_of_an_enum_that_only_look_alike_are_accepted(values: list[object]) -> None:
+    require_schema({"$schema": DRAFT_4, "enum": values}, "format")
+
+
+@pytest.mark.parametrize("values", [[{"a": 1, "b": [1]}, {"b": [1.0], "a": 1}], ["a", "a"]])
+def test_equal_values_of_an_enum_are_refused(values: list[object]) -> None:
+    with pytest.raises(ValidationError, match=r"^format\.enum: .*has an item twice"):
+        require_schema({"$schema": DRAFT_4, "enum": values}, "format")
 
 
 @pytest.mark.parametrize("value", [5, True, 1.5, None, [], ["x"], {}, {"a": 1}])
@@ -43,10 +103,11 @@ def test_only_hashes_of_the_latest_valid_schemas_are_remembered() -> None:
     assert (len(schemas), "0" in schemas, "1" in schemas, "new" in schemas) == (MAX_REMEMBERED, True, False, True)
 
 
-def test_a_long_schema_does_not_stay_in_memory() -> None:
+def test_long_schemas_do_not_stay_in_memory() -> None:
     tracemalloc.start()
     try:
-        require_schema({"type": "object", "description": "x" * 5_000_000}, "f")
+        for number in range(20):
+            require_schema({"type": "object", "description": f"{number}" + "x" * 490_000}, "f")
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

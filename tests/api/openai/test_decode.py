@@ -19,6 +19,7 @@ from contracts.values.vocabulary import (
     ToolMode,
 )
 from pensieve.api.openai.decode import UNLIMITED_TOKENS, decode_chat, decode_completion
+from pensieve.core.errors import ValidationError
 
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 COMPLETION: dict[str, Any] = {"model": "m", "prompt": "Once"}
@@ -249,3 +250,9 @@ def test_strict_functions_and_formats_are_decoded() -> None:
     generation = decode_chat(json.dumps(body).encode()).generation
     assert generation.strict_output
     assert [(tool.strict, tool.place) for tool in generation.tools] == [(True, "tools.0")]
+
+
+def test_too_many_tools_are_refused_with_the_limit() -> None:
+    tools = [{"type": "function", "function": {"name": f"t{number}"}} for number in range(513)]
+    with pytest.raises(ValidationError, match=r"^tools: has 513 tools, more than 512"):
+        chat(tools=tools)

@@ -13,7 +13,16 @@ from pydantic import Field
 from pensieve.api.anthropic.wire.blocks import Content
 from pensieve.api.anthropic.wire.context import Compaction, ContextManagement, DiagnosticsRequest
 from pensieve.api.anthropic.wire.tools import AnyTool, WireToolChoice
-from pensieve.api.http.wire_model import MAX_TOKENS_BOUND, Name, Probability, StopSequence, Temperature, WireModel, only
+from pensieve.api.http.wire_model import (
+    MAX_MESSAGES,
+    MAX_TOKENS_BOUND,
+    Name,
+    Probability,
+    StopSequence,
+    Temperature,
+    WireModel,
+    only,
+)
 
 MAX_STOP_SEQUENCES = 64
 """A limit of this server, because every token is compared with all of them."""
@@ -89,7 +98,7 @@ class CountTokensBody(WireModel):
     """`POST /v1/messages/count_tokens` (W2), and what a Messages request shares with it."""
 
     model: Name
-    messages: Annotated[list[WireMessage], Field(min_length=1)]
+    messages: Annotated[list[WireMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
     system: Content | None = None
     tools: list[AnyTool] | None = None
     tool_choice: WireToolChoice | None = None

@@ -1,0 +1,43 @@
+"""Bodies that take long to decode delay no other."""
+
+import asyncio
+import threading
+
+from quart import Quart
+
+from pensieve.api.http.connections.incoming_bodies import INCOMING_BODIES, IncomingBodies
+from pensieve.api.http.connections.limits import MAX_BODY_BYTES, ConnectionLimits
+from pensieve.api.http.read_body import MAX_INLINE_BYTES, PDFS, decode_body
+from pensieve.api.pdfs.reading import PdfReading
+
+
+def test_many_slow_bodies_do_not_delay_the_next_one() -> None:
+    go_on = threading.Event()
+
+    def decode(body: bytes) -> str:
+        if body.startswith(b"slow"):
+            go_on.wait(20)
+        return "done"
+
+    async def replies() -> list[bytes]:
+        app = Quart(__name__)
+        app.extensions |= {PDFS: PdfReading(), INCOMING_BODIES: IncomingBodies(ConnectionLimits())}
+        app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+
+        @app.post("/")
+        async def decoded() -> str:
+            return await decode_body(decode)
+
+        padding = b"x" * MAX_INLINE_BYTES
+        client = app.test_client()
+        slow = [asyncio.create_task(client.post("/", data=b"slow" + padding)) for _ in range(40)]
+        await asyncio.sleep(0.1)
+        try:
+            async with asyncio.timeout(5):
+                quick = await client.post("/", data=b"quick" + padding)
+        finally:
+            go_on.set()
+        answers = [*await asyncio.gather(*slow), quick]
+        return [await answer.get_data(as_text=False) for answer in answers]
+
+    assert asyncio.run(replies()) == [b"done"] * 41
