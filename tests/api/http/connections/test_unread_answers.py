@@ -91,8 +91,8 @@ def test_an_answer_that_is_read_slowly_arrives_whole(client: httpx.Client) -> No
 def http_2(client: httpx.Client, window_bytes: int) -> tuple[socket.socket, h2.connection.H2Connection]:
     connection = connect(client)
     http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
-    http.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = window_bytes
     http.initiate_connection()
+    http.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: window_bytes})
     connection.sendall(http.data_to_send())
     return connection, http
 
@@ -116,6 +116,7 @@ def test_http_2_streams_with_an_empty_window_are_given_up_although_pings_are_ans
             http.ping(b"still on")
             connection.sendall(http.data_to_send())
             time.sleep(0.05)
+        rest_of(connection)  # up to the end of the connection
         wait_until_idle(client)
 
 
