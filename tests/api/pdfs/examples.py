@@ -6,6 +6,7 @@ import base64
 import io
 import zlib
 
+import psutil
 import pypdf
 
 from features.harness.scene.media import pdf_with_text
@@ -47,3 +48,15 @@ def encrypted_with_aes() -> str:
     writer.write(file)
     filters = b"/V 4 /CF << /StdCF << /CFM /AESV2 /Length 16 >> >> /StmF /StdCF /StrF /StdCF"
     return base64.b64encode(file.getvalue().replace(b"/V 2", filters).replace(b"/R 3", b"/R 4")).decode()
+
+
+def running_readers() -> list[psutil.Process]:
+    """The processes that read PDFs for this one. They may end at any time."""
+    return [child for child in psutil.Process().children() if _is_reader(child)]
+
+
+def _is_reader(process: psutil.Process) -> bool:
+    try:
+        return "extraction.py" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
