@@ -99,8 +99,7 @@ class PrefixTree(Generic[P]):
         node = path[-1] if path else self._roots.setdefault(namespace, Node((), None))
         stored = position = sum(len(each.token_ids) for each in path)
         if self._holds_snapshots:
-            before = self.match(token_ids, namespace=namespace).num_tokens
-            return self._insert_state(token_ids, node, position, make, before)
+            return self._insert_state(token_ids, node, position, make, self.match(token_ids, namespace=namespace))
         for end in sorted({cut for cut in (*cuts, len(token_ids)) if stored < cut <= len(token_ids)}):
             node = self._append(node, token_ids[position:end], make(position, end))
             position = end
@@ -152,7 +151,6 @@ class PrefixTree(Generic[P]):
             AssertionError: the tree is inconsistent; the message says how.
         """
         nodes = list(descendants(self._roots.values()))
-        _require(all(root.payload is None for root in self._roots.values()), "a root has a payload")
         _require(sum(node.num_bytes for node in nodes) == self._num_bytes, "bytes do not add up")
         _require(sum(len(node.token_ids) for node in nodes) == self._num_tokens, "tokens do not add up")
         for node in nodes:
@@ -186,8 +184,14 @@ class PrefixTree(Generic[P]):
         return node
 
     def _insert_state(
-        self, token_ids: Sequence[int], node: Node[P], position: int, make: Callable[[int, int], P], before: int
+        self,
+        token_ids: Sequence[int],
+        node: Node[P],
+        position: int,
+        make: Callable[[int, int], P],
+        found: PrefixMatch[P],
     ) -> int:
+        before = found.num_tokens
         if not token_ids or before == len(token_ids):
             return 0
         try:
