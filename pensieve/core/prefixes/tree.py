@@ -99,7 +99,8 @@ class PrefixTree(Generic[P]):
         node = path[-1] if path else self._roots.setdefault(namespace, Node((), None))
         stored = position = sum(len(each.token_ids) for each in path)
         if self._holds_snapshots:
-            return self._insert_state(token_ids, node, position, make, self.match(token_ids, namespace=namespace))
+            before = self.match(token_ids, namespace=namespace).num_tokens
+            return self._insert_state(token_ids, node, position, make, before)
         for end in sorted({cut for cut in (*cuts, len(token_ids)) if stored < cut <= len(token_ids)}):
             node = self._append(node, token_ids[position:end], make(position, end))
             position = end
@@ -184,14 +185,8 @@ class PrefixTree(Generic[P]):
         return node
 
     def _insert_state(
-        self,
-        token_ids: Sequence[int],
-        node: Node[P],
-        position: int,
-        make: Callable[[int, int], P],
-        found: PrefixMatch[P],
+        self, token_ids: Sequence[int], node: Node[P], position: int, make: Callable[[int, int], P], before: int
     ) -> int:
-        before = found.num_tokens
         if not token_ids or before == len(token_ids):
             return 0
         try:
