@@ -191,6 +191,9 @@ def run_client(scene: Scene, models: Sequence[str], seed: int, pause_seconds: fl
     rng = random.Random(seed)
     kinds, weights = list(KINDS), list(KINDS.values())
     while not scene.over.is_set():
+        if not scene.server.is_up:
+            scene.over.wait(1)
+            continue
         (request,) = rng.choices(kinds, weights)
         with scene.pause.request(), scene.record.outcome_of(request.__name__, scene.server):
             request(scene, rng.choice(models), rng)

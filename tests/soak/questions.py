@@ -59,9 +59,10 @@ def question(name: str, model: str, text: str, max_tokens: int, **fields: Any) -
     return Question(name, {"model": model, "max_tokens": max_tokens, "temperature": 0, "messages": messages, **fields})
 
 
-def questions_for(model: str, max_tokens: int, long_repeats: int) -> list[Question]:
+def questions_for(model: str, max_tokens: int, long_repeats: int, num_subjects: int = len(SUBJECTS)) -> list[Question]:
     """Short and long prompts, a conversation, a forced call and structured output. A line of a prompt has 19 tokens."""
-    found = [question(f"{model}: {subject}", model, f"Tell me about {subject}.", max_tokens) for subject in SUBJECTS]
+    texts = {subject: f"Tell me about {subject}." for subject in SUBJECTS[:num_subjects]}
+    found = [question(f"{model}: {subject}", model, text, max_tokens) for subject, text in texts.items()]
     found += [
         question(f"{model}: long {number}", model, f"Log {number}. {LINE * repeats}What now?", max_tokens)
         for number, repeats in enumerate((long_repeats // 4, long_repeats // 2, long_repeats))
