@@ -66,10 +66,10 @@ class Scene:
     def of(self, model: str) -> Sequence[Question]:
         return [each for each in self.expected if each.body["model"] == model]
 
-    def compare(self, kind: str, asked: Question, actual: Answer) -> None:
-        expected = self.expected[asked]
+    def compare(self, kind: str, item: Question, actual: Answer) -> None:
+        expected = self.expected[item]
         is_right = (actual.content, actual.stop_reason) == (expected.content, expected.stop_reason)
-        self.record.compare(kind, asked.name, expected, actual, is_right=is_right)
+        self.record.compare(kind, item.name, expected, actual, is_right=is_right)
 
 
 ONE_CALL = {"type": "any", "disable_parallel_tool_use": True}
@@ -77,36 +77,36 @@ Request = Callable[[Scene, str, random.Random], None]
 
 
 def plain(scene: Scene, model: str, rng: random.Random) -> None:
-    asked = rng.choice(scene.of(model))
-    scene.compare("plain", asked, ask(scene.server.client, asked))
+    item = rng.choice(scene.of(model))
+    scene.compare("plain", item, ask(scene.server.client, item))
 
 
 def stream(scene: Scene, model: str, rng: random.Random) -> None:
-    asked = rng.choice(scene.of(model))
-    scene.compare("stream", asked, ask(scene.server.client, asked, stream=True))
+    item = rng.choice(scene.of(model))
+    scene.compare("stream", item, ask(scene.server.client, item, stream=True))
 
 
 def shorter(scene: Scene, model: str, rng: random.Random) -> None:
     """Another `max_tokens`: the answer is the beginning of the known one."""
-    asked = rng.choice(
+    item = rng.choice(
         [each for each in scene.of(model) if "tools" not in each.body and "output_config" not in each.body]
     )
-    known = scene.expected[asked]
-    actual = ask(scene.server.client, asked.limited_to(rng.randint(1, asked.body["max_tokens"])))
-    scene.record.compare("shorter", asked.name, known, actual, is_right=known.starts_with(actual))
+    known = scene.expected[item]
+    actual = ask(scene.server.client, item.limited_to(rng.randint(1, item.body["max_tokens"])))
+    scene.record.compare("shorter", item.name, known, actual, is_right=known.starts_with(actual))
 
 
 def new_length(scene: Scene, model: str, rng: random.Random) -> None:
     """A prompt that was never sent, sent twice: the second answer comes from the prompt cache, and is the same."""
     text = f"{rng.getrandbits(32)} {LINE * 40}"[: rng.randint(20, 3000)]
-    asked = question(f"{model}: {len(text)} characters", model, text, 8)
-    first, second = (ask(scene.server.client, asked) for _ in range(2))
-    scene.record.compare("new length", asked.name, first, second, is_right=first.content == second.content)
+    item = question(f"{model}: {len(text)} characters", model, text, 8)
+    first, second = (ask(scene.server.client, item) for _ in range(2))
+    scene.record.compare("new length", item.name, first, second, is_right=first.content == second.content)
 
 
 def cancel(scene: Scene, model: str, rng: random.Random) -> None:
-    asked = rng.choice(scene.of(model))
-    with scene.server.client.stream("POST", "/v1/messages", json={**asked.body, "stream": True}) as response:
+    item = rng.choice(scene.of(model))
+    with scene.server.client.stream("POST", "/v1/messages", json={**item.body, "stream": True}) as response:
         response.raise_for_status()
         for _ in islice(events(response), rng.randint(0, 12)):
             pass
@@ -117,8 +117,8 @@ def new_tool(scene: Scene, model: str, rng: random.Random) -> None:
     """A call of a tool whose schema was never sent before: its input meets the schema."""
     schema = new_schema(rng)
     tool = {"name": f"tool_{rng.getrandbits(32):x}", "input_schema": schema}
-    asked = question("new tool", model, "Call it.", 400, tools=[tool], tool_choice=ONE_CALL)
-    actual = ask(scene.server.client, asked, stream=bool(rng.getrandbits(1)))
+    item = question("new tool", model, "Call it.", 400, tools=[tool], tool_choice=ONE_CALL)
+    actual = ask(scene.server.client, item, stream=bool(rng.getrandbits(1)))
     call = json.loads(actual.content)[-1]
     is_right = call.get("name") == tool["name"] and _meets(call["input"], schema)
     scene.record.compare("new tool", json.dumps(schema), actual, actual, is_right=is_right)
@@ -126,21 +126,21 @@ def new_tool(scene: Scene, model: str, rng: random.Random) -> None:
 
 def new_format(scene: Scene, model: str, rng: random.Random) -> None:
     schema = new_schema(rng)
-    asked = question(
+    item = question(
         "new format", model, "Answer.", 400, output_config={"format": {"type": "json_schema", "schema": schema}}
     )
-    actual = ask(scene.server.client, asked)
+    actual = ask(scene.server.client, item)
     is_right = _meets(json.loads(json.loads(actual.content)[-1]["text"]), schema)
     scene.record.compare("new format", json.dumps(schema), actual, actual, is_right=is_right)
 
 
 def openai(scene: Scene, model: str, rng: random.Random) -> None:
-    asked = rng.choice(
+    item = rng.choice(
         [each for each in scene.of(model) if set(each.body) <= {"model", "max_tokens", "temperature", "messages"}]
     )
-    known = scene.expected[asked]
-    text = json.dumps([{"type": "text", "text": ask_openai(scene.server.client, asked)}])
-    scene.record.compare("openai", asked.name, known, Answer(text, ""), is_right=text == known.content)
+    known = scene.expected[item]
+    text = json.dumps([{"type": "text", "text": ask_openai(scene.server.client, item)}])
+    scene.record.compare("openai", item.name, known, Answer(text, ""), is_right=text == known.content)
 
 
 def refused(scene: Scene, model: str, rng: random.Random) -> None:
@@ -154,10 +154,8 @@ def refused(scene: Scene, model: str, rng: random.Random) -> None:
 
 
 def count(scene: Scene, model: str, rng: random.Random) -> None:
-    asked = rng.choice(scene.of(model))
-    body = {
-        key: value for key, value in asked.body.items() if key not in ("max_tokens", "temperature", "output_config")
-    }
+    item = rng.choice(scene.of(model))
+    body = {key: value for key, value in item.body.items() if key not in ("max_tokens", "temperature", "output_config")}
     response = scene.server.client.post("/v1/messages/count_tokens", json=body)
     response.raise_for_status()
     scene.record.count("count", "right")

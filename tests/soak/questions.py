@@ -97,7 +97,7 @@ def new_schema(rng: random.Random) -> Json:
     return {"type": "object", "properties": properties, "required": names, "additionalProperties": False}
 
 
-def ask(client: httpx.Client, asked: Question, *, stream: bool = False) -> Answer:
+def ask(client: httpx.Client, item: Question, *, stream: bool = False) -> Answer:
     """Ask, and read the whole answer.
 
     Raises:
@@ -105,24 +105,24 @@ def ask(client: httpx.Client, asked: Question, *, stream: bool = False) -> Answe
         BrokenStreamError: the stream ended early.
     """
     if not stream:
-        response = client.post("/v1/messages", json=dict(asked.body))
+        response = client.post("/v1/messages", json=dict(item.body))
         response.raise_for_status()
         return _answer(response.json())
-    with client.stream("POST", "/v1/messages", json={**asked.body, "stream": True}) as response:
+    with client.stream("POST", "/v1/messages", json={**item.body, "stream": True}) as response:
         if response.is_error:
             response.read()
         response.raise_for_status()
         return _answer(_message(events(response)))
 
 
-def ask_openai(client: httpx.Client, asked: Question) -> str:
+def ask_openai(client: httpx.Client, item: Question) -> str:
     """The text of the same question by OpenAI's API.
 
     Raises:
         httpx.HTTPError: the server refused or did not answer.
     """
     names = ("model", "max_tokens", "temperature", "messages")
-    response = client.post("/v1/chat/completions", json={name: asked.body[name] for name in names})
+    response = client.post("/v1/chat/completions", json={name: item.body[name] for name in names})
     response.raise_for_status()
     return str(response.json()["choices"][0]["message"]["content"] or "")
 

@@ -135,12 +135,12 @@ class Run:
 
     def _measure(self, server: Server, at: float) -> None:
         """The level of a server that has just answered with each model that stays, and has unloaded the other."""
-        kept = [asked for asked in self.expected if asked.name in (f"{TINY}: call", f"{EMBEDDED}: call")]
+        kept = [item for item in self.expected if item.name in (f"{TINY}: call", f"{EMBEDDED}: call")]
         with self.pause.quiet():
             is_switched = True
             while is_switched:
-                for asked in kept:
-                    ask(server.client, asked.limited_to(1))
+                for item in kept:
+                    ask(server.client, item.limited_to(1))
                 time.sleep(SETTLE_SECONDS)
                 models = {model["id"]: model["state"] for model in server.health()["models"]}
                 is_switched = models[OTHER] != "unloaded"
