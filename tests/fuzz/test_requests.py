@@ -1,0 +1,83 @@
+"""No request makes the server fail, hang or grow: some hundred in CI, and PENSIEVE_FUZZ_REQUESTS in `tox -e fuzz`."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from perf_gates.loads.servers import ServerProcess, serving
+from tests.fuzz.minimal import minimal
+from tests.fuzz.requests import Request, request
+from tests.fuzz.wire import problem, sent
+from tests.support.tiny_model import write_tiny_model
+
+NUM_REQUESTS: Final = int(os.environ.get("PENSIEVE_FUZZ_REQUESTS", "300"))
+FIRST: Final = int(os.environ.get("PENSIEVE_FUZZ_FIRST", "0"))
+MAX_FAILURES: Final = 20
+WARM_REQUESTS: Final = 5000
+"""By then all caches are full, and memory may not grow any more."""
+MAX_GROWTH: Final = 1.1
+NOTED_REQUESTS: Final = 500
+_LIMITS: Final = ("--memory-limit", "1GB", "--cache-memory", "20MB", "--cache-disk", "0", "--checked")
+
+
+class Findings:
+    """The numbers of requests that failed, each way of failing once."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.found: dict[str, str] = {}
+
+    def judge(self, number: int, item: Request) -> None:
+        complaint = self._complaint(item)
+        if complaint is None:
+            return
+        kind = complaint[:60]
+        if kind not in self.found:
+            smallest = self._minimal(item, kind)
+            self.found[kind] = f"request {number}: {item.method} {item.path} {item.headers}: {complaint}: {smallest}"
+            print(self.found[kind], flush=True)  # noqa: T201 - a long run is watched
+
+    def _complaint(self, item: Request) -> str | None:
+        try:
+            return problem(item, sent(self.port, item))
+        except TimeoutError:
+            return "no reply in time"
+
+    def _minimal(self, item: Request, kind: str) -> str:
+        if item.value is None:
+            return repr(item.body[:2000])
+        fails = lambda value: (self._complaint(item.with_value(value)) or "").startswith(kind)  # noqa: E731
+        return json.dumps(minimal(item.value, fails))[:2000]
+
+
+@pytest.mark.timeout(0)
+def test_no_request_makes_the_server_fail_hang_or_grow(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "tiny", max_position_embeddings=4096)
+    with (
+        (tmp_path / "log.txt").open("w", encoding="utf-8") as log,
+        serving("--model", str(model), *_LIMITS, stderr=log) as server,
+    ):
+        findings = Findings(int(server.url.rpartition(":")[2]))
+        began, resident = time.monotonic(), 0
+        for number in range(FIRST, FIRST + NUM_REQUESTS):
+            findings.judge(number, request(number))
+            assert len(findings.found) < MAX_FAILURES, "\n".join(findings.found.values())
+            if number % NOTED_REQUESTS == 0:
+                resident = _note_progress(server, number, began, resident)
+        assert server.is_running()
+        grown = server.resident_bytes()
+    assert not findings.found, "\n".join(findings.found.values())
+    assert not resident or grown < MAX_GROWTH * resident, f"grew from {resident} to {grown} bytes"
+
+
+def _note_progress(server: ServerProcess, number: int, began: float, resident: int) -> int:
+    """Print how far the run is, and return the resident bytes after the first `WARM_REQUESTS`."""
+    now, seconds = server.resident_bytes(), time.monotonic() - began
+    print(f"{number} requests, {seconds:.0f} s, {now / 1e6:.0f} MB, {server.open_files()} files", flush=True)  # noqa: T201
+    return resident or (now if number - FIRST >= WARM_REQUESTS else 0)
