@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -158,11 +158,11 @@ def bystander(what: str, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def arena(folder: Path, model: Path, *arguments: str) -> Iterator[Arena]:
+def arena(folder: Path, model: Path, python_options: Sequence[str] = ()) -> Iterator[Arena]:
     log, seen = folder / "server.log", folder / "seen.txt"
     with (
         log.open("w", encoding="utf-8") as errors,
-        serving("--model", str(model), "--cache-disk", "0", *arguments, stderr=errors) as server,
+        serving("--model", str(model), "--cache-disk", "0", python_options=python_options, stderr=errors) as server,
         bystander(server.url.rpartition(":")[2], seen),
     ):
         yield Arena(server, log, seen)

@@ -18,7 +18,7 @@ SLOW = {"hidden_size": 512, "num_hidden_layers": 8, "intermediate_size": 2048, "
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
     folder = tmp_path_factory.mktemp("chaos")
-    model = write_tiny_model(folder / "model", max_position_embeddings=32768, **(SLOW if IS_WHOLE else {}))
+    model = write_tiny_model(folder / "model", max_position_embeddings=8192, **(SLOW if IS_WHOLE else {}))
     with arena(folder, model) as found:
         yield found
         if IS_WHOLE:

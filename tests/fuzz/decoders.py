@@ -21,8 +21,8 @@ from pensieve.core.schemas.enforceable import enforceable
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.gguf.file import open_gguf
 from pensieve.models.library.resolve import resolve
+from pensieve.models.loading.load import load
 from pensieve.models.safetensors.headers import folder_headers
-from pensieve.models.tokenizers.load import load_tokenizer
 from perf_gates.loads.byte_tokenizer import write_byte_tokenizer
 from tests.fuzz.seeds import recorded
 from tests.support.tiny_model import write_tiny_model
@@ -32,7 +32,7 @@ MAX_BYTES: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """`read` takes the bytes and a folder for files. It raises what is derived from PensieveError, and nothing else."""
+    """`read` takes the bytes and a folder for files. It may raise a PensieveError, or RequestEntityTooLarge."""
 
     seed: Callable[[Path], bytes]
     read: Callable[[bytes, Path], object]
@@ -118,11 +118,11 @@ DECODERS: Final[Mapping[str, Decoder]] = {
         _file("model.safetensors"), _with_file("model.safetensors", lambda folder: folder_headers("model", folder))
     ),
     "tokenizer.json": Decoder(
-        _file("tokenizer.json"), _with_file("tokenizer.json", lambda folder: load_tokenizer(folder, 2)), is_json=True
+        _file("tokenizer.json"), _with_file("tokenizer.json", lambda folder: load(_resolved(folder))), is_json=True
     ),
     "tokenizer_config.json": Decoder(
         _file("tokenizer_config.json"),
-        _with_file("tokenizer_config.json", lambda folder: load_tokenizer(folder, 2)),
+        _with_file("tokenizer_config.json", lambda folder: load(_resolved(folder))),
         is_json=True,
     ),
     "config.json": Decoder(_file("config.json"), _with_file("config.json", _resolved), is_json=True),

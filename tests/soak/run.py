@@ -77,7 +77,7 @@ class Run:
         """Ask the idle server each question twice: without a prompt cache, and with it."""
         questions = [*questions_for(TINY, 120, 300), *questions_for(OTHER, 40, 40)]
         if self.plan.with_embedded:
-            questions += questions_for(EMBEDDED, 12, 12, num_subjects=4)
+            questions += questions_for(EMBEDDED, 10, 4, num_subjects=3)
         print(f"asking the idle server {len(questions)} questions", flush=True)
         for each in questions:
             self.expected[each] = ask(server.client, each)
