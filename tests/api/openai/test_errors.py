@@ -120,8 +120,8 @@ def test_the_sdk_reads_code_param_and_request_id(tmp_path: Path) -> None:
             client.completions.create(model="scripted", prompt="word " * 9000)
         assert (caught.value.code, caught.value.type) == ("context_length_exceeded", "invalid_request_error")
         assert caught.value.param == "prompt"
+        messages: Any = [{"role": "user", "content": "word " * 9000}]
         with pytest.raises(openai.BadRequestError) as too_long:
-            messages: Any = [{"role": "user", "content": "word " * 9000}]
             client.chat.completions.create(model="scripted", messages=messages)
         assert (too_long.value.code, too_long.value.param) == ("context_length_exceeded", "messages")
         assert caught.value.request_id
