@@ -74,11 +74,12 @@ def _options(decoded: DecodedRequest, cache: PromptCacheHeader) -> MessageOption
     if decoded.diagnostics is None or fingerprint is None:
         return MessageOptions(cache.record, edits=decoded.edits)
     fingerprints, message_id = server_state().fingerprints, new_message_id()
-    diagnosis = fingerprints.diagnosis(fingerprint, decoded.diagnostics.previous_message_id)
+    namespace = g.client.namespace
+    diagnosis = fingerprints.diagnosis(fingerprint, decoded.diagnostics.previous_message_id, namespace)
 
     def record(started: GenerationStarted) -> None:
         cache.record(started)
-        fingerprints.record(message_id, fingerprint, started)
+        fingerprints.record(message_id, fingerprint, started, namespace)
 
     return MessageOptions(
         record, message_id=message_id, edits=decoded.edits, has_diagnostics=True, diagnostics=diagnosis

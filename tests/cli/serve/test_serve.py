@@ -104,7 +104,7 @@ def test_a_home_that_is_a_file_is_named_by_every_command(tmp_path: Path, script:
         )
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder in which nobody may create another")
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which none can be created")
 def test_a_home_that_cannot_be_created_ends_the_start_with_one_sentence(tiny_folder: ModelFolder) -> None:
     ended = pensieve("serve", "--port", "0", "--model", str(tiny_folder.path), PENSIEVE_HOME="/proc/pensieve")
     assert ended.returncode == 1

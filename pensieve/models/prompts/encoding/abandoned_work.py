@@ -10,7 +10,7 @@ _is_abandoned: ContextVar[Callable[[], bool]] = ContextVar("is_abandoned", defau
 
 
 class AbandonedWorkError(Exception):
-    """Nobody waits for the result any more."""
+    """No client waits for the result any more."""
 
 
 @contextmanager
