@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pensieve.cli.main import main
+from pensieve.core.prefixes.worth import Worth
 from pensieve.engine.kv.blocks import HostArray
 from pensieve.engine.prompt_cache.disk.tier import DiskTier
 from pensieve.models.files.home import HOME_VARIABLE
@@ -21,7 +22,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for seed in range(2):
         token_ids = [int(token) for token in np.random.default_rng(seed).integers(0, 1000, 300)]
         array = HostArray("uint8", (10_000,), np.zeros(10_000, np.uint8))
-        tier.put([tier.new_block(place, token_ids, None, [array]) for place in tier.places(token_ids)], [])
+        blocks = [tier.new_block(place, token_ids, None, [array]) for place in tier.places(token_ids)]
+        tier.put([(block, Worth.READ_AGAIN) for block in blocks], [])
     tier.close(30.0)
     return tmp_path / "kv"
 

@@ -35,6 +35,8 @@ class Node(Generic[P]):
     last_used: int = 0
     num_pins: int = 0
     is_system: bool = False
+    was_read: bool = False
+    """Whether a later prompt continued from here."""
     ttl_seconds: float = 0.0
     kept_until: float = 0.0
 
@@ -81,3 +83,22 @@ def descendants(root: Node[P]) -> Iterator[Node[P]]:
         node = pending.pop()
         pending.extend(node.children.values())
         yield node
+
+
+def paths_to_ends(root: Node[P], *, holds_snapshots: bool) -> list[tuple[Node[P], ...]]:
+    """The paths to the ends of the stored prompts, and to snapshots of system text: the latest use first."""
+
+    def is_end(node: Node[P]) -> bool:
+        return node.payload is not None and (not node.children or (holds_snapshots and node.is_system))
+
+    ends = sorted(filter(is_end, descendants(root)), key=lambda node: -node.last_used)
+    return [_path_to(node) for node in ends]
+
+
+def _path_to(node: Node[P]) -> tuple[Node[P], ...]:
+    """The nodes from below the root to this one."""
+    path: list[Node[P]] = []
+    while node.parent is not None:
+        path.append(node)
+        node = node.parent
+    return tuple(reversed(path))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic
 
-from pensieve.core.prefixes.node import Node, P, PrefixMatch, descendants, walk
+from pensieve.core.prefixes.node import Node, P, PrefixMatch, descendants, paths_to_ends, walk
 
 
 class PrefixTree(Generic[P]):
@@ -59,13 +59,22 @@ class PrefixTree(Generic[P]):
             end -= len(node.token_ids)
         return PrefixMatch(0, (), (), shared, has_continuation)
 
-    def touch(self, nodes: Iterable[Node[P]], now: float) -> None:
+    def path(self, token_ids: Sequence[int]) -> tuple[Node[P], ...]:
+        """The nodes that share tokens with a prompt, in order, with or without payloads."""
+        return tuple(walk(self._root, token_ids)[0][1:])
+
+    def touch(self, nodes: Iterable[Node[P]], now: float, *, is_read: bool = False) -> None:
         """Record a use: the least recently used nodes are evicted first, and each use restarts a time to live."""
         for node in nodes:
             self._num_uses += 1
+            node.was_read |= is_read
             node.last_used = self._num_uses
             if node.ttl_seconds:
                 node.kept_until = max(node.kept_until, now + node.ttl_seconds)
+
+    def ends(self) -> list[tuple[Node[P], ...]]:
+        """See `paths_to_ends`."""
+        return paths_to_ends(self._root, holds_snapshots=self._holds_snapshots)
 
     @contextmanager
     def pinned(self, nodes: Sequence[Node[P]]) -> Iterator[None]:
@@ -144,8 +153,7 @@ class PrefixTree(Generic[P]):
         """
         nodes = list(descendants(self._root))
         _require(self._root.payload is None, "the root has a payload")
-        _require(sum(node.num_bytes for node in nodes) == self._num_bytes, "bytes do not add up")
-        _require(sum(len(node.token_ids) for node in nodes) == self._num_tokens, "tokens do not add up")
+        _check_sums(nodes, self._num_bytes, self._num_tokens)
         for node in nodes:
             _check_node(node, needs_payload=not (self._holds_snapshots and node.children))
 
@@ -158,6 +166,7 @@ class PrefixTree(Generic[P]):
         if parent is None:
             return node
         head: Node[P] = Node(node.token_ids[:at], parent, None, {node.token_ids[at]: node}, node.last_used)
+        head.was_read = node.was_read
         if not self._holds_snapshots and node.payload is not None:
             head.payload, node.payload = node.payload.split(at)
             head.is_system, head.ttl_seconds, head.kept_until = node.is_system, node.ttl_seconds, node.kept_until
@@ -214,6 +223,11 @@ class PrefixTree(Generic[P]):
 
 def _eviction_order(node: Node[P], now: float) -> tuple[int, int, int, Node[P]]:
     return node.rank(now), node.last_used, id(node), node
+
+
+def _check_sums(nodes: Sequence[Node[P]], num_bytes: int, num_tokens: int) -> None:
+    _require(sum(node.num_bytes for node in nodes) == num_bytes, "bytes do not add up")
+    _require(sum(len(node.token_ids) for node in nodes) == num_tokens, "tokens do not add up")
 
 
 def _check_node(node: Node[P], *, needs_payload: bool) -> None:

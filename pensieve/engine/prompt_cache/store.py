@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from pensieve.core.prefixes.boundary import Boundary
+from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 from pensieve.core.prefixes.node import PrefixMatch
 from pensieve.engine.kv.segments import KVSegment, Span, bytes_per_token, join_emptying
 from pensieve.engine.kv.snapshots import Snapshot, has_growing_layout, num_cached_tokens, trimmed
-from pensieve.engine.prompt_cache.disk.tier import DiskTier
+from pensieve.engine.prompt_cache.disk.tier import DiskMatch, DiskTier
 from pensieve.engine.prompt_cache.disk.transfer import DiskTransfer
 from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.prompt_cache.memory_tier import CachedKV, MemoryTier
@@ -42,21 +42,27 @@ class KVStore:
         from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
 
         self.needs_snapshots = not has_growing_layout(make_prompt_cache(model.model))
+        self._limit_bytes = limit_bytes
         self._memory = MemoryTier(needs_snapshots=self.needs_snapshots, limit_bytes=limit_bytes, clock=clock)
         self._disk = DiskTransfer(disk, needs_snapshots=self.needs_snapshots) if disk is not None else None
 
     @property
     def num_bytes(self) -> int:
-        """Of the arrays in memory: never over the limit."""
-        return self._memory.num_bytes
+        """Of the arrays in memory, and of what waits to be written: never over the limit."""
+        return self._memory.num_bytes + self._queued_bytes
+
+    @property
+    def _queued_bytes(self) -> int:
+        return self._disk.disk.queued_bytes if self._disk is not None else 0
 
     @property
     def limit_bytes(self) -> int:
-        return self._memory.limit_bytes
+        return self._limit_bytes
 
     @limit_bytes.setter
     def limit_bytes(self, limit_bytes: int) -> None:
-        self._memory.limit_bytes = limit_bytes
+        self._limit_bytes = limit_bytes
+        self._memory.limit_bytes = max(0, limit_bytes - self._queued_bytes)
         self.shrink(self.num_bytes - limit_bytes)
 
     def cached_tokens(self, token_ids: Sequence[int]) -> int:
@@ -71,6 +77,7 @@ class KVStore:
         token_ids = tuple(token_ids[:-1])
         found = self._memory.find(token_ids)
         with self._memory.in_use(found):
+            self._memory.note_read(found)
             match = self._match_on_disk(token_ids, found)
             if match is not None:
                 return match
@@ -97,6 +104,7 @@ class KVStore:
         """
         token_ids = tuple(token_ids[:-1])
         reason = self._reason(token_ids, self._memory.find(token_ids))
+        self._memory.note_read(self._memory.find(token_ids))
         segments = self._memory.take(token_ids)
         num_tokens = sum(segment.num_tokens for segment in segments)
         if not num_tokens:
@@ -119,7 +127,7 @@ class KVStore:
         """
         token_ids = tuple(token_ids)
         if self.needs_snapshots:
-            num_new = self._insert_snapshot(token_ids, caches)
+            num_new = self._insert_snapshot(token_ids, caches, boundaries)
         else:
             token_ids = token_ids[: num_cached_tokens(caches)]
             num_new = self._insert_segments(token_ids, caches, boundaries, move=move) if token_ids else 0
@@ -127,8 +135,13 @@ class KVStore:
         return num_new
 
     def shrink(self, num_bytes: int) -> int:
-        """Evict until `num_bytes` are freed or nothing is left. Return the bytes freed."""
-        return self._memory.shrink(num_bytes)
+        """Evict until `num_bytes` are freed or nothing is left: what waits to be written goes last. Return the bytes
+        freed.
+        """
+        freed = self._memory.shrink(num_bytes)
+        if freed < num_bytes and self._disk is not None:
+            freed += self._disk.disk.drop_queued()
+        return freed
 
     def note_prefill(self, num_tokens: int, seconds: float) -> None:
         """Measure how fast prompts are computed: they are read from disk only where that is faster."""
@@ -136,8 +149,10 @@ class KVStore:
             self._disk.prefill_rate.note(num_tokens, seconds)
 
     def close(self, timeout_seconds: float) -> None:
-        """Write what was inserted to disk, end the writing thread, and empty the memory tier."""
+        """Write to disk what was left for now, end the writing thread, and empty the memory tier."""
         if self._disk is not None:
+            for end in self._memory.ends():
+                self._disk.write_end(end.token_ids, end.payloads, end.worth)
             self._disk.disk.close(timeout_seconds)
         self.shrink(self.num_bytes)
 
@@ -157,30 +172,39 @@ class KVStore:
 
         cuts = [*(boundary.num_tokens for boundary in boundaries), *range(0, len(token_ids), SEGMENT_TOKENS)]
         if self._disk is not None:
-            self._disk.write_segments(token_ids, caches)
+            worth = self._memory.worth_of(token_ids, _system_tokens(boundaries))
+            self._disk.write_caches(token_ids, caches, worth, max_queued_bytes=self.limit_bytes // 2)
+            self._make_room_for_queue()
         per_token = bytes_per_token(caches)
         fitting = token_ids[: self.limit_bytes // per_token]
         return self._memory.insert(fitting, per_token * len(fitting), copied, cuts)
 
-    def _insert_snapshot(self, token_ids: tuple[int, ...], caches: Sequence[Any]) -> int:
+    def _make_room_for_queue(self) -> None:
+        """What waits to be written is part of the limit."""
+        self._memory.limit_bytes = max(0, self.limit_bytes - self._queued_bytes)
+        self._memory.shrink(self._memory.num_bytes - self._memory.limit_bytes)
+
+    def _insert_snapshot(
+        self, token_ids: tuple[int, ...], caches: Sequence[Any], boundaries: Sequence[Boundary]
+    ) -> int:
         """Nothing is inserted if the caches hold another number of tokens and cannot be cut to these."""
         held = num_cached_tokens(caches)
         fitting = trimmed(caches, held - len(token_ids)) if held is not None and held > len(token_ids) else list(caches)
         if not token_ids or not fitting or (held is not None and held < len(token_ids)):
             return 0
+        worth = self._memory.worth_of(token_ids, _system_tokens(boundaries))
         snapshot = Snapshot.of(fitting)
         num_new = self._memory.insert(token_ids, snapshot.num_bytes, lambda spans: [snapshot] * len(spans))
         if self._disk is not None:
-            self._disk.write_snapshot(token_ids, snapshot)
+            self._disk.write_snapshot(token_ids, snapshot, worth, max_queued_bytes=self.limit_bytes // 2)
+            self._make_room_for_queue()
         return num_new
 
     def _match_on_disk(self, token_ids: tuple[int, ...], found: PrefixMatch[CachedKV]) -> Match | None:
         """A longer match than memory's, if disk has one. It is in memory too from now on, if it fits."""
         on_disk = self._disk.find_to_read(token_ids, found.num_tokens) if self._disk is not None else None
-        if self._disk is None or on_disk is None:
-            return None
-        restored = dict(self._disk.read(on_disk, found.num_tokens))
-        if not restored:
+        restored = dict(self._disk.read(on_disk, found.num_tokens)) if self._disk is not None and on_disk else {}
+        if on_disk is None or not restored:
             return None
         end = max(restored)
         payloads = [*(() if self.needs_snapshots else _cut(found)), *restored.values()]
@@ -191,12 +215,7 @@ class KVStore:
         if not is_inserted:
             restored.clear()  # leaves the only reference to `payloads`, which are freed as they are copied
         caches = _new_caches(payloads, end, len(token_ids) + 1)
-        reason = MissReason.ENDS
-        if end == len(token_ids):
-            reason = MissReason.NONE
-        elif end == on_disk.num_tokens and on_disk.has_continuation:
-            reason = MissReason.DIFFERS
-        return Match(end, caches, reason, end - found.num_tokens)
+        return Match(end, caches, _reason_on_disk(on_disk, end, len(token_ids)), end - found.num_tokens)
 
     def _reason(self, token_ids: tuple[int, ...], found: PrefixMatch[CachedKV]) -> MissReason:
         if found.num_tokens == len(token_ids):
@@ -205,6 +224,17 @@ class KVStore:
             return MissReason.EMPTY
         differs = found.has_continuation and found.num_shared_tokens < len(token_ids)
         return MissReason.DIFFERS if differs else MissReason.ENDS
+
+
+def _reason_on_disk(found: DiskMatch, end: int, num_tokens: int) -> MissReason:
+    """Why the reading of a match ended at `end`, in a prompt of `num_tokens`."""
+    if end == num_tokens:
+        return MissReason.NONE
+    return MissReason.DIFFERS if end == found.num_tokens and found.has_continuation else MissReason.ENDS
+
+
+def _system_tokens(boundaries: Sequence[Boundary]) -> int:
+    return max((each.num_tokens for each in boundaries if each.kind is BoundaryKind.SYSTEM), default=0)
 
 
 def _cut(found: PrefixMatch[CachedKV]) -> list[CachedKV]:
