@@ -39,6 +39,7 @@ def test_show_lists_the_tokens_of_each_model(folder: Path, capsys: pytest.Captur
     assert f"{folder}: 4 files, 0.0 MB" in output
     assert "model some model: 600 tokens" in output
     assert "set aside as damaged" in output
+    assert "written in the last 24 hours: 0.0 MB" in output
 
 
 def test_prune_deletes_damaged_files_and_the_oldest_over_the_size(

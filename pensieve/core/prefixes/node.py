@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -77,12 +77,30 @@ def walk(root: Node[P], token_ids: Sequence[int]) -> tuple[list[Node[P]], int, i
     return path, position, into_last
 
 
-def descendants(root: Node[P]) -> Iterator[Node[P]]:
-    pending = list(root.children.values())
+def descendants(roots: Iterable[Node[P]]) -> Iterator[Node[P]]:
+    pending = [node for root in roots for node in root.children.values()]
     while pending:
         node = pending.pop()
         pending.extend(node.children.values())
         yield node
+
+
+def split(node: Node[P], at: int, *, holds_snapshots: bool) -> Node[P]:
+    """Insert and return a parent of `node` that takes over its first `at` tokens.
+
+    `node` keeps its identity and its end, so a pin on it also keeps the new parent, which is no longer a leaf.
+    """
+    parent = node.parent
+    if parent is None:
+        return node
+    head: Node[P] = Node(node.token_ids[:at], parent, None, {node.token_ids[at]: node}, node.last_used)
+    head.was_read = node.was_read
+    if not holds_snapshots and node.payload is not None:
+        head.payload, node.payload = node.payload.split(at)
+        head.is_system, head.ttl_seconds, head.kept_until = node.is_system, node.ttl_seconds, node.kept_until
+    node.token_ids, node.parent = node.token_ids[at:], head
+    parent.children[head.token_ids[0]] = head
+    return head
 
 
 def paths_to_ends(root: Node[P], *, holds_snapshots: bool) -> list[tuple[Node[P], ...]]:
@@ -91,7 +109,7 @@ def paths_to_ends(root: Node[P], *, holds_snapshots: bool) -> list[tuple[Node[P]
     def is_end(node: Node[P]) -> bool:
         return node.payload is not None and (not node.children or (holds_snapshots and node.is_system))
 
-    ends = sorted(filter(is_end, descendants(root)), key=lambda node: -node.last_used)
+    ends = sorted(filter(is_end, descendants([root])), key=lambda node: -node.last_used)
     return [_path_to(node) for node in ends]
 
 

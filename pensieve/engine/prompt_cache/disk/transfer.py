@@ -54,16 +54,17 @@ class DiskTransfer:
         self.disk = disk
         self.prefill_rate = Rate()
         self.read_rate = Rate()
+        self.max_queued_bytes = QUEUE_BYTES
         self._needs_snapshots = needs_snapshots
 
-    def find(self, token_ids: Sequence[int], num_cached: int) -> DiskMatch | None:
+    def find(self, token_ids: Sequence[int], num_cached: int, namespace: str) -> DiskMatch | None:
         """A match longer than the `num_cached` tokens in memory, if reading the rest is faster than computing it."""
-        match = self._longest(token_ids)
+        match = self._longest(token_ids, namespace)
         return match if match.num_tokens > num_cached and self._pays(match, num_cached) else None
 
-    def find_to_read(self, token_ids: Sequence[int], num_cached: int) -> DiskMatch | None:
+    def find_to_read(self, token_ids: Sequence[int], num_cached: int, namespace: str) -> DiskMatch | None:
         """Like `find`, for a caller that reads the match. A match that is too slow now may be worth reading later."""
-        match = self._longest(token_ids)
+        match = self._longest(token_ids, namespace)
         if match.num_tokens <= num_cached:
             return None
         if not self._pays(match, num_cached):
@@ -71,8 +72,9 @@ class DiskTransfer:
             return None
         return match
 
-    def _longest(self, token_ids: Sequence[int]) -> DiskMatch:
-        return self.disk.find_snapshot(token_ids) if self._needs_snapshots else self.disk.find(token_ids)
+    def _longest(self, token_ids: Sequence[int], namespace: str) -> DiskMatch:
+        find = self.disk.find_snapshot if self._needs_snapshots else self.disk.find
+        return find(token_ids, namespace)
 
     def _pays(self, match: DiskMatch, num_cached: int) -> bool:
         return self._reads_faster(match.num_bytes_after(num_cached), match.num_tokens - num_cached)
@@ -124,50 +126,42 @@ class DiskTransfer:
                         return
                     yield start, end, block
 
-    def write_caches(
-        self, token_ids: Sequence[int], caches: Sequence[Any], worth: PromptWorth, *, max_queued_bytes: int
-    ) -> None:
+    def write_caches(self, token_ids: Sequence[int], caches: Sequence[Any], worth: PromptWorth, namespace: str) -> None:
         """Queue the whole blocks of a prompt that are not on disk yet, from its start, as far as there is room.
 
         The shorter block at the end is left out, since the next turn would replace it, and so is a short prompt before
         its second use: `write_end` writes them.
         """
-        room = _Room(self.disk, max_queued_bytes)
-        source = _Source(partial(KVSegment.to_host, caches), bytes_per_token(caches))
-        self._write_segments(token_ids, source, worth, room, is_last=False)
+        source = _Source(token_ids, namespace, partial(KVSegment.to_host, caches), bytes_per_token(caches))
+        self._write_segments(source, worth, is_last=False)
 
-    def write_end(self, token_ids: Sequence[int], payloads: Sequence[KVSegment | Snapshot], worth: PromptWorth) -> None:
+    def write_end(
+        self, token_ids: Sequence[int], payloads: Sequence[KVSegment | Snapshot], worth: PromptWorth, namespace: str
+    ) -> None:
         """Queue what is not on disk yet of a prompt that will not grow any more in this process."""
         if len(token_ids) < MIN_TOKENS:
             return
         if isinstance(payloads[-1], Snapshot):
-            self.write_snapshot(token_ids, payloads[-1], worth, is_last=True)
+            self.write_snapshot(token_ids, payloads[-1], worth, namespace, is_last=True)
             return
         segments = [part for part in payloads if isinstance(part, KVSegment)]
         per_token = segments[0].num_bytes // segments[0].num_tokens
-        source = _Source(partial(KVSegment.joined_to_host, segments), per_token)
-        self._write_segments(token_ids, source, worth, _Room(self.disk), is_last=True)
+        copied = partial(KVSegment.joined_to_host, segments)
+        self._write_segments(_Source(token_ids, namespace, copied, per_token), worth, is_last=True)
 
-    def _write_segments(
-        self,
-        token_ids: Sequence[int],
-        source: _Source,
-        worth: PromptWorth,
-        room: _Room,
-        *,
-        is_last: bool,
-    ) -> None:
-        places = self.disk.places(token_ids)
+    def _write_segments(self, source: _Source, worth: PromptWorth, *, is_last: bool) -> None:
+        places = self.disk.places(source.token_ids, source.namespace)
         blocks: list[tuple[KVBlock, Worth]] = []
+        room = _Room(self.disk, self.max_queued_bytes)
         for place in places if self._is_worth_reading(source.bytes_per_token, 1) else ():
-            if not self.disk.wants(place, token_ids):
+            if not self.disk.wants(place, source.token_ids):
                 continue
             kind, num_tokens = worth.of(place.end), place.end - place.start
             waits = kind is Worth.SHORT or num_tokens < BLOCK_TOKENS
             if (waits and not is_last) or not room.take(source.bytes_per_token * num_tokens, kind):
                 break
             form, arrays = source.copied(place.start, place.end)
-            blocks.append((self.disk.new_block(place, token_ids, form, arrays), kind))
+            blocks.append((self.disk.new_block(place, source.token_ids, form, arrays), kind))
         self.disk.put(blocks, [place.key for place in places])
 
     def write_snapshot(
@@ -175,19 +169,19 @@ class DiskTransfer:
         token_ids: Sequence[int],
         snapshot: Snapshot,
         worth: PromptWorth,
+        namespace: str,
         *,
-        max_queued_bytes: int = QUEUE_BYTES,
         is_last: bool = False,
     ) -> None:
         """Queue a snapshot that is not on disk yet, if it is due and there is room. With `is_last` it is due."""
-        place, kind = self.disk.snapshot_place(token_ids), worth.of(len(token_ids))
-        num_stored = self.disk.snapshot_tokens(token_ids)
+        place, kind = self.disk.snapshot_place(token_ids, namespace), worth.of(len(token_ids))
+        num_stored = self.disk.snapshot_tokens(token_ids, namespace)
         blocks = []
         if (
             (is_last or is_snapshot_due(len(token_ids), num_stored))
             and self.disk.wants(place, token_ids)
             and self._is_worth_reading(snapshot.num_bytes, len(token_ids) - num_stored)
-            and _Room(self.disk, max_queued_bytes).take(snapshot.num_bytes, kind)
+            and _Room(self.disk, self.max_queued_bytes).take(snapshot.num_bytes, kind)
         ):
             try:
                 form, arrays = snapshot.to_host()
@@ -206,8 +200,10 @@ class DiskTransfer:
 
 
 class _Source(NamedTuple):
-    """`copied` returns the form and arrays of a block from its start and end."""
+    """A prompt, and where its KV is: `copied` returns the form and arrays of a block from its start and end."""
 
+    token_ids: Sequence[int]
+    namespace: str
     copied: Callable[[int, int], tuple[Any, list[HostArray]]]
     bytes_per_token: int
 
@@ -215,7 +211,7 @@ class _Source(NamedTuple):
 class _Room:
     """What the blocks of one prompt may still take of the queue, of the disk and of the day's writes."""
 
-    def __init__(self, disk: DiskTier, max_queued_bytes: int = QUEUE_BYTES) -> None:
+    def __init__(self, disk: DiskTier, max_queued_bytes: int) -> None:
         self._disk = disk
         self._max_bytes = min(max_queued_bytes, QUEUE_BYTES)
         self._waiting_bytes = disk.queued_bytes

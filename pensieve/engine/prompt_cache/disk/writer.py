@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from pensieve.core.prefixes.worth import Worth
@@ -28,15 +28,23 @@ class _Job:
 
 
 class BlockWriter:
-    """`lock` guards `files`. Every method may be called from any thread."""
+    """`lock` guards `files`, and `roots`, the parents of the blocks that start a prompt. Every method may be called
+    from any thread.
+    """
 
     def __init__(
-        self, files: KVFolder, lock: threading.RLock, budget: WriteBudget, *, root: str, limit_bytes: int
+        self,
+        files: KVFolder,
+        lock: threading.RLock,
+        budget: WriteBudget,
+        *,
+        roots: Collection[str],
+        limit_bytes: int,
     ) -> None:
         self._files = files
         self._lock = lock
         self._budget = budget
-        self._root = root
+        self._roots = roots
         self._limit_bytes = limit_bytes
         self._jobs: deque[_Job] = deque()
         self._queued: dict[str, KVBlock] = {}
@@ -161,7 +169,7 @@ class BlockWriter:
     def _may_write(self, block: KVBlock, size: int, worth: Worth) -> bool:
         if block.key not in self._queued:
             return False  # it was dropped
-        if block.parent != self._root and block.parent not in self._files.blocks:
+        if block.parent not in self._roots and block.parent not in self._files.blocks:
             return False
         return self._budget.allows(size, worth) and self._files.make_room(
             size, self._limit_bytes, keep=self._files.line_of(block.parent)
