@@ -36,6 +36,7 @@ def test_every_setting_has_a_default() -> None:
         max_queued=32,
         cache_memory=None,
         cache_disk=None,
+        cache_writes=50_000_000_000,
         memory_limit=None,
         kv_bits=None,
         allow_models=(),
@@ -114,6 +115,22 @@ def test_sizes_may_have_units(text: str, num_bytes: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "num_bytes"),
+    [
+        ("50GB/day", 50 * 10**9),
+        ("1.5 gb / Day", 1_500_000_000),
+        ("2GiB", 2 * 2**30),
+        ("0", 0),
+        ("0/day", 0),
+        ("unlimited", None),
+    ],
+)
+def test_daily_writes_are_a_size_or_unlimited(text: str, num_bytes: int | None) -> None:
+    assert parsed("--cache-writes", text).cache_writes == num_bytes
+    assert parsed(environment={"PENSIEVE_CACHE_WRITES": text}).cache_writes == num_bytes
+
+
+@pytest.mark.parametrize(
     ("flags", "environment", "named"),
     [
         (("--port", "x"), {}, "--port"),
@@ -123,6 +140,8 @@ def test_sizes_may_have_units(text: str, num_bytes: int) -> None:
         (("--grace-seconds", "soon"), {}, "--grace-seconds"),
         (("--cache-memory", "much"), {}, "--cache-memory"),
         (("--cache-disk", "-1"), {}, "--cache-disk"),
+        (("--cache-writes", "50GB/week"), {}, "--cache-writes"),
+        ((), {"PENSIEVE_CACHE_WRITES": "/day"}, "PENSIEVE_CACHE_WRITES"),
         (("--rate-limit", "0"), {}, "--rate-limit"),
         (("--max-batch-size", "0"), {}, "--max-batch-size"),
         ((), {"PENSIEVE_MAX_BATCH_SIZE": "many"}, "PENSIEVE_MAX_BATCH_SIZE"),
