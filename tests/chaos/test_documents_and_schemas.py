@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from features.harness.scene.media import document_block
-from tests.api.pdfs.examples import LONG_TEXT, encrypted_with_aes, pdf, shown
+from tests.api.pdfs.examples import LONG_TEXT, encrypted, pdf, shown
 from tests.chaos.arena import IS_WHOLE, Arena
 from tests.chaos.connections import left_early
 from tests.support.running_server import ask
@@ -44,7 +44,7 @@ SLOW = {
 NUM_CLIENTS = 6 if IS_WHOLE else 2
 REFUSED = {
     "ten thousand pages": (with_document(pdf(shown("Blue"), num_pages=10_000)), "source.data"),
-    "an encrypted PDF": (with_document(encrypted_with_aes()), "source.data"),
+    "a PDF with a password": (with_document(encrypted("RC4-128", "secret")), "source.data"),
     "a PDF with JBIG2": (with_document(pdf(b"x", filter_name="JBIG2Decode", packed=False)), "source.data"),
     "a PDF with an unknown filter": (with_document(pdf(b"x", filter_name="Unknown", packed=False)), "source.data"),
     "items nested 90 deep": (with_schema(nested(90)), "tools.0.input_schema"),
