@@ -31,9 +31,9 @@ from mlx_lm.models import qwen3_5
 from mlx_lm.models.gated_delta import gated_delta_update
 
 from pensieve.device.device import device_info
-from pensieve.models.gated_delta.install import run_by_chunks
-from pensieve.models.gated_delta.layer import METHODS
-from pensieve.models.gated_delta.rule import DeltaInputs, chunked_gated_delta
+from pensieve.models.loading.gated_delta.install import run_by_chunks
+from pensieve.models.loading.gated_delta.layer import METHODS
+from pensieve.models.loading.gated_delta.rule import DeltaInputs, chunked_gated_delta
 
 SHAPES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {

@@ -122,7 +122,7 @@ def _read_weights(model: Any, folder: ModelFolder) -> tuple[int, int]:
 
 
 def _run_by_chunks(model: Any) -> None:
-    from pensieve.models.gated_delta.install import has_kernel, run_by_chunks  # noqa: PLC0415 - after import_mlx_lm
+    from pensieve.models.loading.gated_delta.install import has_kernel, run_by_chunks  # noqa: PLC0415 - after import_mlx_lm
 
     backend = device_info().backend
     if not has_kernel(backend):

@@ -10,11 +10,11 @@ from mlx import nn
 from mlx.utils import tree_flatten
 
 from pensieve.device.device import device_info
-from pensieve.models.gated_delta.families import Qwen35, family_of
-from pensieve.models.gated_delta.install import has_kernel, run_by_chunks
-from pensieve.models.gated_delta.layer import ChunkedLayer
+from pensieve.models.loading.gated_delta.families import Qwen35, family_of
+from pensieve.models.loading.gated_delta.install import has_kernel, run_by_chunks
+from pensieve.models.loading.gated_delta.layer import ChunkedLayer
 from tests.engine.kv.models import small
-from tests.models.gated_delta.models import original
+from tests.models.loading.gated_delta.models import original
 
 
 def num_chunked(model: nn.Module) -> int:

@@ -11,10 +11,10 @@ import pytest
 from mlx import nn
 
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
-from pensieve.models.gated_delta.families import FAMILIES
-from pensieve.models.gated_delta.install import run_by_chunks
+from pensieve.models.loading.gated_delta.families import FAMILIES
+from pensieve.models.loading.gated_delta.install import run_by_chunks
 from tests.dialects.matrix.model_types import config_of
-from tests.models.gated_delta.models import TYPES, original
+from tests.models.loading.gated_delta.models import TYPES, original
 
 import_mlx_lm()  # before anything else imports it
 

@@ -13,7 +13,7 @@ from mlx import nn
 from mlx_lm.models.gated_delta import normalize_qk
 
 from pensieve.device.backend import Backend
-from pensieve.models.gated_delta.rule import DeltaInputs, chunked_gated_delta
+from pensieve.models.loading.gated_delta.rule import DeltaInputs, chunked_gated_delta
 
 _NORM_EPSILON: Final = 1e-6
 
@@ -24,7 +24,7 @@ class Method:
 
     chunk_tokens: int
     min_tokens: int
-    """With fewer, mlx-lm's own steps are faster. They are not taken for padded rows, since OLMo's mix the padding in."""
+    """With fewer, mlx-lm's own steps are faster. Not with padding, which OLMo's steps mix in."""
     convolves_by_products: bool
     """Whether a convolution of a few tokens is faster as a sum of products than as MLX's operation."""
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
-from pensieve.models.gated_delta.triangle import decayed_scores, triangle, unit_lower_inverse
+from pensieve.models.loading.gated_delta.triangle import decayed_scores, triangle, unit_lower_inverse
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import mlx.core as mx
 from mlx import nn
 
-from pensieve.models.gated_delta.layer import ChunkedLayer, Projected
+from pensieve.models.loading.gated_delta.layer import ChunkedLayer, Projected
 
 
 class _GatedDeltaNet(ChunkedLayer):

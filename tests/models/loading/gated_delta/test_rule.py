@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
-from pensieve.models.gated_delta.rule import DeltaInputs, chunked_gated_delta
+from pensieve.models.loading.gated_delta.rule import DeltaInputs, chunked_gated_delta
 
 import_mlx_lm()  # before anything else imports it
 

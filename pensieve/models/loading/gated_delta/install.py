@@ -10,8 +10,8 @@ import mlx.core as mx
 from mlx import nn
 
 from pensieve.device.backend import Backend
-from pensieve.models.gated_delta.families import family_of
-from pensieve.models.gated_delta.layer import METHODS, ChunkedLayer, Method
+from pensieve.models.loading.gated_delta.families import family_of
+from pensieve.models.loading.gated_delta.layer import METHODS, ChunkedLayer, Method
 
 log = logging.getLogger(__name__)
 
