@@ -56,7 +56,8 @@ class FakeModels:
     async def start(self, source: str) -> HeavyScript:
         name = source.removeprefix("org/")
         self.started.append(name)
-        await asyncio.sleep(0)
+        for _ in range(10):
+            await asyncio.sleep(0)  # so that other callers come before it is loaded
         await self.may_load.wait()
         if name in self.faults:
             raise ModelLoadingError(source, "its files are damaged")

@@ -126,11 +126,7 @@ def test_new_requests_for_the_model_in_use_queue_after_a_load_that_waits_for_roo
 
 def test_concurrent_requests_share_one_load() -> None:
     async def play(pool: ModelPool, fakes: FakeModels) -> None:
-        fakes.may_load.clear()
-        borrowing = [asyncio.create_task(pool.borrow("one")) for _ in range(8)]
-        await asyncio.sleep(0.05)
-        fakes.may_load.set()
-        borrowed = await asyncio.gather(*borrowing)
+        borrowed = await asyncio.gather(*(pool.borrow("one") for _ in range(8)))
         assert len({id(model) for model in borrowed}) == 1
         assert fakes.started == ["one"]
         for _ in borrowed:
@@ -144,11 +140,7 @@ def test_concurrent_requests_share_one_load() -> None:
 def test_a_failed_load_raises_for_every_waiting_caller_and_leaves_no_memory_reserved() -> None:
     async def play(pool: ModelPool, fakes: FakeModels) -> None:
         fakes.faults = {"one"}
-        fakes.may_load.clear()
-        borrowing = [asyncio.create_task(pool.borrow("one")) for _ in range(4)]
-        await asyncio.sleep(0.05)
-        fakes.may_load.set()
-        outcomes = await asyncio.gather(*borrowing, return_exceptions=True)
+        outcomes = await asyncio.gather(*(pool.borrow("one") for _ in range(4)), return_exceptions=True)
         assert [type(each) for each in outcomes] == [ModelLoadingError] * 4
         assert fakes.memory.reserved_bytes() == 0
         assert [state.status for state in pool.states()] == ["unloaded"]

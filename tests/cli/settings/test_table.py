@@ -190,3 +190,20 @@ def test_several_models_are_unloaded_when_idle_by_default_and_a_single_one_is_no
     assert parsed().idle_seconds is None
     assert parsed("--allow-model", "org/one", "--allow-model", "org/two").idle_seconds == 600
     assert parsed("--allow-model", "org/one", "--idle-unload", "never").idle_seconds is None
+
+
+def test_a_file_of_keys_suffices_for_a_network_address(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    path.touch(mode=0o600)
+    path.write_text("alice = 'key-of-alice'", encoding="utf-8")
+    keys = parsed("--host", "0.0.0.0", environment={"PENSIEVE_API_KEYS": str(path)}).api_keys  # noqa: S104
+    assert keys is not None
+    assert keys.find("key-of-alice") is not None
+
+
+def test_a_wrong_file_of_keys_is_refused_at_start_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    path.touch(mode=0o600)
+    path.write_text("\nalice = 5", encoding="utf-8")
+    with pytest.raises(SettingsError, match=f"--api-keys: {path}, line 2: 'alice'"):
+        parsed("--api-keys", str(path))

@@ -80,7 +80,7 @@ class DiskTier:
             self._files.scan()
         except OSError as error:
             self._writer.warn(error)
-        self._secret = secret_of(folder)
+        self._secret = secret_of(self._files)
         if (unkeyed := root_key(fingerprint)) in self._files.children:
             self._roots[""] = unkeyed  # of an earlier version, whose names had no key
         if self._files.blocks:
