@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.chaos.arena import arena
+from tests.chaos.bodies import ask
 from tests.chaos.connections import connected
-from tests.support.running_server import ask
 from tests.support.tiny_model import write_tiny_model
 from tests.support.waiting import wait_until
 
@@ -33,5 +33,5 @@ def test_more_connections_than_descriptors(tmp_path: Path) -> None:
                 stack.enter_context(contextlib.closing(connected(scene.port)))
             scene.wait_for_tokens()
         wait_until(lambda: scene.server.open_files() < NUM_FILES // 4)
-        assert scene.post(ask(max_tokens=1)).status == 200
+        assert scene.post(ask()).status == 200
         assert len(scene.log_lines()) - before <= MAX_LINES, scene.log_lines()[before:]

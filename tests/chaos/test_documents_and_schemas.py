@@ -10,8 +10,8 @@ import pytest
 from features.harness.scene.media import document_block
 from tests.api.pdfs.examples import LONG_TEXT, encrypted, pdf, shown
 from tests.chaos.arena import IS_WHOLE, Arena
+from tests.chaos.bodies import ask
 from tests.chaos.connections import left_early
-from tests.support.running_server import ask
 from tests.support.waiting import wait_until
 
 ENUM_VALUES = [{"key": number, "values": [number, str(number)]} for number in range(4000)]
@@ -19,11 +19,11 @@ DRAFT_04 = "http://json-schema.org/draft-04/schema#"
 
 
 def with_document(data: str) -> Mapping[str, object]:
-    return ask(messages=[{"role": "user", "content": [document_block(base64.b64decode(data))]}], max_tokens=1)
+    return ask(messages=[{"role": "user", "content": [document_block(base64.b64decode(data))]}])
 
 
 def with_schema(schema: object) -> Mapping[str, object]:
-    return ask(tools=[{"name": "get", "input_schema": schema}], max_tokens=1)
+    return ask(tools=[{"name": "get", "input_schema": schema}])
 
 
 def nested(depth: int) -> dict[str, object]:
@@ -48,7 +48,7 @@ REFUSED = {
     "a PDF with JBIG2": (with_document(pdf(b"x", filter_name="JBIG2Decode", packed=False)), "source.data"),
     "a PDF with an unknown filter": (with_document(pdf(b"x", filter_name="Unknown", packed=False)), "source.data"),
     "items nested 90 deep": (with_schema(nested(90)), "tools.0.input_schema"),
-    "a thousand tools": (ask(tools=tools(1000), max_tokens=1), "tools"),
+    "a thousand tools": (ask(tools=tools(1000)), "tools"),
     "a number as $schema": (with_schema({"type": "object", "$schema": 7}), "tools.0.input_schema"),
 }
 

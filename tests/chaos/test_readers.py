@@ -11,6 +11,7 @@ import h2.errors
 import pytest
 
 from tests.chaos.arena import IS_WHOLE, Arena
+from tests.chaos.bodies import ask
 from tests.chaos.connections import (
     STREAM,
     connected,
@@ -21,7 +22,6 @@ from tests.chaos.connections import (
     rest_of,
     stopped_clients,
 )
-from tests.support.running_server import ask
 from tests.support.waiting import wait_until
 
 NUM_READERS = 12
@@ -42,7 +42,7 @@ def attack(scene: Arena, name: str) -> Iterator[ExitStack]:
     with scene.attacked(name), ExitStack() as stack:
         yield stack
         scene.wait_for_tokens()
-        reply = scene.post(ask(max_tokens=1))
+        reply = scene.post(ask())
         assert reply.status == 200, reply.body
     wait_until(lambda: num_active(scene) <= 1)
 
