@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.chaos.arena import IS_WHOLE, Arena, arena
 from tests.support.tiny_model import write_tiny_model
 
-SLOW = {"hidden_size": 512, "num_hidden_layers": 8, "intermediate_size": 2048, "head_dim": 64, "num_attention_heads": 8}
+SLOW: dict[str, Any] = {
+    "hidden_size": 512,
+    "num_hidden_layers": 8,
+    "intermediate_size": 2048,
+    "head_dim": 64,
+    "num_attention_heads": 8,
+}
 """A pass takes about as long as that of a real model, so that the machine's own pauses are short beside it."""
 
 

@@ -34,7 +34,7 @@ TEXTS: Final = (
     "JVBERi0xLjQK",
 )
 NUMBERS: Final = (0, 1, -1, 2, 7, 0.5, -0.0, 1e308, -1e-308, 2**31, 2**63, -(2**63), 10**30, 1024, 200_001)
-LARGE: Final = (float("nan"), float("inf"), [], {}, "x" * 5000, "\ue123" * 3000)
+LARGE: Final[tuple[Any, ...]] = (float("nan"), float("inf"), [], {}, "x" * 5000, "\ue123" * 3000)
 
 
 def junk(rng: random.Random, depth: int = 0) -> Any:

@@ -144,7 +144,7 @@ class Run:
                 time.sleep(SETTLE_SECONDS)
                 models = {model["id"]: model["state"] for model in server.health()["models"]}
                 is_switched = models[OTHER] != "unloaded"
-            levels = [server.level() for _ in range(_NUM_SAMPLES) if not time.sleep(0.3)]
+            levels = [server.level() for _ in range(_NUM_SAMPLES)]
         level = sorted(levels, key=lambda each: each.resident_bytes)[_NUM_SAMPLES // 2]
         self.measured.append(Measured(round(at, 1), level))
         print(f"{at / MINUTE:6.1f} min, at rest: {level}", flush=True)

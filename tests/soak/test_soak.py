@@ -7,7 +7,8 @@ from pathlib import Path
 from tests.soak.plan import Plan
 from tests.soak.record import Record
 from tests.soak.run import Run
-from tests.soak.verdict import Level, error_share, growth
+from tests.soak.server import Level
+from tests.soak.verdict import error_share, growth
 
 SECONDS = 24.0
 
