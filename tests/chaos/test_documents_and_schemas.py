@@ -70,12 +70,12 @@ def test_a_slow_pdf_is_refused_by_name_and_ends_when_its_client_leaves(scene: Ar
 def test_is_refused_by_name_while_others_are_served(scene: Arena, name: str) -> None:
     body, field = REFUSED[name]
     with scene.attacked(name):
-        replies = scene.post_at_once(body, NUM_CLIENTS)
+        replies = scene.post_at_once(body, NUM_CLIENTS // 2)
     assert {reply.status for reply in replies} == {400}, {reply.message for reply in replies}
     assert {field in reply.message for reply in replies} == {True}, {reply.message for reply in replies}
 
 
-@pytest.mark.parametrize("number", [1000, 4000])
+@pytest.mark.parametrize("number", [1000, 4000] if IS_WHOLE else [1000])
 def test_an_enum_of_thousands_of_objects_is_checked_at_once(scene: Arena, number: int) -> None:
     schema = {
         "$schema": DRAFT_04,
@@ -83,5 +83,5 @@ def test_an_enum_of_thousands_of_objects_is_checked_at_once(scene: Arena, number
         "properties": {"a": {"enum": ENUM_VALUES[:number]}},
     }
     with scene.attacked(f"an enum of {number} objects"):
-        replies = scene.post_at_once(with_schema(schema), NUM_CLIENTS)
+        replies = scene.post_at_once(with_schema(schema), NUM_CLIENTS // 2)
     assert {reply.status for reply in replies} <= {200, 400}, {reply.body for reply in replies}

@@ -29,7 +29,7 @@ def test_a_text_that_cannot_fit_is_refused(scene: Arena, number: int, *, stream:
 
 def test_private_use_characters_are_counted_and_answered(scene: Arena) -> None:
     with scene.attacked("private-use characters"):
-        reply = scene.post(ask("\ue000\ue123\uf8ff" * 1000))
+        reply = scene.post(ask("\ue000\ue123\uf8ff" * 300))
     assert reply.status == 200
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -48,10 +49,8 @@ def _search(seconds: int, name: str) -> None:
     (corpus / "seed").write_bytes(decoder.seed(folder))
 
     def read(data: bytes) -> None:
-        try:
+        with contextlib.suppress(PensieveError, RequestEntityTooLarge):
             decoder.read(data, folder)
-        except (PensieveError, RequestEntityTooLarge):
-            pass
 
     options = [
         f"-max_total_time={seconds}",

@@ -30,15 +30,15 @@ _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 class Findings:
     """The numbers of requests that failed, each way of failing once."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, log: Path) -> None:
+        self.port, self._log = port, log
         self.found: dict[str, str] = {}
 
     def judge(self, number: int, item: Request) -> None:
         complaint = self._complaint(item)
         if complaint is None:
             return
-        kind = complaint[:60]
+        kind = complaint[:100]
         if kind not in self.found:
             smallest = self._minimal(item, kind)
             self.found[kind] = f"request {number}: {item.method} {item.path} {item.headers}: {complaint}: {smallest}"
@@ -46,9 +46,15 @@ class Findings:
 
     def _complaint(self, item: Request) -> str | None:
         try:
-            return problem(item, sent(self.port, item))
+            complaint = problem(item, sent(self.port, item))
         except TimeoutError:
             return "no reply in time"
+        return f"{self._last_error()}: {complaint}" if complaint else None
+
+    def _last_error(self) -> str:
+        """The error that the server logged last: what tells two internal errors apart."""
+        lines = self._log.read_text(encoding="utf-8", errors="replace")[-4000:].splitlines()
+        return next((line for line in reversed(lines) if line and not line.startswith((" ", "20"))), "")
 
     def _minimal(self, item: Request, kind: str) -> str:
         if item.value is None:
@@ -67,7 +73,7 @@ def test_no_request_makes_the_server_fail_hang_or_grow(tmp_path: Path, num_reque
         (tmp_path / "log.txt").open("w", encoding="utf-8") as log,
         serving("--model", str(model), *_LIMITS, environment=_ONE_THREAD, stderr=log) as server,
     ):
-        findings = Findings(int(server.url.rpartition(":")[2]))
+        findings = Findings(int(server.url.rpartition(":")[2]), tmp_path / "log.txt")
         began, resident = time.monotonic(), 0
         for number in range(first, first + num_requests):
             findings.judge(number, request(number))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
+import copy
 import random
 from functools import cache
 from types import NoneType, UnionType
@@ -41,7 +42,7 @@ def junk(rng: random.Random, depth: int = 0) -> Any:
     """Any JSON value, some of them large or deep."""
     choice = rng.randrange(10 if depth < 3 else 6)
     if choice < 5:
-        return rng.choice(rng.choice((TEXTS, TEXTS, NUMBERS, (None, True, False), LARGE)))
+        return copy.copy(rng.choice(rng.choice((TEXTS, TEXTS, NUMBERS, (None, True, False), LARGE))))
     if choice == 5:
         return nested(rng.choice((5, 40, 70)), rng)
     if choice < 8:
