@@ -18,6 +18,7 @@ from pensieve.engine.memory.probe import ACTIVATIONS_SHARE, CHUNK_TOKENS, Probe,
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.prompt_cache.answer_memory import AnswerMemory
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
+from pensieve.engine.requests.ticket import Deliver, deliver
 from pensieve.engine.speculation.draft_model import DraftModel, load_draft, option_for, ready_to_draft
 from pensieve.engine.warm_up import log_if_slow, warm_up
 from pensieve.models.estimate.known_model import known_model
@@ -44,6 +45,8 @@ class EngineParts:
     template: ChatTemplate
     grammars: Grammars
     relief: PressureRelief
+    deliver: Deliver = deliver
+    """Passes events to their streams."""
 
     @property
     def model(self) -> LoadedModel:

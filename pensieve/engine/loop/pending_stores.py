@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 from pensieve.engine.batch.batch import Computed
+from pensieve.engine.loop.faults import Faults
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.requests.running import RunningRequest
 from pensieve.engine.requests.ticket import Ticket
@@ -19,8 +20,9 @@ class _PendingStore(NamedTuple):
 
 
 class PendingStores:
-    def __init__(self, prompt_cache: PromptCache) -> None:
+    def __init__(self, prompt_cache: PromptCache, faults: Faults) -> None:
         self._prompt_cache = prompt_cache
+        self._faults = faults
         self._pending: list[_PendingStore] = []
 
     def add_prompt(self, running: RunningRequest, computed: Computed) -> None:
@@ -36,10 +38,14 @@ class PendingStores:
 
     def flush(self) -> None:
         pending, self._pending = self._pending, []
-        for (token_ids, caches), boundaries, ticket in pending:
-            is_stored = self._prompt_cache.keep(token_ids, caches, boundaries, move=ticket is None)
-            if ticket is not None and not is_stored:
-                ticket.stored_5m_tokens = ticket.stored_1h_tokens = 0
+        for each in pending:
+            if not self._is_stored(each) and each.ticket is not None:
+                each.ticket.stored_5m_tokens = each.ticket.stored_1h_tokens = 0
+
+    def _is_stored(self, each: _PendingStore) -> bool:
+        with self._faults.contained("storing a computed prompt"):
+            return self._prompt_cache.keep(*each.computed, each.boundaries, move=each.ticket is None)
+        return False
 
     def clear(self) -> None:
         self._pending = []

@@ -71,7 +71,11 @@ class PromptCache:
         if moves:
             self._reserve(0)
         reservation = self._memory.reserve(num_bytes, BufferUsage.KV_CACHE)
-        return reservation, self._match(token_ids, moves=moves)
+        try:
+            return reservation, self._match(token_ids, moves=moves)
+        except BaseException:
+            self._memory.release(reservation)
+            raise
 
     def _match(self, token_ids: Sequence[int], *, moves: bool) -> Match:
         try:

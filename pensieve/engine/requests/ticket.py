@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -91,6 +91,13 @@ class Ticket:
         """Whether all events have arrived, read or not. For the event loop."""
         return bool(self.events) and isinstance(self.events[-1], GenerationFinished | Exception)
 
+    def put(self, event: GenerationEvent | Exception) -> None:
+        """Add an event, unless the last one has arrived already. Call on the event loop."""
+        if not self.has_ended:
+            self.events.append(event)
+            self.has_events.set()
+            self.has_events = asyncio.Event()
+
     async def stream(self) -> AsyncGenerator[GenerationEvent, None]:
         """All events from the first on, as they arrive. Several readers may stream the same ticket.
 
@@ -121,6 +128,7 @@ class Ticket:
 
 
 Delivery = tuple[Ticket, GenerationEvent | Exception]
+Deliver = Callable[[list[Delivery]], None]
 
 
 def deliver(deliveries: list[Delivery]) -> None:
@@ -132,12 +140,13 @@ def deliver(deliveries: list[Delivery]) -> None:
     for delivery in deliveries:
         by_loop.setdefault(delivery[0].loop, []).append(delivery)
     for loop, of_loop in by_loop.items():
-        if not loop.is_closed():
+        try:
             loop.call_soon_threadsafe(_put_all, of_loop)
+        except RuntimeError:
+            if not loop.is_closed():
+                raise
 
 
 def _put_all(deliveries: list[Delivery]) -> None:
     for ticket, event in deliveries:
-        ticket.events.append(event)
-        ticket.has_events.set()
-        ticket.has_events = asyncio.Event()
+        ticket.put(event)
