@@ -60,6 +60,6 @@ class EngineWatch:
                 num_produced=self._progress.num_produced,
                 slowest_step_seconds=self._progress.slowest_step_seconds,
             ):
-                log.critical("stacks of the stalled process:\n%s", thread_stacks())
                 reason = f"{num_open} requests are open, and nothing was computed for {self._clock.seconds:.0f} s"
                 self.report(EngineFault(reason, can_reload=False))
+                log.critical("stacks of the stalled process:\n%s", thread_stacks())
