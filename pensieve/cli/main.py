@@ -8,7 +8,7 @@ import sys
 from collections.abc import MutableMapping, Sequence
 
 from pensieve import __version__
-from pensieve.cli import cache
+from pensieve.cli import cache, keys
 from pensieve.cli.fit import command as fit
 from pensieve.cli.launch import command as launch
 from pensieve.cli.models import command as models
@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     settings.add_arguments(serve)
     cache.add_parser(commands)
+    keys.add_parser(commands)
     models.add_parser(commands)
     fit.add_parser(commands)
     launch.add_arguments(
@@ -49,13 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     if arguments.command == "launch":
         return launch.launch(arguments.arguments)
-    if arguments.command == "models":
-        return models.run(arguments)
-    if arguments.command == "fit":
-        return fit.run(arguments)
-    if arguments.command == "cache":
-        return cache.run(arguments)
-    return _serve(arguments, sys.argv[1:] if argv is None else argv)
+    if arguments.command == "serve":
+        return _serve(arguments, sys.argv[1:] if argv is None else argv)
+    commands_by_name = {"cache": cache.run, "fit": fit.run, "keys": keys.run, "models": models.run}
+    return commands_by_name[arguments.command](arguments)
 
 
 def _serve(arguments: argparse.Namespace, argv: Sequence[str]) -> int:

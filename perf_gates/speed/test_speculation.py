@@ -103,7 +103,7 @@ class SwitchableEngine:
         return completion, SpeculationCounts(*(getattr(after, name) - getattr(before, name) for name in names))
 
     async def _complete(self, prompt: str, num_tokens: int, *, is_raw: bool, speculates: bool) -> Completion:
-        batch = self._engine._loop._batch
+        batch = self._engine._loop.rows.batch
         assert batch is not None
         if speculates:
             batch.speculate(self._engine._pace)

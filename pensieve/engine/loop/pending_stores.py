@@ -15,6 +15,7 @@ from pensieve.engine.requests.ticket import Ticket
 class _PendingStore(NamedTuple):
     computed: Computed
     boundaries: tuple[Boundary, ...]
+    namespace: str
     ticket: Ticket | None
     """Set while its request still uses the caches and reports what was stored. Without it they may be moved."""
 
@@ -27,14 +28,16 @@ class PendingStores:
 
     def add_prompt(self, running: RunningRequest, computed: Computed) -> None:
         """A prompt, or its part up to a stop, of a request that goes on."""
-        self._pending.append(_PendingStore(computed, running.ticket.boundaries, running.ticket))
+        ticket = running.ticket
+        self._pending.append(_PendingStore(computed, ticket.boundaries, ticket.namespace, ticket))
 
     def add_removed(self, running: RunningRequest, computed: Computed | None) -> None:
         """What was computed for a row that has left the batch, if anything."""
         if computed is None or not computed[0] or not self._prompt_cache.limit_bytes:
             return
+        ticket = running.ticket
         end = () if running.is_prefilling else (Boundary(len(computed[0]), BoundaryKind.ANSWER),)
-        self._pending.append(_PendingStore(computed, (*running.ticket.boundaries, *end), None))
+        self._pending.append(_PendingStore(computed, (*ticket.boundaries, *end), ticket.namespace, None))
 
     def flush(self) -> None:
         pending, self._pending = self._pending, []
@@ -43,8 +46,9 @@ class PendingStores:
                 each.ticket.stored_5m_tokens = each.ticket.stored_1h_tokens = 0
 
     def _is_stored(self, each: _PendingStore) -> bool:
+        move = each.ticket is None
         with self._faults.contained("storing a computed prompt"):
-            return self._prompt_cache.keep(*each.computed, each.boundaries, move=each.ticket is None)
+            return self._prompt_cache.keep(*each.computed, each.boundaries, move=move, namespace=each.namespace)
         return False
 
     def clear(self) -> None:
