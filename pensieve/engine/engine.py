@@ -18,6 +18,7 @@ from pensieve.device.pooled_thread import PooledThread
 from pensieve.device.stacks import thread_stacks
 from pensieve.engine.assembly import EngineParts, load_parts
 from pensieve.engine.batch.batch import Batch
+from pensieve.engine.loop.faults import LoopFailedError
 from pensieve.engine.loop.generation_loop import GenerationLoop, failed_error
 from pensieve.engine.loop.parts import LoopParts
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
@@ -123,7 +124,8 @@ class Engine:
             self._loop.run()
         except BaseException as error:
             log.exception("the thread that computes has ended")
-            fault = EngineFault(f"the thread that computes has ended: {error!r}", can_reload=True)
+            reason = str(error) if isinstance(error, LoopFailedError) else f"the thread that computes ended: {error!r}"
+            fault = EngineFault(reason, can_reload=True)
             self._event_loop.call_soon_threadsafe(self._watch.report, fault)
         finally:
             self._resources.close()

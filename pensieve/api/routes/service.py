@@ -35,7 +35,7 @@ async def hello() -> ResponseReturnValue:
 
 @blueprint.get("/health")
 async def health() -> ResponseReturnValue:
-    """The status for every client, with a 503 if no model can answer, and the figures for clients with the key."""
+    """The status for every client, with a 503 if a model cannot answer. Why, and the figures, for clients with the key."""
     state = server_state()
     fault = state.models.fault
     status: dict[str, Any] = {
@@ -43,10 +43,8 @@ async def health() -> ResponseReturnValue:
         "version": __version__,
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
-    if fault:
-        status["reason"] = fault
     if _may_see_figures(state):
-        status |= _figures(state)
+        status |= ({"reason": fault} if fault else {}) | _figures(state)
     return jsonify(status), 503 if fault else 200
 
 

@@ -15,7 +15,7 @@ from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.batch.batch import Batch
 from pensieve.engine.loop.admission import reserve, waits_for_prefill
 from pensieve.engine.loop.bookkeeping import Bookkeeping
-from pensieve.engine.loop.faults import Faults
+from pensieve.engine.loop.faults import Faults, LoopFailedError
 from pensieve.engine.loop.mailbox import PAUSE_SECONDS, Mailbox
 from pensieve.engine.loop.outbox import Outbox
 from pensieve.engine.loop.parts import LoopParts
@@ -89,6 +89,8 @@ class GenerationLoop:
             self._drop_cancelled()
             self._admit(parts)
             self.rows.step(self.progress)
+        except LoopFailedError:
+            raise
         except Exception:
             self._note_failed_step()
             self.rows.restart()
@@ -99,8 +101,10 @@ class GenerationLoop:
 
     def _note_failed_step(self) -> None:
         """Without running requests, it was not the fault of one of them."""
-        if self.rows.running:
-            self._faults.log(f"a generation step, and with it {len(self.rows.running)} requests,")
+        running = self.rows.running.values()
+        if running:
+            requests = frozenset(each.ticket.fingerprint for each in running)
+            self._faults.fail(f"a generation step, and with it {len(running)} requests,", requests)
         else:
             self._faults.count("a generation step without requests")
 
@@ -129,8 +133,8 @@ class GenerationLoop:
                 if not self._start_or_refuse(ticket, parts, batch):
                     return
             except Exception:
-                self._faults.log("admitting a request")
                 self._refuse(ticket, GenerationError("the model could not start the answer"))
+                self._faults.fail("admitting a request", ticket.fingerprint)
 
     def _waits_for_prefill(self, ticket: Ticket, parts: LoopParts, batch: Batch) -> bool:
         with self._faults.contained("sharing a prefill"):

@@ -87,14 +87,15 @@ class Rows:
         try:
             events, ended = _events(running, sampled)
         except Exception:
-            self._faults.log("decoding a token's text, and with it one request,")
             self.remove(sampled.uid)
             self._fail(sampled.uid)
+            self._faults.fail("decoding a token's text, and with it one request,", running.ticket.fingerprint)
             return
         self._outbox.add(running.ticket, events)
         if ended:
             self.remove(sampled.uid, sampled.computed)
             self.end(sampled.uid, OperationPhase.COMPLETED)
+            self._faults.note_answer()
 
     def remove(self, uid: int, computed: Computed | None = None) -> None:
         """Remove a row from the batch, unless mlx-lm already did and returned what it `computed`; store that."""

@@ -67,6 +67,11 @@ class Ticket:
         return self.request.client.namespace
 
     @property
+    def fingerprint(self) -> int:
+        """The same for a request that is sent again."""
+        return hash((tuple(self.prompt_token_ids), self.request.max_tokens))
+
+    @property
     def max_total_tokens(self) -> int:
         """The tokens of the prompt and of the longest possible answer."""
         return min(len(self.prompt_token_ids) + self.request.max_tokens, self.window_tokens)
