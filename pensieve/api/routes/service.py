@@ -35,7 +35,7 @@ async def hello() -> ResponseReturnValue:
 
 @blueprint.get("/health")
 async def health() -> ResponseReturnValue:
-    """The status for every client, with a 503 if a model cannot answer. Why, and the figures, for clients with the key."""
+    """The status for every client, a 503 if a model cannot answer; the reason and figures for clients with the key."""
     state = server_state()
     fault = state.models.fault
     status: dict[str, Any] = {
@@ -67,6 +67,7 @@ def _figures(state: ServerState) -> dict[str, Any]:
         "reserved_peak_bytes": models.memory.peak_reserved_bytes,
         "pressure": _pressure(models.memory_pressure()),
         "prompt_tokens": asdict(models.prompt_tokens()),
+        "cache_writes": asdict(state.cache_writes()),
         "speculation": asdict(models.speculation_counts()),
         "requests": {"active": models.num_active},
         "models": [_model(model) for model in models.states()],

@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 MAX_IN_A_ROW: Final = 3
 MAX_FAILED_REQUESTS: Final = 5
-"""So many different requests fail in a row, without a completed answer in between, only if the engine is at fault. A
-client that sends the same request again and again counts once.
+"""If this many different requests fail in a row, without a completed answer in between, the engine is at fault. A
+request that is sent again counts once.
 """
 LOG_INTERVAL_SECONDS: Final = 60.0
 """At most one traceback of each kind in this time: a fault may repeat at every step."""
