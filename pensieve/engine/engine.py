@@ -26,7 +26,6 @@ from pensieve.engine.options import EngineOptions
 from pensieve.engine.preparation import RequestPreparation
 from pensieve.engine.requests.ticket import Ticket
 from pensieve.engine.speculation.pass_costs import Pace
-from pensieve.engine.warm_up import check
 from pensieve.engine.watch import EngineWatch
 from pensieve.models.files.model_folder import ModelFolder
 
@@ -115,7 +114,7 @@ class Engine:
 
     def _checked_batch(self) -> Batch:
         """A batch for after a fault, if the model still computes."""
-        check(self._parts.new_batch(self._options))
+        self._parts.check(self._options)
         return self._new_batch()
 
     def _run(self) -> None:
