@@ -105,7 +105,7 @@ def _answer(batch: Batch, tickets: Sequence[Ticket]) -> int:
     """Answer the tickets in one batch. Return the number of sampled tokens."""
     running, num_tokens = {batch.insert(ticket, Match(0, None, MissReason.EMPTY)) for ticket in tickets}, 0
     for _ in range(_PROMPT_TOKENS + _OUTPUT_TOKENS):  # far more steps than necessary
-        sampled, _ = batch.next() if running else ([], [])
+        sampled = batch.step().sampled if running else []
         num_tokens += len(sampled)
         running -= {each.uid for each in sampled if each.computed is not None}
     batch.remove(list(running))

@@ -254,6 +254,11 @@ class RowsKV:
         self.rows += other.rows
         self._offsets = None
 
+    def cut(self, index: int, num_tokens: int) -> None:
+        """Remove the last tokens of one row."""
+        self.rows[index].offset -= num_tokens
+        self._offsets = None
+
     def extract(self, index: int) -> RowKV:
         """A row as it is until the next step. It may be kept only if the row has left the batch."""
         return copy.copy(self.rows[index])
