@@ -18,7 +18,7 @@ from pensieve.engine.decoding.grammar_mask import GrammarMask
 from pensieve.engine.decoding.output_head import OutputHead
 from pensieve.engine.decoding.row import Computed, Row, Sampled
 from pensieve.engine.decoding.samplers import penalties_for, sampler_for
-from pensieve.engine.decoding.thinking_budget import ThinkingBudget
+from pensieve.engine.decoding.thinking_budget import ThinkingBudget, last_token
 from pensieve.engine.kv.batch_caches import BatchCaches, RowCaches, SingleCaches
 from pensieve.engine.kv.rows import RowKV
 from pensieve.engine.memory.probe import new_caches
@@ -173,8 +173,8 @@ class Batch:
 
     def _first_tokens(self) -> list[Sampled]:
         """The first tokens of the prompts that this step completed."""
-        begun = [row for row in self._prefilling.rows if row.next_token is not None]
-        ahead = [self._decoding.emit_ahead(row, int(row.next_token.item())) for row in begun]
+        begun = [(row, row.next_token) for row in self._prefilling.rows if row.next_token is not None]
+        ahead = [self._decoding.emit_ahead(row, last_token(token_ids)) for row, token_ids in begun]
         emitted = [each for each in ahead if each is not None]
         if self._speculation is not None:
             self._speculation.count_first(len(emitted))

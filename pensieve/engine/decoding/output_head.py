@@ -14,17 +14,20 @@ from contextlib import contextmanager
 from typing import Any
 
 import mlx.core as mx
-from mlx import nn
+from mlx.nn.layers.base import Module
+from mlx.nn.layers.embedding import Embedding
+from mlx.nn.layers.linear import Linear
+from mlx.nn.layers.quantized import QuantizedEmbedding, QuantizedLinear
 from mlx.utils import tree_unflatten
 
-_EMBEDDINGS = (nn.Embedding, nn.QuantizedEmbedding)
-_LINEARS = (nn.Linear, nn.QuantizedLinear)
+_EMBEDDINGS = (Embedding, QuantizedEmbedding)
+_LINEARS = (Linear, QuantizedLinear)
 
 
-class OutputHead(nn.Module):
+class OutputHead(Module):
     """Stands for a linear output layer, or for embeddings that are also the output layer."""
 
-    def __init__(self, inner: nn.Module) -> None:
+    def __init__(self, inner: Module) -> None:
         super().__init__()
         self.inner = inner
         self._positions: mx.array | None = None

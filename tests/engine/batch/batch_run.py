@@ -62,7 +62,7 @@ class BatchRun:
     ) -> int:
         """`cached` are caches of all tokens but the last."""
         request = GenerationRequest((ChatMessage(Role.USER, ""),), max_tokens, Sampling(temperature=temperature))
-        match = Match(len(token_ids) - 1, cached, None) if cached else Match(0, None, MissReason.EMPTY)
+        match = Match(len(token_ids) - 1, cached, MissReason.NONE) if cached else Match(0, None, MissReason.EMPTY)
         uid = self.batch.insert(self.ticket(request, token_ids), match)
         self.tokens[uid] = []
         return uid

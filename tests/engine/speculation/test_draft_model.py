@@ -60,7 +60,7 @@ class DraftedRun(RowsRun):
         super().__init__(model, speculates=False, stop_tokens=stop_tokens)
         self.pace = FixedPace()
         self.policy = DraftPolicy(draft)
-        self.speculation = Speculation(self.rows, self.pace, self.policy)
+        self.speculation = self._decodes = Speculation(self.rows, self.pace, self.policy)
 
     def check_rows(self) -> None:
         """After each step the draft model holds no more of a row than the batch does."""

@@ -52,7 +52,8 @@ class RowsRun:
         self.model = model
         self.rows = DecodingRows(model.model, stop_tokens, BatchCaches())
         self.pace: Pace = Eager()
-        self.speculation = Speculation(self.rows, self.pace) if speculates else None
+        self.speculation = Speculation(self.rows, self.pace)
+        self._decodes: Speculation | DecodingRows = self.speculation if speculates else self.rows
         self._uids = itertools.count()
         self.tokens: dict[int, list[int]] = {}
         self.last: dict[int, Sampled] = {}
@@ -76,7 +77,7 @@ class RowsRun:
 
     def steps(self, max_steps: int) -> RowsRun:
         for _ in range(max_steps):
-            for sampled in (self.speculation or self.rows).next():
+            for sampled in self._decodes.next():
                 assert sampled.uid not in self.last, "nothing follows an end"
                 self.tokens[sampled.uid].append(sampled.token_id)
                 if sampled.finish_reason is not None:
