@@ -11,6 +11,7 @@ from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import MapAdapter
 
+from contracts.values.vocabulary import ClientIdentity
 from pensieve.api.http.access import why_refused
 from pensieve.api.http.connections.drained_bodies import DrainedBodies
 from pensieve.api.http.connections.incoming_bodies import INCOMING_BODIES, IncomingBodies
@@ -84,10 +85,13 @@ async def _check_access() -> ResponseReturnValue | None:
         )
     if request.method == "OPTIONS" and origin is not None:
         return Response(status=204)
-    if request.path not in OPEN_PATHS:
-        access.check_key(request.headers.get("x-api-key"), request.headers.get("authorization"))
+    address = request.remote_addr or ""  # a header would be the client's to choose
+    if request.path in OPEN_PATHS:
+        g.client = ClientIdentity(address)
+    else:
+        g.client = access.client(request.headers.get("x-api-key"), request.headers.get("authorization"), address)
     if request.method == "POST":
-        server_state().check_rate(request.remote_addr or "")  # a header would be the client's to choose
+        server_state().check_rate(g.client.name)
     return None
 
 

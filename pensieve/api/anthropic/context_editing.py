@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from contracts.values.vocabulary import ChatMessage, Prompt, Role
+from contracts.values.vocabulary import ChatMessage, ClientIdentity, Prompt, Role
 from pensieve.api.anthropic.wire.context import ContextManagement, WireClearThinking, WireClearToolUses, WireEdit
 from pensieve.core.prompts.context_edits import (
     ClearThinking,
@@ -97,7 +97,7 @@ async def _results_to_clear(prompt: Prompt, edit: ClearToolUses, count: CountTok
         return []
     if not edit.at_least_tokens:
         return results
-    tokens = {result: await _tokens_of(prompt.messages[result].text, count) for result in results}
+    tokens = {result: await _tokens_of(prompt.messages[result].text, prompt.client, count) for result in results}
     return in_steps(results, tokens, edit.at_least_tokens)
 
 
@@ -107,5 +107,5 @@ async def _is_triggered(prompt: Prompt, edit: ClearToolUses, count: CountTokens)
     return edit.trigger_tokens is not None and await count(prompt) > edit.trigger_tokens
 
 
-async def _tokens_of(text: str, count: CountTokens) -> int:
-    return await count(Prompt((ChatMessage(Role.USER, text),), is_raw=True)) if text else 0
+async def _tokens_of(text: str, client: ClientIdentity, count: CountTokens) -> int:
+    return await count(Prompt((ChatMessage(Role.USER, text),), is_raw=True, client=client)) if text else 0

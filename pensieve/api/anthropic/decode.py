@@ -63,7 +63,7 @@ def decode_messages(body: bytes) -> DecodedRequest:
         tools=prompt.tools,
         tool_choice=tool_choice_of(wire.tool_choice, prompt.tools),
         thinking=prompt.thinking,
-        output_schema=require_schema(output.json_schema, "output_config.format.schema") if output is not None else None,
+        output_schema=_schema_of(output),
     )
     edits = edits_of(wire.context_management)
     return DecodedRequest(generation, wire.model, bool(wire.stream), edits, wire.diagnostics)
@@ -78,7 +78,7 @@ def decode_count(body: bytes) -> DecodedCount:
     wire = parse_body(CountTokensBody, body)
     prompt = _prompt(wire)
     tool_choice_of(wire.tool_choice, prompt.tools)
-    _output_format(wire, prompt.messages[-1])
+    _schema_of(_output_format(wire, prompt.messages[-1]))
     return DecodedCount(prompt, wire.model, edits_of(wire.context_management))
 
 
@@ -96,6 +96,10 @@ def _output_format(wire: CountTokensBody, last_turn: ChatMessage) -> OutputForma
             "output_config.format", "the answer would continue the final assistant message: remove one of them"
         )
     return output
+
+
+def _schema_of(output: OutputFormat | None) -> str | None:
+    return require_schema(output.json_schema, "output_config.format.schema") if output is not None else None
 
 
 def _require_no_answer(wire: MessagesBody, output: OutputFormat | None) -> None:

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from contracts.values.vocabulary import ClientIdentity
 from pensieve.core.errors import AuthenticationError
 
 ANY_ORIGIN = "*"
@@ -25,14 +26,14 @@ class AccessRules:
     cors_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
 
-    def check_key(self, x_api_key: str | None, authorization: str | None) -> None:
-        """Accept the key from either header; one that matches is enough.
+    def client(self, x_api_key: str | None, authorization: str | None, address: str) -> ClientIdentity:
+        """Who sends a request. The key may be in either header; one that matches is enough.
 
         Raises:
             AuthenticationError: the server has a key, and neither header has it.
         """
         if self.api_key is None:
-            return
+            return ClientIdentity(address)
         scheme, _, token = (authorization or "").partition(" ")
         sent = [x_api_key, token.strip() if scheme.lower() == "bearer" else None]
         keys = [key.encode() for key in sent if key]
@@ -40,6 +41,7 @@ class AccessRules:
             raise AuthenticationError("x-api-key: missing; send the key as x-api-key or as Authorization: Bearer")
         if not any(hmac.compare_digest(key, self.api_key.encode()) for key in keys):
             raise AuthenticationError("x-api-key: not the key that the server was started with")
+        return ClientIdentity(address)
 
     def allows_host(self, host_header: str) -> bool:
         """Whether the Host header is that of this server. A page that uses DNS rebinding sends its own host name."""

@@ -37,11 +37,12 @@ async def create_message() -> ResponseReturnValue:
 @blueprint.post("/v1/messages/count_tokens")
 async def count_tokens() -> ResponseReturnValue:
     decoded = await decode_body(decode_count)
+    prompt = replace(decoded.prompt, client=g.client)
     async with server_state().open_model(decoded.model_name) as model:
         if decoded.edits is None:
-            return jsonify({"input_tokens": await model.count_tokens(decoded.prompt)})
-        context = await edited(decoded.prompt, decoded.edits, model.count_tokens)
-        original = await model.count_tokens(decoded.prompt)
+            return jsonify({"input_tokens": await model.count_tokens(prompt)})
+        context = await edited(prompt, decoded.edits, model.count_tokens)
+        original = await model.count_tokens(prompt)
         tokens = await model.count_tokens(context.prompt) if context.applied else original
         return jsonify({"input_tokens": tokens, "context_management": {"original_input_tokens": original}})
 
@@ -65,7 +66,7 @@ async def _answer(decoded: DecodedRequest, cache: PromptCacheHeader) -> Response
 
 
 def _events(decoded: DecodedRequest, options: MessageOptions) -> AsyncGenerator[MessageEvent, None]:
-    generation = replace(decoded.generation, is_retry=is_retry())
+    generation = replace(decoded.generation, is_retry=is_retry(), client=g.client)
     return server_state().message_events(generation, decoded.model_name, options)
 
 

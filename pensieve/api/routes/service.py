@@ -49,7 +49,7 @@ async def health() -> ResponseReturnValue:
 
 def _may_see_figures(state: ServerState) -> bool:
     try:
-        state.access.check_key(request.headers.get("x-api-key"), request.headers.get("authorization"))
+        state.access.client(request.headers.get("x-api-key"), request.headers.get("authorization"), "")
     except AuthenticationError:
         return False
     return True
