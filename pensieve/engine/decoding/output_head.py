@@ -28,7 +28,7 @@ class OutputHead(Module):
     """Stands for a linear output layer, or for embeddings that are also the output layer."""
 
     def __init__(self, inner: Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.inner = inner
         self._positions: mx.array | None = None
 
