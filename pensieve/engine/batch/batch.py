@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pensieve.core.scheduling.step_plan import PendingPrompt, PrefillLimits, StepPlan, StepPlanner
 from pensieve.core.scheduling.validation import thinking_tokens
@@ -19,8 +19,8 @@ from pensieve.engine.decoding.output_head import OutputHead
 from pensieve.engine.decoding.row import Computed, Row, Sampled
 from pensieve.engine.decoding.samplers import penalties_for, sampler_for
 from pensieve.engine.decoding.thinking_budget import ThinkingBudget, last_token
-from pensieve.engine.kv.batch_caches import BatchCaches, RowCaches, SingleCaches
-from pensieve.engine.kv.rows import RowKV
+from pensieve.engine.kv.batch_caches import BatchCaches, MixedCaches, RowCaches, SingleCaches
+from pensieve.engine.kv.rows import in_rows, without_rows
 from pensieve.engine.memory.probe import new_caches
 from pensieve.engine.requests.output import Output
 from pensieve.engine.requests.ticket import Ticket
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from pensieve.engine.speculation.draft_model import DraftModel
     from pensieve.models.loading.load import LoadedModel
     from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens
+
+
+_CACHES: Final = {"all": BatchCaches, "attention": MixedCaches, "none": BatchCaches, "single": SingleCaches}
 
 
 class StepResult(NamedTuple):
@@ -69,28 +72,28 @@ class Batch:
         self._model = model
         self._forced = forced
         self._uids = itertools.count()
-        caches = SingleCaches if probe.batching == "none" else BatchCaches
+        caches = _CACHES["single" if probe.batching == "none" else probe.rows]
         self._waiting: dict[int, tuple[Row, RowCaches]] = {}
-        head = OutputHead.of(model.model) if probe.sizes.in_rows else None
+        head = OutputHead.of(model.model) if probe.rows == "all" else None
         self._samples_in_prefill = head is not None
         self._prefilling = PrefillingRows(model.model, caches(), head)
         self._decoding = DecodingRows(model.model, model.eos_token_ids, caches())
         self._speculation: Speculation | None = None
         self._planner = StepPlanner(_limits(probe))
-        self._cpu_tuning = CpuTuning(may_copy=probe.sizes.in_rows)
+        self._cpu_tuning = CpuTuning(may_copy=probe.rows == "all")
         self._num_decoded = 0
 
     def speculate(self, pace: Pace | None, draft: DraftModel | None = None) -> None:
         """From now on, verify several drafted tokens in one pass where that pays, at the model's `pace`. None: decode
         plainly.
 
-        Drafts repeat earlier text, or come from the `draft` model. `pace` and `draft` outlive the batch. Without caches
-        in rows this does nothing, because other caches cannot be cut.
+        Drafts repeat earlier text, or come from the `draft` model. `pace` and `draft` outlive the batch.
         """
         self._speculation = None
-        if pace is not None and self._probe.sizes.in_rows:
+        if pace is not None:
             policy = DraftPolicy(draft) if draft is not None else None
-            self._speculation = Speculation(self._decoding, pace, policy)
+            may_pad = self._probe.batching == "whole"
+            self._speculation = Speculation(self._decoding, pace, policy, may_pad=may_pad)
 
     def insert(self, ticket: Ticket, match: Match, stops: Sequence[int] = ()) -> int:
         """Add a request, whose prompt starts with the cached `match`, and return its row's uid.
@@ -115,12 +118,14 @@ class Batch:
         return row.uid
 
     def _initial_caches(self, ticket: Ticket, match: Match) -> RowCaches:
-        """The caches that a request starts with: rows with room for its prompt, or the model's own kinds."""
-        if self._probe.sizes.in_rows:
-            room = len(ticket.prompt_token_ids)
-            return match.caches or [RowKV(bits=self._kv_bits, min_room=room) for _ in self._probe.sizes.layers]
-        own = [each.as_kv_cache() if isinstance(each, RowKV) else each for each in match.caches or ()]
-        return own or new_caches(self._model, by_rows=False, bits=None)
+        """The caches that a request starts with. Rows get room for its prompt."""
+        rows, room = self._probe.rows, len(ticket.prompt_token_ids)
+        if match.caches is None:
+            return new_caches(self._model, rows, bits=self._kv_bits, min_room=room)
+        if rows == "all":
+            return match.caches
+        plain = without_rows(match.caches)
+        return in_rows(plain, min_room=room) if rows == "attention" else plain
 
     def _processors(self, ticket: Ticket, mask: GrammarMask | None) -> list[Any]:
         if self._forced is not None:
@@ -192,7 +197,7 @@ class Batch:
         """A row's tokens and caches so far. Use them before the next step: the caches may be views."""
         if uid in self._waiting:
             row, caches = self._waiting[uid]
-            return list(row.token_ids), caches
+            return list(row.token_ids), caches if self._probe.rows == "all" else without_rows(caches)
         part, index = self._place(uid)
         return list(part.rows[index].token_ids), part.caches.row(index)
 

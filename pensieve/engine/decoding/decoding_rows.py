@@ -95,6 +95,11 @@ class DecodingRows:
         self.drop_finished(sampled)
         return sampled
 
+    def until_end(self, token_ids: Sequence[int]) -> int:
+        """How many of a row's next tokens there are until one ends the answer, or all of them."""
+        ends = (place for place, token_id in enumerate(token_ids, 1) if token_id in self._eos_token_ids)
+        return next(ends, len(token_ids))
+
     def next_ids(self) -> list[int]:
         token_ids: list[int] = self.next_tokens.tolist()  # type: ignore[assignment]
         return token_ids
@@ -103,11 +108,10 @@ class DecodingRows:
         emitted = (self.emit(index, token_id, has_passed=has_passed) for index, token_id in enumerate(token_ids))
         return [each for each in emitted if each is not None]
 
-    def emit(self, index: int, token_id: int, *, has_passed: bool = True, num_ahead: int = 0) -> Sampled | None:
+    def emit(self, index: int, token_id: int, *, has_passed: bool = True) -> Sampled | None:
         """A token that has just entered the caches; None for a prompt's last token, and for what is emitted already.
 
-        `has_passed` is False for the last tokens of rows that all end: they went through no pass. If the row ends with
-        this token, the `num_ahead` tokens after it are removed from its caches.
+        `has_passed` is False for the last tokens of rows that all end: they went through no pass.
         """
         row = self.rows[index]
         row.token_ids.append(token_id)
@@ -124,8 +128,6 @@ class DecodingRows:
             reason = "stop"
         if reason is None:
             return Sampled(row.uid, token_id, None)
-        if num_ahead:
-            self.caches.cut(index, num_ahead)
         held = row.token_ids if has_passed else row.token_ids[:-1]
         return Sampled(row.uid, token_id, reason, (held, self.caches.row(index)))
 

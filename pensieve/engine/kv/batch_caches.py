@@ -6,8 +6,12 @@ Everything here runs on the thread that owns MLX.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import mlx.core as mx
+
+from pensieve.engine.kv.rows import RowsKV, in_rows, without_rows
 
 RowCaches = list[Any]
 """One request's caches, one for each layer."""
@@ -60,10 +64,26 @@ class BatchCaches:
         for layer in self.layers:
             layer.finalize()
 
-    def cut(self, index: int, num_tokens: int) -> None:
-        """Remove the last tokens of one row. Only for `RowsKV`."""
+    @property
+    def can_be_cut(self) -> bool:
+        return all(isinstance(layer, RowsKV) for layer in self.layers)
+
+    def cut(self, num_tokens: Sequence[int]) -> None:
+        """Remove the last `num_tokens[i]` tokens of row i. Only if `can_be_cut`."""
         for layer in self.layers:
-            layer.cut(index, num_tokens)
+            layer.cut(num_tokens)
+
+    def checkpoint(self) -> list[Callable[[], None]]:
+        """What `restore` needs to undo the passes that follow.
+
+        MLX arrays are handles, so a checkpoint takes no memory until a pass writes into one of its arrays. Recurrent
+        states are replaced as a whole, windows are small, and a single row of keys and values is trimmed instead.
+        """
+        return [_undo(layer) for layer in self.layers]
+
+    def restore(self, checkpoint: Sequence[Callable[[], None]]) -> None:
+        for undo in checkpoint:
+            undo()
 
     @property
     def state(self) -> list[Any]:
@@ -72,6 +92,17 @@ class BatchCaches:
     @property
     def nbytes(self) -> int:
         return sum(int(layer.nbytes) for layer in self.layers)
+
+
+class MixedCaches(BatchCaches):
+    """Batch caches of which some layers are `RowsKV`. One request's caches are of mlx-lm's kinds all the same."""
+
+    @classmethod
+    def of(cls, rows: Sequence[RowCaches]) -> MixedCaches:
+        return cls(BatchCaches.of([in_rows(row) for row in rows]).layers)
+
+    def row(self, index: int) -> RowCaches:
+        return without_rows(super().row(index))
 
 
 class SingleCaches(BatchCaches):
@@ -110,3 +141,28 @@ def row_of(cache: Any, index: int) -> Any:
     row.keys, row.values = (array[index : index + 1, :, start:end] for array in (keys, values))
     row.offset = end - start
     return row
+
+
+def _undo(cache: Any) -> Callable[[], None]:
+    """Brings a batch cache back to where it is now."""
+    from mlx_lm.models.cache import BatchKVCache, KVCache  # noqa: PLC0415 - transformers takes seconds to import
+
+    if isinstance(cache, RowsKV):
+        lengths = cache.lengths
+        return lambda: cache.cut([after - before for after, before in zip(cache.lengths, lengths, strict=True)])
+    if type(cache) is KVCache or (type(cache) is BatchKVCache and cache.offset.size == 1):
+        size = cache.size()
+        return lambda: cache.trim(cache.size() - size) and None
+    state = _handles(cache.state)
+
+    def assign() -> None:
+        cache.state = _handles(state)
+
+    return assign
+
+
+def _handles(value: Any) -> Any:
+    """A cache's state with handles of its own: nested lists and tuples of arrays, numbers and None."""
+    if isinstance(value, mx.array):
+        return copy.copy(value)
+    return type(value)(_handles(each) for each in value) if isinstance(value, (list, tuple)) else value

@@ -55,6 +55,12 @@ class RowKV:
         self.bits = bits
         self.min_room = min_room
 
+    @classmethod
+    def of(cls, cache: Any, *, min_room: int = 0) -> RowKV:
+        """mlx-lm's KVCache as a row, without a copy."""
+        arrays = () if cache.keys is None else (cache.keys, cache.values)
+        return cls(arrays, cache.offset, min_room=min_room)
+
     def as_kv_cache(self) -> Any:
         """The row as mlx-lm's KVCache, without a copy. Not for quantised rows."""
         from mlx_lm.models.cache import KVCache  # noqa: PLC0415 - transformers takes seconds to import
@@ -254,9 +260,14 @@ class RowsKV:
         self.rows += other.rows
         self._offsets = None
 
-    def cut(self, index: int, num_tokens: int) -> None:
-        """Remove the last tokens of one row."""
-        self.rows[index].offset -= num_tokens
+    @property
+    def lengths(self) -> list[int]:
+        return [row.offset for row in self.rows]
+
+    def cut(self, num_tokens: Sequence[int]) -> None:
+        """Remove the last `num_tokens[i]` tokens of row i."""
+        for row, num in zip(self.rows, num_tokens, strict=True):
+            row.offset -= num
         self._offsets = None
 
     def extract(self, index: int) -> RowKV:
@@ -293,3 +304,15 @@ def attend_by_rows() -> None:
     attention.handles_rows = True  # type: ignore[attr-defined]
     attention.original = original  # type: ignore[attr-defined]
     base.quantized_scaled_dot_product_attention = attention
+
+
+def in_rows(caches: Sequence[Any], *, min_room: int = 0) -> list[Any]:
+    """One request's caches, with rows in the place of plain KVCaches."""
+    from mlx_lm.models.cache import KVCache  # noqa: PLC0415 - transformers takes seconds to import
+
+    return [RowKV.of(each, min_room=min_room) if type(each) is KVCache else each for each in caches]
+
+
+def without_rows(caches: Sequence[Any]) -> list[Any]:
+    """The reverse of `in_rows`."""
+    return [each.as_kv_cache() if isinstance(each, RowKV) else each for each in caches]

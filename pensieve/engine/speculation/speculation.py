@@ -9,8 +9,9 @@ Rows with logits processors (a grammar, a thinking budget, a repetition penalty)
 processors follow every token, and a grammar was observed to break when tokens were taken back from it.
 
 Plain decoding runs one token ahead: it computes the next token while it returns the last one. Plain steps stay that
-way. Only where a draft promises enough does a step wait for the next token and verify it together with the draft;
-rejected tokens are cut off the rows' KV.
+way. Only where a draft promises enough does a step wait for the next token and verify it together with the draft.
+Rejected tokens are cut off the rows' KV. Recurrent states and windows cannot be cut: they are restored as they were
+before the pass, and the accepted tokens are run again.
 
 Everything here runs on the thread that owns MLX.
 """
@@ -18,7 +19,7 @@ Everything here runs on the thread that owns MLX.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, cast
 
 import mlx.core as mx
@@ -69,11 +70,17 @@ class SpeculatedRow:
 
 
 class Speculation:
-    """Decodes rows whose caches are `RowsKV`, in some steps by several tokens a row."""
+    """Decodes rows, in some steps by several tokens a row.
 
-    def __init__(self, batch: DecodingRows, pace: Pace, policy: DraftPolicy | None = None) -> None:
-        """`policy` is None without a draft model."""
+    `policy` is None without a draft model. Without `may_pad`, only single rows are drafted for: several have drafts of
+    several lengths.
+    """
+
+    def __init__(
+        self, batch: DecodingRows, pace: Pace, policy: DraftPolicy | None = None, *, may_pad: bool = True
+    ) -> None:
         self._batch = batch
+        self._may_pad = may_pad
         self._pace = pace
         self._policy = policy
         self._rows: dict[int, SpeculatedRow] = {}
@@ -117,7 +124,7 @@ class Speculation:
         """The tokens to verify after each row's next token; [] if plain decoding is as fast."""
         rows = self._updated_rows(batch)
         limits = [min(WIDTHS[-1] - 1, row.max_drafted) for row in batch.rows]
-        if not any(limits):
+        if not any(limits) or (len(rows) > 1 and not self._may_pad):
             return []
         if self._policy is not None:
             looked_up = [row.expected(limit) for row, limit in zip(rows, limits, strict=True)]
@@ -172,17 +179,23 @@ class Speculation:
     def _verify(self, batch: DecodingRows, drafts: list[list[int]]) -> list[Sampled]:
         began = time.perf_counter()
         inputs = [[last, *draft] for last, draft in zip(batch.next_ids(), drafts, strict=True)]
+        checkpoint = batch.caches.checkpoint()
         verified = _verified(batch, inputs)
         accepted = [common_prefix(draft, row) for draft, row in zip(drafts, verified, strict=True)]
         batch.next_tokens = mx.array([row[num] for row, num in zip(verified, accepted, strict=True)], mx.uint32)
-        kept = [1 + num for num in accepted]
-        for index, num in enumerate(kept):
-            _rewind(batch, index, len(inputs[index]) - num)
+        kept = [each[: 1 + num] for each, num in zip(inputs, accepted, strict=True)]
+        kept = [each[: batch.until_end(each)] for each in kept]
+        _rewind(batch, checkpoint, inputs, kept)
         num_rows, width = len(inputs), max(map(len, inputs))
         self._pace.costs(num_rows).note(width, time.perf_counter() - began)
         if self._policy is not None:
             self._policy.verify(accepted, width, self._pace.costs(num_rows).seconds)
-        sampled = _emit_kept(batch, inputs, kept)
+        sampled = [
+            each
+            for index, ids in enumerate(kept)
+            for token_id in ids
+            if (each := batch.emit(index, token_id)) is not None
+        ]
         self._update_lookups(batch)
         _add_next_tokens(list(self._rows.values()), batch)
         batch.drop_finished(sampled)
@@ -205,32 +218,30 @@ def _add_next_tokens(rows: list[SpeculatedRow], batch: DecodingRows) -> None:
 
 def _verified(batch: DecodingRows, inputs: list[list[int]]) -> list[list[int]]:
     """Run the inputs of all rows through the model: for each input token, the token sampled after it."""
-    lengths = [len(each) for each in inputs]
-    width = max(lengths)
-    logits = batch.forward(mx.array([[*each, *[0] * (width - len(each))] for each in inputs]), lengths)
+    logits = _run(batch, inputs)
     sampled = []
-    for index, (row, length) in enumerate(zip(batch.rows, lengths, strict=True)):
-        last = mx.array(inputs[index][:1], mx.int32)  # a row with processors has no draft
-        sampled.append(row.sampler(batch.process(index, last, logits[index, :length])))
+    for index, (row, token_ids) in enumerate(zip(batch.rows, inputs, strict=True)):
+        last = mx.array(token_ids[:1], mx.int32)  # a row with processors has no draft
+        sampled.append(row.sampler(batch.process(index, last, logits[index, : len(token_ids)])))
     mx.eval(sampled, batch.contexts)
     return [cast("list[int]", each.tolist()) for each in sampled]
 
 
-def _rewind(batch: DecodingRows, index: int, num_tokens: int) -> None:
-    """Cut the last tokens off a row's KV. Its processors have seen none of them."""
-    if num_tokens:
-        batch.caches.cut(index, num_tokens)
+def _run(batch: DecodingRows, inputs: list[list[int]]) -> mx.array:
+    lengths = [len(each) for each in inputs]
+    width = max(lengths)
+    return batch.forward(mx.array([[*each, *[0] * (width - len(each))] for each in inputs]), lengths)
 
 
-def _emit_kept(batch: DecodingRows, inputs: list[list[int]], kept: list[int]) -> list[Sampled]:
-    """The kept tokens. A row that ends early is cut to its end."""
-    emitted = []
-    for index in range(len(inputs)):
-        for place, token_id in enumerate(inputs[index][: kept[index]], 1):
-            sampled = batch.emit(index, token_id, num_ahead=kept[index] - place)
-            if sampled is None:
-                continue
-            emitted.append(sampled)
-            if sampled.finish_reason is not None:
-                break
-    return emitted
+def _rewind(
+    batch: DecodingRows, checkpoint: Sequence[Callable[[], None]], inputs: list[list[int]], kept: list[list[int]]
+) -> None:
+    """Take the tokens that are not kept out of the caches. The rows' processors have seen none of them."""
+    if kept == inputs:
+        return
+    if batch.caches.can_be_cut:
+        batch.caches.cut([len(each) - len(left) for each, left in zip(inputs, kept, strict=True)])
+        return
+    batch.caches.restore(checkpoint)
+    _run(batch, kept)
+    mx.async_eval(batch.caches.state)  # type: ignore[no-untyped-call]

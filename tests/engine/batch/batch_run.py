@@ -11,9 +11,10 @@ import mlx.core as mx
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.engine.batch.batch import Batch
 from pensieve.engine.decoding.row import Computed
+from pensieve.engine.kv.batch_check import Batching
 from pensieve.engine.kv.rows import RowKV
 from pensieve.engine.kv.sizes import KVSizes
-from pensieve.engine.memory.probe import Probe
+from pensieve.engine.memory.probe import Probe, Rows
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.requests.ticket import Ticket
@@ -41,11 +42,20 @@ class RecordedPasses:
 
 
 class BatchRun:
+    """`layout` is what the model's caches are in; rows by default, or mlx-lm's with `in_rows=False`."""
+
     def __init__(
-        self, model: LoadedModel, *, in_rows: bool = True, chunk_tokens: int = CHUNK_TOKENS, deep_bytes: int = 100
+        self,
+        model: LoadedModel,
+        *,
+        in_rows: bool = True,
+        chunk_tokens: int = CHUNK_TOKENS,
+        deep_bytes: int = 100,
+        layout: tuple[Rows, Batching] | None = None,
     ) -> None:
+        rows, batching = layout or ("all" if in_rows else "none", "whole")
         sizes = ROWS if in_rows else KVSizes((), in_rows=False)
-        probe = Probe(chunk_tokens, 100, 1024, deep_bytes, sizes)
+        probe = Probe(chunk_tokens, 100, 1024, deep_bytes, sizes, batching, rows)
         self.passes = RecordedPasses(model.model)
         self.batch = Batch(replace(model, model=self.passes), probe, EngineOptions(), chunk_tokens=chunk_tokens)
         self.tokens: dict[int, list[int]] = {}

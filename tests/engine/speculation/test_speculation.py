@@ -23,7 +23,6 @@ from pensieve.engine.speculation.pass_costs import Pace
 from pensieve.engine.speculation.speculation import SpeculatedRow, Speculation
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel
-from tests.engine.batch.batch_run import BatchRun
 from tests.engine.support.generate import answer
 from tests.engine.support.tiny_modules import VOCABULARY, prompt, tiny_module
 from tests.support.engines import start_engine
@@ -175,17 +174,6 @@ def test_a_prompt_that_repeats_itself_gets_drafts_sooner() -> None:
     assert [usual.acceptance.chance(length) for length in range(40)] == [
         MatchAcceptance().chance(length) for length in range(40)
     ]
-
-
-@pytest.mark.parametrize(("model_type", "in_rows"), [("llama", True), ("gemma3_text", False)])
-def test_only_caches_that_can_be_cut_are_speculated_on(model_type: str, *, in_rows: bool) -> None:
-    run = BatchRun(tiny_module(model_type), in_rows=in_rows)
-    pace = Eager()
-    run.batch.speculate(pace)
-    run.insert(REPEATING)
-    assert len(run.finish()[0]) == 20
-    run.loop.close()
-    assert (pace.counts.passes > 0) == in_rows
 
 
 WORDS = {"type": "array", "items": {"const": "the lighthouse keeper"}, "minItems": 12, "maxItems": 12}
