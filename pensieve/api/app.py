@@ -92,6 +92,7 @@ async def _check_access() -> ResponseReturnValue | None:
         g.client = access.client(request.headers.get("x-api-key"), request.headers.get("authorization"), address)
     if request.method == "POST":
         server_state().check_rate(g.client.name)
+        server_state().count_request(g.client)
     return None
 
 
@@ -110,7 +111,7 @@ async def _on_known_error(error: Exception) -> ResponseReturnValue:
     if not isinstance(error, PensieveError):
         raise error
     reply = reply_to_error(error)
-    log.info("%s %s: %d %s", request.method, request.path, reply.status, reply.type)
+    log.info("%s %s%s: %d %s", request.method, request.path, _by_client(), reply.status, reply.type)
     return _reply(reply)
 
 
@@ -142,8 +143,14 @@ def _why_not_found() -> str:
 
 async def _on_unknown_error(error: Exception) -> ResponseReturnValue:
     """A bug. The log has the traceback, which shows code but never the text of a request."""
-    log.error("%s failed", g.request_id, exc_info=error)
+    log.error("%s%s failed", g.request_id, _by_client(), exc_info=error)
     return _reply(reply_to_status(500, INTERNAL_MESSAGE))
+
+
+def _by_client() -> str:
+    """The name of the client's key, if it has one, for the log."""
+    client: ClientIdentity = g.get("client", ClientIdentity())
+    return f" by {client.name}" if client.namespace else ""
 
 
 def _reply(reply: ErrorReply) -> tuple[Response, int, dict[str, str]]:

@@ -94,9 +94,10 @@ def model_components(settings: Settings) -> ServerComponents:
         ValidationError: the limit exceeds the machine's memory, or the file of model settings is wrong.
     """
     from_file = _read_model_settings(settings)  # a mistake in it is reported before anything is downloaded
-    from pensieve.device import blas  # noqa: PLC0415
+    from pensieve.device import blas, malloc  # noqa: PLC0415
 
     blas.preload()
+    malloc.map_large_allocations()
     from pensieve.device.device import device_info  # noqa: PLC0415
     from pensieve.device.memory.device_memory import DeviceMemory  # noqa: PLC0415
     from pensieve.engine.engine import Engine  # noqa: PLC0415

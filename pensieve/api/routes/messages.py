@@ -75,11 +75,12 @@ def _options(decoded: DecodedRequest, cache: PromptCacheHeader) -> MessageOption
         return MessageOptions(cache.record, edits=decoded.edits)
     fingerprints, message_id = server_state().fingerprints, new_message_id()
     fingerprint = fingerprint_of(decoded.generation, decoded.model_name, decoded.edits)
-    diagnosis = fingerprints.diagnosis(fingerprint, decoded.diagnostics.previous_message_id)
+    namespace = g.client.namespace
+    diagnosis = fingerprints.diagnosis(fingerprint, decoded.diagnostics.previous_message_id, namespace)
 
     def record(started: GenerationStarted) -> None:
         cache.record(started)
-        fingerprints.record(message_id, fingerprint, started)
+        fingerprints.record(message_id, fingerprint, started, namespace)
 
     return MessageOptions(
         record, message_id=message_id, edits=decoded.edits, has_diagnostics=True, diagnostics=diagnosis

@@ -53,6 +53,10 @@ class ServerCollector(Collector):
         for outcome, number in totals.ended.items():
             ended.add_metric([outcome.value.removeprefix("generation_")], number)
         yield ended
+        by_key = CounterMetricFamily("pensieve_key_requests", "Requests by the name of their key.", labels=["key"])
+        for name, number in self._state.requests_by_key.items():
+            by_key.add_metric([name], number)
+        yield by_key
         yield SummaryMetricFamily(
             "pensieve_request_duration_seconds",
             "Time from the acceptance of a request to its completion.",

@@ -115,7 +115,9 @@ async def _serve_http(
     from pensieve.api.http.connections.watched_connection import watch_connections  # noqa: PLC0415
     from pensieve.api.server_state import ServerState  # noqa: PLC0415
 
-    access = AccessRules(settings.host, settings.api_key, settings.cors_origins, settings.allow_hosts)
+    access = AccessRules(
+        settings.host, settings.api_key, settings.cors_origins, settings.allow_hosts, settings.api_keys
+    )
     limit = RateLimit(settings.rate_limit) if settings.rate_limit is not None else None
     state = ServerState(models, monitor, access, checked=settings.checked, rate_limit=limit)
     connections = OpenConnections(raise_file_limit())

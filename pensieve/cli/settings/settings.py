@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from contracts.values.vocabulary import Sampling
+from pensieve.api.http.keys import KeyFile
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 
 DEFAULT_PORT = 8765
@@ -26,6 +27,7 @@ class Settings:
     host: str
     port: int
     api_key: str | None
+    api_keys: KeyFile | None
     cors_origins: tuple[str, ...]
     allow_hosts: tuple[str, ...]
     script: Path | None

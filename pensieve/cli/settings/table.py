@@ -60,7 +60,7 @@ TABLE = (
         "host",
         values.host,
         "127.0.0.1",
-        "the address to listen on (default: 127.0.0.1); any but a loopback address requires --api-key",
+        "the address to listen on (default: 127.0.0.1); any but a loopback address requires --api-key or --api-keys",
         "H",
     ),
     _Setting(
@@ -72,6 +72,14 @@ TABLE = (
         None,
         "the key that clients must send; prefer PENSIEVE_API_KEY, since other users can see flags",
         "K",
+    ),
+    _Setting(
+        "api_keys",
+        values.key_file,
+        None,
+        "a file of named keys, one for each client, read again whenever it changes; each key has a prompt cache of its "
+        "own, and keys in one table of the file share one",
+        "FILE",
     ),
     _Setting(
         "cors_origins",
@@ -112,7 +120,7 @@ TABLE = (
         "rate_limit",
         values.positive_int,
         None,
-        "how many requests each client, by its address, may make per minute (default: unlimited)",
+        "how many requests each client, by its named key or else its address, may make per minute (default: unlimited)",
         "N",
     ),
     _Setting(
@@ -253,10 +261,10 @@ def read_settings(arguments: argparse.Namespace, environment: Mapping[str, str] 
         SettingsError: a value cannot be parsed, two contradict each other, or a network address has no key (W19).
     """
     settings = Settings(**{setting.name: _value(setting, arguments, environment) for setting in TABLE})
-    if not is_loopback(settings.host) and settings.api_key is None:
+    if not is_loopback(settings.host) and settings.api_key is None and settings.api_keys is None:
         raise SettingsError(
             f"--host {settings.host} is reachable from the network: set a key with PENSIEVE_API_KEY or --api-key, "
-            "or stay on 127.0.0.1"
+            "or several with --api-keys, or stay on 127.0.0.1"
         )
     if settings.script is not None and settings.model is None:
         _check_script_alone(settings)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Literal
 
 from pensieve.api.http.access import host_name
+from pensieve.api.http.keys import KeyFile
 from pensieve.cli.sizes import parse_size
 from pensieve.core.defaults.model_settings import ThinkingMode
 from pensieve.core.defaults.sampling import ALLOWED
@@ -46,6 +48,10 @@ def grace_seconds(text: str) -> float:
     if not 0.0 <= seconds <= MAX_GRACE_SECONDS:
         raise ValueError(f"{text!r} is not a number of seconds from 0 to {MAX_GRACE_SECONDS:.0f}")
     return seconds
+
+
+def key_file(text: str) -> KeyFile:
+    return KeyFile(Path(text).expanduser())
 
 
 def memory_limit(text: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -75,8 +75,8 @@ def walk(root: Node[P], token_ids: Sequence[int]) -> tuple[list[Node[P]], int, i
     return path, position, into_last
 
 
-def descendants(root: Node[P]) -> Iterator[Node[P]]:
-    pending = list(root.children.values())
+def descendants(roots: Iterable[Node[P]]) -> Iterator[Node[P]]:
+    pending = [node for root in roots for node in root.children.values()]
     while pending:
         node = pending.pop()
         pending.extend(node.children.values())

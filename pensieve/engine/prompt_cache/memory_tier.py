@@ -33,13 +33,12 @@ class MemoryTier:
     def num_bytes(self) -> int:
         return self._tree.num_bytes
 
-    @property
-    def is_empty(self) -> bool:
-        return self._tree.is_empty
+    def is_empty(self, namespace: str) -> bool:
+        return self._tree.is_empty(namespace)
 
-    def find(self, token_ids: Sequence[int]) -> PrefixMatch[CachedKV]:
+    def find(self, token_ids: Sequence[int], namespace: str) -> PrefixMatch[CachedKV]:
         with self._lock:
-            return self._tree.match(token_ids)
+            return self._tree.match(token_ids, namespace=namespace)
 
     @contextmanager
     def in_use(self, found: PrefixMatch[CachedKV]) -> Iterator[None]:
@@ -55,6 +54,8 @@ class MemoryTier:
         num_bytes: int,
         make: Callable[[Sequence[Span]], Sequence[CachedKV]],
         cuts: Sequence[int] = (),
+        *,
+        namespace: str,
     ) -> int:
         """Insert a prompt of `num_bytes` in all, evicting others. Return the number of tokens that are new.
 
@@ -64,8 +65,8 @@ class MemoryTier:
         if not token_ids or num_bytes > self.limit_bytes:
             return 0
         with self._lock:
-            path = () if self._needs_snapshots else self._tree.cut(token_ids, len(token_ids))
-            found = self._tree.match(token_ids)
+            path = () if self._needs_snapshots else self._tree.cut(token_ids, len(token_ids), namespace=namespace)
+            found = self._tree.match(token_ids, namespace=namespace)
             num_new = len(token_ids) - found.num_tokens
             self._tree.touch(path if num_new or not self._needs_snapshots else found.nodes, self._clock())
         if not num_new:
@@ -76,24 +77,30 @@ class MemoryTier:
             ends = [*sorted({cut for cut in cuts if found.num_tokens < cut < len(token_ids)}), len(token_ids)]
             pieces = dict(zip(ends, make(list(pairwise([found.num_tokens, *ends]))), strict=True))
             with self._lock:
-                return self._tree.insert(token_ids, lambda _start, end: pieces[end], ends)
+                return self._tree.insert(token_ids, lambda _start, end: pieces[end], ends, namespace=namespace)
 
-    def mark(self, token_ids: Sequence[int], boundaries: Sequence[Boundary]) -> None:
+    def mark(self, token_ids: Sequence[int], boundaries: Sequence[Boundary], namespace: str) -> None:
         """Evict the prefixes that end at these boundaries later than the rest."""
         with self._lock:
             for boundary in boundaries:
                 is_system, ttl_seconds = boundary.kind is BoundaryKind.SYSTEM, boundary.ttl_seconds or 0
                 if boundary.num_tokens <= len(token_ids) and (is_system or ttl_seconds):
                     marked = token_ids[: boundary.num_tokens]
-                    self._tree.mark(marked, is_system=is_system, ttl_seconds=ttl_seconds, now=self._clock())
+                    self._tree.mark(
+                        marked,
+                        is_system=is_system,
+                        ttl_seconds=ttl_seconds,
+                        now=self._clock(),
+                        namespace=namespace,
+                    )
 
-    def bytes_of(self, token_ids: Sequence[int]) -> int:
-        return sum(part.num_bytes for part in self.find(token_ids).payloads)
+    def bytes_of(self, token_ids: Sequence[int], namespace: str) -> int:
+        return sum(part.num_bytes for part in self.find(token_ids, namespace).payloads)
 
-    def take(self, token_ids: Sequence[int]) -> list[KVSegment]:
+    def take(self, token_ids: Sequence[int], namespace: str) -> list[KVSegment]:
         """Remove a prompt's segments and everything else; return the segments. Not for snapshots."""
         with self._lock:
-            path = self._tree.cut(token_ids, len(token_ids))
+            path = self._tree.cut(token_ids, len(token_ids), namespace=namespace)
             with self._tree.pinned(path):
                 self._tree.evict(self._tree.num_bytes, self._clock())
             segments = [node.payload for node in path if isinstance(node.payload, KVSegment)]

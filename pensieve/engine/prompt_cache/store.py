@@ -29,6 +29,7 @@ class KVStore:
     """At most `limit_bytes` of arrays in memory, and `disk` if there is one.
 
     With `needs_snapshots`, the model's caches cannot be cut: only states that were inserted at a boundary are found.
+    What is inserted in one `namespace` is not found in another.
     """
 
     def __init__(
@@ -59,45 +60,48 @@ class KVStore:
         self._memory.limit_bytes = limit_bytes
         self.shrink(self.num_bytes - limit_bytes)
 
-    def cached_tokens(self, token_ids: Sequence[int]) -> int:
+    def is_empty(self, *, namespace: str = "") -> bool:
+        return self._memory.is_empty(namespace) and (self._disk is None or self._disk.disk.is_empty(namespace))
+
+    def cached_tokens(self, token_ids: Sequence[int], *, namespace: str = "") -> int:
         """The number of tokens that `match` would return, as far as can be known without reading a file."""
         token_ids = tuple(token_ids[:-1])
-        num_tokens = self._memory.find(token_ids).num_tokens
-        on_disk = self._disk.find(token_ids, num_tokens) if self._disk is not None else None
+        num_tokens = self._memory.find(token_ids, namespace).num_tokens
+        on_disk = self._disk.find(token_ids, num_tokens, namespace) if self._disk is not None else None
         return on_disk.num_tokens if on_disk is not None else num_tokens
 
-    def match(self, token_ids: Sequence[int]) -> Match:
+    def match(self, token_ids: Sequence[int], *, namespace: str = "") -> Match:
         """The longest cached prefix, without the prompt's last token, which always has to be evaluated."""
         token_ids = tuple(token_ids[:-1])
-        found = self._memory.find(token_ids)
+        found = self._memory.find(token_ids, namespace)
         with self._memory.in_use(found):
-            match = self._match_on_disk(token_ids, found)
+            match = self._match_on_disk(token_ids, found, namespace)
             if match is not None:
                 return match
-            reason = self._reason(token_ids, found)
+            reason = self._reason(token_ids, found, namespace)
             if not found.num_tokens:
                 return Match(0, None, reason)
             return Match(
                 found.num_tokens, _new_caches(list(found.payloads), found.num_tokens, len(token_ids) + 1), reason
             )
 
-    def touch(self, token_ids: Sequence[int]) -> None:
+    def touch(self, token_ids: Sequence[int], *, namespace: str = "") -> None:
         """Count a prompt as used now, so that others are evicted before it."""
-        with self._memory.in_use(self._memory.find(tuple(token_ids[:-1]))):
+        with self._memory.in_use(self._memory.find(tuple(token_ids[:-1]), namespace)):
             pass
 
-    def bytes_of(self, token_ids: Sequence[int]) -> int:
+    def bytes_of(self, token_ids: Sequence[int], *, namespace: str = "") -> int:
         """The bytes of the caches that `take` would return."""
-        return 0 if self.needs_snapshots else self._memory.bytes_of(tuple(token_ids[:-1]))
+        return 0 if self.needs_snapshots else self._memory.bytes_of(tuple(token_ids[:-1]), namespace)
 
-    def take(self, token_ids: Sequence[int]) -> Match:
+    def take(self, token_ids: Sequence[int], *, namespace: str = "") -> Match:
         """Like `match`, from memory only, and empties the memory tier.
 
         For a prompt too long to be in memory twice. It comes back when the request is inserted at its end.
         """
         token_ids = tuple(token_ids[:-1])
-        reason = self._reason(token_ids, self._memory.find(token_ids))
-        segments = self._memory.take(token_ids)
+        reason = self._reason(token_ids, self._memory.find(token_ids, namespace), namespace)
+        segments = self._memory.take(token_ids, namespace)
         num_tokens = sum(segment.num_tokens for segment in segments)
         if not num_tokens:
             return Match(0, None, reason)
@@ -110,6 +114,7 @@ class KVStore:
         boundaries: Sequence[Boundary] = (),
         *,
         move: bool = False,
+        namespace: str = "",
     ) -> int:
         """Insert what caches hold of a prompt. Return the number of tokens that were not in memory before.
 
@@ -119,11 +124,11 @@ class KVStore:
         """
         token_ids = tuple(token_ids)
         if self.needs_snapshots:
-            num_new = self._insert_snapshot(token_ids, caches)
+            num_new = self._insert_snapshot(token_ids, caches, namespace)
         else:
             token_ids = token_ids[: num_cached_tokens(caches)]
-            num_new = self._insert_segments(token_ids, caches, boundaries, move=move) if token_ids else 0
-        self._memory.mark(token_ids, boundaries)
+            num_new = self._insert_segments(token_ids, caches, boundaries, namespace, move=move) if token_ids else 0
+        self._memory.mark(token_ids, boundaries, namespace)
         return num_new
 
     def shrink(self, num_bytes: int) -> int:
@@ -150,33 +155,41 @@ class KVStore:
         self._memory.check()
 
     def _insert_segments(
-        self, token_ids: tuple[int, ...], caches: Sequence[Any], boundaries: Sequence[Boundary], *, move: bool
+        self,
+        token_ids: tuple[int, ...],
+        caches: Sequence[Any],
+        boundaries: Sequence[Boundary],
+        namespace: str,
+        *,
+        move: bool,
     ) -> int:
         def copied(spans: Sequence[Span]) -> list[KVSegment]:
             return KVSegment.pieces(caches, spans, move=move)
 
         cuts = [*(boundary.num_tokens for boundary in boundaries), *range(0, len(token_ids), SEGMENT_TOKENS)]
         if self._disk is not None:
-            self._disk.write_segments(token_ids, caches)
+            self._disk.write_segments(token_ids, caches, namespace)
         per_token = bytes_per_token(caches)
         fitting = token_ids[: self.limit_bytes // per_token]
-        return self._memory.insert(fitting, per_token * len(fitting), copied, cuts)
+        return self._memory.insert(fitting, per_token * len(fitting), copied, cuts, namespace=namespace)
 
-    def _insert_snapshot(self, token_ids: tuple[int, ...], caches: Sequence[Any]) -> int:
+    def _insert_snapshot(self, token_ids: tuple[int, ...], caches: Sequence[Any], namespace: str) -> int:
         """Nothing is inserted if the caches hold another number of tokens and cannot be cut to these."""
         held = num_cached_tokens(caches)
         fitting = trimmed(caches, held - len(token_ids)) if held is not None and held > len(token_ids) else list(caches)
         if not token_ids or not fitting or (held is not None and held < len(token_ids)):
             return 0
         snapshot = Snapshot.of(fitting)
-        num_new = self._memory.insert(token_ids, snapshot.num_bytes, lambda spans: [snapshot] * len(spans))
+        num_new = self._memory.insert(
+            token_ids, snapshot.num_bytes, lambda spans: [snapshot] * len(spans), namespace=namespace
+        )
         if self._disk is not None:
-            self._disk.write_snapshot(token_ids, snapshot)
+            self._disk.write_snapshot(token_ids, snapshot, namespace)
         return num_new
 
-    def _match_on_disk(self, token_ids: tuple[int, ...], found: PrefixMatch[CachedKV]) -> Match | None:
+    def _match_on_disk(self, token_ids: tuple[int, ...], found: PrefixMatch[CachedKV], namespace: str) -> Match | None:
         """A longer match than memory's, if disk has one. It is in memory too from now on, if it fits."""
-        on_disk = self._disk.find_to_read(token_ids, found.num_tokens) if self._disk is not None else None
+        on_disk = self._disk.find_to_read(token_ids, found.num_tokens, namespace) if self._disk is not None else None
         if self._disk is None or on_disk is None:
             return None
         restored = dict(self._disk.read(on_disk, found.num_tokens))
@@ -186,7 +199,11 @@ class KVStore:
         payloads = [*(() if self.needs_snapshots else _cut(found)), *restored.values()]
         num_bytes = sum(part.num_bytes for part in payloads)
         is_inserted = self._memory.insert(
-            token_ids[:end], num_bytes, lambda spans: [restored[end] for _, end in spans], list(restored)
+            token_ids[:end],
+            num_bytes,
+            lambda spans: [restored[end] for _, end in spans],
+            list(restored),
+            namespace=namespace,
         )
         if not is_inserted:
             restored.clear()  # leaves the only reference to `payloads`, which are freed as they are copied
@@ -198,10 +215,10 @@ class KVStore:
             reason = MissReason.DIFFERS
         return Match(end, caches, reason, end - found.num_tokens)
 
-    def _reason(self, token_ids: tuple[int, ...], found: PrefixMatch[CachedKV]) -> MissReason:
+    def _reason(self, token_ids: tuple[int, ...], found: PrefixMatch[CachedKV], namespace: str) -> MissReason:
         if found.num_tokens == len(token_ids):
             return MissReason.NONE
-        if self._memory.is_empty and (self._disk is None or self._disk.disk.is_empty):
+        if self.is_empty(namespace=namespace):
             return MissReason.EMPTY
         differs = found.has_continuation and found.num_shared_tokens < len(token_ids)
         return MissReason.DIFFERS if differs else MissReason.ENDS

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -75,6 +76,13 @@ class ChatTemplate:
         self._fit = TemplateFit(TemplateRenderer(tokenizer, has_template=has_template), dialect)
         self._encoder = PromptEncoder(tokenizer, has_template=has_template)
         self._warned: set[str] = set()
+        self._namespace = ""
+
+    def of(self, namespace: str, recall: Recall) -> ChatTemplate:
+        """The same template for the conversations of a namespace, with answers to recall and dates of their own."""
+        template = copy(self)
+        template._namespace, template._recall = namespace, recall
+        return template
 
     def render(
         self,
@@ -161,7 +169,9 @@ class ChatTemplate:
         """Render in the first form and version that loses nothing, or else in the one that loses least."""
         messages, tools = _checked(messages), tools_at_head(tools)
         literals = Literals(client_texts(messages, tools), self._encoder.added_tokens)
-        options = TemplateOptions(tuple(map(literals.escaped_tool, tools)), thinking, self._dates.date_of(messages))
+        options = TemplateOptions(
+            tuple(map(literals.escaped_tool, tools)), thinking, self._dates.date_of(messages, self._namespace)
+        )
         escaped = tuple(map(literals.escaped_message, messages))
         candidates = list(versions(messages, escaped, literals, self._recall))
         best: _Rendering | None = None

@@ -25,6 +25,7 @@ def test_every_setting_has_a_default() -> None:
         host="127.0.0.1",
         port=8765,
         api_key=None,
+        api_keys=None,
         cors_origins=(),
         allow_hosts=(),
         script=None,

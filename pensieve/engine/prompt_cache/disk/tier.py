@@ -22,6 +22,7 @@ import numpy.typing as npt
 from pensieve.engine.kv.blocks import HostArray, KVBlock, key_of, keys_of_prefixes, root_key
 from pensieve.engine.prompt_cache.disk.file import DamagedFileError, read_block
 from pensieve.engine.prompt_cache.disk.folder import KVFolder, StoredBlock
+from pensieve.engine.prompt_cache.disk.secret import secret_of
 from pensieve.engine.prompt_cache.disk.writer import BlockWriter
 
 log = logging.getLogger(__name__)
@@ -68,14 +69,17 @@ class DiskTier:
         self.folder = folder
         self.limit_bytes = limit_bytes
         self._fingerprint = fingerprint
-        self._root = root_key(fingerprint)
+        self._roots: dict[str, str] = {}
         self._files = KVFolder(folder)
         self._lock = threading.RLock()
-        self._writer = BlockWriter(self._files, self._lock, root=self._root, limit_bytes=limit_bytes)
+        self._writer = BlockWriter(self._files, self._lock, roots=self._roots.values(), limit_bytes=limit_bytes)
         try:
             self._files.scan()
         except OSError as error:
             self._writer.warn(error)
+        self._secret = secret_of(folder)
+        if (unkeyed := root_key(fingerprint)) in self._files.children:
+            self._roots[""] = unkeyed  # of an earlier version, whose names had no key
         if self._files.blocks:
             self.put([], [])  # the limit may be lower than at the last start
 
@@ -84,17 +88,24 @@ class DiskTier:
         with self._lock:
             return self._files.num_bytes
 
-    @property
-    def is_empty(self) -> bool:
+    def _root(self, namespace: str) -> str:
+        """The parent of the blocks that start a prompt. One namespace's blocks have no names in another."""
+        with self._lock:
+            root = self._roots.get(namespace)
+            if root is None:
+                root = self._roots[namespace] = root_key(self._fingerprint, self._secret, namespace)
+            return root
+
+    def is_empty(self, namespace: str = "") -> bool:
         """Whether nothing is stored under this fingerprint."""
         with self._lock:
-            return self._root not in self._files.children
+            return self._root(namespace) not in self._files.children
 
-    def find(self, token_ids: Sequence[int]) -> DiskMatch:
+    def find(self, token_ids: Sequence[int], namespace: str = "") -> DiskMatch:
         """The longest prefix that is stored in blocks. Reads no file."""
         tokens = _as_array(token_ids)
         blocks: list[StoredBlock] = []
-        parent, position = self._root, 0
+        parent, position = self._root(namespace), 0
         with self._lock:
             while True:
                 block, shared = self._longest_child(parent, tokens[position:])
@@ -117,14 +128,14 @@ class DiskTier:
                 best, longest = block, shared
         return best, longest
 
-    def find_snapshot(self, token_ids: Sequence[int]) -> DiskMatch:
+    def find_snapshot(self, token_ids: Sequence[int], namespace: str = "") -> DiskMatch:
         """The longest stored snapshot that is a prefix of a prompt. Reads no file."""
-        tokens = _as_array(token_ids)
+        tokens, root = _as_array(token_ids), self._root(namespace)
         with self._lock:
-            snapshots = self._files.children.get(self._root, {})
+            snapshots = self._files.children.get(root, {})
             lengths = sorted({len(block.token_ids) for block in snapshots.values()})
             longest = DiskMatch()
-            for length, key in keys_of_prefixes(self._root, tokens, lengths):
+            for length, key in keys_of_prefixes(root, tokens, lengths):
                 if key in snapshots:
                     longest = DiskMatch((snapshots[key],), length)
         return longest
@@ -147,10 +158,10 @@ class DiskTier:
             return None
         return content
 
-    def places(self, token_ids: Sequence[int]) -> list[BlockPlace]:
+    def places(self, token_ids: Sequence[int], namespace: str = "") -> list[BlockPlace]:
         """All blocks of a prompt, with the shorter one at its end."""
         tokens = _as_array(token_ids)
-        places, parent = [], self._root
+        places, parent = [], self._root(namespace)
         for start in range(0, len(tokens), BLOCK_TOKENS):
             end = min(start + BLOCK_TOKENS, len(tokens))
             key = key_of(parent, tokens[start:end])
@@ -158,8 +169,9 @@ class DiskTier:
             parent = key
         return places
 
-    def snapshot_place(self, token_ids: Sequence[int]) -> BlockPlace:
-        return BlockPlace(key_of(self._root, _as_array(token_ids)), self._root, 0, len(token_ids), is_snapshot=True)
+    def snapshot_place(self, token_ids: Sequence[int], namespace: str = "") -> BlockPlace:
+        root = self._root(namespace)
+        return BlockPlace(key_of(root, _as_array(token_ids)), root, 0, len(token_ids), is_snapshot=True)
 
     def wants(self, place: BlockPlace, token_ids: Sequence[int]) -> bool:
         """Whether the tokens of this block are neither stored nor queued."""

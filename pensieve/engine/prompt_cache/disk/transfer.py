@@ -52,14 +52,14 @@ class DiskTransfer:
         self.read_rate = Rate()
         self._needs_snapshots = needs_snapshots
 
-    def find(self, token_ids: Sequence[int], num_cached: int) -> DiskMatch | None:
+    def find(self, token_ids: Sequence[int], num_cached: int, namespace: str) -> DiskMatch | None:
         """A match longer than the `num_cached` tokens in memory, if reading the rest is faster than computing it."""
-        match = self._longest(token_ids)
+        match = self._longest(token_ids, namespace)
         return match if match.num_tokens > num_cached and self._pays(match, num_cached) else None
 
-    def find_to_read(self, token_ids: Sequence[int], num_cached: int) -> DiskMatch | None:
+    def find_to_read(self, token_ids: Sequence[int], num_cached: int, namespace: str) -> DiskMatch | None:
         """Like `find`, for a caller that reads the match. A match that is too slow now may be worth reading later."""
-        match = self._longest(token_ids)
+        match = self._longest(token_ids, namespace)
         if match.num_tokens <= num_cached:
             return None
         if not self._pays(match, num_cached):
@@ -67,8 +67,9 @@ class DiskTransfer:
             return None
         return match
 
-    def _longest(self, token_ids: Sequence[int]) -> DiskMatch:
-        return self.disk.find_snapshot(token_ids) if self._needs_snapshots else self.disk.find(token_ids)
+    def _longest(self, token_ids: Sequence[int], namespace: str) -> DiskMatch:
+        find = self.disk.find_snapshot if self._needs_snapshots else self.disk.find
+        return find(token_ids, namespace)
 
     def _pays(self, match: DiskMatch, num_cached: int) -> bool:
         prefill, read = self.prefill_rate.per_second, self.read_rate.per_second
@@ -118,9 +119,9 @@ class DiskTransfer:
                         return
                     yield start, end, block
 
-    def write_segments(self, token_ids: Sequence[int], caches: Sequence[Any]) -> None:
+    def write_segments(self, token_ids: Sequence[int], caches: Sequence[Any], namespace: str) -> None:
         """Queue the blocks that are not on disk yet, from the prompt's start, as far as the queue has room."""
-        places = self.disk.places(token_ids)
+        places = self.disk.places(token_ids, namespace)
         per_token, num_bytes, blocks = bytes_per_token(caches), 0, []
         for place in places:
             if self.disk.wants(place, token_ids):
@@ -131,9 +132,9 @@ class DiskTransfer:
                 blocks.append(self.disk.new_block(place, token_ids, form, arrays))
         self.disk.put(blocks, [place.key for place in places])
 
-    def write_snapshot(self, token_ids: Sequence[int], snapshot: Snapshot) -> None:
+    def write_snapshot(self, token_ids: Sequence[int], snapshot: Snapshot, namespace: str) -> None:
         """Queue a snapshot that is not on disk yet, if the queue has room."""
-        place = self.disk.snapshot_place(token_ids)
+        place = self.disk.snapshot_place(token_ids, namespace)
         blocks = []
         if self.disk.wants(place, token_ids) and self.disk.has_room(snapshot.num_bytes):
             try:

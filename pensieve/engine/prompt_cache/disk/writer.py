@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,12 +27,14 @@ class _Job:
 
 
 class BlockWriter:
-    """`lock` guards `files`. Every method may be called from any thread."""
+    """`lock` guards `files`, and `roots`, the parents of the blocks that start a prompt. Every method may be called
+    from any thread.
+    """
 
-    def __init__(self, files: KVFolder, lock: threading.RLock, *, root: str, limit_bytes: int) -> None:
+    def __init__(self, files: KVFolder, lock: threading.RLock, *, roots: Collection[str], limit_bytes: int) -> None:
         self._files = files
         self._lock = lock
-        self._root = root
+        self._roots = roots
         self._limit_bytes = limit_bytes
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._queued_bytes: dict[str, int] = {}
@@ -111,7 +113,7 @@ class BlockWriter:
         with self._lock:
             if block.key in self._files.blocks:
                 return True
-            if block.parent != self._root and block.parent not in self._files.blocks:
+            if block.parent not in self._roots and block.parent not in self._files.blocks:
                 return False
             if not self._files.make_room(size, self._limit_bytes, keep=self._files.line_of(block.parent)):
                 return False

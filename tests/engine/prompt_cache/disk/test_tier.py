@@ -99,7 +99,7 @@ def test_another_models_prompts_are_never_served(tmp_path: Path) -> None:
     kept(tmp_path, 1)
     with opened(tmp_path, "another") as tier:
         assert tier.find(prompt_of(1)).num_tokens == 0
-        assert tier.is_empty
+        assert tier.is_empty()
         assert tier.num_bytes > 0
 
 
