@@ -5,7 +5,7 @@ take three times the memory that the requests need, at unpredictable moments. He
 joins and leaves without a copy, is never padded, and grows by itself, so a request takes what was reserved for it.
 Attention is computed row by row, which reads the same bytes.
 
-`RowsKV` acts as mlx-lm's batch cache: one for each layer, with the methods that `BatchGenerator` calls. A model passes
+`RowsKV` acts as mlx-lm's batch caches: one for each layer, with their public methods. A model passes
 it on as its keys to `mlx_lm.models.base.scaled_dot_product_attention`, which calls another function of that module for
 caches with `bits`; `attend_by_rows` replaces that function.
 
@@ -184,7 +184,7 @@ class RowsKV:
         self._offsets: mx.array | None = None
 
     def __deepcopy__(self, _: dict[int, Any]) -> RowsKV:
-        """mlx-lm copies a batch to split it; each row then belongs to one of the two."""
+        """A batch is copied to be split; each row then belongs to one of the two."""
         return RowsKV(self.rows)
 
     @property
