@@ -95,7 +95,7 @@ class Row:
 
     def begin_context(self) -> None:
         if self.processors and self.context is None:
-            from mlx_lm.models.cache import TokenBuffer  # noqa: PLC0415 - transformers takes seconds to import
+            from pensieve.device.mlx_lm.caches import TokenBuffer  # noqa: PLC0415 - half a second
 
             self.context = TokenBuffer(self.token_ids)
 

@@ -131,7 +131,7 @@ def row_of(cache: Any, index: int) -> Any:
     to be stored, so rows of plain caches are views. Drop a view before the next pass: until then MLX must keep the
     viewed array, and would copy the whole batch to go on writing.
     """
-    from mlx_lm.models.cache import BatchKVCache, KVCache  # noqa: PLC0415 - transformers takes seconds to import
+    from pensieve.device.mlx_lm.caches import BatchKVCache, KVCache  # noqa: PLC0415 - half a second
 
     if type(cache) is not BatchKVCache or cache.keys is None:
         return cache.extract(index)
@@ -145,7 +145,7 @@ def row_of(cache: Any, index: int) -> Any:
 
 def _undo(cache: Any) -> Callable[[], None]:
     """Brings a batch cache back to where it is now."""
-    from mlx_lm.models.cache import BatchKVCache, KVCache  # noqa: PLC0415 - transformers takes seconds to import
+    from pensieve.device.mlx_lm.caches import BatchKVCache, KVCache  # noqa: PLC0415 - half a second
 
     if isinstance(cache, RowsKV):
         lengths = cache.lengths

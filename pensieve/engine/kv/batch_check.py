@@ -161,7 +161,7 @@ def _step(model: Any, caches: list[Any], token: int, num_rows: int) -> Steps:
 
 
 def _new_caches(model: Any) -> list[Any]:
-    from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
+    from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
 
-    caches: list[Any] = make_prompt_cache(model)
+    caches: list[Any] = mlx_lm_caches.new_caches(model)
     return caches

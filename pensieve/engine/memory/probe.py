@@ -138,9 +138,9 @@ def _probe(model: LoadedModel, memory: DeviceMemory, limits: tuple[int, int], kv
 
 def layout_of(model: LoadedModel) -> tuple[Rows, Batching]:
     """The rows of a model's layers, as far as it computes the same with them as with mlx-lm's caches."""
-    from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
+    from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
 
-    if has_growing_layout(make_prompt_cache(model.model)) and rows_match_single_requests(model):
+    if has_growing_layout(mlx_lm_caches.new_caches(model.model)) and rows_match_single_requests(model):
         return "all", "whole"
     batching = batching_of(model.model)
     if batching != "none" and batching_of(model.model, in_rows) == batching:
@@ -180,9 +180,9 @@ def _from_json(value: dict[str, Any]) -> Probe:
 
 def new_caches(model: LoadedModel, rows: Rows, *, bits: int | None = None, min_room: int = 0) -> list[Any]:
     """Empty caches for one request, with room for `min_room` tokens in those that are rows."""
-    from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
+    from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
 
-    caches: list[Any] = make_prompt_cache(model.model)
+    caches: list[Any] = mlx_lm_caches.new_caches(model.model)
     if rows == "all":
         return [RowKV(bits=bits, min_room=min_room) for _ in caches]
     return in_rows(caches, min_room=min_room) if rows == "attention" else caches
@@ -226,9 +226,9 @@ def rows_match_single_requests(model: LoadedModel) -> bool:
 
 
 def _continued_alone(model: LoadedModel, prompt: Sequence[int]) -> mx.array:
-    from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
+    from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
 
-    caches = make_prompt_cache(model.model)
+    caches = mlx_lm_caches.new_caches(model.model)
     model.model(mx.array([prompt]), cache=caches)
     logits: mx.array = model.model(mx.array([[9]]), cache=caches)[0, -1].astype(mx.float32)
     return logits
