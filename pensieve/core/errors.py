@@ -66,8 +66,8 @@ class ValidationError(PensieveError):
 class PromptTooLongError(ValidationError):
     """Claude Code compacts the conversation when the whole message is this wording (C4), so nothing may be added."""
 
-    def __init__(self, num_tokens: int, max_tokens: int) -> None:
-        super().__init__("messages", "")
+    def __init__(self, num_tokens: int, max_tokens: int, *, is_raw: bool = False) -> None:
+        super().__init__("prompt" if is_raw else "messages", "")
         self.args = (f"prompt is too long: {num_tokens} tokens > {max_tokens} maximum",)
 
 

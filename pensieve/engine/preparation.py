@@ -73,9 +73,9 @@ class RequestPreparation:
         window_tokens = parts.plan.window_tokens
         estimate = parts.template.tokens_beyond(window_tokens, request.prompt)
         if estimate is not None:
-            raise PromptTooLongError(estimate, window_tokens)
+            raise PromptTooLongError(estimate, window_tokens, is_raw=request.is_raw)
         prompt = self._render(request.prompt)
-        check_window(len(prompt.token_ids), request.max_tokens, window_tokens)
+        check_window(len(prompt.token_ids), request.max_tokens, window_tokens, is_raw=request.is_raw)
         namespace = request.client.namespace
         cached_tokens = parts.prompt_cache.cached_tokens(prompt.token_ids, namespace=namespace)
         with self._grammars_lock:

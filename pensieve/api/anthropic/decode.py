@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Prompt, Role, Sampling
 from pensieve.api.anthropic.content.conversation import ConversationDecoder
 from pensieve.api.anthropic.context_editing import edits_of
+from pensieve.api.anthropic.diagnostics import fingerprint_of
 from pensieve.api.anthropic.thinking import thinking_of
 from pensieve.api.anthropic.tools.decode import tool_choice_of, tools_of
 from pensieve.api.anthropic.wire.bodies import CountTokensBody, MessagesBody, OutputFormat
@@ -16,6 +17,7 @@ from pensieve.api.http.parse_body import parse_body
 from pensieve.core.errors import ConversationThreadError, ValidationError
 from pensieve.core.prompts.canonical import cache_ttl_seconds, longest_ttl
 from pensieve.core.prompts.context_edits import ContextEdit
+from pensieve.core.prompts.request_fingerprint import RequestFingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class DecodedRequest:
     stream: bool
     edits: tuple[ContextEdit, ...] | None = None
     diagnostics: DiagnosticsRequest | None = None
+    fingerprint: RequestFingerprint | None = None
+    """Set with `diagnostics`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ def decode_messages(body: bytes) -> DecodedRequest:
         output_schema=_schema_of(output),
     )
     edits = edits_of(wire.context_management)
-    return DecodedRequest(generation, wire.model, bool(wire.stream), edits, wire.diagnostics)
+    fingerprint = fingerprint_of(generation, wire.model, edits) if wire.diagnostics is not None else None
+    return DecodedRequest(generation, wire.model, bool(wire.stream), edits, wire.diagnostics, fingerprint)
 
 
 def decode_count(body: bytes) -> DecodedCount:

@@ -14,7 +14,6 @@ from contracts.values.vocabulary import MessageEvent
 from pensieve.api.anthropic.cache_header import PromptCacheHeader
 from pensieve.api.anthropic.context_editing import edited
 from pensieve.api.anthropic.decode import DecodedRequest, decode_count, decode_messages
-from pensieve.api.anthropic.diagnostics import fingerprint_of
 from pensieve.api.anthropic.events import collect_message, new_message_id
 from pensieve.api.anthropic.handler import MessageOptions
 from pensieve.api.http.read_body import decode_body, is_retry
@@ -71,10 +70,10 @@ def _events(decoded: DecodedRequest, options: MessageOptions) -> AsyncGenerator[
 
 
 def _options(decoded: DecodedRequest, cache: PromptCacheHeader) -> MessageOptions:
-    if decoded.diagnostics is None:
+    fingerprint = decoded.fingerprint
+    if decoded.diagnostics is None or fingerprint is None:
         return MessageOptions(cache.record, edits=decoded.edits)
     fingerprints, message_id = server_state().fingerprints, new_message_id()
-    fingerprint = fingerprint_of(decoded.generation, decoded.model_name, decoded.edits)
     namespace = g.client.namespace
     diagnosis = fingerprints.diagnosis(fingerprint, decoded.diagnostics.previous_message_id, namespace)
 

@@ -15,6 +15,7 @@ from typing import Any
 from pensieve.api.http.access import is_loopback
 from pensieve.cli.settings import values
 from pensieve.cli.settings.settings import (
+    DEFAULT_CACHE_WRITES,
     DEFAULT_MAX_BATCH_SIZE,
     DEFAULT_MAX_QUEUED,
     DEFAULT_PORT,
@@ -154,6 +155,14 @@ TABLE = (
         "disk space for the prompt cache, which makes it survive a restart; 0 turns it off (default: 10GB, or a tenth "
         "of the free space if that is less)",
         "SIZE",
+    ),
+    _Setting(
+        "cache_writes",
+        values.daily_bytes,
+        DEFAULT_CACHE_WRITES,
+        "what the prompt cache may write to disk in 24 hours, since writing wears out an SSD; what is worth most is "
+        "written first; 0 for nothing, or unlimited (default: 50GB/day)",
+        "SIZE/day",
     ),
     _Setting(
         "memory_limit",
