@@ -89,9 +89,11 @@ class PdfReading:
     async def _read(self, pdfs: Sequence[str], namespace: str) -> Mapping[str, Extract]:
         async with self._slots:
             lines, status = await self._lines(await asyncio.to_thread(lambda: json.dumps(pdfs).encode()))
-        return await asyncio.to_thread(self._extracts, pdfs, lines, status)
+        return await asyncio.to_thread(self._extracts, pdfs, lines, status, namespace)
 
-    def _extracts(self, pdfs: Sequence[str], lines: Sequence[bytes], status: int) -> Mapping[str, Extract]:
+    def _extracts(
+        self, pdfs: Sequence[str], lines: Sequence[bytes], status: int, namespace: str
+    ) -> Mapping[str, Extract]:
         extracts: dict[str, Extract] = dict(zip(pdfs, map(json.loads, lines), strict=False))
         for data, extract in extracts.items():
             self._memo.add(data, extract, namespace)
