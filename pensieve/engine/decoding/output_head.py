@@ -24,11 +24,11 @@ _EMBEDDINGS = (Embedding, QuantizedEmbedding)
 _LINEARS = (Linear, QuantizedLinear)
 
 
-class OutputHead(Module):
+class OutputHead(Module):  # type: ignore[misc]  # MLX gives its layers no types
     """Stands for a linear output layer, or for embeddings that are also the output layer."""
 
     def __init__(self, inner: Module) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.inner = inner
         self._positions: mx.array | None = None
 
