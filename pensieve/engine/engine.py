@@ -21,12 +21,12 @@ from pensieve.engine.batch.batch import Batch
 from pensieve.engine.loop.faults import LoopFailedError
 from pensieve.engine.loop.generation_loop import GenerationLoop, failed_error
 from pensieve.engine.loop.parts import LoopParts
+from pensieve.engine.loop.watch import EngineWatch
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.preparation import RequestPreparation
 from pensieve.engine.requests.ticket import Ticket
 from pensieve.engine.speculation.pass_costs import Pace
-from pensieve.engine.watch import EngineWatch
 from pensieve.models.files.model_folder import ModelFolder
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""One setting: its flag, environment variable, default and help text."""
+"""One setting of `pensieve serve`: its flag and its environment variable follow from its name."""
 
 from __future__ import annotations
 

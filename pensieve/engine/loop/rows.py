@@ -9,7 +9,9 @@ from contracts.values.measurements import OperationPhase
 from contracts.values.vocabulary import Reservation
 from pensieve.core.errors import GenerationError
 from pensieve.core.prefixes.cache_usage import cache_creation_tokens
-from pensieve.engine.batch.batch import FAILED, Batch, Computed, PrefilledChunk, Sampled
+from pensieve.engine.batch.batch import Batch
+from pensieve.engine.batch.prefilling_rows import PrefilledChunk
+from pensieve.engine.decoding.row import FAILED, Computed, Sampled
 from pensieve.engine.loop.bookkeeping import Bookkeeping
 from pensieve.engine.loop.faults import Faults, LoopFailedError
 from pensieve.engine.loop.outbox import Outbox
@@ -55,7 +57,7 @@ class Rows:
         if not self.running or self.batch is None:
             return
         began = time.monotonic()
-        sampled, chunks = self.batch.next()
+        sampled, chunks = self.batch.step()
         seconds = time.monotonic() - began
         if sampled or chunks:
             progress.note_step(seconds)

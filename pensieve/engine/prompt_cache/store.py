@@ -40,9 +40,9 @@ class KVStore:
         disk: DiskTier | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
+        from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
 
-        self.needs_snapshots = not has_growing_layout(make_prompt_cache(model.model))
+        self.needs_snapshots = not has_growing_layout(mlx_lm_caches.new_caches(model.model))
         self._limit_bytes = limit_bytes
         self._memory = MemoryTier(needs_snapshots=self.needs_snapshots, limit_bytes=limit_bytes, clock=clock)
         self._disk = DiskTransfer(disk, needs_snapshots=self.needs_snapshots) if disk is not None else None
@@ -91,9 +91,8 @@ class KVStore:
             reason = _reason(found, token_ids, is_empty=self.is_empty(namespace=namespace))
             if not found.num_tokens:
                 return Match(0, None, reason)
-            return Match(
-                found.num_tokens, _new_caches(list(found.payloads), found.num_tokens, len(token_ids) + 1), reason
-            )
+            caches = _new_caches(list(found.payloads), found.num_tokens, len(token_ids) + 1)
+            return Match(found.num_tokens, caches, reason)
 
     def touch(self, token_ids: Sequence[int], *, namespace: str = "") -> None:
         """Count a prompt as used now, so that others are evicted before it."""
