@@ -24,7 +24,7 @@ from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import load
 from pensieve.models.safetensors.headers import folder_headers
 from perf_gates.loads.byte_tokenizer import write_byte_tokenizer
-from tests.fuzz.seeds import recorded
+from tests.fuzz.requests import recorded
 from tests.support.tiny_model import write_tiny_model
 
 MAX_BYTES: Final = 100_000

@@ -6,6 +6,8 @@ import gzip
 import json
 import random
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -15,7 +17,6 @@ import openai.types
 import openai.types.chat
 
 from tests.fuzz.mutations import mutated, mutated_bytes
-from tests.fuzz.seeds import recorded
 from tests.fuzz.values import TEXTS, value_of
 
 # ruff: noqa: S311 - random numbers choose requests
@@ -48,6 +49,8 @@ HEADERS: Final = (
     ("upgrade", "websocket"),
     ("x-stainless-retry-count", "9" * 5000),
 )
+RECORDED: Final = Path(__file__).with_name("recorded.jsonl")
+"""Bodies of the conformance suite, and of Claude Code's form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,13 @@ class Request:
             "connection": "close",
         }
         return [*((name, value) for name, value in given.items() if name not in names), *self.headers]
+
+
+@cache
+def recorded() -> list[tuple[str, Any]]:
+    """Pairs of path and body, each once."""
+    lines = RECORDED.read_text(encoding="utf-8").splitlines()
+    return [(record["path"], record["body"]) for record in map(json.loads, lines)]
 
 
 def encoded(value: Any) -> bytes:

@@ -24,7 +24,7 @@ NOTED_REQUESTS: Final = 500
 _LIMITS: Final = ("--memory-limit", "1GB", "--cache-memory", "20MB", "--cache-disk", "0", "--checked")
 
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""A model this small is no faster with more, and threads wait for each other on a busy machine."""
+"""A model this small gains nothing from more, and threads wait for each other on a busy machine."""
 
 
 class Findings:
