@@ -22,6 +22,8 @@ from pensieve.models.loading.generation_config import read_generation_config
 from pensieve.models.loading.links import without_strays
 from pensieve.models.loading.weights import apply_adapter, make_dense, read_weights
 from pensieve.models.prompts.chat_template import ChatTemplate
+from pensieve.models.templates.budget import TemplateLimitError
+from pensieve.models.tokenizers.chat_templates import template_file
 from pensieve.models.tokenizers.dialect_of import dialect_of
 from pensieve.models.tokenizers.load import load_tokenizer
 from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens, thinking_tokens
@@ -83,8 +85,9 @@ def load(folder: ModelFolder) -> LoadedModel:
         weights_bytes, vocabulary_size = _read_weights(model, folder)
     with _errors_explained(folder, "its tokenizer"):
         tokenizer = reading.result()
-        features = _features(tokenizer)
         dialect = dialect_of(tokenizer)
+    with _errors_explained(folder, f"its chat template ({template_file(folder.path)})"):
+        features = _features(tokenizer)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
@@ -128,6 +131,10 @@ def _errors_explained(folder: ModelFolder, part: str) -> Iterator[None]:
     """
     try:
         yield
+    except TemplateLimitError as error:
+        raise ModelLoadingError(
+            folder.id, f"{folder.path}: {part} {error}: fetch the original template, or fix this one"
+        ) from error
     except (Exception, SystemExit) as error:
         message = str(error).strip() or type(error).__name__
         if isinstance(error, SystemExit):

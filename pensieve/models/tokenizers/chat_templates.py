@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import jinja2
 
-from pensieve.models.tokenizers.jinja import compile_template
+from pensieve.models.templates.environment import compile_template
 
 DEFAULT: Final = "default"
 _CONFIG: Final = "tokenizer_config.json"
@@ -48,6 +48,11 @@ def as_tokenizer_attribute(templates: Mapping[str, NamedTemplate]) -> str | dict
     if not texts:
         return None
     return texts[DEFAULT] if texts.keys() == {DEFAULT} else texts
+
+
+def template_file(folder: Path) -> str:
+    """The name of the file with the template that counts."""
+    return next((name for name in (_FILE, _PROCESSOR) if (folder / name).is_file()), _CONFIG)
 
 
 def _all_templates(folder: Path) -> Iterator[NamedTemplate]:
