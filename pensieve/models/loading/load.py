@@ -19,9 +19,11 @@ from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.config import DEFAULT_WINDOW_TOKENS, context_window_tokens, normalised_config
 from pensieve.models.loading.contents import validate_folder
 from pensieve.models.loading.generation_config import read_generation_config
+from pensieve.models.loading.integrity import require_unchanged
 from pensieve.models.loading.links import without_strays
 from pensieve.models.loading.weights import apply_adapter, make_dense, read_weights
 from pensieve.models.prompts.chat_template import ChatTemplate
+from pensieve.models.safetensors.shards import weight_files
 from pensieve.models.templates.budget import TemplateLimitError
 from pensieve.models.tokenizers.chat_templates import template_file
 from pensieve.models.tokenizers.dialect_of import dialect_of
@@ -30,6 +32,7 @@ from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens, thinking_
 
 log = logging.getLogger(__name__)
 
+_MAX_REASON_CHARACTERS: Final = 300
 _MAX_SANE_WINDOW: Final = 10_000_000
 """Tokenizers without a limit have 1e30."""
 
@@ -80,9 +83,11 @@ def load(folder: ModelFolder) -> LoadedModel:
 
     with _errors_explained(folder, "config.json and its weights"), without_strays(folder.path) as path:
         model, config = utils.load_model(path, lazy=True, model_config=normalised_config(utils.load_config(path)))
-    with ThreadPoolExecutor(1, "pensieve-read-tokenizer") as pool:  # reading the weights leaves a core free
+    with ThreadPoolExecutor(2, "pensieve-read") as pool:  # reading the weights leaves a core free
         reading = pool.submit(load_tokenizer, folder.path, config.get("eos_token_id"))
+        checking = pool.submit(require_unchanged, folder.id, folder.path, weight_files(folder.path))
         weights_bytes, vocabulary_size = _read_weights(model, folder)
+    checking.result()
     with _errors_explained(folder, "its tokenizer"):
         tokenizer = reading.result()
         dialect = dialect_of(tokenizer)
@@ -136,7 +141,7 @@ def _errors_explained(folder: ModelFolder, part: str) -> Iterator[None]:
             folder.id, f"{folder.path}: {part} {error}: fetch the original template, or fix this one"
         ) from error
     except (Exception, SystemExit) as error:
-        message = str(error).strip() or type(error).__name__
+        message = (str(error).strip() or type(error).__name__).splitlines()[0][:_MAX_REASON_CHARACTERS]
         if isinstance(error, SystemExit):
             message = "mlx-lm needs a package for it that is not installed (named above)"
         raise ModelLoadingError(folder.id, f"{folder.path}: {part} cannot be used: {message}") from error

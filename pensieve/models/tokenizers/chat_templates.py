@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Final
 
 import jinja2
 
+from pensieve.models.files.json_file import read_json
 from pensieve.models.templates.environment import compile_template
 
 DEFAULT: Final = "default"
@@ -82,7 +82,7 @@ def _from_json(settings: Any, file: str) -> Iterator[NamedTemplate]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return read_json(path, "utf-8-sig")
     except ValueError as error:
         raise ValueError(f"{path.name} is not JSON: {error}") from error
 
