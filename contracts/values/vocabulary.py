@@ -122,6 +122,18 @@ class Thinking:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientIdentity:
+    """Who sends a request: the name of its key or, without named keys, its address.
+
+    Work is shared out fairly by `name`. Only clients of the same `namespace` share what was computed or remembered.
+    Nothing that a client writes into a request changes either.
+    """
+
+    name: str = field(default="", compare=False)
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """The parts of a request that the chat template turns into token ids: what the token count counts."""
 
@@ -130,6 +142,7 @@ class Prompt:
     thinking: Thinking = Thinking()
     is_raw: bool = False
     """The messages' text is the prompt itself, without a chat template."""
+    client: ClientIdentity = ClientIdentity()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +193,11 @@ class GenerationRequest:
     """As in Prompt."""
     is_retry: bool = field(default=False, compare=False)
     """The client repeats a request that it got no answer to."""
+    client: ClientIdentity = ClientIdentity()
 
     @property
     def prompt(self) -> Prompt:
-        return Prompt(self.messages, self.tools, self.thinking, self.is_raw)
+        return Prompt(self.messages, self.tools, self.thinking, self.is_raw, self.client)
 
 
 @dataclass(frozen=True, slots=True)

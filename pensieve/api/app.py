@@ -11,6 +11,7 @@ from quart.wrappers.base import BaseRequestWebsocket
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import MapAdapter
 
+from contracts.values.vocabulary import ClientIdentity
 from pensieve.api.http.access import why_refused
 from pensieve.api.http.connections.drained_bodies import DrainedBodies
 from pensieve.api.http.connections.incoming_bodies import INCOMING_BODIES, IncomingBodies
@@ -84,10 +85,14 @@ async def _check_access() -> ResponseReturnValue | None:
         )
     if request.method == "OPTIONS" and origin is not None:
         return Response(status=204)
-    if request.path not in OPEN_PATHS:
-        access.check_key(request.headers.get("x-api-key"), request.headers.get("authorization"))
+    address = request.remote_addr or ""  # a header would be the client's to choose
+    if request.path in OPEN_PATHS:
+        g.client = ClientIdentity(address)
+    else:
+        g.client = access.client(request.headers.get("x-api-key"), request.headers.get("authorization"), address)
     if request.method == "POST":
-        server_state().check_rate(request.remote_addr or "")  # a header would be the client's to choose
+        server_state().check_rate(g.client.name)
+        server_state().count_request(g.client)
     return None
 
 
@@ -106,7 +111,7 @@ async def _on_known_error(error: Exception) -> ResponseReturnValue:
     if not isinstance(error, PensieveError):
         raise error
     reply = reply_to_error(error)
-    log.info("%s %s: %d %s", request.method, request.path, reply.status, reply.type)
+    log.info("%s %s%s: %d %s", request.method, request.path, _by_client(), reply.status, reply.type)
     return _reply(reply)
 
 
@@ -138,8 +143,14 @@ def _why_not_found() -> str:
 
 async def _on_unknown_error(error: Exception) -> ResponseReturnValue:
     """A bug. The log has the traceback, which shows code but never the text of a request."""
-    log.error("%s failed", g.request_id, exc_info=error)
+    log.error("%s%s failed", g.request_id, _by_client(), exc_info=error)
     return _reply(reply_to_status(500, INTERNAL_MESSAGE))
+
+
+def _by_client() -> str:
+    """The name of the client's key, if it has one, for the log."""
+    client: ClientIdentity = g.get("client", ClientIdentity())
+    return f" by {client.name}" if client.namespace else ""
 
 
 def _reply(reply: ErrorReply) -> tuple[Response, int, dict[str, str]]:

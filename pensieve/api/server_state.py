@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -14,12 +15,13 @@ from quart import current_app
 from contracts.checked import checked as with_clauses
 from contracts.protocols.performance import PerformanceMonitor
 from contracts.protocols.requests import RequestHandler
-from contracts.values.measurements import RequestTotals
-from contracts.values.vocabulary import GenerationRequest, MessageEvent, ModelInfo
+from contracts.values.measurements import DiskWrites, RequestTotals
+from contracts.values.vocabulary import ClientIdentity, GenerationRequest, MessageEvent, ModelInfo
 from pensieve.api.anthropic.diagnostics import Fingerprints
 from pensieve.api.anthropic.handler import MessageHandler, MessageOptions
 from pensieve.api.http.access import AccessRules
 from pensieve.api.http.connections.limits import ConnectionLimits
+from pensieve.api.http.keys import MAX_KEYS
 from pensieve.core.errors import RETRY_AFTER_RESTART_SECONDS, NotFoundError, OverloadedError, RateLimitError
 from pensieve.core.scheduling.rate_limit import RateLimit
 from pensieve.serving.lease import ModelLease
@@ -47,9 +49,11 @@ class ServerState:
     ping_interval_seconds: float = 5.0
     checked: bool = False
     rate_limit: RateLimit | None = None
+    cache_writes: Callable[[], DiskWrites] = DiskWrites
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     draining: bool = field(default=False, init=False)
     fingerprints: Fingerprints = field(default_factory=Fingerprints, init=False)
+    requests_by_key: Counter[str] = field(default_factory=Counter, init=False)
 
     def info_of(self, name: str) -> ModelInfo:
         """The model that answers requests for `name`, whether it is loaded or not.
@@ -85,6 +89,12 @@ class ServerState:
             yield ModelLease(model, self.models.make_room)
         finally:
             self.models.give_back(model_id)
+
+    def count_request(self, client: ClientIdentity) -> None:
+        """Count a request by the name of its key, if it has one. Names that are too many count as "other"."""
+        if client.namespace:
+            counts = self.requests_by_key
+            counts[client.name if client.name in counts or len(counts) < MAX_KEYS else "other"] += 1
 
     def check_rate(self, client: str) -> None:
         """Count a request of this client.

@@ -8,7 +8,7 @@ import sys
 from collections.abc import MutableMapping, Sequence
 
 from pensieve import __version__
-from pensieve.cli import cache
+from pensieve.cli import cache, keys
 from pensieve.cli.fit import command as fit
 from pensieve.cli.launch import command as launch
 from pensieve.cli.models import command as models
@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     settings.add_arguments(serve)
     cache.add_parser(commands)
+    keys.add_parser(commands)
     models.add_parser(commands)
     fit.add_parser(commands)
     launch.add_arguments(
@@ -47,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     if arguments.command == "launch":
         return launch.launch(arguments.arguments)
+    if arguments.command == "keys":
+        return keys.run(arguments)
     if arguments.command == "models":
         return models.run(arguments)
     if arguments.command == "fit":

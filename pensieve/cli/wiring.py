@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from contracts.values.measurements import DiskWrites
 from pensieve.cli.settings.model_settings import read_model_settings, require_served
 from pensieve.cli.sizes import format_gigabytes
 from pensieve.core.defaults.model_settings import ModelSettings
@@ -48,6 +49,7 @@ class ServerComponents:
     memory: Ledger
     monitor: SlidingWindowMonitor
     start: Callable[[str], Awaitable[ServedModel]]
+    cache_writes: Callable[[], DiskWrites] = DiskWrites
 
 
 def components_for(settings: Settings) -> ServerComponents:
@@ -94,9 +96,10 @@ def model_components(settings: Settings) -> ServerComponents:
         ValidationError: the limit exceeds the machine's memory, or the file of model settings is wrong.
     """
     from_file = _read_model_settings(settings)  # a mistake in it is reported before anything is downloaded
-    from pensieve.device import blas  # noqa: PLC0415
+    from pensieve.device import blas, malloc  # noqa: PLC0415
 
     blas.preload()
+    malloc.map_large_allocations()
     from pensieve.device.device import device_info  # noqa: PLC0415
     from pensieve.device.memory.device_memory import DeviceMemory  # noqa: PLC0415
     from pensieve.engine.engine import Engine  # noqa: PLC0415
@@ -104,9 +107,9 @@ def model_components(settings: Settings) -> ServerComponents:
     device = device_info()
     memory = DeviceMemory(capacity_bytes(settings.memory_limit, device.total_memory_bytes), counts_process=True)
     monitor = SlidingWindowMonitor(memory.usage)
+    options = _engine_options(settings, memory.capacity_bytes)  # a home that cannot be written ends the start at once
     folders, draft = _resolve_models(settings)
     by_model = _model_settings(settings, from_file, {source: (folder.id,) for source, folder in folders.items()})
-    options = _engine_options(settings, memory.capacity_bytes)
     main_source = next(iter(folders))
 
     async def start(source: str) -> ServedModel:
@@ -116,7 +119,8 @@ def model_components(settings: Settings) -> ServerComponents:
 
     models = _known_models(folders, draft, by_model, dense=device.backend == "cpu")
     description = device.describe() + (", forced to follow a script" if options.script else "")
-    return ServerComponents(models, description, memory, monitor, start)
+    writes = options.cache.writes.usage if options.cache.writes is not None else DiskWrites
+    return ServerComponents(models, description, memory, monitor, start, writes)
 
 
 def capacity_bytes(limit_bytes: int | None, machine_bytes: int) -> int:
@@ -167,17 +171,20 @@ def _engine_options(settings: Settings, capacity_bytes: int) -> EngineOptions:
 
 def _cache_options(settings: Settings, capacity_bytes: int) -> CacheOptions:
     """By default half of the memory, and 10 GB of disk or a tenth of what is free there."""
+    from pensieve.engine.prompt_cache.disk.folder import KV_FOLDER  # noqa: PLC0415
+    from pensieve.engine.prompt_cache.disk.write_budget import WriteBudget  # noqa: PLC0415
     from pensieve.engine.prompt_cache.open import CacheOptions  # noqa: PLC0415
-    from pensieve.models.files.home import home  # noqa: PLC0415
+    from pensieve.models.files.home import writable_home  # noqa: PLC0415
 
-    folder = home()
-    folder.mkdir(parents=True, exist_ok=True)
-    free_bytes = shutil.disk_usage(folder).free
-    disk_bytes = min(MAX_DISK_BYTES, free_bytes // 10) if settings.cache_disk is None else settings.cache_disk
+    folder = writable_home() if settings.cache_disk != 0 else None
+    disk_bytes = settings.cache_disk or 0
+    if folder is not None and settings.cache_disk is None:
+        disk_bytes = min(MAX_DISK_BYTES, shutil.disk_usage(folder).free // 10)
     return CacheOptions(
         memory_bytes=capacity_bytes // 2 if settings.cache_memory is None else settings.cache_memory,
         disk_bytes=disk_bytes,
         home=folder if disk_bytes else None,
+        writes=WriteBudget(folder / KV_FOLDER, settings.cache_writes) if disk_bytes else None,
     )
 
 

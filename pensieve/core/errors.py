@@ -19,7 +19,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 from contracts.values.vocabulary import ErrorKind
@@ -30,6 +30,15 @@ RETRY_AFTER_SECONDS = 5
 """When to try again while the server is busy. Claude Code gives up at once above 60."""
 RETRY_AFTER_RESTART_SECONDS = 10
 """When to try again while the server stops, as it may be restarting."""
+
+_MAX_LISTED = 8
+_MAX_NAME_CHARACTERS = 80
+
+
+def listed(names: Collection[str]) -> str:
+    """Names that a client sent, for a sentence: `a, b, c`, or the first eight of them and `and 992 more`."""
+    shown = ", ".join(f"{name:.{_MAX_NAME_CHARACTERS}}" for name in sorted(names)[:_MAX_LISTED])
+    return shown if len(names) <= _MAX_LISTED else f"{shown} and {len(names) - _MAX_LISTED} more"
 
 
 class PensieveError(Exception):
@@ -57,8 +66,8 @@ class ValidationError(PensieveError):
 class PromptTooLongError(ValidationError):
     """Claude Code compacts the conversation when the whole message is this wording (C4), so nothing may be added."""
 
-    def __init__(self, num_tokens: int, max_tokens: int) -> None:
-        super().__init__("messages", "")
+    def __init__(self, num_tokens: int, max_tokens: int, *, is_raw: bool = False) -> None:
+        super().__init__("prompt" if is_raw else "messages", "")
         self.args = (f"prompt is too long: {num_tokens} tokens > {max_tokens} maximum",)
 
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 
-from contracts.values.vocabulary import GenerationRequest, Prompt
+from contracts.values.vocabulary import ClientIdentity, GenerationRequest, Prompt
 from pensieve.core.errors import PromptTooLongError
 from pensieve.core.scheduling.validation import check_window
 from pensieve.engine.assembly import EngineParts
 from pensieve.engine.lanes import PreparationLanes
 from pensieve.engine.requests.ticket import Ticket
-from pensieve.models.prompts.chat_template import RenderedPrompt
+from pensieve.models.prompts.chat_template import ChatTemplate, RenderedPrompt
 
 MIN_DIFFERENCE_TOKENS = 256
 """Prompts with fewer uncached tokens are not searched for where they differ."""
@@ -51,8 +52,18 @@ class RequestPreparation:
         estimate = self._parts.template.tokens_beyond(self._parts.plan.window_tokens, prompt)
         return len(self._render(prompt).token_ids) if estimate is None else estimate
 
+    def _template_of(self, client: ClientIdentity) -> ChatTemplate:
+        """The chat template, with the answers that were generated for the client's namespace."""
+        namespace = client.namespace
+        answers = self._parts.answers
+        return (
+            self._parts.template.of(namespace, partial(answers.recall, namespace=namespace))
+            if namespace
+            else self._parts.template
+        )
+
     def _render(self, prompt: Prompt) -> RenderedPrompt:
-        template = self._parts.template
+        template = self._template_of(prompt.client)
         if prompt.is_raw:
             return RenderedPrompt(template.encode_raw("".join(message.text for message in prompt.messages)))
         return template.render(prompt.messages, prompt.tools, prompt.thinking)
@@ -62,10 +73,11 @@ class RequestPreparation:
         window_tokens = parts.plan.window_tokens
         estimate = parts.template.tokens_beyond(window_tokens, request.prompt)
         if estimate is not None:
-            raise PromptTooLongError(estimate, window_tokens)
+            raise PromptTooLongError(estimate, window_tokens, is_raw=request.is_raw)
         prompt = self._render(request.prompt)
-        check_window(len(prompt.token_ids), request.max_tokens, window_tokens)
-        cached_tokens = parts.prompt_cache.cached_tokens(prompt.token_ids)
+        check_window(len(prompt.token_ids), request.max_tokens, window_tokens, is_raw=request.is_raw)
+        namespace = request.client.namespace
+        cached_tokens = parts.prompt_cache.cached_tokens(prompt.token_ids, namespace=namespace)
         with self._grammars_lock:
             matcher = parts.grammars.matcher_for(request, starts_thinking=prompt.starts_thinking)
         return Ticket(
@@ -85,11 +97,13 @@ class RequestPreparation:
         """The part of the prompt at which it differs from the cached ones, or "" if most of it is cached."""
         prompt_cache = self._parts.prompt_cache
         if (
-            not prompt_cache.num_bytes
+            prompt_cache.is_empty(namespace=request.client.namespace)
             or request.is_raw
             or num_tokens - cached_tokens < max(MIN_DIFFERENCE_TOKENS, num_tokens // 2)
         ):
             return ""
-        part = self._parts.template.locate(request.messages, request.tools, request.thinking, cached_tokens)
+        part = self._template_of(request.client).locate(
+            request.messages, request.tools, request.thinking, cached_tokens
+        )
         prompt_cache.note_difference(part)
         return part

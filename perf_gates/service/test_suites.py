@@ -1,4 +1,4 @@
-"""Results of the other suites (G-4.1), read from their last runs. Run `tox -e tests,features` first."""
+"""Results of the other suites (G-4.1), read from their last runs. Run `tox -e coverage,features` first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VERDICTS = Path("results", "features.json")
 
 def test_unit_tests_cover_the_code(report: Report) -> None:
     if not COVERAGE.exists():
-        pytest.skip("no .coverage file: run `tox -e tests` first")
+        pytest.skip("no .coverage file: run `tox -e coverage` first")
     data = coverage.Coverage(data_file=str(COVERAGE))
     data.load()
     with open("/dev/null", "w", encoding="utf-8") as devnull:

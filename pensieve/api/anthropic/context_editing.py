@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from contracts.values.vocabulary import ChatMessage, Prompt, Role
+from contracts.values.vocabulary import ChatMessage, ClientIdentity, Prompt, Role
 from pensieve.api.anthropic.wire.context import ContextManagement, WireClearThinking, WireClearToolUses, WireEdit
+from pensieve.api.http.read_body import in_thread
 from pensieve.core.prompts.context_edits import (
     ClearThinking,
     ClearToolUses,
@@ -67,11 +69,12 @@ async def edited(prompt: Prompt, edits: Sequence[ContextEdit], count: CountToken
             kind, what = "clear_thinking_20251015", "cleared_thinking_turns"
             messages, number = prompt.messages, 0
             if edit.keep_turns is not None:
-                messages, number = without_old_thinking(messages, edit.keep_turns)
+                messages, number = await in_thread(partial(without_old_thinking, messages, edit.keep_turns))
         else:
             kind, what = "clear_tool_uses_20250919", "cleared_tool_uses"
             results = await _results_to_clear(prompt, edit, count)
-            messages, number = without_tool_uses(prompt.messages, results, edit.clears_inputs), len(results)
+            clear = partial(without_tool_uses, prompt.messages, results, edit.clears_inputs)
+            messages, number = await in_thread(clear), len(results)
         if number:
             after = replace(prompt, messages=messages)
             cleared_tokens = max(0, await count(prompt) - await count(after))
@@ -81,23 +84,24 @@ async def edited(prompt: Prompt, edits: Sequence[ContextEdit], count: CountToken
 
 
 def _counted_once(count: CountTokens) -> CountTokens:
-    known: dict[Prompt, int] = {}
+    known: dict[int, tuple[Prompt, int]] = {}
+    """By identity, together with the prompt that it is: comparing prompts by value takes as long as they are."""
 
     async def counted(prompt: Prompt) -> int:
-        if prompt not in known:
-            known[prompt] = await count(prompt)
-        return known[prompt]
+        if id(prompt) not in known:
+            known[id(prompt)] = prompt, await count(prompt)
+        return known[id(prompt)][1]
 
     return counted
 
 
 async def _results_to_clear(prompt: Prompt, edit: ClearToolUses, count: CountTokens) -> list[int]:
-    results = clearable_uses(prompt.messages, edit)
+    results = await in_thread(partial(clearable_uses, prompt.messages, edit))
     if not results or not await _is_triggered(prompt, edit, count):
         return []
     if not edit.at_least_tokens:
         return results
-    tokens = {result: await _tokens_of(prompt.messages[result].text, count) for result in results}
+    tokens = {result: await _tokens_of(prompt.messages[result].text, prompt.client, count) for result in results}
     return in_steps(results, tokens, edit.at_least_tokens)
 
 
@@ -107,5 +111,5 @@ async def _is_triggered(prompt: Prompt, edit: ClearToolUses, count: CountTokens)
     return edit.trigger_tokens is not None and await count(prompt) > edit.trigger_tokens
 
 
-async def _tokens_of(text: str, count: CountTokens) -> int:
-    return await count(Prompt((ChatMessage(Role.USER, text),), is_raw=True)) if text else 0
+async def _tokens_of(text: str, client: ClientIdentity, count: CountTokens) -> int:
+    return await count(Prompt((ChatMessage(Role.USER, text),), is_raw=True, client=client)) if text else 0

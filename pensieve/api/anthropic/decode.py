@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Prompt, Role, Sampling
 from pensieve.api.anthropic.content.conversation import ConversationDecoder
 from pensieve.api.anthropic.context_editing import edits_of
+from pensieve.api.anthropic.diagnostics import fingerprint_of
 from pensieve.api.anthropic.thinking import thinking_of
 from pensieve.api.anthropic.tools.decode import tool_choice_of, tools_of
 from pensieve.api.anthropic.wire.bodies import CountTokensBody, MessagesBody, OutputFormat
@@ -16,6 +17,7 @@ from pensieve.api.http.parse_body import parse_body
 from pensieve.core.errors import ConversationThreadError, ValidationError
 from pensieve.core.prompts.canonical import cache_ttl_seconds, longest_ttl
 from pensieve.core.prompts.context_edits import ContextEdit
+from pensieve.core.prompts.request_fingerprint import RequestFingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class DecodedRequest:
     stream: bool
     edits: tuple[ContextEdit, ...] | None = None
     diagnostics: DiagnosticsRequest | None = None
+    fingerprint: RequestFingerprint | None = None
+    """Set with `diagnostics`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +67,11 @@ def decode_messages(body: bytes) -> DecodedRequest:
         tools=prompt.tools,
         tool_choice=tool_choice_of(wire.tool_choice, prompt.tools),
         thinking=prompt.thinking,
-        output_schema=require_schema(output.json_schema, "output_config.format.schema") if output is not None else None,
+        output_schema=_schema_of(output),
     )
     edits = edits_of(wire.context_management)
-    return DecodedRequest(generation, wire.model, bool(wire.stream), edits, wire.diagnostics)
+    fingerprint = fingerprint_of(generation, wire.model, edits) if wire.diagnostics is not None else None
+    return DecodedRequest(generation, wire.model, bool(wire.stream), edits, wire.diagnostics, fingerprint)
 
 
 def decode_count(body: bytes) -> DecodedCount:
@@ -78,7 +83,7 @@ def decode_count(body: bytes) -> DecodedCount:
     wire = parse_body(CountTokensBody, body)
     prompt = _prompt(wire)
     tool_choice_of(wire.tool_choice, prompt.tools)
-    _output_format(wire, prompt.messages[-1])
+    _schema_of(_output_format(wire, prompt.messages[-1]))
     return DecodedCount(prompt, wire.model, edits_of(wire.context_management))
 
 
@@ -96,6 +101,10 @@ def _output_format(wire: CountTokensBody, last_turn: ChatMessage) -> OutputForma
             "output_config.format", "the answer would continue the final assistant message: remove one of them"
         )
     return output
+
+
+def _schema_of(output: OutputFormat | None) -> str | None:
+    return require_schema(output.json_schema, "output_config.format.schema") if output is not None else None
 
 
 def _require_no_answer(wire: MessagesBody, output: OutputFormat | None) -> None:

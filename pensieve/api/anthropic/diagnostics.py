@@ -20,23 +20,28 @@ def fingerprint_of(request: GenerationRequest, model_name: str, edits: object) -
 
 
 class Fingerprints:
-    """The fingerprints of the latest requests with `diagnostics`, by the ids of their messages."""
+    """The fingerprints of the latest requests with `diagnostics`, by namespace and the ids of their messages."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[RequestFingerprint, int]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], tuple[RequestFingerprint, int]] = OrderedDict()
 
-    def record(self, message_id: str, fingerprint: RequestFingerprint, started: GenerationStarted) -> None:
-        self._known[message_id] = (fingerprint, started.input_tokens)
+    def record(
+        self, message_id: str, fingerprint: RequestFingerprint, started: GenerationStarted, namespace: str = ""
+    ) -> None:
+        self._known[namespace, message_id] = (fingerprint, started.input_tokens)
         while len(self._known) > MAX_FINGERPRINTS:
             self._known.popitem(last=False)
 
-    def diagnosis(self, fingerprint: RequestFingerprint, previous_message_id: str | None) -> dict[str, object] | None:
+    def diagnosis(
+        self, fingerprint: RequestFingerprint, previous_message_id: str | None, namespace: str = ""
+    ) -> dict[str, object] | None:
         """The reply's `diagnostics`: None if there is nothing to compare, or no difference."""
         if previous_message_id is None:
             return None
-        if previous_message_id not in self._known:
+        previous = self._known.get((namespace, previous_message_id))
+        if previous is None:
             return {"cache_miss_reason": {"type": "previous_message_not_found"}}
-        difference = fingerprint.difference(*self._known[previous_message_id])
+        difference = fingerprint.difference(*previous)
         if difference is None:
             return None
         part, missed_tokens = difference

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from contracts.values.vocabulary import ClientIdentity
+from pensieve.api.http.keys import KeyFile
 from pensieve.core.errors import AuthenticationError
 
 ANY_ORIGIN = "*"
@@ -17,29 +19,35 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,252}", re.ASCII)
 @dataclass(frozen=True, slots=True)
 class AccessRules:
     """`host` is the address that the server listens on. `cors_origins` are the web pages that may use it, and
-    `allowed_hosts` further names that its clients know it by, in lower case.
+    `allowed_hosts` further names that its clients know it by, in lower case. A client sends `api_key` or one of the
+    named `keys`; without either setting, every client is accepted.
     """
 
     host: str
     api_key: str | None = None
     cors_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
+    keys: KeyFile | None = None
 
-    def check_key(self, x_api_key: str | None, authorization: str | None) -> None:
-        """Accept the key from either header; one that matches is enough.
+    def client(self, x_api_key: str | None, authorization: str | None, address: str) -> ClientIdentity:
+        """Who sends a request. The key may be in either header; one that matches is enough.
 
         Raises:
-            AuthenticationError: the server has a key, and neither header has it.
+            AuthenticationError: the server has keys, and neither header has one of them.
         """
-        if self.api_key is None:
-            return
+        if self.api_key is None and self.keys is None:
+            return ClientIdentity(address)
         scheme, _, token = (authorization or "").partition(" ")
         sent = [x_api_key, token.strip() if scheme.lower() == "bearer" else None]
-        keys = [key.encode() for key in sent if key]
+        keys = [key for key in sent if key]
         if not keys:
             raise AuthenticationError("x-api-key: missing; send the key as x-api-key or as Authorization: Bearer")
-        if not any(hmac.compare_digest(key, self.api_key.encode()) for key in keys):
-            raise AuthenticationError("x-api-key: not the key that the server was started with")
+        for key in keys:
+            if (named := self.keys.find(key) if self.keys is not None else None) is not None:
+                return ClientIdentity(named.name, named.namespace)
+            if self.api_key is not None and hmac.compare_digest(key.encode(), self.api_key.encode()):
+                return ClientIdentity(address)
+        raise AuthenticationError("x-api-key: not a key of this server")
 
     def allows_host(self, host_header: str) -> bool:
         """Whether the Host header is that of this server. A page that uses DNS rebinding sends its own host name."""

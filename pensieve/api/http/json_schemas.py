@@ -10,6 +10,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pensieve.core.errors import ValidationError
@@ -49,20 +50,28 @@ def require_schema(schema: object, field: str) -> str:
     return text
 
 
-def require_few(schemas: Sequence[object], field: str) -> None:
-    """
-    Raises:
-        ValidationError: there are too many tools, or their schemas are too large together.
-    """
-    if len(schemas) > MAX_TOOLS:
-        raise ValidationError(field, f"has {len(schemas)} tools, more than {MAX_TOOLS}: send fewer")
-    num_characters = sum(len(json.dumps(schema, ensure_ascii=False)) for schema in schemas)
-    if num_characters > MAX_TOTAL_CHARACTERS:
-        raise ValidationError(
-            field,
-            f"the schemas of all tools have {num_characters} characters, more than {MAX_TOTAL_CHARACTERS}: "
-            "send fewer or smaller tools",
-        )
+@dataclass(slots=True)
+class ToolTotals:
+    """The tools that a request has so far, and the characters of their schemas."""
+
+    num_tools: int = 0
+    num_characters: int = 0
+
+    def add(self, schemas: Sequence[object], field: str) -> None:
+        """
+        Raises:
+            ValidationError: there are too many tools, or their schemas are too large together.
+        """
+        self.num_tools += len(schemas)
+        if self.num_tools > MAX_TOOLS:
+            raise ValidationError(field, f"the request has {self.num_tools} tools, more than {MAX_TOOLS}: send fewer")
+        self.num_characters += sum(len(json.dumps(schema, ensure_ascii=False)) for schema in schemas)
+        if self.num_characters > MAX_TOTAL_CHARACTERS:
+            raise ValidationError(
+                field,
+                f"the schemas of all tools have {self.num_characters} characters, more than {MAX_TOTAL_CHARACTERS}: "
+                "send fewer or smaller tools",
+            )
 
 
 def _require_small(schema: object, field: str) -> None:

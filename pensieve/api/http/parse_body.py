@@ -7,6 +7,7 @@ from typing import TypeVar
 import pydantic
 from pydantic_core import ErrorDetails
 
+from pensieve.api.http.body_values import require_few_values
 from pensieve.core.errors import ValidationError
 
 _BRANCHES = {
@@ -21,8 +22,10 @@ B = TypeVar("B", bound=pydantic.BaseModel)
 def parse_body(model: type[B], body: bytes) -> B:
     """
     Raises:
-        ValidationError: invalid JSON, or a missing or wrong field; the message starts with the path of the field.
+        ValidationError: invalid JSON, too many values, or a missing or wrong field; the message starts with the path of
+            the field.
     """
+    require_few_values(body)
     try:
         return model.model_validate_json(body)
     except pydantic.ValidationError as error:

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
-from quart import current_app, request
+from quart import current_app, g, request
 
+from contracts.values.vocabulary import ClientIdentity
 from pensieve.api.http.connections.incoming_bodies import INCOMING_BODIES, IncomingBodies
 from pensieve.api.http.content_encoding import decompressed, is_compressed
 from pensieve.api.pdfs.reading import PdfReading
@@ -44,10 +45,16 @@ async def decode_body(decode: Callable[[bytes], T]) -> T:
     async def run(function: Callable[[], T]) -> T:
         if len(body) <= MAX_INLINE_BYTES and not is_gzip:
             return function()
-        return await asyncio.get_running_loop().run_in_executor(_threads, copy_context().run, function)
+        return await in_thread(function)
 
     pdfs: PdfReading = current_app.extensions[PDFS]
-    return await pdfs.decoded(run, decode_plain)
+    client: ClientIdentity = g.get("client", ClientIdentity())
+    return await pdfs.decoded(run, decode_plain, client.namespace)
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """Run what may take long, such as going through all of a request, away from the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, copy_context().run, function)
 
 
 def is_retry() -> bool:

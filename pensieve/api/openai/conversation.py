@@ -12,7 +12,7 @@ from pensieve.api.anthropic.content.placeholders import Unreadable, refused, rep
 from pensieve.api.anthropic.content.reading import BLOCK_SEPARATOR
 from pensieve.api.openai.messages import ChatTurn
 from pensieve.api.openai.parts import text_of_part
-from pensieve.core.errors import ValidationError
+from pensieve.core.errors import ValidationError, listed
 
 _ROLES = {
     "system": Role.SYSTEM,
@@ -103,7 +103,7 @@ def _check_calls(turns: Sequence[ChatMessage]) -> None:
 
 def _check_answered(left_open: set[str], called_at: int) -> None:
     if left_open:
-        ids = ", ".join(sorted(left_open))
+        ids = listed(left_open)
         raise ValidationError(
             f"messages.{called_at}.tool_calls",
             f"must be followed by a message with role 'tool' for each call; missing: {ids}",

@@ -16,7 +16,7 @@ from contracts.values.vocabulary import (
     ToolChoice,
     ToolMode,
 )
-from pensieve.api.http.json_schemas import require_few, require_schema
+from pensieve.api.http.json_schemas import ToolTotals, require_schema
 from pensieve.api.http.parse_body import parse_body
 from pensieve.api.openai.conversation import turns_of
 from pensieve.api.openai.types import AllowedChoice, ChatBody, CommonBody, CompletionBody, NamedChoice
@@ -115,7 +115,7 @@ def _thinking(wire: ChatBody) -> Thinking:
 
 
 def _tools(wire: ChatBody) -> tuple[Tool, ...]:
-    require_few([tool.function.parameters for tool in wire.tools or ()], "tools")
+    ToolTotals().add([tool.function.parameters for tool in wire.tools or ()], "tools")
     tools: dict[str, Tool] = {}
     for number, tool in enumerate(wire.tools or ()):
         function = tool.function

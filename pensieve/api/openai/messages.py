@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Tag
 
-from pensieve.api.http.wire_model import Name, WireModel, known, only
+from pensieve.api.http.wire_model import Blocks, Kind, Name, WireModel, known, only
 
 NO_FUNCTIONS = "deprecated and not supported: send tools and tool_choice"
 NO_CUSTOM_TOOLS = "custom tools are not supported: send a function with one string parameter"
@@ -38,7 +38,7 @@ class FilePart(WireModel):
 class OtherPart(WireModel):
     """An image, audio, or a kind of part that is not known yet."""
 
-    type: str
+    type: Kind
 
 
 def _kind_of_part(part: Any) -> str:
@@ -60,7 +60,7 @@ def kind_of_value(value: Any) -> str:
 
 
 PartsOrText = Annotated[
-    Annotated[str | None, Tag("string")] | Annotated[list[Part], Tag("blocks")], Discriminator(kind_of_value)
+    Annotated[str | None, Tag("string")] | Annotated[Blocks[Part], Tag("blocks")], Discriminator(kind_of_value)
 ]
 
 
@@ -83,7 +83,7 @@ class ChatTurn(WireModel):
     role: Annotated[str, known(ROLES, {"function": _NO_FUNCTION_ROLE})]
     content: PartsOrText = None
     refusal: str | None = None
-    tool_calls: list[ChatToolCall] | None = None
+    tool_calls: Blocks[ChatToolCall] | None = None
     tool_call_id: Name | None = None
     reasoning_content: str | None = None
     reasoning: Any = None

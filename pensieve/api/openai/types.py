@@ -12,13 +12,16 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from pensieve.api.http.wire_model import (
-    MAX_MESSAGES,
+    MAX_NAMES,
     MAX_TOKENS_BOUND,
+    Blocks,
+    Messages,
     Name,
     Penalty,
     Probability,
     StopSequence,
     Temperature,
+    ToolList,
     WireModel,
     known,
     only,
@@ -34,7 +37,8 @@ _NO_SEARCH = "web search is not supported: send a function of your own"
 _OTHER_TOOLS = {"custom": NO_CUSTOM_TOOLS, "web_search": _NO_SEARCH, "web_search_preview": _NO_SEARCH}
 
 Stops = Annotated[
-    Annotated[StopSequence, Tag("string")] | Annotated[list[StopSequence], Field(max_length=MAX_STOPS), Tag("blocks")],
+    Annotated[StopSequence, Tag("string")]
+    | Annotated[list[StopSequence], Field(max_length=MAX_STOPS, fail_fast=True), Tag("blocks")],
     Discriminator(kind_of_value),
 ]
 
@@ -62,7 +66,7 @@ class NamedChoice(WireModel):
 
 class AllowedTools(WireModel):
     mode: Literal["auto", "required"]
-    tools: Annotated[list[NamedChoice], Field(min_length=1)]
+    tools: Annotated[list[NamedChoice], Field(min_length=1, max_length=MAX_NAMES, fail_fast=True)]
 
 
 class AllowedChoice(WireModel):
@@ -129,9 +133,9 @@ class CommonBody(WireModel):
 class ChatBody(CommonBody):
     """`POST /v1/chat/completions`."""
 
-    messages: Annotated[list[ChatTurn], Field(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Messages[ChatTurn]
     max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS_BOUND)] | None = None
-    tools: list[ChatTool] | None = None
+    tools: ToolList[ChatTool] | None = None
     tool_choice: ChatToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
@@ -153,14 +157,14 @@ def _refuse_token_ids(value: Any) -> Any:
     return value
 
 
-_PromptText = Annotated[StopSequence, BeforeValidator(_refuse_token_ids)]
+_PromptText = Annotated[str, Field(min_length=1), BeforeValidator(_refuse_token_ids)]
 
 
 class CompletionBody(CommonBody):
     """`POST /v1/completions`."""
 
     prompt: Annotated[
-        Annotated[_PromptText, Tag("string")] | Annotated[list[_PromptText], Tag("blocks")],
+        Annotated[_PromptText, Tag("string")] | Annotated[Blocks[_PromptText], Tag("blocks")],
         Discriminator(kind_of_value),
     ]
     best_of: Annotated[Any, only((1,), instead=_ONE_ANSWER)] = None

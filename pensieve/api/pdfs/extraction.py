@@ -36,20 +36,21 @@ class Extract(TypedDict, total=False):
 def extract(data: str, max_pages: int, max_characters: int) -> Extract:
     """The text of a PDF in base64."""
     import pypdf  # noqa: PLC0415 - takes 0.1 s, and few requests need it
-    from pypdf.errors import DependencyError, FileNotDecryptedError  # noqa: PLC0415
+    from pypdf.errors import DependencyError, FileNotDecryptedError, PyPdfError  # noqa: PLC0415
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # a damaged file may cause any number of lines
-    is_encrypted = False
     try:
-        reader = pypdf.PdfReader(io.BytesIO(base64.b64decode(data)))
-        is_encrypted = reader.is_encrypted
-        return _text_of(reader, max_pages, max_characters)
+        return _text_of(pypdf.PdfReader(io.BytesIO(base64.b64decode(data))), max_pages, max_characters)
     except MemoryError:
         return _refused("needs too much memory: send its text")
+    except FileNotDecryptedError:
+        return _refused("send it without a password", PROTECTED)
+    except (DependencyError, NotImplementedError):
+        return _refused("it is compressed or encrypted by a method that this server does not support: send its text")
+    except PyPdfError as error:
+        return _refused(f"it is damaged or cut off ({type(error).__name__}): send the whole file, or its text")
     except Exception as error:
-        if isinstance(error, FileNotDecryptedError) or (is_encrypted and isinstance(error, DependencyError)):
-            return _refused("send it without a password or encryption", PROTECTED)
-        return _refused(f"cannot read this PDF: {type(error).__name__}")
+        return _refused(f"cannot read this PDF ({type(error).__name__}): send its text")
 
 
 def _text_of(reader: object, max_pages: int, max_characters: int) -> Extract:

@@ -14,7 +14,6 @@ from contracts.values.vocabulary import MessageEvent
 from pensieve.api.anthropic.cache_header import PromptCacheHeader
 from pensieve.api.anthropic.context_editing import edited
 from pensieve.api.anthropic.decode import DecodedRequest, decode_count, decode_messages
-from pensieve.api.anthropic.diagnostics import fingerprint_of
 from pensieve.api.anthropic.events import collect_message, new_message_id
 from pensieve.api.anthropic.handler import MessageOptions
 from pensieve.api.http.read_body import decode_body, is_retry
@@ -37,11 +36,12 @@ async def create_message() -> ResponseReturnValue:
 @blueprint.post("/v1/messages/count_tokens")
 async def count_tokens() -> ResponseReturnValue:
     decoded = await decode_body(decode_count)
+    prompt = replace(decoded.prompt, client=g.client)
     async with server_state().open_model(decoded.model_name) as model:
         if decoded.edits is None:
-            return jsonify({"input_tokens": await model.count_tokens(decoded.prompt)})
-        context = await edited(decoded.prompt, decoded.edits, model.count_tokens)
-        original = await model.count_tokens(decoded.prompt)
+            return jsonify({"input_tokens": await model.count_tokens(prompt)})
+        context = await edited(prompt, decoded.edits, model.count_tokens)
+        original = await model.count_tokens(prompt)
         tokens = await model.count_tokens(context.prompt) if context.applied else original
         return jsonify({"input_tokens": tokens, "context_management": {"original_input_tokens": original}})
 
@@ -65,20 +65,21 @@ async def _answer(decoded: DecodedRequest, cache: PromptCacheHeader) -> Response
 
 
 def _events(decoded: DecodedRequest, options: MessageOptions) -> AsyncGenerator[MessageEvent, None]:
-    generation = replace(decoded.generation, is_retry=is_retry())
+    generation = replace(decoded.generation, is_retry=is_retry(), client=g.client)
     return server_state().message_events(generation, decoded.model_name, options)
 
 
 def _options(decoded: DecodedRequest, cache: PromptCacheHeader) -> MessageOptions:
-    if decoded.diagnostics is None:
+    fingerprint = decoded.fingerprint
+    if decoded.diagnostics is None or fingerprint is None:
         return MessageOptions(cache.record, edits=decoded.edits)
     fingerprints, message_id = server_state().fingerprints, new_message_id()
-    fingerprint = fingerprint_of(decoded.generation, decoded.model_name, decoded.edits)
-    diagnosis = fingerprints.diagnosis(fingerprint, decoded.diagnostics.previous_message_id)
+    namespace = g.client.namespace
+    diagnosis = fingerprints.diagnosis(fingerprint, decoded.diagnostics.previous_message_id, namespace)
 
     def record(started: GenerationStarted) -> None:
         cache.record(started)
-        fingerprints.record(message_id, fingerprint, started)
+        fingerprints.record(message_id, fingerprint, started, namespace)
 
     return MessageOptions(
         record, message_id=message_id, edits=decoded.edits, has_diagnostics=True, diagnostics=diagnosis

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from quart import Blueprint, jsonify
+from quart import Blueprint, g, jsonify
 from quart.typing import ResponseReturnValue
 
 from contracts.values.generation import GenerationEvent, GenerationStarted
@@ -43,14 +43,16 @@ async def completions() -> ResponseReturnValue:
 
 async def _reply(request: OpenAIRequest, chunks: type[Chunks], collect: Collect) -> ResponseReturnValue:
     cache = PromptCacheHeader()
+    request = replace(request, generation=replace(request.generation, is_retry=is_retry(), client=g.client))
     if request.stream:
         encoder = chunks(request.model_name, include_usage=request.include_usage)
-        response = await stream_response(_encoded(request, encoder, cache, is_retry=is_retry()))
+        response = await stream_response(_encoded(request, encoder, cache))
     else:
-        async with server_state().open_model(request.model_name) as model:
-            generation = replace(request.generation, is_retry=is_retry())
-            async with aclosing(_recorded(model.generate(generation), cache)) as events:
-                response = jsonify(await collect(events, request.model_name))
+        async with (
+            server_state().open_model(request.model_name) as model,
+            aclosing(_recorded(model.generate(request.generation), cache)) as events,
+        ):
+            response = jsonify(await collect(events, request.model_name))
     response.headers.update(cache.headers)
     return response
 
@@ -65,25 +67,20 @@ async def _recorded(
             yield event
 
 
-async def _encoded(
-    request: OpenAIRequest, chunks: Chunks, cache: PromptCacheHeader, *, is_retry: bool
-) -> AsyncGenerator[bytes, None]:
+async def _encoded(request: OpenAIRequest, chunks: Chunks, cache: PromptCacheHeader) -> AsyncGenerator[bytes, None]:
     """The bytes of a stream. OpenAI's API has no ping event, so comments fill silences. An error ends the stream."""
     started = False
     interval = server_state().ping_interval_seconds
     try:
-        async with server_state().open_model(request.model_name) as model:
-            generation = replace(request.generation, is_retry=is_retry)
-            async with (
-                aclosing(_recorded(model.generate(generation), cache)) as events,
-                aclosing(with_pings(events, interval)) as paced,
-            ):
-                async for event in paced:
-                    for piece in (
-                        [KEEP_ALIVE] if event is None else [encode_data(chunk) for chunk in chunks.convert(event)]
-                    ):
-                        started = True
-                        yield piece
+        async with (
+            server_state().open_model(request.model_name) as model,
+            aclosing(_recorded(model.generate(request.generation), cache)) as events,
+            aclosing(with_pings(events, interval)) as paced,
+        ):
+            async for event in paced:
+                for piece in [KEEP_ALIVE] if event is None else [encode_data(chunk) for chunk in chunks.convert(event)]:
+                    started = True
+                    yield piece
     except PensieveError as error:
         if not started:
             raise

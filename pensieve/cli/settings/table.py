@@ -15,6 +15,7 @@ from typing import Any
 from pensieve.api.http.access import is_loopback
 from pensieve.cli.settings import values
 from pensieve.cli.settings.settings import (
+    DEFAULT_CACHE_WRITES,
     DEFAULT_MAX_BATCH_SIZE,
     DEFAULT_MAX_QUEUED,
     DEFAULT_PORT,
@@ -60,7 +61,7 @@ TABLE = (
         "host",
         values.host,
         "127.0.0.1",
-        "the address to listen on (default: 127.0.0.1); any but a loopback address requires --api-key",
+        "the address to listen on (default: 127.0.0.1); any but a loopback address requires --api-key or --api-keys",
         "H",
     ),
     _Setting(
@@ -72,6 +73,14 @@ TABLE = (
         None,
         "the key that clients must send; prefer PENSIEVE_API_KEY, since other users can see flags",
         "K",
+    ),
+    _Setting(
+        "api_keys",
+        values.key_file,
+        None,
+        "a file of named keys, one for each client, read again whenever it changes; each key has a prompt cache of its "
+        "own, and keys in one table of the file share one",
+        "FILE",
     ),
     _Setting(
         "cors_origins",
@@ -112,7 +121,7 @@ TABLE = (
         "rate_limit",
         values.positive_int,
         None,
-        "how many requests each client, by its address, may make per minute (default: unlimited)",
+        "how many requests each client, by its named key or else its address, may make per minute (default: unlimited)",
         "N",
     ),
     _Setting(
@@ -146,6 +155,14 @@ TABLE = (
         "disk space for the prompt cache, which makes it survive a restart; 0 turns it off (default: 10GB, or a tenth "
         "of the free space if that is less)",
         "SIZE",
+    ),
+    _Setting(
+        "cache_writes",
+        values.daily_bytes,
+        DEFAULT_CACHE_WRITES,
+        "what the prompt cache may write to disk in 24 hours, since writing wears out an SSD; what is worth most is "
+        "written first; 0 for nothing, or unlimited (default: 50GB/day)",
+        "SIZE/day",
     ),
     _Setting(
         "memory_limit",
@@ -253,10 +270,10 @@ def read_settings(arguments: argparse.Namespace, environment: Mapping[str, str] 
         SettingsError: a value cannot be parsed, two contradict each other, or a network address has no key (W19).
     """
     settings = Settings(**{setting.name: _value(setting, arguments, environment) for setting in TABLE})
-    if not is_loopback(settings.host) and settings.api_key is None:
+    if not is_loopback(settings.host) and settings.api_key is None and settings.api_keys is None:
         raise SettingsError(
             f"--host {settings.host} is reachable from the network: set a key with PENSIEVE_API_KEY or --api-key, "
-            "or stay on 127.0.0.1"
+            "or several with --api-keys, or stay on 127.0.0.1"
         )
     if settings.script is not None and settings.model is None:
         _check_script_alone(settings)

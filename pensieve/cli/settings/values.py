@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Literal
 
 from pensieve.api.http.access import host_name
+from pensieve.api.http.keys import KeyFile
 from pensieve.cli.sizes import parse_size
 from pensieve.core.defaults.model_settings import ThinkingMode
 from pensieve.core.defaults.sampling import ALLOWED
@@ -48,11 +50,26 @@ def grace_seconds(text: str) -> float:
     return seconds
 
 
+def key_file(text: str) -> KeyFile:
+    return KeyFile(Path(text).expanduser())
+
+
 def memory_limit(text: str) -> int:
     num_bytes = parse_size(text)
     if not num_bytes:
         raise ValueError(f"{text!r} leaves no memory for a model")
     return num_bytes
+
+
+def daily_bytes(text: str) -> int | None:
+    """Bytes in a day, written as `50GB/day` or `50GB`; None for `unlimited`."""
+    size = re.sub(r"\s*/\s*day$", "", text.strip().lower())
+    if size == "unlimited":
+        return None
+    try:
+        return parse_size(size)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a size in a day: write 50GB/day, 0 or unlimited") from None
 
 
 def kv_bits(text: str) -> Literal[8]:

@@ -36,14 +36,16 @@ def _as_text(message: ChatMessage, dialect: Dialect) -> ChatMessage:
 
 def _results_joined(messages: Iterable[ChatMessage]) -> list[ChatMessage]:
     """Join tool results, and a user message right after them, into one user turn."""
-    joined: list[ChatMessage] = []
+    runs: list[list[ChatMessage]] = []
     follows_result = False
     for message in messages:
         is_result = message.role is Role.TOOL
-        turn = ChatMessage(Role.USER, message.text) if is_result else message
-        if follows_result and turn.role is Role.USER:
-            joined[-1] = ChatMessage(Role.USER, f"{joined[-1].text}\n{turn.text}")
+        if follows_result and message.role in (Role.TOOL, Role.USER):
+            runs[-1].append(message)
         else:
-            joined.append(turn)
+            runs.append([message])
         follows_result = is_result
-    return joined
+    return [
+        ChatMessage(Role.USER, "\n".join(message.text for message in run)) if run[0].role is Role.TOOL else run[0]
+        for run in runs
+    ]

@@ -6,6 +6,8 @@ A tree holds one of two kinds of payload:
   at any token. A node is evicted after all its descendants, which are useless without it;
 - *snapshots*: a payload is the whole state after its node's last token, and many nodes have none. A match ends at a
   snapshot. Each is evicted on its own.
+
+Each namespace has a root of its own: what is stored in one is never found in another, while all are evicted as one.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic
 
-from pensieve.core.prefixes.node import Node, P, PrefixMatch, descendants, walk
+from pensieve.core.prefixes.node import Node, P, PrefixMatch, descendants, paths_to_ends, split, walk
 
 
 class PrefixTree(Generic[P]):
@@ -23,7 +25,7 @@ class PrefixTree(Generic[P]):
 
     def __init__(self, *, holds_snapshots: bool = False) -> None:
         self._holds_snapshots = holds_snapshots
-        self._root: Node[P] = Node((), None)
+        self._roots: dict[str, Node[P]] = {}
         self._num_bytes = 0
         self._num_tokens = 0
         self._num_uses = 0
@@ -37,13 +39,12 @@ class PrefixTree(Generic[P]):
         """The tokens of all nodes; a shared prefix counts once."""
         return self._num_tokens
 
-    @property
-    def is_empty(self) -> bool:
-        return not self._root.children
+    def is_empty(self, namespace: str = "") -> bool:
+        return not self._root(namespace).children
 
-    def match(self, token_ids: Sequence[int]) -> PrefixMatch[P]:
+    def match(self, token_ids: Sequence[int], *, namespace: str = "") -> PrefixMatch[P]:
         """The longest stored prefix. Does not count as a use; call `touch` for that."""
-        path, shared, into_last = walk(self._root, token_ids)
+        path, shared, into_last = walk(self._root(namespace), token_ids)
         has_continuation = into_last < len(path[-1].token_ids) or bool(path[-1].children)
         if not self._holds_snapshots:
             nodes = tuple(path[1:])
@@ -59,13 +60,26 @@ class PrefixTree(Generic[P]):
             end -= len(node.token_ids)
         return PrefixMatch(0, (), (), shared, has_continuation)
 
-    def touch(self, nodes: Iterable[Node[P]], now: float) -> None:
+    def path(self, token_ids: Sequence[int], namespace: str) -> tuple[Node[P], ...]:
+        """The nodes that share tokens with a prompt, in order, with or without payloads."""
+        return tuple(walk(self._root(namespace), token_ids)[0][1:])
+
+    def touch(self, nodes: Iterable[Node[P]], now: float, *, is_read: bool = False) -> None:
         """Record a use: the least recently used nodes are evicted first, and each use restarts a time to live."""
         for node in nodes:
             self._num_uses += 1
+            node.was_read |= is_read
             node.last_used = self._num_uses
             if node.ttl_seconds:
                 node.kept_until = max(node.kept_until, now + node.ttl_seconds)
+
+    def ends(self) -> list[tuple[str, tuple[Node[P], ...]]]:
+        """Namespaces and `paths_to_ends` in them."""
+        return [
+            (namespace, path)
+            for namespace, root in self._roots.items()
+            for path in paths_to_ends(root, holds_snapshots=self._holds_snapshots)
+        ]
 
     @contextmanager
     def pinned(self, nodes: Sequence[Node[P]]) -> Iterator[None]:
@@ -78,41 +92,49 @@ class PrefixTree(Generic[P]):
             for node in nodes:
                 node.num_pins -= 1
 
-    def cut(self, token_ids: Sequence[int], at: int) -> tuple[Node[P], ...]:
+    def cut(self, token_ids: Sequence[int], at: int, *, namespace: str = "") -> tuple[Node[P], ...]:
         """The nodes of the first `at` tokens that are stored, split so that a node ends exactly there."""
-        path, _, into_last = walk(self._root, token_ids[:at])
+        path, _, into_last = walk(self._root(namespace), token_ids[:at])
         if into_last < len(path[-1].token_ids):
-            path[-1] = self._split(path[-1], into_last)
+            path[-1] = split(path[-1], into_last, holds_snapshots=self._holds_snapshots)
         return tuple(path[1:])
 
-    def insert(self, token_ids: Sequence[int], make: Callable[[int, int], P], cuts: Iterable[int] = ()) -> int:
+    def insert(
+        self, token_ids: Sequence[int], make: Callable[[int, int], P], cuts: Iterable[int] = (), *, namespace: str = ""
+    ) -> int:
         """Store a prompt and return how many of its tokens are new.
 
         `make(start, end)` returns the segment of those tokens, or the snapshot after `end`. Segments are made for new
         tokens only, one up to each of `cuts` and one up to the end. If `make` raises, the tree stays consistent and
         keeps the segments made before.
         """
-        path = self.cut(token_ids, len(token_ids))
-        node = path[-1] if path else self._root
+        path = self.cut(token_ids, len(token_ids), namespace=namespace)
+        node = path[-1] if path else self._roots.setdefault(namespace, Node((), None))
         stored = position = sum(len(each.token_ids) for each in path)
         if self._holds_snapshots:
-            return self._insert_state(token_ids, node, position, make)
-        for end in sorted({cut for cut in cuts if position < cut < len(token_ids)} | {len(token_ids)}):
-            if end > position:
-                node = self._append(node, token_ids[position:end], make(position, end))
-                position = end
+            before = self.match(token_ids, namespace=namespace).num_tokens
+            return self._insert_state(token_ids, node, position, make, before)
+        for end in sorted({cut for cut in (*cuts, len(token_ids)) if stored < cut <= len(token_ids)}):
+            node = self._append(node, token_ids[position:end], make(position, end))
+            position = end
         return len(token_ids) - stored
 
     def mark(
-        self, token_ids: Sequence[int], *, is_system: bool = False, ttl_seconds: float = 0.0, now: float = 0.0
+        self,
+        token_ids: Sequence[int],
+        *,
+        is_system: bool = False,
+        ttl_seconds: float = 0.0,
+        now: float = 0.0,
+        namespace: str = "",
     ) -> None:
         """Protect a stored prompt from eviction: within its time to live, or as a system prefix until the very last.
 
         Applies to all stored segments of the prompt, or to the snapshot at its end if there is one.
         """
-        nodes = self.cut(token_ids, len(token_ids))
+        nodes = self.cut(token_ids, len(token_ids), namespace=namespace)
         if self._holds_snapshots:
-            found = self.match(token_ids)
+            found = self.match(token_ids, namespace=namespace)
             nodes = found.nodes if found.num_tokens == len(token_ids) else ()
         for node in nodes:
             node.is_system |= is_system
@@ -126,8 +148,8 @@ class PrefixTree(Generic[P]):
         the least recently used first.
         """
         freed = 0
-        evictable = filter(self._is_evictable, descendants(self._root)) if num_bytes > 0 else ()
-        heap = [_eviction_order(node, now) for node in evictable]
+        nodes = descendants(self._roots.values()) if num_bytes > 0 else ()
+        heap = [_eviction_order(node, now) for node in nodes if self._is_evictable(node)]
         heapq.heapify(heap)
         while heap and freed < num_bytes:
             node = heapq.heappop(heap)[-1]
@@ -142,28 +164,13 @@ class PrefixTree(Generic[P]):
         Raises:
             AssertionError: the tree is inconsistent; the message says how.
         """
-        nodes = list(descendants(self._root))
-        _require(self._root.payload is None, "the root has a payload")
-        _require(sum(node.num_bytes for node in nodes) == self._num_bytes, "bytes do not add up")
-        _require(sum(len(node.token_ids) for node in nodes) == self._num_tokens, "tokens do not add up")
+        nodes = list(descendants(self._roots.values()))
+        _check_sums(nodes, self._num_bytes, self._num_tokens)
         for node in nodes:
             _check_node(node, needs_payload=not (self._holds_snapshots and node.children))
 
-    def _split(self, node: Node[P], at: int) -> Node[P]:
-        """Insert and return a parent of `node` that takes over its first `at` tokens.
-
-        `node` keeps its identity and its end, so a pin on it also keeps the new parent, which is no longer a leaf.
-        """
-        parent = node.parent
-        if parent is None:
-            return node
-        head: Node[P] = Node(node.token_ids[:at], parent, None, {node.token_ids[at]: node}, node.last_used)
-        if not self._holds_snapshots and node.payload is not None:
-            head.payload, node.payload = node.payload.split(at)
-            head.is_system, head.ttl_seconds, head.kept_until = node.is_system, node.ttl_seconds, node.kept_until
-        node.token_ids, node.parent = node.token_ids[at:], head
-        parent.children[head.token_ids[0]] = head
-        return head
+    def _root(self, namespace: str) -> Node[P]:
+        return self._roots.get(namespace) or Node((), None)  # not kept: reading changes nothing
 
     def _append(self, parent: Node[P], token_ids: Sequence[int], payload: P) -> Node[P]:
         node = Node(tuple(token_ids), parent, payload)
@@ -174,9 +181,8 @@ class PrefixTree(Generic[P]):
         return node
 
     def _insert_state(
-        self, token_ids: Sequence[int], node: Node[P], position: int, make: Callable[[int, int], P]
+        self, token_ids: Sequence[int], node: Node[P], position: int, make: Callable[[int, int], P], before: int
     ) -> int:
-        before = self.match(token_ids).num_tokens
         if not token_ids or before == len(token_ids):
             return 0
         try:
@@ -214,6 +220,11 @@ class PrefixTree(Generic[P]):
 
 def _eviction_order(node: Node[P], now: float) -> tuple[int, int, int, Node[P]]:
     return node.rank(now), node.last_used, id(node), node
+
+
+def _check_sums(nodes: Sequence[Node[P]], num_bytes: int, num_tokens: int) -> None:
+    _require(sum(node.num_bytes for node in nodes) == num_bytes, "bytes do not add up")
+    _require(sum(len(node.token_ids) for node in nodes) == num_tokens, "tokens do not add up")
 
 
 def _check_node(node: Node[P], *, needs_payload: bool) -> None:

@@ -93,14 +93,19 @@ def without_tool_uses(
 ) -> tuple[ChatMessage, ...]:
     cleared = list(messages)
     calls = _calls_of_results(messages)
+    ids: dict[int, set[str]] = {}
     for result in results:
         cleared[result] = replace(messages[result], text=CLEARED_RESULT)
         turn, call = calls[result].turn, calls[result].call
         if clears_inputs if isinstance(clears_inputs, bool) else call.name in clears_inputs:
-            inputs = (
-                replace(each, arguments="{}") if each.id == call.id else each for each in cleared[turn].tool_calls
-            )
-            cleared[turn] = replace(cleared[turn], tool_calls=tuple(inputs))
+            ids.setdefault(turn, set()).add(call.id)
+    for turn, ids_of_turn in ids.items():
+        cleared[turn] = replace(
+            cleared[turn],
+            tool_calls=tuple(
+                replace(call, arguments="{}") if call.id in ids_of_turn else call for call in cleared[turn].tool_calls
+            ),
+        )
     return tuple(cleared)
 
 

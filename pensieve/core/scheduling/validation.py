@@ -29,7 +29,7 @@ def _check_sampling(sampling: Sampling) -> None:
             raise ValidationError(name, f"must be {allowed.sentence}")
 
 
-def check_window(input_tokens: int, max_tokens: int, window_tokens: int) -> None:
+def check_window(input_tokens: int, max_tokens: int, window_tokens: int, *, is_raw: bool = False) -> None:
     """Check that the window leaves room for an answer, though not for all of `max_tokens`: clients send that number
     without knowing the window.
 
@@ -38,9 +38,9 @@ def check_window(input_tokens: int, max_tokens: int, window_tokens: int) -> None
     """
     min_tokens = min(max_tokens, MIN_ANSWER_TOKENS)
     if input_tokens > window_tokens:
-        raise PromptTooLongError(input_tokens, window_tokens)
+        raise PromptTooLongError(input_tokens, window_tokens, is_raw=is_raw)
     if input_tokens + min_tokens > window_tokens:
-        raise PromptTooLongError(input_tokens, window_tokens - min_tokens)
+        raise PromptTooLongError(input_tokens, window_tokens - min_tokens, is_raw=is_raw)
 
 
 def thinking_tokens(budget_tokens: int, max_tokens: int, answer_tokens: int) -> int:

@@ -6,6 +6,7 @@ A block's key is a hash of all that its numbers depend on: the fingerprint, its 
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 
-def root_key(fingerprint: str) -> str:
-    """The parent key of blocks that start a prompt."""
-    return hashlib.sha256(fingerprint.encode()).hexdigest()
+def root_key(fingerprint: str, secret: bytes = b"", namespace: str = "") -> str:
+    """The parent key of blocks that start a prompt: without a `secret`, that of versions before there was one.
+
+    All other keys follow from it. So with a secret, no guess of a prompt can be checked against the names of files.
+    """
+    if not secret:
+        return hashlib.sha256(fingerprint.encode()).hexdigest()
+    return hmac.new(secret, f"{fingerprint}\n{namespace}".encode(), hashlib.sha256).hexdigest()
 
 
 def key_of(parent: str, token_ids: npt.NDArray[np.uint32]) -> str:

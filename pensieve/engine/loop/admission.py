@@ -24,7 +24,8 @@ def reserve(
     """Reserve a ticket's memory beside `running`, and match its prompt. None: there is no room now."""
     while True:
         try:
-            return prompt_cache.admit(ticket.prompt_token_ids, _kv_bytes_for(ticket, running, sizes))
+            num_bytes = _kv_bytes_for(ticket, running, sizes)
+            return prompt_cache.admit(ticket.prompt_token_ids, num_bytes, namespace=ticket.namespace)
         except InsufficientMemoryError as error:
             if running or not _shortened(ticket, sizes.max_tokens(error.available_bytes)):
                 return None
@@ -53,19 +54,20 @@ def _shortened(ticket: Ticket, num_tokens: int) -> bool:
 def waits_for_prefill(
     ticket: Ticket, running: Collection[RunningRequest], prompt_cache: PromptCache, batch: Batch
 ) -> bool:
-    """Whether an ongoing prefill will soon give the ticket more than the prompt cache can now (C6).
+    """Whether an ongoing prefill of its namespace will soon give the ticket more than the prompt cache can now (C6).
 
     Once that prefill is far enough, what it computed is stored, and the ticket waits no longer.
     """
-    prefills = [each.prefill for each in running if each.is_prefilling]
+    namespace = ticket.namespace
+    prefills = [each.prefill for each in running if each.is_prefilling and each.ticket.namespace == namespace]
     if not prefills or not prompt_cache.limit_bytes:
         return False
     token_ids = ticket.prompt_token_ids
-    prefill = worth_waiting_for(token_ids, prompt_cache.cached_tokens(token_ids), prefills)
+    prefill = worth_waiting_for(token_ids, prompt_cache.cached_tokens(token_ids, namespace=namespace), prefills)
     if prefill is None:
         return False
     if prefill.num_prefilled < prefill.usable_by(token_ids):
         return True
     if not prompt_cache.needs_snapshots:
-        prompt_cache.keep(*batch.computed(prefill.uid))
+        prompt_cache.keep(*batch.computed(prefill.uid), namespace=namespace)
     return False

@@ -14,6 +14,7 @@ from pensieve.engine.requests.ticket import Ticket
 class _PendingStore(NamedTuple):
     computed: Computed
     boundaries: tuple[Boundary, ...]
+    namespace: str
     ticket: Ticket | None
     """Set while its request still uses the caches and reports what was stored. Without it they may be moved."""
 
@@ -25,19 +26,21 @@ class PendingStores:
 
     def add_prompt(self, running: RunningRequest, computed: Computed) -> None:
         """A prompt, or its part up to a stop, of a request that goes on."""
-        self._pending.append(_PendingStore(computed, running.ticket.boundaries, running.ticket))
+        ticket = running.ticket
+        self._pending.append(_PendingStore(computed, ticket.boundaries, ticket.namespace, ticket))
 
     def add_removed(self, running: RunningRequest, computed: Computed | None) -> None:
         """What was computed for a row that has left the batch, if anything."""
         if computed is None or not computed[0] or not self._prompt_cache.limit_bytes:
             return
+        ticket = running.ticket
         end = () if running.is_prefilling else (Boundary(len(computed[0]), BoundaryKind.ANSWER),)
-        self._pending.append(_PendingStore(computed, (*running.ticket.boundaries, *end), None))
+        self._pending.append(_PendingStore(computed, (*ticket.boundaries, *end), ticket.namespace, None))
 
     def flush(self) -> None:
         pending, self._pending = self._pending, []
-        for (token_ids, caches), boundaries, ticket in pending:
-            is_stored = self._prompt_cache.keep(token_ids, caches, boundaries, move=ticket is None)
+        for (token_ids, caches), boundaries, namespace, ticket in pending:
+            is_stored = self._prompt_cache.keep(token_ids, caches, boundaries, move=ticket is None, namespace=namespace)
             if ticket is not None and not is_stored:
                 ticket.stored_5m_tokens = ticket.stored_1h_tokens = 0
 

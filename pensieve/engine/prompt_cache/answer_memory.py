@@ -45,12 +45,13 @@ _SELECT: Final = "SELECT told, token_ids, checksum FROM answers WHERE key = ?"  
 @dataclass(frozen=True, slots=True)
 class GeneratedAnswer:
     """`turn` is the answer as it was sent to the client, `previous` the turn that it answers. `token_ids` are all
-    sampled tokens except the one that ended the turn.
+    sampled tokens except the one that ended the turn. Only prompts of the same `namespace` recall it.
     """
 
     turn: ChatMessage
     previous: ChatMessage | None
     token_ids: tuple[int, ...]
+    namespace: str = ""
 
 
 class AnswerMemory:
@@ -73,7 +74,8 @@ class AnswerMemory:
         identity = AnswerIdentity.of(answer.turn)
         if identity is None or not answer.token_ids:
             return
-        key, text, token_ids = answer_key(answer.turn, answer.previous), identity.as_json(), _packed(answer.token_ids)
+        key = _key(answer.turn, answer.previous, answer.namespace)
+        text, token_ids = identity.as_json(), _packed(answer.token_ids)
         size = len(text.encode("utf-8", "surrogatepass")) + len(token_ids) + len(key)
 
         def insert(connection: sqlite3.Connection) -> None:
@@ -86,7 +88,9 @@ class AnswerMemory:
 
         self._run(insert)
 
-    def recall(self, message: ChatMessage, previous: ChatMessage | None = None) -> list[int] | None:
+    def recall(
+        self, message: ChatMessage, previous: ChatMessage | None = None, namespace: str = ""
+    ) -> list[int] | None:
         """The sampled tokens of an assistant's turn, if it was generated here and still means the same.
 
         `previous` is the turn before it. Calls are found by the id of the first one, text by itself and `previous`.
@@ -97,7 +101,7 @@ class AnswerMemory:
         identity = AnswerIdentity.of(message)
         if identity is None:
             return None
-        key = answer_key(message, previous)
+        key = _key(message, previous, namespace)
         row = self._run(lambda connection: self._found(connection, key))
         if row is None:
             return None
@@ -196,6 +200,12 @@ def answers_path(answers_folder: Path, model_id: str, model_folder: Path) -> Pat
         digest.update(file.name.encode() + file.read_bytes())
     name = re.sub(r"[^\w.-]", "-", model_id)[:64]
     return answers_folder / f"{name}-{digest.hexdigest()[:16]}.db"
+
+
+def _key(turn: ChatMessage, previous: ChatMessage | None, namespace: str) -> str:
+    """Without a namespace, the key of versions before there were any."""
+    key = answer_key(turn, previous)
+    return hashlib.sha256(f"{namespace}\n{key}".encode("utf-8", "surrogatepass")).hexdigest() if namespace else key
 
 
 def _connected(path: Path | None) -> sqlite3.Connection:

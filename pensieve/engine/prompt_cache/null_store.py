@@ -15,16 +15,19 @@ class NullStore:
     needs_snapshots = False
     limit_bytes = num_bytes = 0
 
-    def cached_tokens(self, token_ids: Sequence[int]) -> int:  # noqa: ARG002
+    def is_empty(self, *, namespace: str = "") -> bool:  # noqa: ARG002
+        return True
+
+    def cached_tokens(self, token_ids: Sequence[int], *, namespace: str = "") -> int:  # noqa: ARG002
         return 0
 
-    def match(self, token_ids: Sequence[int]) -> Match:
+    def match(self, token_ids: Sequence[int], *, namespace: str = "") -> Match:  # noqa: ARG002
         return Match(0, None, MissReason.NONE if len(token_ids) < 2 else MissReason.EMPTY)
 
-    def take(self, token_ids: Sequence[int]) -> Match:
+    def take(self, token_ids: Sequence[int], *, namespace: str = "") -> Match:  # noqa: ARG002
         return self.match(token_ids)
 
-    def bytes_of(self, token_ids: Sequence[int]) -> int:  # noqa: ARG002
+    def bytes_of(self, token_ids: Sequence[int], *, namespace: str = "") -> int:  # noqa: ARG002
         return 0
 
     def insert(
@@ -34,10 +37,11 @@ class NullStore:
         boundaries: Sequence[Boundary] = (),  # noqa: ARG002
         *,
         move: bool = False,  # noqa: ARG002
+        namespace: str = "",  # noqa: ARG002
     ) -> int:
         return 0
 
-    def touch(self, token_ids: Sequence[int]) -> None:
+    def touch(self, token_ids: Sequence[int], *, namespace: str = "") -> None:
         pass
 
     def shrink(self, num_bytes: int) -> int:  # noqa: ARG002

@@ -45,10 +45,13 @@ class PromptCache:
     def limit_bytes(self) -> int:
         return self._limit_bytes
 
-    def cached_tokens(self, token_ids: Sequence[int]) -> int:
-        return self._store.cached_tokens(token_ids)
+    def is_empty(self, *, namespace: str = "") -> bool:
+        return self._store.is_empty(namespace=namespace)
 
-    def admit(self, token_ids: Sequence[int], num_bytes: int) -> tuple[Reservation, Match]:
+    def cached_tokens(self, token_ids: Sequence[int], *, namespace: str = "") -> int:
+        return self._store.cached_tokens(token_ids, namespace=namespace)
+
+    def admit(self, token_ids: Sequence[int], num_bytes: int, *, namespace: str = "") -> tuple[Reservation, Match]:
         """Reserve memory for a request, and match its prompt.
 
         Cached prompts are evicted as far as necessary, others before its own. If there is no room for its own twice, it
@@ -61,21 +64,22 @@ class PromptCache:
         evictable = self._store.num_bytes
         if missing > evictable:
             raise InsufficientMemoryError("kv cache", num_bytes, num_bytes - missing + evictable)
-        own = self._store.bytes_of(token_ids)
+        own = self._store.bytes_of(token_ids, namespace=namespace)
         moves = missing > evictable - own
         if missing > 0 and not moves:
-            self._store.touch(token_ids)
+            self._store.touch(token_ids, namespace=namespace)
             self._store.shrink(missing)
             self._account()
             self._memory.reclaim()
         if moves:
             self._reserve(0)
         reservation = self._memory.reserve(num_bytes, BufferUsage.KV_CACHE)
-        return reservation, self._match(token_ids, moves=moves)
+        return reservation, self._match(token_ids, namespace, moves=moves)
 
-    def _match(self, token_ids: Sequence[int], *, moves: bool) -> Match:
+    def _match(self, token_ids: Sequence[int], namespace: str, *, moves: bool) -> Match:
         try:
-            match = self._store.take(token_ids) if moves else self._store.match(token_ids)
+            find = self._store.take if moves else self._store.match
+            match = find(token_ids, namespace=namespace)
         except Exception:
             self._switch_off()
             match = self._store.match(token_ids)
@@ -92,6 +96,7 @@ class PromptCache:
         boundaries: Sequence[Boundary] = (),
         *,
         move: bool = False,
+        namespace: str = "",
     ) -> bool:
         """Store computed caches in the memory that requests leave free. Return whether all tokens are cached now.
 
@@ -104,11 +109,11 @@ class PromptCache:
         available = min(self._limit_bytes, self._pressure_limit_bytes, below_high, self._memory.capacity_bytes - others)
         self._store.limit_bytes = max(0, available)
         try:
-            self._store.insert(token_ids, caches, boundaries, move=move)
+            self._store.insert(token_ids, caches, boundaries, move=move, namespace=namespace)
         except Exception:
             self._switch_off()
         self._account()
-        return self._store.cached_tokens([*token_ids, token_ids[-1]]) == len(token_ids)
+        return self._store.cached_tokens([*token_ids, token_ids[-1]], namespace=namespace) == len(token_ids)
 
     def _switch_off(self) -> None:
         """A fault in a cache must neither end the thread that computes nor repeat at every request."""

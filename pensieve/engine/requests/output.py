@@ -106,7 +106,9 @@ class Output:
             or last_message.role is Role.ASSISTANT
         ):
             return
-        answers.remember(GeneratedAnswer(self._turn.message(), last_message, tuple(self._token_ids)))
+        answers.remember(
+            GeneratedAnswer(self._turn.message(), last_message, tuple(self._token_ids), self._ticket.namespace)
+        )
 
     @property
     def _is_complete(self) -> bool:

@@ -62,6 +62,11 @@ class Ticket:
     """Set, and replaced by a new one, whenever events arrive."""
 
     @property
+    def namespace(self) -> str:
+        """Of the prompt cache: only requests of the same one share what is computed."""
+        return self.request.client.namespace
+
+    @property
     def max_total_tokens(self) -> int:
         """The tokens of the prompt and of the longest possible answer."""
         return min(len(self.prompt_token_ids) + self.request.max_tokens, self.window_tokens)

@@ -84,7 +84,7 @@ class ScriptedEngine:
         check_request(request)
         request = self._settings.request(request)
         input_tokens = await self.count_tokens(request.prompt)
-        check_window(input_tokens, request.max_tokens, WINDOW_TOKENS)
+        check_window(input_tokens, request.max_tokens, WINDOW_TOKENS, is_raw=request.is_raw)
         if not await self.can_admit():
             raise OverloadedError(f"{len(self._tickets)} requests are running")
         ticket = Ticket(request, [0] * input_tokens, window_tokens=WINDOW_TOKENS)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import platformdirs
 
+from pensieve.core.errors import ValidationError
+
 HOME_VARIABLE = "PENSIEVE_HOME"
 _FIX = f"set {HOME_VARIABLE} to a folder that can be written"
 _PRIVATE = 0o700
@@ -30,6 +32,22 @@ def home_problem() -> str | None:
     except (OSError, RuntimeError) as error:  # RuntimeError: `~name` of an unknown user
         return f"{HOME_VARIABLE} cannot be used ({error}); {_FIX}"
     return None if is_possible else f"{folder} is a file, not a folder; {_FIX}"
+
+
+def writable_home() -> Path:
+    """The folder, created if necessary.
+
+    Raises:
+        ValidationError: it cannot be created or written.
+    """
+    folder = home()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValidationError(HOME_VARIABLE, f"cannot create {folder} ({error.strerror}); {_FIX}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ValidationError(HOME_VARIABLE, f"{folder} cannot be written; {_FIX}")
+    return folder
 
 
 def private_folder(path: Path) -> Path:

@@ -14,8 +14,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice, product
 from typing import Any, Final
 
 from contracts.values.vocabulary import ChatMessage, Prompt, Role, Thinking, Tool
@@ -23,6 +25,7 @@ from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.errors import ValidationError
 from pensieve.core.prefixes.boundary import Boundary
 from pensieve.models.prompts.dates import ConversationDates
+from pensieve.models.prompts.encoding.abandoned_work import check_wanted
 from pensieve.models.prompts.encoding.encoder import PromptEncoder
 from pensieve.models.prompts.encoding.literals import Literals
 from pensieve.models.prompts.encoding.token_estimate import PromptText, tokens_beyond
@@ -38,6 +41,10 @@ log = logging.getLogger(__name__)
 
 _TAIL_TOKENS: Final = 16
 """Enough for a mark of several tokens and the line breaks after it."""
+
+_MAX_RENDERED_PARTS: Final = 100_000
+"""Turns and calls, in all attempts to render a conversation. They take a few seconds."""
+_MIN_ATTEMPTS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,13 @@ class ChatTemplate:
         self._fit = TemplateFit(TemplateRenderer(tokenizer, has_template=has_template), dialect)
         self._encoder = PromptEncoder(tokenizer, has_template=has_template)
         self._warned: set[str] = set()
+        self._namespace = ""
+
+    def of(self, namespace: str, recall: Recall) -> ChatTemplate:
+        """The same template for the conversations of a namespace, with answers to recall and dates of their own."""
+        template = copy(self)
+        template._namespace, template._recall = namespace, recall
+        return template
 
     def render(
         self,
@@ -169,21 +183,23 @@ class ChatTemplate:
         """Render in the first form and version that loses nothing, or else in the one that loses least."""
         messages, tools = _checked(messages), tools_at_head(tools)
         literals = Literals(client_texts(messages, tools), self._encoder.added_tokens)
-        options = TemplateOptions(tuple(map(literals.escaped_tool, tools)), thinking, self._dates.date_of(messages))
+        options = TemplateOptions(
+            tuple(map(literals.escaped_tool, tools)), thinking, self._dates.date_of(messages, self._namespace)
+        )
         escaped = tuple(map(literals.escaped_message, messages))
         candidates = list(versions(messages, escaped, literals, self._recall))
         best: _Rendering | None = None
         refusal: Exception | None = None
-        for form in self._fit.forms_for(messages, tools):
-            for version in candidates:
-                try:
-                    found = self._try(self._fit.writer(options, form), version, literals, best)
-                except TEMPLATE_ERRORS as error:
-                    refusal = refusal or error
-                    continue
-                best = found or best
-                if found is not None and not found.lost:
-                    return found.conversation
+        attempts = product(self._fit.forms_for(messages, tools), candidates)
+        for form, version in islice(attempts, _max_attempts(messages)):
+            try:
+                found = self._try(self._fit.writer(options, form), version, literals, best)
+            except TEMPLATE_ERRORS as error:
+                refusal = refusal or error
+                continue
+            best = found or best
+            if found is not None and not found.lost:
+                return found.conversation
         if best is None:
             raise ValidationError("messages", f"the model's chat template refuses this conversation: {refusal}")
         self._warn(best.lost)
@@ -197,6 +213,7 @@ class ChatTemplate:
         Raises:
             one of TEMPLATE_ERRORS: the template refuses the conversation.
         """
+        check_wanted()
         ending = PromptEnding.ANSWER_CONTINUES if version[-1].role is Role.ASSISTANT else PromptEnding.ANSWER_OPENS
         lost = self._fit.losses(writer, version, literals, ending)
         if best is not None and len(lost) >= len(best.lost):
@@ -231,6 +248,12 @@ def _limited(messages: Sequence[ChatMessage]) -> Iterator[None]:
             yield
     except TemplateLimitError as error:
         raise ValidationError("messages", f"the model's chat template {error} for this conversation") from error
+
+
+def _max_attempts(messages: Sequence[ChatMessage]) -> int:
+    """Each attempt renders the whole conversation: there are fewer for one of thousands of turns."""
+    num_parts = sum(1 + len(message.tool_calls) for message in messages)
+    return max(_MIN_ATTEMPTS, _MAX_RENDERED_PARTS // num_parts)
 
 
 def _checked(messages: tuple[ChatMessage, ...]) -> tuple[ChatMessage, ...]:

@@ -27,9 +27,9 @@ class ConversationDates:
         self._lock = threading.Lock()
         self._by_conversation: OrderedDict[bytes, datetime] = OrderedDict()
 
-    def date_of(self, messages: Sequence[ChatMessage]) -> datetime:
-        """The system text and the first user turn identify a conversation."""
-        key = _digest(messages)
+    def date_of(self, messages: Sequence[ChatMessage], namespace: str = "") -> datetime:
+        """The system text and the first user turn identify a conversation of a namespace."""
+        key = _digest(messages, namespace)
         with self._lock:
             date = self._by_conversation.setdefault(key, self._clock())
             self._by_conversation.move_to_end(key)
@@ -38,8 +38,8 @@ class ConversationDates:
         return date
 
 
-def _digest(messages: Sequence[ChatMessage]) -> bytes:
-    digest = hashlib.sha256()
+def _digest(messages: Sequence[ChatMessage], namespace: str) -> bytes:
+    digest = hashlib.sha256(namespace.encode())
     for message in messages:
         digest.update(f"\0{message.role.value}\0{message.text}".encode("utf-8", "replace"))
         if message.role is Role.USER:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import count
+from itertools import chain, count
 
 from contracts.values.vocabulary import ChatMessage, Role, ToolCall
 from pensieve.core.dialects.dialect import Dialect, result_text
@@ -123,7 +123,7 @@ def _results_as_user(messages: Messages, _literals: Literals, _dialect: Dialect)
 
 def _one_call_a_turn(messages: Messages, literals: Literals, _dialect: Dialect) -> Messages:
     rewritten: list[ChatMessage] = []
-    pending: list[ChatMessage] = []
+    pending: dict[str, list[ChatMessage]] = {}
     for message in messages:
         if len(message.tool_calls) > 1:
             marker = literals.answer_marker(message)
@@ -133,15 +133,15 @@ def _one_call_a_turn(messages: Messages, literals: Literals, _dialect: Dialect) 
                 continue
             first, *rest = message.tool_calls
             rewritten.append(replace(message, tool_calls=(first,)))
-            pending = [ChatMessage(Role.ASSISTANT, "", tool_calls=(call,)) for call in rest]
+            pending = {}
+            for call in rest:
+                pending.setdefault(call.id, []).append(ChatMessage(Role.ASSISTANT, "", tool_calls=(call,)))
             continue
         if message.role is not Role.TOOL:
-            rewritten += pending
-            pending = []
-        matching = [turn for turn in pending if turn.tool_calls[0].id == message.tool_call_id]
-        rewritten += [*matching, message]
-        pending = [turn for turn in pending if turn not in matching]
-    return [*rewritten, *pending]
+            rewritten += chain(*pending.values())
+            pending = {}
+        rewritten += [*pending.pop(message.tool_call_id or "", ()), message]
+    return [*rewritten, *chain(*pending.values())]
 
 
 def _text_apart(messages: Messages, literals: Literals, _dialect: Dialect) -> Messages:
@@ -173,33 +173,42 @@ def _as_user(messages: Iterable[ChatMessage]) -> list[ChatMessage]:
 
 
 def _text_in_result(messages: Messages, _literals: Literals, _dialect: Dialect) -> Messages:
-    rewritten: list[ChatMessage] = []
-    for message in messages:
-        if message.role is Role.USER and rewritten and rewritten[-1].role is Role.TOOL:
-            rewritten[-1] = replace(rewritten[-1], text=f"{rewritten[-1].text}\n\n{message.text}")
-        else:
-            rewritten.append(message)
-    return rewritten
+    runs = _runs(messages, lambda before, message: before.role is Role.TOOL and message.role is Role.USER)
+    return [
+        replace(run[0], text="\n\n".join(message.text for message in run)) if len(run) > 1 else run[0] for run in runs
+    ]
 
 
 def _joined(messages: Messages, _literals: Literals, _dialect: Dialect) -> Messages:
-    joined: list[ChatMessage] = []
-    for message in messages:
-        before = joined[-1] if joined else None
-        calls = message.tool_calls or (before is not None and before.tool_calls)
-        if before is None or message.role is not before.role or message.role is Role.TOOL or calls:
-            joined.append(message)
-            continue
-        joined[-1] = replace(
-            before,
-            text=_in_paragraphs(before.text, message.text),
-            thinking=_in_paragraphs(before.thinking, message.thinking),
+    def goes_on(before: ChatMessage, message: ChatMessage) -> bool:
+        calls = message.tool_calls or before.tool_calls
+        return message.role is before.role and message.role is not Role.TOOL and not calls
+
+    return [
+        replace(
+            run[0],
+            text=_in_paragraphs(message.text for message in run),
+            thinking=_in_paragraphs(message.thinking for message in run),
         )
-    return joined
+        if len(run) > 1
+        else run[0]
+        for run in _runs(messages, goes_on)
+    ]
 
 
-def _in_paragraphs(one: str, other: str) -> str:
-    return "\n\n".join(text for text in (one, other) if text)
+def _runs(messages: Messages, goes_on: Callable[[ChatMessage, ChatMessage], bool]) -> list[list[ChatMessage]]:
+    """Messages that become one. `goes_on` compares the first of them with the next message."""
+    runs: list[list[ChatMessage]] = []
+    for message in messages:
+        if runs and goes_on(runs[-1][0], message):
+            runs[-1].append(message)
+        else:
+            runs.append([message])
+    return runs
+
+
+def _in_paragraphs(texts: Iterable[str]) -> str:
+    return "\n\n".join(text for text in texts if text)
 
 
 _REWRITE_FUNCTIONS: dict[Rewrite, Callable[[Messages, Literals, Dialect], Messages]] = {

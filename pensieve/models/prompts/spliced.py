@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from contracts.values.vocabulary import ChatMessage, Role
@@ -30,7 +30,7 @@ def versions(messages: Version, escaped: Version, literals: Literals, recall: Re
         if recall is not None and (token_ids := recall(messages[number], messages[number - 1] if number else None))
     }
 
-    def version(chosen: Iterable[int], splice: Callable[[ChatMessage, str, Literals], ChatMessage]) -> Version:
+    def version(chosen: Collection[int], splice: Callable[[ChatMessage, str, Literals], ChatMessage]) -> Version:
         return tuple(
             splice(message, markers[number], literals) if number in chosen else message
             for number, message in enumerate(escaped)
@@ -43,7 +43,7 @@ def versions(messages: Version, escaped: Version, literals: Literals, recall: Re
     if markers:
         yield version(markers, _spliced)
     if calling and len(calling) < len(markers):
-        yield version([number for number in markers if number not in calling], _spliced)
+        yield version(markers.keys() - set(calling), _spliced)
     yield escaped
 
 

@@ -30,7 +30,7 @@ def test_other_addresses_are_not_loopback(host: str) -> None:
     ],
 )
 def test_the_key_may_be_in_either_header(x_api_key: str | None, authorization: str | None) -> None:
-    WITH_KEY.check_key(x_api_key, authorization)
+    assert WITH_KEY.client(x_api_key, authorization, "10.0.0.7").name == "10.0.0.7"
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,14 @@ def test_the_key_may_be_in_either_header(x_api_key: str | None, authorization: s
 )
 def test_a_wrong_key_is_refused_and_not_in_the_message(x_api_key: str | None, authorization: str | None) -> None:
     with pytest.raises(AuthenticationError) as caught:
-        WITH_KEY.check_key(x_api_key, authorization)
+        WITH_KEY.client(x_api_key, authorization, "10.0.0.7")
     assert "secre" not in str(caught.value)
 
 
-def test_a_server_without_a_key_accepts_every_client() -> None:
-    AccessRules("127.0.0.1").check_key(None, None)
+def test_a_server_without_a_key_accepts_every_client_and_tells_them_apart_by_address() -> None:
+    one, other = (AccessRules("127.0.0.1").client(None, None, address) for address in ("10.0.0.7", "10.0.0.8"))
+    assert (one.name, other.name) == ("10.0.0.7", "10.0.0.8")
+    assert one.namespace == other.namespace == "", "without keys all clients share the prompt cache"
 
 
 @pytest.mark.parametrize("header", ["localhost:8765", "127.0.0.1", "[::1]:80"])

@@ -10,8 +10,8 @@ from pensieve.api.http.json_schemas import (
     MAX_REMEMBERED,
     MAX_TOOLS,
     MAX_VALUES,
+    ToolTotals,
     ValidSchemas,
-    require_few,
     require_schema,
 )
 from pensieve.core.errors import ValidationError
@@ -47,15 +47,15 @@ def test_the_schemas_of_real_clients_are_within_the_limits() -> None:
     properties = {f"property_{number}": {"type": "string", "description": "x" * 4000} for number in range(50)}
     require_schema({"$schema": DRAFT_7, "type": "object", "properties": properties}, "tools.0.input_schema")
     require_schema(nested(40), "tools.0.input_schema")
-    require_few([{"type": "object", "description": "x" * 4000}] * 300, "tools")
+    ToolTotals().add([{"type": "object", "description": "x" * 4000}] * 300, "tools")
 
 
 @pytest.mark.parametrize(
     "schemas", [[{}] * (MAX_TOOLS + 1), [{"description": "x" * 100_000}] * 21], ids=["many", "large"]
 )
 def test_too_many_tools_are_refused_by_name(schemas: list[object]) -> None:
-    with pytest.raises(ValidationError, match=r"^tools: .* more than \d+: send fewer"):
-        require_few(schemas, "tools")
+    with pytest.raises(ValidationError, match=r"^tools: the .* more than \d+: send fewer"):
+        ToolTotals().add(schemas, "tools")
 
 
 def test_an_enum_of_thousands_of_objects_is_checked_at_once() -> None:

@@ -254,5 +254,5 @@ def test_strict_functions_and_formats_are_decoded() -> None:
 
 def test_too_many_tools_are_refused_with_the_limit() -> None:
     tools = [{"type": "function", "function": {"name": f"t{number}"}} for number in range(513)]
-    with pytest.raises(ValidationError, match=r"^tools: has 513 tools, more than 512"):
+    with pytest.raises(ValidationError, match=r"^tools: the request has 513 tools, more than 512"):
         chat(tools=tools)

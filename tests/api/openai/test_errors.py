@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import openai
 import openai.resources
@@ -118,6 +119,11 @@ def test_the_sdk_reads_code_param_and_request_id(tmp_path: Path) -> None:
         with pytest.raises(openai.BadRequestError) as caught:
             client.completions.create(model="scripted", prompt="word " * 9000)
         assert (caught.value.code, caught.value.type) == ("context_length_exceeded", "invalid_request_error")
+        assert caught.value.param == "prompt"
+        messages: Any = [{"role": "user", "content": "word " * 9000}]
+        with pytest.raises(openai.BadRequestError) as too_long:
+            client.chat.completions.create(model="scripted", messages=messages)
+        assert (too_long.value.code, too_long.value.param) == ("context_length_exceeded", "messages")
         assert caught.value.request_id
         with pytest.raises(openai.NotFoundError) as missing:
             client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "x"}])

@@ -41,13 +41,16 @@ def shown(text: str) -> bytes:
     return f"BT /F1 10 Tf 50 700 Td ({text}) Tj ET".encode()
 
 
-def encrypted_with_aes() -> str:
-    """It opens without a password, and its streams are encrypted with AES (ISO 32000-1, 7.6.5)."""
+def encrypted(algorithm: str, password: str = "") -> str:
+    """A PDF that says Blue. Without a password it opens by itself (ISO 32000-1, 7.6)."""
     writer, file = pypdf.PdfWriter(io.BytesIO(pdf_with_text("Blue"))), io.BytesIO()
-    writer.encrypt(user_password="", owner_password="owner", algorithm="RC4-128")
+    writer.encrypt(user_password=password, owner_password="owner", algorithm=algorithm)
     writer.write(file)
-    filters = b"/V 4 /CF << /StdCF << /CFM /AESV2 /Length 16 >> >> /StmF /StdCF /StrF /StdCF"
-    return base64.b64encode(file.getvalue().replace(b"/V 2", filters).replace(b"/R 3", b"/R 4")).decode()
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def cut_off(data: str, num_bytes: int) -> str:
+    return base64.b64encode(base64.b64decode(data)[:num_bytes]).decode()
 
 
 def running_readers() -> list[psutil.Process]:

@@ -3,7 +3,7 @@
 import pytest
 
 from pensieve.api.pdfs.extraction import PROTECTED, UNREADABLE, extract
-from tests.api.pdfs.examples import encrypted_with_aes, pdf, shown
+from tests.api.pdfs.examples import cut_off, encrypted, pdf, shown
 
 
 def test_the_text_of_all_pages_is_read() -> None:
@@ -15,13 +15,22 @@ def test_the_text_of_all_pages_is_read() -> None:
     [
         (pdf(shown("Blue"), num_pages=3), UNREADABLE, "has 3 pages, more than 2"),
         (pdf(shown("Blue " * 30)), UNREADABLE, "has more than 100 characters"),
-        (pdf(b"no data", filter_name="JBIG2Decode", packed=False), UNREADABLE, "cannot read this PDF"),
-        (pdf(b"no data", filter_name="Unheard", packed=False), UNREADABLE, "cannot read this PDF"),
-        (encrypted_with_aes(), PROTECTED, "without a password or encryption"),
+        (pdf(b"no data", filter_name="JBIG2Decode", packed=False), UNREADABLE, "does not support: send its text"),
+        (pdf(b"no data", filter_name="Unheard", packed=False), UNREADABLE, "does not support: send its text"),
+        (pdf(b"no data", filter_name="LZWDecode", packed=False), UNREADABLE, "damaged or cut off"),
+        (cut_off(pdf(shown("Blue")), 400), UNREADABLE, "damaged or cut off"),
+        (cut_off(pdf(shown("Blue")), 0), UNREADABLE, "damaged or cut off"),
+        (encrypted("RC4-128", "secret"), PROTECTED, "without a password"),
+        (encrypted("AES-256", "secret"), PROTECTED, "without a password"),
     ],
-    ids=["pages", "characters", "JBIG2", "unknown filter", "AES"],
+    ids=["pages", "characters", "JBIG2", "unknown filter", "damaged", "cut off", "empty", "RC4", "AES"],
 )
 def test_a_pdf_that_cannot_be_read_is_refused_with_the_reason(data: str, refusal: str, reason: str) -> None:
     extracted = extract(data, 2, 100)
     assert extracted["refusal"] == refusal
     assert reason in extracted["message"]
+
+
+@pytest.mark.parametrize("algorithm", ["RC4-40", "RC4-128", "AES-128", "AES-256-R5", "AES-256"])
+def test_an_encrypted_pdf_that_opens_without_a_password_is_read(algorithm: str) -> None:
+    assert extract(encrypted(algorithm), 2, 100) == {"text": "Blue"}

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from pensieve.models.files.model_folder import ModelFolder
 from tests.support.waiting import wait_until
 
 
@@ -101,6 +102,14 @@ def test_a_home_that_is_a_file_is_named_by_every_command(tmp_path: Path, script:
             ended.stderr
             == f"pensieve: {script} is a file, not a folder; set PENSIEVE_HOME to a folder that can be written\n"
         )
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which none can be created")
+def test_a_home_that_cannot_be_created_ends_the_start_with_one_sentence(tiny_folder: ModelFolder) -> None:
+    ended = pensieve("serve", "--port", "0", "--model", str(tiny_folder.path), PENSIEVE_HOME="/proc/pensieve")
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("pensieve: PENSIEVE_HOME: cannot create /proc/pensieve (")
 
 
 def test_a_port_in_use_is_reported_with_the_fix(script: Path) -> None:

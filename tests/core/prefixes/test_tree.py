@@ -88,7 +88,7 @@ def test_the_least_recently_used_leaf_is_evicted_first() -> None:
     tree.evict(1, 0.0)
     assert tree.match((1, 2, 3)).num_tokens == 2
     tree.evict(1, 0.0)
-    assert tree.is_empty
+    assert tree.is_empty()
 
 
 def test_a_time_to_live_delays_eviction_and_system_prefixes_are_evicted_last() -> None:
@@ -159,7 +159,7 @@ def test_snapshots_are_evicted_one_by_one() -> None:
     assert [tree.match(prompt).num_tokens for prompt in ((1, 2), (1, 2, 3), (1, 2, 3, 4))] == [2, 2, 4]
     tree.evict(1, 0.0)
     tree.evict(1, 0.0)
-    assert tree.is_empty
+    assert tree.is_empty()
     tree.check()
 
 

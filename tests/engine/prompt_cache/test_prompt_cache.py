@@ -256,10 +256,10 @@ class _Broken(KVStore):
 
     fails_at = ""
 
-    def match(self, token_ids: Sequence[int]) -> Match:
+    def match(self, token_ids: Sequence[int], *, namespace: str = "") -> Match:
         if self.fails_at == "match":
             raise RuntimeError("a fault in the store")
-        return super().match(token_ids)
+        return super().match(token_ids, namespace=namespace)
 
     def insert(
         self,
@@ -268,10 +268,11 @@ class _Broken(KVStore):
         boundaries: Sequence[Boundary] = (),
         *,
         move: bool = False,
+        namespace: str = "",
     ) -> int:
         if self.fails_at == "insert":
             raise RuntimeError("a fault in the store")
-        return super().insert(token_ids, caches, boundaries, move=move)
+        return super().insert(token_ids, caches, boundaries, move=move, namespace=namespace)
 
 
 @pytest.mark.parametrize("fails_at", ["match", "insert"])

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from pensieve.models.files.home import HOME_VARIABLE, home_problem, private_folder
+from pensieve.core.errors import ValidationError
+from pensieve.models.files.home import HOME_VARIABLE, home_problem, private_folder, writable_home
 
 
 def mode_of(folder: Path) -> int:
@@ -39,6 +41,21 @@ def test_a_users_own_home_that_is_a_file_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(file))
     assert f"{file} is a file" in str(home_problem())
+
+
+def test_a_home_that_cannot_be_created_is_named_with_the_fix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 300)  # beyond what file systems allow
+    monkeypatch.setenv(HOME_VARIABLE, str(folder))
+    with pytest.raises(ValidationError, match=rf"^PENSIEVE_HOME: cannot create {folder} \(.*\); set PENSIEVE_HOME to"):
+        writable_home()
+
+
+def test_a_home_that_cannot_be_written_is_named_with_the_fix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    assert writable_home() == tmp_path
+    monkeypatch.setattr(os, "access", lambda *_: False)  # the superuser may write everywhere
+    with pytest.raises(ValidationError, match=rf"^PENSIEVE_HOME: {tmp_path} cannot be written; set PENSIEVE_HOME to"):
+        writable_home()
 
 
 def test_a_private_folder_is_closed_to_other_users_even_if_it_was_open(tmp_path: Path) -> None:

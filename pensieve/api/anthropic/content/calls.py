@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pensieve.api.anthropic.content.placed import PlacedMessage
 from pensieve.api.anthropic.wire.blocks import ServerCallBlock, ServerResultBlock, ToolResultBlock, ToolUseBlock
-from pensieve.core.errors import ValidationError
+from pensieve.core.errors import ValidationError, listed
 
 
 def check_calls(messages: Sequence[PlacedMessage]) -> None:
@@ -53,7 +53,7 @@ def answered_by_servers(messages: Sequence[PlacedMessage]) -> frozenset[str]:
 
 def _check_answered(left_open: set[str], opened_at: int) -> None:
     if left_open:
-        ids = ", ".join(sorted(left_open))
+        ids = listed(left_open)
         raise ValidationError(
             f"messages.{opened_at}", f"tool_use ids were found without tool_result blocks right after them: {ids}"
         )

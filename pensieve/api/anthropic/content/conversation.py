@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from contracts.values.vocabulary import ChatMessage, Role, Tool
@@ -14,12 +15,11 @@ from pensieve.api.anthropic.content.placeholders import refused, replaced
 from pensieve.api.anthropic.content.reading import BLOCK_SEPARATOR, BlockReader
 from pensieve.api.anthropic.wire.blocks import Block, Content, ServerResultBlock, TextBlock, ToolResultBlock
 from pensieve.api.anthropic.wire.bodies import WireMessage
-from pensieve.core.errors import ValidationError
+from pensieve.api.anthropic.wire.signature import Signatures
+from pensieve.core.errors import ValidationError, listed
 from pensieve.core.prompts.canonical import canonical_system_text
 
 log = logging.getLogger(__name__)
-
-MAX_TYPES_IN_LOG = 8
 
 
 class ConversationDecoder:
@@ -31,9 +31,10 @@ class ConversationDecoder:
 
     def __init__(self, tools: Mapping[str, Tool]) -> None:
         self.offered = OfferedTools(tools)
-        self._unknown: set[str] = set()
-        self._strict = BlockReader(self.offered, refused, self._unknown)
-        self._lenient = BlockReader(self.offered, replaced, self._unknown)
+        self._unknown: Counter[str] = Counter()
+        signatures = Signatures()
+        self._strict = BlockReader(self.offered, refused, self._unknown, signatures)
+        self._lenient = BlockReader(self.offered, replaced, self._unknown, signatures)
 
     def system_turn(self, content: Content | None) -> ChatMessage | None:
         """The system prompt in canonical form (C1); None if it is empty."""
@@ -112,8 +113,8 @@ class ConversationDecoder:
     def _log_unknown(self) -> None:
         """One line for all of them, however many a request has."""
         if self._unknown:
-            types = ", ".join(f"{kind:.40}" for kind in sorted(self._unknown)[:MAX_TYPES_IN_LOG])
-            log.warning("replaced content blocks of unknown types (%d) by placeholders: %s", len(self._unknown), types)
+            num_blocks, types = self._unknown.total(), listed(self._unknown)
+            log.warning("replaced %d content blocks of unknown types by placeholders: %s", num_blocks, types)
 
 
 def _as_blocks(content: Content | None) -> list[Block]:

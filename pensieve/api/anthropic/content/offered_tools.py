@@ -9,7 +9,8 @@ from dataclasses import replace
 from contracts.values.vocabulary import Tool
 from pensieve.api.anthropic.tools.decode import tool_of, visible_tools
 from pensieve.api.anthropic.wire.blocks import ToolChangeBlock
-from pensieve.api.anthropic.wire.tools import AnyTool, WireToolChoice
+from pensieve.api.anthropic.wire.tools import AnyTool, WireTool, WireToolChoice
+from pensieve.api.http.json_schemas import ToolTotals
 from pensieve.core.dialects.dialect import tool_as_json
 from pensieve.core.errors import ValidationError
 
@@ -23,6 +24,7 @@ class OfferedTools:
 
     def __init__(self, tools: Mapping[str, Tool]) -> None:
         self._tools = dict(tools)
+        self._totals = ToolTotals(len(tools), sum(len(tool.input_schema) for tool in tools.values()))
         self._redefined: dict[str, Tool] = {}
         """Tools at the head of the prompt whose name now stands for another definition."""
         self._named: set[str] = set()
@@ -61,6 +63,7 @@ class OfferedTools:
     def _defined(self, definition: AnyTool | None, path: str) -> str:
         if definition is None:
             raise ValidationError(path, "Field required")
+        self._totals.add([definition.input_schema if isinstance(definition, WireTool) else None], path)
         tool = tool_of(definition, path)
         if tool is None:
             raise ValidationError(path, "this server runs no tool search: define the tools that it would find")

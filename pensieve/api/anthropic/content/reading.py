@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from functools import singledispatchmethod
 from typing import Any
@@ -21,7 +22,7 @@ from pensieve.api.anthropic.content.placeholders import (
 )
 from pensieve.api.anthropic.content.tagged import fields_as_text, tagged
 from pensieve.api.anthropic.wire import blocks as wire
-from pensieve.api.anthropic.wire.signature import thinking_in
+from pensieve.api.anthropic.wire.signature import Signatures
 from pensieve.core.errors import ValidationError
 
 BLOCK_SEPARATOR = "\n\n"
@@ -31,16 +32,19 @@ _READ_IN_RESULTS = {"text", "image", "document", "search_result", "tool_referenc
 
 
 class BlockReader:
-    """`unreadable` decides about images and documents; `unknown` collects the block types that are not known."""
+    """`unreadable` decides about images and documents; `unknown` counts the blocks of types that are not known."""
 
-    def __init__(self, offered: OfferedTools, unreadable: Unreadable, unknown: set[str]) -> None:
+    def __init__(
+        self, offered: OfferedTools, unreadable: Unreadable, unknown: Counter[str], signatures: Signatures
+    ) -> None:
         self._offered = offered
         self._unreadable = unreadable
         self._unknown = unknown
+        self._signatures = signatures
 
     def of_results(self) -> BlockReader:
         """A reader for what tools returned: the user did not write it, and cannot take it back."""
-        return BlockReader(self._offered, replaced, self._unknown)
+        return BlockReader(self._offered, replaced, self._unknown, self._signatures)
 
     def texts(self, placed_blocks: Iterable[tuple[str, wire.Block]]) -> list[str]:
         """The texts of blocks, each given with its path in the request."""
@@ -66,8 +70,8 @@ class BlockReader:
         return block.text
 
     @text.register
-    def _(self, block: wire.ThinkingBlock, _path: str) -> str:
-        return block.thinking or thinking_in(block.signature)
+    def _(self, block: wire.ThinkingBlock, path: str) -> str:
+        return block.thinking or self._signatures.thinking_in(block.signature, f"{path}.signature")
 
     @text.register
     def _(self, _block: wire.RedactedThinkingBlock, _path: str) -> str:
@@ -133,7 +137,7 @@ class BlockReader:
 
     @text.register
     def _(self, block: wire.OtherBlock, _path: str) -> str:
-        self._unknown.add(block.type)
+        self._unknown[block.type] += 1
         return unknown_block(block.type)
 
     @text.register(wire.ToolUseBlock)

@@ -12,7 +12,7 @@ from contracts.values.vocabulary import Tool, ToolChoice, ToolMode
 from pensieve.api.anthropic.tools.client_tools import ClientTool, client_tools
 from pensieve.api.anthropic.tools.server_tools import is_tool_search, server_tool, server_tools, why_refused
 from pensieve.api.anthropic.wire.tools import AnthropicTool, AnyTool, ToolFields, WireTool, WireToolChoice
-from pensieve.api.http.json_schemas import require_few, require_schema
+from pensieve.api.http.json_schemas import ToolTotals, require_schema
 from pensieve.core.errors import ValidationError
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def tools_of(wire: Sequence[AnyTool]) -> dict[str, Tool]:
     Raises:
         ValidationError: a tool is wrong or cannot be offered here, or none of them can be run.
     """
-    require_few([entry.input_schema for entry in wire if isinstance(entry, WireTool)], "tools")
+    ToolTotals().add([entry.input_schema for entry in wire if isinstance(entry, WireTool)], "tools")
     tools: dict[str, Tool] = {}
     for number, entry in enumerate(wire):
         tool = tool_of(entry, f"tools.{number}")

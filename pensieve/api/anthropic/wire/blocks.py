@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from pensieve.api.anthropic.wire.tools import AnyTool
-from pensieve.api.http.wire_model import Name, WireModel
+from pensieve.api.http.wire_model import Blocks, Kind, Name, ToolList, WireModel
 
 
 class WireBlock(WireModel):
@@ -26,7 +26,7 @@ class ImageBlock(WireBlock):
 
 
 class DocumentSource(WireModel):
-    type: str
+    type: Kind
     media_type: str | None = None
     data: str | None = None
     content: Content | None = None
@@ -73,8 +73,8 @@ class BrowserStateBlock(WireBlock):
     """The open tabs of the client's browser, in the result of one of its tools."""
 
     type: Literal["browser_state"]
-    tabs: list[Any]
-    state_changes: list[Any] | None = None
+    tabs: Blocks[Any]
+    state_changes: Blocks[Any] | None = None
 
 
 class ThinkingBlock(WireBlock):
@@ -94,28 +94,28 @@ class ServerCallBlock(WireBlock):
     id: Name
     name: Name
     input: dict[str, Any]
-    server_name: str | None = None
+    server_name: Name | None = None
 
 
 class ServerResultBlock(WireBlock):
     """The result of such a call. Each tool has a type of its own, whose content differs, also with its versions."""
 
-    type: str
+    type: Kind
     tool_use_id: Name
     content: Any = None
     is_error: bool | None = None
 
 
 class McpTool(WireModel):
-    name: str
+    name: Name
     description: str | None = None
     input_schema: dict[str, Any]
 
 
 class McpToolListingBlock(WireBlock):
     type: Literal["mcp_tool_listing"]
-    mcp_server_name: str
-    tools: list[McpTool]
+    mcp_server_name: Name
+    tools: ToolList[McpTool]
 
 
 class ToolChange(WireModel):
@@ -123,7 +123,7 @@ class ToolChange(WireModel):
 
     type: Literal["tool_reference", "tool_definition", "mcp_tool_reference", "mcp_toolset_reference"]
     name: Name | None = None
-    server_name: str | None = None
+    server_name: Name | None = None
     definition: AnyTool | None = None
 
 
@@ -139,7 +139,7 @@ class CompactionBlock(WireBlock):
 
     type: Literal["compaction"]
     content: Annotated[str, Field(min_length=1)] | None = None
-    tool_changes: list[ToolChangeBlock] | None = None
+    tool_changes: Blocks[ToolChangeBlock] | None = None
 
 
 class ContainerUploadBlock(WireBlock):
@@ -156,7 +156,7 @@ class FallbackBlock(WireBlock):
 class OtherBlock(WireBlock):
     """A block of any other type."""
 
-    type: str
+    type: Kind
 
 
 _KNOWN_BLOCKS = {
@@ -226,7 +226,7 @@ def _kind_of_content(content: Any) -> str:
 
 
 Content = Annotated[
-    Annotated[str, Tag("string")] | Annotated[list[Block], Tag("blocks")], Discriminator(_kind_of_content)
+    Annotated[str, Tag("string")] | Annotated[Blocks[Block], Tag("blocks")], Discriminator(_kind_of_content)
 ]
 
 

@@ -14,12 +14,13 @@ from pensieve.api.anthropic.wire.blocks import Content
 from pensieve.api.anthropic.wire.context import Compaction, ContextManagement, DiagnosticsRequest
 from pensieve.api.anthropic.wire.tools import AnyTool, WireToolChoice
 from pensieve.api.http.wire_model import (
-    MAX_MESSAGES,
     MAX_TOKENS_BOUND,
+    Messages,
     Name,
     Probability,
     StopSequence,
     Temperature,
+    ToolList,
     WireModel,
     only,
 )
@@ -98,9 +99,9 @@ class CountTokensBody(WireModel):
     """`POST /v1/messages/count_tokens` (W2), and what a Messages request shares with it."""
 
     model: Name
-    messages: Annotated[list[WireMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Messages[WireMessage]
     system: Content | None = None
-    tools: list[AnyTool] | None = None
+    tools: ToolList[AnyTool] | None = None
     tool_choice: WireToolChoice | None = None
     thinking: WireThinking | None = None
     output_config: OutputConfig | None = None
@@ -125,7 +126,7 @@ class MessagesBody(CountTokensBody):
     temperature: Temperature | None = None
     top_p: Probability | None = None
     top_k: Annotated[int, Field(ge=0)] | None = None
-    stop_sequences: Annotated[list[StopSequence], Field(max_length=MAX_STOP_SEQUENCES)] | None = None
+    stop_sequences: Annotated[list[StopSequence], Field(max_length=MAX_STOP_SEQUENCES, fail_fast=True)] | None = None
     metadata: Metadata | None = None
     service_tier: Literal["auto", "standard_only"] | None = None
     inference_geo: Region | None = None

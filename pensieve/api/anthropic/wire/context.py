@@ -7,9 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from pensieve.api.http.wire_model import Name, WireModel
+from pensieve.api.http.wire_model import Name, Names, WireModel
 
 Count = Annotated[int, Field(ge=0)]
+
+MAX_EDITS = 16
+"""There are fewer types of them, and each may be listed once."""
 
 
 class ThinkingTurns(WireModel):
@@ -60,9 +63,9 @@ class WireClearToolUses(WireModel):
     trigger: Trigger | None = None
     keep: KeptToolUses | None = None
     clear_at_least: InputTokens | None = None
-    exclude_tools: list[Name] | None = None
+    exclude_tools: Names | None = None
     clear_tool_inputs: (
-        Annotated[Annotated[bool, Tag("other")] | Annotated[list[Name], Tag("blocks")], Discriminator(_kind_of_inputs)]
+        Annotated[Annotated[bool, Tag("other")] | Annotated[Names, Tag("blocks")], Discriminator(_kind_of_inputs)]
         | None
     ) = None
 
@@ -103,7 +106,10 @@ def _without_repetition(edits: list[WireEdit]) -> list[WireEdit]:
 
 
 class ContextManagement(WireModel):
-    edits: Annotated[list[WireEdit], AfterValidator(_without_repetition)] | None = None
+    edits: (
+        Annotated[list[WireEdit], Field(max_length=MAX_EDITS, fail_fast=True), AfterValidator(_without_repetition)]
+        | None
+    ) = None
 
 
 class Compaction(WireModel):

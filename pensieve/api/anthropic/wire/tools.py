@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from pensieve.api.http.wire_model import Name, WireModel
+from pensieve.api.http.wire_model import Kind, Name, WireModel
 
 MAX_INPUT_EXAMPLES = 64
 """A limit of this server, because each one becomes part of the prompt."""
+MAX_CALLERS = 16
+"""There are fewer of them."""
 
 
 Caller = Annotated[str, Field(pattern=r"^(direct|code_execution_\d{8})$")]
@@ -21,9 +23,9 @@ class ToolFields(WireModel):
     """
 
     defer_loading: bool | None = None
-    allowed_callers: list[Caller] | None = None
+    allowed_callers: Annotated[list[Caller], Field(max_length=MAX_CALLERS, fail_fast=True)] | None = None
     strict: bool | None = None
-    input_examples: Annotated[list[dict[str, Any]], Field(max_length=MAX_INPUT_EXAMPLES)] | None = None
+    input_examples: Annotated[list[dict[str, Any]], Field(max_length=MAX_INPUT_EXAMPLES, fail_fast=True)] | None = None
     eager_input_streaming: bool | None = None
     cache_control: Any = None
 
@@ -39,7 +41,7 @@ class WireTool(ToolFields):
 class AnthropicTool(ToolFields):
     """A tool that Anthropic defines, by its type. Toolsets have no name."""
 
-    type: str
+    type: Kind
     name: Name | None = None
     max_characters: Annotated[int, Field(ge=1)] | None = None
 
@@ -56,5 +58,5 @@ AnyTool = Annotated[
 
 class WireToolChoice(WireModel):
     type: Literal["auto", "any", "tool", "none"]
-    name: str | None = None
+    name: Name | None = None
     disable_parallel_tool_use: bool | None = None

@@ -19,9 +19,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from pensieve.core.prefixes.worth import Worth
 from pensieve.engine.kv.blocks import HostArray, KVBlock, key_of, keys_of_prefixes, root_key
 from pensieve.engine.prompt_cache.disk.file import DamagedFileError, read_block
 from pensieve.engine.prompt_cache.disk.folder import KVFolder, StoredBlock
+from pensieve.engine.prompt_cache.disk.secret import secret_of
+from pensieve.engine.prompt_cache.disk.write_budget import WriteBudget
 from pensieve.engine.prompt_cache.disk.writer import BlockWriter
 
 log = logging.getLogger(__name__)
@@ -61,21 +64,25 @@ class BlockPlace:
 
 class DiskTier:
     """`folder` and its `limit_bytes` may be shared by processes and models. `fingerprint` covers everything that this
-    model's KV depends on. Every method may be called from any thread.
+    model's KV depends on. `budget` limits what is written in a day. Every method may be called from any thread.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, *, limit_bytes: int) -> None:
+    def __init__(self, folder: Path, fingerprint: str, *, limit_bytes: int, budget: WriteBudget | None = None) -> None:
         self.folder = folder
         self.limit_bytes = limit_bytes
         self._fingerprint = fingerprint
-        self._root = root_key(fingerprint)
+        self._roots: dict[str, str] = {}
         self._files = KVFolder(folder)
         self._lock = threading.RLock()
-        self._writer = BlockWriter(self._files, self._lock, root=self._root, limit_bytes=limit_bytes)
+        budget, roots = budget or WriteBudget(folder), self._roots.values()
+        self._writer = BlockWriter(self._files, self._lock, budget, roots=roots, limit_bytes=limit_bytes)
         try:
             self._files.scan()
         except OSError as error:
             self._writer.warn(error)
+        self._secret = secret_of(self._files)
+        if (unkeyed := root_key(fingerprint)) in self._files.children:
+            self._roots[""] = unkeyed  # of an earlier version, whose names had no key
         if self._files.blocks:
             self.put([], [])  # the limit may be lower than at the last start
 
@@ -84,17 +91,24 @@ class DiskTier:
         with self._lock:
             return self._files.num_bytes
 
-    @property
-    def is_empty(self) -> bool:
+    def _root(self, namespace: str) -> str:
+        """The parent of the blocks that start a prompt. One namespace's blocks have no names in another."""
+        with self._lock:
+            root = self._roots.get(namespace)
+            if root is None:
+                root = self._roots[namespace] = root_key(self._fingerprint, self._secret, namespace)
+            return root
+
+    def is_empty(self, namespace: str = "") -> bool:
         """Whether nothing is stored under this fingerprint."""
         with self._lock:
-            return self._root not in self._files.children
+            return self._root(namespace) not in self._files.children
 
-    def find(self, token_ids: Sequence[int]) -> DiskMatch:
+    def find(self, token_ids: Sequence[int], namespace: str = "") -> DiskMatch:
         """The longest prefix that is stored in blocks. Reads no file."""
         tokens = _as_array(token_ids)
         blocks: list[StoredBlock] = []
-        parent, position = self._root, 0
+        parent, position = self._root(namespace), 0
         with self._lock:
             while True:
                 block, shared = self._longest_child(parent, tokens[position:])
@@ -117,17 +131,26 @@ class DiskTier:
                 best, longest = block, shared
         return best, longest
 
-    def find_snapshot(self, token_ids: Sequence[int]) -> DiskMatch:
+    def find_snapshot(self, token_ids: Sequence[int], namespace: str = "") -> DiskMatch:
         """The longest stored snapshot that is a prefix of a prompt. Reads no file."""
-        tokens = _as_array(token_ids)
+        tokens, root = _as_array(token_ids), self._root(namespace)
         with self._lock:
-            snapshots = self._files.children.get(self._root, {})
+            snapshots = self._files.children.get(root, {})
             lengths = sorted({len(block.token_ids) for block in snapshots.values()})
             longest = DiskMatch()
-            for length, key in keys_of_prefixes(self._root, tokens, lengths):
+            for length, key in keys_of_prefixes(root, tokens, lengths):
                 if key in snapshots:
                     longest = DiskMatch((snapshots[key],), length)
         return longest
+
+    def snapshot_tokens(self, token_ids: Sequence[int], namespace: str = "") -> int:
+        """The length of the longest snapshot that is a prefix of these tokens and is stored or queued."""
+        queued = [block for block in self._writer.queued() if block.is_state]
+        keys = {block.key for block in queued}
+        lengths = sorted({len(block.token_ids) for block in queued})
+        found = keys_of_prefixes(self._root(namespace), _as_array(token_ids), lengths)
+        longest_queued = max((length for length, key in found if key in keys), default=0)
+        return max(longest_queued, self.find_snapshot(token_ids, namespace).num_tokens)
 
     def read(self, block: StoredBlock) -> KVBlock | None:
         """A block's content, or None if it is gone or damaged; it is not found again then."""
@@ -147,10 +170,10 @@ class DiskTier:
             return None
         return content
 
-    def places(self, token_ids: Sequence[int]) -> list[BlockPlace]:
+    def places(self, token_ids: Sequence[int], namespace: str = "") -> list[BlockPlace]:
         """All blocks of a prompt, with the shorter one at its end."""
         tokens = _as_array(token_ids)
-        places, parent = [], self._root
+        places, parent = [], self._root(namespace)
         for start in range(0, len(tokens), BLOCK_TOKENS):
             end = min(start + BLOCK_TOKENS, len(tokens))
             key = key_of(parent, tokens[start:end])
@@ -158,8 +181,9 @@ class DiskTier:
             parent = key
         return places
 
-    def snapshot_place(self, token_ids: Sequence[int]) -> BlockPlace:
-        return BlockPlace(key_of(self._root, _as_array(token_ids)), self._root, 0, len(token_ids), is_snapshot=True)
+    def snapshot_place(self, token_ids: Sequence[int], namespace: str = "") -> BlockPlace:
+        root = self._root(namespace)
+        return BlockPlace(key_of(root, _as_array(token_ids)), root, 0, len(token_ids), is_snapshot=True)
 
     def wants(self, place: BlockPlace, token_ids: Sequence[int]) -> bool:
         """Whether the tokens of this block are neither stored nor queued."""
@@ -172,10 +196,20 @@ class DiskTier:
             children = self._files.children.get(place.parent, {}).values()
             return all(block.num_shared(tokens) < len(tokens) for block in children)
 
-    def has_room(self, num_bytes: int) -> bool:
-        return self._writer.has_room(num_bytes)
+    @property
+    def queued_bytes(self) -> int:
+        """What waits to be written, in memory outside MLX."""
+        return self._writer.queued_bytes
 
-    def put(self, blocks: Sequence[KVBlock], used: Sequence[str]) -> None:
+    def drop_queued(self) -> int:
+        """Give up what waits to be written. Return the bytes freed."""
+        return self._writer.drop_queued()
+
+    def may_write(self, num_bytes: int, worth: Worth, *, waiting_bytes: int) -> bool:
+        """Whether the limit and the day's writes leave room for this, after `waiting_bytes`."""
+        return self._writer.may_write(num_bytes, worth, waiting_bytes=waiting_bytes)
+
+    def put(self, blocks: Sequence[tuple[KVBlock, Worth]], used: Sequence[str]) -> None:
         """Queue blocks to be written, parents before children, and mark stored ones as `used`. Does not wait."""
         self._writer.put(blocks, used)
 

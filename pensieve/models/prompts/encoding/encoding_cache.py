@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, Final
 
+from pensieve.models.prompts.encoding.abandoned_work import check_wanted
 from pensieve.models.prompts.encoding.slices import find_all
 from pensieve.models.tokenizers import unlocked
 
@@ -59,6 +60,7 @@ class EncodingCache:
             if cached is not None:
                 self._by_text.move_to_end(text)
                 return cached
+        check_wanted()
         encoded = unlocked.encode_with_ends(self._backend, text)
         with self._lock:
             if text not in self._by_text:

@@ -147,8 +147,12 @@ class Literals:
 
     def markers_in(self, rendered: str) -> Iterator[str]:
         """All markers in the rendered text, unescaped."""
+        return (marker for _, marker in self.placed_markers_in(rendered))
+
+    def placed_markers_in(self, rendered: str) -> Iterator[tuple[int, str]]:
+        """Each marker with the position at which it stands, escaped or not."""
         for match in find_all(self._markers, rendered, _MAX_MARKER):
-            yield f"{self._fence}{match[1]}{self._fence}"
+            yield match.start(), f"{self._fence}{match[1]}{self._fence}"
 
     def pieces_of(self, rendered: str) -> list[RenderedPiece]:
         """Split the rendered text at its markers."""

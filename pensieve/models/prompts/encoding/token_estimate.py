@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pensieve.models.prompts.encoding.abandoned_work import check_wanted
+
 CHUNK_CHARACTERS: Final = 16_384
 CHARACTERS_PER_TOKEN: Final = 6
 """Prompts with fewer characters per token of the window are tokenised at once: they may fit."""
@@ -36,6 +38,7 @@ def tokens_beyond(max_tokens: int, texts: Sequence[PromptText], count: Callable[
     limit = EXACT_WINDOWS * max_tokens
     certain, num_tokens, num_read = 0.0, 0, 0
     for chunk, kept in _spread_chunks(texts):
+        check_wanted()
         found = count(chunk)
         num_tokens += found
         num_read += len(chunk)

@@ -23,6 +23,9 @@ _TEXTS: Final = {
     Role.TOOL: "a tool's result",
 }
 
+_MAX_WITHOUT_MARKER: Final = 64
+"""Arguments without any text that are looked for. What a template does with one call, it does with all."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Expectation:
@@ -50,7 +53,9 @@ class MarkedConversation:
         self._expected: dict[str, _Expectation] = {}
         self._texts: list[str] = []
         self._names: dict[str, str] = {}
-        self._unparsed: list[str] = []
+        self._unparsed: dict[str, list[tuple[int, str]]] = {}
+        """By the first marker in them, with its offset."""
+        self._unparsed_without_marker: set[str] = set()
         self._original = literals
         self.tools = tuple(self._marked_tool(tool) for tool in tools)
         self.messages = tuple(self._marked(message) for message in messages)
@@ -65,13 +70,33 @@ class MarkedConversation:
             if counts[marker] < expected.min_times
             or (expected.max_times is not None and counts[marker] > expected.max_times)
         ]
-        if any(text in rendered for text in self._unparsed):
+        if self._has_unparsed(rendered):
             lost.append("arguments in JSON")
         positions = {marker: position for position, marker in enumerate(markers)}
         order = [positions[marker] for marker in self._texts if marker in positions]
         if not lost and order != sorted(order):
             lost.append("the order of messages")
         return lost
+
+    def _has_unparsed(self, rendered: str) -> bool:
+        """Whether the arguments of a call are written as the JSON text in another text. Each is looked for where its
+        first marker is: in a long conversation, a search for all of them would take minutes.
+        """
+        if any(text in rendered for text in self._unparsed_without_marker):
+            return True
+        return any(
+            rendered.startswith(text, position - offset)
+            for position, marker in self.literals.placed_markers_in(rendered)
+            for offset, text in self._unparsed.get(marker, ())
+            if position >= offset
+        )
+
+    def _note_unparsed(self, text: str) -> None:
+        placed = next(self.literals.placed_markers_in(text), None)
+        if placed is not None:
+            self._unparsed.setdefault(placed[1], []).append((placed[0], text))
+        elif len(self._unparsed_without_marker) < _MAX_WITHOUT_MARKER:
+            self._unparsed_without_marker.add(text)
 
     def _marker_for(self, text: str, expected: _Expectation) -> str:
         if not text.strip():
@@ -120,7 +145,8 @@ class MarkedConversation:
         marked = changed_json(arguments, lambda text: text if text in keys else self._marker_for(text, expected))
         value = json.loads(marked)
         if value:
-            self._unparsed += [repr(value), json.dumps(marked), json.dumps(marked, ensure_ascii=False)]
+            for text in (repr(value), json.dumps(marked), json.dumps(marked, ensure_ascii=False)):
+                self._note_unparsed(text)
         return marked
 
 
