@@ -1,4 +1,4 @@
-"""A changed byte in the weights is damage, unless the file's time says that somebody changed it."""
+"""A changed byte in the weights is damage, unless the file has another time."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def test_weights_with_another_time_are_a_new_file_with_another_checksum(weights:
 
 
 def test_weights_that_cannot_be_read_are_named(weights: Path) -> None:
-    with pytest.raises(ModelLoadingError, match="gone.safetensors cannot be read"):
+    with pytest.raises(ModelLoadingError, match=r"gone\.safetensors cannot be read"):
         require_unchanged("tiny", weights.parent, [weights.with_name("gone.safetensors")])
