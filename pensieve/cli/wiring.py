@@ -184,7 +184,7 @@ def _cache_options(settings: Settings, capacity_bytes: int) -> CacheOptions:
         memory_bytes=capacity_bytes // 2 if settings.cache_memory is None else settings.cache_memory,
         disk_bytes=disk_bytes,
         home=folder if disk_bytes else None,
-        writes=WriteBudget(folder / KV_FOLDER, settings.cache_writes) if disk_bytes else None,
+        writes=WriteBudget(folder / KV_FOLDER, settings.cache_writes) if folder is not None else None,
     )
 
 

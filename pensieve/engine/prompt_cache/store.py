@@ -91,9 +91,8 @@ class KVStore:
             reason = _reason(found, token_ids, is_empty=self.is_empty(namespace=namespace))
             if not found.num_tokens:
                 return Match(0, None, reason)
-            return Match(
-                found.num_tokens, _new_caches(list(found.payloads), found.num_tokens, len(token_ids) + 1), reason
-            )
+            caches = _new_caches(list(found.payloads), found.num_tokens, len(token_ids) + 1)
+            return Match(found.num_tokens, caches, reason)
 
     def touch(self, token_ids: Sequence[int], *, namespace: str = "") -> None:
         """Count a prompt as used now, so that others are evicted before it."""
