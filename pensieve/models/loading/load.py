@@ -151,7 +151,7 @@ def _errors_explained(folder: ModelFolder, part: str) -> Iterator[None]:
             folder.id, f"{folder.path}: {part} {error}: fetch the original template, or fix this one"
         ) from error
     except (Exception, SystemExit) as error:
-        message = (str(error).strip() or type(error).__name__).splitlines()[0][:_MAX_REASON_CHARACTERS]
+        message = " ".join(str(error).split())[:_MAX_REASON_CHARACTERS] or type(error).__name__
         if isinstance(error, SystemExit):
             message = "mlx-lm needs a package for it that is not installed (named above)"
         raise ModelLoadingError(folder.id, f"{folder.path}: {part} cannot be used: {message}") from error
