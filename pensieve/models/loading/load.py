@@ -21,6 +21,7 @@ from pensieve.models.loading.contents import validate_folder
 from pensieve.models.loading.generation_config import read_generation_config
 from pensieve.models.loading.integrity import require_unchanged
 from pensieve.models.loading.links import without_strays
+from pensieve.models.loading.token_ids import require_possible_ids
 from pensieve.models.loading.weights import apply_adapter, make_dense, read_weights
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.safetensors.shards import weight_files
@@ -76,6 +77,7 @@ def load(folder: ModelFolder) -> LoadedModel:
         DeviceError: MLX is not installed or does not work.
     """
     validate_folder(folder.id, folder.path)
+    require_possible_ids(folder.id, folder.path)
     if folder.adapter is not None:
         require_adapter(folder.id, folder.adapter)
     import_mlx_lm()
