@@ -36,7 +36,7 @@ def test_a_failed_warm_up_is_logged_and_not_raised(
     model = load(tiny_folder)
     found = probe(model, DeviceMemory(GIB), chunk_tokens=64, max_bytes=GIB)
     batch = Batch(model, found, EngineOptions(), chunk_tokens=64)
-    monkeypatch.setattr(batch, "next", lambda: 1 // 0)
+    monkeypatch.setattr(batch, "step", lambda: 1 // 0)
     assert warm_up(model, found, batch, Grammars(model)) == (0, 0)
     assert "warming up failed" in caplog.text
 

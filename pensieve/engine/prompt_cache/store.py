@@ -40,9 +40,9 @@ class KVStore:
         disk: DiskTier | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
+        from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
 
-        self.needs_snapshots = not has_growing_layout(make_prompt_cache(model.model))
+        self.needs_snapshots = not has_growing_layout(mlx_lm_caches.new_caches(model.model))
         self._limit_bytes = limit_bytes
         self._memory = MemoryTier(needs_snapshots=self.needs_snapshots, limit_bytes=limit_bytes, clock=clock)
         self._disk = DiskTransfer(disk, needs_snapshots=self.needs_snapshots) if disk is not None else None
