@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.json_file import read_json
-from pensieve.models.loading.bounds import require_possible
+from pensieve.models.loading.checks.bounds import require_possible
 from pensieve.models.loading.rope import with_older_rope_keys
 
 CONFIG: Final = "config.json"

@@ -16,12 +16,12 @@ from pensieve.device.device import device_info
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.models.files.adapter_folder import require_adapter
 from pensieve.models.files.model_folder import ModelFolder
+from pensieve.models.loading.checks.integrity import require_unchanged
+from pensieve.models.loading.checks.token_ids import require_possible_ids
 from pensieve.models.loading.config import DEFAULT_WINDOW_TOKENS, context_window_tokens, normalised_config
 from pensieve.models.loading.contents import validate_folder
 from pensieve.models.loading.generation_config import read_generation_config
-from pensieve.models.loading.integrity import require_unchanged
 from pensieve.models.loading.links import without_strays
-from pensieve.models.loading.token_ids import require_possible_ids
 from pensieve.models.loading.weights import apply_adapter, make_dense, read_weights
 from pensieve.models.prompts.chat_template import ChatTemplate
 from pensieve.models.safetensors.shards import weight_files

@@ -92,7 +92,7 @@ def test_keys_of_a_newer_version_are_ignored_and_kept(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", [None, [], {}, {"name": "a"}, {"name": 5, "kind": "folder", "origin": "x", "path": "y"}]
+    "entry", [None, [], {}, {"name": "a"}, {"name": 5, "kind": "copy", "origin": "x", "path": "y"}]
 )
 def test_a_damaged_entry_is_named(home: Path, entry: object) -> None:
     home.mkdir()

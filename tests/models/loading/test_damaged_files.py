@@ -142,8 +142,8 @@ def edited(change: Callable[[dict[str, Any], str, str], object]) -> Callable[[by
         edited(lambda header, a, _: header.update({a: None})),
         lambda data: (2**63).to_bytes(8, "little") + data[8:],
         lambda data: data[:-1],
-        lambda data: b"",
-        lambda data: (100_000).to_bytes(8, "little") + b"[" * 100_000,
+        lambda _: b"",
+        lambda _: (100_000).to_bytes(8, "little") + b"[" * 100_000,
     ],
 )
 def test_a_damaged_header_of_the_weights_is_refused(model: Path, damage: Callable[[bytes], bytes]) -> None:

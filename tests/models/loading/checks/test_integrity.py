@@ -10,7 +10,7 @@ import pytest
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.checksums import cached_sha256
 from pensieve.models.files.progress import SilentProgress
-from pensieve.models.loading.integrity import require_unchanged
+from pensieve.models.loading.checks.integrity import require_unchanged
 
 
 @pytest.fixture
