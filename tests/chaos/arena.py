@@ -108,7 +108,7 @@ class Arena:
             self._judge(name, seen, start, control)
 
     def _judge(self, name: str, seen: Observed, start: float, control: Control) -> None:
-        """By the time that the yardstick needed meanwhile for what it does between two tokens: others slow it as well."""
+        """By the time that the yardstick needed meanwhile for what it does between two tokens: it is slowed as well."""
         slowest = slowest_work(self._yardstick, start, start + seen.seconds, control.num_pieces)
         gap, health = seen.max_gap / control.median_gap, max(seen.health, default=0)
         noise = max(1.0, slowest / control.median_gap)
