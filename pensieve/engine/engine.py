@@ -114,6 +114,7 @@ class Engine:
         ticket = self._identical_ticket(request) or await self._admit(request)
         ticket.num_readers += 1
         try:
+            await ticket.admission()
             yield GenerationStarted(len(ticket.prompt_token_ids), ticket.cached_at_first, ticket.differs_in)
             async with aclosing(ticket.stream()) as events:
                 async for event in events:
@@ -145,6 +146,7 @@ class Engine:
             raise OverloadedError(
                 f"{self._num_unfinished} requests are running or waiting, which is this server's maximum"
             )
+        ticket.is_admitted = self._num_unfinished > 0  # behind others it waits, and is not refused before they end
         self._tickets.add(ticket)
         self._loop.submit(ticket)
         return ticket

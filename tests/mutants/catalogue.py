@@ -7,6 +7,7 @@ from tests.mutants.faults import messages as faults
 from tests.mutants.mutant import BaseServer, Mutant
 from tests.mutants.of_blocks import OF_BLOCKS
 from tests.mutants.of_kinds import OF_KINDS
+from tests.mutants.of_limits import OF_LIMITS
 from tests.mutants.of_schemas import OF_SCHEMAS
 from tests.mutants.of_the_wire import OF_THE_WIRE
 
@@ -207,6 +208,7 @@ MUTANTS = (
     *_OF_PROMPTS,
     *OF_BLOCKS,
     *OF_KINDS,
+    *OF_LIMITS,
     *OF_THE_WIRE,
     *OF_SCHEMAS,
 )
