@@ -100,7 +100,6 @@ def test_only_the_device_layer_and_what_runs_models_import_mlx_lm() -> None:
         "pensieve/device/mlx_lm/",
         "pensieve/models/loading/",
         "pensieve/models/tokenizers/load.py",
-        "pensieve/engine/",
         "perf_gates/",
         "tests/",
     )

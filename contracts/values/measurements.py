@@ -93,6 +93,17 @@ class MemoryPressure:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskWrites:
+    """What was written for the prompt cache in the last 24 hours, and what was left out since the start because more
+    than the `limit_bytes` of a day would have been written. Without a limit that is None.
+    """
+
+    day_bytes: int = 0
+    limit_bytes: int | None = None
+    skipped_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SpeculationCounts:
     """The results of speculative decoding since the start.
 

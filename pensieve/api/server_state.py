@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,7 +15,7 @@ from quart import current_app
 from contracts.checked import checked as with_clauses
 from contracts.protocols.performance import PerformanceMonitor
 from contracts.protocols.requests import RequestHandler
-from contracts.values.measurements import RequestTotals
+from contracts.values.measurements import DiskWrites, RequestTotals
 from contracts.values.vocabulary import ClientIdentity, GenerationRequest, MessageEvent, ModelInfo
 from pensieve.api.anthropic.diagnostics import Fingerprints
 from pensieve.api.anthropic.handler import MessageHandler, MessageOptions
@@ -49,6 +49,7 @@ class ServerState:
     ping_interval_seconds: float = 5.0
     checked: bool = False
     rate_limit: RateLimit | None = None
+    cache_writes: Callable[[], DiskWrites] = DiskWrites
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     draining: bool = field(default=False, init=False)
     fingerprints: Fingerprints = field(default_factory=Fingerprints, init=False)

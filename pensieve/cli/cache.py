@@ -36,10 +36,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
-    from pensieve.engine.prompt_cache.disk.folder import KVFolder  # noqa: PLC0415 - not needed for --help
+    from pensieve.engine.prompt_cache.disk.folder import KV_FOLDER, KVFolder  # noqa: PLC0415 - not needed for --help
     from pensieve.models.files.home import home  # noqa: PLC0415
 
-    folder = KVFolder(home() / "kv")
+    folder = KVFolder(home() / KV_FOLDER)
     try:
         if arguments.action == "show":
             folder.scan()
@@ -55,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(folder: KVFolder) -> None:
+    from pensieve.engine.prompt_cache.disk.write_budget import WriteBudget  # noqa: PLC0415
+
     num_files = len(folder.blocks)
     print(f"{folder.path}: {num_files} file{'' if num_files == 1 else 's'}, {format_size(folder.num_bytes)}")
     by_model: dict[str, list[StoredBlock]] = {}
@@ -67,6 +69,8 @@ def _show(folder: KVFolder) -> None:
             f"  model {fingerprint[:12]}: {num_tokens} tokens, "
             f"{format_size(sum(block.num_bytes for block in blocks))}, last used {used:%Y-%m-%d %H:%M} UTC"
         )
+    written = WriteBudget(folder.path).usage().day_bytes
+    print(f"  written in the last 24 hours: {format_size(written)}")
     if folder.aside_bytes():
         print(f"  set aside as damaged: {format_size(folder.aside_bytes())}")
 

@@ -59,5 +59,6 @@ def _add(path: Path, name: str, key: str) -> None:
     before = path.read_bytes() if path.exists() else b""
     content = f'{name} = "{hashed(key)}"\n'.encode() + before
     parse_keys(path, content)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path, durable=True) as file:  # mode 0600
         file.write(content)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from contracts.values.measurements import DiskWrites
 from pensieve.cli.settings.model_settings import read_model_settings, require_served
 from pensieve.cli.sizes import format_gigabytes
 from pensieve.core.defaults.model_settings import ModelSettings
@@ -48,6 +49,7 @@ class ServerComponents:
     memory: Ledger
     monitor: SlidingWindowMonitor
     start: Callable[[str], Awaitable[ServedModel]]
+    cache_writes: Callable[[], DiskWrites] = DiskWrites
 
 
 def components_for(settings: Settings) -> ServerComponents:
@@ -94,9 +96,10 @@ def model_components(settings: Settings) -> ServerComponents:
         ValidationError: the limit exceeds the machine's memory, or the file of model settings is wrong.
     """
     from_file = _read_model_settings(settings)  # a mistake in it is reported before anything is downloaded
-    from pensieve.device import blas  # noqa: PLC0415
+    from pensieve.device import blas, malloc  # noqa: PLC0415
 
     blas.preload()
+    malloc.map_large_allocations()
     from pensieve.device.device import device_info  # noqa: PLC0415
     from pensieve.device.memory.device_memory import DeviceMemory  # noqa: PLC0415
     from pensieve.engine.engine import Engine  # noqa: PLC0415
@@ -116,7 +119,8 @@ def model_components(settings: Settings) -> ServerComponents:
 
     models = _known_models(folders, draft, by_model, dense=device.backend == "cpu")
     description = device.describe() + (", forced to follow a script" if options.script else "")
-    return ServerComponents(models, description, memory, monitor, start)
+    writes = options.cache.writes.usage if options.cache.writes is not None else DiskWrites
+    return ServerComponents(models, description, memory, monitor, start, writes)
 
 
 def capacity_bytes(limit_bytes: int | None, machine_bytes: int) -> int:
@@ -167,6 +171,8 @@ def _engine_options(settings: Settings, capacity_bytes: int) -> EngineOptions:
 
 def _cache_options(settings: Settings, capacity_bytes: int) -> CacheOptions:
     """By default half of the memory, and 10 GB of disk or a tenth of what is free there."""
+    from pensieve.engine.prompt_cache.disk.folder import KV_FOLDER  # noqa: PLC0415
+    from pensieve.engine.prompt_cache.disk.write_budget import WriteBudget  # noqa: PLC0415
     from pensieve.engine.prompt_cache.open import CacheOptions  # noqa: PLC0415
     from pensieve.models.files.home import writable_home  # noqa: PLC0415
 
@@ -178,6 +184,7 @@ def _cache_options(settings: Settings, capacity_bytes: int) -> CacheOptions:
         memory_bytes=capacity_bytes // 2 if settings.cache_memory is None else settings.cache_memory,
         disk_bytes=disk_bytes,
         home=folder if disk_bytes else None,
+        writes=WriteBudget(folder / KV_FOLDER, settings.cache_writes) if folder is not None else None,
     )
 
 

@@ -12,6 +12,7 @@ from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.batch.batch import Batch
 from pensieve.engine.decoding.forced_script import ForcedScript
 from pensieve.engine.decoding.grammar_mask import Grammars
+from pensieve.engine.memory.memos import MemoSizes
 from pensieve.engine.memory.plan import MemoryPlan
 from pensieve.engine.memory.pressure import PressureRelief
 from pensieve.engine.memory.probe import ACTIVATIONS_SHARE, CHUNK_TOKENS, Probe, probe, report_limitations
@@ -111,6 +112,8 @@ def _build(
     draft = None
     if options.draft_model is not None:
         draft = ready_to_draft(options.draft_model.id, models[1], model, probed, memory)
+    memos = MemoSizes.within(memory.capacity_bytes)
+    plan.add_memos(memos)
     plan.add(probed, model.context_window_tokens, draft.probe if draft is not None else None)
     if plan.why_this_window:
         log.warning("%s has a window of %d tokens: %s", folder.id, plan.window_tokens, plan.why_this_window)
@@ -125,7 +128,7 @@ def _build(
         forced=ForcedScript(options.script, model) if options.script is not None else None,
         answers=answers,
         prompt_cache=prompt_cache,
-        template=ChatTemplate(model.tokenizer, model.dialect, answers.recall),
-        grammars=Grammars(model),
+        template=ChatTemplate(model.tokenizer, model.dialect, answers.recall, max_cached_bytes=memos.encodings_bytes),
+        grammars=Grammars(model, max_bytes=memos.grammars_bytes, max_verdicts_bytes=memos.verdicts_bytes),
         relief=PressureRelief(memory, prompt_cache, chunk_tokens=probed.chunk_tokens),
     )

@@ -19,7 +19,8 @@ import mlx.core as mx
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, ModelFeature, Role, Sampling
 from pensieve.core.drafts.length import WIDTHS
-from pensieve.engine.memory.probe import Probe, lengthen, new_caches
+from pensieve.engine.kv.rows import RowKV
+from pensieve.engine.memory.probe import Probe, lengthen, new_caches, runnable
 from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.requests.ticket import Ticket
 
@@ -92,7 +93,7 @@ def _run_once(
         free = [_ticket(loop, sampling) for sampling in _SAMPLINGS]
         groups = [*([ticket] for ticket in free), constrained(), [*free, *constrained()]]
         num_tokens = sum(_answer(batch, group[: batch.max_size]) for group in groups)
-    return num_tokens, _verify_drafts(model, kv_bits) if probe.sizes.in_rows else 0
+    return num_tokens, _verify_drafts(model, probe, kv_bits)
 
 
 def _ticket(loop: asyncio.AbstractEventLoop, sampling: Sampling, schema: str | None = None) -> Ticket:
@@ -105,20 +106,22 @@ def _answer(batch: Batch, tickets: Sequence[Ticket]) -> int:
     """Answer the tickets in one batch. Return the number of sampled tokens."""
     running, num_tokens = {batch.insert(ticket, Match(0, None, MissReason.EMPTY)) for ticket in tickets}, 0
     for _ in range(_PROMPT_TOKENS + _OUTPUT_TOKENS):  # far more steps than necessary
-        sampled, _ = batch.next() if running else ([], [])
+        sampled = batch.step().sampled if running else []
         num_tokens += len(sampled)
         running -= {each.uid for each in sampled if each.computed is not None}
     batch.remove(list(running))
     return num_tokens
 
 
-def _verify_drafts(model: LoadedModel, kv_bits: int | None) -> int:
+def _verify_drafts(model: LoadedModel, probe: Probe, kv_bits: int | None) -> int:
     """Run a pass of each draft width, and one with a deep cache. Return the number of passes."""
-    caches = new_caches(model, by_rows=True, bits=kv_bits)
+    held = new_caches(model, probe.rows, bits=kv_bits)
+    caches = runnable(held)
     for width in WIDTHS:
         _pass(model, caches, width)
-    for cache in caches:
-        lengthen(cache.rows[0], _DEEP_TOKENS, 1)
+    for row in held:
+        if isinstance(row, RowKV):
+            lengthen(row, _DEEP_TOKENS, 1)
     _pass(model, caches, 1)
     return len(WIDTHS) + 1
 

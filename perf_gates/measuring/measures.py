@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -102,18 +101,19 @@ def time_forward_passes(model: LoadedModel, prompt: str, max_tokens: int) -> Tim
     """
     import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
 
-    from pensieve.engine.decoding.decode_step import forward  # noqa: PLC0415
+    from pensieve.engine.decoding.decoding_rows import DecodingRows  # noqa: PLC0415
+    from pensieve.engine.kv.batch_caches import BatchCaches  # noqa: PLC0415
     from pensieve.engine.kv.rows import RowKV, RowsKV  # noqa: PLC0415
 
     token_ids = model.tokenizer.apply_chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True)
-    batch = SimpleNamespace(model=model.model, prompt_cache=[RowsKV([RowKV()]) for _ in model.model.layers])
+    rows = DecodingRows(model.model, (), BatchCaches([RowsKV([RowKV()]) for _ in model.model.layers]))
     began = time.perf_counter()
-    token = mx.argmax(forward(batch, mx.array([token_ids]), [len(token_ids)])[:, -1, :], axis=-1)
+    token = mx.argmax(rows.forward(mx.array([token_ids]), [len(token_ids)])[:, -1, :], axis=-1)
     mx.eval(token)
     arrived_at = []
     blas.set_threads(1)
     for _ in range(max_tokens):
-        following = mx.argmax(forward(batch, mx.stack([token, token], axis=1), [1])[:, 0, :], axis=-1)
+        following = mx.argmax(rows.forward(mx.stack([token, token], axis=1), [1])[:, 0, :], axis=-1)
         mx.async_eval(following)  # type: ignore[no-untyped-call]
         token.item()
         arrived_at.append(time.perf_counter())

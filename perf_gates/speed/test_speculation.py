@@ -20,7 +20,6 @@ from contracts.values.generation import GenerationFinished, TextGenerated
 from contracts.values.measurements import SpeculationCounts
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.device.memory.device_memory import DeviceMemory
-from pensieve.engine.decoding.decode_step import decode_from_logits
 from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.models.files.model_folder import ModelFolder
@@ -105,10 +104,7 @@ class SwitchableEngine:
     async def _complete(self, prompt: str, num_tokens: int, *, is_raw: bool, speculates: bool) -> Completion:
         batch = self._engine._loop._batch
         assert batch is not None
-        if speculates:
-            batch.speculate(self._engine._pace)
-        else:
-            decode_from_logits(batch._generator._generation_batch)
+        batch.speculate(self._engine._pace if speculates else None)
         return await _complete(self._engine, prompt, num_tokens, is_raw=is_raw)
 
 

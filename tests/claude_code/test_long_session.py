@@ -10,14 +10,14 @@ import httpx
 import pytest
 
 from tests.claude_code.client import ClaudeCode
-from tests.claude_code.conftest import SCRIPT
+from tests.claude_code.conftest import IS_LONG_FORM, SCRIPT
 from tests.claude_code.loopback_only import LoopbackOnly
 from tests.claude_code.recorder import Exchange, recording
 from tests.claude_code.test_turns import translate_notes
 from tests.support.sdk_client import serving
 
 MIN_SHARE = 0.95
-REQUESTS = 10
+REQUESTS = 10 if IS_LONG_FORM else 6
 AFTER_RESTART = 2
 
 

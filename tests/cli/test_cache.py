@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pensieve.cli.main import main
+from pensieve.core.prefixes.worth import Worth
 from pensieve.engine.kv.blocks import HostArray
 from pensieve.engine.prompt_cache.disk.tier import DiskTier
 from pensieve.models.files.home import HOME_VARIABLE
@@ -21,7 +22,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for seed in range(2):
         token_ids = [int(token) for token in np.random.default_rng(seed).integers(0, 1000, 300)]
         array = HostArray("uint8", (10_000,), np.zeros(10_000, np.uint8))
-        tier.put([tier.new_block(place, token_ids, None, [array]) for place in tier.places(token_ids)], [])
+        blocks = [tier.new_block(place, token_ids, None, [array]) for place in tier.places(token_ids)]
+        tier.put([(block, Worth.READ_AGAIN) for block in blocks], [])
     tier.close(30.0)
     return tmp_path / "kv"
 
@@ -37,6 +39,7 @@ def test_show_lists_the_tokens_of_each_model(folder: Path, capsys: pytest.Captur
     assert f"{folder}: 4 files, 0.0 MB" in output
     assert "model some model: 600 tokens" in output
     assert "set aside as damaged" in output
+    assert "written in the last 24 hours: 0.0 MB" in output
 
 
 def test_prune_deletes_damaged_files_and_the_oldest_over_the_size(

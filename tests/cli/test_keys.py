@@ -18,7 +18,7 @@ def add(name: str, path: Path, capsys: pytest.CaptureFixture[str]) -> str:
 def test_a_key_is_printed_once_and_only_its_hash_is_in_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "keys.toml"
+    path = tmp_path / "new" / "keys.toml"
     alice, bob = add("alice", path, capsys), add("bob", path, capsys)
     assert path.stat().st_mode & 0o777 == 0o600
     assert alice not in path.read_text()

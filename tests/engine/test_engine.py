@@ -176,7 +176,7 @@ def test_a_failed_step_fails_its_requests_but_not_later_ones(
                 await anext(events)
                 await until(lambda: len(engine._loop._running) == 1)
                 assert engine._loop._batch is not None
-                monkeypatch.setattr(engine._loop._batch, "next", _failing)
+                monkeypatch.setattr(engine._loop._batch, "step", _failing)
                 with pytest.raises(GenerationError):
                     async for _ in events:
                         pass

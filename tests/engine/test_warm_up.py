@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
+import threading
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_a_failed_warm_up_is_logged_and_not_raised(
     model = load(tiny_folder)
     found = probe(model, DeviceMemory(GIB), chunk_tokens=64, max_bytes=GIB)
     batch = Batch(model, found, EngineOptions(), chunk_tokens=64)
-    monkeypatch.setattr(batch, "next", lambda: 1 // 0)
+    monkeypatch.setattr(batch, "step", lambda: 1 // 0)
     assert warm_up(model, found, batch, Grammars(model)) == (0, 0)
     assert "warming up failed" in caplog.text
 
@@ -51,9 +51,12 @@ def test_slow_work_is_logged_when_it_is_late_and_when_it_is_done(caplog: pytest.
 
 
 def test_fast_work_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with log_if_slow("compiling", after_seconds=0.3):
-        pass
-    time.sleep(0.4)
+    with log_if_slow("compiling", after_seconds=300):
+        timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    for timer in timers:
+        timer.join(300)
+    assert len(timers) == 1
+    assert timers[0].finished.is_set()
     assert not caplog.records
 
 

@@ -179,6 +179,13 @@ _OF_OPENAI = (
 
 _OF_PROMPTS = (
     Mutant(
+        "one-cache-for-all-keys",
+        "second-key-reads-nothing-of-the-first",
+        calls=prompts.one_cache_for_all_keys,
+        base=BaseServer.TWO_KEYS,
+        in_every_example=True,
+    ),
+    Mutant(
         "cache-not-reported", "cache-is-read-again", answers=prompts.cache_not_reported, base=BaseServer.CONSTRAINED
     ),
     Mutant(

@@ -21,6 +21,9 @@ def _same_frames(frames: Frames) -> Frames:
     return frames
 
 
+KEYS = ("the-key-of-the-correct-server", "another-key-of-the-correct-server")
+
+
 class BaseServer(Enum):
     """The correct server that a mutant is built on: one on which the fault shows and is judged quickly."""
 
@@ -28,6 +31,7 @@ class BaseServer(Enum):
     GUARDED = "plays the script and requires a key"
     RATE_LIMITED = "plays the script and allows three requests a minute for each client"
     OVERLOADED = "plays the script and is overloaded once a scenario has run"
+    TWO_KEYS = "has a model of random weights and two keys"
     CONSTRAINED = "has a model of random weights and constrains its answers to schemas"
 
 

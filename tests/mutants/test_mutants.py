@@ -18,14 +18,13 @@ from features.harness.target.target import SCRIPT, reference_server
 from pensieve.models.files.model_folder import ModelFolder
 from tests.features.suite import ROOT, SuiteRun, run_suite
 from tests.mutants.catalogue import MUTANTS
-from tests.mutants.mutant import NO_FAULT, BaseServer, Mutant
+from tests.mutants.mutant import KEYS, NO_FAULT, BaseServer, Mutant
 from tests.mutants.proxy import served
 
-_KEY = "the-key-of-the-correct-server"
 _PLAYS_THE_SCRIPT = ("--script", str(SCRIPT))
 _ARGUMENTS: Mapping[BaseServer, tuple[str, ...]] = {
     BaseServer.SCRIPTED: _PLAYS_THE_SCRIPT,
-    BaseServer.GUARDED: (*_PLAYS_THE_SCRIPT, "--api-key", _KEY),
+    BaseServer.GUARDED: (*_PLAYS_THE_SCRIPT, "--api-key", KEYS[0]),
     BaseServer.RATE_LIMITED: (*_PLAYS_THE_SCRIPT, "--rate-limit", "3"),
     BaseServer.OVERLOADED: _PLAYS_THE_SCRIPT,
 }
@@ -33,13 +32,20 @@ Outcomes = Mapping[str, frozenset[str]]
 
 
 @pytest.fixture(scope="module")
-def correct_server(tiny_folder: ModelFolder) -> Iterator[Callable[[BaseServer], str]]:
+def correct_server(
+    tiny_folder: ModelFolder, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[BaseServer], str]]:
     """The URL of each correct server, started when it is first needed."""
+    key_file = tmp_path_factory.mktemp("keys") / "keys.toml"
+    key_file.touch(mode=0o600)
+    key_file.write_text("".join(f'client-{number} = "{key}"\n' for number, key in enumerate(KEYS)), encoding="utf-8")
     with contextlib.ExitStack() as stack:
 
         @cache
         def url_of(base: BaseServer) -> str:
             arguments = _ARGUMENTS.get(base, ("--model", str(tiny_folder.path)))
+            if base is BaseServer.TWO_KEYS:
+                arguments += ("--api-keys", str(key_file))
             return stack.enter_context(reference_server(*arguments))
 
         yield url_of
@@ -88,8 +94,9 @@ def _judged(url: str, ids: set[str], report: Path, base: BaseServer) -> SuiteRun
     roles = {
         BaseServer.SCRIPTED: ("--scripted-target", url),
         BaseServer.OVERLOADED: ("--scripted-target", url),
-        BaseServer.GUARDED: ("--api-key", _KEY),
+        BaseServer.GUARDED: ("--api-key", KEYS[0]),
         BaseServer.RATE_LIMITED: ("--rate-limited-target", url),
+        BaseServer.TWO_KEYS: ("--api-key", KEYS[0], "--second-api-key", KEYS[1]),
         BaseServer.CONSTRAINED: (),
     }
     folders = sorted({_folder_of(slug) for slug in ids})

@@ -46,7 +46,8 @@ class FakeModels:
         self.weights_bytes = weights_bytes
         self.started: list[str] = []
         self.faults: set[str] = set()
-        self.seconds = 0.0
+        self.may_load = asyncio.Event()
+        self.may_load.set()
 
     @property
     def known(self) -> tuple[KnownModel, ...]:
@@ -55,7 +56,9 @@ class FakeModels:
     async def start(self, source: str) -> HeavyScript:
         name = source.removeprefix("org/")
         self.started.append(name)
-        await asyncio.sleep(self.seconds)
+        for _ in range(10):
+            await asyncio.sleep(0)  # so that other callers come before it is loaded
+        await self.may_load.wait()
         if name in self.faults:
             raise ModelLoadingError(source, "its files are damaged")
         return HeavyScript(name, self.weights_bytes[name], self.memory)

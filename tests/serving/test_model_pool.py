@@ -126,7 +126,6 @@ def test_new_requests_for_the_model_in_use_queue_after_a_load_that_waits_for_roo
 
 def test_concurrent_requests_share_one_load() -> None:
     async def play(pool: ModelPool, fakes: FakeModels) -> None:
-        fakes.seconds = 0.05
         borrowed = await asyncio.gather(*(pool.borrow("one") for _ in range(8)))
         assert len({id(model) for model in borrowed}) == 1
         assert fakes.started == ["one"]
@@ -140,7 +139,7 @@ def test_concurrent_requests_share_one_load() -> None:
 
 def test_a_failed_load_raises_for_every_waiting_caller_and_leaves_no_memory_reserved() -> None:
     async def play(pool: ModelPool, fakes: FakeModels) -> None:
-        fakes.faults, fakes.seconds = {"one"}, 0.05
+        fakes.faults = {"one"}
         outcomes = await asyncio.gather(*(pool.borrow("one") for _ in range(4)), return_exceptions=True)
         assert [type(each) for each in outcomes] == [ModelLoadingError] * 4
         assert fakes.memory.reserved_bytes() == 0
@@ -154,12 +153,13 @@ def test_a_failed_load_raises_for_every_waiting_caller_and_leaves_no_memory_rese
 
 def test_a_cancelled_caller_does_not_cancel_the_load_and_leaves_an_idle_model() -> None:
     async def play(pool: ModelPool, fakes: FakeModels) -> None:
-        fakes.seconds = 0.05
+        fakes.may_load.clear()
         cancelled = asyncio.create_task(pool.borrow("one"))
         await asyncio.sleep(0.01)
         cancelled.cancel()
         await asyncio.wait({cancelled})
         assert [state.status for state in pool.states()] == ["loading"]
+        fakes.may_load.set()
         await use(pool, "one")
         assert fakes.started == ["one"]
         await pool.unload_model("one")

@@ -18,6 +18,7 @@ class SuiteOptions:
     scripted_target: str | None
     rate_limited_target: str | None
     api_key: str | None
+    second_api_key: str | None
     model: str | None
     model_folder: str | None
     capabilities: tuple[str, ...] | None
@@ -44,6 +45,7 @@ def options_of(config: pytest.Config) -> SuiteOptions:
         scripted_target=config.getoption("--scripted-target"),
         rate_limited_target=config.getoption("--rate-limited-target"),
         api_key=config.getoption("--api-key"),
+        second_api_key=config.getoption("--second-api-key"),
         model=config.getoption("--model"),
         model_folder=config.getoption("--model-folder"),
         capabilities=config.getoption("conformance_declared"),
@@ -76,6 +78,11 @@ def _add_target(group: pytest.OptionGroup) -> None:
         help="base URL of the same server with a limit of three requests a minute for each client",
     )
     group.addoption("--api-key", metavar="KEY", help="the key that --target requires; the auth scenarios need one")
+    group.addoption(
+        "--second-api-key",
+        metavar="KEY",
+        help="another key that --target accepts, of a client that shares nothing with that of --api-key",
+    )
     group.addoption("--model", metavar="NAME", help="the model to request (default: the first in /v1/models)")
     group.addoption("--model-folder", metavar="FOLDER", help="replaces {folder} in a target file's command")
     group.addoption(

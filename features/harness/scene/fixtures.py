@@ -40,6 +40,19 @@ def rate_limited_target(pytestconfig: pytest.Config) -> Iterator[TargetServer]:
     yield from _playing(ServerRole.RATE_LIMITED, pytestconfig)
 
 
+@pytest.fixture(scope="session")
+def second_key(pytestconfig: pytest.Config) -> str:
+    """A key of the server under test that belongs to another client than its first key."""
+    judged = pytestconfig.stash[JUDGED]
+    key = judged.options.second_api_key
+    if judged.api_key is None or key is None:
+        skip_disabled(
+            "this scenario needs two keys whose clients share nothing: pass those of --target as --api-key and"
+            " --second-api-key"
+        )
+    return key
+
+
 @pytest.fixture
 def transcript(request: pytest.FixtureRequest) -> Transcript:
     """What this scenario sends and receives; reports show it if the scenario fails."""

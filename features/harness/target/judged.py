@@ -47,7 +47,7 @@ class JudgedTarget:
     @property
     def secrets(self) -> frozenset[str]:
         """Text that must not appear in any report."""
-        return frozenset(filter(None, (self.api_key, self.guard_key)))
+        return frozenset(filter(None, (self.api_key, self.options.second_api_key, self.guard_key)))
 
     @property
     def urls(self) -> list[str]:

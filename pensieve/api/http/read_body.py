@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
-from quart import current_app, request
+from quart import current_app, g, request
 
+from contracts.values.vocabulary import ClientIdentity
 from pensieve.api.http.connections.incoming_bodies import INCOMING_BODIES, IncomingBodies
 from pensieve.api.http.content_encoding import decompressed, is_compressed
 from pensieve.api.pdfs.reading import PdfReading
@@ -47,7 +48,8 @@ async def decode_body(decode: Callable[[bytes], T]) -> T:
         return await in_thread(function)
 
     pdfs: PdfReading = current_app.extensions[PDFS]
-    return await pdfs.decoded(run, decode_plain)
+    client: ClientIdentity = g.get("client", ClientIdentity())
+    return await pdfs.decoded(run, decode_plain, client.namespace)
 
 
 async def in_thread(function: Callable[[], T]) -> T:

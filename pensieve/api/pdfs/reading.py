@@ -58,7 +58,9 @@ class PdfReading:
         self._slots = asyncio.Semaphore(MAX_PROCESSES)
         self._memo = ExtractMemo()
 
-    async def decoded(self, run: Callable[[Callable[[], T]], Awaitable[T]], decode: Callable[[], T]) -> T:
+    async def decoded(
+        self, run: Callable[[Callable[[], T]], Awaitable[T]], decode: Callable[[], T], namespace: str = ""
+    ) -> T:
         """`decode()`, called by `run`: once, or again after the PDFs that it came across are read.
 
         Whatever else is wrong with the request is thereby refused before any PDF is read.
@@ -67,7 +69,7 @@ class PdfReading:
         unread: dict[str, None] = {}
 
         def lookup(data: str) -> Extract | None:
-            extract = known[data] if data in known else self._memo.get(data)
+            extract = known[data] if data in known else self._memo.get(data, namespace)
             if extract is None:
                 unread[data] = None
             else:
@@ -79,20 +81,22 @@ class PdfReading:
             result = await run(decode)
             if not unread:
                 return result
-            known.update(await self._read(list(unread)))
+            known.update(await self._read(list(unread), namespace))
             return await run(decode)
         finally:
             _lookup.reset(token)
 
-    async def _read(self, pdfs: Sequence[str]) -> Mapping[str, Extract]:
+    async def _read(self, pdfs: Sequence[str], namespace: str) -> Mapping[str, Extract]:
         async with self._slots:
             lines, status = await self._lines(await asyncio.to_thread(lambda: json.dumps(pdfs).encode()))
-        return await asyncio.to_thread(self._extracts, pdfs, lines, status)
+        return await asyncio.to_thread(self._extracts, pdfs, lines, status, namespace)
 
-    def _extracts(self, pdfs: Sequence[str], lines: Sequence[bytes], status: int) -> Mapping[str, Extract]:
+    def _extracts(
+        self, pdfs: Sequence[str], lines: Sequence[bytes], status: int, namespace: str
+    ) -> Mapping[str, Extract]:
         extracts: dict[str, Extract] = dict(zip(pdfs, map(json.loads, lines), strict=False))
         for data, extract in extracts.items():
-            self._memo.add(data, extract)
+            self._memo.add(data, extract, namespace)
         failed: Extract = {"refusal": UNREADABLE, "message": self._why_ended(status)}
         return {data: extracts.get(data, failed) for data in pdfs}
 

@@ -66,6 +66,7 @@ def _figures(state: ServerState) -> dict[str, Any]:
         "reserved_peak_bytes": models.memory.peak_reserved_bytes,
         "pressure": _pressure(models.memory_pressure()),
         "prompt_tokens": asdict(models.prompt_tokens()),
+        "cache_writes": asdict(state.cache_writes()),
         "speculation": asdict(models.speculation_counts()),
         "requests": {"active": models.num_active},
         "models": [_model(model) for model in models.states()],

@@ -5,6 +5,7 @@ Names follow Prometheus's conventions: base units in the name, and `_total` for 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
@@ -40,6 +41,7 @@ class ServerCollector(Collector):
         yield from self._rates()
         yield from self._memory()
         yield from self._pressure()
+        yield from self._cache_writes()
         yield from self._speculation()
         yield from self._models()
         yield self._alerts()
@@ -146,6 +148,20 @@ class ServerCollector(Collector):
             times.add_metric([step.value], pressure.times.get(step, 0))
         yield active
         yield times
+
+    def _cache_writes(self) -> Iterator[Metric]:
+        writes = self._state.cache_writes()
+        yield GaugeMetricFamily(
+            "pensieve_cache_written_day_bytes", "What the prompt cache wrote to disk in 24 hours.", writes.day_bytes
+        )
+        yield GaugeMetricFamily(
+            "pensieve_cache_writes_limit_bytes",
+            "What the prompt cache may write to disk in 24 hours.",
+            math.inf if writes.limit_bytes is None else writes.limit_bytes,
+        )
+        yield CounterMetricFamily(
+            "pensieve_cache_skipped_bytes", "What it left out to keep to this limit.", writes.skipped_bytes
+        )
 
     def _speculation(self) -> Iterator[Metric]:
         counts = self._state.models.speculation_counts()

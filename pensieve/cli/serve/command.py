@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hypercorn.config import Config
 
     from pensieve.api.http.connections.limits import ConnectionLimits
-    from pensieve.api.server_state import ServerMonitor, ServerState
+    from pensieve.api.server_state import ServerState
 
 log = logging.getLogger(__name__)
 
@@ -101,11 +101,11 @@ async def run(
         stack.callback(watch.cancel)
         listener.listen(BACKLOG)
         ready(_startup_line(model.info, components, listener))
-        await _serve_http(settings, models, components.monitor, listener, stop)
+        await _serve_http(settings, models, components, listener, stop)
 
 
 async def _serve_http(
-    settings: Settings, models: ModelPool, monitor: ServerMonitor, listener: socket.socket, stop: asyncio.Event
+    settings: Settings, models: ModelPool, components: ServerComponents, listener: socket.socket, stop: asyncio.Event
 ) -> None:
     from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415 - see the module docstring
 
@@ -119,7 +119,14 @@ async def _serve_http(
         settings.host, settings.api_key, settings.cors_origins, settings.allow_hosts, settings.api_keys
     )
     limit = RateLimit(settings.rate_limit) if settings.rate_limit is not None else None
-    state = ServerState(models, monitor, access, checked=settings.checked, rate_limit=limit)
+    state = ServerState(
+        models,
+        components.monitor,
+        access,
+        checked=settings.checked,
+        rate_limit=limit,
+        cache_writes=components.cache_writes,
+    )
     connections = OpenConnections(raise_file_limit())
     asyncio.get_running_loop().set_exception_handler(connections.on_loop_error)
     watch_connections(state.limits.max_unread_seconds, connections)

@@ -13,6 +13,10 @@ from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 
 DEFAULT_PORT = 8765
 DEFAULT_MAX_BATCH_SIZE, DEFAULT_MAX_QUEUED = 16, 32
+DEFAULT_CACHE_WRITES = 50 * 1000**3
+"""Over five years 91 TB: a sixth of what a consumer SSD of 1 TB is rated for (600 TB), and half of what one of 256 GB
+is (150 to 200 TB).
+"""
 IDLE_SECONDS_OF_SEVERAL = 600.0
 """The default of `--idle-unload` for a server of several models."""
 
@@ -38,6 +42,8 @@ class Settings:
     max_queued: int
     cache_memory: int | None
     cache_disk: int | None
+    cache_writes: int | None
+    """Bytes in 24 hours; None for any number."""
     memory_limit: int | None
     kv_bits: Literal[8] | None
     allow_models: tuple[str, ...]

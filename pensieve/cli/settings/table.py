@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pensieve.api.http.access import is_loopback
 from pensieve.cli.settings import values
+from pensieve.cli.settings.setting import Setting
 from pensieve.cli.settings.settings import (
+    DEFAULT_CACHE_WRITES,
     DEFAULT_MAX_BATCH_SIZE,
     DEFAULT_MAX_QUEUED,
     DEFAULT_PORT,
@@ -23,32 +24,8 @@ from pensieve.cli.settings.settings import (
 )
 from pensieve.cli.sizes import parse_size
 
-
-@dataclass(frozen=True, slots=True)
-class _Setting:
-    name: str
-    parse: Callable[[str], Any]
-    default: Any
-    help: str
-    metavar: str | None = None
-
-    @property
-    def flag(self) -> str:
-        """`--kebab-case`. A flag that may be repeated takes one value at a time, so its name is singular."""
-        name = self.name.removesuffix("s") if self.is_repeatable else self.name
-        return "--" + name.replace("_", "-")
-
-    @property
-    def is_repeatable(self) -> bool:
-        return self.parse in (values.comma_separated, values.host_names)
-
-    @property
-    def variable(self) -> str:
-        return "PENSIEVE_" + self.name.upper()
-
-
 TABLE = (
-    _Setting(
+    Setting(
         "model",
         str,
         None,
@@ -56,24 +33,24 @@ TABLE = (
         "hub (default: the embedded model)",
         "M",
     ),
-    _Setting(
+    Setting(
         "host",
         values.host,
         "127.0.0.1",
         "the address to listen on (default: 127.0.0.1); any but a loopback address requires --api-key or --api-keys",
         "H",
     ),
-    _Setting(
+    Setting(
         "port", values.port, DEFAULT_PORT, f"the port to listen on, 0 for any free one (default: {DEFAULT_PORT})", "P"
     ),
-    _Setting(
+    Setting(
         "api_key",
         str,
         None,
         "the key that clients must send; prefer PENSIEVE_API_KEY, since other users can see flags",
         "K",
     ),
-    _Setting(
+    Setting(
         "api_keys",
         values.key_file,
         None,
@@ -81,14 +58,14 @@ TABLE = (
         "own, and keys in one table of the file share one",
         "FILE",
     ),
-    _Setting(
+    Setting(
         "cors_origins",
         values.comma_separated,
         (),
         "allow web pages of this origin to use the server, * for all; may be repeated",
         "ORIGIN",
     ),
-    _Setting(
+    Setting(
         "allow_hosts",
         values.host_names,
         (),
@@ -96,34 +73,34 @@ TABLE = (
         "container; may be repeated",
         "NAME",
     ),
-    _Setting(
+    Setting(
         "script",
         Path,
         None,
         "for tests: answer from this script instead of a model, or with --model, make the model generate it",
         "FILE",
     ),
-    _Setting(
+    Setting(
         "checked",
         values.switch,
         default=False,
         help="for tests: check the contracts around every call, and fail when one is broken",
     ),
-    _Setting(
+    Setting(
         "grace_seconds",
         values.grace_seconds,
         10.0,
         "how long running answers may take to finish when the server stops (default: 10)",
         "S",
     ),
-    _Setting(
+    Setting(
         "rate_limit",
         values.positive_int,
         None,
         "how many requests each client, by its named key or else its address, may make per minute (default: unlimited)",
         "N",
     ),
-    _Setting(
+    Setting(
         "max_batch_size",
         values.positive_int,
         DEFAULT_MAX_BATCH_SIZE,
@@ -131,7 +108,7 @@ TABLE = (
         f"(default: {DEFAULT_MAX_BATCH_SIZE})",
         "N",
     ),
-    _Setting(
+    Setting(
         "max_queued",
         values.non_negative_int,
         DEFAULT_MAX_QUEUED,
@@ -139,7 +116,7 @@ TABLE = (
         f"(default: {DEFAULT_MAX_QUEUED})",
         "N",
     ),
-    _Setting(
+    Setting(
         "cache_memory",
         parse_size,
         None,
@@ -147,7 +124,7 @@ TABLE = (
         "(default: half of --memory-limit; weights and running requests take precedence)",
         "SIZE",
     ),
-    _Setting(
+    Setting(
         "cache_disk",
         parse_size,
         None,
@@ -155,7 +132,15 @@ TABLE = (
         "of the free space if that is less)",
         "SIZE",
     ),
-    _Setting(
+    Setting(
+        "cache_writes",
+        values.daily_bytes,
+        DEFAULT_CACHE_WRITES,
+        "what the prompt cache may write to disk in 24 hours, since writing wears out an SSD; what is worth most is "
+        "written first; 0 for nothing, or unlimited (default: 50GB/day)",
+        "SIZE/day",
+    ),
+    Setting(
         "memory_limit",
         values.memory_limit,
         None,
@@ -163,21 +148,21 @@ TABLE = (
         "that is less)",
         "SIZE",
     ),
-    _Setting(
+    Setting(
         "kv_bits",
         values.kv_bits,
         None,
         "8 stores keys and values in 8 bits, so that longer conversations fit (default: the model's own type)",
         "8",
     ),
-    _Setting(
+    Setting(
         "allow_models",
         values.comma_separated,
         (),
         "another model that clients may request by name, loaded on its first request; may be repeated",
         "M",
     ),
-    _Setting(
+    Setting(
         "idle_unload",
         values.duration,
         None,
@@ -185,13 +170,13 @@ TABLE = (
         "else never)",
         "TIME",
     ),
-    _Setting(
+    Setting(
         "no_speculation",
         values.switch,
         default=False,
         help="turn off speculative decoding; the answers stay the same, only slower",
     ),
-    _Setting(
+    Setting(
         "draft_model",
         str,
         None,
@@ -200,7 +185,7 @@ TABLE = (
         "M",
     ),
     *(
-        _Setting(
+        Setting(
             name,
             values.sampling_parameter(name),
             None,
@@ -217,28 +202,28 @@ TABLE = (
             ("frequency_penalty", "frequency penalty", ""),
         )
     ),
-    _Setting(
+    Setting(
         "thinking",
         values.thinking,
         None,
         "auto lets a model think when a request enables it, off never does (default: auto)",
         "auto|off",
     ),
-    _Setting(
+    Setting(
         "max_thinking_tokens",
         values.positive_int,
         None,
         "the most tokens that an answer may spend on thinking, whatever the request allows (default: unlimited)",
         "N",
     ),
-    _Setting(
+    Setting(
         "model_settings",
         Path,
         None,
         "a TOML file with a table per model, which overrides the nine settings above for that model",
         "FILE",
     ),
-    _Setting("log_level", values.log_level, "WARNING", "debug, info, warning or error (default: warning)", "LEVEL"),
+    Setting("log_level", values.log_level, "WARNING", "debug, info, warning or error (default: warning)", "LEVEL"),
 )
 
 
@@ -281,7 +266,7 @@ def _check_script_alone(settings: Settings) -> None:
             raise SettingsError(f"{flag}: does not work with a --script that replaces the model; add --model")
 
 
-def _value(setting: _Setting, arguments: argparse.Namespace, environment: Mapping[str, str]) -> Any:
+def _value(setting: Setting, arguments: argparse.Namespace, environment: Mapping[str, str]) -> Any:
     given: str | Sequence[str] | None = getattr(arguments, setting.name, None)
     source = setting.flag
     if given is None:

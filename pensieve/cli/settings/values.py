@@ -61,6 +61,17 @@ def memory_limit(text: str) -> int:
     return num_bytes
 
 
+def daily_bytes(text: str) -> int | None:
+    """Bytes in a day, written as `50GB/day` or `50GB`; None for `unlimited`."""
+    size = re.sub(r"\s*/\s*day$", "", text.strip().lower())
+    if size == "unlimited":
+        return None
+    try:
+        return parse_size(size)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a size in a day: write 50GB/day, 0 or unlimited") from None
+
+
 def kv_bits(text: str) -> Literal[8]:
     if text != "8":
         raise ValueError(f"must be 8, or omitted, not {text!r}")

@@ -35,6 +35,8 @@ class Node(Generic[P]):
     last_used: int = 0
     num_pins: int = 0
     is_system: bool = False
+    was_read: bool = False
+    """Whether a later prompt continued from here."""
     ttl_seconds: float = 0.0
     kept_until: float = 0.0
 
@@ -81,3 +83,40 @@ def descendants(roots: Iterable[Node[P]]) -> Iterator[Node[P]]:
         node = pending.pop()
         pending.extend(node.children.values())
         yield node
+
+
+def split(node: Node[P], at: int, *, holds_snapshots: bool) -> Node[P]:
+    """Insert and return a parent of `node` that takes over its first `at` tokens.
+
+    `node` keeps its identity and its end, so a pin on it also keeps the new parent, which is no longer a leaf.
+    """
+    parent = node.parent
+    if parent is None:
+        return node
+    head: Node[P] = Node(node.token_ids[:at], parent, None, {node.token_ids[at]: node}, node.last_used)
+    head.was_read = node.was_read
+    if not holds_snapshots and node.payload is not None:
+        head.payload, node.payload = node.payload.split(at)
+        head.is_system, head.ttl_seconds, head.kept_until = node.is_system, node.ttl_seconds, node.kept_until
+    node.token_ids, node.parent = node.token_ids[at:], head
+    parent.children[head.token_ids[0]] = head
+    return head
+
+
+def paths_to_ends(root: Node[P], *, holds_snapshots: bool) -> list[tuple[Node[P], ...]]:
+    """The paths to the ends of the stored prompts, and to snapshots of system text: the latest use first."""
+
+    def is_end(node: Node[P]) -> bool:
+        return node.payload is not None and (not node.children or (holds_snapshots and node.is_system))
+
+    ends = sorted(filter(is_end, descendants([root])), key=lambda node: -node.last_used)
+    return [_path_to(node) for node in ends]
+
+
+def _path_to(node: Node[P]) -> tuple[Node[P], ...]:
+    """The nodes from below the root to this one."""
+    path: list[Node[P]] = []
+    while node.parent is not None:
+        path.append(node)
+        node = node.parent
+    return tuple(reversed(path))

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic
 
-from pensieve.core.prefixes.node import Node, P, PrefixMatch, descendants, walk
+from pensieve.core.prefixes.node import Node, P, PrefixMatch, descendants, paths_to_ends, split, walk
 
 
 class PrefixTree(Generic[P]):
@@ -60,13 +60,26 @@ class PrefixTree(Generic[P]):
             end -= len(node.token_ids)
         return PrefixMatch(0, (), (), shared, has_continuation)
 
-    def touch(self, nodes: Iterable[Node[P]], now: float) -> None:
+    def path(self, token_ids: Sequence[int], namespace: str) -> tuple[Node[P], ...]:
+        """The nodes that share tokens with a prompt, in order, with or without payloads."""
+        return tuple(walk(self._root(namespace), token_ids)[0][1:])
+
+    def touch(self, nodes: Iterable[Node[P]], now: float, *, is_read: bool = False) -> None:
         """Record a use: the least recently used nodes are evicted first, and each use restarts a time to live."""
         for node in nodes:
             self._num_uses += 1
+            node.was_read |= is_read
             node.last_used = self._num_uses
             if node.ttl_seconds:
                 node.kept_until = max(node.kept_until, now + node.ttl_seconds)
+
+    def ends(self) -> list[tuple[str, tuple[Node[P], ...]]]:
+        """Namespaces and `paths_to_ends` in them."""
+        return [
+            (namespace, path)
+            for namespace, root in self._roots.items()
+            for path in paths_to_ends(root, holds_snapshots=self._holds_snapshots)
+        ]
 
     @contextmanager
     def pinned(self, nodes: Sequence[Node[P]]) -> Iterator[None]:
@@ -83,7 +96,7 @@ class PrefixTree(Generic[P]):
         """The nodes of the first `at` tokens that are stored, split so that a node ends exactly there."""
         path, _, into_last = walk(self._root(namespace), token_ids[:at])
         if into_last < len(path[-1].token_ids):
-            path[-1] = self._split(path[-1], into_last)
+            path[-1] = split(path[-1], into_last, holds_snapshots=self._holds_snapshots)
         return tuple(path[1:])
 
     def insert(
@@ -152,29 +165,12 @@ class PrefixTree(Generic[P]):
             AssertionError: the tree is inconsistent; the message says how.
         """
         nodes = list(descendants(self._roots.values()))
-        _require(sum(node.num_bytes for node in nodes) == self._num_bytes, "bytes do not add up")
-        _require(sum(len(node.token_ids) for node in nodes) == self._num_tokens, "tokens do not add up")
+        _check_sums(nodes, self._num_bytes, self._num_tokens)
         for node in nodes:
             _check_node(node, needs_payload=not (self._holds_snapshots and node.children))
 
     def _root(self, namespace: str) -> Node[P]:
         return self._roots.get(namespace) or Node((), None)  # not kept: reading changes nothing
-
-    def _split(self, node: Node[P], at: int) -> Node[P]:
-        """Insert and return a parent of `node` that takes over its first `at` tokens.
-
-        `node` keeps its identity and its end, so a pin on it also keeps the new parent, which is no longer a leaf.
-        """
-        parent = node.parent
-        if parent is None:
-            return node
-        head: Node[P] = Node(node.token_ids[:at], parent, None, {node.token_ids[at]: node}, node.last_used)
-        if not self._holds_snapshots and node.payload is not None:
-            head.payload, node.payload = node.payload.split(at)
-            head.is_system, head.ttl_seconds, head.kept_until = node.is_system, node.ttl_seconds, node.kept_until
-        node.token_ids, node.parent = node.token_ids[at:], head
-        parent.children[head.token_ids[0]] = head
-        return head
 
     def _append(self, parent: Node[P], token_ids: Sequence[int], payload: P) -> Node[P]:
         node = Node(tuple(token_ids), parent, payload)
@@ -224,6 +220,11 @@ class PrefixTree(Generic[P]):
 
 def _eviction_order(node: Node[P], now: float) -> tuple[int, int, int, Node[P]]:
     return node.rank(now), node.last_used, id(node), node
+
+
+def _check_sums(nodes: Sequence[Node[P]], num_bytes: int, num_tokens: int) -> None:
+    _require(sum(node.num_bytes for node in nodes) == num_bytes, "bytes do not add up")
+    _require(sum(len(node.token_ids) for node in nodes) == num_tokens, "tokens do not add up")
 
 
 def _check_node(node: Node[P], *, needs_payload: bool) -> None:

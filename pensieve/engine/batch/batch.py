@@ -1,25 +1,26 @@
-"""Continuous batching with mlx-lm's BatchGenerator, behind the few methods that the generation loop needs."""
+"""Continuous batching: each step follows a plan that prefills some prompts and decodes all other rows."""
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Sequence
-from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import mlx.core as mx
-
+from pensieve.core.scheduling.step_plan import PendingPrompt, PrefillLimits, StepPlan, StepPlanner
 from pensieve.core.scheduling.validation import thinking_tokens
-from pensieve.engine.batch.prefill_planner import MIN_SHARE, PendingPrompt, PrefillPlanner
-from pensieve.engine.batch.rows import view_rows
+from pensieve.device.device import device_info
+from pensieve.engine.batch.prefilling_rows import PrefilledChunk, PrefillingRows
 from pensieve.engine.decoding.cpu_tuning import CpuTuning
-from pensieve.engine.decoding.decode_step import all_end, decode_from_logits
+from pensieve.engine.decoding.decoding_rows import DecodingRows
 from pensieve.engine.decoding.forced_script import ForcedScript
 from pensieve.engine.decoding.grammar_mask import GrammarMask
+from pensieve.engine.decoding.output_head import OutputHead
+from pensieve.engine.decoding.row import Computed, Row, Sampled
 from pensieve.engine.decoding.samplers import penalties_for, sampler_for
-from pensieve.engine.decoding.thinking_budget import ThinkingBudget
-from pensieve.engine.kv.rows import RowKV
-from pensieve.engine.kv.single_row import SingleKV, SingleRequestModel, unwrapped
+from pensieve.engine.decoding.thinking_budget import ThinkingBudget, last_token
+from pensieve.engine.kv.batch_caches import BatchCaches, MixedCaches, RowCaches, SingleCaches
+from pensieve.engine.kv.rows import in_rows, without_rows
 from pensieve.engine.memory.probe import new_caches
 from pensieve.engine.requests.output import Output
 from pensieve.engine.requests.ticket import Ticket
@@ -36,32 +37,15 @@ if TYPE_CHECKING:
     from pensieve.models.loading.load import LoadedModel
     from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens
 
-Computed = tuple[list[int], list[Any]]
-"""Token ids, and mlx-lm's caches that hold exactly these."""
 
-FAILED = "failed"
-"""The finish reason of a row whose grammar broke. The row is still in the batch."""
+_CACHES: Final = {"all": BatchCaches, "attention": MixedCaches, "none": BatchCaches, "single": SingleCaches}
 
 
-class Sampled(NamedTuple):
-    """One sampled token of the row `uid`. `finish_reason` is mlx-lm's ("stop", "length" or None), or FAILED.
+class StepResult(NamedTuple):
+    """A step may sample several tokens of one row, in order; only the last one can carry a finish reason."""
 
-    `computed` is set once mlx-lm has taken the finished row out of the batch. It may be a view, as in `Batch.computed`.
-    """
-
-    uid: int
-    token_id: int
-    finish_reason: str | None
-    computed: Computed | None
-
-
-class PrefilledChunk(NamedTuple):
-    """After it, `num_tokens` uncached prompt tokens are done. `at_stop`: it ends at a stop or at the prompt's end."""
-
-    uid: int
-    num_tokens: int
-    at_stop: bool
-    is_complete: bool
+    sampled: list[Sampled]
+    prefilled: list[PrefilledChunk]
 
 
 class Batch:
@@ -81,44 +65,35 @@ class Batch:
         chunk_tokens: int,
         forced: ForcedScript | None = None,
     ) -> None:
-        from mlx_lm.generate import BatchGenerator  # noqa: PLC0415 - transformers takes seconds to import
-
         self.max_size = 1 if probe.batching == "none" else options.max_batch_size
         self.chunk_tokens = chunk_tokens
         self._probe = probe
         self._kv_bits = options.kv_bits
         self._model = model
         self._forced = forced
-        self._masks: dict[int, GrammarMask] = {}
+        self._uids = itertools.count()
+        caches = _CACHES["single" if probe.batching == "none" else probe.rows]
+        self._waiting: dict[int, tuple[Row, RowCaches]] = {}
+        head = OutputHead.of(model.model) if probe.rows == "all" else None
+        self._samples_in_prefill = head is not None
+        self._prefilling = PrefillingRows(model.model, caches(), head)
+        self._decoding = DecodingRows(model.model, model.eos_token_ids, caches())
         self._speculation: Speculation | None = None
-        self._cpu_tuning = CpuTuning(may_copy=probe.sizes.in_rows)
-        self._prefill = PrefillPlanner(probe)
+        self._planner = StepPlanner(_limits(probe))
+        self._cpu_tuning = CpuTuning(may_copy=probe.rows == "all")
         self._num_decoded = 0
-        self._generator = BatchGenerator(
-            SingleRequestModel(model.model) if probe.batching == "none" else model.model,
-            stop_tokens=[[token_id] for token_id in sorted(model.eos_token_ids)],
-            completion_batch_size=self.max_size,
-            prefill_batch_size=self.max_size,
-            prefill_step_size=chunk_tokens,
-            stream=mx.default_stream(mx.default_device()),
-        )
-        if probe.sizes.in_rows:
-            from pensieve.engine.batch.joining import JoiningPrompts  # noqa: PLC0415 - it imports mlx-lm
 
-            self._generator._prompt_batch = JoiningPrompts.of(self._generator)
-        view_rows(self._generator._prompt_batch)
-        view_rows(self._generator._generation_batch)
-        decode_from_logits(self._generator._generation_batch)
+    def speculate(self, pace: Pace | None, draft: DraftModel | None = None) -> None:
+        """From now on, verify several drafted tokens in one pass where that pays, at the model's `pace`. None: decode
+        plainly.
 
-    def speculate(self, pace: Pace, draft: DraftModel | None = None) -> None:
-        """From now on, verify several drafted tokens in one pass where that pays, at the model's `pace`.
-
-        Drafts repeat earlier text, or come from the `draft` model. `pace` and `draft` outlive the batch. Without caches
-        in rows this does nothing, because other caches cannot be cut.
+        Drafts repeat earlier text, or come from the `draft` model. `pace` and `draft` outlive the batch.
         """
-        if self._probe.sizes.in_rows:
+        self._speculation = None
+        if pace is not None:
             policy = DraftPolicy(draft) if draft is not None else None
-            self._speculation = Speculation(self._generator._generation_batch, pace, policy)
+            may_pad = self._probe.batching == "whole"
+            self._speculation = Speculation(self._decoding, pace, policy, may_pad=may_pad)
 
     def insert(self, ticket: Ticket, match: Match, stops: Sequence[int] = ()) -> int:
         """Add a request, whose prompt starts with the cached `match`, and return its row's uid.
@@ -127,28 +102,30 @@ class Batch:
         """
         matcher = ticket.matcher if self._forced is None else None
         mask = GrammarMask(matcher, self._model.vocabulary_size) if matcher is not None else None
-        uids = self._generator.insert_segments(
-            [_segments(ticket.prompt_token_ids, match.num_tokens, stops)],
-            caches=[self._initial_caches(ticket, match)],
-            all_tokens=[ticket.prompt_token_ids[: match.num_tokens]],
-            max_tokens=[max(1, ticket.max_answer_tokens)],
-            samplers=[sampler_for(ticket.request.sampling, self._model.vocabulary_size)],
-            logits_processors=[self._processors(ticket, mask)],
+        row = Row(
+            uid=next(self._uids),
+            prompt=ticket.prompt_token_ids,
+            token_ids=ticket.prompt_token_ids[: match.num_tokens],
+            stops=tuple(sorted(stops)),
+            max_tokens=max(1, ticket.max_answer_tokens),
+            sampler=sampler_for(ticket.request.sampling, self._model.vocabulary_size),
+            processors=self._processors(ticket, mask),
+            mask=mask,
+            num_cached=match.num_tokens,
+            samples_in_prefill=self._samples_in_prefill,
         )
-        if mask is not None:
-            self._masks[int(uids[0])] = mask
-        return int(uids[0])
+        self._waiting[row.uid] = row, self._initial_caches(ticket, match)
+        return row.uid
 
-    def _initial_caches(self, ticket: Ticket, match: Match) -> list[Any] | None:
-        """The caches that a request starts with: rows with room for its prompt, or mlx-lm's kind (None for empty)."""
-        cached = match.caches
-        if not self._probe.sizes.in_rows:
-            own = cached and [each.as_kv_cache() if isinstance(each, RowKV) else each for each in cached]
-            if self._probe.batching != "none":
-                return own
-            return [SingleKV(each) for each in own or new_caches(self._model, by_rows=False, bits=None)]
-        room = len(ticket.prompt_token_ids)
-        return cached or [RowKV(bits=self._kv_bits, min_room=room) for _ in self._probe.sizes.layers]
+    def _initial_caches(self, ticket: Ticket, match: Match) -> RowCaches:
+        """The caches that a request starts with. Rows get room for its prompt."""
+        rows, room = self._probe.rows, len(ticket.prompt_token_ids)
+        if match.caches is None:
+            return new_caches(self._model, rows, bits=self._kv_bits, min_room=room)
+        if rows == "all":
+            return match.caches
+        plain = without_rows(match.caches)
+        return in_rows(plain, min_room=room) if rows == "attention" else plain
 
     def _processors(self, ticket: Ticket, mask: GrammarMask | None) -> list[Any]:
         if self._forced is not None:
@@ -156,120 +133,120 @@ class Batch:
         penalties = penalties_for(ticket.request.sampling, len(ticket.prompt_token_ids))
         return [*penalties, *([mask] if mask else []), *_thinking_budget(ticket, self._model.thinking)]
 
-    def next(self) -> tuple[list[Sampled], list[PrefilledChunk]]:
-        """One decode step for all decoding rows, then one prefill chunk.
-
-        A step may return several tokens of one row, in order; only the last one can carry a finish reason.
-        """
-        prefilled, responses = self._timed_step()
-        sampled = [
-            Sampled(
-                response.uid,
-                response.token,
-                self._reason(response),
-                (list(response.all_tokens), response.prompt_cache) if response.prompt_cache is not None else None,
-            )
-            for response in responses
-        ]
-        return sampled, [
-            PrefilledChunk(each.uid, each.progress[0], each.end_of_segment, each.end_of_prompt) for each in prefilled
-        ]
-
-    def _timed_step(self) -> tuple[list[Any], list[Any]]:
-        """Run one step of mlx-lm. Returns its prefill progress and responses; its duration tunes later steps."""
-        generator, decoding = self._generator, self._generator._generation_batch
-        num_rows = len(decoding)
-        self._plan_prefill()
-        is_plain = not (self._is_prefilling or decoding.has_new_rows or all_end(decoding))
+    def step(self) -> StepResult:
+        """Plan and run one step: rows join, all decoding rows get a token, then some prompts are prefilled."""
+        plan = self._plan()
+        num_rows = len(plan.decodes)
+        is_plain = plan.only_decodes and not self._decoding.has_new_rows and not self._decoding.all_end
         is_plain &= self._num_decoded <= num_rows
-        num_tokens, began = generator._counters.prompt_tokens, time.perf_counter()
-        decoding.copies = self._cpu_tuning.before(num_rows if is_plain else 0)
-        prefilled, responses = generator.next()
-        self._num_decoded = len(responses)
+        began = time.perf_counter()
+        self._decoding.copies = self._cpu_tuning.before(num_rows if is_plain else 0)
+        result = self._execute(plan)
+        self._num_decoded = len(result.sampled)
         self._cpu_tuning.after(self._num_decoded)
-        num_tokens, seconds = generator._counters.prompt_tokens - num_tokens, time.perf_counter() - began
-        if num_tokens:
-            self._prefill.budget.note_prefill(num_tokens, seconds, num_rows, len({each.uid for each in prefilled}))
+        self._note_seconds(plan, time.perf_counter() - began, is_plain=is_plain)
+        return result
+
+    def _plan(self) -> StepPlan:
+        pending = [_pending(row, has_begun=True) for row in self._prefilling.rows]
+        pending += [_pending(row, has_begun=False) for row, _ in self._waiting.values()]
+        return self._planner.plan(pending, [row.uid for row in self._decoding.rows], self.chunk_tokens)
+
+    def _execute(self, plan: StepPlan) -> StepResult:
+        joined, sampled = self._join(plan.joins)
+        sampled += self._speculation.next() if self._speculation is not None else self._decoding.next()
+        prefilled = self._prefill(dict(plan.prefills))
+        return StepResult(sampled + self._first_tokens(), [*joined, *prefilled])
+
+    def _join(self, uids: Collection[int]) -> tuple[list[PrefilledChunk], list[Sampled]]:
+        """Let prefilled rows decode. Returns the last chunk of prompts whose last token is left to that."""
+        if not uids:
+            return [], []
+        rows, caches = self._prefilling.take_complete()
+        for uid in [uid for uid in uids if uid in self._waiting]:
+            row, own = self._waiting.pop(uid)
+            rows.append(row)
+            caches.extend(caches.of([own]))
+        completed = [PrefilledChunk.last(row) for row in rows if row.next_token is None]
+        return completed, self._decoding.join(rows, caches)
+
+    def _prefill(self, num_tokens: Mapping[int, int]) -> list[PrefilledChunk]:
+        beginning = [self._waiting.pop(uid) for uid in num_tokens if uid in self._waiting]
+        if beginning:
+            self._prefilling.add(beginning)
+        return self._prefilling.run(num_tokens)
+
+    def _first_tokens(self) -> list[Sampled]:
+        """The first tokens of the prompts that this step completed."""
+        begun = [(row, row.next_token) for row in self._prefilling.rows if row.next_token is not None]
+        ahead = [self._decoding.emit_ahead(row, last_token(token_ids)) for row, token_ids in begun]
+        emitted = [each for each in ahead if each is not None]
+        if self._speculation is not None:
+            self._speculation.count_first(len(emitted))
+        return emitted
+
+    def _note_seconds(self, plan: StepPlan, seconds: float, *, is_plain: bool) -> None:
+        """A step's duration tunes later plans."""
+        num_rows = len(plan.decodes)
+        if plan.prefills:
+            self._planner.budget.note_prefill(plan.num_prefill_tokens, seconds, num_rows, len(plan.prefills))
         elif is_plain and self._num_decoded == num_rows:
-            self._prefill.budget.note_decode(num_rows, seconds)
-        return prefilled, responses
-
-    @property
-    def _is_prefilling(self) -> bool:
-        generator = self._generator
-        return bool(generator._unprocessed_sequences or len(generator._prompt_batch))
-
-    def _plan_prefill(self) -> None:
-        """Set how many prompts mlx-lm prefills in the next step, and how many tokens of each."""
-        generator = self._generator
-        num_done = sum(_is_done(rest) for rest, _, _ in generator._currently_processing)
-        started = zip(generator._prompt_batch.tokens, generator._currently_processing, strict=True)
-        pending = [
-            PendingPrompt(len(prefilled), _num_tokens(rest))
-            for prefilled, (rest, _, _) in started
-            if not _is_done(rest)
-        ]
-        num_started = len(pending)
-        waiting = islice(generator._unprocessed_sequences, max(0, self.max_size - num_started))
-        pending += [PendingPrompt(len(sequence[4]), _num_tokens(sequence[1])) for sequence in waiting]
-        pending = pending if self._probe.batching == "whole" else pending[:1]
-        plan = self._prefill.plan(
-            pending,
-            num_started=num_started,
-            num_decoding=len(generator._generation_batch),
-            chunk_tokens=self.chunk_tokens,
-        )
-        generator.prefill_batch_size = plan.num_prompts + num_done  # those leave before the next chunk
-        generator.prefill_step_size = max(MIN_SHARE, plan.num_tokens // max(1, plan.num_prompts))
-        generator._prompt_batch.prefill_step_size = generator.prefill_step_size  # or it would cut the step in pieces
+            self._planner.budget.note_decode(num_rows, seconds)
 
     def computed(self, uid: int) -> Computed:
         """A row's tokens and caches so far. Use them before the next step: the caches may be views."""
-        caches, token_ids = self._generator.extract_cache([uid])[uid]
-        return list(token_ids), unwrapped(caches)
+        if uid in self._waiting:
+            row, caches = self._waiting[uid]
+            return list(row.token_ids), caches if self._probe.rows == "all" else without_rows(caches)
+        part, index = self._place(uid)
+        return list(part.rows[index].token_ids), part.caches.row(index)
 
-    def remove(self, uids: list[int]) -> dict[int, Computed]:
-        """Remove rows. Returns the tokens and caches of each."""
-        removed = self._generator.remove(uids, return_prompt_caches=True)
+    def _place(self, uid: int) -> tuple[PrefillingRows | DecodingRows, int]:
+        """
+        Raises:
+            KeyError: the row has ended or was removed.
+        """
+        for part in (self._prefilling, self._decoding):
+            for index, row in enumerate(part.rows):
+                if row.uid == uid:
+                    return part, index
+        raise KeyError(uid)
+
+    def remove(self, uids: Collection[int]) -> dict[int, Computed]:
+        """Remove rows. Returns the tokens and caches of those that were still in the batch."""
+        rows = [*self._prefilling.rows, *self._decoding.rows, *(row for row, _ in self._waiting.values())]
+        removed = {row.uid: self.computed(row.uid) for row in rows if row.uid in uids}
         for uid in uids:
-            self._masks.pop(uid, None)
+            self._waiting.pop(uid, None)
+        self._prefilling.drop(uids)
+        self._decoding.drop(uids)
         if self._speculation is not None:
             self._speculation.drop(uids)
-        return {uid: (list(token_ids), unwrapped(caches)) for uid, (caches, token_ids) in removed.items()}
+        return removed
 
     def new_output(self, ticket: Ticket) -> Output:
         dialect = self._model.dialect
         decoder = TextDecoder(self._model.tokenizer, dialect.marks.characters)
         return Output(ticket, decoder, dialect, streams_calls=ticket.matcher is not None)
 
-    def _reason(self, response: Any) -> str | None:
-        mask = self._masks.get(response.uid)
-        if mask is not None and mask.failed:
-            return FAILED
-        if response.finish_reason is not None:
-            self._masks.pop(response.uid, None)
-        reason: str | None = response.finish_reason
-        return reason
-
     @property
     def kv_cache_bytes(self) -> int:
         """Bytes of all rows' caches, including the draft model's."""
         draft_bytes = self._speculation.kv_bytes if self._speculation is not None else 0
-        return int(self._generator.prompt_cache_nbytes) + draft_bytes
+        waiting = sum(int(cache.nbytes) for _, caches in self._waiting.values() for cache in caches)
+        return waiting + self._prefilling.caches.nbytes + self._decoding.caches.nbytes + draft_bytes
 
 
-def _is_done(segments: Sequence[Sequence[int]]) -> bool:
-    """Whether only a prompt's last token remains, which is left to the decode step."""
-    return len(segments) == 1 and len(segments[0]) == 1
+def _pending(row: Row, *, has_begun: bool) -> PendingPrompt:
+    return PendingPrompt(row.uid, len(row.token_ids), row.num_remaining, row.next_stop, has_begun)
 
 
-def _num_tokens(segments: Sequence[Sequence[int]]) -> int:
-    return sum(map(len, segments))
-
-
-def _segments(token_ids: list[int], start: int, stops: Sequence[int]) -> list[list[int]]:
-    ends = sorted({stop for stop in stops if start < stop < len(token_ids)})
-    return [token_ids[begin:end] for begin, end in pairwise([start, *ends, len(token_ids)])]
+def _limits(probe: Probe) -> PrefillLimits:
+    return PrefillLimits(
+        fitting=probe.max_chunk_at,
+        max_prompts=None if probe.batching == "whole" else 1,
+        may_exceed_chunk=device_info().backend != "cpu",
+    )
 
 
 def _thinking_budget(ticket: Ticket, tokens: ThinkingTokens | None) -> list[ThinkingBudget]:

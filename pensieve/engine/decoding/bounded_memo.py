@@ -1,35 +1,43 @@
-"""A memo of values computed from client-supplied texts, bounded in entries and in characters."""
+"""A memo of values computed from client-supplied texts, bounded by the bytes of the values."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
+_ENTRY_BYTES: Final = 250
+"""A hash in an ordered dictionary."""
+
 
 class BoundedMemo(Generic[T]):
-    """Least recently used texts leave first. Not thread-safe."""
+    """Least recently used values leave first. Of a text only its hash is kept. Not thread-safe."""
 
-    def __init__(self, max_texts: int, max_characters: int) -> None:
-        self._max_texts = max_texts
-        self._max_characters = max_characters
-        self._values: OrderedDict[str, T] = OrderedDict()
-        self._num_characters = 0
+    def __init__(self, max_bytes: int, size_of: Callable[[T], int]) -> None:
+        self._max_bytes = max_bytes
+        self._size_of = size_of
+        self._values: OrderedDict[bytes, tuple[T, int]] = OrderedDict()
+        self.num_bytes = 0
 
     def __len__(self) -> int:
         return len(self._values)
 
     def get(self, text: str, make: Callable[[], T]) -> T:
         """The value for `text`, made on a miss. An exception from `make` propagates, and nothing is stored."""
-        if text in self._values:
-            self._values.move_to_end(text)
-            return self._values[text]
+        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        if key in self._values:
+            self._values.move_to_end(key)
+            return self._values[key][0]
         value = make()
-        self._values[text] = value
-        self._num_characters += len(text)
-        while self._values and (len(self._values) > self._max_texts or self._num_characters > self._max_characters):
-            oldest, _ = self._values.popitem(last=False)
-            self._num_characters -= len(oldest)
+        size = self._size_of(value) + _ENTRY_BYTES
+        if size > self._max_bytes:
+            return value
+        self._values[key] = value, size
+        self.num_bytes += size
+        while self.num_bytes > self._max_bytes:
+            _, (_, oldest_bytes) = self._values.popitem(last=False)
+            self.num_bytes -= oldest_bytes
         return value

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -26,9 +27,9 @@ from pensieve.engine.decoding.bounded_memo import BoundedMemo
 
 log = logging.getLogger(__name__)
 
-MAX_SCHEMAS: Final = 1024
-MAX_CHARACTERS: Final = 4_000_000
-"""The limit for the schemas whose verdicts are cached: clients may keep sending new ones."""
+MAX_BYTES: Final = 16 * 1000**2
+"""The default limit of all verdicts: clients may keep sending new schemas."""
+_GAP_BYTES: Final = 500
 ANY_OBJECT: Final = '{"type": "object"}'
 _MAX_NAMED: Final = 5
 _OUTPUT: Final = "output_config.format.schema"
@@ -42,16 +43,21 @@ class _Verdict:
     impossible: Gap | None
     """Why nothing can be written that satisfies the schema."""
 
+    @property
+    def num_bytes(self) -> int:
+        return sys.getsizeof(self.schema) + _GAP_BYTES * (1 + len(self.gaps))
+
 
 class EnforcedSchemas:
     """The verdicts on schemas of one model's requests. Not thread-safe."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, max_bytes: int = MAX_BYTES) -> None:
         self._dialect = dialect
-        self._verdicts: BoundedMemo[_Verdict] = BoundedMemo(MAX_SCHEMAS, MAX_CHARACTERS)
+        self._verdicts: BoundedMemo[_Verdict] = BoundedMemo(max_bytes, lambda verdict: verdict.num_bytes)
 
-    def __len__(self) -> int:
-        return len(self._verdicts)
+    @property
+    def num_bytes(self) -> int:
+        return self._verdicts.num_bytes
 
     def of(self, request: GenerationRequest) -> GenerationRequest:
         """The request with schemas that can be enforced.

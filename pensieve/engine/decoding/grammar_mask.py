@@ -9,7 +9,7 @@ import itertools
 import logging
 from dataclasses import replace
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import mlx.core as mx
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
@@ -20,6 +20,7 @@ from pensieve.core.dialects.grammar import answer_grammar
 from pensieve.core.errors import ValidationError
 from pensieve.engine.decoding.bounded_memo import BoundedMemo
 from pensieve.engine.decoding.enforced_schemas import ANY_OBJECT, EnforcedSchemas
+from pensieve.engine.decoding.enforced_schemas import MAX_BYTES as MAX_VERDICTS_BYTES
 from pensieve.engine.decoding.thinking_budget import last_token
 from pensieve.models.tokenizers.grammar_tokenizer import grammar_tokenizer
 
@@ -29,25 +30,36 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAY_RELAX: Final = (ToolMode.AUTO, ToolMode.NONE)
-MAX_GRAMMARS: Final = 64
-MAX_CHARACTERS: Final = 4_000_000
-"""The limit for cached grammars: clients may keep sending new ones."""
+MAX_BYTES: Final = 64 * 1000**2
+"""The default limit of all compiled grammars: clients may keep sending new ones."""
+_GRAMMAR_BYTES: Final = 256_000
+_CHARACTER_BYTES: Final = 150
+"""What llguidance 1.9 takes for a grammar: 0.04 to 0.2 MB for a few hundred characters, 120 to 140 bytes for each of a
+long one, and 0.03 to 0.9 MB more as texts are matched against it.
+"""
 _LIMITS: Final = LLParserLimits(max_items_in_row=40_000)
 """Enough for 2,000 optional properties of one object: the default ends at 499, while the answer is decoded."""
+
+
+class _Compiled(NamedTuple):
+    matcher: LLMatcher
+    num_bytes: int
 
 
 class Grammars:
     """Compiles the grammars of one model's requests, each text once. Not thread-safe."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(
+        self, model: LoadedModel, *, max_bytes: int = MAX_BYTES, max_verdicts_bytes: int = MAX_VERDICTS_BYTES
+    ) -> None:
         self._model = model
-        self._compiled: BoundedMemo[LLMatcher] = BoundedMemo(MAX_GRAMMARS, MAX_CHARACTERS)
-        self._schemas = EnforcedSchemas(model.dialect)
+        self._compiled: BoundedMemo[_Compiled] = BoundedMemo(max_bytes, lambda compiled: compiled.num_bytes)
+        self._schemas = EnforcedSchemas(model.dialect, max_verdicts_bytes)
 
     @property
-    def num_cached(self) -> int:
-        """The number of compiled grammars and verdicts in the cache."""
-        return len(self._compiled) + len(self._schemas)
+    def num_bytes(self) -> int:
+        """Of the compiled grammars, as estimated, and of the verdicts."""
+        return self._compiled.num_bytes + self._schemas.num_bytes
 
     def prepare(self) -> None:
         """Build in advance what the first request with tools needs. A large vocabulary takes seconds."""
@@ -90,14 +102,14 @@ class Grammars:
         if grammar is None:
             return None
 
-        def compiled() -> LLMatcher:
+        def compiled() -> _Compiled:
             matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=_LIMITS)
             if matcher.is_error():
                 problem = matcher.get_error().strip().splitlines()[0]  # the whole grammar follows
                 raise ValidationError("tools", f"their schemas are too complex to enforce together: {problem}")
-            return matcher
+            return _Compiled(matcher, _GRAMMAR_BYTES + _CHARACTER_BYTES * len(grammar))
 
-        return self._compiled.get(grammar, compiled).deep_copy()
+        return self._compiled.get(grammar, compiled).matcher.deep_copy()
 
 
 def _require_unconstrained(request: GenerationRequest) -> None:

@@ -54,27 +54,27 @@ def _sampler(temperature: float, top_p: float, top_k: int, min_p: float) -> Samp
     kernel, and a GPU would compile it again for each new value (4 s on CUDA). For the same reason min_p is computed
     here: mlx-lm takes its logarithm, which needs a number.
     """
-    from mlx_lm import sample_utils  # noqa: PLC0415 - transformers takes seconds to import
+    from pensieve.device.mlx_lm import sampling as filters_of  # noqa: PLC0415 - half a second
 
     if not temperature:
-        return sample_utils.greedy_sampler  # type: ignore[no-any-return]  # mlx-lm has no types
+        return filters_of.greedy_sampler  # type: ignore[no-any-return]  # mlx-lm has no types
     filters: list[Sampler] = []
     if top_p < 1.0 or temperature < _LOW_TEMPERATURE:
         filters.append(_as_log_probabilities)
     if top_p < 1.0:
         mass = mx.array(top_p)
-        filters.append(lambda logits: sample_utils.apply_top_p(logits, mass))
+        filters.append(lambda logits: filters_of.apply_top_p(logits, mass))
     if min_p:
         log_share = mx.array(math.log(min_p))
         filters.append(lambda logits: _mask_below(logits, log_share))
     if top_k:
-        filters.append(lambda logits: sample_utils.apply_top_k(logits, top_k))
+        filters.append(lambda logits: filters_of.apply_top_k(logits, top_k))
     divisor = mx.array(temperature)
 
     def sample(logits: mx.array) -> mx.array:
         for keep in filters:
             logits = keep(logits)
-        token_ids: mx.array = sample_utils.categorical_sampling(logits, divisor)
+        token_ids: mx.array = filters_of.categorical_sampling(logits, divisor)
         return token_ids
 
     return sample
@@ -103,7 +103,7 @@ def penalties_for(sampling: Sampling, num_prompt_tokens: int) -> list[Processor]
 
 def _of_recent_tokens(penalty: float) -> Processor:
     """mlx-lm's repetition penalty."""
-    from mlx_lm.sample_utils import make_repetition_penalty  # noqa: PLC0415 - transformers takes seconds to import
+    from pensieve.device.mlx_lm.sampling import make_repetition_penalty  # noqa: PLC0415 - half a second
 
     penalise = make_repetition_penalty(max(penalty, _SMALLEST_PENALTY), PENALTY_CONTEXT_TOKENS)
 

@@ -46,6 +46,8 @@ _CACHED, _REST = (3, 1), (4, 1, 5, 9)
 _NEXT: Final = ((9, 2), (5, 6))
 """The tokens that follow each prompt: two with all three rows, and two after the first row has left."""
 
+Prepare = Callable[[list[Any]], list[Any]]
+
 Steps = list[mx.array]
 """A row's logits, step by step."""
 
@@ -61,30 +63,31 @@ def distance(one: Sequence[mx.array], other: Sequence[mx.array]) -> float:
     return min(share if math.isfinite(share) else math.inf for share in shares)
 
 
-def batching_of(model: Any) -> Batching:
-    """What the model computes correctly in mlx-lm's batch caches, with rows that are padded, join and leave."""
+def batching_of(model: Any, prepared: Prepare = list) -> Batching:
+    """What the model computes correctly in batches, with rows that are padded, join and leave.
+
+    `prepared` turns one request's caches, of mlx-lm's kinds, into those that are to be batched.
+    """
     alone = [_alone(model, prompt) for prompt in (_LONG, _SHORT, (*_CACHED, *_REST))]
     tolerance = TOLERANCE if _computes_in_f32(model) else HALF_TOLERANCE
-    if _matches(model, alone, _prefill_together, tolerance):
+    if _matches(model, alone, _Together(prepared), tolerance):
         return "whole"
-    return "decoding" if _matches(model, alone, _prefill_separately, tolerance) else "none"
+    return "decoding" if _matches(model, alone, _Separately(prepared), tolerance) else "none"
 
 
 def _computes_in_f32(model: Any) -> bool:
     return bool(model(mx.array([[1]]), cache=_new_caches(model)).dtype == mx.float32)
 
 
-def _matches(
-    model: Any, alone: Sequence[Steps], prefill: Callable[[Any, Sequence[int], int], list[Any]], tolerance: float
-) -> bool:
+def _matches(model: Any, alone: Sequence[Steps], run: _Separately, tolerance: float) -> bool:
     """Whether the batched logits match those of each request alone, whatever the other prompt and its padding are.
 
     Batches of the same shape are computed alike in any precision: if a row differs between two of them, it has seen
     another row or padding.
     """
     try:
-        together = _decode(model, prefill(model, _LONG, 0))
-        beside_another = _decode(model, prefill(model, _OTHER_LONG, 1))
+        together = run.decode(model, run.prefill(model, _LONG, 0))
+        beside_another = run.decode(model, run.prefill(model, _OTHER_LONG, 1))
     except Exception:  # a model that uses its cache differently fails in its own way
         return False
     as_alone = all(distance(one[: len(other)], other) <= tolerance for one, other in zip(alone, together, strict=True))
@@ -98,41 +101,51 @@ def _alone(model: Any, prompt: Sequence[int]) -> Steps:
     return [_step(model, caches, token, 1)[0] for tokens in _NEXT for token in tokens]
 
 
-def _prefill_together(model: Any, long: Sequence[int], padding_id: int) -> list[Any]:
+class _Separately:
+    """Prompts that are prefilled one by one, and decoded together."""
+
+    def __init__(self, prepared: Prepare) -> None:
+        self._prepared = prepared
+
+    def merged(self, *rows: list[Any]) -> list[Any]:
+        return [layer[0].merge(list(layer)) for layer in zip(*map(self._prepared, rows), strict=True)]
+
+    def prefill(self, model: Any, long: Sequence[int], padding_id: int) -> list[Any]:  # noqa: ARG002 - see _Together
+        batches = [self.merged(_new_caches(model)) for _ in range(2)]
+        for prompt, batch in zip((long, _SHORT), batches, strict=True):
+            model(mx.array([prompt]), cache=batch)
+        return _joined(*batches)
+
+    def decode(self, model: Any, batch: list[Any]) -> list[Steps]:
+        """The logits of a batch's two rows and of a third, partly cached prompt that joins before the first leaves."""
+        caches = _new_caches(model)
+        model(mx.array([_CACHED]), cache=caches)
+        third = self.merged(caches)
+        model(mx.array([_REST]), cache=third)
+        batch = _joined(batch, third)
+        first, second = _NEXT
+        steps = [_step(model, batch, token, 3) for token in first]
+        for cache in batch:
+            cache.filter([1, 2])
+        later = [_step(model, batch, token, 2) for token in second]
+        return [
+            [step[0] for step in steps],
+            *([step[row] for step in steps] + [step[row - 1] for step in later] for row in (1, 2)),
+        ]
+
+
+class _Together(_Separately):
     """Two prompts in one pass, the shorter one padded."""
-    batch = _merged([_new_caches(model), _new_caches(model)])
-    padding = len(long) - len(_SHORT)
-    for cache in batch:
-        cache.prepare(lengths=[len(long), len(_SHORT)], right_padding=[0, padding])
-    model(mx.array([long, (*_SHORT, *[padding_id] * padding)]), cache=batch)
-    for cache in batch:
-        cache.finalize()
-    return batch
 
-
-def _prefill_separately(model: Any, long: Sequence[int], _padding_id: int) -> list[Any]:
-    batches = [_merged([_new_caches(model)]) for _ in range(2)]
-    for prompt, batch in zip((long, _SHORT), batches, strict=True):
-        model(mx.array([prompt]), cache=batch)
-    return _joined(*batches)
-
-
-def _decode(model: Any, batch: list[Any]) -> list[Steps]:
-    """The logits of a batch's two rows and of a third, partly cached prompt that joins them before the first leaves."""
-    caches = _new_caches(model)
-    model(mx.array([_CACHED]), cache=caches)
-    third = _merged([caches])
-    model(mx.array([_REST]), cache=third)
-    batch = _joined(batch, third)
-    first, second = _NEXT
-    steps = [_step(model, batch, token, 3) for token in first]
-    for cache in batch:
-        cache.filter([1, 2])
-    later = [_step(model, batch, token, 2) for token in second]
-    return [
-        [step[0] for step in steps],
-        *([step[row] for step in steps] + [step[row - 1] for step in later] for row in (1, 2)),
-    ]
+    def prefill(self, model: Any, long: Sequence[int], padding_id: int) -> list[Any]:
+        batch = self.merged(_new_caches(model), _new_caches(model))
+        padding = len(long) - len(_SHORT)
+        for cache in batch:
+            cache.prepare(lengths=[len(long), len(_SHORT)], right_padding=[0, padding])
+        model(mx.array([long, (*_SHORT, *[padding_id] * padding)]), cache=batch)
+        for cache in batch:
+            cache.finalize()
+        return batch
 
 
 def _joined(batch: list[Any], other: list[Any]) -> list[Any]:
@@ -147,12 +160,8 @@ def _step(model: Any, caches: list[Any], token: int, num_rows: int) -> Steps:
     return [logits[row] for row in range(num_rows)]
 
 
-def _merged(rows: Sequence[list[Any]]) -> list[Any]:
-    return [layer[0].merge(list(layer)) for layer in zip(*rows, strict=True)]
-
-
 def _new_caches(model: Any) -> list[Any]:
-    from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
+    from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
 
-    caches: list[Any] = make_prompt_cache(model)
+    caches: list[Any] = mlx_lm_caches.new_caches(model)
     return caches

@@ -5,9 +5,8 @@ take three times the memory that the requests need, at unpredictable moments. He
 joins and leaves without a copy, is never padded, and grows by itself, so a request takes what was reserved for it.
 Attention is computed row by row, which reads the same bytes.
 
-`RowsKV` acts as mlx-lm's batch cache: one for each layer, with the methods that `BatchGenerator` calls. A model passes
-it on as its keys to `mlx_lm.models.base.scaled_dot_product_attention`, which calls another function of that module for
-caches with `bits`; `attend_by_rows` replaces that function.
+`RowsKV` acts as mlx-lm's batch caches: one for each layer, with their public methods. It attends by itself
+(`pensieve.device.mlx_lm.attention`).
 
 Everything here runs on the thread that owns MLX.
 """
@@ -15,13 +14,14 @@ Everything here runs on the thread that owns MLX.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
 import mlx.core as mx
 
 from pensieve.device.device import Backend, device_info
+from pensieve.device.mlx_lm.attention import AttendingCache, quantized_attention
 from pensieve.engine.kv.causal_attention import causal_attention
 
 GROWTH_TOKENS: Final = 256
@@ -55,9 +55,15 @@ class RowKV:
         self.bits = bits
         self.min_room = min_room
 
+    @classmethod
+    def of(cls, cache: Any, *, min_room: int = 0) -> RowKV:
+        """mlx-lm's KVCache as a row, without a copy."""
+        arrays = () if cache.keys is None else (cache.keys, cache.values)
+        return cls(arrays, cache.offset, min_room=min_room)
+
     def as_kv_cache(self) -> Any:
         """The row as mlx-lm's KVCache, without a copy. Not for quantised rows."""
-        from mlx_lm.models.cache import KVCache  # noqa: PLC0415 - transformers takes seconds to import
+        from pensieve.device.mlx_lm.caches import KVCache  # noqa: PLC0415 - half a second
 
         cache = KVCache()
         if self.arrays:
@@ -115,11 +121,8 @@ class RowKV:
         return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
 
     def _quantized_attention(self, queries: mx.array, scale: float, mask: str | mx.array | None) -> mx.array:
-        from mlx_lm.models import base  # noqa: PLC0415 - only after import_mlx_lm
-
         arrays = self.filled()
-        attention: Callable[..., mx.array] = base.quantized_scaled_dot_product_attention
-        return attention(
+        return quantized_attention()(
             queries, arrays[:3], arrays[3:], scale=scale, mask=mask, group_size=self._group_size, bits=self.bits
         )
 
@@ -165,20 +168,17 @@ def quantized_group_size(size: int) -> int:
     raise ValueError(f"heads of {size} numbers cannot be quantised: the size must be a multiple of 32")
 
 
-class RowsKV:
+class RowsKV(AttendingCache):
     """The rows of one layer, in the form of mlx-lm's batch caches."""
 
-    bits = group_size = 0
-    """mlx-lm routes attention to `attend_by_rows` because these attributes exist."""
-
     def __init__(self, rows: Sequence[RowKV]) -> None:
-        attend_by_rows()
+        quantized_attention()  # makes models attend to caches of this class
         self.rows = list(rows)
         self._lengths: list[int] | None = None
         self._offsets: mx.array | None = None
 
     def __deepcopy__(self, _: dict[int, Any]) -> RowsKV:
-        """mlx-lm copies a batch to split it; each row then belongs to one of the two."""
+        """A batch is copied to be split; each row then belongs to one of the two."""
         return RowsKV(self.rows)
 
     @property
@@ -254,6 +254,16 @@ class RowsKV:
         self.rows += other.rows
         self._offsets = None
 
+    @property
+    def lengths(self) -> list[int]:
+        return [row.offset for row in self.rows]
+
+    def cut(self, num_tokens: Sequence[int]) -> None:
+        """Remove the last `num_tokens[i]` tokens of row i."""
+        for row, num in zip(self.rows, num_tokens, strict=True):
+            row.offset -= num
+        self._offsets = None
+
     def extract(self, index: int) -> RowKV:
         """A row as it is until the next step. It may be kept only if the row has left the batch."""
         return copy.copy(self.rows[index])
@@ -272,19 +282,13 @@ class RowsKV:
         return [part[:, :, :length] for part, length in zip(parts, self._lengths, strict=True)]
 
 
-def attend_by_rows() -> None:
-    """Make mlx-lm's models attend to `RowsKV`. Idempotent, for the whole process; mlx-lm must be imported."""
-    from mlx_lm.models import base  # noqa: PLC0415 - only after import_mlx_lm
+def in_rows(caches: Sequence[Any], *, min_room: int = 0) -> list[Any]:
+    """One request's caches, with rows in the place of plain KVCaches."""
+    from pensieve.device.mlx_lm.caches import KVCache  # noqa: PLC0415 - half a second
 
-    original: Callable[..., mx.array] = base.quantized_scaled_dot_product_attention
-    if getattr(original, "handles_rows", False):
-        return
+    return [RowKV.of(each, min_room=min_room) if type(each) is KVCache else each for each in caches]
 
-    def attention(queries: mx.array, keys: Any, values: Any, scale: float, **options: Any) -> mx.array:
-        if isinstance(keys, RowsKV):
-            return keys.attend(queries, scale)
-        return original(queries, keys, values, scale=scale, **options)
 
-    attention.handles_rows = True  # type: ignore[attr-defined]
-    attention.original = original  # type: ignore[attr-defined]
-    base.quantized_scaled_dot_product_attention = attention
+def without_rows(caches: Sequence[Any]) -> list[Any]:
+    """The reverse of `in_rows`."""
+    return [each.as_kv_cache() if isinstance(each, RowKV) else each for each in caches]

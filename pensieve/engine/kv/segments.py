@@ -72,6 +72,13 @@ class KVSegment:
         arrays = [array for cache in caches for array in _cache_arrays(cache)]
         return _form(_bits(caches)), to_host(arrays, (slice(None), slice(None), slice(start, end)))
 
+    @staticmethod
+    def joined_to_host(segments: Sequence[KVSegment], start: int, end: int) -> tuple[Any, list[HostArray]]:
+        """As `to_host`, from the consecutive segments of a prompt. Copies those tokens alone."""
+        parts = _overlapping(segments, start, end)
+        arrays = [mx.concatenate(list(layer), axis=2) for layer in zip(*(part.arrays for part in parts), strict=True)]
+        return _form(parts[0].bits), to_host(arrays)
+
     @classmethod
     def from_block(cls, block: KVBlock) -> KVSegment:
         """Raises:
@@ -113,6 +120,16 @@ def _join(parts: list[list[mx.array]], bits: int | None, num_tokens: int, room_t
         mx.eval(layer)
         rows.append(RowKV(tuple(reversed(layer)), num_tokens, bits=bits))
     return rows[::-1]
+
+
+def _overlapping(segments: Sequence[KVSegment], start: int, end: int) -> list[KVSegment]:
+    parts, at = [], 0
+    for segment in segments:
+        first, last = max(start - at, 0), min(end - at, segment.num_tokens)
+        if first < last:
+            parts.append(segment.part(first, last))
+        at += segment.num_tokens
+    return parts
 
 
 def bytes_per_token(caches: Sequence[Any]) -> int:

@@ -17,11 +17,15 @@ _COPIES: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class LayerKV:
-    """One layer's cache: bytes per token, the most tokens it keeps (None: all), and bytes whatever its length."""
+    """One layer's cache: bytes per token, the most tokens it keeps (None: all), and bytes whatever its length.
+
+    `in_row`: each request has its own memory (`pensieve.engine.kv.rows`), else it is padded to the longest.
+    """
 
     bytes_per_token: int = 0
     max_tokens: int | None = None
     constant_bytes: int = 0
+    in_row: bool = False
 
     def bytes_for(self, num_tokens: int) -> int:
         cached = num_tokens if self.max_tokens is None else min(num_tokens, self.max_tokens)
@@ -30,7 +34,7 @@ class LayerKV:
 
 @dataclass(frozen=True, slots=True)
 class KVSizes:
-    """The caches of one model. `in_rows`: each request has its own memory (`pensieve.engine.kv.rows`)."""
+    """The caches of one model. `in_rows`: all of them are rows."""
 
     layers: tuple[LayerKV, ...]
     in_rows: bool
@@ -55,17 +59,20 @@ class KVSizes:
         """
         if self.in_rows:
             return self.alone(num_tokens)
-        longest = max([num_tokens, *others_tokens])
-        padded = _COPIES * (len(others_tokens) + 1) * self.alone(longest)
-        return max(self.alone(num_tokens), padded - others_bytes)
+        all_tokens = [num_tokens, *others_tokens]
+        in_rows = sum(self._bytes_of(each, in_row=True) for each in all_tokens)
+        padded = _COPIES * len(all_tokens) * self._bytes_of(max(all_tokens), in_row=False)
+        return max(self.alone(num_tokens), in_rows + padded - others_bytes)
+
+    def _bytes_of(self, num_tokens: int, *, in_row: bool) -> int:
+        return sum(layer.bytes_for(room_for(num_tokens)) for layer in self.layers if layer.in_row == in_row)
 
     def max_tokens(self, num_bytes: int) -> int:
         """The longest single request that fits `num_bytes`. Searched, since `alone` grows in steps."""
-        copies = 1 if self.in_rows else _COPIES
         low, high = 0, 1 << 32
         while low < high:
             middle = (low + high + 1) // 2
-            if copies * self.alone(middle) <= num_bytes:
+            if self.joining(middle, (), 0) <= num_bytes:
                 low = middle
             else:
                 high = middle - 1
@@ -83,7 +90,7 @@ def measured_sizes(caches: Sequence[Any], *, in_rows: bool, chunk_tokens: int = 
 def _layers(cache: Any, chunk_tokens: int) -> list[LayerKV]:
     """Attention caches hold [batch, heads, tokens, size], with room for growth. Recurrent caches do not grow."""
     if isinstance(cache, RowKV):
-        return [LayerKV(cache.nbytes // cache.room)]
+        return [LayerKV(cache.nbytes // cache.room, in_row=True)]
     parts = getattr(cache, "caches", None)
     if parts is not None:
         return [layer for part in parts for layer in _layers(part, chunk_tokens)]

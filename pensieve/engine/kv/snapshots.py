@@ -28,7 +28,7 @@ MapArray = Callable[[mx.array], Any]
 
 def has_growing_layout(caches: Sequence[Any]) -> bool:
     """Whether the caches' keys and values can be cut at any token."""
-    from mlx_lm.models.cache import KVCache  # noqa: PLC0415 - transformers takes seconds to import
+    from pensieve.device.mlx_lm.caches import KVCache  # noqa: PLC0415 - half a second
 
     return bool(caches) and all(type(cache) in (KVCache, RowKV) for cache in caches)
 
@@ -119,7 +119,7 @@ def trimmed(caches: Sequence[Any], num_tokens: int) -> list[Any] | None:
 
 def _state(cache: Any) -> Any:
     """A cache's state, without the room that a KVCache keeps for growth."""
-    from mlx_lm.models.cache import KVCache  # noqa: PLC0415 - transformers takes seconds to import
+    from pensieve.device.mlx_lm.caches import KVCache  # noqa: PLC0415 - half a second
 
     if type(cache) is KVCache and cache.keys is not None:
         return (*cache.keys_and_values(), cache.offset)
@@ -177,6 +177,6 @@ def _unpacked(packed: Any, arrays: Sequence[mx.array]) -> Any:
 
 
 def _restorable_classes() -> dict[str, type]:
-    from mlx_lm.models import cache  # noqa: PLC0415 - transformers takes seconds to import
+    from pensieve.device.mlx_lm.caches import restorable_classes  # noqa: PLC0415 - half a second
 
-    return {name: each for name, each in vars(cache).items() if isinstance(each, type) and hasattr(each, "from_state")}
+    return restorable_classes()

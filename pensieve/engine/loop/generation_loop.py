@@ -13,7 +13,9 @@ from pensieve.core.errors import GenerationError, OverloadedError
 from pensieve.core.prefixes.cache_usage import cache_creation_tokens
 from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
-from pensieve.engine.batch.batch import FAILED, Batch, Computed, PrefilledChunk, Sampled
+from pensieve.engine.batch.batch import Batch
+from pensieve.engine.batch.prefilling_rows import PrefilledChunk
+from pensieve.engine.decoding.row import FAILED, Computed, Sampled
 from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.loop.admission import reserve, waits_for_prefill
 from pensieve.engine.loop.mailbox import PAUSE_SECONDS, Mailbox
@@ -125,7 +127,7 @@ class GenerationLoop:
             return
         began = time.monotonic()
         try:
-            sampled, progress = self._batch.next()
+            sampled, progress = self._batch.step()
         except Exception:
             log.exception("a generation step failed, and its %d requests with it", len(self._running))
             self._fail_running()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
-from pensieve.engine.batch.batch import Computed
+from pensieve.engine.decoding.row import Computed
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.requests.running import RunningRequest
 from pensieve.engine.requests.ticket import Ticket

@@ -6,6 +6,7 @@ from contracts.values.vocabulary import BufferUsage, Reservation
 from pensieve.core.errors import InsufficientMemoryError
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.kv.sizes import KVSizes
+from pensieve.engine.memory.memos import MemoSizes
 from pensieve.engine.memory.probe import Probe
 
 MIN_WINDOW_TOKENS = 256
@@ -28,6 +29,7 @@ class MemoryPlan:
         self._model_window_tokens = 0
         self._sizes: KVSizes
         self._has_draft = False
+        self._memos: Reservation | None = None
 
     def correct(self, weights_bytes: int) -> None:
         """Reserve what the weights, now in memory, really take.
@@ -37,6 +39,14 @@ class MemoryPlan:
         """
         self._memory.release(self._reservations.pop())
         self._reservations.append(self._memory.reserve(weights_bytes, BufferUsage.MODEL_WEIGHTS))
+
+    def add_memos(self, sizes: MemoSizes) -> None:
+        """Reserve what the memos of requests may take.
+
+        Raises:
+            InsufficientMemoryError: it does not fit.
+        """
+        self._memos = self._memory.reserve(sizes.total_bytes, BufferUsage.ACTIVATION)
 
     def add(self, probe: Probe, model_window_tokens: int, draft: Probe | None = None) -> None:
         """Reserve the activation memory of prefill. With a `draft` model, requests have KV caches in both models, which
@@ -71,12 +81,12 @@ class MemoryPlan:
         window_tokens = self.window_tokens
         if window_tokens == self._model_window_tokens:
             return ""
-        weights, activations = (each.num_bytes for each in self._reservations)
+        weights, *others = (each.num_bytes for each in self._all)
         draft = " and the draft model's" if self._has_draft else ""
         without = ", or without --draft-model" if self._has_draft else ""
         return (
             f"of the memory limit of {_gb(self._memory.capacity_bytes)}, {_gb(weights)} are weights{draft}, "
-            f"{_gb(activations)} for prefill and {_gb(self._process_bytes)} the process; "
+            f"{_gb(sum(others))} for prefill and {_gb(self._process_bytes)} the process; "
             f"the other {_gb(self._room_bytes)} hold {window_tokens} tokens of "
             f"{self._sizes.bytes_per_token / 1000:.1f} kB{draft and ', its keys and values in both models'}. "
             f"Raise --memory-limit, or serve with --kv-bits 8{without}"
@@ -84,9 +94,13 @@ class MemoryPlan:
 
     def release(self) -> None:
         """Releasing twice does nothing."""
-        for reservation in self._reservations:
+        for reservation in self._all:
             self._memory.release(reservation)
-        self._reservations = []
+        self._reservations, self._memos = [], None
+
+    @property
+    def _all(self) -> list[Reservation]:
+        return [*self._reservations, *([self._memos] if self._memos is not None else [])]
 
     @property
     def _process_bytes(self) -> int:
@@ -95,7 +109,7 @@ class MemoryPlan:
     @property
     def _room_bytes(self) -> int:
         """What is left for a single request."""
-        reserved = sum(each.num_bytes for each in self._reservations)
+        reserved = sum(each.num_bytes for each in self._all)
         return max(0, self._memory.capacity_bytes - self._process_bytes - reserved)
 
 

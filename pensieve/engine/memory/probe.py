@@ -12,14 +12,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import mlx.core as mx
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.device.device import Backend, device_info
 from pensieve.engine.kv.batch_check import TOLERANCE, WARNINGS, Batching, batching_of
-from pensieve.engine.kv.rows import RowKV, RowsKV, room_for
+from pensieve.engine.kv.rows import RowKV, RowsKV, in_rows, room_for
 from pensieve.engine.kv.sizes import KVSizes, LayerKV, measured_sizes
 from pensieve.engine.kv.snapshots import has_growing_layout
 from pensieve.models.files.memo import Memo
@@ -51,11 +51,14 @@ _NO_KV_BITS: Final = (
 _LONG, _SHORT = (1, 2, 3, 4, 5), (6, 7, 8)
 
 
+Rows = Literal["all", "attention", "none"]
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """`chunk_bytes` is MLX's peak memory, without weights and KV, for a prefill chunk of `chunk_tokens`;
     `deep_chunk_bytes` is the same after `context_tokens`. `batching` is what the model computes correctly for several
-    requests at once.
+    requests at once, and `rows` are the layers whose caches are `RowKV`: those of plain attention, or none.
     """
 
     chunk_tokens: int
@@ -64,6 +67,7 @@ class Probe:
     deep_chunk_bytes: int
     sizes: KVSizes
     batching: Batching = "whole"
+    rows: Rows = "all"
 
     @property
     def activation_bytes(self) -> int:
@@ -116,39 +120,50 @@ def report_limitations(name: str, found: Probe, *, kv_bits: int | None) -> None:
 
 
 def _probe(model: LoadedModel, memory: DeviceMemory, limits: tuple[int, int], kv_bits: int | None) -> Probe:
-    from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
-
-    in_rows = has_growing_layout(make_prompt_cache(model.model)) and rows_match_single_requests(model)
+    rows, batching = layout_of(model)
     max_tokens, max_bytes = min(limits[0], max(1, model.context_window_tokens - 1)), limits[1]
     chunk_tokens = min(max_tokens, _FIRST_CHUNK_TOKENS)
-    found = _measure(model, memory, (chunk_tokens, max_bytes), in_rows=in_rows, kv_bits=kv_bits)
+    found = _measure(model, memory, (chunk_tokens, max_bytes), rows=rows, kv_bits=kv_bits)
     while chunk_tokens > _MIN_CHUNK_TOKENS and found.activation_bytes > max_bytes:
         chunk_tokens //= 2
-        found = _measure(model, memory, (chunk_tokens, max_bytes), in_rows=in_rows, kv_bits=kv_bits)
+        found = _measure(model, memory, (chunk_tokens, max_bytes), rows=rows, kv_bits=kv_bits)
     while 2 * chunk_tokens <= max_tokens and found.activation_bytes * 2 <= max_bytes:
         chunk_tokens *= 2
-        larger = _measure(model, memory, (chunk_tokens, max_bytes), in_rows=in_rows, kv_bits=kv_bits)
+        larger = _measure(model, memory, (chunk_tokens, max_bytes), rows=rows, kv_bits=kv_bits)
         if larger.activation_bytes > max_bytes:
             break
         found = larger
-    return found if in_rows else replace(found, batching=batching_of(model.model))
+    return replace(found, batching=batching)
+
+
+def layout_of(model: LoadedModel) -> tuple[Rows, Batching]:
+    """The rows of a model's layers, as far as it computes the same with them as with mlx-lm's caches."""
+    from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
+
+    if has_growing_layout(mlx_lm_caches.new_caches(model.model)) and rows_match_single_requests(model):
+        return "all", "whole"
+    batching = batching_of(model.model)
+    if batching != "none" and batching_of(model.model, in_rows) == batching:
+        return "attention", batching
+    return "none", batching
 
 
 def _measure(
-    model: LoadedModel, memory: DeviceMemory, limits: tuple[int, int], *, in_rows: bool, kv_bits: int | None
+    model: LoadedModel, memory: DeviceMemory, limits: tuple[int, int], *, rows: Rows, kv_bits: int | None
 ) -> Probe:
     """Prefill two chunks of `limits[0]` tokens: one at the start, and one as deep as memory allows."""
     chunk_tokens, max_bytes = limits
-    caches = new_caches(model, by_rows=in_rows, bits=kv_bits)
+    held = new_caches(model, rows, bits=kv_bits)
+    caches = runnable(held)
     chunk_bytes = deep_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
-    held = [cache.rows[0] for cache in caches] if in_rows else caches
-    sizes = measured_sizes(held, in_rows=in_rows, chunk_tokens=chunk_tokens)
-    context_tokens = _context_for(model, sizes, chunk_tokens, max_bytes) if in_rows else 0
+    sizes = measured_sizes(held, in_rows=rows == "all", chunk_tokens=chunk_tokens)
+    deepened = [each for each in held if isinstance(each, RowKV)]
+    context_tokens = _context_for(model, sizes, chunk_tokens, max_bytes) if deepened else 0
     if context_tokens:
-        for row in held:
+        for row in deepened:
             lengthen(row, context_tokens, chunk_tokens)
         deep_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
-    return Probe(chunk_tokens, chunk_bytes, context_tokens, deep_bytes, sizes)
+    return Probe(chunk_tokens, chunk_bytes, context_tokens, deep_bytes, sizes, rows=rows)
 
 
 def _context_for(model: LoadedModel, sizes: KVSizes, chunk_tokens: int, max_bytes: int) -> int:
@@ -158,16 +173,24 @@ def _context_for(model: LoadedModel, sizes: KVSizes, chunk_tokens: int, max_byte
 
 
 def _from_json(value: dict[str, Any]) -> Probe:
-    sizes, _ = value.pop("sizes"), value["batching"]
+    sizes, _ = value.pop("sizes"), value["rows"]
     layers = tuple(LayerKV(**layer) for layer in sizes["layers"])
     return Probe(**value, sizes=KVSizes(layers, bool(sizes["in_rows"])))
 
 
-def new_caches(model: LoadedModel, *, by_rows: bool, bits: int | None) -> list[Any]:
-    from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
+def new_caches(model: LoadedModel, rows: Rows, *, bits: int | None = None, min_room: int = 0) -> list[Any]:
+    """Empty caches for one request, with room for `min_room` tokens in those that are rows."""
+    from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
 
-    caches: list[Any] = make_prompt_cache(model.model)
-    return [RowsKV([RowKV(bits=bits)]) for _ in caches] if by_rows else caches
+    caches: list[Any] = mlx_lm_caches.new_caches(model.model)
+    if rows == "all":
+        return [RowKV(bits=bits, min_room=min_room) for _ in caches]
+    return in_rows(caches, min_room=min_room) if rows == "attention" else caches
+
+
+def runnable(caches: Sequence[Any]) -> list[Any]:
+    """One request's caches as a model takes them: a row becomes a batch of one."""
+    return [RowsKV([cache]) if isinstance(cache, RowKV) else cache for cache in caches]
 
 
 def lengthen(row: RowKV, num_tokens: int, num_next: int) -> None:
@@ -203,16 +226,16 @@ def rows_match_single_requests(model: LoadedModel) -> bool:
 
 
 def _continued_alone(model: LoadedModel, prompt: Sequence[int]) -> mx.array:
-    from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
+    from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
 
-    caches = make_prompt_cache(model.model)
+    caches = mlx_lm_caches.new_caches(model.model)
     model.model(mx.array([prompt]), cache=caches)
     logits: mx.array = model.model(mx.array([[9]]), cache=caches)[0, -1].astype(mx.float32)
     return logits
 
 
 def _continued_together(model: LoadedModel) -> list[mx.array]:
-    caches = new_caches(model, by_rows=True, bits=None)
+    caches = runnable(new_caches(model, "all"))
     padding = len(_LONG) - len(_SHORT)
     for cache in caches:
         cache.rows.append(RowKV())

@@ -59,9 +59,9 @@ def _types(module: Any) -> list[str]:
 
 
 def _cache_kinds(module: Any) -> list[str]:
-    from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
+    from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
 
-    return [type(cache).__name__ for cache in make_prompt_cache(module)]
+    return [type(cache).__name__ for cache in mlx_lm_caches.new_caches(module)]
 
 
 def _file_sums(folder: Path) -> dict[str, str]:

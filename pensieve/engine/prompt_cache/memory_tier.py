@@ -5,15 +5,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import accumulate, chain, pairwise
 
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
-from pensieve.core.prefixes.node import PrefixMatch
+from pensieve.core.prefixes.node import Node, PrefixMatch
 from pensieve.core.prefixes.tree import PrefixTree
+from pensieve.core.prefixes.worth import MIN_TOKENS, PromptWorth
 from pensieve.engine.kv.segments import KVSegment, Span
 from pensieve.engine.kv.snapshots import Snapshot
 
 CachedKV = KVSegment | Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class CachedEnd:
+    """A prompt to its end: the segments that make it up, or the one snapshot after it."""
+
+    namespace: str
+    token_ids: tuple[int, ...]
+    payloads: tuple[CachedKV, ...]
+    worth: PromptWorth
 
 
 class MemoryTier:
@@ -47,6 +59,23 @@ class MemoryTier:
             self._tree.touch(found.nodes, self._clock())
         with self._tree.pinned(found.nodes):
             yield
+
+    def note_read(self, found: PrefixMatch[CachedKV]) -> None:
+        """Record that a prompt continues from a match. One of a few tokens is chance."""
+        if found.num_tokens >= MIN_TOKENS:
+            with self._lock:
+                self._tree.touch(found.nodes, self._clock(), is_read=True)
+
+    def worth_of(self, token_ids: Sequence[int], namespace: str, system_tokens: int) -> PromptWorth:
+        with self._lock:
+            path = self._tree.path(token_ids, namespace)
+        return _worth(path, len(token_ids), system_tokens)
+
+    def ends(self) -> list[CachedEnd]:
+        """The ends of all prompts, those that were read again first, then the most recently used."""
+        with self._lock:
+            ends = [_end(namespace, path) for namespace, path in self._tree.ends()]
+        return sorted(ends, key=lambda end: not end.worth.num_read)
 
     def insert(
         self,
@@ -122,3 +151,17 @@ class MemoryTier:
             self._tree.check()
         if self.num_bytes > self.limit_bytes:
             raise AssertionError(f"{self.num_bytes} bytes are cached, over the limit of {self.limit_bytes}")
+
+
+def _end(namespace: str, path: Sequence[Node[CachedKV]]) -> CachedEnd:
+    token_ids = tuple(chain.from_iterable(node.token_ids for node in path))
+    last = path[-1].payload
+    payloads = (last,) if isinstance(last, Snapshot) else tuple(node.payload for node in path if node.payload)
+    return CachedEnd(namespace, token_ids, payloads, _worth(path, len(token_ids)))
+
+
+def _worth(path: Sequence[Node[CachedKV]], num_tokens: int, system_tokens: int = 0) -> PromptWorth:
+    ends = list(accumulate(len(node.token_ids) for node in path))
+    num_read = max((end for end, node in zip(ends, path, strict=True) if node.was_read), default=0)
+    num_system = max((end for end, node in zip(ends, path, strict=True) if node.is_system), default=0)
+    return PromptWorth(num_tokens, num_read, max(system_tokens, num_system))

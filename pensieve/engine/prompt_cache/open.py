@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pensieve.engine.prompt_cache.answer_memory import AnswerMemory, answers_path
+from pensieve.engine.prompt_cache.disk.folder import KV_FOLDER
 from pensieve.engine.prompt_cache.disk.tier import DiskTier
+from pensieve.engine.prompt_cache.disk.write_budget import WriteBudget
 from pensieve.engine.prompt_cache.fingerprint import fingerprint_of
 from pensieve.engine.prompt_cache.null_store import NullStore
 from pensieve.engine.prompt_cache.store import KVStore
@@ -30,6 +32,8 @@ class CacheOptions:
     memory_bytes: int = 0
     disk_bytes: int = 0
     home: Path | None = None
+    writes: WriteBudget | None = None
+    """Shared by the models of a server."""
 
     def open_store(self, model: LoadedModel, folder: ModelFolder, *, kv_bits: int | None = None) -> KVStore | NullStore:
         """On the thread that owns MLX. Quantised KV has a fingerprint of its own."""
@@ -47,7 +51,7 @@ class CacheOptions:
             fingerprint = fingerprint_of(folder.path, model, folder.adapter)
             if kv_bits is not None:
                 fingerprint = hashlib.sha256(f"{fingerprint} {kv_bits} bits".encode()).hexdigest()
-            return DiskTier(self.home / "kv", fingerprint, limit_bytes=self.disk_bytes)
+            return DiskTier(self.home / KV_FOLDER, fingerprint, limit_bytes=self.disk_bytes, budget=self.writes)
         except OSError as error:
             log.warning("computed prompts are not kept on disk: %s", error)
             return None

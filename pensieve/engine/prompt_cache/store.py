@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from pensieve.core.prefixes.boundary import Boundary
+from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 from pensieve.core.prefixes.node import PrefixMatch
 from pensieve.engine.kv.segments import KVSegment, Span, bytes_per_token, join_emptying
 from pensieve.engine.kv.snapshots import Snapshot, has_growing_layout, num_cached_tokens, trimmed
-from pensieve.engine.prompt_cache.disk.tier import DiskTier
+from pensieve.engine.prompt_cache.disk.tier import DiskMatch, DiskTier
 from pensieve.engine.prompt_cache.disk.transfer import DiskTransfer
 from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.prompt_cache.memory_tier import CachedKV, MemoryTier
@@ -40,24 +40,33 @@ class KVStore:
         disk: DiskTier | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415 - transformers takes seconds to import
+        from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
 
-        self.needs_snapshots = not has_growing_layout(make_prompt_cache(model.model))
+        self.needs_snapshots = not has_growing_layout(mlx_lm_caches.new_caches(model.model))
+        self._limit_bytes = limit_bytes
         self._memory = MemoryTier(needs_snapshots=self.needs_snapshots, limit_bytes=limit_bytes, clock=clock)
         self._disk = DiskTransfer(disk, needs_snapshots=self.needs_snapshots) if disk is not None else None
+        self.limit_bytes = limit_bytes
 
     @property
     def num_bytes(self) -> int:
-        """Of the arrays in memory: never over the limit."""
-        return self._memory.num_bytes
+        """Of the arrays in memory, and of what waits to be written: never over the limit."""
+        return self._memory.num_bytes + self._queued_bytes
+
+    @property
+    def _queued_bytes(self) -> int:
+        return self._disk.disk.queued_bytes if self._disk is not None else 0
 
     @property
     def limit_bytes(self) -> int:
-        return self._memory.limit_bytes
+        return self._limit_bytes
 
     @limit_bytes.setter
     def limit_bytes(self, limit_bytes: int) -> None:
-        self._memory.limit_bytes = limit_bytes
+        self._limit_bytes = limit_bytes
+        self._memory.limit_bytes = max(0, limit_bytes - self._queued_bytes)
+        if self._disk is not None:
+            self._disk.max_queued_bytes = limit_bytes // 2
         self.shrink(self.num_bytes - limit_bytes)
 
     def is_empty(self, *, namespace: str = "") -> bool:
@@ -75,15 +84,15 @@ class KVStore:
         token_ids = tuple(token_ids[:-1])
         found = self._memory.find(token_ids, namespace)
         with self._memory.in_use(found):
+            self._memory.note_read(found)
             match = self._match_on_disk(token_ids, found, namespace)
             if match is not None:
                 return match
-            reason = self._reason(token_ids, found, namespace)
+            reason = _reason(found, token_ids, is_empty=self.is_empty(namespace=namespace))
             if not found.num_tokens:
                 return Match(0, None, reason)
-            return Match(
-                found.num_tokens, _new_caches(list(found.payloads), found.num_tokens, len(token_ids) + 1), reason
-            )
+            caches = _new_caches(list(found.payloads), found.num_tokens, len(token_ids) + 1)
+            return Match(found.num_tokens, caches, reason)
 
     def touch(self, token_ids: Sequence[int], *, namespace: str = "") -> None:
         """Count a prompt as used now, so that others are evicted before it."""
@@ -100,7 +109,9 @@ class KVStore:
         For a prompt too long to be in memory twice. It comes back when the request is inserted at its end.
         """
         token_ids = tuple(token_ids[:-1])
-        reason = self._reason(token_ids, self._memory.find(token_ids, namespace), namespace)
+        found = self._memory.find(token_ids, namespace)
+        reason = _reason(found, token_ids, is_empty=self.is_empty(namespace=namespace))
+        self._memory.note_read(found)
         segments = self._memory.take(token_ids, namespace)
         num_tokens = sum(segment.num_tokens for segment in segments)
         if not num_tokens:
@@ -124,7 +135,7 @@ class KVStore:
         """
         token_ids = tuple(token_ids)
         if self.needs_snapshots:
-            num_new = self._insert_snapshot(token_ids, caches, namespace)
+            num_new = self._insert_snapshot(token_ids, caches, boundaries, namespace)
         else:
             token_ids = token_ids[: num_cached_tokens(caches)]
             num_new = self._insert_segments(token_ids, caches, boundaries, namespace, move=move) if token_ids else 0
@@ -132,8 +143,13 @@ class KVStore:
         return num_new
 
     def shrink(self, num_bytes: int) -> int:
-        """Evict until `num_bytes` are freed or nothing is left. Return the bytes freed."""
-        return self._memory.shrink(num_bytes)
+        """Evict until `num_bytes` are freed or nothing is left: what waits to be written goes last. Return the bytes
+        freed.
+        """
+        freed = self._memory.shrink(num_bytes)
+        if freed < num_bytes and self._disk is not None:
+            freed += self._disk.disk.drop_queued()
+        return freed
 
     def note_prefill(self, num_tokens: int, seconds: float) -> None:
         """Measure how fast prompts are computed: they are read from disk only where that is faster."""
@@ -141,17 +157,15 @@ class KVStore:
             self._disk.prefill_rate.note(num_tokens, seconds)
 
     def close(self, timeout_seconds: float) -> None:
-        """Write what was inserted to disk, end the writing thread, and empty the memory tier."""
+        """Write to disk what was left for now, end the writing thread, and empty the memory tier."""
         if self._disk is not None:
+            for end in self._memory.ends():
+                self._disk.write_end(end.token_ids, end.payloads, end.worth, end.namespace)
             self._disk.disk.close(timeout_seconds)
         self.shrink(self.num_bytes)
 
     def check(self) -> None:
-        """For tests.
-
-        Raises:
-            AssertionError: the memory tier is inconsistent, or over its limit.
-        """
+        """For tests, as `MemoryTier.check`."""
         self._memory.check()
 
     def _insert_segments(
@@ -168,32 +182,34 @@ class KVStore:
 
         cuts = [*(boundary.num_tokens for boundary in boundaries), *range(0, len(token_ids), SEGMENT_TOKENS)]
         if self._disk is not None:
-            self._disk.write_segments(token_ids, caches, namespace)
+            worth = self._memory.worth_of(token_ids, namespace, _system_tokens(boundaries))
+            self._disk.write_caches(token_ids, caches, worth, namespace)
+            self.limit_bytes = self._limit_bytes  # what waits to be written is part of it
         per_token = bytes_per_token(caches)
         fitting = token_ids[: self.limit_bytes // per_token]
         return self._memory.insert(fitting, per_token * len(fitting), copied, cuts, namespace=namespace)
 
-    def _insert_snapshot(self, token_ids: tuple[int, ...], caches: Sequence[Any], namespace: str) -> int:
-        """Nothing is inserted if the caches hold another number of tokens and cannot be cut to these."""
-        held = num_cached_tokens(caches)
-        fitting = trimmed(caches, held - len(token_ids)) if held is not None and held > len(token_ids) else list(caches)
-        if not token_ids or not fitting or (held is not None and held < len(token_ids)):
+    def _insert_snapshot(
+        self, token_ids: tuple[int, ...], caches: Sequence[Any], boundaries: Sequence[Boundary], namespace: str
+    ) -> int:
+        fitting = _cut_to(caches, len(token_ids))
+        if not fitting:
             return 0
+        worth = self._memory.worth_of(token_ids, namespace, _system_tokens(boundaries))
         snapshot = Snapshot.of(fitting)
         num_new = self._memory.insert(
             token_ids, snapshot.num_bytes, lambda spans: [snapshot] * len(spans), namespace=namespace
         )
         if self._disk is not None:
-            self._disk.write_snapshot(token_ids, snapshot, namespace)
+            self._disk.write_snapshot(token_ids, snapshot, worth, namespace)
+            self.limit_bytes = self._limit_bytes  # what waits to be written is part of it
         return num_new
 
     def _match_on_disk(self, token_ids: tuple[int, ...], found: PrefixMatch[CachedKV], namespace: str) -> Match | None:
         """A longer match than memory's, if disk has one. It is in memory too from now on, if it fits."""
         on_disk = self._disk.find_to_read(token_ids, found.num_tokens, namespace) if self._disk is not None else None
-        if self._disk is None or on_disk is None:
-            return None
-        restored = dict(self._disk.read(on_disk, found.num_tokens))
-        if not restored:
+        restored = dict(self._disk.read(on_disk, found.num_tokens)) if self._disk is not None and on_disk else {}
+        if on_disk is None or not restored:
             return None
         end = max(restored)
         payloads = [*(() if self.needs_snapshots else _cut(found)), *restored.values()]
@@ -208,20 +224,36 @@ class KVStore:
         if not is_inserted:
             restored.clear()  # leaves the only reference to `payloads`, which are freed as they are copied
         caches = _new_caches(payloads, end, len(token_ids) + 1)
-        reason = MissReason.ENDS
-        if end == len(token_ids):
-            reason = MissReason.NONE
-        elif end == on_disk.num_tokens and on_disk.has_continuation:
-            reason = MissReason.DIFFERS
-        return Match(end, caches, reason, end - found.num_tokens)
+        return Match(end, caches, _reason_on_disk(on_disk, end, len(token_ids)), end - found.num_tokens)
 
-    def _reason(self, token_ids: tuple[int, ...], found: PrefixMatch[CachedKV], namespace: str) -> MissReason:
-        if found.num_tokens == len(token_ids):
-            return MissReason.NONE
-        if self.is_empty(namespace=namespace):
-            return MissReason.EMPTY
-        differs = found.has_continuation and found.num_shared_tokens < len(token_ids)
-        return MissReason.DIFFERS if differs else MissReason.ENDS
+
+def _cut_to(caches: Sequence[Any], num_tokens: int) -> list[Any] | None:
+    """None if the caches hold another number of tokens and cannot be cut to these."""
+    held = num_cached_tokens(caches)
+    if not num_tokens or (held is not None and held < num_tokens):
+        return None
+    return trimmed(caches, held - num_tokens) if held is not None and held > num_tokens else list(caches)
+
+
+def _reason(found: PrefixMatch[CachedKV], token_ids: tuple[int, ...], *, is_empty: bool) -> MissReason:
+    """Why a match in memory ends where it does."""
+    if found.num_tokens == len(token_ids):
+        return MissReason.NONE
+    if is_empty:
+        return MissReason.EMPTY
+    differs = found.has_continuation and found.num_shared_tokens < len(token_ids)
+    return MissReason.DIFFERS if differs else MissReason.ENDS
+
+
+def _reason_on_disk(found: DiskMatch, end: int, num_tokens: int) -> MissReason:
+    """Why the reading of a match ended at `end`, in a prompt of `num_tokens`."""
+    if end == num_tokens:
+        return MissReason.NONE
+    return MissReason.DIFFERS if end == found.num_tokens and found.has_continuation else MissReason.ENDS
+
+
+def _system_tokens(boundaries: Sequence[Boundary]) -> int:
+    return max((each.num_tokens for each in boundaries if each.kind is BoundaryKind.SYSTEM), default=0)
 
 
 def _cut(found: PrefixMatch[CachedKV]) -> list[CachedKV]:

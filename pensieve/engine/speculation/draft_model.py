@@ -185,10 +185,6 @@ def ready_to_draft(
         ModelLoadingError: the vocabularies differ, or the caches of one of the models cannot be cut.
     """
     require_same_vocabulary(draft_id, draft.tokenizer, main.tokenizer)
-    if not main_probe.sizes.in_rows:
-        raise ModelLoadingError(
-            option_for(draft_id), f"the layers of --model {_CANNOT_BE_CUT}serve it without --draft-model"
-        )
     draft_probe = probe(draft, memory, chunk_tokens=main_probe.chunk_tokens, max_bytes=main_probe.activation_bytes)
     if not draft_probe.sizes.in_rows:
         raise ModelLoadingError(

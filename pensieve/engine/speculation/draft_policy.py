@@ -12,12 +12,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import mlx.core as mx
 
 from pensieve.core.drafts.length import best_width
 from pensieve.core.drafts.worth import MIN_CHANCE
+from pensieve.engine.decoding.decoding_rows import DecodingRows
 from pensieve.engine.kv.rows import RowKV
 from pensieve.engine.speculation.draft_model import MAX_PENDING, DraftModel, DraftRow
 
@@ -61,17 +62,14 @@ class DraftPolicy:
         return sum(row.nbytes for row in self._rows.values())
 
     def plan(
-        self, batch: Any, limits: Sequence[int], looked_up: Sequence[Sequence[float]], seconds: PassSeconds
+        self, batch: DecodingRows, limits: Sequence[int], looked_up: Sequence[Sequence[float]], seconds: PassSeconds
     ) -> None:
         """Start a step: select the rows to draft for, and prefill a row that still needs it.
 
         `limits` are the tokens that may be drafted for each row; `looked_up` is what prompt lookup promises for it.
         """
         self.has_prefilled = self._is_try = False
-        self._rows = {
-            uid: self._rows.get(uid) or self._model.new_row(len(tokens))
-            for uid, tokens in zip(batch.uids, batch.tokens, strict=True)
-        }
+        self._rows = {row.uid: self._rows.get(row.uid) or self._model.new_row(len(row.token_ids)) for row in batch.rows}
         self._limits = self._own_limits(batch, limits, looked_up)
         plain_seconds = seconds(1)
         if not any(self._limits) or plain_seconds is None:
@@ -89,20 +87,22 @@ class DraftPolicy:
                 self._prefill(batch, min(pending, key=lambda index: pending[index]), is_try=True)
         self._limits = [0 if index in pending else limit for index, limit in enumerate(self._limits)]
 
-    def _own_limits(self, batch: Any, limits: Sequence[int], looked_up: Sequence[Sequence[float]]) -> list[int]:
+    def _own_limits(
+        self, batch: DecodingRows, limits: Sequence[int], looked_up: Sequence[Sequence[float]]
+    ) -> list[int]:
         """The tokens this model may draft for each row: none where prompt lookup has a draft, nor while resting."""
         rests, self._num_resting = self._num_resting > 0, max(0, self._num_resting - 1)
         return [
             0
             if self._is_off or rests or len(promised) > 1
-            else max(0, min(limit, self._model.window_tokens - len(tokens) - 2))
-            for limit, promised, tokens in zip(limits, looked_up, batch.tokens, strict=True)
+            else max(0, min(limit, self._model.window_tokens - len(row.token_ids) - 2))
+            for limit, promised, row in zip(limits, looked_up, batch.rows, strict=True)
         ]
 
-    def _pending(self, batch: Any) -> dict[int, int]:
+    def _pending(self, batch: DecodingRows) -> dict[int, int]:
         """The rows that need a prefill before they can be drafted for: their index, and the tokens pending."""
-        rows = enumerate(zip(self._rows.values(), batch.tokens, strict=True))
-        pending = {index: len(tokens) - row.num_prefilled for index, (row, tokens) in rows if self._limits[index]}
+        rows = enumerate(zip(self._rows.values(), batch.rows, strict=True))
+        pending = {index: len(own.token_ids) - row.num_prefilled for index, (row, own) in rows if self._limits[index]}
         return {index: num_tokens for index, num_tokens in pending.items() if num_tokens > MAX_PENDING}
 
     def choose(self, looked_up: Sequence[list[float]], seconds: PassSeconds) -> tuple[int, list[list[float]]]:
@@ -141,16 +141,16 @@ class DraftPolicy:
         rows = zip(self._rows.values(), self._limits, strict=True)
         return self._is_try or any(limit and row.acceptance.chance >= MIN_CHANCE for row, limit in rows)
 
-    def draft(self, batch: Any, drafts: list[list[int]], lengths: Sequence[int]) -> None:
+    def draft(self, batch: DecodingRows, drafts: list[list[int]], lengths: Sequence[int]) -> None:
         """Fill the empty entries of `drafts`, with up to `lengths[i]` tokens for row i. Waits for the next tokens."""
         rows = list(self._rows.values())
-        next_tokens: list[int] = batch._next_tokens.tolist()
+        next_tokens = batch.next_ids()
         chosen = [
             index for index, limit in enumerate(self._limits) if limit and lengths[index] > 0 and not drafts[index]
         ]
         if not chosen:
             return
-        pending = [[*batch.tokens[index][rows[index].num_prefilled :], next_tokens[index]] for index in chosen]
+        pending = [[*batch.rows[index].token_ids[rows[index].num_prefilled :], next_tokens[index]] for index in chosen]
         try:
             drafted = self._model.draft(
                 [rows[index] for index in chosen], pending, [lengths[index] for index in chosen]
@@ -160,7 +160,7 @@ class DraftPolicy:
             return
         for index, draft in zip(chosen, drafted, strict=True):
             drafts[index] = draft
-            self._drafts[index] = _Draft(rows[index], len(batch.tokens[index]) + 1, len(draft))
+            self._drafts[index] = _Draft(rows[index], len(batch.rows[index].token_ids) + 1, len(draft))
 
     def verify(self, accepted: Sequence[int], width: int, seconds: PassSeconds) -> None:
         """A pass of `width` accepted `accepted[i]` tokens of row i: cut off the rest, and account for the time."""
@@ -197,11 +197,11 @@ class DraftPolicy:
             if row is not None:
                 self._model.budget.charge(row.lost_seconds)
 
-    def _prefill(self, batch: Any, index: int, *, is_try: bool = False) -> None:
-        row = self._rows[batch.uids[index]]
-        mx.eval(batch._next_tokens)  # so that the larger model's pass is not timed as part of the prefill
+    def _prefill(self, batch: DecodingRows, index: int, *, is_try: bool = False) -> None:
+        row = self._rows[batch.rows[index].uid]
+        mx.eval(batch.next_tokens)  # so that the larger model's pass is not timed as part of the prefill
         try:
-            seconds = self._model.prefill(row, batch.tokens[index])
+            seconds = self._model.prefill(row, batch.rows[index].token_ids)
         except Exception:
             self._switch_off()
             return

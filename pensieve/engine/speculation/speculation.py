@@ -8,9 +8,10 @@ the tokens are those of plain decoding.
 Rows with logits processors (a grammar, a thinking budget, a repetition penalty) decode plainly, also beside other rows:
 processors follow every token, and a grammar was observed to break when tokens were taken back from it.
 
-`Speculation` replaces `next` of mlx-lm's GenerationBatch, which runs one token ahead: it computes the next token while
-it returns the last one. Plain steps stay that way. Only where a draft promises enough does a step wait for the next
-token and verify it together with the draft; rejected tokens are cut off the rows' KV.
+Plain decoding runs one token ahead: it computes the next token while it returns the last one. Plain steps stay that
+way. Only where a draft promises enough does a step wait for the next token and verify it together with the draft.
+Rejected tokens are cut off the rows' KV. Recurrent states and windows cannot be cut: they are restored as they were
+before the pass, and the accepted tokens are run again.
 
 Everything here runs on the thread that owns MLX.
 """
@@ -18,28 +19,16 @@ Everything here runs on the thread that owns MLX.
 from __future__ import annotations
 
 import time
-import weakref
-from collections.abc import Collection, Sequence
-from typing import Any, Final, cast
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, cast
 
 import mlx.core as mx
 
 from pensieve.core.drafts.length import WIDTHS, MatchAcceptance, best_width
 from pensieve.core.drafts.prompt_lookup import PromptLookup
 from pensieve.core.prefixes.common_prefix import common_prefix
-from pensieve.engine.decoding.decode_step import (
-    all_end,
-    attach_caches,
-    contexts_of,
-    decode,
-    decode_from_logits,
-    drop_finished,
-    emit,
-    first_tokens,
-    forward,
-    process_logits,
-    samplers_of,
-)
+from pensieve.engine.decoding.decoding_rows import DecodingRows
+from pensieve.engine.decoding.row import Sampled
 from pensieve.engine.speculation.draft_policy import DraftPolicy
 from pensieve.engine.speculation.pass_costs import Pace
 
@@ -81,60 +70,68 @@ class SpeculatedRow:
 
 
 class Speculation:
-    """Decodes a batch whose caches are `RowsKV`, in some steps by several tokens a row."""
+    """Decodes rows, in some steps by several tokens a row.
 
-    def __init__(self, batch: Any, pace: Pace, policy: DraftPolicy | None = None) -> None:
-        """`batch` is mlx-lm's GenerationBatch; its `next` is replaced. `policy` is None without a draft model."""
-        self._batch = weakref.ref(batch)  # a batch that refers to itself would keep the model's weights alive
+    `policy` is None without a draft model. Without `may_pad`, only single rows are drafted for: several have drafts of
+    several lengths.
+    """
+
+    def __init__(
+        self, batch: DecodingRows, pace: Pace, policy: DraftPolicy | None = None, *, may_pad: bool = True
+    ) -> None:
+        self._batch = batch
+        self._may_pad = may_pad
         self._pace = pace
         self._policy = policy
         self._rows: dict[int, SpeculatedRow] = {}
         self._plain_uids: list[int] = []
         self._plain_ended = 0.0
-        decode_from_logits(batch)
-        batch.next = self.next
 
-    def next(self) -> list[Any]:
-        """One pass for all rows. Returns mlx-lm's responses; a row may have several, in order."""
-        batch = self._batch()
-        if batch is None or not batch.uids:
+    def next(self) -> list[Sampled]:
+        """One pass for all rows. A row may get several tokens, in order."""
+        batch = self._batch
+        if not batch.rows:
             return []
-        if responses := first_tokens(batch):
-            self._pace.count(passes=0, tokens=len(responses))
-            return responses
+        if sampled := batch.first_tokens():
+            self.count_first(len(sampled))
+            return sampled
         drafts = self._drafts(batch)
         if any(drafts):
             self._plain_uids = []
             return self._verify(batch, drafts)
         return self._decode_plainly(batch)
 
-    def _decode_plainly(self, batch: Any) -> list[Any]:
-        uids = list(batch.uids)
+    def count_first(self, num_tokens: int) -> None:
+        """Count tokens that needed no decode pass."""
+        self._pace.count(passes=0, tokens=num_tokens)
+
+    def _decode_plainly(self, batch: DecodingRows) -> list[Sampled]:
+        uids = [row.uid for row in batch.rows]
         has_prefilled = self._policy is not None and self._policy.has_prefilled
-        is_timed = uids == self._plain_uids and not has_prefilled and not all_end(batch)
-        responses: list[Any] = decode(batch)
+        is_timed = uids == self._plain_uids and not has_prefilled and not batch.all_end
+        sampled = batch.decode()
         ended = time.perf_counter()
         if is_timed:  # the previous step was plain too, so exactly one pass lies between their ends
             self._pace.costs(len(uids)).note(1, ended - self._plain_ended)
         if self._policy is not None:
             self._policy.note_plain(self._pace.costs(len(uids)).seconds(1))
-        self.drop(set(uids).difference(batch.uids))
+        self.drop(set(uids).difference(row.uid for row in batch.rows))
         self._plain_uids, self._plain_ended = uids, ended
-        self._pace.count(passes=len(uids), tokens=len(responses))
-        return responses
+        self._pace.count(passes=len(uids), tokens=len(sampled))
+        return sampled
 
-    def _drafts(self, batch: Any) -> list[list[int]]:
+    def _drafts(self, batch: DecodingRows) -> list[list[int]]:
         """The tokens to verify after each row's next token; [] if plain decoding is as fast."""
         rows = self._updated_rows(batch)
-        limits = [_limit(batch, index) for index in range(len(rows))]
-        if not any(limits):
+        limits = [min(WIDTHS[-1] - 1, row.max_drafted) for row in batch.rows]
+        if not any(limits) or (len(rows) > 1 and not self._may_pad):
             return []
         if self._policy is not None:
             looked_up = [row.expected(limit) for row, limit in zip(rows, limits, strict=True)]
             self._policy.plan(batch, limits, looked_up, self._pace.costs(len(rows)).seconds)
         if self._choose(rows, limits)[0] == 1:
             return []
-        if any(row.lookup.num_tokens == len(tokens) for row, tokens in zip(rows, batch.tokens, strict=True)):
+        if any(_lacks_next(row, own.token_ids) for row, own in zip(rows, batch.rows, strict=True)):
             chance = max(row.chance for row, limit in zip(rows, limits, strict=True) if limit)
             if chance < _MIN_CHANCE_TO_WAIT and not (self._policy is not None and self._policy.is_wanted):
                 return []
@@ -149,15 +146,15 @@ class Speculation:
             self._policy.draft(batch, drafts, lengths)
         return drafts
 
-    def _updated_rows(self, batch: Any) -> list[SpeculatedRow]:
+    def _updated_rows(self, batch: DecodingRows) -> list[SpeculatedRow]:
         """The rows in the batch's order, up to date with the tokens that their KV holds."""
-        self._rows = {
-            uid: self._rows.get(uid) or SpeculatedRow(tokens)
-            for uid, tokens in zip(batch.uids, batch.tokens, strict=True)
-        }
-        for row, tokens in zip(self._rows.values(), batch.tokens, strict=True):
-            row.add(tokens[row.lookup.num_tokens :])
+        self._rows = {row.uid: self._rows.get(row.uid) or SpeculatedRow(row.token_ids) for row in batch.rows}
+        self._update_lookups(batch)
         return list(self._rows.values())
+
+    def _update_lookups(self, batch: DecodingRows) -> None:
+        for row, own in zip(self._rows.values(), batch.rows, strict=True):
+            row.add(own.token_ids[row.lookup.num_tokens :])
 
     def _choose(self, rows: list[SpeculatedRow], limits: list[int]) -> tuple[int, list[list[float]]]:
         """The width of the pass that yields most tokens a second, and the tokens each row can expect from it."""
@@ -179,78 +176,72 @@ class Speculation:
         """Bytes of the draft model's keys and values."""
         return self._policy.nbytes if self._policy is not None else 0
 
-    def _verify(self, batch: Any, drafts: list[list[int]]) -> list[Any]:
+    def _verify(self, batch: DecodingRows, drafts: list[list[int]]) -> list[Sampled]:
         began = time.perf_counter()
-        inputs = [[last, *draft] for last, draft in zip(batch._next_tokens.tolist(), drafts, strict=True)]
-        sampled = _sample(batch, inputs)
-        accepted = [common_prefix(draft, row) for draft, row in zip(drafts, sampled, strict=True)]
-        batch._next_tokens = mx.array([row[num] for row, num in zip(sampled, accepted, strict=True)], mx.uint32)
-        batch._next_logprobs = [None] * len(inputs)
-        kept = [1 + num for num in accepted]
-        for index, num in enumerate(kept):
-            _rewind(batch, index, len(inputs[index]) - num)
+        inputs = [[last, *draft] for last, draft in zip(batch.next_ids(), drafts, strict=True)]
+        checkpoint = batch.caches.checkpoint()
+        verified = _verified(batch, inputs)
+        accepted = [common_prefix(draft, row) for draft, row in zip(drafts, verified, strict=True)]
+        batch.next_tokens = mx.array([row[num] for row, num in zip(verified, accepted, strict=True)], mx.uint32)
+        kept = [each[: 1 + num] for each, num in zip(inputs, accepted, strict=True)]
+        kept = [each[: batch.until_end(each)] for each in kept]
+        _rewind(batch, checkpoint, inputs, kept)
         num_rows, width = len(inputs), max(map(len, inputs))
         self._pace.costs(num_rows).note(width, time.perf_counter() - began)
         if self._policy is not None:
             self._policy.verify(accepted, width, self._pace.costs(num_rows).seconds)
-        responses = _emit_kept(batch, inputs, kept)
-        for row, tokens in zip(self._rows.values(), batch.tokens, strict=True):
-            row.add(tokens[row.lookup.num_tokens :])
+        sampled = [
+            each
+            for index, ids in enumerate(kept)
+            for token_id in ids
+            if (each := batch.emit(index, token_id)) is not None
+        ]
+        self._update_lookups(batch)
         _add_next_tokens(list(self._rows.values()), batch)
-        drop_finished(batch, responses)
-        self.drop([response.uid for response in responses if response.finish_reason is not None])
-        self._pace.count(passes=num_rows, tokens=len(responses), proposed=sum(map(len, drafts)), accepted=sum(accepted))
-        return responses
+        batch.drop_finished(sampled)
+        self.drop([each.uid for each in sampled if each.computed is not None])
+        self._pace.count(passes=num_rows, tokens=len(sampled), proposed=sum(map(len, drafts)), accepted=sum(accepted))
+        return sampled
 
 
-def _limit(batch: Any, index: int) -> int:
-    """The tokens that may be drafted for a row. Its next token counts toward max_tokens as well."""
-    if batch.logits_processors[index]:
-        return 0
-    remaining: int = batch.max_tokens[index] - batch._num_tokens[index] - 1
-    return max(0, min(WIDTHS[-1] - 1, remaining))
+def _lacks_next(row: SpeculatedRow, token_ids: Sequence[int]) -> bool:
+    """Whether the row's next token is sampled, but not known to its prompt lookup yet."""
+    return row.lookup.num_tokens == len(token_ids)
 
 
-def _add_next_tokens(rows: list[SpeculatedRow], batch: Any) -> None:
+def _add_next_tokens(rows: list[SpeculatedRow], batch: DecodingRows) -> None:
     """Wait for the tokens that are sampled but not yet in the KV, and add them to the rows."""
-    for row, tokens, token_id in zip(rows, batch.tokens, batch._next_tokens.tolist(), strict=True):
-        if row.lookup.num_tokens == len(tokens):
+    for row, own, token_id in zip(rows, batch.rows, batch.next_ids(), strict=True):
+        if _lacks_next(row, own.token_ids):
             row.add([token_id])
 
 
-def _sample(batch: Any, inputs: list[list[int]]) -> list[list[int]]:
+def _verified(batch: DecodingRows, inputs: list[list[int]]) -> list[list[int]]:
     """Run the inputs of all rows through the model: for each input token, the token sampled after it."""
-    lengths = [len(each) for each in inputs]
-    width = max(lengths)
-    logits = forward(batch, mx.array([[*each, *[0] * (width - len(each))] for each in inputs]), lengths)
+    logits = _run(batch, inputs)
     sampled = []
-    for index, (sampler, length) in enumerate(zip(samplers_of(batch), lengths, strict=True)):
-        last = mx.array(inputs[index][:1], mx.int32)  # a row with processors has no draft
-        sampled.append(sampler(process_logits(batch, index, last, logits[index, :length])))
-    mx.eval(sampled, contexts_of(batch))
+    for index, (row, token_ids) in enumerate(zip(batch.rows, inputs, strict=True)):
+        last = mx.array(token_ids[:1], mx.int32)  # a row with processors has no draft
+        sampled.append(row.sampler(batch.process(index, last, logits[index, : len(token_ids)])))
+    mx.eval(sampled, batch.contexts)
     return [cast("list[int]", each.tolist()) for each in sampled]
 
 
-def _rewind(batch: Any, index: int, num_tokens: int) -> None:
-    """Cut the last tokens off a row's KV. Its processors have seen none of them."""
-    if not num_tokens:
+def _run(batch: DecodingRows, inputs: list[list[int]]) -> mx.array:
+    lengths = [len(each) for each in inputs]
+    width = max(lengths)
+    return batch.forward(mx.array([[*each, *[0] * (width - len(each))] for each in inputs]), lengths)
+
+
+def _rewind(
+    batch: DecodingRows, checkpoint: Sequence[Callable[[], None]], inputs: list[list[int]], kept: list[list[int]]
+) -> None:
+    """Take the tokens that are not kept out of the caches. The rows' processors have seen none of them."""
+    if kept == inputs:
         return
-    for cache in batch.prompt_cache:
-        cache.rows[index].offset -= num_tokens
-        cache.filter(range(len(cache.rows)))  # keeps all rows, and makes RowsKV recompute their offsets
-
-
-def _emit_kept(batch: Any, inputs: list[list[int]], kept: list[int]) -> list[Any]:
-    """The responses for the kept tokens. A row that ends early is cut to its end."""
-    responses = []
-    for index in range(len(inputs)):
-        for place, token_id in enumerate(inputs[index][: kept[index]], 1):
-            response = emit(batch, index, token_id)
-            if response is None:
-                continue
-            responses.append(response)
-            if response.finish_reason is not None:
-                _rewind(batch, index, kept[index] - place)
-                attach_caches(batch, index, response)
-                break
-    return responses
+    if batch.caches.can_be_cut:
+        batch.caches.cut([len(each) - len(left) for each, left in zip(inputs, kept, strict=True)])
+        return
+    batch.caches.restore(checkpoint)
+    _run(batch, kept)
+    mx.async_eval(batch.caches.state)  # type: ignore[no-untyped-call]

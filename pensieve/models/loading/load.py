@@ -116,7 +116,17 @@ def _read_weights(model: Any, folder: ModelFolder) -> tuple[int, int]:
         with _errors_explained(folder, f"the adapter {folder.adapter}"):
             apply_adapter(model, folder.adapter)
     with _errors_explained(folder, "its weights"):
-        return read_weights(model), _logits_width(model)
+        weights_bytes = read_weights(model)
+        _run_by_chunks(model)
+        return weights_bytes, _logits_width(model)
+
+
+def _run_by_chunks(model: Any) -> None:
+    from pensieve.models.loading.gated_delta.install import has_kernel, run_by_chunks  # noqa: PLC0415 - after import_mlx_lm
+
+    backend = device_info().backend
+    if not has_kernel(backend):
+        run_by_chunks(model, backend)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from pensieve.core.prefixes.boundary import Boundary
 from pensieve.models.prompts.dates import ConversationDates
 from pensieve.models.prompts.encoding.abandoned_work import check_wanted
 from pensieve.models.prompts.encoding.encoder import PromptEncoder
+from pensieve.models.prompts.encoding.encoding_cache import MAX_BYTES
 from pensieve.models.prompts.encoding.literals import Literals
 from pensieve.models.prompts.encoding.token_estimate import PromptText, tokens_beyond
 from pensieve.models.prompts.fitting.template_fit import TemplateFit
@@ -72,15 +73,18 @@ class ChatTemplate:
         recall: Recall | None = None,
         *,
         clock: Callable[[], datetime] = datetime.now,
+        max_cached_bytes: int = 2 * MAX_BYTES,
     ) -> None:
-        """`tokenizer` is mlx-lm's TokenizerWrapper or a Transformers tokenizer. `dialect` is that of its model."""
+        """`tokenizer` is mlx-lm's TokenizerWrapper or a Transformers tokenizer. `dialect` is its model's. Token ids
+        of texts are cached, up to `max_cached_bytes`.
+        """
         self._tokenizer = tokenizer
         self._dialect = dialect
         self._recall = recall
         self._dates = ConversationDates(clock)
         has_template = bool(getattr(tokenizer, "has_chat_template", None) or tokenizer.chat_template)
         self._fit = TemplateFit(TemplateRenderer(tokenizer, has_template=has_template), dialect)
-        self._encoder = PromptEncoder(tokenizer, has_template=has_template)
+        self._encoder = PromptEncoder(tokenizer, has_template=has_template, max_cached_bytes=max_cached_bytes)
         self._warned: set[str] = set()
         self._namespace = ""
 

@@ -77,12 +77,14 @@ def test_the_first_item_is_awaited_without_pings() -> None:
 def test_closing_leaves_no_error_of_the_source_in_the_log(*, fails_when_closed: bool) -> None:
     """Asyncio reports an error that was never retrieved when its task is collected."""
     reports: list[dict[str, object]] = []
+    may_fail, has_failed = asyncio.Event(), asyncio.Event()
 
     async def failing() -> AsyncGenerator[int, None]:
         yield 0
         try:
-            await asyncio.sleep(60 if fails_when_closed else 0.02)
+            await may_fail.wait()
         finally:
+            has_failed.set()
             raise OSError("broken")
 
     async def play() -> None:
@@ -90,7 +92,10 @@ def test_closing_leaves_no_error_of_the_source_in_the_log(*, fails_when_closed: 
         async with aclosing(with_pings(failing(), 0.01)) as items:
             assert await anext(items) == 0
             assert await anext(items) is None
-            await asyncio.sleep(0.05)
+            if not fails_when_closed:
+                may_fail.set()
+                await has_failed.wait()
+        assert has_failed.is_set()
         gc.collect()
 
     asyncio.run(play())

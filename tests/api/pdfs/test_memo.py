@@ -16,3 +16,9 @@ def test_a_text_that_is_larger_than_the_bound_is_not_kept() -> None:
     memo = ExtractMemo(max_characters=1000)
     memo.add("a", {"text": "x" * 1000})
     assert memo.get("a") is None
+
+
+def test_a_text_is_found_in_its_own_namespace_only() -> None:
+    memo = ExtractMemo()
+    memo.add("a", {"text": "x"}, "alice")
+    assert [memo.get("a", namespace) for namespace in ("alice", "bob", "")] == [{"text": "x"}, None, None]

@@ -36,10 +36,9 @@ def test_all_pdfs_of_a_request_are_read_by_one_process() -> None:
     ("limits", "data", "reason"),
     [
         (replace(LIMITS, cpu_seconds=1), SLOW, "more than 1 seconds of computing"),
-        (replace(LIMITS, wall_seconds=3), SLOW, "within 3 seconds"),
         (replace(LIMITS, memory_bytes=100_000_000), LARGE, "memory"),
     ],
-    ids=["computing", "time", "memory"],
+    ids=["computing", "memory"],
 )
 def test_a_pdf_that_needs_more_than_a_limit_is_refused_and_those_before_it_are_read(
     limits: PdfLimits, data: str, reason: str
@@ -48,6 +47,12 @@ def test_a_pdf_that_needs_more_than_a_limit_is_refused_and_those_before_it_are_r
     assert blue == {"text": "Blue"}
     assert other is not None
     assert reason in other["message"]
+
+
+def test_a_pdf_that_needs_more_time_than_the_limit_is_refused() -> None:
+    (refused,) = with_limits(replace(LIMITS, wall_seconds=1), SLOW)
+    assert refused is not None
+    assert "within 1 seconds" in refused["message"]
 
 
 def test_a_pdf_that_was_read_before_needs_no_process() -> None:

@@ -1,5 +1,6 @@
 """`GET /metrics` agrees with what the server did, and with `/health`."""
 
+import math
 from pathlib import Path
 
 import httpx
@@ -49,6 +50,9 @@ text = "one two three four"
     assert found["pensieve_requests_active"] == found["pensieve_model_unloads_total"] == 0
     assert found["pensieve_memory_pressure_steps_total[stored_prompts_shrunk]"] == 0
     assert health["pressure"]["times"]["stored_prompts_shrunk"] == 0
+    assert health["cache_writes"] == {"day_bytes": 0, "limit_bytes": None, "skipped_bytes": 0}
+    assert found["pensieve_cache_written_day_bytes"] == found["pensieve_cache_skipped_bytes_total"] == 0
+    assert found["pensieve_cache_writes_limit_bytes"] == math.inf
     assert found["pensieve_draft_tokens_total"] == health["speculation"]["proposed"] == 0
 
 

@@ -36,6 +36,7 @@ def test_every_setting_has_a_default() -> None:
         max_queued=32,
         cache_memory=None,
         cache_disk=None,
+        cache_writes=50_000_000_000,
         memory_limit=None,
         kv_bits=None,
         allow_models=(),
@@ -114,6 +115,22 @@ def test_sizes_may_have_units(text: str, num_bytes: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "num_bytes"),
+    [
+        ("50GB/day", 50 * 10**9),
+        ("1.5 gb / Day", 1_500_000_000),
+        ("2GiB", 2 * 2**30),
+        ("0", 0),
+        ("0/day", 0),
+        ("unlimited", None),
+    ],
+)
+def test_daily_writes_are_a_size_or_unlimited(text: str, num_bytes: int | None) -> None:
+    assert parsed("--cache-writes", text).cache_writes == num_bytes
+    assert parsed(environment={"PENSIEVE_CACHE_WRITES": text}).cache_writes == num_bytes
+
+
+@pytest.mark.parametrize(
     ("flags", "environment", "named"),
     [
         (("--port", "x"), {}, "--port"),
@@ -123,6 +140,8 @@ def test_sizes_may_have_units(text: str, num_bytes: int) -> None:
         (("--grace-seconds", "soon"), {}, "--grace-seconds"),
         (("--cache-memory", "much"), {}, "--cache-memory"),
         (("--cache-disk", "-1"), {}, "--cache-disk"),
+        (("--cache-writes", "50GB/week"), {}, "--cache-writes"),
+        ((), {"PENSIEVE_CACHE_WRITES": "/day"}, "PENSIEVE_CACHE_WRITES"),
         (("--rate-limit", "0"), {}, "--rate-limit"),
         (("--max-batch-size", "0"), {}, "--max-batch-size"),
         ((), {"PENSIEVE_MAX_BATCH_SIZE": "many"}, "PENSIEVE_MAX_BATCH_SIZE"),
@@ -171,3 +190,20 @@ def test_several_models_are_unloaded_when_idle_by_default_and_a_single_one_is_no
     assert parsed().idle_seconds is None
     assert parsed("--allow-model", "org/one", "--allow-model", "org/two").idle_seconds == 600
     assert parsed("--allow-model", "org/one", "--idle-unload", "never").idle_seconds is None
+
+
+def test_a_file_of_keys_suffices_for_a_network_address(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    path.touch(mode=0o600)
+    path.write_text("alice = 'key-of-alice'", encoding="utf-8")
+    keys = parsed("--host", "0.0.0.0", environment={"PENSIEVE_API_KEYS": str(path)}).api_keys  # noqa: S104
+    assert keys is not None
+    assert keys.find("key-of-alice") is not None
+
+
+def test_a_wrong_file_of_keys_is_refused_at_start_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    path.touch(mode=0o600)
+    path.write_text("\nalice = 5", encoding="utf-8")
+    with pytest.raises(SettingsError, match=f"--api-keys: {path}, line 2: 'alice'"):
+        parsed("--api-keys", str(path))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
-from pensieve.engine.batch.batch import Batch, Computed
+from pensieve.engine.batch.batch import Batch
+from pensieve.engine.decoding.row import Computed
+from pensieve.engine.kv.batch_check import Batching
+from pensieve.engine.kv.rows import RowKV
 from pensieve.engine.kv.sizes import KVSizes
-from pensieve.engine.memory.probe import Probe
+from pensieve.engine.memory.probe import Probe, Rows
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.requests.ticket import Ticket
@@ -38,26 +42,38 @@ class RecordedPasses:
 
 
 class BatchRun:
+    """`layout` is what the model's caches are in; rows by default, or mlx-lm's with `in_rows=False`."""
+
     def __init__(
-        self, model: LoadedModel, *, in_rows: bool = True, chunk_tokens: int = CHUNK_TOKENS, deep_bytes: int = 100
+        self,
+        model: LoadedModel,
+        *,
+        in_rows: bool = True,
+        chunk_tokens: int = CHUNK_TOKENS,
+        deep_bytes: int = 100,
+        layout: tuple[Rows, Batching] | None = None,
     ) -> None:
+        rows, batching = layout or ("all" if in_rows else "none", "whole")
         sizes = ROWS if in_rows else KVSizes((), in_rows=False)
-        probe = Probe(chunk_tokens, 100, 1024, deep_bytes, sizes)
-        self.batch = Batch(model, probe, EngineOptions(), chunk_tokens=chunk_tokens)
+        probe = Probe(chunk_tokens, 100, 1024, deep_bytes, sizes, batching, rows)
         self.passes = RecordedPasses(model.model)
-        self.batch._generator.model = self.passes
-        for part in (self.batch._generator._prompt_batch, self.batch._generator._generation_batch):
-            part.model = self.passes
+        self.batch = Batch(replace(model, model=self.passes), probe, EngineOptions(), chunk_tokens=chunk_tokens)
         self.tokens: dict[int, list[int]] = {}
         self.prefilled: list[dict[int, int]] = []
-        """For each step, the tokens prefilled so far of each unfinished prompt."""
+        """For each step, the tokens prefilled so far of each prompt in it."""
+        self.decoding: set[int] = set()
+        """The rows whose prompts are complete."""
         self.ended: set[int] = set()
         self.computed: dict[int, Computed] = {}
         self.loop = asyncio.new_event_loop()
 
-    def insert(self, token_ids: list[int], max_tokens: int = 20, temperature: float = 0.0) -> int:
+    def insert(
+        self, token_ids: list[int], max_tokens: int = 20, temperature: float = 0.0, cached: list[Any] | None = None
+    ) -> int:
+        """`cached` are caches of all tokens but the last."""
         request = GenerationRequest((ChatMessage(Role.USER, ""),), max_tokens, Sampling(temperature=temperature))
-        uid = self.batch.insert(self.ticket(request, token_ids), Match(0, None, MissReason.EMPTY))
+        match = Match(len(token_ids) - 1, cached, MissReason.NONE) if cached else Match(0, None, MissReason.EMPTY)
+        uid = self.batch.insert(self.ticket(request, token_ids), match)
         self.tokens[uid] = []
         return uid
 
@@ -65,8 +81,9 @@ class BatchRun:
         return Ticket(request, token_ids, loop=self.loop)
 
     def step(self) -> None:
-        sampled, progress = self.batch.next()
-        self.prefilled.append({each.uid: each.num_tokens for each in progress if not each.is_complete})
+        sampled, progress = self.batch.step()
+        self.decoding |= {each.uid for each in progress if each.is_complete}
+        self.prefilled.append({each.uid: each.num_tokens for each in progress})
         for each in sampled:
             assert each.uid not in self.ended, "nothing follows an end"
             self.tokens[each.uid].append(each.token_id)
@@ -82,6 +99,10 @@ class BatchRun:
                 break
             self.step()
         return list(self.tokens.values())
+
+
+def new_rows() -> list[RowKV]:
+    return [RowKV() for _ in ROWS.layers]
 
 
 def alone(model: LoadedModel, token_ids: list[int], num_tokens: int = 20) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pensieve.core.scheduling.prefill_budget import PrefillBudget
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.batch.batch_run import CHUNK_TOKENS, BatchRun, alone
 from tests.engine.support.tiny_modules import prompt
@@ -39,7 +40,7 @@ def test_short_prompts_that_arrive_together_are_prefilled_in_one_step(model: Loa
     uids = [run.insert(token_ids, 4) for token_ids in prompts]
     assert run.finish() == [alone(model, token_ids, 4) for token_ids in prompts]
     assert list(run.prefilled[0]) == uids
-    assert run.passes.shapes[0] == (8, 46)
+    assert run.passes.shapes[0] == (8, 47)
 
 
 def test_prompts_of_different_lengths_in_one_step_get_the_same_tokens_as_each_alone(
@@ -50,9 +51,8 @@ def test_prompts_of_different_lengths_in_one_step_get_the_same_tokens_as_each_al
     prompts = [prompt(120, 1), prompt(30, 2), prompt(100, 3)]
     for token_ids in prompts:
         run.insert(token_ids)
-    run.batch._generator._prompt_batch.prefill_step_size = 32  # mlx-lm would split the step by this
     assert run.finish() == [alone(model, token_ids) for token_ids in prompts]
-    assert run.passes.shapes[0] == (3, 119)
+    assert run.passes.shapes[0] == (3, 120)
 
 
 def test_short_prompts_are_prefilled_a_few_at_a_time_if_memory_is_low(model: LoadedModel, runs: list[BatchRun]) -> None:
@@ -83,7 +83,7 @@ def test_started_prompts_all_continue_when_the_prefill_budget_shrinks(
         run.insert(token_ids)
     run.step()
     assert len(run.prefilled[0]) == 8
-    monkeypatch.setattr(run.batch._prefill.budget, "max_tokens", lambda *_: 64)
+    monkeypatch.setattr(PrefillBudget, "max_tokens", lambda *_: 64)
     num_passes = len(run.passes.shapes)
     run.step()
     assert run.passes.shapes[num_passes:] == [(8, 8)], "all eight continue, within the smaller budget"

@@ -1,18 +1,25 @@
-"""The memo stays within its bounds, and drops the least recently used texts."""
+"""The memo stays within its bytes, and drops the least recently used values."""
 
 from __future__ import annotations
+
+import pytest
 
 from pensieve.engine.decoding.bounded_memo import BoundedMemo
 
 
+def memo_of(num_values: int) -> BoundedMemo[int]:
+    """Room for this many values of 1,000 bytes."""
+    return BoundedMemo(1300 * num_values, lambda value: 1000 * value)
+
+
 def test_a_value_is_computed_once() -> None:
-    memo = BoundedMemo[int](2, 100)
+    memo = memo_of(2)
     assert memo.get("a", lambda: 1) == 1
     assert memo.get("a", lambda: 2) == 1
 
 
-def test_the_least_recently_used_text_leaves_first() -> None:
-    memo = BoundedMemo[int](2, 100)
+def test_the_least_recently_used_value_leaves_first() -> None:
+    memo = memo_of(2)
     for text in ("a", "b", "a", "c"):
         memo.get(text, lambda: 1)
     assert len(memo) == 2
@@ -20,12 +27,27 @@ def test_the_least_recently_used_text_leaves_first() -> None:
     assert memo.get("b", lambda: 2) == 2
 
 
-def test_long_texts_evict_others_and_a_text_over_the_limit_is_not_stored() -> None:
-    memo = BoundedMemo[int](100, 10)
-    for text in ("abcd", "efgh", "ijkl"):
+def test_large_values_evict_others_and_one_over_the_limit_evicts_nothing() -> None:
+    memo = memo_of(3)
+    for text in ("a", "b", "c"):
+        memo.get(text, lambda: 1)
+    assert memo.get("large", lambda: 2) == 2
+    assert len(memo) == 2
+    assert memo.num_bytes <= 3900
+    assert memo.get("too large", lambda: 4) == 4
+    assert len(memo) == 2
+    assert memo.get("c", lambda: 9) == 1
+
+
+def test_long_texts_take_no_room() -> None:
+    memo = memo_of(2)
+    for text in ("x" * 1_000_000, "y" * 1_000_000, "\ud800"):
         memo.get(text, lambda: 1)
     assert len(memo) == 2
-    assert memo.get("x" * 11, lambda: 3) == 3
-    assert len(memo) == 0
-    memo.get("abcd", lambda: 1)
-    assert len(memo) == 1
+
+
+def test_a_failure_is_not_remembered() -> None:
+    memo = memo_of(1)
+    with pytest.raises(ZeroDivisionError):
+        memo.get("a", lambda: 1 // 0)
+    assert memo.get("a", lambda: 1) == 1

@@ -7,8 +7,7 @@ import pytest
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, ModelFeature, Role, Tool, ToolChoice, ToolMode
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
 from pensieve.core.errors import ValidationError
-from pensieve.engine.decoding.enforced_schemas import MAX_SCHEMAS
-from pensieve.engine.decoding.grammar_mask import MAX_GRAMMARS, Grammars
+from pensieve.engine.decoding.grammar_mask import Grammars
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel, load
 
@@ -42,13 +41,13 @@ def test_optional_tools_are_unconstrained_if_the_vocabulary_cannot_be_read(unrea
     assert Grammars(unreadable).matcher_for(replace(PLAIN, tools=(TOOL,)), starts_thinking=False) is None
 
 
-def test_the_cache_of_grammars_is_bounded(tiny_folder: ModelFolder) -> None:
-    grammars = Grammars(load(tiny_folder))
-    for number in range(3 * MAX_GRAMMARS):
+def test_the_memos_of_new_schemas_stay_within_their_bytes(tiny_folder: ModelFolder) -> None:
+    grammars = Grammars(load(tiny_folder), max_bytes=3_000_000, max_verdicts_bytes=20_000)
+    for number in range(500):
         tool = replace(TOOL, input_schema=f'{{"type": "object", "required": ["a{number}"]}}')
         assert grammars.matcher_for(replace(PLAIN, tools=(tool,)), starts_thinking=False) is not None
-    assert grammars.num_cached == MAX_GRAMMARS + 3 * MAX_GRAMMARS  # all verdicts fit
-    assert 3 * MAX_GRAMMARS < MAX_SCHEMAS
+        assert grammars.num_bytes <= 3_020_000
+    assert grammars.num_bytes > 2_500_000
 
 
 SELF_REQUIRING = '{"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}'

@@ -10,7 +10,6 @@ import pytest
 
 from contracts.values.vocabulary import GenerationRequest
 from pensieve.engine.engine import Engine
-from pensieve.engine.kv.single_row import SingleKV, unwrapped
 from pensieve.engine.kv.snapshots import Snapshot, trimmed
 from pensieve.models.files.home import HOME_VARIABLE
 from pensieve.models.files.model_folder import ModelFolder
@@ -19,7 +18,7 @@ from tests.dialects.matrix.model_types import config_of
 from tests.dialects.matrix.row import write_small_model
 from tests.engine.kv.models import small
 from tests.engine.support.generate import answer, until, user_request
-from tests.engine.support.tiny_modules import continuation, new_caches, prefill, prompt
+from tests.engine.support.tiny_modules import continuation, prefill, prompt
 from tests.support.engines import start_engine
 
 
@@ -50,7 +49,7 @@ def test_requests_wait_their_turn_and_a_cancelled_one_makes_room(tmp_path: Path)
     asyncio.run(run())
 
 
-def test_a_request_cancelled_during_prefill_leaves_no_wrapped_caches(tmp_path: Path) -> None:
+def test_a_request_cancelled_during_prefill_changes_nothing_for_the_next(tmp_path: Path) -> None:
     async def run() -> None:
         engine = await start_engine(write_folder(tmp_path, "llama4"))
         try:
@@ -69,12 +68,6 @@ async def _start_and_cancel(engine: Engine, request: GenerationRequest) -> None:
     await until(lambda: engine.num_active == 1)
     task.cancel()
     await until(lambda: engine.num_active == 0)
-
-
-def test_caches_of_a_request_that_has_not_started_are_unwrapped() -> None:
-    caches = new_caches(small("llama4"))
-    assert unwrapped([SingleKV(cache) for cache in caches]) == caches
-    assert unwrapped(caches) == caches
 
 
 @pytest.mark.parametrize("model_type", ["llama4", "deepseek_v41"])

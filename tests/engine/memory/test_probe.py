@@ -51,10 +51,10 @@ def test_measurements_of_an_older_version_are_repeated(tmp_path: Path) -> None:
     first = probe(tiny_module("llama"), memory, chunk_tokens=64, max_bytes=GIB)
     measurements = json.loads((tmp_path / "probes.json").read_text())
     for measurement in measurements.values():
-        del measurement["batching"]
+        del measurement["rows"]
     (tmp_path / "probes.json").write_text(json.dumps(measurements))
     assert probe(tiny_module("llama"), memory, chunk_tokens=64, max_bytes=GIB).sizes == first.sizes
-    assert all("batching" in measurement for measurement in json.loads((tmp_path / "probes.json").read_text()).values())
+    assert all("rows" in measurement for measurement in json.loads((tmp_path / "probes.json").read_text()).values())
 
 
 class _Unusable:

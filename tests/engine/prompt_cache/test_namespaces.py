@@ -17,7 +17,15 @@ from pensieve.engine.kv.blocks import root_key
 from pensieve.engine.prompt_cache.disk.tier import DiskTier
 from pensieve.engine.prompt_cache.store import KVStore
 from pensieve.models.files.model_folder import ModelFolder
-from tests.engine.prompt_cache.test_prompt_cache import asking, engine_of, events_of, play_with, text_of, usage_of
+from tests.engine.prompt_cache.test_prompt_cache import (
+    SYSTEM,
+    asking,
+    engine_of,
+    events_of,
+    play_with,
+    text_of,
+    usage_of,
+)
 from tests.engine.support.tiny_modules import WHOLE_KINDS, prefill, prompt, tiny_module
 
 MIB = 1 << 20
@@ -35,7 +43,7 @@ async def cached_tokens(engine: Engine, request: GenerationRequest) -> int:
 
 def test_usage_shows_the_prefixes_of_the_own_namespace_only(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
-        request = asking("Which one?")
+        request = asking("Which one?", system=replace(SYSTEM, text=SYSTEM.text * 6))  # enough to look for a difference
         for client in (ALICE, BOB, CI):
             events = await events_of(engine, by(client, request))
             assert usage_of(events).cached_tokens == 0, f"{client.name} saw another's prefix"

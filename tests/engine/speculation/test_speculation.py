@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from dataclasses import replace
 from typing import Any
@@ -12,22 +13,22 @@ import pytest
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.core.drafts.length import MatchAcceptance, PassCosts
-from pensieve.engine.batch.batch import Batch
+from pensieve.engine.decoding.decoding_rows import DecodingRows
+from pensieve.engine.decoding.row import Row, Sampled
+from pensieve.engine.decoding.samplers import sampler_for
+from pensieve.engine.kv.batch_caches import BatchCaches
 from pensieve.engine.kv.rows import RowKV
-from pensieve.engine.kv.sizes import KVSizes
-from pensieve.engine.memory.probe import Probe
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.speculation.pass_costs import Pace
 from pensieve.engine.speculation.speculation import SpeculatedRow, Speculation
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.support.generate import answer
-from tests.engine.support.tiny_modules import prompt, tiny_module
+from tests.engine.support.tiny_modules import VOCABULARY, prompt, tiny_module
 from tests.support.engines import start_engine
 
-from mlx_lm.generate import BatchGenerator  # isort: skip - tiny_modules imports mlx-lm harmlessly
-
 NUM_LAYERS = 4
+GREEDY = sampler_for(Sampling(temperature=0.0), VOCABULARY)
 REPEATING = [*prompt(12, 5) * 4]
 
 
@@ -43,40 +44,43 @@ class Eager(Pace):
         return FlatCosts()
 
 
-class GeneratorRun:
-    """Requests decoded together to their ends, in mlx-lm's BatchGenerator."""
+class RowsRun:
+    """Prefilled rows, decoded together to their ends."""
 
     def __init__(self, model: LoadedModel, *, speculates: bool, stop_tokens: tuple[int, ...] = ()) -> None:
-        self.generator = BatchGenerator(
-            model.model,
-            stop_tokens=[[token_id] for token_id in stop_tokens],
-            completion_batch_size=64,
-            prefill_batch_size=64,
-            stream=mx.default_stream(mx.default_device()),
-        )
+        self.model = model
+        self.rows = DecodingRows(model.model, stop_tokens, BatchCaches())
         self.pace: Pace = Eager()
-        if speculates:
-            self.speculation = Speculation(self.generator._generation_batch, self.pace)
+        self.speculation = Speculation(self.rows, self.pace)
+        self._decodes: Speculation | DecodingRows = self.speculation if speculates else self.rows
+        self._uids = itertools.count()
         self.tokens: dict[int, list[int]] = {}
-        self.last: dict[int, Any] = {}
+        self.last: dict[int, Sampled] = {}
 
     def insert(self, prompts: list[list[int]], max_tokens: int = 60, sampler: Any = None) -> list[int]:
-        uids: list[int] = self.generator.insert(
-            prompts,
-            [max_tokens] * len(prompts),
-            caches=[[RowKV() for _ in range(NUM_LAYERS)] for _ in prompts],
-            samplers=[sampler] * len(prompts) if sampler else None,
-        )
+        uids = [next(self._uids) for _ in prompts]
+        joining = BatchCaches()
+        for token_ids in prompts:
+            caches = [RowKV() for _ in range(NUM_LAYERS)]
+            batch = BatchCaches.of([caches])
+            if len(token_ids) > 1:
+                mx.eval(self.model.model(mx.array([token_ids[:-1]]), cache=batch.layers))
+            joining.extend(batch)
+        rows = [
+            Row(uid, token_ids, token_ids[:-1], (), max_tokens, sampler or GREEDY, [])
+            for uid, token_ids in zip(uids, prompts, strict=True)
+        ]
+        self.rows.join(rows, joining)
         self.tokens.update({uid: [] for uid in uids})
         return uids
 
-    def steps(self, max_steps: int) -> GeneratorRun:
+    def steps(self, max_steps: int) -> RowsRun:
         for _ in range(max_steps):
-            for response in self.generator.next()[1]:
-                assert response.uid not in self.last, "nothing follows an end"
-                self.tokens[response.uid].append(int(response.token))
-                if response.finish_reason is not None:
-                    self.last[response.uid] = response
+            for sampled in self._decodes.next():
+                assert sampled.uid not in self.last, "nothing follows an end"
+                self.tokens[sampled.uid].append(sampled.token_id)
+                if sampled.finish_reason is not None:
+                    self.last[sampled.uid] = sampled
             if len(self.last) == len(self.tokens):
                 break
         return self
@@ -90,30 +94,33 @@ def model() -> LoadedModel:
     return tiny_module("llama")
 
 
-def alone(model: LoadedModel, token_ids: list[int], max_tokens: int = 60, stops: tuple[int, ...] = ()) -> GeneratorRun:
-    run = GeneratorRun(model, speculates=False, stop_tokens=stops)
+def alone(model: LoadedModel, token_ids: list[int], max_tokens: int = 60, stops: tuple[int, ...] = ()) -> RowsRun:
+    run = RowsRun(model, speculates=False, stop_tokens=stops)
     run.insert([token_ids], max_tokens)
     return run.steps(500)
 
 
-def assert_same_end(speculated: GeneratorRun, plain: GeneratorRun) -> None:
-    """Compare tokens, finish reasons and KV. Speculation may lack the KV of the last token that max_tokens allows."""
+def assert_same_end(speculated: RowsRun, plain: RowsRun) -> None:
+    """Compare tokens, finish reasons and KV. Either may lack the KV of the last token that max_tokens allows."""
     assert list(speculated.tokens.values()) == list(plain.tokens.values())
     for one, other in zip(speculated.last.values(), plain.last.values(), strict=True):
         assert one.finish_reason == other.finish_reason
-        num_tokens = len(one.all_tokens)
-        assert one.all_tokens == other.all_tokens[:num_tokens]
-        assert len(other.all_tokens) - num_tokens <= (1 if one.finish_reason == "length" else 0)
-        for row, plain_row in zip(one.prompt_cache, other.prompt_cache, strict=True):
-            assert row.offset == num_tokens
-            assert plain_row.offset == len(other.all_tokens)
+        assert one.computed is not None
+        assert other.computed is not None
+        (token_ids, caches), (plain_ids, plain_caches) = one.computed, other.computed
+        num_tokens = min(len(token_ids), len(plain_ids))
+        assert token_ids[:num_tokens] == plain_ids[:num_tokens]
+        assert abs(len(plain_ids) - len(token_ids)) <= (1 if one.finish_reason == "length" else 0)
+        for row, plain_row in zip(caches, plain_caches, strict=True):
+            assert row.offset == len(token_ids)
+            assert plain_row.offset == len(plain_ids)
             for array, plain_array in zip(row.filled(), plain_row.filled(), strict=True):
-                assert mx.allclose(array, plain_array[:, :, :num_tokens], atol=1e-4)
+                assert mx.allclose(array[:, :, :num_tokens], plain_array[:, :, :num_tokens], atol=1e-4)
 
 
 @pytest.mark.parametrize("token_ids", [REPEATING, prompt(70, 1), [3, 3, 3, 3], prompt(5, 2) * 3])
 def test_greedy_tokens_are_those_of_plain_decoding(model: LoadedModel, token_ids: list[int]) -> None:
-    speculated = GeneratorRun(model, speculates=True)
+    speculated = RowsRun(model, speculates=True)
     speculated.insert([token_ids], 150)
     assert_same_end(speculated.steps(500), alone(model, token_ids, 150))
     counts = speculated.pace.counts
@@ -124,7 +131,7 @@ def test_greedy_tokens_are_those_of_plain_decoding(model: LoadedModel, token_ids
 
 def test_batched_rows_get_the_same_tokens_as_each_alone(model: LoadedModel) -> None:
     prompts = [REPEATING, prompt(9, 3), prompt(40, 4), [7, 8] * 20]
-    speculated = GeneratorRun(model, speculates=True)
+    speculated = RowsRun(model, speculates=True)
     speculated.insert(prompts[:2])
     speculated.steps(5)
     speculated.insert(prompts[2:])
@@ -136,7 +143,7 @@ def test_batched_rows_get_the_same_tokens_as_each_alone(model: LoadedModel) -> N
 @pytest.mark.parametrize("max_tokens", [1, 2, 3, 7, 20])
 def test_an_answer_has_at_most_max_tokens(model: LoadedModel, max_tokens: int) -> None:
     token_ids = [*REPEATING, *alone(model, REPEATING).finish()[0]]
-    speculated = GeneratorRun(model, speculates=True)
+    speculated = RowsRun(model, speculates=True)
     speculated.insert([token_ids], max_tokens)
     assert_same_end(speculated.steps(500), alone(model, token_ids, max_tokens))
 
@@ -148,7 +155,7 @@ def test_a_stop_token_within_an_accepted_draft_ends_the_row_there(model: LoadedM
     continuation = alone(model, token_ids, 40).finish()[0]
     ended_within_a_draft = False
     for stop in sorted(set(continuation)):
-        speculated = GeneratorRun(model, speculates=True, stop_tokens=(stop,))
+        speculated = RowsRun(model, speculates=True, stop_tokens=(stop,))
         speculated.insert([token_ids], 40)
         assert_same_end(speculated.steps(500), alone(model, token_ids, 40, (stop,)))
         counts = speculated.pace.counts
@@ -167,13 +174,6 @@ def test_a_prompt_that_repeats_itself_gets_drafts_sooner() -> None:
     assert [usual.acceptance.chance(length) for length in range(40)] == [
         MatchAcceptance().chance(length) for length in range(40)
     ]
-
-
-def test_models_whose_caches_cannot_be_cut_decode_plainly() -> None:
-    model = tiny_module("gemma3_text")
-    batch = Batch(model, Probe(16, 1, 0, 1, KVSizes((), in_rows=False)), EngineOptions(), chunk_tokens=16)
-    batch.speculate(Pace())
-    assert not isinstance(getattr(batch._generator._generation_batch.next, "__self__", None), Speculation)
 
 
 WORDS = {"type": "array", "items": {"const": "the lighthouse keeper"}, "minItems": 12, "maxItems": 12}

@@ -15,7 +15,7 @@ import pytest
 from contracts.values.vocabulary import Sampling
 from pensieve.engine.decoding.samplers import sampler_for
 from pensieve.models.loading.load import LoadedModel
-from tests.engine.speculation.test_speculation import Eager, GeneratorRun
+from tests.engine.speculation.test_speculation import Eager, RowsRun
 from tests.engine.support.tiny_modules import tiny_module
 
 
@@ -30,7 +30,7 @@ def test_speculated_answers_follow_the_models_own_distribution(sampling: Samplin
     drawn: Counter[tuple[int, ...]] = Counter()
     pace = Eager()
     for _ in range(num_draws // 64):
-        run = GeneratorRun(model, speculates=True)
+        run = RowsRun(model, speculates=True)
         run.speculation._pace = pace
         run.insert([token_ids] * 64, num_tokens, sampler_for(sampling, vocabulary))
         drawn.update(tuple(tokens) for tokens in run.finish())

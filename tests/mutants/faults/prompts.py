@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from tests.mutants.mutant import KEYS
 from tests.mutants.wire import Json, ProxiedAnswer, ProxiedCall
 
 
@@ -25,6 +28,11 @@ def wrong_times_to_live(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnsw
         return body
 
     return answer.with_json(miscounts)
+
+
+def one_cache_for_all_keys(call: ProxiedCall) -> ProxiedCall:
+    sent = call.headers.get("x-api-key")
+    return replace(call, headers={**call.headers, "x-api-key": KEYS[0]}) if sent in KEYS else call
 
 
 def billing_line_as_prompt(call: ProxiedCall) -> ProxiedCall:

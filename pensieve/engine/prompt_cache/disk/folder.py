@@ -27,6 +27,8 @@ from pensieve.models.files.home import private_folder
 
 log = logging.getLogger(__name__)
 
+KV_FOLDER: Final = "kv"
+"""In PENSIEVE_HOME."""
 SET_ASIDE: Final = "set-aside"
 MAX_SET_ASIDE: Final = 8
 """The number of damaged files to keep for inspection. The oldest are deleted first."""

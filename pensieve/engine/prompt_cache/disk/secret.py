@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
-import tempfile
 from pathlib import Path
 from typing import Final
 
-from pensieve.models.files.home import private_folder
+from pensieve.engine.prompt_cache.disk.folder import KVFolder
+from pensieve.models.files.atomic_file import atomic_file
 
 log = logging.getLogger(__name__)
 
@@ -17,33 +16,30 @@ NAME: Final = ".secret"
 _NUM_BYTES: Final = 32
 
 
-def secret_of(folder: Path) -> bytes:
+def secret_of(folder: KVFolder) -> bytes:
     """The folder's secret, made if it has none. If it can be neither read nor written, one for this process alone: then
-    blocks stored before are not found.
+    blocks that were stored with another are not found.
     """
-    path = folder / NAME
+    path = folder.path / NAME
     try:
-        if not path.exists():
-            _make(path)
-        secret = path.read_bytes()
+        if not _is_whole(path):
+            with folder.locked():
+                _make(path)
+        return path.read_bytes()
     except OSError as error:
         log.debug("%s cannot be used: %s", path, error)
         return secrets.token_bytes(_NUM_BYTES)
-    if len(secret) >= _NUM_BYTES:
-        return secret
-    log.warning("%s is damaged and is replaced: the prompts stored before are computed again", path)
-    path.unlink(missing_ok=True)
-    return secret_of(folder)
+
+
+def _is_whole(path: Path) -> bool:
+    return path.exists() and path.stat().st_size == _NUM_BYTES
 
 
 def _make(path: Path) -> None:
-    """Whole, or not at all. Of two processes that do this at once, one makes it."""
-    private_folder(path.parent)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=NAME) as file:  # mode 0600
+    """The caller holds the folder's lock: another process may just have made it."""
+    if _is_whole(path):
+        return
+    if path.exists():
+        log.warning("%s is damaged and is replaced: the prompts stored before are computed again", path)
+    with atomic_file(path, durable=True) as file:  # mode 0600
         file.write(secrets.token_bytes(_NUM_BYTES))
-        file.flush()
-        os.fsync(file.fileno())
-        try:
-            os.link(file.name, path)
-        except FileExistsError:
-            log.debug("another process has made %s", path)

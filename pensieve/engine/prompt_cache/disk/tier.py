@@ -19,10 +19,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from pensieve.core.prefixes.worth import Worth
 from pensieve.engine.kv.blocks import HostArray, KVBlock, key_of, keys_of_prefixes, root_key
 from pensieve.engine.prompt_cache.disk.file import DamagedFileError, read_block
 from pensieve.engine.prompt_cache.disk.folder import KVFolder, StoredBlock
 from pensieve.engine.prompt_cache.disk.secret import secret_of
+from pensieve.engine.prompt_cache.disk.write_budget import WriteBudget
 from pensieve.engine.prompt_cache.disk.writer import BlockWriter
 
 log = logging.getLogger(__name__)
@@ -62,22 +64,23 @@ class BlockPlace:
 
 class DiskTier:
     """`folder` and its `limit_bytes` may be shared by processes and models. `fingerprint` covers everything that this
-    model's KV depends on. Every method may be called from any thread.
+    model's KV depends on. `budget` limits what is written in a day. Every method may be called from any thread.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, *, limit_bytes: int) -> None:
+    def __init__(self, folder: Path, fingerprint: str, *, limit_bytes: int, budget: WriteBudget | None = None) -> None:
         self.folder = folder
         self.limit_bytes = limit_bytes
         self._fingerprint = fingerprint
         self._roots: dict[str, str] = {}
         self._files = KVFolder(folder)
         self._lock = threading.RLock()
-        self._writer = BlockWriter(self._files, self._lock, roots=self._roots.values(), limit_bytes=limit_bytes)
+        budget, roots = budget or WriteBudget(folder), self._roots.values()
+        self._writer = BlockWriter(self._files, self._lock, budget, roots=roots, limit_bytes=limit_bytes)
         try:
             self._files.scan()
         except OSError as error:
             self._writer.warn(error)
-        self._secret = secret_of(folder)
+        self._secret = secret_of(self._files)
         if (unkeyed := root_key(fingerprint)) in self._files.children:
             self._roots[""] = unkeyed  # of an earlier version, whose names had no key
         if self._files.blocks:
@@ -140,6 +143,15 @@ class DiskTier:
                     longest = DiskMatch((snapshots[key],), length)
         return longest
 
+    def snapshot_tokens(self, token_ids: Sequence[int], namespace: str = "") -> int:
+        """The length of the longest snapshot that is a prefix of these tokens and is stored or queued."""
+        queued = [block for block in self._writer.queued() if block.is_state]
+        keys = {block.key for block in queued}
+        lengths = sorted({len(block.token_ids) for block in queued})
+        found = keys_of_prefixes(self._root(namespace), _as_array(token_ids), lengths)
+        longest_queued = max((length for length, key in found if key in keys), default=0)
+        return max(longest_queued, self.find_snapshot(token_ids, namespace).num_tokens)
+
     def read(self, block: StoredBlock) -> KVBlock | None:
         """A block's content, or None if it is gone or damaged; it is not found again then."""
         try:
@@ -184,10 +196,20 @@ class DiskTier:
             children = self._files.children.get(place.parent, {}).values()
             return all(block.num_shared(tokens) < len(tokens) for block in children)
 
-    def has_room(self, num_bytes: int) -> bool:
-        return self._writer.has_room(num_bytes)
+    @property
+    def queued_bytes(self) -> int:
+        """What waits to be written, in memory outside MLX."""
+        return self._writer.queued_bytes
 
-    def put(self, blocks: Sequence[KVBlock], used: Sequence[str]) -> None:
+    def drop_queued(self) -> int:
+        """Give up what waits to be written. Return the bytes freed."""
+        return self._writer.drop_queued()
+
+    def may_write(self, num_bytes: int, worth: Worth, *, waiting_bytes: int) -> bool:
+        """Whether the limit and the day's writes leave room for this, after `waiting_bytes`."""
+        return self._writer.may_write(num_bytes, worth, waiting_bytes=waiting_bytes)
+
+    def put(self, blocks: Sequence[tuple[KVBlock, Worth]], used: Sequence[str]) -> None:
         """Queue blocks to be written, parents before children, and mark stored ones as `used`. Does not wait."""
         self._writer.put(blocks, used)
 

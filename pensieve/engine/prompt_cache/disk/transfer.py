@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
-from pensieve.engine.kv.blocks import KVBlock
+from pensieve.core.prefixes.worth import MIN_TOKENS, PromptWorth, Worth, is_snapshot_due
+from pensieve.engine.kv.blocks import HostArray, KVBlock
 from pensieve.engine.kv.segments import KVSegment, bytes_per_token
 from pensieve.engine.kv.snapshots import Snapshot
-from pensieve.engine.prompt_cache.disk.tier import DiskMatch, DiskTier
+from pensieve.engine.prompt_cache.disk.tier import BLOCK_TOKENS, DiskMatch, DiskTier
 
 log = logging.getLogger(__name__)
 
+QUEUE_BYTES: Final = 512 << 20
+"""The limit of what may wait to be written. More is skipped, and written when its prompt comes again."""
 _DECAY: Final = 0.8
 """Each measurement multiplies the weight of the earlier ones by this."""
 _NUM_READERS: Final = 4
@@ -50,6 +54,7 @@ class DiskTransfer:
         self.disk = disk
         self.prefill_rate = Rate()
         self.read_rate = Rate()
+        self.max_queued_bytes = QUEUE_BYTES
         self._needs_snapshots = needs_snapshots
 
     def find(self, token_ids: Sequence[int], num_cached: int, namespace: str) -> DiskMatch | None:
@@ -72,10 +77,12 @@ class DiskTransfer:
         return find(token_ids, namespace)
 
     def _pays(self, match: DiskMatch, num_cached: int) -> bool:
+        return self._reads_faster(match.num_bytes_after(num_cached), match.num_tokens - num_cached)
+
+    def _reads_faster(self, num_bytes: int, num_tokens: int) -> bool:
+        """Whether reading these bytes takes less time than computing these tokens. It does until both are measured."""
         prefill, read = self.prefill_rate.per_second, self.read_rate.per_second
-        if prefill is None or read is None:
-            return True
-        return match.num_bytes_after(num_cached) / read < (match.num_tokens - num_cached) / prefill
+        return prefill is None or read is None or num_bytes / read < num_tokens / prefill
 
     def read(self, match: DiskMatch, num_cached: int) -> list[tuple[int, KVSegment | Snapshot]]:
         """The segments after the first `num_cached` tokens, or a snapshot, each with the position where it ends.
@@ -119,28 +126,99 @@ class DiskTransfer:
                         return
                     yield start, end, block
 
-    def write_segments(self, token_ids: Sequence[int], caches: Sequence[Any], namespace: str) -> None:
-        """Queue the blocks that are not on disk yet, from the prompt's start, as far as the queue has room."""
-        places = self.disk.places(token_ids, namespace)
-        per_token, num_bytes, blocks = bytes_per_token(caches), 0, []
-        for place in places:
-            if self.disk.wants(place, token_ids):
-                num_bytes += per_token * (place.end - place.start)
-                if not self.disk.has_room(num_bytes):
-                    break
-                form, arrays = KVSegment.to_host(caches, place.start, place.end)
-                blocks.append(self.disk.new_block(place, token_ids, form, arrays))
+    def write_caches(self, token_ids: Sequence[int], caches: Sequence[Any], worth: PromptWorth, namespace: str) -> None:
+        """Queue the whole blocks of a prompt that are not on disk yet, from its start, as far as there is room.
+
+        The shorter block at the end is left out, since the next turn would replace it, and so is a short prompt before
+        its second use: `write_end` writes them.
+        """
+        source = _Source(token_ids, namespace, partial(KVSegment.to_host, caches), bytes_per_token(caches))
+        self._write_segments(source, worth, is_last=False)
+
+    def write_end(
+        self, token_ids: Sequence[int], payloads: Sequence[KVSegment | Snapshot], worth: PromptWorth, namespace: str
+    ) -> None:
+        """Queue what is not on disk yet of a prompt that will not grow any more in this process."""
+        if len(token_ids) < MIN_TOKENS:
+            return
+        if isinstance(payloads[-1], Snapshot):
+            self.write_snapshot(token_ids, payloads[-1], worth, namespace, is_last=True)
+            return
+        segments = [part for part in payloads if isinstance(part, KVSegment)]
+        per_token = segments[0].num_bytes // segments[0].num_tokens
+        copied = partial(KVSegment.joined_to_host, segments)
+        self._write_segments(_Source(token_ids, namespace, copied, per_token), worth, is_last=True)
+
+    def _write_segments(self, source: _Source, worth: PromptWorth, *, is_last: bool) -> None:
+        places = self.disk.places(source.token_ids, source.namespace)
+        blocks: list[tuple[KVBlock, Worth]] = []
+        room = _Room(self.disk, self.max_queued_bytes)
+        for place in places if self._is_worth_reading(source.bytes_per_token, 1) else ():
+            if not self.disk.wants(place, source.token_ids):
+                continue
+            kind, num_tokens = worth.of(place.end), place.end - place.start
+            waits = kind is Worth.SHORT or num_tokens < BLOCK_TOKENS
+            if (waits and not is_last) or not room.take(source.bytes_per_token * num_tokens, kind):
+                break
+            form, arrays = source.copied(place.start, place.end)
+            blocks.append((self.disk.new_block(place, source.token_ids, form, arrays), kind))
         self.disk.put(blocks, [place.key for place in places])
 
-    def write_snapshot(self, token_ids: Sequence[int], snapshot: Snapshot, namespace: str) -> None:
-        """Queue a snapshot that is not on disk yet, if the queue has room."""
-        place = self.disk.snapshot_place(token_ids, namespace)
+    def write_snapshot(
+        self,
+        token_ids: Sequence[int],
+        snapshot: Snapshot,
+        worth: PromptWorth,
+        namespace: str,
+        *,
+        is_last: bool = False,
+    ) -> None:
+        """Queue a snapshot that is not on disk yet, if it is due and there is room. With `is_last` it is due."""
+        place, kind = self.disk.snapshot_place(token_ids, namespace), worth.of(len(token_ids))
+        num_stored = self.disk.snapshot_tokens(token_ids, namespace)
         blocks = []
-        if self.disk.wants(place, token_ids) and self.disk.has_room(snapshot.num_bytes):
+        if (
+            (is_last or is_snapshot_due(len(token_ids), num_stored))
+            and self.disk.wants(place, token_ids)
+            and self._is_worth_reading(snapshot.num_bytes, len(token_ids) - num_stored)
+            and _Room(self.disk, self.max_queued_bytes).take(snapshot.num_bytes, kind)
+        ):
             try:
                 form, arrays = snapshot.to_host()
             except ValueError as error:
                 log.debug("a prompt is kept in memory only: %s", error)
                 return
-            blocks.append(self.disk.new_block(place, token_ids, form, arrays))
+            blocks.append((self.disk.new_block(place, token_ids, form, arrays), kind))
         self.disk.put(blocks, [place.key])
+
+    def _is_worth_reading(self, num_bytes: int, num_tokens: int) -> bool:
+        """What would take longer to read than to compute is not written."""
+        if self._reads_faster(num_bytes, num_tokens):
+            return True
+        self.read_rate.assume_faster()
+        return False
+
+
+class _Source(NamedTuple):
+    """A prompt, and where its KV is: `copied` returns the form and arrays of a block from its start and end."""
+
+    token_ids: Sequence[int]
+    namespace: str
+    copied: Callable[[int, int], tuple[Any, list[HostArray]]]
+    bytes_per_token: int
+
+
+class _Room:
+    """What the blocks of one prompt may still take of the queue, of the disk and of the day's writes."""
+
+    def __init__(self, disk: DiskTier, max_queued_bytes: int) -> None:
+        self._disk = disk
+        self._max_bytes = min(max_queued_bytes, QUEUE_BYTES)
+        self._waiting_bytes = disk.queued_bytes
+
+    def take(self, num_bytes: int, worth: Worth) -> bool:
+        fits = self._waiting_bytes + num_bytes <= self._max_bytes
+        if not fits or not self._disk.may_write(num_bytes, worth, waiting_bytes=self._waiting_bytes):
+            return False
+        self._waiting_bytes += num_bytes
+        return True

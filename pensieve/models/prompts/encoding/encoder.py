@@ -10,7 +10,7 @@ from itertools import chain, groupby
 from typing import Any
 
 from pensieve.models.prompts.encoding.added_tokens import AddedTokens
-from pensieve.models.prompts.encoding.encoding_cache import EncodingCache
+from pensieve.models.prompts.encoding.encoding_cache import MAX_BYTES, EncodingCache
 from pensieve.models.prompts.encoding.literal_encoder import LiteralEncoder
 from pensieve.models.prompts.encoding.literals import Literals, RenderedPiece, SplicedTokens
 from pensieve.models.tokenizers import unlocked
@@ -62,13 +62,16 @@ class EncodedPrompt:
 
 
 class PromptEncoder:
-    """Encodes for one tokenizer: mlx-lm's TokenizerWrapper or a Transformers tokenizer."""
+    """Encodes for one tokenizer: mlx-lm's TokenizerWrapper or a Transformers tokenizer. Its two caches, of rendered
+    texts and of literal ones, take at most `max_cached_bytes` together.
+    """
 
-    def __init__(self, tokenizer: Any, *, has_template: bool) -> None:
+    def __init__(self, tokenizer: Any, *, has_template: bool, max_cached_bytes: int = 2 * MAX_BYTES) -> None:
+        self._max_cache_bytes = max_cached_bytes // 2
         self._tokenizer = tokenizer
         self._has_template = has_template
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
-        self._cache = EncodingCache(self._backend) if self._backend is not None else None
+        self._cache = EncodingCache(self._backend, self._max_cache_bytes) if self._backend is not None else None
 
     @cached_property
     def added_tokens(self) -> AddedTokens | None:
@@ -77,7 +80,8 @@ class PromptEncoder:
 
     @cached_property
     def _literal_encoder(self) -> LiteralEncoder | None:
-        return LiteralEncoder(self.added_tokens) if self.added_tokens is not None else None
+        added = self.added_tokens
+        return LiteralEncoder(added, self._max_cache_bytes) if added is not None else None
 
     def encode(self, literals: Literals, text: str) -> EncodedPrompt:
         first_tokens = [] if self._has_template or self._backend is None else self.first_tokens()

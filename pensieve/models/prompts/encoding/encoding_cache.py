@@ -17,8 +17,8 @@ from pensieve.models.prompts.encoding.abandoned_work import check_wanted
 from pensieve.models.prompts.encoding.slices import find_all
 from pensieve.models.tokenizers import unlocked
 
-MAX_BYTES: Final = 48_000_000
-"""The maximum size of all entries: about twenty prompts of 100k tokens that share nothing."""
+MAX_BYTES: Final = 24_000_000
+"""The default limit of all entries: about ten prompts of 100k tokens that share nothing."""
 _ENTRY_OVERHEAD: Final = 300
 """Bytes per entry besides its text and numbers."""
 
@@ -26,8 +26,9 @@ _ENTRY_OVERHEAD: Final = 300
 class EncodingCache:
     """Encodes with one `tokenizers.Tokenizer`. Any thread may use it."""
 
-    def __init__(self, backend: Any) -> None:
+    def __init__(self, backend: Any, max_bytes: int = MAX_BYTES) -> None:
         self._backend = backend
+        self._max_bytes = max_bytes
         self._added, self._separators = _patterns(backend)
         self._longest = max((len(token.content) for token in backend.get_added_tokens_decoder().values()), default=0)
         self._lock = threading.Lock()
@@ -66,7 +67,7 @@ class EncodingCache:
             if text not in self._by_text:
                 self._by_text[text] = encoded
                 self._num_bytes += _num_bytes(text, encoded)
-            while self._num_bytes > MAX_BYTES:
+            while self._num_bytes > self._max_bytes:
                 self._num_bytes -= _num_bytes(*self._by_text.popitem(last=False))
         return encoded
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pensieve.models.prompts.encoding.added_tokens import START, AddedTokens
-from pensieve.models.prompts.encoding.encoding_cache import EncodingCache
+from pensieve.models.prompts.encoding.encoding_cache import MAX_BYTES, EncodingCache
 from pensieve.models.prompts.encoding.literals import RenderedPiece
 
 
@@ -23,9 +23,9 @@ class _Section:
 class LiteralEncoder:
     """Encodes for one tokenizer. Any thread may use it."""
 
-    def __init__(self, added_tokens: AddedTokens) -> None:
+    def __init__(self, added_tokens: AddedTokens, max_cached_bytes: int = MAX_BYTES) -> None:
         self._added = added_tokens
-        self._cache = EncodingCache(added_tokens.literal_backend)
+        self._cache = EncodingCache(added_tokens.literal_backend, max_cached_bytes)
         self._control_ids = {
             token_id: token.content for token_id, token in added_tokens.by_content.values() if token.special
         }

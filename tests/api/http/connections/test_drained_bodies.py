@@ -50,7 +50,7 @@ def headers_after(num_pieces: int, *, ends: bool = True, version: str = "1.1", m
         async def send(message: Any) -> None:
             sent.append(message)
 
-        app = DrainedBodies(refuses, max_bytes=max_bytes, max_seconds=0.05)
+        app = DrainedBodies(refuses, max_bytes=max_bytes, max_seconds=600 if ends else 0.05)
         scope: Any = {"type": "http", "http_version": version}
         await app(scope, receive, send)
         headers: list[object] = sent[0]["headers"]

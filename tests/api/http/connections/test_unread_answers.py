@@ -6,8 +6,9 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
+from pathlib import Path
 
 import h2.config
 import h2.connection
@@ -19,18 +20,33 @@ from h2.settings import SettingCodes
 from pensieve.api import server_state
 from pensieve.api.http.connections.limits import ConnectionLimits
 from tests.support.running_server import ask, scripted_server
+from tests.support.waiting import wait_until
 
 SCRIPT = f'[[reply]]\nwhen = "long"\ntext = " {"x" * 2**20}"\nrepeat = 12\n'
 """More than the buffers of a connection hold."""
 MAX_UNREAD_SECONDS = 0.4
+PATIENT_SECONDS = 3.0
+"""For answers that are read: this process may have to wait for the processor between two parts."""
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    limits = ConnectionLimits(max_unread_seconds=MAX_UNREAD_SECONDS, keep_alive_seconds=MAX_UNREAD_SECONDS)
+    with server(tmp_path_factory.mktemp("unread"), MAX_UNREAD_SECONDS) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    with server(tmp_path_factory.mktemp("patient"), PATIENT_SECONDS) as connected:
+        yield connected
+
+
+@contextmanager
+def server(folder: Path, max_seconds: float) -> Iterator[httpx.Client]:
+    limits = ConnectionLimits(max_unread_seconds=max_seconds, keep_alive_seconds=max_seconds)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(server_state, "ServerState", partial(server_state.ServerState, limits=limits))
-        with scripted_server(tmp_path_factory.mktemp("unread"), SCRIPT) as connected:
+        with scripted_server(folder, SCRIPT) as connected:
             yield connected
 
 
@@ -52,10 +68,9 @@ def post(client: httpx.Client, *, stream: bool, times: int = 1, buffer_bytes: in
 
 
 def wait_until_idle(client: httpx.Client) -> None:
-    ends_at = time.monotonic() + 60
-    while client.get("/health").json()["requests"]["active"]:
-        assert time.monotonic() < ends_at, "the request is still active"
-        time.sleep(0.05)
+    """Each question has a connection of its own: the server may be closing one that was kept."""
+    health = f"{client.base_url}/health"
+    wait_until(lambda: httpx.get(health, timeout=300).json()["requests"]["active"] == 0)
 
 
 def rest_of(connection: socket.socket, *, pause_seconds: float = 0.0) -> bytes:
@@ -80,12 +95,12 @@ def test_an_answer_that_is_not_read_is_given_up(client: httpx.Client, *, stream:
         assert len(rest_of(unread)) < 12 * 2**20, "the connection was closed before the end of the answer"
 
 
-def test_an_answer_that_is_read_slowly_arrives_whole(client: httpx.Client) -> None:
-    with closing(post(client, stream=True, buffer_bytes=2**18)) as slow:
+def test_an_answer_that_is_read_slowly_arrives_whole(patient: httpx.Client) -> None:
+    with closing(post(patient, stream=True, buffer_bytes=2**18)) as slow:
         began = time.monotonic()
-        answer = rest_of(slow, pause_seconds=0.01)
+        answer = rest_of(slow, pause_seconds=0.08)
         assert b"message_stop" in answer
-        assert time.monotonic() - began > MAX_UNREAD_SECONDS, "slow enough to show it"
+        assert time.monotonic() - began > PATIENT_SECONDS, "slow enough to show it"
 
 
 def http_2(client: httpx.Client, window_bytes: int) -> tuple[socket.socket, h2.connection.H2Connection]:
@@ -127,18 +142,18 @@ def test_a_connection_without_a_request_is_closed(client: httpx.Client, start: s
         rest_of(unused)
 
 
-def test_http_2_answers_are_whole(client: httpx.Client) -> None:
+def test_http_2_answers_are_whole(patient: httpx.Client) -> None:
     httpx2 = pytest.importorskip("httpx2")
-    with httpx2.Client(http1=False, http2=True, base_url=str(client.base_url), timeout=60) as connected:
+    with httpx2.Client(http1=False, http2=True, base_url=str(patient.base_url), timeout=300) as connected:
         text = connected.post("/v1/messages", json=ask("long")).json()["content"][0]["text"]
     assert len(text.strip()) == len(f"{'x' * 2**20} " * 12) - 1
 
 
-def test_thousands_of_http_2_requests_that_are_reset_leave_nothing(client: httpx.Client) -> None:
-    connection, http = http_2(client, window_bytes=65_535)
+def test_thousands_of_http_2_requests_that_are_reset_leave_nothing(patient: httpx.Client) -> None:
+    connection, http = http_2(patient, window_bytes=65_535)
     with closing(connection):
         for _ in range(1000):
             http.reset_stream(request_on(http, b"{"), h2.errors.ErrorCodes.CANCEL)
         connection.sendall(http.data_to_send())
-        assert client.post("/v1/messages", json=ask()).status_code == 200
-        wait_until_idle(client)
+        assert patient.post("/v1/messages", json=ask()).status_code == 200
+        wait_until_idle(patient)

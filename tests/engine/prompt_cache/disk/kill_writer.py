@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from pensieve.core.prefixes.worth import Worth
 from pensieve.engine.kv.blocks import HostArray
 from pensieve.engine.prompt_cache.disk.tier import BLOCK_TOKENS, DiskTier
 
@@ -42,7 +43,10 @@ def content_of(token_ids: Sequence[int], start: int, end: int) -> list[HostArray
 
 def keep(tier: DiskTier, token_ids: Sequence[int]) -> None:
     blocks = [
-        tier.new_block(place, token_ids, {"layout": "joined"}, content_of(token_ids, place.start, place.end))
+        (
+            tier.new_block(place, token_ids, {"layout": "joined"}, content_of(token_ids, place.start, place.end)),
+            Worth.READ_AGAIN,
+        )
         for place in tier.places(token_ids)
         if tier.wants(place, token_ids)
     ]

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import mlx.core as mx
+import numpy as np
 import pytest
 
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
@@ -18,6 +19,7 @@ from pensieve.models.loading.load import LoadedModel
 from tests.engine.support.tiny_modules import (
     WHOLE_KINDS,
     WINDOW,
+    arrays_of,
     assert_same,
     continuation,
     generated,
@@ -72,7 +74,9 @@ def test_only_tokens_that_memory_lacks_are_read(tmp_path: Path) -> None:
     assert (match.from_disk_tokens, match.num_tokens >= 900) == (match.num_tokens - 300, True)
     assert match.reason is MissReason.DIFFERS
     assert match.caches is not None
-    assert_same(match.caches, prefill(model, [*whole[:900], 127][: match.num_tokens]))
+    expected = prefill(model, [*whole[:900], 127][: match.num_tokens])  # in other chunks, so it is rounded differently
+    pairs = zip(arrays_of(match.caches), arrays_of(expected), strict=True)
+    assert all(np.allclose(one, other, atol=1e-4) for one, other in pairs)
     store.check()
 
 
@@ -156,12 +160,15 @@ def test_a_rate_follows_recent_measurements() -> None:
 
 
 def test_a_prompt_in_memory_or_on_disk_is_much_faster_than_computing_it(tmp_path: Path) -> None:
-    """For 4096 tokens. The gate requires 3 and 4 percent with a real model, which takes far longer per byte."""
+    """For 4096 tokens. The gate requires 3 and 4 percent with a real model, which takes far longer per byte.
+
+    In computing time, which other processes on this machine do not lengthen.
+    """
     model, whole = tiny_module("llama"), prompt(4097)
     prefill(model, whole[:512])
-    began = time.perf_counter()
+    began = time.process_time()
     caches = prefill(model, whole[:4096])
-    cold = time.perf_counter() - began
+    cold = time.process_time() - began
     disk = DiskTier(tmp_path, "model", limit_bytes=100 * MIB)
     store = KVStore(model, limit_bytes=100 * MIB, disk=disk)
     store.insert(whole[:4096], caches)
@@ -173,21 +180,21 @@ def test_a_prompt_in_memory_or_on_disk_is_much_faster_than_computing_it(tmp_path
 
 
 def timed_match(store: KVStore, token_ids: list[int]) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     assert store.match(token_ids).num_tokens == len(token_ids) - 1
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def test_snapshots_at_boundaries_are_found_from_both_tiers(tmp_path: Path) -> None:
     model, whole = tiny_module("gemma3_text"), prompt(4 * WINDOW)
-    disk = DiskTier(tmp_path, "model", limit_bytes=100 * MIB)
-    store = KVStore(model, limit_bytes=100 * MIB, disk=disk)
+    store = restarted(model, tmp_path)
     caches = prefill(model, whole[: 2 * WINDOW])
     store.insert(whole[: 2 * WINDOW], caches, [Boundary(2 * WINDOW, BoundaryKind.SYSTEM)])
     store.insert(whole, prefill(model, whole[2 * WINDOW :], caches))
-    disk.flush(300)
-    for each in (store, restarted(model, tmp_path)):
-        branch = [*whole[: 3 * WINDOW], *prompt(5, seed=1)]
+    branch = [*whole[: 3 * WINDOW], *prompt(5, seed=1)]
+    assert store.match(branch).num_tokens == 2 * WINDOW
+    store.close(30.0)
+    for each in (restarted(model, tmp_path), restarted(model, tmp_path)):
         match = each.match(branch)
         assert match.num_tokens == 2 * WINDOW == each.cached_tokens(branch)
         assert match.caches is not None

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pensieve.core.prefixes.worth import Worth
 from pensieve.engine.prompt_cache.disk.file import SUFFIX, TEMPORARY_PREFIX
 from pensieve.engine.prompt_cache.disk.folder import MAX_SET_ASIDE, SET_ASIDE
 from pensieve.engine.prompt_cache.disk.tier import DiskTier
@@ -88,7 +89,8 @@ def test_snapshots_are_found_only_where_they_end(tmp_path: Path) -> None:
         for length in (100, 200, 350):
             place = tier.snapshot_place(whole[:length])
             assert tier.wants(place, whole[:length])
-            tier.put([tier.new_block(place, whole[:length], None, content_of(whole, 0, length))], [])
+            block = tier.new_block(place, whole[:length], None, content_of(whole, 0, length))
+            tier.put([(block, Worth.READ_AGAIN)], [])
             tier.flush(300)
             assert not tier.wants(place, whole[:length])
     with opened(tmp_path) as tier:
@@ -224,22 +226,38 @@ def test_a_folder_that_cannot_be_created_is_logged_once_and_is_a_miss(
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
-def test_a_full_disk_is_logged_once_and_leaves_no_partial_file(
+@contextmanager
+def failing_writes() -> Iterator[None]:
+    """Files cannot grow beyond a part of a block: they fail in the middle, as on a bad disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_failing_disk_is_one_line_in_the_log_until_it_works_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept(tmp_path, 0)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # longer files fail as on a full disk
-    try:
-        with opened(tmp_path) as tier:
+    with opened(tmp_path) as tier:
+        with failing_writes():
             for number in (4, 8):
                 keep(tier, prompt_of(number))
                 assert tier.flush(300)
             assert wrong_or_missing(tier, prompt_of(0)) == (0, 0)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert len(caplog.records) == 1
-    assert not list(tmp_path.glob(f"{TEMPORARY_PREFIX}*"))
+        assert len(caplog.records) == 1
+        assert not list(tmp_path.glob(f"{TEMPORARY_PREFIX}*"))
+        keep(tier, prompt_of(4))
+        assert tier.flush(300)
+        assert wrong_or_missing(tier, prompt_of(4)) == (0, 0)
+        assert len(caplog.records) == 2
+        assert "again" in caplog.records[-1].message
+        with failing_writes():
+            keep(tier, prompt_of(8))
+            assert tier.flush(300)
+    assert len(caplog.records) == 3
 
 
 def test_a_read_only_folder_can_be_read(tmp_path: Path) -> None:
@@ -254,12 +272,10 @@ def test_a_read_only_folder_can_be_read(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-def test_blocks_over_the_queue_limit_are_skipped(tmp_path: Path) -> None:
-    with opened(tmp_path, limit_bytes=1 << 40) as tier:
-        assert tier.has_room(100 * MIB)
-        assert not tier.has_room(1 << 35)
+def test_a_block_over_the_limit_is_not_copied(tmp_path: Path) -> None:
     with opened(tmp_path, limit_bytes=10) as tier:
-        assert not tier.has_room(11)
+        assert tier.may_write(10, Worth.SHORT, waiting_bytes=0)
+        assert not tier.may_write(11, Worth.READ_AGAIN, waiting_bytes=0)
 
 
 def test_a_block_is_read_as_it_was_put(tmp_path: Path) -> None:

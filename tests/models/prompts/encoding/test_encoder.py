@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, pre_tokenizers
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
-from pensieve.models.prompts.encoding import encoding_cache
 from pensieve.models.prompts.encoding.encoder import PromptEncoder
 from pensieve.models.prompts.encoding.encoding_cache import EncodingCache
 from pensieve.models.prompts.encoding.literals import Literals
@@ -60,10 +59,10 @@ def test_a_text_is_encoded_once() -> None:
     assert [again.num_tokens_within(number) for number in (0, 2, 3, 4, 6, 7, 99)] == [0, 2, 3, 3, 5, 6, 9]
 
 
-def test_the_least_recently_used_texts_are_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding_cache, "MAX_BYTES", 20_000)  # two of these texts, at nine bytes a character
-    tokenizer = Tokenizer()
-    encoder, literals = PromptEncoder(tokenizer, has_template=True), Literals((), None)
+def test_the_least_recently_used_texts_are_evicted() -> None:
+    tokenizer, two_texts = Tokenizer(), 20_000  # at nine bytes a character
+    encoder = PromptEncoder(tokenizer, has_template=True, max_cached_bytes=2 * two_texts)
+    literals = Literals((), None)
     for text in ("1", "2", "1", "6", "1", "2", "77"):
         assert encoder.encode(literals, text * 1000).token_ids == [*map(ord, text * 1000)]
     assert [text[:2] for text in tokenizer.backend_tokenizer.encoded] == ["11", "22", "66", "22", "77"]

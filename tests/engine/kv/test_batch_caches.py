@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
-from pensieve.engine.batch.rows import row_of
+from pensieve.engine.kv.batch_caches import row_of
 
 import_mlx_lm()
 

@@ -1,0 +1,126 @@
+"""Whatever kinds of caches a model has, batched and speculated answers are those of mlx-lm alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from pensieve.core.drafts.prompt_lookup import PromptLookup
+from pensieve.engine.memory.probe import layout_of
+from pensieve.models.loading.load import LoadedModel
+from tests.engine.batch.batch_run import BatchRun, alone
+from tests.engine.kv.models import small
+from tests.engine.speculation.test_speculation import Eager
+from tests.engine.support.tiny_modules import prompt
+
+LAYOUTS = {
+    "qwen3_5": ("attention", "whole"),
+    "qwen3_next": ("attention", "whole"),
+    "granitemoehybrid": ("attention", "whole"),
+    "lfm2": ("attention", "whole"),
+    "gemma3_text": ("attention", "whole"),
+    "nemotron_h": ("attention", "decoding"),
+    "gpt_oss": ("none", "whole"),
+    "deepseek_v3": ("none", "whole"),
+    "kimi_linear": ("none", "whole"),
+    "mamba2": ("attention", "whole"),
+    "gemma2": ("none", "none"),
+    "llama4": ("none", "none"),
+}
+"""Which layers are rows, and what is batched: hybrids of recurrent layers, windows, latent attention, chunks."""
+VOCABULARY = 128
+
+NewRun = Callable[..., BatchRun]
+Know = Callable[[list[int], list[int]], None]
+
+
+@pytest.fixture(scope="module", params=LAYOUTS)
+def model(request: pytest.FixtureRequest) -> LoadedModel:
+    return small(request.param)
+
+
+@pytest.fixture
+def new_run(model: LoadedModel, runs: list[BatchRun]) -> NewRun:
+    layout = layout_of(model)
+
+    def make(eos_token_ids: frozenset[int] = frozenset()) -> BatchRun:
+        run = BatchRun(replace(model, eos_token_ids=eos_token_ids), layout=layout)
+        runs.append(run)
+        return run
+
+    return make
+
+
+def test_each_layer_has_the_best_cache_that_computes_the_same(
+    request: pytest.FixtureRequest, model: LoadedModel
+) -> None:
+    assert layout_of(model) == LAYOUTS[request.node.callspec.params["model"]]
+
+
+def test_requests_that_join_and_leave_get_the_tokens_of_each_alone(model: LoadedModel, new_run: NewRun) -> None:
+    prompts = [prompt(40, 1), prompt(150, 2), prompt(3, 3)]
+    run = new_run()
+    run.insert(prompts[0], 30)
+    while not run.tokens[0]:
+        run.step()
+    for token_ids in prompts[1:]:
+        if run.batch.max_size > len(run.tokens):
+            run.insert(token_ids, 12)
+    expected = [alone(model, prompts[0], 30), *(alone(model, each, 12) for each in prompts[1:])]
+    assert run.finish() == expected[: len(run.tokens)]
+
+
+@pytest.fixture
+def often_right(monkeypatch: pytest.MonkeyPatch) -> Know:
+    """Drafts of the greedy answer to one prompt, of which every seventh token is wrong."""
+
+    def know(token_ids: list[int], answer: list[int]) -> None:
+        def draft(lookup: PromptLookup, num_tokens: int) -> list[int]:
+            begin = lookup.num_tokens - len(token_ids)
+            right = [*answer, *[0] * num_tokens][begin : begin + num_tokens]
+            return [(each + (begin + place) % 7 // 6) % VOCABULARY for place, each in enumerate(right)]
+
+        monkeypatch.setattr(PromptLookup, "has_source", True)
+        monkeypatch.setattr(PromptLookup, "match_length", 16)
+        monkeypatch.setattr(PromptLookup, "draft", draft)
+
+    return know
+
+
+def test_speculated_answers_are_those_of_plain_decoding(model: LoadedModel, new_run: NewRun, often_right: Know) -> None:
+    """Rows that are speculated on together have drafts of several lengths, and lose other numbers of tokens."""
+    token_ids, pace, run = prompt(40, 5), Eager(), new_run()
+    expected = alone(model, token_ids, 60)
+    often_right(token_ids, expected)
+    run.batch.speculate(pace)
+    run.insert(token_ids, 60)
+    while not run.tokens[0]:
+        run.step()
+    for max_tokens in (23, 48)[: run.batch.max_size - 1]:
+        run.step()
+        run.insert(token_ids, max_tokens)
+    assert run.finish() == [expected, expected[:23], expected[:48]][: len(run.tokens)]
+    if run.batch.max_size == 1 or layout_of(model)[1] == "whole":
+        assert pace.counts.proposed > pace.counts.accepted > 30
+
+
+def test_a_row_that_ends_leaves_caches_that_continue_like_its_own_tokens(
+    model: LoadedModel, new_run: NewRun, often_right: Know
+) -> None:
+    """What is stored of an answer, also if its last draft went on after the end."""
+    token_ids = prompt(40, 5)
+    expected = alone(model, token_ids, 60)
+    often_right(token_ids, expected)
+    last = next(token_id for place, token_id in enumerate(expected) if place > 8 and token_id not in expected[:place])
+    run = new_run(eos_token_ids=frozenset({last}))
+    run.batch.speculate(Eager())
+    run.insert(token_ids, 60)
+    (answer,) = run.finish()
+    assert answer == expected[: expected.index(last) + 1]
+    held, caches = run.computed[0]
+    assert held == [*token_ids, *answer]
+    fresh = new_run()
+    fresh.insert([*held, 7], 12, cached=caches)
+    assert fresh.finish() == [alone(model, [*held, 7], 12)]
