@@ -11,7 +11,7 @@ from typing import Final
 from tests.mutants.wire import ProxiedAnswer, ProxiedCall
 
 _HEAVY_BYTES: Final = 500_000
-_HEAVY_SECONDS: Final = 8.0
+_HEAVY_SECONDS: Final = 15.0
 _working = threading.Lock()
 
 
