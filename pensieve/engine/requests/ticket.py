@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,11 @@ class Ticket:
         return self.request.client.namespace
 
     @property
+    def fingerprint(self) -> int:
+        """The same for a request that is sent again."""
+        return hash((tuple(self.prompt_token_ids), self.request.max_tokens))
+
+    @property
     def max_total_tokens(self) -> int:
         """The tokens of the prompt and of the longest possible answer."""
         return min(len(self.prompt_token_ids) + self.request.max_tokens, self.window_tokens)
@@ -119,6 +124,12 @@ class Ticket:
         self.has_events.set()
         self.has_events = asyncio.Event()
 
+    def put(self, event: GenerationEvent | Exception) -> None:
+        """Add an event, unless the last one has arrived already. Call on the event loop."""
+        if not self.has_ended:
+            self.events.append(event)
+            self._wake()
+
     async def stream(self) -> AsyncGenerator[GenerationEvent, None]:
         """All events from the first on, as they arrive. Several readers may stream the same ticket.
 
@@ -149,6 +160,7 @@ class Ticket:
 
 
 Delivery = tuple[Ticket, GenerationEvent | Exception]
+Deliver = Callable[[list[Delivery]], None]
 
 
 def deliver(deliveries: list[Delivery]) -> None:
@@ -160,11 +172,13 @@ def deliver(deliveries: list[Delivery]) -> None:
     for delivery in deliveries:
         by_loop.setdefault(delivery[0].loop, []).append(delivery)
     for loop, of_loop in by_loop.items():
-        if not loop.is_closed():
+        try:
             loop.call_soon_threadsafe(_put_all, of_loop)
+        except RuntimeError:
+            if not loop.is_closed():
+                raise
 
 
 def _put_all(deliveries: list[Delivery]) -> None:
     for ticket, event in deliveries:
-        ticket.events.append(event)
-        ticket._wake()
+        ticket.put(event)
