@@ -3,7 +3,7 @@ Feature: Requests that no SDK sends
   Each is answered or refused. A 500 makes clients send it again, and is reported as a fault of the server.
 
   @SHOULD
-  Rule: What is odd about a request is no fault of the server
+  Rule: What is odd about a request is its client's fault
     RFC 9110, 15.6: a 5xx status says that the server failed. "Errors": what is wrong with a request is a 4xx.
 
     @id:doubled-slashes
@@ -46,4 +46,4 @@ Feature: Requests that no SDK sends
       Given the server under test
       When a page of "https://evil.example" asks for a WebSocket at /v1/messages
       Then its status says that the server did not fail
-      And it is no WebSocket
+      And it did not become a WebSocket

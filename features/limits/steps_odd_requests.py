@@ -37,6 +37,6 @@ def the_server_did_not_fail(scene: Scene) -> None:
     expect_that(scene.last.status < 500, "a status below 500", scene.last.status)
 
 
-@then("it is no WebSocket")
-def it_is_no_websocket(scene: Scene) -> None:
+@then("it did not become a WebSocket")
+def it_did_not_become_a_websocket(scene: Scene) -> None:
     expect_that(scene.last.status != 101, "a status other than 101 Switching Protocols", scene.last.status)
