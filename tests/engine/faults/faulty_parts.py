@@ -120,7 +120,8 @@ class _FaultyParts(EngineParts):
 
 def load_with(fault: Fault) -> LoadParts:
     def faulty_deliver(deliveries: list[Delivery]) -> None:
-        fault.at(Stage.EMIT)
+        if len({ticket for ticket, _ in deliveries}) > 1 or fault.num_strikes:
+            fault.at(Stage.EMIT)  # both clients are affected
         deliver(deliveries)
 
     def load(folder: ModelFolder, memory: DeviceMemory, options: EngineOptions, resources: ExitStack) -> EngineParts:
