@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import httpx
 
+from contracts.values.vocabulary import BufferUsage
 from pensieve.cli.serve.crashes import EXIT_SOFTWARE
 from pensieve.cli.serve.shutdown import ServerLostError
 from pensieve.cli.settings.settings import Settings
@@ -134,10 +135,13 @@ def observe(folder: ModelFolder, stage: Stage, kind: Kind) -> Observed:
     first_error = _FirstError()
     logging.getLogger("pensieve").addHandler(first_error)
     exit_status = 0
+    components = faulty.components(settings)
     try:
-        with running_server(settings, faulty.components(settings)) as url:
+        with running_server(settings, components) as url:
             watch = _HealthWatch(url, faulty.may_reload)
             plain, stream, after = _play(url, faulty, fault, watch)
+            if after == "200":  # whatever failed, its memory is released
+                wait_until(lambda: not components.memory.reserved_bytes(BufferUsage.KV_CACHE))
     except ServerLostError:
         exit_status = EXIT_SOFTWARE
     finally:
