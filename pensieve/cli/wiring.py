@@ -165,6 +165,7 @@ def _engine_options(settings: Settings, capacity_bytes: int) -> EngineOptions:
         script=load_script(settings.script) if settings.script else None,
         kv_bits=settings.kv_bits,
         speculation=not settings.no_speculation,
+        stall_seconds=settings.stall_timeout,
         cache=_cache_options(settings, capacity_bytes),
     )
 

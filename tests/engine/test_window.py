@@ -140,11 +140,11 @@ def test_beside_another_model_an_answer_may_use_the_memory_that_is_left(tmp_path
                     with pytest.raises(OverloadedError):
                         await anext(events)
                 else:
-                    await until(lambda: bool(engine._loop._running))
-                    (running,) = engine._loop._running.values()
+                    await until(lambda: bool(engine._loop.rows.running))
+                    (running,) = engine._loop.rows.running.values()
                     assert MIN_SHORTENED_TOKENS <= running.ticket.max_answer_tokens < free_tokens
                     assert running.ticket.is_limited_by_window
-            await until(lambda: not engine._loop._running)
+            await until(lambda: not engine._loop.rows.running)
             engine._memory.release(other_model)
         await engine.aclose()
 

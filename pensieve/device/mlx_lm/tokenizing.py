@@ -22,7 +22,7 @@ def load_with_transformers(folder: Path) -> Any:
     load_transformers()
     from transformers import AutoTokenizer  # noqa: PLC0415 - seconds
 
-    return AutoTokenizer.from_pretrained(folder)  # type: ignore[no-untyped-call]
+    return AutoTokenizer.from_pretrained(folder)
 
 
 def renders_by_itself(tokenizer: Any) -> bool:

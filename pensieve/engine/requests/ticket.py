@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -67,6 +67,11 @@ class Ticket:
         return self.request.client.namespace
 
     @property
+    def fingerprint(self) -> int:
+        """The same for a request that is sent again."""
+        return hash((tuple(self.prompt_token_ids), self.request.max_tokens))
+
+    @property
     def max_total_tokens(self) -> int:
         """The tokens of the prompt and of the longest possible answer."""
         return min(len(self.prompt_token_ids) + self.request.max_tokens, self.window_tokens)
@@ -95,6 +100,13 @@ class Ticket:
     def has_ended(self) -> bool:
         """Whether all events have arrived, read or not. For the event loop."""
         return bool(self.events) and isinstance(self.events[-1], GenerationFinished | Exception)
+
+    def put(self, event: GenerationEvent | Exception) -> None:
+        """Add an event, unless the last one has arrived already. Call on the event loop."""
+        if not self.has_ended:
+            self.events.append(event)
+            self.has_events.set()
+            self.has_events = asyncio.Event()
 
     async def stream(self) -> AsyncGenerator[GenerationEvent, None]:
         """All events from the first on, as they arrive. Several readers may stream the same ticket.
@@ -126,6 +138,7 @@ class Ticket:
 
 
 Delivery = tuple[Ticket, GenerationEvent | Exception]
+Deliver = Callable[[list[Delivery]], None]
 
 
 def deliver(deliveries: list[Delivery]) -> None:
@@ -137,12 +150,13 @@ def deliver(deliveries: list[Delivery]) -> None:
     for delivery in deliveries:
         by_loop.setdefault(delivery[0].loop, []).append(delivery)
     for loop, of_loop in by_loop.items():
-        if not loop.is_closed():
+        try:
             loop.call_soon_threadsafe(_put_all, of_loop)
+        except RuntimeError:
+            if not loop.is_closed():
+                raise
 
 
 def _put_all(deliveries: list[Delivery]) -> None:
     for ticket, event in deliveries:
-        ticket.events.append(event)
-        ticket.has_events.set()
-        ticket.has_events = asyncio.Event()
+        ticket.put(event)

@@ -68,7 +68,9 @@ def load_tokenizer(
 
 
 def _by_transformers(folder: Path) -> Any:
-    tokenizer = _mlx_lm().load_with_transformers(folder)
+    from pensieve.device.mlx_lm.tokenizing import load_with_transformers  # noqa: PLC0415 - seconds
+
+    tokenizer = load_with_transformers(folder)
     _save(tokenizer, folder)
     return tokenizer
 
@@ -77,17 +79,14 @@ def _python_template(tokenizer: Any, defaults: Mapping[str, Any]) -> Callable[..
     """What writes prompts in Python. A template in the folder comes before one that an architecture has by default."""
     stated = tokenizer.init_kwargs.get(_TEMPLATE_TYPE)
     name = stated if stated or tokenizer.chat_template is not None else defaults.get(_TEMPLATE_TYPE)
-    if name:
-        return _mlx_lm().python_template(name)
-    if isinstance(tokenizer, FastTokenizer) or not _mlx_lm().renders_by_itself(tokenizer):
+    if not name and isinstance(tokenizer, FastTokenizer):
         return None
-    return partial(tokenizer.apply_chat_template, tokenize=False, return_dict=False)
+    from pensieve.device.mlx_lm.tokenizing import python_template, renders_by_itself  # noqa: PLC0415 - half a second
 
-
-def _mlx_lm() -> Any:
-    from pensieve.device.mlx_lm import tokenizing  # noqa: PLC0415 - half a second
-
-    return tokenizing
+    if name:
+        return python_template(name)
+    renders = renders_by_itself(tokenizer)
+    return partial(tokenizer.apply_chat_template, tokenize=False, return_dict=False) if renders else None
 
 
 def _from_own_folder(folder: Path) -> FastTokenizer | None:
