@@ -97,6 +97,11 @@ class _Faulty:
 
         return replace(parts, start=start)
 
+    def is_the_plain_one_prefilled(self) -> bool:
+        """For the MLX thread."""
+        running = self.engine._loop.rows.running.values()
+        return any(each.is_prefilling and PLAIN in each.ticket.request.messages[-1].text for each in running)
+
     def are_both_decoded(self) -> bool:
         """For the MLX thread."""
         running = self.engine._loop.rows.running.values()
@@ -165,7 +170,9 @@ def _play(url: str, faulty: _Faulty, fault: Fault, watch: _HealthWatch) -> tuple
         has_text = threading.Event()
         stream = threads.submit(_stream, client, has_text)
         assert has_text.wait(HUNG_SECONDS)
-        if fault.stage not in _BEFORE_THE_REQUEST:
+        if fault.stage is Stage.PREFILL:
+            fault.may_strike = faulty.is_the_plain_one_prefilled
+        elif fault.stage not in _BEFORE_THE_REQUEST:
             fault.may_strike = faulty.are_both_decoded
         fault.armed = True
         if fault.stage is Stage.RECEIVE:
