@@ -22,7 +22,7 @@ START_SECONDS = 180
 class ServerProcess:
     def __init__(self, process: subprocess.Popen[str], url: str) -> None:
         self._process = psutil.Process(process.pid)
-        self.url = url
+        self.pid, self.url = process.pid, url
 
     def resident_bytes(self) -> int:
         return int(self._process.memory_info().rss)
