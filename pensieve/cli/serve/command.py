@@ -52,8 +52,12 @@ _HTTP_MODULES: Final = (
 )
 
 
-def serve(settings: Settings, supervised: Supervised | None = None) -> int:
-    """Serve until SIGINT, SIGTERM or SIGHUP, and return the exit status."""
+def serve(
+    settings: Settings,
+    supervised: Supervised | None = None,
+    components: Callable[[Settings], ServerComponents] = components_for,
+) -> int:
+    """Serve until SIGINT, SIGTERM or SIGHUP, and return the exit status. `components` builds what is served."""
     faulthandler.enable()
     sys.setswitchinterval(SWITCH_SECONDS)
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -62,7 +66,7 @@ def serve(settings: Settings, supervised: Supervised | None = None) -> int:
     except OSError as error:
         return _fail(cannot_listen(settings.host, settings.port, error))
     try:
-        asyncio.run(_until_signalled(settings, components_for(settings), listener, supervised))
+        asyncio.run(_until_signalled(settings, components(settings), listener, supervised))
     except PensieveError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -100,8 +104,9 @@ async def _until_signalled(
 
 
 def _beat(supervised: Supervised | None, components: ServerComponents) -> None:
-    if supervised is not None:
-        supervised.beat(components.monitor.totals().ended[OperationPhase.COMPLETED])
+    """A supervisor that was killed leaves no time for the running answers: another server needs the port."""
+    if supervised is not None and not supervised.beat(components.monitor.totals().ended[OperationPhase.COMPLETED]):
+        _end_lost("its supervisor has ended")
 
 
 def _end_lost(reason: str) -> NoReturn:

@@ -62,7 +62,8 @@ class Rows:
         if sampled or chunks:
             progress.note_step(seconds)
         num_prefilled = sum(self._note_prefill(self.batch, each) for each in chunks)
-        if num_prefilled and not sampled:
+        prefilling = {each.uid for each in chunks}
+        if num_prefilled and all(each.uid in prefilling for each in sampled):  # no other row was decoded
             self._parts.prompt_cache.note_prefill(num_prefilled, seconds)
         for each in sampled:
             if each.uid in self.running:  # or it ended earlier in this step: drop the rest of its tokens
@@ -76,7 +77,8 @@ class Rows:
         prompt_cache = self._parts.prompt_cache
         is_stop = chunk.at_stop and not chunk.is_complete
         is_worth_storing = is_stop if prompt_cache.needs_snapshots else chunk.is_complete
-        if is_worth_storing and prompt_cache.limit_bytes:
+        has_ended = chunk.uid not in batch  # in this step: then all of it is stored
+        if is_worth_storing and prompt_cache.limit_bytes and not has_ended:
             with self._faults.contained("reading a computed prompt"):
                 self.stores.add_prompt(running, batch.computed(chunk.uid))
         return running.num_prefilled - before

@@ -77,7 +77,7 @@ class ChatTemplate:
         clock: Callable[[], datetime] = datetime.now,
         max_cached_bytes: int = 2 * MAX_BYTES,
     ) -> None:
-        """`tokenizer` is mlx-lm's TokenizerWrapper or a Transformers tokenizer. `dialect` is its model's. Token ids
+        """`tokenizer` is a ModelTokenizer or a Transformers tokenizer. `dialect` is its model's. Token ids
         of texts are cached, up to `max_cached_bytes`.
         """
         self._tokenizer = tokenizer

@@ -123,7 +123,7 @@ def _has_calls(messages: Sequence[ChatMessage]) -> bool:
 
 def _end_tokens(tokenizer: Any) -> tuple[str, ...]:
     ids = getattr(tokenizer, "eos_token_ids", None)
-    if not isinstance(ids, Collection):  # mlx-lm's wrapper has a set, Transformers a single one
+    if not isinstance(ids, Collection):  # a ModelTokenizer has a set, Transformers a single one
         ids = [tokenizer.eos_token_id]
     tokens = [tokenizer.convert_ids_to_tokens(int(token_id)) for token_id in sorted(ids) if token_id is not None]
     return tuple(token for token in tokens if token)

@@ -36,11 +36,11 @@ class TokenizerMetadata:
     model_max_length: int
     """In tokens."""
     settings: Mapping[str, Any]
-    """The keys of tokenizer_config.json that mlx-lm reads."""
+    """`chat_template_type` of tokenizer_config.json, if it has that key."""
 
 
 class FastTokenizer:
-    """Replaces a Transformers tokenizer in mlx-lm's wrapper, with the same ids and text for the same arguments.
+    """Replaces a Transformers tokenizer, with the same ids and text for the same arguments.
 
     Any thread may use it.
     """

@@ -19,7 +19,7 @@ import httpx
 import psutil
 import pytest
 
-from pensieve.cli.serve.crashes import Crashes
+from pensieve.cli.serve.crashes import EXIT_SOFTWARE, Crashes
 from pensieve.cli.serve.supervisor import Supervisor, interpreter_options
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 from tests.support.waiting import HUNG_SECONDS, wait_until
@@ -101,11 +101,14 @@ def test_an_answer_between_crashes_keeps_the_pauses_short(script: Path) -> None:
         assert server.answer().status_code == 200
 
 
-def test_the_server_ends_when_its_supervisor_is_killed(script: Path) -> None:
-    with supervised("--script", str(script)) as server:
+def test_the_server_ends_when_its_supervisor_is_killed_even_in_the_middle_of_an_answer(script: Path) -> None:
+    with supervised("--script", str(script), "--grace-seconds", "3600") as server:
         child = server.server()
-        server.process.kill()
-        wait_until(lambda: not is_running(child))
+        slow = {**HELLO, "max_tokens": 4096, "stream": True, "messages": [{"role": "user", "content": "slowly"}]}
+        with httpx.stream("POST", f"{server.url}/v1/messages", json=slow, timeout=HUNG_SECONDS) as response:
+            next(line for line in response.iter_lines() if "text_delta" in line)
+            server.process.kill()
+            wait_until(lambda: not is_running(child))
 
 
 def test_a_second_signal_ends_a_running_answer_at_once(script: Path) -> None:
@@ -233,3 +236,19 @@ def test_a_taken_port_is_reported_by_the_supervisor_alone(script: Path) -> None:
 )
 def test_the_interpreters_options_are_passed_on(original: list[str], arguments: list[str], expected: list[str]) -> None:
     assert interpreter_options(original, arguments) == expected
+
+
+def test_a_server_whose_engine_hangs_says_so_and_exits_with_status_70(script: Path) -> None:
+    command = [sys.executable, "-m", "tests.cli.serve.lost_server", str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+", process.stdout.readline())
+        assert found is not None
+        refused = httpx.post(f"{found[0]}/v1/messages", json=HELLO, timeout=HUNG_SECONDS)
+        health = httpx.get(f"{found[0]}/health", timeout=HUNG_SECONDS)
+        _, errors = process.communicate(timeout=HUNG_SECONDS)
+    assert (refused.status_code, refused.headers["retry-after"]) == (529, "10")
+    assert (health.status_code, health.json()["status"]) == (503, "unhealthy")
+    assert health.json()["reason"] == "scripted: it hangs"
+    assert process.returncode == EXIT_SOFTWARE
+    assert "pensieve: the server cannot go on: scripted: it hangs\n" in errors

@@ -45,7 +45,7 @@ class Intercepted:
 
 
 class _FaultyModel:
-    """One call with several tokens of a row is a chunk of a prompt, one with a single token decodes."""
+    """A call with one token decodes. One with several prefills, or decodes with copies of the token, as a CPU may."""
 
     def __init__(self, model: Any, fault: Fault) -> None:
         self._model = model
@@ -120,7 +120,8 @@ class _FaultyParts(EngineParts):
 
 def load_with(fault: Fault) -> LoadParts:
     def faulty_deliver(deliveries: list[Delivery]) -> None:
-        fault.at(Stage.EMIT)
+        if len({ticket for ticket, _ in deliveries}) > 1 or fault.num_strikes:
+            fault.at(Stage.EMIT)  # both clients are affected
         deliver(deliveries)
 
     def load(folder: ModelFolder, memory: DeviceMemory, options: EngineOptions, resources: ExitStack) -> EngineParts:
