@@ -104,8 +104,9 @@ async def _until_signalled(
 
 
 def _beat(supervised: Supervised | None, components: ServerComponents) -> None:
-    if supervised is not None:
-        supervised.beat(components.monitor.totals().ended[OperationPhase.COMPLETED])
+    """A supervisor that was killed leaves no time for the running answers: another server needs the port."""
+    if supervised is not None and not supervised.beat(components.monitor.totals().ended[OperationPhase.COMPLETED]):
+        _end_lost("its supervisor has ended")
 
 
 def _end_lost(reason: str) -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 from collections.abc import MutableMapping
@@ -26,14 +25,20 @@ class Supervised:
     def note_ready(self) -> None:
         self._write(READY)
 
-    def beat(self, num_answers: int) -> None:
-        """`num_answers` is the number of completed answers since the start."""
-        self._write(ANSWERED if num_answers > self._num_answers else BEAT)
+    def beat(self, num_answers: int) -> bool:
+        """`num_answers` is the number of completed answers since the start. Returns whether there is a supervisor."""
+        sign = ANSWERED if num_answers > self._num_answers else BEAT
         self._num_answers = num_answers
+        return self._write(sign)
 
-    def _write(self, sign: bytes) -> None:
-        with contextlib.suppress(OSError):  # the supervisor has ended, or does not read
+    def _write(self, sign: bytes) -> bool:
+        try:
             os.write(self._beats_fd, sign)
+        except BlockingIOError:
+            return True  # it is stopped, and does not read
+        except OSError:
+            return False
+        return True
 
 
 def inherited(environment: MutableMapping[str, str] = os.environ) -> Supervised | None:

@@ -101,11 +101,14 @@ def test_an_answer_between_crashes_keeps_the_pauses_short(script: Path) -> None:
         assert server.answer().status_code == 200
 
 
-def test_the_server_ends_when_its_supervisor_is_killed(script: Path) -> None:
-    with supervised("--script", str(script)) as server:
+def test_the_server_ends_when_its_supervisor_is_killed_even_in_the_middle_of_an_answer(script: Path) -> None:
+    with supervised("--script", str(script), "--grace-seconds", "3600") as server:
         child = server.server()
-        server.process.kill()
-        wait_until(lambda: not is_running(child))
+        slow = {**HELLO, "max_tokens": 4096, "stream": True, "messages": [{"role": "user", "content": "slowly"}]}
+        with httpx.stream("POST", f"{server.url}/v1/messages", json=slow, timeout=HUNG_SECONDS) as response:
+            next(line for line in response.iter_lines() if "text_delta" in line)
+            server.process.kill()
+            wait_until(lambda: not is_running(child))
 
 
 def test_a_second_signal_ends_a_running_answer_at_once(script: Path) -> None:

@@ -45,7 +45,7 @@ class Intercepted:
 
 
 class _FaultyModel:
-    """One call with several tokens of a row is a chunk of a prompt, one with a single token decodes."""
+    """A call with one token decodes. One with several prefills, or decodes with copies of the token, as a CPU may."""
 
     def __init__(self, model: Any, fault: Fault) -> None:
         self._model = model

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import httpx
 
+from contracts.values.vocabulary import BufferUsage
 from pensieve.cli.serve.crashes import EXIT_SOFTWARE
 from pensieve.cli.serve.shutdown import ServerLostError
 from pensieve.cli.settings.settings import Settings
@@ -96,6 +97,11 @@ class _Faulty:
 
         return replace(parts, start=start)
 
+    def is_the_plain_one_prefilled(self) -> bool:
+        """For the MLX thread."""
+        running = self.engine._loop.rows.running.values()
+        return any(each.is_prefilling and PLAIN in each.ticket.request.messages[-1].text for each in running)
+
     def are_both_decoded(self) -> bool:
         """For the MLX thread."""
         running = self.engine._loop.rows.running.values()
@@ -134,10 +140,13 @@ def observe(folder: ModelFolder, stage: Stage, kind: Kind) -> Observed:
     first_error = _FirstError()
     logging.getLogger("pensieve").addHandler(first_error)
     exit_status = 0
+    components = faulty.components(settings)
     try:
-        with running_server(settings, faulty.components(settings)) as url:
+        with running_server(settings, components) as url:
             watch = _HealthWatch(url, faulty.may_reload)
             plain, stream, after = _play(url, faulty, fault, watch)
+            if after == "200":  # whatever failed, its memory is released
+                wait_until(lambda: not components.memory.reserved_bytes(BufferUsage.KV_CACHE))
     except ServerLostError:
         exit_status = EXIT_SOFTWARE
     finally:
@@ -161,7 +170,9 @@ def _play(url: str, faulty: _Faulty, fault: Fault, watch: _HealthWatch) -> tuple
         has_text = threading.Event()
         stream = threads.submit(_stream, client, has_text)
         assert has_text.wait(HUNG_SECONDS)
-        if fault.stage not in _BEFORE_THE_REQUEST:
+        if fault.stage is Stage.PREFILL:
+            fault.may_strike = faulty.is_the_plain_one_prefilled
+        elif fault.stage not in _BEFORE_THE_REQUEST:
             fault.may_strike = faulty.are_both_decoded
         fault.armed = True
         if fault.stage is Stage.RECEIVE:
