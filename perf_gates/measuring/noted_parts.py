@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
+from weakref import ReferenceType, ref
 
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.assembly import EngineParts, load_parts
@@ -16,16 +17,20 @@ from pensieve.models.files.model_folder import ModelFolder
 
 @dataclass(frozen=True, slots=True)
 class NotedParts(EngineParts):
-    batches: list[Batch] = field(default_factory=list)
+    batches: list[ReferenceType[Batch]] = field(default_factory=list)
+    """Not held, as a batch holds the weights."""
 
     @property
     def batch(self) -> Batch:
         """The batch that runs."""
-        return self.batches[-1]
+        batch = self.batches[-1]()
+        assert batch is not None
+        return batch
 
     def new_batch(self, options: EngineOptions) -> Batch:
-        self.batches.append(EngineParts.new_batch(self, options))
-        return self.batch
+        batch = EngineParts.new_batch(self, options)
+        self.batches.append(ref(batch))
+        return batch
 
 
 def noting(
