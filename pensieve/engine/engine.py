@@ -168,6 +168,7 @@ class Engine:
         ticket = self._identical_ticket(request) or await self._admit(request)
         ticket.num_readers += 1
         try:
+            await ticket.admission()
             yield GenerationStarted(len(ticket.prompt_token_ids), ticket.cached_at_first, ticket.differs_in)
             async with aclosing(ticket.stream()) as events:
                 async for event in events:
@@ -201,6 +202,7 @@ class Engine:
             raise OverloadedError(
                 f"{self._num_unfinished} requests are running or waiting, which is this server's maximum"
             )
+        ticket.is_admitted = self._num_unfinished > 0  # behind others it waits
         self._tickets.add(ticket)
         self._loop.submit(ticket)
         return ticket
@@ -221,10 +223,7 @@ class Engine:
         return self._parts.model.supports(feature)
 
     async def aclose(self) -> None:
-        """Open streams end with an error, the thread ends, and the model's memory is freed.
-
-        A thread that hangs is left alone: it ends with the process.
-        """
+        """Open streams end with an error, the thread ends, and the model's memory is freed. One that hangs is left."""
         if self._closed:
             return
         self._closed = True

@@ -56,6 +56,8 @@ class Ticket:
     stored_5m_tokens: int = 0
     stored_1h_tokens: int = 0
     cancelled: bool = False
+    is_admitted: bool = False
+    """The request has started, or waits for others."""
     num_readers: int = 0
     events: list[GenerationEvent | Exception] = field(default_factory=list)
     has_events: asyncio.Event = field(default_factory=asyncio.Event)
@@ -101,12 +103,32 @@ class Ticket:
         """Whether all events have arrived, read or not. For the event loop."""
         return bool(self.events) and isinstance(self.events[-1], GenerationFinished | Exception)
 
+    async def admission(self) -> None:
+        """Wait until the request starts or has to wait for others.
+
+        Raises:
+            PensieveError: it is refused instead: nothing has been sent yet, so that the refusal keeps its status.
+        """
+        while not (self.is_admitted or self.events):
+            await self.has_events.wait()
+        if self.events and isinstance(self.events[0], Exception):
+            raise self.events[0]
+
+    def admit(self) -> None:
+        """For the MLX thread. More than one call has no effect."""
+        if not self.is_admitted and not self.loop.is_closed():
+            self.is_admitted = True
+            self.loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self.has_events.set()
+        self.has_events = asyncio.Event()
+
     def put(self, event: GenerationEvent | Exception) -> None:
         """Add an event, unless the last one has arrived already. Call on the event loop."""
         if not self.has_ended:
             self.events.append(event)
-            self.has_events.set()
-            self.has_events = asyncio.Event()
+            self._wake()
 
     async def stream(self) -> AsyncGenerator[GenerationEvent, None]:
         """All events from the first on, as they arrive. Several readers may stream the same ticket.
@@ -115,7 +137,7 @@ class Ticket:
             PensieveError: the generation failed.
         """
         for number in itertools.count():
-            if number == len(self.events):
+            while number == len(self.events):
                 await self.has_events.wait()
             event = self.events[number]
             if isinstance(event, Exception):
