@@ -40,10 +40,16 @@ def supervise(settings: Settings, arguments: Sequence[str]) -> int:
     with listener:
         status = Supervisor(command, listener.fileno(), hung_seconds=2 * settings.stall_timeout).run()
     if status < 0:
-        signal.signal(-status, signal.SIG_DFL)
-        with contextlib.suppress(OSError):
-            os.kill(os.getpid(), -status)
+        end_by(-status)
     return status if status >= 0 else 128 - status
+
+
+def end_by(number: int) -> None:
+    """End this process by a signal, so that a shell sees how the server ended."""
+    with contextlib.suppress(OSError):  # SIGKILL always has its default
+        signal.signal(number, signal.SIG_DFL)
+    with contextlib.suppress(OSError):
+        os.kill(os.getpid(), number)
 
 
 def interpreter_options(original: Sequence[str] = sys.orig_argv, arguments: Sequence[str] = sys.argv) -> list[str]:
@@ -116,6 +122,8 @@ class Supervisor:
         with self._handling_signals():
             while True:
                 status = self._run_server()
+                if self._stop_signal is not None and status == -signal.SIGKILL:
+                    return -self._stop_signal  # the second signal killed it
                 if self._stop_signal is not None or not is_crash(status, was_ready=self._was_ready):
                     return status
                 pause = self._crashes.pause_seconds()

@@ -122,9 +122,17 @@ def test_a_second_signal_ends_a_running_answer_at_once(script: Path) -> None:
             wait_until(lambda: httpx.get(f"{server.url}/health").json()["status"] == "stopping")
             assert next(line for line in lines if "text_delta" in line), "the first signal ended a running answer"
             server.process.send_signal(signal.SIGINT)
-            server.process.wait(HUNG_SECONDS)
+            _, errors = server.process.communicate(timeout=HUNG_SECONDS)
         assert not is_running(child)
-        assert server.process.returncode != 0
+        assert server.process.returncode == -signal.SIGINT
+        assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_supervisor_ends_by_the_signal_that_ended_its_server(number: signal.Signals) -> None:
+    program = f"from pensieve.cli.serve.supervisor import end_by; end_by({int(number)})"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (-number, "")
 
 
 def test_signals_that_reach_both_processes_count_once(script: Path) -> None:
