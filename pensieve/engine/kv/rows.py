@@ -3,7 +3,7 @@
 mlx-lm's batch cache is one array, padded to the longest row and copied whole whenever a row joins or leaves. That can
 take three times the memory that the requests need, at unpredictable moments. Here a row is an array of its own: it
 joins and leaves without a copy, is never padded, and grows by itself, so a request takes what was reserved for it.
-Attention is computed row by row, which reads the same bytes.
+Attention reads the same bytes: on GPUs in one kernel for all rows (`ragged_attention`), else row by row.
 
 `RowsKV` acts as mlx-lm's batch caches: one for each layer, with their public methods. It attends by itself
 (`pensieve.device.mlx_lm.attention`).
@@ -23,6 +23,7 @@ import mlx.core as mx
 from pensieve.device.device import Backend, device_info
 from pensieve.device.mlx_lm.attention import AttendingCache, quantized_attention
 from pensieve.engine.kv.causal_attention import causal_attention
+from pensieve.engine.kv.ragged_attention import attend_all, attends_at_once
 
 GROWTH_TOKENS: Final = 256
 """A row grows by this number of tokens at a time."""
@@ -209,12 +210,21 @@ class RowsKV(AttendingCache):
         num_tokens = int(queries.shape[2])
         if num_tokens == 1 and len(self.rows) > 1 and _backend() == "cpu" and self.rows[0].bits is None:
             return self._attend_to_one_token(queries, scale)
+        if num_tokens == 1 and self._are_attended_at_once(queries):
+            return attend_all(queries, [(*row.arrays, row.offset) for row in self.rows], scale)  # type: ignore[misc]
         outputs = []
         for row, of_row in zip(self.rows, self._split_rows(queries), strict=True):
             output = row.attend(of_row, scale) if of_row.shape[2] else of_row
             padding = num_tokens - int(of_row.shape[2])
             outputs.append(mx.pad(output, [(0, 0), (0, 0), (0, padding), (0, 0)]) if padding else output)
         return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=0)
+
+    def _are_attended_at_once(self, queries: mx.array) -> bool:
+        """Whether all rows' attention is one kernel. Rows of eight bits, and padded ones, are attended to one by one."""
+        rows = self.rows
+        if len(rows) == 1 or self._lengths is not None or rows[0].bits is not None or _backend() == "cpu":
+            return False
+        return attends_at_once(queries, *rows[0].arrays)
 
     def _attend_to_one_token(self, queries: mx.array, scale: float) -> mx.array:
         """As `attend`, with fewer operations: a CPU pays for starting each of them for each row.
