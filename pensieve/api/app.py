@@ -17,6 +17,7 @@ from pensieve.api.http.connections.drained_bodies import DrainedBodies
 from pensieve.api.http.connections.incoming_bodies import INCOMING_BODIES, IncomingBodies
 from pensieve.api.http.connections.limits import MAX_BODY_BYTES
 from pensieve.api.http.connections.read_answers import ReadAnswers
+from pensieve.api.http.connections.request_memory import REQUEST_MEMORY, HeldMemory, RequestMemory
 from pensieve.api.http.content_encoding import ACCEPTED
 from pensieve.api.http.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to_error, reply_to_status
 from pensieve.api.http.read_body import PDFS
@@ -27,6 +28,7 @@ from pensieve.api.pdfs.reading import PdfReading
 from pensieve.api.routes import messages, metrics, models, openai, service
 from pensieve.api.server_state import EXTENSION, ServerState, server_state
 from pensieve.core.errors import PensieveError
+from pensieve.device.memory.ledger import request_bytes
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ def create_app(state: ServerState) -> Quart:
     app = _App("pensieve")
     app.extensions[EXTENSION] = state
     app.extensions[INCOMING_BODIES] = IncomingBodies(state.limits)
+    memory = app.extensions[REQUEST_MEMORY] = RequestMemory(request_bytes(state.models.memory.capacity_bytes))
     app.extensions[PDFS] = PdfReading()
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
@@ -68,7 +71,7 @@ def create_app(state: ServerState) -> Quart:
     app.register_error_handler(Exception, _on_unknown_error)
     drained = DrainedBodies(app.asgi_app, max_pause_seconds=state.limits.max_refused_pause_seconds)
     read = ReadAnswers(drained, state.limits.max_unread_seconds)
-    app.asgi_app = HttpOnly(read)  # type: ignore[method-assign]  # Quart documents this assignment
+    app.asgi_app = HttpOnly(HeldMemory(read, memory))  # type: ignore[method-assign]  # Quart documents this assignment
     return app
 
 

@@ -12,6 +12,8 @@ from pensieve.cli import cache, keys
 from pensieve.cli.fit import command as fit
 from pensieve.cli.launch import command as launch
 from pensieve.cli.models import command as models
+from pensieve.cli.serve.supervised import inherited
+from pensieve.cli.serve.supervisor import supervise
 from pensieve.cli.settings import table as settings
 from pensieve.cli.settings.settings import SettingsError
 from pensieve.models.files.home import home, home_problem
@@ -48,26 +50,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     if arguments.command == "launch":
         return launch.launch(arguments.arguments)
-    if arguments.command == "keys":
-        return keys.run(arguments)
-    if arguments.command == "models":
-        return models.run(arguments)
-    if arguments.command == "fit":
-        return fit.run(arguments)
-    return cache.run(arguments) if arguments.command == "cache" else _serve(arguments)
+    if arguments.command == "serve":
+        return _serve(arguments, sys.argv[1:] if argv is None else argv)
+    commands_by_name = {"cache": cache.run, "fit": fit.run, "keys": keys.run, "models": models.run}
+    return commands_by_name[arguments.command](arguments)
 
 
-def _serve(arguments: argparse.Namespace) -> int:
+def _serve(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     try:
         chosen = settings.read_settings(arguments)
     except SettingsError as error:
         print(f"pensieve: {error}", file=sys.stderr)
         return EXIT_USAGE
+    supervised = inherited()
+    if supervised is None and not chosen.no_supervise:
+        return supervise(chosen, argv)
     set_kernel_cache(os.environ)
     from pensieve.cli.serve.command import serve  # noqa: PLC0415 - not needed for --help and --version
     from pensieve.device.process_exit import exit_cleanly  # noqa: PLC0415
 
-    return exit_cleanly(serve(chosen))
+    return exit_cleanly(serve(chosen, supervised))
 
 
 def set_kernel_cache(environment: MutableMapping[str, str]) -> None:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from contracts.values.measurements import DiskWrites
+from contracts.values.vocabulary import BufferUsage
 from pensieve.cli.settings.model_settings import read_model_settings, require_served
 from pensieve.cli.sizes import format_gigabytes
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.errors import ValidationError
-from pensieve.device.memory.ledger import Ledger
+from pensieve.device.memory.ledger import Ledger, request_bytes
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.scripted.engine import SCRIPTED_INFO, ScriptedEngine
 from pensieve.engine.scripted.script import load_script
@@ -106,6 +107,7 @@ def model_components(settings: Settings) -> ServerComponents:
 
     device = device_info()
     memory = DeviceMemory(capacity_bytes(settings.memory_limit, device.total_memory_bytes), counts_process=True)
+    memory.reserve(request_bytes(memory.capacity_bytes), BufferUsage.TEMPORARY)
     monitor = SlidingWindowMonitor(memory.usage)
     options = _engine_options(settings, memory.capacity_bytes)  # a home that cannot be written ends the start at once
     folders, draft = _resolve_models(settings)
@@ -165,6 +167,7 @@ def _engine_options(settings: Settings, capacity_bytes: int) -> EngineOptions:
         script=load_script(settings.script) if settings.script else None,
         kv_bits=settings.kv_bits,
         speculation=not settings.no_speculation,
+        stall_seconds=settings.stall_timeout,
         cache=_cache_options(settings, capacity_bytes),
     )
 

@@ -44,8 +44,9 @@ class PooledThread:
             threading.Thread(target=_run_jobs, args=(mailbox,), name=self._name, daemon=True).start()
         mailbox.put(self._job)
 
-    def join(self) -> None:
-        self._job.is_done.wait()
+    def join(self, timeout_seconds: float | None = None) -> bool:
+        """Return whether `target` has ended."""
+        return self._job.is_done.wait(timeout_seconds)
 
 
 def _run_jobs(mailbox: _Mailbox) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
+from typing import NoReturn
 
 from pensieve.device.device import device_info
 
@@ -16,8 +18,14 @@ def exit_cleanly(status: int) -> int:
     a crash (seen with mlx 0.32.4).
     """
     if "mlx.core" in sys.modules and device_info().backend == "cuda":
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+        exit_now(status)
     return status
+
+
+def exit_now(status: int) -> NoReturn:
+    """End the process without waiting for its threads, after flushing its output."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(status)

@@ -20,8 +20,9 @@ from pensieve.engine.memory.probe import ACTIVATIONS_SHARE, CHUNK_TOKENS, Probe,
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.prompt_cache.answer_memory import AnswerMemory
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
+from pensieve.engine.requests.ticket import Deliver, deliver
 from pensieve.engine.speculation.draft_model import DraftModel, load_draft, option_for, ready_to_draft
-from pensieve.engine.warm_up import log_if_slow, warm_up
+from pensieve.engine.warm_up import check, log_if_slow, warm_up
 from pensieve.models.estimate.known_model import known_model
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel, load
@@ -46,6 +47,8 @@ class EngineParts:
     template: ChatTemplate
     grammars: Grammars
     relief: PressureRelief
+    deliver: Deliver = deliver
+    """Passes events to their streams."""
 
     @property
     def model(self) -> LoadedModel:
@@ -53,6 +56,13 @@ class EngineParts:
 
     def new_batch(self, options: EngineOptions) -> Batch:
         return Batch(self.model, self.probe, options, chunk_tokens=self.probe.chunk_tokens, forced=self.forced)
+
+    def check(self, options: EngineOptions) -> None:
+        """
+        Raises:
+            Exception: the model no longer computes.
+        """
+        check(self.new_batch(options))
 
 
 def load_parts(folder: ModelFolder, memory: DeviceMemory, options: EngineOptions, resources: ExitStack) -> EngineParts:

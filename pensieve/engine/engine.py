@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import logging
+from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, aclosing
 
+from contracts.values.faults import EngineFault
 from contracts.values.generation import GenerationEvent, GenerationStarted, PromptTokens
 from contracts.values.measurements import MemoryPressure, SpeculationCounts
 from contracts.values.vocabulary import GenerationRequest, MemoryUsage, ModelFeature, ModelInfo, Prompt
@@ -13,15 +15,26 @@ from pensieve.core.errors import OverloadedError
 from pensieve.core.scheduling.validation import check_request
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.device.pooled_thread import PooledThread
+from pensieve.device.stacks import thread_stacks
 from pensieve.engine.assembly import EngineParts, load_parts
 from pensieve.engine.batch.batch import Batch
-from pensieve.engine.loop.generation_loop import GenerationLoop
+from pensieve.engine.loop.faults import LoopFailedError
+from pensieve.engine.loop.generation_loop import GenerationLoop, failed_error
+from pensieve.engine.loop.parts import LoopParts
+from pensieve.engine.loop.watch import EngineWatch
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.preparation import RequestPreparation
 from pensieve.engine.requests.ticket import Ticket
 from pensieve.engine.speculation.pass_costs import Pace
 from pensieve.models.files.model_folder import ModelFolder
+
+log = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 60.0
+"""How long closing waits for the step that runs, and for what is still to be written to disk."""
+
+LoadParts = Callable[[ModelFolder, DeviceMemory, EngineOptions, ExitStack], EngineParts]
 
 
 class Engine:
@@ -33,12 +46,17 @@ class Engine:
         memory: DeviceMemory,
         monitor: SlidingWindowMonitor,
         options: EngineOptions,
+        load: LoadParts,
     ) -> None:
         self._folder = folder
         self._memory = memory
         self._options = options
+        self._load_parts = load
         self._loop = GenerationLoop(memory, monitor)
-        self._thread = PooledThread(self._loop.run, name="pensieve-mlx")
+        self._thread = PooledThread(self._run, name="pensieve-mlx")
+        self._event_loop = asyncio.get_running_loop()
+        self._watch = EngineWatch(self._loop.progress, lambda: self._tickets, options.stall_seconds)
+        self._watching = asyncio.create_task(self._watch.watch_progress(), name="pensieve-watch")
         self._pace = Pace()
         self._resources = ExitStack()
         self._parts: EngineParts
@@ -53,14 +71,16 @@ class Engine:
         memory: DeviceMemory,
         monitor: SlidingWindowMonitor,
         options: EngineOptions = EngineOptions(),  # noqa: B008 - frozen
+        *,
+        load: LoadParts = load_parts,
     ) -> Engine:
-        """Load the model on a thread of its own.
+        """Load the model on a thread of its own. `load` makes the engine's parts, on that thread.
 
         Raises:
             ModelLoadingError: the model's files are missing, damaged or of an unknown kind.
             InsufficientMemoryError: the weights do not fit.
         """
-        engine = cls(folder, memory, monitor, options)
+        engine = cls(folder, memory, monitor, options, load)
         engine._thread.start()
         try:
             await asyncio.wrap_future(engine._loop.mailbox.call(engine._load))
@@ -72,16 +92,42 @@ class Engine:
 
     def _load(self) -> None:
         """On the MLX thread."""
-        self._parts = parts = load_parts(self._folder, self._memory, self._options, self._resources)
+        self._parts = parts = self._load_parts(self._folder, self._memory, self._options, self._resources)
         self._preparation = RequestPreparation(parts)
         self._resources.callback(self._preparation.close)
-        self._loop.attach(self._new_batch, parts.plan.sizes, parts.prompt_cache, parts.relief)
+        self._loop.attach(
+            LoopParts(
+                self._new_batch,
+                self._checked_batch,
+                parts.plan.sizes,
+                parts.prompt_cache,
+                parts.relief,
+                parts.deliver,
+            )
+        )
 
     def _new_batch(self) -> Batch:
         batch = self._parts.new_batch(self._options)
         if self._options.speculation:
             batch.speculate(self._pace, self._parts.draft)
         return batch
+
+    def _checked_batch(self) -> Batch:
+        """A batch for after a fault, if the model still computes."""
+        self._parts.check(self._options)
+        return self._new_batch()
+
+    def _run(self) -> None:
+        """The life of the MLX thread."""
+        try:
+            self._loop.run()
+        except BaseException as error:
+            log.exception("the thread that computes has ended")
+            reason = str(error) if isinstance(error, LoopFailedError) else f"the thread that computes ended: {error!r}"
+            fault = EngineFault(reason, can_reload=True)
+            self._event_loop.call_soon_threadsafe(self._watch.report, fault)
+        finally:
+            self._resources.close()
 
     @property
     def info(self) -> ModelInfo:
@@ -98,7 +144,15 @@ class Engine:
         return len(self._tickets)
 
     async def can_admit(self) -> bool:
-        return not self._closed and self._num_unfinished < self._options.max_batch_size + self._options.max_queued
+        return not self._has_ended and self._num_unfinished < self._options.max_batch_size + self._options.max_queued
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._closed or self._watch.fault is not None
+
+    async def failed(self) -> EngineFault | None:
+        """Return as soon as the engine cannot answer any more, or with None when it is closed."""
+        return await self._watch.failed()
 
     @property
     def _num_unfinished(self) -> int:
@@ -110,10 +164,13 @@ class Engine:
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         check_request(request)
+        if self._has_ended:
+            raise failed_error()
         request = self._parts.settings.request(request)
         ticket = self._identical_ticket(request) or await self._admit(request)
         ticket.num_readers += 1
         try:
+            await ticket.admission()
             yield GenerationStarted(len(ticket.prompt_token_ids), ticket.cached_at_first, ticket.differs_in)
             async with aclosing(ticket.stream()) as events:
                 async for event in events:
@@ -138,6 +195,8 @@ class Engine:
     async def _admit(self, request: GenerationRequest) -> Ticket:
         with self._loop.mailbox.arriving():
             ticket = await self._preparation.ticket(request)
+        if self._has_ended:
+            raise failed_error()
         if self._parts.relief.refuses and self._tickets:
             self._parts.relief.note_refusal()
             raise OverloadedError("memory is short: try again when the running requests have ended")
@@ -145,6 +204,7 @@ class Engine:
             raise OverloadedError(
                 f"{self._num_unfinished} requests are running or waiting, which is this server's maximum"
             )
+        ticket.is_admitted = self._num_unfinished > 0  # behind others it waits
         self._tickets.add(ticket)
         self._loop.submit(ticket)
         return ticket
@@ -165,15 +225,14 @@ class Engine:
         return self._parts.model.supports(feature)
 
     async def aclose(self) -> None:
-        """Open streams end with an error, the thread ends, and the model's memory is freed."""
+        """Open streams end with an error, the thread ends, and the model's memory is freed. One that hangs is left."""
         if self._closed:
             return
         self._closed = True
-        self._loop.mailbox.call(self._unload)
+        self._watch.close()
+        await self._watching
         self._loop.stop()
-        await asyncio.to_thread(self._thread.join)
-
-    def _unload(self) -> None:
-        """On the MLX thread."""
-        self._loop.end_all()
-        self._resources.close()
+        if self._watch.fault is not None and not self._watch.fault.can_reload:
+            return
+        if not await asyncio.to_thread(self._thread.join, CLOSE_SECONDS):
+            log.error("the model's thread did not end within %.0f s:\n%s", CLOSE_SECONDS, thread_stacks())

@@ -18,6 +18,7 @@ class EngineOptions:
     With a `script`, the model generates the script's words. `kv_bits` quantises keys and values; None keeps the model's
     own type. With `speculation`, text that repeats the prompt is decoded several tokens at a time, and other text with
     the drafts of `draft_model`; the answers are the same. `settings` override those that the model's makers recommend.
+    With open requests and nothing computed for `stall_seconds`, or longer on a slow machine, the engine has failed.
     """
 
     max_batch_size: int = 16
@@ -26,5 +27,6 @@ class EngineOptions:
     kv_bits: Literal[8] | None = None
     speculation: bool = True
     draft_model: ModelFolder | None = None
+    stall_seconds: float = 60.0
     cache: CacheOptions = CacheOptions()  # noqa: RUF009 - frozen
     settings: ModelSettings = ModelSettings()  # noqa: RUF009 - frozen

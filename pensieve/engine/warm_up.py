@@ -19,6 +19,7 @@ import mlx.core as mx
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, ModelFeature, Role, Sampling
 from pensieve.core.drafts.length import WIDTHS
+from pensieve.core.errors import DeviceError
 from pensieve.engine.kv.rows import RowKV
 from pensieve.engine.memory.probe import Probe, lengthen, new_caches, runnable
 from pensieve.engine.prompt_cache.match import Match, MissReason
@@ -76,6 +77,17 @@ def warm_up(
     except Exception:
         log.exception("warming up failed; the first requests that need the remaining kernels compile them")
         return 0, 0
+
+
+def check(batch: Batch) -> None:
+    """Compute a few tokens on an empty batch, which is not used afterwards.
+
+    Raises:
+        Exception: the model does not compute.
+    """
+    with closing(asyncio.new_event_loop()) as loop:
+        if not _answer(batch, [_ticket(loop, _SAMPLINGS[0])]):
+            raise DeviceError("the model computed a prompt and no token came out")
 
 
 def _run_once(

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from contracts.checked import checked as with_clauses
 from pensieve.core.errors import InsufficientMemoryError, ModelLoadingError
 from pensieve.models.estimate.known_model import KnownModel
 from pensieve.serving.registry import ModelRegistry
@@ -23,8 +22,6 @@ log = logging.getLogger(__name__)
 
 
 class ModelLoader:
-    """With `checked`, each engine that `start` returns runs under the clauses of InferenceModel."""
-
     def __init__(
         self,
         start: Callable[[str], Awaitable[ServedModel]],
@@ -32,14 +29,14 @@ class ModelLoader:
         residents: ResidentModels,
         room: MemoryRoom,
         *,
-        checked: bool,
+        on_loaded: Callable[[ResidentModel], None],
     ) -> None:
         self.num_loads = self.num_failed_loads = 0
         self._start = start
         self._registry = registry
         self._residents = residents
         self._room = room
-        self._checked = checked
+        self._on_loaded = on_loaded
         self._loads: dict[str, SharedLoad[ResidentModel]] = {}
 
     @property
@@ -53,10 +50,18 @@ class ModelLoader:
         """The model of that source, loaded if necessary. The caller unpins it."""
         resident = self._residents.of_source(source)
         if resident is not None:
-            self._residents.pin(resident)
-            return resident
+            return await self._ready(resident)
         load = self._loads.get(source) or self._begin(source)
         return await load.outcome(self._residents.pin, self._residents.unpin)
+
+    async def _ready(self, resident: ResidentModel) -> ResidentModel:
+        self._residents.pin(resident)
+        try:
+            await resident.is_ready.wait()
+        except BaseException:
+            self._residents.unpin(resident)
+            raise
+        return resident
 
     def _begin(self, source: str) -> SharedLoad[ResidentModel]:
         load = SharedLoad[ResidentModel](source, self._room.deadline())
@@ -89,7 +94,9 @@ class ModelLoader:
         self.num_loads += 1
         entry = known or KnownModel(load.source, info)
         self._registry.add(replace(entry, source=load.source, info=info, weights_bytes=weights_bytes))
-        return self._residents.put(load.source, with_clauses(ServedModel, model) if self._checked else model)
+        resident = self._residents.put(load.source, model)
+        self._on_loaded(resident)
+        return resident
 
     async def _engine(self, load: SharedLoad[ResidentModel], weights_bytes: int) -> tuple[ServedModel, int]:
         """An engine, and the bytes that its weights take. Starts it a second time if the weights were larger than

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
+from contracts.checked import checked as with_clauses
 from contracts.protocols.memory import MetalResourceManager
 from contracts.values.generation import PromptTokens
 from contracts.values.measurements import MemoryPressure, SpeculationCounts
@@ -17,6 +18,7 @@ from pensieve.models.estimate.known_model import KnownModel
 from pensieve.serving.loader import ModelLoader
 from pensieve.serving.registry import ModelCounts, ModelRegistry, ModelState, ModelStatus
 from pensieve.serving.residents import ResidentModel, ResidentModels
+from pensieve.serving.revival import Revival
 from pensieve.serving.room import MemoryRoom
 from pensieve.serving.served_model import ServedModel
 from pensieve.serving.timeouts import MAX_WATCH_SECONDS, PoolTimeouts
@@ -42,7 +44,9 @@ class ModelPool:
         self._registry = ModelRegistry(known)
         self._residents = ResidentModels(memory, timeouts.clock)
         self._room = MemoryRoom(memory, self._residents, timeouts)
-        self._loader = ModelLoader(start, self._registry, self._residents, self._room, checked=checked)
+        start = _checked(start) if checked else start
+        self._revival = Revival(start, self._residents, self._room, timeouts)
+        self._loader = ModelLoader(start, self._registry, self._residents, self._room, on_loaded=self._revival.watch)
 
     def loaded(self) -> tuple[ModelInfo, ...]:
         return tuple(resident.model.info for resident in reversed(list(self._residents)))
@@ -180,9 +184,25 @@ class ModelPool:
     async def optimize_memory_usage(self) -> int:
         return await asyncio.to_thread(self.memory.reclaim)
 
+    @property
+    def fault(self) -> str | None:
+        """Why a loaded model does not answer now."""
+        return next((resident.fault for resident in self._residents if resident.fault is not None), None)
+
+    async def lost(self) -> str:
+        """Return once this process cannot serve a model any more, with the reason."""
+        return await self._revival.lost()
+
     async def aclose(self) -> None:
         """A running load ends first; one that waits for memory fails."""
         self._room.close()
         async with self._room.lock:
             for resident in self._residents:
                 await self._residents.close(resident, "as the server stops")
+
+
+def _checked(start: Callable[[str], Awaitable[ServedModel]]) -> Callable[[str], Awaitable[ServedModel]]:
+    async def with_checks(source: str) -> ServedModel:
+        return with_clauses(ServedModel, await start(source))
+
+    return with_checks

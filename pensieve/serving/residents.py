@@ -9,7 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from contracts.protocols.memory import MetalResourceManager
@@ -22,12 +22,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class ResidentModel:
-    """`last_used` is a time of the pool's clock, updated when the model is given back or found in use."""
+    """`last_used` is a time of the pool's clock, updated when the model is given back or found in use.
+
+    While the model is loaded again after a `fault`, `is_ready` is not set.
+    """
 
     source: str
     model: ServedModel
     last_used: float
     num_borrowed: int = 0
+    fault: str | None = None
+    is_ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.is_ready.set()
 
     @property
     def id(self) -> str:
@@ -107,14 +115,24 @@ class ResidentModels:
     def speculation_counts(self) -> SpeculationCounts:
         return sum((resident.model.speculation_counts() for resident in self), self._past_speculation)
 
+    async def replace(self, resident: ResidentModel, start: Callable[[str], Awaitable[ServedModel]]) -> None:
+        """Unload its failed engine and start another one. Requests hold the resident model as before."""
+        failed = resident.model
+        await _uncancelled(self._unload(failed))
+        resident.model = await start(resident.source)
+        self._keep_counts(failed)
+
+    def _keep_counts(self, model: ServedModel) -> None:
+        self._past_tokens = _sum([self._past_tokens, model.prompt_tokens()])
+        ended = replace(model.memory_pressure(), active=(), chunk_tokens=0)
+        self._past_pressure = self._past_pressure + ended
+        self._past_speculation = self._past_speculation + model.speculation_counts()
+
     async def close(self, resident: ResidentModel, reason: str) -> None:
         """Unload it: its memory is free when this returns. Cancelling the caller does not cut the unloading short."""
         self.closing = self._by_id.pop(resident.id)
         self.num_unloads += 1
-        self._past_tokens = _sum([self._past_tokens, resident.model.prompt_tokens()])
-        ended = replace(resident.model.memory_pressure(), active=(), chunk_tokens=0)
-        self._past_pressure = self._past_pressure + ended
-        self._past_speculation = self._past_speculation + resident.model.speculation_counts()
+        self._keep_counts(resident.model)
         log.info("unloading %s %s", resident.id, reason)
         try:
             await _uncancelled(self._unload(resident.model))

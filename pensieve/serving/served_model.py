@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from contracts.protocols.inference import InferenceModel
+from contracts.values.faults import EngineFault
 from contracts.values.generation import PromptTokens
 from contracts.values.measurements import MemoryPressure, SpeculationCounts
 
@@ -14,6 +15,9 @@ class ServedModel(InferenceModel, Protocol):
 
     @property
     def num_active(self) -> int: ...
+
+    async def failed(self) -> EngineFault | None:
+        """Return as soon as it cannot answer any more, or with None when it is closed."""
 
     async def can_admit(self) -> bool: ...
 

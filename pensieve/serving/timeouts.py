@@ -16,9 +16,11 @@ MAX_WATCH_SECONDS = 15.0
 @dataclass(frozen=True, slots=True)
 class PoolTimeouts:
     """A load waits up to `room_seconds` for models in use to become idle, then it fails and its clients get an
-    error that they may retry. A model is unloaded after `idle_seconds` without a request; None keeps it loaded.
+    error that they may retry. A model is unloaded after `idle_seconds` without a request; None keeps it loaded. A model
+    that fails is loaded again, unless it was already in the last `revival_seconds`.
     """
 
     room_seconds: float = 30.0
     idle_seconds: float | None = None
+    revival_seconds: float = 600.0
     clock: Callable[[], float] = time.monotonic

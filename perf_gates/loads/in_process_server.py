@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from pensieve.cli.serve.command import bind, run
+from pensieve.cli.serve.command import run
+from pensieve.cli.serve.listener import bind
 from pensieve.cli.settings.settings import Settings
 from pensieve.cli.settings.table import read_settings
 from pensieve.cli.wiring import ServerComponents

@@ -22,7 +22,7 @@ START_SECONDS = 180
 class ServerProcess:
     def __init__(self, process: subprocess.Popen[str], url: str) -> None:
         self._process = psutil.Process(process.pid)
-        self.url = url
+        self.pid, self.url = process.pid, url
 
     def resident_bytes(self) -> int:
         return int(self._process.memory_info().rss)
@@ -60,6 +60,7 @@ def serving(
     `python_options` come before `-m pensieve`: an option of the interpreter, or a tool that runs the server.
     """
     command = [sys.executable, *python_options, "-m", "pensieve", "serve", "--port", "0", *arguments]
+    command.append("--no-supervise")  # or the process that is measured would be the supervisor
     variables = {**os.environ, **(environment or {})}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=variables) as process:
         assert process.stdout is not None

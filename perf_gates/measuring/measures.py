@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -87,10 +88,19 @@ def time_mlx_lm(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
     from mlx_lm import stream_generate  # noqa: PLC0415 - after `import_mlx_lm`, which `load` calls
 
     token_ids = model.tokenizer.apply_chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True)
+    tokenizer = _wrapped(model.tokenizer.tokenizer)
     began = time.perf_counter()
-    tokens = stream_generate(model.model, model.tokenizer, token_ids, max_tokens=max_tokens)
+    tokens = stream_generate(model.model, tokenizer, token_ids, max_tokens=max_tokens)
     arrived_at = [time.perf_counter() for _ in tokens]
     return _timing(began, arrived_at, len(arrived_at))
+
+
+@cache
+def _wrapped(tokenizer: Any) -> Any:
+    """mlx-lm's wrapper with the detokenizer that it picks for the embedded model and for the shapes."""
+    from mlx_lm.tokenizer_utils import BPEStreamingDetokenizer, TokenizerWrapper  # noqa: PLC0415
+
+    return TokenizerWrapper(tokenizer, BPEStreamingDetokenizer)
 
 
 def time_forward_passes(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:

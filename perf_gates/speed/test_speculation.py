@@ -102,7 +102,7 @@ class SwitchableEngine:
         return completion, SpeculationCounts(*(getattr(after, name) - getattr(before, name) for name in names))
 
     async def _complete(self, prompt: str, num_tokens: int, *, is_raw: bool, speculates: bool) -> Completion:
-        batch = self._engine._loop._batch
+        batch = self._engine._loop.rows.batch
         assert batch is not None
         batch.speculate(self._engine._pace if speculates else None)
         return await _complete(self._engine, prompt, num_tokens, is_raw=is_raw)

@@ -11,7 +11,7 @@ import pytest
 
 from contracts.streams.message_stream import StreamMonitor
 from pensieve.api.http.connections.limits import MAX_BODY_BYTES
-from pensieve.cli.serve.command import bind
+from pensieve.cli.serve.listener import bind
 from pensieve.cli.settings.settings import Settings
 from pensieve.cli.wiring import scripted_components
 from tests.support.running_server import ask, running_server, scripted_server, settings_for, with_quick_pings

@@ -25,7 +25,7 @@ from contracts.gates import (
 )
 
 ROWS = ("G-1.2", "G-2.1", "G-2.2", "G-2.3", "G-3.1", "G-3.2", "G-3.3", "G-4.1", "G-4.2", "G-R1", "G-R2")
-OWN_ROWS = ("G-P1", "G-P2")
+OWN_ROWS = ("G-P1", "G-P2", "G-P3", "G-P4")
 """Pensieve's own gates beside the specification."""
 
 FIGURES = {

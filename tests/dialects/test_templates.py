@@ -10,8 +10,8 @@ import pytest
 
 from contracts.values.vocabulary import ChatMessage, Role, Thinking, Tool
 from pensieve.models.prompts.chat_template import ChatTemplate
+from pensieve.models.templates.environment import compile_template
 from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer, TokenizerMetadata
-from pensieve.models.tokenizers.jinja import compile_template
 from tests.dialects.prompts_that_move import MOVED
 from tests.dialects.real.downloads import template, template_names
 from tests.dialects.real.families import Family, families

@@ -29,7 +29,7 @@ from tests.support.engines import GIB, MakeEngine, start_engine
 
 async def assert_memory_is_released(engine: Engine) -> None:
     """A turn of the loop releases what its requests reserved: once the next one has begun, that is done."""
-    await until(lambda: not engine._loop._running)
+    await until(lambda: not engine._loop.rows.running)
     await asyncio.wrap_future(engine._loop.mailbox.call(lambda: None))
     assert engine._memory.reserved_bytes(BufferUsage.KV_CACHE) == 0, "the memory of an ended request is still reserved"
 
@@ -107,7 +107,7 @@ def test_a_client_that_disconnects_during_prefill_frees_the_device_within_a_chun
         level = mx.get_active_memory()
         async with aclosing(engine.generate(user_request("word " * 1500, 100))) as events:
             await anext(events)
-            await until(lambda: len(engine._loop._running) == 1)
+            await until(lambda: len(engine._loop.rows.running) == 1)
         assert engine.num_active == 0
         await assert_memory_is_released(engine)
         assert mx.get_active_memory() <= level + 2**20
@@ -174,9 +174,9 @@ def test_a_failed_step_fails_its_requests_but_not_later_ones(
         async with make_engine() as engine:
             async with aclosing(engine.generate(user_request("Hello", 500))) as events:
                 await anext(events)
-                await until(lambda: len(engine._loop._running) == 1)
-                assert engine._loop._batch is not None
-                monkeypatch.setattr(engine._loop._batch, "step", _failing)
+                await until(lambda: len(engine._loop.rows.running) == 1)
+                assert engine._loop.rows.batch is not None
+                monkeypatch.setattr(engine._loop.rows.batch, "step", _failing)
                 with pytest.raises(GenerationError):
                     async for _ in events:
                         pass
@@ -196,8 +196,8 @@ def test_a_token_that_cannot_be_decoded_fails_only_its_own_request(
     async def play() -> None:
         async with make_engine() as engine, aclosing(engine.generate(user_request("Hello", 500))) as broken:
             await anext(broken)
-            await until(lambda: len(engine._loop._running) == 1)
-            running = next(iter(engine._loop._running.values()))
+            await until(lambda: len(engine._loop.rows.running) == 1)
+            running = next(iter(engine._loop.rows.running.values()))
             monkeypatch.setattr(running.output, "push", _failing)
             text, _ = await answer(engine, user_request("Hello there"))
             assert text

@@ -135,7 +135,7 @@ def test_a_repetition_penalty_is_applied_and_turns_speculation_off(recommending:
     async def play(*, speculates: bool) -> tuple[str, str, int]:
         engine = await start_engine(recommending, EngineOptions(speculation=speculates))
         engine._pace = Eager()
-        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))
+        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop.rows.restart))
         penalised, _ = await answer(engine, request)
         proposed = engine.speculation_counts().proposed
         plain, _ = await answer(engine, user_request("again and " * 40, 60))

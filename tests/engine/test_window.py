@@ -135,16 +135,16 @@ def test_beside_another_model_an_answer_may_use_the_memory_that_is_left(tmp_path
             other_model = engine._memory.reserve((8192 - free_tokens) * per_token, BufferUsage.MODEL_WEIGHTS)
             assert engine.info.context_window_tokens == 8192
             async with aclosing(engine.generate(user_request("Hello", 128_000))) as events:
-                await anext(events)
                 if free_tokens < MIN_SHORTENED_TOKENS:
-                    with pytest.raises(OverloadedError):
+                    with pytest.raises(OverloadedError):  # before its start, so that the refusal keeps its status
                         await anext(events)
                 else:
-                    await until(lambda: bool(engine._loop._running))
-                    (running,) = engine._loop._running.values()
+                    await anext(events)
+                    await until(lambda: bool(engine._loop.rows.running))
+                    (running,) = engine._loop.rows.running.values()
                     assert MIN_SHORTENED_TOKENS <= running.ticket.max_answer_tokens < free_tokens
                     assert running.ticket.is_limited_by_window
-            await until(lambda: not engine._loop._running)
+            await until(lambda: not engine._loop.rows.running)
             engine._memory.release(other_model)
         await engine.aclose()
 

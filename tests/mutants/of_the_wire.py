@@ -1,8 +1,8 @@
-"""Mutants in how bodies travel, and in OpenAI's API beyond the plain chat."""
+"""Mutants in how bodies travel, in OpenAI's API beyond the plain chat, and with heavy or odd requests."""
 
 from __future__ import annotations
 
-from tests.mutants.faults import messages, openai, wire
+from tests.mutants.faults import limits, messages, openai, wire
 from tests.mutants.mutant import BaseServer, Mutant
 
 OF_THE_WIRE = (
@@ -31,4 +31,20 @@ OF_THE_WIRE = (
         answers=openai.anthropics_envelope,
         in_every_example=True,
     ),
+)
+
+OF_LIMITS = (
+    Mutant("a-pdf-stops-all", "pdf-with-a-million-operators", calls=limits.one_works_while_all_wait),
+    Mutant("many-blocks-stop-all", "blocks-in-number", calls=limits.one_works_while_all_wait),
+    Mutant("many-values-stop-all", "values-in-number", calls=limits.one_works_while_all_wait),
+    Mutant("fails-on-deep-schemas", "schema-of-many-levels", answers=limits.fails_if(limits.has_a_deep_schema)),
+    Mutant("fails-on-doubled-slashes", "doubled-slashes", answers=limits.fails_if(limits.has_doubled_slashes)),
+    Mutant("fails-on-two-dots", "host-with-two-dots", answers=limits.fails_if(limits.has_a_host_with_two_dots)),
+    Mutant(
+        "fails-on-many-digits",
+        "limit-of-thousands-of-digits",
+        answers=limits.fails_if(limits.has_thousands_of_digits),
+    ),
+    Mutant("accepts-handshakes", "handshake-of-a-foreign-page", answers=limits.accepts_handshakes),
+    Mutant("waits-for-slow-bodies", "six-slow-bodies", serves_one_at_a_time=True),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from threading import Thread
 
 import httpx
@@ -21,10 +21,11 @@ _HOP_BY_HOP_HEADERS = {"host", "connection", "content-length", "transfer-encodin
 @contextlib.contextmanager
 def served(mutant: Mutant, upstream: str) -> Iterator[str]:
     """Serve the server at `upstream` with the mutant's fault, and yield the URL."""
+    server_type = HTTPServer if mutant.serves_one_at_a_time else ThreadingHTTPServer
     unshared = httpx.Limits(max_keepalive_connections=0)  # a server may close an idle connection at any time
     with (
         httpx.Client(base_url=upstream, trust_env=False, timeout=300, limits=unshared, verify=certificates()) as client,
-        ThreadingHTTPServer((_ADDRESS, 0), _handler(mutant, client)) as server,
+        server_type((_ADDRESS, 0), _handler(mutant, client)) as server,
     ):
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -60,7 +61,7 @@ def _handler(mutant: Mutant, client: httpx.Client) -> type[BaseHTTPRequestHandle
 
         def _call(self) -> ProxiedCall:
             body = self.rfile.read(int(self.headers.get("content-length", 0))) if mutant.reads_bodies else b""
-            headers = _end_to_end({name.lower(): value for name, value in self.headers.items()})
+            headers = {name.lower(): value for name, value in self.headers.items()}
             return ProxiedCall(self.command, self.path, headers, body)
 
         def _head(self, status: int, headers: Mapping[str, str]) -> None:
@@ -79,7 +80,7 @@ def _upstream(client: httpx.Client, call: ProxiedCall, address: str) -> Iterator
         if address != _ADDRESS:
             transport = httpx.HTTPTransport(local_address=address)
             client = stack.enter_context(httpx.Client(base_url=client.base_url, timeout=300, transport=transport))
-        stream = client.stream(call.method, call.path, headers=call.headers, content=call.body)
+        stream = client.stream(call.method, call.path, headers=_end_to_end(dict(call.headers)), content=call.body)
         yield stack.enter_context(stream)
 
 

@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ProxiedCall:
-    """A client's request. Header names are lower case."""
+    """A client's request. Header names are lower case. The correct server gets no header of the connection itself."""
 
     method: str
     path: str

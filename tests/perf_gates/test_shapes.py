@@ -40,7 +40,7 @@ def test_a_small_model_of_each_architecture_loads_and_generates(name: str, tmp_p
     from mlx_lm import stream_generate  # noqa: PLC0415 - after `import_mlx_lm`, which `load` calls
 
     prompt = model.tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}], add_generation_prompt=True)
-    responses = list(stream_generate(model.model, model.tokenizer, prompt, max_tokens=64))
+    responses = list(stream_generate(model.model, model.tokenizer.tokenizer, prompt, max_tokens=64))
     assert model.vocabulary_size == 512
     assert len(responses) == 64
     assert all(response.token > 2 for response in responses)

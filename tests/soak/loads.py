@@ -145,7 +145,13 @@ def openai(scene: Scene, model: str, rng: random.Random) -> None:
 
 def refused(scene: Scene, model: str, rng: random.Random) -> None:
     """A request that is wrong, and gets a 400 each time."""
-    wrong = rng.choice([{"max_tokens": 0}, {"messages": []}, {"temperature": 9}, {"tools": [{"name": ""}]}])
+    wrongs: list[dict[str, object]] = [
+        {"max_tokens": -1},
+        {"messages": []},
+        {"temperature": 9},
+        {"tools": [{"name": ""}]},
+    ]
+    wrong = rng.choice(wrongs)
     response = scene.server.client.post("/v1/messages", json={**rng.choice(scene.of(model)).body, **wrong})
     if response.status_code != 400:
         response.raise_for_status()

@@ -22,6 +22,7 @@ WEATHER: Final[Json] = {
         "type": "object",
         "properties": {"place": {"enum": ["Oslo", "Rome", "Lima"]}, "unit": {"enum": ["C", "F"]}},
         "required": ["place", "unit"],
+        "additionalProperties": False,
     },
 }
 

@@ -62,6 +62,7 @@ class Record:
         self.count(kind, "right" if is_right else "wrong")
         if not is_right and len(self.differences) < MAX_KEPT:
             self.differences.append(Difference(question, kind, round(self.seconds(), 1), expected, actual))
+            print(f"wrong: {self.differences[-1]}"[:2000], flush=True)
 
     @contextmanager
     def outcome_of(self, kind: str, server: Server) -> Iterator[None]:
@@ -83,6 +84,7 @@ class Record:
         if len(self.failures) < MAX_KEPT:
             text = error.response.text if isinstance(error, httpx.HTTPStatusError) else ""
             self.failures.append(f"{self.seconds():.1f} s, {kind}: {type(error).__name__}: {error} {text}"[:600])
+            print(f"failed: {self.failures[-1]}", flush=True)
 
     def as_json(self) -> dict[str, object]:
         return {

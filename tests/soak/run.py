@@ -77,7 +77,7 @@ class Run:
         """Ask the idle server each question twice: without a prompt cache, and with it."""
         questions = [*questions_for(TINY, 120, 300), *questions_for(OTHER, 40, 40)]
         if self.plan.with_embedded:
-            questions += questions_for(EMBEDDED, 12, 12, num_subjects=4)
+            questions += questions_for(EMBEDDED, 10, 4, num_subjects=3)
         print(f"asking the idle server {len(questions)} questions", flush=True)
         for each in questions:
             self.expected[each] = ask(server.client, each)
@@ -144,7 +144,7 @@ class Run:
                 time.sleep(SETTLE_SECONDS)
                 models = {model["id"]: model["state"] for model in server.health()["models"]}
                 is_switched = models[OTHER] != "unloaded"
-            levels = [server.level() for _ in range(_NUM_SAMPLES) if not time.sleep(0.3)]
+            levels = [server.level() for _ in range(_NUM_SAMPLES)]
         level = sorted(levels, key=lambda each: each.resident_bytes)[_NUM_SAMPLES // 2]
         self.measured.append(Measured(round(at, 1), level))
         print(f"{at / MINUTE:6.1f} min, at rest: {level}", flush=True)

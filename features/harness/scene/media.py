@@ -30,14 +30,19 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 def pdf_with_text(text: str, num_pages: int = 1) -> bytes:
     """A PDF with one line of Helvetica on each page (ISO 32000-1, 7.5). The text has letters, digits and spaces."""
-    drawn = f"BT /F1 12 Tf 20 100 Td ({text}) Tj ET".encode()
+    return pdf_that_draws(f"BT /F1 12 Tf 20 100 Td ({text}) Tj ET".encode(), num_pages)
+
+
+def pdf_that_draws(stream: bytes, num_pages: int = 1, *, filter_name: str = "") -> bytes:
+    """A PDF whose pages all show one stream, which is packed by a filter if it has a name."""
+    packed = f"/Filter /{filter_name} ".encode() if filter_name else b""
     kids = b"3 0 R " * num_pages  # the same page each time, which keeps the file small
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"<< /Type /Pages /Kids [%s] /Count %d >>" % (kids, num_pages),
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 200] /Contents 4 0 R"
         b" /Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >>",
-        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(drawn), drawn),
+        b"<< /Length %d %s>>\nstream\n%s\nendstream" % (len(stream), packed, stream),
     ]
     body, places = b"%PDF-1.4\n", []
     for number, content in enumerate(objects, 1):

@@ -39,6 +39,8 @@ class Scene:
     stop: str = field(init=False)
     active_before: int = field(init=False)
     reply_seconds: float = field(init=False)
+    waited: bool = field(init=False)
+    """Whether a request was only answered once another had ended."""
     sdk_message: Any = field(init=False)
     sdk_other_message: Any = field(init=False)
     sdk_result: Any = field(init=False)

@@ -12,6 +12,7 @@ from quart import current_app, g, request
 
 from contracts.values.vocabulary import ClientIdentity
 from pensieve.api.http.connections.incoming_bodies import INCOMING_BODIES, IncomingBodies
+from pensieve.api.http.connections.request_memory import REQUEST_MEMORY, RequestMemory
 from pensieve.api.http.content_encoding import decompressed, is_compressed
 from pensieve.api.pdfs.reading import PdfReading
 
@@ -23,6 +24,9 @@ MAX_INLINE_BYTES = 4_000
 """Takes a few hundred microseconds to decode. Longer bodies are decoded on another thread."""
 MAX_DECODING = 64
 """Bodies on such threads at once: more than the default of asyncio, where six slow ones would delay the seventh."""
+
+_GZIP_RATIO = 10
+"""Conversations are a third to a tenth of their size when they are compressed."""
 
 _threads = ThreadPoolExecutor(MAX_DECODING, "pensieve-decode")
 
@@ -38,6 +42,8 @@ async def decode_body(decode: Callable[[bytes], T]) -> T:
     max_bytes: int = current_app.config["MAX_CONTENT_LENGTH"]
     bodies: IncomingBodies = current_app.extensions[INCOMING_BODIES]
     body = await bodies.receive(request.body, max_bytes)
+    memory: RequestMemory = current_app.extensions[REQUEST_MEMORY]
+    memory.hold(min(max_bytes, _GZIP_RATIO * len(body)) if is_gzip else len(body))
 
     def decode_plain() -> T:
         return decode(decompressed(body, max_bytes) if is_gzip else body)

@@ -36,16 +36,17 @@ async def hello() -> ResponseReturnValue:
 
 @blueprint.get("/health")
 async def health() -> ResponseReturnValue:
-    """The status for every client, and the figures for clients with the key."""
+    """The status for every client, a 503 if a model cannot answer; the reason and figures for clients with the key."""
     state = server_state()
+    fault = state.models.fault
     status: dict[str, Any] = {
-        "status": "stopping" if state.draining else "healthy",
+        "status": "unhealthy" if fault else "stopping" if state.draining else "healthy",
         "version": __version__,
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
     if _may_see_figures(state):
-        status |= _figures(state)
-    return jsonify(status)
+        status |= ({"reason": fault} if fault else {}) | _figures(state)
+    return jsonify(status), 503 if fault else 200
 
 
 def _may_see_figures(state: ServerState) -> bool:

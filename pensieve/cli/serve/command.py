@@ -6,7 +6,7 @@ The HTTP modules take a second to import, so they are imported on another thread
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -15,13 +15,20 @@ import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
+from contracts.values.measurements import OperationPhase
 from contracts.values.vocabulary import ModelConfig, ModelInfo
+from pensieve.cli.serve.crashes import EXIT_SOFTWARE
+from pensieve.cli.serve.listener import bind, cannot_listen, url_of
+from pensieve.cli.serve.loop_watch import LoopWatch
+from pensieve.cli.serve.shutdown import ServerLostError, Shutdown
+from pensieve.cli.serve.supervised import Supervised
 from pensieve.cli.settings.settings import Settings
 from pensieve.cli.wiring import ServerComponents, components_for
 from pensieve.core.errors import PensieveError
 from pensieve.core.scheduling.rate_limit import RateLimit
+from pensieve.device.process_exit import exit_now
 from pensieve.serving.model_pool import ModelPool
 from pensieve.serving.timeouts import PoolTimeouts
 
@@ -29,7 +36,6 @@ if TYPE_CHECKING:
     from hypercorn.config import Config
 
     from pensieve.api.http.connections.limits import ConnectionLimits
-    from pensieve.api.server_state import ServerState
 
 log = logging.getLogger(__name__)
 
@@ -46,16 +52,21 @@ _HTTP_MODULES: Final = (
 )
 
 
-def serve(settings: Settings) -> int:
-    """Serve until SIGINT, SIGTERM or SIGHUP, and return the exit status."""
+def serve(
+    settings: Settings,
+    supervised: Supervised | None = None,
+    components: Callable[[Settings], ServerComponents] = components_for,
+) -> int:
+    """Serve until SIGINT, SIGTERM or SIGHUP, and return the exit status. `components` builds what is served."""
+    faulthandler.enable()
     sys.setswitchinterval(SWITCH_SECONDS)
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        listener = bind(settings.host, settings.port)
+        listener = supervised.listener if supervised is not None else bind(settings.host, settings.port)
     except OSError as error:
-        return _fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another with --port")
+        return _fail(cannot_listen(settings.host, settings.port, error))
     try:
-        asyncio.run(_until_signalled(settings, components_for(settings), listener))
+        asyncio.run(_until_signalled(settings, components(settings), listener, supervised))
     except PensieveError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -65,14 +76,42 @@ def serve(settings: Settings) -> int:
     return 0
 
 
-async def _until_signalled(settings: Settings, components: ServerComponents, listener: socket.socket) -> None:
+async def _until_signalled(
+    settings: Settings, components: ServerComponents, listener: socket.socket, supervised: Supervised | None
+) -> None:
     stop = asyncio.Event()
+    watch = LoopWatch(
+        asyncio.get_running_loop(),
+        hung_seconds=settings.stall_timeout,
+        on_hang=lambda: _end_lost("the event loop hangs"),
+        on_tick=lambda: _beat(supervised, components),
+    )
+    watch.start()
 
     def ready(line: str) -> None:
-        _set_on_signals(stop)  # only now: during the load a signal simply ends the process
+        # only now: during the load a signal simply ends the process
+        _set_on_signals(stop, second_ends=supervised is None)
         _print(line)
+        if supervised is not None:
+            supervised.note_ready()
 
-    await run(settings, components, listener, stop=stop, ready=ready)
+    try:
+        await run(settings, components, listener, stop=stop, ready=ready)
+    except ServerLostError as error:
+        _end_lost(str(error))  # here, because asyncio would wait for threads that hang
+    finally:
+        watch.close()
+
+
+def _beat(supervised: Supervised | None, components: ServerComponents) -> None:
+    """A supervisor that was killed leaves no time for the running answers: another server needs the port."""
+    if supervised is not None and not supervised.beat(components.monitor.totals().ended[OperationPhase.COMPLETED]):
+        _end_lost("its supervisor has ended")
+
+
+def _end_lost(reason: str) -> NoReturn:
+    _fail(f"the server cannot go on: {reason}")
+    exit_now(EXIT_SOFTWARE)
 
 
 async def run(
@@ -87,6 +126,7 @@ async def run(
 
     Raises:
         PensieveError: the model cannot be loaded.
+        ServerLostError: it failed later, and could not be loaded again.
     """
     timeouts = PoolTimeouts(idle_seconds=settings.idle_seconds)
     models = ModelPool(
@@ -130,11 +170,10 @@ async def _serve_http(
     connections = OpenConnections(raise_file_limit())
     asyncio.get_running_loop().set_exception_handler(connections.on_loop_error)
     watch_connections(state.limits.max_unread_seconds, connections)
-    await serve_asgi(
-        create_app(state),
-        _hypercorn_config(listener, state.limits),
-        shutdown_trigger=lambda: _drained(state, stop, settings.grace_seconds),
-    )
+    shutdown = Shutdown(state, stop, settings.grace_seconds)
+    await serve_asgi(create_app(state), _hypercorn_config(listener, state.limits), shutdown_trigger=shutdown)
+    if shutdown.lost_reason is not None:
+        raise ServerLostError(shutdown.lost_reason)
 
 
 def _import_http_modules() -> None:
@@ -146,33 +185,20 @@ def _startup_line(info: ModelInfo, components: ServerComponents, listener: socke
     others = ", ".join(model.info.id for model in components.models[1:])
     details = f"{components.device}; window {info.context_window_tokens} tokens"
     details += f"; on request: {others}" if others else ""
-    return f"pensieve: serving {info.id} at {_url(listener)} ({details})"
+    return f"pensieve: serving {info.id} at {url_of(listener)} ({details})"
 
 
-async def _drained(state: ServerState, stop: asyncio.Event, grace_seconds: float) -> None:
-    """Wait for `stop`, then for the running answers to finish, but at most `grace_seconds`.
-
-    Closing the models then ends the remaining streams with an error event.
-    """
-    await stop.wait()
-    state.draining = True
-    log.info("stopping; waiting for %d running requests", state.models.num_active)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(grace_seconds):
-            while not state.models.is_idle:  # noqa: ASYNC110 - engines have no event for it
-                await asyncio.sleep(0.05)
-    await state.models.aclose()
-
-
-def _set_on_signals(stop: asyncio.Event) -> None:
-    """The first SIGINT, SIGTERM or SIGHUP sets `stop`; a second one ends the process at once.
+def _set_on_signals(stop: asyncio.Event, *, second_ends: bool) -> None:
+    """The first SIGINT, SIGTERM or SIGHUP sets `stop`. A second one ends the process at once, unless its supervisor
+    does that: a service manager sends each signal to both, so that this process gets it twice.
 
     A SIGHUP that is ignored, as by `nohup`, stays ignored.
     """
     loop = asyncio.get_running_loop()
 
     def first(number: signal.Signals) -> None:
-        loop.remove_signal_handler(number)
+        if second_ends:
+            loop.remove_signal_handler(number)
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -189,24 +215,6 @@ def _print(line: str) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())  # or what is still buffered would fail again at exit
         os.close(nowhere)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket that holds the port but does not listen yet, so that clients connect only once the model is ready."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _hypercorn_config(listener: socket.socket, limits: ConnectionLimits) -> Config:

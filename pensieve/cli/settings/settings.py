@@ -60,6 +60,8 @@ class Settings:
     thinking: ThinkingMode | None
     max_thinking_tokens: int | None
     model_settings: Path | None
+    stall_timeout: float
+    no_supervise: bool
     log_level: str
 
     @property

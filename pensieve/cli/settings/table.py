@@ -223,6 +223,20 @@ TABLE = (
         "a TOML file with a table per model, which overrides the nine settings above for that model",
         "FILE",
     ),
+    Setting(
+        "stall_timeout",
+        values.duration,
+        60.0,
+        "how long a model with open requests may compute nothing before the server restarts: 60s, 5m or never; longer "
+        "if its steps are slow (default: 60s)",
+        "TIME",
+    ),
+    Setting(
+        "no_supervise",
+        values.switch,
+        default=False,
+        help="serve in this process, without a parent process that starts the server again after a crash",
+    ),
     Setting("log_level", values.log_level, "WARNING", "debug, info, warning or error (default: warning)", "LEVEL"),
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from pensieve.core.dialects.dialect import CallSyntax, Dialect
-from pensieve.core.dialects.patterns import expression, split_at
+from pensieve.core.dialects.patterns import SPACE, expression, reader, split_at
 
 
 class BareOpenings:
@@ -48,7 +48,8 @@ def read_head(body: str, calls: CallSyntax) -> tuple[str | None, str]:
 @lru_cache(maxsize=64)
 def _head(pattern: str) -> re.Pattern[str]:
     """The text of a call before its arguments, which must be an object."""
-    return re.compile(rf"\s*\[?\s*{expression(split_at(pattern, 'arguments')[0])}\s*(?=\{{)", re.DOTALL)
+    begins = expression(split_at(pattern, "arguments")[0]).removeprefix(SPACE).removesuffix(SPACE)
+    return re.compile(rf"{SPACE}(?:\[{SPACE})?{begins}{SPACE}(?=\{{)", re.DOTALL)
 
 
 def after_arguments(body: str, calls: CallSyntax) -> tuple[str, bool] | None:
@@ -77,4 +78,4 @@ def with_space_before(text: str, end: int) -> str:
 @lru_cache(maxsize=256)
 def _matcher(pattern: str) -> re.Pattern[str]:
     """Matches a pattern with any white space before it."""
-    return re.compile(rf"\s*{expression(pattern)}" if pattern.strip() else "", re.DOTALL)
+    return reader(pattern) if pattern.strip() else re.compile("")

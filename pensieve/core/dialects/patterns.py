@@ -16,6 +16,8 @@ from typing import Final
 
 from pensieve.core.dialects.marks import RANGE
 
+SPACE: Final = r"\s*"
+"""Two of them in a row would take quadratic time where a model writes nothing but spaces."""
 _PLACEHOLDER: Final = re.compile(r"\{(name|arguments|id|index|parameters|key|value|type)\}")
 KEY: Final = rf"[^\n>\"{RANGE}]+"
 """The names of tagged arguments that can be parsed."""
@@ -58,7 +60,7 @@ def expression(pattern: str) -> str:
 @lru_cache(maxsize=1024)
 def reader(pattern: str) -> re.Pattern[str]:
     """Compiled `expression`, with any white space before it."""
-    return re.compile(rf"\s*{expression(pattern)}", re.DOTALL)
+    return re.compile(rf"{SPACE}{expression(pattern).removeprefix(SPACE)}", re.DOTALL)
 
 
 def _loose(text: str) -> str:

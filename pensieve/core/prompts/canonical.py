@@ -12,9 +12,15 @@ from typing import Final
 FIVE_MINUTES_SECONDS: Final = 300
 ONE_HOUR_SECONDS: Final = 3600
 
-_BILLING_LINE: Final = re.compile(r"^x-anthropic-billing-header[^\n]*(?:\n|\Z)", re.MULTILINE)
-_TOTAL_TOKENS: Final = re.compile(r"^<total_tokens>[^<\n]*left</total_tokens>[ \t]*(?:\n|\Z)", re.MULTILINE)
-_TOTAL_TOKENS_IN_LINE: Final = re.compile(r"<total_tokens>[^<\n]*left</total_tokens>")
+_BILLING: Final = "x-anthropic-billing-header"
+_COUNT: Final = "<total_tokens>"
+_COUNT_PATTERN: Final = r"<total_tokens>[^<\n]{0,100}left</total_tokens>"
+_CHANGING: Final = (
+    (_BILLING, re.compile(rf"^{_BILLING}[^\n]*(?:\n|\Z)", re.MULTILINE)),
+    (_COUNT, re.compile(rf"^{_COUNT_PATTERN}[ \t]*(?:\n|\Z)", re.MULTILINE)),
+    (_COUNT, re.compile(_COUNT_PATTERN)),
+)
+"""Each with what it begins with: a text without that is not searched, which would hold the interpreter's lock."""
 
 
 def canonical_system_text(text: str) -> str:
@@ -22,7 +28,9 @@ def canonical_system_text(text: str) -> str:
 
     A count that is alone on its line is removed with the line.
     """
-    for changing in (_BILLING_LINE, _TOTAL_TOKENS, _TOTAL_TOKENS_IN_LINE):
+    for beginning, changing in _CHANGING:
+        if beginning not in text:
+            continue
         text, found = changing.subn("", text)
         if found and not text.strip():
             return ""

@@ -16,11 +16,18 @@ from pensieve.core.errors import DeviceError, InsufficientMemoryError
 _MIN_SPARE_BYTES: Final = 64 * 1000**2
 _MAX_SPARE_BYTES: Final = 512 * 1000**2
 _SPARE_SHARE: Final = 1 / 24
+_MAX_REQUEST_BYTES: Final = 256 * 1000**2
+_REQUEST_SHARE: Final = 1 / 32
 
 
 def spare_buffers_bytes(capacity_bytes: int) -> int:
     """The limit of MLX's cache of free buffers."""
     return int(min(_MAX_SPARE_BYTES, max(_MIN_SPARE_BYTES, _SPARE_SHARE * capacity_bytes)))
+
+
+def request_bytes(capacity_bytes: int) -> int:
+    """What is set aside for the bodies and prompts of all requests, besides their KV."""
+    return int(min(_MAX_REQUEST_BYTES, _REQUEST_SHARE * capacity_bytes))
 
 
 class Ledger:

@@ -194,23 +194,30 @@ class Batch:
             self._planner.budget.note_decode(num_rows, seconds)
 
     def computed(self, uid: int) -> Computed:
-        """A row's tokens and caches so far. Use them before the next step: the caches may be views."""
+        """A row's tokens and caches so far. Use them before the next step: the caches may be views.
+
+        Raises:
+            KeyError: the row is not in the batch.
+        """
         if uid in self._waiting:
             row, caches = self._waiting[uid]
             return list(row.token_ids), caches if self._probe.rows == "all" else without_rows(caches)
-        part, index = self._place(uid)
+        place = self._place(uid)
+        if place is None:
+            raise KeyError(uid)
+        part, index = place
         return list(part.rows[index].token_ids), part.caches.row(index)
 
-    def _place(self, uid: int) -> tuple[PrefillingRows | DecodingRows, int]:
-        """
-        Raises:
-            KeyError: the row has ended or was removed.
-        """
+    def __contains__(self, uid: int) -> bool:
+        """Whether the row has neither ended nor been removed."""
+        return uid in self._waiting or self._place(uid) is not None
+
+    def _place(self, uid: int) -> tuple[PrefillingRows | DecodingRows, int] | None:
         for part in (self._prefilling, self._decoding):
             for index, row in enumerate(part.rows):
                 if row.uid == uid:
                     return part, index
-        raise KeyError(uid)
+        return None
 
     def remove(self, uids: Collection[int]) -> dict[int, Computed]:
         """Remove rows. Returns the tokens and caches of those that were still in the batch."""

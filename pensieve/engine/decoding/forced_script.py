@@ -68,7 +68,6 @@ def _forcible(reply: ScriptedReply) -> str:
 
 
 def _encode(tokenizer: Any, text: str) -> list[int]:
-    """`tokenizer` is mlx-lm's TokenizerWrapper."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         return list(backend.encode(text, add_special_tokens=False).ids)

@@ -22,6 +22,15 @@ def reserve(
     ticket: Ticket, running: Collection[RunningRequest], sizes: KVSizes, prompt_cache: PromptCache
 ) -> tuple[Reservation, Match] | None:
     """Reserve a ticket's memory beside `running`, and match its prompt. None: there is no room now."""
+    room = _room(ticket, running, sizes, prompt_cache)
+    if room is not None or running:
+        ticket.admit()
+    return room
+
+
+def _room(
+    ticket: Ticket, running: Collection[RunningRequest], sizes: KVSizes, prompt_cache: PromptCache
+) -> tuple[Reservation, Match] | None:
     while True:
         try:
             num_bytes = _kv_bytes_for(ticket, running, sizes)

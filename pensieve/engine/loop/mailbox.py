@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,8 @@ from typing import Final, TypeVar
 from pensieve.device.device import Backend
 
 R = TypeVar("R")
+
+log = logging.getLogger(__name__)
 
 ARRIVAL_SECONDS: Final = 0.03
 """The longest an idle thread waits for requests being tokenised, so that one pass can prefill them together."""
@@ -63,16 +66,26 @@ class Mailbox:
             self._num_arriving -= 1
 
     def drain(self, *, idle: bool) -> None:
-        """Run everything that has arrived. If `idle`, wait for it first, and for what arrives along with it."""
+        """Run everything that has arrived. If `idle`, wait for it first, and for what arrives along with it.
+
+        An exception in one function does not affect the others.
+        """
         ends_at = 0.0
         if idle:
-            self._functions.get()()
+            _run(self._functions.get())
             ends_at = time.monotonic() + ARRIVAL_SECONDS
         while True:
             remaining = ends_at - time.monotonic()
             timeout = remaining if self._num_arriving else min(remaining, self._pause_seconds)
             try:
-                self._functions.get(block=timeout > 0, timeout=max(0.0, timeout))()
+                _run(self._functions.get(block=timeout > 0, timeout=max(0.0, timeout)))
             except queue.Empty:
                 if not self._num_arriving or time.monotonic() >= ends_at:
                     return
+
+
+def _run(function: Callable[[], None]) -> None:
+    try:
+        function()
+    except Exception:
+        log.exception("a function in the mailbox failed")

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 from pensieve.engine.decoding.row import Computed
+from pensieve.engine.loop.faults import Faults
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.requests.running import RunningRequest
 from pensieve.engine.requests.ticket import Ticket
@@ -20,8 +21,9 @@ class _PendingStore(NamedTuple):
 
 
 class PendingStores:
-    def __init__(self, prompt_cache: PromptCache) -> None:
+    def __init__(self, prompt_cache: PromptCache, faults: Faults) -> None:
         self._prompt_cache = prompt_cache
+        self._faults = faults
         self._pending: list[_PendingStore] = []
 
     def add_prompt(self, running: RunningRequest, computed: Computed) -> None:
@@ -39,10 +41,15 @@ class PendingStores:
 
     def flush(self) -> None:
         pending, self._pending = self._pending, []
-        for (token_ids, caches), boundaries, namespace, ticket in pending:
-            is_stored = self._prompt_cache.keep(token_ids, caches, boundaries, move=ticket is None, namespace=namespace)
-            if ticket is not None and not is_stored:
-                ticket.stored_5m_tokens = ticket.stored_1h_tokens = 0
+        for each in pending:
+            if not self._is_stored(each) and each.ticket is not None:
+                each.ticket.stored_5m_tokens = each.ticket.stored_1h_tokens = 0
+
+    def _is_stored(self, each: _PendingStore) -> bool:
+        move = each.ticket is None
+        with self._faults.contained("storing a computed prompt"):
+            return self._prompt_cache.keep(*each.computed, each.boundaries, move=move, namespace=each.namespace)
+        return False
 
     def clear(self) -> None:
         self._pending = []

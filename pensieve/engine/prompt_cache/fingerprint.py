@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pensieve.device.device import device_info
-from pensieve.models.files.atomic_folder import MANIFEST, is_complete
+from pensieve.models.files.atomic_folder import is_complete, recorded_sha256
 from pensieve.models.files.checksums import cached_sha256
 from pensieve.models.files.progress import SilentProgress
 
@@ -67,7 +67,6 @@ def _cache_kinds(module: Any) -> list[str]:
 def _file_sums(folder: Path) -> dict[str, str]:
     """SHA-256 by file name, of the files that decide what a model computes."""
     if is_complete(folder):
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return {name: str(entry["sha256"]) for name, entry in manifest["files"].items()}
+        return recorded_sha256(folder)
     paths = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.is_file())
     return {path.name: digest for path, digest in zip(paths, cached_sha256(paths, SilentProgress()), strict=True)}

@@ -74,7 +74,11 @@ class PromptCache:
         if moves:
             self._reserve(0)
         reservation = self._memory.reserve(num_bytes, BufferUsage.KV_CACHE)
-        return reservation, self._match(token_ids, namespace, moves=moves)
+        try:
+            return reservation, self._match(token_ids, namespace, moves=moves)
+        except BaseException:
+            self._memory.release(reservation)
+            raise
 
     def _match(self, token_ids: Sequence[int], namespace: str, *, moves: bool) -> Match:
         try:

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,8 @@ class Ticket:
     stored_5m_tokens: int = 0
     stored_1h_tokens: int = 0
     cancelled: bool = False
+    is_admitted: bool = False
+    """The request has started, or waits for others."""
     num_readers: int = 0
     events: list[GenerationEvent | Exception] = field(default_factory=list)
     has_events: asyncio.Event = field(default_factory=asyncio.Event)
@@ -65,6 +67,11 @@ class Ticket:
     def namespace(self) -> str:
         """Of the prompt cache: only requests of the same one share what is computed."""
         return self.request.client.namespace
+
+    @property
+    def fingerprint(self) -> int:
+        """The same for a request that is sent again."""
+        return hash((tuple(self.prompt_token_ids), self.request.max_tokens))
 
     @property
     def max_total_tokens(self) -> int:
@@ -96,6 +103,33 @@ class Ticket:
         """Whether all events have arrived, read or not. For the event loop."""
         return bool(self.events) and isinstance(self.events[-1], GenerationFinished | Exception)
 
+    async def admission(self) -> None:
+        """Wait until the request starts or has to wait for others.
+
+        Raises:
+            PensieveError: it is refused instead: nothing has been sent yet, so that the refusal keeps its status.
+        """
+        while not (self.is_admitted or self.events):
+            await self.has_events.wait()
+        if self.events and isinstance(self.events[0], Exception):
+            raise self.events[0]
+
+    def admit(self) -> None:
+        """For the MLX thread. More than one call has no effect."""
+        if not self.is_admitted and not self.loop.is_closed():
+            self.is_admitted = True
+            self.loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self.has_events.set()
+        self.has_events = asyncio.Event()
+
+    def put(self, event: GenerationEvent | Exception) -> None:
+        """Add an event, unless the last one has arrived already. Call on the event loop."""
+        if not self.has_ended:
+            self.events.append(event)
+            self._wake()
+
     async def stream(self) -> AsyncGenerator[GenerationEvent, None]:
         """All events from the first on, as they arrive. Several readers may stream the same ticket.
 
@@ -103,7 +137,7 @@ class Ticket:
             PensieveError: the generation failed.
         """
         for number in itertools.count():
-            if number == len(self.events):
+            while number == len(self.events):
                 await self.has_events.wait()
             event = self.events[number]
             if isinstance(event, Exception):
@@ -126,6 +160,7 @@ class Ticket:
 
 
 Delivery = tuple[Ticket, GenerationEvent | Exception]
+Deliver = Callable[[list[Delivery]], None]
 
 
 def deliver(deliveries: list[Delivery]) -> None:
@@ -137,12 +172,13 @@ def deliver(deliveries: list[Delivery]) -> None:
     for delivery in deliveries:
         by_loop.setdefault(delivery[0].loop, []).append(delivery)
     for loop, of_loop in by_loop.items():
-        if not loop.is_closed():
+        try:
             loop.call_soon_threadsafe(_put_all, of_loop)
+        except RuntimeError:
+            if not loop.is_closed():
+                raise
 
 
 def _put_all(deliveries: list[Delivery]) -> None:
     for ticket, event in deliveries:
-        ticket.events.append(event)
-        ticket.has_events.set()
-        ticket.has_events = asyncio.Event()
+        ticket.put(event)

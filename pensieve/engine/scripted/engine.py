@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from contracts.values.faults import EngineFault
 from contracts.values.generation import GenerationEvent, GenerationFinished, GenerationStarted, PromptTokens
 from contracts.values.measurements import MemoryPressure, OperationPhase, SpeculationCounts
 from contracts.values.vocabulary import (
@@ -69,6 +70,10 @@ class ScriptedEngine:
     @property
     def num_active(self) -> int:
         return len(self._tickets)
+
+    async def failed(self) -> EngineFault | None:
+        await self._closed.wait()
+        return None
 
     async def can_admit(self) -> bool:
         return not self._closed.is_set() and len(self._tickets) < self._max_active

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pensieve.models.loading.config import CONFIG, normalised_config
+from pensieve.core.errors import ModelLoadingError
+from pensieve.models.files.json_file import read_json
+from pensieve.models.loading.config import read_config
 
 _LICENCE: Final = re.compile(r"^license(?:_name)?:[ \t]*['\"]?([^'\"\n]+)", re.MULTILINE)
 _TOKENIZERS: Final = {
@@ -36,7 +37,10 @@ _TOOL_PARSERS: Final[tuple[tuple[str, Callable[[str], bool]], ...]] = (
 
 def config_of(folder: Path) -> Mapping[str, Any]:
     """The normalised config.json; empty if it cannot be read."""
-    return normalised_config(_json_object(folder / CONFIG))
+    try:
+        return read_config(str(folder), folder)
+    except ModelLoadingError:
+        return {}
 
 
 def quantisation(config: Mapping[str, Any]) -> str:
@@ -100,7 +104,7 @@ def tool_parser(template: str | None) -> str | None:
 
 def _json_object(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

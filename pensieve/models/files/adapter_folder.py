@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Final
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.safetensors.file import validate_safetensors
+from pensieve.models.files.json_file import read_json
+from pensieve.models.safetensors.validation import validate_safetensors
 
 CONFIG: Final = "adapter_config.json"
 WEIGHTS: Final = "adapters.safetensors"
@@ -23,7 +23,7 @@ def require_adapter(source: str, folder: Path) -> None:
     if (folder / "adapter_model.safetensors").is_file() and not (folder / WEIGHTS).is_file():
         raise ModelLoadingError(source, f"{folder} holds a PEFT adapter; an mlx-lm adapter ({WEIGHTS}) is needed")
     try:
-        content = json.loads(config.read_text(encoding="utf-8"))
+        content = read_json(config)
     except FileNotFoundError as error:
         raise ModelLoadingError(
             source, f"{config} is missing; a folder written by `mlx_lm.lora --adapter-path` is needed"
@@ -44,7 +44,7 @@ def require_adapter(source: str, folder: Path) -> None:
 def adapter_kind(folder: Path) -> str:
     """lora, dora or full, as its config states; `lora` if the config cannot be read."""
     try:
-        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        content = read_json(folder / CONFIG)
         return str(content.get("fine_tune_type", "lora"))
     except (OSError, ValueError, AttributeError):
         return "lora"

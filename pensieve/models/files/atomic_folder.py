@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.checksums import sha256_of
+from pensieve.models.files.json_file import read_json
 from pensieve.models.files.lock import exclusive
 from pensieve.models.files.progress import Progress
 
@@ -48,13 +49,19 @@ def make_folder(
 def is_complete(folder: Path) -> bool:
     """Whether the folder has a manifest and every file in it still has its recorded size."""
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = read_json(folder / MANIFEST)
         files = manifest["files"].items()
         return manifest["format"] == _MANIFEST_FORMAT and all(
             (folder / name).stat().st_size == entry["size"] for name, entry in files
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
+
+
+def recorded_sha256(folder: Path) -> dict[str, str]:
+    """The checksums of a complete folder's files, by name."""
+    manifest = read_json(folder / MANIFEST)
+    return {name: str(entry["sha256"]) for name, entry in manifest["files"].items()}
 
 
 def _make(folder: Path, make: Callable[[Path], None], needed_bytes: int, progress: Progress) -> None:

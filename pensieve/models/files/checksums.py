@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from pensieve.models.files.memo import Memo
@@ -12,6 +13,7 @@ from pensieve.models.files.progress import Progress
 
 _MEMO_FILE: Final = "file-sums.json"
 _CHUNK_BYTES: Final = 1 << 22
+_adding: Final = Lock()
 
 
 def sha256_of(path: Path, report: Callable[[int], None]) -> str:
@@ -48,6 +50,22 @@ def cached_sha256(paths: Iterable[Path], progress: Progress) -> list[str]:
     if computed:
         memo.add(computed)
     return digests
+
+
+def recomputed_sha256(path: Path) -> tuple[str, str | None]:
+    """The SHA-256 of a file that is read in any case, and that which was cached for it. It is cached if none was.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    memo = Memo(_MEMO_FILE)
+    key = _key(path)
+    digest, earlier = sha256_of(path, lambda _: None), memo.read().get(key)
+    if not isinstance(earlier, str):
+        with _adding:
+            memo.add({key: digest})
+        return digest, None
+    return digest, earlier
 
 
 def _key(path: Path) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pensieve.models.files.atomic_file import atomic_file
 from pensieve.models.files.home import home
+from pensieve.models.files.json_file import read_json
 
 _MAX_ENTRIES: Final = 1000
 
@@ -22,7 +23,7 @@ class Memo:
     def read(self) -> dict[str, Any]:
         """All entries, oldest first. Those of other versions are among them: check what a key returns."""
         try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
+            content = read_json(self._path)
         except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Final, Literal
 
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.files.names_file import edited_names, read_names
+from pensieve.models.files.names_file import edited_names, names_file, read_names
 from pensieve.models.library.aliases import curated_model
 from pensieve.models.library.embedded import SMOLLM2
 
@@ -37,7 +37,20 @@ def named_model(name: str) -> NamedModel | None:
 
 def named_models() -> tuple[NamedModel, ...]:
     """In the order of their import."""
-    return tuple(NamedModel(**entry) for entry in read_names().get("models", {}).values())
+    return tuple(_from_entry(name, entry) for name, entry in read_names().get("models", {}).items())
+
+
+def _from_entry(name: str, entry: object) -> NamedModel:
+    """Keys of a newer version are left alone: they stay in the file.
+
+    Raises:
+        ModelLoadingError: the entry is damaged.
+    """
+    known = {field.name: entry.get(field.name) for field in fields(NamedModel)} if isinstance(entry, dict) else {}
+    texts = [value for key, value in known.items() if key != "base"]
+    if not texts or not all(isinstance(text, str) for text in (*texts, known["base"] or "")):
+        raise ModelLoadingError(name, f"its entry in {names_file()} is damaged; fix or remove it")
+    return NamedModel(**known)  # type: ignore[arg-type] # checked above
 
 
 def require_free_name(name: str) -> None:

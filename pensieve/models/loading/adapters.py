@@ -12,7 +12,7 @@ def put_adapter(model: Any, folder: Path) -> None:
     Raises:
         Exception: of any type, from mlx-lm, if the adapter does not fit the model.
     """
-    from mlx_lm.utils import load_adapters  # noqa: PLC0415 - only after import_mlx_lm
+    from pensieve.device.mlx_lm.loading import load_adapters  # noqa: PLC0415 - half a second
 
     load_adapters(model, str(folder))
     model.eval()

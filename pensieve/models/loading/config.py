@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from pensieve.core.errors import ModelLoadingError
+from pensieve.models.files.json_file import read_json
+from pensieve.models.loading.checks.bounds import require_possible
 from pensieve.models.loading.rope import with_older_rope_keys
 
 CONFIG: Final = "config.json"
@@ -24,7 +25,7 @@ def read_config(source: str, folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except FileNotFoundError as error:
         raise ModelLoadingError(source, f"{path} is missing; a folder in MLX format is needed") from error
     except (OSError, ValueError) as error:
@@ -36,14 +37,18 @@ def checked_config(source: str, content: object, path: Path) -> dict[str, Any]:
     """The normalised config from the JSON value of `path`.
 
     Raises:
-        ModelLoadingError: the value is not an object with a `model_type`.
+        ModelLoadingError: the value is not an object with a `model_type`, or has a number that no model can have.
     """
     if not isinstance(content, dict):
         kind = "a list" if isinstance(content, list) else "a single value"
         raise ModelLoadingError(source, f"{path} holds {kind} instead of an object with settings; fetch it again")
     if not isinstance(content.get("model_type"), str):
         raise ModelLoadingError(source, f"{path} has no model_type; fetch it again")
-    return normalised_config(content)
+    require_possible(source, path, content)
+    try:
+        return normalised_config(content)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ModelLoadingError(source, f"{path} has a setting that cannot be used: {error}; fetch it again") from error
 
 
 def normalised_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,7 +65,8 @@ def normalised_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def context_window_tokens(config: Mapping[str, Any]) -> int | None:
     """The window that the config states, or that of its text part; None if neither states one."""
-    for part in (config, config.get("text_config") or {}):
+    text = config.get("text_config")
+    for part in (config, text if isinstance(text, Mapping) else {}):
         for key in _WINDOW_KEYS:
             value = part.get(key)
             if isinstance(value, int) and not isinstance(value, bool) and value > 0:

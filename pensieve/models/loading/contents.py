@@ -8,11 +8,11 @@ from typing import Final
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files import adapter_folder
+from pensieve.models.loading.checks.packing import require_readable_packing
 from pensieve.models.loading.config import CONFIG, read_config
-from pensieve.models.loading.packing import require_readable_packing
-from pensieve.models.safetensors.file import LFS_POINTER, validate_safetensors
 from pensieve.models.safetensors.headers import folder_headers
 from pensieve.models.safetensors.shards import missing_weights, weight_files
+from pensieve.models.safetensors.validation import LFS_POINTER, validate_safetensors
 
 _TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.json")
 _TEXT_FILES: Final = (

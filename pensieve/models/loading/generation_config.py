@@ -6,7 +6,6 @@ decoding.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from contracts.values.vocabulary import Sampling
 from pensieve.core.defaults.sampling import ALLOWED
+from pensieve.models.files.json_file import read_json
 
 FILE_NAME: Final = "generation_config.json"
 _GGUF_KEYS: Final = {
@@ -37,10 +37,10 @@ def read_generation_config(folder: Path) -> GenerationConfig:
     """Empty without the file. A damaged file is ignored: it does not keep a model from loading."""
     path = folder / FILE_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = read_json(path, "utf-8-sig")
     except FileNotFoundError:
         return GenerationConfig()
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         return GenerationConfig(problem=f"{path} is ignored: {error}")
     if not isinstance(content, dict):
         return GenerationConfig(problem=f"{path} is ignored: it is not a JSON object")

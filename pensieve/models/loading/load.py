@@ -13,21 +13,26 @@ from contracts.values.vocabulary import ModelFeature, Sampling
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.errors import ModelLoadingError
 from pensieve.device.device import device_info
-from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.models.files.adapter_folder import require_adapter
 from pensieve.models.files.model_folder import ModelFolder
+from pensieve.models.loading.checks.integrity import require_unchanged
+from pensieve.models.loading.checks.token_ids import require_possible_ids
 from pensieve.models.loading.config import DEFAULT_WINDOW_TOKENS, context_window_tokens, normalised_config
 from pensieve.models.loading.contents import validate_folder
 from pensieve.models.loading.generation_config import read_generation_config
 from pensieve.models.loading.links import without_strays
 from pensieve.models.loading.weights import apply_adapter, make_dense, read_weights
 from pensieve.models.prompts.chat_template import ChatTemplate
+from pensieve.models.safetensors.shards import weight_files
+from pensieve.models.templates.budget import TemplateLimitError
+from pensieve.models.tokenizers.chat_templates import template_file
 from pensieve.models.tokenizers.dialect_of import dialect_of
 from pensieve.models.tokenizers.load import load_tokenizer
 from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens, thinking_tokens
 
 log = logging.getLogger(__name__)
 
+_MAX_REASON_CHARACTERS: Final = 300
 _MAX_SANE_WINDOW: Final = 10_000_000
 """Tokenizers without a limit have 1e30."""
 
@@ -39,7 +44,7 @@ class LoadedModel:
     model: Any
     """An `mlx.nn.Module`: token ids [batch, length] and a cache to logits [batch, length, vocabulary]."""
     tokenizer: Any
-    """mlx-lm's TokenizerWrapper around a FastTokenizer or a Transformers tokenizer. Any thread may use it."""
+    """A ModelTokenizer. Any thread may use it."""
     config: Mapping[str, Any]
     context_window_tokens: int
     vocabulary_size: int
@@ -71,20 +76,24 @@ def load(folder: ModelFolder) -> LoadedModel:
         DeviceError: MLX is not installed or does not work.
     """
     validate_folder(folder.id, folder.path)
+    require_possible_ids(folder.id, folder.path)
     if folder.adapter is not None:
         require_adapter(folder.id, folder.adapter)
-    import_mlx_lm()
-    from mlx_lm import utils  # noqa: PLC0415 - only after import_mlx_lm
+    from pensieve.device.mlx_lm import loading  # noqa: PLC0415 - half a second
 
     with _errors_explained(folder, "config.json and its weights"), without_strays(folder.path) as path:
-        model, config = utils.load_model(path, lazy=True, model_config=normalised_config(utils.load_config(path)))
-    with ThreadPoolExecutor(1, "pensieve-read-tokenizer") as pool:  # reading the weights leaves a core free
-        reading = pool.submit(load_tokenizer, folder.path, config.get("eos_token_id"))
+        model, config = loading.load_model(path, lazy=True, model_config=normalised_config(loading.load_config(path)))
+    with ThreadPoolExecutor(2, "pensieve-read") as pool:  # reading the weights leaves a core free
+        defaults = loading.tokenizer_defaults(model)
+        reading = pool.submit(load_tokenizer, folder.path, config.get("eos_token_id"), defaults)
+        checking = pool.submit(require_unchanged, folder.id, folder.path, weight_files(folder.path))
         weights_bytes, vocabulary_size = _read_weights(model, folder)
+    checking.result()
     with _errors_explained(folder, "its tokenizer"):
         tokenizer = reading.result()
-        features = _features(tokenizer)
         dialect = dialect_of(tokenizer)
+    with _errors_explained(folder, f"its chat template ({template_file(folder.path)})"):
+        features = _features(tokenizer)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
@@ -122,7 +131,7 @@ def _read_weights(model: Any, folder: ModelFolder) -> tuple[int, int]:
 
 
 def _run_by_chunks(model: Any) -> None:
-    from pensieve.models.loading.gated_delta.install import has_kernel, run_by_chunks  # noqa: PLC0415 - after import_mlx_lm
+    from pensieve.models.loading.gated_delta.install import has_kernel, run_by_chunks  # noqa: PLC0415 - half a second
 
     backend = device_info().backend
     if not has_kernel(backend):
@@ -138,8 +147,12 @@ def _errors_explained(folder: ModelFolder, part: str) -> Iterator[None]:
     """
     try:
         yield
+    except TemplateLimitError as error:
+        raise ModelLoadingError(
+            folder.id, f"{folder.path}: {part} {error}: fetch the original template, or fix this one"
+        ) from error
     except (Exception, SystemExit) as error:
-        message = str(error).strip() or type(error).__name__
+        message = " ".join(str(error).split())[:_MAX_REASON_CHARACTERS] or type(error).__name__
         if isinstance(error, SystemExit):
             message = "mlx-lm needs a package for it that is not installed (named above)"
         raise ModelLoadingError(folder.id, f"{folder.path}: {part} cannot be used: {message}") from error
@@ -148,9 +161,10 @@ def _errors_explained(folder: ModelFolder, part: str) -> Iterator[None]:
 def _logits_width(model: Any) -> int:
     """Run one token, which also proves that the model runs."""
     import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
-    from mlx_lm.models.cache import make_prompt_cache  # noqa: PLC0415
 
-    logits = model(mx.array([[0]]), cache=make_prompt_cache(model))
+    from pensieve.device.mlx_lm.caches import new_caches  # noqa: PLC0415 - half a second
+
+    logits = model(mx.array([[0]]), cache=new_caches(model))
     mx.eval(logits)
     return int(logits.shape[-1])
 

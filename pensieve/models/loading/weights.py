@@ -18,7 +18,7 @@ def make_dense(model: Any) -> None:
 
     Scales and biases are widened before they are used, so the weights are exactly the stored numbers.
     """
-    from mlx_lm.utils import dequantize_model  # noqa: PLC0415 - only after import_mlx_lm
+    from pensieve.device.mlx_lm.loading import dequantize_model  # noqa: PLC0415 - half a second
 
     model.apply(_widened)
     dequantize_model(model)

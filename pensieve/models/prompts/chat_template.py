@@ -12,7 +12,8 @@ Beyond the template, it ensures that:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +36,7 @@ from pensieve.models.prompts.rendered import PromptWriter, RenderedConversation,
 from pensieve.models.prompts.spliced import Recall, Version, versions
 from pensieve.models.prompts.template_renderer import TemplateRenderer
 from pensieve.models.prompts.turns import client_texts, texts_in_prompt
+from pensieve.models.templates.budget import TemplateLimitError, render_budget
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +77,7 @@ class ChatTemplate:
         clock: Callable[[], datetime] = datetime.now,
         max_cached_bytes: int = 2 * MAX_BYTES,
     ) -> None:
-        """`tokenizer` is mlx-lm's TokenizerWrapper or a Transformers tokenizer. `dialect` is its model's. Token ids
+        """`tokenizer` is a ModelTokenizer or a Transformers tokenizer. `dialect` is its model's. Token ids
         of texts are cached, up to `max_cached_bytes`.
         """
         self._tokenizer = tokenizer
@@ -108,12 +110,13 @@ class ChatTemplate:
         template gets paragraphs of `User: …` and `Assistant: …`.
 
         Raises:
-            ValidationError: there are no messages, an answer to continue ends in whitespace, or the template refuses
-                the conversation in every form.
+            ValidationError: there are no messages, an answer to continue ends in whitespace, the template refuses the
+                conversation in every form, or it exceeds a limit.
         """
-        conversation = self._rendered(messages, tools, thinking)
-        encoded = self._encoder.encode(conversation.literals, conversation.text)
-        boundaries = tuple(conversation.boundaries(encoded))
+        with _limited(messages):
+            conversation = self._rendered(messages, tools, thinking)
+            encoded = self._encoder.encode(conversation.literals, conversation.text)
+            boundaries = tuple(conversation.boundaries(encoded))
         return RenderedPrompt(encoded.token_ids, boundaries, self._ends_thinking(encoded.token_ids))
 
     def locate(
@@ -131,9 +134,10 @@ class ChatTemplate:
         Raises:
             ValidationError: as `render`.
         """
-        conversation = self._rendered(messages, tools, thinking)
-        encoded = self._encoder.encode(conversation.literals, conversation.text)
-        return conversation.part_at(encoded, num_tokens)
+        with _limited(messages):
+            conversation = self._rendered(messages, tools, thinking)
+            encoded = self._encoder.encode(conversation.literals, conversation.text)
+            return conversation.part_at(encoded, num_tokens)
 
     def tokens_beyond(self, max_tokens: int, prompt: Prompt) -> int | None:
         """An estimate of a prompt's tokens if they are certainly several times `max_tokens`, else None.
@@ -165,7 +169,11 @@ class ChatTemplate:
 
     @property
     def takes_system_prompt(self) -> bool:
-        """Whether the template supports system messages."""
+        """Whether the template supports system messages.
+
+        Raises:
+            TemplateLimitError: it exceeds a limit even in a short conversation.
+        """
         return self._fit.takes_system_prompt
 
     @property
@@ -230,6 +238,20 @@ class ChatTemplate:
             return False
         tail: str = self._tokenizer.decode(token_ids[-_TAIL_TOKENS:])
         return tail.rstrip().endswith(self._dialect.marks.plain(mark).rstrip())
+
+
+@contextmanager
+def _limited(messages: Sequence[ChatMessage]) -> Iterator[None]:
+    """One budget for all renderings of a request.
+
+    Raises:
+        ValidationError: the template exceeds it.
+    """
+    try:
+        with render_budget(len(messages)):
+            yield
+    except TemplateLimitError as error:
+        raise ValidationError("messages", f"the model's chat template {error} for this conversation") from error
 
 
 def _max_attempts(messages: Sequence[ChatMessage]) -> int:

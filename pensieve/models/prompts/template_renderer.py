@@ -16,6 +16,7 @@ from pensieve.models.prompts.filled_schemas import FILLED_KEYS, filled_schema
 from pensieve.models.prompts.options import PromptEnding, TemplateOptions
 from pensieve.models.prompts.turns import as_paragraphs, as_turns, content_of
 from pensieve.models.prompts.variables import TemplateVariables, template_source
+from pensieve.models.tokenizers.fast_tokenizer import apply_template
 
 
 class TemplateRenderer:
@@ -25,6 +26,7 @@ class TemplateRenderer:
         self._tokenizer = tokenizer
         self.has_template = has_template
         source = template_source(tokenizer)
+        self._own_template = _jinja_template(tokenizer)
         self._variables = TemplateVariables(source)
         self.end_tokens = _end_tokens(tokenizer)
         """The tokens that may end an answer of the model."""
@@ -68,7 +70,10 @@ class TemplateRenderer:
     def _call_template(
         self, turns: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], values: Mapping[str, Any]
     ) -> str:
-        return str(self._tokenizer.apply_chat_template(turns, tokenize=False, tools=tools or None, **values))
+        if self._own_template is None:
+            return str(self._tokenizer.apply_chat_template(turns, tokenize=False, tools=tools or None, **values))
+        template = values.get("chat_template", self._own_template)
+        return apply_template(template, turns, tools or None, {**self._tokenizer.special_tokens_map, **values})
 
     def _values(
         self, messages: Sequence[ChatMessage], options: TemplateOptions, tools: Sequence[Mapping[str, Any]]
@@ -85,6 +90,19 @@ class TemplateRenderer:
         if isinstance(template, Mapping):
             values["chat_template"] = template[_template_name(template, has_calls=bool(tools) or _has_calls(messages))]
         return values
+
+
+def _jinja_template(tokenizer: Any) -> str | None:
+    """What to render for a tokenizer of Transformers, which sets its own environment of Jinja no limits. None for one
+    that limits itself, and for one whose own code writes the prompt.
+    """
+    template = getattr(tokenizer, "chat_template", None)
+    if getattr(tokenizer, "takes_functions", False):
+        return None
+    settings = getattr(tokenizer, "init_kwargs", None) or {}
+    if settings.get("chat_template_type") is not None or not hasattr(tokenizer, "special_tokens_map"):
+        return None
+    return next(iter(template.values()), None) if isinstance(template, Mapping) else template
 
 
 def _template_name(templates: Mapping[str, str], *, has_calls: bool) -> str:
@@ -105,7 +123,7 @@ def _has_calls(messages: Sequence[ChatMessage]) -> bool:
 
 def _end_tokens(tokenizer: Any) -> tuple[str, ...]:
     ids = getattr(tokenizer, "eos_token_ids", None)
-    if not isinstance(ids, Collection):  # mlx-lm's wrapper has a set, Transformers a single one
+    if not isinstance(ids, Collection):  # a ModelTokenizer has a set, Transformers a single one
         ids = [tokenizer.eos_token_id]
     tokens = [tokenizer.convert_ids_to_tokens(int(token_id)) for token_id in sorted(ids) if token_id is not None]
     return tuple(token for token in tokens if token)

@@ -15,7 +15,7 @@ import jinja2
 from jinja2 import nodes
 
 from contracts.values.vocabulary import Thinking
-from pensieve.models.tokenizers.jinja import parse_template, undeclared_variables
+from pensieve.models.templates.environment import parse_template, undeclared_variables
 
 _SWITCHES: Final[Mapping[str, Callable[[bool], object]]] = {
     "enable_thinking": lambda enabled: enabled,

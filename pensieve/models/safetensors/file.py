@@ -17,12 +17,7 @@ from typing import Any, BinaryIO, Final, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pensieve.core.errors import ModelLoadingError
-
 DType = Literal["U32", "F16", "BF16", "F32"]
-_MAX_HEADER_BYTES: Final = 100_000_000  # the format's own limit
-LFS_POINTER: Final = b"version https://git-lfs"
-"""The start of a file that Git LFS has not fetched (its specification, "The Pointer")."""
 _ITEM_BYTES: Final = {"U32": 4, "F16": 2, "BF16": 2, "F32": 4}
 
 
@@ -116,33 +111,3 @@ def _header(specs: Sequence[TensorSpec]) -> bytes:
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the tensors start aligned
     return len(text).to_bytes(8, "little") + text
-
-
-def validate_safetensors(source: str, path: Path) -> None:
-    """Refuse a file that is truncated or not a safetensors file, without reading its tensors.
-
-    Raises:
-        ModelLoadingError: it names the file.
-    """
-    try:
-        size = path.stat().st_size
-        if not size:
-            raise ModelLoadingError(source, f"{path} is empty: fetch it again")
-        with path.open("rb") as file:
-            start = file.read(len(LFS_POINTER))
-            if start == LFS_POINTER:
-                raise ModelLoadingError(source, f"{path} is a Git LFS pointer: run `git lfs pull` in its folder")
-            file.seek(0)
-            header_bytes = int.from_bytes(file.read(8), "little")
-            fits = header_bytes <= min(size - 8, _MAX_HEADER_BYTES)
-            entries = json.loads(file.read(header_bytes)) if fits else None
-        if entries is None:
-            raise ModelLoadingError(source, f"{path} is truncated, or not a safetensors file; fetch it again")
-        ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
-    except OSError as error:
-        raise ModelLoadingError(source, f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ModelLoadingError(source, f"{path} is not a safetensors file: its header is damaged") from error
-    expected = 8 + header_bytes + max(ends, default=0)
-    if size != expected:
-        raise ModelLoadingError(source, f"{path} has {size} bytes instead of {expected}; fetch it again")

@@ -48,7 +48,7 @@ def _indexed(folder: Path) -> list[str]:
     try:
         index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
         return sorted({str(name) for name in index["weight_map"].values()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any, Final
 
 import jinja2
 
-from pensieve.models.tokenizers.jinja import compile_template
+from pensieve.models.files.json_file import read_json
+from pensieve.models.templates.environment import compile_template
 
 DEFAULT: Final = "default"
 _CONFIG: Final = "tokenizer_config.json"
@@ -50,6 +50,11 @@ def as_tokenizer_attribute(templates: Mapping[str, NamedTemplate]) -> str | dict
     return texts[DEFAULT] if texts.keys() == {DEFAULT} else texts
 
 
+def template_file(folder: Path) -> str:
+    """The name of the file with the template that counts."""
+    return next((name for name in (_FILE, _PROCESSOR) if (folder / name).is_file()), _CONFIG)
+
+
 def _all_templates(folder: Path) -> Iterator[NamedTemplate]:
     """In ascending precedence: the last of several with one name counts."""
     for file in (_CONFIG, _PROCESSOR):
@@ -77,7 +82,7 @@ def _from_json(settings: Any, file: str) -> Iterator[NamedTemplate]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return read_json(path, "utf-8-sig")
     except ValueError as error:
         raise ValueError(f"{path.name} is not JSON: {error}") from error
 

@@ -77,7 +77,7 @@ def default_dialect() -> Dialect:
 
 
 def dialect_of(tokenizer: Any) -> Dialect:
-    """The dialect of a model, given its mlx-lm TokenizerWrapper."""
+    """The dialect of a model, given its tokenizer."""
     return dialect_for(template_text(tokenizer), added_tokens(tokenizer))
 
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
+from pensieve.models.templates.environment import compile_template
 from pensieve.models.tokenizers import unlocked
-from pensieve.models.tokenizers.jinja import compile_template
 
 NAMED_TOKENS: Final = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 UNBOUNDED: Final = int(1e30)
@@ -36,11 +36,11 @@ class TokenizerMetadata:
     model_max_length: int
     """In tokens."""
     settings: Mapping[str, Any]
-    """The keys of tokenizer_config.json that mlx-lm reads."""
+    """`chat_template_type` of tokenizer_config.json, if it has that key."""
 
 
 class FastTokenizer:
-    """Replaces a Transformers tokenizer in mlx-lm's wrapper, with the same ids and text for the same arguments.
+    """Replaces a Transformers tokenizer, with the same ids and text for the same arguments.
 
     Any thread may use it.
     """
@@ -118,13 +118,11 @@ class FastTokenizer:
         """
         if return_dict or not conversation:
             raise ValueError("apply_chat_template needs at least one message, and return_dict=False")
-        template = _cached_template(chat_template or self._template(has_tools=tools is not None))
-        text = template.render(
-            messages=[_for_template(message) for message in conversation],
-            tools=tools,
-            documents=None,
-            add_generation_prompt=add_generation_prompt,
-            **{**self.special_tokens_map, **values},
+        text = apply_template(
+            chat_template or self._template(has_tools=tools is not None),
+            conversation,
+            tools,
+            {**self.special_tokens_map, "add_generation_prompt": add_generation_prompt, **values},
         )
         return self.encode(text, add_special_tokens=False) if tokenize else text
 
@@ -135,6 +133,22 @@ class FastTokenizer:
         if template is None:
             raise ValueError("this model has no chat template named 'default'")
         return template
+
+
+def apply_template(
+    template: str,
+    conversation: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] | None,
+    values: Mapping[str, Any],
+) -> str:
+    """As Transformers renders a conversation, but within limits.
+
+    Raises:
+        TemplateLimitError: the template exceeds a limit.
+        jinja2.TemplateError: the template refuses the conversation. Templates may raise other errors as well.
+    """
+    messages = [_for_template(message) for message in conversation]
+    return str(_cached_template(template).render(messages=messages, tools=tools, documents=None, **values))
 
 
 def _for_template(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Loads a folder's tokenizer into mlx-lm's wrapper, without Transformers if the result is the same.
+"""Loads a folder's tokenizer, without Transformers if the result is the same.
 
 Tokenizers that Pensieve itself wrote (converted and embedded models) never need Transformers. For other folders,
 Transformers loads the tokenizer once, and the result is cached under PENSIEVE_HOME for later starts. Tokenizers that
@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from types import FunctionType
+from types import MappingProxyType
 from typing import Any, Final
 
 from tokenizers import Tokenizer
@@ -24,13 +25,15 @@ from pensieve.models.files.atomic_folder import is_complete
 from pensieve.models.files.home import home
 from pensieve.models.tokenizers.chat_templates import as_tokenizer_attribute, read_chat_templates
 from pensieve.models.tokenizers.fast_tokenizer import NAMED_TOKENS, UNBOUNDED, FastTokenizer, TokenizerMetadata
+from pensieve.models.tokenizers.model_tokenizer import ModelTokenizer
 
 _CACHE_FOLDER: Final = "tokenizers"
 _FORMAT: Final = 2
 _MAX_ENTRIES: Final = 32
 _SUFFIXES: Final = frozenset({".json", ".jinja", ".model", ".tiktoken", ".txt", ".py"})
-_SETTINGS: Final = ("chat_template_type", "tool_parser_type")
-"""The keys of tokenizer_config.json that mlx-lm reads."""
+_TEMPLATE_TYPE: Final = "chat_template_type"
+"""The key of tokenizer_config.json that names one of mlx-lm's templates in Python."""
+_NO_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({})
 _OWN_KEYS: Final = frozenset(
     {"tokenizer_class", "clean_up_tokenization_spaces", "model_max_length", "chat_template", *NAMED_TOKENS}
 )
@@ -41,44 +44,49 @@ _METHODS: Final = (
 _SAMPLES: Final = ("", "Hello, world!\n\n  2 + 2 = 4", " naïve 猫 <|im_end|></s>")
 
 
-def load_tokenizer(folder: Path, eos_token_ids: Any) -> Any:
-    """mlx-lm's TokenizerWrapper around a FastTokenizer or a Transformers tokenizer. Call import_mlx_lm first.
+def load_tokenizer(
+    folder: Path, eos_token_ids: Any = None, defaults: Mapping[str, Any] = _NO_DEFAULTS
+) -> ModelTokenizer:
+    """The folder's tokenizer. `eos_token_ids` are those of its config: a number, several, or None.
+
+    `defaults` are what the model's architecture says, for folders that do not say it.
 
     Raises:
         Exception: of any type, since mlx-lm, Transformers and tokenizers raise various ones for invalid files.
     """
     templates = as_tokenizer_attribute(read_chat_templates(folder))
-    fast = _from_own_folder(folder) or _from_cache(folder)
-    if fast is not None:
-        fast.chat_template = templates or fast.chat_template
-        return _wrapped(fast, folder, eos_token_ids)
-    from mlx_lm import utils  # noqa: PLC0415 - only after import_mlx_lm
-
-    wrapper = utils.load_tokenizer(folder, eos_token_ids=eos_token_ids)
+    tokenizer = _from_own_folder(folder) or _from_cache(folder) or _by_transformers(folder)
     if templates is not None:
-        wrapper.chat_template = templates  # Transformers reads only one of several files, and none of processors
-        wrapper.has_chat_template = True
-    _save(wrapper._tokenizer, folder)
-    return wrapper
-
-
-def _wrapped(fast: FastTokenizer, folder: Path, eos_token_ids: Any) -> Any:
-    """Call mlx-lm's own load function, with this tokenizer in place of what Transformers' AutoTokenizer loads."""
-    from mlx_lm import tokenizer_utils, utils  # noqa: PLC0415 - only after import_mlx_lm
-
-    class Loader:
-        @staticmethod
-        def from_pretrained(*_: Any) -> FastTokenizer:
-            return fast
-
-    load = FunctionType(
-        tokenizer_utils.load.__code__,
-        {**tokenizer_utils.load.__globals__, "AutoTokenizer": Loader},
-        argdefs=tokenizer_utils.load.__defaults__,
+        tokenizer.chat_template = templates  # Transformers reads only one of several files, and none of processors
+    if eos_token_ids is None:
+        eos_token_ids = defaults.get("eos_token_ids", ())
+    return ModelTokenizer(
+        tokenizer,
+        [eos_token_ids] if isinstance(eos_token_ids, int) else eos_token_ids,
+        _python_template(tokenizer, defaults),
     )
-    wrapper = load(folder, eos_token_ids=eos_token_ids, defaults=utils._tokenizer_defaults(folder))
-    wrapper.has_chat_template = fast.chat_template is not None or wrapper._chat_template is not None
-    return wrapper
+
+
+def _by_transformers(folder: Path) -> Any:
+    from pensieve.device.mlx_lm.tokenizing import load_with_transformers  # noqa: PLC0415 - seconds
+
+    tokenizer = load_with_transformers(folder)
+    _save(tokenizer, folder)
+    return tokenizer
+
+
+def _python_template(tokenizer: Any, defaults: Mapping[str, Any]) -> Callable[..., str] | None:
+    """What writes prompts in Python. A template in the folder comes before one that an architecture has by default."""
+    stated = tokenizer.init_kwargs.get(_TEMPLATE_TYPE)
+    name = stated if stated or tokenizer.chat_template is not None else defaults.get(_TEMPLATE_TYPE)
+    if not name and isinstance(tokenizer, FastTokenizer):
+        return None
+    from pensieve.device.mlx_lm.tokenizing import python_template, renders_by_itself  # noqa: PLC0415 - half a second
+
+    if name:
+        return python_template(name)
+    renders = renders_by_itself(tokenizer)
+    return partial(tokenizer.apply_chat_template, tokenize=False, return_dict=False) if renders else None
 
 
 def _from_own_folder(folder: Path) -> FastTokenizer | None:
@@ -143,7 +151,7 @@ def _cache_entry(tokenizer: Any, folder: Path) -> dict[str, Any] | None:
     is_cleaned = tokenizer.clean_up_tokenization_spaces and type(backend.model).__name__ != "BPE"
     if not is_plain or is_cleaned or tokenizer.split_special_tokens:
         return None
-    settings = {key: tokenizer.init_kwargs[key] for key in _SETTINGS if key in tokenizer.init_kwargs}
+    settings = {key: value for key, value in tokenizer.init_kwargs.items() if key == _TEMPLATE_TYPE}
     metadata = TokenizerMetadata(
         tokenizer.special_tokens_map, tokenizer.chat_template, tokenizer.model_max_length, settings
     )

@@ -26,7 +26,7 @@ class TextDecoder:
     """
 
     def __init__(self, tokenizer: Any, marks: Mapping[int, str] | None = None) -> None:
-        """`tokenizer` is a `tokenizers.Tokenizer` or a Transformers tokenizer, with or without mlx-lm's wrapper.
+        """`tokenizer` is a `tokenizers.Tokenizer` or a Transformers tokenizer, or a ModelTokenizer around one.
 
         `marks` are the characters for a dialect's tokens, by token id (`pensieve.core.dialects.marks`). Only these
         tokens decode to these characters. In other text, the characters are replaced by U+FFFD.

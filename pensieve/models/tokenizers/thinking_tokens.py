@@ -29,7 +29,7 @@ class ThinkingTokens:
 
 
 def thinking_tokens(dialect: Dialect, tokenizer: Any) -> ThinkingTokens | None:
-    """The thinking tokens of the model with this mlx-lm TokenizerWrapper.
+    """The thinking tokens of the model with this tokenizer.
 
     None if the mark that closes thinking contains no added token: the tokens of plain text depend on its surroundings,
     so the mark could be missed, and then be forced into the answer a second time.

@@ -7,6 +7,7 @@ from quart import Quart
 
 from pensieve.api.http.connections.incoming_bodies import INCOMING_BODIES, IncomingBodies
 from pensieve.api.http.connections.limits import MAX_BODY_BYTES, ConnectionLimits
+from pensieve.api.http.connections.request_memory import REQUEST_MEMORY, HeldMemory, RequestMemory
 from pensieve.api.http.read_body import MAX_INLINE_BYTES, PDFS, decode_body
 from pensieve.api.pdfs.reading import PdfReading
 
@@ -21,7 +22,10 @@ def test_many_slow_bodies_do_not_delay_the_next_one() -> None:
 
     async def replies() -> list[bytes]:
         app = Quart(__name__)
+        memory = RequestMemory(10**9)
         app.extensions |= {PDFS: PdfReading(), INCOMING_BODIES: IncomingBodies(ConnectionLimits())}
+        app.extensions[REQUEST_MEMORY] = memory
+        app.asgi_app = HeldMemory(app.asgi_app, memory)  # type: ignore[method-assign]
         app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
 
         @app.post("/")

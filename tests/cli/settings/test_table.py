@@ -53,6 +53,8 @@ def test_every_setting_has_a_default() -> None:
         thinking=None,
         max_thinking_tokens=None,
         model_settings=None,
+        stall_timeout=60.0,
+        no_supervise=False,
         log_level="WARNING",
     )
 

@@ -11,30 +11,44 @@ from pensieve.device.device import device_info
 from tests.device.python_process import run_python
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
-GENERATE = """
-import json, resource, sys
-import mlx.core as mx
+WATCH = """
+import asyncio, json, resource
+from pathlib import Path
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (5000, 6000))
-if {carefully}:
-    from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
-    import_mlx_lm()
-from mlx_lm.generate import BatchGenerator, stream_generate, wired_limit
-from mlx_lm.utils import load
+wired, folder = [], {folder!r}
 
-wired = []
-mx.set_wired_limit = lambda limit: wired.append(limit) or 0
-facts = mx.device_info()
-mx.device_info = lambda *_: {{**facts, "max_recommended_working_set_size": 2**34}}  # as on Metal
-
-model, tokenizer = load({folder!r})
-batch = BatchGenerator(model)
-batch.close()
-list(stream_generate(model, tokenizer, [5, 6], max_tokens=2))
-with wired_limit(model):
-    pass
+def watch():
+    import mlx.core as mx
+    mx.set_wired_limit = lambda limit: wired.append(limit) or 0
+    facts = mx.device_info()
+    mx.device_info = lambda *_: {{**facts, "max_recommended_working_set_size": 2**34}}  # as on Metal
+    return mx
+"""
+END = """
 mx.eval(mx.compile(lambda a: mx.exp(a) + a * 2)(mx.ones(4)))
 print(json.dumps([len(wired), resource.getrlimit(resource.RLIMIT_NOFILE)]))
+"""
+OURS = """
+from pensieve.device.device import device_info
+device_info()
+mx = watch()
+from pensieve.models.files.model_folder import ModelFolder
+from tests.engine.support.generate import answer, user_request
+
+from tests.support.engines import engines_of
+
+async def play():
+    async with engines_of(ModelFolder(Path(folder), "tiny", "tiny", "2026-01-01T00:00:00Z"))() as engine:
+        _, finished = await answer(engine, user_request("Hello", max_tokens=4))
+        assert finished.usage.output_tokens > 0
+asyncio.run(play())
+"""
+MLX_LM = """
+mx = watch()
+from mlx_lm import load, stream_generate
+model, tokenizer = load(folder)
+list(stream_generate(model, tokenizer, [5, 6], max_tokens=2))
 """
 
 
@@ -45,14 +59,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_limits_stay_and_no_compiled_code_is_written_to_shared_folders(folder: Path, tmp_path: Path) -> None:
-    printed = run_python(GENERATE.format(carefully=True, folder=str(folder)), TMPDIR=str(tmp_path))
+    """Wired memory has been linked to kernel panics (docs/decisions/0008-memory-is-never-wired.md)."""
+    printed = run_python(f"{WATCH.format(folder=str(folder))}{OURS}{END}", TMPDIR=str(tmp_path))
     assert json.loads(printed) == [0, [5000, 6000]]
     assert not (tmp_path / "mlx").exists()
 
 
-def test_a_plain_import_would_have_these_side_effects(folder: Path, tmp_path: Path) -> None:
-    printed = run_python(GENERATE.format(carefully=False, folder=str(folder)), TMPDIR=str(tmp_path))
-    num_wired, files = json.loads(printed)
+def test_mlx_lm_alone_has_these_side_effects(folder: Path, tmp_path: Path) -> None:
+    num_wired, files = json.loads(run_python(f"{WATCH.format(folder=str(folder))}{MLX_LM}{END}", TMPDIR=str(tmp_path)))
     assert num_wired > 0
     assert files != [5000, 6000]
     assert (tmp_path / "mlx").exists() or device_info().backend != "cpu"

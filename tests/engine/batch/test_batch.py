@@ -161,3 +161,14 @@ def test_a_first_token_that_ends_the_answer_is_emitted_once_with_its_caches(
     runs.append(run)
     run.insert(prompt(30, 2))
     assert run.finish() == [[first]]
+
+
+def test_a_row_may_end_in_the_step_in_which_its_prompt_is_complete(model: LoadedModel, runs: list[BatchRun]) -> None:
+    run = BatchRun(model)
+    runs.append(run)
+    token_ids = prompt(30, 2)
+    uid = run.insert(token_ids, 1, cached=prefill(model, token_ids[:-1], new_rows()))
+    assert uid in run.batch
+    run.step()
+    assert run.decoding == run.ended == {uid}
+    assert uid not in run.batch

@@ -90,7 +90,7 @@ class Crowd:
             async with aclosing(self.engine.generate(request)) as events:
                 async for event in events:
                     num_events += 1
-                    self.max_running = max(self.max_running, len(self.engine._loop._running))
+                    self.max_running = max(self.max_running, len(self.engine._loop.rows.running))
                     if isinstance(event, GenerationFinished):
                         assert event.stop_reason is StopReason.END_TURN or event.usage.output_tokens == max_tokens
                         return "answered"

@@ -64,10 +64,7 @@ def tokenizer(name: str) -> Any:
     if name == "embedded":
         return load(embedded_folder(ConsoleProgress()))
     with TemporaryDirectory() as folder:
-        made = load(write_byte_tokenizer(Path(folder), chat_template=TEMPLATES[name]))
-    if name in ("qwen3", "deepseek"):
-        made._think_start, made._think_end = "<think>", "</think>"  # this tokenizer has no token for them
-    return made
+        return load(write_byte_tokenizer(Path(folder), chat_template=TEMPLATES[name]))
 
 
 @dataclass

@@ -42,11 +42,11 @@ async def _play(folder: ModelFolder, options: EngineOptions, monkeypatch: pytest
     engine._pace = Eager()
     if engine._parts.draft is not None:
         monkeypatch.setattr(engine._parts.draft, "seconds", lambda *_: 0.1)
-    await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))  # start a batch with this pace
+    await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop.rows.restart))  # start a batch with this pace
     answers = await asyncio.gather(*(answer(engine, user_request(text, 40)) for text in PROMPTS))
     idle = [
         memory.reserved_bytes(BufferUsage.KV_CACHE),
-        engine._loop._batch.kv_cache_bytes if engine._loop._batch else 0,
+        engine._loop.rows.batch.kv_cache_bytes if engine._loop.rows.batch else 0,
     ]
     weights_bytes = memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS)
     await engine.aclose()
@@ -78,14 +78,14 @@ def test_a_client_that_leaves_frees_the_draft_models_memory_too(
         engine = await start_engine(tiny_folder, EngineOptions(draft_model=tiny_folder))
         engine._pace = Eager()
         monkeypatch.setattr(engine._parts.draft, "seconds", lambda *_: 0.1)
-        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))
+        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop.rows.restart))
         async with aclosing(engine.generate(user_request(PROMPTS[0], 1500))) as events:
             async for _ in events:
                 if engine.speculation_counts().accepted:
                     break
-        batch = engine._loop._batch
+        batch = engine._loop.rows.batch
         assert batch is not None
-        await until(lambda: not engine._loop._running)
+        await until(lambda: not engine._loop.rows.running)
         assert batch.kv_cache_bytes == 0
         await engine.aclose()
 

@@ -192,7 +192,7 @@ async def _plain_and_speculated(folder: ModelFolder, *requests: GenerationReques
     for speculation in (False, True):
         engine = await start_engine(folder, EngineOptions(speculation=speculation))
         engine._pace = Eager()
-        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))  # start a batch with this pace
+        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop.rows.restart))  # start a batch with this pace
         answers.append([await answer(engine, request) for request in requests])
         await engine.aclose()
     return answers[0], answers[1], engine.speculation_counts()
@@ -213,7 +213,7 @@ def test_a_constrained_row_beside_a_speculated_one_gets_the_same_tokens(tiny_fol
     async def play() -> tuple[str, str, int]:
         engine = await start_engine(tiny_folder)
         engine._pace = Eager()
-        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop._fail_running))
+        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop.rows.restart))
         alone, _ = await answer(engine, CONSTRAINED)
         (beside, _), _ = await asyncio.gather(answer(engine, CONSTRAINED), answer(engine, copying))
         await engine.aclose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -75,3 +76,34 @@ def test_a_home_that_cannot_be_written_is_reported_with_the_fix(home: Path) -> N
     home.write_text("a file")
     with pytest.raises(ModelLoadingError, match="set PENSIEVE_HOME to a folder that can"):
         pin("org/name", "a" * 40)
+
+
+def test_keys_of_a_newer_version_are_ignored_and_kept(home: Path) -> None:
+    add_name(model("a"))
+    path = home / "names.json"
+    content = json.loads(path.read_text())
+    content["models"]["a"]["colour"] = "red"
+    content["shelves"] = [1]
+    path.write_text(json.dumps(content))
+    assert named_model("a") == model("a")
+    add_name(model("b"))
+    kept = json.loads(path.read_text())
+    assert (kept["models"]["a"]["colour"], kept["shelves"]) == ("red", [1])
+
+
+@pytest.mark.parametrize(
+    "entry", [None, [], {}, {"name": "a"}, {"name": 5, "kind": "copy", "origin": "x", "path": "y"}]
+)
+def test_a_damaged_entry_is_named(home: Path, entry: object) -> None:
+    home.mkdir()
+    (home / "names.json").write_text(json.dumps({"models": {"a": entry}}))
+    with pytest.raises(ModelLoadingError, match=r"cannot load a: its entry in .*names\.json is damaged"):
+        named_models()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"models": []}', '{"pulled": 5}', "[" * 100_000])
+def test_a_damaged_file_is_named(home: Path, content: str) -> None:
+    home.mkdir()
+    (home / "names.json").write_text(content)
+    with pytest.raises(ModelLoadingError, match=r"names\.json .*fix or remove it"):
+        named_models()

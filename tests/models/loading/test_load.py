@@ -224,3 +224,18 @@ def test_unpacking_takes_little_more_memory_than_the_dense_weights_and_the_packe
     assert weights_bytes > 5 * stored_bytes
     assert grown_bytes < 1.1 * weights_bytes + stored_bytes
     assert not has_transformers
+
+
+@pytest.mark.parametrize(
+    ("template", "limit"),
+    [
+        ("{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}", "steps"),
+        ("{{ 'a' * 10**10 }}", "characters"),
+        ("{{ '%1000000000d' % 1 }}", "field wider"),
+    ],
+)
+def test_a_template_without_end_is_refused_with_the_file_and_the_limit(
+    tmp_path: Path, template: str, limit: str
+) -> None:
+    with pytest.raises(ModelLoadingError, match=rf"its chat template \(tokenizer_config.json\) .*{limit}.*: fetch"):
+        load(tiny(tmp_path, template=template))

@@ -165,3 +165,13 @@ def test_the_template_shows_whether_it_supports_a_system_prompt() -> None:
     assert ChatTemplate(tokenizer(CHATML)).takes_system_prompt
     for template in (WITHOUT_SYSTEM, DROPPING, None):
         assert not ChatTemplate(tokenizer(template)).takes_system_prompt
+
+
+def test_a_template_that_exceeds_a_limit_in_a_conversation_is_refused_by_name() -> None:
+    endless = "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}"
+    template = ChatTemplate(tokenizer(CHATML + "{% if messages | length > 20 %}" + endless + "{% endif %}"))
+    turns = [user("Hello."), assistant("Hello.")] * 12
+    assert template.render((user("Hello."),)).token_ids
+    with pytest.raises(ValidationError, match=r"messages: the model's chat template takes more than [\d,]+ steps"):
+        template.render((*turns, user("Hello.")))
+    assert template.render((user("Hello."),)).token_ids

@@ -56,8 +56,8 @@ def test_templates_in_every_file_are_found_with_and_without_transformers(
     folder = write(tmp_path / "model", dict(files))
     templates = {"default": expected[0], "tool_use": expected[1]} if isinstance(expected, tuple) else expected
     by_transformers, from_cache = load_tokenizer(folder, 2), load_tokenizer(folder, 2)
-    assert not isinstance(by_transformers._tokenizer, FastTokenizer)
-    assert isinstance(from_cache._tokenizer, FastTokenizer)
+    assert not isinstance(by_transformers.tokenizer, FastTokenizer)
+    assert isinstance(from_cache.tokenizer, FastTokenizer)
     for tokenizer in (by_transformers, from_cache):
         assert tokenizer.chat_template == templates
         assert bool(tokenizer.has_chat_template) is (expected is not None)

@@ -123,20 +123,19 @@ def test_the_embedded_models_tokenizer_is_loaded_without_transformers_and_behave
 
     folder = embedded_folder(ConsoleProgress())
     fast, original = load_tokenizer(folder, 2), load(folder, eos_token_ids=2)
-    assert isinstance(fast._tokenizer, FastTokenizer)
+    assert isinstance(fast.tokenizer, FastTokenizer)
     assert_same(fast, original)
 
 
 def assert_same(fast: Any, original: Any) -> None:
     for name in (
-        *("eos_token_ids", "think_start", "think_end", "has_tool_calling", "tool_call_start", "has_chat_template"),
+        *("eos_token_ids", "has_chat_template"),
         *("chat_template", "bos_token", "bos_token_id", "eos_token_id", "unk_token_id", "model_max_length"),
         *("special_tokens_map",),
     ):
         assert getattr(fast, name) == getattr(original, name), name
     assert len(fast) == len(original)
     assert fast.get_vocab() == original.get_vocab()
-    assert type(fast.detokenizer) is type(original.detokenizer)
     for sample in (*TEXTS, "<|im_start|>user\nHi<|im_end|>"):
         for adds in (True, False):
             ids = original.encode(sample, add_special_tokens=adds)
@@ -166,8 +165,8 @@ def test_a_folder_that_transformers_loaded_is_loaded_without_it_the_next_time(fo
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"tokenizer_class": kind}))
     first, second = load_tokenizer(folder, 2), load_tokenizer(folder, 2)
-    assert not isinstance(first._tokenizer, FastTokenizer)
-    assert isinstance(second._tokenizer, FastTokenizer)
+    assert not isinstance(first.tokenizer, FastTokenizer)
+    assert isinstance(second.tokenizer, FastTokenizer)
     assert_same(second, first)
 
 
@@ -176,7 +175,7 @@ def test_a_changed_folder_is_loaded_with_transformers_again(folder: Path) -> Non
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": "another"}))
     changed = load_tokenizer(folder, None)
-    assert not isinstance(changed._tokenizer, FastTokenizer)
+    assert not isinstance(changed.tokenizer, FastTokenizer)
     assert changed.chat_template == load_tokenizer(folder, None).chat_template == "another"
     (folder / "chat_template.jinja").write_text("a third")
     assert load_tokenizer(folder, None).chat_template == load_tokenizer(folder, None).chat_template == "a third"
@@ -186,8 +185,8 @@ def test_a_damaged_cache_entry_is_replaced(folder: Path, tmp_path: Path) -> None
     load_tokenizer(folder, None)
     (entry,) = (tmp_path / "home" / "tokenizers").iterdir()
     entry.write_text('{"facts": {}, "backend": null}')
-    assert not isinstance(load_tokenizer(folder, None)._tokenizer, FastTokenizer)
-    assert isinstance(load_tokenizer(folder, None)._tokenizer, FastTokenizer)
+    assert not isinstance(load_tokenizer(folder, None).tokenizer, FastTokenizer)
+    assert isinstance(load_tokenizer(folder, None).tokenizer, FastTokenizer)
 
 
 def test_a_tokenizer_with_custom_code_is_always_loaded_with_transformers(folder: Path) -> None:
@@ -197,5 +196,5 @@ def test_a_tokenizer_with_custom_code_is_always_loaded_with_transformers(folder:
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "no-such-type"}))
     for _ in range(2):
         loaded = load_tokenizer(folder, None)
-        assert type(loaded._tokenizer).__name__ == "NewlineTokenizer"
+        assert type(loaded.tokenizer).__name__ == "NewlineTokenizer"
         assert loaded.encode("a\nb") == loaded.encode("a<n>b")

@@ -28,7 +28,8 @@ from pensieve.core.errors import ValidationError
 BLOCK_SEPARATOR = "\n\n"
 """Joins the text blocks of a message. Changing it changes every prompt, and so invalidates every cache (C1)."""
 
-_READ_IN_RESULTS = {"text", "image", "document", "search_result", "tool_reference"}
+_READ_IN_RESULTS = ("text", "image", "document", "search_result", "tool_reference")
+"""A tuple, because what another server returned as a type may be any JSON value: a list has no hash."""
 
 
 class BlockReader:

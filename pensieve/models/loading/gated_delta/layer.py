@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import mlx.core as mx
 from mlx import nn
-from mlx_lm.models.gated_delta import normalize_qk
 
 from pensieve.device.backend import Backend
+from pensieve.device.mlx_lm.layers import normalize_qk
 from pensieve.models.loading.gated_delta.rule import DeltaInputs, chunked_gated_delta
 
 _NORM_EPSILON: Final = 1e-6

@@ -62,7 +62,7 @@ class EncodedPrompt:
 
 
 class PromptEncoder:
-    """Encodes for one tokenizer: mlx-lm's TokenizerWrapper or a Transformers tokenizer. Its two caches, of rendered
+    """Encodes for one tokenizer: a ModelTokenizer or a Transformers tokenizer. Its two caches, of rendered
     texts and of literal ones, take at most `max_cached_bytes` together.
     """
 

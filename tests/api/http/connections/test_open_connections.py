@@ -27,7 +27,7 @@ def limited_server(folder: Path, soft: int, hard: int) -> Iterator[tuple[psutil.
     """A server of a process with these limits of open files. What it logs is written to log.txt."""
     script = folder / "script.toml"
     script.write_text("[[reply]]")
-    serve = f"exec {sys.executable} -m pensieve serve --port 0 --script {script}"
+    serve = f"exec {sys.executable} -m pensieve serve --no-supervise --port 0 --script {script}"
     command = ["sh", "-c", f"ulimit -Sn {soft} && ulimit -Hn {hard} && {serve}"]
     with (
         (folder / "log.txt").open("w") as log,

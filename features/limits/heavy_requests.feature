@@ -1,0 +1,51 @@
+@cap:errors @W18
+Feature: Requests that are heavy for their size
+  A few kilobytes can stand for minutes of work. A client that sends them must not stop the answers of all others.
+
+  @MUST
+  Rule: What is heavy is answered or refused, and other clients are answered meanwhile
+    "Errors": invalid_request_error names what is wrong. A client that waits for another one's request runs into its timeout, and sends
+    everything again.
+
+    @id:pdf-with-a-million-operators @cap:pdf
+    Scenario: A PDF of a few kilobytes with a million operators leaves other requests going
+      Given the server under test
+      And a request whose PDF has a million operators
+      When it is sent, and plain requests meanwhile
+      Then it is answered, or refused by its status
+      And no plain request waited for it
+
+    @id:blocks-in-number
+    Scenario: A message of a hundred thousand blocks leaves other requests going
+      Given the server under test
+      And a request with 100000 content blocks
+      When it is sent, and plain requests meanwhile
+      Then it is answered, or refused by its status
+      And no plain request waited for it
+
+    @id:values-in-number
+    Scenario: A body of ten million numbers leaves other requests going
+      Given the server under test
+      And a request with 10000000 numbers in a field that no API has
+      When it is sent, and plain requests meanwhile
+      Then it is answered, or refused by its status
+      And no plain request waited for it
+
+    @id:schema-of-many-levels @cap:tools
+    Scenario: A tool whose schema nests in 90 levels is answered, or refused by name
+      Given the server under test
+      And a request with a tool whose schema nests in 90 levels
+      When it is sent
+      Then it is answered, or refused as naming "tools"
+
+  @MUST
+  Rule: Bodies that do not arrive delay no other
+    RFC 9112, 9.5: a server may close a connection that stays idle. It must not count on clients that send.
+
+    @id:six-slow-bodies
+    Scenario: While six clients send their bodies slowly, a seventh is answered
+      Given the server under test
+      And a request
+      When six clients pause within their bodies, and it is sent
+      Then the reply is a message
+      And it did not wait for them

@@ -1,0 +1,130 @@
+"""Steps about requests that are heavy for their size, and about clients that pause."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+
+import httpx
+from pytest_bdd import given, parsers, then, when
+
+from features.harness.scene.media import document_block, pdf_that_draws
+from features.harness.scene.scene import Scene, plain_request
+from features.harness.target.target import certificates
+from features.harness.wire.client import MESSAGES
+from features.harness.wire.expectations import expect_that
+from features.harness.wire.refusals import error_in
+
+_MAX_SHARED_SECONDS = 5.0
+"""Work that heavy and plain requests share may delay a plain one by this."""
+_NUM_SLOW = 6
+_SLOW_SECONDS = 30.0
+"""How long the slow clients pause, at most."""
+
+
+@given("a request whose PDF has a million operators")
+def a_request_with_a_heavy_pdf(scene: Scene) -> None:
+    drawn = zlib.compress(b"BT /F1 10 Tf " + b"(a) Tj " * 1_000_000 + b"ET", 9)
+    text = {"type": "text", "text": "What does it say?"}
+    pdf = pdf_that_draws(drawn, filter_name="FlateDecode")
+    scene.body = plain_request(scene.client.model)
+    scene.body["messages"] = [{"role": "user", "content": [document_block(pdf), text]}]
+
+
+@given(parsers.parse("a request with {number:d} content blocks"))
+def a_request_with_blocks(scene: Scene, number: int) -> None:
+    scene.body = plain_request(scene.client.model)
+    scene.body["messages"] = [{"role": "user", "content": [{"type": "text", "text": "a"}] * number}]
+
+
+@given(parsers.parse("a request with {number:d} numbers in a field that no API has"))
+def a_request_with_numbers(scene: Scene, number: int) -> None:
+    scene.body = {**plain_request(scene.client.model), "numbers": [0] * number}
+
+
+@given(parsers.parse("a request with a tool whose schema nests in {number:d} levels"))
+def a_request_with_a_deep_schema(scene: Scene, number: int) -> None:
+    schema: dict[str, object] = {"type": "string"}
+    for _ in range(number // 2):
+        schema = {"type": "object", "properties": {"a": schema}}
+    scene.body = plain_request(scene.client.model)
+    scene.body["tools"] = [{"name": "look", "input_schema": schema}]
+
+
+@when("it is sent, and plain requests meanwhile")
+def it_is_sent_and_plain_requests_meanwhile(scene: Scene) -> None:
+    """Plain requests follow each other, so that some of them are sent while the heavy one is worked on."""
+    content = json.dumps(scene.body, separators=(",", ":")).encode()
+
+    def send() -> None:
+        with contextlib.suppress(AssertionError):  # the step after it fails without an answer
+            scene.last = scene.client.send("POST", MESSAGES, content=content)
+
+    usual_seconds = _plain_seconds(scene)
+    sender = threading.Thread(target=send)
+    sender.start()
+    longest_seconds = _plain_seconds(scene)
+    while sender.is_alive():
+        longest_seconds = max(longest_seconds, _plain_seconds(scene))
+    sender.join()
+    scene.waited = longest_seconds > _MAX_SHARED_SECONDS + 3 * usual_seconds
+
+
+def _plain_seconds(scene: Scene) -> float:
+    started_at = time.monotonic()
+    scene.reply = scene.client.post(plain_request(scene.client.model))
+    return time.monotonic() - started_at
+
+
+@when("six clients pause within their bodies, and it is sent")
+def six_clients_pause(scene: Scene) -> None:
+    with contextlib.ExitStack() as slow:
+        for _ in range(_NUM_SLOW):
+            slow.enter_context(_paused(scene))
+        sender = threading.Thread(target=lambda: scene.take_reply(scene.client.post(scene.body)))
+        sender.start()
+        sender.join(_SLOW_SECONDS)
+        scene.waited = sender.is_alive()
+    sender.join()
+
+
+@contextlib.contextmanager
+def _paused(scene: Scene) -> Iterator[None]:
+    """A client that has sent the beginning of its body."""
+    target = scene.client.target
+    url = httpx.URL(target.url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(socket.create_connection((url.host, port), timeout=60))
+        if url.scheme == "https":
+            connection = stack.enter_context(certificates().wrap_socket(connection, server_hostname=url.host))
+        headers = {"host": url.netloc.decode(), "content-length": "1000000", **target.credentials}
+        lines = [f"POST {MESSAGES} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        connection.sendall("\r\n".join(lines).encode() + b'{"model": "')
+        yield
+
+
+@then("it is answered, or refused by its status")
+def it_is_answered_or_refused_by_its_status(scene: Scene) -> None:
+    if scene.last.status == 200:
+        scene.last.message()
+        return
+    is_refused = 400 <= scene.last.status < 500 or scene.last.status == 529
+    expect_that(is_refused, "an answer, or a refusal of the request", scene.last.status)
+    error_in(scene.last)
+
+
+@then("no plain request waited for it")
+def no_plain_request_waited(scene: Scene) -> None:
+    scene.reply.message()
+    expect_that(not scene.waited, "plain requests to be answered while the heavy one was worked on", "one waited")
+
+
+@then("it did not wait for them")
+def it_did_not_wait_for_them(scene: Scene) -> None:
+    expect_that(not scene.waited, "an answer while the others still pause", "none")

@@ -1,0 +1,1 @@
+"""Attacks on a real server, while another client reads a stream from it."""

@@ -1,0 +1,168 @@
+"""A server under attack, and the client beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from perf_gates.loads.servers import ServerProcess, serving
+from tests.chaos.observed import Observed, num_tokens, observed
+from tests.support.waiting import wait_until
+
+IS_WHOLE: Final = os.environ.get("PENSIEVE_CHAOS") == "all"
+"""Whether the clock decides as well: `tox -e chaos`. Otherwise only facts do that are the same at any speed."""
+MAX_GAP_RATIO: Final = 3.0
+MAX_HEALTH_SECONDS: Final = 1.0
+CONTROL_SECONDS: Final = 20.0
+NOTICED_SECONDS: Final = 5.0
+"""An attack of this length leaves time for tokens on any machine."""
+MIN_TOKENS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def message(self) -> str:
+        return str(json.loads(self.body)["error"]["message"])
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The same stream without an attack: alone, and beside a process that only computes on each core but one."""
+
+    alone: Observed
+    busy: Observed
+
+    @property
+    def max_gap(self) -> float:
+        """What an attack's gaps may be: 3 times the median gap, or as long as the busy machine makes them."""
+        return max(MAX_GAP_RATIO * self.alone.median_gap, self.alone.max_gap, self.busy.max_gap)
+
+    @property
+    def max_health(self) -> float:
+        return max(MAX_HEALTH_SECONDS, self.alone.max_health, self.busy.max_health)
+
+
+class Arena:
+    def __init__(self, server: ServerProcess, log: Path, seen: Path) -> None:
+        self.server, self.log, self._seen = server, log, seen
+        self.port = int(server.url.rpartition(":")[2])
+        self.rows: list[dict[str, Any]] = []
+        self._control: Control | None = None
+        self._process = psutil.Process(server.pid)
+
+    def post(self, body: object, path: str = "/v1/messages", **headers: str) -> Reply:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=600)
+        with contextlib.closing(connection):
+            connection.request("POST", path, data, {"content-type": "application/json", **headers})
+            response = connection.getresponse()
+            return Reply(response.status, dict(response.getheaders()), response.read())
+
+    def get(self, path: str, **headers: str) -> Reply:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=600)
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            return Reply(response.status, dict(response.getheaders()), response.read())
+
+    def post_at_once(self, body: object, times: int) -> list[Reply]:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        with ThreadPoolExecutor(times) as clients:
+            return list(clients.map(lambda _: self.post(data), range(times)))
+
+    def wait_for_tokens(self, number: int = MIN_TOKENS) -> None:
+        """Return once the bystander has read that many more tokens."""
+        before = num_tokens(self._seen)
+        wait_until(lambda: num_tokens(self._seen) >= before + number)
+
+    def num_readers(self) -> int:
+        """Processes of the server that read PDFs."""
+        return sum("extraction.py" in " ".join(child.cmdline()) for child in self._process.children(recursive=True))
+
+    def log_lines(self) -> list[str]:
+        return self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+
+    @contextmanager
+    def attacked(self, name: str) -> Iterator[None]:
+        """The bystander's stream goes on during the block, and after it."""
+        control = self._measured_control() if IS_WHOLE else None
+        self.wait_for_tokens()
+        start = time.monotonic()
+        yield
+        end = time.monotonic()
+        self.wait_for_tokens()
+        assert self.get("/health").status == 200
+        seen = observed(self._seen, start, end)
+        assert seen.errors == 0, f"{seen.errors} streams of another client failed"
+        assert len(seen.gaps) >= MIN_TOKENS or seen.seconds < NOTICED_SECONDS, f"no tokens for {seen.seconds:.1f} s"
+        if control is not None:
+            self._judge(name, seen, control)
+
+    def _judge(self, name: str, seen: Observed, control: Control) -> None:
+        gap, health = seen.max_gap / control.alone.median_gap, max(seen.health, default=0)
+        row = {
+            "attack": name,
+            "seconds": seen.seconds,
+            "max gap / median": gap,
+            "allowed": control.max_gap / control.alone.median_gap,
+            "health seconds": health,
+        }
+        self.rows.append(row)
+        assert seen.max_gap <= control.max_gap, f"a gap of {gap:.1f} times the median: {row}"
+        assert health <= control.max_health, f"/health took {health:.2f} s: {row}"
+
+    def _measured_control(self) -> Control:
+        if self._control is None:
+            alone = self._observe(CONTROL_SECONDS)
+            with contextlib.ExitStack() as stack:
+                for number in range(max(1, (psutil.cpu_count() or 2) - 1)):
+                    stack.enter_context(bystander("busy", self._seen.with_name(f"busy-{number}")))
+                busy = self._observe(CONTROL_SECONDS)
+            self._control = Control(alone, busy)
+        return self._control
+
+    def _observe(self, seconds: float) -> Observed:
+        self.wait_for_tokens()
+        start = time.monotonic()
+        time.sleep(seconds)
+        return observed(self._seen, start, time.monotonic())
+
+
+@contextmanager
+def bystander(what: str, path: Path) -> Iterator[None]:
+    command = [sys.executable, "-m", "tests.chaos.bystander", what, str(path)]
+    path.touch()
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+@contextmanager
+def arena(folder: Path, model: Path, python_options: Sequence[str] = ()) -> Iterator[Arena]:
+    log, seen = folder / "server.log", folder / "seen.txt"
+    with (
+        log.open("w", encoding="utf-8") as errors,
+        serving("--model", str(model), "--cache-disk", "0", python_options=python_options, stderr=errors) as server,
+        bystander(server.url.rpartition(":")[2], seen),
+    ):
+        yield Arena(server, log, seen)

@@ -1,0 +1,40 @@
+"""One server for all attacks, and a table of what another client saw during each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos.arena import IS_WHOLE, Arena, arena
+from tests.support.tiny_model import write_tiny_model
+
+SLOW: dict[str, Any] = {
+    "hidden_size": 512,
+    "num_hidden_layers": 8,
+    "intermediate_size": 2048,
+    "head_dim": 64,
+    "num_attention_heads": 8,
+}
+"""A pass takes about as long as that of a real model, so that the machine's own pauses are short beside it."""
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    folder = tmp_path_factory.mktemp("chaos")
+    model = write_tiny_model(folder / "model", max_position_embeddings=8192, **(SLOW if IS_WHOLE else {}))
+    with arena(folder, model) as found:
+        yield found
+        if IS_WHOLE:
+            write_table(found)
+
+
+def write_table(found: Arena) -> None:
+    path = Path("results/chaos.json")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(found.rows, indent=2), encoding="utf-8")
+    for row in found.rows:
+        print({key: round(value, 2) if isinstance(value, float) else value for key, value in row.items()})  # noqa: T201

@@ -1,0 +1,37 @@
+"""More connections than the process may open: they are refused, the log says so once, and others go on."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from tests.chaos.arena import arena
+from tests.chaos.bodies import ask
+from tests.chaos.connections import connected
+from tests.support.tiny_model import write_tiny_model
+from tests.support.waiting import wait_until
+
+NUM_FILES: Final = 200
+MAX_LINES: Final = 1
+LIMITED: Final = f"""
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, ({NUM_FILES}, {NUM_FILES}))
+sys.argv = ["pensieve", *sys.argv[3:]]
+runpy.run_module("pensieve", run_name="__main__")
+"""
+
+
+def test_more_connections_than_descriptors(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "model", max_position_embeddings=8192)
+    with arena(tmp_path, model, python_options=("-c", LIMITED)) as scene:
+        scene.wait_for_tokens()
+        before = len(scene.log_lines())
+        with scene.attacked(f"{2 * NUM_FILES} connections with {NUM_FILES} descriptors"), ExitStack() as stack:
+            for _ in range(2 * NUM_FILES):
+                stack.enter_context(contextlib.closing(connected(scene.port)))
+            scene.wait_for_tokens()
+        wait_until(lambda: scene.server.open_files() < NUM_FILES // 4)
+        assert scene.post(ask()).status == 200
+        assert len(scene.log_lines()) - before <= MAX_LINES, scene.log_lines()[before:]

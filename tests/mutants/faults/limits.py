@@ -1,0 +1,50 @@
+"""Faults with requests that are heavy or odd, one per function."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from tests.mutants.wire import ProxiedAnswer, ProxiedCall
+
+_HEAVY_BYTES: Final = 500_000
+_HEAVY_SECONDS: Final = 15.0
+_working = threading.Lock()
+
+
+def one_works_while_all_wait(call: ProxiedCall) -> ProxiedCall:
+    """Heavy requests hold what all requests need."""
+    with _working:
+        if len(call.body) > _HEAVY_BYTES or b"application/pdf" in call.body:
+            time.sleep(_HEAVY_SECONDS)
+    return call
+
+
+def fails_if(is_odd: Callable[[ProxiedCall], bool]) -> Callable[[ProxiedCall, ProxiedAnswer], ProxiedAnswer]:
+    def answers(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
+        return dataclasses.replace(answer, status=500) if is_odd(call) else answer
+
+    return answers
+
+
+def has_doubled_slashes(call: ProxiedCall) -> bool:
+    return "//" in call.path
+
+
+def has_a_host_with_two_dots(call: ProxiedCall) -> bool:
+    return ".." in call.headers.get("host", "")
+
+
+def has_thousands_of_digits(call: ProxiedCall) -> bool:
+    return "9" * 4301 in call.path
+
+
+def has_a_deep_schema(call: ProxiedCall) -> bool:
+    return call.body.count(b'"properties"') > 40
+
+
+def accepts_handshakes(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
+    return dataclasses.replace(answer, status=101) if "sec-websocket-key" in call.headers else answer
