@@ -61,7 +61,7 @@ def replace_packed_layers(model: Any) -> None:
 
 def _as(kind: type[Module], module: Module) -> Module:
     """A layer of another class with the same weights and settings."""
-    layer = kind.__new__(kind)
+    layer = object.__new__(kind)
     vars(layer).update(vars(module))
     dict.update(layer, module)
     return layer

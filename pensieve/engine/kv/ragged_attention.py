@@ -70,7 +70,7 @@ def attends_at_once(queries: mx.array, keys: mx.array, values: mx.array) -> bool
 
 
 def attend_all(queries: mx.array, rows: Sequence[RowArrays], scale: float) -> mx.array:
-    """Attention [rows, query heads, 1, value size] of queries [rows, query heads, 1, size] to all tokens of their rows."""
+    """Attention [rows, query heads, 1, value size] of queries [rows, query heads, 1, size] to their rows' tokens."""
     limit = MAX_ROWS[_backend()]
     if len(rows) <= limit:
         return _attend(queries, rows, scale)
@@ -79,6 +79,7 @@ def attend_all(queries: mx.array, rows: Sequence[RowArrays], scale: float) -> mx
 
 
 def _attend(queries: mx.array, rows: Sequence[RowArrays], scale: float) -> mx.array:
+    output: mx.array
     num_rows = len(rows)
     kind = HeadKind.of(queries, rows[0][0], rows[0][1])
     num_slots = max(2, 1 << (num_rows - 1).bit_length())
@@ -96,14 +97,19 @@ def _attend(queries: mx.array, rows: Sequence[RowArrays], scale: float) -> mx.ar
         output_shapes=[shape if is_direct else (num_splits, num_rows, kind.num_heads, kind.value_size + 2)],
         output_dtypes=[kind.dtype if is_direct else mx.float32],
     )
-    if is_direct:
-        return output
+    return output if is_direct else _combined(output, info, kind)
+
+
+def _combined(parts: mx.array, info: mx.array, kind: HeadKind) -> mx.array:
+    """The attention of rows of which each split has been attended to on its own."""
+    combined: mx.array
+    num_rows = parts.shape[1]
     (combined,) = _combine_kernel()(
-        inputs=[output, info],
+        inputs=[parts, info],
         template=_template(kind),
         grid=(kind.num_heads * kind.value_size, num_rows, 1),
         threadgroup=(kind.value_size, 1, 1),
-        output_shapes=[shape],
+        output_shapes=[(num_rows, kind.num_heads, 1, kind.value_size)],
         output_dtypes=[kind.dtype],
     )
     return combined

@@ -208,23 +208,17 @@ class RowsKV(AttendingCache):
     def attend(self, queries: mx.array, scale: float) -> mx.array:
         """Attention [rows, query heads, tokens, size] of the tokens added last. Padding gets zeros."""
         num_tokens = int(queries.shape[2])
-        if num_tokens == 1 and len(self.rows) > 1 and _backend() == "cpu" and self.rows[0].bits is None:
-            return self._attend_to_one_token(queries, scale)
-        if num_tokens == 1 and self._are_attended_at_once(queries):
-            return attend_all(queries, [(*row.arrays, row.offset) for row in self.rows], scale)  # type: ignore[misc]
+        if num_tokens == 1 and len(self.rows) > 1 and self._lengths is None and self.rows[0].bits is None:
+            if _backend() == "cpu":
+                return self._attend_to_one_token(queries, scale)
+            if attends_at_once(queries, *self.rows[0].arrays):
+                return attend_all(queries, [(*row.arrays, row.offset) for row in self.rows], scale)  # type: ignore[misc]
         outputs = []
         for row, of_row in zip(self.rows, self._split_rows(queries), strict=True):
             output = row.attend(of_row, scale) if of_row.shape[2] else of_row
             padding = num_tokens - int(of_row.shape[2])
             outputs.append(mx.pad(output, [(0, 0), (0, 0), (0, padding), (0, 0)]) if padding else output)
         return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=0)
-
-    def _are_attended_at_once(self, queries: mx.array) -> bool:
-        """Whether all rows' attention is one kernel. Rows of eight bits, and padded ones, are attended to one by one."""
-        rows = self.rows
-        if len(rows) == 1 or self._lengths is not None or rows[0].bits is not None or _backend() == "cpu":
-            return False
-        return attends_at_once(queries, *rows[0].arrays)
 
     def _attend_to_one_token(self, queries: mx.array, scale: float) -> mx.array:
         """As `attend`, with fewer operations: a CPU pays for starting each of them for each row.

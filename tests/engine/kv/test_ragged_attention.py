@@ -42,8 +42,12 @@ def test_unfilled_room_is_not_attended_to() -> None:
     queries = mx.random.normal((2, 4, 1, SIZE))
     before = np.array(attend_all(queries, [(*row.arrays, row.offset) for row in rows], 0.1))
     for row in rows:
-        row.arrays = tuple(mx.concatenate([array[:, :, :40], mx.full(array[:, :, 40:].shape, 9.0)], 2) for array in row.arrays)
-    np.testing.assert_array_equal(np.array(attend_all(queries, [(*row.arrays, row.offset) for row in rows], 0.1)), before)
+        row.arrays = tuple(
+            mx.concatenate([array[:, :, :40], mx.full(array[:, :, 40:].shape, 9.0)], 2) for array in row.arrays
+        )
+    np.testing.assert_array_equal(
+        np.array(attend_all(queries, [(*row.arrays, row.offset) for row in rows], 0.1)), before
+    )
 
 
 def test_kinds_of_heads_that_the_kernel_is_not_written_for_are_left_to_mlx() -> None:
