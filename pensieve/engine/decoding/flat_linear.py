@@ -61,7 +61,7 @@ def replace_packed_layers(model: Any) -> None:
 
 def _as(kind: type[Module], module: Module) -> Module:
     """A layer of another class with the same weights and settings."""
-    layer = object.__new__(kind)
+    layer: Any = kind.__new__(kind)  # type: ignore[call-overload]  # MLX gives its layers no types
     vars(layer).update(vars(module))
     dict.update(layer, module)
     return layer
