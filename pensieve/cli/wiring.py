@@ -100,7 +100,7 @@ def model_components(settings: Settings) -> ServerComponents:
     from pensieve.device import blas, malloc  # noqa: PLC0415
 
     blas.preload()
-    malloc.map_large_allocations()
+    malloc.limit_retained_memory()
     from pensieve.device.device import device_info  # noqa: PLC0415
     from pensieve.device.memory.device_memory import DeviceMemory  # noqa: PLC0415
     from pensieve.engine.engine import Engine  # noqa: PLC0415

@@ -28,7 +28,7 @@ from pensieve.core.errors import DeviceError
 CHOICE_VARIABLE: Final = "PENSIEVE_BLAS"
 _SERVED: Final = ("cblas_sgemm", "cblas_dgemm", "cblas_cgemm")
 """The functions that libmlx needs from a BLAS."""
-_OPENBLAS_NAMES: Final = ("libopenblas.so.0", "libopenblasp.so.0", "libopenblaso.so.0", "libopenblas.so")
+OPENBLAS_NAMES: Final = ("libopenblas.so.0", "libopenblasp.so.0", "libopenblaso.so.0", "libopenblas.so")
 _AVX512: Final = frozenset({"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"})
 
 
@@ -63,7 +63,7 @@ def preload() -> Blas:
     global _loaded  # noqa: PLW0603 - a library is loaded once per process
     with _lock:
         if _loaded is None:
-            _loaded = _preload(os.environ.get(CHOICE_VARIABLE, "auto"))
+            _loaded = chosen_blas(os.environ.get(CHOICE_VARIABLE, "auto"))
         return _loaded
 
 
@@ -73,11 +73,11 @@ def set_threads(num_threads: int) -> None:
         setter(num_threads)
 
 
-def _preload(choice: str) -> Blas:
+def chosen_blas(choice: str) -> Blas:
     load = _loader_of(choice)
     if sys.platform == "darwin":
         return Blas("Accelerate", None, None)
-    if sys.platform != "linux" or _cuda_serves():
+    if sys.platform != "linux" or cuda_serves():
         return Blas("bundled", None, None)
     if "mlx.core" in sys.modules:
         return _bundled("MLX was imported before a faster BLAS could be loaded")
@@ -90,7 +90,7 @@ def _loader_of(choice: str) -> Callable[[], Blas]:
     if choice in loaders:
         return loaders[choice]
     if os.sep in choice:
-        return lambda: _described(_load(choice), Path(choice))
+        return lambda: _described(load_library(choice), Path(choice))
     raise DeviceError(f"{CHOICE_VARIABLE} is {choice!r}; use {', '.join(loaders)} or the path of a library")
 
 
@@ -109,7 +109,7 @@ def _bundled(remark: str = "") -> Blas:
 
 
 def _mkl() -> Blas:
-    path = next(_mkl_paths(), None)
+    path = next(mkl_paths(), None)
     if path is None:
         raise DeviceError("MKL was not found: pip install mkl")
     # Its threads need Intel's OpenMP; without it MKL ends the process at its first call.
@@ -117,14 +117,14 @@ def _mkl() -> Blas:
     os.environ.setdefault("MKL_THREADING_LAYER", "INTEL" if openmp.exists() else "SEQUENTIAL")
     if not {"MKL_NUM_THREADS", "OMP_NUM_THREADS"} & os.environ.keys():
         os.environ["MKL_NUM_THREADS"] = str(usable_cores())
-    library = _load(str(path))
+    library = load_library(str(path))
     text = ctypes.create_string_buffer(256)
     library.MKL_Get_Version_String(text, len(text))
     _setters.append(library.MKL_Set_Num_Threads)
     return Blas(_versioned("MKL", text.value), path, library.MKL_Get_Max_Threads())
 
 
-def _mkl_paths() -> Iterator[Path]:
+def mkl_paths() -> Iterator[Path]:
     """The entry library of the `mkl` wheel, from the wheel's record or in its usual place."""
     if platform.machine() != "x86_64":
         return
@@ -142,15 +142,15 @@ def _openblas() -> Blas:
     if _cpu_flags() >= _AVX512:
         # Releases older than the CPU may miss its AVX-512; these kernels run on every CPU that has it.
         os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
-    for name in _OPENBLAS_NAMES:
+    for name in OPENBLAS_NAMES:
         try:
-            return _described(_load(name), _mapped(name))
+            return _described(load_library(name), _mapped(name))
         except DeviceError:
             continue
     raise DeviceError("OpenBLAS was not found: apt install libopenblas0")
 
 
-def _load(library: str) -> ctypes.CDLL:
+def load_library(library: str) -> ctypes.CDLL:
     """Load a library that has the functions MLX needs, with global symbols.
 
     Raises:
@@ -209,7 +209,7 @@ def has_nvidia_gpu() -> bool:
     return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg"))  # the latter under WSL
 
 
-def _cuda_serves() -> bool:
+def cuda_serves() -> bool:
     """Whether this is MLX for CUDA on a machine with an NVIDIA GPU. Without the GPU, MLX runs on the CPU (G-R1)."""
     names = {(distribution.name or "").lower() for distribution in metadata.distributions()}
     return any(name.startswith("mlx-cuda") for name in names) and has_nvidia_gpu()

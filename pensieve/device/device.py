@@ -20,7 +20,7 @@ __all__ = ["Backend", "DeviceInfo", "device_info"]
 log = logging.getLogger(__name__)
 
 _NAMES = {"metal": "Metal", "cuda": "CUDA", "cpu": "CPU"}
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def device_info() -> DeviceInfo:
         import mlx.core as mx  # noqa: PLC0415 - after the BLAS
     except ImportError as error:
         raise DeviceError(f"MLX cannot be imported: {error}; on Linux install it as mlx[cpu] or mlx[cuda13]") from error
-    choice = choose_backend(_claimed(mx), lambda: _evaluate(mx))
+    choice = choose_backend(_claimed(mx), lambda: evaluate(mx))
     if choice.why_no_gpu:
         mx.set_default_device(mx.cpu)
         log.warning("No GPU that MLX can use was found (%s): running on the CPU, which is slow", choice.why_no_gpu)
@@ -68,7 +68,7 @@ def device_info() -> DeviceInfo:
     on_gpu = choice.backend != "cpu"
     memory = facts.get("memory_size") or facts.get("total_memory") if on_gpu else None
     chip = str(facts.get("device_name") or choice.backend).strip()
-    return DeviceInfo(choice.backend, chip, int(memory or _machine_memory_bytes()), blas, choice.why_no_gpu)
+    return DeviceInfo(choice.backend, chip, int(memory or machine_memory_bytes()), blas, choice.why_no_gpu)
 
 
 def _claimed(mx: Any) -> Backend:
@@ -77,7 +77,7 @@ def _claimed(mx: Any) -> Backend:
     return "metal" if mx.metal.is_available() else "cuda"
 
 
-def _evaluate(mx: Any) -> None:
+def evaluate(mx: Any) -> None:
     """Multiply matrices, which needs more from the device than memory.
 
     Raises:
@@ -88,9 +88,9 @@ def _evaluate(mx: Any) -> None:
         raise ArithmeticError("its result is wrong")
 
 
-def _machine_memory_bytes() -> int:
+def machine_memory_bytes() -> int:
     total = psutil.virtual_memory().total
     try:
-        return min(total, int(_CGROUP_LIMIT.read_text()))
+        return min(total, int(CGROUP_LIMIT.read_text()))
     except (OSError, ValueError):  # no control group, or one without a limit ("max")
         return total

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.device.device import device_info
@@ -22,6 +22,7 @@ from pensieve.engine.prompt_cache.answer_memory import AnswerMemory
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.requests.ticket import Deliver, deliver
 from pensieve.engine.speculation.draft_model import DraftModel, load_draft, option_for, ready_to_draft
+from pensieve.engine.speculation.pass_costs import Pace
 from pensieve.engine.warm_up import check, log_if_slow, warm_up
 from pensieve.models.estimate.known_model import known_model
 from pensieve.models.files.model_folder import ModelFolder
@@ -47,6 +48,8 @@ class EngineParts:
     template: ChatTemplate
     grammars: Grammars
     relief: PressureRelief
+    pace: Pace = field(default_factory=Pace)
+    """How long passes take, from which follows how much is worth drafting."""
     deliver: Deliver = deliver
     """Passes events to their streams."""
 

@@ -26,7 +26,6 @@ from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.preparation import RequestPreparation
 from pensieve.engine.requests.ticket import Ticket
-from pensieve.engine.speculation.pass_costs import Pace
 from pensieve.models.files.model_folder import ModelFolder
 
 log = logging.getLogger(__name__)
@@ -57,7 +56,6 @@ class Engine:
         self._event_loop = asyncio.get_running_loop()
         self._watch = EngineWatch(self._loop.progress, lambda: self._tickets, options.stall_seconds)
         self._watching = asyncio.create_task(self._watch.watch_progress(), name="pensieve-watch")
-        self._pace = Pace()
         self._resources = ExitStack()
         self._parts: EngineParts
         self._preparation: RequestPreparation
@@ -109,7 +107,7 @@ class Engine:
     def _new_batch(self) -> Batch:
         batch = self._parts.new_batch(self._options)
         if self._options.speculation:
-            batch.speculate(self._pace, self._parts.draft)
+            batch.speculate(self._parts.pace, self._parts.draft)
         return batch
 
     def _checked_batch(self) -> Batch:
@@ -213,7 +211,7 @@ class Engine:
         return self._parts.prompt_cache.tokens
 
     def speculation_counts(self) -> SpeculationCounts:
-        return self._pace.counts
+        return self._parts.pace.counts
 
     def memory_pressure(self) -> MemoryPressure:
         return self._parts.relief.state

@@ -63,14 +63,14 @@ class _Lane:
 def _is_long(prompt: Prompt) -> bool:
     """Stops counting where the answer is certain: this runs on the event loop."""
     num_characters = 0
-    for length in _lengths(prompt):
+    for length in text_lengths(prompt):
         num_characters += length
         if num_characters > LONG_CHARACTERS:
             return True
     return False
 
 
-def _lengths(prompt: Prompt) -> Iterable[int]:
+def text_lengths(prompt: Prompt) -> Iterable[int]:
     for message in prompt.messages:
         yield CHARACTERS_OF_MESSAGE + len(message.text) + len(message.thinking)
         yield from (CHARACTERS_OF_MESSAGE + len(call.arguments) for call in message.tool_calls)

@@ -96,7 +96,7 @@ SHAPES: Final = {
 def shape_folder(shape: Shape) -> Path:
     """The shape's model folder under PENSIEVE_HOME. It is written once, because it takes gigabytes."""
     folder = home() / "perf_gates" / f"{shape.name}-{_FORMAT_VERSION}"
-    needed_bytes = sum(tensor.num_bytes for tensor in _tensors(shape, np.random.default_rng(0)))
+    needed_bytes = sum(tensor.num_bytes for tensor in tensors(shape, np.random.default_rng(0)))
     make_folder(
         folder,
         partial(write_shape, shape=shape),
@@ -112,7 +112,7 @@ def write_shape(folder: Path, shape: Shape, seed: int = 0) -> None:
     write_byte_tokenizer(folder)
     _widen_tokenizer(folder / "tokenizer.json", shape.vocabulary)
     (folder / "config.json").write_text(json.dumps(shape.config()), encoding="utf-8")
-    write_safetensors(folder / "model.safetensors", list(_tensors(shape, np.random.default_rng(seed))))
+    write_safetensors(folder / "model.safetensors", list(tensors(shape, np.random.default_rng(seed))))
 
 
 def _widen_tokenizer(path: Path, vocabulary: int) -> None:
@@ -132,7 +132,7 @@ def _widen_tokenizer(path: Path, vocabulary: int) -> None:
     path.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
 
 
-def _tensors(shape: Shape, random: np.random.Generator) -> Iterator[PlannedTensor]:
+def tensors(shape: Shape, random: np.random.Generator) -> Iterator[PlannedTensor]:
     heads, kv_heads = shape.num_heads * shape.head_size, shape.num_kv_heads * shape.head_size
     yield from _matrix("model.embed_tokens", shape.vocabulary, shape.hidden, random, num_silent=_NUM_CONTROL_TOKENS)
     for number in range(shape.num_layers):

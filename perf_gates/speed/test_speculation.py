@@ -25,6 +25,7 @@ from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.models.files.model_folder import ModelFolder
 from perf_gates.loads.shapes import SHAPES
 from perf_gates.measuring.measures import STORY
+from perf_gates.measuring.noted_parts import NotedParts, noting
 from perf_gates.reporting.report import Report
 
 CODE = """import json
@@ -82,7 +83,10 @@ class SwitchableEngine:
     def __init__(self, folder: ModelFolder) -> None:
         self._runner = asyncio.Runner()
         memory = DeviceMemory(MEMORY_BYTES)
-        self._engine = self._runner.run(Engine.start(folder, memory, SlidingWindowMonitor(memory.usage)))
+        made: list[NotedParts] = []
+        monitor = SlidingWindowMonitor(memory.usage)
+        self._engine = self._runner.run(Engine.start(folder, memory, monitor, load=noting(made.append)))
+        (self._parts,) = made
 
     def close(self) -> None:
         self._runner.run(self._engine.aclose())
@@ -102,9 +106,7 @@ class SwitchableEngine:
         return completion, SpeculationCounts(*(getattr(after, name) - getattr(before, name) for name in names))
 
     async def _complete(self, prompt: str, num_tokens: int, *, is_raw: bool, speculates: bool) -> Completion:
-        batch = self._engine._loop.rows.batch
-        assert batch is not None
-        batch.speculate(self._engine._pace if speculates else None)
+        self._parts.batch.speculate(self._parts.pace if speculates else None)
         return await _complete(self._engine, prompt, num_tokens, is_raw=is_raw)
 
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 import psutil
 
 from perf_gates.loads.servers import ServerProcess, serving
-from tests.chaos.observed import Observed, num_tokens, observed
+from tests.chaos.observed import Observed, median_piece, num_tokens, observed, slowest_work
 from tests.support.waiting import wait_until
 
 IS_WHOLE: Final = os.environ.get("PENSIEVE_CHAOS") == "all"
@@ -45,24 +45,15 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """The same stream without an attack: alone, and beside a process that only computes on each core but one."""
+    """The same stream without an attack: seconds between two tokens, and the yardstick's work in that time."""
 
-    alone: Observed
-    busy: Observed
-
-    @property
-    def max_gap(self) -> float:
-        """What an attack's gaps may be: 3 times the median gap, or as long as the busy machine makes them."""
-        return max(MAX_GAP_RATIO * self.alone.median_gap, self.alone.max_gap, self.busy.max_gap)
-
-    @property
-    def max_health(self) -> float:
-        return max(MAX_HEALTH_SECONDS, self.alone.max_health, self.busy.max_health)
+    median_gap: float
+    num_pieces: int
 
 
 class Arena:
     def __init__(self, server: ServerProcess, log: Path, seen: Path) -> None:
-        self.server, self.log, self._seen = server, log, seen
+        self.server, self.log, self._seen, self._yardstick = server, log, seen, seen.with_name("yardstick.txt")
         self.port = int(server.url.rpartition(":")[2])
         self.rows: list[dict[str, Any]] = []
         self._control: Control | None = None
@@ -114,36 +105,28 @@ class Arena:
         assert seen.errors == 0, f"{seen.errors} streams of another client failed"
         assert len(seen.gaps) >= MIN_TOKENS or seen.seconds < NOTICED_SECONDS, f"no tokens for {seen.seconds:.1f} s"
         if control is not None:
-            self._judge(name, seen, control)
+            self._judge(name, seen, start, control)
 
-    def _judge(self, name: str, seen: Observed, control: Control) -> None:
-        gap, health = seen.max_gap / control.alone.median_gap, max(seen.health, default=0)
-        row = {
-            "attack": name,
-            "seconds": seen.seconds,
-            "max gap / median": gap,
-            "allowed": control.max_gap / control.alone.median_gap,
-            "health seconds": health,
-        }
+    def _judge(self, name: str, seen: Observed, start: float, control: Control) -> None:
+        """By the time that the yardstick needed meanwhile for what it does between two tokens: it is slowed as well."""
+        slowest = slowest_work(self._yardstick, start, start + seen.seconds, control.num_pieces)
+        gap, health = seen.max_gap / control.median_gap, max(seen.health, default=0)
+        noise = max(1.0, slowest / control.median_gap)
+        row = {"attack": name, "seconds": seen.seconds, "gap": gap, "yardstick": noise, "health seconds": health}
         self.rows.append(row)
-        assert seen.max_gap <= control.max_gap, f"a gap of {gap:.1f} times the median: {row}"
-        assert health <= control.max_health, f"/health took {health:.2f} s: {row}"
+        assert gap <= MAX_GAP_RATIO * noise, f"a gap of {gap:.1f} times the median: {row}"
+        assert health <= MAX_HEALTH_SECONDS * noise, f"/health took {health:.2f} s: {row}"
 
     def _measured_control(self) -> Control:
         if self._control is None:
-            alone = self._observe(CONTROL_SECONDS)
-            with contextlib.ExitStack() as stack:
-                for number in range(max(1, (psutil.cpu_count() or 2) - 1)):
-                    stack.enter_context(bystander("busy", self._seen.with_name(f"busy-{number}")))
-                busy = self._observe(CONTROL_SECONDS)
-            self._control = Control(alone, busy)
+            self.wait_for_tokens()
+            start = time.monotonic()
+            time.sleep(CONTROL_SECONDS)
+            end = time.monotonic()
+            median = observed(self._seen, start, end).median_gap
+            pieces = round(median / median_piece(self._yardstick, start, end))
+            self._control = Control(median, max(1, pieces))
         return self._control
-
-    def _observe(self, seconds: float) -> Observed:
-        self.wait_for_tokens()
-        start = time.monotonic()
-        time.sleep(seconds)
-        return observed(self._seen, start, time.monotonic())
 
 
 @contextmanager
@@ -164,5 +147,6 @@ def arena(folder: Path, model: Path, python_options: Sequence[str] = ()) -> Iter
         log.open("w", encoding="utf-8") as errors,
         serving("--model", str(model), "--cache-disk", "0", python_options=python_options, stderr=errors) as server,
         bystander(server.url.rpartition(":")[2], seen),
+        bystander("busy", seen.with_name("yardstick.txt")) if IS_WHOLE else contextlib.nullcontext(),
     ):
         yield Arena(server, log, seen)

@@ -55,6 +55,16 @@ def observed(path: Path, start: float, end: float) -> Observed:
     return Observed(end - start, gaps, health, len(errors))
 
 
+def slowest_work(path: Path, start: float, end: float, num_pieces: int) -> float:
+    """The longest time that the yardstick took for that many pieces of its work in a row."""
+    ended = [at for kind, at, _ in events_in(path) if kind == "piece" and start - 1 < at < end + 1]
+    return max((later - at for at, later in zip(ended, ended[num_pieces:], strict=False)), default=0.0)
+
+
+def median_piece(path: Path, start: float, end: float) -> float:
+    return statistics.median(value for kind, at, value in events_in(path) if kind == "piece" and start < at < end)
+
+
 def num_tokens(path: Path) -> int:
     return sum(kind == "token" for kind, _, _ in events_in(path))
 

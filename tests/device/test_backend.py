@@ -10,7 +10,7 @@ import mlx.core as mx
 import pytest
 
 from pensieve.device.backend import BackendChoice, choose_backend
-from pensieve.device.device import _evaluate
+from pensieve.device.device import evaluate
 
 
 def _works() -> None:
@@ -55,4 +55,4 @@ def test_without_a_gpu_nothing_is_evaluated_and_the_reason_is_given() -> None:
 
 
 def test_the_real_evaluation_passes_on_a_device_that_computes() -> None:
-    _evaluate(mx)
+    evaluate(mx)

@@ -51,7 +51,7 @@ def served_by(folder: Path, choice: str) -> tuple[str, str]:
 
 
 def mkl_path() -> str:
-    path = next(blas._mkl_paths(), None)
+    path = next(blas.mkl_paths(), None)
     if path is None:
         pytest.skip("MKL is not installed")
     return str(path)
@@ -112,7 +112,7 @@ def test_preload_returns_the_same_again() -> None:
 def test_an_unknown_choice_is_refused_on_every_platform(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
     monkeypatch.setattr(sys, "platform", platform)
     with pytest.raises(DeviceError, match="PENSIEVE_BLAS is 'fastest'; use auto, mkl, openblas, bundled"):
-        blas._preload("fastest")
+        blas.chosen_blas("fastest")
 
 
 @linux_only
@@ -123,13 +123,13 @@ def test_an_unknown_choice_is_refused_on_every_platform(monkeypatch: pytest.Monk
 def test_a_library_that_is_not_a_blas_is_refused(monkeypatch: pytest.MonkeyPatch, choice: str, message: str) -> None:
     monkeypatch.delitem(sys.modules, "mlx.core", raising=False)
     with pytest.raises(DeviceError, match=message):
-        blas._preload(choice)
+        blas.chosen_blas(choice)
 
 
 @linux_only
 def test_a_library_without_matrix_multiplication_is_not_a_blas() -> None:
     with pytest.raises(DeviceError, match="lacks cblas_sgemm"):
-        blas._load("libm.so.6")
+        blas.load_library("libm.so.6")
 
 
 @linux_only
@@ -138,9 +138,9 @@ def test_without_a_fast_blas_the_remark_says_what_to_install(monkeypatch: pytest
         return iter(())
 
     monkeypatch.delitem(sys.modules, "mlx.core", raising=False)
-    monkeypatch.setattr(blas, "_mkl_paths", none)
-    monkeypatch.setattr(blas, "_OPENBLAS_NAMES", ("libno-such-blas.so",))
-    loaded = blas._preload("auto")
+    monkeypatch.setattr(blas, "mkl_paths", none)
+    monkeypatch.setattr(blas, "OPENBLAS_NAMES", ("libno-such-blas.so",))
+    loaded = blas.chosen_blas("auto")
     assert loaded.name == "bundled"
     assert "pip install mkl" in loaded.remark
     assert "libopenblas0" in loaded.remark
@@ -148,15 +148,15 @@ def test_without_a_fast_blas_the_remark_says_what_to_install(monkeypatch: pytest
 
 def test_macos_uses_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert blas._preload("auto") == Blas("Accelerate", None, None)
+    assert blas.chosen_blas("auto") == Blas("Accelerate", None, None)
 
 
 def test_mlx_for_cuda_with_a_gpu_needs_no_blas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "distributions", lambda: [SimpleNamespace(name="mlx-cuda-13")])
     monkeypatch.setattr(blas, "has_nvidia_gpu", lambda: True)
-    assert blas._cuda_serves()
+    assert blas.cuda_serves()
     monkeypatch.setattr(blas, "has_nvidia_gpu", lambda: False)
-    assert not blas._cuda_serves()
+    assert not blas.cuda_serves()
 
 
 @linux_only

@@ -44,8 +44,8 @@ def test_the_limit_of_a_container_bounds_the_memory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, expected: int
 ) -> None:
     (tmp_path / "memory.max").write_text(limit)
-    monkeypatch.setattr(device, "_CGROUP_LIMIT", tmp_path / "memory.max")
-    assert device._machine_memory_bytes() == expected
+    monkeypatch.setattr(device, "CGROUP_LIMIT", tmp_path / "memory.max")
+    assert device.machine_memory_bytes() == expected
 
 
 def test_a_process_without_a_gpu_logs_the_reason_once() -> None:

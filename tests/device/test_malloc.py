@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), rea
 NUM_MAPPED = """
 import ctypes
 
-from pensieve.device.malloc import map_large_allocations
+from pensieve.device.malloc import limit_retained_memory
 
 
 class MallInfo(ctypes.Structure):
@@ -23,7 +23,7 @@ class MallInfo(ctypes.Structure):
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.mallinfo2.restype = ctypes.c_void_p, MallInfo
 libc.malloc.argtypes, libc.free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
-print(map_large_allocations())
+print(limit_retained_memory())
 libc.free(libc.malloc(30 * 2**20))  # glibc maps only larger ones from now on, unless it was set
 before = libc.mallinfo2().hblks
 libc.malloc(8 * 2**20)
@@ -37,3 +37,34 @@ def test_an_allocation_is_mapped_after_a_larger_one_was_freed() -> None:
 
 def test_a_threshold_of_the_environment_is_kept() -> None:
     assert run_python(NUM_MAPPED, MALLOC_MMAP_THRESHOLD_=str(2**30)).split() == ["False", "0"]
+
+
+NUM_HEAPS = """
+import ctypes
+import threading
+
+from pensieve.device.malloc import limit_retained_memory
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+limit_retained_memory()
+started = threading.Barrier(17)
+
+
+def work():
+    libc.malloc(1000)
+    started.wait()
+
+
+threads = [threading.Thread(target=work) for _ in range(16)]
+for thread in threads:
+    thread.start()
+started.wait()
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+"""
+
+
+def test_sixteen_threads_share_two_heaps() -> None:
+    assert run_python(NUM_HEAPS).count("<heap nr=") == 2
+    assert run_python(NUM_HEAPS, MALLOC_ARENA_MAX="5").count("<heap nr=") == 5

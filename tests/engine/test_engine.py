@@ -9,7 +9,7 @@ import pytest
 
 from contracts.values.generation import GenerationFinished
 from contracts.values.measurements import OperationMetrics, OperationPhase
-from contracts.values.vocabulary import BufferUsage, ModelFeature, Sampling, StopReason
+from contracts.values.vocabulary import ModelFeature, Sampling, StopReason
 from pensieve.core.errors import (
     GenerationError,
     InsufficientMemoryError,
@@ -22,16 +22,16 @@ from pensieve.engine.engine import Engine
 from pensieve.engine.memory.probe import CHUNK_TOKENS
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
+from pensieve.engine.requests.output import Output
+from pensieve.engine.requests.ticket import Ticket
 from pensieve.models.files.model_folder import ModelFolder
 from tests.engine.support.generate import answer, until, user_request
-from tests.support.engines import GIB, MakeEngine, start_engine
+from tests.support.engines import GIB, MakeEngine, batch_of, holds_kv, memory_of, parts_of, start_engine
 
 
 async def assert_memory_is_released(engine: Engine) -> None:
-    """A turn of the loop releases what its requests reserved: once the next one has begun, that is done."""
-    await until(lambda: not engine._loop.rows.running)
-    await asyncio.wrap_future(engine._loop.mailbox.call(lambda: None))
-    assert engine._memory.reserved_bytes(BufferUsage.KV_CACHE) == 0, "the memory of an ended request is still reserved"
+    """The memory of ended requests is released after their last event."""
+    await until(lambda: not holds_kv(engine))
 
 
 def test_eight_concurrent_answers_are_those_of_eight_in_turn(make_engine: MakeEngine) -> None:
@@ -107,7 +107,7 @@ def test_a_client_that_disconnects_during_prefill_frees_the_device_within_a_chun
         level = mx.get_active_memory()
         async with aclosing(engine.generate(user_request("word " * 1500, 100))) as events:
             await anext(events)
-            await until(lambda: len(engine._loop.rows.running) == 1)
+            await until(lambda: holds_kv(engine))
         assert engine.num_active == 0
         await assert_memory_is_released(engine)
         assert mx.get_active_memory() <= level + 2**20
@@ -122,11 +122,11 @@ def test_requests_wait_for_memory_and_are_all_answered(tiny_folder: ModelFolder)
 
     async def play() -> None:
         engine = await start_engine(tiny_folder)
-        one = 256 * engine._parts.plan.sizes.bytes_per_token
-        engine._memory.capacity_bytes = engine._memory.reserved_bytes() + 2 * one
+        one = 256 * parts_of(engine).plan.sizes.bytes_per_token
+        memory_of(engine).capacity_bytes = memory_of(engine).reserved_bytes() + 2 * one
         answers = await asyncio.gather(*(answer(engine, user_request(f"Hello {number}")) for number in range(7)))
         assert len(answers) == 7
-        assert engine._memory.usage().peak_bytes > 0
+        assert memory_of(engine).usage().peak_bytes > 0
         await assert_memory_is_released(engine)
         await engine.aclose()
 
@@ -158,7 +158,8 @@ def test_a_finished_answer_that_is_not_read_holds_no_place(tiny_folder: ModelFol
         async with aclosing(engine.generate(user_request("a", 2))) as unread:
             await anext(unread)
             assert not await engine.can_admit()
-            await until(lambda: engine._num_unfinished == 0)
+            while not await engine.can_admit():  # noqa: ASYNC110 - it happens on another thread
+                await asyncio.sleep(0.005)
             assert (await answer(engine, user_request("b", 2)))[1].usage.output_tokens > 0
             assert engine.num_active == 1
             assert isinstance([event async for event in unread][-1], GenerationFinished)
@@ -174,9 +175,8 @@ def test_a_failed_step_fails_its_requests_but_not_later_ones(
         async with make_engine() as engine:
             async with aclosing(engine.generate(user_request("Hello", 500))) as events:
                 await anext(events)
-                await until(lambda: len(engine._loop.rows.running) == 1)
-                assert engine._loop.rows.batch is not None
-                monkeypatch.setattr(engine._loop.rows.batch, "step", _failing)
+                await until(lambda: holds_kv(engine))
+                monkeypatch.setattr(batch_of(engine), "step", _failing)
                 with pytest.raises(GenerationError):
                     async for _ in events:
                         pass
@@ -195,10 +195,16 @@ def test_a_token_that_cannot_be_decoded_fails_only_its_own_request(
 ) -> None:
     async def play() -> None:
         async with make_engine() as engine, aclosing(engine.generate(user_request("Hello", 500))) as broken:
+            new_output = batch_of(engine).new_output
+
+            def new_broken_output(ticket: Ticket) -> Output:
+                output = new_output(ticket)
+                if ticket.request.max_tokens == 500:
+                    monkeypatch.setattr(output, "push", _failing)
+                return output
+
+            monkeypatch.setattr(batch_of(engine), "new_output", new_broken_output)
             await anext(broken)
-            await until(lambda: len(engine._loop.rows.running) == 1)
-            running = next(iter(engine._loop.rows.running.values()))
-            monkeypatch.setattr(running.output, "push", _failing)
             text, _ = await answer(engine, user_request("Hello there"))
             assert text
             with pytest.raises(GenerationError):
@@ -218,7 +224,7 @@ def test_closing_ends_open_streams_with_an_error(tiny_folder: ModelFolder) -> No
                 async for _ in events:
                     pass
             await closing
-        assert engine._memory.reserved_bytes() == 0
+        assert memory_of(engine).reserved_bytes() == 0
 
     asyncio.run(play())
 

@@ -152,8 +152,8 @@ def test_no_more_of_a_prompt_is_measured_than_it_takes(num_messages: int, monkey
             measured += 1
             yield length
 
-    original = lanes_module._lengths
-    monkeypatch.setattr(lanes_module, "_lengths", lengths)
+    original = lanes_module.text_lengths
+    monkeypatch.setattr(lanes_module, "text_lengths", lengths)
     prompt = Prompt((ChatMessage(Role.USER, "a"),) * num_messages)
 
     async def play(lanes: PreparationLanes) -> None:

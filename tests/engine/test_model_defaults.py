@@ -22,7 +22,7 @@ from pensieve.models.files.progress import SilentProgress
 from pensieve.models.library.resolve import resolve
 from tests.engine.speculation.test_speculation import Eager
 from tests.engine.support.generate import GREEDY, answer, user_request
-from tests.support.engines import start_engine
+from tests.support.engines import start_engine, with_pace
 from tests.support.tiny_model import CHATML, write_byte_tokenizer
 
 ALL_OPEN = Sampling()
@@ -133,9 +133,7 @@ def test_a_repetition_penalty_is_applied_and_turns_speculation_off(recommending:
     request = user_request("again and " * 40, 60, Sampling(temperature=0.0, repetition_penalty=0.7))
 
     async def play(*, speculates: bool) -> tuple[str, str, int]:
-        engine = await start_engine(recommending, EngineOptions(speculation=speculates))
-        engine._pace = Eager()
-        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop.rows.restart))
+        engine = await start_engine(recommending, EngineOptions(speculation=speculates), change=with_pace(Eager()))
         penalised, _ = await answer(engine, request)
         proposed = engine.speculation_counts().proposed
         plain, _ = await answer(engine, user_request("again and " * 40, 60))

@@ -16,11 +16,13 @@ from pensieve.core.scheduling.validation import MIN_ANSWER_TOKENS
 from pensieve.engine.engine import Engine
 from pensieve.engine.loop.admission import MIN_SHORTENED_TOKENS
 from pensieve.engine.options import EngineOptions
+from pensieve.engine.requests.output import Output
+from pensieve.engine.requests.ticket import Ticket
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
 from tests.engine.support.generate import answer, until, user_request
-from tests.support.engines import start_engine
+from tests.support.engines import batch_of, holds_kv, memory_of, parts_of, start_engine
 from tests.support.tiny_model import write_tiny_model
 
 WINDOW_TOKENS = 512
@@ -30,8 +32,8 @@ WINDOW_TOKENS = 512
 async def small_engine(folder: ModelFolder, **options: Any) -> AsyncIterator[Engine]:
     """An engine whose memory holds WINDOW_TOKENS beside the weights, so that its window is that long."""
     engine = await start_engine(folder, EngineOptions(**options))
-    engine._memory.capacity_bytes = (
-        engine._memory.reserved_bytes() + WINDOW_TOKENS * engine._parts.plan.sizes.bytes_per_token
+    memory_of(engine).capacity_bytes = (
+        memory_of(engine).reserved_bytes() + WINDOW_TOKENS * parts_of(engine).plan.sizes.bytes_per_token
     )
     assert engine.info.context_window_tokens == WINDOW_TOKENS
     try:
@@ -71,9 +73,9 @@ def test_memory_is_reserved_for_what_the_window_leaves(tiny_folder: ModelFolder)
             request = user_request("Hello", 128_000, Sampling(temperature=1.0, top_k=1000))
             async with aclosing(engine.generate(request)) as events:
                 await anext(events)
-                await until(lambda: engine._memory.reserved_bytes(BufferUsage.KV_CACHE) > 0)
-                reserved = engine._memory.reserved_bytes(BufferUsage.KV_CACHE)
-                assert reserved <= WINDOW_TOKENS * engine._parts.plan.sizes.bytes_per_token
+                await until(lambda: holds_kv(engine))
+                reserved = memory_of(engine).reserved_bytes(BufferUsage.KV_CACHE)
+                assert reserved <= WINDOW_TOKENS * parts_of(engine).plan.sizes.bytes_per_token
 
     asyncio.run(play())
 
@@ -123,16 +125,26 @@ def test_equal_requests_beyond_the_window_share_one_generation(tiny_folder: Mode
     asyncio.run(play())
 
 
-def test_beside_another_model_an_answer_may_use_the_memory_that_is_left(tmp_path: Path) -> None:
+def test_beside_another_model_an_answer_may_use_the_memory_that_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The window is what fits when the model is alone. What is left for less than a useful answer is a refusal."""
     folder = resolve(str(write_tiny_model(tmp_path, max_position_embeddings=8192)), progress=ConsoleProgress())
 
     async def play() -> None:
         engine = await start_engine(folder)
-        per_token = engine._parts.plan.sizes.bytes_per_token
-        engine._memory.capacity_bytes = engine._memory.reserved_bytes() + 8192 * per_token
+        tickets: list[Ticket] = []
+        new_output = batch_of(engine).new_output
+
+        def note(ticket: Ticket) -> Output:
+            tickets.append(ticket)
+            return new_output(ticket)
+
+        monkeypatch.setattr(batch_of(engine), "new_output", note)
+        per_token = parts_of(engine).plan.sizes.bytes_per_token
+        memory_of(engine).capacity_bytes = memory_of(engine).reserved_bytes() + 8192 * per_token
         for free_tokens in (MIN_SHORTENED_TOKENS + 512, MIN_SHORTENED_TOKENS - 512):
-            other_model = engine._memory.reserve((8192 - free_tokens) * per_token, BufferUsage.MODEL_WEIGHTS)
+            other_model = memory_of(engine).reserve((8192 - free_tokens) * per_token, BufferUsage.MODEL_WEIGHTS)
             assert engine.info.context_window_tokens == 8192
             async with aclosing(engine.generate(user_request("Hello", 128_000))) as events:
                 if free_tokens < MIN_SHORTENED_TOKENS:
@@ -140,12 +152,11 @@ def test_beside_another_model_an_answer_may_use_the_memory_that_is_left(tmp_path
                         await anext(events)
                 else:
                     await anext(events)
-                    await until(lambda: bool(engine._loop.rows.running))
-                    (running,) = engine._loop.rows.running.values()
-                    assert MIN_SHORTENED_TOKENS <= running.ticket.max_answer_tokens < free_tokens
-                    assert running.ticket.is_limited_by_window
-            await until(lambda: not engine._loop.rows.running)
-            engine._memory.release(other_model)
+                    await until(lambda: bool(tickets))
+                    assert MIN_SHORTENED_TOKENS <= tickets[0].max_answer_tokens < free_tokens
+                    assert tickets[0].is_limited_by_window
+            await until(lambda: not holds_kv(engine))
+            memory_of(engine).release(other_model)
         await engine.aclose()
 
     asyncio.run(play())

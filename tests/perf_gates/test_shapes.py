@@ -11,7 +11,7 @@ import pytest
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import load
-from perf_gates.loads.shapes import SHAPES, Shape, _tensors, write_shape
+from perf_gates.loads.shapes import SHAPES, Shape, tensors, write_shape
 from perf_gates.measuring.measures import LINE
 
 SIZES = {"deepseek-coder-6.7b": 6.74e9, "qwen2.5-coder-7b": 7.62e9, "qwen3-4b": 4.02e9}
@@ -19,9 +19,9 @@ SIZES = {"deepseek-coder-6.7b": 6.74e9, "qwen2.5-coder-7b": 7.62e9, "qwen3-4b": 
 
 def num_parameters(shape: Shape) -> float:
     """Counts eight parameters per packed word, and none for scales and biases."""
-    tensors = list(_tensors(shape, np.random.default_rng(0)))
-    packed = sum(8 * tensor.num_bytes // 4 for tensor in tensors if tensor.dtype == "U32")
-    plain = sum(tensor.num_bytes // 2 for tensor in tensors if "norm" in tensor.name or tensor.name.endswith(".bias"))
+    planned = list(tensors(shape, np.random.default_rng(0)))
+    packed = sum(8 * tensor.num_bytes // 4 for tensor in planned if tensor.dtype == "U32")
+    plain = sum(tensor.num_bytes // 2 for tensor in planned if "norm" in tensor.name or tensor.name.endswith(".bias"))
     return packed + plain
 
 

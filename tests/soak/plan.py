@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 MINUTE: Final = 60.0
+MIN_KILL_SECONDS: Final = 8.0
+"""A start takes a few seconds of CPU time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Plan:
     @property
     def kill_seconds(self) -> float:
         """Between two kills of the second server."""
-        return 10 * MINUTE * self.scale
+        return max(MIN_KILL_SECONDS, 10 * MINUTE * self.scale)
 
     @property
     def level_seconds(self) -> float:

@@ -75,9 +75,11 @@ class Run:
 
     def _learn(self, server: Server) -> None:
         """Ask the idle server each question twice: without a prompt cache, and with it."""
-        questions = [*questions_for(TINY, 120, 300), *questions_for(OTHER, 40, 40)]
+        questions = questions_for(OTHER, 40, 40, num_subjects=2)
         if self.plan.with_embedded:
-            questions += questions_for(EMBEDDED, 10, 4, num_subjects=3)
+            questions += questions_for(TINY, 120, 300) + questions_for(EMBEDDED, 10, 4, num_subjects=3)
+        else:
+            questions += questions_for(TINY, 40, 60, num_subjects=3)
         print(f"asking the idle server {len(questions)} questions", flush=True)
         for each in questions:
             self.expected[each] = ask(server.client, each)

@@ -51,6 +51,7 @@ class Server:
         assert process.stdout is not None
         line = process.stdout.readline()
         found = re.search(r"http://\S+", line)
+        process.stdout.close()
         assert found is not None, f"expected a line with the server's URL, actual {line!r}"
         return process, found[0]
 

@@ -10,7 +10,7 @@ from tests.soak.run import Run
 from tests.soak.server import Level
 from tests.soak.verdict import error_share, growth
 
-SECONDS = 24.0
+SECONDS = 12.0
 
 
 def test_no_answer_is_wrong_and_no_request_fails_but_those_that_a_kill_cut_off(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ MAX_VALUES: Final = 200_000
 """Of objects, lists and what is in them. They take 0.1 s to parse; a conversation that fills a window of a million
 tokens has some 30,000.
 """
-_SLICE: Final = 2**16
+SLICE: Final = 2**16
 _STARTS: Final = (b",", b"[", b"{")
 """Each stands before one value: the next one, or the first in a list or an object."""
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -27,7 +27,7 @@ def require_few_values(body: bytes) -> None:
     Raises:
         ValidationError: the body has more than `MAX_VALUES`.
     """
-    num_starts = sum(_num_starts(body[at : at + _SLICE]) for at in range(0, len(body), _SLICE))
+    num_starts = sum(_num_starts(body[at : at + SLICE]) for at in range(0, len(body), SLICE))
     if num_starts > MAX_VALUES and _num_values(body) > MAX_VALUES:  # most are within strings
         raise ValidationError(
             "body",
@@ -43,8 +43,8 @@ def _num_values(body: bytes) -> int:
     """Without what strings contain. Counts no further than it must."""
     num_values, at = 0, 0
     while at < len(body) and num_values <= MAX_VALUES:
-        part = _STRING.sub(b"", body[at : at + _SLICE])
-        at += _SLICE
+        part = _STRING.sub(b"", body[at : at + SLICE])
+        at += SLICE
         before, quote, rest = part.partition(b'"')
         num_values += _num_starts(before)
         if quote:  # this string goes on in the next slice
@@ -55,7 +55,7 @@ def _num_values(body: bytes) -> int:
 def _end_of_string(body: bytes, at: int, *, ends_escaped: bool) -> int:
     at += ends_escaped
     while at < len(body):
-        part = body[at : at + _SLICE]
+        part = body[at : at + SLICE]
         end = _REST_OF_STRING.match(part)
         if end is not None and end[1] == b'"':
             return at + end.end()

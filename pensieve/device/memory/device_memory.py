@@ -6,6 +6,7 @@ wired, which has been linked to kernel panics (ml-explore/mlx issue 3186).
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -121,9 +122,10 @@ class DeviceMemory(Ledger):
             return False
         now = time.monotonic()
         if now >= self._machine_checked_at + _MACHINE_CHECK_SECONDS:
-            machine = psutil.virtual_memory()
             self._machine_checked_at = now
-            self._machine_is_short = bool(machine.available < _MIN_AVAILABLE_SHARE * machine.total)
+            with contextlib.suppress(OSError):  # reading /proc takes a file descriptor, and none may be left
+                machine = psutil.virtual_memory()
+                self._machine_is_short = bool(machine.available < _MIN_AVAILABLE_SHARE * machine.total)
         return self._machine_is_short
 
     @property

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _TOLERATED_DEBT: Final = 4.0
 """In plain passes. Beyond it no further rows are prefilled: the rows before did not win back their prefill."""
 
-_VERIFICATIONS_BEFORE_REST: Final = 100
+VERIFICATIONS_BEFORE_REST: Final = 100
 _REST_STEPS: Final = 4
 """Plain steps that refresh the measured cost of plain decoding. Otherwise one busy moment would count forever."""
 
@@ -49,7 +49,8 @@ class DraftPolicy:
 
     def __init__(self, model: DraftModel) -> None:
         self._model = model
-        self._rows: dict[int, DraftRow] = {}
+        self.rows: dict[int, DraftRow] = {}
+        """The draft model's row for each row of the batch, by uid."""
         self._limits: list[int] = []
         self._drafts: dict[int, _Draft] = {}
         self._is_try = self._is_off = False
@@ -59,7 +60,7 @@ class DraftPolicy:
 
     @property
     def nbytes(self) -> int:
-        return sum(row.nbytes for row in self._rows.values())
+        return sum(row.nbytes for row in self.rows.values())
 
     def plan(
         self, batch: DecodingRows, limits: Sequence[int], looked_up: Sequence[Sequence[float]], seconds: PassSeconds
@@ -69,13 +70,13 @@ class DraftPolicy:
         `limits` are the tokens that may be drafted for each row; `looked_up` is what prompt lookup promises for it.
         """
         self.has_prefilled = self._is_try = False
-        self._rows = {row.uid: self._rows.get(row.uid) or self._model.new_row(len(row.token_ids)) for row in batch.rows}
+        self.rows = {row.uid: self.rows.get(row.uid) or self._model.new_row(len(row.token_ids)) for row in batch.rows}
         self._limits = self._own_limits(batch, limits, looked_up)
         plain_seconds = seconds(1)
         if not any(self._limits) or plain_seconds is None:
             return
         pending = self._pending(batch)
-        rows = zip(self._rows.values(), self._limits, strict=True)
+        rows = zip(self.rows.values(), self._limits, strict=True)
         promised = [row.acceptance.expected(limit) for row, limit in rows]
         if self._best_width(promised, looked_up, seconds) > 1:
             wanted = [index for index in pending if len(promised[index]) > 1]
@@ -101,7 +102,7 @@ class DraftPolicy:
 
     def _pending(self, batch: DecodingRows) -> dict[int, int]:
         """The rows that need a prefill before they can be drafted for: their index, and the tokens pending."""
-        rows = enumerate(zip(self._rows.values(), batch.rows, strict=True))
+        rows = enumerate(zip(self.rows.values(), batch.rows, strict=True))
         pending = {index: len(own.token_ids) - row.num_prefilled for index, (row, own) in rows if self._limits[index]}
         return {index: num_tokens for index, num_tokens in pending.items() if num_tokens > MAX_PENDING}
 
@@ -109,7 +110,7 @@ class DraftPolicy:
         """The best pass width (see `best_width`), and the tokens that each row can expect from the pass."""
         promised = [
             [1.0] if len(found) > 1 or not limit else self._promised(row, limit)
-            for row, limit, found in zip(self._rows.values(), self._limits, looked_up, strict=True)
+            for row, limit, found in zip(self.rows.values(), self._limits, looked_up, strict=True)
         ]
         merged = [found if len(found) > 1 else own for found, own in zip(looked_up, promised, strict=True)]
         width = self._best_width(promised, looked_up, seconds)
@@ -138,12 +139,12 @@ class DraftPolicy:
     @property
     def is_wanted(self) -> bool:
         """Whether to wait for the next token, so that a draft can follow it."""
-        rows = zip(self._rows.values(), self._limits, strict=True)
+        rows = zip(self.rows.values(), self._limits, strict=True)
         return self._is_try or any(limit and row.acceptance.chance >= MIN_CHANCE for row, limit in rows)
 
     def draft(self, batch: DecodingRows, drafts: list[list[int]], lengths: Sequence[int]) -> None:
         """Fill the empty entries of `drafts`, with up to `lengths[i]` tokens for row i. Waits for the next tokens."""
-        rows = list(self._rows.values())
+        rows = list(self.rows.values())
         next_tokens = batch.next_ids()
         chosen = [
             index for index, limit in enumerate(self._limits) if limit and lengths[index] > 0 and not drafts[index]
@@ -168,7 +169,7 @@ class DraftPolicy:
         if not verified:
             return
         self._num_verifications += 1
-        if self._num_verifications % _VERIFICATIONS_BEFORE_REST == 0:
+        if self._num_verifications % VERIFICATIONS_BEFORE_REST == 0:
             self._num_resting = _REST_STEPS
         for index, each in verified.items():
             each.row.cut(each.num_before + accepted[index])
@@ -193,12 +194,12 @@ class DraftPolicy:
     def drop(self, uids: Iterable[int]) -> None:
         """Free the rows that have left, and charge the time they lost to the budget."""
         for uid in uids:
-            row = self._rows.pop(uid, None)
+            row = self.rows.pop(uid, None)
             if row is not None:
                 self._model.budget.charge(row.lost_seconds)
 
     def _prefill(self, batch: DecodingRows, index: int, *, is_try: bool = False) -> None:
-        row = self._rows[batch.rows[index].uid]
+        row = self.rows[batch.rows[index].uid]
         mx.eval(batch.next_tokens)  # so that the larger model's pass is not timed as part of the prefill
         try:
             seconds = self._model.prefill(row, batch.rows[index].token_ids)
@@ -216,5 +217,5 @@ class DraftPolicy:
         log.exception("the draft model failed; running requests continue without it")
         self._is_off, self._drafts = True, {}
         self._limits = [0] * len(self._limits)
-        for row in self._rows.values():
+        for row in self.rows.values():
             row.caches = [RowKV() for _ in row.caches]

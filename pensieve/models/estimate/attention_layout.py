@@ -37,6 +37,8 @@ _UNKNOWN: Final = frozenset((
     "nanbeige", "nemotron-nas", "nemotron_h", "olmo_hybrid", "openelm", "plamo2", "plamo3",
     "prism_hadamard_qwen35", "recurrent_gemma", "rwkv7", "spark2_5", "step3p5",
 ))  # fmt: skip
+NAMED: Final = _BY_LAYER_TYPES | _BY_INTERVAL | _BY_PATTERN.keys() | _RECURRENT | _LATENT | _EXPANDED | _UNKNOWN
+"""The architectures of mlx-lm that are not the usual attention in every layer."""
 _FULL: Final = frozenset(("full_attention", "attention"))
 _GEMMA_DEFAULTS: Final = {"num_attention_heads": 8, "num_key_value_heads": 1, "head_dim": 256, "sliding_window": 512}
 _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {

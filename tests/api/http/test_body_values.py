@@ -33,7 +33,7 @@ def test_only_what_is_outside_of_strings_counts(value: object, ensure_ascii: boo
     body = json.dumps(value, ensure_ascii=ensure_ascii).encode()
     expected = num_values(value)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(body_values, "_SLICE", num_bytes)
+        patch.setattr(body_values, "SLICE", num_bytes)
         patch.setattr(body_values, "MAX_VALUES", expected)
         require_few_values(body)
         patch.setattr(body_values, "MAX_VALUES", expected - 1)

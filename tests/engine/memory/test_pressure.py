@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import resource
 import time
 from collections.abc import Iterator
 
@@ -173,6 +174,17 @@ def test_the_system_is_queried_four_times_a_second_at_most(monkeypatch: pytest.M
     now += 0.3
     assert not memory.machine_is_short
     assert num_queries == 2
+
+
+def test_a_query_without_a_file_descriptor_changes_nothing() -> None:
+    memory = DeviceMemory(12_000 * MB, counts_process=True)
+    memory.reserve_for_process()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        assert not memory.machine_is_short
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_the_system_is_queried_again_after_buffers_are_freed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from contracts.values.generation import GenerationEvent, GenerationFinished, TextGenerated
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling, StopReason
 from pensieve.engine.engine import Engine
-from tests.support.engines import MakeEngine
+from tests.support.engines import MakeEngine, parts_of
 
 HI = ChatMessage(Role.USER, "Hi")
 
@@ -39,7 +39,7 @@ def test_a_prompt_contains_the_sampled_tokens_and_counting_agrees_with_usage(mak
             assert counted == one - 1 + end.usage.output_tokens
             _, later = await answered(engine, *history)
             assert later.usage.input_tokens == counted
-            engine._parts.answers.close()
+            parts_of(engine).answers.close()
             assert await engine.count_tokens(GenerationRequest(history, 1).prompt) != counted
 
     asyncio.run(scenario())
@@ -52,7 +52,7 @@ def test_an_answer_that_a_stop_sequence_ended_is_not_stored(make_engine: MakeEng
             middle = text[len(text) // 2 :][:3]
             _, end = await answered(engine, ChatMessage(Role.USER, "Hi"), stop=middle)
             assert end.stop_reason is StopReason.STOP_SEQUENCE
-            assert len(engine._parts.answers) == 1
+            assert len(parts_of(engine).answers) == 1
 
     asyncio.run(scenario())
 
@@ -65,6 +65,6 @@ def test_an_answer_whose_client_disconnected_is_not_stored(make_engine: MakeEngi
                     if isinstance(event, TextGenerated):
                         break
             await answered(engine, ChatMessage(Role.USER, "Next"))
-            assert len(engine._parts.answers) == 1
+            assert len(parts_of(engine).answers) == 1
 
     asyncio.run(scenario())

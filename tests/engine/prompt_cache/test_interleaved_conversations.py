@@ -13,6 +13,7 @@ from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sa
 from pensieve.engine.engine import Engine
 from pensieve.models.files.model_folder import ModelFolder
 from tests.engine.prompt_cache.test_prompt_cache import SYSTEM, engine_of, events_of, text_of
+from tests.support.engines import parts_of
 
 CONVERSATIONS, TURNS, MAX_TOKENS = 20, 10, 4
 KV_BYTES_PER_TOKEN = 2 * 2 * 2 * 16 * 4
@@ -37,7 +38,7 @@ async def answered(engine: Engine, history: list[list[str]]) -> list[tuple[list[
             events = await events_of(engine, asking(turns))
             found.append((list(turns), text_of(events)))
             turns.append(text_of(events) or "Well.")
-            assert engine._parts.prompt_cache.num_bytes <= LIMIT_BYTES
+            assert parts_of(engine).prompt_cache.num_bytes <= LIMIT_BYTES
     return found
 
 

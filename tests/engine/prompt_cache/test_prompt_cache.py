@@ -18,15 +18,16 @@ from contracts.values.vocabulary import BufferUsage, ChatMessage, GenerationRequ
 from pensieve.core.prefixes.boundary import Boundary
 from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
+from pensieve.engine.assembly import EngineParts
 from pensieve.engine.engine import Engine
 from pensieve.engine.memory.probe import CHUNK_TOKENS
-from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.prompt_cache.open import CacheOptions
+from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.prompt_cache.store import KVStore
 from pensieve.models.files.model_folder import ModelFolder
-from tests.support.engines import GIB
+from tests.support.engines import GIB, memory_of, parts_of, start_engine
 
 MIB = 1024**2
 SYSTEM = ChatMessage(Role.SYSTEM, "You know every lighthouse by its light. " * 12)
@@ -35,13 +36,17 @@ GREEDY = Sampling(temperature=0.0)
 
 @asynccontextmanager
 async def engine_of(
-    folder: ModelFolder, *, memory_bytes: int = 64 * MIB, home: Path | None = None, chunk_tokens: int = 32
+    folder: ModelFolder,
+    *,
+    memory_bytes: int = 64 * MIB,
+    home: Path | None = None,
+    chunk_tokens: int = 32,
+    change: Callable[[EngineParts], EngineParts] = lambda parts: parts,
 ) -> AsyncIterator[Engine]:
-    memory = DeviceMemory(4 * GIB)
     options = EngineOptions(cache=CacheOptions(memory_bytes, GIB if home else 0, home))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(CHUNK_TOKENS, device_info().backend, chunk_tokens)
-        engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
+        engine = await start_engine(folder, options, change=change)
     try:
         yield engine
     finally:
@@ -207,7 +212,7 @@ def test_computed_prompts_outlive_the_engine(tiny_folder: ModelFolder, tmp_path:
 
 def test_cached_prompts_are_evicted_for_requests(tiny_folder: ModelFolder) -> None:
     async def play(engine: Engine) -> None:
-        memory = engine._memory
+        memory = memory_of(engine)
         await events_of(engine, asking("Which one?", system=replace(SYSTEM, text=SYSTEM.text * 8)))
         assert memory.reserved_bytes(BufferUsage.STORED_PROMPTS) > 0
         assert memory.usage().stored_prompts_bytes > 0
@@ -226,7 +231,7 @@ def test_a_request_evicts_other_prompts_before_its_own(tiny_folder: ModelFolder)
         for system in (mine, *others):
             await events_of(engine, asking("Which one?", system=system))
         await asyncio.wrap_future(engine._loop.mailbox.call(lambda: None))  # by then the last one is cached as well
-        memory = engine._memory
+        memory = memory_of(engine)
         held = memory.reserve(memory.capacity_bytes - memory.reserved_bytes(), BufferUsage.TEMPORARY)
         usage = usage_of(await events_of(engine, asking("And then?", system=mine)))
         assert usage.cached_tokens > usage.input_tokens // 4
@@ -279,13 +284,15 @@ class _Broken(KVStore):
 def test_a_failing_store_is_switched_off_and_requests_are_answered(
     tiny_folder: ModelFolder, fails_at: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def play(engine: Engine) -> None:
-        store = _Broken(engine._parts.model, limit_bytes=MIB)
+    def with_broken_store(parts: EngineParts) -> EngineParts:
+        store = _Broken(parts.model, limit_bytes=MIB)
         store.fails_at = fails_at
-        engine._parts.prompt_cache._store = store
+        return replace(parts, prompt_cache=PromptCache(DeviceMemory(GIB), store))
+
+    async def play(engine: Engine) -> None:
         for _ in range(2):
             assert usage_of(await events_of(engine, asking("Which one?"))).output_tokens > 0
-        assert engine._parts.prompt_cache.limit_bytes == 0
+        assert parts_of(engine).prompt_cache.limit_bytes == 0
         assert caplog.text.count("the prompt cache failed") == 1
 
-    play_with(play, tiny_folder)
+    play_with(play, tiny_folder, change=with_broken_store)

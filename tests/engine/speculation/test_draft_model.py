@@ -46,6 +46,10 @@ class CountedDraftModel(DraftModel):
         self.num_drafted = 0
         self.last_rows: list[DraftRow] = []
 
+    def become(self, model: LoadedModel) -> None:
+        """Draft with another model from now on."""
+        self._model = model
+
     def seconds(self, num_rows: int, plain_seconds: float) -> float:  # noqa: ARG002 - for any number
         return 0.1 * plain_seconds
 
@@ -65,7 +69,7 @@ class DraftedRun(RowsRun):
     def check_rows(self) -> None:
         """After each step the draft model holds no more of a row than the batch does."""
         for known in self.rows.rows:
-            row = self.policy._rows.get(known.uid)
+            row = self.policy.rows.get(known.uid)
             if row is not None:
                 assert all(cache.offset == row.num_prefilled for cache in row.caches)
                 assert row.num_prefilled <= len(known.token_ids)
@@ -106,7 +110,7 @@ def test_a_perfect_draft_model_gives_the_same_answer_in_fewer_passes(
 def test_plain_passes_are_timed_regularly_during_long_drafting(
     model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(draft_policy, "_VERIFICATIONS_BEFORE_REST", 10)
+    monkeypatch.setattr(draft_policy, "VERIFICATIONS_BEFORE_REST", 10)
 
     class Timed(FixedCosts):
         widths: list[int] = []  # noqa: RUF012 - used by this test only
@@ -144,8 +148,8 @@ def test_a_draft_model_that_improves_is_used_again(model: LoadedModel, stranger:
     run.insert([prompt(30, 1)], 600)
     run.steps(200)
     earlier = run.pace.counts
-    draft._model = model
-    run.policy._rows[0].cut(0)
+    draft.become(model)
+    run.policy.rows[0].cut(0)
     run.steps(900)
     later = run.pace.counts
     assert (later.tokens - earlier.tokens) / (later.passes - earlier.passes) > 2.0
@@ -175,7 +179,7 @@ def test_rows_that_join_and_leave_get_the_same_tokens_as_each_alone(
         run.check_rows()
     plain = [alone(model, each, max_tokens) for each, max_tokens in zip(prompts, (50, 50, 90, 70), strict=True)]
     assert list(run.tokens.values()) == [each.finish()[0] for each in plain]
-    assert not run.policy._rows
+    assert not run.policy.rows
     assert run.speculation.kv_bytes == 0
     counts = run.pace.counts
     if perfect:
@@ -200,7 +204,7 @@ def test_the_draft_models_kv_is_that_of_the_rows_own_tokens(
         if run.pace.counts.proposed == before:
             continue
         for uid, known in ((row.uid, row.token_ids) for row in run.rows.rows):
-            row = run.policy._rows[uid]
+            row = run.policy.rows[uid]
             if row not in draft.last_rows:  # it is still being prefilled
                 continue
             assert row.num_prefilled == len(known) - perfect, "all, except for an accepted last token"
@@ -235,7 +239,7 @@ def test_a_long_prompt_is_prefilled_a_chunk_a_step_without_stalling_the_answer(m
     while run.pace.counts.proposed == 0:
         num_tokens = len(run.tokens[0])
         run.steps(1)
-        prefilled.append(sum(row.num_prefilled for row in run.policy._rows.values()))
+        prefilled.append(sum(row.num_prefilled for row in run.policy.rows.values()))
         assert num_tokens < 2 or len(run.tokens[0]) > num_tokens, "at least one token a step"
         if run.pace.counts.proposed == 0:
             assert prefilled[-1] - prefilled[-2] <= CHUNK_TOKENS
@@ -278,7 +282,7 @@ def test_drafts_stay_within_the_draft_models_window(model: LoadedModel) -> None:
     run.insert([prompt(5, 2)], 100)
     for _ in range(200):
         run.steps(1)
-        assert all(row.num_prefilled <= 40 for row in run.policy._rows.values())
+        assert all(row.num_prefilled <= 40 for row in run.policy.rows.values())
     assert run.pace.counts.accepted > 0
     assert run.finish() == alone(model, prompt(5, 2), 100).finish()
 
@@ -290,7 +294,7 @@ def test_a_failing_draft_model_does_not_end_answers(model: LoadedModel, caplog: 
     run.insert([prompt(5, 2)], 60)
     run.steps(3)
     assert run.pace.counts.proposed > 0
-    draft._model = replace(model, model=None)
+    draft.become(replace(model, model=None))
     assert run.finish() == alone(model, prompt(5, 2), 60).finish()
     assert "the draft model failed" in caplog.text
     assert run.speculation.kv_bytes == 0

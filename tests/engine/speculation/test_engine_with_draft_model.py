@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from contracts.values.vocabulary import BufferUsage
 from pensieve.core.errors import InsufficientMemoryError, ModelLoadingError
 from pensieve.device.memory.device_memory import DeviceMemory
+from pensieve.engine.assembly import EngineParts
 from pensieve.engine.engine import Engine
 from pensieve.engine.kv.sizes import KVSizes, LayerKV
 from pensieve.engine.memory.plan import MemoryPlan
@@ -29,29 +31,29 @@ from pensieve.models.loading.load import LoadedModel
 from tests.engine.speculation.test_speculation import Eager
 from tests.engine.support.generate import answer, until, user_request
 from tests.engine.support.tiny_modules import tiny_module
-from tests.support.engines import GIB, start_engine
+from tests.support.engines import GIB, batch_of, holds_kv, parts_of, start_engine
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 PROMPTS = ("What is a pensieve?", "Say something else, and at length.", "x")
 
 
-async def _play(folder: ModelFolder, options: EngineOptions, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Engine]:
+def _eager(parts: EngineParts) -> EngineParts:
+    """Every pass pays, and so does every draft."""
+    if parts.draft is not None:
+        parts.draft.seconds = lambda *_: 0.1  # type: ignore[method-assign]
+    return replace(parts, pace=Eager())
+
+
+async def _play(folder: ModelFolder, options: EngineOptions) -> tuple[Any, Engine]:
     """Answer several requests at once, close the engine, and check that no memory stays reserved or cached."""
     memory = DeviceMemory(4 * GIB)
-    engine = await Engine.start(folder, memory, SlidingWindowMonitor(memory.usage), options)
-    engine._pace = Eager()
-    if engine._parts.draft is not None:
-        monkeypatch.setattr(engine._parts.draft, "seconds", lambda *_: 0.1)
-    await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop.rows.restart))  # start a batch with this pace
+    engine = await start_engine(folder, options, memory, _eager)
     answers = await asyncio.gather(*(answer(engine, user_request(text, 40)) for text in PROMPTS))
-    idle = [
-        memory.reserved_bytes(BufferUsage.KV_CACHE),
-        engine._loop.rows.batch.kv_cache_bytes if engine._loop.rows.batch else 0,
-    ]
+    kv_bytes = memory.reserved_bytes(BufferUsage.KV_CACHE)
     weights_bytes = memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS)
     await engine.aclose()
-    assert idle == [0, 0]
-    assert all(model.model is None for model in engine._parts.models)
+    assert kv_bytes == 0
+    assert all(model.model is None for model in parts_of(engine).models)
     assert weights_bytes > 0
     assert [memory.reserved_bytes(usage) for usage in BufferUsage if usage is not BufferUsage.TEMPORARY] == [0] * (
         len(BufferUsage) - 1
@@ -59,34 +61,25 @@ async def _play(folder: ModelFolder, options: EngineOptions, monkeypatch: pytest
     return answers, engine
 
 
-def test_answers_stay_the_same_and_memory_is_returned(
-    tiny_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain, without = asyncio.run(_play(tiny_folder, EngineOptions(speculation=False), monkeypatch))
-    drafted, engine = asyncio.run(_play(tiny_folder, EngineOptions(draft_model=tiny_folder), monkeypatch))
+def test_answers_stay_the_same_and_memory_is_returned(tiny_folder: ModelFolder) -> None:
+    plain, without = asyncio.run(_play(tiny_folder, EngineOptions(speculation=False)))
+    drafted, engine = asyncio.run(_play(tiny_folder, EngineOptions(draft_model=tiny_folder)))
     assert drafted == plain
     counts = engine.speculation_counts()
     assert counts.accepted > 20
     assert counts.tokens_per_pass > 1.5
-    assert engine._parts.plan.sizes.bytes_per_token == 2 * without._parts.plan.sizes.bytes_per_token
+    assert parts_of(engine).plan.sizes.bytes_per_token == 2 * parts_of(without).plan.sizes.bytes_per_token
 
 
-def test_a_client_that_leaves_frees_the_draft_models_memory_too(
-    tiny_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_client_that_leaves_frees_the_draft_models_memory_too(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
-        engine = await start_engine(tiny_folder, EngineOptions(draft_model=tiny_folder))
-        engine._pace = Eager()
-        monkeypatch.setattr(engine._parts.draft, "seconds", lambda *_: 0.1)
-        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop.rows.restart))
+        engine = await start_engine(tiny_folder, EngineOptions(draft_model=tiny_folder), change=_eager)
         async with aclosing(engine.generate(user_request(PROMPTS[0], 1500))) as events:
             async for _ in events:
                 if engine.speculation_counts().accepted:
                     break
-        batch = engine._loop.rows.batch
-        assert batch is not None
-        await until(lambda: not engine._loop.rows.running)
-        assert batch.kv_cache_bytes == 0
+        await until(lambda: not holds_kv(engine))
+        assert batch_of(engine).kv_cache_bytes == 0
         await engine.aclose()
 
     asyncio.run(play())

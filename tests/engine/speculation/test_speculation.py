@@ -25,7 +25,7 @@ from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.support.generate import answer
 from tests.engine.support.tiny_modules import VOCABULARY, prompt, tiny_module
-from tests.support.engines import start_engine
+from tests.support.engines import start_engine, with_pace
 
 NUM_LAYERS = 4
 GREEDY = sampler_for(Sampling(temperature=0.0), VOCABULARY)
@@ -47,10 +47,12 @@ class Eager(Pace):
 class RowsRun:
     """Prefilled rows, decoded together to their ends."""
 
-    def __init__(self, model: LoadedModel, *, speculates: bool, stop_tokens: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, model: LoadedModel, *, speculates: bool, stop_tokens: tuple[int, ...] = (), pace: Pace | None = None
+    ) -> None:
         self.model = model
         self.rows = DecodingRows(model.model, stop_tokens, BatchCaches())
-        self.pace: Pace = Eager()
+        self.pace = pace or Eager()
         self.speculation = Speculation(self.rows, self.pace)
         self._decodes: Speculation | DecodingRows = self.speculation if speculates else self.rows
         self._uids = itertools.count()
@@ -190,9 +192,7 @@ CONSTRAINED = GenerationRequest(
 async def _plain_and_speculated(folder: ModelFolder, *requests: GenerationRequest) -> tuple[list[Any], list[Any], Any]:
     answers: list[list[Any]] = []
     for speculation in (False, True):
-        engine = await start_engine(folder, EngineOptions(speculation=speculation))
-        engine._pace = Eager()
-        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop.rows.restart))  # start a batch with this pace
+        engine = await start_engine(folder, EngineOptions(speculation=speculation), change=with_pace(Eager()))
         answers.append([await answer(engine, request) for request in requests])
         await engine.aclose()
     return answers[0], answers[1], engine.speculation_counts()
@@ -211,9 +211,7 @@ def test_a_constrained_row_beside_a_speculated_one_gets_the_same_tokens(tiny_fol
     copying = replace(CONSTRAINED, output_schema=None, messages=(ChatMessage(Role.USER, "again and " * 40),))
 
     async def play() -> tuple[str, str, int]:
-        engine = await start_engine(tiny_folder)
-        engine._pace = Eager()
-        await asyncio.wrap_future(engine._loop.mailbox.call(engine._loop.rows.restart))
+        engine = await start_engine(tiny_folder, change=with_pace(Eager()))
         alone, _ = await answer(engine, CONSTRAINED)
         (beside, _), _ = await asyncio.gather(answer(engine, CONSTRAINED), answer(engine, copying))
         await engine.aclose()

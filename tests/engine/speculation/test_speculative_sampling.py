@@ -30,8 +30,7 @@ def test_speculated_answers_follow_the_models_own_distribution(sampling: Samplin
     drawn: Counter[tuple[int, ...]] = Counter()
     pace = Eager()
     for _ in range(num_draws // 64):
-        run = RowsRun(model, speculates=True)
-        run.speculation._pace = pace
+        run = RowsRun(model, speculates=True, pace=pace)
         run.insert([token_ids] * 64, num_tokens, sampler_for(sampling, vocabulary))
         drawn.update(tuple(tokens) for tokens in run.finish())
     assert pace.counts.accepted > 200

@@ -12,9 +12,9 @@ import mlx.core as mx
 import pytest
 
 from pensieve.core.fit.kv_bytes import kv_bytes
-from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.models.estimate import attention_layout
 from pensieve.models.estimate.attention_layout import UnknownLayersError, attention_layers, kv_shape
+from tests.support.mlx_lm_classes import classes_of
 
 _SIZES: dict[str, Any] = {
     "hidden_size": 64,
@@ -112,11 +112,9 @@ def _config(special: dict[str, Any]) -> dict[str, Any]:
 
 def _run(config: dict[str, Any]) -> list[Any]:
     """The caches of a model with random weights after three tokens."""
-    import_mlx_lm()
-    utils = importlib.import_module("mlx_lm.utils")
+    model_class, args_class = classes_of(config["model_type"])
     make_prompt_cache = importlib.import_module("mlx_lm.models.cache").make_prompt_cache
     mx.random.seed(0)
-    model_class, args_class = utils._get_classes(config)
     model = model_class(args_class.from_dict(config))
     caches = list(make_prompt_cache(model))
     mx.eval(model(mx.array([[1, 2, 3]]), cache=caches))
@@ -150,16 +148,7 @@ def test_every_model_of_mlx_lm_with_its_own_cache_is_supported_or_refused() -> N
     folder = Path(importlib.import_module("mlx_lm").__path__[0]) / "models"
     special = {path.stem for path in folder.glob("*.py") if "def make_cache" in path.read_text(encoding="utf-8")}
     latent = {path.stem for path in folder.glob("*.py") if "kv_lora_rank" in path.read_text(encoding="utf-8")}
-    known = (
-        attention_layout._BY_LAYER_TYPES
-        | attention_layout._BY_INTERVAL
-        | attention_layout._BY_PATTERN.keys()
-        | attention_layout._RECURRENT
-        | attention_layout._LATENT
-        | attention_layout._EXPANDED
-        | attention_layout._UNKNOWN
-    )
-    assert special | latent <= known | {"lfm2-vl"}
+    assert special | latent <= attention_layout.NAMED | {"lfm2-vl"}
 
 
 def test_an_unsupported_architecture_is_named() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,14 +38,14 @@ TEMPLATES = (
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_the_tool_parser_is_the_one_that_mlx_lm_chooses(template: str) -> None:
+def test_the_tool_parser_is_the_one_that_mlx_lm_chooses(template: str, tmp_path: Path) -> None:
     from pensieve.device.mlx_lm.bootstrap import import_mlx_lm  # noqa: PLC0415
 
     import_mlx_lm()
-    from mlx_lm.tokenizer_utils import _infer_tool_parser  # noqa: PLC0415
+    from mlx_lm.tokenizer_utils import load  # noqa: PLC0415
 
-    tokenizer = SimpleNamespace(chat_template=template, get_vocab=dict)
-    assert tool_parser(template) == _infer_tool_parser(tokenizer)
+    chosen = load(write_byte_tokenizer(tmp_path, chat_template=template)).tool_parser
+    assert tool_parser(template) == (chosen and chosen.__module__.removeprefix("mlx_lm.tool_parsers."))
 
 
 @pytest.mark.parametrize(

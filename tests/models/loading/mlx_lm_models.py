@@ -10,7 +10,7 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
-from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
+from tests.support.mlx_lm_classes import classes_of
 from tests.support.tiny_model import write_byte_tokenizer
 
 SIZES: dict[str, Any] = {
@@ -29,11 +29,9 @@ SIZES: dict[str, Any] = {
 
 def write_model(folder: Path, config: dict[str, Any], *, bits: int | None = None, dtype: mx.Dtype = mx.float16) -> Path:
     """A model of `config` with a byte tokenizer. With `bits`, its weights are packed in groups of 64."""
-    import_mlx_lm()
     nn: Any = importlib.import_module("mlx.nn")
-    utils = importlib.import_module("mlx_lm.utils")
     mx.random.seed(0)
-    model_class, args_class = utils._get_classes(config)
+    model_class, args_class = classes_of(config["model_type"])
     model = model_class(args_class.from_dict(config))
     model.set_dtype(dtype)
     if bits is not None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
-from pensieve.models.tokenizers import load
 from pensieve.models.tokenizers.chat_templates import read_chat_templates
 from pensieve.models.tokenizers.fast_tokenizer import FastTokenizer
 from pensieve.models.tokenizers.load import load_tokenizer
@@ -93,8 +92,8 @@ def test_a_template_may_use_the_functions_and_filters_of_transformers(tmp_path: 
     folder = write(tmp_path / "model", {"chat_template": template})
     assert list(read_chat_templates(folder)) == ["default"]
     tokenizer = load_tokenizer(folder, 2)
-    cached = load._from_cache(folder)
-    assert cached is not None
+    cached = load_tokenizer(folder, 2).tokenizer
+    assert isinstance(cached, FastTokenizer)
     text = cached.apply_chat_template([{"role": "user", "content": "a"}], tokenize=False, strftime_now=lambda _: "1999")
     assert text == '1999{\n "b": [\n  1\n ]\n}'
     assert tokenizer.chat_template == template
