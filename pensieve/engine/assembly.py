@@ -10,6 +10,7 @@ from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.batch.batch import Batch
+from pensieve.engine.decoding.flat_linear import multiply_rows_at_once
 from pensieve.engine.decoding.forced_script import ForcedScript
 from pensieve.engine.decoding.grammar_mask import Grammars
 from pensieve.engine.memory.memos import MemoSizes
@@ -103,6 +104,8 @@ def _load_models(folder: ModelFolder, drafting: ModelFolder | None, resources: E
     if drafting is not None:
         models.append(load_draft(drafting))
         resources.callback(models[1].release)
+    for each in models:
+        multiply_rows_at_once(each.model)
     return tuple(models)
 
 

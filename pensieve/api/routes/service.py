@@ -16,6 +16,7 @@ from pensieve.api.server_state import ServerState, server_state
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 from pensieve.core.defaults.sampling import API_DEFAULTS, with_defaults
 from pensieve.core.errors import AuthenticationError
+from pensieve.device.checked_kernels import CHECKED_KERNELS
 from pensieve.serving.registry import ModelState
 
 blueprint = Blueprint("service", __name__)
@@ -69,6 +70,7 @@ def _figures(state: ServerState) -> dict[str, Any]:
         "prompt_tokens": asdict(models.prompt_tokens()),
         "cache_writes": asdict(state.cache_writes()),
         "speculation": asdict(models.speculation_counts()),
+        "kernels": CHECKED_KERNELS.verdicts(),
         "requests": {"active": models.num_active},
         "models": [_model(model) for model in models.states()],
         "alerts": [

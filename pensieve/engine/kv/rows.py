@@ -3,7 +3,7 @@
 mlx-lm's batch cache is one array, padded to the longest row and copied whole whenever a row joins or leaves. That can
 take three times the memory that the requests need, at unpredictable moments. Here a row is an array of its own: it
 joins and leaves without a copy, is never padded, and grows by itself, so a request takes what was reserved for it.
-Attention is computed row by row, which reads the same bytes.
+Attention reads the same bytes: on GPUs in one kernel for all rows (`ragged_attention`), else row by row.
 
 `RowsKV` acts as mlx-lm's batch caches: one for each layer, with their public methods. It attends by itself
 (`pensieve.device.mlx_lm.attention`).
@@ -23,6 +23,7 @@ import mlx.core as mx
 from pensieve.device.device import Backend, device_info
 from pensieve.device.mlx_lm.attention import AttendingCache, quantized_attention
 from pensieve.engine.kv.causal_attention import causal_attention
+from pensieve.engine.kv.ragged_attention import attend_all, attends_at_once
 
 GROWTH_TOKENS: Final = 256
 """A row grows by this number of tokens at a time."""
@@ -207,8 +208,11 @@ class RowsKV(AttendingCache):
     def attend(self, queries: mx.array, scale: float) -> mx.array:
         """Attention [rows, query heads, tokens, size] of the tokens added last. Padding gets zeros."""
         num_tokens = int(queries.shape[2])
-        if num_tokens == 1 and len(self.rows) > 1 and _backend() == "cpu" and self.rows[0].bits is None:
-            return self._attend_to_one_token(queries, scale)
+        if num_tokens == 1 and len(self.rows) > 1 and self._lengths is None and self.rows[0].bits is None:
+            if _backend() == "cpu":
+                return self._attend_to_one_token(queries, scale)
+            if attends_at_once(queries, *self.rows[0].arrays):
+                return attend_all(queries, [(*row.arrays, row.offset) for row in self.rows], scale)  # type: ignore[misc]
         outputs = []
         for row, of_row in zip(self.rows, self._split_rows(queries), strict=True):
             output = row.attend(of_row, scale) if of_row.shape[2] else of_row
