@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-FEW = 300
+FEW = 200
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
