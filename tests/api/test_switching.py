@@ -22,7 +22,8 @@ from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 
 WEIGHTS_BYTES = 27_286_528
 """Eight layers, in f32."""
-ROOM_FOR_ONE = 50_000_000
+ROOM_FOR_ONE = 75_000_000
+"""With what is set aside for compiled grammars and token ids; two do not fit."""
 NAMES = ("hither", "thither")
 
 

@@ -1,4 +1,4 @@
-"""One server for all attacks, and a table of what another client saw during each."""
+"""A server for the attacks, and a table of what another client saw during each."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ SLOW: dict[str, Any] = {
 """A pass takes about as long as that of a real model, so that the machine's own pauses are short beside it."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session" if IS_WHOLE else "module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    """For the whole run if the clock decides, since the control is measured once. Else for one file: the other client's
+    stream takes a core from the tests that follow.
+    """
     folder = tmp_path_factory.mktemp("chaos")
     model = write_tiny_model(folder / "model", max_position_embeddings=8192, **(SLOW if IS_WHOLE else {}))
     with arena(folder, model) as found:

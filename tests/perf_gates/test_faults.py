@@ -19,14 +19,14 @@ _FAULT = """
 import importlib.abc, importlib.machinery, sys, time
 
 def inject(module):
-    original, leaked, steps = module.Batch.next, [], [0]
+    original, leaked, steps = module.Batch.step, [], [0]
     def faulty(self):
         steps[0] += 1
         began = time.perf_counter()
         result = original(self)
         {fault}
         return result
-    module.Batch.next = faulty
+    module.Batch.step = faulty
 
 class Injector(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
