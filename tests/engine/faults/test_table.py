@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
 
 @pytest.mark.parametrize(("stage", "kind"), cases(), ids=lambda value: value.value.replace(" ", "-"))
 def test_a_fault_has_the_effect_that_the_page_describes(folder: ModelFolder, stage: Stage, kind: Kind) -> None:
+    if kind in (Kind.HANG, Kind.SLOW) and stage is not Stage.DECODE and os.environ.get("PENSIEVE_CHAOS") != "all":
+        pytest.skip("stages that hang or slow down, except for decoding: only in tox -e chaos")
     assert row(stage, kind, observe(folder, stage, kind)) == PAGE[stage.value, kind.value]
 
 
