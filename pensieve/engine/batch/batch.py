@@ -106,7 +106,7 @@ class Batch:
             uid=next(self._uids),
             prompt=ticket.prompt_token_ids,
             token_ids=ticket.prompt_token_ids[: match.num_tokens],
-            stops=tuple(sorted(stops)),
+            stops=tuple(sorted(stop for stop in stops if stop < len(ticket.prompt_token_ids))),
             max_tokens=max(1, ticket.max_answer_tokens),
             sampler=sampler_for(ticket.request.sampling, self._model.vocabulary_size),
             processors=self._processors(ticket, mask),

@@ -68,12 +68,17 @@ class BatchRun:
         self.loop = asyncio.new_event_loop()
 
     def insert(
-        self, token_ids: list[int], max_tokens: int = 20, temperature: float = 0.0, cached: list[Any] | None = None
+        self,
+        token_ids: list[int],
+        max_tokens: int = 20,
+        temperature: float = 0.0,
+        cached: list[Any] | None = None,
+        stops: tuple[int, ...] = (),
     ) -> int:
         """`cached` are caches of all tokens but the last."""
         request = GenerationRequest((ChatMessage(Role.USER, ""),), max_tokens, Sampling(temperature=temperature))
         match = Match(len(token_ids) - 1, cached, MissReason.NONE) if cached else Match(0, None, MissReason.EMPTY)
-        uid = self.batch.insert(self.ticket(request, token_ids), match)
+        uid = self.batch.insert(self.ticket(request, token_ids), match, stops)
         self.tokens[uid] = []
         return uid
 

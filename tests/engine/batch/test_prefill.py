@@ -88,3 +88,19 @@ def test_started_prompts_all_continue_when_the_prefill_budget_shrinks(
     run.step()
     assert run.passes.shapes[num_passes:] == [(8, 8)], "all eight continue, within the smaller budget"
     assert run.finish() == [alone(model, token_ids) for token_ids in prompts]
+
+
+@pytest.mark.parametrize("in_rows", [True, False])
+@pytest.mark.parametrize("last_stop", [29, 30, 31])
+def test_prefill_pauses_at_stops_within_the_prompt_only(
+    model: LoadedModel, runs: list[BatchRun], last_stop: int, *, in_rows: bool
+) -> None:
+    """A template without an opening of the answer ends a prompt with the end of a turn, which is no place to pause."""
+    run = BatchRun(model, in_rows=in_rows)
+    runs.append(run)
+    long, short = prompt(2000, 1), prompt(30, 2)
+    run.insert(long, 4)
+    uid = run.insert(short, 4, stops=(last_stop, 12))
+    assert run.finish() == [alone(model, long, 4), alone(model, short, 4)]
+    prefilled = [step[uid] for step in run.prefilled if uid in step]
+    assert prefilled == ([12, 29, 30] if last_stop == 29 or not in_rows else [12, 30])
