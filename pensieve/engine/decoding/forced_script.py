@@ -42,7 +42,7 @@ class ForcedScript:
 
 
 class ForcedReply:
-    """A logits processor for mlx-lm: (token ids so far, logits [1, vocabulary]) to logits, called once for each token.
+    """A logits processor: (token ids so far, logits [1, vocabulary]) to logits, called once for each token.
 
     It never raises: after its last token, the end of the turn, it forces that token again.
     """

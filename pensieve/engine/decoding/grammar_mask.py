@@ -129,7 +129,7 @@ def _require_unconstrained(request: GenerationRequest) -> None:
 
 
 class GrammarMask:
-    """A logits processor for mlx-lm: (token ids so far, logits [1, vocabulary]) to logits.
+    """A logits processor: (token ids so far, logits [1, vocabulary]) to logits.
 
     Once the grammar is complete, its mask allows only the end of the turn. It never raises, since that would fail the
     batch's other rows too; `failed` marks its own row as lost.

@@ -8,7 +8,7 @@ import mlx.core as mx
 
 
 class ThinkingBudget:
-    """A logits processor for mlx-lm: (token ids so far, logits [1, vocabulary]) to logits.
+    """A logits processor: (token ids so far, logits [1, vocabulary]) to logits.
 
     All parts of an answer's thinking share the budget. Once it is spent, the tokens of the closing mark (`close_ids`)
     are forced one by one. After that the opening mark (`open_ids`) is forbidden, or a model could reopen its thinking

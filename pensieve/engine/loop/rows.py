@@ -102,7 +102,7 @@ class Rows:
             self._faults.note_answer()
 
     def remove(self, uid: int, computed: Computed | None = None) -> None:
-        """Remove a row from the batch, unless mlx-lm already did and returned what it `computed`; store that."""
+        """Remove a row from the batch, unless it ended there and left with what it `computed`; store that."""
         if computed is None and self.batch is not None:
             computed = self.batch.remove([uid]).get(uid)
         self.stores.add_removed(self.running[uid], computed)

@@ -52,7 +52,7 @@ class Output:
     def push(self, token_id: int, finish_reason: str | None) -> tuple[list[GenerationEvent], bool]:
         """Add a sampled token. Returns its events, and whether they end the generation.
 
-        `finish_reason` is mlx-lm's: "stop" for a token that ends the turn (it has no text), "length" at its
+        `finish_reason` is "stop" for a token that ends the turn (it has no text), "length" at its
         maximum length, None otherwise.
         """
         if not self._ticket.request.max_tokens:  # the prompt is computed, which is all that the client wants

@@ -179,7 +179,7 @@ class Speculation:
     def _verify(self, batch: DecodingRows, drafts: list[list[int]]) -> list[Sampled]:
         began = time.perf_counter()
         inputs = [[last, *draft] for last, draft in zip(batch.next_ids(), drafts, strict=True)]
-        checkpoint = batch.caches.checkpoint()
+        checkpoint = [] if batch.caches.can_be_cut else batch.caches.checkpoint()
         verified = _verified(batch, inputs)
         accepted = [common_prefix(draft, row) for draft, row in zip(drafts, verified, strict=True)]
         batch.next_tokens = mx.array([row[num] for row, num in zip(verified, accepted, strict=True)], mx.uint32)

@@ -141,7 +141,7 @@ def continuation(model: LoadedModel, caches: list[Any], last: int, num_tokens: i
 
 
 def generated(model: LoadedModel, token_ids: list[int], caches: list[Any] | None, num_cached: int) -> list[int]:
-    """The greedy tokens of mlx-lm's BatchGenerator, which the server uses."""
+    """The greedy tokens of mlx-lm's BatchGenerator."""
     generator = BatchGenerator(model.model, stream=mx.default_stream(mx.default_device()))
     generator.insert(
         [token_ids[num_cached:]],
