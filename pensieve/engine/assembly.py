@@ -10,9 +10,9 @@ from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.batch.batch import Batch
-from pensieve.engine.decoding.flat_linear import multiply_rows_at_once
 from pensieve.engine.decoding.forced_script import ForcedScript
 from pensieve.engine.decoding.grammar_mask import Grammars
+from pensieve.engine.layers.replace import replace_layers
 from pensieve.engine.memory.memos import MemoSizes
 from pensieve.engine.memory.plan import MemoryPlan
 from pensieve.engine.memory.pressure import PressureRelief
@@ -105,7 +105,7 @@ def _load_models(folder: ModelFolder, drafting: ModelFolder | None, resources: E
         models.append(load_draft(drafting))
         resources.callback(models[1].release)
     for each in models:
-        multiply_rows_at_once(each.model)
+        replace_layers(each.model)
     return tuple(models)
 
 

@@ -15,12 +15,12 @@ from pensieve.engine.decoding.cpu_tuning import CpuTuning
 from pensieve.engine.decoding.decoding_rows import DecodingRows
 from pensieve.engine.decoding.forced_script import ForcedScript
 from pensieve.engine.decoding.grammar_mask import GrammarMask
-from pensieve.engine.decoding.output_head import OutputHead
 from pensieve.engine.decoding.row import Computed, Row, Sampled
 from pensieve.engine.decoding.samplers import penalties_for, sampler_for
 from pensieve.engine.decoding.thinking_budget import ThinkingBudget, last_token
 from pensieve.engine.kv.batch_caches import BatchCaches, MixedCaches, RowCaches, SingleCaches
 from pensieve.engine.kv.rows import in_rows, without_rows
+from pensieve.engine.layers.output_head import OutputHead
 from pensieve.engine.memory.probe import new_caches
 from pensieve.engine.requests.output import Output
 from pensieve.engine.requests.ticket import Ticket

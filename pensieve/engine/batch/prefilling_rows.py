@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 
-from pensieve.engine.decoding.output_head import OutputHead
 from pensieve.engine.decoding.row import Row
 from pensieve.engine.kv.batch_caches import BatchCaches, RowCaches
+from pensieve.engine.layers.output_head import OutputHead
 
 
 class PrefilledChunk(NamedTuple):

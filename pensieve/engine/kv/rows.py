@@ -22,7 +22,8 @@ import mlx.core as mx
 
 from pensieve.device.device import Backend, device_info
 from pensieve.device.mlx_lm.attention import AttendingCache, quantized_attention
-from pensieve.engine.kv.causal_attention import causal_attention
+from pensieve.engine.kv.causal_attention import attends_faster, causal_attention
+from pensieve.engine.kv.positions import POSITIONS
 from pensieve.engine.kv.ragged_attention import attend_all, attends_at_once
 
 GROWTH_TOKENS: Final = 256
@@ -117,7 +118,7 @@ class RowKV:
             return self._quantized_attention(queries, scale, mask)
         arrays = self.filled()
         keys, values = arrays if self.bits is None else self._dequantized(arrays, queries.dtype)
-        if mask is not None and _backend() == "cuda":
+        if attends_faster(queries.shape, self.offset):
             return causal_attention(queries, keys, values, scale)
         return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
 
@@ -176,7 +177,6 @@ class RowsKV(AttendingCache):
         quantized_attention()  # makes models attend to caches of this class
         self.rows = list(rows)
         self._lengths: list[int] | None = None
-        self._offsets: mx.array | None = None
 
     def __deepcopy__(self, _: dict[int, Any]) -> RowsKV:
         """A batch is copied to be split; each row then belongs to one of the two."""
@@ -185,9 +185,7 @@ class RowsKV(AttendingCache):
     @property
     def offset(self) -> mx.array:
         """The position of each row's next token, int32 [rows]."""
-        if self._offsets is None:
-            self._offsets = mx.array([row.offset for row in self.rows])
-        return self._offsets
+        return POSITIONS.array(tuple(row.offset for row in self.rows))
 
     @property
     def state(self) -> list[tuple[mx.array, ...]]:
@@ -202,16 +200,15 @@ class RowsKV(AttendingCache):
         for row, new_keys, new_values in zip(self.rows, self._split_rows(keys), self._split_rows(values), strict=True):
             if self._lengths is None or new_keys.shape[2]:
                 row.append(new_keys, new_values)
-        self._offsets = None
         return self, self
 
     def attend(self, queries: mx.array, scale: float) -> mx.array:
         """Attention [rows, query heads, tokens, size] of the tokens added last. Padding gets zeros."""
         num_tokens = int(queries.shape[2])
         if num_tokens == 1 and len(self.rows) > 1 and self._lengths is None and self.rows[0].bits is None:
-            if _backend() == "cpu":
+            if _backend() == "cpu" and not attends_faster(queries.shape, self.size()):
                 return self._attend_to_one_token(queries, scale)
-            if attends_at_once(queries, *self.rows[0].arrays):
+            if _backend() != "cpu" and attends_at_once(queries, *self.rows[0].arrays):
                 return attend_all(queries, [(*row.arrays, row.offset) for row in self.rows], scale)  # type: ignore[misc]
         outputs = []
         for row, of_row in zip(self.rows, self._split_rows(queries), strict=True):
@@ -252,11 +249,9 @@ class RowsKV(AttendingCache):
 
     def filter(self, indices: Sequence[int]) -> None:
         self.rows = [self.rows[index] for index in indices]
-        self._offsets = None
 
     def extend(self, other: RowsKV) -> None:
         self.rows += other.rows
-        self._offsets = None
 
     @property
     def lengths(self) -> list[int]:
@@ -266,7 +261,6 @@ class RowsKV(AttendingCache):
         """Remove the last `num_tokens[i]` tokens of row i."""
         for row, num in zip(self.rows, num_tokens, strict=True):
             row.offset -= num
-        self._offsets = None
 
     def extract(self, index: int) -> RowKV:
         """A row as it is until the next step. It may be kept only if the row has left the batch."""

@@ -7,7 +7,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from pensieve.engine.decoding.output_head import OutputHead
+from pensieve.engine.layers.output_head import OutputHead
 from tests.engine.kv.models import small
 from tests.engine.support.tiny_modules import new_caches, prompt, tiny_module
 

@@ -9,15 +9,12 @@ Everything here runs on the thread that owns MLX.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import mlx.core as mx
 from mlx.nn.layers.base import Module
 from mlx.nn.layers.quantized import QuantizedEmbedding, QuantizedLinear
-from mlx.utils import tree_unflatten
-
-from pensieve.device.device import device_info
 
 _FILLED_UP: Final = range(5, 8)
 """The numbers of tokens that take longer than eight."""
@@ -48,15 +45,9 @@ class FlatEmbedding(QuantizedEmbedding):  # type: ignore[misc]  # MLX gives its 
 _FLAT: Final = {QuantizedLinear: FlatLinear, QuantizedEmbedding: FlatEmbedding}
 
 
-def multiply_rows_at_once(model: Any) -> None:
-    """Put such layers in the place of a model's packed ones, on CUDA. They share their weights."""
-    if device_info().backend == "cuda":
-        replace_packed_layers(model)
-
-
-def replace_packed_layers(model: Any) -> None:
-    found = [(path, module) for path, module in model.named_modules() if type(module) in _FLAT]
-    model.update_modules(tree_unflatten([(path, _as(_FLAT[type(module)], module)) for path, module in found]))
+def flat_layers(modules: Sequence[tuple[str, Any]]) -> list[tuple[str, Module]]:
+    """Layers to put in the place of a model's packed ones, by path. They share their weights."""
+    return [(path, _as(_FLAT[type(module)], module)) for path, module in modules if type(module) in _FLAT]
 
 
 def _as(kind: type[Module], module: Module) -> Module:

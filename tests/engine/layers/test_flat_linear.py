@@ -6,9 +6,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from mlx import nn
+from mlx.utils import tree_unflatten
 
-from pensieve.engine.decoding.flat_linear import FlatEmbedding, FlatLinear, at_once, replace_packed_layers
-from pensieve.engine.decoding.output_head import OutputHead
+from pensieve.engine.layers.flat_linear import FlatEmbedding, FlatLinear, at_once, flat_layers
+from pensieve.engine.layers.output_head import OutputHead
 from tests.engine.support.tiny_modules import tiny_module
 
 
@@ -48,7 +49,7 @@ def test_a_model_computes_the_same_with_them(shape: tuple[int, int], *, is_tied:
     OutputHead.of(model)
     tokens = mx.random.randint(0, 128, shape)
     names, expected = [name for name, _ in model.named_modules()], np.array(model(tokens))
-    replace_packed_layers(model)
+    model.update_modules(tree_unflatten(flat_layers(model.named_modules())))
     kinds = {type(module) for _, module in model.named_modules()}
     assert (FlatEmbedding in kinds, FlatLinear in kinds) == (True, True)
     assert not kinds & {nn.QuantizedLinear, nn.QuantizedEmbedding}
