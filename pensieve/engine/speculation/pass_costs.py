@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from contracts.values.measurements import SpeculationCounts
-from pensieve.core.drafts.length import Passes, PassCosts
+from pensieve.core.drafts.length import PassCosts, Passes
 
 
 class Pace:
