@@ -58,14 +58,23 @@ class EngineParts:
         return self.models[0]
 
     def new_batch(self, options: EngineOptions) -> Batch:
-        return Batch(self.model, self.probe, options, chunk_tokens=self.probe.chunk_tokens, forced=self.forced)
+        batch = self.plain_batch(options)
+        if options.speculation:
+            batch.speculate(self.pace, self.draft)
+        return batch
 
-    def check(self, options: EngineOptions) -> None:
-        """
+    def checked_batch(self, options: EngineOptions) -> Batch:
+        """A batch for after a fault.
+
         Raises:
             Exception: the model no longer computes.
         """
-        check(self.new_batch(options))
+        check(self.plain_batch(options))
+        return self.new_batch(options)
+
+    def plain_batch(self, options: EngineOptions) -> Batch:
+        """Without speculation."""
+        return Batch(self.model, self.probe, options, chunk_tokens=self.probe.chunk_tokens, forced=self.forced)
 
 
 def load_parts(folder: ModelFolder, memory: DeviceMemory, options: EngineOptions, resources: ExitStack) -> EngineParts:
@@ -86,7 +95,7 @@ def load_parts(folder: ModelFolder, memory: DeviceMemory, options: EngineOptions
         resources.callback(parts.answers.close)
         resources.callback(parts.prompt_cache.close, FLUSH_SECONDS)
         if device_info().backend != "cpu":
-            warm_up(parts.model, parts.probe, parts.new_batch(options), parts.grammars, kv_bits=options.kv_bits)
+            warm_up(parts.model, parts.probe, parts.plain_batch(options), parts.grammars, kv_bits=options.kv_bits)
     return parts
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, aclosing
+from functools import partial
 
 from contracts.values.faults import EngineFault
 from contracts.values.generation import GenerationEvent, GenerationStarted, PromptTokens
@@ -17,7 +18,6 @@ from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.device.pooled_thread import PooledThread
 from pensieve.device.stacks import thread_stacks
 from pensieve.engine.assembly import EngineParts, load_parts
-from pensieve.engine.batch.batch import Batch
 from pensieve.engine.loop.faults import LoopFailedError
 from pensieve.engine.loop.generation_loop import GenerationLoop, failed_error
 from pensieve.engine.loop.parts import LoopParts
@@ -95,25 +95,14 @@ class Engine:
         self._resources.callback(self._preparation.close)
         self._loop.attach(
             LoopParts(
-                self._new_batch,
-                self._checked_batch,
+                partial(parts.new_batch, self._options),
+                partial(parts.checked_batch, self._options),
                 parts.plan.sizes,
                 parts.prompt_cache,
                 parts.relief,
                 parts.deliver,
             )
         )
-
-    def _new_batch(self) -> Batch:
-        batch = self._parts.new_batch(self._options)
-        if self._options.speculation:
-            batch.speculate(self._parts.pace, self._parts.draft)
-        return batch
-
-    def _checked_batch(self) -> Batch:
-        """A batch for after a fault, if the model still computes."""
-        self._parts.check(self._options)
-        return self._new_batch()
 
     def _run(self) -> None:
         """The life of the MLX thread."""

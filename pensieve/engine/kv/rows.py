@@ -22,8 +22,8 @@ import mlx.core as mx
 
 from pensieve.device.device import Backend, device_info
 from pensieve.device.mlx_lm.attention import AttendingCache, quantized_attention
+from pensieve.device.mlx_lm.positions import POSITIONS
 from pensieve.engine.kv.causal_attention import attends_faster, causal_attention
-from pensieve.engine.kv.positions import POSITIONS
 from pensieve.engine.kv.ragged_attention import attend_all, attends_at_once
 
 GROWTH_TOKENS: Final = 256

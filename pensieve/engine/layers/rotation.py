@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import mlx.core as mx
 from mlx.nn.layers.base import Module
 
-from pensieve.engine.kv.positions import POSITIONS, Lengths
+from pensieve.device.mlx_lm.positions import POSITIONS, Lengths
 
 MAX_TOKENS: Final = 16
 """Tokens of all rows. For more, rotating them directly is cheap enough."""

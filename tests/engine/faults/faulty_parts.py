@@ -112,7 +112,7 @@ class _FaultyBatch(Batch):
 class _FaultyParts(EngineParts):
     fault: Fault | None = None
 
-    def new_batch(self, options: EngineOptions) -> Batch:
+    def plain_batch(self, options: EngineOptions) -> Batch:
         assert self.fault is not None
         self.fault.at(Stage.REBUILD)
         return _FaultyBatch(self, options, self.fault)

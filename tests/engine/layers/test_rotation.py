@@ -10,7 +10,7 @@ import pytest
 from mlx import nn
 from mlx.utils import tree_unflatten
 
-from pensieve.engine.kv.positions import POSITIONS
+from pensieve.device.mlx_lm.positions import POSITIONS
 from pensieve.engine.kv.rows import RowKV, RowsKV
 from pensieve.engine.layers.rotation import MAX_TOKENS, Rotation, RotationLayer, rotation_layers
 from tests.engine.kv.models import small

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from pensieve.engine.kv.positions import SharedPositions
+from pensieve.device.mlx_lm.positions import SharedPositions
 from pensieve.engine.kv.rows import RowKV, RowsKV
 
 
