@@ -1,25 +1,24 @@
-"""Finds out what runs at an address: whether it is a healthy Pensieve server, and which models it serves (C7).
-
-Requests bypass proxies, because they go to this machine or to one that the user named.
-"""
+"""Finds out what runs at an address: whether it is a healthy Pensieve server, and which models it serves (C7)."""
 
 from __future__ import annotations
 
 import errno
 import http.client
-import json
 import socket
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
-ANSWER_SECONDS = 10.0
-_MAX_ANSWER_BYTES = 1_000_000
+from pensieve.cli.servers.address import server_url
+from pensieve.cli.servers.http_client import ServerClient, reason
 
 
 class LaunchError(Exception):
     """Claude Code cannot be started. The message says why and how to fix it."""
+
+
+class NotServedError(LaunchError):
+    """The server serves other models."""
 
 
 class ForeignServerError(LaunchError):
@@ -42,13 +41,9 @@ def normalized_url(text: str) -> str:
         LaunchError: it is not an http or https URL.
     """
     try:
-        parts = urlsplit(text)
-        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_valid = False
-    if not is_valid:
-        raise LaunchError(f"{text!r} is not the URL of a server, such as http://127.0.0.1:8765")
-    return text.rstrip("/").removesuffix("/v1").rstrip("/")
+        return server_url(text)
+    except ValueError as error:
+        raise LaunchError(str(error)) from None
 
 
 def find_server(url: str, api_key: str | None, model: str | None = None) -> RunningServer | None:
@@ -68,7 +63,7 @@ def find_server(url: str, api_key: str | None, model: str | None = None) -> Runn
         return None
     except (OSError, http.client.HTTPException) as error:
         raise ForeignServerError(
-            f"the server at {url} does not answer like a Pensieve server: {_reason(error)}"
+            f"the server at {url} does not answer like a Pensieve server: {reason(error)}"
         ) from error
     if health.get("status") != "healthy":
         raise LaunchError(f"the server at {url} is {health.get('status', 'unhealthy')}; try again in a moment")
@@ -89,7 +84,7 @@ def served_names(url: str, api_key: str | None) -> tuple[str, ...]:
     except (ConnectionRefusedError, ConnectionResetError):
         return ()
     except (OSError, http.client.HTTPException) as error:
-        raise LaunchError(f"the server at {url} does not list its models: {_reason(error)}") from error
+        raise LaunchError(f"the server at {url} does not list its models: {reason(error)}") from error
     if status != http.client.OK:
         raise LaunchError(f"the server at {url} does not list its models; set PENSIEVE_API_KEY to its key")
     draft_models = (model["draft_model"] for model in health.get("models", []) if model.get("draft_model"))
@@ -103,7 +98,7 @@ def _serving(url: str, listed: dict[str, Any], model: str | None) -> RunningServ
     names = _names(model) if model else tuple(windows)
     served = next((name for name in names if name in windows), None)
     if served is None:
-        raise LaunchError(
+        raise NotServedError(
             f"the server at {url} serves {', '.join(windows)}, not {model}: "
             "omit --model, stop that server, or start a second one with --port"
         )
@@ -117,30 +112,7 @@ def _names(model: str) -> tuple[str, ...]:
 
 
 def _get(url: str, path: str, api_key: str | None) -> tuple[int, dict[str, Any]]:
-    """The status and the JSON object of the body, empty if the body is something else."""
-    parts = urlsplit(url)
-    connection = _connection(parts)
-    try:
-        headers = {"accept": "application/json", **({"x-api-key": api_key} if api_key else {})}
-        connection.request("GET", parts.path + path, headers=headers)
-        answer = connection.getresponse()
-        body = answer.read(_MAX_ANSWER_BYTES)
-    finally:
-        connection.close()
-    try:
-        content = json.loads(body)
-    except ValueError:
-        content = None
-    return answer.status, content if isinstance(content, dict) else {}
-
-
-def _connection(parts: SplitResult) -> http.client.HTTPConnection:
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return kind(parts.hostname or "", parts.port, timeout=ANSWER_SECONDS)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return ServerClient(url, api_key).get(path)
 
 
 def is_port_free(host: str, port: int) -> bool:
