@@ -107,7 +107,7 @@ def model_components(settings: Settings) -> ServerComponents:
 
     device = device_info()
     memory = DeviceMemory(capacity_bytes(settings.memory_limit, device.total_memory_bytes), counts_process=True)
-    memory.reserve(request_bytes(memory.capacity_bytes), BufferUsage.TEMPORARY)
+    memory.reserve_on_host(request_bytes(memory.capacity_bytes), BufferUsage.TEMPORARY)
     monitor = SlidingWindowMonitor(memory.usage)
     options = _engine_options(settings, memory.capacity_bytes)  # a home that cannot be written ends the start at once
     folders, draft = _resolve_models(settings)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import http.client
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
 from pensieve.cli.servers.address import server_url
-from pensieve.cli.servers.http_client import ServerClient, reason
+from pensieve.cli.servers.http_client import RequestError, ServerClient, reason
+
+_COUNT_SECONDS = 600.0  # a model that was unloaded is loaded for it
 
 
 class LaunchError(Exception):
@@ -89,6 +92,21 @@ def served_names(url: str, api_key: str | None) -> tuple[str, ...]:
         raise LaunchError(f"the server at {url} does not list its models; set PENSIEVE_API_KEY to its key")
     draft_models = (model["draft_model"] for model in health.get("models", []) if model.get("draft_model"))
     return (*(str(entry["id"]) for entry in listed.get("data", [])), *map(str, draft_models))
+
+
+def count_tokens(server: RunningServer, api_key: str | None, body: Mapping[str, Any]) -> int:
+    """The tokens of a prompt, by the tokenizer and the chat template of the server's model.
+
+    Raises:
+        LaunchError: the server does not count them.
+    """
+    try:
+        counted = ServerClient(server.url, api_key).post(
+            "/v1/messages/count_tokens", {**body, "model": server.model}, timeout=_COUNT_SECONDS
+        )
+    except RequestError as error:
+        raise LaunchError(f"the server at {server.url} does not count tokens: {error}") from error
+    return int(counted["input_tokens"])
 
 
 def _serving(url: str, listed: dict[str, Any], model: str | None) -> RunningServer:

@@ -32,14 +32,14 @@ class ServerClient:
         with closing(self._connection(ANSWER_SECONDS)) as connection:
             return _read(self._sent(connection, "GET", path, None))
 
-    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The JSON object of the answer, whenever it comes.
+    def post(self, path: str, body: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any]:
+        """The JSON object of the answer. `timeout` is in seconds.
 
         Raises:
             RequestError: there is no answer with status 200.
         """
         try:
-            with closing(self._connection(None)) as connection:
+            with closing(self._connection(timeout)) as connection:
                 status, answer = _read(self._sent(connection, "POST", path, body))
         except (OSError, http.client.HTTPException) as error:
             raise RequestError(self._silence(error)) from error
