@@ -1,7 +1,8 @@
 """Bounds the memory of all requests together, besides their KV: bodies, and what becomes of them until they end.
 
 A share of the ledger is set aside for it when the server starts (`device.memory.ledger.request_bytes`): half for bodies
-that are being received, the rest for those that are whole. A reservation for each request would fail while the prompt cache fills the ledger, though that gives way to everything else.
+that are being received, the rest for those that are whole. A reservation for each request would fail while the prompt
+cache fills the ledger, though that gives way to everything else.
 """
 
 from __future__ import annotations
