@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from functools import partial
 
 from quart import Quart, Response, g, jsonify, request
 from quart.typing import ResponseReturnValue
@@ -25,7 +26,7 @@ from pensieve.api.http_only import HttpOnly
 from pensieve.api.openai.errors import openai_body
 from pensieve.api.openai.paths import is_openai_call, why_missing
 from pensieve.api.pdfs.reading import PdfReading
-from pensieve.api.routes import loading, messages, metrics, models, openai, service
+from pensieve.api.routes import loading, logs, messages, metrics, models, openai, page, service
 from pensieve.api.server_state import EXTENSION, ServerState, server_state
 from pensieve.core.errors import PensieveError
 from pensieve.device.memory.ledger import request_bytes
@@ -62,10 +63,12 @@ def create_app(state: ServerState) -> Quart:
         RESPONSE_TIMEOUT=None,  # answers have no time limit
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # an attribute of Quart's default provider
-    for module in (loading, messages, metrics, models, openai, service):
+    for module in (loading, logs, messages, metrics, models, openai, page, service):
         app.register_blueprint(module.blueprint)
     app.before_request(_check_access)
     app.after_request(_add_headers)
+    app.before_serving(partial(logging.getLogger().addHandler, state.recent_log))
+    app.after_serving(partial(logging.getLogger().removeHandler, state.recent_log))
     app.register_error_handler(PensieveError, _on_known_error)
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(Exception, _on_unknown_error)
@@ -89,7 +92,7 @@ async def _check_access() -> ResponseReturnValue | None:
     if request.method == "OPTIONS" and origin is not None:
         return Response(status=204)
     address = request.remote_addr or ""  # a header would be the client's to choose
-    if request.path in OPEN_PATHS:
+    if request.path in OPEN_PATHS or request.path.startswith(page.FILES_PATH):
         g.client = ClientIdentity(address)
     else:
         g.client = access.client(request.headers.get("x-api-key"), request.headers.get("authorization"), address)
