@@ -9,6 +9,7 @@ from collections.abc import MutableMapping, Sequence
 
 from pensieve import __version__
 from pensieve.cli import cache, keys
+from pensieve.cli.doctor import command as doctor
 from pensieve.cli.fit import command as fit
 from pensieve.cli.launch import command as launch
 from pensieve.cli.models import command as models
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     keys.add_parser(commands)
     models.add_parser(commands)
     fit.add_parser(commands)
+    doctor.add_parser(commands)
     launch.add_arguments(
         commands.add_parser(
             "launch", help="start a client on a local model", description="Start a client on a local model."
@@ -52,7 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return launch.launch(arguments.arguments)
     if arguments.command == "serve":
         return _serve(arguments, sys.argv[1:] if argv is None else argv)
-    commands_by_name = {"cache": cache.run, "fit": fit.run, "keys": keys.run, "models": models.run}
+    commands_by_name = {
+        "cache": cache.run,
+        "doctor": doctor.run,
+        "fit": fit.run,
+        "keys": keys.run,
+        "models": models.run,
+    }
     return commands_by_name[arguments.command](arguments)
 
 
