@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pensieve.cli.doctor.finding import Finding, Subject, ok, problem, skipped
+from pensieve.cli.doctor.check import CheckResult, Subject, ok, problem, skipped
 from pensieve.core.errors import PensieveError
 from pensieve.models.library.embedded import SMOLLM2, embedded_folder
 
@@ -32,7 +32,7 @@ class _NoAnswerError(Exception):
     """The server did not start, or did not answer. The message says which."""
 
 
-def answer(subject: Subject) -> Finding:
+def answer(subject: Subject) -> CheckResult:
     if subject.quick:
         return skipped("left out by --quick")
     if subject.device.error:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pensieve.api.http.access import is_loopback
-from pensieve.cli.doctor.finding import IS_MAC, Finding, Subject, ok, problem
+from pensieve.cli.doctor.check import IS_MAC, CheckResult, Subject, ok, problem
 from pensieve.cli.launch.claude_environment import MODEL_VARIABLES, REMOVED
 from pensieve.cli.launch.claude_program import find_claude
 from pensieve.cli.launch.running_servers import LaunchError
@@ -26,7 +26,7 @@ _MIN_VERSION: Final = (2, 1)
 """The first whose environment `pensieve launch claude` knows."""
 
 
-def claude_settings(subject: Subject, managed: Path = _MANAGED) -> Finding:
+def claude_settings(subject: Subject, managed: Path = _MANAGED) -> CheckResult:
     """The `env` of a settings file overrides the environment; `launch` overrides the file, unless it is managed."""
     whats, fixes, paths = [], [], []
     for path in _settings_files(subject, managed):
@@ -80,7 +80,7 @@ def _is_ours(variables: Mapping[str, Any]) -> bool:
         return False
 
 
-def proxy(subject: Subject) -> Finding:
+def proxy(subject: Subject) -> CheckResult:
     """SDKs send even requests to this machine to a proxy, unless NO_PROXY lists it."""
     found = {name.lower(): value for name, value in subject.environment.items() if name.lower().endswith("_proxy")}
     if not any(found.get(name) for name in ("http_proxy", "all_proxy")):
@@ -94,7 +94,7 @@ def proxy(subject: Subject) -> Finding:
     )
 
 
-def claude_version(subject: Subject) -> Finding:
+def claude_version(subject: Subject) -> CheckResult:
     try:
         program = find_claude(subject.environment.get("PENSIEVE_CLAUDE") or None)
     except LaunchError:

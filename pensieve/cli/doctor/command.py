@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pensieve.models.files.progress import ConsoleProgress, SilentProgress
 
 if TYPE_CHECKING:
-    from pensieve.cli.doctor.finding import Finding
+    from pensieve.cli.doctor.check import CheckResult
 
 EXIT_PROBLEM: Final = 1
 _STYLES: Final = {"ok": "green", "problem": "bold red", "skipped": "dim"}
@@ -35,39 +35,39 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
+    from pensieve.cli.doctor.check import Subject  # noqa: PLC0415
     from pensieve.cli.doctor.examination import TABLE, examine, report  # noqa: PLC0415 - not needed for --help
-    from pensieve.cli.doctor.finding import Subject  # noqa: PLC0415
 
     progress = SilentProgress() if arguments.json else ConsoleProgress()
     subject = Subject(os.environ, Path.cwd(), arguments.quick, progress)
     show = (lambda *_: None) if arguments.json else _printer(max(len(name) for name, _ in TABLE))
-    findings: dict[str, Finding] = {}
+    results: dict[str, CheckResult] = {}
     for name, check in TABLE:
-        findings[name] = examine(check, subject)
-        show(name, findings[name])
-    problems = [name for name, finding in findings.items() if finding.status == "problem"]
+        results[name] = examine(check, subject)
+        show(name, results[name])
+    problems = [name for name, result in results.items() if result.status == "problem"]
     if arguments.json:
-        print(json.dumps(report(findings, os.environ), indent=1))
+        print(json.dumps(report(results, os.environ), indent=1))
     else:
         print(f"\n{len(problems)} to fix: {', '.join(problems)}" if problems else "\nNothing to fix.")
     return EXIT_PROBLEM if problems else 0
 
 
-def _printer(name_width: int) -> Callable[[str, Finding], None]:
+def _printer(name_width: int) -> Callable[[str, CheckResult], None]:
     from rich.console import Console  # noqa: PLC0415 - not needed for --help
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     console = Console(highlight=False)
 
-    def show(name: str, finding: Finding) -> None:
+    def show(name: str, result: CheckResult) -> None:
         table = Table.grid(padding=(0, 2))
         table.add_column(width=max(map(len, _STYLES)))
         table.add_column(width=name_width)
         table.add_column()
-        table.add_row(Text(finding.status, _STYLES[finding.status]), name, Text(finding.what))
-        if finding.fix:
-            table.add_row("", "", Text(f"fix: {finding.fix}", "bold"))
+        table.add_row(Text(result.status, _STYLES[result.status]), name, Text(result.what))
+        if result.fix:
+            table.add_row("", "", Text(f"fix: {result.fix}", "bold"))
         console.print(table)
 
     return show

@@ -1,4 +1,7 @@
-"""The device as another process reports it: a broken driver or library may end that process, not this one."""
+"""The device as another process reports it: a broken driver or library may end that process, not this one.
+
+`python -m pensieve.cli.doctor.device` is that process.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 _TIMEOUT_SECONDS: Final = 120.0
-_COMMAND: Final = (sys.executable, "-P", "-m", "pensieve.device.report")
+_COMMAND: Final = (sys.executable, "-P", "-m", "pensieve.cli.doctor.device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +51,30 @@ def device_report(command: tuple[str, ...] = _COMMAND) -> DeviceReport:
 def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
     return lines[-1].strip() if lines else ""
+
+
+def _own_report() -> DeviceReport:
+    from pensieve.core.errors import DeviceError  # noqa: PLC0415 - only in the other process
+    from pensieve.device.blas import has_nvidia_gpu  # noqa: PLC0415
+    from pensieve.device.device import device_info, try_device  # noqa: PLC0415
+
+    try:
+        device = device_info()
+        try_device()
+    except DeviceError as error:
+        return DeviceReport(str(error))
+    return DeviceReport(
+        description=device.describe(),
+        backend=device.backend,
+        memory_bytes=device.total_memory_bytes,
+        blas=device.blas.name,
+        blas_threads=device.blas.threads,
+        blas_remark=device.blas.remark,
+        why_no_gpu=device.why_no_gpu,
+        has_gpu=sys.platform == "darwin" or has_nvidia_gpu(),
+        max_gpu_bytes=device.max_gpu_bytes,
+    )
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(_own_report())))

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pensieve import __version__
 from pensieve.cli.doctor import answer, clients, installation, machine, server, storage
-from pensieve.cli.doctor.finding import Check, Finding, Subject, problem
+from pensieve.cli.doctor.check import Check, CheckResult, Subject, problem
 from pensieve.cli.doctor.redaction import redactor
 
 TABLE: Final[Sequence[tuple[str, Check]]] = (
@@ -29,7 +29,7 @@ TABLE: Final[Sequence[tuple[str, Check]]] = (
 )
 
 
-def examine(check: Check, subject: Subject) -> Finding:
+def examine(check: Check, subject: Subject) -> CheckResult:
     """What the check finds. One that fails does not keep the others from running."""
     try:
         return check(subject)
@@ -38,19 +38,19 @@ def examine(check: Check, subject: Subject) -> Finding:
         return problem(what, "report it with the output of `pensieve doctor --json`")
 
 
-def report(findings: Mapping[str, Finding], environment: Mapping[str, str]) -> dict[str, Any]:
+def report(results: Mapping[str, CheckResult], environment: Mapping[str, str]) -> dict[str, Any]:
     """For a bug report: nothing in it says who the user is, or where on this machine things are."""
-    redact = redactor(environment, (text for finding in findings.values() for text in finding.private))
+    redact = redactor(environment, (text for result in results.values() for text in result.private))
     return {
         "pensieve": __version__,
-        "status": "problem" if any(finding.status == "problem" for finding in findings.values()) else "ok",
-        "findings": [
+        "status": "problem" if any(result.status == "problem" for result in results.values()) else "ok",
+        "checks": [
             {
                 "name": name,
-                "status": finding.status,
-                "what": redact(finding.what),
-                **({"fix": redact(finding.fix)} if finding.fix else {}),
+                "status": result.status,
+                "what": redact(result.what),
+                **({"fix": redact(result.fix)} if result.fix else {}),
             }
-            for name, finding in findings.items()
+            for name, result in results.items()
         ],
     }

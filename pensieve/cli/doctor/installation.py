@@ -9,7 +9,7 @@ from typing import Final
 from packaging.requirements import Requirement
 
 from pensieve import __version__
-from pensieve.cli.doctor.finding import IS_MAC, Finding, Subject, install_command, linux_extra, ok, problem, skipped
+from pensieve.cli.doctor.check import IS_MAC, CheckResult, Subject, install_command, linux_extra, ok, problem, skipped
 
 _DISTRIBUTION: Final = "pensieve-server"
 _SHOWN: Final = ("mlx", "mlx-lm", "transformers", "huggingface-hub")
@@ -17,7 +17,7 @@ _MLX_LIBRARIES: Final = ("mlx-cpu", "mlx-cuda-12", "mlx-cuda-13")
 """Distributions that install one and the same file."""
 
 
-def versions(_: Subject) -> Finding:
+def versions(_: Subject) -> CheckResult:
     shown = ", ".join(f"{name} {found}" for name in _SHOWN if (found := _version(name)))
     system = f"macOS {platform.mac_ver()[0]}" if IS_MAC else platform.system()
     what = f"Pensieve {__version__}, Python {platform.python_version()}, {shown}, {system} on {platform.machine()}"
@@ -54,7 +54,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def device(subject: Subject) -> Finding:
+def device(subject: Subject) -> CheckResult:
     found = subject.device
     if found.error:
         return problem(found.error, install_command(linux_extra()))
@@ -64,7 +64,7 @@ def device(subject: Subject) -> Finding:
     return ok(found.description)
 
 
-def blas(subject: Subject) -> Finding:
+def blas(subject: Subject) -> CheckResult:
     found = subject.device
     if found.error:
         return skipped("unknown without a device")

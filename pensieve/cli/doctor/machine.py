@@ -12,7 +12,7 @@ from typing import Final
 
 import psutil
 
-from pensieve.cli.doctor.finding import IS_MAC, Finding, Subject, ok, problem, skipped
+from pensieve.cli.doctor.check import IS_MAC, CheckResult, Subject, ok, problem, skipped
 from pensieve.cli.sizes import format_gigabytes
 from pensieve.cli.wiring import capacity_bytes
 from pensieve.core.errors import ValidationError
@@ -28,7 +28,7 @@ _PROGRAM_BYTES: Final = _GB // 2
 _WARN: Final = 2
 
 
-def memory(subject: Subject) -> Finding:
+def memory(subject: Subject) -> CheckResult:
     machine = psutil.virtual_memory()
     total = subject.device.memory_bytes or machine.total
     programs = _largest_programs()
@@ -66,7 +66,7 @@ def _mac_pressure() -> int:
         return 1
 
 
-def gpu_limit(subject: Subject) -> Finding:
+def gpu_limit(subject: Subject) -> CheckResult:
     """Beyond that limit, Metal makes the whole machine slow, or fails. Not run on a Mac yet."""
     allowed, total = subject.device.max_gpu_bytes, subject.device.memory_bytes
     if allowed is None or total is None:
@@ -86,7 +86,7 @@ def gpu_limit(subject: Subject) -> Finding:
     )
 
 
-def disk(_: Subject) -> Finding:
+def disk(_: Subject) -> CheckResult:
     if wrong := home_problem():
         return problem(wrong, "set PENSIEVE_HOME to a folder that can be written", home())
     from huggingface_hub import constants  # noqa: PLC0415 - half a second
@@ -111,7 +111,7 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-def descriptors(_: Subject) -> Finding:
+def descriptors(_: Subject) -> CheckResult:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard in (resource.RLIM_INFINITY, -1):
         return ok("no limit on open files")

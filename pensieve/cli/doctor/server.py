@@ -7,7 +7,7 @@ import contextlib
 import psutil
 
 from pensieve.api.http.access import is_loopback
-from pensieve.cli.doctor.finding import Finding, Subject, ok, problem
+from pensieve.cli.doctor.check import CheckResult, Subject, ok, problem
 from pensieve.cli.launch.running_servers import ForeignServerError, LaunchError, find_server, is_port_free
 from pensieve.cli.settings.settings import SettingsError
 from pensieve.cli.settings.table import TABLE
@@ -15,7 +15,7 @@ from pensieve.core.errors import PensieveError
 from pensieve.models.files.names_file import names_file, read_names
 
 
-def settings(subject: Subject) -> Finding:
+def settings(subject: Subject) -> CheckResult:
     if isinstance(subject.settings, SettingsError):
         values = [subject.environment.get(setting.variable, "") for setting in TABLE]
         return problem(str(subject.settings), "correct it; `pensieve serve --help` lists the settings", *values)
@@ -29,7 +29,7 @@ def settings(subject: Subject) -> Finding:
     return ok(f"from the environment: {', '.join(given)}" if given else "defaults")
 
 
-def port(subject: Subject) -> Finding:
+def port(subject: Subject) -> CheckResult:
     chosen = subject.served
     if not chosen.port:
         return ok("any free port")
@@ -60,6 +60,6 @@ def _owner(number: int) -> str:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             for connection in process.net_connections("tcp"):
-                if connection.laddr and connection.laddr[1] == number and not connection.raddr:
+                if connection.laddr[1:2] == (number,) and not connection.raddr:
                     return f", {process.name()} (process {process.pid})"
     return ""

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pensieve.cli.doctor.finding import Finding, Subject, ok, problem
+from pensieve.cli.doctor.check import CheckResult, Subject, ok, problem
 from pensieve.cli.sizes import format_size
 from pensieve.core.errors import PensieveError
 from pensieve.models.files.atomic_folder import is_complete, recorded_sha256
@@ -27,7 +27,7 @@ _BLOBS: Final = "blobs"
 _ANSWERS: Final = "answers"
 
 
-def models(subject: Subject) -> Finding:
+def models(subject: Subject) -> CheckResult:
     """Compares the files of the models that a server would load with the checksums of when they were fetched."""
     settings = subject.served
     names = dict.fromkeys((settings.model or SMOLLM2.name, *settings.allow_models, settings.draft_model))
@@ -115,7 +115,7 @@ def _sum(path: Path, expected: str, progress: Progress) -> bool:
     return digest.hexdigest() != expected
 
 
-def cache(_: Subject) -> Finding:
+def cache(_: Subject) -> CheckResult:
     """Reads the header of every block, and the pages of every database of answers."""
     from pensieve.engine.prompt_cache.disk.folder import KV_FOLDER, KVFolder  # noqa: PLC0415 - not needed for --help
 

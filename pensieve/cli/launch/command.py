@@ -31,6 +31,7 @@ from pensieve.cli.launch.running_servers import (
     normalized_url,
 )
 from pensieve.cli.launch.started_server import HOST, start_server
+from pensieve.cli.parser import SentenceParser
 from pensieve.cli.settings.settings import DEFAULT_PORT
 from pensieve.cli.settings.values import MAX_PORT
 
@@ -56,8 +57,10 @@ class LaunchOptions:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Only the client's name is parsed here. `launch` parses the rest."""
-    parser.add_argument("client", choices=["claude"], help="the client to start")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="see pensieve launch claude --help")
+    parser.add_argument("client", metavar="claude", choices=["claude"], help="the client to start")
+    parser.add_argument(
+        "arguments", metavar="...", nargs=argparse.REMAINDER, help="see `pensieve launch claude --help`"
+    )
 
 
 def launch(words: Sequence[str]) -> int:
@@ -99,13 +102,12 @@ def parse_launch(words: Sequence[str], environment: Mapping[str, str]) -> Launch
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = SentenceParser(
         prog="pensieve launch claude",
         usage="%(prog)s [--model M] [--url URL | --port P] [--print-env[=SHELL]] [-- CLAUDE ARGUMENTS]",
         description="Start Claude Code on the Pensieve server that runs on this machine, or start a server for it.",
         epilog="All other arguments, and everything after --, are passed to Claude Code. "
         "A new server takes its settings from the PENSIEVE_ variables that `pensieve serve --help` lists.",
-        allow_abbrev=False,  # --print is an argument of the CLI, not an abbreviation of --print-env
     )
     parser.add_argument(
         "--model", metavar="M", help="the model to serve, as in `pensieve serve`; a running server must serve it"

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from pensieve.cli.doctor import answer, clients, installation, machine, server, storage
+from pensieve.cli.doctor.check import CheckResult, Subject
 from pensieve.cli.doctor.device import DeviceReport, device_report
 from pensieve.cli.doctor.examination import examine
-from pensieve.cli.doctor.finding import Finding, Subject
 from pensieve.models.files.atomic_folder import make_folder
 from pensieve.models.files.home import home, models_folder
 from pensieve.models.files.progress import SilentProgress
@@ -32,10 +32,10 @@ def subject(folder: Path, device: DeviceReport = ON_CPU, *, quick: bool = False,
     return examined
 
 
-def problem_of(finding: Finding) -> str:
-    assert finding.status == "problem", finding
-    assert finding.fix
-    return f"{finding.what} | {finding.fix}"
+def problem_of(result: CheckResult) -> str:
+    assert result.status == "problem", result
+    assert result.fix
+    return f"{result.what} | {result.fix}"
 
 
 def test_requirements_that_are_not_satisfied_are_named() -> None:
@@ -242,8 +242,8 @@ def test_an_old_claude_code_is_a_problem(tmp_path: Path, output: str, status: st
 
 
 def test_a_check_that_fails_is_a_finding(tmp_path: Path) -> None:
-    def failing(_: Subject) -> Finding:
+    def failing(_: Subject) -> CheckResult:
         raise OSError("the disk is gone")
 
-    check: Callable[[Subject], Finding] = failing
+    check: Callable[[Subject], CheckResult] = failing
     assert "the disk is gone" in problem_of(examine(check, subject(tmp_path)))

@@ -51,15 +51,15 @@ def test_the_report_names_the_problems_and_nothing_private(tmp_path: Path) -> No
     )
     assert ended.returncode == 1, ended.stderr
     report = json.loads(ended.stdout)
-    found = {finding["name"]: finding for finding in report["findings"]}
+    found = {result["name"]: result for result in report["checks"]}
     assert report["status"] == "problem"
-    assert [finding["name"] for finding in report["findings"]] == [name for name, _ in TABLE]
-    assert {name for name, finding in found.items() if finding["status"] == "problem"} >= {
+    assert [result["name"] for result in report["checks"]] == [name for name, _ in TABLE]
+    assert {name for name, result in found.items() if result["status"] == "problem"} >= {
         "settings",
         "its settings",
         "proxy",
     }
-    assert all(finding.get("fix") for finding in found.values() if finding["status"] == "problem")
+    assert all(result.get("fix") for result in found.values() if result["status"] == "problem")
     printed = (ended.stdout + ended.stderr).lower()
     for private in ("planted", "marie", "radium", "horse", str(tmp_path).lower()):
         assert private not in printed
@@ -78,3 +78,10 @@ def test_an_installation_that_is_well_answers() -> None:
 @pytest.mark.parametrize("flags", [("--verbose",), ("now",)])
 def test_wrong_usage_is_refused(flags: tuple[str, ...]) -> None:
     assert doctor(*flags).returncode == 2
+
+
+def test_a_home_that_cannot_exist_is_examined_too(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = doctor("--quick", PENSIEVE_HOME=str(tmp_path / "file/home"))
+    assert ended.returncode == 1
+    assert "set PENSIEVE_HOME" in ended.stdout

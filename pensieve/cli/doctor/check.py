@@ -20,7 +20,7 @@ Status = Literal["ok", "problem", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """`fix` is what to do about a problem, and None otherwise. `private` are parts of both texts that must not be in a
     bug report: paths, names of files and programs.
     """
@@ -31,16 +31,16 @@ class Finding:
     private: tuple[str, ...] = ()
 
 
-def ok(what: str, *private: object) -> Finding:
-    return Finding("ok", what, private=tuple(map(str, private)))
+def ok(what: str, *private: object) -> CheckResult:
+    return CheckResult("ok", what, private=tuple(map(str, private)))
 
 
-def problem(what: str, fix: str, *private: object) -> Finding:
-    return Finding("problem", what, fix, tuple(map(str, private)))
+def problem(what: str, fix: str, *private: object) -> CheckResult:
+    return CheckResult("problem", what, fix, tuple(map(str, private)))
 
 
-def skipped(why: str) -> Finding:
-    return Finding("skipped", why)
+def skipped(why: str) -> CheckResult:
+    return CheckResult("skipped", why)
 
 
 @dataclass
@@ -67,11 +67,11 @@ class Subject:
 
     @property
     def served(self) -> Settings:
-        """The settings that a server would have; the defaults if they are wrong, which is a finding of its own."""
+        """The settings that a server would have; the defaults if they are wrong, which is a result of its own."""
         return self.settings if isinstance(self.settings, Settings) else read_settings(argparse.Namespace(), {})
 
 
-Check = Callable[[Subject], Finding]
+Check = Callable[[Subject], CheckResult]
 IS_MAC: Final = sys.platform == "darwin"
 
 
