@@ -15,8 +15,8 @@ from contracts.values.vocabulary import GenerationRequest, MemoryUsage, ModelFea
 from pensieve.core.errors import OverloadedError
 from pensieve.core.scheduling.validation import check_request
 from pensieve.device.memory.device_memory import DeviceMemory
-from pensieve.device.pooled_thread import PooledThread
-from pensieve.device.stacks import thread_stacks
+from pensieve.device.threads.pooled_thread import PooledThread
+from pensieve.device.threads.stacks import thread_stacks
 from pensieve.engine.assembly import EngineParts, load_parts
 from pensieve.engine.loop.faults import LoopFailedError
 from pensieve.engine.loop.generation_loop import GenerationLoop, failed_error

@@ -19,7 +19,6 @@ from pensieve.cli.launch.claude_environment import (
     environment_for,
     environment_without_server,
     shell_lines,
-    window_warning,
 )
 from pensieve.cli.launch.claude_program import claude_arguments, exec_claude, find_claude
 from pensieve.cli.launch.running_servers import (
@@ -31,6 +30,7 @@ from pensieve.cli.launch.running_servers import (
     normalized_url,
 )
 from pensieve.cli.launch.started_server import HOST, start_server
+from pensieve.cli.launch.window import window_problem
 from pensieve.cli.parser import SentenceParser
 from pensieve.cli.settings.settings import DEFAULT_PORT
 from pensieve.cli.settings.values import MAX_PORT
@@ -154,16 +154,19 @@ def _environment_to_print(options: LaunchOptions) -> ClaudeEnvironment:
     server = find_server(options.address, options.api_key, options.model)
     if server is None:
         return environment_without_server(options.address, options.api_key, os.environ)
-    warning = window_warning(server, options.arguments)
-    return environment_for(server, options.api_key, os.environ, remarks=(warning,) if warning else ())
+    problem = window_problem(server, options.api_key, options.arguments)
+    remarks = "\n".join(problem.lines).splitlines() if problem else ()
+    return environment_for(server, options.api_key, os.environ, remarks=remarks)
 
 
 def _exec_claude(options: LaunchOptions) -> NoReturn:
     program = find_claude(options.claude)  # first: without it, a server would load its model for nothing
     server = _server(options)
-    warning = window_warning(server, options.arguments)
-    if warning is not None:
-        _print(f"pensieve: warning: {warning}")
+    problem = window_problem(server, options.api_key, options.arguments)
+    if problem is not None:
+        if problem.is_certain:
+            raise LaunchError("\n".join(problem.lines))
+        _print("pensieve: warning: " + "\n".join(problem.lines))
     environment = environment_for(server, options.api_key, os.environ)
     exec_claude(
         program, claude_arguments(options.arguments, environment.as_settings()), environment.applied_to(os.environ)
