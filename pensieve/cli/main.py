@@ -14,8 +14,11 @@ from pensieve.cli.launch import command as launch
 from pensieve.cli.models import command as models
 from pensieve.cli.serve.supervised import inherited
 from pensieve.cli.serve.supervisor import supervise
-from pensieve.cli.settings import table as settings
+from pensieve.cli.settings.names import unknown_variables
+from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import SettingsError
+from pensieve.cli.settings.settings_file import read_settings_file
+from pensieve.cli.settings.table import add_arguments
 from pensieve.models.files.home import home, home_problem
 
 EXIT_USAGE = 2
@@ -32,9 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "serve",
         help="serve a model",
         description="Serve a model, and print one line with the server's URL when it is ready.",
-        epilog="Each setting can also be given as the environment variable in brackets. A flag overrides it.",
+        epilog="Each setting can also be given as the environment variable in brackets. A flag overrides it, and "
+        "both override the settings file (`pensieve config`).",
     )
-    settings.add_arguments(serve)
+    add_arguments(serve)
     cache.add_parser(commands)
     keys.add_parser(commands)
     models.add_parser(commands)
@@ -57,12 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+    supervised = inherited()
+    if supervised is None:
+        for problem in unknown_variables(os.environ):
+            print(f"pensieve: warning: {problem}", file=sys.stderr)
     try:
-        chosen = settings.read_settings(arguments)
+        chosen = read_settings(arguments, file=read_settings_file())
     except SettingsError as error:
         print(f"pensieve: {error}", file=sys.stderr)
         return EXIT_USAGE
-    supervised = inherited()
     if supervised is None and not chosen.no_supervise:
         return supervise(chosen, argv)
     set_kernel_cache(os.environ)

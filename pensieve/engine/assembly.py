@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from pensieve.core.defaults.model_settings import ModelSettings
+from pensieve.core.errors import ModelLoadingError
 from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.batch.batch import Batch
@@ -139,7 +140,9 @@ def _build(
         draft = ready_to_draft(options.draft_model.id, models[1], model, probed, memory)
     memos = MemoSizes.within(memory.capacity_bytes)
     plan.add_memos(memos)
-    plan.add(probed, model.context_window_tokens, draft.probe if draft is not None else None)
+    plan.add(
+        probed, options.settings.window_within(model.context_window_tokens), draft.probe if draft is not None else None
+    )
     if plan.why_this_window:
         log.warning("%s has a window of %d tokens: %s", folder.id, plan.window_tokens, plan.why_this_window)
     answers = options.cache.open_answers(folder)
@@ -153,7 +156,22 @@ def _build(
         forced=ForcedScript(options.script, model) if options.script is not None else None,
         answers=answers,
         prompt_cache=prompt_cache,
-        template=ChatTemplate(model.tokenizer, model.dialect, answers.recall, max_cached_bytes=memos.encodings_bytes),
+        template=_template(folder, model, options, answers, memos),
         grammars=Grammars(model, max_bytes=memos.grammars_bytes, max_verdicts_bytes=memos.verdicts_bytes),
         relief=PressureRelief(memory, prompt_cache, chunk_tokens=probed.chunk_tokens),
     )
+
+
+def _template(
+    folder: ModelFolder, model: LoadedModel, options: EngineOptions, answers: AnswerMemory, memos: MemoSizes
+) -> ChatTemplate:
+    """
+    Raises:
+        ModelLoadingError: the template does not read one of the operator's arguments.
+    """
+    template = ChatTemplate(model.tokenizer, model.dialect, answers.recall, max_cached_bytes=memos.encodings_bytes)
+    arguments = options.settings.template_arguments
+    try:
+        return template.with_arguments(arguments) if arguments else template
+    except ValueError as error:
+        raise ModelLoadingError(folder.id, f"template_arguments: {error}") from error

@@ -101,6 +101,7 @@ def _pressure(pressure: MemoryPressure) -> dict[str, Any]:
 def _model(model: ModelState) -> dict[str, Any]:
     return {
         "id": model.id,
+        "alias": model.alias,
         "state": model.status,
         "active": model.num_active,
         "idle_seconds": None if model.idle_seconds is None else round(model.idle_seconds, 3),
