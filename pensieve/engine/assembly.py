@@ -88,7 +88,7 @@ def load_parts(folder: ModelFolder, memory: DeviceMemory, options: EngineOptions
     resources.callback(memory.reclaim)
     plan = MemoryPlan(memory, _expected_weights_bytes(folder, options.draft_model))
     resources.callback(plan.release)
-    models = _load_models(folder, options.draft_model, resources)
+    models = _load_models(folder, options, resources)
     plan.correct(sum(model.weights_bytes for model in models))
     memory.reserve_for_process()
     with log_if_slow("measuring the model's memory needs and compiling its kernels"):
@@ -108,11 +108,12 @@ def _expected_weights_bytes(folder: ModelFolder, drafting: ModelFolder | None) -
     return expected
 
 
-def _load_models(folder: ModelFolder, drafting: ModelFolder | None, resources: ExitStack) -> tuple[LoadedModel, ...]:
+def _load_models(folder: ModelFolder, options: EngineOptions, resources: ExitStack) -> tuple[LoadedModel, ...]:
     models = [load(folder)]
     resources.callback(models[0].release)
-    if drafting is not None:
-        models.append(load_draft(drafting))
+    models[0].context_window_tokens = options.settings.window_within(models[0].context_window_tokens)
+    if options.draft_model is not None:
+        models.append(load_draft(options.draft_model))
         resources.callback(models[1].release)
     for each in models:
         replace_layers(each.model)
@@ -140,9 +141,7 @@ def _build(
         draft = ready_to_draft(options.draft_model.id, models[1], model, probed, memory)
     memos = MemoSizes.within(memory.capacity_bytes)
     plan.add_memos(memos)
-    plan.add(
-        probed, options.settings.window_within(model.context_window_tokens), draft.probe if draft is not None else None
-    )
+    plan.add(probed, model.context_window_tokens, draft.probe if draft is not None else None)
     if plan.why_this_window:
         log.warning("%s has a window of %d tokens: %s", folder.id, plan.window_tokens, plan.why_this_window)
     answers = options.cache.open_answers(folder)

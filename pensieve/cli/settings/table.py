@@ -1,4 +1,4 @@
-"""Every setting of `pensieve serve`: flag, environment variable, key in the settings file, default and help text (U5)."""
+"""Every setting of `pensieve serve`: flag, environment variable, key in the settings file, default and help (U5)."""
 
 from __future__ import annotations
 
