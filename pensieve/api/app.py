@@ -25,7 +25,7 @@ from pensieve.api.http_only import HttpOnly
 from pensieve.api.openai.errors import openai_body
 from pensieve.api.openai.paths import is_openai_call, why_missing
 from pensieve.api.pdfs.reading import PdfReading
-from pensieve.api.routes import messages, metrics, models, openai, service
+from pensieve.api.routes import loading, messages, metrics, models, openai, service
 from pensieve.api.server_state import EXTENSION, ServerState, server_state
 from pensieve.core.errors import PensieveError
 from pensieve.device.memory.ledger import request_bytes
@@ -62,7 +62,7 @@ def create_app(state: ServerState) -> Quart:
         RESPONSE_TIMEOUT=None,  # answers have no time limit
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # an attribute of Quart's default provider
-    for module in (messages, metrics, models, openai, service):
+    for module in (loading, messages, metrics, models, openai, service):
         app.register_blueprint(module.blueprint)
     app.before_request(_check_access)
     app.after_request(_add_headers)
@@ -79,10 +79,10 @@ async def _check_access() -> ResponseReturnValue | None:
     """Check where the request comes from, then its key, then its rate."""
     g.request_id = f"req_{secrets.token_hex(12)}"
     access = server_state().access
-    origin = request.headers.get("origin")
-    if not access.allows_host(request.headers.get("host", "")):
-        return _reply(reply_to_status(403, why_refused(request.headers.get("host", ""))))
-    if origin is not None and not access.grants_origin(origin):
+    origin, host = request.headers.get("origin"), request.headers.get("host", "")
+    if not access.allows_host(host):
+        return _reply(reply_to_status(403, why_refused(host)))
+    if origin is not None and not access.grants_origin(origin) and not access.is_own_origin(origin, host):
         return _reply(
             reply_to_status(403, "origin: this web page may not use the server; use --cors-origin to allow it")
         )

@@ -14,6 +14,7 @@ from pensieve.core.errors import DeviceError
 from pensieve.device import cuda_settings
 from pensieve.device.backend import Backend, choose_backend
 from pensieve.device.blas import Blas, preload
+from pensieve.device.missing_mlx import cannot_import
 
 __all__ = ["Backend", "DeviceInfo", "device_info"]
 
@@ -59,7 +60,7 @@ def device_info() -> DeviceInfo:
     try:
         import mlx.core as mx  # noqa: PLC0415 - after the BLAS
     except ImportError as error:
-        raise DeviceError(f"MLX cannot be imported: {error}; on Linux install it as mlx[cpu] or mlx[cuda13]") from error
+        raise DeviceError(cannot_import(error)) from error
     choice = choose_backend(_claimed(mx), lambda: evaluate(mx))
     if choice.why_no_gpu:
         mx.set_default_device(mx.cpu)

@@ -159,7 +159,7 @@ class ModelPool:
         if resident is None:
             raise NotFoundError(f"model {model_id} is not loaded", field="model")
         if resident.in_use:
-            raise OverloadedError(f"{model_id} is in use")
+            raise OverloadedError(f"{model_id} is in use: it can be unloaded when its requests have ended")
         return resident
 
     async def unload_idle(self) -> tuple[str, ...]:
