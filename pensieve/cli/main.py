@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 from pensieve import __version__
 from pensieve.cli import cache, keys
+from pensieve.cli.doctor import command as doctor
 from pensieve.cli.fit import command as fit
 from pensieve.cli.launch import command as launch
 from pensieve.cli.models import command as models
@@ -24,6 +25,7 @@ from pensieve.models.files.home import home, home_problem
 
 _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "cache": cache.run,
+    "doctor": doctor.run,
     "fit": fit.run,
     "keys": keys.run,
     "launch": lambda arguments: launch.launch(arguments.arguments),
@@ -37,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0 for success, 1 for failure, 2 for wrong usage."""
     words = sys.argv[1:] if argv is None else argv
     arguments = build_parser().parse_args(words)
-    if problem := home_problem():
+    if arguments.command != "doctor" and (problem := home_problem()):
         print(f"pensieve: {problem}", file=sys.stderr)
         return 1
     return _serve(arguments, words) if arguments.command == "serve" else _RUN[arguments.command](arguments)
@@ -62,6 +64,7 @@ def build_parser() -> CommandParser:
     models.add_short_forms(commands)
     models.add_parser(commands)
     fit.add_parser(commands)
+    doctor.add_parser(commands)
     cache.add_parser(commands)
     keys.add_parser(commands)
     return parser

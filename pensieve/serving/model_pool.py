@@ -101,12 +101,11 @@ class ModelPool:
 
     def _state(self, known: KnownModel) -> ModelState:
         resident = self._residents.get(known.info.id)
-        num_active = resident.model.num_active if resident is not None else 0
         idle_seconds = self._residents.idle_seconds(resident) if resident is not None else None
         return ModelState(
             id=known.info.id,
             status=self._status(known, resident),
-            num_active=num_active,
+            requests=resident.model.progress() if resident is not None else (),
             idle_seconds=idle_seconds,
             weights_bytes=known.weights_bytes,
             draft_id=known.draft_id,
