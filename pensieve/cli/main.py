@@ -17,8 +17,11 @@ from pensieve.cli.parser import EXIT_USAGE, CommandParser
 from pensieve.cli.serve.supervised import inherited
 from pensieve.cli.serve.supervisor import supervise
 from pensieve.cli.servers import command as servers
-from pensieve.cli.settings import table as settings
+from pensieve.cli.settings.names import unknown_variables
+from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import SettingsError
+from pensieve.cli.settings.settings_file import read_settings_file
+from pensieve.cli.settings.table import add_arguments
 from pensieve.models.files.home import home, home_problem
 
 _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
@@ -76,20 +79,24 @@ def _add_serve(commands: argparse._SubParsersAction[CommandParser]) -> None:
         help="serve a model",
         usage="%(prog)s [MODEL] [FLAGS]",
         description="Serve a model, and print one line with the server's URL when it is ready.",
-        epilog="Each setting can also be given as the environment variable in brackets. A flag overrides it.",
+        epilog="Each setting can also be given as the environment variable in brackets. A flag overrides it, and "
+        "both override the settings file.",
     )
     serve.add_argument("served", nargs="?", metavar="MODEL", help="the same as --model")
-    settings.add_arguments(serve)
+    add_arguments(serve)
 
 
 def _serve(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+    supervised = inherited()
+    if supervised is None:
+        for problem in unknown_variables(os.environ):
+            print(f"pensieve: warning: {problem}", file=sys.stderr)
     try:
         _take_model(arguments)
-        chosen = settings.read_settings(arguments)
+        chosen = read_settings(arguments, file=read_settings_file())
     except SettingsError as error:
         print(f"pensieve: {error}", file=sys.stderr)
         return EXIT_USAGE
-    supervised = inherited()
     if supervised is None and not chosen.no_supervise:
         return supervise(chosen, argv)
     set_kernel_cache(os.environ)
