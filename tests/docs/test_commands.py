@@ -34,6 +34,7 @@ NOT_CHECKED: Mapping[str, str] = {
     "Out-String": "PowerShell's own",
     "pip": "installs; tests/newcomer and tox -e wheel do",
     "pipx": "installs",
+    "pre-commit": "installs a hook into a clone",
     "python3": "makes a virtual environment",
     "python3.12": "makes a virtual environment",
     "qwen": "another program, which tests/clients runs",
