@@ -11,6 +11,7 @@ from pensieve.cli.settings.table import TABLE
 PREFIX: Final = "PENSIEVE_"
 OTHER_VARIABLES: Final[Mapping[str, str]] = {
     "PENSIEVE_HOME": "the folder for models, caches, logs and the settings file (default: the user's cache folder)",
+    "PENSIEVE_CONFIG": "the settings file (default: config.toml in PENSIEVE_HOME or the user's folder for settings)",
     "PENSIEVE_BLAS": "the matrix library on a CPU: auto, mkl, openblas, bundled, or a path (default: auto)",
     "PENSIEVE_CLAUDE": "the path of the Claude Code program, for `pensieve launch claude`",
 }
