@@ -16,6 +16,7 @@ from pensieve.cli.models import command as models
 from pensieve.cli.parser import EXIT_USAGE, CommandParser
 from pensieve.cli.serve.supervised import inherited
 from pensieve.cli.serve.supervisor import supervise
+from pensieve.cli.servers import command as servers
 from pensieve.cli.settings.names import unknown_variables
 from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import SettingsError
@@ -30,6 +31,7 @@ _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "keys": keys.run,
     "launch": lambda arguments: launch.launch(arguments.arguments),
     "models": models.run,
+    **dict.fromkeys(("load", "ps", "stop", "unload"), servers.run),
     **dict.fromkeys(models.SHORT_FORMS, models.run),
 }
 """What runs each command but `serve`, which needs its own words for its child process."""
@@ -61,6 +63,7 @@ def build_parser() -> CommandParser:
             "launch", help="start a client on a local model", description="Start a client on a local model."
         )
     )
+    servers.add_parsers(commands)
     models.add_short_forms(commands)
     models.add_parser(commands)
     fit.add_parser(commands)
