@@ -29,12 +29,15 @@ class Source(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundValue:
-    """`origin` is a flag, a variable, FILE:LINE or `default`. `problem` says what is wrong with the value there."""
+    """`origin` is a flag, a variable, FILE:LINE or `default`, and `text` the value as it is there. `problem` says what is
+    wrong with it.
+    """
 
     setting: Setting
     value: Any
     source: Source
     origin: str
+    text: str
     problem: str | None = None
 
 
@@ -85,15 +88,15 @@ def _found(
     if text := environment.get(setting.variable):
         return _parsed(setting, text, Source.VARIABLE, setting.variable)
     if (entry := file.values.get(setting.name)) is not None:
-        return FoundValue(setting, entry.value, Source.FILE, entry.origin)
-    return FoundValue(setting, setting.default, Source.DEFAULT, "default")
+        return FoundValue(setting, entry.value, Source.FILE, entry.origin, entry.text)
+    return FoundValue(setting, setting.default, Source.DEFAULT, "default", setting.default_text)
 
 
 def _parsed(setting: Setting, text: str, source: Source, origin: str) -> FoundValue:
     try:
-        return FoundValue(setting, setting.parse(text), source, origin)
+        return FoundValue(setting, setting.parse(text), source, origin, text)
     except ValueError as error:
-        return FoundValue(setting, None, source, origin, f"{origin}: {error}")
+        return FoundValue(setting, None, source, origin, text, f"{origin}: {error}")
 
 
 def _model_tables(found: Mapping[str, FoundValue], file: SettingsFile) -> ModelTables:
