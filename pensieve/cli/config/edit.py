@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from pensieve.cli.config.examples import EXAMPLES
 from pensieve.cli.settings.file import MODELS
 from pensieve.cli.settings.setting import Setting
 from pensieve.cli.settings.table import MODEL_TABLE, TABLE
@@ -59,7 +60,7 @@ def starter_text() -> str:
             *(line for setting in TABLE if setting.name != "model_settings" for line in _lines(setting)),
             "# Settings of one model, under its name; they override those above. Server settings cannot follow here.",
             f'# [{MODELS}."organisation/name"]',
-            *(f"# {setting.name} = {example(setting)}" for setting in MODEL_TABLE),
+            *(f"# {setting.name} = {EXAMPLES[setting.name]}" for setting in MODEL_TABLE),
             "",
         ]
     )
@@ -68,13 +69,8 @@ def starter_text() -> str:
 def _lines(setting: Setting) -> Iterator[str]:
     text = f"{setting.sentence} (default: {setting.default_text})"
     yield from textwrap.wrap(text, 100, initial_indent="# ", subsequent_indent="# ")
-    yield f"# {setting.name} = {example(setting)}"
+    yield f"# {setting.name} = {EXAMPLES[setting.name]}"
     yield ""
-
-
-def example(setting: Setting) -> str:
-    """A value in TOML that the setting accepts."""
-    return setting.example or f'"{setting.metavar}"'
 
 
 def _fail(sentence: str) -> int:

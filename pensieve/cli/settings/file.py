@@ -109,7 +109,9 @@ class TomlFile:
                 self.add_problem(path, f"is set twice, at {found[name].origin} too; keep one of the lines")
             else:
                 try:
-                    found[name] = FileValue(self._parsed(setting, value), f"{self.path}:{self.lines.get(path, 1)}", as_text(value))
+                    found[name] = FileValue(
+                        self._parsed(setting, value), f"{self.path}:{self.lines.get(path, 1)}", as_text(value)
+                    )
                 except ValueError as error:
                     self.add_problem(path, str(error))
         return found

@@ -57,5 +57,8 @@ def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
     known = known_variables()
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in (*known, *_INTERNAL):
-            likely = likely_name(name, known)
-            yield f"{name} is not a variable of Pensieve" + (f"; did you mean {likely}?" if likely else "")
+            likely = likely_name(
+                name.removeprefix(PREFIX).lower(), [each.removeprefix(PREFIX).lower() for each in known]
+            )
+            meant = f"; did you mean {PREFIX}{likely.upper()}?" if likely else ""
+            yield f"{name} is not a variable of Pensieve{meant}"

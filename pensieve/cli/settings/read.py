@@ -29,7 +29,7 @@ class Source(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundValue:
-    """`origin` is a flag, a variable, FILE:LINE or `default`, and `text` the value as it is there. `problem` says what is
+    """`origin` is a flag, a variable, FILE:LINE or `default`, `text` the value as it is there, and `problem` what is
     wrong with it.
     """
 
@@ -67,16 +67,10 @@ def read_settings(
     return _checked(_without_weaker_draft(settings, found))
 
 
-def configured(name: str, environment: Mapping[str, str] = os.environ) -> Any:
-    """The value of a setting for commands that have no flag for it.
-
-    Raises:
-        SettingsError: it cannot be parsed.
-    """
+def configured_text(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """What the environment, else the settings file, has for a setting, for commands other than `serve`."""
     found = find_values(argparse.Namespace(), environment, read_settings_file())[name]
-    if found.problem:
-        raise SettingsError(found.problem)
-    return found.value
+    return found.text if found.source is not Source.DEFAULT else None
 
 
 def _found(
