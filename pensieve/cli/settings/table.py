@@ -13,6 +13,7 @@ from typing import Any
 
 from pensieve.api.http.access import is_loopback
 from pensieve.cli.settings import values
+from pensieve.cli.settings.log_settings import LOG_SETTINGS
 from pensieve.cli.settings.setting import Setting
 from pensieve.cli.settings.settings import (
     DEFAULT_CACHE_WRITES,
@@ -237,7 +238,7 @@ TABLE = (
         default=False,
         help="serve in this process, without a parent process that starts the server again after a crash",
     ),
-    Setting("log_level", values.log_level, "WARNING", "debug, info, warning or error (default: warning)", "LEVEL"),
+    *LOG_SETTINGS,
 )
 
 

@@ -19,6 +19,9 @@ def parsed(*flags: str, environment: Mapping[str, str] | None = None) -> Setting
     return read_settings(parser.parse_args(flags), environment or {})
 
 
+_UNSET_SAMPLING: Any = dict.fromkeys(ALLOWED)
+
+
 def test_every_setting_has_a_default() -> None:
     assert parsed() == Settings(
         model=None,
@@ -43,19 +46,16 @@ def test_every_setting_has_a_default() -> None:
         idle_unload=None,
         no_speculation=False,
         draft_model=None,
-        temperature=None,
-        top_p=None,
-        top_k=None,
-        min_p=None,
-        repetition_penalty=None,
-        presence_penalty=None,
-        frequency_penalty=None,
+        **_UNSET_SAMPLING,
         thinking=None,
         max_thinking_tokens=None,
         model_settings=None,
         stall_timeout=60.0,
         no_supervise=False,
-        log_level="WARNING",
+        log_level="INFO",
+        log_format=None,
+        log_file=None,
+        log_prompts=None,
     )
 
 
@@ -164,6 +164,7 @@ def test_daily_writes_are_a_size_or_unlimited(text: str, num_bytes: int | None) 
         (("--thinking", "never"), {}, "--thinking"),
         ((), {"PENSIEVE_MAX_THINKING_TOKENS": "0"}, "PENSIEVE_MAX_THINKING_TOKENS"),
         (("--log-level", "loud"), {}, "--log-level"),
+        ((), {"PENSIEVE_LOG_FORMAT": "xml"}, "PENSIEVE_LOG_FORMAT"),
         ((), {"PENSIEVE_CHECKED": "perhaps"}, "PENSIEVE_CHECKED"),
     ],
 )
