@@ -34,22 +34,11 @@ from pensieve.device.device import device_info
 from pensieve.models.loading.gated_delta.install import run_by_chunks
 from pensieve.models.loading.gated_delta.layer import METHODS
 from pensieve.models.loading.gated_delta.rule import DeltaInputs, chunked_gated_delta
+from perf_gates.loads.random_model import QWEN3_5_9B
 
 SHAPES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
-        "qwen3.5-9b": {
-            "hidden_size": 4096,
-            "intermediate_size": 12288,
-            "num_hidden_layers": 32,
-            "num_attention_heads": 16,
-            "num_key_value_heads": 4,
-            "head_dim": 256,
-            "vocab_size": 248320,
-            "linear_num_key_heads": 16,
-            "linear_num_value_heads": 32,
-            "linear_key_head_dim": 128,
-            "linear_value_head_dim": 128,
-        },
+        "qwen3.5-9b": QWEN3_5_9B,
         "tiny": {
             "hidden_size": 256,
             "intermediate_size": 512,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from hypercorn.typing import ASGIFramework
 from quart import Quart, Response, g, jsonify, request
@@ -28,7 +29,7 @@ from pensieve.api.pdfs.reading import PdfReading
 from pensieve.api.request_log.middleware import RequestLog
 from pensieve.api.request_log.prompts import LoggedPrompts
 from pensieve.api.request_log.record import current_record
-from pensieve.api.routes import messages, metrics, models, openai, service
+from pensieve.api.routes import loading, logs, messages, metrics, models, openai, page, service
 from pensieve.api.server_state import EXTENSION, ServerState, server_state
 from pensieve.core.errors import PensieveError
 from pensieve.device.memory.ledger import request_bytes
@@ -65,10 +66,12 @@ def create_app(state: ServerState) -> Quart:
         RESPONSE_TIMEOUT=None,  # answers have no time limit
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # an attribute of Quart's default provider
-    for module in (messages, metrics, models, openai, service):
+    for module in (loading, logs, messages, metrics, models, openai, page, service):
         app.register_blueprint(module.blueprint)
     app.before_request(_check_access)
     app.after_request(_add_headers)
+    app.before_serving(partial(logging.getLogger().addHandler, state.recent_log))
+    app.after_serving(partial(logging.getLogger().removeHandler, state.recent_log))
     app.register_error_handler(PensieveError, _on_known_error)
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(Exception, _on_unknown_error)
@@ -84,17 +87,17 @@ async def _check_access() -> ResponseReturnValue | None:
     """Check where the request comes from, then its key, then its rate."""
     g.request_id = current_record().request_id
     access = server_state().access
-    origin = request.headers.get("origin")
-    if not access.allows_host(request.headers.get("host", "")):
-        return _reply(reply_to_status(403, why_refused(request.headers.get("host", ""))))
-    if origin is not None and not access.grants_origin(origin):
+    origin, host = request.headers.get("origin"), request.headers.get("host", "")
+    if not access.allows_host(host):
+        return _reply(reply_to_status(403, why_refused(host)))
+    if origin is not None and not access.grants_origin(origin) and not access.is_own_origin(origin, host):
         return _reply(
             reply_to_status(403, "origin: this web page may not use the server; use --cors-origin to allow it")
         )
     if request.method == "OPTIONS" and origin is not None:
         return Response(status=204)
     address = request.remote_addr or ""  # a header would be the client's to choose
-    if request.path in OPEN_PATHS:
+    if request.path in OPEN_PATHS or request.path.startswith(page.FILES_PATH):
         g.client = ClientIdentity(address)
     else:
         g.client = access.client(request.headers.get("x-api-key"), request.headers.get("authorization"), address)

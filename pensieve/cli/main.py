@@ -5,59 +5,83 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 from pensieve import __version__
 from pensieve.cli import cache, keys
+from pensieve.cli.doctor import command as doctor
 from pensieve.cli.fit import command as fit
 from pensieve.cli.launch import command as launch
 from pensieve.cli.models import command as models
+from pensieve.cli.parser import EXIT_USAGE, CommandParser
 from pensieve.cli.serve.supervised import inherited
 from pensieve.cli.serve.supervisor import supervise
 from pensieve.cli.settings import table as settings
 from pensieve.cli.settings.settings import SettingsError
 from pensieve.models.files.home import home, home_problem
 
-EXIT_USAGE = 2
+_RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "cache": cache.run,
+    "doctor": doctor.run,
+    "fit": fit.run,
+    "keys": keys.run,
+    "launch": lambda arguments: launch.launch(arguments.arguments),
+    "models": models.run,
+    **dict.fromkeys(models.SHORT_FORMS, models.run),
+}
+"""What runs each command but `serve`, which needs its own words for its child process."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0 for success, 1 for failure, 2 for wrong usage."""
-    parser = argparse.ArgumentParser(
-        prog="pensieve", description="Serve the Anthropic Messages API from a model on your own machine."
+    words = sys.argv[1:] if argv is None else argv
+    arguments = build_parser().parse_args(words)
+    if arguments.command != "doctor" and (problem := home_problem()):
+        print(f"pensieve: {problem}", file=sys.stderr)
+        return 1
+    return _serve(arguments, words) if arguments.command == "serve" else _RUN[arguments.command](arguments)
+
+
+def build_parser() -> CommandParser:
+    """The parser of all commands, in the order in which the help lists them."""
+    parser = CommandParser(
+        prog="pensieve",
+        usage="%(prog)s COMMAND ...",
+        description="Serve the Anthropic Messages API from a model on your own machine.",
+        epilog="`pensieve COMMAND --help` describes a command.",
     )
     parser.add_argument("--version", action="version", version=f"pensieve {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    serve = commands.add_parser(
-        "serve",
-        help="serve a model",
-        description="Serve a model, and print one line with the server's URL when it is ready.",
-        epilog="Each setting can also be given as the environment variable in brackets. A flag overrides it.",
-    )
-    settings.add_arguments(serve)
-    cache.add_parser(commands)
-    keys.add_parser(commands)
-    models.add_parser(commands)
-    fit.add_parser(commands)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
+    _add_serve(commands)
     launch.add_arguments(
         commands.add_parser(
             "launch", help="start a client on a local model", description="Start a client on a local model."
         )
     )
-    arguments = parser.parse_args(argv)
-    if problem := home_problem():
-        print(f"pensieve: {problem}", file=sys.stderr)
-        return 1
-    if arguments.command == "launch":
-        return launch.launch(arguments.arguments)
-    if arguments.command == "serve":
-        return _serve(arguments, sys.argv[1:] if argv is None else argv)
-    commands_by_name = {"cache": cache.run, "fit": fit.run, "keys": keys.run, "models": models.run}
-    return commands_by_name[arguments.command](arguments)
+    models.add_short_forms(commands)
+    models.add_parser(commands)
+    fit.add_parser(commands)
+    doctor.add_parser(commands)
+    cache.add_parser(commands)
+    keys.add_parser(commands)
+    return parser
+
+
+def _add_serve(commands: argparse._SubParsersAction[CommandParser]) -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="serve a model",
+        usage="%(prog)s [MODEL] [FLAGS]",
+        description="Serve a model, and print one line with the server's URL when it is ready.",
+        epilog="Each setting can also be given as the environment variable in brackets. A flag overrides it.",
+    )
+    serve.add_argument("served", nargs="?", metavar="MODEL", help="the same as --model")
+    settings.add_arguments(serve)
 
 
 def _serve(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     try:
+        _take_model(arguments)
         chosen = settings.read_settings(arguments)
     except SettingsError as error:
         print(f"pensieve: {error}", file=sys.stderr)
@@ -70,6 +94,15 @@ def _serve(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     from pensieve.device.process_exit import exit_cleanly  # noqa: PLC0415
 
     return exit_cleanly(serve(chosen, supervised))
+
+
+def _take_model(arguments: argparse.Namespace) -> None:
+    """`pensieve serve MODEL` is `pensieve serve --model MODEL`."""
+    if arguments.served is None:
+        return
+    if arguments.model not in (None, arguments.served):
+        raise SettingsError(f"MODEL is {arguments.served} and --model is {arguments.model}: name one of them")
+    arguments.model = arguments.served
 
 
 def set_kernel_cache(environment: MutableMapping[str, str]) -> None:

@@ -106,7 +106,7 @@ def model_components(settings: Settings) -> ServerComponents:
     All models are downloaded before the server starts, so that a request may load one but never waits for a download.
 
     Raises:
-        DeviceError: the requested BLAS cannot be loaded.
+        DeviceError: MLX is not installed, or the requested BLAS cannot be loaded.
         ModelLoadingError: a model does not exist, or the script cannot be read.
         ValidationError: the limit exceeds the machine's memory, or the file of model settings is wrong.
     """
@@ -116,12 +116,13 @@ def model_components(settings: Settings) -> ServerComponents:
     blas.preload()
     malloc.limit_retained_memory()
     from pensieve.device.device import device_info  # noqa: PLC0415
+
+    device = device_info()  # before what imports MLX without saying how to install it
     from pensieve.device.memory.device_memory import DeviceMemory  # noqa: PLC0415
     from pensieve.engine.engine import Engine  # noqa: PLC0415
 
-    device = device_info()
     memory = DeviceMemory(capacity_bytes(settings.memory_limit, device.total_memory_bytes), counts_process=True)
-    memory.reserve(request_bytes(memory.capacity_bytes), BufferUsage.TEMPORARY)
+    memory.reserve_on_host(request_bytes(memory.capacity_bytes), BufferUsage.TEMPORARY)
     monitor = SlidingWindowMonitor(memory.usage)
     options = _engine_options(settings, memory.capacity_bytes)  # a home that cannot be written ends the start at once
     folders, draft = _resolve_models(settings)

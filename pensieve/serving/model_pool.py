@@ -100,12 +100,11 @@ class ModelPool:
 
     def _state(self, known: KnownModel) -> ModelState:
         resident = self._residents.get(known.info.id)
-        num_active = resident.model.num_active if resident is not None else 0
         idle_seconds = self._residents.idle_seconds(resident) if resident is not None else None
         return ModelState(
             id=known.info.id,
             status=self._status(known, resident),
-            num_active=num_active,
+            requests=resident.model.progress() if resident is not None else (),
             idle_seconds=idle_seconds,
             weights_bytes=known.weights_bytes,
             draft_id=known.draft_id,
@@ -157,7 +156,7 @@ class ModelPool:
         if resident is None:
             raise NotFoundError(f"model {model_id} is not loaded", field="model")
         if resident.in_use:
-            raise OverloadedError(f"{model_id} is in use")
+            raise OverloadedError(f"{model_id} is in use: it can be unloaded when its requests have ended")
         return resident
 
     async def unload_idle(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from contracts.values.measurements import RequestProgress
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.estimate.known_model import KnownModel
@@ -19,11 +20,15 @@ class ModelState:
 
     id: str
     status: ModelStatus
-    num_active: int
+    requests: tuple[RequestProgress, ...]
     idle_seconds: float | None
     weights_bytes: int
     draft_id: str | None = None
     settings: ModelSettings = ModelSettings()  # noqa: RUF009 - frozen
+
+    @property
+    def num_active(self) -> int:
+        return len(self.requests)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ _CODES_PER_WORD: Final = 32 // BITS
 _CODE_MEAN, _CODE_DEVIATION = 7.5, 4.61
 """Mean and standard deviation of codes distributed uniformly over 0 to 15."""
 _NUM_CONTROL_TOKENS: Final = 3
-_END_TOKEN: Final = 2
+END_TOKEN: Final = 2
 _FORMAT_VERSION: Final = 2
 """Part of the folder's name. Increase it when the written files change."""
 
@@ -73,7 +73,7 @@ class Shape:
             "max_position_embeddings": self.window_tokens,
             "vocab_size": self.vocabulary,
             "tie_word_embeddings": self.is_tied,
-            "eos_token_id": _END_TOKEN,
+            "eos_token_id": END_TOKEN,
             "quantization": quantization,
             "quantization_config": quantization,
         }
@@ -110,12 +110,12 @@ def shape_folder(shape: Shape) -> Path:
 def write_shape(folder: Path, shape: Shape, seed: int = 0) -> None:
     """Write a shape's model into an existing folder, with no more than one tensor in memory at a time."""
     write_byte_tokenizer(folder)
-    _widen_tokenizer(folder / "tokenizer.json", shape.vocabulary)
+    widen_tokenizer(folder / "tokenizer.json", shape.vocabulary)
     (folder / "config.json").write_text(json.dumps(shape.config()), encoding="utf-8")
     write_safetensors(folder / "model.safetensors", list(tensors(shape, np.random.default_rng(seed))))
 
 
-def _widen_tokenizer(path: Path, vocabulary: int) -> None:
+def widen_tokenizer(path: Path, vocabulary: int) -> None:
     """Fill the vocabulary, first with the words of the gates' texts, then with numbered words.
 
     Other text becomes one token per byte, because there are no merges.

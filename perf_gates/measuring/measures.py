@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from pensieve.device import blas
+from pensieve.device.device import device_info
 
 if TYPE_CHECKING:
+    import mlx.core as mx
+
     from pensieve.models.loading.load import LoadedModel
 
 CLIENT = httpx.Client(timeout=300, limits=httpx.Limits(max_connections=200))
@@ -106,30 +109,42 @@ def _wrapped(tokenizer: Any) -> Any:
 def time_forward_passes(model: LoadedModel, prompt: str, max_tokens: int) -> Timing:
     """Time forward passes and greedy sampling without anything else.
 
-    Uses the form that is fastest for a single row on small CPUs (`pensieve/engine/decoding/cpu_tuning.py`): one BLAS
-    thread and the row duplicated. Call it on the thread that loaded the model, which must have plain KV caches.
+    With plain KV caches on a CPU, uses the form that is fastest for a single row there
+    (`pensieve/engine/decoding/cpu_tuning.py`): one BLAS thread and the row duplicated. Call it on the thread that
+    loaded the model.
     """
     import mlx.core as mx  # noqa: PLC0415 - the BLAS comes first
 
-    from pensieve.engine.decoding.decoding_rows import DecodingRows  # noqa: PLC0415
-    from pensieve.engine.kv.batch_caches import BatchCaches  # noqa: PLC0415
-    from pensieve.engine.kv.rows import RowKV, RowsKV  # noqa: PLC0415
-
+    forward, copies = _forward_of(model)
     token_ids = model.tokenizer.apply_chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True)
-    rows = DecodingRows(model.model, (), BatchCaches([RowsKV([RowKV()]) for _ in model.model.layers]))
     began = time.perf_counter()
-    token = mx.argmax(rows.forward(mx.array([token_ids]), [len(token_ids)])[:, -1, :], axis=-1)
+    token = mx.argmax(forward(mx.array([token_ids]), [len(token_ids)])[:, -1, :], axis=-1)
     mx.eval(token)
     arrived_at = []
     blas.set_threads(1)
     for _ in range(max_tokens):
-        following = mx.argmax(rows.forward(mx.stack([token, token], axis=1), [1])[:, 0, :], axis=-1)
+        following = mx.argmax(forward(mx.stack([token] * copies, axis=1), [1])[:, 0, :], axis=-1)
         mx.async_eval(following)  # type: ignore[no-untyped-call]
         token.item()
         arrived_at.append(time.perf_counter())
         token = following
     blas.set_threads(blas.preload().threads or 1)
     return _timing(began, arrived_at, len(arrived_at))
+
+
+def _forward_of(model: LoadedModel) -> tuple[Callable[[mx.array, Sequence[int]], mx.array], int]:
+    """A function from token ids [1, tokens] and how many of them count to logits, and how often to repeat a token."""
+    from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - after `import_mlx_lm`
+    from pensieve.engine.decoding.decoding_rows import DecodingRows  # noqa: PLC0415
+    from pensieve.engine.kv.batch_caches import BatchCaches  # noqa: PLC0415
+    from pensieve.engine.kv.rows import RowKV, RowsKV  # noqa: PLC0415
+    from pensieve.engine.kv.snapshots import has_growing_layout  # noqa: PLC0415
+
+    caches = mlx_lm_caches.new_caches(model.model)
+    if device_info().backend != "cpu" or not has_growing_layout(caches):
+        return lambda token_ids, _: model.model(token_ids, cache=caches), 1
+    rows = DecodingRows(model.model, (), BatchCaches([RowsKV([RowKV()]) for _ in model.model.layers]))
+    return rows.forward, 2
 
 
 def make_prompt(model: LoadedModel, num_tokens: int) -> str:

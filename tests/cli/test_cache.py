@@ -77,7 +77,7 @@ def test_prune_keeps_at_most_the_given_size(folder: Path, text: str, num_bytes: 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["cache"], ["cache", "prune", "--to-bytes", "much"], ["cache", "prune", "--to-bytes", "-1"]]
+    "arguments", [["cache", "prune", "--to-bytes", "much"], ["cache", "prune", "--to-bytes", "-1"]]
 )
 def test_wrong_usage_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:

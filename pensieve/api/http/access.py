@@ -57,15 +57,32 @@ class AccessRules:
     def grants_origin(self, origin: str) -> bool:
         return origin in self.cors_origins or ANY_ORIGIN in self.cors_origins
 
+    def is_own_origin(self, origin: str, host_header: str) -> bool:
+        """Whether a page of this server itself sends the request: its origin is the Host that it was loaded from.
+
+        That Host is an address or a name of this server. Any other name may be another site's, which it has pointed
+        here (DNS rebinding).
+        """
+        scheme, _, authority = origin.partition("://")
+        if scheme not in ("http", "https") or not authority or authority.lower() != host_header.lower():
+            return False
+        name = host_name(host_header)
+        return name in self.allowed_hosts or is_loopback(name) or _is_address(name)
+
 
 def is_loopback(host: str) -> bool:
     """localhost, 127.0.0.0/8 and ::1."""
     if host.lower().removesuffix(".") == "localhost":
         return True
+    return _is_address(host) and ipaddress.ip_address(host).is_loopback
+
+
+def _is_address(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
         return False
+    return True
 
 
 def why_refused(host_header: str) -> str:

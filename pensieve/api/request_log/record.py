@@ -43,7 +43,7 @@ class _Generation:
 
 @dataclass(slots=True)
 class RequestRecord:
-    """Filled in while the request runs, by whoever learns it first. Used on the event loop.
+    """Filled in while the request runs. Used on the event loop.
 
     A request has several generations if the model calls tools that this server cannot run.
     """

@@ -46,9 +46,6 @@ REMOVED = (
 _BLANKED = tuple(
     name for name in REMOVED if name != "ANTHROPIC_SMALL_FAST_MODEL"
 )  # the CLI would take "" as a model's name
-# Measured with 2.1.328. The CLI compacts a conversation this many tokens before the window is full.
-_PROMPT_TOKENS, _FOUR_TOOLS_TOKENS, _BARE_TOKENS = 11_000, 3_600, 900
-_COMPACTION_TOKENS = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,29 +128,6 @@ def _proxy_exemption(url: str, inherited: Mapping[str, str]) -> dict[str, str]:
 def output_tokens(window_tokens: int) -> int:
     """The longest answer that the CLI may request."""
     return max(1, min(MAX_OUTPUT_TOKENS, window_tokens // WINDOWS_PER_OUTPUT))
-
-
-def window_warning(server: RunningServer, arguments: Sequence[str]) -> str | None:
-    """A warning if the model's window is too small for the prompt that the CLI sends with these arguments."""
-    prompt_tokens = _prompt_tokens(arguments)
-    room = server.window_tokens - output_tokens(server.window_tokens) - _COMPACTION_TOKENS
-    if prompt_tokens <= room:
-        return None
-    smaller = (('--tools "Read,Write,Bash,Edit"', _FOUR_TOOLS_TOKENS), ("--bare", _BARE_TOKENS))
-    fitting = [f"{flag} (about {tokens} tokens)" for flag, tokens in smaller if tokens <= room]
-    fixes = ["serve a model with a larger window (--model)", *(f"shorten the prompt with {f}" for f in fitting)]
-    return (
-        f"{server.model} has a window of {server.window_tokens} tokens, which leaves about {max(0, room)} for the "
-        f"prompt, but Claude Code's own prompt takes about {prompt_tokens} before you have typed anything. "
-        f"It will probably fail. You can {', or '.join(fixes)}."
-    )
-
-
-def _prompt_tokens(arguments: Sequence[str]) -> int:
-    flags = {argument.partition("=")[0] for argument in arguments}
-    if "--bare" in flags:
-        return _BARE_TOKENS
-    return _FOUR_TOOLS_TOKENS if "--tools" in flags else _PROMPT_TOKENS
 
 
 def shell_lines(shell: str, environment: ClaudeEnvironment) -> str:

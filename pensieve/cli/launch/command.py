@@ -19,7 +19,6 @@ from pensieve.cli.launch.claude_environment import (
     environment_for,
     environment_without_server,
     shell_lines,
-    window_warning,
 )
 from pensieve.cli.launch.claude_program import claude_arguments, exec_claude, find_claude
 from pensieve.cli.launch.running_servers import (
@@ -31,6 +30,8 @@ from pensieve.cli.launch.running_servers import (
     normalized_url,
 )
 from pensieve.cli.launch.started_server import HOST, start_server
+from pensieve.cli.launch.window import window_problem
+from pensieve.cli.parser import SentenceParser
 from pensieve.cli.settings.settings import DEFAULT_PORT
 from pensieve.cli.settings.values import MAX_PORT
 
@@ -56,8 +57,10 @@ class LaunchOptions:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Only the client's name is parsed here. `launch` parses the rest."""
-    parser.add_argument("client", choices=["claude"], help="the client to start")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="see pensieve launch claude --help")
+    parser.add_argument("client", metavar="claude", choices=["claude"], help="the client to start")
+    parser.add_argument(
+        "arguments", metavar="...", nargs=argparse.REMAINDER, help="see `pensieve launch claude --help`"
+    )
 
 
 def launch(words: Sequence[str]) -> int:
@@ -99,13 +102,12 @@ def parse_launch(words: Sequence[str], environment: Mapping[str, str]) -> Launch
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = SentenceParser(
         prog="pensieve launch claude",
         usage="%(prog)s [--model M] [--url URL | --port P] [--print-env[=SHELL]] [-- CLAUDE ARGUMENTS]",
         description="Start Claude Code on the Pensieve server that runs on this machine, or start a server for it.",
         epilog="All other arguments, and everything after --, are passed to Claude Code. "
         "A new server takes its settings from the PENSIEVE_ variables that `pensieve serve --help` lists.",
-        allow_abbrev=False,  # --print is an argument of the CLI, not an abbreviation of --print-env
     )
     parser.add_argument(
         "--model", metavar="M", help="the model to serve, as in `pensieve serve`; a running server must serve it"
@@ -152,16 +154,19 @@ def _environment_to_print(options: LaunchOptions) -> ClaudeEnvironment:
     server = find_server(options.address, options.api_key, options.model)
     if server is None:
         return environment_without_server(options.address, options.api_key, os.environ)
-    warning = window_warning(server, options.arguments)
-    return environment_for(server, options.api_key, os.environ, remarks=(warning,) if warning else ())
+    problem = window_problem(server, options.api_key, options.arguments)
+    remarks = "\n".join(problem.lines).splitlines() if problem else ()
+    return environment_for(server, options.api_key, os.environ, remarks=remarks)
 
 
 def _exec_claude(options: LaunchOptions) -> NoReturn:
     program = find_claude(options.claude)  # first: without it, a server would load its model for nothing
     server = _server(options)
-    warning = window_warning(server, options.arguments)
-    if warning is not None:
-        _print(f"pensieve: warning: {warning}")
+    problem = window_problem(server, options.api_key, options.arguments)
+    if problem is not None:
+        if problem.is_certain:
+            raise LaunchError("\n".join(problem.lines))
+        _print("pensieve: warning: " + "\n".join(problem.lines))
     environment = environment_for(server, options.api_key, os.environ)
     exec_claude(
         program, claude_arguments(options.arguments, environment.as_settings()), environment.applied_to(os.environ)

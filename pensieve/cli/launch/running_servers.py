@@ -9,12 +9,14 @@ import errno
 import http.client
 import json
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 ANSWER_SECONDS = 10.0
+_COUNT_SECONDS = 600.0  # a model that was unloaded is loaded for it
 _MAX_ANSWER_BYTES = 1_000_000
 
 
@@ -96,6 +98,24 @@ def served_names(url: str, api_key: str | None) -> tuple[str, ...]:
     return (*(str(entry["id"]) for entry in listed.get("data", [])), *map(str, draft_models))
 
 
+def count_tokens(server: RunningServer, api_key: str | None, body: Mapping[str, Any]) -> int:
+    """The tokens of a prompt, by the tokenizer and the chat template of the server's model.
+
+    Raises:
+        LaunchError: the server does not count them.
+    """
+    try:
+        status, answer = _send(
+            "POST", server.url, "/v1/messages/count_tokens", api_key, {**body, "model": server.model}
+        )
+    except (OSError, http.client.HTTPException) as error:
+        raise LaunchError(f"the server at {server.url} does not count tokens: {_reason(error)}") from error
+    if status != http.client.OK:
+        message = answer.get("error", {}).get("message", f"status {status}")
+        raise LaunchError(f"the server at {server.url} does not count tokens: {message}")
+    return int(answer["input_tokens"])
+
+
 def _serving(url: str, listed: dict[str, Any], model: str | None) -> RunningServer:
     windows: dict[str, int] = {entry["id"]: entry["max_input_tokens"] for entry in listed.get("data", [])}
     if not windows:
@@ -117,26 +137,34 @@ def _names(model: str) -> tuple[str, ...]:
 
 
 def _get(url: str, path: str, api_key: str | None) -> tuple[int, dict[str, Any]]:
-    """The status and the JSON object of the body, empty if the body is something else."""
+    return _send("GET", url, path, api_key)
+
+
+def _send(
+    method: str, url: str, path: str, api_key: str | None, body: Mapping[str, Any] | None = None
+) -> tuple[int, dict[str, Any]]:
+    """The status and the JSON object of the answer's body, empty if it is something else."""
     parts = urlsplit(url)
-    connection = _connection(parts)
+    connection = _connection(parts, ANSWER_SECONDS if body is None else _COUNT_SECONDS)
+    sent = None if body is None else json.dumps(body).encode()
     try:
         headers = {"accept": "application/json", **({"x-api-key": api_key} if api_key else {})}
-        connection.request("GET", parts.path + path, headers=headers)
+        headers |= {} if sent is None else {"content-type": "application/json"}
+        connection.request(method, parts.path + path, sent, headers)
         answer = connection.getresponse()
-        body = answer.read(_MAX_ANSWER_BYTES)
+        received = answer.read(_MAX_ANSWER_BYTES)
     finally:
         connection.close()
     try:
-        content = json.loads(body)
+        content = json.loads(received)
     except ValueError:
         content = None
     return answer.status, content if isinstance(content, dict) else {}
 
 
-def _connection(parts: SplitResult) -> http.client.HTTPConnection:
+def _connection(parts: SplitResult, seconds: float) -> http.client.HTTPConnection:
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return kind(parts.hostname or "", parts.port, timeout=ANSWER_SECONDS)
+    return kind(parts.hostname or "", parts.port, timeout=seconds)
 
 
 def _reason(error: Exception) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pensieve.cli.sizes import format_size
 from pensieve.core.errors import PensieveError
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from pensieve.models.hub.name import HubName
 
-_NAMES = """
+SHORT_FORMS: Final = ("list", "pull", "rm", "show")
+"""The actions that are commands as well."""
+_NAMES: Final = """
 A model has the same name in every command: smollm2-135m (the embedded model), a name given with `import`, an alias from
 `list --available`, the path of a folder or .gguf file, or on the Hugging Face hub organisation/name or
 organisation/name/file.gguf, each with an optional @REVISION.
@@ -32,21 +35,49 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         epilog=_NAMES,
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="list the models on this machine")
-    listing.add_argument(
+    _add_list(actions)
+    _add_pull(actions)
+    _add_import(actions)
+    _add_show(actions)
+    _add_remove(actions, "remove", aliases=["rm"])
+
+
+def add_short_forms(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add `pensieve pull` and its siblings beside `pensieve models pull`."""
+    _add_pull(commands)
+    _add_list(commands)
+    _add_show(commands)
+    _add_remove(commands, "rm")
+
+
+def _add_list(actions: argparse._SubParsersAction[Any]) -> None:
+    parser = actions.add_parser("list", help="list the models on this machine")
+    parser.add_argument(
         "--available", action="store_true", help="list the curated models instead, by the memory of the machine"
     )
-    listing.add_argument("--json", action="store_true", help="print JSON")
-    pull = actions.add_parser(
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(action="list")
+
+
+def _add_pull(actions: argparse._SubParsersAction[Any]) -> None:
+    parser = actions.add_parser(
         "pull", help="download a model from the Hugging Face hub, or update it to its newest revision"
     )
-    pull.add_argument("name", metavar="NAME", help="organisation/name, organisation/name/file.gguf, or an alias")
-    pull.add_argument("--revision", help="a branch, tag or commit, the same as NAME@REVISION (default: main)")
-    _add_import(actions)
-    show = actions.add_parser("show", help="show details of a model, and whether it fits this machine")
-    show.add_argument("name", metavar="NAME")
-    remove = actions.add_parser("remove", help="delete a model, unless a running server uses it")
-    remove.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="NAME", help="organisation/name, organisation/name/file.gguf, or an alias")
+    parser.add_argument("--revision", help="a branch, tag or commit, the same as NAME@REVISION (default: main)")
+    parser.set_defaults(action="pull")
+
+
+def _add_show(actions: argparse._SubParsersAction[Any]) -> None:
+    parser = actions.add_parser("show", help="show details of a model, and whether it fits this machine")
+    parser.add_argument("name", metavar="NAME")
+    parser.set_defaults(action="show")
+
+
+def _add_remove(actions: argparse._SubParsersAction[Any], word: str, aliases: Sequence[str] = ()) -> None:
+    parser = actions.add_parser(word, aliases=aliases, help="delete a model, unless a running server uses it")
+    parser.add_argument("name", metavar="NAME")
+    parser.set_defaults(action="remove")
 
 
 def _add_import(actions: argparse._SubParsersAction[Any]) -> None:
@@ -58,6 +89,7 @@ def _add_import(actions: argparse._SubParsersAction[Any]) -> None:
         "--adapter", metavar="PATH", type=Path, help="the folder of a LoRA adapter, as mlx_lm.lora writes it"
     )
     parser.add_argument("--base", metavar="MODEL", help="the model that the adapter was trained on")
+    parser.set_defaults(action="import")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -75,31 +75,42 @@ class MatchAcceptance:
         return sums
 
 
+class Passes:
+    """How many passes were timed so far, whatever their number of rows."""
+
+    def __init__(self) -> None:
+        self.num = 0
+
+
 class PassCosts:
     """Seconds of a forward pass by its width in tokens, learned from the passes themselves.
 
     The first pass of a width compiles kernels and is not counted. Stale widths are forgotten, so that they are tried
-    again.
+    again. `elsewhere` knows what share of a plain pass's time a width takes with other numbers of rows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, passes: Passes | None = None, elsewhere: Callable[[int], float | None] | None = None) -> None:
         self._times: dict[int, deque[float]] = {}
         self._medians: dict[int, float] = {}
         self._noted_at: dict[int, int] = {}
         self._warm: set[int] = set()
-        self._num_passes = 0
+        self._passes = passes or Passes()
+        self._elsewhere = elsewhere
 
     def note(self, width: int, seconds: float) -> None:
-        self._num_passes += 1
+        self._passes.num += 1
         if width not in self._warm:
             self._warm.add(width)
             return
         times = self._times.setdefault(width, deque(maxlen=_RECENT_TIMES))
         times.append(seconds)
         self._medians[width] = statistics.median(times)
-        self._noted_at[width] = self._num_passes
-        if self._num_passes % _RECENT_TIMES == 0:
-            self._forget_stale()
+        self._noted_at[width] = self._passes.num
+        for stale in [each for each in self._medians if self._is_stale(each)]:
+            del self._medians[stale], self._times[stale], self._noted_at[stale]
+
+    def _is_stale(self, width: int) -> bool:
+        return width != 1 and self._passes.num - self._noted_at[width] > _STALE_AFTER_PASSES
 
     def seconds(self, width: int) -> float | None:
         """The median if measured, else interpolated between measured widths; None until plain passes are measured."""
@@ -110,14 +121,18 @@ class PassCosts:
             return None
         below = max(each for each in medians if each < width)
         above = min((each for each in medians if each > width), default=None)
-        if above is None:
-            return medians[below] + medians[1] * _COST_OF_ONE_MORE * (width - below)
-        return medians[below] + (medians[above] - medians[below]) * (width - below) / (above - below)
+        if above is not None:
+            return medians[below] + (medians[above] - medians[below]) * (width - below) / (above - below)
+        share = self._elsewhere(width) if self._elsewhere is not None else None
+        if share is not None:
+            return share * medians[1]
+        return medians[below] + medians[1] * _COST_OF_ONE_MORE * (width - below)
 
-    def _forget_stale(self) -> None:
-        for width, noted_at in list(self._noted_at.items()):
-            if width != 1 and self._num_passes - noted_at > _STALE_AFTER_PASSES:
-                del self._medians[width], self._times[width], self._noted_at[width]
+    def share(self, width: int) -> float | None:
+        """What a pass of that width takes over a plain one, if both were timed lately."""
+        if width not in self._medians or 1 not in self._medians or self._is_stale(width):
+            return None
+        return self._medians[width] / self._medians[1]
 
 
 def best_width(expected: Sequence[Sequence[float]], seconds: Callable[[int], float | None]) -> int:

@@ -144,6 +144,14 @@ class DeviceMemory(Ledger):
         finally:
             peak.bytes = int(mx.get_peak_memory())
 
+    def reserve_on_host(self, num_bytes: int, usage: BufferUsage) -> Reservation | None:
+        """Reserve for what lies in the host's memory. None on a GPU with its own memory: it takes nothing of that.
+
+        Raises:
+            InsufficientMemoryError: it does not fit.
+        """
+        return None if device_info().backend == "cuda" else self.reserve(num_bytes, usage)
+
     def reserve_for_process(self) -> None:
         """Reserve, once, what the process takes besides MLX's arrays: its libraries and MLX's buffer cache.
 

@@ -46,7 +46,7 @@ class MemoryPlan:
         Raises:
             InsufficientMemoryError: it does not fit.
         """
-        self._memos = self._memory.reserve(sizes.total_bytes, BufferUsage.ACTIVATION)
+        self._memos = self._memory.reserve_on_host(sizes.total_bytes, BufferUsage.ACTIVATION)
 
     def add(self, probe: Probe, model_window_tokens: int, draft: Probe | None = None) -> None:
         """Reserve the activation memory of prefill. With a `draft` model, requests have KV caches in both models, which

@@ -70,3 +70,33 @@ def test_origins_are_allowed_individually_or_all_at_once() -> None:
     assert AccessRules("127.0.0.1", cors_origins=("https://a.example",)).grants_origin("https://a.example")
     assert not AccessRules("127.0.0.1", cors_origins=("https://a.example",)).grants_origin("https://b.example")
     assert AccessRules("127.0.0.1", cors_origins=("*",)).grants_origin("https://b.example")
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1:8765", "http://127.0.0.1:8765"),
+        ("localhost:8765", "http://localhost:8765"),
+        ("192.168.1.2", "https://192.168.1.2"),
+        ("[::1]:80", "http://[::1]:80"),
+        ("mac.local:8765", "http://mac.local:8765"),
+    ],
+)
+def test_the_servers_own_page_may_use_it(host: str, origin: str) -> None:
+    assert AccessRules("0.0.0.0", allowed_hosts=("mac.local",)).is_own_origin(origin, host)  # noqa: S104
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("evil.example", "http://evil.example"),  # DNS rebinding: it has pointed its name here
+        ("127.0.0.1:8765", "http://127.0.0.1:3000"),
+        ("127.0.0.1:8765", "http://localhost:8765"),
+        ("127.0.0.1", "null"),
+        ("127.0.0.1", "file://127.0.0.1"),
+        ("", "http://"),
+        ("null", "null"),
+    ],
+)
+def test_no_other_page_is_taken_for_the_servers_own(host: str, origin: str) -> None:
+    assert not AccessRules("0.0.0.0", allowed_hosts=("mac.local",)).is_own_origin(origin, host)  # noqa: S104

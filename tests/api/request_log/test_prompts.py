@@ -44,7 +44,7 @@ def test_prompt_and_answer_are_written_under_the_request_id(tmp_path: Path, capl
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_nothing_is_written_unless_it_is_asked_for(tmp_path: Path) -> None:
+def test_nothing_is_written_by_default(tmp_path: Path) -> None:
     assert read_settings(argparse.Namespace(), environment={}).log_prompts is None
     assert components_for(settings(tmp_path)).prompt_folder is None
 

@@ -16,7 +16,6 @@ from pensieve.cli.launch.claude_environment import (
     environment_for,
     output_tokens,
     shell_lines,
-    window_warning,
 )
 from pensieve.cli.launch.running_servers import RunningServer
 from tests.cli.launch.claude_user import User, stops
@@ -64,16 +63,6 @@ def test_a_new_server_gets_the_key_without_a_flag(user: User) -> None:
     assert any("serve" in command for command in commands)
     assert "s3cret" not in " ".join(commands)
     assert stops(record["environment"]["ANTHROPIC_BASE_URL"])
-
-
-def test_a_small_window_causes_a_warning_with_figures_and_fixes(user: User, tmp_path: Path) -> None:
-    with scripted_server(tmp_path) as client:
-        default = user.launch("--url", str(client.base_url))
-        bare = user.launch("--url", str(client.base_url), "--bare")
-    assert "8192" in default.stderr
-    assert "11000" in default.stderr
-    assert "--bare" in default.stderr
-    assert bare.stderr == ""
 
 
 def test_the_users_settings_are_overridden_but_not_changed(user: User, tmp_path: Path) -> None:
@@ -136,20 +125,8 @@ def test_without_a_server_the_environment_is_printed_with_a_comment(user: User) 
     assert not user.pensieve_home.exists()
 
 
-def test_a_printed_environment_has_the_warning_as_a_comment(user: User, tmp_path: Path) -> None:
-    with scripted_server(tmp_path) as client:
-        printed = user.launch("--url", str(client.base_url), "--print-env=powershell")
-    assert printed.stdout.startswith("# scripted has a window of 8192 tokens")
-
-
 def test_an_answer_may_fill_a_quarter_of_the_window_up_to_32000_tokens() -> None:
     assert [output_tokens(window) for window in (8192, 128_000, 1_000_000)] == [2048, 32_000, 32_000]
-
-
-@pytest.mark.parametrize(("arguments", "window"), [((), 32_768), (("--tools", "Read"), 16_384), (("--bare",), 8192)])
-def test_a_large_enough_window_causes_no_warning(arguments: tuple[str, ...], window: int) -> None:
-    assert window_warning(RunningServer("http://127.0.0.1:1", "m", window), arguments) is None
-    assert window_warning(RunningServer("http://127.0.0.1:1", "m", 4096), arguments) is not None
 
 
 def test_a_proxy_is_bypassed_for_this_machine_alone() -> None:

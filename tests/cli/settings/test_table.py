@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from pensieve.cli.settings import table
 from pensieve.cli.settings.settings import Settings, SettingsError
 from pensieve.cli.settings.table import read_settings
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
+from pensieve.core.defaults.sampling import ALLOWED
 
 
 def parsed(*flags: str, environment: Mapping[str, str] | None = None) -> Settings:

@@ -53,3 +53,11 @@ def test_a_model_that_computes_other_logits_with_a_head_stays_as_it_was() -> Non
     assert OutputHead.of(Reversing(loaded.model)) is None
     assert not any(isinstance(module, OutputHead) for _, module in loaded.model.named_modules())
     assert mx.array_equal(loaded.model(TOKENS, cache=new_caches(loaded)), before)
+
+
+def test_a_head_is_used_although_the_first_tokens_are_unused() -> None:
+    """All logits after a token whose embedding is zero are zero, which says nothing about the head."""
+    model = tiny_module("llama").model
+    embeddings = model.model.embed_tokens
+    embeddings.weight = mx.concatenate([mx.zeros_like(embeddings.weight[:3]), embeddings.weight[3:]])
+    assert OutputHead.of(model) is not None

@@ -1,4 +1,4 @@
-"""A text stream that loses what it cannot write now, such as to a pipe that nobody reads: the server never waits."""
+"""A text stream that loses what it cannot write now, as to a pipe without a reader: the server never waits."""
 
 from __future__ import annotations
 

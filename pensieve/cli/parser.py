@@ -1,0 +1,138 @@
+"""The parser of every command: wrong usage is one sentence with a suggestion, then the usage of that command (U9)."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NoReturn
+
+EXIT_USAGE: Final = 2
+
+KNOWN_ELSEWHERE: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("start", "server", "up", "mlx_lm.server"), "serve"),
+    **dict.fromkeys(("generate", "prompt", "ask", "complete"), "run"),
+    **dict.fromkeys(("repl", "talk"), "chat"),
+    **dict.fromkeys(("ls", "models", "available"), "list"),
+    **dict.fromkeys(("delete", "del", "uninstall", "remove"), "rm"),
+    **dict.fromkeys(("download", "get", "fetch", "install", "update"), "pull"),
+    **dict.fromkeys(("info", "inspect", "describe"), "show"),
+    **dict.fromkeys(("kill", "quit", "shutdown", "down"), "stop"),
+    **dict.fromkeys(("status", "top", "processes"), "ps"),
+    **dict.fromkeys(("claude", "code"), "launch"),
+    **dict.fromkeys(("check", "diagnose"), "doctor"),
+    **dict.fromkeys(("settings", "configure"), "config"),
+    **dict.fromkeys(("purge", "empty"), "clear"),
+    **dict.fromkeys(("create", "new", "generate"), "add"),
+}
+"""Words of other programs for what a command or an action does here."""
+
+_WORDINGS: Final = (
+    (r"the following arguments are required: (.+?)(?:, \.\.\.)?", r"\1 is missing"),
+    (r"one of the arguments (.+) is required", r"one of \1 is missing"),
+    (r"argument (.+?): expected (one|at least one) argument", r"\1 needs a value"),
+    (r"argument (.+?): ignored explicit argument .+", r"\1 takes no value"),
+    (r"argument (.+?): not allowed with argument (.+)", r"\1 does not work together with \2"),
+    (r"argument (.+?): (.+)", r"\1: \2"),
+)
+"""What argparse says, and what is printed instead."""
+_WRONG_CHOICE: Final = r"argument (.+?): invalid choice: (.+?) \(choose from (.+)\)"
+
+
+class SentenceParser(argparse.ArgumentParser):
+    """Reports wrong usage. Flags cannot be abbreviated: with every new flag, an abbreviation could mean another."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{"allow_abbrev": False, **options})
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{self.prog}: {in_plain_words(message)}\n{self.format_usage()}")
+
+
+class CommandParser(SentenceParser):
+    """Refuses what it does not know by itself, so that sentence and usage are those of the command that was meant."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._flags: list[str] = []
+        self._commands: Mapping[str, CommandParser] = {}
+        self._kind = "command"
+        super().__init__(*arguments, **options)
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        self._flags.extend(name for name in names if isinstance(name, str) and name.startswith("-"))
+        return super().add_argument(*names, **options)
+
+    def add_subparsers(self, **options: Any) -> argparse._SubParsersAction[Any]:
+        action = super().add_subparsers(**{"prog": self.prog, **options})
+        self._commands, self._kind = action.choices, str(options.get("metavar", self._kind)).lower()
+        return action
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        words = list(sys.argv[1:] if args is None else args)
+        if self._commands:
+            self._check_command(words)
+        parsed, unknown = super().parse_known_args(words, namespace)
+        if unknown:
+            self.error(self._unknown(unknown))
+        return parsed, []
+
+    def has_flag(self, flag: str) -> bool:
+        return flag in self._flags
+
+    def _check_command(self, words: Sequence[str]) -> None:
+        if not words:
+            self.print_help()
+            self.exit()
+        word = words[0]
+        if word.startswith("-"):
+            if word not in self._flags:
+                self.error(self._unknown([word]))
+        elif word not in self._commands:
+            self.error(f"no {self._kind} {word!r}{self._did_you_mean(word, self._commands)}")
+
+    def _unknown(self, words: Sequence[str]) -> str:
+        flag = next((word.partition("=")[0] for word in words if word.startswith("-")), None)
+        if flag is None:
+            return f"{words[0]!r} is one word too many; a text or name of several words needs quotes"
+        owners = [name for name, command in self._commands.items() if command.has_flag(flag)]
+        if owners:
+            return f"{flag} belongs after the {self._kind}, as in: {self.prog} {owners[0]} {flag}"
+        return f"no flag {flag}{self._did_you_mean(flag, self._flags)}"
+
+    def _did_you_mean(self, word: str, known: Iterable[str]) -> str:
+        nearest = nearest_word(word, known)
+        return f"; did you mean {nearest}?" if nearest else f"; {self.prog} --help lists them all"
+
+
+def nearest_word(word: str, known: Iterable[str]) -> str | None:
+    """What was probably meant: a word that continues or resembles it, or what another program calls by this word."""
+    names = list(known)
+    bare = word.lower().lstrip("-")
+    if (meant := KNOWN_ELSEWHERE.get(bare)) in names:
+        return meant
+    by_bare = {name.lstrip("-"): name for name in names}
+    if len(bare) > 1 and (longer := [name for each, name in by_bare.items() if each.startswith(bare)]):
+        return min(longer, key=len)
+    close = difflib.get_close_matches(bare, by_bare, n=1)
+    return by_bare[close[0]] if close else None
+
+
+def in_plain_words(message: str) -> str:
+    """A message of argparse as this program words it, with a suggestion; any other message as it is."""
+    if (choice := re.fullmatch(_WRONG_CHOICE, message)) is not None:
+        return _wrong_choice(*choice.groups())
+    for pattern, words in _WORDINGS:
+        if (match := re.fullmatch(pattern, message, re.DOTALL)) is not None:
+            return match.expand(words)
+    return message
+
+
+def _wrong_choice(name: str, given: str, listed: str) -> str:
+    choices = listed.replace("'", "").split(", ")
+    nearest = nearest_word(given.strip("'"), choices)
+    if nearest is not None:
+        return f"{name}: {given} is not possible; did you mean {nearest}?"
+    *others, last = choices
+    return f"{name}: {given} is not possible; it can be {' or '.join([', '.join(others), last] if others else [last])}"
