@@ -1,31 +1,22 @@
-"""Every setting of `pensieve serve` in one table: flag, environment variable, default and help text (U5).
-
-A flag overrides its environment variable. An error names the flag or the variable that the value came from.
-"""
+"""Every setting of `pensieve serve`: flag, environment variable, key in the settings file, default and help (U5)."""
 
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from pensieve.api.http.access import is_loopback
 from pensieve.cli.settings import values
-from pensieve.cli.settings.log_settings import LOG_SETTINGS
 from pensieve.cli.settings.setting import Setting
 from pensieve.cli.settings.settings import (
     DEFAULT_CACHE_WRITES,
     DEFAULT_MAX_BATCH_SIZE,
     DEFAULT_MAX_QUEUED,
     DEFAULT_PORT,
-    Settings,
-    SettingsError,
 )
 from pensieve.cli.sizes import parse_size
 
-TABLE = (
+TABLE: Final = (
     Setting(
         "model",
         str,
@@ -157,6 +148,15 @@ TABLE = (
         "8",
     ),
     Setting(
+        "context",
+        values.positive_int,
+        None,
+        "the largest context window: the tokens that a prompt and its answer may have together "
+        "(default: the model's own, or what fits into memory)",
+        "TOKENS",
+        per_model=True,
+    ),
+    Setting(
         "allow_models",
         values.comma_separated,
         (),
@@ -170,6 +170,7 @@ TABLE = (
         "unload a model after this long without a request: 90s, 10m, 2h or never (default: 10m with --allow-model, "
         "else never)",
         "TIME",
+        per_model=True,
     ),
     Setting(
         "no_speculation",
@@ -184,6 +185,7 @@ TABLE = (
         "a small model with the vocabulary of --model that drafts tokens for it to verify; faster, with the same "
         "answers (default: none)",
         "M",
+        per_model=True,
     ),
     *(
         Setting(
@@ -192,6 +194,7 @@ TABLE = (
             None,
             f"the {what} of requests that do not set one (default: the model's own{fallback})",
             "N",
+            per_model=True,
         )
         for name, what, fallback in (
             ("temperature", "temperature", ", else 1.0"),
@@ -209,6 +212,7 @@ TABLE = (
         None,
         "auto lets a model think when a request enables it, off never does (default: auto)",
         "auto|off",
+        per_model=True,
     ),
     Setting(
         "max_thinking_tokens",
@@ -216,12 +220,13 @@ TABLE = (
         None,
         "the most tokens that an answer may spend on thinking, whatever the request allows (default: unlimited)",
         "N",
+        per_model=True,
     ),
     Setting(
         "model_settings",
         Path,
         None,
-        "a TOML file with a table per model, which overrides the nine settings above for that model",
+        "a TOML file with a table per model, which overrides the settings above for that model",
         "FILE",
     ),
     Setting(
@@ -238,8 +243,40 @@ TABLE = (
         default=False,
         help="serve in this process, without a parent process that starts the server again after a crash",
     ),
-    *LOG_SETTINGS,
+    Setting("log_level", values.log_level, "INFO", "debug, info, warning or error (default: info)", "LEVEL"),
+    Setting(
+        "log_format", values.log_format, None, "text or json (default: text on a terminal, else json)", "text|json"
+    ),
+    Setting(
+        "log_file",
+        values.path,
+        None,
+        "write the log to this file too; it is rotated at 10 MB, and five older files are kept (default: none)",
+        "FILE",
+    ),
+    Setting(
+        "log_prompts",
+        values.path,
+        None,
+        "for debugging: write every prompt and answer to this folder, for its owner's eyes alone (default: none)",
+        "DIR",
+    ),
 )
+
+
+MODEL_TABLE: Final = (
+    Setting("alias", values.model_name, None, "another name for the model, for clients and for --model", "NAME"),
+    *(setting for setting in TABLE if setting.per_model),
+    Setting(
+        "template_arguments",
+        values.template_arguments,
+        None,
+        "variables for the model's chat template, such as { enable_thinking = false }; they override what a request "
+        "would set",
+        "{ NAME = VALUE }",
+    ),
+)
+"""What a model's table in a file may set. The first and the last have no flag."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -252,43 +289,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(setting.flag, dest=setting.name, action="append", metavar=setting.metavar, help=text)
         else:
             parser.add_argument(setting.flag, dest=setting.name, metavar=setting.metavar, help=text)
-
-
-def read_settings(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings from flags, environment variables and defaults, in this order of precedence.
-
-    Raises:
-        SettingsError: a value cannot be parsed, two contradict each other, or a network address has no key (W19).
-    """
-    settings = Settings(**{setting.name: _value(setting, arguments, environment) for setting in TABLE})
-    if not is_loopback(settings.host) and settings.api_key is None and settings.api_keys is None:
-        raise SettingsError(
-            f"--host {settings.host} is reachable from the network: set a key with PENSIEVE_API_KEY or --api-key, "
-            "or several with --api-keys, or stay on 127.0.0.1"
-        )
-    if settings.script is not None and settings.model is None:
-        _check_script_alone(settings)
-    if settings.draft_model is not None and settings.no_speculation:
-        raise SettingsError("--draft-model: needs speculation; remove --no-speculation or --draft-model")
-    return settings
-
-
-def _check_script_alone(settings: Settings) -> None:
-    """A script without a model replaces all models."""
-    given = {"--allow-model": settings.allow_models, "--draft-model": settings.draft_model}
-    for flag, value in given.items():
-        if value:
-            raise SettingsError(f"{flag}: does not work with a --script that replaces the model; add --model")
-
-
-def _value(setting: Setting, arguments: argparse.Namespace, environment: Mapping[str, str]) -> Any:
-    given: str | Sequence[str] | None = getattr(arguments, setting.name, None)
-    source = setting.flag
-    if given is None:
-        given, source = environment.get(setting.variable) or None, setting.variable
-    if given is None:
-        return setting.default
-    try:
-        return setting.parse(given if isinstance(given, str) else ",".join(given))
-    except ValueError as error:
-        raise SettingsError(f"{source}: {error}") from None

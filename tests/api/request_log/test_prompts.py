@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from pensieve.api.request_log.prompt_folder import PromptFolder
+from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import Settings
-from pensieve.cli.settings.table import read_settings
 from pensieve.cli.wiring import components_for
 from pensieve.core.errors import ValidationError
 from tests.support.running_server import ask, running_server, settings_for
