@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from dataclasses import replace
 from functools import partial
 
 from quart import Quart, Response, g, jsonify, request
@@ -18,7 +19,7 @@ from pensieve.api.http.connections.drained_bodies import DrainedBodies
 from pensieve.api.http.connections.incoming_bodies import INCOMING_BODIES, IncomingBodies
 from pensieve.api.http.connections.limits import MAX_BODY_BYTES
 from pensieve.api.http.connections.read_answers import ReadAnswers
-from pensieve.api.http.connections.request_memory import REQUEST_MEMORY, HeldMemory, RequestMemory
+from pensieve.api.http.connections.request_memory import REQUEST_MEMORY, HeldMemory, RequestMemory, incoming_bytes
 from pensieve.api.http.content_encoding import ACCEPTED
 from pensieve.api.http.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to_error, reply_to_status
 from pensieve.api.http.read_body import PDFS
@@ -55,8 +56,10 @@ class _App(Quart):
 def create_app(state: ServerState) -> Quart:
     app = _App("pensieve")
     app.extensions[EXTENSION] = state
-    app.extensions[INCOMING_BODIES] = IncomingBodies(state.limits)
-    memory = app.extensions[REQUEST_MEMORY] = RequestMemory(request_bytes(state.models.memory.capacity_bytes))
+    set_aside = request_bytes(state.models.memory.capacity_bytes)
+    incoming = incoming_bytes(set_aside, state.limits.max_total_bytes)
+    app.extensions[INCOMING_BODIES] = IncomingBodies(replace(state.limits, max_total_bytes=incoming))
+    memory = app.extensions[REQUEST_MEMORY] = RequestMemory(max(set_aside - incoming, set_aside // 2))
     app.extensions[PDFS] = PdfReading()
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,

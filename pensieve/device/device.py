@@ -27,7 +27,8 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
     """`total_memory_bytes` is the memory for models: the GPU's own, or the machine's, or the limit of the container.
-    `why_no_gpu` says why MLX runs on the CPU, or is ''.
+    `why_no_gpu` says why MLX runs on the CPU, or is ''. `max_gpu_bytes` is how much memory macOS lets the GPU use;
+    None elsewhere.
     """
 
     backend: Backend
@@ -35,6 +36,7 @@ class DeviceInfo:
     total_memory_bytes: int
     blas: Blas
     why_no_gpu: str = ""
+    max_gpu_bytes: int | None = None
 
     def describe(self) -> str:
         """A phrase for the startup line, such as "CPU (MKL 2026.2, 2 threads)" or "Metal (Apple M1)"."""
@@ -69,7 +71,23 @@ def device_info() -> DeviceInfo:
     on_gpu = choice.backend != "cpu"
     memory = facts.get("memory_size") or facts.get("total_memory") if on_gpu else None
     chip = str(facts.get("device_name") or choice.backend).strip()
-    return DeviceInfo(choice.backend, chip, int(memory or machine_memory_bytes()), blas, choice.why_no_gpu)
+    allowed = facts.get("max_recommended_working_set_size")
+    return DeviceInfo(choice.backend, chip, int(memory or machine_memory_bytes()), blas, choice.why_no_gpu, allowed)
+
+
+def try_device() -> None:
+    """Compute something small on the device.
+
+    Raises:
+        DeviceError: the device failed.
+    """
+    device = device_info()
+    import mlx.core as mx  # noqa: PLC0415 - after the BLAS
+
+    try:
+        evaluate(mx)
+    except Exception as error:
+        raise DeviceError(f"a multiplication on {device.describe()} failed: {error}") from error
 
 
 def _claimed(mx: Any) -> Backend:

@@ -96,6 +96,7 @@ def _totals(state: ServerState) -> dict[str, Any]:
 def _model(model: ModelState) -> dict[str, Any]:
     return {
         "id": model.id,
+        "alias": model.alias,
         "state": model.status,
         "active": model.num_active,
         "idle_seconds": None if model.idle_seconds is None else round(model.idle_seconds, 3),
