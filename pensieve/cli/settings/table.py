@@ -244,9 +244,7 @@ TABLE: Final = (
         help="serve in this process, without a parent process that starts the server again after a crash",
     ),
     Setting("log_level", values.log_level, "INFO", "debug, info, warning or error (default: info)", "LEVEL"),
-    Setting(
-        "log_format", values.log_format, None, "text or json (default: text on a terminal, else json)", "text|json"
-    ),
+    Setting("log_format", values.log_format, None, "text or json (default: text on a terminal, else json)", "FORMAT"),
     Setting(
         "log_file",
         values.path,
