@@ -41,6 +41,9 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "stall_timeout": '"5m"',
     "no_supervise": "true",
     "log_level": '"info"',
+    "log_format": '"json"',
+    "log_file": '"pensieve.log"',
+    "log_prompts": '"prompts"',
     "alias": '"qwen"',
     "template_arguments": "{ enable_thinking = false }",
 }

@@ -87,11 +87,11 @@ def test_the_window_is_that_of_the_table_or_of_the_file_and_a_longer_prompt_is_r
     assert client.get("/v1/models/nick").json()["max_input_tokens"] == 600
     assert client.get("/v1/models/plain").json()["max_input_tokens"] == 1500
     messages = [{"role": "user", "content": "a" * 700}]
-    asked = {"max_tokens": 1, "messages": messages}
-    refused = client.post("/v1/messages", json={"model": "nick", **asked})
+    request = {"max_tokens": 1, "messages": messages}
+    refused = client.post("/v1/messages", json={"model": "nick", **request})
     assert refused.status_code == 400
     assert "> 600 maximum" in refused.json()["error"]["message"]
-    assert client.post("/v1/messages", json={"model": "plain", **asked}).status_code == 200
+    assert client.post("/v1/messages", json={"model": "plain", **request}).status_code == 200
 
 
 def test_sampling_and_thinking_of_the_table_are_the_models_defaults(client: httpx.Client) -> None:
@@ -116,9 +116,9 @@ def test_an_alias_is_a_name_for_clients_and_in_settings(client: httpx.Client) ->
 
 
 def test_template_arguments_are_in_the_prompt(client: httpx.Client) -> None:
-    asked = {"messages": [{"role": "user", "content": "Hello"}]}
+    request = {"messages": [{"role": "user", "content": "Hello"}]}
     tokens = {
-        name: client.post("/v1/messages/count_tokens", json={"model": name, **asked}).json()["input_tokens"]
+        name: client.post("/v1/messages/count_tokens", json={"model": name, **request}).json()["input_tokens"]
         for name in ("plain", "nick")
     }
     assert tokens["nick"] - tokens["plain"] == len("0123456789")
