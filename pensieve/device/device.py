@@ -14,6 +14,7 @@ from pensieve.core.errors import DeviceError
 from pensieve.device import cuda_settings
 from pensieve.device.backend import Backend, choose_backend
 from pensieve.device.blas import Blas, preload
+from pensieve.device.missing_mlx import cannot_import
 
 __all__ = ["Backend", "DeviceInfo", "device_info"]
 
@@ -26,7 +27,8 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
     """`total_memory_bytes` is the memory for models: the GPU's own, or the machine's, or the limit of the container.
-    `why_no_gpu` says why MLX runs on the CPU, or is ''.
+    `why_no_gpu` says why MLX runs on the CPU, or is ''. `max_gpu_bytes` is how much memory macOS lets the GPU use;
+    None elsewhere.
     """
 
     backend: Backend
@@ -34,6 +36,7 @@ class DeviceInfo:
     total_memory_bytes: int
     blas: Blas
     why_no_gpu: str = ""
+    max_gpu_bytes: int | None = None
 
     def describe(self) -> str:
         """A phrase for the startup line, such as "CPU (MKL 2026.2, 2 threads)" or "Metal (Apple M1)"."""
@@ -59,7 +62,7 @@ def device_info() -> DeviceInfo:
     try:
         import mlx.core as mx  # noqa: PLC0415 - after the BLAS
     except ImportError as error:
-        raise DeviceError(f"MLX cannot be imported: {error}; on Linux install it as mlx[cpu] or mlx[cuda13]") from error
+        raise DeviceError(cannot_import(error)) from error
     choice = choose_backend(_claimed(mx), lambda: evaluate(mx))
     if choice.why_no_gpu:
         mx.set_default_device(mx.cpu)
@@ -68,7 +71,23 @@ def device_info() -> DeviceInfo:
     on_gpu = choice.backend != "cpu"
     memory = facts.get("memory_size") or facts.get("total_memory") if on_gpu else None
     chip = str(facts.get("device_name") or choice.backend).strip()
-    return DeviceInfo(choice.backend, chip, int(memory or machine_memory_bytes()), blas, choice.why_no_gpu)
+    allowed = facts.get("max_recommended_working_set_size")
+    return DeviceInfo(choice.backend, chip, int(memory or machine_memory_bytes()), blas, choice.why_no_gpu, allowed)
+
+
+def try_device() -> None:
+    """Compute something small on the device.
+
+    Raises:
+        DeviceError: the device failed.
+    """
+    device = device_info()
+    import mlx.core as mx  # noqa: PLC0415 - after the BLAS
+
+    try:
+        evaluate(mx)
+    except Exception as error:
+        raise DeviceError(f"a multiplication on {device.describe()} failed: {error}") from error
 
 
 def _claimed(mx: Any) -> Backend:

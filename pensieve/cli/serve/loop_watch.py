@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from pensieve.device.stacks import thread_stacks
+from pensieve.device.threads.stacks import thread_stacks
 
 log = logging.getLogger(__name__)
 

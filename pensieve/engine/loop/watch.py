@@ -10,7 +10,7 @@ from typing import Final
 
 from contracts.values.faults import EngineFault
 from pensieve.core.scheduling.stall import StallClock
-from pensieve.device.stacks import thread_stacks
+from pensieve.device.threads.stacks import thread_stacks
 from pensieve.engine.loop.generation_loop import failed_error
 from pensieve.engine.loop.progress import LoopProgress
 from pensieve.engine.requests.ticket import Ticket

@@ -3,7 +3,7 @@ import weakref
 
 import pytest
 
-from pensieve.device.pooled_thread import PooledThread
+from pensieve.device.threads.pooled_thread import PooledThread
 
 
 def ran_on(num_runs: int) -> list[int | None]:

@@ -1,0 +1,1 @@
+"""`pensieve doctor`: examines an installation, and names the fix of each problem (U4)."""

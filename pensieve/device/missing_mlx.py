@@ -1,0 +1,29 @@
+"""What to print where MLX cannot be imported: the command that installs it, by the tool that installed Pensieve."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+DISTRIBUTION = "pensieve-server"
+
+
+def cannot_import(error: ImportError) -> str:
+    """One sentence. `error` names no module of MLX if MLX is installed and one of its libraries cannot be loaded."""
+    command = install_command("cuda13" if shutil.which("nvidia-smi") else "cpu")
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "mlx":
+        return f"MLX, which computes the model, is not installed; install it with: {command}"
+    return f"MLX cannot be imported ({error}); install the one for this machine with: {command}"
+
+
+def install_command(extra: str, prefix: str = sys.prefix, executable: str = sys.executable) -> str:
+    """The command that adds an extra to this installation, which uv, pipx or pip made."""
+    requirement = shlex.quote(f"{DISTRIBUTION}[{extra}]")
+    parents = Path(prefix).parts
+    if "uv" in parents and "tools" in parents:
+        return f"uv tool install {requirement}"
+    if "pipx" in parents:
+        return f"pipx install --force {requirement}"
+    return f"{shlex.quote(executable)} -m pip install {requirement}"

@@ -1,0 +1,1 @@
+"""Threads: one that is kept and used again, and what all of them are doing."""
