@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from pensieve.cli.doctor.device import DeviceReport, device_report
+from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import Settings, SettingsError
-from pensieve.cli.settings.table import read_settings
 from pensieve.models.files.progress import Progress, SilentProgress
 
 Status = Literal["ok", "problem", "skipped"]
