@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pensieve import __version__
 from pensieve.cli import cache, completion, keys, version
 from pensieve.cli.chat import command as chat
+from pensieve.cli.config import command as config
 from pensieve.cli.doctor import command as doctor
 from pensieve.cli.fit import command as fit
 from pensieve.cli.launch import command as launch
@@ -29,6 +30,7 @@ _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "cache": cache.run,
     "chat": chat.run,
     "completion": completion.run,
+    "config": config.run,
     "doctor": doctor.run,
     "fit": fit.run,
     "keys": keys.run,
@@ -75,6 +77,7 @@ def build_parser() -> CommandParser:
     models.add_short_forms(commands)
     models.add_parser(commands)
     fit.add_parser(commands)
+    config.add_parser(commands)
     doctor.add_parser(commands)
     cache.add_parser(commands)
     keys.add_parser(commands)

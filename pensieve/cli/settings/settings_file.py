@@ -13,11 +13,16 @@ import platformdirs
 from pensieve.cli.settings.file import FileError, FileValue, TomlFile
 from pensieve.models.files.home import HOME_VARIABLE, home
 
+FILE_VARIABLE: Final = "PENSIEVE_CONFIG"
 FILE_NAME: Final = "config.toml"
 
 
 def settings_path() -> Path:
-    """In PENSIEVE_HOME where that is set, else in the user's folder for settings. The file may not exist."""
+    """The file that PENSIEVE_CONFIG names, else one in PENSIEVE_HOME where that is set, else in the user's folder for
+    settings. It may not exist.
+    """
+    if chosen := os.environ.get(FILE_VARIABLE):
+        return Path(chosen).expanduser()
     folder = home() if os.environ.get(HOME_VARIABLE) else platformdirs.user_config_path("pensieve")
     return folder / FILE_NAME
 
@@ -32,9 +37,9 @@ class SettingsFile:
 
 
 def read_settings_file(path: Path | None = None) -> SettingsFile:
-    """Empty if there is no file. By default, that at `settings_path`."""
+    """By default, that at `settings_path`. Empty if there is none and none was chosen."""
     path = path or settings_path()
-    if not path.exists():
+    if not path.exists() and not os.environ.get(FILE_VARIABLE):
         return SettingsFile()
     try:
         file = TomlFile.read(path)
