@@ -9,8 +9,8 @@ from typing import Any, Final
 from pensieve.cli.parser import CommandParser
 
 _SHELLS: Final = ("bash", "zsh", "fish")
-_ASKED: Final = "_ARGCOMPLETE"
-"""Set by the shell code when it asks for completions."""
+_VARIABLE: Final = "_ARGCOMPLETE"
+"""Set by the shell's code when it wants completions."""
 _MODEL_WORDS: Final = frozenset(("MODEL", "NAME", "M"))
 _INSTALL: Final = """To install it:
   bash   echo 'eval "$(pensieve completion bash)"' >> ~/.bashrc
@@ -33,15 +33,15 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
-    from argcomplete import shellcode  # noqa: PLC0415 - not needed for other commands
+    from argcomplete.shell_integration import shellcode  # noqa: PLC0415 - not needed for other commands
 
     print(shellcode(["pensieve"], shell=arguments.shell))
     return 0
 
 
-def complete_if_asked(parser: CommandParser) -> None:
+def complete_for_shell(parser: CommandParser) -> None:
     """Answer the shell and end the process, if it is the shell that started it."""
-    if _ASKED in os.environ:
+    if _VARIABLE in os.environ:
         from argcomplete import autocomplete  # noqa: PLC0415
 
         parser.complete_with(_MODEL_WORDS, _model_names)

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0 for success, 1 for failure, 2 for wrong usage."""
     words = sys.argv[1:] if argv is None else argv
     parser = build_parser()
-    completion.complete_if_asked(parser)
+    completion.complete_for_shell(parser)
     arguments = parser.parse_args(words)
     if arguments.command != "doctor" and (problem := home_problem()):
         print(f"pensieve: {problem}", file=sys.stderr)

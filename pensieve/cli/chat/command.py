@@ -27,7 +27,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
         usage="%(prog)s MODEL [PROMPT] [FLAGS]",
         description="Ask a model, and print its answer. Without a PROMPT, chat with it. What is piped in is added to "
         "the PROMPT: git diff | pensieve run MODEL 'Write a commit message'.",
-        epilog="The model is asked on a server that runs and serves it, else on one that is started for this.",
+        epilog="The answer comes from a server that runs and serves the model, else from one that is started for it.",
     )
     ask.add_argument("model", metavar="MODEL", help="the model, as in `pensieve serve`")
     ask.add_argument("prompt", metavar="PROMPT", nargs="*", default=(), help="the question")
@@ -37,7 +37,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
         usage="%(prog)s [MODEL] [FLAGS]",
         description="Chat with a model in the terminal. Enter sends, Alt-Enter starts a new line, Ctrl-C stops an "
         "answer, Ctrl-D ends the chat, and /help lists the commands.",
-        epilog="The model is asked on a server that runs and serves it, else on one that is started for this.",
+        epilog="The answer comes from a server that runs and serves the model, else from one that is started for it.",
     )
     chat.add_argument(
         "model",

@@ -38,11 +38,11 @@ def chat(conversation: Conversation, *, is_verbose: bool) -> int:
 def _take(line: str, state: Chat, screen: Screen) -> None:
     if is_command(line):
         try:
-            said = obey(line, state)
+            reply = obey(line, state)
         except (OSError, http.client.HTTPException) as error:
-            said = f"the server does not answer: {error}"
-        if said:
-            note(said)
+            reply = f"the server does not answer: {error}"
+        if reply:
+            note(reply)
         line, state.again = state.again or "", None
     if line:
         _answer(line, state, screen)
