@@ -16,6 +16,7 @@ from pensieve.cli.models import command as models
 from pensieve.cli.parser import EXIT_USAGE, CommandParser
 from pensieve.cli.serve.supervised import inherited
 from pensieve.cli.serve.supervisor import supervise
+from pensieve.cli.service import command as service
 from pensieve.cli.settings import table as settings
 from pensieve.cli.settings.settings import SettingsError
 from pensieve.models.files.home import home, home_problem
@@ -27,6 +28,7 @@ _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "keys": keys.run,
     "launch": lambda arguments: launch.launch(arguments.arguments),
     "models": models.run,
+    "service": service.run,
     **dict.fromkeys(models.SHORT_FORMS, models.run),
 }
 """What runs each command but `serve`, which needs its own words for its child process."""
@@ -62,6 +64,7 @@ def build_parser() -> CommandParser:
     models.add_parser(commands)
     fit.add_parser(commands)
     doctor.add_parser(commands)
+    service.add_parser(commands)
     cache.add_parser(commands)
     keys.add_parser(commands)
     return parser
