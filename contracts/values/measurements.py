@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from contracts.values.vocabulary import ClientIdentity
+
 
 class OperationPhase(Enum):
     """The phase of a generation that a record describes (S6)."""
@@ -64,6 +66,34 @@ class RequestTotals:
     @property
     def num_completed(self) -> int:
         return self.ended[OperationPhase.COMPLETED]
+
+
+class RequestStage(Enum):
+    """Where an open request is. An answer that has ended waits for its client to read the rest of it."""
+
+    WAITING = "waiting"
+    PREFILLING = "prefilling"
+    ANSWERING = "answering"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestProgress:
+    """An open request, without its text. `prefilled_tokens` of the prompt are computed, with the `cached_tokens` that
+    were read. `differs_in` names the part of the prompt from which on the prompt cache had nothing. Seconds count from
+    the request's acceptance.
+    """
+
+    stage: RequestStage
+    prompt_tokens: int
+    cached_tokens: int
+    prefilled_tokens: int
+    output_tokens: int
+    max_output_tokens: int
+    seconds: float
+    first_token_seconds: float | None = None
+    differs_in: str = ""
+    client: ClientIdentity = ClientIdentity()  # noqa: RUF009 - frozen
 
 
 class PressureStep(Enum):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
+from dataclasses import replace
+from functools import partial
 
 from quart import Quart, Response, g, jsonify, request
 from quart.typing import ResponseReturnValue
@@ -17,7 +19,7 @@ from pensieve.api.http.connections.drained_bodies import DrainedBodies
 from pensieve.api.http.connections.incoming_bodies import INCOMING_BODIES, IncomingBodies
 from pensieve.api.http.connections.limits import MAX_BODY_BYTES
 from pensieve.api.http.connections.read_answers import ReadAnswers
-from pensieve.api.http.connections.request_memory import REQUEST_MEMORY, HeldMemory, RequestMemory
+from pensieve.api.http.connections.request_memory import REQUEST_MEMORY, HeldMemory, RequestMemory, incoming_bytes
 from pensieve.api.http.content_encoding import ACCEPTED
 from pensieve.api.http.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to_error, reply_to_status
 from pensieve.api.http.read_body import PDFS
@@ -25,7 +27,7 @@ from pensieve.api.http_only import HttpOnly
 from pensieve.api.openai.errors import openai_body
 from pensieve.api.openai.paths import is_openai_call, why_missing
 from pensieve.api.pdfs.reading import PdfReading
-from pensieve.api.routes import loading, messages, metrics, models, openai, service
+from pensieve.api.routes import loading, logs, messages, metrics, models, openai, page, service
 from pensieve.api.server_state import EXTENSION, ServerState, server_state
 from pensieve.core.errors import PensieveError
 from pensieve.device.memory.ledger import request_bytes
@@ -54,18 +56,22 @@ class _App(Quart):
 def create_app(state: ServerState) -> Quart:
     app = _App("pensieve")
     app.extensions[EXTENSION] = state
-    app.extensions[INCOMING_BODIES] = IncomingBodies(state.limits)
-    memory = app.extensions[REQUEST_MEMORY] = RequestMemory(request_bytes(state.models.memory.capacity_bytes))
+    set_aside = request_bytes(state.models.memory.capacity_bytes)
+    incoming = incoming_bytes(set_aside, state.limits.max_total_bytes)
+    app.extensions[INCOMING_BODIES] = IncomingBodies(replace(state.limits, max_total_bytes=incoming))
+    memory = app.extensions[REQUEST_MEMORY] = RequestMemory(max(set_aside - incoming, set_aside // 2))
     app.extensions[PDFS] = PdfReading()
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         RESPONSE_TIMEOUT=None,  # answers have no time limit
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # an attribute of Quart's default provider
-    for module in (loading, messages, metrics, models, openai, service):
+    for module in (loading, logs, messages, metrics, models, openai, page, service):
         app.register_blueprint(module.blueprint)
     app.before_request(_check_access)
     app.after_request(_add_headers)
+    app.before_serving(partial(logging.getLogger().addHandler, state.recent_log))
+    app.after_serving(partial(logging.getLogger().removeHandler, state.recent_log))
     app.register_error_handler(PensieveError, _on_known_error)
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(Exception, _on_unknown_error)
@@ -89,7 +95,7 @@ async def _check_access() -> ResponseReturnValue | None:
     if request.method == "OPTIONS" and origin is not None:
         return Response(status=204)
     address = request.remote_addr or ""  # a header would be the client's to choose
-    if request.path in OPEN_PATHS:
+    if request.path in OPEN_PATHS or request.path.startswith(page.FILES_PATH):
         g.client = ClientIdentity(address)
     else:
         g.client = access.client(request.headers.get("x-api-key"), request.headers.get("authorization"), address)

@@ -22,6 +22,7 @@ from pensieve.api.anthropic.handler import MessageHandler, MessageOptions
 from pensieve.api.http.access import AccessRules
 from pensieve.api.http.connections.limits import ConnectionLimits
 from pensieve.api.http.keys import MAX_KEYS
+from pensieve.api.recent_log import RecentLog
 from pensieve.core.errors import RETRY_AFTER_RESTART_SECONDS, NotFoundError, OverloadedError, RateLimitError
 from pensieve.core.scheduling.rate_limit import RateLimit
 from pensieve.serving.lease import ModelLease
@@ -53,6 +54,7 @@ class ServerState:
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     draining: bool = field(default=False, init=False)
     fingerprints: Fingerprints = field(default_factory=Fingerprints, init=False)
+    recent_log: RecentLog = field(default_factory=RecentLog, init=False)
     requests_by_key: Counter[str] = field(default_factory=Counter, init=False)
 
     def info_of(self, name: str) -> ModelInfo:

@@ -16,9 +16,13 @@ from pensieve.cli.models import command as models
 from pensieve.cli.parser import EXIT_USAGE, CommandParser
 from pensieve.cli.serve.supervised import inherited
 from pensieve.cli.serve.supervisor import supervise
+from pensieve.cli.servers import command as servers
 from pensieve.cli.service import command as service
-from pensieve.cli.settings import table as settings
+from pensieve.cli.settings.names import unknown_variables
+from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import SettingsError
+from pensieve.cli.settings.settings_file import read_settings_file
+from pensieve.cli.settings.table import add_arguments
 from pensieve.models.files.home import home, home_problem
 
 _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
@@ -29,6 +33,7 @@ _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "launch": lambda arguments: launch.launch(arguments.arguments),
     "models": models.run,
     "service": service.run,
+    **dict.fromkeys(("load", "ps", "stop", "unload"), servers.run),
     **dict.fromkeys(models.SHORT_FORMS, models.run),
 }
 """What runs each command but `serve`, which needs its own words for its child process."""
@@ -60,6 +65,7 @@ def build_parser() -> CommandParser:
             "launch", help="start a client on a local model", description="Start a client on a local model."
         )
     )
+    servers.add_parsers(commands)
     models.add_short_forms(commands)
     models.add_parser(commands)
     fit.add_parser(commands)
@@ -76,20 +82,24 @@ def _add_serve(commands: argparse._SubParsersAction[CommandParser]) -> None:
         help="serve a model",
         usage="%(prog)s [MODEL] [FLAGS]",
         description="Serve a model, and print one line with the server's URL when it is ready.",
-        epilog="Each setting can also be given as the environment variable in brackets. A flag overrides it.",
+        epilog="Each setting can also be given as the environment variable in brackets. A flag overrides it, and "
+        "both override the settings file.",
     )
     serve.add_argument("served", nargs="?", metavar="MODEL", help="the same as --model")
-    settings.add_arguments(serve)
+    add_arguments(serve)
 
 
 def _serve(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+    supervised = inherited()
+    if supervised is None:
+        for problem in unknown_variables(os.environ):
+            print(f"pensieve: warning: {problem}", file=sys.stderr)
     try:
         _take_model(arguments)
-        chosen = settings.read_settings(arguments)
+        chosen = read_settings(arguments, file=read_settings_file())
     except SettingsError as error:
         print(f"pensieve: {error}", file=sys.stderr)
         return EXIT_USAGE
-    supervised = inherited()
     if supervised is None and not chosen.no_supervise:
         return supervise(chosen, argv)
     set_kernel_cache(os.environ)

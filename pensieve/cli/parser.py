@@ -6,10 +6,12 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NoReturn, TypeVar
 
 EXIT_USAGE: Final = 2
+
+Value = TypeVar("Value")
 
 KNOWN_ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("start", "server", "up", "mlx_lm.server"), "serve"),
@@ -104,6 +106,18 @@ class CommandParser(SentenceParser):
     def _did_you_mean(self, word: str, known: Iterable[str]) -> str:
         nearest = nearest_word(word, known)
         return f"; did you mean {nearest}?" if nearest else f"; {self.prog} --help lists them all"
+
+
+def argument_type(parse: Callable[[str], Value]) -> Callable[[str], Value]:
+    """`parse` for argparse, which reports the message of this kind of error alone."""
+
+    def parsed(text: str) -> Value:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parsed
 
 
 def nearest_word(word: str, known: Iterable[str]) -> str | None:

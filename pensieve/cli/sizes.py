@@ -41,3 +41,13 @@ def format_size(num_bytes: int) -> str:
 def format_gigabytes(num_bytes: float) -> str:
     """`12.3 GB`: for machines, limits and lists, where the second digit says nothing."""
     return f"{num_bytes / _GB:.1f} GB"
+
+
+def format_duration(seconds: float) -> str:
+    """`350 ms`, `12.3 s`, `4 min`, `2 h 5 min`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min".replace(" 0 min", "")

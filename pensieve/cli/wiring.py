@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import psutil
@@ -14,8 +13,8 @@ import psutil
 from contracts.values.measurements import DiskWrites
 from contracts.values.vocabulary import BufferUsage
 from pensieve.cli.settings.model_settings import read_model_settings, require_served
+from pensieve.cli.settings.model_table import ModelTable, ModelTables
 from pensieve.cli.sizes import format_gigabytes
-from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.errors import ValidationError
 from pensieve.device.memory.ledger import Ledger, request_bytes
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
@@ -60,15 +59,17 @@ def components_for(settings: Settings) -> ServerComponents:
         PensieveError: as `scripted_components` and `model_components`.
     """
     if settings.script and not settings.model:
-        by_model = _model_settings(settings, _read_model_settings(settings), {SCRIPTED_INFO.id: ()})
-        return scripted_components(settings.script, settings.memory_limit, by_model)
+        by_model = _model_tables(settings, _all_tables(settings), {SCRIPTED_INFO.id: ()})
+        return scripted_components(settings.script, settings.memory_limit, by_model[SCRIPTED_INFO.id])
     return model_components(settings)
 
 
 def scripted_components(
-    path: Path, memory_limit: int | None = None, by_model: Mapping[str, ModelSettings] = MappingProxyType({})
+    path: Path,
+    memory_limit: int | None = None,
+    table: ModelTable = ModelTable(),  # noqa: B008 - frozen
 ) -> ServerComponents:
-    """Components that play a script, without MLX. `by_model` has settings by model name.
+    """Components that play a script, without MLX.
 
     Raises:
         ModelLoadingError: the script cannot be read.
@@ -77,12 +78,13 @@ def scripted_components(
     script = load_script(path)
     memory = Ledger(capacity_bytes(memory_limit, psutil.virtual_memory().total))
     monitor = SlidingWindowMonitor(memory.usage)
-    settings = by_model.get(SCRIPTED_INFO.id, ModelSettings())
 
     async def start(source: str) -> ServedModel:  # noqa: ARG001 - there is only one script
-        return ScriptedEngine(script, memory, monitor, settings=settings)
+        return ScriptedEngine(script, memory, monitor, settings=table.settings)
 
-    model = KnownModel(str(path), SCRIPTED_INFO, settings=settings)
+    model = KnownModel(
+        str(path), SCRIPTED_INFO, settings=table.settings, alias=table.alias, idle_seconds=table.idle_seconds
+    )
     return ServerComponents((model,), "a script, no model", memory, monitor, start)
 
 
@@ -96,7 +98,7 @@ def model_components(settings: Settings) -> ServerComponents:
         ModelLoadingError: a model does not exist, or the script cannot be read.
         ValidationError: the limit exceeds the machine's memory, or the file of model settings is wrong.
     """
-    from_file = _read_model_settings(settings)  # a mistake in it is reported before anything is downloaded
+    tables = _all_tables(settings)  # a mistake in them is reported before anything is downloaded
     from pensieve.device import blas, malloc  # noqa: PLC0415
 
     blas.preload()
@@ -111,16 +113,15 @@ def model_components(settings: Settings) -> ServerComponents:
     memory.reserve_on_host(request_bytes(memory.capacity_bytes), BufferUsage.TEMPORARY)
     monitor = SlidingWindowMonitor(memory.usage)
     options = _engine_options(settings, memory.capacity_bytes)  # a home that cannot be written ends the start at once
-    folders, draft = _resolve_models(settings)
-    by_model = _model_settings(settings, from_file, {source: (folder.id,) for source, folder in folders.items()})
-    main_source = next(iter(folders))
+    folders = _resolve_models(settings, tables)
+    by_model = _model_tables(settings, tables, {source: (folder.id,) for source, folder in folders.items()})
+    drafts = _resolve_drafts(settings, by_model)
 
     async def start(source: str) -> ServedModel:
-        drafting = draft if source == main_source else None  # a draft model shares the vocabulary of that one alone
-        chosen = replace(options, draft_model=drafting, settings=by_model[source])
+        chosen = replace(options, draft_model=drafts.get(source), settings=by_model[source].settings)
         return await Engine.start(folders[source], memory, monitor, chosen)
 
-    models = _known_models(folders, draft, by_model, dense=device.backend == "cpu")
+    models = _known_models(folders, drafts, by_model, dense=device.backend == "cpu")
     description = device.describe() + (", forced to follow a script" if options.script else "")
     writes = options.cache.writes.usage if options.cache.writes is not None else DiskWrites
     return ServerComponents(models, description, memory, monitor, start, writes)
@@ -143,8 +144,8 @@ def capacity_bytes(limit_bytes: int | None, machine_bytes: int) -> int:
     return limit_bytes
 
 
-def _resolve_models(settings: Settings) -> tuple[Mapping[str, ModelFolder], ModelFolder | None]:
-    """The folders of all models by source, the main one first, and that of the draft model.
+def _resolve_models(settings: Settings, tables: ModelTables) -> Mapping[str, ModelFolder]:
+    """The folders of all models by source, the main one first.
 
     It runs on the main thread, so that Ctrl-C ends a long download at once.
     """
@@ -152,10 +153,19 @@ def _resolve_models(settings: Settings) -> tuple[Mapping[str, ModelFolder], Mode
     from pensieve.models.library.embedded import SMOLLM2  # noqa: PLC0415
     from pensieve.models.library.resolve import resolve  # noqa: PLC0415
 
-    sources = dict.fromkeys((settings.model or SMOLLM2.name, *settings.allow_models))
-    folders = {source: resolve(source, progress=ConsoleProgress()) for source in sources}
-    draft = resolve(settings.draft_model, progress=ConsoleProgress()) if settings.draft_model else None
-    return folders, draft
+    names = dict.fromkeys(map(tables.source, (settings.model or SMOLLM2.name, *settings.allow_models)))
+    return {source: resolve(source, progress=ConsoleProgress()) for source in names}
+
+
+def _resolve_drafts(settings: Settings, by_model: Mapping[str, ModelTable]) -> Mapping[str, ModelFolder]:
+    """The draft model of each source that has one."""
+    from pensieve.models.files.progress import ConsoleProgress  # noqa: PLC0415
+    from pensieve.models.library.resolve import resolve  # noqa: PLC0415
+
+    if settings.no_speculation:
+        return {}
+    names = {source: table.draft_model for source, table in by_model.items()}
+    return {source: resolve(name, progress=ConsoleProgress()) for source, name in names.items() if name is not None}
 
 
 def _engine_options(settings: Settings, capacity_bytes: int) -> EngineOptions:
@@ -192,42 +202,55 @@ def _cache_options(settings: Settings, capacity_bytes: int) -> CacheOptions:
     )
 
 
-def _read_model_settings(settings: Settings) -> Mapping[str, ModelSettings]:
-    return read_model_settings(settings.model_settings) if settings.model_settings is not None else {}
+def _all_tables(settings: Settings) -> ModelTables:
+    """
+    Raises:
+        ValidationError: the file of `--model-settings` is wrong.
+    """
+    path = settings.model_settings
+    return settings.models if path is None else replace(settings.models, of_model_settings=read_model_settings(path))
 
 
-def _model_settings(
-    settings: Settings, from_file: Mapping[str, ModelSettings], models: Mapping[str, tuple[str, ...]]
-) -> Mapping[str, ModelSettings]:
-    """The settings of each model by its source: the file's table for it, over the flags. `models` maps each source to
-    the model's other names.
+def _model_tables(
+    settings: Settings, tables: ModelTables, models: Mapping[str, tuple[str, ...]]
+) -> Mapping[str, ModelTable]:
+    """The settings of each model by its source. `models` maps each source to the model's other names, the main model
+    first.
 
     Raises:
-        ValidationError: the file has a table for a model that is not served.
+        ValidationError: the file of `--model-settings` has a table for a model that is not served.
     """
     names = {source: (source, *others) for source, others in models.items()}
     if settings.model_settings is not None:
-        require_served(settings.model_settings, from_file, (name for each in names.values() for name in each))
-    tables = {
-        source: next((from_file[name] for name in each if name in from_file), ModelSettings())
-        for source, each in names.items()
-    }
-    return {source: table.over(settings.model_defaults) for source, table in tables.items()}
+        served = (name for each in names.values() for name in each)
+        require_served(settings.model_settings, tables.of_model_settings, served)
+    main_source = next(iter(names))
+    return {source: tables.of(each, is_main=source == main_source) for source, each in names.items()}
 
 
 def _known_models(
     folders: Mapping[str, ModelFolder],
-    draft: ModelFolder | None,
-    by_model: Mapping[str, ModelSettings],
+    drafts: Mapping[str, ModelFolder],
+    by_model: Mapping[str, ModelTable],
     *,
     dense: bool,
 ) -> tuple[KnownModel, ...]:
-    """The first model is loaded together with the draft model, so its bytes count both."""
-    models = tuple(
-        known_model(source, folder, dense=dense, settings=by_model[source]) for source, folder in folders.items()
+    return tuple(
+        _known_model(source, folder, drafts.get(source), by_model[source], dense=dense)
+        for source, folder in folders.items()
+    )
+
+
+def _known_model(
+    source: str, folder: ModelFolder, draft: ModelFolder | None, table: ModelTable, *, dense: bool
+) -> KnownModel:
+    """A model is loaded together with its draft model, so its bytes count both."""
+    model = replace(
+        known_model(source, folder, dense=dense, settings=table.settings),
+        alias=table.alias,
+        idle_seconds=table.idle_seconds,
     )
     if draft is None:
-        return models
+        return model
     draft_bytes = known_model(f"--draft-model {draft.id}", draft, dense=dense).weights_bytes
-    first = replace(models[0], weights_bytes=models[0].weights_bytes + draft_bytes, draft_id=draft.id)
-    return (first, *models[1:])
+    return replace(model, weights_bytes=model.weights_bytes + draft_bytes, draft_id=draft.id)

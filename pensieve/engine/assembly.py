@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from pensieve.core.defaults.model_settings import ModelSettings
+from pensieve.core.errors import ModelLoadingError
 from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.batch.batch import Batch
@@ -87,7 +88,7 @@ def load_parts(folder: ModelFolder, memory: DeviceMemory, options: EngineOptions
     resources.callback(memory.reclaim)
     plan = MemoryPlan(memory, _expected_weights_bytes(folder, options.draft_model))
     resources.callback(plan.release)
-    models = _load_models(folder, options.draft_model, resources)
+    models = _load_models(folder, options, resources)
     plan.correct(sum(model.weights_bytes for model in models))
     memory.reserve_for_process()
     with log_if_slow("measuring the model's memory needs and compiling its kernels"):
@@ -107,11 +108,12 @@ def _expected_weights_bytes(folder: ModelFolder, drafting: ModelFolder | None) -
     return expected
 
 
-def _load_models(folder: ModelFolder, drafting: ModelFolder | None, resources: ExitStack) -> tuple[LoadedModel, ...]:
+def _load_models(folder: ModelFolder, options: EngineOptions, resources: ExitStack) -> tuple[LoadedModel, ...]:
     models = [load(folder)]
     resources.callback(models[0].release)
-    if drafting is not None:
-        models.append(load_draft(drafting))
+    models[0].context_window_tokens = options.settings.window_within(models[0].context_window_tokens)
+    if options.draft_model is not None:
+        models.append(load_draft(options.draft_model))
         resources.callback(models[1].release)
     for each in models:
         replace_layers(each.model)
@@ -153,7 +155,22 @@ def _build(
         forced=ForcedScript(options.script, model) if options.script is not None else None,
         answers=answers,
         prompt_cache=prompt_cache,
-        template=ChatTemplate(model.tokenizer, model.dialect, answers.recall, max_cached_bytes=memos.encodings_bytes),
+        template=_template(folder, model, options, answers, memos),
         grammars=Grammars(model, max_bytes=memos.grammars_bytes, max_verdicts_bytes=memos.verdicts_bytes),
         relief=PressureRelief(memory, prompt_cache, chunk_tokens=probed.chunk_tokens),
     )
+
+
+def _template(
+    folder: ModelFolder, model: LoadedModel, options: EngineOptions, answers: AnswerMemory, memos: MemoSizes
+) -> ChatTemplate:
+    """
+    Raises:
+        ModelLoadingError: the template does not read one of the operator's arguments.
+    """
+    template = ChatTemplate(model.tokenizer, model.dialect, answers.recall, max_cached_bytes=memos.encodings_bytes)
+    arguments = options.settings.template_arguments
+    try:
+        return template.with_arguments(arguments) if arguments else template
+    except ValueError as error:
+        raise ModelLoadingError(folder.id, f"template_arguments: {error}") from error

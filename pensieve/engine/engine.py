@@ -10,7 +10,7 @@ from functools import partial
 
 from contracts.values.faults import EngineFault
 from contracts.values.generation import GenerationEvent, GenerationStarted, PromptTokens
-from contracts.values.measurements import MemoryPressure, SpeculationCounts
+from contracts.values.measurements import MemoryPressure, RequestProgress, SpeculationCounts
 from contracts.values.vocabulary import GenerationRequest, MemoryUsage, ModelFeature, ModelInfo, Prompt
 from pensieve.core.errors import OverloadedError
 from pensieve.core.scheduling.validation import check_request
@@ -129,6 +129,10 @@ class Engine:
     def num_active(self) -> int:
         """Open generations, running or waiting."""
         return len(self._tickets)
+
+    def progress(self) -> tuple[RequestProgress, ...]:
+        """Of the open generations, the oldest first."""
+        return tuple(ticket.progress() for ticket in sorted(self._tickets, key=lambda ticket: ticket.number))
 
     async def can_admit(self) -> bool:
         return not self._has_ended and self._num_unfinished < self._options.max_batch_size + self._options.max_queued

@@ -6,6 +6,7 @@ Implements `contracts.protocols.models.ModelManager`.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterable
 
 from contracts.checked import checked as with_clauses
@@ -100,16 +101,16 @@ class ModelPool:
 
     def _state(self, known: KnownModel) -> ModelState:
         resident = self._residents.get(known.info.id)
-        num_active = resident.model.num_active if resident is not None else 0
         idle_seconds = self._residents.idle_seconds(resident) if resident is not None else None
         return ModelState(
             id=known.info.id,
             status=self._status(known, resident),
-            num_active=num_active,
+            requests=resident.model.progress() if resident is not None else (),
             idle_seconds=idle_seconds,
             weights_bytes=known.weights_bytes,
             draft_id=known.draft_id,
             settings=known.settings,
+            alias=known.alias,
         )
 
     def _status(self, known: KnownModel, resident: ResidentModel | None) -> ModelStatus:
@@ -161,24 +162,28 @@ class ModelPool:
         return resident
 
     async def unload_idle(self) -> tuple[str, ...]:
-        """Unload models that have been idle for `PoolTimeouts.idle_seconds`. Return their ids."""
-        if self._timeouts.idle_seconds is None:
-            return ()
+        """Unload models that have been idle for as long as they may be. Return their ids."""
         unloaded: list[str] = []
         async with self._room.lock:
             for resident in self._residents:
                 idle_seconds = self._residents.idle_seconds(resident)
-                if idle_seconds is not None and idle_seconds >= self._timeouts.idle_seconds:
+                if idle_seconds is not None and idle_seconds >= self._max_idle_seconds(resident.id):
                     await self._residents.close(resident, f"after {idle_seconds:.0f} s without a request")
                     unloaded.append(resident.id)
         return tuple(unloaded)
 
+    def _max_idle_seconds(self, model_id: str) -> float:
+        """The model's own limit, else that of all models; infinite for none."""
+        known = self._registry.find(model_id)
+        limits = (known.idle_seconds if known is not None else None, self._timeouts.idle_seconds)
+        return next((limit for limit in limits if limit is not None), math.inf)
+
     async def watch_idle(self) -> None:
         """Call `unload_idle` regularly until cancelled. Returns at once if idle models stay loaded."""
-        if self._timeouts.idle_seconds is None:
-            return
-        while True:
-            await asyncio.sleep(min(self._timeouts.idle_seconds / 10, MAX_WATCH_SECONDS))
+        limits = (self._timeouts.idle_seconds, *(model.idle_seconds for model in self._registry))
+        shortest = min((limit for limit in limits if limit is not None), default=math.inf)
+        while shortest < math.inf:
+            await asyncio.sleep(min(shortest / 10, MAX_WATCH_SECONDS))
             await self.unload_idle()
 
     async def optimize_memory_usage(self) -> int:

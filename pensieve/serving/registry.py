@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from contracts.values.measurements import RequestProgress
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.estimate.known_model import KnownModel
@@ -19,11 +20,16 @@ class ModelState:
 
     id: str
     status: ModelStatus
-    num_active: int
+    requests: tuple[RequestProgress, ...]
     idle_seconds: float | None
     weights_bytes: int
     draft_id: str | None = None
     settings: ModelSettings = ModelSettings()  # noqa: RUF009 - frozen
+    alias: str | None = None
+
+    @property
+    def num_active(self) -> int:
+        return len(self.requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +42,12 @@ class ModelCounts:
 
 
 class ModelRegistry:
-    """Models in the order in which they were added. A client may name one by its id or by its source."""
+    """Models in the order in which they were added. A client may name one by its id, its source or its alias."""
 
     def __init__(self, models: Iterable[KnownModel] = ()) -> None:
         """
         Raises:
-            ModelLoadingError: two models of different sources have the same id.
+            ModelLoadingError: two models of different sources have the same id, or one has another's id as its alias.
         """
         self._by_id: dict[str, KnownModel] = {}
         for model in models:
@@ -51,6 +57,12 @@ class ModelRegistry:
                     model.source, f"{other.source} is served by the same name, {model.info.id}; serve only one of them"
                 )
             self.add(model)
+        for model in self:
+            other = self.find(model.alias) if model.alias is not None else None
+            if other is not None and other.source != model.source:
+                raise ModelLoadingError(
+                    model.source, f"its alias {model.alias} is the name of {other.source}; choose another alias"
+                )
 
     def __iter__(self) -> Iterator[KnownModel]:
         return iter(tuple(self._by_id.values()))
@@ -60,4 +72,4 @@ class ModelRegistry:
 
     def find(self, name: str) -> KnownModel | None:
         by_id = self._by_id.get(name)
-        return by_id or next((model for model in self._by_id.values() if model.source == name), None)
+        return by_id or next((model for model in self._by_id.values() if name in (model.source, model.alias)), None)

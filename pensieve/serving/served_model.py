@@ -7,7 +7,7 @@ from typing import Protocol
 from contracts.protocols.inference import InferenceModel
 from contracts.values.faults import EngineFault
 from contracts.values.generation import PromptTokens
-from contracts.values.measurements import MemoryPressure, SpeculationCounts
+from contracts.values.measurements import MemoryPressure, RequestProgress, SpeculationCounts
 
 
 class ServedModel(InferenceModel, Protocol):
@@ -15,6 +15,9 @@ class ServedModel(InferenceModel, Protocol):
 
     @property
     def num_active(self) -> int: ...
+
+    def progress(self) -> tuple[RequestProgress, ...]:
+        """Of the open requests, the oldest first."""
 
     async def failed(self) -> EngineFault | None:
         """Return as soon as it cannot answer any more, or with None when it is closed."""

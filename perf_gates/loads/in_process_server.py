@@ -11,8 +11,8 @@ from typing import Final
 
 from pensieve.cli.serve.command import run
 from pensieve.cli.serve.listener import bind
+from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import Settings
-from pensieve.cli.settings.table import read_settings
 from pensieve.cli.wiring import ServerComponents
 
 _HUNG_SECONDS: Final = 600

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from pensieve.cli.doctor.device import DeviceReport, device_report
+from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import Settings, SettingsError
-from pensieve.cli.settings.table import read_settings
+from pensieve.cli.settings.settings_file import read_settings_file
 from pensieve.models.files.progress import Progress, SilentProgress
 
 Status = Literal["ok", "problem", "skipped"]
@@ -60,7 +61,7 @@ class Subject:
     @cached_property
     def settings(self) -> Settings | SettingsError:
         try:
-            return read_settings(argparse.Namespace(), self.environment)
+            return read_settings(argparse.Namespace(), self.environment, read_settings_file())
         except SettingsError as error:
             return error
 

@@ -31,9 +31,9 @@ from pensieve.cli.launch.running_servers import (
 )
 from pensieve.cli.launch.started_server import HOST, start_server
 from pensieve.cli.launch.window import window_problem
-from pensieve.cli.parser import SentenceParser
+from pensieve.cli.parser import SentenceParser, argument_type
+from pensieve.cli.servers.address import server_port
 from pensieve.cli.settings.settings import DEFAULT_PORT
-from pensieve.cli.settings.values import MAX_PORT
 
 _FAILED, _INTERRUPTED = 1, 130
 
@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     place.add_argument("--url", help="the URL of a running Pensieve server; no server is started")
     place.add_argument(
         "--port",
-        type=_port,
+        type=argument_type(server_port),
         metavar="P",
         help=f"the server's port on this machine (default: {DEFAULT_PORT}) [PENSIEVE_PORT]",
     )
@@ -136,17 +136,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MAX_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to {MAX_PORT}")
-    return int(text)
-
-
 def _port_of_environment(text: str) -> int | None:
     """None for 0, which lets a server choose its port, so that a client has no address to look at."""
     try:
-        return _port(text) if text != "0" else None
-    except argparse.ArgumentTypeError as error:
+        return server_port(text) if text != "0" else None
+    except ValueError as error:
         raise LaunchError(f"PENSIEVE_PORT: {error}") from None
 
 

@@ -1,27 +1,27 @@
-"""Finds out what runs at an address: whether it is a healthy Pensieve server, and which models it serves (C7).
-
-Requests bypass proxies, because they go to this machine or to one that the user named.
-"""
+"""Finds out what runs at an address: whether it is a healthy Pensieve server, and which models it serves (C7)."""
 
 from __future__ import annotations
 
 import errno
 import http.client
-import json
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
-ANSWER_SECONDS = 10.0
+from pensieve.cli.servers.address import server_url
+from pensieve.cli.servers.http_client import RequestError, ServerClient, reason
+
 _COUNT_SECONDS = 600.0  # a model that was unloaded is loaded for it
-_MAX_ANSWER_BYTES = 1_000_000
 
 
 class LaunchError(Exception):
     """Claude Code cannot be started. The message says why and how to fix it."""
+
+
+class NotServedError(LaunchError):
+    """The server serves other models."""
 
 
 class ForeignServerError(LaunchError):
@@ -44,13 +44,9 @@ def normalized_url(text: str) -> str:
         LaunchError: it is not an http or https URL.
     """
     try:
-        parts = urlsplit(text)
-        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_valid = False
-    if not is_valid:
-        raise LaunchError(f"{text!r} is not the URL of a server, such as http://127.0.0.1:8765")
-    return text.rstrip("/").removesuffix("/v1").rstrip("/")
+        return server_url(text)
+    except ValueError as error:
+        raise LaunchError(str(error)) from None
 
 
 def find_server(url: str, api_key: str | None, model: str | None = None) -> RunningServer | None:
@@ -70,7 +66,7 @@ def find_server(url: str, api_key: str | None, model: str | None = None) -> Runn
         return None
     except (OSError, http.client.HTTPException) as error:
         raise ForeignServerError(
-            f"the server at {url} does not answer like a Pensieve server: {_reason(error)}"
+            f"the server at {url} does not answer like a Pensieve server: {reason(error)}"
         ) from error
     if health.get("status") != "healthy":
         raise LaunchError(f"the server at {url} is {health.get('status', 'unhealthy')}; try again in a moment")
@@ -91,7 +87,7 @@ def served_names(url: str, api_key: str | None) -> tuple[str, ...]:
     except (ConnectionRefusedError, ConnectionResetError):
         return ()
     except (OSError, http.client.HTTPException) as error:
-        raise LaunchError(f"the server at {url} does not list its models: {_reason(error)}") from error
+        raise LaunchError(f"the server at {url} does not list its models: {reason(error)}") from error
     if status != http.client.OK:
         raise LaunchError(f"the server at {url} does not list its models; set PENSIEVE_API_KEY to its key")
     draft_models = (model["draft_model"] for model in health.get("models", []) if model.get("draft_model"))
@@ -105,15 +101,12 @@ def count_tokens(server: RunningServer, api_key: str | None, body: Mapping[str, 
         LaunchError: the server does not count them.
     """
     try:
-        status, answer = _send(
-            "POST", server.url, "/v1/messages/count_tokens", api_key, {**body, "model": server.model}
+        counted = ServerClient(server.url, api_key).post(
+            "/v1/messages/count_tokens", {**body, "model": server.model}, timeout=_COUNT_SECONDS
         )
-    except (OSError, http.client.HTTPException) as error:
-        raise LaunchError(f"the server at {server.url} does not count tokens: {_reason(error)}") from error
-    if status != http.client.OK:
-        message = answer.get("error", {}).get("message", f"status {status}")
-        raise LaunchError(f"the server at {server.url} does not count tokens: {message}")
-    return int(answer["input_tokens"])
+    except RequestError as error:
+        raise LaunchError(f"the server at {server.url} does not count tokens: {error}") from error
+    return int(counted["input_tokens"])
 
 
 def _serving(url: str, listed: dict[str, Any], model: str | None) -> RunningServer:
@@ -123,7 +116,7 @@ def _serving(url: str, listed: dict[str, Any], model: str | None) -> RunningServ
     names = _names(model) if model else tuple(windows)
     served = next((name for name in names if name in windows), None)
     if served is None:
-        raise LaunchError(
+        raise NotServedError(
             f"the server at {url} serves {', '.join(windows)}, not {model}: "
             "omit --model, stop that server, or start a second one with --port"
         )
@@ -137,38 +130,7 @@ def _names(model: str) -> tuple[str, ...]:
 
 
 def _get(url: str, path: str, api_key: str | None) -> tuple[int, dict[str, Any]]:
-    return _send("GET", url, path, api_key)
-
-
-def _send(
-    method: str, url: str, path: str, api_key: str | None, body: Mapping[str, Any] | None = None
-) -> tuple[int, dict[str, Any]]:
-    """The status and the JSON object of the answer's body, empty if it is something else."""
-    parts = urlsplit(url)
-    connection = _connection(parts, ANSWER_SECONDS if body is None else _COUNT_SECONDS)
-    sent = None if body is None else json.dumps(body).encode()
-    try:
-        headers = {"accept": "application/json", **({"x-api-key": api_key} if api_key else {})}
-        headers |= {} if sent is None else {"content-type": "application/json"}
-        connection.request(method, parts.path + path, sent, headers)
-        answer = connection.getresponse()
-        received = answer.read(_MAX_ANSWER_BYTES)
-    finally:
-        connection.close()
-    try:
-        content = json.loads(received)
-    except ValueError:
-        content = None
-    return answer.status, content if isinstance(content, dict) else {}
-
-
-def _connection(parts: SplitResult, seconds: float) -> http.client.HTTPConnection:
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return kind(parts.hostname or "", parts.port, timeout=seconds)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return ServerClient(url, api_key).get(path)
 
 
 def is_port_free(host: str, port: int) -> bool:

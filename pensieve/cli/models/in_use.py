@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from pensieve.cli.launch.running_servers import LaunchError, served_names
+from pensieve.cli.servers.processes import server_processes
 from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.inventory import LocalModel
 
@@ -24,7 +24,7 @@ def require_unused(model: LocalModel) -> None:
         ModelInUseError: a visible server serves the model, drafts with it, or was started with it.
     """
     names = {*_served_names(model)}
-    for process, url in _servers():
+    for process, url in _listening():
         try:
             served = names.intersection(served_names(url, os.environ.get("PENSIEVE_API_KEY")))
         except LaunchError:  # it needs a key, or is still starting: its command line has to do
@@ -48,17 +48,8 @@ def _served_names(model: LocalModel) -> Iterator[str]:
         yield model.path.name
 
 
-def _servers() -> Iterator[tuple[psutil.Process, str]]:
-    """Processes of `pensieve serve`, and the URL of each. Those of other users are invisible."""
-    for process in psutil.process_iter():
-        try:
-            if _is_server(process.cmdline()):
-                for connection in process.net_connections("inet"):
-                    if connection.status == psutil.CONN_LISTEN:
-                        host = connection.laddr.ip
-                        yield process, f"http://{f'[{host}]' if ':' in host else host}:{connection.laddr.port}"
-        except psutil.Error:
-            continue
+def _listening() -> Iterator[tuple[psutil.Process, str]]:
+    yield from ((server.process, server.url) for server in server_processes() if server.url is not None)
 
 
 def _named_models(process: psutil.Process) -> list[str]:
@@ -69,7 +60,12 @@ def _named_models(process: psutil.Process) -> list[str]:
         return []
     variables = [environment[name] for name in ("PENSIEVE_MODEL", "PENSIEVE_ALLOW_MODELS") if environment.get(name)]
     words = [word for text in (*command, *variables) for word in text.rpartition("=")[2].split(",")]
-    names_a_model = bool(variables) or any(word.startswith("--model") for word in command)
+    serve = command.index("serve") + 1 if "serve" in command else len(command)
+    names_a_model = (
+        bool(variables)
+        or any(word.startswith("--model") for word in command)
+        or any(not word.startswith("-") for word in command[serve : serve + 1])
+    )
     draft_model = environment.get("PENSIEVE_DRAFT_MODEL", "")
     return [*words, draft_model] if names_a_model else [*words, draft_model, SMOLLM2.name]
 
@@ -82,9 +78,3 @@ def _names_of_other_folders(process: psutil.Process, path: Path) -> set[str]:
         return set()
     folders = {Path(here, word).resolve() for word in words if os.sep in word}
     return {folder.name for folder in folders} if path.resolve() not in folders else set()
-
-
-def _is_server(command: list[str]) -> bool:
-    """`…/pensieve serve …`, or `python -m pensieve serve …`."""
-    pairs = itertools.pairwise(command)
-    return any(second == "serve" and first.rpartition("/")[2].startswith("pensieve") for first, second in pairs)

@@ -27,9 +27,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         help="run the server in the background, from login on",
         description="Run the server as a service of your own, under launchd on a Mac and systemd on Linux: it starts "
         "when you log in, and again after a crash.",
-        epilog="Its settings are those that `pensieve serve` has where the service is installed: the PENSIEVE_ "
-        "variables are written down for it. Install it again to change them. Exit status: 0 for success, 3 if `status` "
-        "finds that it does not run, 1 for failure.",
+        epilog="Its settings come from the settings file, which it reads at each start. The PENSIEVE_ variables of the "
+        "moment are written down when it is installed, and override the file; install it again to change them. Exit "
+        "status: 0 for success, 3 if `status` finds that it does not run, 1 for failure.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("install", help="install the service, or replace it, and start it")
@@ -153,9 +153,9 @@ def _wait(manager: ServiceManager, settings: Settings) -> int:
 
 
 def _settings(manager: ServiceManager) -> Settings:
-    from pensieve.cli.settings.table import read_settings  # noqa: PLC0415
+    from pensieve.cli.service.definition import settings_of  # noqa: PLC0415
 
-    return read_settings(argparse.Namespace(), manager.variables())
+    return settings_of(manager.variables())
 
 
 def _require_free(manager: ServiceManager, settings: Settings) -> None:

@@ -10,15 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import platformdirs
+
 from pensieve.cli.service.manager import ServiceError
-from pensieve.cli.settings import values
+from pensieve.cli.settings.names import known_variables
+from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import Settings
-from pensieve.cli.settings.table import TABLE, read_settings
+from pensieve.cli.settings.settings_file import FILE_NAME, read_settings_file
+from pensieve.cli.settings.table import TABLE
+from pensieve.models.files.home import HOME_VARIABLE
 
 SERVE: Final = (sys.executable, "-P", "-m", "pensieve", "serve")
 """-P: the current folder is the user's home, and no module is to be imported from there."""
-_PREFIX: Final = "PENSIEVE_"
-_OF_OTHER_COMMANDS: Final = frozenset({"PENSIEVE_CLAUDE", "PENSIEVE_SUPERVISED"})
+_OF_OTHER_COMMANDS: Final = frozenset({"PENSIEVE_CLAUDE"})
 _FILES: Final = ("PENSIEVE_HOME", "HF_HOME", "HF_HUB_CACHE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _MODELS: Final = ("PENSIEVE_MODEL", "PENSIEVE_DRAFT_MODEL", "PENSIEVE_ALLOW_MODELS")
 _OTHERS: Final = ("HF_ENDPOINT", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -41,14 +45,25 @@ def define(environment: Mapping[str, str], folder: Path) -> Definition:
         SettingsError: one is wrong.
     """
     variables = {name: _absolute(name, value, folder) for name, value in environment.items() if _is_kept(name, value)}
-    settings = read_settings(argparse.Namespace(), variables)
+    settings = settings_of(variables)
     if not settings.port:
         raise ServiceError("port 0 would be another port at each start; set PENSIEVE_PORT to the one that clients use")
     return Definition(SERVE, variables, settings)
 
 
+def settings_of(variables: Mapping[str, str]) -> Settings:
+    """The settings of a service with these variables, and with the settings file that it reads at each start.
+
+    Raises:
+        SettingsError: one is wrong.
+    """
+    home = variables.get(HOME_VARIABLE)
+    folder = Path(home) if home else platformdirs.user_config_path("pensieve")
+    return read_settings(argparse.Namespace(), variables, read_settings_file(folder / FILE_NAME))
+
+
 def _is_kept(name: str, value: str) -> bool:
-    is_ours = name.startswith(_PREFIX) and name not in _OF_OTHER_COMMANDS
+    is_ours = name in known_variables() and name not in _OF_OTHER_COMMANDS
     return bool(value) and (is_ours or name in _FILES or name.upper() in _OTHERS)
 
 
@@ -67,5 +82,4 @@ def _absolute_model(model: str, folder: Path) -> str:
 
 
 def _path_settings() -> set[str]:
-    parsers = (Path, values.key_file, getattr(values, "path", Path))
-    return {setting.variable for setting in TABLE if setting.parse in parsers}
+    return {setting.variable for setting in TABLE if setting.is_path}

@@ -28,8 +28,7 @@ def log_file(home: Path) -> Path:
 
 def property_list(definition: Definition, home: Path) -> dict[str, Any]:
     """Launchd does not limit the size of a log, so the service writes its own."""
-    _, *options, _, _ = definition.command
-    logged = (sys.executable, *options[:-1], "-m", "pensieve.cli.service.logged", str(log_file(home)))
+    logged = (sys.executable, "-P", "-m", "pensieve.cli.service.logged", str(log_file(home)))
     return {
         "Label": LABEL,
         "ProgramArguments": list(logged),

@@ -1,21 +1,47 @@
-"""One setting of `pensieve serve`: its flag and its environment variable follow from its name."""
+"""One setting of `pensieve serve`: its flag, its environment variable and its key in files follow from its name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from pensieve.cli.settings import values
+from pensieve.cli.sizes import parse_size
+from pensieve.core.defaults.sampling import ALLOWED
+
+_NUMBER: Final = (int, float)
+_TOML_TYPES: Final[Mapping[Callable[..., Any], tuple[type, ...]]] = {
+    values.switch: (bool,),
+    values.comma_separated: (list,),
+    values.host_names: (list,),
+    values.template_arguments: (dict,),
+    values.port: _NUMBER,
+    values.positive_int: _NUMBER,
+    values.non_negative_int: _NUMBER,
+    values.grace_seconds: _NUMBER,
+    values.kv_bits: _NUMBER,
+    values.duration: (str, *_NUMBER),
+    values.memory_limit: (str, int),
+    values.daily_bytes: (str, int),
+    parse_size: (str, int),
+}
+"""The types of a value in a TOML file, by its parser. Any other value is a text."""
+_DEFAULT: Final = re.compile(r"\s*\(default: (?P<default>.+?)\)(?=;|$)")
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
+    """`per_model` settings may also be in the table of a model."""
+
     name: str
-    parse: Callable[[str], Any]
+    parse: Callable[[Any], Any]
     default: Any
     help: str
     metavar: str | None = None
+    per_model: bool = False
 
     @property
     def flag(self) -> str:
@@ -28,5 +54,58 @@ class Setting:
         return self.parse in (values.comma_separated, values.host_names)
 
     @property
+    def is_path(self) -> bool:
+        return self.parse in (Path, values.key_file)
+
+    @property
     def variable(self) -> str:
         return "PENSIEVE_" + self.name.upper()
+
+    @property
+    def sentence(self) -> str:
+        """The help without the default."""
+        return _DEFAULT.sub("", self.help)
+
+    @property
+    def default_text(self) -> str:
+        """The default as the help states it."""
+        match = _DEFAULT.search(self.help)
+        return match["default"] if match else "off" if self.default is False else "none"
+
+    @property
+    def toml_types(self) -> tuple[type, ...]:
+        return _NUMBER if self.name in ALLOWED else _TOML_TYPES.get(self.parse, (str,))
+
+    def from_toml(self, value: Any) -> Any:
+        """The setting's value from a value of a TOML file.
+
+        Raises:
+            ValueError: its type or the value itself is wrong.
+        """
+        if type(value) not in self.toml_types:
+            raise ValueError(self._wrong_type(value))
+        if isinstance(value, list):
+            if not all(isinstance(item, str) for item in value):
+                raise ValueError("every item of the list must be in quotation marks")
+            value = ",".join(value)
+        if value == "":
+            raise ValueError("must not be empty; remove the line for the default")
+        if isinstance(value, dict):
+            return self.parse(value)
+        try:
+            return self.parse(str(value))
+        except ValueError as error:
+            raise ValueError(str(error).replace(repr(str(value)), repr(value), 1)) from None
+
+    def _wrong_type(self, value: Any) -> str:
+        wanted = self.toml_types[0]
+        if wanted is list:
+            example = f'["{value}"]' if isinstance(value, str) else '["…"]'
+            return f"{value!r} is not a list; write {self.name} = {example}"
+        if wanted is bool:
+            return f"{value!r} is not true or false, without quotation marks"
+        if wanted is dict:
+            return f"{value!r} is not a table; write {self.name} = {{ name = value }}"
+        if wanted is str:
+            return f'{value!r} is not a text; write {self.name} = "…", in quotation marks'
+        return f"{value!r} is not a number; write it without quotation marks"

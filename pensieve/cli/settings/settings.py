@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from contracts.values.vocabulary import Sampling
 from pensieve.api.http.keys import KeyFile
-from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
+from pensieve.cli.settings.model_table import ModelTables
+from pensieve.core.defaults.model_settings import ThinkingMode
 
 DEFAULT_PORT = 8765
 DEFAULT_MAX_BATCH_SIZE, DEFAULT_MAX_QUEUED = 16, 32
@@ -46,6 +46,7 @@ class Settings:
     """Bytes in 24 hours; None for any number."""
     memory_limit: int | None
     kv_bits: Literal[8] | None
+    context: int | None
     allow_models: tuple[str, ...]
     idle_unload: float | None
     no_speculation: bool
@@ -63,6 +64,8 @@ class Settings:
     stall_timeout: float
     no_supervise: bool
     log_level: str
+    models: ModelTables = field(default_factory=ModelTables)
+    """What is set for all models, and for single ones."""
 
     @property
     def idle_seconds(self) -> float | None:
@@ -71,9 +74,3 @@ class Settings:
         if seconds is None:
             seconds = IDLE_SECONDS_OF_SEVERAL if self.allow_models else math.inf
         return seconds if seconds < math.inf else None
-
-    @property
-    def model_defaults(self) -> ModelSettings:
-        """The settings of every model that the `model_settings` file does not override."""
-        sampling = Sampling(**{field.name: getattr(self, field.name) for field in fields(Sampling)})
-        return ModelSettings(sampling, self.thinking, self.max_thinking_tokens)

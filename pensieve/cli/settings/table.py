@@ -1,17 +1,11 @@
-"""Every setting of `pensieve serve` in one table: flag, environment variable, default and help text (U5).
-
-A flag overrides its environment variable. An error names the flag or the variable that the value came from.
-"""
+"""Every setting of `pensieve serve`: flag, environment variable, key in the settings file, default and help (U5)."""
 
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from pensieve.api.http.access import is_loopback
 from pensieve.cli.settings import values
 from pensieve.cli.settings.setting import Setting
 from pensieve.cli.settings.settings import (
@@ -19,12 +13,10 @@ from pensieve.cli.settings.settings import (
     DEFAULT_MAX_BATCH_SIZE,
     DEFAULT_MAX_QUEUED,
     DEFAULT_PORT,
-    Settings,
-    SettingsError,
 )
 from pensieve.cli.sizes import parse_size
 
-TABLE = (
+TABLE: Final = (
     Setting(
         "model",
         str,
@@ -156,6 +148,15 @@ TABLE = (
         "8",
     ),
     Setting(
+        "context",
+        values.positive_int,
+        None,
+        "the largest context window: the tokens that a prompt and its answer may have together "
+        "(default: the model's own, or what fits into memory)",
+        "TOKENS",
+        per_model=True,
+    ),
+    Setting(
         "allow_models",
         values.comma_separated,
         (),
@@ -169,6 +170,7 @@ TABLE = (
         "unload a model after this long without a request: 90s, 10m, 2h or never (default: 10m with --allow-model, "
         "else never)",
         "TIME",
+        per_model=True,
     ),
     Setting(
         "no_speculation",
@@ -183,6 +185,7 @@ TABLE = (
         "a small model with the vocabulary of --model that drafts tokens for it to verify; faster, with the same "
         "answers (default: none)",
         "M",
+        per_model=True,
     ),
     *(
         Setting(
@@ -191,6 +194,7 @@ TABLE = (
             None,
             f"the {what} of requests that do not set one (default: the model's own{fallback})",
             "N",
+            per_model=True,
         )
         for name, what, fallback in (
             ("temperature", "temperature", ", else 1.0"),
@@ -208,6 +212,7 @@ TABLE = (
         None,
         "auto lets a model think when a request enables it, off never does (default: auto)",
         "auto|off",
+        per_model=True,
     ),
     Setting(
         "max_thinking_tokens",
@@ -215,12 +220,13 @@ TABLE = (
         None,
         "the most tokens that an answer may spend on thinking, whatever the request allows (default: unlimited)",
         "N",
+        per_model=True,
     ),
     Setting(
         "model_settings",
         Path,
         None,
-        "a TOML file with a table per model, which overrides the nine settings above for that model",
+        "a TOML file with a table per model, which overrides the settings above for that model",
         "FILE",
     ),
     Setting(
@@ -241,6 +247,21 @@ TABLE = (
 )
 
 
+MODEL_TABLE: Final = (
+    Setting("alias", values.model_name, None, "another name for the model, for clients and for --model", "NAME"),
+    *(setting for setting in TABLE if setting.per_model),
+    Setting(
+        "template_arguments",
+        values.template_arguments,
+        None,
+        "variables for the model's chat template, such as { enable_thinking = false }; they override what a request "
+        "would set",
+        "{ NAME = VALUE }",
+    ),
+)
+"""What a model's table in a file may set. The first and the last have no flag."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add a flag per setting. Flags have no defaults here, so that environment variables can supply what is missing."""
     for setting in TABLE:
@@ -251,43 +272,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(setting.flag, dest=setting.name, action="append", metavar=setting.metavar, help=text)
         else:
             parser.add_argument(setting.flag, dest=setting.name, metavar=setting.metavar, help=text)
-
-
-def read_settings(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings from flags, environment variables and defaults, in this order of precedence.
-
-    Raises:
-        SettingsError: a value cannot be parsed, two contradict each other, or a network address has no key (W19).
-    """
-    settings = Settings(**{setting.name: _value(setting, arguments, environment) for setting in TABLE})
-    if not is_loopback(settings.host) and settings.api_key is None and settings.api_keys is None:
-        raise SettingsError(
-            f"--host {settings.host} is reachable from the network: set a key with PENSIEVE_API_KEY or --api-key, "
-            "or several with --api-keys, or stay on 127.0.0.1"
-        )
-    if settings.script is not None and settings.model is None:
-        _check_script_alone(settings)
-    if settings.draft_model is not None and settings.no_speculation:
-        raise SettingsError("--draft-model: needs speculation; remove --no-speculation or --draft-model")
-    return settings
-
-
-def _check_script_alone(settings: Settings) -> None:
-    """A script without a model replaces all models."""
-    given = {"--allow-model": settings.allow_models, "--draft-model": settings.draft_model}
-    for flag, value in given.items():
-        if value:
-            raise SettingsError(f"{flag}: does not work with a --script that replaces the model; add --model")
-
-
-def _value(setting: Setting, arguments: argparse.Namespace, environment: Mapping[str, str]) -> Any:
-    given: str | Sequence[str] | None = getattr(arguments, setting.name, None)
-    source = setting.flag
-    if given is None:
-        given, source = environment.get(setting.variable) or None, setting.variable
-    if given is None:
-        return setting.default
-    try:
-        return setting.parse(given if isinstance(given, str) else ",".join(given))
-    except ValueError as error:
-        raise SettingsError(f"{source}: {error}") from None

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pensieve.api.http.access import host_name
 from pensieve.api.http.keys import KeyFile
 from pensieve.cli.sizes import parse_size
-from pensieve.core.defaults.model_settings import ThinkingMode
+from pensieve.core.defaults.model_settings import RESERVED_ARGUMENTS, ThinkingMode
 from pensieve.core.defaults.sampling import ALLOWED
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?) ?([smhSMH]?)", re.ASCII)
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
+_MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", re.ASCII)
 _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
 
 MAX_PORT: Final = 65535
@@ -132,6 +133,20 @@ def sampling_parameter(name: str) -> Callable[[str], float]:
         return value
 
     return parse
+
+
+def template_arguments(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Variables for a chat template, other than those of the conversation itself."""
+    if reserved := sorted(table.keys() & RESERVED_ARGUMENTS):
+        raise ValueError(f"{reserved[0]} comes from the request and cannot be set here")
+    return dict(table)
+
+
+def model_name(text: str) -> str:
+    """A name that clients and the command line may use for a model."""
+    if not _MODEL_NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is not a name of up to 64 letters, digits, '.', '-', '_' and ':'")
+    return text
 
 
 def thinking(text: str) -> ThinkingMode:

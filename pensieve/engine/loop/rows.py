@@ -45,7 +45,7 @@ class Rows:
         prompt_cache = self._parts.prompt_cache
         stops = tuple(each.num_tokens for each in ticket.boundaries) if prompt_cache.needs_snapshots else None
         output = batch.new_output(ticket)
-        cached = ticket.cached_tokens = match.num_tokens
+        cached = ticket.cached_tokens = ticket.prefilled_tokens = match.num_tokens
         if prompt_cache.limit_bytes:
             ticket.stored_5m_tokens, ticket.stored_1h_tokens = cache_creation_tokens(ticket.boundaries, cached)
         uid = batch.insert(ticket, match, stops or ())
@@ -74,6 +74,7 @@ class Rows:
         """Note a prompt's progress, and return its new tokens. Store what is computed at a stop or at its end."""
         running = self.running[chunk.uid]
         before, running.num_prefilled = running.num_prefilled, running.cached_tokens + chunk.num_tokens
+        running.ticket.prefilled_tokens = running.num_prefilled
         prompt_cache = self._parts.prompt_cache
         is_stop = chunk.at_stop and not chunk.is_complete
         is_worth_storing = is_stop if prompt_cache.needs_snapshots else chunk.is_complete

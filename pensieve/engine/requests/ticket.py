@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from contracts.values.generation import GenerationEvent, GenerationFinished, Usage
+from contracts.values.measurements import RequestProgress, RequestStage
 from contracts.values.vocabulary import GenerationRequest
 from pensieve.core.prefixes.boundary import Boundary
 
@@ -53,6 +54,8 @@ class Ticket:
     differs_in: str = ""
     cached_tokens: int = 0
     """Prompt tokens in the prompt cache when the request was admitted."""
+    prefilled_tokens: int | None = None
+    """Prompt tokens computed or read so far. None before it has a row."""
     stored_5m_tokens: int = 0
     stored_1h_tokens: int = 0
     cancelled: bool = False
@@ -97,6 +100,29 @@ class Ticket:
             self.stored_1h_tokens,
             self.thinking_tokens,
         )
+
+    def progress(self) -> RequestProgress:
+        """For the event loop, from the figures that the MLX thread has set so far."""
+        first = self.first_token_at
+        return RequestProgress(
+            stage=self._stage(),
+            prompt_tokens=len(self.prompt_token_ids),
+            cached_tokens=self.cached_tokens,
+            prefilled_tokens=self.prefilled_tokens or 0,
+            output_tokens=self.output_tokens,
+            max_output_tokens=self.max_answer_tokens,
+            seconds=time.monotonic() - self.accepted_at,
+            first_token_seconds=None if first is None else first - self.accepted_at,
+            differs_in=self.differs_in,
+            client=self.request.client,
+        )
+
+    def _stage(self) -> RequestStage:
+        if self.has_ended:
+            return RequestStage.ENDED
+        if self.output_tokens:
+            return RequestStage.ANSWERING
+        return RequestStage.WAITING if self.prefilled_tokens is None else RequestStage.PREFILLING
 
     @property
     def has_ended(self) -> bool:

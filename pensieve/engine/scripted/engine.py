@@ -14,7 +14,7 @@ from contextlib import aclosing
 
 from contracts.values.faults import EngineFault
 from contracts.values.generation import GenerationEvent, GenerationFinished, GenerationStarted, PromptTokens
-from contracts.values.measurements import MemoryPressure, OperationPhase, SpeculationCounts
+from contracts.values.measurements import MemoryPressure, OperationPhase, RequestProgress, SpeculationCounts
 from contracts.values.vocabulary import (
     BufferUsage,
     GenerationRequest,
@@ -71,6 +71,9 @@ class ScriptedEngine:
     def num_active(self) -> int:
         return len(self._tickets)
 
+    def progress(self) -> tuple[RequestProgress, ...]:
+        return tuple(ticket.progress() for ticket in sorted(self._tickets, key=lambda ticket: ticket.number))
+
     async def failed(self) -> EngineFault | None:
         await self._closed.wait()
         return None
@@ -115,7 +118,9 @@ class ScriptedEngine:
         words = _TOKEN.findall(reply.text * reply.repeat)
         output = Output(ticket, _Words(words), DIALECT, streams_calls=True)
         pace = _Pace(self._closed)
+        ticket.prefilled_tokens = 0
         await pace.wait(reply.prefill_seconds)
+        ticket.prefilled_tokens = len(ticket.prompt_token_ids)
         if not ticket.request.max_tokens:
             yield output.without_tokens()
             return

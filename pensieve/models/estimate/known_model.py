@@ -17,6 +17,7 @@ from pensieve.models.safetensors.headers import folder_headers
 class KnownModel:
     """`source` is the user's name for the model. `weights_bytes` is the expected size, with its draft model's if it has
     one (`draft_id`); 0 if unknown. `settings` are complete: they apply wherever a request does not specify a value.
+    Clients may also call it by its `alias`. It is unloaded after `idle_seconds` without a request, where that is set.
     """
 
     source: str
@@ -24,6 +25,8 @@ class KnownModel:
     weights_bytes: int = 0
     draft_id: str | None = None
     settings: ModelSettings = ModelSettings()  # noqa: RUF009 - frozen
+    alias: str | None = None
+    idle_seconds: float | None = None
 
 
 def known_model(
@@ -39,7 +42,7 @@ def known_model(
         ModelLoadingError: a file is missing or damaged; it is named.
     """
     expected = footprint(read_config(source, folder.path), folder_headers(source, folder.path), dense=dense)
-    window_tokens = expected.window_tokens or DEFAULT_WINDOW_TOKENS
+    window_tokens = settings.window_within(expected.window_tokens or DEFAULT_WINDOW_TOKENS)
     info = ModelInfo(folder.id, folder.display_name, window_tokens, folder.created_at)
     complete = settings.over_makers(read_generation_config(folder.path).sampling)
     return KnownModel(source, info, expected.weights_bytes, settings=complete)

@@ -9,9 +9,9 @@ well, because it may look up a result's call. What it writes of them is removed 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from contracts.values.vocabulary import ChatMessage, Role, Thinking, ToolCall
 from pensieve.models.prompts.encoding.literals import Literals
@@ -45,6 +45,13 @@ class _Opening:
         return self.in_history[: common_prefix_length(self.in_history, self.for_answer)]
 
 
+class _Place(NamedTuple):
+    """Where an answer's marker is in the rendered text."""
+
+    begin: int
+    end: int
+
+
 class AnswerOpenings:
     """The openings of one template, which is probed once for each combination of options."""
 
@@ -60,47 +67,44 @@ class AnswerOpenings:
         Raises:
             ValueError: the template does not write an answer exactly once, or not where its opening can be found.
         """
+        numbers = [number for number, message in enumerate(messages) if literals.answer_marker(message) is not None]
+        answers = [messages[number] for number in numbers]
+        places = [*_places(text, answers, literals), _Place(len(text), len(text))]
         parts: list[str] = []
-        markers: list[str] = []
-        for number, message in enumerate(messages):
-            marker = literals.answer_marker(message)
-            if marker is None:
-                continue
-            opening = self._opening(options, messages[:number])
+        start = 0
+        for number, place, following in zip(numbers, places, places[1:], strict=False):
+            opening = self._opening(options, messages, number)
             if opening is None:
                 raise ValueError("it has no place for an answer as it was generated")
-            before, text = self._split_at(text, message, literals, opening)
-            parts += (_reopened(before, opening), literals.text_of(marker))
-            markers.append(marker)
-        if any(marker in text for marker in markers):
+            marker = literals.answer_marker(messages[number]) or ""
+            parts += (_reopened(text[start : place.begin], opening), literals.text_of(marker))
+            start = place.end
+            if messages[number].tool_calls:
+                region = text[start : following.begin]
+                start += self._end_of_calls(region, literals.last_argument_marker(marker), opening)
+        rest = text[start:]
+        repeated = set(literals.markers_in(rest))
+        if any(literals.answer_marker(answer) in repeated for answer in answers):
             raise ValueError("it repeats an answer")
-        return "".join([*parts, text])
+        return "".join([*parts, rest])
 
-    def _split_at(self, text: str, message: ChatMessage, literals: Literals, opening: _Opening) -> tuple[str, str]:
-        """The text before an answer, and the text after it."""
-        before, found, after = text.partition(message.text) if message.text else ("", "", "")
-        if message.tool_calls:
-            marker = literals.answer_marker(message) or ""
-            if not found:  # some templates write no text beside calls
-                before, found, after = text.partition(literals.first_argument_marker(marker))
-            after = self._after_calls(after, literals.last_argument_marker(marker), opening)
-        if not found:
-            raise ValueError("it leaves out an answer")
-        return before, after
-
-    def _after_calls(self, after: str, last_argument: str, opening: _Opening) -> str:
-        _, found, rest = after.rpartition(last_argument)
-        ends = [rest.find(token) for token in (*self._end_tokens, opening.end_token) if token and token in rest]
-        if not found or not ends:
+    def _end_of_calls(self, region: str, last_argument: str, opening: _Opening) -> int:
+        """The length of what a template writes of an answer's calls, up to the end of the turn. `region` ends with the
+        next answer.
+        """
+        last = region.rfind(last_argument)
+        tokens = {token for token in (*self._end_tokens, opening.end_token) if token}
+        ends = [region.find(token, last + len(last_argument)) for token in tokens]
+        if last < 0 or max(ends, default=-1) < 0:
             raise ValueError("it does not show where the calls of an answer end")
-        return rest[min(ends) :]
+        return min(end for end in ends if end >= 0)
 
-    def _opening(self, options: TemplateOptions, before: Sequence[ChatMessage]) -> _Opening | None:
-        """The opening of an answer to the messages `before`, or None if the template shows none."""
+    def _opening(self, options: TemplateOptions, messages: Sequence[ChatMessage], number: int) -> _Opening | None:
+        """The opening of the answer with this number, or None if the template shows none."""
         thinking = replace(options.thinking, budget_tokens=None, omitted=False)
         tools = (PROBE_TOOL,) if options.tools else ()
-        answered = before[-1].role if before else Role.USER
-        has_system = len(before) > 1 and before[0].role is Role.SYSTEM
+        answered = messages[number - 1].role if number else Role.USER
+        has_system = number > 1 and messages[0].role is Role.SYSTEM
         key = (options.style, thinking, bool(tools), answered, has_system)
         if key not in self._openings:
             preceding = [*([_SYSTEM] if has_system else []), *_PRECEDING.get(answered, ())]
@@ -123,6 +127,23 @@ class AnswerOpenings:
             return None
         end_token = _LIKE_A_TOKEN.match(after)
         return _Opening(_after_turn(earlier, turn), _after_turn(prompt, turn), end_token[1] if end_token else "")
+
+
+def _places(text: str, answers: Sequence[ChatMessage], literals: Literals) -> Iterator[_Place]:
+    """Each is looked for after the one before it, so that all of them take one pass over the text."""
+    written = set(literals.markers_in(text))
+    end = 0
+    for answer in answers:
+        begin, marker = -1, answer.text
+        if answer.text in written:
+            begin = text.find(marker, end)
+        if begin < 0 and answer.tool_calls:  # some templates write no text beside calls
+            marker = literals.first_argument_marker(literals.answer_marker(answer) or "")
+            begin = text.find(marker, end)
+        if begin < 0:
+            raise ValueError("it leaves out an answer")
+        end = begin + len(marker)
+        yield _Place(begin, end)
 
 
 def _after_turn(text: str, turn: str) -> str:

@@ -12,7 +12,7 @@ Beyond the template, it ensures that:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -84,7 +84,9 @@ class ChatTemplate:
         self._dialect = dialect
         self._recall = recall
         self._dates = ConversationDates(clock)
-        has_template = bool(getattr(tokenizer, "has_chat_template", None) or tokenizer.chat_template)
+        self._has_template = has_template = bool(
+            getattr(tokenizer, "has_chat_template", None) or tokenizer.chat_template
+        )
         self._fit = TemplateFit(TemplateRenderer(tokenizer, has_template=has_template), dialect)
         self._encoder = PromptEncoder(tokenizer, has_template=has_template, max_cached_bytes=max_cached_bytes)
         self._warned: set[str] = set()
@@ -94,6 +96,17 @@ class ChatTemplate:
         """The same template for the conversations of a namespace, with answers to recall and dates of their own."""
         template = copy(self)
         template._namespace, template._recall = namespace, recall
+        return template
+
+    def with_arguments(self, arguments: Mapping[str, Any]) -> ChatTemplate:
+        """The same template with variables that override those of every request.
+
+        Raises:
+            ValueError: the template does not read one of them.
+        """
+        template = copy(self)
+        renderer = TemplateRenderer(self._tokenizer, has_template=self._has_template, arguments=arguments)
+        template._fit = TemplateFit(renderer, self._dialect)
         return template
 
     def render(

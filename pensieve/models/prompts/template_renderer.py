@@ -22,12 +22,19 @@ from pensieve.models.tokenizers.fast_tokenizer import apply_template
 class TemplateRenderer:
     """Renders conversations with the template of one tokenizer."""
 
-    def __init__(self, tokenizer: Any, *, has_template: bool) -> None:
+    def __init__(self, tokenizer: Any, *, has_template: bool, arguments: Mapping[str, Any] | None = None) -> None:
+        """
+        Raises:
+            ValueError: the template does not read one of the `arguments`.
+        """
         self._tokenizer = tokenizer
+        self._arguments = arguments or {}
         self.has_template = has_template
         source = template_source(tokenizer)
         self._own_template = _jinja_template(tokenizer)
         self._variables = TemplateVariables(source)
+        if source is not None or not has_template:
+            self._variables.require(self._arguments)
         self.end_tokens = _end_tokens(tokenizer)
         """The tokens that may end an answer of the model."""
         self._openings = AnswerOpenings(self._apply, self.end_tokens)
@@ -89,7 +96,7 @@ class TemplateRenderer:
         template = getattr(self._tokenizer, "chat_template", None)
         if isinstance(template, Mapping):
             values["chat_template"] = template[_template_name(template, has_calls=bool(tools) or _has_calls(messages))]
-        return values
+        return {**values, **self._arguments}
 
 
 def _jinja_template(tokenizer: Any) -> str | None:

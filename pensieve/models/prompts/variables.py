@@ -8,7 +8,8 @@ thinking_mode; Cohere's reasoning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import jinja2
@@ -49,6 +50,19 @@ class TemplateVariables:
         efforts = [name for name in _EFFORTS if name in self.names]
         tree = parse_template(template) if template is not None and efforts else None
         self._efforts = {name: _accepted_words(tree, name) for name in efforts if tree is not None}
+
+    def require(self, names: Iterable[str]) -> None:
+        """
+        Raises:
+            ValueError: the template does not read one of the variables.
+        """
+        for name in names:
+            if name not in self.names:
+                close = difflib.get_close_matches(name, self.names, n=1)
+                meant = (
+                    f"; did you mean {close[0]}?" if close else f"; it reads {', '.join(sorted(self.names)) or 'none'}"
+                )
+                raise ValueError(f"the chat template reads no variable {name}{meant}")
 
     def of(self, thinking: Thinking) -> dict[str, Any]:
         """Always includes enable_thinking, which templates without thinking ignore."""

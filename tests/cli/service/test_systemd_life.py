@@ -14,7 +14,7 @@ import pytest
 
 from pensieve.cli.service.definition import Definition
 from pensieve.cli.service.systemd import UNIT, unit_text, variables_of
-from pensieve.cli.settings.table import read_settings
+from pensieve.cli.settings.read import read_settings
 from tests.cli.service.user_systemd import UserSystemd, user_systemd, why_not
 from tests.support.waiting import wait_until
 

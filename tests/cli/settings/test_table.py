@@ -8,8 +8,8 @@ import pytest
 
 from contracts.values.vocabulary import Sampling
 from pensieve.cli.settings import table
+from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import Settings, SettingsError
-from pensieve.cli.settings.table import read_settings
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
 
 
@@ -17,6 +17,10 @@ def parsed(*flags: str, environment: Mapping[str, str] | None = None) -> Setting
     parser = argparse.ArgumentParser()
     table.add_arguments(parser)
     return read_settings(parser.parse_args(flags), environment or {})
+
+
+def defaults_of(settings: Settings) -> ModelSettings:
+    return settings.models.of(("any",), is_main=True).settings
 
 
 def test_every_setting_has_a_default() -> None:
@@ -39,6 +43,7 @@ def test_every_setting_has_a_default() -> None:
         cache_writes=50_000_000_000,
         memory_limit=None,
         kv_bits=None,
+        context=None,
         allow_models=(),
         idle_unload=None,
         no_speculation=False,
@@ -101,11 +106,11 @@ def test_concurrency_is_set_by_flags_and_the_environment() -> None:
 def test_model_defaults_come_from_flags_and_the_environment() -> None:
     flags = ("--temperature", "0", "--top-p", "0.9", "--top-k", "0", "--thinking", "off")
     environment = {"PENSIEVE_MIN_P": "0.05", "PENSIEVE_REPETITION_PENALTY": "1.1", "PENSIEVE_MAX_THINKING_TOKENS": "9"}
-    assert parsed(*flags, environment=environment).model_defaults == ModelSettings(
+    assert defaults_of(parsed(*flags, environment=environment)) == ModelSettings(
         Sampling(0.0, 0.9, 0, 0.05, 1.1), ThinkingMode.OFF, 9
     )
-    assert parsed().model_defaults == ModelSettings()
-    assert parsed("--thinking", "auto").model_defaults == ModelSettings(thinking=ThinkingMode.AUTO)
+    assert defaults_of(parsed()) == ModelSettings()
+    assert defaults_of(parsed("--thinking", "auto")) == ModelSettings(thinking=ThinkingMode.AUTO)
 
 
 @pytest.mark.parametrize(

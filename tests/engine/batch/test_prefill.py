@@ -95,7 +95,7 @@ def test_started_prompts_all_continue_when_the_prefill_budget_shrinks(
 def test_prefill_pauses_at_stops_within_the_prompt_only(
     model: LoadedModel, runs: list[BatchRun], last_stop: int, *, in_rows: bool
 ) -> None:
-    """A template without an opening of the answer ends a prompt with the end of a turn, which is no place to pause."""
+    """A template that opens no answer ends a prompt with the end of a turn, which is not a place to pause."""
     run = BatchRun(model, in_rows=in_rows)
     runs.append(run)
     long, short = prompt(2000, 1), prompt(30, 2)

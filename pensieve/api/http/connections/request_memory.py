@@ -1,7 +1,8 @@
 """Bounds the memory of all requests together, besides their KV: bodies, and what becomes of them until they end.
 
-A share of the ledger is set aside for it when the server starts (`device.memory.ledger.request_bytes`). A reservation
-for each request would fail while the prompt cache fills the ledger, though that gives way to everything else.
+A share of the ledger is set aside for it when the server starts (`device.memory.ledger.request_bytes`): half for bodies
+that are being received, the rest for those that are whole. A reservation for each request would fail while the prompt
+cache fills the ledger, though that gives way to everything else.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 
 from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGISendCallable, Scope
 
+from pensieve.api.http.connections.limits import MAX_BODY_BYTES
 from pensieve.core.errors import OverloadedError
 
 REQUEST_MEMORY: Final = "pensieve.request_memory"
@@ -20,6 +22,12 @@ COPIES: Final = 4
 """Of a body: as it came, decoded, rendered and as tokens. Bodies of 30 MB that are refused take 2 times their size."""
 FREE_BYTES: Final = 2**18
 """Bodies up to this are counted and never refused: their number is limited."""
+
+
+def incoming_bytes(set_aside: int, max_total: int) -> int:
+    """How much of what is `set_aside` is for bodies that are still being received: half, and room for a whole one."""
+    return min(max_total, max(MAX_BODY_BYTES, set_aside // 2))
+
 
 _held: ContextVar[list[int]] = ContextVar("held_bytes")
 

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from pensieve.api.http.connections import request_memory
-from pensieve.api.http.connections.request_memory import COPIES, FREE_BYTES, HeldMemory, RequestMemory
+from pensieve.api.http.connections.limits import MAX_BODY_BYTES
+from pensieve.api.http.connections.request_memory import COPIES, FREE_BYTES, HeldMemory, RequestMemory, incoming_bytes
 from pensieve.core.errors import OverloadedError
 from tests.support.running_server import ask, scripted_server
 from tests.support.waiting import wait_until
@@ -70,3 +71,15 @@ def test_a_large_body_is_a_529_while_another_is_answered(tmp_path: Path, monkeyp
             assert int(refused.headers["retry-after"]) > 0
             assert count(ask()).status_code == 200
         wait_until(lambda: count(large).status_code == 200)
+
+
+@pytest.mark.parametrize(
+    ("set_aside", "incoming"), [(256 * 10**6, 128 * 10**6), (200 * 10**6, 100 * 10**6), (20 * 10**6, MAX_BODY_BYTES)]
+)
+def test_half_of_what_is_set_aside_is_for_bodies_that_are_being_received(set_aside: int, incoming: int) -> None:
+    """A whole one fits in any case."""
+    assert incoming_bytes(set_aside, 4 * MAX_BODY_BYTES) == incoming
+
+
+def test_bodies_that_are_being_received_have_a_limit_of_their_own() -> None:
+    assert incoming_bytes(10**9, 1000) == 1000

@@ -1,0 +1,95 @@
+// Reads /health every two seconds while the page can be seen, and shows it.
+
+import { MemoryChart } from "./chart.js";
+import { showChatModels, startChat } from "./chat.js";
+import { showLog } from "./log.js";
+import { showAlerts, showCache, showMemory, showModels, showRequests, showTotals } from "./panels.js";
+import { byId, setText, showFigures } from "./render.js";
+import { get, key, post } from "./server.js";
+
+const INTERVAL_MS = 2000;
+const RETRY_MS = 5000;
+const chart = new MemoryChart(byId("memory-chart"));
+let timer = null;
+let isKeyRefused = false;
+
+async function poll() {
+  clearTimeout(timer);
+  timer = null;
+  let pause = INTERVAL_MS;
+  try {
+    await show(await get("health"));
+  } catch (error) {
+    pause = RETRY_MS;
+    setStatus("not reachable", "bad");
+    console.warn(`reading /health failed: ${error.message}`);
+  }
+  clearTimeout(timer);
+  timer = document.hidden ? null : setTimeout(poll, pause);
+}
+
+async function show(health) {
+  setStatus(health.reason ? `${health.status}: ${health.reason}` : health.status, health.status === "healthy" ? "good" : "bad");
+  setText(byId("version"), `version ${health.version}`);
+  byId("key-button").hidden = key.get() === null && health.models !== undefined;
+  if (health.models === undefined) return askForKey();
+  isKeyRefused = false;
+  showFigures(health);
+  showRequests(health.requests.progress);
+  showModels(health.models, changeModel);
+  showChatModels(health.models);
+  const reserved = showMemory(health.reserved, health.pressure);
+  chart.add({ time: Date.now(), reserved, measured: health.memory.total_bytes, limit: health.memory.capacity_bytes });
+  showCache(health.prompt_tokens);
+  showTotals(health.totals, health.speculation);
+  showAlerts(health.alerts);
+  await showLog(health.last_log_line);
+}
+
+function setStatus(text, kind) {
+  setText(byId("status"), text);
+  byId("status").className = kind;
+}
+
+function notify(message) {
+  byId("notice").hidden = !message;
+  setText(byId("notice"), message);
+}
+
+async function changeModel(action, model) {
+  notify("");
+  try {
+    await post(`models/${action}`, { model });
+  } catch (error) {
+    notify(`${model} could not be ${action}ed: ${error.message}`);
+  }
+  await poll();
+}
+
+function askForKey() {
+  if (isKeyRefused || byId("key-dialog").open) return;
+  isKeyRefused = true; // it asks once for each key, and then leaves the page readable
+  if (key.get() !== null) setText(byId("key-problem"), "This server does not know the key of this tab.");
+  openKeyDialog();
+}
+
+function openKeyDialog() {
+  byId("key-input").value = "";
+  byId("key-dialog").showModal();
+}
+
+byId("key-button").addEventListener("click", openKeyDialog);
+byId("key-cancel").addEventListener("click", () => byId("key-dialog").close());
+byId("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  key.set(byId("key-input").value);
+  isKeyRefused = false;
+  byId("key-dialog").close();
+  void poll();
+});
+byId("log-details").addEventListener("toggle", () => void poll());
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) void poll();
+});
+startChat();
+void poll();

@@ -1,0 +1,28 @@
+"""`GET /logs`: the last lines of the log, for the status page."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+
+from quart import Blueprint, g, jsonify, request
+from quart.typing import ResponseReturnValue
+from werkzeug.exceptions import Forbidden
+
+from pensieve.api.server_state import server_state
+from pensieve.core.errors import ValidationError
+
+blueprint = Blueprint("logs", __name__)
+
+_NUMBER = re.compile("[0-9]{1,15}")
+
+
+@blueprint.get("/logs")
+async def logs() -> ResponseReturnValue:
+    """The lines after the line `after`. The log names other clients, so it is not for clients with a named key."""
+    if g.client.namespace:
+        raise Forbidden("the log is only for clients with the server's own key, not for those with a named key")
+    after = request.args.get("after", "0")
+    if not _NUMBER.fullmatch(after):
+        raise ValidationError("after", "must be the number of a line")
+    return jsonify({"lines": [asdict(line) for line in server_state().recent_log.lines_after(int(after))]})

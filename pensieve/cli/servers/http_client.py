@@ -1,0 +1,112 @@
+"""JSON requests to a server, without a proxy: they go to this machine, or to one that the user named."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+ANSWER_SECONDS: Final = 10.0
+_MAX_ANSWER_BYTES: Final = 1_000_000
+
+
+class RequestError(Exception):
+    """The server refused a request, or does not answer. The message is the server's own sentence where it has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerClient:
+    url: str
+    api_key: str | None = None
+
+    def get(self, path: str) -> tuple[int, dict[str, Any]]:
+        """The status, and the JSON object of the body, empty if the body is something else.
+
+        Raises:
+            OSError, http.client.HTTPException: it does not answer.
+        """
+        with closing(self._connection(ANSWER_SECONDS)) as connection:
+            return _read(self._sent(connection, "GET", path, None))
+
+    def post(self, path: str, body: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any]:
+        """The JSON object of the answer. `timeout` is in seconds.
+
+        Raises:
+            RequestError: there is no answer with status 200.
+        """
+        try:
+            with closing(self._connection(timeout)) as connection:
+                status, answer = _read(self._sent(connection, "POST", path, body))
+        except (OSError, http.client.HTTPException) as error:
+            raise RequestError(self._silence(error)) from error
+        if status != http.client.OK:
+            raise RequestError(_sentence(status, answer))
+        return answer
+
+    def events(self, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The server-sent events of the answer. Closing the iterator closes the connection, which ends the answer.
+
+        Raises:
+            RequestError: it is refused, ends with an error, or the connection is lost.
+        """
+        try:
+            with closing(self._connection(None)) as connection:
+                answer = self._sent(connection, "POST", path, body)
+                if answer.status != http.client.OK:
+                    raise RequestError(_sentence(*_read(answer)))
+                for line in answer:
+                    if line.startswith(b"data: {"):
+                        yield _event(line)
+        except (OSError, http.client.HTTPException) as error:
+            raise RequestError(self._silence(error)) from error
+
+    def _connection(self, timeout: float | None) -> http.client.HTTPConnection:
+        parts = urlsplit(self.url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        return kind(parts.hostname or "", parts.port, timeout=timeout)
+
+    def _sent(
+        self, connection: http.client.HTTPConnection, method: str, path: str, body: Mapping[str, Any] | None
+    ) -> http.client.HTTPResponse:
+        headers = {"accept": "application/json", **({"x-api-key": self.api_key} if self.api_key else {})}
+        if body is not None:
+            headers |= {"content-type": "application/json", "anthropic-version": "2023-06-01"}
+        content = None if body is None else json.dumps(body).encode()
+        connection.request(method, urlsplit(self.url).path + path, content, headers)
+        return connection.getresponse()
+
+    def _silence(self, error: Exception) -> str:
+        if isinstance(error, ConnectionRefusedError):
+            return f"no server answers at {self.url}; start one with `pensieve serve`"
+        return f"the server at {self.url} does not answer: {reason(error)}"
+
+
+def reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _read(answer: http.client.HTTPResponse) -> tuple[int, dict[str, Any]]:
+    try:
+        content = json.loads(answer.read(_MAX_ANSWER_BYTES))
+    except ValueError:
+        content = None
+    return answer.status, content if isinstance(content, dict) else {}
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(line.removeprefix(b"data: "))
+    if event.get("type") == "error":
+        raise RequestError(_sentence(0, event))
+    return event
+
+
+def _sentence(status: int, answer: Mapping[str, Any]) -> str:
+    error = answer.get("error")
+    sentence = str(error.get("message", "")) if isinstance(error, dict) else ""
+    if status == http.client.UNAUTHORIZED:
+        return f"{sentence or 'the server requires a key'}; set PENSIEVE_API_KEY or --api-key"
+    return sentence or f"the server refused the request with status {status}"

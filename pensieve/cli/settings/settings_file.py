@@ -1,0 +1,44 @@
+"""The settings file: where it is, and what it sets (U5)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+
+from pensieve.cli.settings.file import FileError, FileValue, TomlFile
+from pensieve.models.files.home import HOME_VARIABLE, home
+
+FILE_NAME: Final = "config.toml"
+
+
+def settings_path() -> Path:
+    """In PENSIEVE_HOME where that is set, else in the user's folder for settings. The file may not exist."""
+    folder = home() if os.environ.get(HOME_VARIABLE) else platformdirs.user_config_path("pensieve")
+    return folder / FILE_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """`values` are by setting, `models` by model and setting. `problems` are sentences."""
+
+    values: Mapping[str, FileValue] = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, FileValue]] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+def read_settings_file(path: Path | None = None) -> SettingsFile:
+    """Empty if there is no file. By default, that at `settings_path`."""
+    path = path or settings_path()
+    if not path.exists():
+        return SettingsFile()
+    try:
+        file = TomlFile.read(path)
+    except FileError as error:
+        return SettingsFile(problems=(str(error),))
+    values, models = file.server_values(), file.models()
+    return SettingsFile(values, models, tuple(file.problems))
