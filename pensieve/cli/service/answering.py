@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from pensieve.cli.launch.running_servers import ForeignServerError, LaunchError, find_server
-from pensieve.cli.service.manager import ServiceError, ServiceState
+from pensieve.cli.service.definition import ServiceError
+from pensieve.cli.service.manager import ServiceState
 from pensieve.cli.settings.settings import Settings
 
 _POLL_SECONDS: Final = 0.5

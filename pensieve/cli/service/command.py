@@ -54,7 +54,7 @@ def _lines(text: str) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     from pensieve.cli.launch.running_servers import LaunchError  # noqa: PLC0415 - not needed for --help
-    from pensieve.cli.service.manager import ServiceError  # noqa: PLC0415
+    from pensieve.cli.service.definition import ServiceError  # noqa: PLC0415
     from pensieve.cli.settings.settings import SettingsError  # noqa: PLC0415
 
     actions: Mapping[str, Callable[[ServiceManager, argparse.Namespace], int]] = {
@@ -142,7 +142,7 @@ def _logs(manager: ServiceManager, arguments: argparse.Namespace) -> int:
 def _wait(manager: ServiceManager, settings: Settings) -> int:
     """Show the end of the log if it does not start."""
     from pensieve.cli.service.answering import wait_until_answering  # noqa: PLC0415
-    from pensieve.cli.service.manager import ServiceError  # noqa: PLC0415
+    from pensieve.cli.service.definition import ServiceError  # noqa: PLC0415
 
     try:
         print(f"pensieve: {wait_until_answering(settings, manager.state)}")
@@ -161,14 +161,14 @@ def _settings(manager: ServiceManager) -> Settings:
 def _require_free(manager: ServiceManager, settings: Settings) -> None:
     """Another server at its address would be taken for the service."""
     from pensieve.cli.service.answering import answer_at, url_of  # noqa: PLC0415
-    from pensieve.cli.service.manager import ServiceError  # noqa: PLC0415
+    from pensieve.cli.service.definition import ServiceError  # noqa: PLC0415
 
     if not manager.state().is_running and answer_at(settings) is not None:
         raise ServiceError(f"another server answers at {url_of(settings)}; stop it, or choose another PENSIEVE_PORT")
 
 
 def _require_installed(manager: ServiceManager) -> None:
-    from pensieve.cli.service.manager import ServiceError  # noqa: PLC0415
+    from pensieve.cli.service.definition import ServiceError  # noqa: PLC0415
 
     if not manager.state().is_installed:
         raise ServiceError("the service is not installed; install it with `pensieve service install`")

@@ -12,7 +12,6 @@ from typing import Final
 
 import platformdirs
 
-from pensieve.cli.service.manager import ServiceError
 from pensieve.cli.settings.names import known_variables
 from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import Settings
@@ -26,6 +25,10 @@ _OF_OTHER_COMMANDS: Final = frozenset({"PENSIEVE_CLAUDE"})
 _FILES: Final = ("PENSIEVE_HOME", "HF_HOME", "HF_HUB_CACHE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _MODELS: Final = ("PENSIEVE_MODEL", "PENSIEVE_DRAFT_MODEL", "PENSIEVE_ALLOW_MODELS")
 _OTHERS: Final = ("HF_ENDPOINT", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+
+class ServiceError(Exception):
+    """The service cannot be managed. The message says why and how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,12 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
+from pensieve.cli.service.definition import Definition, ServiceError
 from pensieve.models.files.atomic_file import atomic_file
 
-if TYPE_CHECKING:
-    from pensieve.cli.service.definition import Definition
-
 _TIMEOUT_SECONDS: Final = 120.0
-
-
-class ServiceError(Exception):
-    """The service cannot be managed. The message says why and how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)

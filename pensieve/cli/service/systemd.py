@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from pensieve.cli.service.definition import Definition
-from pensieve.cli.service.manager import ServiceError, ServiceState, run_tool, write_private
+from pensieve.cli.service.definition import Definition, ServiceError
+from pensieve.cli.service.manager import ServiceState, run_tool, write_private
 
 UNIT: Final = "pensieve.service"
 _UNIT_TEXT: Final = """\

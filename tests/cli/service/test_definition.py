@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pensieve.cli.service.definition import define
-from pensieve.cli.service.manager import ServiceError
+from pensieve.cli.service.definition import ServiceError, define
 from pensieve.cli.settings.settings import SettingsError
 
 

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pensieve.cli.service.definition import SERVE, Definition
+from pensieve.cli.service.definition import SERVE, Definition, ServiceError
 from pensieve.cli.service.launchd import LABEL, Launchd, log_file
-from pensieve.cli.service.manager import ServiceError
 from pensieve.cli.service.systemd import unit_text, variables_of
 from pensieve.cli.settings.read import read_settings
 
