@@ -29,6 +29,7 @@ def main() -> None:
                 url = re.search(r"http://\S+", line)
                 assert url is not None, f"expected a line with the server's URL, actual {line!r}"
                 assert answer(url[0]) == "Hello from the wheel."
+                check_page(url[0])
             finally:
                 server.terminate()
     print(line, end="")
@@ -40,6 +41,18 @@ def answer(url: str) -> str:
     with urllib.request.urlopen(request, timeout=300) as response:  # noqa: S310
         text: str = json.load(response)["content"][0]["text"]
     return text
+
+
+def check_page(url: str) -> None:
+    """The page and all that it loads are in the wheel."""
+    request = urllib.request.Request(f"{url}/", headers={"accept": "text/html"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=300) as response:  # noqa: S310
+        page = response.read().decode()
+    loaded = re.findall(r'(?:src|href)="(page/[^"]+)"', page)
+    assert len(loaded) == 3, page
+    for path in loaded:
+        with urllib.request.urlopen(f"{url}/{path}", timeout=300) as response:  # noqa: S310
+            assert response.read()
 
 
 if __name__ == "__main__":

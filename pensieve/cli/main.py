@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 from pensieve import __version__
 from pensieve.cli import cache, keys
+from pensieve.cli.config import command as config
 from pensieve.cli.doctor import command as doctor
 from pensieve.cli.fit import command as fit
 from pensieve.cli.launch import command as launch
@@ -27,6 +28,7 @@ from pensieve.models.files.home import home, home_problem
 
 _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "cache": cache.run,
+    "config": config.run,
     "doctor": doctor.run,
     "fit": fit.run,
     "keys": keys.run,
@@ -69,6 +71,7 @@ def build_parser() -> CommandParser:
     models.add_short_forms(commands)
     models.add_parser(commands)
     fit.add_parser(commands)
+    config.add_parser(commands)
     doctor.add_parser(commands)
     service.add_parser(commands)
     cache.add_parser(commands)

@@ -1,4 +1,4 @@
-"""What to say where MLX cannot be imported: the command that installs it, for the way in which Pensieve was installed."""
+"""What to print where MLX cannot be imported: the command that installs it, by the tool that installed Pensieve."""
 
 from __future__ import annotations
 

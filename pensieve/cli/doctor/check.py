@@ -61,7 +61,9 @@ class Subject:
     @cached_property
     def settings(self) -> Settings | SettingsError:
         try:
-            return read_settings(argparse.Namespace(), self.environment, read_settings_file())
+            return read_settings(
+                argparse.Namespace(), self.environment, read_settings_file(environment=self.environment)
+            )
         except SettingsError as error:
             return error
 

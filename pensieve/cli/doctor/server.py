@@ -21,7 +21,7 @@ def settings(subject: Subject) -> CheckResult:
     values = [value for name, value in subject.environment.items() if name.startswith(PREFIX)]
     if isinstance(subject.settings, SettingsError):
         fix = "correct it; `pensieve config check` names every problem"
-        return problem(str(subject.settings), fix, settings_path(), *values)
+        return problem(str(subject.settings), fix, settings_path(subject.environment), *values)
     if unknown := list(unknown_variables(subject.environment)):
         return problem("; ".join(unknown), "correct the name, or unset the variable")
     try:
@@ -29,7 +29,7 @@ def settings(subject: Subject) -> CheckResult:
     except PensieveError as error:
         return problem(str(error), "correct it, or remove it, and import and pull models again", names_file())
     given = [setting.variable for setting in TABLE if subject.environment.get(setting.variable)]
-    origins = [*(["the settings file"] if settings_path().exists() else []), *given]
+    origins = [*(["the settings file"] if settings_path(subject.environment).exists() else []), *given]
     return ok(f"from {', '.join(origins)}" if origins else "defaults")
 
 

@@ -10,19 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import platformdirs
-
 from pensieve.cli.settings.names import known_variables
 from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import Settings
-from pensieve.cli.settings.settings_file import FILE_NAME, read_settings_file
+from pensieve.cli.settings.settings_file import FILE_VARIABLE, read_settings_file
 from pensieve.cli.settings.table import TABLE
 from pensieve.models.files.home import HOME_VARIABLE
 
 SERVE: Final = (sys.executable, "-P", "-m", "pensieve", "serve")
 """-P: the current folder is the user's home, and no module is to be imported from there."""
 _OF_OTHER_COMMANDS: Final = frozenset({"PENSIEVE_CLAUDE"})
-_FILES: Final = ("PENSIEVE_HOME", "HF_HOME", "HF_HUB_CACHE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+_FILES: Final = (FILE_VARIABLE, HOME_VARIABLE, "HF_HOME", "HF_HUB_CACHE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _MODELS: Final = ("PENSIEVE_MODEL", "PENSIEVE_DRAFT_MODEL", "PENSIEVE_ALLOW_MODELS")
 _OTHERS: Final = ("HF_ENDPOINT", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -60,9 +58,7 @@ def settings_of(variables: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: one is wrong.
     """
-    home = variables.get(HOME_VARIABLE)
-    folder = Path(home) if home else platformdirs.user_config_path("pensieve")
-    return read_settings(argparse.Namespace(), variables, read_settings_file(folder / FILE_NAME))
+    return read_settings(argparse.Namespace(), variables, read_settings_file(environment=variables))
 
 
 def _is_kept(name: str, value: str) -> bool:

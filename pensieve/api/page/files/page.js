@@ -43,6 +43,7 @@ async function show(health) {
   showCache(health.prompt_tokens);
   showTotals(health.totals, health.speculation);
   showAlerts(health.alerts);
+  document.body.dataset.shown = health.timestamp;
   await showLog(health.last_log_line);
 }
 

@@ -73,7 +73,7 @@ function updateModel(item, model) {
   setText(what, `${model.id}: ${model.state}`);
   const parts = [formats.bytes(model.weights_bytes) + " of weights"];
   if (model.draft_model) parts.push(`draft model ${model.draft_model}`);
-  if (model.active) parts.push(`${formats.count(model.active)} open requests`);
+  if (model.active) parts.push(`${formats.count(model.active)} open ${model.active === 1 ? "request" : "requests"}`);
   else if (model.idle_seconds !== null) parts.push(`idle for ${formats.seconds(model.idle_seconds)}`);
   setText(details, parts.join(" · "));
   item.dataset.state = model.state;
@@ -128,7 +128,7 @@ export function showCache({ read, from_disk: disk, computed, differed_in: reason
 export function showTotals(totals, speculation) {
   const first = totals.first_tokens ? formats.seconds(totals.first_token_seconds / totals.first_tokens) : "–";
   setText(byId("first-token"), first);
-  setText(byId("per-pass"), speculation.passes ? (speculation.tokens / speculation.passes).toFixed(2) : "–");
+  setText(byId("per-pass"), speculation.proposed ? (speculation.tokens / speculation.passes).toFixed(2) : "–");
 }
 
 export function showAlerts(alerts) {
