@@ -19,6 +19,7 @@ from pensieve.cli.parser import EXIT_USAGE, CommandParser
 from pensieve.cli.serve.supervised import inherited
 from pensieve.cli.serve.supervisor import supervise
 from pensieve.cli.servers import command as servers
+from pensieve.cli.service import command as service
 from pensieve.cli.settings.names import unknown_variables
 from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import SettingsError
@@ -37,6 +38,7 @@ _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "launch": lambda arguments: launch.launch(arguments.arguments),
     "models": models.run,
     "run": chat.run,
+    "service": service.run,
     "version": version.run,
     **dict.fromkeys(("load", "ps", "stop", "unload"), servers.run),
     **dict.fromkeys(models.SHORT_FORMS, models.run),
@@ -79,6 +81,7 @@ def build_parser() -> CommandParser:
     fit.add_parser(commands)
     config.add_parser(commands)
     doctor.add_parser(commands)
+    service.add_parser(commands)
     cache.add_parser(commands)
     keys.add_parser(commands)
     completion.add_parser(commands)
