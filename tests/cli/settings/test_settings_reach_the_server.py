@@ -129,7 +129,9 @@ def test_template_arguments_are_in_the_prompt(client: httpx.Client) -> None:
 
 
 def test_a_model_that_is_not_the_main_one_has_its_own_draft_model(client: httpx.Client) -> None:
+    ask(client, "nick")
     assert state_of(client, "set")["draft_model"] == "draft"
+    assert state_of(client, "set")["weights_bytes"] == 2 * state_of(client, "plain")["weights_bytes"]  # both are loaded
     assert state_of(client, "plain")["draft_model"] is None
 
 
