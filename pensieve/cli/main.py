@@ -19,6 +19,7 @@ from pensieve.cli.parser import EXIT_USAGE, CommandParser
 from pensieve.cli.serve.supervised import inherited
 from pensieve.cli.serve.supervisor import supervise
 from pensieve.cli.servers import command as servers
+from pensieve.cli.service import command as service
 from pensieve.cli.settings.names import unknown_variables
 from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import SettingsError
@@ -26,6 +27,7 @@ from pensieve.cli.settings.settings_file import read_settings_file
 from pensieve.cli.settings.table import add_arguments
 from pensieve.models.files.home import home, home_problem
 
+EXIT_FAILED = 1
 _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "cache": cache.run,
     "chat": chat.run,
@@ -37,6 +39,7 @@ _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "launch": lambda arguments: launch.launch(arguments.arguments),
     "models": models.run,
     "run": chat.run,
+    "service": service.run,
     "version": version.run,
     **dict.fromkeys(("load", "ps", "stop", "unload"), servers.run),
     **dict.fromkeys(models.SHORT_FORMS, models.run),
@@ -53,7 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command != "doctor" and (problem := home_problem()):
         print(f"pensieve: {problem}", file=sys.stderr)
         return 1
-    return _serve(arguments, words) if arguments.command == "serve" else _RUN[arguments.command](arguments)
+    try:
+        return _serve(arguments, words) if arguments.command == "serve" else _RUN[arguments.command](arguments)
+    except BrokenPipeError:  # the program behind the pipe has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the rest would fail at exit
+        return EXIT_FAILED
 
 
 def build_parser() -> CommandParser:
@@ -79,6 +86,7 @@ def build_parser() -> CommandParser:
     fit.add_parser(commands)
     config.add_parser(commands)
     doctor.add_parser(commands)
+    service.add_parser(commands)
     cache.add_parser(commands)
     keys.add_parser(commands)
     completion.add_parser(commands)
