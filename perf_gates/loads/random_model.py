@@ -82,7 +82,8 @@ def write_random_model(folder: Path, config: Mapping[str, Any]) -> None:
     model = classes.Model(classes.ModelArgs.from_dict(config))
     model.set_dtype(mx.bfloat16)
     model, packed_config = quantize_model(model, dict(config), GROUP_SIZE, BITS)
-    for _, array in tree_flatten(model.parameters()):
+    parameters: Any = tree_flatten(model.parameters())
+    for _, array in parameters:
         mx.eval(array)  # one by one: unpacked, they may not fit together
     save_model(folder, model, donate_model=True)
     save_config(packed_config, folder / "config.json")
