@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from prometheus_client.metrics_core import Metric
 from quart import current_app
 
 from contracts.checked import checked as with_clauses
@@ -40,6 +41,8 @@ class ServerMonitor(PerformanceMonitor, Protocol):
     """The performance monitor of the contracts, with the totals that `/metrics` exports."""
 
     def totals(self) -> RequestTotals: ...
+
+    def histograms(self) -> Iterator[Metric]: ...
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
 EXIT_USAGE: Final = 2
@@ -23,15 +23,26 @@ KNOWN_ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("info", "inspect", "describe"), "show"),
     **dict.fromkeys(("kill", "quit", "shutdown", "down"), "stop"),
     **dict.fromkeys(("status", "top", "processes"), "ps"),
-    **dict.fromkeys(("claude", "code"), "launch"),
+    **dict.fromkeys(("claude", "code"), "launch claude"),
     **dict.fromkeys(("check", "diagnose"), "doctor"),
     **dict.fromkeys(("settings", "configure"), "config"),
+    **dict.fromkeys(("set", "change", "open"), "edit"),
+    **dict.fromkeys(("num-ctx", "ctx-size", "n-ctx", "max-model-len", "window", "c"), "--context"),
+    **dict.fromkeys(("num-predict", "n-predict", "max-new-tokens"), "--max-tokens"),
+    "m": "--model",
+    "p": "--port",
+    "v": "--version",
+    "temp": "--temperature",
     **dict.fromkeys(("purge", "empty"), "clear"),
-    **dict.fromkeys(("create", "new", "generate"), "add"),
+    **dict.fromkeys(("create", "new"), "add"),
 }
-"""Words of other programs for what a command or an action does here."""
+"""Words of other programs for what a command, an action or a flag does here."""
 
 _WORDINGS: Final = (
+    (
+        r"the following arguments are required: (MODEL)",
+        r"\1 is missing; `pensieve list` shows the models on this machine",
+    ),
     (r"the following arguments are required: (.+?)(?:, \.\.\.)?", r"\1 is missing"),
     (r"one of the arguments (.+) is required", r"one of \1 is missing"),
     (r"argument (.+?): expected (one|at least one) argument", r"\1 needs a value"),
@@ -57,14 +68,17 @@ class CommandParser(SentenceParser):
     """Refuses what it does not know by itself, so that sentence and usage are those of the command that was meant."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._flags: list[str] = []
         self._commands: Mapping[str, CommandParser] = {}
         self._kind = "command"
+        self._with_values: list[argparse.Action] = []
+        self._takes_rest = self._is_plain = False
         super().__init__(*arguments, **options)
 
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
-        self._flags.extend(name for name in names if isinstance(name, str) and name.startswith("-"))
-        return super().add_argument(*names, **options)
+        self._takes_rest = self._takes_rest or options.get("nargs") == argparse.REMAINDER
+        action = super().add_argument(*names, **options)
+        self._with_values.append(action)
+        return action
 
     def add_subparsers(self, **options: Any) -> argparse._SubParsersAction[Any]:
         action = super().add_subparsers(**{"prog": self.prog, **options})
@@ -73,15 +87,41 @@ class CommandParser(SentenceParser):
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         words = list(sys.argv[1:] if args is None else args)
+        if self._is_plain:
+            return super().parse_known_args(words, namespace)
         if self._commands:
             self._check_command(words)
-        parsed, unknown = super().parse_known_args(words, namespace)
+        parsed, unknown = self._parsed(words, namespace)
         if unknown:
             self.error(self._unknown(unknown))
         return parsed, []
 
-    def has_flag(self, flag: str) -> bool:
-        return flag in self._flags
+    def _parsed(self, words: Sequence[str], namespace: Any) -> Any:
+        """Flags may stand before, between and after the words of a command."""
+        if self._commands or self._takes_rest:
+            return super().parse_known_args(words, namespace)
+        self._is_plain = True
+        try:
+            return self.parse_known_intermixed_args(words, namespace)
+        finally:
+            self._is_plain = False
+
+    def complete_with(self, metavars: Collection[str], completer: Callable[..., list[str]]) -> None:
+        """Let argcomplete complete the values that help texts call by one of these words, in all commands.
+
+        It parses lines that are not complete yet, so nothing is refused from now on.
+        """
+        self._is_plain = True
+        for action in self._with_values:
+            if action.metavar in metavars:
+                action.completer = completer  # type: ignore[attr-defined]  # the name that argcomplete looks for
+        for command in self._commands.values():
+            command.complete_with(metavars, completer)
+
+    def flags(self) -> list[str]:
+        """As the help lists them."""
+        listed = re.findall(r"^  (-\S.*?)(?:  |$)", self.format_help(), re.MULTILINE)
+        return [flag for line in listed for flag in re.findall(r"(?<![\w-])--?[a-z][\w-]*", line)]
 
     def _check_command(self, words: Sequence[str]) -> None:
         if not words:
@@ -89,7 +129,7 @@ class CommandParser(SentenceParser):
             self.exit()
         word = words[0]
         if word.startswith("-"):
-            if word not in self._flags:
+            if word not in self.flags():
                 self.error(self._unknown([word]))
         elif word not in self._commands:
             self.error(f"no {self._kind} {word!r}{self._did_you_mean(word, self._commands)}")
@@ -97,11 +137,11 @@ class CommandParser(SentenceParser):
     def _unknown(self, words: Sequence[str]) -> str:
         flag = next((word.partition("=")[0] for word in words if word.startswith("-")), None)
         if flag is None:
-            return f"{words[0]!r} is one word too many; a text or name of several words needs quotes"
-        owners = [name for name, command in self._commands.items() if command.has_flag(flag)]
+            return f"{words[0]!r} is one word too many; {self.prog} --help shows what belongs there"
+        owners = [name for name, command in self._commands.items() if flag in command.flags()]
         if owners:
             return f"{flag} belongs after the {self._kind}, as in: {self.prog} {owners[0]} {flag}"
-        return f"no flag {flag}{self._did_you_mean(flag, self._flags)}"
+        return f"no flag {flag}{self._did_you_mean(flag, self.flags())}"
 
     def _did_you_mean(self, word: str, known: Iterable[str]) -> str:
         nearest = nearest_word(word, known)
@@ -124,7 +164,8 @@ def nearest_word(word: str, known: Iterable[str]) -> str | None:
     """What was probably meant: a word that continues or resembles it, or what another program calls by this word."""
     names = list(known)
     bare = word.lower().lstrip("-")
-    if (meant := KNOWN_ELSEWHERE.get(bare)) in names:
+    meant = KNOWN_ELSEWHERE.get(bare)
+    if meant is not None and meant.split()[0] in names:
         return meant
     by_bare = {name.lstrip("-"): name for name in names}
     if len(bare) > 1 and (longer := [name for each, name in by_bare.items() if each.startswith(bare)]):

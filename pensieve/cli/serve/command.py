@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from contracts.values.measurements import OperationPhase
 from contracts.values.vocabulary import ModelConfig, ModelInfo
+from pensieve.cli.serve.awake import hold_off_sleep
 from pensieve.cli.serve.crashes import EXIT_SOFTWARE
 from pensieve.cli.serve.listener import bind, cannot_listen, url_of
 from pensieve.cli.serve.log.setup import set_up_log
@@ -143,6 +144,8 @@ async def run(
         )
         watch = asyncio.create_task(models.watch_idle())
         stack.callback(watch.cancel)
+        awake = asyncio.create_task(hold_off_sleep(lambda: models.num_active > 0))
+        stack.callback(awake.cancel)
         listener.listen(BACKLOG)
         ready(_startup_line(model.info, components, listener))
         await _serve_http(settings, models, components, listener, stop)

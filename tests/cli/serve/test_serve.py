@@ -136,6 +136,30 @@ def test_a_wrong_setting_is_a_usage_error() -> None:
     assert "PENSIEVE_PORT" in ended.stderr
 
 
+def test_a_wrong_settings_file_is_a_usage_error_with_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("# mine\nprot = 1", encoding="utf-8")
+    ended = pensieve("serve", PENSIEVE_CONFIG=str(file))
+    assert ended.returncode == 2
+    assert ended.stderr == f"pensieve: {file}, line 2: prot: unknown setting; did you mean port?\n"
+
+
+def test_a_server_has_the_settings_of_the_file_and_warns_once_of_an_unknown_variable(script: Path) -> None:
+    file = script.with_name("config.toml")
+    file.write_text(f"port = 0\nscript = '{script.name}'\n[models.scripted]\nalias = 'nick'", encoding="utf-8")
+    environment = {**os.environ, "PENSIEVE_CONFIG": str(file), "PENSIEVE_PROT": "1"}
+    command = (sys.executable, "-m", "pensieve", "serve")
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[4]
+        assert httpx.get(f"{url}/v1/models/nick").json()["id"] == "scripted"
+        process.terminate()
+        _, errors = process.communicate(timeout=300)
+    assert errors.count("PENSIEVE_PROT is not a variable of Pensieve; did you mean PENSIEVE_PORT?") == 1
+
+
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
     ended = pensieve("serve", "--port", "0", "--model", str(tmp_path / "nothing"))
     assert ended.returncode == 1
