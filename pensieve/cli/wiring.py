@@ -277,6 +277,9 @@ def _known_model(
         alias=table.alias,
         idle_seconds=table.idle_seconds,
     )
+    window_tokens, chosen_tokens = model.info.context_window_tokens, table.settings.context_tokens
+    if chosen_tokens is not None and chosen_tokens > window_tokens:
+        log.warning("%s has a window of %d tokens, not the %d of --context", folder.id, window_tokens, chosen_tokens)
     if draft is None:
         return model
     draft_bytes = known_model(f"--draft-model {draft.id}", draft, dense=dense).weights_bytes
