@@ -106,7 +106,7 @@ def append_error(path: Path, chosen: LogFormat | None, message: str) -> None:
     try:
         handler = _formatted(_log_file(path), chosen or "json")
     except ValidationError:
-        return  # the server has said so, or will
+        return  # the server prints why
     handler.handle(logging.LogRecord("pensieve.supervisor", logging.ERROR, "", 0, message, None, None))
     handler.close()
 
