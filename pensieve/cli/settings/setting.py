@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pensieve.cli.settings import values
-from pensieve.cli.sizes import parse_size
+from pensieve.cli.sizes import parse_size_or_share
 from pensieve.core.defaults.sampling import ALLOWED
 
 _NUMBER: Final = (int, float)
@@ -26,7 +26,7 @@ _TOML_TYPES: Final[Mapping[Callable[..., Any], tuple[type, ...]]] = {
     values.duration: (str, *_NUMBER),
     values.memory_limit: (str, int),
     values.daily_bytes: (str, int),
-    parse_size: (str, int),
+    parse_size_or_share: (str, int),
 }
 """The types of a value in a TOML file, by its parser. Any other value is a text."""
 _DEFAULT: Final = re.compile(r"\s*\(default: (?P<default>.+?)\)(?=;|$)")
