@@ -64,7 +64,7 @@ def _environment(api_key: str | None) -> dict[str, str]:
 
 
 def _print_progress(line: str) -> None:
-    """Of the log, which is JSON where it is no terminal, the warnings alone."""
+    """Of the log, which is JSON outside a terminal, the warnings alone."""
     try:
         entry = json.loads(line)
         shown = f"pensieve: {entry['message']}" if entry["level"] in ("WARNING", "ERROR") else ""
