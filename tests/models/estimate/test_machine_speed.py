@@ -35,3 +35,24 @@ def test_rates_are_measured_once_and_again_on_request(tmp_path: Path, monkeypatc
     messages.clear()
     machine_rates(messages.append, remeasure=True)
     assert messages
+
+
+def test_a_busy_machine_is_measured_again_later_and_its_best_figures_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(machine_speed, "measure_rates", partial(measure_rates, max_seconds=0.1))
+    machine_rates(lambda _: None)
+    file = tmp_path / "speed.json"
+    ((key, entry),) = json.loads(file.read_text()).items()
+    fast = {**entry["rates"], "bandwidth_bytes_per_second": 1e15}
+    file.write_text(json.dumps({key: {"rates": fast, "others_share": 0.9, "at": entry["at"] + 3600}}))
+    messages: list[str] = []
+    rates, _ = machine_rates(messages.append)
+    assert messages, "measured again"
+    assert rates.bandwidth_bytes_per_second == 1e15
+    file.write_text(json.dumps({key: {"rates": fast, "others_share": 0.9, "at": entry["at"]}}))
+    messages.clear()
+    _, phrase = machine_rates(messages.append)
+    assert not messages, "not again at once"
+    assert "other programs used 90% of its processors" in phrase
