@@ -6,6 +6,7 @@ test uses them.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 sys.meta_path.insert(0, BlasFirst())
+os.environ["PENSIEVE_CONFIG"] = os.devnull  # the developer's own settings must not reach the servers of tests
 
 # A shell that starts a run in the background lets it ignore SIGINT, and every process that a test starts would inherit
 # that.

@@ -88,9 +88,12 @@ class ToolCallEnded:
 
 @dataclass(frozen=True, slots=True)
 class GenerationFinished:
+    """`first_token_at` is when the first token was sampled, as a time of `time.monotonic`."""
+
     stop_reason: StopReason
     usage: Usage
     stop_sequence: str | None = None
+    first_token_at: float | None = field(default=None, compare=False)
 
 
 GenerationEvent = (

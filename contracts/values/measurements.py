@@ -28,7 +28,9 @@ _LAST_PHASES = frozenset({OperationPhase.COMPLETED, OperationPhase.FAILED, Opera
 
 @dataclass(frozen=True, slots=True)
 class OperationMetrics:
-    """One record of one generation. `duration_ms` counts from the request's acceptance."""
+    """One record of one generation. `duration_ms` counts from the request's acceptance, and `token_intervals_seconds`
+    are the times between its tokens since the record before.
+    """
 
     phase: OperationPhase
     duration_ms: float
@@ -37,6 +39,8 @@ class OperationMetrics:
     device_share_percent: float
     success: bool
     time_to_first_token_ms: float | None = None
+    model: str = ""
+    token_intervals_seconds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from dataclasses import replace
 from functools import partial
 
+from hypercorn.typing import ASGIFramework
 from quart import Quart, Response, g, jsonify, request
 from quart.typing import ResponseReturnValue
 from quart.wrappers.base import BaseRequestWebsocket
@@ -27,6 +27,9 @@ from pensieve.api.http_only import HttpOnly
 from pensieve.api.openai.errors import openai_body
 from pensieve.api.openai.paths import is_openai_call, why_missing
 from pensieve.api.pdfs.reading import PdfReading
+from pensieve.api.request_log.middleware import RequestLog
+from pensieve.api.request_log.prompts import LoggedPrompts
+from pensieve.api.request_log.record import current_record
 from pensieve.api.routes import loading, logs, messages, metrics, models, openai, page, service
 from pensieve.api.server_state import EXTENSION, ServerState, server_state
 from pensieve.core.errors import PensieveError
@@ -77,13 +80,15 @@ def create_app(state: ServerState) -> Quart:
     app.register_error_handler(Exception, _on_unknown_error)
     drained = DrainedBodies(app.asgi_app, max_pause_seconds=state.limits.max_refused_pause_seconds)
     read = ReadAnswers(drained, state.limits.max_unread_seconds)
-    app.asgi_app = HttpOnly(HeldMemory(read, memory))  # type: ignore[method-assign]  # Quart documents this assignment
+    held: ASGIFramework = HeldMemory(read, memory)
+    logged = LoggedPrompts(held, state.prompt_folder) if state.prompt_folder is not None else held
+    app.asgi_app = HttpOnly(RequestLog(logged))  # type: ignore[method-assign]  # Quart documents this assignment
     return app
 
 
 async def _check_access() -> ResponseReturnValue | None:
     """Check where the request comes from, then its key, then its rate."""
-    g.request_id = f"req_{secrets.token_hex(12)}"
+    g.request_id = current_record().request_id
     access = server_state().access
     origin, host = request.headers.get("origin"), request.headers.get("host", "")
     if not access.allows_host(host):
@@ -99,6 +104,7 @@ async def _check_access() -> ResponseReturnValue | None:
         g.client = ClientIdentity(address)
     else:
         g.client = access.client(request.headers.get("x-api-key"), request.headers.get("authorization"), address)
+    current_record().key = g.client.name if g.client.namespace else ""
     if request.method == "POST":
         server_state().check_rate(g.client.name)
         server_state().count_request(g.client)
@@ -119,9 +125,7 @@ async def _add_headers(response: Response) -> Response:
 async def _on_known_error(error: Exception) -> ResponseReturnValue:
     if not isinstance(error, PensieveError):
         raise error
-    reply = reply_to_error(error)
-    log.info("%s %s%s: %d %s", request.method, request.path, _by_client(), reply.status, reply.type)
-    return _reply(reply)
+    return _reply(reply_to_error(error))
 
 
 async def _on_http_error(error: Exception) -> ResponseReturnValue:
@@ -164,6 +168,7 @@ def _by_client() -> str:
 
 def _reply(reply: ErrorReply) -> tuple[Response, int, dict[str, str]]:
     """In the error format of the API that the client calls."""
+    current_record().error = reply.type
     is_openais = is_openai_call(request.path, request.headers.get("anthropic-version"))
     body = openai_body(reply) if is_openais else reply.body(g.request_id)
     return jsonify(body), reply.status, reply.headers

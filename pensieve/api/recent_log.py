@@ -33,7 +33,7 @@ class RecentLog(logging.Handler):
         self._numbers = itertools.count(1)
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()[:MAX_CHARACTERS]
+        text = f"{record.getMessage()}{getattr(record, 'details', '')}"[:MAX_CHARACTERS]  # those of a request's line
         self._lines.append(LogLine(next(self._numbers), record.created, record.levelname, record.name, text))
 
     def lines_after(self, number: int) -> list[LogLine]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from prometheus_client.metrics_core import Metric
 from quart import current_app
 
 from contracts.checked import checked as with_clauses
@@ -23,6 +24,8 @@ from pensieve.api.http.access import AccessRules
 from pensieve.api.http.connections.limits import ConnectionLimits
 from pensieve.api.http.keys import MAX_KEYS
 from pensieve.api.recent_log import RecentLog
+from pensieve.api.request_log.prompt_folder import PromptFolder
+from pensieve.api.request_log.record import current_record
 from pensieve.core.errors import RETRY_AFTER_RESTART_SECONDS, NotFoundError, OverloadedError, RateLimitError
 from pensieve.core.scheduling.rate_limit import RateLimit
 from pensieve.serving.lease import ModelLease
@@ -39,6 +42,8 @@ class ServerMonitor(PerformanceMonitor, Protocol):
 
     def totals(self) -> RequestTotals: ...
 
+    def histograms(self) -> Iterator[Metric]: ...
+
 
 @dataclass(slots=True)
 class ServerState:
@@ -52,6 +57,7 @@ class ServerState:
     rate_limit: RateLimit | None = None
     cache_writes: Callable[[], DiskWrites] = DiskWrites
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
+    prompt_folder: PromptFolder | None = None
     draining: bool = field(default=False, init=False)
     fingerprints: Fingerprints = field(default_factory=Fingerprints, init=False)
     recent_log: RecentLog = field(default_factory=RecentLog, init=False)
@@ -85,10 +91,13 @@ class ServerState:
         """
         if self.draining:
             raise OverloadedError("the server is stopping", retry_after_seconds=RETRY_AFTER_RESTART_SECONDS)
-        model = await self.models.borrow(self.info_of(name).id)
+        record = current_record()
+        record.model = name
+        record.model = self.info_of(name).id
+        model = await self.models.borrow(record.model)
         model_id = model.info.id
         try:
-            yield ModelLease(model, self.models.make_room)
+            yield ModelLease(model, self.models.make_room, record)
         finally:
             self.models.give_back(model_id)
 

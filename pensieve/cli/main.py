@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 from pensieve import __version__
-from pensieve.cli import cache, keys
+from pensieve.cli import cache, completion, keys, version
+from pensieve.cli.chat import command as chat
+from pensieve.cli.config import command as config
 from pensieve.cli.doctor import command as doctor
 from pensieve.cli.fit import command as fit
 from pensieve.cli.launch import command as launch
@@ -17,6 +19,7 @@ from pensieve.cli.parser import EXIT_USAGE, CommandParser
 from pensieve.cli.serve.supervised import inherited
 from pensieve.cli.serve.supervisor import supervise
 from pensieve.cli.servers import command as servers
+from pensieve.cli.service import command as service
 from pensieve.cli.settings.names import unknown_variables
 from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import SettingsError
@@ -26,11 +29,17 @@ from pensieve.models.files.home import home, home_problem
 
 _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "cache": cache.run,
+    "chat": chat.run,
+    "completion": completion.run,
+    "config": config.run,
     "doctor": doctor.run,
     "fit": fit.run,
     "keys": keys.run,
     "launch": lambda arguments: launch.launch(arguments.arguments),
     "models": models.run,
+    "run": chat.run,
+    "service": service.run,
+    "version": version.run,
     **dict.fromkeys(("load", "ps", "stop", "unload"), servers.run),
     **dict.fromkeys(models.SHORT_FORMS, models.run),
 }
@@ -40,7 +49,9 @@ _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0 for success, 1 for failure, 2 for wrong usage."""
     words = sys.argv[1:] if argv is None else argv
-    arguments = build_parser().parse_args(words)
+    parser = build_parser()
+    completion.complete_for_shell(parser)
+    arguments = parser.parse_args(words)
     if arguments.command != "doctor" and (problem := home_problem()):
         print(f"pensieve: {problem}", file=sys.stderr)
         return 1
@@ -63,13 +74,18 @@ def build_parser() -> CommandParser:
             "launch", help="start a client on a local model", description="Start a client on a local model."
         )
     )
+    chat.add_parsers(commands)
     servers.add_parsers(commands)
     models.add_short_forms(commands)
     models.add_parser(commands)
     fit.add_parser(commands)
+    config.add_parser(commands)
     doctor.add_parser(commands)
+    service.add_parser(commands)
     cache.add_parser(commands)
     keys.add_parser(commands)
+    completion.add_parser(commands)
+    version.add_parser(commands)
     return parser
 
 

@@ -6,7 +6,7 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
 EXIT_USAGE: Final = 2
@@ -60,11 +60,16 @@ class CommandParser(SentenceParser):
         self._flags: list[str] = []
         self._commands: Mapping[str, CommandParser] = {}
         self._kind = "command"
+        self._with_values: list[argparse.Action] = []
+        self._takes_rest = self._is_plain = False
         super().__init__(*arguments, **options)
 
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
         self._flags.extend(name for name in names if isinstance(name, str) and name.startswith("-"))
-        return super().add_argument(*names, **options)
+        self._takes_rest = self._takes_rest or options.get("nargs") == argparse.REMAINDER
+        action = super().add_argument(*names, **options)
+        self._with_values.append(action)
+        return action
 
     def add_subparsers(self, **options: Any) -> argparse._SubParsersAction[Any]:
         action = super().add_subparsers(**{"prog": self.prog, **options})
@@ -73,12 +78,36 @@ class CommandParser(SentenceParser):
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         words = list(sys.argv[1:] if args is None else args)
+        if self._is_plain:
+            return super().parse_known_args(words, namespace)
         if self._commands:
             self._check_command(words)
-        parsed, unknown = super().parse_known_args(words, namespace)
+        parsed, unknown = self._parsed(words, namespace)
         if unknown:
             self.error(self._unknown(unknown))
         return parsed, []
+
+    def _parsed(self, words: Sequence[str], namespace: Any) -> Any:
+        """Flags may stand before, between and after the words of a command."""
+        if self._commands or self._takes_rest:
+            return super().parse_known_args(words, namespace)
+        self._is_plain = True
+        try:
+            return self.parse_known_intermixed_args(words, namespace)
+        finally:
+            self._is_plain = False
+
+    def complete_with(self, metavars: Collection[str], completer: Callable[..., list[str]]) -> None:
+        """Let argcomplete complete the values that help texts call by one of these words, in all commands.
+
+        It parses lines that are not complete yet, so nothing is refused from now on.
+        """
+        self._is_plain = True
+        for action in self._with_values:
+            if action.metavar in metavars:
+                action.completer = completer  # type: ignore[attr-defined]  # the name that argcomplete looks for
+        for command in self._commands.values():
+            command.complete_with(metavars, completer)
 
     def has_flag(self, flag: str) -> bool:
         return flag in self._flags

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import psutil
 
 from contracts.values.measurements import DiskWrites
 from contracts.values.vocabulary import BufferUsage
+from pensieve.api.request_log.prompt_folder import PromptFolder
 from pensieve.cli.settings.model_settings import read_model_settings, require_served
 from pensieve.cli.settings.model_table import ModelTable, ModelTables
 from pensieve.cli.sizes import format_gigabytes
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from pensieve.engine.prompt_cache.open import CacheOptions
     from pensieve.models.files.model_folder import ModelFolder
     from pensieve.serving.served_model import ServedModel
+
+log = logging.getLogger(__name__)
 
 GB: Final = 1000**3
 DEFAULT_LIMIT_BYTES: Final = 12 * GB
@@ -50,18 +54,29 @@ class ServerComponents:
     monitor: SlidingWindowMonitor
     start: Callable[[str], Awaitable[ServedModel]]
     cache_writes: Callable[[], DiskWrites] = DiskWrites
+    prompt_folder: PromptFolder | None = None
 
 
 def components_for(settings: Settings) -> ServerComponents:
     """A script alone needs no model. With a model, the script is forced through it.
 
     Raises:
-        PensieveError: as `scripted_components` and `model_components`.
+        PensieveError: as `scripted_components` and `model_components`, or prompts cannot be written where they should.
     """
+    prompts = _prompt_folder(settings.log_prompts)
     if settings.script and not settings.model:
         by_model = _model_tables(settings, _all_tables(settings), {SCRIPTED_INFO.id: ()})
-        return scripted_components(settings.script, settings.memory_limit, by_model[SCRIPTED_INFO.id])
-    return model_components(settings)
+        components = scripted_components(settings.script, settings.memory_limit, by_model[SCRIPTED_INFO.id])
+        return replace(components, prompt_folder=prompts)
+    return replace(model_components(settings), prompt_folder=prompts)
+
+
+def _prompt_folder(path: Path | None) -> PromptFolder | None:
+    if path is None:
+        return None
+    folder = PromptFolder(path)
+    log.warning("every prompt and answer is written to %s as it is; stop the server to end that", path)
+    return folder
 
 
 def scripted_components(

@@ -24,7 +24,7 @@ from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.requests.ticket import Deliver, deliver
 from pensieve.engine.speculation.draft_model import DraftModel, load_draft, option_for, ready_to_draft
 from pensieve.engine.speculation.pass_costs import Pace
-from pensieve.engine.warm_up import check, log_if_slow, warm_up
+from pensieve.engine.warm_up import check, log_if_slow, timed_prefill, warm_up
 from pensieve.models.estimate.known_model import known_model
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel, load
@@ -97,6 +97,7 @@ def load_parts(folder: ModelFolder, memory: DeviceMemory, options: EngineOptions
         resources.callback(parts.prompt_cache.close, FLUSH_SECONDS)
         if device_info().backend != "cpu":
             warm_up(parts.model, parts.probe, parts.plain_batch(options), parts.grammars, kv_bits=options.kv_bits)
+            parts.prompt_cache.note_prefill(*timed_prefill(parts.model, parts.probe, kv_bits=options.kv_bits))
     return parts
 
 

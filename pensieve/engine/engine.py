@@ -51,7 +51,7 @@ class Engine:
         self._memory = memory
         self._options = options
         self._load_parts = load
-        self._loop = GenerationLoop(memory, monitor)
+        self._loop = GenerationLoop(memory, monitor, folder.id)
         self._thread = PooledThread(self._run, name="pensieve-mlx")
         self._event_loop = asyncio.get_running_loop()
         self._watch = EngineWatch(self._loop.progress, lambda: self._tickets, options.stall_seconds)

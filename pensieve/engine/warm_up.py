@@ -138,5 +138,27 @@ def _verify_drafts(model: LoadedModel, probe: Probe, kv_bits: int | None) -> int
     return len(WIDTHS) + 1
 
 
+def timed_prefill(model: LoadedModel, probe: Probe, *, kv_bits: int | None = None) -> tuple[int, float]:
+    """The tokens of a prefill chunk and the seconds that they take, once its kernels are compiled. (0, 0.0): it failed.
+
+    The prompt cache needs them before its first prompt: a GPU may compute keys and values faster than a disk reads
+    them.
+    """
+    try:
+        times = [_prefill_seconds(model, probe, kv_bits) for _ in range(2)]
+    except Exception:
+        log.exception("timing a prefill failed; the first prompts may be read from disk where computing is faster")
+        return 0, 0.0
+    return probe.chunk_tokens, times[-1]
+
+
+def _prefill_seconds(model: LoadedModel, probe: Probe, kv_bits: int | None) -> float:
+    caches = runnable(new_caches(model, probe.rows, bits=kv_bits))
+    began = time.perf_counter()
+    model.model(mx.zeros((1, probe.chunk_tokens), mx.int32), cache=caches)
+    mx.eval([cache.state for cache in caches])
+    return time.perf_counter() - began
+
+
 def _pass(model: LoadedModel, caches: list[Any], width: int) -> None:
     mx.eval(model.model(mx.zeros((1, width), mx.int32), cache=caches))

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pensieve.device import blas
 
@@ -82,7 +82,7 @@ def write_random_model(folder: Path, config: Mapping[str, Any]) -> None:
     model = classes.Model(classes.ModelArgs.from_dict(config))
     model.set_dtype(mx.bfloat16)
     model, packed_config = quantize_model(model, dict(config), GROUP_SIZE, BITS)
-    for _, array in tree_flatten(model.parameters()):
+    for _, array in cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters())):
         mx.eval(array)  # one by one: unpacked, they may not fit together
     save_model(folder, model, donate_model=True)
     save_config(packed_config, folder / "config.json")

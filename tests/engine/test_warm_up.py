@@ -12,7 +12,7 @@ from pensieve.engine.batch.batch import Batch
 from pensieve.engine.decoding.grammar_mask import Grammars
 from pensieve.engine.memory.probe import probe
 from pensieve.engine.options import EngineOptions
-from pensieve.engine.warm_up import log_if_slow, warm_up
+from pensieve.engine.warm_up import log_if_slow, timed_prefill, warm_up
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import load
 from tests.support.engines import GIB
@@ -39,6 +39,16 @@ def test_a_failed_warm_up_is_logged_and_not_raised(
     monkeypatch.setattr(batch, "step", lambda: 1 // 0)
     assert warm_up(model, found, batch, Grammars(model)) == (0, 0)
     assert "warming up failed" in caplog.text
+
+
+def test_a_prefill_is_timed(tiny_folder: ModelFolder, caplog: pytest.LogCaptureFixture) -> None:
+    model = load(tiny_folder)
+    found = probe(model, DeviceMemory(GIB), chunk_tokens=64, max_bytes=GIB)
+    num_tokens, seconds = timed_prefill(model, found)
+    assert (num_tokens, seconds > 0) == (64, True)
+    model.release()
+    assert timed_prefill(model, found) == (0, 0.0)
+    assert "timing a prefill failed" in caplog.text
 
 
 def test_slow_work_is_logged_when_it_is_late_and_when_it_is_done(caplog: pytest.LogCaptureFixture) -> None:

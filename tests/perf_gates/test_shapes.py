@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pensieve.engine.layers.output_head import OutputHead
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import load
@@ -37,6 +38,7 @@ def test_a_small_model_of_each_architecture_loads_and_generates(name: str, tmp_p
     )
     write_shape(tmp_path, small)
     model = load(resolve(str(tmp_path), progress=ConsoleProgress()))
+    assert OutputHead.of(model.model) is not None, "it gets its first token from its prompt's last chunk, as real ones"
     from mlx_lm import stream_generate  # noqa: PLC0415 - after `import_mlx_lm`, which `load` calls
 
     prompt = model.tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}], add_generation_prompt=True)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, SummaryMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -59,18 +59,7 @@ class ServerCollector(Collector):
         for name, number in self._state.requests_by_key.items():
             by_key.add_metric([name], number)
         yield by_key
-        yield SummaryMetricFamily(
-            "pensieve_request_duration_seconds",
-            "Time from the acceptance of a request to its completion.",
-            count_value=totals.num_completed,
-            sum_value=totals.completed_seconds,
-        )
-        yield SummaryMetricFamily(
-            "pensieve_time_to_first_token_seconds",
-            "Time from the acceptance of a request to its first token.",
-            count_value=totals.num_first_tokens,
-            sum_value=totals.first_token_seconds,
-        )
+        yield from self._state.monitor.histograms()
 
     def _tokens(self) -> Iterator[Metric]:
         prompts = self._state.models.prompt_tokens()

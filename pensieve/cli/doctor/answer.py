@@ -17,6 +17,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pensieve.cli.doctor.check import CheckResult, Subject, ok, problem, skipped
+from pensieve.cli.settings.settings_file import FILE_VARIABLE
 from pensieve.core.errors import PensieveError
 from pensieve.models.library.embedded import SMOLLM2, embedded_folder
 
@@ -101,7 +102,8 @@ def _server(environment: Mapping[str, str]) -> Iterator[str]:
 def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """The user's settings are examined on their own; here only the installation is."""
     kept = ("PENSIEVE_HOME", "PENSIEVE_BLAS")
-    return {name: value for name, value in environment.items() if name in kept or not name.startswith("PENSIEVE_")}
+    others = {name: value for name, value in environment.items() if name in kept or not name.startswith("PENSIEVE_")}
+    return {**others, FILE_VARIABLE: os.devnull}
 
 
 def _url_of(process: subprocess.Popen[str], errors: Any) -> str:

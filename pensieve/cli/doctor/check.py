@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from pensieve.cli.doctor.device import DeviceReport, device_report
+from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import Settings, SettingsError
-from pensieve.cli.settings.table import read_settings
+from pensieve.cli.settings.settings_file import read_settings_file
 from pensieve.models.files.progress import Progress, SilentProgress
 
 Status = Literal["ok", "problem", "skipped"]
@@ -61,7 +61,9 @@ class Subject:
     @cached_property
     def settings(self) -> Settings | SettingsError:
         try:
-            return read_settings(argparse.Namespace(), self.environment)
+            return read_settings(
+                argparse.Namespace(), self.environment, read_settings_file(environment=self.environment)
+            )
         except SettingsError as error:
             return error
 
@@ -75,21 +77,11 @@ Check = Callable[[Subject], CheckResult]
 IS_MAC: Final = sys.platform == "darwin"
 
 
-def install_command(extra: str = "") -> str:
-    """How this installation is made again, with the tool that made it."""
-    name = f"'pensieve-server[{extra}]'" if extra else "pensieve-server"
-    parts = Path(sys.prefix).parts
-    if "uv" in parts and "tools" in parts:
-        return f"uv tool install --force {name}"
-    if "pipx" in parts:
-        return f"pipx install --force {name}"
-    return f"pip install --upgrade {name}"
+def install_command(extra: str | None = None) -> str:
+    """How this installation is made again; by default with the extra that this machine needs."""
+    from pensieve.device import missing_mlx  # noqa: PLC0415 - most examinations find nothing missing
+    from pensieve.device.blas import has_nvidia_gpu  # noqa: PLC0415
 
-
-def linux_extra() -> str:
-    """The extra for this machine; macOS needs none."""
-    from pensieve.device.blas import has_nvidia_gpu  # noqa: PLC0415 - most examinations find an MLX
-
-    if platform.system() != "Linux":
-        return ""
-    return "cuda13" if has_nvidia_gpu() else "cpu"
+    if extra is None:
+        extra = "" if IS_MAC else "cuda13" if has_nvidia_gpu() else "cpu"
+    return missing_mlx.install_command(extra).replace("[]", "")

@@ -9,7 +9,7 @@ from typing import Final
 from packaging.requirements import Requirement
 
 from pensieve import __version__
-from pensieve.cli.doctor.check import IS_MAC, CheckResult, Subject, install_command, linux_extra, ok, problem, skipped
+from pensieve.cli.doctor.check import IS_MAC, CheckResult, Subject, install_command, ok, problem, skipped
 
 _DISTRIBUTION: Final = "pensieve-server"
 _SHOWN: Final = ("mlx", "mlx-lm", "transformers", "huggingface-hub")
@@ -25,10 +25,10 @@ def versions(_: Subject) -> CheckResult:
         return problem(f"{what}: this Python runs under Rosetta", "install a Python for arm64, and Pensieve in it")
     wrong = unsatisfied(metadata.requires(_DISTRIBUTION) or []) if _version(_DISTRIBUTION) else []
     if wrong:
-        return problem(f"{what}, but {'; '.join(wrong)}", install_command(linux_extra()))
+        return problem(f"{what}, but {'; '.join(wrong)}", install_command())
     libraries = [name for name in _MLX_LIBRARIES if _version(name)]
     if len(libraries) > 1:
-        fix = f"pip uninstall {' '.join(libraries)}, then {install_command(linux_extra())}"
+        fix = f"pip uninstall {' '.join(libraries)}, then {install_command()}"
         return problem(f"{' and '.join(libraries)} are both installed, and overwrite each other's files", fix)
     return ok(what)
 
@@ -57,7 +57,7 @@ def _version(name: str) -> str | None:
 def device(subject: Subject) -> CheckResult:
     found = subject.device
     if found.error:
-        return problem(found.error, install_command(linux_extra()))
+        return problem(found.error, install_command())
     if found.why_no_gpu and found.has_gpu:
         fix = "run it on the Mac itself, not in a virtual machine" if IS_MAC else install_command("cuda13")
         return problem(f"{found.description}: {found.why_no_gpu}", fix)

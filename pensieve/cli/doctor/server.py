@@ -9,24 +9,28 @@ import psutil
 from pensieve.api.http.access import is_loopback
 from pensieve.cli.doctor.check import CheckResult, Subject, ok, problem
 from pensieve.cli.launch.running_servers import ForeignServerError, LaunchError, find_server, is_port_free
+from pensieve.cli.settings.names import PREFIX, unknown_variables
 from pensieve.cli.settings.settings import SettingsError
+from pensieve.cli.settings.settings_file import settings_path
 from pensieve.cli.settings.table import TABLE
 from pensieve.core.errors import PensieveError
 from pensieve.models.files.names_file import names_file, read_names
 
 
 def settings(subject: Subject) -> CheckResult:
+    values = [value for name, value in subject.environment.items() if name.startswith(PREFIX)]
     if isinstance(subject.settings, SettingsError):
-        values = [subject.environment.get(setting.variable, "") for setting in TABLE]
-        return problem(str(subject.settings), "correct it; `pensieve serve --help` lists the settings", *values)
+        fix = "correct it; `pensieve config check` names every problem"
+        return problem(str(subject.settings), fix, settings_path(subject.environment), *values)
+    if unknown := list(unknown_variables(subject.environment)):
+        return problem("; ".join(unknown), "correct the name, or unset the variable")
     try:
         read_names()
     except PensieveError as error:
-        return problem(
-            str(error), "if you cannot correct it, remove it, and import and pull models again", names_file()
-        )
+        return problem(str(error), "correct it, or remove it, and import and pull models again", names_file())
     given = [setting.variable for setting in TABLE if subject.environment.get(setting.variable)]
-    return ok(f"from the environment: {', '.join(given)}" if given else "defaults")
+    origins = [*(["the settings file"] if settings_path(subject.environment).exists() else []), *given]
+    return ok(f"from {', '.join(origins)}" if origins else "defaults")
 
 
 def port(subject: Subject) -> CheckResult:

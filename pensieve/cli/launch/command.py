@@ -33,6 +33,7 @@ from pensieve.cli.launch.started_server import HOST, start_server
 from pensieve.cli.launch.window import window_problem
 from pensieve.cli.parser import SentenceParser, argument_type
 from pensieve.cli.servers.address import server_port
+from pensieve.cli.settings.read import configured_text
 from pensieve.cli.settings.settings import DEFAULT_PORT
 
 _FAILED, _INTERRUPTED = 1, 130
@@ -88,14 +89,14 @@ def parse_launch(words: Sequence[str], environment: Mapping[str, str]) -> Launch
     cut = words.index("--") if "--" in words else len(words)
     known, unknown = _parser().parse_known_args(words[:cut])
     port: int | None = known.port
-    if port is None and environment.get("PENSIEVE_PORT"):
-        port = _port_of_environment(environment["PENSIEVE_PORT"])
+    if port is None and (text := configured_text("port", environment)):
+        port = _port_of_environment(text)
     return LaunchOptions(
         arguments=(*unknown, *words[cut + 1 :]),
         model=known.model,
         url=None if known.url is None else normalized_url(known.url),
         port=port,
-        api_key=known.api_key or environment.get("PENSIEVE_API_KEY") or None,
+        api_key=known.api_key or configured_text("api_key", environment),
         claude=known.claude or environment.get("PENSIEVE_CLAUDE") or None,
         shell=known.print_env,
     )
@@ -107,7 +108,8 @@ def _parser() -> argparse.ArgumentParser:
         usage="%(prog)s [--model M] [--url URL | --port P] [--print-env[=SHELL]] [-- CLAUDE ARGUMENTS]",
         description="Start Claude Code on the Pensieve server that runs on this machine, or start a server for it.",
         epilog="All other arguments, and everything after --, are passed to Claude Code. "
-        "A new server takes its settings from the PENSIEVE_ variables that `pensieve serve --help` lists.",
+        "A new server takes its settings from the PENSIEVE_ variables that `pensieve serve --help` lists, and from "
+        "the settings file.",
     )
     parser.add_argument(
         "--model", metavar="M", help="the model to serve, as in `pensieve serve`; a running server must serve it"

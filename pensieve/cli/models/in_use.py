@@ -10,6 +10,7 @@ import psutil
 
 from pensieve.cli.launch.running_servers import LaunchError, served_names
 from pensieve.cli.servers.processes import server_processes
+from pensieve.cli.settings.read import configured_text
 from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.inventory import LocalModel
 
@@ -26,7 +27,7 @@ def require_unused(model: LocalModel) -> None:
     names = {*_served_names(model)}
     for process, url in _listening():
         try:
-            served = names.intersection(served_names(url, os.environ.get("PENSIEVE_API_KEY")))
+            served = names.intersection(served_names(url, configured_text("api_key")))
         except LaunchError:  # it needs a key, or is still starting: its command line has to do
             served = names.intersection({*_named_models(process)})
         served -= _names_of_other_folders(process, model.path)

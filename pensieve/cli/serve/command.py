@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from contracts.values.measurements import OperationPhase
 from contracts.values.vocabulary import ModelConfig, ModelInfo
+from pensieve.cli.serve.awake import hold_off_sleep
 from pensieve.cli.serve.crashes import EXIT_SOFTWARE
 from pensieve.cli.serve.listener import bind, cannot_listen, url_of
+from pensieve.cli.serve.log.setup import set_up_log
 from pensieve.cli.serve.loop_watch import LoopWatch
 from pensieve.cli.serve.shutdown import ServerLostError, Shutdown
 from pensieve.cli.serve.supervised import Supervised
 from pensieve.cli.settings.settings import Settings
 from pensieve.cli.wiring import ServerComponents, components_for
-from pensieve.core.errors import PensieveError
+from pensieve.core.errors import PensieveError, ValidationError
 from pensieve.core.scheduling.rate_limit import RateLimit
 from pensieve.device.process_exit import exit_now
 from pensieve.serving.model_pool import ModelPool
@@ -60,7 +62,10 @@ def serve(
     """Serve until SIGINT, SIGTERM or SIGHUP, and return the exit status. `components` builds what is served."""
     faulthandler.enable()
     sys.setswitchinterval(SWITCH_SECONDS)
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        set_up_log(settings)
+    except ValidationError as error:
+        return _fail(str(error))
     try:
         listener = supervised.listener if supervised is not None else bind(settings.host, settings.port)
     except OSError as error:
@@ -139,6 +144,8 @@ async def run(
         )
         watch = asyncio.create_task(models.watch_idle())
         stack.callback(watch.cancel)
+        awake = asyncio.create_task(hold_off_sleep(lambda: models.num_active > 0))
+        stack.callback(awake.cancel)
         listener.listen(BACKLOG)
         ready(_startup_line(model.info, components, listener))
         await _serve_http(settings, models, components, listener, stop)
@@ -166,6 +173,7 @@ async def _serve_http(
         checked=settings.checked,
         rate_limit=limit,
         cache_writes=components.cache_writes,
+        prompt_folder=components.prompt_folder,
     )
     connections = OpenConnections(raise_file_limit())
     asyncio.get_running_loop().set_exception_handler(connections.on_loop_error)

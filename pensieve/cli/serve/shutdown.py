@@ -38,12 +38,23 @@ class Shutdown:
         await self._end()
         models = self._state.models
         self._state.draining = True
-        log.info("stopping; waiting for %d running requests", models.num_active)
+        self._explain(models.num_active)
         if self.lost_reason is not None:
             await asyncio.sleep(LAST_EVENTS_SECONDS)
         else:
             await self._until_idle(models)
         await models.aclose()
+
+    def _explain(self, num_active: int) -> None:
+        if num_active and self.lost_reason is None:
+            answers = "1 answer" if num_active == 1 else f"{num_active} answers"
+            log.warning(
+                "stopping: %s may finish within %.0f seconds; Ctrl-C once more stops at once",
+                answers,
+                self._grace_seconds,
+            )
+        else:
+            log.info("stopping")
 
     async def _until_idle(self, models: ModelPool) -> None:
         with contextlib.suppress(TimeoutError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +15,7 @@ from pensieve.cli.parser import argument_type
 from pensieve.cli.servers.address import server_port, server_url
 from pensieve.cli.servers.http_client import ServerClient
 from pensieve.cli.servers.processes import server_processes
+from pensieve.cli.settings.read import configured_text
 
 NO_SERVER: Final = "no server runs on this machine; start one with `pensieve serve`"
 
@@ -55,7 +55,7 @@ def add_address(parser: argparse.ArgumentParser) -> None:
 
 
 def key_of(arguments: argparse.Namespace) -> str | None:
-    return arguments.api_key or os.environ.get("PENSIEVE_API_KEY") or None
+    return arguments.api_key or configured_text("api_key")
 
 
 def address_of(arguments: argparse.Namespace) -> str | None:
@@ -82,7 +82,9 @@ def chosen_server(arguments: argparse.Namespace, model: str | None = None) -> Fo
     if address is not None:
         return _at(address, servers, key)
     if len(servers) > 1 and model is not None:
-        servers = [server for server in servers if any(each["id"] == model for each in server.models)] or servers
+        servers = [
+            server for server in servers if any(model in (each["id"], each.get("alias")) for each in server.models)
+        ] or servers
     if not servers:
         raise NoServerError(NO_SERVER)
     if len(servers) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -47,8 +47,8 @@ class ServerClient:
             raise RequestError(_sentence(status, answer))
         return answer
 
-    def events(self, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """The server-sent events of the answer. Closing the iterator closes the connection, which ends the answer.
+    def events(self, path: str, body: Mapping[str, Any]) -> Generator[dict[str, Any], None, None]:
+        """The server-sent events of the answer. Closing the generator closes the connection, which ends the answer.
 
         Raises:
             RequestError: it is refused, ends with an error, or the connection is lost.

@@ -29,10 +29,11 @@ class FileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FileValue:
-    """`origin` is `FILE:LINE`."""
+    """`origin` is `FILE:LINE`, and `text` the value as a person would write it."""
 
     value: Any
     origin: str
+    text: str
 
 
 @dataclass
@@ -108,7 +109,9 @@ class TomlFile:
                 self.add_problem(path, f"is set twice, at {found[name].origin} too; keep one of the lines")
             else:
                 try:
-                    found[name] = FileValue(self._parsed(setting, value), f"{self.path}:{self.lines.get(path, 1)}")
+                    found[name] = FileValue(
+                        self._parsed(setting, value), f"{self.path}:{self.lines.get(path, 1)}", as_text(value)
+                    )
                 except ValueError as error:
                     self.add_problem(path, str(error))
         return found
@@ -132,6 +135,17 @@ class TomlFile:
         if self.problems:
             first, *others = self.problems
             raise FileError(first + (f" (and {len(others)} more)" if others else ""))
+
+
+def as_text(value: Any) -> str:
+    """A value of a TOML file, without quotation marks and brackets around it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ", ".join(map(as_text, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key} = {as_text(each)}" for key, each in value.items())
+    return str(value)
 
 
 def _names(document: Iterable[str]) -> set[str]:

@@ -11,6 +11,7 @@ from pensieve.cli.settings.table import TABLE
 PREFIX: Final = "PENSIEVE_"
 OTHER_VARIABLES: Final[Mapping[str, str]] = {
     "PENSIEVE_HOME": "the folder for models, caches, logs and the settings file (default: the user's cache folder)",
+    "PENSIEVE_CONFIG": "the settings file (default: config.toml in PENSIEVE_HOME or the user's folder for settings)",
     "PENSIEVE_BLAS": "the matrix library on a CPU: auto, mkl, openblas, bundled, or a path (default: auto)",
     "PENSIEVE_CLAUDE": "the path of the Claude Code program, for `pensieve launch claude`",
 }
@@ -56,5 +57,8 @@ def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
     known = known_variables()
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in (*known, *_INTERNAL):
-            likely = likely_name(name, known)
-            yield f"{name} is not a variable of Pensieve" + (f"; did you mean {likely}?" if likely else "")
+            likely = likely_name(
+                name.removeprefix(PREFIX).lower(), [each.removeprefix(PREFIX).lower() for each in known]
+            )
+            meant = f"; did you mean {PREFIX}{likely.upper()}?" if likely else ""
+            yield f"{name} is not a variable of Pensieve{meant}"

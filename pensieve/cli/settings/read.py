@@ -29,12 +29,15 @@ class Source(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundValue:
-    """`origin` is a flag, a variable, FILE:LINE or `default`. `problem` says what is wrong with the value there."""
+    """`origin` is a flag, a variable, FILE:LINE or `default`, `text` the value as it is there, and `problem` what is
+    wrong with it.
+    """
 
     setting: Setting
     value: Any
     source: Source
     origin: str
+    text: str
     problem: str | None = None
 
 
@@ -64,16 +67,10 @@ def read_settings(
     return _checked(_without_weaker_draft(settings, found))
 
 
-def configured(name: str, environment: Mapping[str, str] = os.environ) -> Any:
-    """The value of a setting for commands that have no flag for it.
-
-    Raises:
-        SettingsError: it cannot be parsed.
-    """
+def configured_text(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """What the environment, else the settings file, has for a setting, for commands other than `serve`."""
     found = find_values(argparse.Namespace(), environment, read_settings_file())[name]
-    if found.problem:
-        raise SettingsError(found.problem)
-    return found.value
+    return found.text if found.source is not Source.DEFAULT else None
 
 
 def _found(
@@ -85,15 +82,15 @@ def _found(
     if text := environment.get(setting.variable):
         return _parsed(setting, text, Source.VARIABLE, setting.variable)
     if (entry := file.values.get(setting.name)) is not None:
-        return FoundValue(setting, entry.value, Source.FILE, entry.origin)
-    return FoundValue(setting, setting.default, Source.DEFAULT, "default")
+        return FoundValue(setting, entry.value, Source.FILE, entry.origin, entry.text)
+    return FoundValue(setting, setting.default, Source.DEFAULT, "default", setting.default_text)
 
 
 def _parsed(setting: Setting, text: str, source: Source, origin: str) -> FoundValue:
     try:
-        return FoundValue(setting, setting.parse(text), source, origin)
+        return FoundValue(setting, setting.parse(text), source, origin, text)
     except ValueError as error:
-        return FoundValue(setting, None, source, origin, f"{origin}: {error}")
+        return FoundValue(setting, None, source, origin, text, f"{origin}: {error}")
 
 
 def _model_tables(found: Mapping[str, FoundValue], file: SettingsFile) -> ModelTables:

@@ -55,7 +55,7 @@ class Setting:
 
     @property
     def is_path(self) -> bool:
-        return self.parse in (Path, values.key_file)
+        return self.parse in (Path, values.key_file, values.path)
 
     @property
     def variable(self) -> str:

@@ -64,6 +64,10 @@ class Settings:
     stall_timeout: float
     no_supervise: bool
     log_level: str
+    log_format: Literal["text", "json"] | None
+    """None for text on a terminal, and JSON elsewhere."""
+    log_file: Path | None
+    log_prompts: Path | None
     models: ModelTables = field(default_factory=ModelTables)
     """What is set for all models, and for single ones."""
 

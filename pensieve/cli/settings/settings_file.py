@@ -11,14 +11,20 @@ from typing import Final
 import platformdirs
 
 from pensieve.cli.settings.file import FileError, FileValue, TomlFile
-from pensieve.models.files.home import HOME_VARIABLE, home
+from pensieve.models.files.home import HOME_VARIABLE
 
+FILE_VARIABLE: Final = "PENSIEVE_CONFIG"
 FILE_NAME: Final = "config.toml"
 
 
-def settings_path() -> Path:
-    """In PENSIEVE_HOME where that is set, else in the user's folder for settings. The file may not exist."""
-    folder = home() if os.environ.get(HOME_VARIABLE) else platformdirs.user_config_path("pensieve")
+def settings_path(environment: Mapping[str, str] = os.environ) -> Path:
+    """The file that PENSIEVE_CONFIG names, else one in PENSIEVE_HOME where that is set, else in the user's folder for
+    settings. It may not exist.
+    """
+    if chosen := environment.get(FILE_VARIABLE):
+        return Path(chosen).expanduser()
+    kept = environment.get(HOME_VARIABLE)
+    folder = Path(kept).expanduser() if kept else platformdirs.user_config_path("pensieve")
     return folder / FILE_NAME
 
 
@@ -31,10 +37,10 @@ class SettingsFile:
     problems: tuple[str, ...] = ()
 
 
-def read_settings_file(path: Path | None = None) -> SettingsFile:
-    """Empty if there is no file. By default, that at `settings_path`."""
-    path = path or settings_path()
-    if not path.exists():
+def read_settings_file(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> SettingsFile:
+    """By default, that at `settings_path`. Empty if there is none and none was chosen."""
+    path = path or settings_path(environment)
+    if not path.exists() and not environment.get(FILE_VARIABLE):
         return SettingsFile()
     try:
         file = TomlFile.read(path)

@@ -243,7 +243,22 @@ TABLE: Final = (
         default=False,
         help="serve in this process, without a parent process that starts the server again after a crash",
     ),
-    Setting("log_level", values.log_level, "WARNING", "debug, info, warning or error (default: warning)", "LEVEL"),
+    Setting("log_level", values.log_level, "INFO", "debug, info, warning or error (default: info)", "LEVEL"),
+    Setting("log_format", values.log_format, None, "text or json (default: text on a terminal, else json)", "FORMAT"),
+    Setting(
+        "log_file",
+        values.path,
+        None,
+        "write the log to this file too; it is rotated at 10 MB, and five older files are kept (default: none)",
+        "FILE",
+    ),
+    Setting(
+        "log_prompts",
+        values.path,
+        None,
+        "for debugging: write every prompt and answer to this folder, for its owner's eyes alone (default: none)",
+        "DIR",
+    ),
 )
 
 

@@ -95,6 +95,20 @@ def log_level(text: str) -> str:
     return text.upper()
 
 
+def log_format(text: str) -> Literal["text", "json"]:
+    match text.lower():
+        case "text":
+            return "text"
+        case "json":
+            return "json"
+        case _:
+            raise ValueError(f"{text!r} is not text or json")
+
+
+def path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
 def switch(text: str) -> bool:
     if text.lower() not in (*_TRUE, *_FALSE):
         raise ValueError(f"{text!r} is neither true nor false")

@@ -13,10 +13,13 @@ from pensieve.engine.requests.ticket import Ticket
 
 
 class Bookkeeping:
-    def __init__(self, memory: DeviceMemory, monitor: SlidingWindowMonitor, faults: Faults) -> None:
+    """`model` is the name under which the requests are counted."""
+
+    def __init__(self, memory: DeviceMemory, monitor: SlidingWindowMonitor, faults: Faults, model: str) -> None:
         self._memory = memory
         self._monitor = monitor
         self._faults = faults
+        self._model = model
 
     def note_step(self, seconds: float, kv_cache_bytes: int) -> None:
         with self._faults.contained("measuring a step"):
@@ -25,7 +28,7 @@ class Bookkeeping:
 
     def record(self, ticket: Ticket, phase: OperationPhase) -> None:
         with self._faults.contained("measuring a request"):
-            record(self._monitor, self._memory.usage(), ticket, phase)
+            record(self._monitor, self._memory.usage(), ticket, phase, self._model)
 
     def end(self, running: RunningRequest, phase: OperationPhase, *, is_last: bool) -> None:
         """Release a request's memory, and MLX's buffers after the last one."""

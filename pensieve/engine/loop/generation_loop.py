@@ -39,13 +39,13 @@ class GenerationLoop:
     `run`.
     """
 
-    def __init__(self, memory: DeviceMemory, monitor: SlidingWindowMonitor) -> None:
+    def __init__(self, memory: DeviceMemory, monitor: SlidingWindowMonitor, model: str) -> None:
         self.mailbox = Mailbox(PAUSE_SECONDS[device_info().backend])
         self.progress = LoopProgress()
         self.rows: Rows
         self._memory = memory
         self._faults = Faults()
-        self._books = Bookkeeping(memory, monitor, self._faults)
+        self._books = Bookkeeping(memory, monitor, self._faults, model)
         self._parts: LoopParts | None = None
         self._waiting: deque[Ticket] = deque()
         self._outbox: Outbox

@@ -9,7 +9,9 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+from prometheus_client.metrics_core import Metric
 
 from contracts.values.measurements import (
     AlertSeverity,
@@ -22,6 +24,7 @@ from contracts.values.measurements import (
     RequestTotals,
 )
 from contracts.values.vocabulary import MemoryUsage
+from pensieve.engine.monitoring.histograms import RequestHistograms
 
 WINDOW_SECONDS = 60.0
 
@@ -51,12 +54,14 @@ class SlidingWindowMonitor:
         self._num_ended = dict.fromkeys((phase for phase in OperationPhase if phase.is_last), 0)
         self._completed_ms = self._first_token_ms = 0.0
         self._num_first_tokens = self._tokens_generated = 0
+        self._histograms = RequestHistograms()
 
     @property
     def num_recorded(self) -> int:
         return self._num_recorded
 
     def record_operation(self, operation: OperationMetrics) -> None:
+        self._histograms.note(operation)
         with self._lock:
             self._num_recorded += 1
             if operation.phase.is_last:
@@ -72,6 +77,10 @@ class SlidingWindowMonitor:
         if operation.time_to_first_token_ms is not None:
             self._num_first_tokens += 1
             self._first_token_ms += operation.time_to_first_token_ms
+
+    def histograms(self) -> Iterator[Metric]:
+        """For Prometheus, by model."""
+        return self._histograms.collect()
 
     def totals(self) -> RequestTotals:
         with self._lock:

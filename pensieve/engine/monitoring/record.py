@@ -16,7 +16,7 @@ class _Recorder(Protocol):
     def device_share_percent(self) -> float: ...
 
 
-def record(monitor: _Recorder, memory: MemoryUsage, ticket: Ticket, phase: OperationPhase) -> None:
+def record(monitor: _Recorder, memory: MemoryUsage, ticket: Ticket, phase: OperationPhase, model: str) -> None:
     now = time.monotonic()
     first = ticket.first_token_at
     monitor.record_operation(
@@ -28,5 +28,7 @@ def record(monitor: _Recorder, memory: MemoryUsage, ticket: Ticket, phase: Opera
             device_share_percent=monitor.device_share_percent(),
             success=phase not in (OperationPhase.FAILED, OperationPhase.CANCELLED),
             time_to_first_token_ms=None if first is None else 1000 * (first - ticket.accepted_at),
+            model=model,
+            token_intervals_seconds=ticket.take_intervals(),
         )
     )

@@ -146,7 +146,7 @@ class Output:
             reason = StopReason.WINDOW_FULL if self._ticket.is_limited_by_window else StopReason.MAX_TOKENS
         else:
             reason = StopReason.TOOL_USE if self._num_calls else StopReason.END_TURN
-        return GenerationFinished(reason, self._ticket.usage, matched)
+        return GenerationFinished(reason, self._ticket.usage, matched, self._ticket.first_token_at)
 
 
 class _TurnRecorder:

@@ -65,6 +65,8 @@ class Ticket:
     events: list[GenerationEvent | Exception] = field(default_factory=list)
     has_events: asyncio.Event = field(default_factory=asyncio.Event)
     """Set, and replaced by a new one, whenever events arrive."""
+    _last_token_at: float = 0.0
+    _intervals_seconds: list[float] = field(default_factory=list)
 
     @property
     def namespace(self) -> str:
@@ -180,9 +182,18 @@ class Ticket:
         if not self.request.max_tokens:
             return False
         self.output_tokens += 1
+        now = time.monotonic()
         if self.first_token_at is None:
-            self.first_token_at = time.monotonic()
+            self.first_token_at = now
+        else:
+            self._intervals_seconds.append(now - self._last_token_at)
+        self._last_token_at = now
         return self.output_tokens % PROGRESS_INTERVAL_TOKENS == 0
+
+    def take_intervals(self) -> tuple[float, ...]:
+        """The seconds between tokens since the last call, which are at most those of two progress records."""
+        taken, self._intervals_seconds = tuple(self._intervals_seconds), []
+        return taken
 
 
 Delivery = tuple[Ticket, GenerationEvent | Exception]

@@ -138,7 +138,7 @@ class ScriptedEngine:
                 return
 
     def _record(self, ticket: Ticket, phase: OperationPhase) -> None:
-        record(self._monitor, self._memory.usage(), ticket, phase)
+        record(self._monitor, self._memory.usage(), ticket, phase, MODEL_ID)
 
     def prompt_tokens(self) -> PromptTokens:
         return PromptTokens()

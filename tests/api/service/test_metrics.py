@@ -38,10 +38,13 @@ text = "one two three four"
         assert client.post("/v1/messages", json=ask("fail")).status_code == 500
         found = samples(client.get("/metrics"))
         health = client.get("/health").json()
-    assert found["pensieve_requests_total[complete]"] == found["pensieve_request_duration_seconds_count"] == 1
+    assert found["pensieve_requests_total[complete]"] == found["pensieve_request_duration_seconds_count[scripted]"] == 1
     assert found["pensieve_requests_total[error]"] == 1
     assert found["pensieve_generated_tokens_total"] == 4 + 1 + 2
-    assert found["pensieve_time_to_first_token_seconds_count"] == 2
+    assert found["pensieve_time_to_first_token_seconds_count[scripted]"] == 2
+    assert found["pensieve_queue_seconds_count[scripted]"] == 2
+    assert found["pensieve_token_interval_seconds_count[scripted]"] == (4 + 1 - 1) + (2 - 1)
+    assert found["pensieve_request_duration_seconds_bucket[+Inf][scripted]"] == 1
     assert found["pensieve_generated_tokens_per_second"] > 0
     assert found["pensieve_memory_limit_bytes"] == health["memory"]["capacity_bytes"]
     assert found["pensieve_memory_reserved_bytes[kv_cache]"] == health["reserved"]["kv_cache_bytes"] == 0
@@ -54,6 +57,18 @@ text = "one two three four"
     assert found["pensieve_cache_written_day_bytes"] == found["pensieve_cache_skipped_bytes_total"] == 0
     assert found["pensieve_cache_writes_limit_bytes"] == math.inf
     assert found["pensieve_draft_tokens_total"] == health["speculation"]["proposed"] == 0
+
+
+def test_names_that_clients_choose_are_no_labels(tmp_path: Path) -> None:
+    with scripted_server(tmp_path, "[[reply]]\ntext = 'one'") as client:
+        for number in range(5):
+            client.post("/v1/messages", json=ask(model=f"claude-{number}"))
+            client.post("/v1/messages", json=ask(model=f"absent-{number}"))
+        text = client.get("/metrics").text
+    assert 'pensieve_request_duration_seconds_count{model="scripted"} 5.0' in text
+    assert "claude-" not in text
+    assert "absent-" not in text
+    assert "_created" not in text
 
 
 def test_a_firing_alert_is_exported(tmp_path: Path) -> None:

@@ -126,6 +126,7 @@ def test_a_second_signal_ends_a_running_answer_at_once(script: Path) -> None:
         assert not is_running(child)
         assert server.process.returncode == -signal.SIGINT
         assert "Traceback" not in errors
+        assert "stopping: 1 answer may finish within 3600 seconds; Ctrl-C once more stops at once" in errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

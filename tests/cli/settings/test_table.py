@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,12 +12,16 @@ from pensieve.cli.settings import table
 from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings import Settings, SettingsError
 from pensieve.core.defaults.model_settings import ModelSettings, ThinkingMode
+from pensieve.core.defaults.sampling import ALLOWED
 
 
 def parsed(*flags: str, environment: Mapping[str, str] | None = None) -> Settings:
     parser = argparse.ArgumentParser()
     table.add_arguments(parser)
     return read_settings(parser.parse_args(flags), environment or {})
+
+
+_UNSET_SAMPLING: Any = dict.fromkeys(ALLOWED)
 
 
 def defaults_of(settings: Settings) -> ModelSettings:
@@ -48,19 +53,16 @@ def test_every_setting_has_a_default() -> None:
         idle_unload=None,
         no_speculation=False,
         draft_model=None,
-        temperature=None,
-        top_p=None,
-        top_k=None,
-        min_p=None,
-        repetition_penalty=None,
-        presence_penalty=None,
-        frequency_penalty=None,
+        **_UNSET_SAMPLING,
         thinking=None,
         max_thinking_tokens=None,
         model_settings=None,
         stall_timeout=60.0,
         no_supervise=False,
-        log_level="WARNING",
+        log_level="INFO",
+        log_format=None,
+        log_file=None,
+        log_prompts=None,
     )
 
 
@@ -169,6 +171,7 @@ def test_daily_writes_are_a_size_or_unlimited(text: str, num_bytes: int | None) 
         (("--thinking", "never"), {}, "--thinking"),
         ((), {"PENSIEVE_MAX_THINKING_TOKENS": "0"}, "PENSIEVE_MAX_THINKING_TOKENS"),
         (("--log-level", "loud"), {}, "--log-level"),
+        ((), {"PENSIEVE_LOG_FORMAT": "xml"}, "PENSIEVE_LOG_FORMAT"),
         ((), {"PENSIEVE_CHECKED": "perhaps"}, "PENSIEVE_CHECKED"),
     ],
 )

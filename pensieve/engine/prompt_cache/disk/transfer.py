@@ -22,6 +22,10 @@ QUEUE_BYTES: Final = 512 << 20
 _DECAY: Final = 0.8
 """Each measurement multiplies the weight of the earlier ones by this."""
 _NUM_READERS: Final = 4
+_EXPECTED_READ_RATE: Final = 1.2e9
+"""Bytes per second before the first read: four readers, their checksums and the copies to an H200 came to that."""
+_EXPECTED_SECONDS: Final = 0.01
+"""The weight of that expectation: a read that takes longer than this counts more."""
 _OPTIMISM: Final = 1.05
 """Each time a read is skipped, the read rate is assumed to be this much higher, so that one slow read does not prevent
 all later ones.
@@ -29,10 +33,11 @@ all later ones.
 
 
 class Rate:
-    """Units per second, weighting recent measurements most. None before the first."""
+    """Units per second, weighting recent measurements most. Before the first it is what is `expected`."""
 
-    def __init__(self) -> None:
-        self._units = self._seconds = 0.0
+    def __init__(self, expected: float = 0.0) -> None:
+        self._seconds = _EXPECTED_SECONDS if expected else 0.0
+        self._units = self._seconds * expected
 
     def note(self, units: float, seconds: float) -> None:
         if units > 0 and seconds > 0:
@@ -53,7 +58,7 @@ class DiskTransfer:
     def __init__(self, disk: DiskTier, *, needs_snapshots: bool) -> None:
         self.disk = disk
         self.prefill_rate = Rate()
-        self.read_rate = Rate()
+        self.read_rate = Rate(_EXPECTED_READ_RATE)
         self.max_queued_bytes = QUEUE_BYTES
         self._needs_snapshots = needs_snapshots
 
@@ -80,7 +85,7 @@ class DiskTransfer:
         return self._reads_faster(match.num_bytes_after(num_cached), match.num_tokens - num_cached)
 
     def _reads_faster(self, num_bytes: int, num_tokens: int) -> bool:
-        """Whether reading these bytes takes less time than computing these tokens. It does until both are measured."""
+        """Whether reading these bytes takes less time than computing these tokens. It does until that is measured."""
         prefill, read = self.prefill_rate.per_second, self.read_rate.per_second
         return prefill is None or read is None or num_bytes / read < num_tokens / prefill
 

@@ -144,6 +144,20 @@ def test_nothing_is_read_while_computing_is_faster_and_reading_is_tried_again_la
     assert store.cached_tokens(whole) == store.match(whole).num_tokens == 399
 
 
+def test_where_computing_is_known_to_be_faster_nothing_is_read_or_written(tmp_path: Path) -> None:
+    """Also before the first read, as on a GPU: its engine times a prefill while it loads."""
+    model, whole = tiny_module("llama"), prompt(600)
+    write_to_disk(model, tmp_path / "written", whole)
+    store = restarted(model, tmp_path / "written")
+    store.note_prefill(10**9, 0.001)
+    assert store.cached_tokens(whole) == store.match(whole).num_tokens == 0
+    other = restarted(model, tmp_path / "other")
+    other.note_prefill(10**9, 0.001)
+    other.insert(whole, prefill(model, whole))
+    other.close(30.0)
+    assert not list((tmp_path / "other").glob(f"**/*{SUFFIX}"))
+
+
 def test_a_rate_follows_recent_measurements() -> None:
     rate = Rate()
     assert rate.per_second is None
@@ -157,6 +171,13 @@ def test_a_rate_follows_recent_measurements() -> None:
     assert 10 <= rate.per_second < 11
     rate.assume_faster()
     assert rate.per_second > 10.4
+
+
+def test_a_measurement_counts_more_than_what_was_expected() -> None:
+    rate = Rate(expected=1000.0)
+    assert rate.per_second == pytest.approx(1000.0)
+    rate.note(100, 1.0)
+    assert rate.per_second == pytest.approx(100.0, rel=0.1)
 
 
 def test_a_prompt_in_memory_or_on_disk_is_much_faster_than_computing_it(tmp_path: Path) -> None:

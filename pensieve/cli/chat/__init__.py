@@ -1,0 +1,1 @@
+"""`pensieve run` and `pensieve chat`: asking a model in the terminal."""

@@ -1,0 +1,1 @@
+"""`pensieve config`: shows, checks and edits the settings, and the page that documents them."""

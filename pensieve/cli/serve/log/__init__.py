@@ -1,0 +1,1 @@
+"""Where the server's log goes, and in what form."""

@@ -1,0 +1,1 @@
+"""`pensieve service`: the server as a service of the user's own, under launchd or systemd (U6)."""
