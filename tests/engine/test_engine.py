@@ -8,7 +8,7 @@ import mlx.core as mx
 import pytest
 
 from contracts.values.generation import GenerationFinished
-from contracts.values.measurements import OperationMetrics, OperationPhase, RequestProgress, RequestStage
+from contracts.values.measurements import OperationMetrics, OperationPhase
 from contracts.values.vocabulary import ModelFeature, Sampling, StopReason
 from pensieve.core.errors import (
     GenerationError,
@@ -112,34 +112,6 @@ def test_a_client_that_disconnects_during_prefill_frees_the_device_within_a_chun
         await assert_memory_is_released(engine)
         assert mx.get_active_memory() <= level + 2**20
         assert (await answer(engine, user_request("Hello")))[1].usage.output_tokens > 0
-        await engine.aclose()
-
-    asyncio.run(play())
-
-
-def test_the_progress_of_a_request_goes_through_its_prompt_to_its_answer(
-    tiny_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(CHUNK_TOKENS, device_info().backend, 16)
-
-    async def play() -> None:
-        engine = await start_engine(tiny_folder)
-        seen: list[RequestProgress] = []
-
-        def has_reached(stage: RequestStage) -> bool:
-            seen.extend(engine.progress())
-            return any(each.stage is stage for each in seen)
-
-        async with aclosing(engine.generate(user_request("word " * 300, 50))) as events:
-            await anext(events)
-            await until(lambda: has_reached(RequestStage.ENDED))
-        assert engine.progress() == ()
-        assert [each.prefilled_tokens for each in seen] == sorted(each.prefilled_tokens for each in seen)
-        assert [each.output_tokens for each in seen] == sorted(each.output_tokens for each in seen)
-        last = seen[-1]
-        assert last.prefilled_tokens == last.prompt_tokens > 300
-        assert last.output_tokens == last.max_output_tokens == 50
-        assert last.first_token_seconds is not None
         await engine.aclose()
 
     asyncio.run(play())

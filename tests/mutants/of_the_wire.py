@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.faults import limits, loading, messages, openai, wire
+from tests.mutants.faults import limits, messages, openai, wire
 from tests.mutants.mutant import BaseServer, Mutant
 
 OF_THE_WIRE = (
@@ -34,15 +34,15 @@ OF_THE_WIRE = (
 )
 
 OF_LOADING = (
-    Mutant("own-page-refused", "own-origin-is-answered", answers=loading.any_origin_is_foreign),
+    Mutant("own-page-refused", "own-origin-is-answered", answers=wire.any_origin_is_foreign),
     Mutant(
         "unknown-models-load",
         "unknown-model-is-not-loaded",
-        answers=loading.unknown_models_load,
+        answers=wire.unknown_models_load,
         in_every_example=True,
     ),
-    Mutant("loading-fails", "loaded-model-answers", answers=loading.loading_fails),
-    Mutant("unloads-under-streams", "unloading-leaves-streams-whole", frames=loading.cut_off),
+    Mutant("loading-fails", "loaded-model-answers", answers=wire.loading_fails),
+    Mutant("unloads-under-streams", "unloading-leaves-streams-whole", frames=wire.cut_off),
 )
 
 OF_LIMITS = (
