@@ -7,7 +7,8 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pensieve.cli.sizes import format_size, size_argument
+from pensieve.cli.parser import argument_type
+from pensieve.cli.sizes import Size, bytes_of, format_size, parse_size_or_share
 
 if TYPE_CHECKING:
     from pensieve.engine.prompt_cache.disk.folder import KVFolder, StoredBlock
@@ -26,10 +27,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     prune = actions.add_parser("prune", help="delete damaged files, then the least recently used ones")
     prune.add_argument(
         "--to-bytes",
-        type=size_argument,
+        type=argument_type(parse_size_or_share),
         default=None,
         metavar="SIZE",
-        help="how much to keep, such as 500MB or 2GB (default: everything that is not damaged)",
+        help="how much to keep, such as 500MB, 2GB or 50%% of it (default: everything that is not damaged)",
     )
     actions.add_parser("clear", help="delete everything")
 
@@ -75,7 +76,7 @@ def _show(folder: KVFolder) -> None:
         print(f"  set aside as damaged: {format_size(folder.aside_bytes())}")
 
 
-def _prune(folder: KVFolder, max_bytes: int | None) -> None:
+def _prune(folder: KVFolder, limit: Size | None) -> None:
     if not folder.path.is_dir():
         print(f"{folder.path}: the cache is empty")
         return
@@ -83,6 +84,6 @@ def _prune(folder: KVFolder, max_bytes: int | None) -> None:
         folder.scan()
         before = folder.num_bytes + folder.aside_bytes()
         folder.delete_aside()
-        folder.make_room(0, folder.num_bytes if max_bytes is None else max_bytes)
+        folder.make_room(0, folder.num_bytes if limit is None else bytes_of(limit, folder.num_bytes))
     after = folder.num_bytes
     print(f"{folder.path}: {format_size(before - after)} deleted, {format_size(after)} left")

@@ -27,6 +27,7 @@ from pensieve.cli.settings.settings_file import read_settings_file
 from pensieve.cli.settings.table import add_arguments
 from pensieve.models.files.home import home, home_problem
 
+EXIT_FAILED = 1
 _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "cache": cache.run,
     "chat": chat.run,
@@ -55,7 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command != "doctor" and (problem := home_problem()):
         print(f"pensieve: {problem}", file=sys.stderr)
         return 1
-    return _serve(arguments, words) if arguments.command == "serve" else _RUN[arguments.command](arguments)
+    try:
+        return _serve(arguments, words) if arguments.command == "serve" else _RUN[arguments.command](arguments)
+    except BrokenPipeError:  # the program behind the pipe has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the rest would fail at exit
+        return EXIT_FAILED
 
 
 def build_parser() -> CommandParser:

@@ -23,15 +23,26 @@ KNOWN_ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("info", "inspect", "describe"), "show"),
     **dict.fromkeys(("kill", "quit", "shutdown", "down"), "stop"),
     **dict.fromkeys(("status", "top", "processes"), "ps"),
-    **dict.fromkeys(("claude", "code"), "launch"),
+    **dict.fromkeys(("claude", "code"), "launch claude"),
     **dict.fromkeys(("check", "diagnose"), "doctor"),
     **dict.fromkeys(("settings", "configure"), "config"),
+    **dict.fromkeys(("set", "change", "open"), "edit"),
+    **dict.fromkeys(("num-ctx", "ctx-size", "n-ctx", "max-model-len", "window", "c"), "--context"),
+    **dict.fromkeys(("num-predict", "n-predict", "max-new-tokens"), "--max-tokens"),
+    "m": "--model",
+    "p": "--port",
+    "v": "--version",
+    "temp": "--temperature",
     **dict.fromkeys(("purge", "empty"), "clear"),
-    **dict.fromkeys(("create", "new", "generate"), "add"),
+    **dict.fromkeys(("create", "new"), "add"),
 }
-"""Words of other programs for what a command or an action does here."""
+"""Words of other programs for what a command, an action or a flag does here."""
 
 _WORDINGS: Final = (
+    (
+        r"the following arguments are required: (MODEL)",
+        r"\1 is missing; `pensieve list` shows the models on this machine",
+    ),
     (r"the following arguments are required: (.+?)(?:, \.\.\.)?", r"\1 is missing"),
     (r"one of the arguments (.+) is required", r"one of \1 is missing"),
     (r"argument (.+?): expected (one|at least one) argument", r"\1 needs a value"),
@@ -57,7 +68,6 @@ class CommandParser(SentenceParser):
     """Refuses what it does not know by itself, so that sentence and usage are those of the command that was meant."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._flags: list[str] = []
         self._commands: Mapping[str, CommandParser] = {}
         self._kind = "command"
         self._with_values: list[argparse.Action] = []
@@ -65,7 +75,6 @@ class CommandParser(SentenceParser):
         super().__init__(*arguments, **options)
 
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
-        self._flags.extend(name for name in names if isinstance(name, str) and name.startswith("-"))
         self._takes_rest = self._takes_rest or options.get("nargs") == argparse.REMAINDER
         action = super().add_argument(*names, **options)
         self._with_values.append(action)
@@ -109,8 +118,10 @@ class CommandParser(SentenceParser):
         for command in self._commands.values():
             command.complete_with(metavars, completer)
 
-    def has_flag(self, flag: str) -> bool:
-        return flag in self._flags
+    def flags(self) -> list[str]:
+        """As the help lists them."""
+        listed = re.findall(r"^  (-\S.*?)(?:  |$)", self.format_help(), re.MULTILINE)
+        return [flag for line in listed for flag in re.findall(r"(?<![\w-])--?[a-z][\w-]*", line)]
 
     def _check_command(self, words: Sequence[str]) -> None:
         if not words:
@@ -118,7 +129,7 @@ class CommandParser(SentenceParser):
             self.exit()
         word = words[0]
         if word.startswith("-"):
-            if word not in self._flags:
+            if word not in self.flags():
                 self.error(self._unknown([word]))
         elif word not in self._commands:
             self.error(f"no {self._kind} {word!r}{self._did_you_mean(word, self._commands)}")
@@ -126,11 +137,11 @@ class CommandParser(SentenceParser):
     def _unknown(self, words: Sequence[str]) -> str:
         flag = next((word.partition("=")[0] for word in words if word.startswith("-")), None)
         if flag is None:
-            return f"{words[0]!r} is one word too many; a text or name of several words needs quotes"
-        owners = [name for name, command in self._commands.items() if command.has_flag(flag)]
+            return f"{words[0]!r} is one word too many; {self.prog} --help shows what belongs there"
+        owners = [name for name, command in self._commands.items() if flag in command.flags()]
         if owners:
             return f"{flag} belongs after the {self._kind}, as in: {self.prog} {owners[0]} {flag}"
-        return f"no flag {flag}{self._did_you_mean(flag, self._flags)}"
+        return f"no flag {flag}{self._did_you_mean(flag, self.flags())}"
 
     def _did_you_mean(self, word: str, known: Iterable[str]) -> str:
         nearest = nearest_word(word, known)
@@ -153,7 +164,8 @@ def nearest_word(word: str, known: Iterable[str]) -> str | None:
     """What was probably meant: a word that continues or resembles it, or what another program calls by this word."""
     names = list(known)
     bare = word.lower().lstrip("-")
-    if (meant := KNOWN_ELSEWHERE.get(bare)) in names:
+    meant = KNOWN_ELSEWHERE.get(bare)
+    if meant is not None and meant.split()[0] in names:
         return meant
     by_bare = {name.lstrip("-"): name for name in names}
     if len(bare) > 1 and (longer := [name for each, name in by_bare.items() if each.startswith(bare)]):

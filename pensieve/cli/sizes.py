@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from typing import Final
 
@@ -10,6 +9,7 @@ _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", re.ASCII)
 _DECIMAL: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY: Final = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _UNITS: Final = _DECIMAL | _BINARY
+_SHARE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*%", re.ASCII)
 _GB: Final = 1000**3
 
 
@@ -25,12 +25,31 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2] or ""])
 
 
-def size_argument(text: str) -> int:
-    """`parse_size` for argparse, which reports the message of this error alone."""
+class Share(float):
+    """A part of a whole, from 0 to 1, written in percent."""
+
+
+Size = int | Share
+"""Bytes, or a share of a whole that depends on where the size is used: of the machine's memory, of the free disk."""
+
+
+def parse_size_or_share(text: str) -> Size:
+    """A size as `parse_size` reads it, or a percentage up to 100 %.
+
+    Raises:
+        ValueError: the text is something else; the message gives examples.
+    """
+    match = _SHARE.fullmatch(text.strip())
+    if match is not None and float(match[1]) <= 100:
+        return Share(float(match[1]) / 100)
     try:
         return parse_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    except ValueError:
+        raise ValueError(f"{text!r} is not a size: write 512MB, 4GB, 2GiB or 75%") from None
+
+
+def bytes_of(size: Size, whole_bytes: int) -> int:
+    return int(size * whole_bytes) if isinstance(size, Share) else size
 
 
 def format_size(num_bytes: int) -> str:

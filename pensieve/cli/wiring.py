@@ -16,7 +16,7 @@ from contracts.values.vocabulary import BufferUsage
 from pensieve.api.request_log.prompt_folder import PromptFolder
 from pensieve.cli.settings.model_settings import read_model_settings, require_served
 from pensieve.cli.settings.model_table import ModelTable, ModelTables
-from pensieve.cli.sizes import format_gigabytes
+from pensieve.cli.sizes import Share, Size, bytes_of, format_gigabytes
 from pensieve.core.errors import ValidationError
 from pensieve.device.memory.ledger import Ledger, request_bytes
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
@@ -25,6 +25,8 @@ from pensieve.engine.scripted.script import load_script
 from pensieve.models.estimate.known_model import KnownModel, known_model
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pensieve.cli.settings.settings import Settings
     from pensieve.engine.options import EngineOptions
     from pensieve.engine.prompt_cache.open import CacheOptions
@@ -45,7 +47,7 @@ class ServerComponents:
     """Everything that serving a model does differently from playing a script.
 
     `models` are those that clients may request; the first is loaded before the server is ready. `start` loads a model
-    by its `source`. `device` describes the hardware in the startup line.
+    by its `source`. `device` describes the hardware in the startup line. `console` is the terminal that shows progress.
     """
 
     models: tuple[KnownModel, ...]
@@ -55,6 +57,7 @@ class ServerComponents:
     start: Callable[[str], Awaitable[ServedModel]]
     cache_writes: Callable[[], DiskWrites] = DiskWrites
     prompt_folder: PromptFolder | None = None
+    console: Console | None = None
 
 
 def components_for(settings: Settings) -> ServerComponents:
@@ -81,7 +84,7 @@ def _prompt_folder(path: Path | None) -> PromptFolder | None:
 
 def scripted_components(
     path: Path,
-    memory_limit: int | None = None,
+    memory_limit: Size | None = None,
     table: ModelTable = ModelTable(),  # noqa: B008 - frozen
 ) -> ServerComponents:
     """Components that play a script, without MLX.
@@ -142,14 +145,15 @@ def model_components(settings: Settings) -> ServerComponents:
     return ServerComponents(models, description, memory, monitor, start, writes)
 
 
-def capacity_bytes(limit_bytes: int | None, machine_bytes: int) -> int:
+def capacity_bytes(limit: Size | None, machine_bytes: int) -> int:
     """The given limit, else 12 GB or three quarters of the machine's memory, whichever is less.
 
     Raises:
         ValidationError: the limit exceeds the machine's memory.
     """
-    if limit_bytes is None:
+    if limit is None:
         return int(min(DEFAULT_LIMIT_BYTES, SHARE_OF_MACHINE * machine_bytes))
+    limit_bytes = bytes_of(limit, machine_bytes)
     if limit_bytes > machine_bytes:
         raise ValidationError(
             "--memory-limit",
@@ -206,15 +210,23 @@ def _cache_options(settings: Settings, capacity_bytes: int) -> CacheOptions:
     from pensieve.models.files.home import writable_home  # noqa: PLC0415
 
     folder = writable_home() if settings.cache_disk != 0 else None
-    disk_bytes = settings.cache_disk or 0
-    if folder is not None and settings.cache_disk is None:
-        disk_bytes = min(MAX_DISK_BYTES, shutil.disk_usage(folder).free // 10)
+    disk_bytes = _disk_bytes(settings.cache_disk, folder) if folder is not None else 0
     return CacheOptions(
-        memory_bytes=capacity_bytes // 2 if settings.cache_memory is None else settings.cache_memory,
+        memory_bytes=capacity_bytes // 2
+        if settings.cache_memory is None
+        else bytes_of(settings.cache_memory, capacity_bytes),
         disk_bytes=disk_bytes,
         home=folder if disk_bytes else None,
         writes=WriteBudget(folder / KV_FOLDER, settings.cache_writes) if folder is not None else None,
     )
+
+
+def _disk_bytes(size: Size | None, folder: Path) -> int:
+    """A share is one of the free space."""
+    if size is not None and not isinstance(size, Share):
+        return size
+    free_bytes = shutil.disk_usage(folder).free
+    return min(MAX_DISK_BYTES, free_bytes // 10) if size is None else bytes_of(size, free_bytes)
 
 
 def _all_tables(settings: Settings) -> ModelTables:
@@ -265,6 +277,9 @@ def _known_model(
         alias=table.alias,
         idle_seconds=table.idle_seconds,
     )
+    window_tokens, chosen_tokens = model.info.context_window_tokens, table.settings.context_tokens
+    if chosen_tokens is not None and chosen_tokens > window_tokens:
+        log.warning("%s has a window of %d tokens, not the %d of --context", folder.id, window_tokens, chosen_tokens)
     if draft is None:
         return model
     draft_bytes = known_model(f"--draft-model {draft.id}", draft, dense=dense).weights_bytes

@@ -7,8 +7,8 @@ import json
 import sys
 from typing import Any
 
-from pensieve.cli.settings.values import positive_int
-from pensieve.cli.sizes import size_argument
+from pensieve.cli.parser import argument_type
+from pensieve.cli.settings.values import memory_limit, positive_int
 from pensieve.core.errors import PensieveError
 
 EXIT_FAILED, EXIT_DOES_NOT_FIT = 1, 3
@@ -23,11 +23,16 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "are read, so a model on the Hugging Face hub is not downloaded.",
         epilog="Exit status: 0 if it fits, 3 if it does not, 1 if that is unknown, 2 for wrong usage.",
     )
-    parser.add_argument("name", help="the model, as in `pensieve serve --model`")
+    parser.add_argument("name", metavar="MODEL", help="the model, as in `pensieve serve --model`")
     parser.add_argument(
-        "--memory-limit", type=_limit, metavar="SIZE", help="memory that the server may use, such as 8GB"
+        "--memory-limit",
+        type=argument_type(memory_limit),
+        metavar="SIZE",
+        help="memory that the server may use, such as 8GB, or 75%% of what this machine has for models",
     )
-    parser.add_argument("--context", type=_tokens, metavar="N", help="length of the conversation to fit, in tokens")
+    parser.add_argument(
+        "--context", type=argument_type(positive_int), metavar="N", help="length of the conversation to fit, in tokens"
+    )
     parser.add_argument("--kv-bits", type=int, choices=[8], help="store keys and values in 8 bits")
     parser.add_argument("--json", action="store_true", help="print JSON, with sizes in bytes")
     parser.add_argument(
@@ -49,17 +54,3 @@ def run(arguments: argparse.Namespace) -> int:
         return exit_cleanly(EXIT_FAILED)
     print(json.dumps(fit.as_json(), indent=1) if arguments.json else "\n".join(report_lines(fit)))
     return exit_cleanly(0 if fit.fits else EXIT_DOES_NOT_FIT)
-
-
-def _limit(text: str) -> int:
-    num_bytes = size_argument(text)
-    if not num_bytes:
-        raise argparse.ArgumentTypeError(f"{text!r} leaves no memory for a model")
-    return num_bytes
-
-
-def _tokens(text: str) -> int:
-    try:
-        return positive_int(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pensieve.cli.sizes import format_gigabytes
+from pensieve.cli.sizes import Size, format_gigabytes
 from pensieve.cli.wiring import DEFAULT_LIMIT_BYTES, SHARE_OF_MACHINE, capacity_bytes
 from pensieve.core.fit.kv_bytes import KVBits, KVShape, conversations_at_once, kv_bytes, longest_context
 from pensieve.core.fit.roofline import DeviceRates, first_token_seconds, limit_tokens_per_second, tokens_per_second
@@ -129,7 +129,7 @@ class Fit:
 class FitOptions:
     """The user's options; None for the defaults."""
 
-    limit_bytes: int | None = None
+    limit: Size | None = None
     context_tokens: int | None = None
     kv_bits: KVBits = None
     probe: bool = False
@@ -152,7 +152,7 @@ def estimate_fit(source: str, options: FitOptions) -> Fit:
 
     model = inspect_model(source, progress=ConsoleProgress())
     weights = footprint(model.config, model.headers, dense=device.backend == "cpu")
-    limit = capacity_bytes(options.limit_bytes, device.total_memory_bytes)
+    limit = capacity_bytes(options.limit, device.total_memory_bytes)
     reserve = spare_buffers_bytes(limit) + (0 if device.backend == "cuda" else _LIBRARIES_BYTES)
     rates, rates_from = machine_rates(_print_progress, remeasure=options.probe)
     return Fit(
@@ -161,7 +161,7 @@ def estimate_fit(source: str, options: FitOptions) -> Fit:
         device=device.describe(),
         footprint=weights,
         limit_bytes=limit,
-        limit_from=_limit_from(options.limit_bytes, limit, device.total_memory_bytes),
+        limit_from=_limit_from(options.limit, limit, device.total_memory_bytes),
         activation_bytes=_activation_bytes(model.config, weights, device.backend, limit),
         reserve_bytes=reserve,
         rates=rates,
@@ -189,7 +189,7 @@ def _activation_bytes(config: Mapping[str, Any], weights: Footprint, backend: Ba
     return min(for_full_chunks, int(ACTIVATIONS_SHARE * limit_bytes))
 
 
-def _limit_from(given: int | None, limit: int, machine_bytes: int) -> str:
+def _limit_from(given: Size | None, limit: int, machine_bytes: int) -> str:
     if given is not None:
         return "given with --memory-limit"
     if limit < DEFAULT_LIMIT_BYTES:

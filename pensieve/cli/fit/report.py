@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pensieve.cli.fit.figures import Fit
-from pensieve.cli.sizes import format_size
+from pensieve.cli.sizes import format_duration, format_size
 from pensieve.core.fit.kv_bytes import KVShape, kv_bytes
 from pensieve.core.fit.roofline import limit_tokens_per_second
 
@@ -56,11 +56,11 @@ def _speed_lines(fit: Fit) -> Iterator[str]:
     longest = fit.longest(shape, fit.kv_bits) if shape else 0
     limit = limit_tokens_per_second(fit.footprint.token_cost, fit.rates)
     speed = f"about {_rate(fit.expected_tokens_per_second(0))} tokens/s"
-    first = f"about {_seconds(fit.expected_first_token_seconds(_SHORT_PROMPT_TOKENS))}"
+    first = f"about {format_duration(fit.expected_first_token_seconds(_SHORT_PROMPT_TOKENS))}"
     first += f" for a prompt of {_SHORT_PROMPT_TOKENS} tokens"
     if longest:
         speed += f", {_rate(fit.expected_tokens_per_second(longest))} after {longest} tokens"
-        first += f", {_seconds(fit.expected_first_token_seconds(longest))} for {longest}"
+        first += f", {format_duration(fit.expected_first_token_seconds(longest))} for {longest}"
     yield f"  speed           {speed} (memory bandwidth allows {_rate(limit)})"
     yield f"  first token     {first}, when none of it is cached"
     yield f"  rates           {fit.rates_from}"
@@ -94,7 +94,3 @@ def _remedies(fit: Fit) -> Iterator[str]:
 
 def _rate(per_second: float) -> str:
     return f"{per_second:.0f}" if per_second >= 10 else f"{per_second:.1f}"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

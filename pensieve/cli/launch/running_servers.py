@@ -72,7 +72,8 @@ def find_server(url: str, api_key: str | None, model: str | None = None) -> Runn
         raise LaunchError(f"the server at {url} is {health.get('status', 'unhealthy')}; try again in a moment")
     if status == http.client.UNAUTHORIZED:
         raise LaunchError(f"the server at {url} requires a key: set PENSIEVE_API_KEY or --api-key")
-    return _serving(url, listed, model)
+    by_alias = {each.get("alias"): str(each["id"]) for each in health.get("models", [])}
+    return _serving(url, listed, by_alias.get(model, model) if model else None)
 
 
 def served_names(url: str, api_key: str | None) -> tuple[str, ...]:

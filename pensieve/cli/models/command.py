@@ -63,20 +63,20 @@ def _add_pull(actions: argparse._SubParsersAction[Any]) -> None:
     parser = actions.add_parser(
         "pull", help="download a model from the Hugging Face hub, or update it to its newest revision"
     )
-    parser.add_argument("name", metavar="NAME", help="organisation/name, organisation/name/file.gguf, or an alias")
+    parser.add_argument("name", metavar="MODEL", help="organisation/name, organisation/name/file.gguf, or an alias")
     parser.add_argument("--revision", help="a branch, tag or commit, the same as NAME@REVISION (default: main)")
     parser.set_defaults(action="pull")
 
 
 def _add_show(actions: argparse._SubParsersAction[Any]) -> None:
     parser = actions.add_parser("show", help="show details of a model, and whether it fits this machine")
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="MODEL")
     parser.set_defaults(action="show")
 
 
 def _add_remove(actions: argparse._SubParsersAction[Any], word: str, aliases: Sequence[str] = ()) -> None:
     parser = actions.add_parser(word, aliases=aliases, help="delete a model, unless a running server uses it")
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="MODEL")
     parser.set_defaults(action="remove")
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pensieve.api.http.keys import KeyFile
 from pensieve.cli.settings.model_table import ModelTables
+from pensieve.cli.sizes import Size
 from pensieve.core.defaults.model_settings import ThinkingMode
 
 DEFAULT_PORT = 8765
@@ -40,11 +41,11 @@ class Settings:
     rate_limit: int | None
     max_batch_size: int
     max_queued: int
-    cache_memory: int | None
-    cache_disk: int | None
+    cache_memory: Size | None
+    cache_disk: Size | None
     cache_writes: int | None
     """Bytes in 24 hours; None for any number."""
-    memory_limit: int | None
+    memory_limit: Size | None
     kv_bits: Literal[8] | None
     context: int | None
     allow_models: tuple[str, ...]

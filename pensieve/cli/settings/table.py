@@ -14,7 +14,7 @@ from pensieve.cli.settings.settings import (
     DEFAULT_MAX_QUEUED,
     DEFAULT_PORT,
 )
-from pensieve.cli.sizes import parse_size
+from pensieve.cli.sizes import parse_size_or_share
 
 TABLE: Final = (
     Setting(
@@ -110,15 +110,15 @@ TABLE: Final = (
     ),
     Setting(
         "cache_memory",
-        parse_size,
+        parse_size_or_share,
         None,
-        "memory for the prompt cache, which saves computing earlier turns again; 0 turns it off "
+        "memory for the prompt cache, a size or a share of --memory-limit; 0 turns it off "
         "(default: half of --memory-limit; weights and running requests take precedence)",
         "SIZE",
     ),
     Setting(
         "cache_disk",
-        parse_size,
+        parse_size_or_share,
         None,
         "disk space for the prompt cache, which makes it survive a restart; 0 turns it off (default: 10GB, or a tenth "
         "of the free space if that is less)",

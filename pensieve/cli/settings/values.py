@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from pensieve.api.http.access import host_name
 from pensieve.api.http.keys import KeyFile
-from pensieve.cli.sizes import parse_size
+from pensieve.cli.sizes import Size, parse_size, parse_size_or_share
 from pensieve.core.defaults.model_settings import RESERVED_ARGUMENTS, ThinkingMode
 from pensieve.core.defaults.sampling import ALLOWED
 
@@ -55,11 +55,11 @@ def key_file(text: str) -> KeyFile:
     return KeyFile(Path(text).expanduser())
 
 
-def memory_limit(text: str) -> int:
-    num_bytes = parse_size(text)
-    if not num_bytes:
+def memory_limit(text: str) -> Size:
+    size = parse_size_or_share(text)
+    if not size:
         raise ValueError(f"{text!r} leaves no memory for a model")
-    return num_bytes
+    return size
 
 
 def daily_bytes(text: str) -> int | None:

@@ -92,7 +92,7 @@ def test_a_wrong_option_is_a_usage_error(flags: tuple[str, str], capsys: pytest.
     with pytest.raises(SystemExit) as caught:
         main(["fit", "any", *flags])
     assert caught.value.code == 2
-    assert f"argument {flags[0]}: '{flags[1]}'" in capsys.readouterr().err
+    assert f"{flags[0]}: '{flags[1]}'" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_the_exit_status_tells_whether_the_model_fits(tiny: Path) -> None:
 
 
 def test_the_report_ends_with_the_verdict(tiny: Path) -> None:
-    lines = list(report_lines(estimate_fit(str(tiny), FitOptions(limit_bytes=2 * GB))))
+    lines = list(report_lines(estimate_fit(str(tiny), FitOptions(limit=2 * GB))))
     assert lines[0].startswith(str(tiny))
     assert lines[-1].startswith("It fits")
     assert any("given with --memory-limit" in line for line in lines)

@@ -35,6 +35,24 @@ def pensieve(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     )
 
 
+def test_the_line_with_the_url_reaches_a_pipe_while_the_log_goes_to_a_terminal(script: Path) -> None:
+    terminal, stderr = os.openpty()
+    command = (sys.executable, "-m", "pensieve", "serve", "--port", "0", "--script", str(script))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        httpx.get(f"{line.split()[4]}/v1/models").raise_for_status()
+        process.terminate()
+        assert process.wait(300) == 0
+        assert process.stdout.read() == ""
+    os.close(stderr)
+    log = os.read(terminal, 100_000).decode()
+    os.close(terminal)
+    assert re.fullmatch(r"pensieve: serving scripted at http://127\.0\.0\.1:\d+ \(.*\)\n", line)
+    assert "GET /v1/models 200" in re.sub(r"\x1b\[[0-9;]*m", "", log)
+    assert "serving" not in log
+
+
 @contextmanager
 def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     with subprocess.Popen(
@@ -134,6 +152,30 @@ def test_a_wrong_setting_is_a_usage_error() -> None:
     ended = pensieve("serve", PENSIEVE_PORT="many")
     assert ended.returncode == 2
     assert "PENSIEVE_PORT" in ended.stderr
+
+
+def test_a_wrong_settings_file_is_a_usage_error_with_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("# mine\nprot = 1", encoding="utf-8")
+    ended = pensieve("serve", PENSIEVE_CONFIG=str(file))
+    assert ended.returncode == 2
+    assert ended.stderr == f"pensieve: {file}, line 2: prot: unknown setting; did you mean port?\n"
+
+
+def test_a_server_has_the_settings_of_the_file_and_warns_once_of_an_unknown_variable(script: Path) -> None:
+    file = script.with_name("config.toml")
+    file.write_text(f"port = 0\nscript = '{script.name}'\n[models.scripted]\nalias = 'nick'", encoding="utf-8")
+    environment = {**os.environ, "PENSIEVE_CONFIG": str(file), "PENSIEVE_PROT": "1"}
+    command = (sys.executable, "-m", "pensieve", "serve")
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[4]
+        assert httpx.get(f"{url}/v1/models/nick").json()["id"] == "scripted"
+        process.terminate()
+        _, errors = process.communicate(timeout=300)
+    assert errors.count("PENSIEVE_PROT is not a variable of Pensieve; did you mean PENSIEVE_PORT?") == 1
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from pensieve.cli.launch.running_servers import find_server
 from pensieve.cli.settings.read import read_settings
 from pensieve.cli.settings.settings_file import read_settings_file
 from pensieve.cli.wiring import model_components
@@ -113,6 +114,9 @@ def test_sampling_and_thinking_of_the_table_are_the_models_defaults(client: http
 def test_an_alias_is_a_name_for_clients_and_in_settings(client: httpx.Client) -> None:
     assert ask(client, "nick")["stop_reason"] == "max_tokens"
     assert state_of(client, "set")["alias"] == "nick"
+    running = find_server(str(client.base_url).rstrip("/"), None, "nick")
+    assert running is not None
+    assert (running.model, running.window_tokens) == ("set", 600)
 
 
 def test_template_arguments_are_in_the_prompt(client: httpx.Client) -> None:
@@ -125,7 +129,9 @@ def test_template_arguments_are_in_the_prompt(client: httpx.Client) -> None:
 
 
 def test_a_model_that_is_not_the_main_one_has_its_own_draft_model(client: httpx.Client) -> None:
+    ask(client, "nick")
     assert state_of(client, "set")["draft_model"] == "draft"
+    assert state_of(client, "set")["weights_bytes"] == 2 * state_of(client, "plain")["weights_bytes"]  # both are loaded
     assert state_of(client, "plain")["draft_model"] is None
 
 
@@ -158,3 +164,11 @@ def test_a_table_of_a_model_that_is_not_served_has_no_effect(folder: Path) -> No
         settings_of(folder, '[models."org/other"]\ncontext = 5', model=str(folder / "plain"))
     ).models
     assert model.info.context_window_tokens == 2048
+
+
+def test_a_context_beyond_the_models_window_is_named_with_both_figures(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (model,) = model_components(settings_of(folder, "context = 5000", model=str(folder / "plain"))).models
+    assert model.info.context_window_tokens == 2048
+    assert "plain has a window of 2048 tokens, not the 5000 of --context" in caplog.text
