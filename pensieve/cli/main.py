@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     parser = build_parser()
     completion.complete_for_shell(parser)
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # or it reports each of its retries when there is no network
     arguments = parser.parse_args(words)
     if arguments.command != "doctor" and (problem := home_problem()):
         print(f"pensieve: {problem}", file=sys.stderr)
