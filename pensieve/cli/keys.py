@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import secrets
 import sys
 from pathlib import Path
 from typing import Any
 
 from pensieve.api.http.keys import KeyFileError, hashed, is_name, parse_keys
+from pensieve.cli.settings.read import configured_text
 from pensieve.models.files.atomic_file import atomic_file
 
 _NUM_BYTES = 32
@@ -29,22 +29,22 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     add.add_argument(
         "--api-keys",
         type=Path,
-        default=os.environ.get("PENSIEVE_API_KEYS"),
         metavar="FILE",
         help="the file to add it to, made if there is none; a server that uses it accepts the key at once "
-        "[PENSIEVE_API_KEYS]",
+        "(default: api_keys in the settings file) [PENSIEVE_API_KEYS]",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
-    if arguments.api_keys is None:
+    file = arguments.api_keys or configured_text("api_keys")
+    if file is None:
         print("pensieve: name the file with --api-keys or PENSIEVE_API_KEYS", file=sys.stderr)
         return 2
     if not is_name(arguments.name):
         print(f"pensieve: {arguments.name!r} is not 1 to 64 letters, digits, - and _", file=sys.stderr)
         return 2
-    path, key = Path(arguments.api_keys).expanduser(), _PREFIX + secrets.token_urlsafe(_NUM_BYTES)
+    path, key = Path(file).expanduser(), _PREFIX + secrets.token_urlsafe(_NUM_BYTES)
     try:
         _add(path, arguments.name, key)
     except (KeyFileError, OSError) as error:

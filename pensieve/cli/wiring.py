@@ -25,6 +25,8 @@ from pensieve.engine.scripted.script import load_script
 from pensieve.models.estimate.known_model import KnownModel, known_model
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pensieve.cli.settings.settings import Settings
     from pensieve.engine.options import EngineOptions
     from pensieve.engine.prompt_cache.open import CacheOptions
@@ -45,7 +47,7 @@ class ServerComponents:
     """Everything that serving a model does differently from playing a script.
 
     `models` are those that clients may request; the first is loaded before the server is ready. `start` loads a model
-    by its `source`. `device` describes the hardware in the startup line.
+    by its `source`. `device` describes the hardware in the startup line. `console` is the terminal that shows progress.
     """
 
     models: tuple[KnownModel, ...]
@@ -55,6 +57,7 @@ class ServerComponents:
     start: Callable[[str], Awaitable[ServedModel]]
     cache_writes: Callable[[], DiskWrites] = DiskWrites
     prompt_folder: PromptFolder | None = None
+    console: Console | None = None
 
 
 def components_for(settings: Settings) -> ServerComponents:
@@ -274,6 +277,9 @@ def _known_model(
         alias=table.alias,
         idle_seconds=table.idle_seconds,
     )
+    window_tokens, chosen_tokens = model.info.context_window_tokens, table.settings.context_tokens
+    if chosen_tokens is not None and chosen_tokens > window_tokens:
+        log.warning("%s has a window of %d tokens, not the %d of --context", folder.id, window_tokens, chosen_tokens)
     if draft is None:
         return model
     draft_bytes = known_model(f"--draft-model {draft.id}", draft, dense=dense).weights_bytes

@@ -90,7 +90,8 @@ class ModelLoader:
         if self._residents.get(info.id) is not None:
             await model.aclose()
             raise ModelLoadingError(load.source, f"another loaded model has the same name, {info.id}; unload it first")
-        log.info("loaded %s in %.1f s", info.id, self._residents.clock() - began)
+        level = logging.INFO if self.num_loads else logging.DEBUG  # the line with the URL announces the first
+        log.log(level, "loaded %s in %.1f s", info.id, self._residents.clock() - began)
         self.num_loads += 1
         entry = known or KnownModel(load.source, info)
         self._registry.add(replace(entry, source=load.source, info=info, weights_bytes=weights_bytes))

@@ -143,9 +143,10 @@ def bystander(what: str, path: Path) -> Iterator[None]:
 @contextmanager
 def arena(folder: Path, model: Path, python_options: Sequence[str] = ()) -> Iterator[Arena]:
     log, seen = folder / "server.log", folder / "seen.txt"
+    arguments = ("--model", str(model), "--cache-disk", "0", "--log-level", "warning")  # not a line for each request
     with (
         log.open("w", encoding="utf-8") as errors,
-        serving("--model", str(model), "--cache-disk", "0", python_options=python_options, stderr=errors) as server,
+        serving(*arguments, python_options=python_options, stderr=errors) as server,
         bystander(server.url.rpartition(":")[2], seen),
         bystander("busy", seen.with_name("yardstick.txt")) if IS_WHOLE else contextlib.nullcontext(),
     ):

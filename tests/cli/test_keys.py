@@ -61,3 +61,14 @@ def test_the_file_may_be_named_by_the_server_s_variable(
     monkeypatch.delenv("PENSIEVE_API_KEYS")
     assert main(["keys", "add", "alice"]) == 2
     assert "--api-keys" in capsys.readouterr().err
+
+
+def test_a_key_is_added_to_the_file_of_the_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = add("alice", tmp_path / "keys.toml", capsys)
+    (tmp_path / "config.toml").write_text("api_keys = 'keys.toml'", encoding="utf-8")
+    monkeypatch.setenv("PENSIEVE_CONFIG", str(tmp_path / "config.toml"))
+    assert main(["keys", "add", "bob"]) == 0
+    keys = KeyFile(tmp_path / "keys.toml")
+    assert all(keys.find(key) for key in (alice, capsys.readouterr().out.strip()))

@@ -71,7 +71,7 @@ def test_no_request_makes_the_server_fail_hang_or_grow(tmp_path: Path, num_reque
     )
     with (
         (tmp_path / "log.txt").open("w", encoding="utf-8") as log,
-        serving("--model", str(model), *_LIMITS, environment=_ONE_THREAD, stderr=log) as server,
+        serving("--model", str(model), "--log-format", "text", *_LIMITS, environment=_ONE_THREAD, stderr=log) as server,
     ):
         findings = Findings(int(server.url.rpartition(":")[2]), tmp_path / "log.txt")
         began, resident = time.monotonic(), 0

@@ -12,7 +12,6 @@ from pensieve.cli.settings.settings_file import SettingsFile, settings_path
 from pensieve.cli.tables import table, terminal_width
 
 _HEADER: Final = ("SETTING", "VALUE", "FROM")
-_HIDDEN: Final = ("api_key",)
 
 
 def print_settings(values: Mapping[str, FoundValue], file: SettingsFile) -> None:
@@ -23,7 +22,7 @@ def print_settings(values: Mapping[str, FoundValue], file: SettingsFile) -> None
 
 
 def _row(value: FoundValue) -> tuple[str, ...]:
-    is_hidden = value.setting.name in _HIDDEN and value.source is not Source.DEFAULT
+    is_hidden = value.setting.is_secret and value.source is not Source.DEFAULT
     return value.setting.name, "(hidden)" if is_hidden else value.text, _short(value.origin)
 
 

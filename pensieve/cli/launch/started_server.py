@@ -40,7 +40,7 @@ def start_server(
     python = [sys.executable, "-P", "-m", _MODULE, str(os.getpid())]
     with log.open("wb") as sink:
         server = subprocess.Popen(  # noqa: S603 - our own command
-            [*python, "serve", "--host", HOST, "--port", str(port), *flags],
+            [*python, "serve", "--host", HOST, "--port", str(port), "--log-format", "text", *flags],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=sink,

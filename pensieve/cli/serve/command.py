@@ -14,15 +14,18 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from contracts.values.measurements import OperationPhase
 from contracts.values.vocabulary import ModelConfig, ModelInfo
 from pensieve.cli.serve.awake import hold_off_sleep
+from pensieve.cli.serve.context import require_context
 from pensieve.cli.serve.crashes import EXIT_SOFTWARE
 from pensieve.cli.serve.listener import bind, cannot_listen, url_of
 from pensieve.cli.serve.log.setup import set_up_log
+from pensieve.cli.serve.log.terminal_progress import TerminalProgress
 from pensieve.cli.serve.loop_watch import LoopWatch
 from pensieve.cli.serve.shutdown import ServerLostError, Shutdown
 from pensieve.cli.serve.supervised import Supervised
@@ -63,7 +66,7 @@ def serve(
     faulthandler.enable()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
-        set_up_log(settings)
+        console = set_up_log(settings)
     except ValidationError as error:
         return _fail(str(error))
     try:
@@ -71,7 +74,7 @@ def serve(
     except OSError as error:
         return _fail(cannot_listen(settings.host, settings.port, error))
     try:
-        asyncio.run(_until_signalled(settings, components(settings), listener, supervised))
+        asyncio.run(_until_signalled(settings, replace(components(settings), console=console), listener, supervised))
     except PensieveError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -139,14 +142,20 @@ async def run(
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(models.aclose)
+        bars = TerminalProgress(components.console, models.states) if components.console is not None else None
+        if bars is not None:
+            stack.callback(asyncio.create_task(bars.watch()).cancel)
         model, _ = await asyncio.gather(
             models.load_model(ModelConfig(components.models[0].source)), asyncio.to_thread(_import_http_modules)
         )
+        require_context(components.models[0], model.info)
         watch = asyncio.create_task(models.watch_idle())
         stack.callback(watch.cancel)
         awake = asyncio.create_task(hold_off_sleep(lambda: models.num_active > 0))
         stack.callback(awake.cancel)
         listener.listen(BACKLOG)
+        if bars is not None:
+            bars.show([])  # the line that follows is not the console's
         ready(_startup_line(model.info, components, listener))
         await _serve_http(settings, models, components, listener, stop)
 

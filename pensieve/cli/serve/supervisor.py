@@ -13,7 +13,8 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import FrameType
 from typing import Final
 
@@ -38,7 +39,9 @@ def supervise(settings: Settings, arguments: Sequence[str]) -> int:
         return 1
     command = [sys.executable, *interpreter_options(), "-m", _MODULE, str(os.getpid()), *arguments]
     with listener:
-        status = Supervisor(command, listener.fileno(), hung_seconds=2 * settings.stall_timeout).run()
+        status = Supervisor(
+            command, listener.fileno(), hung_seconds=2 * settings.stall_timeout, report=partial(_report, settings)
+        ).run()
     if status < 0:
         end_by(-status)
     return status if status >= 0 else 128 - status
@@ -104,10 +107,33 @@ class _Server:
         os.close(self.beats_fd)
 
 
+def _report(settings: Settings, message: str) -> None:
+    """Also in the log file: without this, it would not say why the server started again."""
+    _print(message)
+    if settings.log_file is not None:
+        from pensieve.cli.serve.log.setup import append_error  # noqa: PLC0415 - only after a crash
+
+        append_error(settings.log_file, settings.log_format, message)
+
+
+def _print(message: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"pensieve: {message}", file=sys.stderr, flush=True)
+
+
 class Supervisor:
+    """`report` is called with what happened, in a sentence."""
+
     def __init__(
-        self, command: Sequence[str], listener_fd: int, *, hung_seconds: float, crashes: Crashes | None = None
+        self,
+        command: Sequence[str],
+        listener_fd: int,
+        *,
+        hung_seconds: float,
+        crashes: Crashes | None = None,
+        report: Callable[[str], None] = _print,
     ) -> None:
+        self._report = report
         self._command = command
         self._listener_fd = listener_fd
         self._hung_ticks = hung_seconds / _TICK_SECONDS
@@ -128,9 +154,11 @@ class Supervisor:
                     return status
                 pause = self._crashes.pause_seconds()
                 if pause is None:
-                    _print(f"the server crashed again and again without an answer, at last with {describe(status)}")
+                    self._report(
+                        f"the server crashed again and again without an answer, at last with {describe(status)}"
+                    )
                     return status
-                _print(
+                self._report(
                     f"the server crashed ({describe(status)}); it starts again" + (f" in {pause:.0f} s" * (pause > 0))
                 )
                 if (number := self._signal_within(pause)) is not None:
@@ -172,7 +200,7 @@ class Supervisor:
         """Counted in ticks of this process, so that one that was stopped does not misjudge the server."""
         server.silent_ticks += not server.is_stopped
         if server.silent_ticks == int(min(self._hung_ticks, sys.maxsize)):
-            _print(f"the server gave no sign of life for {server.silent_ticks} s; it is aborted")
+            self._report(f"the server gave no sign of life for {server.silent_ticks} s; it is aborted")
             server.signal(signal.SIGABRT)  # faulthandler writes the stacks of its threads
         elif server.silent_ticks >= self._hung_ticks + _ABORT_TICKS:
             server.signal(signal.SIGKILL)
@@ -205,8 +233,3 @@ class Supervisor:
         is_first, self._stop_signal = self._stop_signal is None, number
         if self._server is not None:
             self._server.signal(number if is_first else signal.SIGKILL)
-
-
-def _print(message: str) -> None:
-    with contextlib.suppress(OSError):
-        print(f"pensieve: {message}", file=sys.stderr, flush=True)

@@ -109,18 +109,16 @@ class TomlFile:
                 self.add_problem(path, f"is set twice, at {found[name].origin} too; keep one of the lines")
             else:
                 try:
-                    found[name] = FileValue(
-                        self._parsed(setting, value), f"{self.path}:{self.lines.get(path, 1)}", as_text(value)
-                    )
+                    found[name] = self._value(setting, value, path)
                 except ValueError as error:
                     self.add_problem(path, str(error))
         return found
 
-    def _parsed(self, setting: Setting, value: Any) -> Any:
+    def _value(self, setting: Setting, value: Any, path: toml_lines.Path) -> FileValue:
         """A relative path is below the folder of the file."""
         if setting.is_path and isinstance(value, str) and value:
             value = str(self.path.parent / Path(value).expanduser())
-        return setting.from_toml(value)
+        return FileValue(setting.from_toml(value), f"{self.path}:{self.lines.get(path, 1)}", as_text(value))
 
     def add_problem(self, path: toml_lines.Path, sentence: str) -> None:
         *tables, key = path

@@ -58,6 +58,11 @@ class Setting:
         return self.parse in (Path, values.key_file, values.path)
 
     @property
+    def is_secret(self) -> bool:
+        """Whether the value must not be printed."""
+        return self.name == "api_key"
+
+    @property
     def variable(self) -> str:
         return "PENSIEVE_" + self.name.upper()
 
@@ -98,14 +103,14 @@ class Setting:
             raise ValueError(str(error).replace(repr(str(value)), repr(value), 1)) from None
 
     def _wrong_type(self, value: Any) -> str:
-        wanted = self.toml_types[0]
+        wanted, shown = self.toml_types[0], "it" if self.is_secret else repr(value)
         if wanted is list:
             example = f'["{value}"]' if isinstance(value, str) else '["…"]'
-            return f"{value!r} is not a list; write {self.name} = {example}"
+            return f"{shown} is not a list; write {self.name} = {example}"
         if wanted is bool:
-            return f"{value!r} is not true or false, without quotation marks"
+            return f"{shown} is not true or false, without quotation marks"
         if wanted is dict:
-            return f"{value!r} is not a table; write {self.name} = {{ name = value }}"
+            return f"{shown} is not a table; write {self.name} = {{ name = value }}"
         if wanted is str:
-            return f'{value!r} is not a text; write {self.name} = "…", in quotation marks'
-        return f"{value!r} is not a number; write it without quotation marks"
+            return f'{shown} is not a text; write {self.name} = "…", in quotation marks'
+        return f"{shown} is not a number; write it without quotation marks"

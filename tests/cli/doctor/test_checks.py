@@ -14,7 +14,7 @@ import pytest
 from pensieve.cli.doctor import answer, clients, installation, machine, server, storage
 from pensieve.cli.doctor.check import CheckResult, Subject
 from pensieve.cli.doctor.device import DeviceReport, device_report
-from pensieve.cli.doctor.examination import examine
+from pensieve.cli.doctor.examination import examine, report
 from pensieve.models.files.atomic_folder import make_folder
 from pensieve.models.files.home import home, models_folder
 from pensieve.models.files.progress import SilentProgress
@@ -247,3 +247,20 @@ def test_a_check_that_fails_is_a_finding(tmp_path: Path) -> None:
 
     check: Callable[[Subject], CheckResult] = failing
     assert "the disk is gone" in problem_of(examine(check, subject(tmp_path)))
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_the_name_of_a_folder_with_a_model_stays_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, exists: bool
+) -> None:
+    folder = tmp_path / "The Merger/secret planted model"
+    if exists:
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for name in (str(folder), str(folder.relative_to(tmp_path))):
+        examined = subject(tmp_path, PENSIEVE_MODEL=name)
+        found = storage.models(examined)
+        assert "planted" in found.what
+        printed = json.dumps(report({"models": found}, examined.environment))
+        assert "planted" not in printed
+        assert "Merger" not in printed

@@ -35,6 +35,24 @@ def pensieve(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     )
 
 
+def test_the_line_with_the_url_reaches_a_pipe_while_the_log_goes_to_a_terminal(script: Path) -> None:
+    terminal, stderr = os.openpty()
+    command = (sys.executable, "-m", "pensieve", "serve", "--port", "0", "--script", str(script))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        httpx.get(f"{line.split()[4]}/v1/models").raise_for_status()
+        process.terminate()
+        assert process.wait(300) == 0
+        assert process.stdout.read() == ""
+    os.close(stderr)
+    log = os.read(terminal, 100_000).decode()
+    os.close(terminal)
+    assert re.fullmatch(r"pensieve: serving scripted at http://127\.0\.0\.1:\d+ \(.*\)\n", line)
+    assert "GET /v1/models 200" in re.sub(r"\x1b\[[0-9;]*m", "", log)
+    assert "serving" not in log
+
+
 @contextmanager
 def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     with subprocess.Popen(

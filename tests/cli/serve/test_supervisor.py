@@ -82,7 +82,8 @@ def script(tmp_path: Path) -> Path:
 def test_a_client_that_connects_during_a_crash_is_answered_by_the_next_server(
     script: Path, number: signal.Signals
 ) -> None:
-    with supervised("--script", str(script)) as server:
+    log = script.with_name("pensieve.log")
+    with supervised("--script", str(script), "--log-file", str(log)) as server:
         first = server.crash(number)
         assert server.answer().json()["content"][0]["text"] == "Hello."
         assert server.server().pid != first.pid
@@ -90,6 +91,9 @@ def test_a_client_that_connects_during_a_crash_is_answered_by_the_next_server(
         _, errors = server.process.communicate(timeout=HUNG_SECONDS)
     assert server.process.returncode == 0
     assert f"pensieve: the server crashed (signal {number.name}); it starts again\n" in errors
+    messages = [json.loads(line)["message"] for line in log.read_text(encoding="utf-8").splitlines()]
+    crash, answer = (f"the server crashed (signal {number.name}); it starts again", "POST /v1/messages 200")
+    assert messages.index(crash) < messages.index(answer)
 
 
 def test_an_answer_between_crashes_keeps_the_pauses_short(script: Path) -> None:

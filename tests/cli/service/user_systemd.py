@@ -18,6 +18,7 @@ import psutil
 from tests.support.waiting import wait_until
 
 _SYSTEMD = Path("/lib/systemd/systemd")
+_TREES = [Path("/sys/fs/cgroup", controllers) for controllers in ("", "systemd", "unified")]
 _SET_UP = """
 mount -t tmpfs tmpfs /run
 mkdir -p /run/systemd/system /run/systemd/journal /run/log/journal /run/user/$(id -u)
@@ -87,12 +88,13 @@ def user_systemd(home: Path, **variables: str) -> Iterator[UserSystemd]:
     finally:
         process.kill()  # and all processes of its namespace with it
         process.wait(120)
-        _remove_groups()
+        wait_until(_are_removed)
 
 
-def _remove_groups() -> None:
-    for tree in ("", "systemd", "unified", "memory", "pids", "cpu", "blkio"):
-        for top in ("user.slice", "app.slice", "init.scope"):
-            for folder in sorted(Path("/sys/fs/cgroup", tree).glob(f"{top}/**/"), reverse=True):
-                with contextlib.suppress(OSError):  # a machine's own are in use
-                    folder.rmdir()
+def _are_removed() -> bool:
+    """Remove the control groups of the user, each of which stays until its last process has gone."""
+    groups = [group for tree in _TREES for group in tree.glob("user.slice/**/")]
+    for group in sorted(groups, reverse=True):
+        with contextlib.suppress(OSError):
+            group.rmdir()
+    return not any(group.exists() for group in groups)

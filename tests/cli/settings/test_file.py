@@ -73,6 +73,7 @@ def test_values_have_the_types_of_toml(tmp_path: Path) -> None:
         ("port = 70000", "line 1: port: 70000 is not a port from 0 to 65535"),
         ("port = true", "line 1: port: True is not a number"),
         ("model = 7", 'line 1: model: 7 is not a text; write model = "…", in quotation marks'),
+        ("api_key = 1234567", 'line 1: api_key: it is not a text; write api_key = "…", in quotation marks'),
         ('model = ""', "line 1: model: must not be empty; remove the line for the default"),
         ('checked = "yes"', "line 1: checked: 'yes' is not true or false, without quotation marks"),
         ('allow_models = "a"', "line 1: allow_models: 'a' is not a list; write allow_models = [\"a\"]"),

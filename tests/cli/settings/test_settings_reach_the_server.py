@@ -164,3 +164,11 @@ def test_a_table_of_a_model_that_is_not_served_has_no_effect(folder: Path) -> No
         settings_of(folder, '[models."org/other"]\ncontext = 5', model=str(folder / "plain"))
     ).models
     assert model.info.context_window_tokens == 2048
+
+
+def test_a_context_beyond_the_models_window_is_named_with_both_figures(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (model,) = model_components(settings_of(folder, "context = 5000", model=str(folder / "plain"))).models
+    assert model.info.context_window_tokens == 2048
+    assert "plain has a window of 2048 tokens, not the 5000 of --context" in caplog.text

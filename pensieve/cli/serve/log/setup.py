@@ -101,6 +101,16 @@ def _log_file(path: Path) -> logging.Handler:
         raise ValidationError("--log-file", f"{path} cannot be written: {error.strerror or error}") from error
 
 
+def append_error(path: Path, chosen: LogFormat | None, message: str) -> None:
+    """For a process that is not the one that keeps the file open."""
+    try:
+        handler = _formatted(_log_file(path), chosen or "json")
+    except ValidationError:
+        return  # the server prints why
+    handler.handle(logging.LogRecord("pensieve.supervisor", logging.ERROR, "", 0, message, None, None))
+    handler.close()
+
+
 class LogFile(RotatingFileHandler):
     """A disk that is full costs one line on standard error, and never an answer."""
 
