@@ -56,3 +56,14 @@ Feature: Web pages of foreign origins
         | host      |
         | localhost |
         | 127.0.0.1 |
+
+  @SHOULD
+  Rule: A page of the server itself may use it
+    The Fetch standard, "Origin" header: browsers send it with every POST, also to the server that the page came from. It is
+    the address in Host then.
+
+    @id:own-origin-is-answered
+    Scenario: A request with the server's own origin is answered
+      Given a request
+      When it is sent with the server's own origin
+      Then the reply is a message

@@ -38,6 +38,13 @@ def a_browser_sends_a_preflight_request(scene: Scene, origin: str) -> None:
     scene.last = scene.client.send("OPTIONS", MESSAGES, headers=headers)
 
 
+@when("it is sent with the server's own origin")
+def it_is_sent_with_the_own_origin(scene: Scene) -> None:
+    url = httpx.URL(scene.client.target.url)
+    headers = {"origin": f"{url.scheme}://{url.netloc.decode()}"}
+    scene.take_reply(scene.client.send("POST", MESSAGES, scene.body, headers=headers))
+
+
 @then(parsers.parse("the status is {status:d}"))
 def the_status_is(scene: Scene, status: int) -> None:
     expect_equal(scene.last.status, status, "the status")

@@ -25,10 +25,10 @@ class LogLine:
 
 
 class RecentLog(logging.Handler):
-    """Keeps the last `MAX_LINES`, without tracebacks."""
+    """Keeps the last `MAX_LINES`, without tracebacks, and without DEBUG: reading the log would add to it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(logging.INFO)
         self._lines = deque[LogLine](maxlen=MAX_LINES)
         self._numbers = itertools.count(1)
 

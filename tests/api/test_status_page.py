@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from pensieve.api.page.page_files import HEADERS, read_page_files
-from pensieve.api.recent_log import MAX_CHARACTERS, MAX_LINES
+from pensieve.api.recent_log import MAX_CHARACTERS, MAX_LINES, RecentLog
 from pensieve.core.errors import ValidationError
 from tests.support.running_server import ask, scripted_server
 from tests.support.waiting import wait_until
@@ -152,6 +152,15 @@ def test_the_log_is_read_from_where_the_page_has_it(client: httpx.Client) -> Non
     assert [(line["level"], line["text"]) for line in ours] == [("WARNING", f"line {n}") for n in range(3)]
     last = ours[-1]["number"]
     assert last not in [line["number"] for line in client.get(f"/logs?after={last}").json()["lines"]]
+
+
+def test_lines_of_debug_are_left_out_since_reading_the_log_makes_some() -> None:
+    recent, logger = RecentLog(), logging.Logger("apart", logging.DEBUG)
+    logger.addHandler(recent)
+    logger.debug("a probe")
+    logger.info("a request")
+    assert [line.text for line in recent.lines_after(0)] == ["a request"]
+    assert recent.last_number == 1
 
 
 def test_the_log_is_bounded(client: httpx.Client) -> None:

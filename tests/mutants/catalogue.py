@@ -8,7 +8,7 @@ from tests.mutants.mutant import BaseServer, Mutant
 from tests.mutants.of_blocks import OF_BLOCKS
 from tests.mutants.of_kinds import OF_KINDS
 from tests.mutants.of_schemas import OF_SCHEMAS
-from tests.mutants.of_the_wire import OF_LIMITS, OF_THE_WIRE
+from tests.mutants.of_the_wire import OF_LIMITS, OF_LOADING, OF_THE_WIRE
 
 _OF_TEXT = (
     Mutant("event-out-of-order", "stream-events-in-order", frames=faults.delta_before_its_block),
@@ -215,6 +215,7 @@ MUTANTS = (
     *OF_BLOCKS,
     *OF_KINDS,
     *OF_LIMITS,
+    *OF_LOADING,
     *OF_THE_WIRE,
     *OF_SCHEMAS,
 )

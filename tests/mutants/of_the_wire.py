@@ -33,6 +33,18 @@ OF_THE_WIRE = (
     ),
 )
 
+OF_LOADING = (
+    Mutant("own-page-refused", "own-origin-is-answered", answers=wire.any_origin_is_foreign),
+    Mutant(
+        "unknown-models-load",
+        "unknown-model-is-not-loaded",
+        answers=wire.unknown_models_load,
+        in_every_example=True,
+    ),
+    Mutant("loading-fails", "loaded-model-answers", answers=wire.loading_fails),
+    Mutant("unloads-under-streams", "unloading-leaves-streams-whole", frames=wire.cut_off),
+)
+
 OF_LIMITS = (
     Mutant("a-pdf-stops-all", "pdf-with-a-million-operators", calls=limits.one_works_while_all_wait),
     Mutant("many-blocks-stop-all", "blocks-in-number", calls=limits.one_works_while_all_wait),

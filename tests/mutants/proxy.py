@@ -80,7 +80,10 @@ def _upstream(client: httpx.Client, call: ProxiedCall, address: str) -> Iterator
         if address != _ADDRESS:
             transport = httpx.HTTPTransport(local_address=address)
             client = stack.enter_context(httpx.Client(base_url=client.base_url, timeout=300, transport=transport))
-        stream = client.stream(call.method, call.path, headers=_end_to_end(dict(call.headers)), content=call.body)
+        headers = _end_to_end(dict(call.headers))
+        if "origin" in headers and "host" in call.headers:  # together they say whether a page is the server's own
+            headers["host"] = call.headers["host"]
+        stream = client.stream(call.method, call.path, headers=headers, content=call.body)
         yield stack.enter_context(stream)
 
 

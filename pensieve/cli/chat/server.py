@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -63,4 +64,11 @@ def _environment(api_key: str | None) -> dict[str, str]:
 
 
 def _print_progress(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    """Of the log, which is JSON outside a terminal, the warnings alone."""
+    try:
+        entry = json.loads(line)
+        shown = f"pensieve: {entry['message']}" if entry["level"] in ("WARNING", "ERROR") else ""
+    except (ValueError, TypeError, KeyError):
+        shown = line
+    if shown:
+        print(shown, file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from contracts.values.vocabulary import Sampling
 from pensieve.cli.fit.figures import FitOptions, estimate_fit
 from pensieve.cli.fit.report import report_lines
 from pensieve.cli.sizes import format_gigabytes, format_size
+from pensieve.cli.tables import table, terminal_width
 from pensieve.core.defaults.sampling import describe_sampling
 from pensieve.core.errors import ModelLoadingError, PensieveError
 from pensieve.models.estimate.describe import (
@@ -47,11 +49,11 @@ def local_table(models: Sequence[LocalModel]) -> str:
             "`pensieve models list --available` shows what suits this machine, and `pensieve models pull NAME` "
             "downloads it."
         )
-    rows = [("NAME", "SIZE", "WEIGHTS", "FROM", "REVISION")]
+    header, rows = ("NAME", "SIZE", "WEIGHTS", "FROM", "REVISION"), []
     for model in models:
         name = f"{model.name} ({', '.join(model.aliases)})" if model.aliases else model.name
         rows.append((name, format_size(model.num_bytes), _weights(model), _origin(model), (model.revision or "-")[:12]))
-    return "\n".join(_aligned(rows))
+    return "\n".join(table(header, rows, right=("SIZE",), width=terminal_width()))
 
 
 def local_json(models: Iterable[LocalModel]) -> str:
@@ -62,15 +64,33 @@ def available_table(models: Iterable[LocalModel]) -> str:
     """The curated models. Those for this machine and those already on it are marked."""
     own_class = machine_class_gb(psutil.virtual_memory().total)
     local_aliases = {alias for model in models for alias in model.aliases}
-    rows = [("", "ALIAS", "MAC", "WEIGHTS", "LIMIT", "LICENCE", "MODEL", "WHY")]
+    header, rows, remarks = ("", "ALIAS", "MAC", "WEIGHTS", "LIMIT", "LICENCE"), [], []
     for curated in curated_models():
         mark = "->" if curated.machine_gb == own_class else ""
         machine, weights = f"{curated.machine_gb} GB", format_gigabytes(curated.weights_bytes)
         limit, licence_name = curated.memory_limit or "-", curated.licence or "-"
-        why = _why(curated, local_aliases)
-        rows.append((mark, curated.alias, machine, weights, limit, licence_name, curated.name, why))
+        rows.append((mark, curated.alias, machine, weights, limit, licence_name))
+        remarks.append(f"{curated.name}: {_why(curated, local_aliases)}")
+    first, *rest = list(table(header, rows, right=("MAC", "WEIGHTS", "LIMIT")))
     legend = f"-> suits this machine, which has {psutil.virtual_memory().total / 1024**3:.0f} GB. "
-    return "\n".join([*_aligned(rows), "", legend + _SOURCE_OF_FIGURES])
+    return "\n".join(
+        [
+            first,
+            *(line for row, remark in zip(rest, remarks, strict=True) for line in (row, *_indented(remark))),
+            "",
+            *_wrapped(legend + _SOURCE_OF_FIGURES),
+        ]
+    )
+
+
+def _indented(text: str) -> list[str]:
+    return [f"      {line}" for line in _wrapped(text, less=6)]
+
+
+def _wrapped(text: str, less: int = 0) -> list[str]:
+    """Lines as wide as the terminal, or one line for a program."""
+    width = terminal_width()
+    return [text] if width is None else textwrap.wrap(text, width - less, break_long_words=False)
 
 
 def _why(curated: CuratedModel, local_aliases: Collection[str]) -> str:
@@ -195,9 +215,3 @@ def _as_json(model: LocalModel) -> dict[str, object]:
         "base": model.base,
         "aliases": list(model.aliases),
     }
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from contracts.values.measurements import OperationPhase
 from contracts.values.vocabulary import ModelConfig, ModelInfo
 from pensieve.cli.serve.awake import hold_off_sleep
+from pensieve.cli.serve.context import require_context
 from pensieve.cli.serve.crashes import EXIT_SOFTWARE
 from pensieve.cli.serve.listener import bind, cannot_listen, url_of
 from pensieve.cli.serve.log.setup import set_up_log
@@ -147,6 +148,7 @@ async def run(
         model, _ = await asyncio.gather(
             models.load_model(ModelConfig(components.models[0].source)), asyncio.to_thread(_import_http_modules)
         )
+        require_context(components.models[0], model.info)
         watch = asyncio.create_task(models.watch_idle())
         stack.callback(watch.cancel)
         awake = asyncio.create_task(hold_off_sleep(lambda: models.num_active > 0))

@@ -1,4 +1,4 @@
-"""Faults in how bodies travel, and in OpenAI's API beyond the plain chat, one per function."""
+"""Faults in how bodies travel, in OpenAI's API beyond the plain chat, and in loading models, one per function."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.mutants.faults.messages import refused
-from tests.mutants.wire import Json, ProxiedAnswer, ProxiedCall
+from tests.mutants.wire import Frame, Frames, Json, ProxiedAnswer, ProxiedCall
 
 
 def gzip_taken_for_json(call: ProxiedCall) -> ProxiedCall:
@@ -53,3 +53,24 @@ def _objects(value: Any) -> Iterator[Json]:
         value = list(value.values())
     for inner in value if isinstance(value, list) else []:
         yield from _objects(inner)
+
+
+def any_origin_is_foreign(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
+    return refused(answer, 403, "permission_error", "origin: foreign") if "origin" in call.headers else answer
+
+
+def unknown_models_load(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
+    return ProxiedAnswer(200, answer.headers, b"{}") if call.path.startswith("/models/") else answer
+
+
+def loading_fails(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
+    return refused(answer, 500, "api_error", "it failed") if call.path == "/models/load" else answer
+
+
+def cut_off(frames: Frames) -> Frames:
+    """As if the model had been unloaded under its stream."""
+    for frame in frames:
+        if frame.name == "message_stop":
+            yield Frame("error", {"type": "error", "error": {"type": "api_error", "message": "the model was unloaded"}})
+            return
+        yield frame
