@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psutil
-
 from pensieve.cli.launch.claude_environment import output_tokens
 from pensieve.cli.launch.first_prompt import first_prompt_tokens, is_of_known_length
 from pensieve.cli.launch.running_servers import RunningServer, count_tokens
@@ -40,6 +38,8 @@ def window_problem(server: RunningServer, api_key: str | None, arguments: Sequen
 
 def judge(window_tokens: int, model: str, sizes: dict[str, int], *, is_known: bool) -> WindowProblem | None:
     """`sizes` are the tokens of the first prompt as it is, under "", and with each flag that makes it shorter."""
+    import psutil  # noqa: PLC0415 - the supervisor of a server does without it
+
     room = window_tokens - output_tokens(window_tokens) - COMPACTION_TOKENS
     if sizes[""] <= room:
         return None

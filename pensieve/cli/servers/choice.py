@@ -6,16 +6,17 @@ import argparse
 import http.client
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
-
-import psutil
 
 from pensieve.cli.parser import argument_type
 from pensieve.cli.servers.address import server_port, server_url
 from pensieve.cli.servers.http_client import ServerClient
 from pensieve.cli.servers.processes import server_processes
 from pensieve.cli.settings.read import configured_text
+
+if TYPE_CHECKING:
+    import psutil
 
 NO_SERVER: Final = "no server runs on this machine; start one with `pensieve serve`"
 

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-import psutil
-
 from pensieve.cli.servers.choice import (
     NO_SERVER,
     FoundServer,
@@ -128,6 +126,8 @@ def _stop(arguments: argparse.Namespace) -> int:
 
 
 def _stop_one(server: FoundServer) -> None:
+    import psutil  # noqa: PLC0415 - the supervisor of a server does without it
+
     if server.process is None:
         raise NoServerError(f"the server at {server.url} runs on another machine, or as another user; stop it there")
     num_running = server.health.get("requests", {}).get("active", 0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
 
 _CHILD_MODULE: Final = "pensieve.cli.parent_watch"
 
@@ -21,6 +22,8 @@ class ServingProcess:
 
 
 def server_processes() -> Iterator[ServingProcess]:
+    import psutil  # noqa: PLC0415 - the supervisor of a server does without it
+
     found = {process.pid: process for process in psutil.process_iter() if is_server(_command(process))}
     for process in found.values():
         try:
@@ -40,6 +43,8 @@ def is_server(command: Sequence[str]) -> bool:
 
 
 def _command(process: psutil.Process) -> list[str]:
+    import psutil  # noqa: PLC0415 - the supervisor of a server does without it
+
     try:
         return process.cmdline()
     except psutil.Error:
@@ -47,6 +52,8 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def _url(process: psutil.Process) -> str | None:
+    import psutil  # noqa: PLC0415 - the supervisor of a server does without it
+
     for connection in process.net_connections("inet"):
         if connection.status == psutil.CONN_LISTEN:
             host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(connection.laddr.ip, connection.laddr.ip)  # noqa: S104
