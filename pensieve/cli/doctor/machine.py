@@ -21,7 +21,7 @@ from pensieve.models.files.home import home, home_problem
 _GB: Final = 1000**3
 _MIN_FREE_MEMORY: Final = 2 * _GB
 """What the embedded model and its process take, twice over."""
-_MIN_FREE_DISK: Final = 5 * _GB
+MIN_FREE_DISK: Final = 5 * _GB
 """A small model for coding, or half of the default prompt cache."""
 _MIN_FILES: Final = 1024
 _PROGRAM_BYTES: Final = _GB // 2
@@ -98,7 +98,7 @@ def disk(_: Subject) -> CheckResult:
         if not os.access(_existing(folder), os.W_OK | os.X_OK):
             fix = "set PENSIEVE_HOME and HF_HOME to folders that can be written"
             return problem(f"{folder} cannot be written", fix, folder)
-    if min(free.values()) < _MIN_FREE_DISK:
+    if min(free.values()) < MIN_FREE_DISK:
         fix = "`pensieve models remove NAME`, `pensieve cache prune --to-bytes 1GB`, or set PENSIEVE_HOME and HF_HOME"
         return problem(what, f"{fix} to folders on another disk")
     return ok(what)

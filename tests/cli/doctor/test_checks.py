@@ -96,7 +96,7 @@ def test_a_home_that_cannot_exist_is_a_problem(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_full_disk_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_MIN_FREE_DISK", 10**18)
+    monkeypatch.setattr(machine, "MIN_FREE_DISK", 10**18)
     assert "pensieve cache prune" in problem_of(machine.disk(subject(tmp_path)))
 
 
