@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 from pensieve import __version__
-from pensieve.cli import cache, completion, keys, version
+from pensieve.cli import bench, cache, completion, keys, version
 from pensieve.cli.chat import command as chat
 from pensieve.cli.config import command as config
 from pensieve.cli.doctor import command as doctor
@@ -29,6 +29,7 @@ from pensieve.models.files.home import home, home_problem
 
 EXIT_FAILED = 1
 _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "bench": bench.run,
     "cache": cache.run,
     "chat": chat.run,
     "completion": completion.run,
@@ -85,6 +86,7 @@ def build_parser() -> CommandParser:
     models.add_short_forms(commands)
     models.add_parser(commands)
     fit.add_parser(commands)
+    bench.add_parser(commands)
     config.add_parser(commands)
     doctor.add_parser(commands)
     service.add_parser(commands)
