@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.dialects.short_form import CASES
+from tests.dialects.short_form import CASES, TAKEN_IN_TURN, is_its_turn
 
 _HERE: Final = Path(__file__).parent
 
@@ -28,4 +28,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_short(item: pytest.Item) -> bool:
     module = item.path.relative_to(_HERE).with_suffix("").as_posix() if item.path.is_relative_to(_HERE) else ""
     case = item.name.partition("[")[2].removesuffix("]")
+    if module in TAKEN_IN_TURN:
+        return is_its_turn(case)
     return not case or module not in CASES or case in CASES[module]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Final
 
@@ -31,3 +32,13 @@ CASES: Final[Mapping[str, frozenset[str]]] = {
     )),
 }  # fmt: skip
 """The cases of parametrised tests that the short form keeps, by module. Other modules keep all of theirs."""
+
+TAKEN_IN_TURN: Final = frozenset(("test_templates",))
+"""Modules whose families are tried both with thinking and without: in the short form, each in one of the two."""
+
+
+def is_its_turn(case: str) -> bool:
+    """Whether the short form has this case, such as "qwen3-silent". It has all that are not of such a pair."""
+    family, _, mode = case.rpartition("-")
+    modes = ("silent", "thinking")
+    return mode not in modes or mode == modes[zlib.crc32(family.encode()) % 2]
