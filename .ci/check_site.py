@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from html.parser import HTMLParser
+from itertools import chain
 from pathlib import Path
 
 FETCHED_LINKS = {"stylesheet", "preconnect", "preload", "prefetch", "dns-prefetch", "icon", "manifest", "modulepreload"}
@@ -30,7 +31,7 @@ def main(folder: Path) -> int:
     pages = sorted(folder.rglob("*.html"))
     assert len(pages) > 30, f"expected the site in {folder}, found {len(pages)} pages"
     foreign = [f"{page}: {address}" for page in pages for address in fetched_by(page) if ELSEWHERE.match(address)]
-    for style in folder.rglob("*.css"):
+    for style in chain(folder.rglob("*.css"), folder.rglob("*.svg")):
         foreign += [f"{style}: {address}" for address in STYLE_ADDRESS.findall(style.read_text(encoding="utf-8"))]
     print("\n".join(foreign) or f"{len(pages)} pages, none of which needs another server")
     return 1 if foreign else 0
