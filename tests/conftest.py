@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 # ruff: noqa: PLC0415
 
+_LONGEST_FIRST = ("mutants/test_mutants.py", "models/gguf/weights/test_formats.py", "cli/serve/test_supervisor.py")
+"""Each file runs in one process. One that began last would keep the others waiting."""
+
 sys.meta_path.insert(0, BlasFirst())
 os.environ["PENSIEVE_CONFIG"] = os.devnull  # the developer's own settings must not reach the servers of tests
 
@@ -42,6 +45,10 @@ hypothesis.settings.register_profile("pensieve", deadline=None)
 hypothesis.settings.register_profile("fast", deadline=None, max_examples=6, derandomize=True)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("pensieve")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.path.as_posix().endswith(_LONGEST_FIRST))
 
 
 @pytest.fixture(scope="session")
