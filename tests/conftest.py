@@ -26,8 +26,13 @@ if TYPE_CHECKING:
 
 # ruff: noqa: PLC0415
 
-_LONGEST_FIRST = ("mutants/test_mutants.py", "models/gguf/weights/test_formats.py", "cli/serve/test_supervisor.py")
-"""Each file runs in one process. One that began last would keep the others waiting."""
+_FIRST = (
+    "api/test_switching.py",  # its server may use little more than the test process, which must not shrink or grow
+    "mutants/test_mutants.py",
+    "models/gguf/weights/test_formats.py",
+    "cli/serve/test_supervisor.py",
+)
+"""Each file runs in one process, so a long one that began last would keep the others waiting."""
 
 sys.meta_path.insert(0, BlasFirst())
 os.environ["PENSIEVE_CONFIG"] = os.devnull  # the developer's own settings must not reach the servers of tests
@@ -48,7 +53,11 @@ hypothesis.settings.load_profile("pensieve")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.path.as_posix().endswith(_LONGEST_FIRST))
+    items.sort(key=lambda item: next((place for place, name in enumerate(_FIRST) if _is(item, name)), len(_FIRST)))
+
+
+def _is(item: pytest.Item, name: str) -> bool:
+    return item.path.as_posix().endswith(f"tests/{name}")
 
 
 @pytest.fixture(scope="session")
