@@ -26,13 +26,8 @@ if TYPE_CHECKING:
 
 # ruff: noqa: PLC0415
 
-_FIRST = (
-    "api/test_switching.py",  # its server may use little more than the test process, which must not shrink or grow
-    "mutants/test_mutants.py",
-    "models/gguf/weights/test_formats.py",
-    "cli/serve/test_supervisor.py",
-)
-"""Each file runs in one process, so a long one that began last would keep the others waiting."""
+_LONGEST = ("mutants/test_mutants.py", "models/gguf/weights/test_formats.py", "cli/serve/test_supervisor.py")
+"""They begin first. Each file runs in one process, so one that began last would keep the others waiting."""
 
 sys.meta_path.insert(0, BlasFirst())
 os.environ["PENSIEVE_CONFIG"] = os.devnull  # the developer's own settings must not reach the servers of tests
@@ -53,11 +48,7 @@ hypothesis.settings.load_profile("pensieve")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: next((place for place, name in enumerate(_FIRST) if _is(item, name)), len(_FIRST)))
-
-
-def _is(item: pytest.Item, name: str) -> bool:
-    return item.path.as_posix().endswith(f"tests/{name}")
+    items.sort(key=lambda item: not item.path.as_posix().endswith(_LONGEST))
 
 
 @pytest.fixture(scope="session")
