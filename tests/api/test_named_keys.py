@@ -18,6 +18,7 @@ from pensieve.api.http.keys import hashed
 from pensieve.models.files.model_folder import ModelFolder
 from perf_gates.loads.servers import serving
 from tests.support.running_server import ask, scripted_server
+from tests.support.waiting import wait_until
 
 ALICE, BOB, CI, EDITOR = "sk-of-alice-1", "sk-of-bob-22", "sk-of-ci-333", "sk-of-editor-4"
 _numbers = itertools.count()
@@ -127,14 +128,19 @@ def test_an_unknown_key_is_refused_in_either_header(served: Served, how: str) ->
     assert client(BOB).models.list().data
 
 
+def logged(log: Path) -> list[tuple[str, int, str]]:
+    """Path, status and key of each complete line. A request's line is written after its answer has been read."""
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1] == "\n"]
+    return [(line.get("path"), line.get("status"), line.get("key")) for line in lines]
+
+
 def test_the_log_and_the_metrics_have_names_and_no_keys(served: Served) -> None:
     with pytest.raises(anthropic.NotFoundError):
         served.anthropic(BOB).messages.create(
             model="absent", max_tokens=1, messages=[{"role": "user", "content": "Hi"}]
         )
+    wait_until(lambda: ("/v1/messages", 404, "bob") in logged(served.log))
     log = served.log.read_text(encoding="utf-8")
-    lines = [json.loads(line) for line in log.splitlines()]
-    assert ("/v1/messages", 404, "bob") in [(line.get("path"), line.get("status"), line.get("key")) for line in lines]
     metrics = httpx.get(f"{served.url}/metrics", headers={"authorization": f"Bearer {BOB}"}).text
     assert 'pensieve_key_requests_total{key="bob"}' in metrics
     for key in (ALICE, BOB, CI, EDITOR):

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import mlx.core as mx
@@ -20,6 +19,7 @@ from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.memory.memos import MemoSizes
 from tests.support.running_server import ask, running_server, settings_for
 from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
+from tests.support.waiting import wait_until
 
 WEIGHTS_BYTES = 27_286_528
 """Eight layers, in f32."""
@@ -139,7 +139,7 @@ def test_an_idle_model_is_unloaded_and_loaded_again_on_request(folders: tuple[Pa
     others_bytes = mx.get_active_memory()  # what earlier tests of this process still hold
     with both(folders, 10**9, idle_unload="0.3s") as client:
         first = answer(client, "hither")
-        assert eventually(lambda: set(statuses(client).values()) == {"unloaded"})
+        wait_until(lambda: set(statuses(client).values()) == {"unloaded"})
         health = client.get("/health").json()
         assert health["reserved"]["model_weights_bytes"] == 0
         assert health["memory"]["total_bytes"] - others_bytes < WEIGHTS_BYTES / 10
@@ -172,12 +172,3 @@ def test_a_damaged_model_is_reported_and_the_other_keeps_working(folders: tuple[
         assert refused.status_code == 500
         assert "model.safetensors" in refused.json()["error"]["message"]
         assert answer(client, "hither")
-
-
-def eventually(holds: Any, seconds: float = 300) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True

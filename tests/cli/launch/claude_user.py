@@ -13,6 +13,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from tests.support.waiting import wait_until
+
 CLAUDE = """#!{python}
 import json, os, pathlib, sys, time
 record = {{"environment": dict(os.environ), "arguments": sys.argv[1:], "pid": os.getpid()}}
@@ -73,13 +75,9 @@ class User:
 
     def record(self) -> dict[str, Any]:
         """The environment, the arguments and the process id of the started program. Waits for the start."""
-        deadline = time.monotonic() + 300
-        while time.monotonic() < deadline:
-            if self.record_file.exists() and self.record_file.read_text():
-                record: dict[str, Any] = json.loads(self.record_file.read_text())
-                return record
-            time.sleep(0.05)
-        raise AssertionError("claude was not started")
+        wait_until(lambda: self.record_file.exists() and self.record_file.read_text())
+        record: dict[str, Any] = json.loads(self.record_file.read_text())
+        return record
 
     def port(self) -> int:
         return int(self.environment["PENSIEVE_PORT"])

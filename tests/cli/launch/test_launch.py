@@ -15,6 +15,7 @@ import pytest
 from pensieve.cli.launch.running_servers import LaunchError, find_server, normalized_url
 from tests.cli.launch.claude_user import User, foreign_server, stops
 from tests.support.running_server import scripted_server
+from tests.support.waiting import wait_until
 
 
 def test_without_a_server_one_is_started_and_ends_with_claude(user: User) -> None:
@@ -61,13 +62,11 @@ def test_signals_reach_claude_and_the_server_ends_with_it(user: User, number: in
 
 def test_interrupting_the_start_stops_the_server(user: User) -> None:
     with user.start_launch() as process:
-        deadline = time.monotonic() + 300
-        while not (children := psutil.Process(process.pid).children()) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_until(psutil.Process(process.pid).children)
+        children = psutil.Process(process.pid).children()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=300)
     assert process.returncode == 130
-    assert children
     _, running = psutil.wait_procs(children, timeout=300)  # a child that had only just started ends by itself
     assert not running
     assert not user.record_file.exists()
