@@ -51,7 +51,7 @@ class User:
             "RECORD": str(self.record_file),
             "ANTHROPIC_API_KEY": "sk-the-users-own",
             "CLAUDE_CODE_USE_BEDROCK": "1",
-            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_PROCESS_")},
+            **{name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_PROCESS_", "PYTHONPATH"))},
         }
 
     def start_launch(self, *words: str, **environment: str) -> subprocess.Popen[str]:
