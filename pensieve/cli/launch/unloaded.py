@@ -22,6 +22,7 @@ from pensieve.core.errors import ModelLoadingError, PensieveError
 if TYPE_CHECKING:
     from pensieve.core.defaults.model_settings import ModelSettings
     from pensieve.models.estimate.without_weights import SmallFiles
+    from pensieve.models.files.progress import Progress
     from pensieve.models.prompts.chat_template import ChatTemplate
 
 
@@ -51,18 +52,20 @@ def _problem(settings: Settings, arguments: Sequence[str]) -> WindowProblem | No
 
     name = settings.models.source(settings.model or SMOLLM2.name)
     own = settings.models.of([name], is_main=True).settings
-    with without_weights(name, ConsoleProgress()) as files:
+    progress = ConsoleProgress()
+    with without_weights(name, progress) as files:
         stated_tokens = context_window_tokens(files.config)
         if stated_tokens is None:
             return None
-        model = _UnloadedModel(name, files, own)
+        model = _UnloadedModel(name, files, own, progress)
         shown = Path(name).name if Path(name).exists() else name
         return window_problem(shown, own.window_within(stated_tokens), model.count, arguments, is_running=False)
 
 
 class _UnloadedModel:
-    def __init__(self, name: str, files: SmallFiles, settings: ModelSettings) -> None:
+    def __init__(self, name: str, files: SmallFiles, settings: ModelSettings, progress: Progress) -> None:
         self._name = name
+        self._progress = progress
         self._files = files
         self._settings = settings
 
@@ -84,6 +87,7 @@ class _UnloadedModel:
         from pensieve.models.tokenizers.dialect_of import dialect_of  # noqa: PLC0415
         from pensieve.models.tokenizers.load import load_tokenizer  # noqa: PLC0415
 
+        self._progress.print(f"Counting Claude Code's first prompt with the tokenizer of {self._name}.")  # seconds
         try:
             tokenizer = load_tokenizer(self._files.tokenizer_folder(), self._files.config.get("eos_token_id"))
             template = ChatTemplate(tokenizer, dialect_of(tokenizer))

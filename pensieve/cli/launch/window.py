@@ -26,8 +26,8 @@ class WindowProblem:
 def window_problem(
     model: str, window_tokens: int, count: Callable[[Body], int], arguments: Sequence[str], *, is_running: bool
 ) -> WindowProblem | None:
-    """None if Claude Code, started with these arguments, has room to work. `count` counts the tokens of a request's body,
-    and `is_running` says whether a server has loaded the model.
+    """None if Claude Code, started with these arguments, has room to work. `count` counts the tokens of a body, and
+    `is_running` says whether a server has loaded the model.
     """
     if window_tokens >= AMPLE_TOKENS:
         return None
