@@ -96,6 +96,8 @@ class ScriptedEngine:
         request = self._settings.request(request)
         input_tokens = await self.count_tokens(request.prompt)
         check_window(input_tokens, request.max_tokens, WINDOW_TOKENS, is_raw=request.is_raw)
+        reply = self._script.reply_to(request)
+        await _refuse(reply)
         if not await self.can_admit():
             raise OverloadedError(f"{len(self._running)} requests are running")
         prompt = PreparedPrompt(request, [0] * input_tokens, window_tokens=WINDOW_TOKENS)
@@ -107,7 +109,7 @@ class ScriptedEngine:
         try:
             self._record(progress, OperationPhase.STARTED)
             yield GenerationStarted(input_tokens)
-            async with aclosing(self._play(prompt, progress, self._script.reply_to(request))) as events:
+            async with aclosing(self._play(prompt, progress, reply)) as events:
                 async for event in events:
                     phase = OperationPhase.COMPLETED if isinstance(event, GenerationFinished) else phase
                     yield event
@@ -164,6 +166,19 @@ class ScriptedEngine:
 
     async def aclose(self) -> None:
         self._closed.set()
+
+
+async def _refuse(reply: ScriptedReply) -> None:
+    """
+    Raises:
+        ValidationError, OverloadedError: the script refuses such requests.
+    """
+    if reply.refuse_after_seconds is None:
+        return
+    await asyncio.sleep(reply.refuse_after_seconds)
+    if reply.retry_after_seconds is not None:
+        raise OverloadedError("the script has no room", retry_after_seconds=reply.retry_after_seconds)
+    raise ValidationError("messages", "the script refuses this request (refuse_after_seconds)")
 
 
 class _Words:
