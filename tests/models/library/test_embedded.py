@@ -28,7 +28,14 @@ from pensieve.models.library.embedded import embedded_folder
 from pensieve.models.files.progress import ConsoleProgress
 print(embedded_folder(ConsoleProgress()))
 """
-FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "pensieve-manifest.json"}
+FILES = {
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "pensieve-manifest.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+}
 
 
 @pytest.fixture(scope="module")
