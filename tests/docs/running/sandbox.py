@@ -75,22 +75,29 @@ class Sandbox:
         assert status == 0, f"the server ended with {status}:\n{_text(self.folder / 'server.log')}"
 
     def _chat(self, command: str) -> str:
-        """On a terminal of its own, until it shows its prompt; then the reader leaves."""
+        """On a terminal of its own. The reader leaves once it shows its prompt."""
         ours, theirs = pty.openpty()
-        process = self._process(command, subprocess.PIPE, stdin=theirs)
-        os.write(ours, b"/exit\r")
-        output = self._ended(command, process)
+        process = self._process(command, theirs, stdin=theirs)
         os.close(theirs)
+        shown = b""
+        while not shown.endswith(b"> "):
+            shown += _read(ours)
+        os.write(ours, b"/exit\r")
+        while received := _read(ours, is_end_expected=True):
+            shown += received
         os.close(ours)
-        return output
+        return self._checked(command, process.wait(HUNG_SECONDS), shown.decode())
 
     def _ended(self, line: str, process: subprocess.Popen[bytes]) -> str:
         try:
             output = process.communicate(timeout=HUNG_SECONDS)[0].decode()
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             raise
-        assert process.returncode == 0, f"`{line}` ended with {process.returncode}:\n{output}"
+        return self._checked(line, process.returncode, output)
+
+    def _checked(self, line: str, status: int, output: str) -> str:
+        assert status == 0, f"`{line}` ended with {status}:\n{output}"
         assert "Traceback" not in output, output
         return output
 
@@ -98,13 +105,16 @@ class Sandbox:
         self, command: str, output: int | IO[bytes], stdin: int = subprocess.DEVNULL
     ) -> subprocess.Popen[bytes]:
         """`exec` leaves no shell between a single command and a signal for it."""
+        shell = "fish -c" if command.endswith("| source") else "bash -euo pipefail -c"
         is_single = re.fullmatch(r"pensieve [^|&;]*", command)
-        shell = "fish" if command.endswith("| source") else "bash"
-        words = [shell, "-c", command] if shell == "fish" else [shell, "-euo", "pipefail", "-c", command]
-        if is_single:
-            words[-1] = f"exec {command}"
         return subprocess.Popen(
-            words, env=self.environment, cwd=self.work, stdin=stdin, stdout=output, stderr=subprocess.STDOUT
+            [*shell.split(), f"exec {command}" if is_single else command],
+            env=self.environment,
+            cwd=self.work,
+            stdin=stdin,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
     def _own(self, command: str) -> str:
@@ -122,8 +132,18 @@ class Sandbox:
             "LANG": "C.UTF-8",
             "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
             "PENSIEVE_PORT": self.port,
-            "TERM": "dumb",
+            "PROMPT_TOOLKIT_NO_CPR": "1",  # nobody answers where the cursor is
+            "TERM": "xterm",
         }
+
+
+def _read(terminal: int, *, is_end_expected: bool = False) -> bytes:
+    try:
+        received = os.read(terminal, 4096)
+    except OSError:  # Linux reports the end of the program like this
+        received = b""
+    assert received or is_end_expected, "the program has ended"
+    return received
 
 
 def _copy(source: str, target: str) -> None:
