@@ -53,7 +53,7 @@ def test_a_command_works(line: ShellLine, sandbox_of: SandboxOf) -> None:
 def test_a_page_for_users_says_which_of_its_commands_were_not_run() -> None:
     unmarked = [
         f"{line.page}: {line.text}\n    {reason.text}: expected {reason.mark!r}"
-        for line in LINES
+        for line in shell_lines()
         if line.page not in PAGES_FOR_CONTRIBUTORS and (reason := reason_of(line)) and reason.mark
         if reason.mark not in (line.text if reason.mark == "†" else (ROOT / line.page).read_text(encoding="utf-8"))
     ]
