@@ -132,7 +132,7 @@ class Sandbox:
             "LANG": "C.UTF-8",
             "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
             "PENSIEVE_PORT": self.port,
-            "PROMPT_TOOLKIT_NO_CPR": "1",  # nobody answers where the cursor is
+            "PROMPT_TOOLKIT_NO_CPR": "1",  # this terminal does not say where its cursor is
             "TERM": "xterm",
         }
 
