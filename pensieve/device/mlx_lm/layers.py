@@ -6,6 +6,7 @@ from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 
 import_mlx_lm()
 
-from mlx_lm.models.gated_delta import normalize_qk  # noqa: E402 - only after import_mlx_lm
+from mlx_lm.models.base import create_attention_mask  # noqa: E402 - only after import_mlx_lm
+from mlx_lm.models.gated_delta import normalize_qk  # noqa: E402
 
-__all__ = ["normalize_qk"]
+__all__ = ["create_attention_mask", "normalize_qk"]

@@ -1,0 +1,76 @@
+"""Small models with a multi-token-prediction head that is often right, and sometimes wrong.
+
+A model's embeddings are large beside what its layers add, so its next token depends mostly on the last one. The head
+gets the embedding of the last token, adds a layer like those of the model, and a little of the hidden state.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+
+from tests.dialects.matrix.coverage import SEEDS
+from tests.dialects.matrix.model_types import config_of
+from tests.dialects.matrix.row import write_small_model
+
+_QWEN = ("qwen3_5", "qwen3_5_moe", "qwen3_next")
+_EMBEDDING_SCALE = 120.0
+_HIDDEN_SHARE = 0.01
+
+
+def write_mtp_model(folder: Path, model_type: str, *, num_layers: int = 2, **config: Any) -> Path:
+    """Named like a checkpoint of the makers, but with mlx-lm's experts."""
+    sizes = {"num_hidden_layers": num_layers, "full_attention_interval": 2, **config}
+    settings = {**config_of(model_type), **sizes}
+    if "text_config" in settings:
+        settings["text_config"] |= sizes
+    write_small_model(folder, settings, seed=SEEDS.get(model_type, 0))
+    path = folder / "model.safetensors"
+    weights: dict[str, mx.array] = mx.load(str(path))  # type: ignore[assignment]
+    (table,) = [name for name in weights if name.endswith("embed_tokens.weight")]
+    weights[table] = weights[table] * _EMBEDDING_SCALE
+    head = _head(settings, weights, table)
+    mx.eval(weights, head)
+    mx.save_safetensors(str(path), {**weights, **head}, {"format": "mlx"})
+    _add_to_index(folder, head)
+    return folder
+
+
+def _head(settings: dict[str, Any], weights: dict[str, mx.array], table: str) -> dict[str, mx.array]:
+    num_layers = int(settings["num_hidden_layers"])
+    prefix = table.removesuffix("embed_tokens.weight")
+    last = f"{prefix}layers.{num_layers - 1}."
+    layer = {name.removeprefix(last): array for name, array in weights.items() if name.startswith(last)}
+    size = weights[table].shape[1]
+    embedding = weights[table]
+    rms = mx.sqrt(mx.mean(embedding * embedding))
+    parts = {
+        "projection": mx.concatenate([rms * mx.eye(size), _HIDDEN_SHARE * rms * mx.random.normal((size, size))], axis=1),
+        "embedding_norm": mx.ones(size),
+        "hidden_norm": mx.ones(size),
+        "norm": weights[f"{prefix}norm.weight"],
+    }
+    return _named(settings["model_type"], num_layers, parts, layer)
+
+
+def _named(
+    model_type: str, num_layers: int, parts: dict[str, mx.array], layer: dict[str, mx.array]
+) -> dict[str, mx.array]:
+    if model_type in _QWEN:
+        names = ("mtp.fc", "mtp.pre_fc_norm_embedding", "mtp.pre_fc_norm_hidden", "mtp.norm")
+        at = "mtp.layers.0."
+    else:
+        at = f"model.layers.{num_layers}."
+        names = (f"{at}eh_proj", f"{at}enorm", f"{at}hnorm", f"{at}shared_head.norm")
+    named = {f"{name}.weight": array for name, array in zip(names, parts.values(), strict=True)}
+    return named | {at + name: array for name, array in layer.items()}
+
+
+def _add_to_index(folder: Path, head: dict[str, mx.array]) -> None:
+    path = folder / "model.safetensors.index.json"
+    index = json.loads(path.read_text(encoding="utf-8"))
+    index["weight_map"] |= dict.fromkeys(head, "model.safetensors")
+    path.write_text(json.dumps(index), encoding="utf-8")
