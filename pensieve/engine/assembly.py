@@ -87,7 +87,7 @@ def load_parts(folder: ModelFolder, memory: DeviceMemory, options: EngineOptions
         InsufficientMemoryError: the weights do not fit, or leave no room for requests.
     """
     resources.callback(memory.reclaim)
-    plan = MemoryPlan(memory, _expected_weights_bytes(folder, options.draft_model))
+    plan = MemoryPlan(memory, _expected_weights_bytes(folder, options))
     resources.callback(plan.release)
     models = _load_models(folder, options, resources)
     plan.correct(sum(model.weights_bytes for model in models))
@@ -102,9 +102,9 @@ def load_parts(folder: ModelFolder, memory: DeviceMemory, options: EngineOptions
     return parts
 
 
-def _expected_weights_bytes(folder: ModelFolder, drafting: ModelFolder | None) -> int:
-    dense = device_info().backend == "cpu"
-    expected = known_model(folder.id, folder, dense=dense).weights_bytes
+def _expected_weights_bytes(folder: ModelFolder, options: EngineOptions) -> int:
+    dense, drafting = device_info().backend == "cpu", options.draft_model
+    expected = known_model(folder.id, folder, dense=dense, with_mtp=options.wants_mtp).weights_bytes
     if drafting is not None:
         expected += known_model(option_for(drafting.id), drafting, dense=dense).weights_bytes
     return expected

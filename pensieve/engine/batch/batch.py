@@ -242,7 +242,7 @@ class Batch:
     def kv_cache_bytes(self) -> int:
         """Bytes of all rows' caches, including those that draft."""
         draft_bytes = self._speculation.kv_bytes if self._speculation is not None else 0
-        draft_bytes += sum(row.mtp.nbytes for row in self._prefilling.rows if row.mtp is not None)
+        draft_bytes += sum(int(row.mtp.nbytes) for row in self._prefilling.rows if row.mtp is not None)
         waiting = sum(int(cache.nbytes) for _, caches in self._waiting.values() for cache in caches)
         return waiting + self._prefilling.caches.nbytes + self._decoding.caches.nbytes + draft_bytes
 

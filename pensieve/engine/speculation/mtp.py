@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import mlx.core as mx
 
@@ -68,9 +68,9 @@ class MtpDrafter:
         return self._passes.sizes
 
     def new_row(self, row: Row) -> MtpRow:
-        if row.mtp is None:
-            row.mtp = MtpRow(self._passes.new_cache(), len(row.token_ids), self.acceptance.chance)
-        return row.mtp
+        known: MtpRow | None = row.mtp
+        row.mtp = known or MtpRow(self._passes.new_cache(), len(row.token_ids), self.acceptance.chance)
+        return cast("MtpRow", row.mtp)
 
     def seconds(self, num_rows: int, plain_seconds: float) -> float:
         measured = self._costs[num_rows].seconds(1) if num_rows in self._costs else None

@@ -106,8 +106,10 @@ class HeadPasses:
         rows = [RowKV(), RowKV()]
         try:
             self._run(embeddings[:, :3], hidden[:, :3], rows, lengths)
-            parts = [[each[index, last[index]] for index in range(2)] for each in (embeddings, hidden)]
-            together = self._run(*(mx.stack(each) for each in parts), rows, None)[:, 0]
+            next_embeddings, next_hidden = (
+                mx.stack([each[index, last[index]] for index in range(2)]) for each in (embeddings, hidden)
+            )
+            together = self._run(next_embeddings, next_hidden, rows, None)[:, 0]
             difference = mx.max(mx.abs(together - expected))
         except Exception:  # a layer that uses its cache in another way may fail with any error
             return False

@@ -79,7 +79,7 @@ def _pack(head: MtpHead, weights: Mapping[str, mx.array]) -> None:
 
 def _with_one_added(weights: Mapping[str, mx.array], *, to_all: bool) -> dict[str, mx.array]:
     return {
-        key: array + 1 if _is_norm(key) and (to_all or mx.mean(array).item() < _MAX_OFFSET_MEAN) else array
+        key: array + 1 if _is_norm(key) and (to_all or bool(mx.mean(array) < _MAX_OFFSET_MEAN)) else array
         for key, array in weights.items()
     }
 

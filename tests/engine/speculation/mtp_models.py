@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import mlx.core as mx
 
@@ -16,13 +16,18 @@ from tests.dialects.matrix.coverage import SEEDS
 from tests.dialects.matrix.model_types import config_of
 from tests.dialects.matrix.row import write_small_model
 
-_QWEN = ("qwen3_5", "qwen3_5_moe", "qwen3_next")
-_EMBEDDING_SCALE = 120.0
-_HIDDEN_SHARE = 0.01
+HEAD_FILE: Final = "mtp.safetensors"
+_QWEN: Final = ("qwen3_5", "qwen3_5_moe", "qwen3_next")
+_EMBEDDING_SCALE: Final = 120.0
+_HIDDEN_SHARE: Final = 0.01
 
 
-def write_mtp_model(folder: Path, model_type: str, *, num_layers: int = 2, **config: Any) -> Path:
-    """Named like a checkpoint of the makers, but with mlx-lm's experts."""
+def write_mtp_model(
+    folder: Path, model_type: str, *, beside: bool = False, num_layers: int = 2, **config: Any
+) -> Path:
+    """Named like a checkpoint of the makers, but with mlx-lm's experts. The head may be in a file that mlx-lm ignores:
+    of DeepSeek V3 it drops heads only where that model has them.
+    """
     sizes = {"num_hidden_layers": num_layers, "full_attention_interval": 2, **config}
     settings = {**config_of(model_type), **sizes}
     if "text_config" in settings:
@@ -34,8 +39,11 @@ def write_mtp_model(folder: Path, model_type: str, *, num_layers: int = 2, **con
     weights[table] = weights[table] * _EMBEDDING_SCALE
     head = _head(settings, weights, table)
     mx.eval(weights, head)
-    mx.save_safetensors(str(path), {**weights, **head}, {"format": "mlx"})
-    _add_to_index(folder, head)
+    if beside:
+        mx.save_safetensors(str(folder / HEAD_FILE), head)
+    mx.save_safetensors(str(path), weights if beside else weights | head, {"format": "mlx"})
+    if not beside:
+        _add_to_index(folder, head)
     return folder
 
 
