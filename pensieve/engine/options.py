@@ -17,8 +17,8 @@ class EngineOptions:
 
     With a `script`, the model generates the script's words. `kv_bits` quantises keys and values; None keeps the model's
     own type. With `speculation`, text that repeats the prompt is decoded several tokens at a time, and other text with
-    the drafts of `draft_model`, or else, with `mtp`, of the model's own multi-token-prediction head where it has one; the
-    answers are the same. `settings` override those that the model's makers recommend.
+    the drafts of `draft_model`, or else, with `mtp`, of the model's own multi-token-prediction head where it has one;
+    the answers are the same. `settings` override those that the model's makers recommend.
     With open requests and nothing computed for `stall_seconds`, or longer on a slow machine, the engine has failed.
     """
 

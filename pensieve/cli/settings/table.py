@@ -182,8 +182,8 @@ TABLE: Final = (
         "no_mtp",
         values.switch,
         default=False,
-        help="do not load a model's own multi-token-prediction (MTP) head, which drafts tokens for the model to verify; "
-        "the answers stay the same",
+        help="do not load a model's own multi-token-prediction (MTP) head, which drafts tokens for it to verify; the "
+        "answers stay the same",
     ),
     Setting(
         "draft_model",

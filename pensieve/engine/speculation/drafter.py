@@ -50,9 +50,7 @@ class Drafter(Protocol):
     def prefill(self, row: Any, token_ids: Sequence[int]) -> float:
         """Prefill the next chunk of `token_ids` that `row` lacks. Returns the seconds it took."""
 
-    def draft(
-        self, rows: Sequence[Any], pending: Sequence[Sequence[int]], lengths: Sequence[int]
-    ) -> list[list[int]]:
+    def draft(self, rows: Sequence[Any], pending: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[list[int]]:
         """Compute each row's `pending` tokens, then draft its most likely next tokens, `lengths[i]` for row i."""
 
 

@@ -39,8 +39,7 @@ class HeadPasses:
         return RowKV() if self._in_rows else KVCache()
 
     def after(self, rows: Sequence[MtpRow], token_ids: Sequence[Sequence[int]]) -> mx.array:
-        """Compute pending tokens of each row, which `token_ids` follow. Returns the last hidden states [rows, 1, size].
-        """
+        """Compute what is pending of each row, before `token_ids`. Returns the last hidden states [rows, 1, size]."""
         lengths = [len(each) for each in token_ids]
         width = max(lengths)
         hidden = [_padded(row.take(length), width) for row, length in zip(rows, lengths, strict=True)]

@@ -145,9 +145,7 @@ def _by_module(headers: Iterable[TensorHeader]) -> dict[str, dict[str, TensorHea
     return parts
 
 
-def _module(
-    name: str, headers: Mapping[str, TensorHeader], quantization: Mapping[str, Any], *, dense: bool
-) -> _Module:
+def _module(name: str, headers: Mapping[str, TensorHeader], quantization: Mapping[str, Any], *, dense: bool) -> _Module:
     numbers = _num_parameters(headers, _group_size(quantization, name))
     unpacks = dense and not _STAYS_PACKED.search(name)
     packed = numbers != sum(header.num_elements for header in headers.values())

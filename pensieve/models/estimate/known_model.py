@@ -13,7 +13,6 @@ from pensieve.models.loading.config import DEFAULT_WINDOW_TOKENS, read_config
 from pensieve.models.loading.generation_config import read_generation_config
 from pensieve.models.safetensors.headers import folder_headers
 
-
 Speculation = Literal["off", "prompt_lookup", "draft_model", "mtp"]
 """What drafts where no earlier text does; with "prompt_lookup", nothing."""
 
@@ -21,8 +20,9 @@ Speculation = Literal["off", "prompt_lookup", "draft_model", "mtp"]
 @dataclass(frozen=True, slots=True)
 class KnownModel:
     """`source` is the user's name for the model. `weights_bytes` is the expected size, with its draft model's if it has
-    one (`draft_id`); 0 if unknown. `speculation` is what drafts. `settings` are complete: they apply wherever a request does not specify a value.
-    Clients may also call it by its `alias`. It is unloaded after `idle_seconds` without a request, where that is set.
+    one (`draft_id`); 0 if unknown. `speculation` is what drafts. `settings` are complete: they apply wherever a request
+    does not specify a value. Clients may also call it by its `alias`. It is unloaded after `idle_seconds` without a
+    request, where that is set.
     """
 
     source: str

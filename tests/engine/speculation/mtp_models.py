@@ -22,9 +22,7 @@ _EMBEDDING_SCALE: Final = 120.0
 _HIDDEN_SHARE: Final = 0.01
 
 
-def write_mtp_model(
-    folder: Path, model_type: str, *, beside: bool = False, num_layers: int = 2, **config: Any
-) -> Path:
+def write_mtp_model(folder: Path, model_type: str, *, beside: bool = False, num_layers: int = 2, **config: Any) -> Path:
     """Named like a checkpoint of the makers, but with mlx-lm's experts. The head may be in a file that mlx-lm ignores:
     of DeepSeek V3 it drops heads only where that model has them.
     """
@@ -56,7 +54,9 @@ def _head(settings: dict[str, Any], weights: dict[str, mx.array], table: str) ->
     embedding = weights[table]
     rms = mx.sqrt(mx.mean(embedding * embedding))
     parts = {
-        "projection": mx.concatenate([rms * mx.eye(size), _HIDDEN_SHARE * rms * mx.random.normal((size, size))], axis=1),
+        "projection": mx.concatenate(
+            [rms * mx.eye(size), _HIDDEN_SHARE * rms * mx.random.normal((size, size))], axis=1
+        ),
         "embedding_norm": mx.ones(size),
         "hidden_norm": mx.ones(size),
         "norm": weights[f"{prefix}norm.weight"],

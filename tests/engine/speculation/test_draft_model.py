@@ -227,9 +227,7 @@ def test_rows_with_different_pending_lengths_get_the_same_drafts_as_each_alone(m
     together = [_new_row() for _ in pending]
     drafted = draft.draft(together, pending, lengths)
     assert [row.num_prefilled for row in together] == [5, 5, 9]
-    assert drafted == [
-        draft.draft([_new_row()], [each], [num])[0] for each, num in zip(pending, lengths, strict=True)
-    ]
+    assert drafted == [draft.draft([_new_row()], [each], [num])[0] for each, num in zip(pending, lengths, strict=True)]
     again = draft.draft(together, [[token_ids[-1], 3] for token_ids in drafted], [2, 2, 2])
     whole = [[*each, *token_ids, 3] for each, token_ids in zip(pending, drafted, strict=True)]
     assert again == [draft.draft([_new_row()], [each], [2])[0] for each in whole]

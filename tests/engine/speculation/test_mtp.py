@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,36 +12,44 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
+from contracts.values.vocabulary import Sampling
 from pensieve.core.drafts.prompt_lookup import PromptLookup
-from pensieve.engine.memory.probe import layout_of
+from pensieve.engine.kv.batch_check import Batching
+from pensieve.engine.memory.probe import Rows, layout_of
 from pensieve.engine.speculation.mtp import MtpDrafter
 from pensieve.engine.speculation.mtp_passes import HeadPasses
 from pensieve.engine.speculation.mtp_row import MAX_PENDING, MtpRow
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel, load
-from pensieve.models.mtp.load import load_head
+from pensieve.models.mtp.load import load_head, text_model
 from tests.engine.batch.batch_run import BatchRun, alone
 from tests.engine.speculation.mtp_models import HEAD_FILE, write_mtp_model
 from tests.engine.speculation.test_speculation import Eager
+from tests.engine.speculation.test_speculative_sampling import _chances, _improbability
 from tests.engine.support.tiny_modules import prefill, prompt
 
 FAMILIES = ("qwen3_5", "glm4_moe", "deepseek_v3")
 """A hybrid with recurrent layers, one with plain attention, and one with latent attention."""
-ANSWER = 40
+ANSWER = 30
 
 
 class Drafted(BatchRun):
     """Any draft seems to pay, and nothing but the head drafts."""
 
     def __init__(self, model: LoadedModel, **options: Any) -> None:
-        super().__init__(model, layout=layout_of(model), **options)
+        super().__init__(model, layout=_layout(model), **options)
         self.pace, self.drafter = Eager(), MtpDrafter(model)
         self.drafter.seconds = lambda *_: 0.01  # type: ignore[method-assign]
         self.batch.speculate(self.pace, self.drafter)
 
-    @property
-    def share_accepted(self) -> float:
-        return self.pace.counts.accepted / max(1, self.pace.counts.proposed)
+
+_LAYOUTS: dict[str, tuple[Rows, Batching]] = {}
+
+
+def _layout(model: LoadedModel) -> tuple[Rows, Batching]:
+    """Found once for each model, as it takes many passes."""
+    kind = str(model.config["model_type"])
+    return _LAYOUTS.get(kind) or _LAYOUTS.setdefault(kind, layout_of(model))
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -63,8 +72,8 @@ def no_lookups(monkeypatch: pytest.MonkeyPatch) -> None:
 def new_run(model: LoadedModel) -> Iterator[Callable[..., Drafted]]:
     made: list[Drafted] = []
 
-    def make(**options: Any) -> Drafted:
-        made.append(Drafted(model, **options))
+    def make(other: LoadedModel | None = None, **options: Any) -> Drafted:
+        made.append(Drafted(other or model, **options))
         return made[-1]
 
     yield make
@@ -77,18 +86,17 @@ def test_answers_are_those_of_plain_decoding_in_fewer_passes(
 ) -> None:
     """Alone, then beside others that join, whose prompts are prefilled in several chunks, and leave earlier."""
     prompts = [prompt(40, 5), prompt(70, 1), prompt(3, 2)]
-    expected = [alone(model, token_ids, num) for token_ids, num in zip(prompts, (ANSWER, 20, 20), strict=True)]
+    expected = [alone(model, token_ids, num) for token_ids, num in zip(prompts, (ANSWER, 12, 12), strict=True)]
     run = new_run(chunk_tokens=32)
     run.insert(prompts[0], ANSWER)
-    for _ in range(12):
+    while len(run.tokens[0]) < 8:
         run.step()
     for token_ids in prompts[1:]:
-        run.insert(token_ids, 20)
+        run.insert(token_ids, 12)
     assert run.finish() == expected
     counts = run.pace.counts
-    assert counts.accepted > 20
-    assert counts.tokens_per_pass > 1.3
-    assert run.share_accepted > 0.3
+    assert counts.accepted > 12
+    assert counts.tokens_per_pass > 1.2
 
 
 def test_after_a_cached_prompt_it_drafts_without_that_part(model: LoadedModel, new_run: Callable[..., Drafted]) -> None:
@@ -96,7 +104,7 @@ def test_after_a_cached_prompt_it_drafts_without_that_part(model: LoadedModel, n
     run = new_run()
     run.insert(token_ids, ANSWER, cached=prefill(model, token_ids[:-1]))
     assert run.finish() == [alone(model, token_ids, ANSWER)]
-    assert run.pace.counts.accepted > 10
+    assert run.pace.counts.accepted > 5
 
 
 def test_what_it_holds_is_what_it_computes_of_all_tokens_at_once(
@@ -106,7 +114,7 @@ def test_what_it_holds_is_what_it_computes_of_all_tokens_at_once(
     run = new_run(chunk_tokens=32)
     run.insert(prompt(40, 5), ANSWER)
     run.insert(prompt(9, 6), ANSWER)
-    while run.pace.counts.accepted < 12:
+    while run.pace.counts.accepted < 8:
         run.step()
     assert run.pace.counts.proposed > run.pace.counts.accepted
     for row in run.batch._decoding.rows:
@@ -157,3 +165,30 @@ def test_hidden_states_are_not_kept_without_bound() -> None:
 
 class _Cache:
     offset = nbytes = 0
+
+
+@pytest.mark.parametrize("model", ["qwen3_5"], indirect=True)
+def test_drafted_answers_follow_the_models_own_distribution(
+    model: LoadedModel, new_run: Callable[..., Drafted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_draws, num_tokens, token_ids = 512, 3, [1, 2, 0, 3]
+    few = _of_few_tokens(model, 4, monkeypatch)
+    mx.random.seed(20)
+    drawn: Counter[tuple[int, ...]] = Counter()
+    run = new_run(few)
+    for _ in range(num_draws // 64):
+        uids = [run.insert(token_ids, num_tokens, temperature=1.0) for _ in range(64)]
+        run.finish()
+        drawn.update(tuple(run.tokens[uid]) for uid in uids)
+    counts = run.pace.counts
+    assert counts.accepted > 50
+    assert counts.proposed - counts.accepted > 50
+    chances = _chances(few, 4, token_ids, num_tokens, Sampling(temperature=1.0))
+    assert _improbability(drawn, chances, num_draws) < 3.5
+
+
+def _of_few_tokens(model: LoadedModel, vocabulary: int, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
+    text = text_model(model.model)
+    monkeypatch.setattr(text.model.embed_tokens, "weight", text.model.embed_tokens.weight[:vocabulary])
+    monkeypatch.setattr(text.lm_head, "weight", text.lm_head.weight[:vocabulary] * 0.5)
+    return replace(model, vocabulary_size=vocabulary)
