@@ -16,6 +16,12 @@ OF_THE_WIRE = (
         in_every_example=True,
     ),
     Mutant(
+        "only-whole-objects-as-arguments",
+        "openai-broken-arguments-of-history",
+        answers=wire.refuses_if(wire.is_call_with_broken_arguments, "arguments"),
+        in_every_example=True,
+    ),
+    Mutant(
         "only-typed-parameters",
         "openai-parameters-without-a-type",
         answers=wire.refuses_if(wire.is_function_without_a_type, "parameters"),
@@ -58,5 +64,9 @@ OF_LIMITS = (
         answers=limits.fails_if(limits.has_thousands_of_digits),
     ),
     Mutant("accepts-handshakes", "handshake-of-a-foreign-page", answers=limits.accepts_handshakes),
-    Mutant("waits-for-slow-bodies", "six-slow-bodies", serves_one_at_a_time=True),
+    Mutant("waits-for-slow-bodies", "six-slow-bodies", serves_one_at_a_time=True, waits_for_bodies=True),
+    Mutant("waits-for-bodies-forever", "bodies-that-never-arrive", waits_for_bodies=True),
+    Mutant("pings-before-a-refusal", "late-refusal-of-a-stream", answers=limits.refusal_in_the_stream),
+    Mutant("keeps-alive-before-a-refusal", "late-refusal-of-a-chat", answers=limits.refusal_in_the_stream),
+    Mutant("late-without-retry-after", "late-refusal-for-lack-of-room", answers=limits.without_retry_after),
 )
