@@ -1,7 +1,7 @@
 """Small models with a multi-token-prediction head that is often right, and sometimes wrong.
 
-A model's embeddings are large beside what its layers add, so its next token depends mostly on the last one. The head
-gets the embedding of the last token, adds a layer like those of the model, and a little of the hidden state.
+The last layer of a model adds about as much as the embedding has, and the others add a little. The head passes the
+embedding of the last token, and a little of the hidden state, to a copy of the last layer.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from tests.dialects.matrix.row import write_small_model
 
 HEAD_FILE: Final = "mtp.safetensors"
 _QWEN: Final = ("qwen3_5", "qwen3_5_moe", "qwen3_next")
-_EMBEDDING_SCALE: Final = 120.0
-_HIDDEN_SHARE: Final = 0.01
+_OUTPUTS: Final = ("o_proj.weight", "out_proj.weight", "down_proj.weight")
+_SHARE_OF_LAST: Final = 0.03
+_SHARE_OF_OTHERS: Final = 0.003
+_HIDDEN_SHARE: Final = 0.002
 
 
 def write_mtp_model(folder: Path, model_type: str, *, beside: bool = False, num_layers: int = 2, **config: Any) -> Path:
@@ -34,7 +36,10 @@ def write_mtp_model(folder: Path, model_type: str, *, beside: bool = False, num_
     path = folder / "model.safetensors"
     weights: dict[str, mx.array] = mx.load(str(path))  # type: ignore[assignment]
     (table,) = [name for name in weights if name.endswith("embed_tokens.weight")]
-    weights[table] = weights[table] * _EMBEDDING_SCALE
+    last = f"layers.{settings['num_hidden_layers'] - 1}."
+    for name in weights:
+        if ".layers." in name and name.endswith(_OUTPUTS):
+            weights[name] = weights[name] * (_SHARE_OF_LAST if last in name else _SHARE_OF_OTHERS)
     head = _head(settings, weights, table)
     mx.eval(weights, head)
     if beside:
