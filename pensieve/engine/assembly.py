@@ -138,18 +138,11 @@ def _build(
         kv_bits=options.kv_bits,
     )
     report_limitations(folder.id, probed, kv_bits=options.kv_bits)
-    draft = None
-    if options.draft_model is not None:
-        draft = ready_to_draft(options.draft_model.id, models[1], model, probed, memory)
+    draft = _draft_model(options, models, probed, memory)
     head = drafter_of(model, folder.id) if model.mtp is not None else None
     memos = MemoSizes.within(memory.capacity_bytes)
     plan.add_memos(memos)
-    plan.add(
-        probed,
-        model.context_window_tokens,
-        draft.probe if draft is not None else None,
-        head.sizes if head is not None else None,
-    )
+    plan.add(probed, model.context_window_tokens, draft and draft.probe, head and head.sizes)
     if plan.why_this_window:
         log.warning("%s has a window of %d tokens: %s", folder.id, plan.window_tokens, plan.why_this_window)
     answers = options.cache.open_answers(folder)
@@ -167,6 +160,14 @@ def _build(
         grammars=Grammars(model, max_bytes=memos.grammars_bytes, max_verdicts_bytes=memos.verdicts_bytes),
         relief=PressureRelief(memory, prompt_cache, chunk_tokens=probed.chunk_tokens),
     )
+
+
+def _draft_model(
+    options: EngineOptions, models: tuple[LoadedModel, ...], probed: Probe, memory: DeviceMemory
+) -> DraftModel | None:
+    if options.draft_model is None:
+        return None
+    return ready_to_draft(options.draft_model.id, models[1], models[0], probed, memory)
 
 
 def _template(

@@ -19,8 +19,8 @@ import mlx.core as mx
 
 from pensieve.core.drafts.length import PassCosts
 from pensieve.core.drafts.worth import AcceptanceRate, DraftBudget
-from pensieve.engine.layers.hidden_tap import HiddenTap
 from pensieve.engine.speculation.drafter import by_row
+from pensieve.engine.speculation.hidden_tap import HiddenTap
 from pensieve.engine.speculation.mtp_passes import HeadPasses
 from pensieve.engine.speculation.mtp_row import MtpRow
 from pensieve.models.mtp.load import text_model
@@ -87,7 +87,7 @@ class MtpDrafter:
     def finish_chunks(self, rows: Sequence[Row]) -> None:
         drafting = [row for row in rows if row.mtp is not None]
         try:
-            self._hold([row.mtp for row in drafting], [row.prompt for row in drafting])
+            self._hold([row.mtp for row in drafting], [row.token_ids for row in drafting])
         except Exception:
             log.exception("the MTP head failed; these requests continue without what it knew of their prompts")
             for row in drafting:
@@ -116,7 +116,7 @@ class MtpDrafter:
         return by_row(drafted, order, lengths)
 
     def _hold(self, rows: Sequence[MtpRow], token_ids: Sequence[Sequence[int]]) -> None:
-        """Compute what is pending of the rows as far as the next token is known."""
+        """Compute what is pending of the rows, except the last hidden state, which a draft begins with."""
         following = [
             list(ids[row.num_prefilled + 1 :][: row.num_pending]) for row, ids in zip(rows, token_ids, strict=True)
         ]

@@ -70,24 +70,21 @@ class LoadedModel:
 
 
 def load(folder: ModelFolder, *, with_mtp: bool = False) -> LoadedModel:
-    """Load the folder's model onto the device, and its MTP head as well if wanted. Call it on the thread that will run
-    the model: MLX's streams are thread-local.
+    """Load the folder's model onto the device, and its MTP head if wanted. Call it on the thread that will run the
+    model: MLX's streams are thread-local.
 
     Raises:
         ModelLoadingError: a file is missing, damaged or of an unknown kind; it names the file.
         DeviceError: MLX is not installed or does not work.
     """
-    validate_folder(folder.id, folder.path)
-    require_possible_ids(folder.id, folder.path)
-    if folder.adapter is not None:
-        require_adapter(folder.id, folder.adapter)
+    _require_sound(folder)
     from pensieve.device.mlx_lm import loading  # noqa: PLC0415 - half a second
 
     with _errors_explained(folder, "config.json and its weights"), without_strays(folder.path) as path:
         model, config = loading.load_model(path, lazy=True, model_config=normalised_config(loading.load_config(path)))
     with ThreadPoolExecutor(2, "pensieve-read") as pool:  # reading the weights leaves a core free
-        defaults = loading.tokenizer_defaults(model)
-        reading = pool.submit(load_tokenizer, folder.path, config.get("eos_token_id"), defaults)
+        eos_token_id, defaults = config.get("eos_token_id"), loading.tokenizer_defaults(model)
+        reading = pool.submit(load_tokenizer, folder.path, eos_token_id, defaults)
         checking = pool.submit(require_unchanged, folder.id, folder.path, weight_files(folder.path))
         weights_bytes, vocabulary_size = _read_weights(model, folder)
         mtp, mtp_bytes = _read_mtp(model, config, folder) if with_mtp else (None, 0)
@@ -111,6 +108,13 @@ def load(folder: ModelFolder, *, with_mtp: bool = False) -> LoadedModel:
         sampling=_recommended_sampling(folder),
         mtp=mtp,
     )
+
+
+def _require_sound(folder: ModelFolder) -> None:
+    validate_folder(folder.id, folder.path)
+    require_possible_ids(folder.id, folder.path)
+    if folder.adapter is not None:
+        require_adapter(folder.id, folder.adapter)
 
 
 def _recommended_sampling(folder: ModelFolder) -> Sampling:

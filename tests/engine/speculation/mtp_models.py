@@ -37,9 +37,9 @@ def write_mtp_model(folder: Path, model_type: str, *, beside: bool = False, num_
     weights: dict[str, mx.array] = mx.load(str(path))  # type: ignore[assignment]
     (table,) = [name for name in weights if name.endswith("embed_tokens.weight")]
     last = f"layers.{settings['num_hidden_layers'] - 1}."
-    for name in weights:
+    for name, array in weights.items():
         if ".layers." in name and name.endswith(_OUTPUTS):
-            weights[name] = weights[name] * (_SHARE_OF_LAST if last in name else _SHARE_OF_OTHERS)
+            weights[name] = array * (_SHARE_OF_LAST if last in name else _SHARE_OF_OTHERS)
     head = _head(settings, weights, table)
     mx.eval(weights, head)
     if beside:

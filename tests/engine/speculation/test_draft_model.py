@@ -217,20 +217,18 @@ def test_the_draft_models_kv_is_that_of_the_rows_own_tokens(
     assert checked > 1
 
 
-def _new_row() -> DraftRow:
-    return DraftRow(NUM_LAYERS, room=9, chance=0.6)
-
-
 def test_rows_with_different_pending_lengths_get_the_same_drafts_as_each_alone(model: LoadedModel) -> None:
     draft = CountedDraftModel(model)
     pending, lengths = [prompt(5, 1), prompt(2, 2), prompt(7, 3)], [1, 4, 3]
-    together = [_new_row() for _ in pending]
+    together = [DraftRow(4, 9, 0.6) for _ in pending]
     drafted = draft.draft(together, pending, lengths)
     assert [row.num_prefilled for row in together] == [5, 5, 9]
-    assert drafted == [draft.draft([_new_row()], [each], [num])[0] for each, num in zip(pending, lengths, strict=True)]
+    assert drafted == [
+        draft.draft([DraftRow(4, 9, 0.6)], [each], [num])[0] for each, num in zip(pending, lengths, strict=True)
+    ]
     again = draft.draft(together, [[token_ids[-1], 3] for token_ids in drafted], [2, 2, 2])
     whole = [[*each, *token_ids, 3] for each, token_ids in zip(pending, drafted, strict=True)]
-    assert again == [draft.draft([_new_row()], [each], [2])[0] for each in whole]
+    assert again == [draft.draft([DraftRow(4, 9, 0.6)], [each], [2])[0] for each in whole]
 
 
 @pytest.mark.usefixtures("no_lookups")

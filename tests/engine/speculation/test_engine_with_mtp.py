@@ -20,7 +20,7 @@ from tests.engine.speculation.test_engine_with_draft_model import _eager
 from tests.engine.support.generate import GREEDY, answer, user_request
 from tests.support.engines import GIB, memory_of, parts_of, start_engine
 
-FIRST, OTHER = "Tell me about the sea.", "Count to three."
+FIRST, OTHER = 12 * "Tell me about the sea. ", "Count to three."
 NUM_TOKENS = 16
 
 
@@ -74,7 +74,7 @@ def test_answers_stay_the_same_and_its_memory_is_reserved(folder: ModelFolder, t
     plain = asyncio.run(_play(folder, _options(tmp_path / "plain", mtp=False)))
     drafted = asyncio.run(_play(folder, _options(tmp_path / "drafted", mtp=True)))
     assert drafted.texts == plain.texts
-    assert all(num_tokens > 0 for num_tokens in drafted.cached_tokens)
+    assert min(drafted.cached_tokens) > 0, drafted.cached_tokens
     counts = drafted.engine.speculation_counts()
     assert counts.accepted > 8
     assert counts.tokens_per_pass > 1.2
