@@ -26,7 +26,7 @@ NUM_TOKENS = 16
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
-    path = write_mtp_model(tmp_path_factory.mktemp("qwen"), "qwen3_5")
+    path = write_mtp_model(tmp_path_factory.mktemp("glm"), "glm4_moe")
     return ModelFolder(path, "small", "small", "2026-01-01T00:00:00Z")
 
 
@@ -81,7 +81,7 @@ def test_answers_stay_the_same_and_its_memory_is_reserved(folder: ModelFolder, t
     assert plain.engine.speculation_counts().proposed == 0
 
     sizes, plain_sizes = parts_of(drafted.engine).plan.sizes, parts_of(plain.engine).plan.sizes
-    assert sizes.bytes_per_token == 2 * plain_sizes.bytes_per_token, "the model has one layer of attention, as the head"
+    assert 2 * sizes.bytes_per_token == 3 * plain_sizes.bytes_per_token, "the model has two layers, and the head one"
     known = known_model("small", folder, dense=True, with_mtp=True)
     assert (known.speculation, known.weights_bytes) == ("mtp", drafted.weights_bytes)
     assert known_model("small", folder, dense=True).weights_bytes == plain.weights_bytes
