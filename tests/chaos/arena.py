@@ -74,10 +74,10 @@ class Arena:
             response = connection.getresponse()
             return Reply(response.status, dict(response.getheaders()), response.read())
 
-    def post_at_once(self, body: object, times: int) -> list[Reply]:
+    def post_at_once(self, body: object, times: int, path: str = "/v1/messages") -> list[Reply]:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         with ThreadPoolExecutor(times) as clients:
-            return list(clients.map(lambda _: self.post(data), range(times)))
+            return list(clients.map(lambda _: self.post(data, path), range(times)))
 
     def wait_for_tokens(self, number: int = MIN_TOKENS) -> None:
         """Return once the bystander has read that many more tokens."""
