@@ -129,6 +129,11 @@ class Arena:
         return self._control
 
 
+def ask(text: str = "Hello", **fields: object) -> dict[str, object]:
+    """One that the default model answers with a token."""
+    return {"model": "claude-any", "max_tokens": 1, "messages": [{"role": "user", "content": text}], **fields}
+
+
 @contextmanager
 def bystander(what: str, path: Path) -> Iterator[None]:
     command = [sys.executable, "-m", "tests.chaos.bystander", what, str(path)]

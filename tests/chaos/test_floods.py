@@ -42,14 +42,14 @@ def test_bodies_that_stop_leave_a_route_to_others(scene: Arena, path: str) -> No
         assert scene.post({"model": "no-such-model", "max_tokens": 1, "messages": []}, path).status in (400, 404)
 
 
-def test_a_model_in_use_stays_loaded_whoever_unloads_it(scene: Arena) -> None:
+def test_a_model_in_use_stays_loaded_during_requests_to_unload_it(scene: Arena) -> None:
     with scene.attacked("requests to unload the model"):
         replies = scene.post_at_once({"model": "claude-any"}, 8, "/models/unload")
     assert {reply.status for reply in replies} == {529}, replies[0].body
 
 
-def test_answers_that_nobody_reads_of_routes_for_monitors(scene: Arena) -> None:
-    with scene.attacked("100 answers of /metrics and /logs that nobody reads"), contextlib.ExitStack() as stack:
+def test_answers_of_routes_for_monitors_that_no_client_reads(scene: Arena) -> None:
+    with scene.attacked("100 answers of /metrics and /logs without a reader"), contextlib.ExitStack() as stack:
         for number in range(100):
             path = b"/metrics" if number % 2 else b"/logs?after=0"
             connection = stack.enter_context(contextlib.closing(connected(scene.port)))

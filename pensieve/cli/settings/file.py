@@ -21,7 +21,7 @@ MODELS: Final = "models"
 _SERVER: Final = {setting.name: setting for setting in TABLE}
 _MODEL: Final = {setting.name: setting for setting in MODEL_TABLE}
 _MAX_CHARACTERS: Final = 600
-"""Of what is said about a key or a value, which may have thousands itself."""
+"""Of a sentence about a key or a value, which may have thousands itself."""
 _OTHERS: Final = 0o077
 """The permissions of a file's group and of all other users."""
 

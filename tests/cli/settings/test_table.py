@@ -221,5 +221,5 @@ def test_a_wrong_file_of_keys_is_refused_at_start_with_its_line(tmp_path: Path) 
 
 @pytest.mark.parametrize("flag", ["--log-file", "--log-prompts", "--api-keys"])
 def test_the_home_folder_of_an_unknown_user_is_named(flag: str) -> None:
-    with pytest.raises(SettingsError, match=f"{flag}: '~nobody-at-all/x': there is no user 'nobody-at-all'"):
-        parsed(flag, "~nobody-at-all/x")
+    with pytest.raises(SettingsError, match=f"{flag}: '~no-such-user/x': there is no user 'no-such-user'"):
+        parsed(flag, "~no-such-user/x")

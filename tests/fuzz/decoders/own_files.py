@@ -37,7 +37,7 @@ from pensieve.models.hub.pins import pin
 from pensieve.models.library.inventory import local_models
 from pensieve.models.library.names import NamedModel, add_name
 from pensieve.models.safetensors.shards import missing_weights
-from tests.fuzz.decoder import Decoder
+from tests.fuzz.decoders.decoder import Decoder
 
 Read = Callable[[Path], object]
 _COMMIT: Final = "0123456789abcdef0123456789abcdef01234567"

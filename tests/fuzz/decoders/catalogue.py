@@ -23,8 +23,8 @@ from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import load
 from pensieve.models.safetensors.headers import folder_headers
 from perf_gates.loads.byte_tokenizer import write_byte_tokenizer
-from tests.fuzz.decoder import Decoder
-from tests.fuzz.own_files import OWN_FILES
+from tests.fuzz.decoders.decoder import Decoder
+from tests.fuzz.decoders.own_files import OWN_FILES
 from tests.fuzz.requests import recorded
 from tests.support.tiny_model import write_tiny_model
 

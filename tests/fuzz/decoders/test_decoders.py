@@ -10,8 +10,8 @@ import pytest
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from pensieve.core.errors import PensieveError
-from tests.fuzz.decoder import Decoder
-from tests.fuzz.decoders import DECODERS
+from tests.fuzz.decoders.catalogue import DECODERS
+from tests.fuzz.decoders.decoder import Decoder
 from tests.fuzz.mutations import mutated, mutated_bytes
 
 MAX_CHARACTERS = 2000
