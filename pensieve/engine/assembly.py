@@ -142,7 +142,8 @@ def _build(
     head = drafter_of(model, folder.id) if model.mtp is not None else None
     memos = MemoSizes.within(memory.capacity_bytes)
     plan.add_memos(memos)
-    plan.add(probed, model.context_window_tokens, draft and draft.probe, head and head.sizes)
+    draft_probe = draft.probe if draft is not None else None
+    plan.add(probed, model.context_window_tokens, draft_probe, head.sizes if head is not None else None)
     if plan.why_this_window:
         log.warning("%s has a window of %d tokens: %s", folder.id, plan.window_tokens, plan.why_this_window)
     answers = options.cache.open_answers(folder)
