@@ -67,7 +67,7 @@ class ServerClient:
             pass
         except (OSError, http.client.HTTPException) as error:
             raise RequestError(self._silence(error)) from error
-        # a stream that ends early is no error to http.client
+        # http.client takes a stream that ends early for a whole one
         raise RequestError(f"the answer of the server at {self.url} breaks off; ask again")
 
     def _connection(self, timeout: float | None) -> http.client.HTTPConnection:
