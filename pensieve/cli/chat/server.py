@@ -10,7 +10,9 @@ from collections.abc import Iterator
 
 from pensieve.cli.launch.running_servers import LaunchError, RunningServer, find_server
 from pensieve.cli.launch.started_server import start_server
+from pensieve.cli.servers.address import server_port
 from pensieve.cli.servers.choice import address_of, found_servers, key_of
+from pensieve.cli.settings.read import configured_text
 from pensieve.cli.settings.settings import DEFAULT_PORT
 
 
@@ -44,9 +46,15 @@ def _running(api_key: str | None, model: str | None) -> RunningServer | None:
 
 def _addresses() -> Iterator[str]:
     """The usual one first: a server in a container or of another user has no process that could be found."""
-    port = os.environ.get("PENSIEVE_PORT", "")
-    yield f"http://127.0.0.1:{int(port) if port.isascii() and port.isdigit() and int(port) else DEFAULT_PORT}"
+    yield f"http://127.0.0.1:{_configured_port()}"
     yield from (server.url for server in found_servers(None) if server.url is not None)
+
+
+def _configured_port() -> int:
+    try:
+        return server_port(configured_text("port") or "")
+    except ValueError:
+        return DEFAULT_PORT
 
 
 def _started(api_key: str | None, model: str | None) -> RunningServer:

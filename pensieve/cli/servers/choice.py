@@ -56,7 +56,8 @@ def add_address(parser: argparse.ArgumentParser) -> None:
 
 
 def key_of(arguments: argparse.Namespace) -> str | None:
-    return arguments.api_key or configured_text("api_key")
+    """Without the line feed that a key from a file may end with."""
+    return (arguments.api_key or configured_text("api_key") or "").strip() or None
 
 
 def address_of(arguments: argparse.Namespace) -> str | None:

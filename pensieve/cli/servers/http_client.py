@@ -82,7 +82,10 @@ class ServerClient:
         if body is not None:
             headers |= {"content-type": "application/json", "anthropic-version": "2023-06-01"}
         content = None if body is None else json.dumps(body).encode()
-        connection.request(method, urlsplit(self.url).path + path, content, headers)
+        try:
+            connection.request(method, urlsplit(self.url).path + path, content, headers)
+        except ValueError as error:
+            raise http.client.HTTPException("the key has characters that a header cannot have") from error
         return connection.getresponse()
 
     def _silence(self, error: Exception) -> str:
