@@ -30,7 +30,7 @@ from pensieve.api.pdfs.reading import PdfReading
 from pensieve.api.request_log.middleware import RequestLog
 from pensieve.api.request_log.prompts import LoggedPrompts
 from pensieve.api.request_log.record import current_record
-from pensieve.api.routes import loading, logs, messages, metrics, models, openai, page, service
+from pensieve.api.routes import history, loading, logs, messages, metrics, models, openai, page, service
 from pensieve.api.server_state import EXTENSION, ServerState, server_state
 from pensieve.core.errors import PensieveError
 from pensieve.device.memory.ledger import request_bytes
@@ -69,12 +69,13 @@ def create_app(state: ServerState) -> Quart:
         RESPONSE_TIMEOUT=None,  # answers have no time limit
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # an attribute of Quart's default provider
-    for module in (loading, logs, messages, metrics, models, openai, page, service):
+    for module in (history, loading, logs, messages, metrics, models, openai, page, service):
         app.register_blueprint(module.blueprint)
     app.before_request(_check_access)
     app.after_request(_add_headers)
     app.before_serving(partial(logging.getLogger().addHandler, state.recent_log))
     app.after_serving(partial(logging.getLogger().removeHandler, state.recent_log))
+    app.while_serving(partial(history.kept_while_serving, state))
     app.register_error_handler(PensieveError, _on_known_error)
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(Exception, _on_unknown_error)

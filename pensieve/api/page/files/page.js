@@ -1,7 +1,7 @@
 // Reads /health every two seconds while the page can be seen, and shows it.
 
-import { MemoryChart } from "./chart.js";
 import { showChatModels, startChat } from "./chat.js";
+import { showHistory } from "./history.js";
 import { showLog } from "./log.js";
 import { showAlerts, showCache, showMemory, showModels, showRequests, showTotals } from "./panels.js";
 import { byId, setText, showFigures } from "./render.js";
@@ -9,7 +9,6 @@ import { get, key, post } from "./server.js";
 
 const INTERVAL_MS = 2000;
 const RETRY_MS = 5000;
-const chart = new MemoryChart(byId("memory-chart"));
 let timer = null;
 let isKeyRefused = false;
 
@@ -38,13 +37,13 @@ async function show(health) {
   showRequests(health.requests.progress);
   showModels(health.models, changeModel);
   showChatModels(health.models);
-  const reserved = showMemory(health.reserved, health.pressure);
-  chart.add({ time: Date.now(), reserved, measured: health.memory.total_bytes, limit: health.memory.capacity_bytes });
+  showMemory(health.reserved, health.pressure);
   showCache(health.prompt_tokens);
   showTotals(health.totals, health.speculation);
   showAlerts(health.alerts);
   document.body.dataset.shown = health.timestamp;
   await showLog(health.last_log_line);
+  await showHistory(health.memory.capacity_bytes);
 }
 
 function setStatus(text, kind) {

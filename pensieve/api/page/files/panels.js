@@ -100,7 +100,6 @@ export function showMemory(reserved, pressure) {
     setText(row.children[1], formats.bytes(bytes));
   });
   setText(byId("pressure"), pressure.active.length ? `Memory is short: ${pressure.active.map(words).join(", ")}.` : "");
-  return sum;
 }
 
 function newRow() {
