@@ -41,7 +41,8 @@ class FoundServer:
 
     @property
     def models(self) -> list[dict[str, Any]]:
-        return list(self.health.get("models", []))
+        models = self.health.get("models")
+        return models if isinstance(models, list) else []
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ MODELS: Final = "models"
 """The table of the settings file that holds a table for each model."""
 _SERVER: Final = {setting.name: setting for setting in TABLE}
 _MODEL: Final = {setting.name: setting for setting in MODEL_TABLE}
+_MAX_BYTES: Final = 1_000_000
 _OTHERS: Final = 0o077
 """The permissions of a file's group and of all other users."""
 
@@ -52,8 +53,14 @@ class TomlFile:
             FileError: it cannot be read, or is not TOML.
         """
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            with path.open("rb") as file:
+                content = file.read(_MAX_BYTES + 1)
+            if len(content) > _MAX_BYTES:
+                raise FileError(f"{path}: is larger than {_MAX_BYTES:,} bytes")
+            text = content.decode("utf-8-sig").replace("\r\n", "\n")
             return cls(path, text, tomllib.loads(text))
+        except FileError:
+            raise
         except (OSError, ValueError, RecursionError) as error:
             raise FileError(f"{path}: {error}") from error
 

@@ -101,7 +101,7 @@ def test_a_number_of_any_length_is_refused_in_a_short_sentence(flag: str) -> Non
 
 def test_an_origin_is_written_as_browsers_send_it() -> None:
     for wrong in ("notes.example", "https://notes.example/path", "https://me@notes.example", "https://"):
-        with pytest.raises(SettingsError, match="--cors-origin: .* is not an origin"):
+        with pytest.raises(SettingsError, match=r"--cors-origin: .* is not an origin"):
             parsed("--cors-origin", wrong)
     accepted = ("*", "http://localhost:3000", "chrome-extension://abc")
     assert parsed(environment={"PENSIEVE_CORS_ORIGINS": ",".join(accepted)}).cors_origins == accepted
