@@ -53,14 +53,8 @@ class TomlFile:
             FileError: it cannot be read, or is not TOML.
         """
         try:
-            with path.open("rb") as file:
-                content = file.read(_MAX_BYTES + 1)
-            if len(content) > _MAX_BYTES:
-                raise FileError(f"{path}: is larger than {_MAX_BYTES:,} bytes")
-            text = content.decode("utf-8-sig").replace("\r\n", "\n")
+            text = _text_of(path)
             return cls(path, text, tomllib.loads(text))
-        except FileError:
-            raise
         except (OSError, ValueError, RecursionError) as error:
             raise FileError(f"{path}: {error}") from error
 
@@ -140,6 +134,14 @@ class TomlFile:
         if self.problems:
             first, *others = self.problems
             raise FileError(first + (f" (and {len(others)} more)" if others else ""))
+
+
+def _text_of(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"is larger than {_MAX_BYTES:,} bytes")
+    return content.decode("utf-8-sig").replace("\r\n", "\n")
 
 
 def as_text(value: Any) -> str:

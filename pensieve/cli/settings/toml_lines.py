@@ -29,7 +29,7 @@ def line_numbers(text: str) -> Mapping[Path, int]:
 
 def _statements(text: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
     """Each header, and each key with its value, is valid TOML by itself, and no part of it is. One of several lines
-    ends with a bracket or with quotation marks: parsing at each of its lines would take minutes for a list of thousands.
+    ends with a bracket or with quotation marks: parsing at each of its lines would take minutes for long lists.
     """
     first, statement = 1, ""
     for number, line in enumerate(text.split("\n"), 1):

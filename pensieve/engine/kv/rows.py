@@ -168,9 +168,7 @@ def quantized_group_size(size: int) -> int:
     for group_size in (64, 32):
         if size % group_size == 0:
             return group_size
-    raise ValidationError(
-        "--kv-bits", f"the model has heads of {size} numbers; 8 bits need a multiple of 32, so omit it"
-    )
+    raise ValidationError("--kv-bits", f"the model has heads of {size} numbers, not a multiple of 32: omit the flag")
 
 
 class RowsKV(AttendingCache):
