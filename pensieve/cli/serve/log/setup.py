@@ -120,14 +120,14 @@ class LogFile(RotatingFileHandler):
     _has_failed = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self.stream is not None and self._has_moved():
+        if self.stream is not None and self._has_moved(self.stream):
             self.stream.close()
-            self.stream = None  # type: ignore[assignment]  # so that the base class opens the file again
+            self.stream = None  # so that the base class opens the file again
         super().emit(record)
 
-    def _has_moved(self) -> bool:
+    def _has_moved(self, stream: IO[str]) -> bool:
         try:
-            return not os.path.samestat(os.stat(self.baseFilename), os.fstat(self.stream.fileno()))
+            return not os.path.samestat(os.stat(self.baseFilename), os.fstat(stream.fileno()))
         except OSError:
             return True
 
