@@ -25,7 +25,7 @@ from pensieve.api.http.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to
 from pensieve.api.http.read_body import PDFS
 from pensieve.api.http_only import HttpOnly
 from pensieve.api.openai.errors import openai_body
-from pensieve.api.openai.paths import is_openai_call, why_missing
+from pensieve.api.openai.paths import intended, is_openai_call, why_missing
 from pensieve.api.pdfs.reading import PdfReading
 from pensieve.api.request_log.middleware import RequestLog
 from pensieve.api.request_log.prompts import LoggedPrompts
@@ -152,6 +152,8 @@ async def _on_http_error(error: Exception) -> ResponseReturnValue:
 def _why_not_found() -> str:
     is_openais = is_openai_call(request.path, request.headers.get("anthropic-version"))
     reason = why_missing(request.path) if is_openais else None
+    if reason is None and (path := intended(request.path)) != request.path:
+        reason = f"it is {path} here: correct the base URL of the client"
     return f"no such path: {request.path}" + (f"; {reason}" if reason else "")
 
 

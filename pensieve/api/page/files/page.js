@@ -5,12 +5,13 @@ import { showHistory } from "./history.js";
 import { showLog } from "./log.js";
 import { showAlerts, showCache, showMemory, showModels, showRequests, showTotals } from "./panels.js";
 import { byId, setText, showFigures } from "./render.js";
-import { get, key, post } from "./server.js";
+import { ServerError, get, key, post } from "./server.js";
 
 const INTERVAL_MS = 2000;
 const RETRY_MS = 5000;
 let timer = null;
 let isKeyRefused = false;
+let lostAt = null;
 
 async function poll() {
   clearTimeout(timer);
@@ -20,7 +21,8 @@ async function poll() {
     await show(await get("health"));
   } catch (error) {
     pause = RETRY_MS;
-    setStatus("not reachable", "bad");
+    lostAt ??= new Date().toLocaleTimeString("en-GB");
+    setStatus(error instanceof ServerError ? error.message : `not reachable since ${lostAt}; the figures are older`, "bad");
     console.warn(`reading /health failed: ${error.message}`);
   }
   clearTimeout(timer);
@@ -28,6 +30,7 @@ async function poll() {
 }
 
 async function show(health) {
+  lostAt = null;
   setStatus(health.reason ? `${health.status}: ${health.reason}` : health.status, health.status === "healthy" ? "good" : "bad");
   setText(byId("version"), `version ${health.version}`);
   byId("key-button").hidden = key.get() === null && health.models !== undefined;
