@@ -15,12 +15,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import mlx.core as mx
+import pydantic
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.device.device import Backend, device_info
 from pensieve.engine.kv.batch_check import TOLERANCE, WARNINGS, Batching, batching_of
 from pensieve.engine.kv.rows import RowKV, RowsKV, in_rows, room_for
-from pensieve.engine.kv.sizes import KVSizes, LayerKV, measured_sizes
+from pensieve.engine.kv.sizes import KVSizes, measured_sizes
 from pensieve.engine.kv.snapshots import has_growing_layout
 from pensieve.models.files.memo import Memo
 
@@ -89,6 +90,9 @@ class Probe:
         return (self.chunk_bytes + deeper * context_tokens) * chunk_tokens / self.chunk_tokens
 
 
+_PROBE: Final = pydantic.TypeAdapter(Probe)
+
+
 def probe(
     model: LoadedModel, memory: DeviceMemory, *, chunk_tokens: int, max_bytes: int, kv_bits: int | None = None
 ) -> Probe:
@@ -98,8 +102,8 @@ def probe(
     """
     memo, key = Memo("probes.json"), _key(model, chunk_tokens, max_bytes, kv_bits)
     try:
-        return _from_json(memo.read()[key])
-    except (KeyError, TypeError):
+        return kept_probe(memo.read()[key])
+    except (KeyError, TypeError, ValueError):
         is_quiet = memory.is_quiet
         found = _probe(model, memory, (chunk_tokens, max_bytes), kv_bits)
         if is_quiet:  # else allocations of other threads are part of the measurement
@@ -172,10 +176,15 @@ def _context_for(model: LoadedModel, sizes: KVSizes, chunk_tokens: int, max_byte
     return max(0, min(_DEEP_CHUNKS * chunk_tokens, model.context_window_tokens - chunk_tokens, fitting))
 
 
-def _from_json(value: dict[str, Any]) -> Probe:
-    sizes, _ = value.pop("sizes"), value["rows"]
-    layers = tuple(LayerKV(**layer) for layer in sizes["layers"])
-    return Probe(**value, sizes=KVSizes(layers, bool(sizes["in_rows"])))
+def kept_probe(entry: Any) -> Probe:
+    """
+    Raises:
+        TypeError, ValueError: the entry is damaged, or of another version.
+    """
+    found = _PROBE.validate_python({"rows": None, **entry})  # an older version had no rows
+    if found.chunk_tokens < 1 or min(found.chunk_bytes, found.deep_chunk_bytes, found.context_tokens) < 0:
+        raise ValueError("a size is negative")
+    return found
 
 
 def new_caches(model: LoadedModel, rows: Rows, *, bits: int | None = None, min_room: int = 0) -> list[Any]:
