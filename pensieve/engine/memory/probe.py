@@ -10,16 +10,18 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 import mlx.core as mx
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.device.device import Backend, device_info
 from pensieve.engine.kv.batch_check import TOLERANCE, WARNINGS, Batching, batching_of
-from pensieve.engine.kv.rows import RowKV, RowsKV, in_rows, room_for
+from pensieve.engine.kv.rows.forms import ATTENDING, RowForms, in_rows, leaves, possible_forms, runnable
+from pensieve.engine.kv.rows.row import RowKV, room_for
 from pensieve.engine.kv.sizes import KVSizes, LayerKV, measured_sizes
 from pensieve.engine.kv.snapshots import has_growing_layout
 from pensieve.models.files.memo import Memo
@@ -53,12 +55,16 @@ _LONG, _SHORT = (1, 2, 3, 4, 5), (6, 7, 8)
 
 Rows = Literal["all", "attention", "none"]
 
+_BATCHINGS: Final[Sequence[Batching]] = ("none", "decoding", "whole")
+"""The later, the better."""
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """`chunk_bytes` is MLX's peak memory, without weights and KV, for a prefill chunk of `chunk_tokens`;
     `deep_chunk_bytes` is the same after `context_tokens`. `batching` is what the model computes correctly for several
-    requests at once, and `rows` are the layers whose caches are `RowKV`: those of plain attention, or none.
+    requests at once, and `rows` are the layers whose caches are rows, in their `forms`: those of attention, or none.
+    "all" means caches that keep every token, in every layer.
     """
 
     chunk_tokens: int
@@ -68,6 +74,7 @@ class Probe:
     sizes: KVSizes
     batching: Batching = "whole"
     rows: Rows = "all"
+    forms: RowForms = ATTENDING
 
     @property
     def activation_bytes(self) -> int:
@@ -115,55 +122,69 @@ def report_limitations(name: str, found: Probe, *, kv_bits: int | None) -> None:
     """
     if found.batching != "whole":
         log.warning(WARNINGS[found.batching], name)
-    if kv_bits and not found.sizes.in_rows:
+    if kv_bits and found.rows != "all":
         raise ModelLoadingError(name, _NO_KV_BITS)
 
 
 def _probe(model: LoadedModel, memory: DeviceMemory, limits: tuple[int, int], kv_bits: int | None) -> Probe:
-    rows, batching = layout_of(model)
+    layout = layout_of(model)
     max_tokens, max_bytes = min(limits[0], max(1, model.context_window_tokens - 1)), limits[1]
     chunk_tokens = min(max_tokens, _FIRST_CHUNK_TOKENS)
-    found = _measure(model, memory, (chunk_tokens, max_bytes), rows=rows, kv_bits=kv_bits)
+    found = _measure(model, memory, (chunk_tokens, max_bytes), layout=layout, kv_bits=kv_bits)
     while chunk_tokens > _MIN_CHUNK_TOKENS and found.activation_bytes > max_bytes:
         chunk_tokens //= 2
-        found = _measure(model, memory, (chunk_tokens, max_bytes), rows=rows, kv_bits=kv_bits)
+        found = _measure(model, memory, (chunk_tokens, max_bytes), layout=layout, kv_bits=kv_bits)
     while 2 * chunk_tokens <= max_tokens and found.activation_bytes * 2 <= max_bytes:
         chunk_tokens *= 2
-        larger = _measure(model, memory, (chunk_tokens, max_bytes), rows=rows, kv_bits=kv_bits)
+        larger = _measure(model, memory, (chunk_tokens, max_bytes), layout=layout, kv_bits=kv_bits)
         if larger.activation_bytes > max_bytes:
             break
         found = larger
-    return replace(found, batching=batching)
+    return found
 
 
-def layout_of(model: LoadedModel) -> tuple[Rows, Batching]:
-    """The rows of a model's layers, as far as it computes the same with them as with mlx-lm's caches."""
+class Layout(NamedTuple):
+    rows: Rows
+    batching: Batching
+    forms: RowForms = ATTENDING
+
+
+def layout_of(model: LoadedModel) -> Layout:
+    """The rows of a model's layers, as far as it computes the same with them as with mlx-lm's caches alone."""
     from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
 
-    if has_growing_layout(mlx_lm_caches.new_caches(model.model)) and rows_match_single_requests(model):
-        return "all", "whole"
-    batching = batching_of(model.model)
-    if batching != "none" and batching_of(model.model, in_rows) == batching:
-        return "attention", batching
-    return "none", batching
+    caches = mlx_lm_caches.new_caches(model.model)
+    rows: Rows = "all" if has_growing_layout(caches) else "attention"
+    if rows == "all" and rows_match_single_requests(model):
+        return Layout(rows, "whole")
+    tried: list[Layout] = []
+    for forms in possible_forms(caches):
+        tried.append(Layout(rows, batching_of(model.model, partial(in_rows, forms=forms)), forms))
+        if tried[-1].batching == "whole":
+            return tried[-1]
+    plain = Layout("none", batching_of(model.model), RowForms(None))
+    best = max(tried, key=lambda layout: _BATCHINGS.index(layout.batching))
+    is_as_good = _BATCHINGS.index(best.batching) >= _BATCHINGS.index(plain.batching)
+    return best if is_as_good and best.batching != "none" else plain
 
 
 def _measure(
-    model: LoadedModel, memory: DeviceMemory, limits: tuple[int, int], *, rows: Rows, kv_bits: int | None
+    model: LoadedModel, memory: DeviceMemory, limits: tuple[int, int], *, layout: Layout, kv_bits: int | None
 ) -> Probe:
     """Prefill two chunks of `limits[0]` tokens: one at the start, and one as deep as memory allows."""
     chunk_tokens, max_bytes = limits
-    held = new_caches(model, rows, bits=kv_bits)
+    held = new_caches(model, layout.rows, layout.forms, bits=kv_bits)
     caches = runnable(held)
     chunk_bytes = deep_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
-    sizes = measured_sizes(held, in_rows=rows == "all", chunk_tokens=chunk_tokens)
-    deepened = [each for each in held if isinstance(each, RowKV)]
+    sizes = measured_sizes(held, chunk_tokens=chunk_tokens)
+    deepened = [each for each in leaves(held) if type(each) is RowKV]
     context_tokens = _context_for(model, sizes, chunk_tokens, max_bytes) if deepened else 0
     if context_tokens:
         for row in deepened:
             lengthen(row, context_tokens, chunk_tokens)
         deep_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
-    return Probe(chunk_tokens, chunk_bytes, context_tokens, deep_bytes, sizes, rows=rows)
+    rows, batching, forms = layout
+    return Probe(chunk_tokens, chunk_bytes, context_tokens, deep_bytes, sizes, batching, rows, forms)
 
 
 def _context_for(model: LoadedModel, sizes: KVSizes, chunk_tokens: int, max_bytes: int) -> int:
@@ -173,24 +194,24 @@ def _context_for(model: LoadedModel, sizes: KVSizes, chunk_tokens: int, max_byte
 
 
 def _from_json(value: dict[str, Any]) -> Probe:
-    sizes, _ = value.pop("sizes"), value["rows"]
+    sizes, forms, _ = value.pop("sizes"), value.pop("forms"), value["rows"]
     layers = tuple(LayerKV(**layer) for layer in sizes["layers"])
-    return Probe(**value, sizes=KVSizes(layers, bool(sizes["in_rows"])))
+    return Probe(**value, sizes=KVSizes(layers, bool(sizes["in_rows"])), forms=RowForms(*forms))
 
 
-def new_caches(model: LoadedModel, rows: Rows, *, bits: int | None = None, min_room: int = 0) -> list[Any]:
+def new_caches(
+    model: LoadedModel,
+    rows: Rows,
+    forms: RowForms = ATTENDING,
+    *,
+    bits: int | None = None,
+    min_room: int = 0,
+) -> list[Any]:
     """Empty caches for one request, with room for `min_room` tokens in those that are rows."""
     from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
 
     caches: list[Any] = mlx_lm_caches.new_caches(model.model)
-    if rows == "all":
-        return [RowKV(bits=bits, min_room=min_room) for _ in caches]
-    return in_rows(caches, min_room=min_room) if rows == "attention" else caches
-
-
-def runnable(caches: Sequence[Any]) -> list[Any]:
-    """One request's caches as a model takes them: a row becomes a batch of one."""
-    return [RowsKV([cache]) if isinstance(cache, RowKV) else cache for cache in caches]
+    return in_rows(caches, forms, bits=bits, min_room=min_room) if rows != "none" else caches
 
 
 def lengthen(row: RowKV, num_tokens: int, num_next: int) -> None:
@@ -208,7 +229,7 @@ def _extra_bytes(model: LoadedModel, memory: DeviceMemory, caches: Sequence[Any]
     mx.clear_cache()
     with memory.measured_peak() as peak:
         model.model(tokens, cache=caches)
-        mx.eval([cache.state for cache in caches])
+        mx.eval([cache.state for cache in leaves(caches)])
     return max(0, peak.bytes - mx.get_active_memory())
 
 

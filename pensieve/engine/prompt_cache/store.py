@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 from pensieve.core.prefixes.node import PrefixMatch
+from pensieve.engine.kv.rows.forms import leaves
 from pensieve.engine.kv.segments import KVSegment, Span, bytes_per_token, join_emptying
 from pensieve.engine.kv.snapshots import Snapshot, has_growing_layout, num_cached_tokens, trimmed
 from pensieve.engine.prompt_cache.disk.tier import DiskMatch, DiskTier
@@ -137,7 +138,7 @@ class KVStore:
         if self.needs_snapshots:
             num_new = self._insert_snapshot(token_ids, caches, boundaries, namespace)
         else:
-            token_ids = token_ids[: num_cached_tokens(caches)]
+            caches, token_ids = leaves(caches), token_ids[: num_cached_tokens(caches)]
             num_new = self._insert_segments(token_ids, caches, boundaries, namespace, move=move) if token_ids else 0
         self._memory.mark(token_ids, boundaries, namespace)
         return num_new

@@ -6,7 +6,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from pensieve.engine.kv.rows import GROWTH_TOKENS, RowKV, RowsKV, quantized_group_size, room_for
+from pensieve.engine.kv.rows.batch import RowsKV
+from pensieve.engine.kv.rows.row import GROWTH_TOKENS, RowKV, quantized_group_size, room_for
 from pensieve.engine.memory.probe import rows_match_single_requests
 from tests.engine.support.tiny_modules import continuation, new_caches, prefill, prompt, tiny_module
 
