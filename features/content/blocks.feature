@@ -170,6 +170,7 @@ Feature: Every block of a conversation is read
       When it is sent
       Then it is answered, or refused as "invalid_request_error"
       And if it is answered, it calls no tool
+      And if it is refused, the error names "look"
 
   @cap:turn-scoped-system @MUST
   Rule: A system message may be for one turn, or only set the effort

@@ -49,3 +49,11 @@ Feature: Requests that are heavy for their size
       When six clients pause within their bodies, and it is sent
       Then the reply is a message
       And it did not wait for them
+
+    @id:bodies-that-never-arrive
+    Scenario: Six clients that never send the rest of their bodies are given up, and a seventh is answered meanwhile
+      Given a server that plays the script
+      And a request
+      When six clients never send the rest of their bodies, and it is sent
+      Then the reply is a message
+      And the six are refused or disconnected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import threading
 import time
@@ -17,7 +18,7 @@ from features.harness.scene.media import document_block, pdf_that_draws
 from features.harness.scene.scene import Scene, plain_request
 from features.harness.target.target import certificates
 from features.harness.wire.client import MESSAGES
-from features.harness.wire.expectations import expect_that
+from features.harness.wire.expectations import expect_equal, expect_that
 from features.harness.wire.refusals import error_in
 
 _MAX_SHARED_SECONDS = 5.0
@@ -25,6 +26,9 @@ _MAX_SHARED_SECONDS = 5.0
 _NUM_SLOW = 6
 _SLOW_SECONDS = 30.0
 """How long the slow clients pause, at most."""
+_REFUSAL = re.compile(r"HTTP/1\.[01] [45]\d\d")
+_MAX_BODY_SECONDS = 10.0
+"""The script's server waits two seconds for the rest of a body; a busy machine may be late."""
 
 
 @given("a request whose PDF has a million operators")
@@ -93,8 +97,28 @@ def six_clients_pause(scene: Scene) -> None:
     sender.join()
 
 
+@when("six clients never send the rest of their bodies, and it is sent")
+def six_clients_never_send_the_rest(scene: Scene) -> None:
+    with contextlib.ExitStack() as slow:
+        waiting = [slow.enter_context(_paused(scene)) for _ in range(_NUM_SLOW)]
+        scene.take_reply(scene.client.post(scene.body))
+        ends_at = time.monotonic() + _MAX_BODY_SECONDS
+        scene.openings = [_opening(connection, ends_at) for connection in waiting]
+
+
+def _opening(connection: socket.socket, ends_at: float) -> str:
+    """The status line of what the server says, "closed" or "silence"."""
+    connection.settimeout(max(0.1, ends_at - time.monotonic()))
+    try:
+        return connection.recv(1000).decode("latin-1").partition("\r\n")[0] or "closed"
+    except TimeoutError:
+        return "silence"
+    except ConnectionError:
+        return "closed"
+
+
 @contextlib.contextmanager
-def _paused(scene: Scene) -> Iterator[None]:
+def _paused(scene: Scene) -> Iterator[socket.socket]:
     """A client that has sent the beginning of its body."""
     target = scene.client.target
     url = httpx.URL(target.url)
@@ -106,7 +130,7 @@ def _paused(scene: Scene) -> Iterator[None]:
         headers = {"host": url.netloc.decode(), "content-length": "1000000", **target.credentials}
         lines = [f"POST {MESSAGES} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
         connection.sendall("\r\n".join(lines).encode() + b'{"model": "')
-        yield
+        yield connection
 
 
 @then("it is answered, or refused by its status")
@@ -123,6 +147,12 @@ def it_is_answered_or_refused_by_its_status(scene: Scene) -> None:
 def no_plain_request_waited(scene: Scene) -> None:
     scene.reply.message()
     expect_that(not scene.waited, "plain requests to be answered while the heavy one was worked on", "one waited")
+
+
+@then("the six are refused or disconnected")
+def the_six_are_refused_or_disconnected(scene: Scene) -> None:
+    wrong = [opening for opening in scene.openings if opening != "closed" and not _REFUSAL.match(opening)]
+    expect_equal(wrong, [], "other ends of requests without the rest of their bodies")
 
 
 @then("it did not wait for them")

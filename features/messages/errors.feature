@@ -199,6 +199,14 @@ Feature: Errors of POST /v1/messages
       When it is sent
       Then it has "safeguard_results", or the error names "safeguards"
 
+    @id:fast-mode-is-reported-or-refused
+    Scenario: A request for fast mode gets its speed in the usage, or a refusal that ends fast mode
+      "Fast mode": usage.speed is the speed that was used. Claude Code 2.1.332 turns fast mode off and goes on after a 400 that
+      says "Fast mode is not enabled"; after most others, every request fails.
+      Given its "speed" is "fast"
+      When it is sent
+      Then its usage has a speed, or the error says "Fast mode is not enabled" or "does not support the `speed` parameter"
+
   @C4 @MUST
   Rule: A prompt longer than the window is refused in the words that clients act on
     Claude Code compacts the conversation when it reads "prompt is too long: N tokens > M maximum" in a 400.

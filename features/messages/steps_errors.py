@@ -58,6 +58,17 @@ def it_has_a_field_or_is_refused(scene: Scene, field: str, word: str) -> None:
         expect_named(scene.last, word)
 
 
+@then(parsers.parse('its usage has a speed, or the error says "{words}" or "{other}"'))
+def its_usage_has_a_speed_or_it_is_refused(scene: Scene, words: str, other: str) -> None:
+    if scene.last.status == 200:
+        usage = scene.last.message()["usage"]
+        expect_that(usage.get("speed") in ("standard", "fast"), "a speed in the usage", usage)
+    else:
+        expect_equal(scene.last.status, 400, "the status")
+        message = error_in(scene.last)["message"]
+        expect_that(words in message or other in message, f"error.message to say {words!r} or {other!r}", message)
+
+
 @then("the error is well formed and has the request_id of its header")
 def the_error_has_its_form(scene: Scene) -> None:
     error_in(scene.last)

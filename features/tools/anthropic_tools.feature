@@ -155,3 +155,10 @@ Feature: Tools that Anthropic defines
       And another request that also offers {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"}
       When the tokens of both requests are counted
       Then the other request's count is larger, or it is refused naming "tool_search"
+
+    @id:deferred-tools-alone
+    Scenario: Tools that are all deferred, and that nothing could find, are shown or refused
+      "Tool search tool", error handling: "All tools have defer_loading set. At least one tool must be non-deferred."
+      Given another request that offers {"name": "paint", "description": "Paints a picture.", "input_schema": {"type": "object"}, "defer_loading": true}
+      When both requests are sent
+      Then the other reply's prompt is longer, or it is refused naming "defer_loading"

@@ -15,7 +15,7 @@ from features.harness.scene.toolbox import expect_valid
 from features.harness.wire.anthropic_sdk import official_sdk
 from features.harness.wire.expectations import expect_equal, expect_that
 from features.harness.wire.refusals import error_in, expect_named
-from features.harness.wire.replies import HttpReply, blocks_of
+from features.harness.wire.replies import HttpReply, blocks_of, prompt_tokens
 
 _PATH = {"path": {"type": "string"}}
 _LINES = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
@@ -44,10 +44,10 @@ def it_offers_a_tool_by_type(scene: Scene, also: str | None, literal: str) -> No
     scene.body["tools"] = [*(scene.body["tools"] if also else []), json.loads(literal)]
 
 
-@given(parsers.re(r"another request that also offers (?P<literal>\{.*\})"))
-def another_request_that_also_offers(scene: Scene, literal: str) -> None:
+@given(parsers.re(r"another request that (also )?offers (?P<literal>\{.*\})"))
+def another_request_that_offers(scene: Scene, literal: str) -> None:
     scene.other_body = copy.deepcopy(scene.body)
-    scene.other_body["tools"].append(json.loads(literal))
+    scene.other_body.setdefault("tools", []).append(json.loads(literal))
 
 
 @when(parsers.parse('the SDK\'s memory tool is given "{text}"'))
@@ -97,6 +97,15 @@ def the_other_count_is_larger_or_refused(scene: Scene, word: str) -> None:
         expect_that(other > one, f"the other request's count to be over {one}", other)
     else:
         _expect_refused(scene.other_count, word)
+
+
+@then(parsers.parse('the other reply\'s prompt is longer, or it is refused naming "{word}"'))
+def the_other_prompt_is_longer_or_refused(scene: Scene, word: str) -> None:
+    if scene.other_reply.status == 200:
+        one, other = (prompt_tokens(reply.message()["usage"]) for reply in (scene.reply, scene.other_reply))
+        expect_that(other > one, f"the other prompt to have more than {one} tokens", other)
+    else:
+        _expect_refused(scene.other_reply, word)
 
 
 @then(parsers.parse('the reply uses the server tool "{name}", or it is refused naming "{word}"'))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +21,7 @@ from pensieve.core.errors import ValidationError
 from pensieve.device.memory.ledger import Ledger, request_bytes
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.scripted.engine import SCRIPTED_INFO, ScriptedEngine
-from pensieve.engine.scripted.script import load_script
+from pensieve.engine.scripted.script import ScriptedServer, load_script
 from pensieve.models.estimate.known_model import KnownModel, known_model
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class ServerComponents:
     start: Callable[[str], Awaitable[ServedModel]]
     cache_writes: Callable[[], DiskWrites] = DiskWrites
     prompt_folder: PromptFolder | None = None
+    waits: ScriptedServer = field(default_factory=ScriptedServer)
+    """How long the server waits where a script says so."""
     console: Console | None = None
 
 
@@ -103,7 +105,7 @@ def scripted_components(
     model = KnownModel(
         str(path), SCRIPTED_INFO, settings=table.settings, alias=table.alias, idle_seconds=table.idle_seconds
     )
-    return ServerComponents((model,), "a script, no model", memory, monitor, start)
+    return ServerComponents((model,), "a script, no model", memory, monitor, start, waits=script.server)
 
 
 def model_components(settings: Settings) -> ServerComponents:
@@ -142,7 +144,8 @@ def model_components(settings: Settings) -> ServerComponents:
     models = _known_models(folders, drafts, by_model, dense=device.backend == "cpu")
     description = device.describe() + (", forced to follow a script" if options.script else "")
     writes = options.cache.writes.usage if options.cache.writes is not None else DiskWrites
-    return ServerComponents(models, description, memory, monitor, start, writes)
+    waits = options.script.server if options.script else ScriptedServer()
+    return ServerComponents(models, description, memory, monitor, start, writes, waits=waits)
 
 
 def capacity_bytes(limit: Size | None, machine_bytes: int) -> int:

@@ -21,7 +21,7 @@ from pensieve.engine.memory.probe import ACTIVATIONS_SHARE, CHUNK_TOKENS, Probe,
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.prompt_cache.answer_memory import AnswerMemory
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
-from pensieve.engine.requests.ticket import Deliver, deliver
+from pensieve.engine.requests.event_stream import Deliver, deliver
 from pensieve.engine.speculation.draft_model import DraftModel, load_draft, option_for, ready_to_draft
 from pensieve.engine.speculation.pass_costs import Pace
 from pensieve.engine.warm_up import check, log_if_slow, timed_prefill, warm_up

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Future
 from contextlib import ExitStack, aclosing
 from functools import partial
+from typing import NamedTuple
 
 from contracts.values.faults import EngineFault
 from contracts.values.generation import GenerationEvent, GenerationStarted, PromptTokens
@@ -15,7 +17,7 @@ from contracts.values.vocabulary import GenerationRequest, MemoryUsage, ModelFea
 from pensieve.core.errors import OverloadedError
 from pensieve.core.scheduling.validation import check_request
 from pensieve.device.memory.device_memory import DeviceMemory
-from pensieve.device.threads.pooled_thread import PooledThread
+from pensieve.device.threads.model_thread import ModelThread
 from pensieve.device.threads.stacks import thread_stacks
 from pensieve.engine.assembly import EngineParts, load_parts
 from pensieve.engine.loop.faults import LoopFailedError
@@ -25,6 +27,7 @@ from pensieve.engine.loop.watch import EngineWatch
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.preparation import RequestPreparation
+from pensieve.engine.requests.event_stream import EventStream
 from pensieve.engine.requests.ticket import Ticket
 from pensieve.models.files.model_folder import ModelFolder
 
@@ -36,6 +39,14 @@ CLOSE_SECONDS = 60.0
 LoadParts = Callable[[ModelFolder, DeviceMemory, EngineOptions, ExitStack], EngineParts]
 
 
+class _Loaded(NamedTuple):
+    """What the MLX thread made."""
+
+    parts: EngineParts
+    preparation: RequestPreparation
+    loop: GenerationLoop
+
+
 class Engine:
     """Made by `start`, which returns when the model is ready to answer."""
 
@@ -43,24 +54,21 @@ class Engine:
         self,
         folder: ModelFolder,
         memory: DeviceMemory,
-        monitor: SlidingWindowMonitor,
         options: EngineOptions,
-        load: LoadParts,
+        thread: ModelThread[_Loaded],
+        loaded: _Loaded,
     ) -> None:
         self._folder = folder
         self._memory = memory
         self._options = options
-        self._load_parts = load
-        self._loop = GenerationLoop(memory, monitor, folder.id)
-        self._thread = PooledThread(self._run, name="pensieve-mlx")
+        self._thread = thread
+        self._parts, self._preparation, self._loop = loaded
         self._event_loop = asyncio.get_running_loop()
-        self._watch = EngineWatch(self._loop.progress, lambda: self._tickets, options.stall_seconds)
-        self._watching = asyncio.create_task(self._watch.watch_progress(), name="pensieve-watch")
-        self._resources = ExitStack()
-        self._parts: EngineParts
-        self._preparation: RequestPreparation
         self._tickets: set[Ticket] = set()
         self._closed = False
+        self._watch = EngineWatch(self._loop.progress, self._streams, options.stall_seconds)
+        self._watching = asyncio.create_task(self._watch.watch_progress(), name="pensieve-watch")
+        thread.ended.add_done_callback(self._note_end)
 
     @classmethod
     async def start(
@@ -78,43 +86,37 @@ class Engine:
             ModelLoadingError: the model's files are missing, damaged or of an unknown kind.
             InsufficientMemoryError: the weights do not fit.
         """
-        engine = cls(folder, memory, monitor, options, load)
-        engine._thread.start()
+
+        def load_all(resources: ExitStack) -> _Loaded:
+            parts = load(folder, memory, options, resources)
+            preparation = RequestPreparation(parts)
+            resources.callback(preparation.close)
+            return _Loaded(parts, preparation, GenerationLoop(_loop_parts(parts, options), memory, monitor, folder.id))
+
+        thread = ModelThread(load_all, lambda loaded: loaded.loop.run())
         try:
-            await asyncio.wrap_future(engine._loop.mailbox.call(engine._load))
+            loaded = await asyncio.wrap_future(thread.loaded)
+        except BaseException:
+            thread.loaded.add_done_callback(_stop)
+            await asyncio.to_thread(thread.join, CLOSE_SECONDS)
+            raise
+        engine = cls(folder, memory, options, thread, loaded)
+        try:
             await engine._preparation.compile_vocabulary()
         except BaseException:
             await engine.aclose()
             raise
         return engine
 
-    def _load(self) -> None:
-        """On the MLX thread."""
-        self._parts = parts = self._load_parts(self._folder, self._memory, self._options, self._resources)
-        self._preparation = RequestPreparation(parts)
-        self._resources.callback(self._preparation.close)
-        self._loop.attach(
-            LoopParts(
-                partial(parts.new_batch, self._options),
-                partial(parts.checked_batch, self._options),
-                parts.plan.sizes,
-                parts.prompt_cache,
-                parts.relief,
-                parts.deliver,
-            )
-        )
-
-    def _run(self) -> None:
-        """The life of the MLX thread."""
-        try:
-            self._loop.run()
-        except BaseException as error:
-            log.exception("the thread that computes has ended")
+    def _note_end(self, ended: Future[None]) -> None:
+        """On the MLX thread, which has ended."""
+        error = ended.exception()
+        if error is not None:
             reason = str(error) if isinstance(error, LoopFailedError) else f"the thread that computes ended: {error!r}"
-            fault = EngineFault(reason, can_reload=True)
-            self._event_loop.call_soon_threadsafe(self._watch.report, fault)
-        finally:
-            self._resources.close()
+            self._event_loop.call_soon_threadsafe(self._watch.report, EngineFault(reason, can_reload=True))
+
+    def _streams(self) -> list[EventStream]:
+        return [ticket.stream for ticket in self._tickets]
 
     @property
     def info(self) -> ModelInfo:
@@ -132,7 +134,10 @@ class Engine:
 
     def progress(self) -> tuple[RequestProgress, ...]:
         """Of the open generations, the oldest first."""
-        return tuple(ticket.progress() for ticket in sorted(self._tickets, key=lambda ticket: ticket.number))
+        return tuple(
+            ticket.progress.report(has_ended=ticket.stream.has_ended)
+            for ticket in sorted(self._tickets, key=lambda ticket: ticket.number)
+        )
 
     async def can_admit(self) -> bool:
         return not self._has_ended and self._num_unfinished < self._options.max_batch_size + self._options.max_queued
@@ -148,7 +153,7 @@ class Engine:
     @property
     def _num_unfinished(self) -> int:
         """Without the answers that only wait for their clients to read them."""
-        return sum(not ticket.has_ended for ticket in self._tickets)
+        return sum(not ticket.stream.has_ended for ticket in self._tickets)
 
     async def count_tokens(self, prompt: Prompt) -> int:
         return await self._preparation.count_tokens(prompt)
@@ -159,18 +164,18 @@ class Engine:
             raise failed_error()
         request = self._parts.settings.request(request)
         ticket = self._identical_ticket(request) or await self._admit(request)
-        ticket.num_readers += 1
+        prompt, stream = ticket.prompt, ticket.stream
+        stream.add_reader()
         try:
-            await ticket.admission()
-            yield GenerationStarted(len(ticket.prompt_token_ids), ticket.cached_at_first, ticket.differs_in)
-            async with aclosing(ticket.stream()) as events:
+            await stream.admission()
+            yield GenerationStarted(len(prompt.token_ids), prompt.cached_tokens, prompt.differs_in)
+            async with aclosing(stream.read()) as events:
                 async for event in events:
                     yield event
         finally:
-            ticket.num_readers -= 1
-            if not ticket.num_readers:
+            stream.remove_reader()
+            if stream.is_abandoned:
                 self._tickets.discard(ticket)
-                ticket.cancelled = True
                 self._loop.mailbox.wake()
 
     def _identical_ticket(self, request: GenerationRequest) -> Ticket | None:
@@ -181,11 +186,11 @@ class Engine:
         """
         if not request.sampling.is_greedy and not request.is_retry:
             return None
-        return next((ticket for ticket in self._tickets if ticket.request == request and not ticket.cancelled), None)
+        return next((ticket for ticket in self._tickets if ticket.prompt.request == request), None)
 
     async def _admit(self, request: GenerationRequest) -> Ticket:
         with self._loop.mailbox.arriving():
-            ticket = await self._preparation.ticket(request)
+            prompt = await self._preparation.prompt(request)
         if self._has_ended:
             raise failed_error()
         if self._parts.relief.refuses and self._tickets:
@@ -195,7 +200,8 @@ class Engine:
             raise OverloadedError(
                 f"{self._num_unfinished} requests are running or waiting, which is this server's maximum"
             )
-        ticket.is_admitted = self._num_unfinished > 0  # behind others it waits
+        ticket = Ticket(prompt, self._event_loop)
+        ticket.stream.is_admitted = self._num_unfinished > 0  # behind others it waits
         self._tickets.add(ticket)
         self._loop.submit(ticket)
         return ticket
@@ -227,3 +233,20 @@ class Engine:
             return
         if not await asyncio.to_thread(self._thread.join, CLOSE_SECONDS):
             log.error("the model's thread did not end within %.0f s:\n%s", CLOSE_SECONDS, thread_stacks())
+
+
+def _loop_parts(parts: EngineParts, options: EngineOptions) -> LoopParts:
+    return LoopParts(
+        partial(parts.new_batch, options),
+        partial(parts.checked_batch, options),
+        parts.plan.sizes,
+        parts.prompt_cache,
+        parts.relief,
+        parts.deliver,
+    )
+
+
+def _stop(loaded: Future[_Loaded]) -> None:
+    """For a model that no caller waits for any more."""
+    if loaded.exception() is None:
+        loaded.result().loop.stop()

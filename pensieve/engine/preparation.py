@@ -1,11 +1,10 @@
-"""From a request to a ticket: the prompt rendered and tokenized, its length checked, its grammar built.
+"""From a request to a prepared prompt: rendered and tokenized, its length checked, its grammar built.
 
 All of it runs off the event loop. A prompt that cannot fit the window is refused before it is rendered.
 """
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from functools import partial
 
@@ -14,7 +13,7 @@ from pensieve.core.errors import PromptTooLongError
 from pensieve.core.scheduling.validation import check_window
 from pensieve.engine.assembly import EngineParts
 from pensieve.engine.lanes import PreparationLanes
-from pensieve.engine.requests.ticket import Ticket
+from pensieve.engine.requests.prompt import PreparedPrompt
 from pensieve.models.prompts.chat_template import ChatTemplate, RenderedPrompt
 
 MIN_DIFFERENCE_TOKENS = 256
@@ -37,13 +36,12 @@ class RequestPreparation:
         """Exact for a prompt that the window holds; an estimate for one that it certainly does not hold."""
         return await self._lanes.run(lambda: self._count(self._parts.settings.prompt(prompt)), prompt)
 
-    async def ticket(self, request: GenerationRequest) -> Ticket:
+    async def prompt(self, request: GenerationRequest) -> PreparedPrompt:
         """
         Raises:
             ValidationError: the prompt is empty, or leaves no room for an answer in the context window.
         """
-        loop = asyncio.get_running_loop()
-        return await self._lanes.run(lambda: self._ticket(request, loop), request.prompt)
+        return await self._lanes.run(lambda: self._prompt(request), request.prompt)
 
     def close(self) -> None:
         self._lanes.close()
@@ -68,7 +66,7 @@ class RequestPreparation:
             return RenderedPrompt(template.encode_raw("".join(message.text for message in prompt.messages)))
         return template.render(prompt.messages, prompt.tools, prompt.thinking)
 
-    def _ticket(self, request: GenerationRequest, loop: asyncio.AbstractEventLoop) -> Ticket:
+    def _prompt(self, request: GenerationRequest) -> PreparedPrompt:
         parts = self._parts
         window_tokens = parts.plan.window_tokens
         estimate = parts.template.tokens_beyond(window_tokens, request.prompt)
@@ -80,7 +78,7 @@ class RequestPreparation:
         cached_tokens = parts.prompt_cache.cached_tokens(prompt.token_ids, namespace=namespace)
         with self._grammars_lock:
             matcher = parts.grammars.matcher_for(request, starts_thinking=prompt.starts_thinking)
-        return Ticket(
+        return PreparedPrompt(
             request,
             prompt.token_ids,
             prompt.starts_thinking,
@@ -88,9 +86,8 @@ class RequestPreparation:
             window_tokens=window_tokens,
             boundaries=prompt.boundaries,
             answers=parts.answers,
-            cached_at_first=cached_tokens,
+            cached_tokens=cached_tokens,
             differs_in=self._difference(request, len(prompt.token_ids), cached_tokens),
-            loop=loop,
         )
 
     def _difference(self, request: GenerationRequest, num_tokens: int, cached_tokens: int) -> str:

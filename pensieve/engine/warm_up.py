@@ -7,12 +7,12 @@ A CPU compiles nothing.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import mlx.core as mx
@@ -24,7 +24,7 @@ from pensieve.engine.kv.rows.forms import leaves, runnable
 from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.memory.probe import Probe, lengthen, new_caches
 from pensieve.engine.prompt_cache.match import Match, MissReason
-from pensieve.engine.requests.ticket import Ticket
+from pensieve.engine.requests.prompt import PreparedPrompt
 
 if TYPE_CHECKING:
     from pensieve.engine.batch.batch import Batch
@@ -86,38 +86,35 @@ def check(batch: Batch) -> None:
     Raises:
         Exception: the model does not compute.
     """
-    with closing(asyncio.new_event_loop()) as loop:
-        if not _answer(batch, [_ticket(loop, _SAMPLINGS[0])]):
-            raise DeviceError("the model computed a prompt and no token came out")
+    if not _answer(batch, [_prompt(_SAMPLINGS[0])]):
+        raise DeviceError("the model computed a prompt and no token came out")
 
 
 def _run_once(
     model: LoadedModel, probe: Probe, batch: Batch, grammars: Grammars, kv_bits: int | None
 ) -> tuple[int, int]:
-    with closing(asyncio.new_event_loop()) as loop:
+    def constrained() -> list[PreparedPrompt]:
+        if not model.supports(ModelFeature.JSON_MODE):
+            return []
+        prompt = _prompt(_SAMPLINGS[0], schema=_SCHEMA)
+        return [replace(prompt, matcher=grammars.matcher_for(prompt.request, starts_thinking=False))]
 
-        def constrained() -> list[Ticket]:
-            if not model.supports(ModelFeature.JSON_MODE):
-                return []
-            ticket = _ticket(loop, _SAMPLINGS[0], schema=_SCHEMA)
-            ticket.matcher = grammars.matcher_for(ticket.request, starts_thinking=False)
-            return [ticket]
-
-        free = [_ticket(loop, sampling) for sampling in _SAMPLINGS]
-        groups = [*([ticket] for ticket in free), constrained(), [*free, *constrained()]]
-        num_tokens = sum(_answer(batch, group[: batch.max_size]) for group in groups)
+    free = [_prompt(sampling) for sampling in _SAMPLINGS]
+    groups = [*([prompt] for prompt in free), constrained(), [*free, *constrained()]]
+    num_tokens = sum(_answer(batch, group[: batch.max_size]) for group in groups)
     return num_tokens, _verify_drafts(model, probe, kv_bits)
 
 
-def _ticket(loop: asyncio.AbstractEventLoop, sampling: Sampling, schema: str | None = None) -> Ticket:
+def _prompt(sampling: Sampling, schema: str | None = None) -> PreparedPrompt:
     message = ChatMessage(Role.USER, "Hello")
     request = GenerationRequest((message,), _OUTPUT_TOKENS, sampling, output_schema=schema)
-    return Ticket(request, [0] * _PROMPT_TOKENS, loop=loop)
+    return PreparedPrompt(request, [0] * _PROMPT_TOKENS)
 
 
-def _answer(batch: Batch, tickets: Sequence[Ticket]) -> int:
-    """Answer the tickets in one batch. Return the number of sampled tokens."""
-    running, num_tokens = {batch.insert(ticket, Match(0, None, MissReason.EMPTY)) for ticket in tickets}, 0
+def _answer(batch: Batch, prompts: Sequence[PreparedPrompt]) -> int:
+    """Answer the prompts in one batch. Return the number of sampled tokens."""
+    nothing_cached, num_tokens = Match(0, None, MissReason.EMPTY), 0
+    running = {batch.insert(prompt, _OUTPUT_TOKENS, nothing_cached) for prompt in prompts}
     for _ in range(_PROMPT_TOKENS + _OUTPUT_TOKENS):  # far more steps than necessary
         sampled = batch.step().sampled if running else []
         num_tokens += len(sampled)

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+WINDOWS: Final = (8192, 32768, 131072)
+
 OPEN: Final = "When does it open?"
 OPENS: Final = "It opens at seven."
 CLOSE: Final = "And when does it close?"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.clients.client import PROGRAMS, Client, load_clients
-from tests.clients.outcome import table
+from tests.clients.outcome import load_outcomes, table
 
 PAGE: Final = Path(__file__).parents[2] / "docs/clients.md"
 URL: Final = "http://127.0.0.1:8765"
@@ -21,7 +21,8 @@ def write() -> None:
     template = Path(__file__).with_name("page.md").read_text(encoding="utf-8")
     configurations = "\n\n".join(f"## {client.name}\n\n{configuration(client)}" for client in clients)
     order = [client.name for client in clients]
-    PAGE.write_text(template.format(configurations=configurations, table=table(order)), encoding="utf-8")
+    rows = table(order, load_outcomes(), PAGE.read_text(encoding="utf-8"))
+    PAGE.write_text(template.format(configurations=configurations, table=rows), encoding="utf-8")
 
 
 def configuration(client: Client) -> str:

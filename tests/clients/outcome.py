@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -42,16 +42,36 @@ def load_outcomes() -> list[Outcome]:
     return [Outcome(**json.loads(path.read_text(encoding="utf-8"))) for path in sorted(FOLDER.glob("*.json"))]
 
 
-def table(order: Sequence[str]) -> str:
-    """The table for docs/clients.md, with the clients in this order."""
-    rows = sorted(load_outcomes(), key=lambda outcome: (order.index(outcome.client), outcome.window))
+def table(order: Sequence[str], outcomes: Iterable[Outcome], page: str) -> str:
+    """The table for docs/clients.md, with the clients in this order. `page` is the page as it is: its rows stay until
+    a run replaces them, so that a few clients can be tried alone.
+    """
+    rows = {_key(cells): cells for cells in map(_cells, page.splitlines()) if cells[:1] and cells[0] in order}
+    for outcome in outcomes:
+        cells = _cells(_row(outcome))
+        if outcome.day >= rows.get(_key(cells), [""])[-1]:
+            rows[_key(cells)] = cells
     head = "| client | version | window | prompt | plain | stream | tool | read from the cache | notes | tried |\n"
-    return head + "|---|---|---|---|---|---|---|---|---|---|\n" + "\n".join(_row(row) for row in rows)
+    ordered = sorted(rows.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
+    return head + "|---|---|---|---|---|---|---|---|---|---|\n" + "\n".join(_line(cells) for _, cells in ordered)
+
+
+def _cells(line: str) -> list[str]:
+    """Of a row of a table; none for another line."""
+    return line[2:-2].split(" | ") if line.startswith("| ") else []
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _key(cells: Sequence[str]) -> tuple[str, int]:
+    """The client and the window."""
+    return cells[0], int(cells[2].replace(",", ""))
 
 
 def _row(row: Outcome) -> str:
     marks = ["yes" if done else "no" for done in (row.plain, row.stream, row.tool)] if row.fits else ["–"] * 3
     share = f"{row.cached_share:.1%}" if row.cached_share is not None else "–"
     counts = [f"{number:,}" for number in (row.window, row.prompt_tokens)]
-    cells = [row.client, row.version, *counts, *marks, share, row.note, row.day]
-    return f"| {' | '.join(cells)} |"
+    return _line([row.client, row.version, *counts, *marks, share, row.note.replace("|", "/"), row.day])

@@ -12,13 +12,12 @@ import pytest
 
 from tests.clients.client import Client, Ended, Session, load_clients
 from tests.clients.conftest import Start
-from tests.clients.conversation import CLOSE, OPEN, write_prompt
+from tests.clients.conversation import CLOSE, OPEN, WINDOWS, write_prompt
 from tests.clients.outcome import MAX_REFUSED_REQUESTS, MIN_CACHED_SHARE
 from tests.clients.verdict import judged, shown_reason
 
 CLIENTS = load_clients()
 COMMANDS = [client for client in CLIENTS if client.first]
-WINDOWS = (8192, 32768, 131072)
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("PENSIEVE_CLIENTS"), reason="only in tox -e clients"),

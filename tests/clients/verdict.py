@@ -39,7 +39,8 @@ def judged(session: Session, window: int, exchanges: Sequence[Exchange], runs: S
 
 def shown_reason(runs: Sequence[Ended]) -> str:
     """The client's words about a prompt that is too long."""
-    found = re.search(r"(?i)[^\n\"{}—]*(?:too long|context)[^\n\"{}—]*", f"{runs[0].output}\n{runs[0].errors}")
+    printed = re.sub(r"\\u([0-9a-f]{4})", lambda code: chr(int(code[1], 16)), f"{runs[0].output}\n{runs[0].errors}")
+    found = re.search(r"(?i)[^\n\"{}—]*(?:too long|context)[^\n\"{}—]*", printed)
     return found[0].strip() if found else ""
 
 

@@ -23,7 +23,6 @@ from pensieve.engine.memory.probe import CHUNK_TOKENS
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.requests.output import Output
-from pensieve.engine.requests.ticket import Ticket
 from pensieve.models.files.model_folder import ModelFolder
 from tests.engine.support.generate import answer, until, user_request
 from tests.support.engines import GIB, MakeEngine, batch_of, holds_kv, memory_of, parts_of, start_engine
@@ -197,9 +196,9 @@ def test_a_token_that_cannot_be_decoded_fails_only_its_own_request(
         async with make_engine() as engine, aclosing(engine.generate(user_request("Hello", 500))) as broken:
             new_output = batch_of(engine).new_output
 
-            def new_broken_output(ticket: Ticket) -> Output:
-                output = new_output(ticket)
-                if ticket.request.max_tokens == 500:
+            def new_broken_output(prompt: Any, progress: Any) -> Output:
+                output = new_output(prompt, progress)
+                if prompt.request.max_tokens == 500:
                     monkeypatch.setattr(output, "push", _failing)
                 return output
 

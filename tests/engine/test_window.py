@@ -17,7 +17,8 @@ from pensieve.engine.engine import Engine
 from pensieve.engine.loop.admission import MIN_SHORTENED_TOKENS
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.requests.output import Output
-from pensieve.engine.requests.ticket import Ticket
+from pensieve.engine.requests.progress import AnswerProgress
+from pensieve.engine.requests.prompt import PreparedPrompt
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.resolve import resolve
@@ -133,12 +134,12 @@ def test_beside_another_model_an_answer_may_use_the_memory_that_is_left(
 
     async def play() -> None:
         engine = await start_engine(folder)
-        tickets: list[Ticket] = []
+        started: list[AnswerProgress] = []
         new_output = batch_of(engine).new_output
 
-        def note(ticket: Ticket) -> Output:
-            tickets.append(ticket)
-            return new_output(ticket)
+        def note(prompt: PreparedPrompt, progress: AnswerProgress) -> Output:
+            started.append(progress)
+            return new_output(prompt, progress)
 
         monkeypatch.setattr(batch_of(engine), "new_output", note)
         per_token = parts_of(engine).plan.sizes.bytes_per_token
@@ -152,9 +153,9 @@ def test_beside_another_model_an_answer_may_use_the_memory_that_is_left(
                         await anext(events)
                 else:
                     await anext(events)
-                    await until(lambda: bool(tickets))
-                    assert MIN_SHORTENED_TOKENS <= tickets[0].max_answer_tokens < free_tokens
-                    assert tickets[0].is_limited_by_window
+                    await until(lambda: bool(started))
+                    assert MIN_SHORTENED_TOKENS <= started[0].max_answer_tokens < free_tokens
+                    assert started[0].is_limited_by_window
             await until(lambda: not holds_kv(engine))
             memory_of(engine).release(other_model)
         await engine.aclose()

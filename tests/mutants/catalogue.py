@@ -102,6 +102,7 @@ _OF_ANTHROPIC_TOOLS = (
     Mutant("search-is-text", "server-call-has-its-result", calls=anthropic_tools.drops_tools("web_search")),
     Mutant("search-without-result", "server-call-has-its-result", answers=anthropic_tools.server_call_without_result),
     Mutant("drops-the-tool-search", "tool-search-hides-nothing", calls=anthropic_tools.drops_tools("tool_search")),
+    Mutant("drops-deferred-tools", "deferred-tools-alone", calls=anthropic_tools.drops_tools("custom")),
 )
 
 _OF_ANSWERS = (

@@ -49,6 +49,8 @@ class Mutant:
     """Otherwise it answers by the headers alone, and closes the connection."""
     serves_one_at_a_time: bool = False
     """Another connection waits until the one before is closed."""
+    waits_for_bodies: bool = False
+    """However long their clients pause."""
     in_every_example: bool = False
     """Every example of the scenario catches it: each of them is about another part of the fault."""
 

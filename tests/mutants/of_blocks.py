@@ -52,6 +52,12 @@ OF_BLOCKS = (
         calls=Drops.of("tool_removal"),
         base=BaseServer.CONSTRAINED,
     ),
+    Mutant(
+        "removed-tool-without-its-name",
+        "removed-tool-is-not-called",
+        answers=refusal_without_a_name,
+        base=BaseServer.CONSTRAINED,
+    ),
     Mutant("never-cleared-messages", "cleared-system-message-is-no-prompt", calls=blocks.keeps_cleared_messages),
     Mutant("messages-cleared-at-once", "system-message-of-this-turn-is-counted", calls=blocks.clears_messages_at_once),
     Mutant("refused-effort", "system-message-with-only-an-effort", answers=blocks.refuses("output_config")),

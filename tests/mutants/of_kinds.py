@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from tests.mutants.faults import kinds
-from tests.mutants.faults.messages import ignores
+from tests.mutants.faults.messages import ignores, refusal_without_a_name
 from tests.mutants.mutant import BaseServer, Mutant
 
 OF_KINDS = (
     Mutant("ignores-choices", "choice-that-is-wrong", calls=kinds.ignores_choices),
     Mutant("ignores-compaction", "compaction-is-done-or-refused", calls=ignores("compaction")),
     Mutant("ignores-unknown-edits", "edit-that-is-unknown", calls=kinds.ignores_edits),
+    Mutant("ignores-fast-mode", "fast-mode-is-reported-or-refused", calls=ignores("speed")),
+    Mutant("fast-mode-refused-otherwise", "fast-mode-is-reported-or-refused", answers=refusal_without_a_name),
     Mutant("ignores-safeguards", "safeguards-are-done-or-refused", calls=ignores("safeguards")),
     Mutant("ignores-edits", "results-are-cleared", calls=kinds.ignores_edits),
     Mutant("edit-not-reported", "results-are-cleared", answers=kinds.no_edit_reported),

@@ -58,5 +58,9 @@ OF_LIMITS = (
         answers=limits.fails_if(limits.has_thousands_of_digits),
     ),
     Mutant("accepts-handshakes", "handshake-of-a-foreign-page", answers=limits.accepts_handshakes),
-    Mutant("waits-for-slow-bodies", "six-slow-bodies", serves_one_at_a_time=True),
+    Mutant("waits-for-slow-bodies", "six-slow-bodies", serves_one_at_a_time=True, waits_for_bodies=True),
+    Mutant("waits-for-bodies-forever", "bodies-that-never-arrive", waits_for_bodies=True),
+    Mutant("pings-before-a-refusal", "late-refusal-of-a-stream", answers=limits.refusal_in_the_stream),
+    Mutant("keeps-alive-before-a-refusal", "late-refusal-of-a-chat", answers=limits.refusal_in_the_stream),
+    Mutant("late-without-retry-after", "late-refusal-for-lack-of-room", answers=limits.without_retry_after),
 )

@@ -15,6 +15,8 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.wire import DONE, Frame, Frames, ProxiedAnswer, ProxiedCall
 
 _ADDRESS = "127.0.0.1"
+_BODY_SECONDS = 2.0
+"""As the suite's script says."""
 _HOP_BY_HOP_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive"}
 
 
@@ -39,6 +41,8 @@ def served(mutant: Mutant, upstream: str) -> Iterator[str]:
 def _handler(mutant: Mutant, client: httpx.Client) -> type[BaseHTTPRequestHandler]:
     class ProxyHandler(BaseHTTPRequestHandler):
         """HTTP/1.0: closing the connection ends the answer, so that a changed body needs no new length."""
+
+        timeout = None if mutant.waits_for_bodies else _BODY_SECONDS
 
         def do_GET(self) -> None:
             call = mutant.calls(self._call())

@@ -41,6 +41,8 @@ class Scene:
     reply_seconds: float = field(init=False)
     waited: bool = field(init=False)
     """Whether a request was only answered once another had ended."""
+    openings: list[str] = field(init=False)
+    """The status lines on connections of their own, or what came instead."""
     sdk_message: Any = field(init=False)
     sdk_other_message: Any = field(init=False)
     sdk_result: Any = field(init=False)

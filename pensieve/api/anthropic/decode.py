@@ -9,7 +9,7 @@ from pensieve.api.anthropic.content.conversation import ConversationDecoder
 from pensieve.api.anthropic.context_editing import edits_of
 from pensieve.api.anthropic.diagnostics import fingerprint_of
 from pensieve.api.anthropic.thinking import thinking_of
-from pensieve.api.anthropic.tools.decode import tool_choice_of, tools_of
+from pensieve.api.anthropic.tools.decode import require_one_shown, tool_choice_of, tools_of
 from pensieve.api.anthropic.wire.bodies import CountTokensBody, MessagesBody, OutputFormat
 from pensieve.api.anthropic.wire.context import DiagnosticsRequest
 from pensieve.api.http.json_schemas import require_schema
@@ -53,6 +53,7 @@ def decode_messages(body: bytes) -> DecodedRequest:
     """
     wire = parse_body(MessagesBody, body)
     prompt = _prompt(wire)
+    require_one_shown(wire.tools or (), prompt.tools)
     budget = prompt.thinking.budget_tokens
     if budget is not None and budget >= wire.max_tokens:
         raise ValidationError("thinking.budget_tokens", "must be less than max_tokens, which includes thinking")

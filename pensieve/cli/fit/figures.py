@@ -44,6 +44,8 @@ class Fit:
     reserve_bytes: int
     rates: DeviceRates
     rates_from: str
+    chunk_tokens: int
+    """Of a prompt that is prefilled."""
     context_tokens: int | None = None
     kv_bits: KVBits = None
 
@@ -88,11 +90,12 @@ class Fit:
 
     def expected_tokens_per_second(self, num_tokens: int) -> float:
         shape = self.footprint.kv
-        num_bytes = kv_bytes(shape, num_tokens, bits=self.kv_bits) if shape else 0
+        # A recurrent state is read, and written as well.
+        num_bytes = kv_bytes(shape, max(1, num_tokens), bits=self.kv_bits) + shape.state_bytes if shape else 0
         return tokens_per_second(self.footprint.token_cost, self.rates, num_bytes)
 
     def expected_first_token_seconds(self, num_tokens: int) -> float:
-        return first_token_seconds(self.footprint.token_cost, self.rates, num_tokens)
+        return first_token_seconds(self.footprint.token_cost, self.rates, num_tokens, self.chunk_tokens)
 
     def as_json(self) -> dict[str, Any]:
         shape = self.footprint.kv
@@ -145,6 +148,7 @@ def estimate_fit(source: str, options: FitOptions) -> Fit:
     from pensieve.device.device import device_info  # noqa: PLC0415 - not needed for --help
 
     device = device_info()  # before anything else imports MLX, because it loads the BLAS that MLX has to use
+    from pensieve.engine.memory.probe import CHUNK_TOKENS  # noqa: PLC0415
     from pensieve.models.estimate.footprint import footprint  # noqa: PLC0415
     from pensieve.models.estimate.inspect import inspect_model  # noqa: PLC0415
     from pensieve.models.estimate.machine_speed import machine_rates  # noqa: PLC0415
@@ -166,6 +170,7 @@ def estimate_fit(source: str, options: FitOptions) -> Fit:
         reserve_bytes=reserve,
         rates=rates,
         rates_from=rates_from,
+        chunk_tokens=CHUNK_TOKENS[device.backend],
         context_tokens=options.context_tokens,
         kv_bits=options.kv_bits,
     )

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from hypercorn.config import Config
 
     from pensieve.api.http.connections.limits import ConnectionLimits
+    from pensieve.api.server_state import ServerState
+    from pensieve.engine.scripted.script import ScriptedServer
 
 log = logging.getLogger(__name__)
 
@@ -184,6 +186,7 @@ async def _serve_http(
         cache_writes=components.cache_writes,
         prompt_folder=components.prompt_folder,
     )
+    _wait_as_scripted(state, components.waits)
     connections = OpenConnections(raise_file_limit())
     asyncio.get_running_loop().set_exception_handler(connections.on_loop_error)
     watch_connections(state.limits.max_unread_seconds, connections)
@@ -191,6 +194,13 @@ async def _serve_http(
     await serve_asgi(create_app(state), _hypercorn_config(listener, state.limits), shutdown_trigger=shutdown)
     if shutdown.lost_reason is not None:
         raise ServerLostError(shutdown.lost_reason)
+
+
+def _wait_as_scripted(state: ServerState, waits: ScriptedServer) -> None:
+    if waits.ping_seconds is not None:
+        state.ping_interval_seconds = waits.ping_seconds
+    if waits.body_seconds is not None:
+        state.limits = replace(state.limits, max_pause_seconds=waits.body_seconds)
 
 
 def _import_http_modules() -> None:

@@ -42,13 +42,13 @@ class AnswerParser:
         self._body, self._num_attempts = "", 0
         self._space, self._skips_space, self._has_content = "", False, False
         self._extent = JsonObjectExtent()
-        self._scan = StopSequenceFilter(())
+        self._given_back = ""  # to parse next, in the state that was entered for it
         self._enter(self._marks.first_state(starts_thinking=starts_thinking))
 
     def feed(self, text: str) -> list[Piece]:
         pieces: list[Piece] = []
-        while text:
-            scan = self._scan
+        while text or self._given_back:
+            text, self._given_back, scan = self._given_back + text, "", self._scan
             safe, mark, text = scan.split(text)
             pieces += self._take(safe)
             if self._scan is not scan:  # the new state looks for other marks in the rest
@@ -59,12 +59,15 @@ class AnswerParser:
 
     def finish(self, *, is_cut: bool = False) -> list[Piece]:
         """End the answer, which `is_cut` off by a limit. A call that ends within its arguments gets no CallEnd."""
-        pieces = self._take(self._scan.finish())
-        while self.state is State.CALLS:
-            self._streams |= is_cut and self._dialect.calls.is_json
-            pieces += self._read_calls() or self._stream_call() or self._give_up(drops_calls=is_cut)
-            pieces += self._take(self._scan.finish())
-        if self.state is State.TEXT and self._space:
+        pieces: list[Piece] = []
+        while (withheld := self._scan.finish()) or self.state is State.CALLS:
+            if withheld:
+                pieces += self._take(withheld)
+            else:
+                self._streams |= is_cut and self._dialect.calls.is_json
+                pieces += self._read_calls() or self._stream_call() or self._give_up(drops_calls=is_cut)
+            pieces += self.feed("")
+        if self.state is State.TEXT:
             pieces += self._text(self._space)
         return pieces
 
@@ -102,7 +105,8 @@ class AnswerParser:
         """Parse the `rest` as the beginning of another part."""
         self._skips_space, self._body = True, ""
         self._enter(self._marks.next_part)
-        return self.feed(rest)
+        self._given_back = rest
+        return []
 
     def _open_part(self) -> list[Piece]:
         """Enter the part that a complete header announces."""
@@ -136,38 +140,34 @@ class AnswerParser:
                 return self._take_tail(text)
 
     def _take_thinking(self, text: str) -> list[Piece]:
-        if self._skips_space:
-            text = text.lstrip()
-        self._skips_space = self._skips_space and not text
+        text = self._after_space(text)
         return [ThinkingPiece(self._dialect.marks.plain(text))] if text else []
 
     def _take_text(self, text: str) -> list[Piece]:
         """Emit text, except white space that is meaningless before a call or after thinking."""
-        if self._skips_space:
-            text = text.lstrip()
-            self._skips_space = not text
+        text = self._after_space(text)
         if not self._names and (self._has_content or not self._dialect.think_start):
             return self._text(text)
         if not self._has_content and self._bare_openings.may_begin(self._space + text):
             self._space += text
-            return self._open_bare_call()
+            text = self._space.lstrip()
+            if not self._bare_openings.has_begun(text):
+                return []
+            self._open_calls("", is_bare=bool(self._dialect.calls.start))
+            return self._take(text)
         text = self._space + text
         kept = text.rstrip()
         self._space = text[len(kept) :]
         return self._text(kept)
 
-    def _text(self, text: str) -> list[Piece]:
-        if not text:
-            return []
-        self._has_content = self._has_content or not text.isspace()
-        return [TextPiece(self._dialect.marks.plain(text))]
+    def _after_space(self, text: str) -> str:
+        text = text.lstrip() if self._skips_space else text
+        self._skips_space = self._skips_space and not text
+        return text
 
-    def _open_bare_call(self) -> list[Piece]:
-        text = self._space.lstrip()
-        if not self._bare_openings.has_begun(text):
-            return []
-        self._open_calls("", is_bare=bool(self._dialect.calls.start))
-        return self._take(text)
+    def _text(self, text: str) -> list[Piece]:
+        self._has_content = self._has_content or bool(text.strip())
+        return [TextPiece(self._dialect.marks.plain(text))] if text else []
 
     def _stream_call(self) -> list[Piece]:
         """Emit the call's name and what there is of its arguments, once the arguments begin."""
@@ -185,7 +185,7 @@ class AnswerParser:
             self._enter(State.CALL_TAIL)
             self._has_content = True
             pieces.append(CallEnd())
-            pieces += self.feed(text[length:])
+            self._given_back = text[length:]
         return pieces
 
     def _take_tail(self, text: str) -> list[Piece]:
@@ -218,8 +218,8 @@ class AnswerParser:
         if drops_calls and opener and read_head(self._body, self._dialect.calls)[0] is None:
             return self._end_part()
         body, self._body = self._body, ""
-        closer = self._reader.closer(bare=self._is_bare)
-        first, found, rest = body.partition(closer) if closer else (body, "", "")
+        first, rest = self._reader.split_at_closer(body, bare=self._is_bare)
         self._has_content, self._skips_space = True, False
         self._enter(self._marks.next_part)
-        return [*self._text(f"{opener}{first}{found}"), *self.feed(rest)]
+        self._given_back = rest
+        return self._text(opener + first)

@@ -46,6 +46,12 @@ class CallReader:
         placeholder = "parameters" if self._syntax.form is CallForm.TAGGED else "arguments"
         return _closing(self._syntax.end) or _closing(split_at(self._syntax.call, placeholder)[1])
 
+    def split_at_closer(self, body: str, *, bare: bool) -> tuple[str, str]:
+        """The text up to the first closing mark and with it, and the rest."""
+        closer = self.closer(bare=bare)
+        first, found, rest = body.partition(closer) if closer else (body, "", "")
+        return first + found, rest
+
     def read(self, body: str) -> tuple[list[ParsedCall], int]:
         """The calls at the start of `body`, at least one, and the offset after them.
 

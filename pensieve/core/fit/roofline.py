@@ -3,6 +3,10 @@
 Decoding a token reads all active weights and the conversation's keys and values once, so memory bandwidth limits it: at
 68 GB/s, the 3.8 GB of a 6.7B model in 4 bits allow 18 tokens/s. Prefill processes many tokens for one read of the
 weights, so arithmetic limits it.
+
+In a mixture of experts a token reads a few experts of each layer, and a chunk of a prompt nearly all of them, so that
+reading may take longer than the arithmetic of the few. A recurrent layer reads and writes its whole state for each
+token.
 """
 
 from __future__ import annotations
@@ -37,12 +41,22 @@ class AttentionLayers:
 
 @dataclass(frozen=True, slots=True)
 class TokenCost:
-    """What one token takes: `bytes_per_token` to read, `active_parameters` to multiply, and attention."""
+    """What one token takes: `bytes_per_token` to read, `active_parameters` to multiply, and attention.
+
+    Of `expert_bytes`, all experts of all layers, each token reads `expert_share`, which `bytes_per_token` includes.
+    """
 
     bytes_per_token: int
     active_parameters: int
     attention: tuple[AttentionLayers, ...] = ()
     num_operations: int = 0
+    expert_bytes: int = 0
+    expert_share: float = 1.0
+
+    def bytes_read(self, num_tokens: int) -> float:
+        """By one pass over several tokens, whose experts are taken as independent of each other."""
+        reached = 1 - (1 - self.expert_share) ** num_tokens
+        return self.bytes_per_token + self.expert_bytes * (reached - self.expert_share)
 
 
 def limit_tokens_per_second(cost: TokenCost, rates: DeviceRates, kv_bytes: int = 0) -> float:
@@ -57,12 +71,14 @@ def tokens_per_second(cost: TokenCost, rates: DeviceRates, kv_bytes: int = 0) ->
     return 1 / (max(reading, computing) + cost.num_operations * rates.operation_seconds)
 
 
-def first_token_seconds(cost: TokenCost, rates: DeviceRates, prompt_tokens: int) -> float:
-    """The expected time to first token of a prompt that is not cached."""
+def first_token_seconds(cost: TokenCost, rates: DeviceRates, prompt_tokens: int, chunk_tokens: int) -> float:
+    """The expected time to first token of a prompt that is not cached, computed in chunks."""
     matrices = 2 * cost.active_parameters * prompt_tokens / (rates.flops_per_second * rates.compute_share)
     attention = _attention_flops(cost, prompt_tokens) / (rates.attention_flops_per_second * rates.compute_share)
-    reading = cost.bytes_per_token / (rates.bandwidth_bytes_per_second * rates.bandwidth_share)
-    return max(matrices + attention, reading) + cost.num_operations * rates.operation_seconds
+    num_chunks = -(-prompt_tokens // chunk_tokens)
+    read = num_chunks * cost.bytes_read(min(prompt_tokens, chunk_tokens))
+    reading = read / (rates.bandwidth_bytes_per_second * rates.bandwidth_share)
+    return max(matrices + attention, reading) + num_chunks * cost.num_operations * rates.operation_seconds
 
 
 def _attention_flops(cost: TokenCost, prompt_tokens: int) -> float:

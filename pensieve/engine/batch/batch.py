@@ -23,7 +23,8 @@ from pensieve.engine.kv.rows.forms import in_rows, nested, without_rows
 from pensieve.engine.layers.output_head import OutputHead
 from pensieve.engine.memory.probe import new_caches
 from pensieve.engine.requests.output import Output
-from pensieve.engine.requests.ticket import Ticket
+from pensieve.engine.requests.progress import AnswerProgress
+from pensieve.engine.requests.prompt import PreparedPrompt
 from pensieve.engine.speculation.draft_policy import DraftPolicy
 from pensieve.engine.speculation.pass_costs import Pace
 from pensieve.engine.speculation.speculation import Speculation
@@ -95,31 +96,32 @@ class Batch:
             may_pad = self._probe.batching == "whole"
             self._speculation = Speculation(self._decoding, pace, policy, may_pad=may_pad)
 
-    def insert(self, ticket: Ticket, match: Match, stops: Sequence[int] = ()) -> int:
+    def insert(self, prompt: PreparedPrompt, max_tokens: int, match: Match, stops: Sequence[int] = ()) -> int:
         """Add a request, whose prompt starts with the cached `match`, and return its row's uid.
 
-        Prefill pauses at each of `stops` (token offsets in the prompt), so that the caches can be read as of there.
+        Its answer has at most `max_tokens`. Prefill pauses at each of `stops` (token offsets in the prompt), so that
+        the caches can be read as of there.
         """
-        matcher = ticket.matcher if self._forced is None else None
+        matcher = prompt.matcher if self._forced is None else None
         mask = GrammarMask(matcher, self._model.vocabulary_size) if matcher is not None else None
         row = Row(
             uid=next(self._uids),
-            prompt=ticket.prompt_token_ids,
-            token_ids=ticket.prompt_token_ids[: match.num_tokens],
-            stops=tuple(sorted(stop for stop in stops if stop < len(ticket.prompt_token_ids))),
-            max_tokens=max(1, ticket.max_answer_tokens),
-            sampler=sampler_for(ticket.request.sampling, self._model.vocabulary_size),
-            processors=self._processors(ticket, mask),
+            prompt=prompt.token_ids,
+            token_ids=prompt.token_ids[: match.num_tokens],
+            stops=tuple(sorted(stop for stop in stops if stop < len(prompt.token_ids))),
+            max_tokens=max(1, max_tokens),
+            sampler=sampler_for(prompt.request.sampling, self._model.vocabulary_size),
+            processors=self._processors(prompt, max_tokens, mask),
             mask=mask,
             num_cached=match.num_tokens,
             samples_in_prefill=self._samples_in_prefill,
         )
-        self._waiting[row.uid] = row, self._initial_caches(ticket, match)
+        self._waiting[row.uid] = row, self._initial_caches(len(prompt.token_ids), match)
         return row.uid
 
-    def _initial_caches(self, ticket: Ticket, match: Match) -> RowCaches:
-        """The caches that a request starts with. Rows get room for its prompt."""
-        rows, forms, room = self._probe.rows, self._probe.forms, len(ticket.prompt_token_ids)
+    def _initial_caches(self, room: int, match: Match) -> RowCaches:
+        """The caches that a request starts with. Rows get `room` for its prompt."""
+        rows, forms = self._probe.rows, self._probe.forms
         fresh = new_caches(self._model, rows, forms, bits=self._kv_bits, min_room=room)
         if match.caches is None:
             return fresh
@@ -129,11 +131,11 @@ class Batch:
         plain = without_rows(caches)
         return in_rows(plain, forms, min_room=room) if rows == "attention" else plain
 
-    def _processors(self, ticket: Ticket, mask: GrammarMask | None) -> list[Any]:
+    def _processors(self, prompt: PreparedPrompt, max_tokens: int, mask: GrammarMask | None) -> list[Any]:
         if self._forced is not None:
-            return [self._forced.processor_for(ticket.request)]
-        penalties = penalties_for(ticket.request.sampling, len(ticket.prompt_token_ids))
-        return [*penalties, *([mask] if mask else []), *_thinking_budget(ticket, self._model.thinking)]
+            return [self._forced.processor_for(prompt.request)]
+        penalties = penalties_for(prompt.request.sampling, len(prompt.token_ids))
+        return [*penalties, *([mask] if mask else []), *_thinking_budget(prompt, max_tokens, self._model.thinking)]
 
     def step(self) -> StepResult:
         """Plan and run one step: rows join, all decoding rows get a token, then some prompts are prefilled."""
@@ -233,10 +235,10 @@ class Batch:
             self._speculation.drop(uids)
         return removed
 
-    def new_output(self, ticket: Ticket) -> Output:
+    def new_output(self, prompt: PreparedPrompt, progress: AnswerProgress) -> Output:
         dialect = self._model.dialect
         decoder = TextDecoder(self._model.tokenizer, dialect.marks.characters)
-        return Output(ticket, decoder, dialect, streams_calls=ticket.matcher is not None)
+        return Output(prompt, progress, decoder, dialect, streams_calls=prompt.matcher is not None)
 
     @property
     def kv_cache_bytes(self) -> int:
@@ -258,13 +260,13 @@ def _limits(probe: Probe) -> PrefillLimits:
     )
 
 
-def _thinking_budget(ticket: Ticket, tokens: ThinkingTokens | None) -> list[ThinkingBudget]:
+def _thinking_budget(prompt: PreparedPrompt, max_tokens: int, tokens: ThinkingTokens | None) -> list[ThinkingBudget]:
     """Empty if the prompt ends with closed thinking: without processors the row may be speculated on."""
-    budget = ticket.request.thinking.budget_tokens
+    budget = prompt.request.thinking.budget_tokens
     if budget is None or tokens is None:
         return []
-    may_begin = bool(tokens.open_ids) and not tokens.are_closed_in(ticket.prompt_token_ids)
-    if not ticket.starts_thinking and not may_begin:
+    may_begin = bool(tokens.open_ids) and not tokens.are_closed_in(prompt.token_ids)
+    if not prompt.starts_thinking and not may_begin:
         return []
-    budget = thinking_tokens(budget, ticket.request.max_tokens, ticket.max_answer_tokens)
-    return [ThinkingBudget(budget, tokens.close_ids, tokens.open_ids, is_open=ticket.starts_thinking)]
+    budget = thinking_tokens(budget, prompt.request.max_tokens, max_tokens)
+    return [ThinkingBudget(budget, tokens.close_ids, tokens.open_ids, is_open=prompt.starts_thinking)]

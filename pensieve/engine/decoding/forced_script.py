@@ -16,7 +16,7 @@ from pensieve.core.errors import ModelLoadingError
 from pensieve.engine.scripted.script import Script, ScriptedReply
 from pensieve.models.loading.load import LoadedModel
 
-_NEVER_FORCED = ("seconds_per_token", "prefill_seconds", "fail_after_tokens")
+_NEVER_FORCED = ("seconds_per_token", "prefill_seconds", "fail_after_tokens", "refuse_after_seconds")
 
 
 class ForcedScript:

@@ -11,6 +11,7 @@ from pensieve.engine.batch.batch import Batch
 from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
+from pensieve.engine.requests.progress import AnswerProgress
 from pensieve.engine.requests.running import RunningRequest
 from pensieve.engine.requests.ticket import Ticket
 
@@ -24,7 +25,7 @@ def reserve(
     """Reserve a ticket's memory beside `running`, and match its prompt. None: there is no room now."""
     room = _room(ticket, running, sizes, prompt_cache)
     if room is not None or running:
-        ticket.admit()
+        ticket.stream.admit()
     return room
 
 
@@ -34,9 +35,9 @@ def _room(
     while True:
         try:
             num_bytes = _kv_bytes_for(ticket, running, sizes)
-            return prompt_cache.admit(ticket.prompt_token_ids, num_bytes, namespace=ticket.namespace)
+            return prompt_cache.admit(ticket.prompt.token_ids, num_bytes, namespace=ticket.prompt.namespace)
         except InsufficientMemoryError as error:
-            if running or not _shortened(ticket, sizes.max_tokens(error.available_bytes)):
+            if running or not _shortened(ticket.progress, sizes.max_tokens(error.available_bytes)):
                 return None
 
 
@@ -44,19 +45,19 @@ def _kv_bytes_for(ticket: Ticket, running: Collection[RunningRequest], sizes: KV
     """The bytes to reserve for a ticket: enough for its prompt and its longest possible answer, beside `running`."""
     reserved_bytes = sum(each.reservation.num_bytes for each in running)
     reserved_tokens = [each.reserved_tokens for each in running]
-    return max(1, sizes.joining(ticket.max_total_tokens, reserved_tokens, reserved_bytes))
+    return max(1, sizes.joining(ticket.progress.max_total_tokens, reserved_tokens, reserved_bytes))
 
 
-def _shortened(ticket: Ticket, num_tokens: int) -> bool:
-    """Lower the ticket's window to the `num_tokens` that fit, if that leaves room for an answer of useful length.
+def _shortened(progress: AnswerProgress, num_tokens: int) -> bool:
+    """Shorten the longest possible answer to the `num_tokens` that fit, if that leaves room for a useful one.
 
     A model's window is what fits when it is alone. Without this, a request that may fill the window would be refused
     for as long as another model is loaded.
     """
-    answer_tokens = num_tokens - len(ticket.prompt_token_ids)
-    if not MIN_SHORTENED_TOKENS <= answer_tokens < ticket.max_answer_tokens:
+    answer_tokens = progress.max_answer_tokens - (progress.max_total_tokens - num_tokens)
+    if not MIN_SHORTENED_TOKENS <= answer_tokens < progress.max_answer_tokens:
         return False
-    ticket.window_tokens = num_tokens
+    progress.max_total_tokens = num_tokens
     return True
 
 
@@ -67,11 +68,11 @@ def waits_for_prefill(
 
     Once that prefill is far enough, what it computed is stored, and the ticket waits no longer.
     """
-    namespace = ticket.namespace
-    prefills = [each.prefill for each in running if each.is_prefilling and each.ticket.namespace == namespace]
+    namespace = ticket.prompt.namespace
+    prefills = [each.prefill for each in running if each.is_prefilling and each.ticket.prompt.namespace == namespace]
     if not prefills or not prompt_cache.limit_bytes:
         return False
-    token_ids = ticket.prompt_token_ids
+    token_ids = ticket.prompt.token_ids
     prefill = worth_waiting_for(token_ids, prompt_cache.cached_tokens(token_ids, namespace=namespace), prefills)
     if prefill is None:
         return False

@@ -28,7 +28,7 @@ class Bookkeeping:
 
     def record(self, ticket: Ticket, phase: OperationPhase) -> None:
         with self._faults.contained("measuring a request"):
-            record(self._monitor, self._memory.usage(), ticket, phase, self._model)
+            record(self._monitor, self._memory.usage(), ticket.progress, phase, self._model)
 
     def end(self, running: RunningRequest, phase: OperationPhase, *, is_last: bool) -> None:
         """Release a request's memory, and MLX's buffers after the last one."""

@@ -39,17 +39,17 @@ class GenerationLoop:
     `run`.
     """
 
-    def __init__(self, memory: DeviceMemory, monitor: SlidingWindowMonitor, model: str) -> None:
+    def __init__(self, parts: LoopParts, memory: DeviceMemory, monitor: SlidingWindowMonitor, model: str) -> None:
         self.mailbox = Mailbox(PAUSE_SECONDS[device_info().backend])
         self.progress = LoopProgress()
-        self.rows: Rows
+        self._parts = parts
         self._memory = memory
         self._faults = Faults()
         self._books = Bookkeeping(memory, monitor, self._faults, model)
-        self._parts: LoopParts | None = None
+        self._outbox = Outbox(parts.deliver, self._faults)
         self._waiting: deque[Ticket] = deque()
-        self._outbox: Outbox
         self._stopping = False
+        self.rows = Rows(parts, self._outbox, self._books, self._faults)
 
     def submit(self, ticket: Ticket) -> None:
         self.mailbox.put(lambda: self._waiting.append(ticket))
@@ -60,12 +60,6 @@ class GenerationLoop:
 
         self.mailbox.put(mark)
 
-    def attach(self, parts: LoopParts) -> None:
-        """Attach the parts of a loaded model. Call on the loop's own thread."""
-        self._outbox = Outbox(parts.deliver, self._faults)
-        self.rows = Rows(parts, self._outbox, self._books, self._faults)
-        self._parts = parts
-
     def run(self) -> None:
         """Run until `stop`. However it ends, no stream is open and no request's memory is reserved afterwards.
 
@@ -74,20 +68,17 @@ class GenerationLoop:
         """
         try:
             while not self._stopping:
-                if self._parts is None:
-                    self.mailbox.drain(idle=True)  # the model is loaded by a function in it
-                else:
-                    self._turn(self._parts)
+                self._turn()
         except BaseException:
-            self.end_all(failed_error())
+            self._end_all(failed_error())
             raise
-        self.end_all(GenerationError("the server is stopping"))
+        self._end_all(GenerationError("the server is stopping"))
 
-    def _turn(self, parts: LoopParts) -> None:
+    def _turn(self) -> None:
         self.mailbox.drain(idle=not (self.rows.running or self._waiting or self._outbox))
         try:
             self._drop_cancelled()
-            self._admit(parts)
+            self._admit()
             self.rows.step(self.progress)
         except LoopFailedError:
             raise
@@ -97,28 +88,28 @@ class GenerationLoop:
         self._emit()
         self.rows.stores.flush()
         with self._faults.contained("relieving the pressure on memory"):
-            self._relieve_pressure(parts)
+            self._relieve_pressure()
 
     def _note_failed_step(self) -> None:
         """Without running requests, it was not the fault of one of them."""
         running = self.rows.running.values()
         if running:
-            requests = frozenset(each.ticket.fingerprint for each in running)
+            requests = frozenset(each.ticket.prompt.fingerprint for each in running)
             self._faults.fail(f"a generation step, and with it {len(running)} requests,", requests)
         else:
             self._faults.count("a generation step without requests")
 
     def _drop_cancelled(self) -> None:
-        for ticket in [ticket for ticket in self._waiting if ticket.cancelled]:
+        for ticket in [ticket for ticket in self._waiting if ticket.stream.is_abandoned]:
             self._waiting.remove(ticket)
             self._books.record(ticket, OperationPhase.CANCELLED)
-        cancelled = [uid for uid, running in self.rows.running.items() if running.ticket.cancelled]
+        cancelled = [uid for uid, running in self.rows.running.items() if running.ticket.stream.is_abandoned]
         for uid in cancelled:
             self.rows.remove(uid)
             self.rows.end(uid, OperationPhase.CANCELLED)
         self.rows.stores.flush()  # before the next request starts: it may be a retry of this one
 
-    def _admit(self, parts: LoopParts) -> None:
+    def _admit(self) -> None:
         """First come, first served: a ticket without room for its KV cache holds back all that came after it.
 
         A ticket that waits for another's prefill, to avoid computing the same prefix twice, holds back nothing.
@@ -127,27 +118,27 @@ class GenerationLoop:
             batch = self.rows.batch
             if batch is None or len(self.rows.running) >= batch.max_size:
                 return
-            if self._waits_for_prefill(ticket, parts, batch):
+            if self._waits_for_prefill(ticket, batch):
                 continue
             try:
-                if not self._start_or_refuse(ticket, parts, batch):
+                if not self._start_or_refuse(ticket, batch):
                     return
             except Exception:
                 self._refuse(ticket, GenerationError("the model could not start the answer"))
-                self._faults.fail("admitting a request", ticket.fingerprint)
+                self._faults.fail("admitting a request", ticket.prompt.fingerprint)
 
-    def _waits_for_prefill(self, ticket: Ticket, parts: LoopParts, batch: Batch) -> bool:
+    def _waits_for_prefill(self, ticket: Ticket, batch: Batch) -> bool:
         with self._faults.contained("sharing a prefill"):
-            return waits_for_prefill(ticket, self.rows.running.values(), parts.prompt_cache, batch)
+            return waits_for_prefill(ticket, self.rows.running.values(), self._parts.prompt_cache, batch)
         return False
 
-    def _start_or_refuse(self, ticket: Ticket, parts: LoopParts, batch: Batch) -> bool:
+    def _start_or_refuse(self, ticket: Ticket, batch: Batch) -> bool:
         """Whether the tickets after this one may start too: not if this one waits for memory."""
-        room = reserve(ticket, self.rows.running.values(), parts.sizes, parts.prompt_cache)
+        room = reserve(ticket, self.rows.running.values(), self._parts.sizes, self._parts.prompt_cache)
         if room is None and self.rows.running:
             return False
         if room is None:
-            parts.relief.note_refusal()
+            self._parts.relief.note_refusal()
             # No request of this loop could free memory by ending.
             self._refuse(ticket, OverloadedError("other models or processes are using the memory"))
             return True
@@ -162,32 +153,29 @@ class GenerationLoop:
 
     def _refuse(self, ticket: Ticket, error: PensieveError) -> None:
         self._waiting.remove(ticket)
-        self._outbox.add(ticket, [error])
+        self._outbox.add(ticket.stream, [error])
         self.progress.note_refusal()
         self._books.record(ticket, OperationPhase.FAILED)
 
     def _emit(self) -> None:
-        tickets = self._outbox.flush()
+        streams = self._outbox.flush()
         try:
-            self.rows.fail_undelivered(tickets)
+            self.rows.fail_undelivered(streams)
         except Exception:
             self._faults.log("removing requests without a stream, and with it the others,")
             self.rows.restart()
 
-    def _relieve_pressure(self, parts: LoopParts) -> None:
+    def _relieve_pressure(self) -> None:
         if self.rows.batch is not None:
-            parts.relief.update()
-            self.rows.batch.chunk_tokens = parts.relief.chunk_tokens
+            self._parts.relief.update()
+            self.rows.batch.chunk_tokens = self._parts.relief.chunk_tokens
 
-    def end_all(self, error: PensieveError) -> None:
-        """End every open stream with an error and free everything. Call on the loop's own thread."""
-        if self._parts is None:
-            return
+    def _end_all(self, error: PensieveError) -> None:
+        """End every open stream with an error and free everything."""
         tickets = [*self._waiting, *(running.ticket for running in self.rows.running.values())]
         self.rows.close()
         self._waiting.clear()
         for ticket in tickets:
-            self._outbox.add(ticket, [error])
+            self._outbox.add(ticket.stream, [error])
         with self._faults.contained("delivering the last events"):  # or the event loop ends these streams
             self._outbox.flush()
-        self._parts = None

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contracts.values.generation import GenerationEvent
 from pensieve.core.errors import GenerationError
 from pensieve.engine.loop.faults import Faults
-from pensieve.engine.requests.ticket import Deliver, Delivery, Ticket
+from pensieve.engine.requests.event_stream import Deliver, Delivery, EventStream
 
 
 class Outbox:
@@ -19,12 +19,12 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self._deliveries)
 
-    def add(self, ticket: Ticket, events: Iterable[GenerationEvent | Exception]) -> None:
-        self._deliveries += [(ticket, event) for event in events]
+    def add(self, stream: EventStream, events: Iterable[GenerationEvent | Exception]) -> None:
+        self._deliveries += [(stream, event) for event in events]
 
-    def flush(self) -> set[Ticket]:
-        """Deliver everything. Returns the tickets whose streams have a gap because that failed: the next flush ends
-        them with an error.
+    def flush(self) -> set[EventStream]:
+        """Deliver everything. Returns the streams that have a gap because that failed: the next flush ends them with
+        an error.
 
         Raises:
             LoopFailedError: it has failed several times in a row.
@@ -35,10 +35,10 @@ class Outbox:
         try:
             self._deliver(deliveries)
         except Exception:
-            tickets = {ticket for ticket, _ in deliveries}
-            self._deliveries = [(ticket, GenerationError("the answer's events were lost")) for ticket in tickets]
+            streams = {stream for stream, _ in deliveries}
+            self._deliveries = [(stream, GenerationError("the answer's events were lost")) for stream in streams]
             self._faults.count("delivering events, and with it their requests,")
-            return tickets
+            return streams
         if not all(isinstance(event, Exception) for _, event in deliveries):
             self._faults.note_token()
         return set()

@@ -9,7 +9,7 @@ from pensieve.engine.batch.batch import Batch
 from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.memory.pressure import PressureRelief
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
-from pensieve.engine.requests.ticket import Deliver, deliver
+from pensieve.engine.requests.event_stream import Deliver, deliver
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,15 @@ from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
 from pensieve.engine.decoding.row import Computed
 from pensieve.engine.loop.faults import Faults
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
+from pensieve.engine.requests.progress import AnswerProgress
 from pensieve.engine.requests.running import RunningRequest
-from pensieve.engine.requests.ticket import Ticket
 
 
 class _PendingStore(NamedTuple):
     computed: Computed
     boundaries: tuple[Boundary, ...]
     namespace: str
-    ticket: Ticket | None
+    progress: AnswerProgress | None
     """Set while its request still uses the caches and reports what was stored. Without it they may be moved."""
 
 
@@ -28,25 +28,25 @@ class PendingStores:
 
     def add_prompt(self, running: RunningRequest, computed: Computed) -> None:
         """A prompt, or its part up to a stop, of a request that goes on."""
-        ticket = running.ticket
-        self._pending.append(_PendingStore(computed, ticket.boundaries, ticket.namespace, ticket))
+        prompt = running.ticket.prompt
+        self._pending.append(_PendingStore(computed, prompt.boundaries, prompt.namespace, running.ticket.progress))
 
     def add_removed(self, running: RunningRequest, computed: Computed | None) -> None:
         """What was computed for a row that has left the batch, if anything."""
         if computed is None or not computed[0] or not self._prompt_cache.limit_bytes:
             return
-        ticket = running.ticket
+        prompt = running.ticket.prompt
         end = () if running.is_prefilling else (Boundary(len(computed[0]), BoundaryKind.ANSWER),)
-        self._pending.append(_PendingStore(computed, (*ticket.boundaries, *end), ticket.namespace, None))
+        self._pending.append(_PendingStore(computed, (*prompt.boundaries, *end), prompt.namespace, None))
 
     def flush(self) -> None:
         pending, self._pending = self._pending, []
         for each in pending:
-            if not self._is_stored(each) and each.ticket is not None:
-                each.ticket.stored_5m_tokens = each.ticket.stored_1h_tokens = 0
+            if not self._is_stored(each) and each.progress is not None:
+                each.progress.stored_5m_tokens = each.progress.stored_1h_tokens = 0
 
     def _is_stored(self, each: _PendingStore) -> bool:
-        move = each.ticket is None
+        move = each.progress is None
         with self._faults.contained("storing a computed prompt"):
             return self._prompt_cache.keep(*each.computed, each.boundaries, move=move, namespace=each.namespace)
         return False

@@ -19,6 +19,7 @@ from pensieve.engine.loop.parts import LoopParts
 from pensieve.engine.loop.pending_stores import PendingStores
 from pensieve.engine.loop.progress import LoopProgress
 from pensieve.engine.prompt_cache.match import Match
+from pensieve.engine.requests.event_stream import EventStream
 from pensieve.engine.requests.running import RunningRequest
 from pensieve.engine.requests.ticket import Ticket
 
@@ -43,12 +44,13 @@ class Rows:
     def start(self, batch: Batch, ticket: Ticket, reservation: Reservation, match: Match) -> None:
         """Insert a row. If that fails, the other rows are as before, and the caller releases the reservation."""
         prompt_cache = self._parts.prompt_cache
-        stops = tuple(each.num_tokens for each in ticket.boundaries) if prompt_cache.needs_snapshots else None
-        output = batch.new_output(ticket)
-        cached = ticket.cached_tokens = ticket.prefilled_tokens = match.num_tokens
+        prompt, progress = ticket.prompt, ticket.progress
+        stops = tuple(each.num_tokens for each in prompt.boundaries) if prompt_cache.needs_snapshots else None
+        output = batch.new_output(prompt, progress)
+        cached = progress.cached_tokens = progress.prefilled_tokens = match.num_tokens
         if prompt_cache.limit_bytes:
-            ticket.stored_5m_tokens, ticket.stored_1h_tokens = cache_creation_tokens(ticket.boundaries, cached)
-        uid = batch.insert(ticket, match, stops or ())
+            progress.stored_5m_tokens, progress.stored_1h_tokens = cache_creation_tokens(prompt.boundaries, cached)
+        uid = batch.insert(prompt, progress.max_answer_tokens, match, stops or ())
         self.running[uid] = RunningRequest(uid, ticket, output, reservation, cached, cached, stops)
         self._books.record(ticket, OperationPhase.STARTED)
 
@@ -74,7 +76,7 @@ class Rows:
         """Note a prompt's progress, and return its new tokens. Store what is computed at a stop or at its end."""
         running = self.running[chunk.uid]
         before, running.num_prefilled = running.num_prefilled, running.cached_tokens + chunk.num_tokens
-        running.ticket.prefilled_tokens = running.num_prefilled
+        running.ticket.progress.prefilled_tokens = running.num_prefilled
         prompt_cache = self._parts.prompt_cache
         is_stop = chunk.at_stop and not chunk.is_complete
         is_worth_storing = is_stop if prompt_cache.needs_snapshots else chunk.is_complete
@@ -87,16 +89,16 @@ class Rows:
     def _push(self, sampled: Sampled) -> None:
         """Add a token to its answer. An exception fails this request; the others continue."""
         running = self.running[sampled.uid]
-        if running.ticket.count_token():
+        if running.ticket.progress.count_token():
             self._books.record(running.ticket, OperationPhase.PROGRESS)
         try:
             events, ended = _events(running, sampled)
         except Exception:
             self.remove(sampled.uid)
             self._fail(sampled.uid)
-            self._faults.fail("decoding a token's text, and with it one request,", running.ticket.fingerprint)
+            self._faults.fail("decoding a token's text, and with it one request,", running.ticket.prompt.fingerprint)
             return
-        self._outbox.add(running.ticket, events)
+        self._outbox.add(running.ticket.stream, events)
         if ended:
             self.remove(sampled.uid, sampled.computed)
             self.end(sampled.uid, OperationPhase.COMPLETED)
@@ -113,12 +115,12 @@ class Rows:
         self._books.end(running, phase, is_last=not self.running)
 
     def _fail(self, uid: int) -> None:
-        self._outbox.add(self.running[uid].ticket, [GenerationError(_FAILED)])
+        self._outbox.add(self.running[uid].ticket.stream, [GenerationError(_FAILED)])
         self.end(uid, OperationPhase.FAILED)
 
-    def fail_undelivered(self, tickets: set[Ticket]) -> None:
+    def fail_undelivered(self, streams: set[EventStream]) -> None:
         """Fail the requests whose streams have a gap."""
-        for uid in [uid for uid, running in self.running.items() if running.ticket in tickets]:
+        for uid in [uid for uid, running in self.running.items() if running.ticket.stream in streams]:
             self.remove(uid)
             self.end(uid, OperationPhase.FAILED)
 

@@ -13,7 +13,7 @@ from pensieve.core.scheduling.stall import StallClock
 from pensieve.device.threads.stacks import thread_stacks
 from pensieve.engine.loop.generation_loop import failed_error
 from pensieve.engine.loop.progress import LoopProgress
-from pensieve.engine.requests.ticket import Ticket
+from pensieve.engine.requests.event_stream import EventStream
 
 log = logging.getLogger(__name__)
 
@@ -21,12 +21,14 @@ _TICK_SECONDS: Final = 1.0
 
 
 class EngineWatch:
-    """Used on the event loop. `tickets` are those of the open generations, now."""
+    """Used on the event loop. `streams` are those of the open generations, now."""
 
-    def __init__(self, progress: LoopProgress, tickets: Callable[[], Collection[Ticket]], stall_seconds: float) -> None:
+    def __init__(
+        self, progress: LoopProgress, streams: Callable[[], Collection[EventStream]], stall_seconds: float
+    ) -> None:
         self.fault: EngineFault | None = None
         self._progress = progress
-        self._tickets = tickets
+        self._streams = streams
         self._clock = StallClock(stall_seconds)
         self._tick_seconds = min(_TICK_SECONDS, stall_seconds / 10)
         self._ended = asyncio.Event()
@@ -41,8 +43,8 @@ class EngineWatch:
         if not self._ended.is_set():
             log.critical("the engine failed: %s", fault.reason)
             self.fault = fault
-            for ticket in self._tickets():
-                ticket.put(failed_error())
+            for stream in self._streams():
+                stream.put(failed_error())
             self.close()
 
     def close(self) -> None:
@@ -53,7 +55,7 @@ class EngineWatch:
         while not self._ended.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), self._tick_seconds)
-            num_open = sum(not ticket.has_ended for ticket in self._tickets())
+            num_open = sum(not stream.has_ended for stream in self._streams())
             if self._clock.tick(
                 self._tick_seconds,
                 has_work=num_open > 0,

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from contracts.values.measurements import OperationMetrics, OperationPhase
 from contracts.values.vocabulary import MemoryUsage
-from pensieve.engine.requests.ticket import Ticket
+from pensieve.engine.requests.progress import AnswerProgress
 
 
 class _Recorder(Protocol):
@@ -16,19 +16,21 @@ class _Recorder(Protocol):
     def device_share_percent(self) -> float: ...
 
 
-def record(monitor: _Recorder, memory: MemoryUsage, ticket: Ticket, phase: OperationPhase, model: str) -> None:
+def record(
+    monitor: _Recorder, memory: MemoryUsage, progress: AnswerProgress, phase: OperationPhase, model: str
+) -> None:
     now = time.monotonic()
-    first = ticket.first_token_at
+    first = progress.first_token_at
     monitor.record_operation(
         OperationMetrics(
             phase=phase,
-            duration_ms=1000 * (now - ticket.accepted_at),
-            tokens_generated=ticket.output_tokens,
+            duration_ms=1000 * (now - progress.accepted_at),
+            tokens_generated=progress.output_tokens,
             memory_peak_bytes=memory.peak_bytes,
             device_share_percent=monitor.device_share_percent(),
             success=phase not in (OperationPhase.FAILED, OperationPhase.CANCELLED),
-            time_to_first_token_ms=None if first is None else 1000 * (first - ticket.accepted_at),
+            time_to_first_token_ms=None if first is None else 1000 * (first - progress.accepted_at),
             model=model,
-            token_intervals_seconds=ticket.take_intervals(),
+            token_intervals_seconds=progress.take_intervals(),
         )
     )

@@ -21,7 +21,8 @@ from pensieve.core.answers.states import State
 from pensieve.core.answers.stop_sequences import StopSequenceFilter
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.engine.prompt_cache.answer_memory import GeneratedAnswer
-from pensieve.engine.requests.ticket import Ticket
+from pensieve.engine.requests.progress import AnswerProgress
+from pensieve.engine.requests.prompt import PreparedPrompt
 
 
 class Decoder(Protocol):
@@ -33,15 +34,24 @@ class Decoder(Protocol):
 
 
 class Output:
-    """One ticket's output so far. Stop sequences apply to text, not to thinking or tool arguments."""
+    """One request's output so far. Stop sequences apply to text, not to thinking or tool arguments."""
 
-    def __init__(self, ticket: Ticket, decoder: Decoder, dialect: Dialect, *, streams_calls: bool) -> None:
+    def __init__(
+        self,
+        prompt: PreparedPrompt,
+        progress: AnswerProgress,
+        decoder: Decoder,
+        dialect: Dialect,
+        *,
+        streams_calls: bool,
+    ) -> None:
         """`streams_calls`: a grammar constrains the answer, so a tool call that has begun is sure to be well-formed."""
-        request = ticket.request
+        request = prompt.request
         tools = () if request.tool_choice.mode is ToolMode.NONE else tuple(t for t in request.tools if not t.withdrawn)
-        self._ticket = ticket
+        self._prompt = prompt
+        self._progress = progress
         self._decoder = decoder
-        self._parser = AnswerParser(dialect, tools, starts_thinking=ticket.starts_thinking, streams_calls=streams_calls)
+        self._parser = AnswerParser(dialect, tools, starts_thinking=prompt.starts_thinking, streams_calls=streams_calls)
         self._filter = StopSequenceFilter(request.stop_sequences)
         self._shows_thinking = request.thinking.enabled
         self._call_is_open = False
@@ -55,7 +65,7 @@ class Output:
         `finish_reason` is "stop" for a token that ends the turn (it has no text), "length" at its
         maximum length, None otherwise.
         """
-        if not self._ticket.request.max_tokens:  # the prompt is computed, which is all that the client wants
+        if not self._prompt.request.max_tokens:  # the prompt is computed, which is all that the client wants
             return [self.without_tokens()], True
         if finish_reason != "stop":
             self._token_ids.append(token_id)
@@ -69,7 +79,7 @@ class Output:
         text = "" if finish_reason == "stop" else self._decoder.step(token_id)
         was_thinking = self._parser.state is State.THINKING
         pieces = self._parser.feed(text + (self._decoder.finish() if finish_reason is not None else ""))
-        self._ticket.thinking_tokens += was_thinking or self._parser.state is State.THINKING
+        self._progress.thinking_tokens += was_thinking or self._parser.state is State.THINKING
         if finish_reason is not None:
             pieces += self._parser.finish(is_cut=finish_reason == "length")
         events: list[GenerationEvent] = []
@@ -86,7 +96,7 @@ class Output:
 
     def without_tokens(self) -> GenerationFinished:
         """The end of a request with a max_tokens of 0."""
-        return GenerationFinished(StopReason.MAX_TOKENS, self._ticket.usage)
+        return GenerationFinished(StopReason.MAX_TOKENS, self._progress.usage)
 
     def _remember(self) -> None:
         """Remember the answer's tokens for when it comes back as history.
@@ -94,26 +104,20 @@ class Output:
         Skips answers cut off after a stop sequence or after the only allowed tool call, because they are incomplete,
         and answers that continue the client's own words.
         """
-        request = self._ticket.request
-        answers = self._ticket.answers
+        request = self._prompt.request
+        answers = self._prompt.answers
         last_message = request.messages[-1] if request.messages else None
         is_complete = self._filter.matched is None and not request.is_raw
-        if (
-            answers is None
-            or self._ticket.cancelled
-            or not is_complete
-            or last_message is None
-            or last_message.role is Role.ASSISTANT
-        ):
+        if answers is None or not is_complete or last_message is None or last_message.role is Role.ASSISTANT:
             return
         answers.remember(
-            GeneratedAnswer(self._turn.message(), last_message, tuple(self._token_ids), self._ticket.namespace)
+            GeneratedAnswer(self._turn.message(), last_message, tuple(self._token_ids), self._prompt.namespace)
         )
 
     @property
     def _is_complete(self) -> bool:
         """Whether a stop sequence was found, or the only allowed tool call is complete."""
-        is_called = self._num_calls > 0 and not self._ticket.request.tool_choice.parallel
+        is_called = self._num_calls > 0 and not self._prompt.request.tool_choice.parallel
         return self._filter.matched is not None or is_called
 
     def _events_of_piece(self, piece: Piece) -> list[GenerationEvent]:
@@ -123,7 +127,7 @@ class Output:
         match piece:
             case ThinkingPiece(text):
                 return (
-                    [*before, ThinkingGenerated(text, self._ticket.output_tokens)] if self._shows_thinking else before
+                    [*before, ThinkingGenerated(text, self._progress.output_tokens)] if self._shows_thinking else before
                 )
             case CallStart(name):
                 self._call_is_open = True
@@ -136,17 +140,17 @@ class Output:
                 return [ToolCallEnded()]
 
     def _text(self, text: str) -> list[GenerationEvent]:
-        return [TextGenerated(text, self._ticket.output_tokens)] if text else []
+        return [TextGenerated(text, self._progress.output_tokens)] if text else []
 
     def _finished(self, finish_reason: str | None) -> GenerationFinished:
         matched = self._filter.matched
         if matched is not None:
             reason = StopReason.STOP_SEQUENCE
         elif finish_reason == "length" and (self._call_is_open or not self._is_complete):
-            reason = StopReason.WINDOW_FULL if self._ticket.is_limited_by_window else StopReason.MAX_TOKENS
+            reason = StopReason.WINDOW_FULL if self._progress.is_limited_by_window else StopReason.MAX_TOKENS
         else:
             reason = StopReason.TOOL_USE if self._num_calls else StopReason.END_TURN
-        return GenerationFinished(reason, self._ticket.usage, matched, self._ticket.first_token_at)
+        return GenerationFinished(reason, self._progress.usage, matched, self._progress.first_token_at)
 
 
 class _TurnRecorder:

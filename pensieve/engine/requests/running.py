@@ -28,12 +28,12 @@ class RunningRequest:
 
     @property
     def prefill(self) -> PrefillProgress:
-        return PrefillProgress(self.uid, self.ticket.prompt_token_ids, self.num_prefilled, self.stops)
+        return PrefillProgress(self.uid, self.ticket.prompt.token_ids, self.num_prefilled, self.stops)
 
     @property
     def reserved_tokens(self) -> int:
-        return self.ticket.max_total_tokens
+        return self.ticket.progress.max_total_tokens
 
     @property
     def is_prefilling(self) -> bool:
-        return self.num_prefilled < len(self.ticket.prompt_token_ids)
+        return self.num_prefilled < len(self.ticket.prompt.token_ids)

@@ -7,6 +7,7 @@ tested without a model.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import time
 from collections.abc import AsyncGenerator
@@ -32,7 +33,8 @@ from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.monitoring.record import record
 from pensieve.engine.requests.output import Output
-from pensieve.engine.requests.ticket import Ticket
+from pensieve.engine.requests.progress import AnswerProgress
+from pensieve.engine.requests.prompt import PreparedPrompt
 from pensieve.engine.scripted.script import Script, ScriptedReply
 
 MODEL_ID = "scripted"
@@ -60,7 +62,8 @@ class ScriptedEngine:
         self._memory = memory
         self._monitor = monitor
         self._max_active = max_active
-        self._tickets: set[Ticket] = set()
+        self._running: dict[int, AnswerProgress] = {}
+        self._numbers = itertools.count()
         self._closed = asyncio.Event()
 
     @property
@@ -69,17 +72,17 @@ class ScriptedEngine:
 
     @property
     def num_active(self) -> int:
-        return len(self._tickets)
+        return len(self._running)
 
     def progress(self) -> tuple[RequestProgress, ...]:
-        return tuple(ticket.progress() for ticket in sorted(self._tickets, key=lambda ticket: ticket.number))
+        return tuple(progress.report() for progress in self._running.values())
 
     async def failed(self) -> EngineFault | None:
         await self._closed.wait()
         return None
 
     async def can_admit(self) -> bool:
-        return not self._closed.is_set() and len(self._tickets) < self._max_active
+        return not self._closed.is_set() and len(self._running) < self._max_active
 
     async def count_tokens(self, prompt: Prompt) -> int:
         """One token for each word, message and tool."""
@@ -93,16 +96,20 @@ class ScriptedEngine:
         request = self._settings.request(request)
         input_tokens = await self.count_tokens(request.prompt)
         check_window(input_tokens, request.max_tokens, WINDOW_TOKENS, is_raw=request.is_raw)
+        reply = self._script.reply_to(request)
+        await _refuse(reply)
         if not await self.can_admit():
-            raise OverloadedError(f"{len(self._tickets)} requests are running")
-        ticket = Ticket(request, [0] * input_tokens, window_tokens=WINDOW_TOKENS)
-        reservation = self._memory.reserve(ticket.max_total_tokens * KV_BYTES_PER_TOKEN, BufferUsage.KV_CACHE)
-        self._tickets.add(ticket)
+            raise OverloadedError(f"{len(self._running)} requests are running")
+        prompt = PreparedPrompt(request, [0] * input_tokens, window_tokens=WINDOW_TOKENS)
+        progress = AnswerProgress(prompt)
+        reservation = self._memory.reserve(progress.max_total_tokens * KV_BYTES_PER_TOKEN, BufferUsage.KV_CACHE)
+        number = next(self._numbers)
+        self._running[number] = progress
         phase = OperationPhase.CANCELLED
         try:
-            self._record(ticket, OperationPhase.STARTED)
+            self._record(progress, OperationPhase.STARTED)
             yield GenerationStarted(input_tokens)
-            async with aclosing(self._play(ticket, self._script.reply_to(request))) as events:
+            async with aclosing(self._play(prompt, progress, reply)) as events:
                 async for event in events:
                     phase = OperationPhase.COMPLETED if isinstance(event, GenerationFinished) else phase
                     yield event
@@ -110,35 +117,37 @@ class ScriptedEngine:
             phase = OperationPhase.FAILED
             raise
         finally:
-            self._tickets.discard(ticket)
+            del self._running[number]
             self._memory.release(reservation)
-            self._record(ticket, phase)
+            self._record(progress, phase)
 
-    async def _play(self, ticket: Ticket, reply: ScriptedReply) -> AsyncGenerator[GenerationEvent, None]:
+    async def _play(
+        self, prompt: PreparedPrompt, progress: AnswerProgress, reply: ScriptedReply
+    ) -> AsyncGenerator[GenerationEvent, None]:
         words = _TOKEN.findall(reply.text * reply.repeat)
-        output = Output(ticket, _Words(words), DIALECT, streams_calls=True)
+        output = Output(prompt, progress, _Words(words), DIALECT, streams_calls=True)
         pace = _Pace(self._closed)
-        ticket.prefilled_tokens = 0
+        progress.prefilled_tokens = 0
         await pace.wait(reply.prefill_seconds)
-        ticket.prefilled_tokens = len(ticket.prompt_token_ids)
-        if not ticket.request.max_tokens:
+        progress.prefilled_tokens = len(prompt.token_ids)
+        if not prompt.request.max_tokens:
             yield output.without_tokens()
             return
         for number in range(len(words) + 1):
             if number == reply.fail_after_tokens:
                 raise GenerationError("the script fails here (fail_after_tokens)")
             await pace.wait(reply.seconds_per_token)
-            if ticket.count_token():
-                self._record(ticket, OperationPhase.PROGRESS)
-            at_length = "length" if ticket.output_tokens == ticket.max_answer_tokens else None
+            if progress.count_token():
+                self._record(progress, OperationPhase.PROGRESS)
+            at_length = "length" if progress.output_tokens == progress.max_answer_tokens else None
             events, ended = output.push(number, "stop" if number == len(words) else at_length)
             for event in events:
                 yield event
             if ended:
                 return
 
-    def _record(self, ticket: Ticket, phase: OperationPhase) -> None:
-        record(self._monitor, self._memory.usage(), ticket, phase, MODEL_ID)
+    def _record(self, progress: AnswerProgress, phase: OperationPhase) -> None:
+        record(self._monitor, self._memory.usage(), progress, phase, MODEL_ID)
 
     def prompt_tokens(self) -> PromptTokens:
         return PromptTokens()
@@ -157,6 +166,19 @@ class ScriptedEngine:
 
     async def aclose(self) -> None:
         self._closed.set()
+
+
+async def _refuse(reply: ScriptedReply) -> None:
+    """
+    Raises:
+        ValidationError, OverloadedError: the script refuses such requests.
+    """
+    if reply.refuse_after_seconds is None:
+        return
+    await asyncio.sleep(reply.refuse_after_seconds)
+    if reply.retry_after_seconds is not None:
+        raise OverloadedError("the script has no room", retry_after_seconds=reply.retry_after_seconds)
+    raise ValidationError("messages", "the script refuses this request (refuse_after_seconds)")
 
 
 class _Words:

@@ -64,6 +64,7 @@ def footprint(config: Mapping[str, Any], headers: Sequence[TensorHeader], *, den
     modules = list(_modules(config, settings, headers, dense=dense))
     share, remarks = _active_share(settings, modules)
     read = [module for module in modules if not _is_lookup_table(module, modules)]
+    experts = [module for module in read if _is_expert(module)]
     number_bytes = _F32_BYTES if dense else _number_bytes(headers)
     kv, attention, unknown = _cache_layout(config, number_bytes)
     method = (config.get("quantization_config") or {}).get("quant_method")
@@ -78,6 +79,8 @@ def footprint(config: Mapping[str, Any], headers: Sequence[TensorHeader], *, den
             active_parameters=int(sum(module.num_parameters * _share_of(module, share) for module in read)),
             attention=attention,
             num_operations=_OPERATIONS_PER_LAYER * _number(settings, ("num_hidden_layers", "n_layer"), 0),
+            expert_bytes=sum(module.held_bytes for module in experts),
+            expert_share=share,
         ),
         kv=kv,
         kv_unknown=unknown,
@@ -165,7 +168,7 @@ def _group_size(quantization: Mapping[str, Any], module: str) -> int:
 
 def _active_share(settings: Mapping[str, Any], modules: Iterable[_Module]) -> tuple[float, list[str]]:
     """The fraction of experts that are active per token, and remarks."""
-    if not any(_EXPERT.search(module.name + ".") for module in modules):
+    if not any(_is_expert(module) for module in modules):
         return 1.0, []
     num_experts, num_active = _number(settings, _NUM_EXPERTS, 0), _number(settings, _NUM_ACTIVE, 0)
     if not num_experts or not num_active:
@@ -174,7 +177,11 @@ def _active_share(settings: Mapping[str, Any], modules: Iterable[_Module]) -> tu
 
 
 def _share_of(module: _Module, share: float) -> float:
-    return share if _EXPERT.search(module.name + ".") else 1.0
+    return share if _is_expert(module) else 1.0
+
+
+def _is_expert(module: _Module) -> bool:
+    return bool(_EXPERT.search(module.name + "."))
 
 
 def _is_lookup_table(module: _Module, modules: Iterable[_Module]) -> bool:

@@ -37,7 +37,16 @@ SIX_BILLION = Fit(
     reserve_bytes=900_000_000,
     rates=DeviceRates(68e9, 2.6e12, 2.6e12, bandwidth_share=0.8, compute_share=0.6),
     rates_from="Apple M1",
+    chunk_tokens=512,
 )
+
+
+def test_a_recurrent_state_is_read_and_written_for_each_token() -> None:
+    state = replace(SIX_BILLION.footprint.kv, state_bytes=1_900_000_000)  # type: ignore[type-var]
+    hybrid = replace(SIX_BILLION, footprint=replace(SIX_BILLION.footprint, kv=state))
+    assert hybrid.expected_tokens_per_second(0) == pytest.approx(
+        SIX_BILLION.expected_tokens_per_second(0) / 2, rel=0.001
+    )
 
 
 def test_a_model_that_fits_is_described_with_its_longest_conversation() -> None:

@@ -19,6 +19,8 @@ TOOLS = (
     Tool("get_weather", "", '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}'),
 )
 NUM_TEXTS = settings().max_examples // 4
+NUM_CALLS = 300
+"""A parser that calls itself for each of them reaches Python's limit."""
 
 
 def fragments(dialect: Dialect) -> list[str]:
@@ -51,3 +53,10 @@ def test_any_answer_is_parsed_the_same_however_it_is_divided(dialect: Dialect) -
                 assert isinstance(arguments, ArgumentsPiece)
                 assert isinstance(json.loads(arguments.json, parse_constant=pytest.fail), dict)
                 assert arguments.json.encode()
+
+
+@pytest.mark.parametrize("dialect", [family.dialect for family in known_families()], ids=lambda dialect: dialect.name)
+def test_hundreds_of_calls_at_once_are_parsed(dialect: Dialect) -> None:
+    text = f"{fragments(dialect)[0]} and " * NUM_CALLS
+    whole = parsed(text, tools=TOOLS, dialect=dialect)
+    assert whole == parsed(text, tools=TOOLS, dialect=dialect, size=len(text) // NUM_CALLS)

@@ -42,17 +42,37 @@ def test_each_operation_adds_overhead() -> None:
 
 
 def test_a_prompt_takes_as_long_as_its_arithmetic() -> None:
-    assert first_token_seconds(DEEPSEEK_CODER_6_7B, M1, 2000) == pytest.approx(2 * 6.7e9 * 2000 / 2.6e12)
+    assert first_token_seconds(DEEPSEEK_CODER_6_7B, M1, 2000, 512) == pytest.approx(2 * 6.7e9 * 2000 / 2.6e12)
 
 
 def test_a_prompt_of_one_token_takes_as_long_as_reading_the_weights() -> None:
-    assert first_token_seconds(DEEPSEEK_CODER_6_7B, M1, 1) == pytest.approx(3.8 / 68)
+    assert first_token_seconds(DEEPSEEK_CODER_6_7B, M1, 1, 512) == pytest.approx(3.8 / 68)
 
 
 def test_attention_grows_quadratically_unless_a_window_limits_it() -> None:
     full = TokenCost(1, 0, (AttentionLayers(32, 8192),))
     windowed = TokenCost(1, 0, (AttentionLayers(32, 8192, window_tokens=1000),))
     rates = DeviceRates(1e15, 1e12, 1e12)
-    assert first_token_seconds(full, rates, 8000) == pytest.approx(4 * first_token_seconds(full, rates, 4000))
-    assert first_token_seconds(windowed, rates, 8000) == pytest.approx(2 * first_token_seconds(windowed, rates, 4000))
-    assert first_token_seconds(full, rates, 1000) == pytest.approx(2 * 32 * 8192 * 1000 * 500 / 1e12)
+    assert first_token_seconds(full, rates, 8000, 512) == pytest.approx(4 * first_token_seconds(full, rates, 4000, 512))
+    assert first_token_seconds(windowed, rates, 8000, 512) == pytest.approx(
+        2 * first_token_seconds(windowed, rates, 4000, 512)
+    )
+    assert first_token_seconds(full, rates, 1000, 512) == pytest.approx(2 * 32 * 8192 * 1000 * 500 / 1e12)
+
+
+MIXTURE = TokenCost(3_000_000_000, 3_000_000_000, expert_bytes=16_000_000_000, expert_share=8 / 256)
+
+
+def test_one_token_reads_a_few_experts_and_a_chunk_nearly_all() -> None:
+    assert MIXTURE.bytes_read(1) == 3e9
+    assert MIXTURE.bytes_read(2) == pytest.approx(3e9 + 16e9 * (1 - 8 / 256) * 8 / 256)
+    assert MIXTURE.bytes_read(512) == pytest.approx(3e9 + 16e9 * (1 - 8 / 256), rel=1e-6)
+    assert DEEPSEEK_CODER_6_7B.bytes_read(512) == 3.8e9
+
+
+def test_the_prompt_of_a_mixture_takes_as_long_as_reading_all_experts_for_each_chunk() -> None:
+    rates = DeviceRates(100e9, 1e15, 1e15)
+    assert first_token_seconds(MIXTURE, rates, 1024, 512) == pytest.approx(2 * 18.5e9 / 100e9)
+    assert first_token_seconds(MIXTURE, rates, 1024, 1024) == pytest.approx(18.5e9 / 100e9)
+    slow = DeviceRates(100e9, 1e12, 1e15)
+    assert first_token_seconds(MIXTURE, slow, 1024, 512) == pytest.approx(2 * 3e9 * 1024 / 1e12)

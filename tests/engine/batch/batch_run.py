@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.memory.probe import Layout, Probe
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.prompt_cache.match import Match, MissReason
-from pensieve.engine.requests.ticket import Ticket
+from pensieve.engine.requests.prompt import PreparedPrompt
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.support.tiny_modules import continuation, prefill
 
@@ -64,7 +63,6 @@ class BatchRun:
         """The rows whose prompts are complete."""
         self.ended: set[int] = set()
         self.computed: dict[int, Computed] = {}
-        self.loop = asyncio.new_event_loop()
 
     def insert(
         self,
@@ -77,12 +75,9 @@ class BatchRun:
         """`cached` are caches of all tokens but the last."""
         request = GenerationRequest((ChatMessage(Role.USER, ""),), max_tokens, Sampling(temperature=temperature))
         match = Match(len(token_ids) - 1, cached, MissReason.NONE) if cached else Match(0, None, MissReason.EMPTY)
-        uid = self.batch.insert(self.ticket(request, token_ids), match, stops)
+        uid = self.batch.insert(PreparedPrompt(request, token_ids), max_tokens, match, stops)
         self.tokens[uid] = []
         return uid
-
-    def ticket(self, request: GenerationRequest, token_ids: list[int]) -> Ticket:
-        return Ticket(request, token_ids, loop=self.loop)
 
     def step(self) -> None:
         sampled, progress = self.batch.step()

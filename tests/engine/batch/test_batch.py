@@ -13,12 +13,9 @@ from tests.engine.support.tiny_modules import prefill, prompt
 
 
 @pytest.mark.parametrize("in_rows", [True, False])
-def test_staggered_requests_get_the_same_tokens_as_each_alone(
-    model: LoadedModel, runs: list[BatchRun], *, in_rows: bool
-) -> None:
+def test_staggered_requests_get_the_same_tokens_as_each_alone(model: LoadedModel, *, in_rows: bool) -> None:
     prompts = [prompt(length, length) for length in (40, 1, 300, 7, 90, 2, 64, 65)]
     run = BatchRun(model, in_rows=in_rows)
-    runs.append(run)
     for token_ids in prompts:
         run.insert(token_ids)
         run.step()
@@ -27,11 +24,8 @@ def test_staggered_requests_get_the_same_tokens_as_each_alone(
 
 
 @pytest.mark.parametrize("in_rows", [True, False])
-def test_a_joining_prompts_last_token_needs_no_pass_of_its_own(
-    model: LoadedModel, runs: list[BatchRun], *, in_rows: bool
-) -> None:
+def test_a_joining_prompts_last_token_needs_no_pass_of_its_own(model: LoadedModel, *, in_rows: bool) -> None:
     run = BatchRun(model, in_rows=in_rows)
-    runs.append(run)
     first = run.insert(prompt(20, 1), 200)
     for _ in range(6):
         run.step()
@@ -48,11 +42,10 @@ def test_a_joining_prompts_last_token_needs_no_pass_of_its_own(
 
 
 def test_a_row_fed_twice_gets_the_same_tokens_and_is_cached_once(
-    model: LoadedModel, runs: list[BatchRun], monkeypatch: pytest.MonkeyPatch
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CpuTuning, "before", lambda _, num_rows: 2 if num_rows == 1 else 1)
     run = BatchRun(model)
-    runs.append(run)
     uid = run.insert(prompt(20, 1), 300)
     for _ in range(12):
         run.step()
@@ -65,11 +58,8 @@ def test_a_row_fed_twice_gets_the_same_tokens_and_is_cached_once(
 
 @pytest.mark.parametrize("in_rows", [True, False])
 @pytest.mark.parametrize("max_tokens", [1, 2, 9])
-def test_no_pass_runs_after_the_last_allowed_tokens(
-    model: LoadedModel, runs: list[BatchRun], max_tokens: int, *, in_rows: bool
-) -> None:
+def test_no_pass_runs_after_the_last_allowed_tokens(model: LoadedModel, max_tokens: int, *, in_rows: bool) -> None:
     run = BatchRun(model, in_rows=in_rows)
-    runs.append(run)
     uids = [run.insert(prompt(20, number), max_tokens) for number in range(2)]
     assert run.finish() == [alone(model, prompt(20, number), max_tokens) for number in range(2)]
     assert run.passes.shapes.count((2, 1)) == max_tokens - in_rows, "without rows, one for both prompts' last tokens"
@@ -79,9 +69,8 @@ def test_no_pass_runs_after_the_last_allowed_tokens(
         assert {int(cache.offset) for cache in caches} == {len(token_ids)}
 
 
-def test_a_joining_request_with_max_tokens_one_gets_its_token(model: LoadedModel, runs: list[BatchRun]) -> None:
+def test_a_joining_request_with_max_tokens_one_gets_its_token(model: LoadedModel) -> None:
     run = BatchRun(model)
-    runs.append(run)
     run.insert(prompt(20, 1), 40)
     for _ in range(6):
         run.step()
@@ -90,9 +79,8 @@ def test_a_joining_request_with_max_tokens_one_gets_its_token(model: LoadedModel
     assert run.tokens[joined] == alone(model, prompt(30, 2), 1)
 
 
-def test_a_row_can_be_removed_before_it_decodes(model: LoadedModel, runs: list[BatchRun]) -> None:
+def test_a_row_can_be_removed_before_it_decodes(model: LoadedModel) -> None:
     run = BatchRun(model)
-    runs.append(run)
     first = run.insert(prompt(20, 1), 40)
     for _ in range(6):
         run.step()
@@ -110,10 +98,9 @@ def test_a_row_can_be_removed_before_it_decodes(model: LoadedModel, runs: list[B
 @pytest.mark.parametrize("max_tokens", [1, 2, 20])
 @pytest.mark.parametrize("in_rows", [True, False])
 def test_a_first_token_is_emitted_before_the_second_tokens_pass(
-    model: LoadedModel, runs: list[BatchRun], max_tokens: int, *, in_rows: bool
+    model: LoadedModel, max_tokens: int, *, in_rows: bool
 ) -> None:
     run = BatchRun(model, in_rows=in_rows)
-    runs.append(run)
     uid = run.insert(prompt(30, 2), max_tokens)
     while not run.tokens[uid]:
         run.step()
@@ -121,11 +108,8 @@ def test_a_first_token_is_emitted_before_the_second_tokens_pass(
     assert run.finish() == [alone(model, prompt(30, 2), max_tokens)]
 
 
-def test_a_prompt_cached_except_for_its_last_token_shares_the_next_pass(
-    model: LoadedModel, runs: list[BatchRun]
-) -> None:
+def test_a_prompt_cached_except_for_its_last_token_shares_the_next_pass(model: LoadedModel) -> None:
     run = BatchRun(model)
-    runs.append(run)
     first, token_ids = run.insert(prompt(20, 1)), prompt(30, 2)
     run.step()
     run.insert(token_ids, cached=prefill(model, token_ids[:-1], new_rows()))
@@ -137,12 +121,9 @@ def test_a_prompt_cached_except_for_its_last_token_shares_the_next_pass(
     assert first in run.ended
 
 
-def test_the_first_tokens_of_prompts_cached_alike_are_those_of_each_alone(
-    model: LoadedModel, runs: list[BatchRun]
-) -> None:
+def test_the_first_tokens_of_prompts_cached_alike_are_those_of_each_alone(model: LoadedModel) -> None:
     """A prompt of which only the last token is left joins together with one that its own pass completed."""
     run = BatchRun(model)
-    runs.append(run)
     token_ids = prompt(30, 2)
     run.insert(prompt(20, 1))
     run.step()
@@ -153,19 +134,15 @@ def test_the_first_tokens_of_prompts_cached_alike_are_those_of_each_alone(
     assert run.finish() == [alone(model, prompt(40, 3)), alone(model, token_ids)]
 
 
-def test_a_first_token_that_ends_the_answer_is_emitted_once_with_its_caches(
-    model: LoadedModel, runs: list[BatchRun]
-) -> None:
+def test_a_first_token_that_ends_the_answer_is_emitted_once_with_its_caches(model: LoadedModel) -> None:
     (first,) = alone(model, prompt(30, 2), 1)
     run = BatchRun(replace(model, eos_token_ids=frozenset({first})))
-    runs.append(run)
     run.insert(prompt(30, 2))
     assert run.finish() == [[first]]
 
 
-def test_a_row_may_end_in_the_step_in_which_its_prompt_is_complete(model: LoadedModel, runs: list[BatchRun]) -> None:
+def test_a_row_may_end_in_the_step_in_which_its_prompt_is_complete(model: LoadedModel) -> None:
     run = BatchRun(model)
-    runs.append(run)
     token_ids = prompt(30, 2)
     uid = run.insert(token_ids, 1, cached=prefill(model, token_ids[:-1], new_rows()))
     assert uid in run.batch

@@ -52,13 +52,11 @@ def model(request: pytest.FixtureRequest) -> LoadedModel:
 
 
 @pytest.fixture
-def new_run(model: LoadedModel, runs: list[BatchRun]) -> NewRun:
+def new_run(model: LoadedModel) -> NewRun:
     layout = layout_of(model)
 
     def make(eos_token_ids: frozenset[int] = frozenset()) -> BatchRun:
-        run = BatchRun(replace(model, eos_token_ids=eos_token_ids), layout=layout)
-        runs.append(run)
-        return run
+        return BatchRun(replace(model, eos_token_ids=eos_token_ids), layout=layout)
 
     return make
 

@@ -10,9 +10,8 @@ from tests.engine.batch.batch_run import CHUNK_TOKENS, BatchRun, alone
 from tests.engine.support.tiny_modules import prompt
 
 
-def test_many_prompts_are_prefilled_a_few_at_a_time_in_order(model: LoadedModel, runs: list[BatchRun]) -> None:
+def test_many_prompts_are_prefilled_a_few_at_a_time_in_order(model: LoadedModel) -> None:
     run = BatchRun(model)
-    runs.append(run)
     uids = [run.insert(prompt(101, number), 4) for number in range(6)]
     run.finish()
     assert max(len(step) for step in run.prefilled) == 2, "two shares of 64 make a chunk of 128"
@@ -22,9 +21,8 @@ def test_many_prompts_are_prefilled_a_few_at_a_time_in_order(model: LoadedModel,
     assert first_steps == [0, 0, 2, 2, 4, 4]
 
 
-def test_a_short_prompt_does_not_wait_for_all_of_a_long_one(model: LoadedModel, runs: list[BatchRun]) -> None:
+def test_a_short_prompt_does_not_wait_for_all_of_a_long_one(model: LoadedModel) -> None:
     run = BatchRun(model)
-    runs.append(run)
     long = run.insert(prompt(2000, 1), 4)
     short = run.insert(prompt(30, 2), 4)
     while not run.tokens[short]:
@@ -32,10 +30,9 @@ def test_a_short_prompt_does_not_wait_for_all_of_a_long_one(model: LoadedModel, 
     assert run.prefilled[-1][long] < 1000
 
 
-def test_short_prompts_that_arrive_together_are_prefilled_in_one_step(model: LoadedModel, runs: list[BatchRun]) -> None:
+def test_short_prompts_that_arrive_together_are_prefilled_in_one_step(model: LoadedModel) -> None:
     """Memory is reserved for a chunk after 4,096 tokens, which is enough for more at the start of a prompt."""
     run = BatchRun(model, deep_bytes=200)
-    runs.append(run)
     prompts = [prompt(40 + number, number) for number in range(8)]
     uids = [run.insert(token_ids, 4) for token_ids in prompts]
     assert run.finish() == [alone(model, token_ids, 4) for token_ids in prompts]
@@ -43,11 +40,8 @@ def test_short_prompts_that_arrive_together_are_prefilled_in_one_step(model: Loa
     assert run.passes.shapes[0] == (8, 47)
 
 
-def test_prompts_of_different_lengths_in_one_step_get_the_same_tokens_as_each_alone(
-    model: LoadedModel, runs: list[BatchRun]
-) -> None:
+def test_prompts_of_different_lengths_in_one_step_get_the_same_tokens_as_each_alone(model: LoadedModel) -> None:
     run = BatchRun(model, deep_bytes=200)
-    runs.append(run)
     prompts = [prompt(120, 1), prompt(30, 2), prompt(100, 3)]
     for token_ids in prompts:
         run.insert(token_ids)
@@ -55,18 +49,16 @@ def test_prompts_of_different_lengths_in_one_step_get_the_same_tokens_as_each_al
     assert run.passes.shapes[0] == (3, 120)
 
 
-def test_short_prompts_are_prefilled_a_few_at_a_time_if_memory_is_low(model: LoadedModel, runs: list[BatchRun]) -> None:
+def test_short_prompts_are_prefilled_a_few_at_a_time_if_memory_is_low(model: LoadedModel) -> None:
     run = BatchRun(model, deep_bytes=100)
-    runs.append(run)
     for number in range(8):
         run.insert(prompt(50, number), 4)
     run.step()
     assert len(run.prefilled[0]) == 2
 
 
-def test_a_long_prompt_is_prefilled_in_chunks_despite_free_memory(model: LoadedModel, runs: list[BatchRun]) -> None:
+def test_a_long_prompt_is_prefilled_in_chunks_despite_free_memory(model: LoadedModel) -> None:
     run = BatchRun(model, deep_bytes=10_000)
-    runs.append(run)
     long = run.insert(prompt(2000, 1), 4)
     run.insert(prompt(30, 2), 4)
     run.step()
@@ -74,10 +66,9 @@ def test_a_long_prompt_is_prefilled_in_chunks_despite_free_memory(model: LoadedM
 
 
 def test_started_prompts_all_continue_when_the_prefill_budget_shrinks(
-    model: LoadedModel, runs: list[BatchRun], monkeypatch: pytest.MonkeyPatch
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = BatchRun(model, chunk_tokens=512)
-    runs.append(run)
     prompts = [prompt(300, number) for number in range(12)]
     for token_ids in prompts:
         run.insert(token_ids)
@@ -92,12 +83,9 @@ def test_started_prompts_all_continue_when_the_prefill_budget_shrinks(
 
 @pytest.mark.parametrize("in_rows", [True, False])
 @pytest.mark.parametrize("last_stop", [29, 30, 31])
-def test_prefill_pauses_at_stops_within_the_prompt_only(
-    model: LoadedModel, runs: list[BatchRun], last_stop: int, *, in_rows: bool
-) -> None:
+def test_prefill_pauses_at_stops_within_the_prompt_only(model: LoadedModel, last_stop: int, *, in_rows: bool) -> None:
     """A template that opens no answer ends a prompt with the end of a turn, which is not a place to pause."""
     run = BatchRun(model, in_rows=in_rows)
-    runs.append(run)
     long, short = prompt(2000, 1), prompt(30, 2)
     run.insert(long, 4)
     uid = run.insert(short, 4, stops=(last_stop, 12))

@@ -11,6 +11,8 @@ import pytest
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Thinking
 from pensieve.engine.decoding.thinking_budget import ThinkingBudget
 from pensieve.engine.prompt_cache.match import Match, MissReason
+from pensieve.engine.requests.progress import AnswerProgress
+from pensieve.engine.requests.prompt import PreparedPrompt
 from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens
 from tests.engine.batch.batch_run import BatchRun
 from tests.engine.support.generate import GREEDY
@@ -103,10 +105,9 @@ def test_a_row_gets_a_budget_only_if_it_may_think(
     model = tiny_module("llama")
     model.thinking = ThinkingTokens((100,), (101,), frozenset({10}))
     run = BatchRun(model)
-    ticket = run.ticket(GenerationRequest((ChatMessage(Role.USER, ""),), 8, thinking=thinking), [*prompt(9), *end])
-    ticket.starts_thinking = starts
-    assert len(run.batch._processors(ticket, None)) == num_processors
-    run.loop.close()
+    request = GenerationRequest((ChatMessage(Role.USER, ""),), 8, thinking=thinking)
+    prepared = PreparedPrompt(request, [*prompt(9), *end], starts_thinking=starts)
+    assert len(run.batch._processors(prepared, 8, None)) == num_processors
 
 
 def test_thinking_leaves_half_of_what_the_window_leaves_to_the_answer() -> None:
@@ -117,10 +118,8 @@ def test_thinking_leaves_half_of_what_the_window_leaves_to_the_answer() -> None:
     request = GenerationRequest(
         (ChatMessage(Role.USER, ""),), 128_000, GREEDY, thinking=Thinking(enabled=True, budget_tokens=64_000)
     )
-    ticket = run.ticket(request, [*prompt(9), 100])
-    ticket.starts_thinking, ticket.window_tokens = True, 30
-    uid = run.batch.insert(ticket, Match(0, None, MissReason.EMPTY))
+    prepared = PreparedPrompt(request, [*prompt(9), 100], starts_thinking=True, window_tokens=30)
+    uid = run.batch.insert(prepared, AnswerProgress(prepared).max_answer_tokens, Match(0, None, MissReason.EMPTY))
     run.tokens[uid] = []
     (tokens,) = run.finish()
     assert (len(tokens), tokens.index(101)) == (20, 10)
-    run.loop.close()

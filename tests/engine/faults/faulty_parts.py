@@ -17,8 +17,10 @@ from pensieve.engine.batch.batch import Batch
 from pensieve.engine.engine import LoadParts
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.prompt_cache.match import Match
+from pensieve.engine.requests.event_stream import Delivery, deliver
 from pensieve.engine.requests.output import Decoder, Output
-from pensieve.engine.requests.ticket import Delivery, Ticket, deliver
+from pensieve.engine.requests.progress import AnswerProgress
+from pensieve.engine.requests.prompt import PreparedPrompt
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.tokenizers.text_decoder import TextDecoder
 from tests.engine.faults.fault import PLAIN, Fault, Stage
@@ -95,17 +97,17 @@ class _FaultyBatch(Batch):
         self._parts = parts
         self._fault = fault
 
-    def insert(self, ticket: Ticket, match: Match, stops: Any = ()) -> int:
+    def insert(self, prompt: PreparedPrompt, max_tokens: int, match: Match, stops: Any = ()) -> int:
         self._fault.at(Stage.INSERT)
-        return super().insert(ticket, match, stops)
+        return super().insert(prompt, max_tokens, match, stops)
 
-    def new_output(self, ticket: Ticket) -> Output:
+    def new_output(self, prompt: PreparedPrompt, progress: AnswerProgress) -> Output:
         """Only the answers to requests without streaming have a faulty decoder (`PLAIN` marks them)."""
         model = self._parts.model
         decoder: Decoder = TextDecoder(model.tokenizer, model.dialect.marks.characters)
-        if PLAIN in ticket.request.messages[-1].text:
+        if PLAIN in prompt.request.messages[-1].text:
             decoder = _FaultyDecoder(decoder, self._fault)
-        return Output(ticket, decoder, model.dialect, streams_calls=False)
+        return Output(prompt, progress, decoder, model.dialect, streams_calls=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class _FaultyParts(EngineParts):
 
 def load_with(fault: Fault) -> LoadParts:
     def faulty_deliver(deliveries: list[Delivery]) -> None:
-        if len({ticket for ticket, _ in deliveries}) > 1 or fault.num_strikes:
+        if len({stream for stream, _ in deliveries}) > 1 or fault.num_strikes:
             fault.at(Stage.EMIT)  # both clients are affected
         deliver(deliveries)
 

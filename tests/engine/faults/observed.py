@@ -100,7 +100,7 @@ class _Faulty:
     def is_the_plain_one_prefilled(self) -> bool:
         """For the MLX thread."""
         running = self.engine._loop.rows.running.values()
-        return any(each.is_prefilling and PLAIN in each.ticket.request.messages[-1].text for each in running)
+        return any(each.is_prefilling and PLAIN in each.ticket.prompt.request.messages[-1].text for each in running)
 
     def are_both_decoded(self) -> bool:
         """For the MLX thread."""

@@ -27,7 +27,8 @@ from pensieve.core.prompts.normalisations import NORMALISATIONS, Normalisation
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 from pensieve.engine.prompt_cache.answer_memory import AnswerMemory, GeneratedAnswer
 from pensieve.engine.requests.output import Output
-from pensieve.engine.requests.ticket import Ticket
+from pensieve.engine.requests.progress import AnswerProgress
+from pensieve.engine.requests.prompt import PreparedPrompt
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.embedded import embedded_folder
 from pensieve.models.prompts.chat_template import ChatTemplate
@@ -130,10 +131,10 @@ class Session:
 
     async def _answer(self, written: Written, finish_reason: str) -> list[int]:
         request = self.request()
-        prompt = self.template.render(request.messages, request.tools, request.thinking)
-        ticket = Ticket(request, prompt.token_ids, prompt.starts_thinking, answers=self.memory)
+        rendered = self.template.render(request.messages, request.tools, request.thinking)
+        prompt = PreparedPrompt(request, rendered.token_ids, rendered.starts_thinking, answers=self.memory)
         decoder = TextDecoder(self.tokenizer, self.dialect.marks.characters)
-        output = Output(ticket, decoder, self.dialect, streams_calls=True)
+        output = Output(prompt, AnswerProgress(prompt), decoder, self.dialect, streams_calls=True)
         text = written.serialised(opened=prompt.starts_thinking, thinks=self.thinks)
         token_ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         events: list[GenerationEvent] = []

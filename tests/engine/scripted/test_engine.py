@@ -8,11 +8,11 @@ import pytest
 
 from contracts.values.generation import GenerationFinished, TextGenerated
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Thinking
-from pensieve.core.errors import GenerationError, ModelLoadingError, OverloadedError
+from pensieve.core.errors import GenerationError, ModelLoadingError, OverloadedError, PensieveError, ValidationError
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.scripted.engine import ScriptedEngine
-from pensieve.engine.scripted.script import Script, ScriptedReply, load_script
+from pensieve.engine.scripted.script import Script, ScriptedReply, ScriptedServer, load_script
 
 
 def engine(*replies: ScriptedReply, max_active: int = 64) -> ScriptedEngine:
@@ -82,7 +82,10 @@ def test_requests_over_the_maximum_are_refused() -> None:
     asyncio.run(play())
 
 
-@pytest.mark.parametrize("content", ["[[reply]]\nsong = 1", "reply = [", "\udcff"])
+@pytest.mark.parametrize(
+    "content",
+    ["[[reply]]\nsong = 1", "[server]\nsong = 1", "server = 3", "reply = 3", "reply = [3]", "reply = [", "\udcff"],
+)
 def test_an_unreadable_script_is_named_in_the_error(tmp_path: Path, content: str) -> None:
     path = tmp_path / "script.toml"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
@@ -93,3 +96,16 @@ def test_an_unreadable_script_is_named_in_the_error(tmp_path: Path, content: str
 def test_a_missing_script_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadingError, match=r"nothing\.toml"):
         load_script(tmp_path / "nothing.toml")
+
+
+@pytest.mark.parametrize(("retry_after", "expected"), [(None, ValidationError), (9, OverloadedError)])
+def test_a_request_is_refused_as_the_script_says(retry_after: int | None, expected: type[PensieveError]) -> None:
+    reply = ScriptedReply(refuse_after_seconds=0.01, retry_after_seconds=retry_after)
+    with pytest.raises(expected):
+        asyncio.run(pieces(engine(reply)))
+
+
+def test_a_script_says_how_long_its_server_waits(tmp_path: Path) -> None:
+    path = tmp_path / "script.toml"
+    path.write_text("[server]\nbody_seconds = 2", encoding="utf-8")
+    assert load_script(path).server == ScriptedServer(body_seconds=2)

@@ -112,6 +112,8 @@ def test_a_token_reads_only_its_active_experts(tmp_path: Path) -> None:
     experts = 2 * 4 * 8 * 3 * 64 * 128  # f16, layers, experts, matrices of each
     table = 2 * 320 * 128
     assert estimate.token_cost.bytes_per_token == estimate.weights_bytes - table - experts * 6 // 8
+    assert (estimate.token_cost.expert_bytes, estimate.token_cost.expert_share) == (experts, 2 / 8)
+    assert estimate.token_cost.bytes_read(1000) == pytest.approx(estimate.weights_bytes - table)
     config = _config({**CONFIGS[-1], "num_experts_per_tok": None})
     unstated = footprint(config, folder_headers("a model", folder), dense=False)
     assert unstated.token_cost.bytes_per_token == estimate.weights_bytes - table

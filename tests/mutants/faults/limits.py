@@ -46,5 +46,17 @@ def has_a_deep_schema(call: ProxiedCall) -> bool:
     return call.body.count(b'"properties"') > 40
 
 
+def refusal_in_the_stream(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
+    """A ping has begun the stream by the time that it is refused."""
+    if answer.status < 400 or b'"stream": true' not in call.body:
+        return answer
+    events = b'event: ping\ndata: {"type": "ping"}\n\nevent: error\ndata: ' + answer.body + b"\n\n"
+    return ProxiedAnswer(200, {"content-type": "text/event-stream"}, events)
+
+
+def without_retry_after(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
+    return answer.without_header("retry-after")
+
+
 def accepts_handshakes(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     return dataclasses.replace(answer, status=101) if "sec-websocket-key" in call.headers else answer

@@ -13,7 +13,7 @@ from pensieve.api.anthropic.tools.client_tools import ClientTool, client_tools
 from pensieve.api.anthropic.tools.server_tools import is_tool_search, server_tool, server_tools, why_refused
 from pensieve.api.anthropic.wire.tools import AnthropicTool, AnyTool, ToolFields, WireTool, WireToolChoice
 from pensieve.api.http.json_schemas import ToolTotals, require_schema
-from pensieve.core.errors import ValidationError
+from pensieve.core.errors import ValidationError, listed
 
 log = logging.getLogger(__name__)
 
@@ -131,37 +131,61 @@ def visible_tools(
     return tuple(tool for tool in shown if not tool.deferred or tool.name in referenced)
 
 
+def require_one_shown(wire: Sequence[AnyTool], shown: Sequence[Tool]) -> None:
+    """
+    Raises:
+        ValidationError: a request has tools, and the model sees none of them.
+    """
+    if wire and not shown:
+        raise ValidationError(
+            "tools", "all of them have defer_loading set, and no message names one: send at least one without it"
+        )
+
+
 def tool_choice_of(wire: WireToolChoice | None, tools: tuple[Tool, ...]) -> ToolChoice:
     """
     Raises:
-        ValidationError: there is no such tool, or the only tool that may be called cannot be run.
+        ValidationError: there is no such tool, or the only tool that may be called cannot be run, or was removed.
     """
     if wire is None:
         return ToolChoice()
-    tools = tuple(tool for tool in tools if not tool.withdrawn)
     mode = ToolMode(wire.type)
-    if mode in (ToolMode.ANY, ToolMode.TOOL) and not tools:
-        raise ValidationError("tool_choice", f"type {wire.type} requires tools")
     if mode is ToolMode.TOOL:
         _require_callable(wire.name, tools)
-    if mode is ToolMode.ANY and all(tool.unavailable for tool in tools):
-        names = ", ".join(tool.name for tool in tools)
-        raise ValidationError(
-            "tool_choice", f"type any requires a tool that can be called; this server cannot run {names}"
-        )
+    elif mode is ToolMode.ANY:
+        _require_any_callable(tools)
     return ToolChoice(mode, wire.name if mode is ToolMode.TOOL else None, not wire.disable_parallel_tool_use)
 
 
-def _require_callable(name: str | None, tools: tuple[Tool, ...]) -> None:
+def _require_callable(name: str | None, tools: Sequence[Tool]) -> None:
     if name is None:
         raise ValidationError("tool_choice.name", "Field required")
-    named = next((tool for tool in tools if tool.name == name), None)
     if is_tool_search(name):
         raise ValidationError(
             "tool_choice.name", f"this server cannot run {name}: name one of the tools that it would find"
         )
-    if named is None:
+    named = [tool for tool in tools if tool.name == name]
+    if not named:
         raise ValidationError("tool_choice.name", f"{name!r} is not the name of a tool")
-    if named.unavailable:
-        instead = server_tools()[named.name].instead
+    offered = next((tool for tool in named if not tool.withdrawn), None)
+    if offered is None:
+        raise ValidationError("tool_choice.name", f"the conversation has removed {name}: add it again, or name another")
+    if offered.unavailable:
+        instead = server_tools()[name].instead
         raise ValidationError("tool_choice.name", f"this server cannot run {name}: {instead}")
+
+
+def _require_any_callable(tools: Sequence[Tool]) -> None:
+    if not tools:
+        raise ValidationError("tool_choice", "type any requires tools")
+    offered = [tool for tool in tools if not tool.withdrawn]
+    if any(not tool.unavailable for tool in offered):
+        return
+    removed = {tool.name for tool in tools} - {tool.name for tool in offered}
+    reasons = (
+        f"the conversation has removed {listed(removed)}" if removed else "",
+        f"this server cannot run {listed([tool.name for tool in offered])}" if offered else "",
+    )
+    raise ValidationError(
+        "tool_choice", f"type any requires a tool that can be called; {', and '.join(filter(None, reasons))}"
+    )

@@ -34,7 +34,8 @@ MIN_THINKING_TOKENS = 1024
 Region = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 
 _NO_BUDGET = "not supported: omit it; max_tokens and thinking.budget_tokens limit an answer"
-_NO_SPEED = "a local model has one speed: omit it"
+_NO_SPEED = "Fast mode is not enabled: a local model has one speed. Omit the `speed` parameter"
+"""Claude Code turns fast mode off after a refusal in the words before the colon, and goes on."""
 _NO_SERVERS = "this server calls no MCP servers: connect to them from the client, and send their tools in tools"
 _NO_BILLING = "this server sends no bills: omit it"
 _NO_COMPACTION = "not supported: ask for a summary in a message, and begin the next conversation with it"

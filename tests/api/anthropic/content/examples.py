@@ -12,6 +12,7 @@ PNG = image_block(8, 8)
 TEXT_SOURCE = {"type": "text", "media_type": "text/plain", "data": "Blue is a colour."}
 DOCUMENT = {"type": "document", "source": TEXT_SOURCE, "title": "Colours", "context": "For painters"}
 TEXT = {"type": "text", "text": "Hello there."}
+OWN_TOOL = {"name": "look", "description": "Looks around", "input_schema": {"type": "object"}}
 TOOL = {"name": "paint", "description": "Paints a wall", "input_schema": {"type": "object"}, "defer_loading": True}
 REFERENCE = {"type": "tool_reference", "tool_name": "paint"}
 PAINT = '"description": "Paints a wall"'

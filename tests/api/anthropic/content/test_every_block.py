@@ -17,6 +17,7 @@ from pensieve.core.errors import ValidationError
 from tests.api.anthropic.content.examples import (
     EXAMPLES,
     NOT_PART_OF_A_PROMPT,
+    OWN_TOOL,
     READ_IN_ASSISTANT_TURN,
     READ_IN_RESULT,
     READ_IN_SYSTEM_MESSAGE,
@@ -32,7 +33,7 @@ from tests.support.sdk_blocks import block_types, types_within
 
 
 def request(*messages: Json) -> bytes:
-    return json.dumps({"model": "m", "max_tokens": 8, "messages": list(messages), "tools": [TOOL]}).encode()
+    return json.dumps({"model": "m", "max_tokens": 8, "messages": list(messages), "tools": [OWN_TOOL, TOOL]}).encode()
 
 
 def user(*blocks: Json) -> Json:

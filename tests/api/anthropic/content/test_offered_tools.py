@@ -96,9 +96,14 @@ def test_the_head_of_the_prompt_keeps_its_order_when_a_tool_there_is_redefined()
 
 
 def test_a_removed_tool_cannot_be_forced() -> None:
-    with pytest.raises(ValidationError, match=r"^tool_choice.name: 'sail' is not the name of a tool"):
+    with pytest.raises(ValidationError, match=r"^tool_choice.name: the conversation has removed sail"):
         changed(removal("sail"), addition("dive"), tool_choice={"type": "tool", "name": "sail"})
-    with pytest.raises(ValidationError, match=r"^tool_choice: type any requires tools"):
+    search = {"type": "web_search_20250305", "name": "web_search"}
+    with pytest.raises(
+        ValidationError, match=r"the conversation has removed sail, and this server cannot run web_search$"
+    ):
+        changed(removal("sail"), tools=[SAIL, search], tool_choice={"type": "any"})
+    with pytest.raises(ValidationError, match=r"^tool_choice: .* the conversation has removed sail$"):
         changed(removal("sail"), tool_choice={"type": "any"})
 
 
