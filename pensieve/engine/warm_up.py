@@ -22,7 +22,8 @@ from pensieve.core.drafts.length import WIDTHS
 from pensieve.core.errors import DeviceError
 from pensieve.engine.kv.rows.forms import leaves, runnable
 from pensieve.engine.kv.rows.row import RowKV
-from pensieve.engine.memory.probe import Probe, lengthen, new_caches
+from pensieve.engine.memory.layout import new_caches
+from pensieve.engine.memory.probe import Probe, lengthen
 from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.requests.prompt import PreparedPrompt
 

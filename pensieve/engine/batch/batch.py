@@ -21,7 +21,7 @@ from pensieve.engine.decoding.thinking_budget import ThinkingBudget, last_token
 from pensieve.engine.kv.batch_caches import BatchCaches, MixedCaches, RowCaches, SingleCaches
 from pensieve.engine.kv.rows.forms import in_rows, nested, without_rows
 from pensieve.engine.layers.output_head import OutputHead
-from pensieve.engine.memory.probe import new_caches
+from pensieve.engine.memory.layout import new_caches
 from pensieve.engine.requests.output import Output
 from pensieve.engine.requests.progress import AnswerProgress
 from pensieve.engine.requests.prompt import PreparedPrompt

@@ -11,19 +11,19 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import mlx.core as mx
 
 from pensieve.core.errors import ModelLoadingError
+from pensieve.device.checked_kernels import CHECKED_KERNELS
 from pensieve.device.device import Backend, device_info
-from pensieve.engine.kv.batch_check import TOLERANCE, WARNINGS, Batching, batching_of
-from pensieve.engine.kv.rows.forms import ATTENDING, RowForms, in_rows, leaves, possible_forms, runnable
+from pensieve.engine.kv.batch_check import WARNINGS, Batching
+from pensieve.engine.kv.rows.forms import ATTENDING, RowForms, leaves, runnable
 from pensieve.engine.kv.rows.row import RowKV, room_for
 from pensieve.engine.kv.sizes import KVSizes, LayerKV, measured_sizes
-from pensieve.engine.kv.snapshots import has_growing_layout
+from pensieve.engine.memory.layout import Layout, Rows, in_words, layout_of, new_caches
 from pensieve.models.files.memo import Memo
 
 if TYPE_CHECKING:
@@ -50,13 +50,6 @@ _MIN_CHUNK_TOKENS: Final = 32
 _NO_KV_BITS: Final = (
     "it has sliding windows or recurrent layers, whose keys and values cannot be quantised: serve it without --kv-bits"
 )
-_LONG, _SHORT = (1, 2, 3, 4, 5), (6, 7, 8)
-
-
-Rows = Literal["all", "attention", "none"]
-
-_BATCHINGS: Final[Sequence[Batching]] = ("none", "decoding", "whole")
-"""The later, the better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +108,12 @@ def probe(
 
 
 def report_limitations(name: str, found: Probe, *, kv_bits: int | None) -> None:
-    """Log what the model cannot do for several requests at once.
+    """Log what the model cannot do for several requests at once, and let `/health` say how it attends to them.
 
     Raises:
         ModelLoadingError: `kv_bits` is set, and the model's keys and values cannot be quantised.
     """
+    CHECKED_KERNELS.note(f"attention of {name}", in_words(Layout(found.rows, found.batching, found.forms)))
     if found.batching != "whole":
         log.warning(WARNINGS[found.batching], name)
     if kv_bits and found.rows != "all":
@@ -141,31 +135,6 @@ def _probe(model: LoadedModel, memory: DeviceMemory, limits: tuple[int, int], kv
             break
         found = larger
     return found
-
-
-class Layout(NamedTuple):
-    rows: Rows
-    batching: Batching
-    forms: RowForms = ATTENDING
-
-
-def layout_of(model: LoadedModel) -> Layout:
-    """The rows of a model's layers, as far as it computes the same with them as with mlx-lm's caches alone."""
-    from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
-
-    caches = mlx_lm_caches.new_caches(model.model)
-    rows: Rows = "all" if has_growing_layout(caches) else "attention"
-    if rows == "all" and rows_match_single_requests(model):
-        return Layout(rows, "whole")
-    tried: list[Layout] = []
-    for forms in possible_forms(caches):
-        tried.append(Layout(rows, batching_of(model.model, partial(in_rows, forms=forms)), forms))
-        if tried[-1].batching == "whole":
-            return tried[-1]
-    plain = Layout("none", batching_of(model.model), RowForms(None))
-    best = max(tried, key=lambda layout: _BATCHINGS.index(layout.batching))
-    is_as_good = _BATCHINGS.index(best.batching) >= _BATCHINGS.index(plain.batching)
-    return best if is_as_good and best.batching != "none" else plain
 
 
 def _measure(
@@ -199,21 +168,6 @@ def _from_json(value: dict[str, Any]) -> Probe:
     return Probe(**value, sizes=KVSizes(layers, bool(sizes["in_rows"])), forms=RowForms(*forms))
 
 
-def new_caches(
-    model: LoadedModel,
-    rows: Rows,
-    forms: RowForms = ATTENDING,
-    *,
-    bits: int | None = None,
-    min_room: int = 0,
-) -> list[Any]:
-    """Empty caches for one request, with room for `min_room` tokens in those that are rows."""
-    from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
-
-    caches: list[Any] = mlx_lm_caches.new_caches(model.model)
-    return in_rows(caches, forms, bits=bits, min_room=min_room) if rows != "none" else caches
-
-
 def lengthen(row: RowKV, num_tokens: int, num_next: int) -> None:
     """Append `num_tokens` zeros, with room for `num_next` more: memory does not depend on the values."""
     row.offset += num_tokens
@@ -231,41 +185,6 @@ def _extra_bytes(model: LoadedModel, memory: DeviceMemory, caches: Sequence[Any]
         model.model(tokens, cache=caches)
         mx.eval([cache.state for cache in leaves(caches)])
     return max(0, peak.bytes - mx.get_active_memory())
-
-
-def rows_match_single_requests(model: LoadedModel) -> bool:
-    """Whether two requests in one batch of `RowsKV` have the same logits as each alone, in prefill and decoding."""
-    try:
-        together = _continued_together(model)
-    except Exception:  # a model that uses its cache in another way may fail with any error
-        return False
-    alone = [_continued_alone(model, prompt) for prompt in (_LONG, _SHORT)]
-    return all(
-        bool(mx.max(mx.abs(one - other)) <= TOLERANCE * mx.max(mx.abs(one)))
-        for one, other in zip(alone, together, strict=True)
-    )
-
-
-def _continued_alone(model: LoadedModel, prompt: Sequence[int]) -> mx.array:
-    from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
-
-    caches = mlx_lm_caches.new_caches(model.model)
-    model.model(mx.array([prompt]), cache=caches)
-    logits: mx.array = model.model(mx.array([[9]]), cache=caches)[0, -1].astype(mx.float32)
-    return logits
-
-
-def _continued_together(model: LoadedModel) -> list[mx.array]:
-    caches = runnable(new_caches(model, "all"))
-    padding = len(_LONG) - len(_SHORT)
-    for cache in caches:
-        cache.rows.append(RowKV())
-        cache.prepare(lengths=[len(_LONG), len(_SHORT)], right_padding=[0, padding])
-    model.model(mx.array([_LONG, (*_SHORT, *[0] * padding)]), cache=caches)
-    for cache in caches:
-        cache.finalize()
-    logits = model.model(mx.array([[9], [9]]), cache=caches)[:, -1].astype(mx.float32)
-    return [logits[0], logits[1]]
 
 
 def _key(model: LoadedModel, *limits: int | None) -> str:

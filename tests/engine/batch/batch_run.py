@@ -12,7 +12,8 @@ from pensieve.engine.batch.batch import Batch
 from pensieve.engine.decoding.row import Computed
 from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.kv.sizes import KVSizes
-from pensieve.engine.memory.probe import Layout, Probe
+from pensieve.engine.memory.layout import Layout
+from pensieve.engine.memory.probe import Probe
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.requests.prompt import PreparedPrompt

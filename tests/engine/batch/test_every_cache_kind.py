@@ -10,7 +10,7 @@ import pytest
 from pensieve.core.drafts.prompt_lookup import PromptLookup
 from pensieve.engine.kv.rows.forms import RowForms
 from pensieve.engine.layers.replace import replace_layers
-from pensieve.engine.memory.probe import Layout, layout_of
+from pensieve.engine.memory.layout import Layout, layout_of
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.batch.batch_run import BatchRun, alone
 from tests.engine.kv.models import small

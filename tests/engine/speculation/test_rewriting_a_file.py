@@ -1,0 +1,61 @@
+"""Rewriting a file with one change takes at most half the passes of plain decoding, whatever kinds of caches there are.
+
+The model's answer is a script, so that random weights can rewrite a file; its caches hold what it really computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+import mlx.core as mx
+import pytest
+
+from pensieve.engine.layers.replace import replace_layers
+from pensieve.engine.memory.layout import layout_of
+from tests.engine.batch.batch_run import BatchRun
+from tests.engine.kv.models import small
+from tests.engine.speculation.test_speculation import Eager
+
+VOCABULARY: Final = 128
+FILE: Final = tuple(range(100))
+CHANGED: Final = 60
+NEW: Final = 100
+START: Final = 101
+REWRITTEN: Final = [*FILE[:CHANGED], NEW, *FILE[CHANGED + 1 :]]
+
+
+class Rewriting:
+    """After each token comes the next one of the rewritten file."""
+
+    def __init__(self, model: Any) -> None:
+        following = list(range(1, VOCABULARY)) + [0]
+        following[CHANGED - 1], following[NEW], following[START] = NEW, CHANGED + 1, FILE[0]
+        self._following = mx.array(following)
+        self._model = model
+
+    def __call__(self, inputs: mx.array, **options: Any) -> mx.array:
+        logits: mx.array = self._model(inputs, **options)
+        scripted = mx.eye(logits.shape[-1])[self._following[inputs]]
+        return scripted + 1e-6 * mx.tanh(logits)  # so that what the model computes is evaluated
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+@pytest.fixture(params=["gpt_oss", "deepseek_v3", "gemma4_text", "qwen3_5"])
+def new_run(request: pytest.FixtureRequest) -> Iterator[BatchRun]:
+    model = small(request.param)
+    replace_layers(model.model)
+    run = BatchRun(replace(model, model=Rewriting(model.model)), layout=layout_of(model))
+    yield run
+    run.loop.close()
+
+
+def test_a_rewritten_file_takes_half_the_passes(new_run: BatchRun) -> None:
+    new_run.batch.speculate(Eager())
+    new_run.insert([*FILE, START], len(REWRITTEN))
+    assert new_run.finish() == [REWRITTEN]
+    num_decoding = len(new_run.passes.shapes) - sum(tokens > 33 for _, tokens in new_run.passes.shapes)
+    assert num_decoding <= len(REWRITTEN) / 2
