@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pensieve.core.prefixes.boundary import Boundary
+from pensieve.core.prefixes.states import States
 from pensieve.engine.prompt_cache.match import Match, MissReason
 
 
@@ -40,6 +41,16 @@ class NullStore:
         namespace: str = "",  # noqa: ARG002
     ) -> int:
         return 0
+
+    def further_boundaries(
+        self,
+        prompt: Sequence[int],  # noqa: ARG002
+        boundaries: Sequence[Boundary],  # noqa: ARG002
+        states: States,  # noqa: ARG002
+        *,
+        namespace: str = "",  # noqa: ARG002
+    ) -> tuple[Boundary, ...]:
+        return ()
 
     def touch(self, token_ids: Sequence[int], *, namespace: str = "") -> None:
         pass

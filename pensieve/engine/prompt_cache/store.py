@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
+from pensieve.core.prefixes.boundary import Boundary, is_edge, system_tokens
 from pensieve.core.prefixes.node import PrefixMatch
+from pensieve.core.prefixes.states import States, branch_boundaries, edge_boundaries
 from pensieve.engine.kv.rows.forms import leaves
 from pensieve.engine.kv.segments import KVSegment, Span, bytes_per_token, join_emptying
 from pensieve.engine.kv.snapshots import Snapshot, has_growing_layout, num_cached_tokens, trimmed
@@ -85,6 +86,7 @@ class KVStore:
         token_ids = tuple(token_ids[:-1])
         found = self._memory.find(token_ids, namespace)
         with self._memory.in_use(found):
+            self._write_edge(token_ids, found, namespace)
             self._memory.note_read(found)
             match = self._match_on_disk(token_ids, found, namespace)
             if match is not None:
@@ -94,6 +96,26 @@ class KVStore:
                 return Match(0, None, reason)
             caches = _new_caches(list(found.payloads), found.num_tokens, len(token_ids) + 1)
             return Match(found.num_tokens, caches, reason)
+
+    def further_boundaries(
+        self,
+        prompt: Sequence[int],
+        boundaries: Sequence[Boundary],
+        states: States,
+        *,
+        namespace: str = "",
+    ) -> tuple[Boundary, ...]:
+        """Where else to insert a state of a prompt that is about to be computed (`core.prefixes.states`).
+
+        Edges may take half of the bytes that are free.
+        """
+        if not self.needs_snapshots:
+            return ()
+        found = self._memory.find(tuple(prompt[:-1]), namespace)
+        branch = branch_boundaries(found.num_tokens, found.num_shared_tokens, len(prompt))
+        places = [each.num_tokens for each in (*boundaries, *branch) if each.num_tokens > found.num_tokens]
+        free_bytes = (self.limit_bytes - self.num_bytes) // 2
+        return *branch, *edge_boundaries([found.num_tokens, *places], states, free_bytes)
 
     def touch(self, token_ids: Sequence[int], *, namespace: str = "") -> None:
         """Count a prompt as used now, so that others are evicted before it."""
@@ -183,7 +205,7 @@ class KVStore:
 
         cuts = [*(boundary.num_tokens for boundary in boundaries), *range(0, len(token_ids), SEGMENT_TOKENS)]
         if self._disk is not None:
-            worth = self._memory.worth_of(token_ids, namespace, _system_tokens(boundaries))
+            worth = self._memory.worth_of(token_ids, namespace, system_tokens(boundaries))
             self._disk.write_caches(token_ids, caches, worth, namespace)
             self.limit_bytes = self._limit_bytes  # what waits to be written is part of it
         per_token = bytes_per_token(caches)
@@ -196,15 +218,21 @@ class KVStore:
         fitting = _cut_to(caches, len(token_ids))
         if not fitting:
             return 0
-        worth = self._memory.worth_of(token_ids, namespace, _system_tokens(boundaries))
+        worth = self._memory.worth_of(token_ids, namespace, system_tokens(boundaries))
         snapshot = Snapshot.of(fitting)
         num_new = self._memory.insert(
             token_ids, snapshot.num_bytes, lambda spans: [snapshot] * len(spans), namespace=namespace
         )
-        if self._disk is not None:
+        if self._disk is not None and not is_edge(boundaries, len(token_ids)):
             self._disk.write_snapshot(token_ids, snapshot, worth, namespace)
             self.limit_bytes = self._limit_bytes  # what waits to be written is part of it
         return num_new
+
+    def _write_edge(self, token_ids: tuple[int, ...], found: PrefixMatch[CachedKV], namespace: str) -> None:
+        """Write an edge that is read for the first time: it has proved its worth."""
+        edge, (payload,) = token_ids[: found.num_tokens], found.payloads[-1:] or (None,)
+        if self._disk is not None and isinstance(payload, Snapshot) and found.nodes[-1].is_unread_edge:
+            self._disk.write_snapshot(edge, payload, self._memory.worth_of(edge, namespace, 0), namespace)
 
     def _match_on_disk(self, token_ids: tuple[int, ...], found: PrefixMatch[CachedKV], namespace: str) -> Match | None:
         """A longer match than memory's, if disk has one. It is in memory too from now on, if it fits."""
@@ -251,10 +279,6 @@ def _reason_on_disk(found: DiskMatch, end: int, num_tokens: int) -> MissReason:
     if end == num_tokens:
         return MissReason.NONE
     return MissReason.DIFFERS if end == found.num_tokens and found.has_continuation else MissReason.ENDS
-
-
-def _system_tokens(boundaries: Sequence[Boundary]) -> int:
-    return max((each.num_tokens for each in boundaries if each.kind is BoundaryKind.SYSTEM), default=0)
 
 
 def _cut(found: PrefixMatch[CachedKV]) -> list[CachedKV]:

@@ -5,7 +5,6 @@ The model's answer is a script, so that random weights can rewrite a file; its c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -30,7 +29,7 @@ class Rewriting:
     """After each token comes the next one of the rewritten file."""
 
     def __init__(self, model: Any) -> None:
-        following = list(range(1, VOCABULARY)) + [0]
+        following = [*range(1, VOCABULARY), 0]
         following[CHANGED - 1], following[NEW], following[START] = NEW, CHANGED + 1, FILE[0]
         self._following = mx.array(following)
         self._model = model
@@ -45,17 +44,15 @@ class Rewriting:
 
 
 @pytest.fixture(params=["gpt_oss", "deepseek_v3", "gemma4_text", "qwen3_5"])
-def new_run(request: pytest.FixtureRequest) -> Iterator[BatchRun]:
+def run(request: pytest.FixtureRequest) -> BatchRun:
     model = small(request.param)
     replace_layers(model.model)
-    run = BatchRun(replace(model, model=Rewriting(model.model)), layout=layout_of(model))
-    yield run
-    run.loop.close()
+    return BatchRun(replace(model, model=Rewriting(model.model), eos_token_ids=frozenset()), layout=layout_of(model))
 
 
-def test_a_rewritten_file_takes_half_the_passes(new_run: BatchRun) -> None:
-    new_run.batch.speculate(Eager())
-    new_run.insert([*FILE, START], len(REWRITTEN))
-    assert new_run.finish() == [REWRITTEN]
-    num_decoding = len(new_run.passes.shapes) - sum(tokens > 33 for _, tokens in new_run.passes.shapes)
+def test_a_rewritten_file_takes_half_the_passes(run: BatchRun) -> None:
+    run.batch.speculate(Eager())
+    run.insert([*FILE, START], len(REWRITTEN))
+    assert run.finish() == [REWRITTEN]
+    num_decoding = len(run.passes.shapes) - sum(tokens > 33 for _, tokens in run.passes.shapes)
     assert num_decoding <= len(REWRITTEN) / 2

@@ -29,7 +29,8 @@ def formula(
     scores = queries @ (latents @ to_keys).swapaxes(-1, -2) * SCALE + rotated_queries @ rotated.swapaxes(-1, -2)
     seen = mx.arange(num_keys) <= mx.arange(num_keys - num_tokens, num_keys)[:, None]
     weights = mx.softmax(mx.where(seen, scores, -mx.inf), axis=-1)
-    return weights @ (latents @ to_values.swapaxes(-1, -2))
+    output: mx.array = weights @ (latents @ to_values.swapaxes(-1, -2))
+    return output
 
 
 @pytest.fixture
