@@ -80,6 +80,10 @@ class PrefixMatch(Generic[P]):
     has_continuation: bool
     """Whether a stored prompt continues after the shared prefix: with other tokens, unless this prompt ends there."""
 
+    @property
+    def ends_at_unread_edge(self) -> bool:
+        return bool(self.nodes) and self.nodes[-1].is_unread_edge
+
 
 def walk(root: Node[P], token_ids: Sequence[int]) -> tuple[list[Node[P]], int, int]:
     """The nodes along a prompt from the root, the number of tokens matched, and how many of those the last node has."""

@@ -36,6 +36,22 @@ def branch_boundaries(num_matched: int, num_shared: int, num_tokens: int) -> tup
     return (Boundary(num_shared, BoundaryKind.BRANCH),) if is_worth_it else ()
 
 
+class SharedTokens(NamedTuple):
+    """How many tokens of a prompt are cached, and how many it shares with any cached prompt."""
+
+    cached: int
+    shared: int
+
+
+def further_boundaries(
+    num_tokens: int, shared: SharedTokens, boundaries: Sequence[Boundary], states: States, free_bytes: int
+) -> tuple[Boundary, ...]:
+    """Where else to keep states of a prompt of `num_tokens` that is about to be computed."""
+    branch = branch_boundaries(shared.cached, shared.shared, num_tokens)
+    places = [each.num_tokens for each in (*boundaries, *branch) if each.num_tokens > shared.cached]
+    return *branch, *edge_boundaries([shared.cached, *places], states, free_bytes)
+
+
 def edge_boundaries(kept: Sequence[int], states: States, free_bytes: int) -> tuple[Boundary, ...]:
     """The edges of chunks that save most tokens per byte between the offsets `kept`, within `free_bytes`.
 

@@ -142,16 +142,14 @@ class PrefixTree(Generic[P]):
             node.kept_until = max(node.kept_until, now + ttl_seconds if ttl_seconds else 0.0)
 
     def mark_edge(self, token_ids: Sequence[int], *, namespace: str = "") -> None:
-        """Evict the snapshot at the end of these tokens before others, until it is read."""
-        found = self.match(token_ids, namespace=namespace)
-        for node in found.nodes if found.num_tokens == len(token_ids) else ():
-            node.is_edge = True
+        """Evict the snapshot at the end of these stored tokens before others, until it is read."""
+        self.cut(token_ids, len(token_ids), namespace=namespace)[-1].is_edge = True
 
     def evict(self, num_bytes: int, now: float) -> int:
         """Remove payloads until `num_bytes` are freed or only pinned ones are left; returns the bytes freed.
 
-        Edges are removed first, those that save least tokens per byte before others; then unprotected payloads, then
-        those within their time to live at `now`, then system prefixes, the least recently used first.
+        Edges are removed first, those that save least tokens per byte before others; then unprotected payloads, those
+        within their time to live at `now`, and system prefixes, each the least recently used first.
         """
         freed = 0
         nodes = descendants(self._roots.values()) if num_bytes > 0 else ()
@@ -207,8 +205,7 @@ class PrefixTree(Generic[P]):
     def _remove(self, node: Node[P]) -> Node[P] | None:
         """Remove a node's payload, and the node if it has no children; returns its parent."""
         self._num_bytes -= node.num_bytes
-        node.payload, node.is_system, node.ttl_seconds, node.kept_until = None, False, 0.0, 0.0
-        node.is_edge = False
+        node.payload, node.is_system, node.is_edge, node.ttl_seconds, node.kept_until = None, False, False, 0.0, 0.0
         parent = node.parent
         self._prune(node)
         return parent

@@ -16,7 +16,7 @@ import mlx.core as mx
 from mlx.nn.layers.base import Module
 from mlx.nn.layers.quantized import QuantizedEmbedding, QuantizedLinear
 
-from pensieve.engine.layers.recast import recast
+from pensieve.device.recast import recast
 
 _FILLED_UP: Final = range(5, 8)
 """The numbers of tokens that take longer than eight."""

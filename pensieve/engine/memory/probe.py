@@ -22,6 +22,7 @@ from pensieve.device.device import Backend, device_info
 from pensieve.engine.kv.batch_check import WARNINGS, Batching
 from pensieve.engine.kv.rows.forms import ATTENDING, RowForms, leaves, runnable
 from pensieve.engine.kv.rows.row import RowKV, room_for
+from pensieve.engine.kv.rows.take_rows import let_layers_take_rows
 from pensieve.engine.kv.sizes import KVSizes, LayerKV, measured_sizes
 from pensieve.engine.memory.layout import Layout, Rows, in_words, layout_of, new_caches
 from pensieve.models.files.memo import Memo
@@ -96,6 +97,7 @@ def probe(
 
     The chunk has `chunk_tokens`, or fewer if they would take more than `max_bytes`.
     """
+    let_layers_take_rows(model.model)
     memo, key = Memo("probes.json"), _key(model, chunk_tokens, max_bytes, kv_bits)
     try:
         return _from_json(memo.read()[key])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pensieve.core.prefixes.boundary import Boundary
-from pensieve.core.prefixes.states import States
+from pensieve.core.prefixes.states import SharedTokens
 from pensieve.engine.prompt_cache.match import Match, MissReason
 
 
@@ -42,15 +42,8 @@ class NullStore:
     ) -> int:
         return 0
 
-    def further_boundaries(
-        self,
-        prompt: Sequence[int],  # noqa: ARG002
-        boundaries: Sequence[Boundary],  # noqa: ARG002
-        states: States,  # noqa: ARG002
-        *,
-        namespace: str = "",  # noqa: ARG002
-    ) -> tuple[Boundary, ...]:
-        return ()
+    def shared_tokens(self, prompt: Sequence[int], *, namespace: str = "") -> SharedTokens:  # noqa: ARG002
+        return SharedTokens(0, 0)
 
     def touch(self, token_ids: Sequence[int], *, namespace: str = "") -> None:
         pass

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pensieve.core.prefixes.boundary import Boundary, is_edge, system_tokens
 from pensieve.core.prefixes.node import PrefixMatch
-from pensieve.core.prefixes.states import States, branch_boundaries, edge_boundaries
+from pensieve.core.prefixes.states import SharedTokens
 from pensieve.engine.kv.rows.forms import leaves
 from pensieve.engine.kv.segments import KVSegment, Span, bytes_per_token, join_emptying
 from pensieve.engine.kv.snapshots import Snapshot, has_growing_layout, num_cached_tokens, trimmed
@@ -86,36 +86,19 @@ class KVStore:
         token_ids = tuple(token_ids[:-1])
         found = self._memory.find(token_ids, namespace)
         with self._memory.in_use(found):
-            self._write_edge(token_ids, found, namespace)
+            if self._disk is not None and found.ends_at_unread_edge:
+                end = token_ids[: found.num_tokens]
+                self._disk.write_payload(end, found.payloads[-1], self._memory.worth_of(end, namespace, 0), namespace)
             self._memory.note_read(found)
             match = self._match_on_disk(token_ids, found, namespace)
             if match is not None:
                 return match
             reason = _reason(found, token_ids, is_empty=self.is_empty(namespace=namespace))
-            if not found.num_tokens:
-                return Match(0, None, reason)
-            caches = _new_caches(list(found.payloads), found.num_tokens, len(token_ids) + 1)
-            return Match(found.num_tokens, caches, reason)
+            return _match(list(found.payloads), found.num_tokens, len(token_ids), reason)
 
-    def further_boundaries(
-        self,
-        prompt: Sequence[int],
-        boundaries: Sequence[Boundary],
-        states: States,
-        *,
-        namespace: str = "",
-    ) -> tuple[Boundary, ...]:
-        """Where else to insert a state of a prompt that is about to be computed (`core.prefixes.states`).
-
-        Edges may take half of the bytes that are free.
-        """
-        if not self.needs_snapshots:
-            return ()
+    def shared_tokens(self, prompt: Sequence[int], *, namespace: str = "") -> SharedTokens:
         found = self._memory.find(tuple(prompt[:-1]), namespace)
-        branch = branch_boundaries(found.num_tokens, found.num_shared_tokens, len(prompt))
-        places = [each.num_tokens for each in (*boundaries, *branch) if each.num_tokens > found.num_tokens]
-        free_bytes = (self.limit_bytes - self.num_bytes) // 2
-        return *branch, *edge_boundaries([found.num_tokens, *places], states, free_bytes)
+        return SharedTokens(found.num_tokens, found.num_shared_tokens)
 
     def touch(self, token_ids: Sequence[int], *, namespace: str = "") -> None:
         """Count a prompt as used now, so that others are evicted before it."""
@@ -135,11 +118,9 @@ class KVStore:
         found = self._memory.find(token_ids, namespace)
         reason = _reason(found, token_ids, is_empty=self.is_empty(namespace=namespace))
         self._memory.note_read(found)
-        segments = self._memory.take(token_ids, namespace)
+        segments: list[CachedKV] = [*self._memory.take(token_ids, namespace)]
         num_tokens = sum(segment.num_tokens for segment in segments)
-        if not num_tokens:
-            return Match(0, None, reason)
-        return Match(num_tokens, join_emptying(segments, num_tokens, room_tokens=len(token_ids) + 1), reason)
+        return _match(segments, num_tokens, len(token_ids), reason)
 
     def insert(
         self,
@@ -166,9 +147,7 @@ class KVStore:
         return num_new
 
     def shrink(self, num_bytes: int) -> int:
-        """Evict until `num_bytes` are freed or nothing is left: what waits to be written goes last. Return the bytes
-        freed.
-        """
+        """Evict until `num_bytes` are freed or nothing is left, queued writes last. Return the bytes freed."""
         freed = self._memory.shrink(num_bytes)
         if freed < num_bytes and self._disk is not None:
             freed += self._disk.disk.drop_queued()
@@ -228,12 +207,6 @@ class KVStore:
             self.limit_bytes = self._limit_bytes  # what waits to be written is part of it
         return num_new
 
-    def _write_edge(self, token_ids: tuple[int, ...], found: PrefixMatch[CachedKV], namespace: str) -> None:
-        """Write an edge that is read for the first time: it has proved its worth."""
-        edge, (payload,) = token_ids[: found.num_tokens], found.payloads[-1:] or (None,)
-        if self._disk is not None and isinstance(payload, Snapshot) and found.nodes[-1].is_unread_edge:
-            self._disk.write_snapshot(edge, payload, self._memory.worth_of(edge, namespace, 0), namespace)
-
     def _match_on_disk(self, token_ids: tuple[int, ...], found: PrefixMatch[CachedKV], namespace: str) -> Match | None:
         """A longer match than memory's, if disk has one. It is in memory too from now on, if it fits."""
         on_disk = self._disk.find_to_read(token_ids, found.num_tokens, namespace) if self._disk is not None else None
@@ -286,6 +259,12 @@ def _cut(found: PrefixMatch[CachedKV]) -> list[CachedKV]:
     segments = [part for part in found.payloads if isinstance(part, KVSegment)]
     before = sum(segment.num_tokens for segment in segments[:-1])
     return [*segments[:-1], *(last.part(0, found.num_tokens - before) for last in segments[-1:])]
+
+
+def _match(payloads: list[CachedKV], num_tokens: int, num_prompt: int, reason: MissReason) -> Match:
+    """A match in memory. Empties `payloads`."""
+    caches = _new_caches(payloads, num_tokens, num_prompt + 1) if num_tokens else None
+    return Match(num_tokens, caches, reason)
 
 
 def _new_caches(payloads: list[CachedKV], num_tokens: int, room_tokens: int) -> list[Any]:

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
-from pensieve.core.prefixes.states import MAX_EDGES, States, branch_boundaries, edge_boundaries
+from pensieve.core.prefixes.states import (
+    MAX_EDGES,
+    SharedTokens,
+    States,
+    branch_boundaries,
+    edge_boundaries,
+    further_boundaries,
+)
 
 
 def edges(kept: list[int], free_bytes: int = 10**9, *, chunk_tokens: int = 128, per_token: int = 0) -> list[int]:
@@ -42,6 +49,14 @@ def test_the_bytes_that_are_free_are_the_limit() -> None:
 def test_of_two_gaps_the_one_with_the_smaller_state_comes_first() -> None:
     """States of a hybrid grow with the tokens of its attention layers."""
     assert edges([0, 2048, 4096], 3000, per_token=1) == [1024]
+
+
+def test_a_prompts_further_states_leave_out_what_is_cached() -> None:
+    own = (Boundary(200, BoundaryKind.SYSTEM), Boundary(4000, BoundaryKind.TURN))
+    found = further_boundaries(4100, SharedTokens(1024, 2100), own, States(128, lambda _: 1000), 3000)
+    assert [(each.num_tokens, each.kind.value) for each in found] == [
+        (2100, "branch"), (1536, "edge"), (3124, "edge"), (3636, "edge"),
+    ]  # fmt: skip
 
 
 @given(st.lists(st.integers(0, 50_000), min_size=1, max_size=6), st.integers(16, 2048), st.integers(0, 10**6))

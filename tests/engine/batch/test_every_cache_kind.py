@@ -9,7 +9,7 @@ import pytest
 
 from pensieve.core.drafts.prompt_lookup import PromptLookup
 from pensieve.engine.kv.rows.forms import RowForms
-from pensieve.engine.layers.replace import replace_layers
+from pensieve.engine.kv.rows.take_rows import let_layers_take_rows
 from pensieve.engine.memory.layout import Layout, layout_of
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.batch.batch_run import BatchRun, alone
@@ -47,7 +47,7 @@ Know = Callable[[list[int], list[int]], None]
 @pytest.fixture(scope="module", params=LAYOUTS)
 def model(request: pytest.FixtureRequest) -> LoadedModel:
     loaded = small(request.param)
-    replace_layers(loaded.model)
+    let_layers_take_rows(loaded.model)
     return loaded
 
 

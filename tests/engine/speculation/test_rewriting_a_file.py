@@ -11,7 +11,7 @@ from typing import Any, Final
 import mlx.core as mx
 import pytest
 
-from pensieve.engine.layers.replace import replace_layers
+from pensieve.engine.kv.rows.take_rows import let_layers_take_rows
 from pensieve.engine.memory.layout import layout_of
 from tests.engine.batch.batch_run import BatchRun
 from tests.engine.kv.models import small
@@ -46,7 +46,7 @@ class Rewriting:
 @pytest.fixture(params=["gpt_oss", "deepseek_v3", "gemma4_text", "qwen3_5"])
 def run(request: pytest.FixtureRequest) -> BatchRun:
     model = small(request.param)
-    replace_layers(model.model)
+    let_layers_take_rows(model.model)
     return BatchRun(replace(model, model=Rewriting(model.model), eos_token_ids=frozenset()), layout=layout_of(model))
 
 

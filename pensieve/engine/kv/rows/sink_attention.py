@@ -14,9 +14,9 @@ from typing import Any, Final
 import mlx.core as mx
 from mlx.nn.layers.base import Module
 
+from pensieve.device.recast import recast
 from pensieve.engine.kv.rows.batch import RowsKV
 from pensieve.engine.kv.rows.row import RowKV
-from pensieve.engine.layers.recast import recast
 
 _PARTS: Final = {"q_proj", "k_proj", "v_proj", "o_proj", "rope"}
 _TOLERANCE: Final = 0.02

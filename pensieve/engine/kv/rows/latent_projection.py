@@ -7,8 +7,8 @@ from typing import Any
 
 from mlx.nn.layers.base import Module
 
+from pensieve.device.recast import recast
 from pensieve.engine.kv.rows.latent import LatentRows
-from pensieve.engine.layers.recast import recast
 
 
 def latent_projections(modules: Sequence[tuple[str, Any]]) -> list[tuple[str, Module]]:

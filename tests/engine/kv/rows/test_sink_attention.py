@@ -7,9 +7,10 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
+from pensieve.device.recast import recast
 from pensieve.engine.kv.rows.batch import RowsKV
 from pensieve.engine.kv.rows.row import RowKV
-from pensieve.engine.layers.sink_attention import sink_attentions
+from pensieve.engine.kv.rows.sink_attention import sink_attentions
 from tests.engine.kv.models import small
 
 
@@ -39,7 +40,5 @@ def test_a_layer_that_computes_something_else_is_left_alone(attention: Any) -> N
         def __call__(self, *values: Any) -> Any:
             return 2 * super().__call__(*values)
 
-    doubled = Doubled.__new__(Doubled)
-    vars(doubled).update(vars(attention))
-    dict.update(doubled, attention)
+    doubled = recast(attention, Doubled)
     assert sink_attentions([("self_attn", doubled), ("rope", attention.rope)]) == []
