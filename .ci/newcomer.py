@@ -3,7 +3,7 @@
     python .ci/newcomer.py FOLDER_WITH_THE_WHEEL
 
 The commands and the program are read from README.md; only the address of the server is replaced, so that any free port
-will do. pip finds the wheel in the folder as if it were on PyPI.
+will do. pip, uv and pipx find the wheel in the folder as if it were on PyPI; uv and pipx are those beside this Python.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ READY_SECONDS = 900
 
 def main(wheels: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        newcomer = Newcomer(Path(folder), wheels.resolve())
+        for tool in ("uv", "pipx"):
+            Newcomer(Path(folder) / tool, wheels.resolve()).install_with(tool)
+        newcomer = Newcomer(Path(folder) / "pip", wheels.resolve())
         newcomer.install()
         with newcomer.server() as url:
             print(f"terminal: {newcomer.answer_in_terminal()}")
@@ -44,7 +46,7 @@ class Newcomer:
 
     def __init__(self, folder: Path, wheels: Path) -> None:
         self.folder, self.bin = folder, folder / "venv/bin"
-        (folder / "home").mkdir()
+        (folder / "home").mkdir(parents=True)
         venv.create(folder / "venv", with_pip=True)
         own = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "HTTPS_"))}
         links = " ".join([*own.pop("PIP_FIND_LINKS", "").split(), str(wheels)])
@@ -54,21 +56,41 @@ class Newcomer:
             "PATH": str(self.bin),
             "PENSIEVE_PORT": "0",
             "PIP_FIND_LINKS": links,
+            "UV_FIND_LINKS": str(wheels),
+            "UV_PYTHON": str(Path(sys.base_prefix) / "bin/python3"),  # it makes no use of a virtual environment's
         }
         assert not [name for name in COMPILERS if shutil.which(name, path=str(self.bin))]
 
     def install(self) -> None:
         """Without an extra first, as many do on Linux; then by the command that the first start prints."""
         self.run("pip", "install", "--quiet", "pensieve-server")
-        if sys.platform != "linux":
-            return
-        refused = self.run("pensieve", "serve", succeeds=False)
+        if sys.platform == "linux":
+            self.run(*self.command_of_first_start("pensieve"), "--quiet")
+
+    def install_with(self, tool: str) -> None:
+        """The same with a tool that makes an environment of its own, and without installing; then remove it."""
+        for name in (tool, "uvx"):
+            (self.bin / name).symlink_to(Path(sys.executable).with_name(name))
+        for name in ("dirname", "realpath"):  # uvx starts a program by a script of the shell
+            (self.bin / name).symlink_to(shutil.which(name) or name)
+        installs = ("uv", "tool", "install") if tool == "uv" else ("pipx", "install")
+        pensieve = str(self.folder / "home/.local/bin/pensieve")
+        self.run(*installs, "pensieve-server")
+        if sys.platform == "linux":
+            self.run(*self.command_of_first_start(pensieve))
+        assert "not installed" not in self.run(pensieve, "version").stdout.partition("transformers")[0]
+        self.run(*installs[:-1], "uninstall", "pensieve-server")
+        if tool == "uv":
+            print(self.run(*_without_installing(), "version").stdout)
+
+    def command_of_first_start(self, pensieve: str) -> Sequence[str]:
+        refused = self.run(pensieve, "serve", succeeds=False)
         lines = refused.stderr.splitlines()
         assert len(lines) == 1, f"expected one sentence, actual {refused.stderr}"
         print(f"first start: {lines[0]}")
         command = shlex.split(lines[0].rpartition("install it with: ")[2])
         assert command[-1] == "pensieve-server[cpu]", command
-        self.run(*command, "--quiet")
+        return command
 
     @contextmanager
     def server(self) -> Iterator[str]:
@@ -120,6 +142,13 @@ class Newcomer:
     def words(self, program: str, *words: str) -> Sequence[str]:
         """With the program's path in the virtual environment; Popen would look for it on our own PATH."""
         return [str(self.bin / program) if "/" not in program else program, *words]
+
+
+def _without_installing() -> Sequence[str]:
+    """The README's line with uvx, without its last word; on a Mac, without the extra."""
+    line = re.search(r"`(uvx .*) serve`", README)
+    assert line is not None
+    return shlex.split(line[1] if sys.platform == "linux" else line[1].replace("[cpu]", ""))
 
 
 def answer_in_browser(url: str) -> str:

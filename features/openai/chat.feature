@@ -202,7 +202,8 @@ Feature: POST /v1/chat/completions
   @SHOULD
   Rule: Forms that clients send instead of the documented ones are understood
     "Function calling" documents arguments as JSON text and parameters as a schema of an object. Clients that keep calls as
-    objects send them back as such, with null for no arguments, and generators of schemas omit the type.
+    objects send them back as such, with null for no arguments, and generators of schemas omit the type. Arguments that a model
+    wrote may be cut off or broken, and stay in the conversation: if they are refused, no later turn can succeed.
 
     @id:openai-arguments-of-history
     Scenario Outline: A call in the history with <form> as its arguments is accepted
@@ -216,6 +217,20 @@ Feature: POST /v1/chat/completions
         | an object      | {"zone": "UTC"} |
         | null           | null            |
         | an empty text  | ""              |
+
+    @id:openai-broken-arguments-of-history
+    Scenario Outline: A call in the history whose arguments are <form> does not end the conversation
+      Given the chat's "max_tokens" is 2
+      And the chat's "messages" is [{"role": "user", "content": "What time is it?"}, {"role": "assistant", "content": null, "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "now", "arguments": <arguments>}}]}, {"role": "tool", "tool_call_id": "call_1", "content": "These arguments are not valid JSON."}]
+      When the chat is sent
+      Then the answer is a chat completion
+
+      Examples:
+        | form                            | arguments            |
+        | an object that a limit cut off  | "{\"zone\": \"UT"    |
+        | null as text                    | "null"               |
+        | a list                          | "[\"UTC\"]"          |
+        | no JSON                         | "UTC"                |
 
     @id:openai-parameters-without-a-type
     Scenario Outline: A function <whose> is accepted

@@ -11,10 +11,12 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM python:${PYTHON}-slim
 COPY --from=wheel /wheels /wheels
+# The wheel is that of the clone, whatever its version.
+# hadolint ignore=DL3013
 RUN pip install --no-cache-dir --find-links /wheels 'pensieve-server[cpu]' \
     && useradd --create-home --uid 1000 pensieve \
     && install --directory --owner pensieve /data
-USER pensieve
+USER 1000
 # Models, conversions and stored prompts outlive the container. A server that is not on a loopback address needs a key.
 ENV PENSIEVE_HOME=/data/pensieve \
     HF_HOME=/data/huggingface \

@@ -36,7 +36,8 @@ class Pensieve < Formula
     server = spawn bin/"pensieve", "serve", "--port", port.to_s, "--script", testpath/"script.toml"
     begin
       body = '{"model": "claude-any", "max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]}'
-      answer = shell_output("curl --silent --retry 30 --retry-connrefused http://127.0.0.1:#{port}/v1/messages -d '#{body}'")
+      url = "http://127.0.0.1:#{port}/v1/messages"
+      answer = shell_output("curl --silent --retry 30 --retry-connrefused #{url} -d '#{body}'")
       assert_match "Hello from the formula.", answer
     ensure
       Process.kill "TERM", server

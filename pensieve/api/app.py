@@ -25,12 +25,12 @@ from pensieve.api.http.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to
 from pensieve.api.http.read_body import PDFS
 from pensieve.api.http_only import HttpOnly
 from pensieve.api.openai.errors import openai_body
-from pensieve.api.openai.paths import is_openai_call, why_missing
+from pensieve.api.openai.paths import intended, is_openai_call, why_missing
 from pensieve.api.pdfs.reading import PdfReading
 from pensieve.api.request_log.middleware import RequestLog
 from pensieve.api.request_log.prompts import LoggedPrompts
 from pensieve.api.request_log.record import current_record
-from pensieve.api.routes import loading, logs, messages, metrics, models, openai, page, service
+from pensieve.api.routes import history, loading, logs, messages, metrics, models, openai, page, service
 from pensieve.api.server_state import EXTENSION, ServerState, server_state
 from pensieve.core.errors import PensieveError
 from pensieve.device.memory.ledger import request_bytes
@@ -69,12 +69,13 @@ def create_app(state: ServerState) -> Quart:
         RESPONSE_TIMEOUT=None,  # answers have no time limit
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # an attribute of Quart's default provider
-    for module in (loading, logs, messages, metrics, models, openai, page, service):
+    for module in (history, loading, logs, messages, metrics, models, openai, page, service):
         app.register_blueprint(module.blueprint)
     app.before_request(_check_access)
     app.after_request(_add_headers)
     app.before_serving(partial(logging.getLogger().addHandler, state.recent_log))
     app.after_serving(partial(logging.getLogger().removeHandler, state.recent_log))
+    app.while_serving(partial(history.kept_while_serving, state))
     app.register_error_handler(PensieveError, _on_known_error)
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(Exception, _on_unknown_error)
@@ -151,6 +152,8 @@ async def _on_http_error(error: Exception) -> ResponseReturnValue:
 def _why_not_found() -> str:
     is_openais = is_openai_call(request.path, request.headers.get("anthropic-version"))
     reason = why_missing(request.path) if is_openais else None
+    if reason is None and (path := intended(request.path)) != request.path:
+        reason = f"it is {path} here: correct the base URL of the client"
     return f"no such path: {request.path}" + (f"; {reason}" if reason else "")
 
 

@@ -20,6 +20,7 @@ from contracts.values.measurements import DiskWrites, RequestTotals
 from contracts.values.vocabulary import ClientIdentity, GenerationRequest, MessageEvent, ModelInfo
 from pensieve.api.anthropic.diagnostics import Fingerprints
 from pensieve.api.anthropic.handler import MessageHandler, MessageOptions
+from pensieve.api.history import History
 from pensieve.api.http.access import AccessRules
 from pensieve.api.http.connections.limits import ConnectionLimits
 from pensieve.api.http.keys import MAX_KEYS
@@ -61,6 +62,7 @@ class ServerState:
     draining: bool = field(default=False, init=False)
     fingerprints: Fingerprints = field(default_factory=Fingerprints, init=False)
     recent_log: RecentLog = field(default_factory=RecentLog, init=False)
+    history: History = field(default_factory=History, init=False)
     requests_by_key: Counter[str] = field(default_factory=Counter, init=False)
 
     def info_of(self, name: str) -> ModelInfo:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import sys
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 DISTRIBUTION = "pensieve-server"
@@ -18,12 +20,30 @@ def cannot_import(error: ImportError) -> str:
     return f"MLX cannot be imported ({error}); install the one for this machine with: {command}"
 
 
-def install_command(extra: str, prefix: str = sys.prefix, executable: str = sys.executable) -> str:
-    """The command that adds an extra to this installation, which uv, pipx or pip made."""
-    requirement = shlex.quote(f"{DISTRIBUTION}[{extra}]")
+def install_command(
+    extra: str, prefix: str = sys.prefix, executable: str = sys.executable, source: str | None = None
+) -> str:
+    """The command that adds an extra to this installation, which uv, pipx or pip made.
+
+    pip keeps what is installed and adds to it; the other two begin from nothing, so they need its `source`.
+    """
+    name = f"{DISTRIBUTION}[{extra}]" if extra else DISTRIBUTION
+    source = _source() if source is None else source
+    requirement = shlex.quote(f"{name} @ {source}" if source else name)
     parents = Path(prefix).parts
     if "uv" in parents and "tools" in parents:
         return f"uv tool install {requirement}"
     if "pipx" in parents:
         return f"pipx install --force {requirement}"
-    return f"{shlex.quote(executable)} -m pip install {requirement}"
+    return f"{shlex.quote(executable)} -m pip install {shlex.quote(name)}"
+
+
+def _source() -> str:
+    """The address of a clone, file or repository (PEP 610); empty for a release of PyPI."""
+    try:
+        text = distribution(DISTRIBUTION).read_text("direct_url.json")
+    except PackageNotFoundError:
+        return ""
+    origin = json.loads(text or "{}")
+    vcs = origin.get("vcs_info", {}).get("vcs")
+    return f"{vcs}+{origin['url']}" if vcs else str(origin.get("url", ""))

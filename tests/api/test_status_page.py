@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from pensieve.api import history
 from pensieve.api.page.page_files import HEADERS, read_page_files
 from pensieve.api.recent_log import MAX_CHARACTERS, MAX_LINES, RecentLog
 from pensieve.core.errors import ValidationError
@@ -74,8 +75,10 @@ def test_the_page_is_open_and_its_figures_require_the_key(tmp_path: Path) -> Non
         assert client.get("/", headers=BROWSER).status_code == 200
         assert client.get("/page/page.js").status_code == 200
         assert client.get("/logs").status_code == 401
+        assert client.get("/history").status_code == 401
         assert "requests" not in client.get("/health").json()
         assert client.get("/logs", headers={"x-api-key": "secret"}).status_code == 200
+        assert client.get("/history", headers={"x-api-key": "secret"}).status_code == 200
 
 
 def progress(client: httpx.Client) -> list[dict[str, Any]]:
@@ -140,6 +143,7 @@ def test_a_named_key_sees_neither_the_requests_of_others_nor_the_log(tmp_path: P
         refused = client.get("/logs", headers=bob)
         assert (refused.status_code, refused.json()["error"]["type"]) == (403, "permission_error")
         assert client.get("/logs", headers=owner).status_code == 200
+        assert client.get("/history", headers=bob).status_code == 200, "it has sums alone, as /health has"
 
 
 def test_the_log_is_read_from_where_the_page_has_it(client: httpx.Client) -> None:
@@ -177,6 +181,40 @@ def test_a_wrong_line_number_is_refused_by_name(client: httpx.Client, after: str
     assert refused.status_code in (400, 414)
     if refused.status_code == 400:
         assert refused.json()["error"]["message"] == str(ValidationError("after", "must be the number of a line"))
+
+
+def test_the_last_hour_is_read_from_where_the_page_has_it(client: httpx.Client) -> None:
+    answered = client.get("/history").json()
+    assert (answered["interval_seconds"], answered["max_samples"]) == (10.0, 360)
+    first = answered["samples"][0]
+    assert first["number"] == 1
+    assert {*first} == {
+        *("number", "time", "reserved_bytes", "measured_bytes", "tokens_per_second", "running", "waiting")
+    }
+    assert client.get(f"/history?after={answered['last_number']}").json()["samples"] == []
+    for after in ("-1", "x", "9" * 20):
+        refused = client.get(f"/history?after={after}")
+        assert refused.status_code == 400
+        assert refused.json()["error"]["message"] == str(ValidationError("after", "must be the number of a sample"))
+
+
+def test_running_requests_are_in_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "INTERVAL_SECONDS", 0.05)
+    with scripted_server(tmp_path, SCRIPT) as client:
+
+        def seen() -> bool:
+            samples = client.get("/history").json()["samples"]
+            return any(each["running"] == 1 and each["tokens_per_second"] > 0 for each in samples)
+
+        assert not seen()
+        body = ask("slowly", max_tokens=4000, stream=True)
+        with client.stream("POST", "/v1/messages", json=body) as stream:
+            next(lines := stream.iter_lines())
+            wait_until(seen)
+            reserved = sum(client.get("/health").json()["reserved"].values())
+            wait_until(lambda: client.get("/history").json()["samples"][-1]["reserved_bytes"] == reserved > 0)
+            del lines
+        wait_until(lambda: client.get("/history").json()["samples"][-1]["running"] == 0)
 
 
 def test_the_figures_are_json_that_every_browser_reads(client: httpx.Client) -> None:

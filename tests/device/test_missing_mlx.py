@@ -21,7 +21,52 @@ COMMANDS = [("serve", "--no-supervise", "--port", "0"), ("fit", "smollm2-135m")]
     ],
 )
 def test_the_command_is_the_one_of_the_tool_that_installed_pensieve(prefix: str, command: str) -> None:
-    assert install_command("cpu", prefix, f"{prefix}/bin/python") == command
+    assert install_command("cpu", prefix, f"{prefix}/bin/python", source="") == command
+
+
+@pytest.mark.parametrize(
+    ("prefix", "command"),
+    [
+        (
+            "/home/a/.local/share/uv/tools/pensieve-server",
+            "uv tool install 'pensieve-server[cpu] @ file:///home/a/clone'",
+        ),
+        (
+            "/home/a/.local/share/pipx/venvs/pensieve-server",
+            "pipx install --force 'pensieve-server[cpu] @ file:///home/a/clone'",
+        ),
+        ("/home/a/.venv", "/home/a/.venv/bin/python -m pip install 'pensieve-server[cpu]'"),
+    ],
+)
+def test_what_came_from_a_clone_is_installed_from_it_again(prefix: str, command: str) -> None:
+    assert install_command("cpu", prefix, f"{prefix}/bin/python", source="file:///home/a/clone") == command
+
+
+def test_without_an_extra_there_are_no_brackets() -> None:
+    assert install_command("", "/home/a/.venv", "/home/a/.venv/bin/python") == (
+        "/home/a/.venv/bin/python -m pip install pensieve-server"
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "source"),
+    [
+        (None, ""),
+        ('{"url": "file:///home/a/clone", "dir_info": {}}', "file:///home/a/clone"),
+        ('{"url": "https://example.org/p.git", "vcs_info": {"vcs": "git"}}', "git+https://example.org/p.git"),
+    ],
+)
+def test_the_source_is_what_the_installer_wrote_down(
+    written: str | None, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "pensieve_server-0.1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: pensieve-server\nVersion: 0.1.0\n")
+    if written:
+        (folder / "direct_url.json").write_text(written)
+    monkeypatch.syspath_prepend(tmp_path)
+    command = install_command("cpu", "/uv/tools/x")
+    assert command == f"uv tool install '{' @ '.join(filter(None, ('pensieve-server[cpu]', source)))}'"
 
 
 def test_a_library_that_cannot_be_loaded_is_named() -> None:

@@ -20,6 +20,14 @@ _ENDS = {"&&", "||", "|", ";", "&"}
 
 
 @dataclass(frozen=True, slots=True)
+class ShellLine:
+    """A line of a block that a reader would paste into a shell, or a command in the text."""
+
+    page: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class CommandLine:
     """`words` are one command, without the variables before it and the redirections after it.
 
@@ -42,15 +50,26 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *documents]
 
 
-def command_lines() -> Iterator[CommandLine]:
+def shell_lines() -> Iterator[ShellLine]:
     for page in pages():
-        text = page.read_text(encoding="utf-8")
-        name = str(page.relative_to(ROOT))
-        for line in _shell_lines(text):
-            yield from (CommandLine(name, line, words, is_mention=False) for words in _commands(line))
-        for span in _INLINE.findall(_without_blocks(text)):
-            if not any(mark in span for mark in (" [", "…", "...")):  # a usage, not a command
-                yield from (CommandLine(name, span, words, is_mention=True) for words in _commands(span))
+        for line in _shell_lines(page.read_text(encoding="utf-8")):
+            if _split(line):
+                yield ShellLine(str(page.relative_to(ROOT)), line)
+
+
+def command_lines() -> Iterator[CommandLine]:
+    for line in shell_lines():
+        yield from (CommandLine(line.page, line.text, words, is_mention=False) for words in _commands(line.text))
+    for line in mentions():
+        yield from (CommandLine(line.page, line.text, words, is_mention=True) for words in _commands(line.text))
+
+
+def mentions() -> Iterator[ShellLine]:
+    """The commands in the text, without those that show a usage."""
+    for page in pages():
+        for span in _INLINE.findall(_without_blocks(page.read_text(encoding="utf-8"))):
+            if not any(mark in span for mark in (" [", "…", "...")):
+                yield ShellLine(str(page.relative_to(ROOT)), span)
 
 
 def _shell_lines(text: str) -> Iterator[str]:

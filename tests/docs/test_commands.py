@@ -1,4 +1,4 @@
-"""Every command line that the documentation shows is one that this version understands, or is marked with a reason."""
+"""Every command line that the documentation shows is one that this version understands. `running/` runs them."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ NOT_CHECKED: Mapping[str, str] = {
     "hf": "logs in to the hub",
     "iex": "PowerShell's own",
     "llm": "another program, which tests/clients runs",
+    "mkdir": "the system's own",
     "npm": "installs another program, which tests/claude_code runs",
     "Out-String": "PowerShell's own",
-    "pip": "installs; tests/newcomer and tox -e wheel do",
-    "pipx": "installs",
+    "pip": "installs; tox -e newcomer and tox -e wheel do",
+    "pipx": "installs; tox -e newcomer does",
     "pre-commit": "installs a hook into a clone",
     "python3": "makes a virtual environment",
     "python3.12": "makes a virtual environment",
     "qwen": "another program, which tests/clients runs",
     "source": "fish's own",
-    "uv": "installs; the same wheel as tests/newcomer",
-    "uvx": "installs; the same wheel as tests/newcomer",
+    "uv": "installs; tox -e newcomer does",
+    "uvx": "installs; tox -e newcomer does",
     "xcode-select": "installs on a Mac",
 }
 LINES = tuple(dict.fromkeys(command_lines()))
@@ -147,7 +148,6 @@ def _problem_of_python(words: Sequence[str]) -> str | None:
 
 
 def _problem_of_curl(words: Sequence[str]) -> str | None:
-    """tests/newcomer runs the one of the README."""
     if "-d" not in words:
         return None
     try:

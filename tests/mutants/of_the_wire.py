@@ -16,6 +16,12 @@ OF_THE_WIRE = (
         in_every_example=True,
     ),
     Mutant(
+        "only-whole-objects-as-arguments",
+        "openai-broken-arguments-of-history",
+        answers=wire.refuses_if(wire.is_call_with_broken_arguments, "arguments"),
+        in_every_example=True,
+    ),
+    Mutant(
         "only-typed-parameters",
         "openai-parameters-without-a-type",
         answers=wire.refuses_if(wire.is_function_without_a_type, "parameters"),

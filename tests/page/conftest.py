@@ -111,4 +111,6 @@ def watched(browser: Browser, url: str, **context: Any) -> Iterator[Watched]:
     try:
         yield Watched(opened.new_page(), f"{url}/")
     finally:
+        for page in opened.pages:
+            page.unroute_all(behavior="ignoreErrors")  # one may be answered just now
         opened.close()

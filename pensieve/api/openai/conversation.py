@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pydantic_core
 
@@ -27,8 +28,8 @@ def turns_of(messages: Sequence[ChatTurn]) -> tuple[ChatMessage, ...]:
     """The turns of all messages, in order. A final assistant message is continued, as in the Messages API.
 
     Raises:
-        ValidationError: a user message is empty, the newest one has a part that cannot be read, arguments are not a
-            JSON object, or a call and its result do not match.
+        ValidationError: a user message is empty, the newest one has a part that cannot be read, arguments are neither
+            text nor an object, or a call and its result do not match.
     """
     numbers = (number for number, message in enumerate(messages) if message.role in ("user", "assistant"))
     newest = max(numbers, default=0)
@@ -68,18 +69,29 @@ def _text(message: ChatTurn, path: str, unreadable: Unreadable) -> str:
 def _arguments(value: object, path: str) -> str:
     """The arguments of a call as canonical JSON. Null and empty text mean that there are none.
 
+    Text is what a model wrote: a limit may have cut it off, or it may not be JSON. It stays in the conversation, so it
+    becomes an argument by itself where it is not the text of an object.
+    """
+    arguments = _parsed(value) if isinstance(value, str) else value
+    if arguments is None:
+        return "{}"
+    if isinstance(arguments, dict):
+        return json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+    if isinstance(value, str):
+        return json.dumps({"arguments": value}, ensure_ascii=False)
+    raise ValidationError(f"{path}.function.arguments", "must be a JSON object, encoded as a string")
+
+
+def _parsed(text: str) -> Any:
+    """The value of a JSON text; None for an empty one. Other text stays as it is.
+
     The parser is as strict as that of the request itself. `json.loads` also accepts lone surrogates and deep nesting,
     which would fail in the tokenizer.
     """
-    arguments = {} if value is None or value == "" else value
     try:
-        if isinstance(arguments, str):
-            arguments = pydantic_core.from_json(arguments, allow_inf_nan=False)
-        if isinstance(arguments, dict):
-            return json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+        return pydantic_core.from_json(text, allow_inf_nan=False) if text else None
     except ValueError:
-        pass
-    raise ValidationError(f"{path}.function.arguments", "must be a JSON object, encoded as a string")
+        return text
 
 
 def _check_calls(turns: Sequence[ChatMessage]) -> None:

@@ -48,11 +48,14 @@ UNSUPPORTED: Final[Mapping[str, str]] = {
 """What this server lacks, by the first word of the path after /v1/."""
 
 
+_ENDPOINTS: Final = ("/v1/messages/count_tokens", "/v1/messages", "/v1/chat/completions", "/v1/completions")
+
+
 def is_openai_call(path: str, anthropic_version: str | None) -> bool:
     """Whether the client expects OpenAI's errors. On a path that both APIs have, Anthropic's clients send their own
     header.
     """
-    name = _resource(path)
+    name = _resource(path) if _resource(path) in UNSUPPORTED else _resource(intended(path))
     if name in SHARED:
         return anthropic_version is None
     return name in SERVED or name in UNSUPPORTED
@@ -61,6 +64,12 @@ def is_openai_call(path: str, anthropic_version: str | None) -> bool:
 def why_missing(path: str) -> str | None:
     """What to do instead of calling this path of OpenAI's API."""
     return UNSUPPORTED.get(_resource(path))
+
+
+def intended(path: str) -> str:
+    """The endpoint that a client wants whose base URL is wrong, such as /v1/v1/messages; the path itself for others."""
+    ends = (end for end in _ENDPOINTS if path.rstrip("/").endswith(end.removeprefix("/v1")))
+    return next(ends, path)
 
 
 def _resource(path: str) -> str:

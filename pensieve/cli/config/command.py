@@ -47,11 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from pensieve.cli.config.report import print_settings  # noqa: PLC0415 - rich is not needed for --help
+    from pensieve.cli.config.recommended import with_recommended  # noqa: PLC0415 - not needed for --help
+    from pensieve.cli.config.report import print_settings  # noqa: PLC0415
     from pensieve.cli.settings.read import find_values  # noqa: PLC0415
 
     file = read_settings_file()
-    print_settings(find_values(arguments, os.environ, file), file)
+    print_settings(with_recommended(find_values(arguments, os.environ, file)), file)
     return _report(arguments)
 
 

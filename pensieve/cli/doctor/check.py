@@ -84,4 +84,4 @@ def install_command(extra: str | None = None) -> str:
 
     if extra is None:
         extra = "" if IS_MAC else "cuda13" if has_nvidia_gpu() else "cpu"
-    return missing_mlx.install_command(extra).replace("[]", "")
+    return missing_mlx.install_command(extra)

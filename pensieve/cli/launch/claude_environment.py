@@ -152,7 +152,7 @@ def _powershell_quoted(value: str) -> str:
 
 SHELLS: Mapping[str, tuple[Callable[[str, str], str], Callable[[str], str]]] = {
     "sh": (lambda name, value: f"export {name}={shlex.quote(value)}", lambda name: f"unset {name}"),
-    "fish": (lambda name, value: f"set -gx {name} {_fish_quoted(value)}", lambda name: f"set -e {name}"),
+    "fish": (lambda name, value: f"set -gx {name} {_fish_quoted(value)}", lambda name: f"set -e {name}; or true"),
     "powershell": (
         lambda name, value: f"$env:{name} = {_powershell_quoted(value)}",
         lambda name: f"Remove-Item Env:{name} -ErrorAction SilentlyContinue",

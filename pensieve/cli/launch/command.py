@@ -21,16 +21,19 @@ from pensieve.cli.launch.claude_environment import (
     shell_lines,
 )
 from pensieve.cli.launch.claude_program import claude_arguments, exec_claude, find_claude
+from pensieve.cli.launch.first_prompt import Body
 from pensieve.cli.launch.running_servers import (
     ForeignServerError,
     LaunchError,
     RunningServer,
+    count_tokens,
     find_server,
     is_port_free,
     normalized_url,
 )
 from pensieve.cli.launch.started_server import HOST, start_server
-from pensieve.cli.launch.window import window_problem
+from pensieve.cli.launch.unloaded import problem_before_loading
+from pensieve.cli.launch.window import WindowProblem, window_problem
 from pensieve.cli.parser import SentenceParser, argument_type
 from pensieve.cli.servers.address import server_port
 from pensieve.cli.settings.read import configured_text
@@ -150,7 +153,7 @@ def _environment_to_print(options: LaunchOptions) -> ClaudeEnvironment:
     server = find_server(options.address, options.api_key, options.model)
     if server is None:
         return environment_without_server(options.address, options.api_key, os.environ)
-    problem = window_problem(server, options.api_key, options.arguments)
+    problem = _problem_of(server, options)
     remarks = "\n".join(problem.lines).splitlines() if problem else ()
     return environment_for(server, options.api_key, os.environ, remarks=remarks)
 
@@ -158,15 +161,26 @@ def _environment_to_print(options: LaunchOptions) -> ClaudeEnvironment:
 def _exec_claude(options: LaunchOptions) -> NoReturn:
     program = find_claude(options.claude)  # first: without it, a server would load its model for nothing
     server = _server(options)
-    problem = window_problem(server, options.api_key, options.arguments)
+    problem = _problem_of(server, options)
     if problem is not None:
-        if problem.is_certain:
-            raise LaunchError("\n".join(problem.lines))
+        _refuse_if_certain(problem)
         _print("pensieve: warning: " + "\n".join(problem.lines))
     environment = environment_for(server, options.api_key, os.environ)
     exec_claude(
         program, claude_arguments(options.arguments, environment.as_settings()), environment.applied_to(os.environ)
     )
+
+
+def _problem_of(server: RunningServer, options: LaunchOptions) -> WindowProblem | None:
+    def count(body: Body) -> int:
+        return count_tokens(server, options.api_key, body)
+
+    return window_problem(server.model, server.window_tokens, count, options.arguments, is_running=True)
+
+
+def _refuse_if_certain(problem: WindowProblem) -> None:
+    if problem.is_certain:
+        raise LaunchError("\n".join(problem.lines))
 
 
 def _server(options: LaunchOptions) -> RunningServer:
@@ -192,6 +206,9 @@ def _server(options: LaunchOptions) -> RunningServer:
 
 
 def _start(options: LaunchOptions, port: int) -> RunningServer:
+    problem = problem_before_loading(options.model, os.environ, options.arguments)
+    if problem is not None:
+        _refuse_if_certain(problem)
     flags = ["--model", options.model] if options.model else []
     key = {"PENSIEVE_API_KEY": options.api_key} if options.api_key else {}  # not as a flag, which other users can see
     url = start_server(port, flags, {**os.environ, **key}, _print)

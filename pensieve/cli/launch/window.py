@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pensieve.cli.launch.claude_environment import output_tokens
-from pensieve.cli.launch.first_prompt import first_prompt_tokens, is_of_known_length
-from pensieve.cli.launch.running_servers import RunningServer, count_tokens
+from pensieve.cli.launch.first_prompt import Body, first_prompt_tokens, is_of_known_length
 from pensieve.models.library.aliases import CuratedModel, curated_models, machine_class_gb
 
 AMPLE_TOKENS = 65_536
@@ -24,19 +23,21 @@ class WindowProblem:
     is_certain: bool
 
 
-def window_problem(server: RunningServer, api_key: str | None, arguments: Sequence[str]) -> WindowProblem | None:
-    """None if Claude Code, started with these arguments, has room to work.
-
-    Raises:
-        LaunchError: the server does not count tokens.
+def window_problem(
+    model: str, window_tokens: int, count: Callable[[Body], int], arguments: Sequence[str], *, is_running: bool
+) -> WindowProblem | None:
+    """None if Claude Code, started with these arguments, has room to work. `count` counts the tokens of a body, and
+    `is_running` says whether a server has loaded the model.
     """
-    if server.window_tokens >= AMPLE_TOKENS:
+    if window_tokens >= AMPLE_TOKENS:
         return None
-    sizes = first_prompt_tokens(arguments, lambda body: count_tokens(server, api_key, body))
-    return judge(server.window_tokens, server.model, sizes, is_known=is_of_known_length(arguments))
+    sizes = first_prompt_tokens(arguments, count)
+    return judge(window_tokens, model, sizes, is_known=is_of_known_length(arguments), is_running=is_running)
 
 
-def judge(window_tokens: int, model: str, sizes: dict[str, int], *, is_known: bool) -> WindowProblem | None:
+def judge(
+    window_tokens: int, model: str, sizes: dict[str, int], *, is_known: bool, is_running: bool
+) -> WindowProblem | None:
     """`sizes` are the tokens of the first prompt as it is, under "", and with each flag that makes it shorter."""
     import psutil  # noqa: PLC0415 - the supervisor of a server does without it
 
@@ -51,16 +52,18 @@ def judge(window_tokens: int, model: str, sizes: dict[str, int], *, is_known: bo
         f"{sizes['']:,} of them, counted with the model's own tokenizer. {outcome}"
     )
     shorter = [f"Or make the prompt shorter with {' or '.join(fitting)}."] if fitting else []
-    return WindowProblem([first, suggestion(psutil.virtual_memory().total), *shorter], is_certain)
+    offer = suggestion(psutil.virtual_memory().total, is_running=is_running)
+    return WindowProblem([first, offer, *shorter], is_certain)
 
 
-def suggestion(machine_bytes: int) -> str:
+def suggestion(machine_bytes: int, *, is_running: bool) -> str:
     """The command that serves the model recommended for a machine of this size."""
     machine_gb = machine_class_gb(machine_bytes)
     model = next(model for model in curated_models() if model.machine_gb == machine_gb)
+    before = ": stop the server that runs now, then" if is_running else ":"
     return (
         f"For this machine ({machine_bytes / 1024**3:.0f} GB), the catalogue recommends {model.alias} "
-        f"({model.name}, {model.weights_bytes / 1e9:.1f} GB to download): stop the server that runs now, if any, then\n"
+        f"({model.name}, {model.weights_bytes / 1e9:.1f} GB to download){before}\n"
         f"    {launch_command(model)}"
     )
 

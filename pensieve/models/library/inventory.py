@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final, Literal
 from pensieve.core.errors import NotFoundError
 from pensieve.models.files.atomic_folder import is_complete
 from pensieve.models.files.home import models_folder
+from pensieve.models.files.progress import SilentProgress
 from pensieve.models.hub.local import local_copy
 from pensieve.models.hub.name import HubName
 from pensieve.models.hub.pins import pinned
 from pensieve.models.library.aliases import curated_models
-from pensieve.models.library.embedded import SMOLLM2
+from pensieve.models.library.embedded import SMOLLM2, embedded_folder
 from pensieve.models.library.names import NamedModel, named_models
 from pensieve.models.library.source import closest, parse_hub_source
 from pensieve.models.safetensors.shards import missing_weights
@@ -97,6 +98,7 @@ def folder_bytes(folder: Path) -> int:
 def _embedded() -> Iterator[LocalModel]:
     folder = models_folder() / SMOLLM2.name
     if is_complete(folder):
+        embedded_folder(SilentProgress())  # completes a folder that an earlier version made
         yield LocalModel(SMOLLM2.name, "embedded", folder, folder_bytes(folder), SMOLLM2.requirement)
 
 

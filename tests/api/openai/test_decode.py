@@ -73,11 +73,20 @@ def test_every_message_becomes_a_turn_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "text"), [("", "{}"), (None, "{}"), ({}, "{}"), ({"a": {"b": "ü"}}, '{"a": {"b": "ü"}}')]
+    ("arguments", "text"),
+    [("", "{}"), (None, "{}"), ("null", "{}"), ({}, "{}"), ({"a": {"b": "ü"}}, '{"a": {"b": "ü"}}')],
 )
 def test_a_call_may_have_empty_arguments_or_an_object(arguments: object, text: str) -> None:
     turns = chat(messages=[*CHAT["messages"], calling(arguments), RESULT]).messages
     assert turns[1].tool_calls[0].arguments == text
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[1]", "5", "0", '""', " ", "UTC", '{"a": NaN}', '{"a": "\\ud800"}', '{"a":' + "[" * 10_000]
+)
+def test_broken_arguments_of_a_model_are_kept_as_they_are(text: str) -> None:
+    turns = chat(messages=[*CHAT["messages"], calling(text), RESULT]).messages
+    assert json.loads(turns[1].tool_calls[0].arguments) == {"arguments": text}
 
 
 def test_what_cannot_be_read_is_marked_in_older_messages_and_results() -> None:

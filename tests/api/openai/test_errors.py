@@ -91,15 +91,39 @@ def test_every_error_on_openai_paths_has_the_format_and_the_request_id(tmp_path:
             server.get("/v1/models"),
             server.get("/v1/models/none", headers=bearer),
             server.post("/v1/files", headers=bearer),
+            server.post("/chat/completions", headers=bearer),
+            server.post("/v1/v1/completions/", headers=bearer),
         ]
-    assert [reply.status_code for reply in replies] == [401, 405, 400, 404, 403, 415, 404, 401, 401, 404, 404]
+    assert [reply.status_code for reply in replies] == [401, 405, 400, 404, 403, 415, 404, 401, 401, 404, 404, 404, 404]
     for reply in replies:
         assert set(reply.json()) == {"error"}
         assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
         assert reply.headers["x-request-id"] == reply.headers["request-id"]
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/none", "/v1/files", "/v1/messages", "/v1/nothing"])
+WRONG_BASE_URLS = {
+    "/messages": "/v1/messages",
+    "/v1/v1/messages": "/v1/messages",
+    "/v1/messages/": "/v1/messages",
+    "/anthropic/v1/messages/count_tokens": "/v1/messages/count_tokens",
+    "/chat/completions": "/v1/chat/completions",
+    "/v1/v1/completions": "/v1/completions",
+}
+
+
+def test_a_wrong_base_url_is_explained(tmp_path: Path) -> None:
+    with scripted_server(tmp_path) as server:
+        for path, endpoint in WRONG_BASE_URLS.items():
+            reply = server.post(path, json={})
+            assert reply.status_code == 404
+            assert f"it is {endpoint} here: correct the base URL of the client" in reply.text
+        for path in ("/v1/threads/1/messages", "/v1/chat/completions/1", "/nothing"):
+            assert "base URL" not in server.post(path, json={}).text
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/v1/models/none", "/v1/files", "/v1/messages", "/messages", "/v1/nothing"]
+)
 def test_anthropics_clients_get_anthropics_errors(path: str) -> None:
     assert not is_openai_call(path, "2023-06-01")
 

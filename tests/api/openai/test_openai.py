@@ -203,7 +203,7 @@ CHAT = {"model": "scripted", "messages": [{"role": "user", "content": "x"}]}
             "chat/completions",
             {
                 "messages": [
-                    {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "[1"}}]}
+                    {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": [1]}}]}
                 ]
             },
             "messages.0.tool_calls.0.function.arguments",

@@ -12,8 +12,6 @@ from pensieve.api.openai.decode import decode_completion
 from pensieve.core.errors import ValidationError
 from tests.api.openai.test_decode import CHAT, COMPLETION, RESULT, TOOL, allowing, called, calling, chat
 
-NO_OBJECTS = ([1], 5, False, "{", "[]", "5", "0", " ", '{"a": NaN}')
-
 
 @pytest.mark.parametrize(
     ("fields", "path"),
@@ -28,19 +26,7 @@ NO_OBJECTS = ([1], 5, False, "{", "[]", "5", "0", " ", '{"a": NaN}')
         ({"messages": [called(), *CHAT["messages"], RESULT]}, "messages.0.tool_calls"),
         *(
             ({"messages": [*CHAT["messages"], calling(text), RESULT]}, "messages.1.tool_calls.0.function.arguments")
-            for text in (
-                [1],
-                5,
-                False,
-                "{",
-                "[]",
-                "5",
-                "0",
-                " ",
-                '{"a": NaN}',
-                '{"a": "\\ud800"}',
-                '{"a":' + "[" * 10_000,
-            )
+            for text in ([1], 5, False)
         ),
         ({"tools": [{"type": "custom", "custom": {"name": "get"}}]}, "tools.0.type"),
         ({"tools": [{**TOOL, "function": {"name": "not this"}}]}, "tools.0.function.name"),
@@ -117,10 +103,6 @@ def test_an_error_names_the_field_of_a_completion(fields: dict[str, object], pat
 
 
 @given(st.text())
-def test_any_text_as_arguments_is_decoded_or_refused(text: str) -> None:
-    try:
-        turns = chat(messages=[*CHAT["messages"], calling(text), RESULT]).messages
-    except ValidationError as error:
-        assert error.field == "messages.1.tool_calls.0.function.arguments"  # noqa: PT017 - both outcomes are valid
-    else:
-        assert isinstance(json.loads(turns[1].tool_calls[0].arguments), dict)
+def test_any_text_as_arguments_is_an_object_in_the_prompt(text: str) -> None:
+    turns = chat(messages=[*CHAT["messages"], calling(text), RESULT]).messages
+    assert isinstance(json.loads(turns[1].tool_calls[0].arguments), dict)

@@ -53,6 +53,29 @@ def test_show_says_where_each_value_comes_from(
     assert "secret" not in printed
 
 
+def test_show_has_what_the_makers_of_the_served_model_recommend(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rows(*flags: str) -> list[list[str]]:
+        assert main(["config", "show", *flags]) == 0
+        return [re.split(r"\s{2,}", line.strip()) for line in capsys.readouterr().out.splitlines()]
+
+    assert not file.exists()
+    embedded = rows("--top-k", "5")  # before it is downloaded
+    assert ["temperature", "0.2", "smollm2-135m's makers"] in embedded
+    assert ["top_p", "0.9", "smollm2-135m's makers"] in embedded
+    assert ["top_k", "5", "--top-k"] in embedded
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "config.json").touch()
+    (folder / "generation_config.json").write_text('{"temperature": 0.6, "top_k": 20}', encoding="utf-8")
+    own = rows("--model", str(folder), "--temperature", "0.3")
+    assert ["temperature", "0.3", "--temperature"] in own
+    assert ["top_k", "20", "own's makers"] in own
+    assert ["top_p", "the model's own", "default"] in own
+    assert ["temperature", "the model's own, else 1.0", "default"] in rows("--model", "org/elsewhere")
+
+
 def test_check_names_everything_that_is_wrong_at_once(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,6 +27,8 @@ if "wait" in sys.argv:
 sys.exit(7 if "fail" in sys.argv else 0)
 """
 
+_PASSED = ("COVERAGE_PROCESS_", "PYTHONPATH")
+
 
 class User:
     """A user with a home directory, Claude Code on PATH, and a script in place of a model."""
@@ -51,7 +53,7 @@ class User:
             "RECORD": str(self.record_file),
             "ANTHROPIC_API_KEY": "sk-the-users-own",
             "CLAUDE_CODE_USE_BEDROCK": "1",
-            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_PROCESS_")},
+            **{name: value for name, value in os.environ.items() if name.startswith(_PASSED)},
         }
 
     def start_launch(self, *words: str, **environment: str) -> subprocess.Popen[str]:

@@ -105,6 +105,7 @@ def test_fish_and_powershell_evaluate_the_printed_environment(shell: str, progra
     lines = shell_lines(shell, ClaudeEnvironment({"ANTHROPIC_AUTH_TOKEN": value}, remarks=("a remark",)))
     path = {**user.environment, "PATH": os.environ["PATH"]}
     got = evaluated([program, "-c"], lines, path)
+    subprocess.run([program, "-c", lines], env=path, check=True)
     assert got["ANTHROPIC_AUTH_TOKEN"] == value
     assert "ANTHROPIC_API_KEY" not in got
 
@@ -112,7 +113,7 @@ def test_fish_and_powershell_evaluate_the_printed_environment(shell: str, progra
 def test_each_shell_has_its_own_syntax_and_quoting() -> None:
     environment = ClaudeEnvironment({"NAME": "it's\\"}, removed=("GONE",))
     assert shell_lines("sh", environment).splitlines() == ["unset GONE", "export NAME='it'\"'\"'s\\'"]
-    assert shell_lines("fish", environment).splitlines() == ["set -e GONE", "set -gx NAME 'it\\'s\\\\'"]
+    assert shell_lines("fish", environment).splitlines() == ["set -e GONE; or true", "set -gx NAME 'it\\'s\\\\'"]
     assert shell_lines("powershell", environment).splitlines()[1] == "$env:NAME = 'it''s\\'"
 
 

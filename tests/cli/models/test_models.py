@@ -40,7 +40,7 @@ def test_a_pulled_model_is_listed_shown_and_removed(models: ModelsCommand, hub: 
         "It fits, with a conversation of",
         "llama, 2 layers of width 64",
         "chat template",
-        "temperature 1 (the API's default: there is no generation_config.json)",
+        "temperature 1 (the API's default)",
         entry["path"],
     ):
         assert fact in shown
@@ -55,7 +55,7 @@ def test_the_recommended_sampling_of_a_model_is_shown(models: ModelsCommand, hub
     hub.repos["org/tiny"].commit({**files_of(tiny), **recommended})
     models.run("pull", "org/tiny")
     shown = models.run("show", "org/tiny")
-    assert "temperature 0.6, top_k 20; " in shown
+    assert "temperature 0.6, top_k 20 (generation_config.json); " in shown
     assert "top_p must be a number from 0.0 to 1.0, not '9'" in shown
 
 

@@ -16,11 +16,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from contracts.values.vocabulary import Sampling
 from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.atomic_folder import is_complete
 from pensieve.models.files.progress import ConsoleProgress, SilentProgress
 from pensieve.models.library.embedded import SMOLLM2, EmbeddedModel, embedded_folder
 from pensieve.models.library.wheel import download_wheel
+from pensieve.models.loading.generation_config import read_generation_config
 
 ROOT = Path(__file__).parents[3]
 START = """
@@ -28,7 +30,10 @@ from pensieve.models.library.embedded import embedded_folder
 from pensieve.models.files.progress import ConsoleProgress
 print(embedded_folder(ConsoleProgress()))
 """
-FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "pensieve-manifest.json"}
+FILES = {
+    *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "pensieve-manifest.json"),
+    "generation_config.json",
+}
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +121,20 @@ def test_a_damaged_model_is_fetched_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert embedded_folder(SilentProgress()) == damaged
     assert filecmp.cmp(damaged / "model.safetensors", existing / "model.safetensors", shallow=False)
     assert entries(tmp_path / "models") == {SMOLLM2.name}
+
+
+def test_the_sampling_that_the_makers_recommend_is_added_to_an_older_folder_and_may_be_edited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(embedded_folder(ConsoleProgress()), tmp_path / "models" / SMOLLM2.name)
+    monkeypatch.setenv("PENSIEVE_HOME", str(tmp_path))
+    (copy / "generation_config.json").unlink()
+    embedded_folder(SilentProgress())
+    assert read_generation_config(copy).sampling == Sampling(temperature=0.2, top_p=0.9)
+    (copy / "generation_config.json").write_text('{"top_k": 7}', encoding="utf-8")
+    embedded_folder(SilentProgress())
+    assert read_generation_config(copy).sampling == Sampling(top_k=7)
+    assert is_complete(copy)
 
 
 @pytest.mark.usefixtures("local_index")

@@ -39,6 +39,13 @@ def is_call_without_text(value: Json) -> bool:
     return "arguments" in value and not (isinstance(value["arguments"], str) and value["arguments"])
 
 
+def is_call_with_broken_arguments(value: Json) -> bool:
+    try:
+        return "arguments" in value and not isinstance(json.loads(value["arguments"]), dict)
+    except ValueError:
+        return True
+
+
 def is_function_without_a_type(value: Json) -> bool:
     return "name" in value and "arguments" not in value and "type" not in (value.get("parameters") or {})
 

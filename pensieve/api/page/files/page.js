@@ -1,17 +1,17 @@
 // Reads /health every two seconds while the page can be seen, and shows it.
 
-import { MemoryChart } from "./chart.js";
 import { showChatModels, startChat } from "./chat.js";
+import { showHistory } from "./history.js";
 import { showLog } from "./log.js";
 import { showAlerts, showCache, showMemory, showModels, showRequests, showTotals } from "./panels.js";
 import { byId, setText, showFigures } from "./render.js";
-import { get, key, post } from "./server.js";
+import { ServerError, get, key, post } from "./server.js";
 
 const INTERVAL_MS = 2000;
 const RETRY_MS = 5000;
-const chart = new MemoryChart(byId("memory-chart"));
 let timer = null;
 let isKeyRefused = false;
+let lostAt = null;
 
 async function poll() {
   clearTimeout(timer);
@@ -21,7 +21,8 @@ async function poll() {
     await show(await get("health"));
   } catch (error) {
     pause = RETRY_MS;
-    setStatus("not reachable", "bad");
+    lostAt ??= new Date().toLocaleTimeString("en-GB");
+    setStatus(error instanceof ServerError ? error.message : `not reachable since ${lostAt}; the figures are older`, "bad");
     console.warn(`reading /health failed: ${error.message}`);
   }
   clearTimeout(timer);
@@ -29,6 +30,7 @@ async function poll() {
 }
 
 async function show(health) {
+  lostAt = null;
   setStatus(health.reason ? `${health.status}: ${health.reason}` : health.status, health.status === "healthy" ? "good" : "bad");
   setText(byId("version"), `version ${health.version}`);
   byId("key-button").hidden = key.get() === null && health.models !== undefined;
@@ -38,13 +40,13 @@ async function show(health) {
   showRequests(health.requests.progress);
   showModels(health.models, changeModel);
   showChatModels(health.models);
-  const reserved = showMemory(health.reserved, health.pressure);
-  chart.add({ time: Date.now(), reserved, measured: health.memory.total_bytes, limit: health.memory.capacity_bytes });
+  showMemory(health.reserved, health.pressure);
   showCache(health.prompt_tokens);
   showTotals(health.totals, health.speculation);
   showAlerts(health.alerts);
   document.body.dataset.shown = health.timestamp;
   await showLog(health.last_log_line);
+  await showHistory(health.memory.capacity_bytes);
 }
 
 function setStatus(text, kind) {

@@ -11,7 +11,9 @@ const STAGES = {
 
 export function showRequests(requests) {
   byId("no-requests").hidden = requests.length > 0;
-  keyed(byId("request-list"), requests, (_, index) => index, newRequest, updateRequest);
+  const list = byId("request-list");
+  keyed(list, requests, (_, index) => index, newRequest, updateRequest);
+  list.tabIndex = list.scrollHeight > list.clientHeight ? 0 : -1; // the keyboard scrolls what has the focus
   const running = requests.filter((each) => each.stage === "answering");
   setText(byId("speed-now"), formats.speed(running.reduce((sum, each) => sum + speedOf(each), 0)));
 }
@@ -51,6 +53,7 @@ function speedOf(request) {
 
 /** `act(action, id)` loads or unloads a model. */
 export function showModels(models, act) {
+  byId("no-models").hidden = models.length > 0;
   keyed(byId("model-list"), models, (model) => model.id, () => newModel(act), updateModel);
 }
 
@@ -100,7 +103,6 @@ export function showMemory(reserved, pressure) {
     setText(row.children[1], formats.bytes(bytes));
   });
   setText(byId("pressure"), pressure.active.length ? `Memory is short: ${pressure.active.map(words).join(", ")}.` : "");
-  return sum;
 }
 
 function newRow() {

@@ -4,6 +4,7 @@ const UNITS = ["B", "kB", "MB", "GB", "TB"];
 
 export const formats = {
   count: (value) => value.toLocaleString("en"),
+  number: (value) => value.toLocaleString("en", { maximumFractionDigits: 1 }),
   percent: (value) => `${value.toFixed(1)}%`,
   speed: (value) => `${value.toFixed(1)} tokens/s`,
   seconds: (value) => duration(value),
