@@ -36,7 +36,7 @@ class Node(Generic[P]):
     num_pins: int = 0
     is_system: bool = False
     is_edge: bool = False
-    """Whether it is a state that nothing asked for (`states`)."""
+    """Whether it is a state between boundaries, kept in case it is needed (`states`)."""
     was_read: bool = False
     """Whether a later prompt continued from here."""
     ttl_seconds: float = 0.0

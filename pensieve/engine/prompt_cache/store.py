@@ -118,7 +118,7 @@ class KVStore:
         found = self._memory.find(token_ids, namespace)
         reason = _reason(found, token_ids, is_empty=self.is_empty(namespace=namespace))
         self._memory.note_read(found)
-        segments: list[CachedKV] = [*self._memory.take(token_ids, namespace)]
+        segments = self._memory.take(token_ids, namespace)
         num_tokens = sum(segment.num_tokens for segment in segments)
         return _match(segments, num_tokens, len(token_ids), reason)
 
@@ -261,7 +261,7 @@ def _cut(found: PrefixMatch[CachedKV]) -> list[CachedKV]:
     return [*segments[:-1], *(last.part(0, found.num_tokens - before) for last in segments[-1:])]
 
 
-def _match(payloads: list[CachedKV], num_tokens: int, num_prompt: int, reason: MissReason) -> Match:
+def _match(payloads: list[Any], num_tokens: int, num_prompt: int, reason: MissReason) -> Match:
     """A match in memory. Empties `payloads`."""
     caches = _new_caches(payloads, num_tokens, num_prompt + 1) if num_tokens else None
     return Match(num_tokens, caches, reason)
