@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from pensieve.cli.chat.conversation import Conversation
 from pensieve.cli.parser import nearest_word
+from pensieve.models.library.user_path import user_path
 
 _COMMAND: Final = re.compile(r"/([a-z?]+)(?:\s+(.*))?", re.DOTALL)
 _SYNONYMS: Final = {
@@ -109,12 +109,12 @@ def _stats(chat: Chat, _: str) -> str:
 def _save(chat: Chat, name: str) -> str:
     if not name:
         return "Write /save FILE."
-    path = Path(name).expanduser()
+    path = user_path(name)
     saved = {"system": chat.conversation.system, "messages": chat.conversation.messages}
     try:
         path.write_text(json.dumps(saved, indent=1, ensure_ascii=False), encoding="utf-8")
-    except OSError as error:
-        return f"{path} cannot be written: {error.strerror}"
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        return f"{path} cannot be written: {getattr(error, 'strerror', error)}"
     return f"Saved {len(chat.conversation.messages)} messages to {path}."
 
 

@@ -52,7 +52,7 @@ def grace_seconds(text: str) -> float:
 
 
 def key_file(text: str) -> KeyFile:
-    return KeyFile(Path(text).expanduser())
+    return KeyFile(path(text))
 
 
 def memory_limit(text: str) -> Size:
@@ -106,7 +106,14 @@ def log_format(text: str) -> Literal["text", "json"]:
 
 
 def path(text: str) -> Path:
-    return Path(text).expanduser()
+    """
+    Raises:
+        ValueError: it begins with `~name`, and there is no such user.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{text!r}: there is no user {text[1:].partition('/')[0]!r}") from None
 
 
 def switch(text: str) -> bool:

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import mlx.core as mx
+import pydantic
 
 from pensieve.core.errors import ModelLoadingError
 from pensieve.device.checked_kernels import CHECKED_KERNELS
@@ -23,7 +24,7 @@ from pensieve.engine.kv.batch_check import WARNINGS, Batching
 from pensieve.engine.kv.rows.forms import ATTENDING, RowForms, leaves, runnable
 from pensieve.engine.kv.rows.row import RowKV, room_for
 from pensieve.engine.kv.rows.take_rows import let_layers_take_rows
-from pensieve.engine.kv.sizes import KVSizes, LayerKV, measured_sizes
+from pensieve.engine.kv.sizes import KVSizes, measured_sizes
 from pensieve.engine.memory.layout import Layout, Rows, in_words, layout_of, new_caches
 from pensieve.models.files.memo import Memo
 
@@ -90,6 +91,9 @@ class Probe:
         return (self.chunk_bytes + deeper * context_tokens) * chunk_tokens / self.chunk_tokens
 
 
+_PROBE: Final = pydantic.TypeAdapter(Probe)
+
+
 def probe(
     model: LoadedModel, memory: DeviceMemory, *, chunk_tokens: int, max_bytes: int, kv_bits: int | None = None
 ) -> Probe:
@@ -100,8 +104,8 @@ def probe(
     let_layers_take_rows(model.model)
     memo, key = Memo("probes.json"), _key(model, chunk_tokens, max_bytes, kv_bits)
     try:
-        return _from_json(memo.read()[key])
-    except (KeyError, TypeError):
+        return kept_probe(memo.read()[key])
+    except (KeyError, TypeError, ValueError):
         is_quiet = memory.is_quiet
         found = _probe(model, memory, (chunk_tokens, max_bytes), kv_bits)
         if is_quiet:  # else allocations of other threads are part of the measurement
@@ -164,10 +168,15 @@ def _context_for(model: LoadedModel, sizes: KVSizes, chunk_tokens: int, max_byte
     return max(0, min(_DEEP_CHUNKS * chunk_tokens, model.context_window_tokens - chunk_tokens, fitting))
 
 
-def _from_json(value: dict[str, Any]) -> Probe:
-    sizes, forms, _ = value.pop("sizes"), value.pop("forms"), value["rows"]
-    layers = tuple(LayerKV(**layer) for layer in sizes["layers"])
-    return Probe(**value, sizes=KVSizes(layers, bool(sizes["in_rows"])), forms=RowForms(*forms))
+def kept_probe(entry: Any) -> Probe:
+    """
+    Raises:
+        TypeError, ValueError: the entry is damaged, or of another version.
+    """
+    found = _PROBE.validate_python({"rows": None, "forms": None, **entry})  # older versions had none
+    if found.chunk_tokens < 1 or min(found.chunk_bytes, found.deep_chunk_bytes, found.context_tokens) < 0:
+        raise ValueError("a size is negative")
+    return found
 
 
 def lengthen(row: RowKV, num_tokens: int, num_next: int) -> None:

@@ -217,3 +217,9 @@ def test_a_wrong_file_of_keys_is_refused_at_start_with_its_line(tmp_path: Path) 
     path.write_text("\nalice = 5", encoding="utf-8")
     with pytest.raises(SettingsError, match=f"--api-keys: {path}, line 2: 'alice'"):
         parsed("--api-keys", str(path))
+
+
+@pytest.mark.parametrize("flag", ["--log-file", "--log-prompts", "--api-keys"])
+def test_the_home_folder_of_an_unknown_user_is_named(flag: str) -> None:
+    with pytest.raises(SettingsError, match=f"{flag}: '~no-such-user/x': there is no user 'no-such-user'"):
+        parsed(flag, "~no-such-user/x")

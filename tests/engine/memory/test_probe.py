@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import pytest
@@ -12,7 +14,7 @@ from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.kv.rows.batch import RowsKV
 from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.kv.sizes import KVSizes, LayerKV, measured_sizes
-from pensieve.engine.memory.probe import FULL_CHUNK_TOKENS, Probe, probe
+from pensieve.engine.memory.probe import FULL_CHUNK_TOKENS, Probe, kept_probe, probe
 from pensieve.models.files.home import HOME_VARIABLE
 from tests.engine.support.tiny_modules import WINDOW, new_caches, prefill, prompt, tiny_module
 from tests.support.engines import GIB
@@ -112,3 +114,15 @@ def test_padded_batches_reserve_the_longest_length_for_every_row() -> None:
     assert padded.joining(1000, [3840], 2 * 384_000) == 2 * 2 * 384_000 - 2 * 384_000
     assert rows.max_tokens(102_400) == 1024
     assert padded.max_tokens(102_400) == 512
+
+
+@pytest.mark.parametrize("damage", [{"chunk_tokens": 0}, {"chunk_bytes": -1}, {"sizes": {}}, {"rows": "some"}])
+def test_a_damaged_entry_is_measured_again(damage: dict[str, object]) -> None:
+    sizes = KVSizes((LayerKV(8), LayerKV(max_tokens=4)), in_rows=True)
+    whole = Probe(32, 100, 64, 200, sizes)
+    entry = json.loads(json.dumps(asdict(whole)))
+    assert kept_probe(entry) == whole
+    others: list[Any] = [None, [], "x"]
+    for damaged in ({**entry, **damage}, *others):
+        with pytest.raises((TypeError, ValueError)):
+            kept_probe(damaged)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -24,19 +23,12 @@ from pensieve.models.library.resolve import resolve
 from pensieve.models.loading.load import load
 from pensieve.models.safetensors.headers import folder_headers
 from perf_gates.loads.byte_tokenizer import write_byte_tokenizer
+from tests.fuzz.decoders.decoder import Decoder
+from tests.fuzz.decoders.own_files import OWN_FILES
 from tests.fuzz.requests import recorded
 from tests.support.tiny_model import write_tiny_model
 
 MAX_BYTES: Final = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Decoder:
-    """`read` takes the bytes and a folder for files. It may raise a PensieveError, or RequestEntityTooLarge."""
-
-    seed: Callable[[Path], bytes]
-    read: Callable[[bytes, Path], object]
-    is_json: bool = False
 
 
 def _body(path: str) -> Callable[[Path], bytes]:
@@ -126,4 +118,5 @@ DECODERS: Final[Mapping[str, Decoder]] = {
         is_json=True,
     ),
     "config.json": Decoder(_file("config.json"), _with_file("config.json", _resolved), is_json=True),
+    **OWN_FILES,
 }
