@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 import mlx.core as mx
 
+from pensieve.core.errors import ValidationError
 from pensieve.device.device import Backend, device_info
 from pensieve.device.mlx_lm.attention import quantized_attention
 from pensieve.engine.kv.causal_attention import attends_faster, causal_attention, window_mask
@@ -203,9 +204,9 @@ def quantized_group_size(size: int) -> int:
     """The group size for quantising heads of `size` numbers.
 
     Raises:
-        ValueError: no group size of MLX divides it.
+        ValidationError: no group size of MLX divides it.
     """
     for group_size in (64, 32):
         if size % group_size == 0:
             return group_size
-    raise ValueError(f"heads of {size} numbers cannot be quantised: the size must be a multiple of 32")
+    raise ValidationError("--kv-bits", f"the model has heads of {size} numbers, not a multiple of 32: omit the flag")
