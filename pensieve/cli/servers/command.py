@@ -106,6 +106,8 @@ def _change_model(arguments: argparse.Namespace) -> int:
         raise NoServerError(f"the server ({server.label}) is still starting; try again in a moment")
     client = ServerClient(server.url, key_of(arguments))
     answer = client.post(f"/models/{arguments.command}", {"model": arguments.model})
+    if "model" not in answer:
+        raise NoServerError(f"the server at {server.url} is not a Pensieve server; choose another address or port")
     size = _size(server.url, client.api_key, answer["model"])
     print(f"{answer['model']} is {answer['state']}{size} at {server.url}")
     return 0

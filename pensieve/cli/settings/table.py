@@ -37,7 +37,7 @@ TABLE: Final = (
     ),
     Setting(
         "api_key",
-        str,
+        values.api_key,
         None,
         "the key that clients must send; prefer PENSIEVE_API_KEY, since other users can see flags",
         "K",
@@ -52,7 +52,7 @@ TABLE: Final = (
     ),
     Setting(
         "cors_origins",
-        values.comma_separated,
+        values.origins,
         (),
         "allow web pages of this origin to use the server, * for all; may be repeated",
         "ORIGIN",

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import mlx.core as mx
 
+from pensieve.core.errors import ValidationError
 from pensieve.device.device import Backend, device_info
 from pensieve.device.mlx_lm.attention import AttendingCache, quantized_attention
 from pensieve.device.mlx_lm.positions import POSITIONS
@@ -162,12 +163,12 @@ def quantized_group_size(size: int) -> int:
     """The group size for quantising heads of `size` numbers.
 
     Raises:
-        ValueError: no group size of MLX divides it.
+        ValidationError: no group size of MLX divides it.
     """
     for group_size in (64, 32):
         if size % group_size == 0:
             return group_size
-    raise ValueError(f"heads of {size} numbers cannot be quantised: the size must be a multiple of 32")
+    raise ValidationError("--kv-bits", f"the model has heads of {size} numbers, not a multiple of 32: omit the flag")
 
 
 class RowsKV(AttendingCache):

@@ -92,8 +92,8 @@ def test_a_stopped_server_has_ended_when_the_command_returns(
     [
         ("/usr/bin/python3 /home/me/.local/bin/pensieve serve qwen", True),
         ("python -m pensieve serve", True),
-        ("python -P -m pensieve.cli.parent_watch 17 serve --port 0", True),
-        ("python -m pensieve.cli.parent_watch 17 models list", False),
+        ("python -P -m pensieve.cli.process.parent_watch 17 serve --port 0", True),
+        ("python -m pensieve.cli.process.parent_watch 17 models list", False),
         ("/usr/bin/python3 /home/me/.local/bin/pensieve run serve", False),
         ("vim pensieve", False),
         ("", False),
