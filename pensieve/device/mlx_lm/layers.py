@@ -7,5 +7,6 @@ from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 import_mlx_lm()
 
 from mlx_lm.models.gated_delta import normalize_qk  # noqa: E402 - only after import_mlx_lm
+from mlx_lm.models.mla import MultiLinear, QuantizedMultiLinear  # noqa: E402
 
-__all__ = ["normalize_qk"]
+__all__ = ["MultiLinear", "QuantizedMultiLinear", "normalize_qk"]

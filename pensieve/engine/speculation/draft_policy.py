@@ -19,7 +19,7 @@ import mlx.core as mx
 from pensieve.core.drafts.length import best_width
 from pensieve.core.drafts.worth import MIN_CHANCE
 from pensieve.engine.decoding.decoding_rows import DecodingRows
-from pensieve.engine.kv.rows import RowKV
+from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.speculation.draft_model import MAX_PENDING, DraftModel, DraftRow
 
 PassSeconds = Callable[[int], float | None]
