@@ -19,9 +19,9 @@ from pensieve.engine.decoding.row import Computed, Row, Sampled
 from pensieve.engine.decoding.samplers import penalties_for, sampler_for
 from pensieve.engine.decoding.thinking_budget import ThinkingBudget, last_token
 from pensieve.engine.kv.batch_caches import BatchCaches, MixedCaches, RowCaches, SingleCaches
-from pensieve.engine.kv.rows import in_rows, without_rows
+from pensieve.engine.kv.rows.forms import in_rows, nested, without_rows
 from pensieve.engine.layers.output_head import OutputHead
-from pensieve.engine.memory.probe import new_caches
+from pensieve.engine.memory.layout import new_caches
 from pensieve.engine.requests.output import Output
 from pensieve.engine.requests.progress import AnswerProgress
 from pensieve.engine.requests.prompt import PreparedPrompt
@@ -123,13 +123,15 @@ class Batch:
 
     def _initial_caches(self, room: int, match: Match) -> RowCaches:
         """The caches that a request starts with. Rows get `room` for its prompt."""
-        rows = self._probe.rows
+        rows, forms = self._probe.rows, self._probe.forms
+        fresh = new_caches(self._model, rows, forms, bits=self._kv_bits, min_room=room)
         if match.caches is None:
-            return new_caches(self._model, rows, bits=self._kv_bits, min_room=room)
+            return fresh
+        caches = nested(fresh, match.caches)
         if rows == "all":
-            return match.caches
-        plain = without_rows(match.caches)
-        return in_rows(plain, min_room=room) if rows == "attention" else plain
+            return in_rows(caches, forms)
+        plain = without_rows(caches)
+        return in_rows(plain, forms, min_room=room) if rows == "attention" else plain
 
     def _processors(self, prompt: PreparedPrompt, max_tokens: int, mask: GrammarMask | None) -> list[Any]:
         if self._forced is not None:

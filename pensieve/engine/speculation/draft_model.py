@@ -17,7 +17,9 @@ import mlx.core as mx
 from pensieve.core.drafts.length import PassCosts
 from pensieve.core.drafts.worth import AcceptanceRate, DraftBudget
 from pensieve.core.errors import ModelLoadingError
-from pensieve.engine.kv.rows import RowKV, RowsKV
+from pensieve.engine.kv.rows.batch import RowsKV
+from pensieve.engine.kv.rows.forms import RowForms
+from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.memory.probe import Probe, probe
 from pensieve.engine.speculation.drafter import by_row
 from pensieve.models.loading.load import LoadedModel, load
@@ -193,7 +195,7 @@ def ready_to_draft(
     """
     require_same_vocabulary(draft_id, draft.tokenizer, main.tokenizer)
     draft_probe = probe(draft, memory, chunk_tokens=main_probe.chunk_tokens, max_bytes=main_probe.activation_bytes)
-    if not draft_probe.sizes.in_rows:
+    if draft_probe.rows != "all" or draft_probe.forms != RowForms():
         raise ModelLoadingError(
             option_for(draft_id), f"its layers {_CANNOT_BE_CUT}choose another model, or serve without --draft-model"
         )

@@ -11,7 +11,8 @@ from typing import Any, Final, cast
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
-from pensieve.engine.kv.rows import RowKV, RowsKV
+from pensieve.engine.kv.rows.batch import RowsKV
+from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.kv.sizes import KVSizes, LayerKV
 from pensieve.engine.speculation.mtp_row import MAX_PENDING, MtpRow
 

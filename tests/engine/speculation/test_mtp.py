@@ -14,8 +14,7 @@ import pytest
 
 from contracts.values.vocabulary import Sampling
 from pensieve.core.drafts.prompt_lookup import PromptLookup
-from pensieve.engine.kv.batch_check import Batching
-from pensieve.engine.memory.probe import Rows, layout_of
+from pensieve.engine.memory.layout import Layout, layout_of
 from pensieve.engine.speculation.mtp import MtpDrafter
 from pensieve.engine.speculation.mtp_passes import HeadPasses
 from pensieve.engine.speculation.mtp_row import MAX_PENDING, MtpRow
@@ -43,10 +42,10 @@ class Drafted(BatchRun):
         self.batch.speculate(self.pace, self.drafter)
 
 
-_LAYOUTS: dict[str, tuple[Rows, Batching]] = {}
+_LAYOUTS: dict[str, Layout] = {}
 
 
-def _layout(model: LoadedModel) -> tuple[Rows, Batching]:
+def _layout(model: LoadedModel) -> Layout:
     """Found once for each model, as it takes many passes."""
     kind = str(model.config["model_type"])
     return _LAYOUTS.get(kind) or _LAYOUTS.setdefault(kind, layout_of(model))

@@ -73,7 +73,7 @@ def test_weights_and_kv_take_the_estimated_bytes(special: dict[str, Any], bits: 
     assert estimate.weights_bytes == loaded.weights_bytes
     assert estimate.kv is not None
     assert estimate.kv.bytes_per_token() == sum(
-        layer.bytes_per_token for layer in measured_sizes(prefill(loaded, [0]), in_rows=False).layers
+        layer.bytes_per_token for layer in measured_sizes(prefill(loaded, [0])).layers
     )
     assert estimate.window_tokens == loaded.context_window_tokens == 512
 
