@@ -12,7 +12,7 @@ from pensieve.cli.chat.conversation import Conversation
 from pensieve.cli.parser import nearest_word
 from pensieve.models.library.user_path import user_path
 
-_COMMAND: Final = re.compile(r"/([a-z?]+)(?:\s+(.*))?", re.DOTALL)
+_COMMAND: Final = re.compile(r"/([a-z?]+)(?:\s+(.*))?", re.DOTALL | re.IGNORECASE)
 _SYNONYMS: Final = {
     "bye": "exit",
     "quit": "exit",
@@ -43,7 +43,7 @@ def obey(line: str, chat: Chat) -> str:
     """Carry out the command, and return what to print."""
     match = _COMMAND.fullmatch(line.strip())
     assert match is not None, "checked by is_command"  # noqa: S101
-    name = _SYNONYMS.get(match[1], match[1])
+    name = _SYNONYMS.get(match[1].lower(), match[1].lower())
     if name not in COMMANDS:
         nearest = nearest_word(name, COMMANDS)
         return f"no command /{match[1]}; " + (f"did you mean /{nearest}?" if nearest else "/help lists them")

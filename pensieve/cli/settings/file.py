@@ -20,6 +20,7 @@ MODELS: Final = "models"
 """The table of the settings file that holds a table for each model."""
 _SERVER: Final = {setting.name: setting for setting in TABLE}
 _MODEL: Final = {setting.name: setting for setting in MODEL_TABLE}
+_MAX_BYTES: Final = 1_000_000
 _MAX_CHARACTERS: Final = 600
 """Of a sentence about a key or a value, which may have thousands itself."""
 _OTHERS: Final = 0o077
@@ -55,7 +56,7 @@ class TomlFile:
             FileError: it cannot be read, or is not TOML.
         """
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = _text_of(path)
             return cls(path, text, tomllib.loads(text))
         except (OSError, ValueError, RecursionError) as error:
             raise FileError(f"{path}: {error}") from error
@@ -138,6 +139,14 @@ class TomlFile:
         if self.problems:
             first, *others = self.problems
             raise FileError(first + (f" (and {len(others)} more)" if others else ""))
+
+
+def _text_of(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"is larger than {_MAX_BYTES:,} bytes")
+    return content.decode("utf-8-sig").replace("\r\n", "\n")
 
 
 def as_text(value: Any) -> str:
