@@ -2,7 +2,7 @@
 
 import sys
 
-from pensieve.cli.main import main
+from pensieve.cli.process.start import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -79,11 +79,12 @@ def create_app(state: ServerState) -> Quart:
     app.register_error_handler(PensieveError, _on_known_error)
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(Exception, _on_unknown_error)
-    drained = DrainedBodies(app.asgi_app, max_pause_seconds=state.limits.max_refused_pause_seconds)
+    prompts = state.prompt_folder
+    logged: ASGIFramework = LoggedPrompts(app.asgi_app, prompts) if prompts is not None else app.asgi_app
+    drained = DrainedBodies(logged, max_pause_seconds=state.limits.max_refused_pause_seconds)
     read = ReadAnswers(drained, state.limits.max_unread_seconds)
     held: ASGIFramework = HeldMemory(read, memory)
-    logged = LoggedPrompts(held, state.prompt_folder) if state.prompt_folder is not None else held
-    app.asgi_app = HttpOnly(RequestLog(logged))  # type: ignore[method-assign]  # Quart documents this assignment
+    app.asgi_app = HttpOnly(RequestLog(held))  # type: ignore[method-assign]  # Quart documents this assignment
     return app
 
 

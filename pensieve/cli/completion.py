@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from pensieve.cli.parser import CommandParser
@@ -12,6 +14,14 @@ _SHELLS: Final = ("bash", "zsh", "fish")
 _VARIABLE: Final = "_ARGCOMPLETE"
 """Set by the shell's code when it wants completions."""
 _MODEL_WORDS: Final = frozenset(("MODEL", "NAME", "M"))
+_WORDS: Final = {
+    "LEVEL": ("debug", "info", "warning", "error"),
+    "FORMAT": ("text", "json"),
+    "auto|off": ("auto", "off"),
+}
+"""The possible values, by what help texts call them."""
+_ZSH_COMPLETES: Final = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }"
+"""A zsh without a configuration, such as a new Mac's, has not set up its completion."""
 _INSTALL: Final = """To install it:
   bash   echo 'eval "$(pensieve completion bash)"' >> ~/.bashrc
   zsh    echo 'eval "$(pensieve completion zsh)"' >> ~/.zshrc
@@ -35,7 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     from argcomplete.shell_integration import shellcode  # noqa: PLC0415 - not needed for other commands
 
-    print(shellcode(["pensieve"], shell=arguments.shell))
+    code = shellcode(["pensieve"], shell=arguments.shell)
+    if arguments.shell == "zsh":
+        head, _, rest = code.partition("\n")  # the first line is for zsh's own search for completions
+        code = f"{head}\n{_ZSH_COMPLETES}\n{rest}"
+    print(code)
     return 0
 
 
@@ -45,7 +59,13 @@ def complete_for_shell(parser: CommandParser) -> None:
         from argcomplete import autocomplete  # noqa: PLC0415
 
         parser.complete_with(_MODEL_WORDS, _model_names)
+        for metavar, words in _WORDS.items():
+            parser.complete_with((metavar,), partial(_starting, words))
         autocomplete(parser)
+
+
+def _starting(words: Sequence[str], prefix: str, **_: object) -> list[str]:
+    return [word for word in words if word.startswith(prefix)]
 
 
 def _model_names(prefix: str, **_: object) -> list[str]:

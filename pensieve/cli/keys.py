@@ -11,6 +11,7 @@ from typing import Any
 from pensieve.api.http.keys import KeyFileError, hashed, is_name, parse_keys
 from pensieve.cli.settings.read import configured_text
 from pensieve.models.files.atomic_file import atomic_file
+from pensieve.models.library.user_path import user_path
 
 _NUM_BYTES = 32
 _PREFIX = "sk-pensieve-"
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not is_name(arguments.name):
         print(f"pensieve: {arguments.name!r} is not 1 to 64 letters, digits, - and _", file=sys.stderr)
         return 2
-    path, key = Path(file).expanduser(), _PREFIX + secrets.token_urlsafe(_NUM_BYTES)
+    path, key = user_path(str(file)), _PREFIX + secrets.token_urlsafe(_NUM_BYTES)
     try:
         _add(path, arguments.name, key)
     except (KeyFileError, OSError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -27,7 +28,8 @@ from pensieve.cli.settings.settings_file import read_settings_file
 from pensieve.cli.settings.table import add_arguments
 from pensieve.models.files.home import home, home_problem
 
-EXIT_FAILED = 1
+EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+_OF_FILES = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS)
 _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "bench": bench.run,
     "cache": cache.run,
@@ -42,7 +44,7 @@ _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "run": chat.run,
     "service": service.run,
     "version": version.run,
-    **dict.fromkeys(("load", "ps", "stop", "unload"), servers.run),
+    **dict.fromkeys(("load", "logs", "ps", "stop", "unload"), servers.run),
     **dict.fromkeys(models.SHORT_FORMS, models.run),
 }
 """What runs each command but `serve`, which needs its own words for its child process."""
@@ -59,10 +61,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"pensieve: {problem}", file=sys.stderr)
         return 1
     try:
-        return _serve(arguments, words) if arguments.command == "serve" else _RUN[arguments.command](arguments)
-    except BrokenPipeError:  # the program behind the pipe has read enough
+        status = _serve(arguments, words) if arguments.command == "serve" else _RUN[arguments.command](arguments)
+        sys.stdout.flush()  # not at exit, where an error cannot be handled
+    except OSError as error:
+        if error.errno not in _OF_FILES:
+            raise
+        return _give_up(error)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return status
+
+
+def _give_up(error: OSError) -> int:
+    """A file of the user's, or the output, cannot be used. The reader of a broken pipe has read enough."""
+    if not error.filename:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the rest would fail at exit
-        return EXIT_FAILED
+    if not isinstance(error, BrokenPipeError):
+        what = error.filename or "the output cannot be written"
+        print(f"pensieve: {what}: {error.strerror}", file=sys.stderr)
+    return EXIT_FAILED
 
 
 def build_parser() -> CommandParser:

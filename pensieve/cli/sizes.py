@@ -11,6 +11,7 @@ _BINARY: Final = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _UNITS: Final = _DECIMAL | _BINARY
 _SHARE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*%", re.ASCII)
 _GB: Final = 1000**3
+_MAX_CHARACTERS: Final = 40
 
 
 def parse_size(text: str) -> int:
@@ -20,9 +21,14 @@ def parse_size(text: str) -> int:
         ValueError: the text is something else; the message gives examples.
     """
     match = _SIZE.fullmatch(text.strip().lower())
-    if match is None:
-        raise ValueError(f"{text!r} is not a size: write 512MB, 4GB or 2GiB")
+    if match is None or len(text) > _MAX_CHARACTERS:
+        raise ValueError(f"{shortened(text)} is not a size: write 512MB, 4GB or 2GiB")
     return int(float(match[1]) * _UNITS[match[2] or ""])
+
+
+def shortened(text: str) -> str:
+    """The text in quotation marks, for an error."""
+    return repr(text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…")
 
 
 class Share(float):
@@ -45,7 +51,7 @@ def parse_size_or_share(text: str) -> Size:
     try:
         return parse_size(text)
     except ValueError:
-        raise ValueError(f"{text!r} is not a size: write 512MB, 4GB, 2GiB or 75%") from None
+        raise ValueError(f"{shortened(text)} is not a size: write 512MB, 4GB, 2GiB or 75%") from None
 
 
 def bytes_of(size: Size, whole_bytes: int) -> int:

@@ -74,10 +74,10 @@ class Arena:
             response = connection.getresponse()
             return Reply(response.status, dict(response.getheaders()), response.read())
 
-    def post_at_once(self, body: object, times: int) -> list[Reply]:
+    def post_at_once(self, body: object, times: int, path: str = "/v1/messages") -> list[Reply]:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         with ThreadPoolExecutor(times) as clients:
-            return list(clients.map(lambda _: self.post(data), range(times)))
+            return list(clients.map(lambda _: self.post(data, path), range(times)))
 
     def wait_for_tokens(self, number: int = MIN_TOKENS) -> None:
         """Return once the bystander has read that many more tokens."""
@@ -127,6 +127,11 @@ class Arena:
             pieces = round(median / median_piece(self._yardstick, start, end))
             self._control = Control(median, max(1, pieces))
         return self._control
+
+
+def ask(text: str = "Hello", **fields: object) -> dict[str, object]:
+    """One that the default model answers with a token."""
+    return {"model": "claude-any", "max_tokens": 1, "messages": [{"role": "user", "content": text}], **fields}
 
 
 @contextmanager

@@ -7,8 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from tests.chaos.arena import arena
-from tests.chaos.bodies import ask
+from tests.chaos.arena import arena, ask
 from tests.chaos.connections import connected
 from tests.support.tiny_model import write_tiny_model
 from tests.support.waiting import wait_until

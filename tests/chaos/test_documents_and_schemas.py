@@ -9,8 +9,7 @@ import pytest
 
 from features.harness.scene.media import document_block
 from tests.api.pdfs.examples import LONG_TEXT, encrypted, pdf, shown
-from tests.chaos.arena import IS_WHOLE, Arena
-from tests.chaos.bodies import ask
+from tests.chaos.arena import IS_WHOLE, Arena, ask
 from tests.chaos.connections import left_early
 from tests.support.waiting import wait_until
 

@@ -10,8 +10,7 @@ from contextlib import ExitStack, contextmanager
 import h2.errors
 import pytest
 
-from tests.chaos.arena import IS_WHOLE, Arena
-from tests.chaos.bodies import ask
+from tests.chaos.arena import IS_WHOLE, Arena, ask
 from tests.chaos.connections import (
     STREAM,
     connected,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.arena import IS_WHOLE, Arena
-from tests.chaos.bodies import ask
+from tests.chaos.arena import IS_WHOLE, Arena, ask
 
 MB = 1000 * 1000
 WORDS = "The keeper of the lighthouse wrote down every ship that passed. "

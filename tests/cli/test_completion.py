@@ -37,6 +37,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         ("pensieve models r", {"remove", "rm"}),
         ("pensieve serve --cache-m", {"--cache-memory"}),
         ("pensieve run coder-16gb-f", {"coder-16gb-fast"}),
+        ("pensieve serve --log-level w", {"warning"}),
     ],
 )
 def test_bash_completes(line: str, expected: set[str], environment: dict[str, str]) -> None:
@@ -55,3 +56,9 @@ def test_the_code_is_that_shells_own(shell: str, environment: dict[str, str], tm
     ).stdout
     (tmp_path / "code").write_bytes(code)
     subprocess.run([shell, "-n", str(tmp_path / "code")], check=True)
+    if shell == "zsh":  # also without a configuration, as on a new Mac
+        script = f'source {tmp_path}/code; print "${{_comps[pensieve]}}"'
+        loaded = subprocess.run(
+            [shell, "-f", "-c", script], env=environment, capture_output=True, text=True, check=True
+        )
+        assert (loaded.stdout, loaded.stderr) == ("_python_argcomplete\n", "")

@@ -7,6 +7,8 @@ import contextlib
 import importlib.util
 import io
 import json
+import re
+import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain, takewhile
@@ -45,6 +47,7 @@ NOT_CHECKED: Mapping[str, str] = {
     "xcode-select": "installs on a Mac",
 }
 LINES = tuple(dict.fromkeys(command_lines()))
+_TOML = re.compile(r"^```toml\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def test_the_pages_show_commands() -> None:
@@ -79,6 +82,19 @@ def test_a_wrong_command_is_found(words: tuple[str, ...]) -> None:
 
 def test_every_marked_program_is_shown_somewhere() -> None:
     assert not set(NOT_CHECKED) - {line.program for line in LINES}
+
+
+def test_ci_calls_environments_that_exist() -> None:
+    calls = re.findall(r"run: tox (.*)", (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    assert len(calls) > 5
+    assert [problem for call in calls if (problem := _problem_of_tox(call.split()))] == []
+
+
+def test_every_block_of_toml_can_be_read() -> None:
+    blocks = [block for page in pages() for block in _TOML.findall(page.read_text(encoding="utf-8"))]
+    assert len(blocks) > 3
+    for block in blocks:
+        assert tomllib.loads(block), block
 
 
 def problem_of(line: CommandLine) -> str | None:

@@ -40,7 +40,7 @@ def _search(seconds: int, name: str) -> None:
 
     with atheris.instrument_imports(include=["pensieve"]):
         from pensieve.core.errors import PensieveError  # noqa: PLC0415
-        from tests.fuzz.decoders import DECODERS  # noqa: PLC0415
+        from tests.fuzz.decoders.catalogue import DECODERS  # noqa: PLC0415
     from werkzeug.exceptions import RequestEntityTooLarge  # noqa: PLC0415
 
     decoder, folder = DECODERS[name], Path(tempfile.mkdtemp())

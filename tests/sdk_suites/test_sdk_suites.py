@@ -29,6 +29,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
+@pytest.mark.timeout(4000)
 @pytest.mark.parametrize("package", SUITES)
 def test_the_sdks_own_tests_pass(package: str, server_url: str, tmp_path: Path) -> None:
     suite = SUITES[package]

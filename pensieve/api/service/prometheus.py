@@ -24,7 +24,10 @@ def exposition(state: ServerState, accept: str) -> tuple[bytes, str]:
     """The metrics in the format that the `Accept` header prefers, and its content type."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(ServerCollector(state))
-    encode, content_type = choose_encoder(accept)
+    try:
+        encode, content_type = choose_encoder(accept)
+    except (ValueError, TypeError):  # it asks for a version that is none
+        encode, content_type = choose_encoder("")
     return encode(registry), content_type
 
 

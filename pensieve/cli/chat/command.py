@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
@@ -89,10 +90,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _question(arguments: argparse.Namespace) -> str | None:
-    """The words of the command line, then what is piped in; None if there is neither."""
-    words = " ".join(getattr(arguments, "prompt", ()))
-    piped = "" if sys.stdin.isatty() else sys.stdin.read().strip()
-    return "\n\n".join(text for text in (words, piped) if text) or None
+    """The words of the command line, then what is piped in; None if there is neither. Bytes that are not UTF-8, as in
+    the diff of an old file, are replaced.
+    """
+    words = os.fsencode(" ".join(getattr(arguments, "prompt", ())))
+    piped = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
+    texts = [text.decode(errors="replace").strip() for text in (words, piped)]
+    return "\n\n".join(text for text in texts if text) or None
 
 
 def _conversation(arguments: argparse.Namespace) -> Conversation:
@@ -110,8 +114,8 @@ def _ask_once(conversation: Conversation, question: str, *, is_verbose: bool) ->
         answer = conversation.ask(question, screen.show)
     finally:
         screen.end()
-    if answer.stop_reason == "max_tokens":
-        note(f"pensieve: the answer was cut off at --max-tokens {conversation.max_tokens}")
+    if cut_off := conversation.cut_off(answer):
+        note(f"pensieve: the answer was {cut_off}")
     if is_verbose:
         note(answer.figures())
     return 0

@@ -12,6 +12,7 @@ from pensieve.cli.servers.http_client import ServerClient
 from pensieve.cli.sizes import format_duration
 
 DEFAULT_MAX_TOKENS: Final = 4096
+FULL_WINDOW: Final = "model_context_window_exceeded"
 _MESSAGES: Final = "/v1/messages"
 _DELTAS: Final = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
@@ -81,6 +82,12 @@ class Conversation:
         else:
             self.messages.pop()
         return answer
+
+    def cut_off(self, answer: Answer) -> str | None:
+        """How the answer was cut off, if it was."""
+        if answer.stop_reason == "max_tokens":
+            return f"cut off at --max-tokens {self.max_tokens}"
+        return "cut off, since the model's window is full" if answer.stop_reason == FULL_WINDOW else None
 
     def forget_last(self) -> str | None:
         """Take back the last question and its answer, and return the question."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import re
 import sys
 from collections.abc import Iterator
+from typing import Final
 
 from pensieve.cli.launch.running_servers import LaunchError, RunningServer, find_server
 from pensieve.cli.launch.started_server import start_server
+from pensieve.cli.servers.address import server_port
 from pensieve.cli.servers.choice import address_of, found_servers, key_of
+from pensieve.cli.settings.read import configured_text
 from pensieve.cli.settings.settings import DEFAULT_PORT
+
+_LOGGED: Final = re.compile(r"\S+ \S+ (?P<level>[A-Z]+) \S+: (?P<message>.*)")
+"""A line of the log as text, which `start_server` chooses."""
 
 
 def server_for(arguments: argparse.Namespace) -> RunningServer:
@@ -44,9 +50,15 @@ def _running(api_key: str | None, model: str | None) -> RunningServer | None:
 
 def _addresses() -> Iterator[str]:
     """The usual one first: a server in a container or of another user has no process that could be found."""
-    port = os.environ.get("PENSIEVE_PORT", "")
-    yield f"http://127.0.0.1:{int(port) if port.isascii() and port.isdigit() and int(port) else DEFAULT_PORT}"
+    yield f"http://127.0.0.1:{_configured_port()}"
     yield from (server.url for server in found_servers(None) if server.url is not None)
+
+
+def _configured_port() -> int:
+    try:
+        return server_port(configured_text("port") or "")
+    except ValueError:
+        return DEFAULT_PORT
 
 
 def _started(api_key: str | None, model: str | None) -> RunningServer:
@@ -64,11 +76,9 @@ def _environment(api_key: str | None) -> dict[str, str]:
 
 
 def _print_progress(line: str) -> None:
-    """Of the log, which is JSON outside a terminal, the warnings alone."""
-    try:
-        entry = json.loads(line)
-        shown = f"pensieve: {entry['message']}" if entry["level"] in ("WARNING", "ERROR") else ""
-    except (ValueError, TypeError, KeyError):
-        shown = line
-    if shown:
-        print(shown, file=sys.stderr, flush=True)
+    """Of the log, the warnings alone, without time and logger."""
+    logged = _LOGGED.fullmatch(line)
+    if logged is None:
+        print(line, file=sys.stderr, flush=True)
+    elif logged["level"] in ("WARNING", "ERROR"):
+        print(f"pensieve: {logged['message']}", file=sys.stderr, flush=True)

@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from pensieve.cli.chat.conversation import Conversation
 from pensieve.cli.parser import nearest_word
+from pensieve.models.library.user_path import user_path
 
-_COMMAND: Final = re.compile(r"/([a-z?]+)(?:\s+(.*))?", re.DOTALL)
+_COMMAND: Final = re.compile(r"/([a-z?]+)(?:\s+(.*))?", re.DOTALL | re.IGNORECASE)
 _SYNONYMS: Final = {
     "bye": "exit",
     "quit": "exit",
@@ -43,7 +43,7 @@ def obey(line: str, chat: Chat) -> str:
     """Carry out the command, and return what to print."""
     match = _COMMAND.fullmatch(line.strip())
     assert match is not None, "checked by is_command"  # noqa: S101
-    name = _SYNONYMS.get(match[1], match[1])
+    name = _SYNONYMS.get(match[1].lower(), match[1].lower())
     if name not in COMMANDS:
         nearest = nearest_word(name, COMMANDS)
         return f"no command /{match[1]}; " + (f"did you mean /{nearest}?" if nearest else "/help lists them")
@@ -109,12 +109,12 @@ def _stats(chat: Chat, _: str) -> str:
 def _save(chat: Chat, name: str) -> str:
     if not name:
         return "Write /save FILE."
-    path = Path(name).expanduser()
+    path = user_path(name)
     saved = {"system": chat.conversation.system, "messages": chat.conversation.messages}
     try:
         path.write_text(json.dumps(saved, indent=1, ensure_ascii=False), encoding="utf-8")
-    except OSError as error:
-        return f"{path} cannot be written: {error.strerror}"
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        return f"{path} cannot be written: {getattr(error, 'strerror', error)}"
     return f"Saved {len(chat.conversation.messages)} messages to {path}."
 
 

@@ -7,16 +7,19 @@ from typing import Any, Final
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import WordCompleter
-from prompt_toolkit.history import FileHistory
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
-from pensieve.cli.chat.conversation import Conversation
+from pensieve.cli.chat.conversation import FULL_WINDOW, Conversation
 from pensieve.cli.chat.screen import Screen, note
 from pensieve.cli.chat.slash_commands import COMMANDS, Chat, is_command, obey
-from pensieve.cli.servers.http_client import RequestError
+from pensieve.cli.servers.http_client import RequestError, reason
 from pensieve.models.files.home import home
 
 _HISTORY_FILE: Final = "chat-history"
+_TOO_LONG: Final = "prompt is too long"
+"""What every server of this API says, and Claude Code reads."""
+_BEGIN_AGAIN: Final = "/clear begins a new conversation"
 
 
 def chat(conversation: Conversation, *, is_verbose: bool) -> int:
@@ -40,7 +43,7 @@ def _take(line: str, state: Chat, screen: Screen) -> None:
         try:
             reply = obey(line, state)
         except (OSError, http.client.HTTPException) as error:
-            reply = f"the server does not answer: {error}"
+            reply = f"the server does not answer: {reason(error)}"
         if reply:
             note(reply)
         line, state.again = state.again or "", None
@@ -57,21 +60,31 @@ def _answer(question: str, state: Chat, screen: Screen) -> None:
         return
     except RequestError as error:
         screen.end()
-        note(f"pensieve: {error}")
+        note(f"pensieve: {error}" + (f"; {_BEGIN_AGAIN}" if _TOO_LONG in str(error) else ""))
         return
     screen.end()
-    if answer.stop_reason == "max_tokens":
-        note(f"(cut off at --max-tokens {state.conversation.max_tokens})")
+    if cut_off := state.conversation.cut_off(answer):
+        note(f"({cut_off}; {_BEGIN_AGAIN})" if answer.stop_reason == FULL_WINDOW else f"({cut_off})")
     if state.is_verbose:
         note(answer.figures())
 
 
-def _session() -> PromptSession[str]:
+def _history() -> History:
+    """In memory alone where the file cannot be used."""
     path = home() / _HISTORY_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        with path.open("r+b"):
+            return FileHistory(str(path))
+    except OSError as error:
+        note(f"pensieve: what you write is not kept: {path}: {error.strerror}")
+        return InMemoryHistory()
+
+
+def _session() -> PromptSession[str]:
     return PromptSession(
-        history=FileHistory(str(path)),
+        history=_history(),
         completer=WordCompleter([f"/{name}" for name in COMMANDS], sentence=True),
         complete_while_typing=False,
         multiline=True,

@@ -25,11 +25,13 @@ A setting of `pensieve serve` has one name in three places. For `top_k`:
 | the settings file | `top_k = 20` | for every start |
 
 ```sh
-pensieve config edit    # opens the file in your editor, with every setting as a comment the first time
-pensieve config check   # names everything that is wrong in the file and the environment
+pensieve config edit    # opens the file in your editor
+pensieve config check   # names all that is wrong in it and in the environment
 pensieve config show    # every setting, its value, and where that comes from
 pensieve config path    # where the file is
 ```
+
+The first time, `edit` opens a file with every setting as a comment.
 
 The file is TOML. It is `config.toml` in `PENSIEVE_HOME` where that is set; otherwise
 `~/Library/Application Support/pensieve/config.toml` on macOS and `~/.config/pensieve/config.toml` on Linux.

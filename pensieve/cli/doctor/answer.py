@@ -80,7 +80,7 @@ def _request() -> dict[str, Any]:
 def _server(environment: Mapping[str, str]) -> Iterator[str]:
     """The URL of a server with default settings, which ends with this block, or with this process."""
     arguments = ("--host", "127.0.0.1", "--port", "0", "--model", SMOLLM2.name, "--cache-disk", "0", "--no-supervise")
-    command = (sys.executable, "-P", "-m", "pensieve.cli.parent_watch", str(os.getpid()), "serve", *arguments)
+    command = (sys.executable, "-P", "-m", "pensieve.cli.process.parent_watch", str(os.getpid()), "serve", *arguments)
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(  # noqa: S603 - our own command
             command,

@@ -15,6 +15,7 @@ from pensieve.cli.doctor.check import IS_MAC, CheckResult, Subject, ok, problem
 from pensieve.cli.launch.claude_environment import MODEL_VARIABLES, REMOVED
 from pensieve.cli.launch.claude_program import find_claude
 from pensieve.cli.launch.running_servers import LaunchError
+from pensieve.models.library.user_path import user_path
 
 _OVERRIDING: Final = ("ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", *MODEL_VARIABLES, *REMOVED)
 _MANAGED: Final = Path(
@@ -51,7 +52,7 @@ def _fix(path: Path, managed: Path) -> str:
 
 def _settings_files(subject: Subject, managed: Path) -> Iterator[Path]:
     own = subject.environment.get("CLAUDE_CONFIG_DIR") or Path(subject.environment.get("HOME", "~"), ".claude")
-    folders = dict.fromkeys((Path(own).expanduser(), subject.folder / ".claude"))
+    folders = dict.fromkeys((user_path(str(own)), subject.folder / ".claude"))
     files = (folder / name for folder in folders for name in ("settings.json", "settings.local.json"))
     yield from (path for path in (managed, *files) if path.is_file())
 
@@ -60,7 +61,7 @@ def _overridden(path: Path) -> tuple[list[str], str]:
     """What of ours the file overrides, and why it cannot be read, or ''. Values are never shown: they may be keys."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return [], getattr(error, "strerror", None) or "it is not JSON"
     if not isinstance(content, dict):
         return [], "it is not a JSON object"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,6 +19,7 @@ from pensieve.models.files.progress import Progress
 from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.names import NamedModel
 from pensieve.models.library.source import EmbeddedSource, FolderSource, parse_source
+from pensieve.models.library.user_path import user_path
 
 if TYPE_CHECKING:
     from pensieve.models.library.source import Source
@@ -51,7 +53,7 @@ def models(subject: Subject) -> CheckResult:
 
 def _private_name(name: str) -> list[str]:
     """The name of a file or folder may say what it is about; those on the hub and the embedded one are public."""
-    return [] if name == SMOLLM2.name or not Path(name).expanduser().exists() else [name]
+    return [] if name == SMOLLM2.name or not os.path.exists(user_path(name)) else [name]
 
 
 def _local_folder(source: Source) -> Path | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pensieve.cli.launch.running_servers import LaunchError
+from pensieve.models.library.user_path import user_path
 
 PERMISSION_FLAGS = {"--permission-mode", "--dangerously-skip-permissions"}
 _HOMEBREW = ("/opt/homebrew/bin", "/usr/local/bin", "/home/linuxbrew/.linuxbrew/bin")
@@ -29,7 +30,7 @@ def find_claude(given: str | None) -> Path:
         LaunchError: it is not installed, or the given file is not executable.
     """
     if given is not None:
-        found = shutil.which(Path(given).expanduser())
+        found = shutil.which(user_path(given))
         if found is None:
             raise LaunchError(
                 f"{given} is not an executable file; give the path of the Claude Code program with --claude or "

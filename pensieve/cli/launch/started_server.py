@@ -1,7 +1,7 @@
 """Starts a server that lives as long as this process, even after the process has become Claude Code (C7).
 
 `pensieve serve` runs in its own session, so that Ctrl-C in the terminal does not reach it, and under
-`pensieve.cli.parent_watch`, so that it stops when its parent process ends for any reason.
+`pensieve.cli.process.parent_watch`, so that it stops when its parent process ends for any reason.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pensieve.cli.launch.running_servers import LaunchError
 from pensieve.models.files.home import home
 
 HOST = "127.0.0.1"
-_MODULE = "pensieve.cli.parent_watch"
+_MODULE = "pensieve.cli.process.parent_watch"
 _READY = re.compile(r"^pensieve: serving .+ at (http://\S+) \(", re.MULTILINE)
 _POLL_SECONDS = 0.1
 _STOP_SECONDS = 15.0

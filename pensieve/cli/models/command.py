@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pensieve.cli.sizes import format_size
 from pensieve.core.errors import PensieveError
+from pensieve.models.library.user_path import is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,6 +200,6 @@ def _remove(arguments: argparse.Namespace) -> int:
     model = require_local(arguments.name)
     require_unused(model)
     freed_bytes = remove(model)
-    kept = f"; its files stay in {model.path}" if not freed_bytes and model.path.exists() else ""
+    kept = f"; its files stay in {model.path}" if not freed_bytes and is_folder(model.path) else ""
     print(f"Removed {model.name}, {format_size(freed_bytes)} freed{kept}")
     return 0

@@ -32,6 +32,7 @@ from pensieve.models.library.aliases import CuratedModel, curated_models, machin
 from pensieve.models.library.inventory import LocalModel
 from pensieve.models.library.resolve import resolve
 from pensieve.models.library.source import FolderSource, GgufSource, parse_source
+from pensieve.models.library.user_path import is_folder
 from pensieve.models.loading.generation_config import read_generation_config
 
 _EMBEDDED_LICENCE: Final = "apache-2.0"
@@ -187,7 +188,7 @@ def _base_folder(model: LocalModel) -> Path | None:
     if is_path:
         return resolve(base, progress=SilentProgress()).path
     local = find_local(base)
-    return local.path if local is not None and local.path.is_dir() else None
+    return local.path if local is not None and is_folder(local.path) else None
 
 
 def _weights(model: LocalModel) -> str:
@@ -202,7 +203,7 @@ def _origin(model: LocalModel) -> str:
 
 
 def _as_json(model: LocalModel) -> dict[str, object]:
-    config = config_of(model.path) if model.path.is_dir() else {}
+    config = config_of(model.path) if is_folder(model.path) else {}
     return {
         "name": model.name,
         "kind": model.kind,

@@ -23,7 +23,7 @@ from pensieve.cli.serve.listener import bind, cannot_listen
 from pensieve.cli.serve.supervised import ANSWERED, READY, VARIABLE
 from pensieve.cli.settings.settings import Settings
 
-_MODULE: Final = "pensieve.cli.parent_watch"
+_MODULE: Final = "pensieve.cli.process.parent_watch"
 _TICK_SECONDS: Final = 1.0
 _ABORT_TICKS: Final = 10
 """How long an aborted server has to write its stacks before it is killed."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from pensieve.cli.settings.values import MAX_PORT
+from pensieve.cli.settings.values import MAX_PORT, port
+from pensieve.cli.sizes import shortened
 
 
 def server_url(text: str) -> str:
@@ -28,6 +29,10 @@ def server_port(text: str) -> int:
     Raises:
         ValueError: no server can be reached at this port.
     """
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MAX_PORT:
-        raise ValueError(f"{text!r} is not a port from 1 to {MAX_PORT}")
-    return int(text)
+    try:
+        number = port(text)
+    except ValueError:
+        number = 0
+    if not number:
+        raise ValueError(f"{shortened(text)} is not a port from 1 to {MAX_PORT}")
+    return number

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 from pensieve.cli.parser import argument_type
 from pensieve.cli.servers.address import server_port, server_url
-from pensieve.cli.servers.http_client import ServerClient
+from pensieve.cli.servers.http_client import RequestError, ServerClient
 from pensieve.cli.servers.processes import server_processes
 from pensieve.cli.settings.read import configured_text
+from pensieve.cli.settings.values import api_key as sendable_key
 
 if TYPE_CHECKING:
     import psutil
@@ -41,7 +42,8 @@ class FoundServer:
 
     @property
     def models(self) -> list[dict[str, Any]]:
-        return list(self.health.get("models", []))
+        models = self.health.get("models")
+        return models if isinstance(models, list) else []
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +58,15 @@ def add_address(parser: argparse.ArgumentParser) -> None:
 
 
 def key_of(arguments: argparse.Namespace) -> str | None:
-    return arguments.api_key or configured_text("api_key")
+    """
+    Raises:
+        RequestError: it has characters that a request cannot have.
+    """
+    text = arguments.api_key or configured_text("api_key")
+    try:
+        return sendable_key(text) if text else None
+    except ValueError as error:
+        raise RequestError(str(error)) from error
 
 
 def address_of(arguments: argparse.Namespace) -> str | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 ANSWER_SECONDS: Final = 10.0
+LAST_EVENT: Final = "message_stop"
 _MAX_ANSWER_BYTES: Final = 1_000_000
 
 
@@ -44,25 +45,30 @@ class ServerClient:
         except (OSError, http.client.HTTPException) as error:
             raise RequestError(self._silence(error)) from error
         if status != http.client.OK:
-            raise RequestError(_sentence(status, answer))
+            raise RequestError(refusal(status, answer))
         return answer
 
     def events(self, path: str, body: Mapping[str, Any]) -> Generator[dict[str, Any], None, None]:
         """The server-sent events of the answer. Closing the generator closes the connection, which ends the answer.
 
         Raises:
-            RequestError: it is refused, ends with an error, or the connection is lost.
+            RequestError: it is refused, ends with an error, or breaks off.
         """
         try:
             with closing(self._connection(None)) as connection:
                 answer = self._sent(connection, "POST", path, body)
                 if answer.status != http.client.OK:
-                    raise RequestError(_sentence(*_read(answer)))
-                for line in answer:
-                    if line.startswith(b"data: {"):
-                        yield _event(line)
+                    raise RequestError(refusal(*_read(answer)))
+                for event in _events(answer):
+                    yield event
+                    if event["type"] == LAST_EVENT:
+                        return
+        except http.client.IncompleteRead:
+            pass
         except (OSError, http.client.HTTPException) as error:
             raise RequestError(self._silence(error)) from error
+        # http.client takes a stream that ends early for a whole one
+        raise RequestError(f"the answer of the server at {self.url} breaks off; ask again")
 
     def _connection(self, timeout: float | None) -> http.client.HTTPConnection:
         parts = urlsplit(self.url)
@@ -76,7 +82,10 @@ class ServerClient:
         if body is not None:
             headers |= {"content-type": "application/json", "anthropic-version": "2023-06-01"}
         content = None if body is None else json.dumps(body).encode()
-        connection.request(method, urlsplit(self.url).path + path, content, headers)
+        try:
+            connection.request(method, urlsplit(self.url).path + path, content, headers)
+        except ValueError as error:
+            raise http.client.HTTPException("the key has characters that a header cannot have") from error
         return connection.getresponse()
 
     def _silence(self, error: Exception) -> str:
@@ -97,14 +106,24 @@ def _read(answer: http.client.HTTPResponse) -> tuple[int, dict[str, Any]]:
     return answer.status, content if isinstance(content, dict) else {}
 
 
-def _event(line: bytes) -> dict[str, Any]:
-    event: dict[str, Any] = json.loads(line.removeprefix(b"data: "))
-    if event.get("type") == "error":
-        raise RequestError(_sentence(0, event))
-    return event
+def _events(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """Up to one that is not whole."""
+    for line in lines:
+        if not line.startswith(b"data: {"):
+            continue
+        try:
+            event: dict[str, Any] = json.loads(line.removeprefix(b"data: "))
+        except ValueError:
+            return
+        if "type" not in event:
+            return
+        if event["type"] == "error":
+            raise RequestError(refusal(0, event))
+        yield event
 
 
-def _sentence(status: int, answer: Mapping[str, Any]) -> str:
+def refusal(status: int, answer: Mapping[str, Any]) -> str:
+    """The server's own sentence, if there is one."""
     error = answer.get("error")
     sentence = str(error.get("message", "")) if isinstance(error, dict) else ""
     if status == http.client.UNAUTHORIZED:

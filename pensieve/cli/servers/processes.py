@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import psutil
 
-_CHILD_MODULE: Final = "pensieve.cli.parent_watch"
+_CHILD_MODULE: Final = "pensieve.cli.process.parent_watch"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from pensieve.cli.settings.settings import Settings
 from pensieve.cli.settings.settings_file import FILE_VARIABLE, read_settings_file
 from pensieve.cli.settings.table import TABLE
 from pensieve.models.files.home import HOME_VARIABLE
+from pensieve.models.library.user_path import user_path
 
 SERVE: Final = (sys.executable, "-P", "-m", "pensieve", "serve")
 """-P: the current folder is the user's home, and no module is to be imported from there."""
@@ -69,15 +70,15 @@ def _is_kept(name: str, value: str) -> bool:
 def _absolute(name: str, value: str, folder: Path) -> str:
     """The service runs in another folder, so paths that are relative to this one are completed."""
     if name in _FILES or name in _path_settings():
-        return os.path.normpath(folder / Path(value).expanduser())
+        return os.path.normpath(folder / user_path(value))
     if name in _MODELS:
         return ",".join(_absolute_model(model, folder) for model in value.split(","))
     return value
 
 
 def _absolute_model(model: str, folder: Path) -> str:
-    path = folder / Path(model).expanduser()
-    return os.path.normpath(path) if os.sep in model and path.exists() else model
+    path = folder / user_path(model)
+    return os.path.normpath(path) if os.sep in model and os.path.exists(path) else model
 
 
 def _path_settings() -> set[str]:

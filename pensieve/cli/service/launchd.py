@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pensieve.cli.service.definition import Definition, ServiceError
-from pensieve.cli.service.manager import ServiceState, run_tool, write_private
+from pensieve.cli.service.manager import ServiceState, run_tool, unreadable, write_private
 
 LABEL: Final = "local.pensieve.server"
 _LAUNCHCTL: Final = "/bin/launchctl"
@@ -86,8 +86,11 @@ class Launchd:
         return ServiceState(self.path.exists(), process is not None, int(process[1]) if process else None, details)
 
     def variables(self) -> Mapping[str, str]:
-        content: dict[str, dict[str, str]] = plistlib.loads(self.path.read_bytes())
-        return content["EnvironmentVariables"]
+        try:
+            content = plistlib.loads(self.path.read_bytes())
+            return {str(name): str(value) for name, value in content["EnvironmentVariables"].items()}
+        except Exception as error:  # plistlib raises every type of error for damaged files
+            raise unreadable(self.path) from error
 
     def log_command(self, num_lines: int, *, follow: bool) -> tuple[str, ...]:
         command = ("tail", "-n", str(num_lines), *(["-F"] if follow else []))

@@ -26,7 +26,7 @@ def run_logged(log: Path, *arguments: str) -> int:
     handler = RotatingFileHandler(log, maxBytes=MAX_FILE_BYTES, backupCount=NUM_OLD_FILES, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.chmod(0o600)
-    command = (sys.executable, "-P", "-m", "pensieve.cli.parent_watch", str(os.getpid()), *arguments)
+    command = (sys.executable, "-P", "-m", "pensieve.cli.process.parent_watch", str(os.getpid()), *arguments)
     with subprocess.Popen(  # noqa: S603 - our own command
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     ) as process:

@@ -73,6 +73,10 @@ def run_tool(command: Sequence[str], environment: Mapping[str, str] | None = Non
         raise ServiceError(f"`{' '.join(command)}` did not end within {_TIMEOUT_SECONDS:.0f} s") from error
 
 
+def unreadable(path: Path) -> ServiceError:
+    return ServiceError(f"{path} cannot be read; write it again with `pensieve service install`")
+
+
 def write_private(path: Path, content: bytes) -> None:
     """Write the file so that only its owner can read it: settings may hold keys.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from pensieve.cli.service.definition import Definition, ServiceError
-from pensieve.cli.service.manager import ServiceState, run_tool, write_private
+from pensieve.cli.service.manager import ServiceState, run_tool, unreadable, write_private
 
 UNIT: Final = "pensieve.service"
 _UNIT_TEXT: Final = """\
@@ -132,7 +132,10 @@ class Systemd:
         return ServiceState(self.path.exists(), is_running, process_id, details)
 
     def variables(self) -> Mapping[str, str]:
-        return variables_of(self.path.read_text(encoding="utf-8"))
+        try:
+            return variables_of(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise unreadable(self.path) from error
 
     def log_command(self, num_lines: int, *, follow: bool) -> tuple[str, ...]:
         # not --user, which finds nothing where journald keeps one journal for all users

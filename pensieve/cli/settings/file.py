@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pensieve.cli.settings import toml_lines
+from pensieve.cli.settings import values as parsers
 from pensieve.cli.settings.names import likely_name
 from pensieve.cli.settings.setting import Setting
 from pensieve.cli.settings.table import MODEL_TABLE, TABLE
@@ -19,6 +20,9 @@ MODELS: Final = "models"
 """The table of the settings file that holds a table for each model."""
 _SERVER: Final = {setting.name: setting for setting in TABLE}
 _MODEL: Final = {setting.name: setting for setting in MODEL_TABLE}
+_MAX_BYTES: Final = 1_000_000
+_MAX_CHARACTERS: Final = 600
+"""Of a sentence about a key or a value, which may have thousands itself."""
 _OTHERS: Final = 0o077
 """The permissions of a file's group and of all other users."""
 
@@ -52,7 +56,7 @@ class TomlFile:
             FileError: it cannot be read, or is not TOML.
         """
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = _text_of(path)
             return cls(path, text, tomllib.loads(text))
         except (OSError, ValueError, RecursionError) as error:
             raise FileError(f"{path}: {error}") from error
@@ -117,13 +121,15 @@ class TomlFile:
     def _value(self, setting: Setting, value: Any, path: toml_lines.Path) -> FileValue:
         """A relative path is below the folder of the file."""
         if setting.is_path and isinstance(value, str) and value:
-            value = str(self.path.parent / Path(value).expanduser())
+            value = str(self.path.parent / parsers.path(value))
         return FileValue(setting.from_toml(value), f"{self.path}:{self.lines.get(path, 1)}", as_text(value))
 
     def add_problem(self, path: toml_lines.Path, sentence: str) -> None:
         *tables, key = path
         where = f"{_header(tables)} " if tables else ""
-        self.problems.append(f"{self.path}, line {self.lines.get(tuple(path), 1)}: {where}{key}: {sentence}")
+        text = f"{where}{key}: {sentence}"
+        text = text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…"
+        self.problems.append(f"{self.path}, line {self.lines.get(tuple(path), 1)}: {text}")
 
     def require_no_problem(self) -> None:
         """
@@ -133,6 +139,14 @@ class TomlFile:
         if self.problems:
             first, *others = self.problems
             raise FileError(first + (f" (and {len(others)} more)" if others else ""))
+
+
+def _text_of(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"is larger than {_MAX_BYTES:,} bytes")
+    return content.decode("utf-8-sig").replace("\r\n", "\n")
 
 
 def as_text(value: Any) -> str:

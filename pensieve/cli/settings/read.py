@@ -87,6 +87,8 @@ def _found(
 
 
 def _parsed(setting: Setting, text: str, source: Source, origin: str) -> FoundValue:
+    if not text.strip():
+        return FoundValue(setting, None, source, origin, text, f"{origin}: must not be empty; omit it for the default")
     try:
         return FoundValue(setting, setting.parse(text), source, origin, text)
     except ValueError as error:

@@ -17,6 +17,7 @@ _TOML_TYPES: Final[Mapping[Callable[..., Any], tuple[type, ...]]] = {
     values.switch: (bool,),
     values.comma_separated: (list,),
     values.host_names: (list,),
+    values.origins: (list,),
     values.template_arguments: (dict,),
     values.port: _NUMBER,
     values.positive_int: _NUMBER,
@@ -51,7 +52,7 @@ class Setting:
 
     @property
     def is_repeatable(self) -> bool:
-        return self.parse in (values.comma_separated, values.host_names)
+        return self.parse in (values.comma_separated, values.host_names, values.origins)
 
     @property
     def is_path(self) -> bool:
@@ -93,7 +94,7 @@ class Setting:
             if not all(isinstance(item, str) for item in value):
                 raise ValueError("every item of the list must be in quotation marks")
             value = ",".join(value)
-        if value == "":
+        if isinstance(value, str) and not value.strip():
             raise ValueError("must not be empty; remove the line for the default")
         if isinstance(value, dict):
             return self.parse(value)

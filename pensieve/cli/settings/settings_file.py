@@ -12,6 +12,7 @@ import platformdirs
 
 from pensieve.cli.settings.file import FileError, FileValue, TomlFile
 from pensieve.models.files.home import HOME_VARIABLE
+from pensieve.models.library.user_path import user_path
 
 FILE_VARIABLE: Final = "PENSIEVE_CONFIG"
 FILE_NAME: Final = "config.toml"
@@ -22,9 +23,9 @@ def settings_path(environment: Mapping[str, str] = os.environ) -> Path:
     settings. It may not exist.
     """
     if chosen := environment.get(FILE_VARIABLE):
-        return Path(chosen).expanduser()
+        return user_path(chosen)
     kept = environment.get(HOME_VARIABLE)
-    folder = Path(kept).expanduser() if kept else platformdirs.user_config_path("pensieve")
+    folder = user_path(kept) if kept else platformdirs.user_config_path("pensieve")
     return folder / FILE_NAME
 
 

@@ -37,7 +37,7 @@ TABLE: Final = (
     ),
     Setting(
         "api_key",
-        str,
+        values.api_key,
         None,
         "the key that clients must send; prefer PENSIEVE_API_KEY, since other users can see flags",
         "K",
@@ -52,7 +52,7 @@ TABLE: Final = (
     ),
     Setting(
         "cors_origins",
-        values.comma_separated,
+        values.origins,
         (),
         "allow web pages of this origin to use the server, * for all; may be repeated",
         "ORIGIN",
@@ -177,6 +177,13 @@ TABLE: Final = (
         values.switch,
         default=False,
         help="turn off speculative decoding; the answers stay the same, only slower",
+    ),
+    Setting(
+        "no_mtp",
+        values.switch,
+        default=False,
+        help="do not load a model's own multi-token-prediction (MTP) head, which drafts tokens for it to verify; the "
+        "answers stay the same",
     ),
     Setting(
         "draft_model",

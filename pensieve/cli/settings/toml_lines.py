@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
+_END: Final = re.compile("[]}]|\"\"\"|'''")
 Path = tuple[str, ...]
 """A key below its tables: `("models", "small", "top_k")`."""
 
@@ -26,10 +28,15 @@ def line_numbers(text: str) -> Mapping[Path, int]:
 
 
 def _statements(text: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
-    """Each header, and each key with its value, is valid TOML by itself, and no part of it is."""
+    """Each header, and each key with its value, is valid TOML by itself, and no part of it is. One of several lines
+    ends with a bracket or with quotation marks: parsing at each of its lines would take minutes for long lists.
+    """
     first, statement = 1, ""
     for number, line in enumerate(text.split("\n"), 1):
+        is_inside = bool(statement)
         statement += line + "\n"
+        if is_inside and not _END.search(line):
+            continue
         try:
             parsed = tomllib.loads(statement)
         except tomllib.TOMLDecodeError:

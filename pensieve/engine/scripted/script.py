@@ -86,6 +86,6 @@ def load_script(path: Path) -> Script:
     except pydantic.ValidationError as error:
         wrong = error.errors()[0]
         place = ".".join(map(str, wrong["loc"]))
-        raise ModelLoadingError(str(path), f"{place or wrong['input']}: {wrong['msg']}") from None
+        raise ModelLoadingError(str(path), f"{place or wrong['input']!s:.200}: {wrong['msg']}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ModelLoadingError(str(path), str(error)) from error

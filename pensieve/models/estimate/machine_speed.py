@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Final
 
 import psutil
+import pydantic
 
 from pensieve.core.fit.roofline import DeviceRates
 from pensieve.device.device import device_info
@@ -67,6 +68,9 @@ class _Measurement:
         return " (--probe measures again)"
 
 
+_MEASUREMENT: Final = pydantic.TypeAdapter(_Measurement)
+
+
 def _measured(report: Callable[[str], None], before: _Measurement | None) -> _Measurement:
     """The better of two disturbed measurements: disturbances only ever make one slower."""
     used, own, begun = _used_seconds(), time.process_time(), time.monotonic()
@@ -87,8 +91,8 @@ def _used_seconds() -> float:
 def _kept(entry: object) -> _Measurement | None:
     """None for an entry of another version, or a damaged one."""
     try:
-        kept = _Measurement(**{**entry, "rates": DeviceRates(**entry["rates"])})  # type: ignore[arg-type, dict-item, index]
-        is_positive = kept.rates.bandwidth_bytes_per_second > 0 and kept.rates.flops_per_second > 0
-        return kept if is_positive and kept.others_share + kept.at >= 0 else None
-    except (KeyError, TypeError):
+        kept = _MEASUREMENT.validate_python(entry)
+    except ValueError:
         return None
+    is_positive = kept.rates.bandwidth_bytes_per_second > 0 and kept.rates.flops_per_second > 0
+    return kept if is_positive and kept.others_share + kept.at >= 0 else None

@@ -52,7 +52,8 @@ def is_complete(folder: Path) -> bool:
         manifest: dict[str, Any] = read_json(folder / MANIFEST)
         files = manifest["files"].items()
         return manifest["format"] == _MANIFEST_FORMAT and all(
-            (folder / name).stat().st_size == entry["size"] for name, entry in files
+            (folder / name).stat().st_size == entry["size"] and isinstance(entry["sha256"], str)
+            for name, entry in files
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
@@ -61,7 +62,7 @@ def is_complete(folder: Path) -> bool:
 def recorded_sha256(folder: Path) -> dict[str, str]:
     """The checksums of a complete folder's files, by name."""
     manifest = read_json(folder / MANIFEST)
-    return {name: str(entry["sha256"]) for name, entry in manifest["files"].items()}
+    return {name: entry["sha256"] for name, entry in manifest["files"].items()}
 
 
 def _make(folder: Path, make: Callable[[Path], None], needed_bytes: int, progress: Progress) -> None:

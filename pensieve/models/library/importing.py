@@ -17,6 +17,7 @@ from pensieve.models.hub.name import parse_hub_name
 from pensieve.models.library.inventory import folder_bytes
 from pensieve.models.library.names import NamedModel, add_name, require_free_name
 from pensieve.models.library.source import FolderSource, GgufSource, parse_source
+from pensieve.models.library.user_path import user_path
 from pensieve.models.loading.contents import only_gguf, validate_folder
 
 
@@ -29,7 +30,7 @@ def import_model(path: Path, name: str | None, *, copy: bool, progress: Progress
     Raises:
         ModelLoadingError: the name is invalid or taken, the path holds no model, or the file cannot be converted.
     """
-    given, path = str(path), path.expanduser().resolve()
+    given, path = str(path), _resolved(path)
     if path.is_dir():
         path = only_gguf(given, path) or path
     name = name or re.sub(r"[^\w.-]+", "-", path.stem if path.suffix.lower() == ".gguf" else path.name)
@@ -57,13 +58,26 @@ def import_adapter(path: Path, base: str, name: str, *, copy: bool, progress: Pr
     Raises:
         ModelLoadingError: the name is invalid or taken, the folder is not an adapter, or there is no such base.
     """
-    path = path.expanduser().resolve()
+    path = _resolved(path)
     require_free_name(name)
     require_adapter(str(path), path)
     base = _base_from_anywhere(base)
     model = NamedModel(name, "adapter", str(path), str(_placed(name, path, copy=copy, progress=progress)), base)
     add_name(model)
     return model
+
+
+def _resolved(path: Path) -> Path:
+    """
+    Raises:
+        ModelLoadingError: no file can have this name, or this user may not look there.
+    """
+    try:
+        resolved = user_path(str(path)).resolve()
+        resolved.exists()
+    except (OSError, ValueError) as error:
+        raise ModelLoadingError(str(path), getattr(error, "strerror", None) or str(error)) from error
+    return resolved
 
 
 def _base_from_anywhere(base: str) -> str:

@@ -18,6 +18,7 @@ from pensieve.models.library.aliases import curated_models
 from pensieve.models.library.embedded import SMOLLM2, embedded_folder
 from pensieve.models.library.names import NamedModel, named_models
 from pensieve.models.library.source import closest, parse_hub_source
+from pensieve.models.library.user_path import is_folder
 from pensieve.models.safetensors.shards import missing_weights
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def require_local(name: str) -> LocalModel:
 
 def folder_bytes(folder: Path) -> int:
     """The total size of all files in the folder and its subfolders."""
+    if not is_folder(folder):
+        return 0
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 

@@ -18,6 +18,7 @@ from pensieve.models.library.aliases import CuratedModel
 from pensieve.models.library.embedded import SMOLLM2, embedded_folder
 from pensieve.models.library.names import NamedModel
 from pensieve.models.library.source import EmbeddedSource, FolderSource, GgufSource, Source, parse_source
+from pensieve.models.library.user_path import is_folder
 from pensieve.models.loading.contents import only_gguf, validate_folder
 
 
@@ -53,7 +54,7 @@ def _found(name: str, source: Source, progress: Progress) -> ModelFolder:
 
 def _imported(model: NamedModel, progress: Progress) -> ModelFolder:
     path = Path(model.path)
-    if not path.is_dir():
+    if not is_folder(path):
         raise ModelLoadingError(
             model.name,
             f"it was imported from {model.origin}, but {path} no longer exists: put it back, or run "

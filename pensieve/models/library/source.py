@@ -14,6 +14,7 @@ from pensieve.models.hub.name import HubName, parse_hub_name
 from pensieve.models.library.aliases import CuratedModel, curated_model, curated_models
 from pensieve.models.library.embedded import SMOLLM2
 from pensieve.models.library.names import NamedModel, named_model, named_models
+from pensieve.models.library.user_path import is_file, is_folder, user_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,14 @@ def parse_source(source: str) -> Source:
     Raises:
         ModelLoadingError: it is none of these; the message has the closest names. Or names.json cannot be read.
     """
-    path = Path(source).expanduser()
+    path = user_path(source)
     if source == SMOLLM2.name:
         return EmbeddedSource()
     if (model := named_model(source) or curated_model(source)) is not None:
         return model
-    if source and path.is_dir():
+    if source and is_folder(path):
         return FolderSource(path.resolve())
-    if source and path.is_file() and path.suffix.lower() == ".gguf":
+    if source and is_file(path) and path.suffix.lower() == ".gguf":
         return GgufSource(path)
     if (name := parse_hub_name(source)) is not None:
         return name
@@ -69,8 +70,8 @@ def parse_hub_source(source: str) -> HubName | None:
 
 
 def _unknown(source: str) -> str:
-    path = Path(source).expanduser()
-    reason = f"{path} is a file, but not a .gguf file" if source and path.is_file() else "no such folder or file"
+    path = user_path(source)
+    reason = f"{path} is a file, but not a .gguf file" if source and is_file(path) else "no such folder or file"
     return (
         f"{reason}.{closest(source, known_names())} A model can be {SMOLLM2.name} (the embedded one), an imported name "
         "(see `pensieve models list`), an alias (see `pensieve models list --available`), a folder or .gguf file on "

@@ -18,11 +18,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+import pydantic
 from tokenizers import Tokenizer
 
 from pensieve.models.files.atomic_file import atomic_file
 from pensieve.models.files.atomic_folder import is_complete
 from pensieve.models.files.home import home
+from pensieve.models.files.json_file import read_json
 from pensieve.models.tokenizers.chat_templates import as_tokenizer_attribute, read_chat_templates
 from pensieve.models.tokenizers.fast_tokenizer import NAMED_TOKENS, UNBOUNDED, FastTokenizer, TokenizerMetadata
 from pensieve.models.tokenizers.model_tokenizer import ModelTokenizer
@@ -33,6 +35,7 @@ _MAX_ENTRIES: Final = 32
 _SUFFIXES: Final = frozenset({".json", ".jinja", ".model", ".tiktoken", ".txt", ".py"})
 _TEMPLATE_TYPE: Final = "chat_template_type"
 """The key of tokenizer_config.json that names one of mlx-lm's templates in Python."""
+_METADATA: Final = pydantic.TypeAdapter(TokenizerMetadata)
 _NO_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({})
 _OWN_KEYS: Final = frozenset(
     {"tokenizer_class", "clean_up_tokenization_spaces", "model_max_length", "chat_template", *NAMED_TOKENS}
@@ -110,16 +113,15 @@ def _from_own_folder(folder: Path) -> FastTokenizer | None:
 def _from_cache(folder: Path) -> FastTokenizer | None:
     """The tokenizer that Transformers loaded from the same files before, or None if it is not cached."""
     try:
-        entry = json.loads(_cache_path(folder).read_text(encoding="utf-8"))
-        return _from_entry(entry, folder)
-    except (OSError, ValueError, KeyError, TypeError):
+        return _from_entry(read_json(_cache_path(folder)), folder)
+    except Exception:  # damaged, or of another version: `tokenizers` raises a bare Exception
         return None
 
 
 def _from_entry(entry: dict[str, Any], folder: Path) -> FastTokenizer:
     text = entry["backend"]
     backend = Tokenizer.from_str(text) if text else Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return FastTokenizer(backend, TokenizerMetadata(**entry["facts"]))
+    return FastTokenizer(backend, _METADATA.validate_python(entry["facts"]))
 
 
 def _save(tokenizer: Any, folder: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -78,3 +80,26 @@ def test_a_disk_that_cannot_be_written_costs_one_warning(tmp_path: Path, caplog:
     for _ in range(3):
         folder.append("name", b"data")
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+def test_the_number_of_files_is_limited(tmp_path: Path) -> None:
+    folder = PromptFolder(tmp_path / "prompts", max_files=20)
+    for number in range(50):
+        folder.append(f"20260101-0000{number:02}-req_{number}.request.json", b"x")
+    assert 18 <= len(list(folder.path.iterdir())) <= 20
+
+
+def test_half_of_what_is_free_is_left_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2000))
+    folder = PromptFolder(tmp_path / "prompts")
+    for number in range(30):
+        folder.append(f"20260101-0000{number:02}-req_{number}.request.json", 100 * b"x")
+    assert 9 <= len(list(folder.path.iterdir())) <= 10
+
+
+def test_the_rest_of_a_refused_body_is_not_written(tmp_path: Path) -> None:
+    folder = tmp_path / "prompts"
+    chosen = settings(tmp_path, log_prompts=str(folder), api_key="sk-the-key")
+    with running_server(chosen, components_for(chosen)) as url:
+        assert httpx.post(f"{url}/v1/messages", content=b" " * 20_000_000).status_code == 401
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2_000_000

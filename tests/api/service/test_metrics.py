@@ -89,3 +89,10 @@ def test_metrics_require_the_key(tmp_path: Path) -> None:
     with scripted_server(tmp_path, api_key="secret") as client:
         assert client.get("/metrics").status_code == 401
         assert client.get("/metrics", headers={"authorization": "Bearer secret"}).status_code == 200
+
+
+def test_a_version_that_is_none_gets_the_plain_format(tmp_path: Path) -> None:
+    with scripted_server(tmp_path) as client:
+        for version in ("x.y.z", "=1"):
+            reply = client.get("/metrics", headers={"accept": f"application/openmetrics-text; version={version}"})
+            assert (reply.status_code, reply.headers["content-type"][:10]) == (200, "text/plain")

@@ -244,7 +244,7 @@ def test_a_taken_port_is_reported_by_the_supervisor_alone(script: Path) -> None:
         (["python", "-X", "importtime", "-P", "-m", "pensieve", "serve"], ["m", "serve"], ["-X", "importtime", "-P"]),
         (["python", "/venv/bin/pensieve", "serve", "--port", "0"], ["p", "serve", "--port", "0"], ["-P"]),
         (["python", "-P", "-O", "/venv/bin/pensieve", "serve"], ["p", "serve"], ["-P", "-O"]),
-        (["python", "-P", "-m", "pensieve.cli.parent_watch", "1", "serve"], ["p", "1", "serve"], ["-P"]),
+        (["python", "-P", "-m", "pensieve.cli.process.parent_watch", "1", "serve"], ["p", "1", "serve"], ["-P"]),
     ],
 )
 def test_the_interpreters_options_are_passed_on(original: list[str], arguments: list[str], expected: list[str]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -182,3 +184,17 @@ def test_keys_are_found_on_the_line_on_which_they_begin() -> None:
         ("o",): 13,
         ("o", "p"): 14,
     }
+
+
+def test_a_list_of_any_length_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "allow_models = [\n" + '"organisation/name",\n' * 1000 + "]\n"
+    counted = Mock(side_effect=tomllib.loads)
+    monkeypatch.setattr(tomllib, "loads", counted)
+    assert line_numbers(text) == {("allow_models",): 1}
+    assert counted.call_count <= 3
+
+
+def test_a_file_that_is_no_settings_file_is_not_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"#" * 2_000_000)
+    assert read_settings_file(path).problems == (f"{path}: is larger than 1,000,000 bytes",)

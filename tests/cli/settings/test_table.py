@@ -52,6 +52,7 @@ def test_every_setting_has_a_default() -> None:
         allow_models=(),
         idle_unload=None,
         no_speculation=False,
+        no_mtp=False,
         draft_model=None,
         **_UNSET_SAMPLING,
         thinking=None,
@@ -74,6 +75,37 @@ def test_a_flag_overrides_the_environment() -> None:
 
 def test_an_empty_variable_counts_as_unset() -> None:
     assert parsed(environment={"PENSIEVE_API_KEY": ""}).api_key is None
+
+
+@pytest.mark.parametrize("flag", [each.flag for each in table.TABLE if each.metavar])
+def test_an_empty_flag_is_refused(flag: str) -> None:
+    """As of `--api-key "$KEY"` without a KEY: the server would have a key that no client can send."""
+    with pytest.raises(SettingsError, match=f"{flag}: must not be empty"):
+        parsed(flag, "")
+
+
+def test_a_key_is_one_that_clients_can_send() -> None:
+    assert parsed(environment={"PENSIEVE_API_KEY": "from-a-file\n"}).api_key == "from-a-file"
+    for key in ("schlüssel", "two\nlines"):
+        with pytest.raises(SettingsError, match="--api-key: no client can send this key") as refused:
+            parsed("--api-key", key)
+        assert key not in str(refused.value)
+
+
+@pytest.mark.parametrize("flag", ["--memory-limit", "--cache-writes", "--context", "--port", "--max-queued"])
+def test_a_number_of_any_length_is_refused_in_a_short_sentence(flag: str) -> None:
+    for number in ("1" * 400, "1" * 5000):
+        with pytest.raises(SettingsError) as refused:
+            parsed(flag, number)
+        assert len(str(refused.value)) < 150
+
+
+def test_an_origin_is_written_as_browsers_send_it() -> None:
+    for wrong in ("notes.example", "https://notes.example/path", "https://me@notes.example", "https://"):
+        with pytest.raises(SettingsError, match=r"--cors-origin: .* is not an origin"):
+            parsed("--cors-origin", wrong)
+    accepted = ("*", "http://localhost:3000", "chrome-extension://abc")
+    assert parsed(environment={"PENSIEVE_CORS_ORIGINS": ",".join(accepted)}).cors_origins == accepted
 
 
 def test_a_repeated_flag_and_a_list_in_the_environment_mean_the_same() -> None:
@@ -217,3 +249,9 @@ def test_a_wrong_file_of_keys_is_refused_at_start_with_its_line(tmp_path: Path) 
     path.write_text("\nalice = 5", encoding="utf-8")
     with pytest.raises(SettingsError, match=f"--api-keys: {path}, line 2: 'alice'"):
         parsed("--api-keys", str(path))
+
+
+@pytest.mark.parametrize("flag", ["--log-file", "--log-prompts", "--api-keys"])
+def test_the_home_folder_of_an_unknown_user_is_named(flag: str) -> None:
+    with pytest.raises(SettingsError, match=f"{flag}: '~no-such-user/x': there is no user 'no-such-user'"):
+        parsed(flag, "~no-such-user/x")

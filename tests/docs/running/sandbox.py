@@ -10,12 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Final
 
 from tests.docs.running.reasons import without_comment
-from tests.support.waiting import wait_until
 
 PORT_OF_PAGES: Final = "8765"
 HUNG_SECONDS: Final = 1800.0
@@ -60,7 +60,10 @@ class Sandbox:
         log = self.folder / "server.log"
         with log.open("wb") as sink:
             self._server = server = self._process(command, sink)
-        wait_until(lambda: _READY.search(_text(log)) or server.poll() is not None)
+        ends_at = time.monotonic() + HUNG_SECONDS
+        while not _READY.search(_text(log)) and server.poll() is None:
+            assert time.monotonic() < ends_at, f"`{command}` is not ready:\n{_text(log)}"
+            time.sleep(0.2)
         assert server.poll() is None, f"`{command}` ended with {server.returncode}:\n{_text(log)}"
         return _text(log)
 

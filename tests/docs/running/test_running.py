@@ -14,7 +14,6 @@ from pensieve.cli.servers.processes import server_processes
 from tests.docs.command_lines import ROOT, CommandLine, ShellLine, mentions, pages, shell_lines
 from tests.docs.running.reasons import PAGES_FOR_CONTRIBUTORS, reason_of, without_comment
 from tests.docs.running.sandbox import Sandbox
-from tests.docs.running.stand_ins import hub_of_pages, write_files_of_reader
 from tests.docs.test_commands import problem_of
 
 PLACEHOLDER = re.compile(r"\b(ALIAS|FILE|MODEL|NAME|M)\b")
@@ -69,6 +68,8 @@ def test_most_commands_for_users_are_run() -> None:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory, hub: str) -> Path:
     """The machine of a reader who has begun with the README: the embedded model is there."""
+    from tests.docs.running.stand_ins import write_files_of_reader  # noqa: PLC0415 - MLX, for lines that are run
+
     empty = tmp_path_factory.mktemp("empty")
     for name in ("home", "work"):
         (empty / name).mkdir()
@@ -81,6 +82,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, hub: str) -> Path:
 
 @pytest.fixture(scope="session")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    from tests.docs.running.stand_ins import hub_of_pages  # noqa: PLC0415 - MLX, for lines that are run
+
     with hub_of_pages(tmp_path_factory.mktemp("hub")) as url:
         yield url
 

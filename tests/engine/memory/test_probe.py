@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import pytest
 
 from pensieve.device.memory.device_memory import DeviceMemory
-from pensieve.engine.kv.rows import RowKV, RowsKV
+from pensieve.engine.kv.rows.batch import RowsKV
+from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.kv.sizes import KVSizes, LayerKV, measured_sizes
-from pensieve.engine.memory.probe import FULL_CHUNK_TOKENS, Probe, probe
+from pensieve.engine.memory.probe import FULL_CHUNK_TOKENS, Probe, kept_probe, probe
 from pensieve.models.files.home import HOME_VARIABLE
 from tests.engine.support.tiny_modules import WINDOW, new_caches, prefill, prompt, tiny_module
 from tests.support.engines import GIB
@@ -95,7 +98,7 @@ def test_the_chunk_is_halved_with_depth_if_attention_scores_take_memory() -> Non
 @pytest.mark.parametrize(("kind", "num_tokens"), [("llama", 500), ("gemma3_text", 500), ("mamba2", 60)])
 def test_sizes_cover_the_bytes_of_a_models_caches(kind: str, num_tokens: int) -> None:
     model = tiny_module(kind)
-    sizes = measured_sizes(prefill(model, prompt(8)), in_rows=False, chunk_tokens=256)
+    sizes = measured_sizes(prefill(model, prompt(8)), chunk_tokens=256)
     caches = prefill(model, prompt(num_tokens))
     assert sum(cache.nbytes for cache in caches) <= sizes.alone(num_tokens)
     if kind == "gemma3_text":
@@ -111,3 +114,15 @@ def test_padded_batches_reserve_the_longest_length_for_every_row() -> None:
     assert padded.joining(1000, [3840], 2 * 384_000) == 2 * 2 * 384_000 - 2 * 384_000
     assert rows.max_tokens(102_400) == 1024
     assert padded.max_tokens(102_400) == 512
+
+
+@pytest.mark.parametrize("damage", [{"chunk_tokens": 0}, {"chunk_bytes": -1}, {"sizes": {}}, {"rows": "some"}])
+def test_a_damaged_entry_is_measured_again(damage: dict[str, object]) -> None:
+    sizes = KVSizes((LayerKV(8), LayerKV(max_tokens=4)), in_rows=True)
+    whole = Probe(32, 100, 64, 200, sizes)
+    entry = json.loads(json.dumps(asdict(whole)))
+    assert kept_probe(entry) == whole
+    others: list[Any] = [None, [], "x"]
+    for damaged in ({**entry, **damage}, *others):
+        with pytest.raises((TypeError, ValueError)):
+            kept_probe(damaged)

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from pensieve.core.errors import ModelLoadingError
 from pensieve.models.files.home import models_folder
 from pensieve.models.files.progress import SilentProgress
 from pensieve.models.hub.name import HubName
 from pensieve.models.library.aliases import curated_models
 from pensieve.models.library.importing import import_model
-from pensieve.models.library.names import named_model
+from pensieve.models.library.inventory import local_models
+from pensieve.models.library.names import NamedModel, add_name, named_model
+from pensieve.models.library.resolve import resolve
 from pensieve.models.library.source import EmbeddedSource, FolderSource, GgufSource, parse_hub_source, parse_source
 from tests.models.gguf.gguf_files import write_llama
 
@@ -61,3 +64,18 @@ def test_a_conversion_is_found_by_its_folders_name(here: Path) -> None:
     write_llama(here / "mine.gguf")
     folder = Path(import_model(here / "mine.gguf", "other", copy=False, progress=SilentProgress()).path)
     assert parse_source(folder.name) == FolderSource(models_folder() / folder.name)
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a/" * 2000, "~no-such-user/model", "a\0b", "./a\0b"])
+def test_a_name_that_no_file_can_have_is_refused_in_a_sentence(here: Path, name: str) -> None:
+    with pytest.raises(ModelLoadingError):
+        parse_source(name)
+    with pytest.raises(ModelLoadingError):
+        import_model(Path(name), "new", copy=False, progress=SilentProgress())
+
+
+def test_an_imported_model_whose_path_no_file_can_have_is_listed_without_bytes(here: Path) -> None:
+    add_name(NamedModel("long", "folder", "a" * 5000, "a" * 5000))
+    assert [model.num_bytes for model in local_models() if model.name == "long"] == [0]
+    with pytest.raises(ModelLoadingError, match="no longer exists"):
+        resolve("long", progress=SilentProgress())

@@ -120,3 +120,12 @@ def test_a_copy_of_a_tokenizer_is_a_tokenizer(tmp_path: Path) -> None:
     assert len(copied) == len(tokenizer)
     with pytest.raises(AttributeError):
         _ = copied.no_such_name
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "null", "[" * 20_000, '{"backend": "{}", "facts": {}}'])
+def test_a_damaged_entry_of_the_cache_costs_time_alone(tmp_path: Path, damaged: str) -> None:
+    folder = write(tmp_path / "model", {"tokenizer_class": "PreTrainedTokenizerFast"})
+    whole = load_tokenizer(folder)
+    (entry,) = (tmp_path / "home" / "tokenizers").iterdir()
+    entry.write_text(damaged)
+    assert load_tokenizer(folder).tokenizer.get_vocab() == whole.tokenizer.get_vocab()

@@ -43,6 +43,10 @@ def has_thousands_of_digits(call: ProxiedCall) -> bool:
     return "9" * 4301 in call.path
 
 
+def has_no_version(call: ProxiedCall) -> bool:
+    return "version=x.y" in call.headers.get("accept", "")
+
+
 def has_a_deep_schema(call: ProxiedCall) -> bool:
     return call.body.count(b'"properties"') > 40
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
+from pensieve.api.http.connections.fair_reader import FairReader
 from pensieve.api.http.error_reply import reply_to_error
 from pensieve.core.errors import OverloadedError
 
@@ -60,7 +61,7 @@ class OpenConnections:
         finally:
             self._num_open -= has_room
 
-    async def refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def refuse(self, reader: FairReader | asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Send a refusal that SDKs try again after, and close the connection once the client has read it."""
         self._warn(f"{self._num_open} are open")
         self._num_refusals += 1

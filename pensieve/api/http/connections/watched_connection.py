@@ -17,6 +17,7 @@ from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import Event, RawData, Updated
 from hypercorn.protocol.h2 import H2Protocol
 
+from pensieve.api.http.connections.fair_reader import FairReader
 from pensieve.api.http.connections.open_connections import OpenConnections
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class WatchedConnection(TCPServer):
 
     def __init__(self, *args: Any, max_unread_seconds: float, connections: OpenConnections) -> None:
         super().__init__(*args)
+        self.reader = FairReader(self.reader)  # type: ignore[assignment]  # it has what hypercorn uses
         self._connections = connections
         self._max_unread_seconds = max_unread_seconds
         self._num_written = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -112,9 +113,23 @@ def append_error(path: Path, chosen: LogFormat | None, message: str) -> None:
 
 
 class LogFile(RotatingFileHandler):
-    """A disk that is full costs one line on standard error, and never an answer."""
+    """A disk that is full costs one line on standard error, and never an answer. After another program has moved or
+    removed the file, as logrotate does, the log goes on in a new one.
+    """
 
     _has_failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.stream is not None and self._has_moved(self.stream):
+            self.stream.close()
+            self.stream = None  # so that the base class opens the file again
+        super().emit(record)
+
+    def _has_moved(self, stream: IO[str]) -> bool:
+        try:
+            return not os.path.samestat(os.stat(self.baseFilename), os.fstat(stream.fileno()))
+        except OSError:
+            return True
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the standard library's names
         if self._has_failed:

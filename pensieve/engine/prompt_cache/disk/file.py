@@ -140,5 +140,5 @@ def _parsed(text: bytes, path: Path, before_bytes: int) -> Header:
         return Header(
             str(value["fingerprint"]), value["parent"], token_ids, value["form"], arrays, value["sha256"], num_bytes
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DamagedFileError(f"{path.name}: its header is incomplete") from error

@@ -18,6 +18,7 @@ from contracts.values.measurements import DiskWrites
 from pensieve.core.prefixes.worth import Worth
 from pensieve.engine.prompt_cache.disk.file import TEMPORARY_PREFIX
 from pensieve.models.files.atomic_file import atomic_file
+from pensieve.models.files.json_file import read_json
 
 log = logging.getLogger(__name__)
 
@@ -103,9 +104,9 @@ class WriteBudget:
         wrong clock must not stop all writing.
         """
         try:
-            given = json.loads(self._path.read_bytes())
+            given = read_json(self._path)
             found = {int(hour): int(num_bytes) for hour, num_bytes in given.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError, OverflowError):
             return {}
         oldest = self._oldest_hour()
         return {hour: size for hour, size in found.items() if oldest <= hour <= oldest + _DAY_HOURS and size > 0}

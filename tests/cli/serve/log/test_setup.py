@@ -94,6 +94,18 @@ def test_a_file_is_rotated_by_its_size(tmp_path: Path, monkeypatch: pytest.Monke
     assert json.loads((tmp_path / "logs" / "pensieve.log").read_text().splitlines()[-1])["message"] == "line 99"
 
 
+def test_the_log_goes_on_in_a_new_file_after_another_program_took_the_old_one_away(tmp_path: Path) -> None:
+    path = tmp_path / "pensieve.log"
+    with written(to_terminal=False) as (fd, _), logger(fd, file=path) as log:
+        log.info("first")
+        path.rename(tmp_path / "moved.log")
+        log.info("second")
+        path.unlink()
+        log.info("third")
+    assert json.loads((tmp_path / "moved.log").read_text())["message"] == "first"
+    assert json.loads(path.read_text())["message"] == "third"
+
+
 def test_a_file_that_cannot_be_written_ends_the_start_with_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match=rf"--log-file: {tmp_path} cannot be written: Is a directory"):
         log_handlers(UnblockedStream(2), None, "json", tmp_path)

@@ -6,8 +6,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from pensieve.engine.kv.rows import GROWTH_TOKENS, RowKV, RowsKV, quantized_group_size, room_for
-from pensieve.engine.memory.probe import rows_match_single_requests
+from pensieve.core.errors import ValidationError
+from pensieve.engine.kv.rows.batch import RowsKV
+from pensieve.engine.kv.rows.row import GROWTH_TOKENS, RowKV, quantized_group_size, room_for
+from pensieve.engine.memory.layout import rows_match_single_requests
 from tests.engine.support.tiny_modules import continuation, new_caches, prefill, prompt, tiny_module
 
 from mlx_lm.generate import BatchGenerator  # isort: skip - tiny_modules imports mlx-lm harmlessly
@@ -100,7 +102,7 @@ def test_eight_bits_take_about_a_quarter_of_single_precision_and_stay_close() ->
 
 def test_a_head_that_mlx_cannot_quantise_is_refused_with_its_size() -> None:
     assert [quantized_group_size(size) for size in (128, 96, 64, 32)] == [64, 32, 64, 32]
-    with pytest.raises(ValueError, match="heads of 80 numbers"):
+    with pytest.raises(ValidationError, match="--kv-bits: the model has heads of 80 numbers"):
         quantized_group_size(80)
 
 

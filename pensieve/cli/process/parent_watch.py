@@ -1,4 +1,4 @@
-"""A command that ends with the process that started it: `python -m pensieve.cli.parent_watch PID COMMAND ...`.
+"""A command that ends with the process that started it: `python -m pensieve.cli.process.parent_watch PID COMMAND ...`.
 
 For servers that belong to another program, which could not stop them itself after a kill -9.
 """
@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from pensieve.cli.main import main
+from pensieve.cli.process.start import main
 
 _POLL_SECONDS = 0.5
 

@@ -1,0 +1,1 @@
+"""How the process of a command begins and ends, whatever the command."""

@@ -1,0 +1,33 @@
+"""Data that has arrived is handled in small parts, with a turn for other tasks before each."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pensieve.api.http.connections.fair_reader import PART_BYTES, FairReader
+
+
+def test_others_have_a_turn_before_each_part() -> None:
+    assert asyncio.run(turns_while_reading(10 * PART_BYTES)) >= 10
+
+
+async def turns_while_reading(num_bytes: int) -> int:
+    """How often another task runs while what has arrived is read."""
+    reader, num_turns = asyncio.StreamReader(), 0
+    reader.feed_data(b"a" * num_bytes)
+    reader.feed_eof()
+
+    async def count() -> None:
+        nonlocal num_turns
+        while True:
+            num_turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    fair, parts = FairReader(reader), []
+    while not fair.at_eof():
+        parts.append(await fair.read(2**16))
+    counting.cancel()
+    assert b"".join(parts) == b"a" * num_bytes
+    assert max(map(len, parts)) <= PART_BYTES
+    return num_turns

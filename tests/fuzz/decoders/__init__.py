@@ -1,0 +1,1 @@
+"""What reads bytes from outside, and files of our own, under random changes."""
