@@ -27,7 +27,8 @@ from pensieve.cli.sizes import format_duration, format_size
 from pensieve.cli.tables import table, terminal_width
 
 _NUM_LINES: Final = 50
-_HEADER: Final = ("MODEL", "STATE", "SIZE", "RUNNING", "IDLE", "SERVER", "PID")
+_HEADER: Final = ("MODEL", "STATE", "SIZE", "DRAFTS", "RUNNING", "IDLE", "SERVER", "PID")
+_DRAFTS: Final = {"prompt_lookup": "earlier text", "draft_model": "draft model", "mtp": "MTP head"}
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
@@ -88,13 +89,14 @@ def _ps(arguments: argparse.Namespace) -> int:
 def _rows(server: FoundServer) -> Iterator[tuple[str, ...]]:
     place = ((server.url or "-").removeprefix("http://"), str(server.process.pid) if server.process else "-")
     if not server.models:
-        yield ("-", "starting" if server.url is None else _state(server), "-", "-", "-", *place)
+        yield ("-", "starting" if server.url is None else _state(server), "-", "-", "-", "-", *place)
     for model in server.models:
         idle = model["idle_seconds"]
         yield (
             model["id"],
             model["state"],
             format_size(model["weights_bytes"]),
+            _DRAFTS.get(model.get("speculation", ""), "-"),
             str(model["active"]),
             "-" if idle is None else format_duration(idle),
             *place,

@@ -120,6 +120,19 @@ def test_a_token_reads_only_its_active_experts(tmp_path: Path) -> None:
     assert "experts" in unstated.remarks[0]
 
 
+def test_an_mtp_head_is_counted_beside_the_model() -> None:
+    model = ("model.layers.0.mlp.up_proj.weight", (16, 8))
+    head = [
+        ("mtp.fc.weight", (8, 16)),
+        ("mtp.layers.0.mlp.up_proj.weight", (16, 8)),
+        ("mtp.embed_tokens.weight", (9, 9)),
+    ]
+    found = footprint({**SIZES, "model_type": "qwen3_5"}, _headers(model, *head), dense=False)
+    assert (found.weights_bytes, found.mtp_bytes) == (256, 512), "the model's own embeddings serve both"
+    dense = footprint({**SIZES, "model_type": "qwen3_5"}, _headers(model, *head), dense=True)
+    assert dense.mtp_bytes == 1024
+
+
 def test_tensors_that_mlx_lm_drops_are_not_counted() -> None:
     kept = ("model.layers.0.mlp.up_proj.weight", (16, 8))
     dropped = [
