@@ -39,8 +39,8 @@ PROMPTS = ("What is a pensieve?", "Say something else, and at length.", "x")
 
 def _eager(parts: EngineParts) -> EngineParts:
     """Every pass pays, and so does every draft."""
-    if parts.draft is not None:
-        parts.draft.seconds = lambda *_: 0.1  # type: ignore[method-assign]
+    if parts.drafter is not None:
+        parts.drafter.seconds = lambda *_: 0.1  # type: ignore[method-assign]
     return replace(parts, pace=Eager())
 
 
