@@ -26,7 +26,7 @@ from pensieve.engine.speculation.draft_model import DraftModel, load_draft, opti
 from pensieve.engine.speculation.mtp import MtpDrafter, drafter_of
 from pensieve.engine.speculation.pass_costs import Pace
 from pensieve.engine.warm_up import check, log_if_slow, timed_prefill, warm_up
-from pensieve.models.estimate.known_model import known_model
+from pensieve.models.estimate.known_model import Speculation, known_model
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel, load
 from pensieve.models.prompts.chat_template import ChatTemplate
@@ -58,6 +58,14 @@ class EngineParts:
     @property
     def model(self) -> LoadedModel:
         return self.models[0]
+
+    def speculation(self, options: EngineOptions) -> Speculation:
+        """What drafts: a draft model or an MTP head that could not be used is not it."""
+        if not options.speculation:
+            return "off"
+        if self.drafter is None:
+            return "prompt_lookup"
+        return "mtp" if isinstance(self.drafter, MtpDrafter) else "draft_model"
 
     def new_batch(self, options: EngineOptions) -> Batch:
         batch = self.plain_batch(options)

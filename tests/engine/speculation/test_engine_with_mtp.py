@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+import mlx.core as mx
 import pytest
 
 from contracts.values.vocabulary import BufferUsage, ChatMessage, GenerationRequest, Role
@@ -85,3 +86,22 @@ def test_answers_stay_the_same_and_its_memory_is_reserved(folder: ModelFolder, t
     known = known_model("small", folder, dense=True, with_mtp=True)
     assert (known.speculation, known.weights_bytes) == ("mtp", drafted.weights_bytes)
     assert known_model("small", folder, dense=True).weights_bytes == plain.weights_bytes
+    assert drafted.engine.speculation == "mtp"
+    assert plain.engine.speculation == "prompt_lookup"
+
+
+def test_a_head_that_cannot_be_used_is_not_said_to_draft(tmp_path: Path) -> None:
+    path = write_mtp_model(tmp_path, "glm4_moe")
+    for file in path.glob("*.safetensors"):
+        tensors = mx.load(str(file))
+        damaged = {name: each[:1] if name.endswith("eh_proj.weight") else each for name, each in tensors.items()}
+        mx.save_safetensors(str(file), damaged, {"format": "mlx"})
+
+    async def play() -> None:
+        engine = await start_engine(ModelFolder(path, "small", "small", "2026-01-01T00:00:00Z"))
+        assert engine.speculation == "prompt_lookup"
+        text, _ = await answer(engine, user_request("Hello", 4))
+        assert text
+        await engine.aclose()
+
+    asyncio.run(play())
