@@ -90,7 +90,7 @@ def test_answers_stay_the_same_and_its_memory_is_reserved(folder: ModelFolder, t
     assert plain.engine.speculation == "prompt_lookup"
 
 
-def test_a_head_that_cannot_be_used_is_not_said_to_draft(tmp_path: Path) -> None:
+def test_a_head_that_cannot_be_used_is_not_reported_to_draft(tmp_path: Path) -> None:
     path = write_mtp_model(tmp_path, "glm4_moe")
     for file in path.glob("*.safetensors"):
         tensors = mx.load(str(file))
