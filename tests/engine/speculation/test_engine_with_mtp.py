@@ -17,7 +17,7 @@ from pensieve.engine.prompt_cache.open import CacheOptions
 from pensieve.models.estimate.known_model import known_model
 from pensieve.models.files.model_folder import ModelFolder
 from tests.engine.speculation.mtp_models import write_mtp_model
-from tests.engine.speculation.test_engine_with_draft_model import _eager
+from tests.engine.speculation.test_engine_with_draft_model import eager
 from tests.engine.support.generate import GREEDY, answer, user_request
 from tests.support.engines import GIB, memory_of, parts_of, start_engine
 
@@ -55,12 +55,12 @@ async def _play(folder: ModelFolder, options: EngineOptions) -> _Played:
     """Two requests together and a second turn; then the second turn again, on an engine that starts with what the
     first one stored on disk.
     """
-    engine = await start_engine(folder, options, change=_eager)
+    engine = await start_engine(folder, options, change=eager)
     weights_bytes = memory_of(engine).reserved_bytes(BufferUsage.MODEL_WEIGHTS)
     together = await asyncio.gather(*(answer(engine, user_request(text, NUM_TOKENS)) for text in (FIRST, OTHER)))
     second = await answer(engine, _second_turn(together[0][0]))
     await engine.aclose()
-    restarted = await start_engine(folder, options, change=_eager)
+    restarted = await start_engine(folder, options, change=eager)
     again = await answer(restarted, _second_turn(together[0][0]))
     await restarted.aclose()
     cached_tokens = [finished.usage.cached_tokens for _, finished in (second, again)]

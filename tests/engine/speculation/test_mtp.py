@@ -15,6 +15,7 @@ import pytest
 from contracts.values.vocabulary import Sampling
 from pensieve.core.drafts.prompt_lookup import PromptLookup
 from pensieve.engine.memory.layout import Layout, layout_of
+from pensieve.engine.speculation.hidden_tap import HiddenTap
 from pensieve.engine.speculation.mtp import MtpDrafter
 from pensieve.engine.speculation.mtp_passes import HeadPasses
 from pensieve.engine.speculation.mtp_row import MAX_PENDING, MtpRow
@@ -24,7 +25,7 @@ from pensieve.models.mtp.load import load_head, text_model
 from tests.engine.batch.batch_run import BatchRun, alone
 from tests.engine.speculation.mtp_models import HEAD_FILE, write_mtp_model
 from tests.engine.speculation.test_speculation import Eager
-from tests.engine.speculation.test_speculative_sampling import _chances, _improbability
+from tests.engine.speculation.test_speculative_sampling import expected_chances, improbability
 from tests.engine.support.tiny_modules import prefill, prompt
 
 FAMILIES = ("qwen3_5", "glm4_moe", "deepseek_v3")
@@ -119,8 +120,9 @@ def test_what_it_holds_is_what_it_computes_of_all_tokens_at_once(
 def _computed_at_once(model: LoadedModel, token_ids: list[int]) -> list[mx.array]:
     drafter = MtpDrafter(model)
     model.model(mx.array([token_ids]))
-    row = MtpRow(drafter._passes.new_cache(), 0, 0.5)
-    hidden = drafter._tap.take()
+    text = text_model(model.model)
+    row = MtpRow(HeadPasses(text, model.mtp).new_cache(), 0, 0.5)
+    hidden = HiddenTap.of(text).take()
     assert hidden is not None
     row.record(hidden[0])
     drafter.prefill(row, token_ids)
@@ -175,8 +177,8 @@ def test_drafted_answers_follow_the_models_own_distribution(
     counts = run.pace.counts
     assert counts.accepted > 50
     assert counts.proposed - counts.accepted > 50
-    chances = _chances(few, 4, token_ids, num_tokens, Sampling(temperature=1.0))
-    assert _improbability(drawn, chances, num_draws) < 3.5
+    chances = expected_chances(few, 4, token_ids, num_tokens, Sampling(temperature=1.0))
+    assert improbability(drawn, chances, num_draws) < 3.5
 
 
 def _of_few_tokens(model: LoadedModel, vocabulary: int, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
