@@ -1,4 +1,4 @@
-"""Makes glibc give large arrays back to the system when they are freed.
+"""Makes glibc give memory back to the system when it is freed.
 
 glibc raises the size from which it maps an allocation by itself, up to 32 MB, whenever a mapped one is freed. From then
 on a model's weights lie in the heaps of the thread that loaded them, which stay resident when the model is unloaded: a
@@ -7,6 +7,9 @@ process that loaded a model of 540 MB five times took 1,683 MB instead of 902 MB
 glibc also gives threads up to eight heaps per core. Each keeps what was freed in it, such as the many small pieces of a
 tokenizer. With two heaps, a server that loaded a tiny model ten times stayed at 320 to 360 MB instead of growing from
 384 to 462 MB.
+
+Even so, it returns small pieces only from the end of a heap. In a server under mixed load, 62 of 475 MB were free and
+still resident after six minutes, and more after two hours.
 """
 
 from __future__ import annotations
@@ -34,3 +37,13 @@ def limit_retained_memory() -> bool:
     if not hasattr(process, "gnu_get_libc_version") or not hasattr(process, "mallopt"):
         return False
     return bool(process.mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES) and process.mallopt(_M_ARENA_MAX, MAX_HEAPS))
+
+
+def can_return_freed_memory() -> bool:
+    """Whether the allocator is glibc's."""
+    return hasattr(ctypes.CDLL(None), "malloc_trim")
+
+
+def return_freed_memory() -> None:
+    """Return free pages from within the heaps too. Threads that allocate meanwhile wait for it."""
+    ctypes.CDLL(None).malloc_trim(0)

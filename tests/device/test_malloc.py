@@ -68,3 +68,36 @@ libc.fflush(None)
 def test_sixteen_threads_share_two_heaps() -> None:
     assert run_python(NUM_HEAPS).count("<heap nr=") == 2
     assert run_python(NUM_HEAPS, MALLOC_ARENA_MAX="5").count("<heap nr=") == 5
+
+
+RESIDENT = """
+import asyncio
+
+import psutil
+
+from pensieve.cli.serve.freed_memory import return_freed_memory
+
+
+def resident():
+    return psutil.Process().memory_info().rss
+
+
+async def play():
+    pieces = [bytes(1000) for _ in range(100_000)]
+    full = resident()
+    kept = pieces[::50]  # all over the heap, whose end stays in use
+    del pieces
+    freed = resident()
+    task = asyncio.create_task(return_freed_memory(0.01))
+    while resident() > full - 50_000_000:
+        await asyncio.sleep(0.01)
+    task.cancel()
+    print(freed > full - 50_000_000, len(kept))
+
+
+asyncio.run(asyncio.wait_for(play(), 300))
+"""
+
+
+def test_freed_pieces_between_others_are_returned() -> None:
+    assert run_python(RESIDENT).split() == ["True", "2000"]

@@ -23,6 +23,7 @@ from contracts.values.vocabulary import ModelConfig, ModelInfo
 from pensieve.cli.serve.awake import hold_off_sleep
 from pensieve.cli.serve.context import require_context
 from pensieve.cli.serve.crashes import EXIT_SOFTWARE
+from pensieve.cli.serve.freed_memory import return_freed_memory
 from pensieve.cli.serve.listener import bind, cannot_listen, url_of
 from pensieve.cli.serve.log.setup import set_up_log
 from pensieve.cli.serve.log.terminal_progress import TerminalProgress
@@ -155,6 +156,7 @@ async def run(
         stack.callback(watch.cancel)
         awake = asyncio.create_task(hold_off_sleep(lambda: models.num_active > 0))
         stack.callback(awake.cancel)
+        stack.callback(asyncio.create_task(return_freed_memory()).cancel)
         listener.listen(BACKLOG)
         if bars is not None:
             bars.show([])  # the line that follows is not the console's
