@@ -19,7 +19,8 @@ blas.preload()  # before anything imports MLX
 # ruff: noqa: E402
 import mlx.core as mx
 
-from pensieve.engine.kv.rows import RowKV, RowsKV
+from pensieve.engine.kv.rows.batch import RowsKV
+from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.kv.sizes import measured_sizes
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.library.embedded import SMOLLM2
@@ -74,7 +75,7 @@ def perplexity(model: LoadedModel, bits: int | None, token_ids: Sequence[int]) -
 def bytes_per_token(model: LoadedModel, bits: int | None) -> int:
     request = SingleRequest(model, bits)
     request.logits([1])
-    return measured_sizes(request.rows, in_rows=True).bytes_per_token
+    return measured_sizes(request.rows).bytes_per_token
 
 
 def main() -> int:

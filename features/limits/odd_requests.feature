@@ -37,6 +37,12 @@ Feature: Requests that no SDK sends
       When the models are listed with a limit of 5000 digits
       Then its status says that the server did not fail
 
+    @id:metrics-in-a-version-that-is-none @cap:metrics
+    Scenario: Metrics requested in a version that is none are answered, or refused with a 4xx
+      Given the server under test
+      When the metrics are requested as "application/openmetrics-text; version=x.y"
+      Then its status says that the server did not fail
+
   @cap:browser-safety @W21 @MUST
   Rule: A WebSocket handshake passes no rule that a plain request would not
     RFC 6455, 10.2: browsers let every page open a WebSocket to any address. The same-origin policy does not hold for it.

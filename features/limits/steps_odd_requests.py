@@ -27,6 +27,11 @@ def the_models_are_listed(scene: Scene, number: int) -> None:
     scene.last = scene.client.send("GET", f"/v1/models?limit={'9' * number}")
 
 
+@when(parsers.parse('the metrics are requested as "{accept}"'))
+def the_metrics_are_requested(scene: Scene, accept: str) -> None:
+    scene.last = scene.client.send("GET", "/metrics", headers={"accept": accept})
+
+
 @when(parsers.parse('a page of "{origin}" asks for a WebSocket at {path}'))
 def a_page_asks_for_a_websocket(scene: Scene, origin: str, path: str) -> None:
     scene.last = scene.client.send("GET", path, headers={**_HANDSHAKE, "origin": origin})

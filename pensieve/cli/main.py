@@ -44,7 +44,7 @@ _RUN: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "run": chat.run,
     "service": service.run,
     "version": version.run,
-    **dict.fromkeys(("load", "ps", "stop", "unload"), servers.run),
+    **dict.fromkeys(("load", "logs", "ps", "stop", "unload"), servers.run),
     **dict.fromkeys(models.SHORT_FORMS, models.run),
 }
 """What runs each command but `serve`, which needs its own words for its child process."""

@@ -25,6 +25,7 @@ KNOWN_ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("status", "top", "processes"), "ps"),
     **dict.fromkeys(("claude", "code"), "launch claude"),
     **dict.fromkeys(("check", "diagnose"), "doctor"),
+    **dict.fromkeys(("log", "tail", "journal"), "logs"),
     **dict.fromkeys(("settings", "configure"), "config"),
     **dict.fromkeys(("set", "change", "open"), "edit"),
     **dict.fromkeys(("num-ctx", "ctx-size", "n-ctx", "max-model-len", "window", "c"), "--context"),

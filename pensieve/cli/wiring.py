@@ -141,7 +141,7 @@ def model_components(settings: Settings) -> ServerComponents:
         chosen = replace(options, draft_model=drafts.get(source), settings=by_model[source].settings)
         return await Engine.start(folders[source], memory, monitor, chosen)
 
-    models = _known_models(folders, drafts, by_model, dense=device.backend == "cpu")
+    models = _known_models(folders, drafts, by_model, options, dense=device.backend == "cpu")
     description = device.describe() + (", forced to follow a script" if options.script else "")
     writes = options.cache.writes.usage if options.cache.writes is not None else DiskWrites
     waits = options.script.server if options.script else ScriptedServer()
@@ -200,6 +200,7 @@ def _engine_options(settings: Settings, capacity_bytes: int) -> EngineOptions:
         script=load_script(settings.script) if settings.script else None,
         kv_bits=settings.kv_bits,
         speculation=not settings.no_speculation,
+        mtp=not settings.no_mtp,
         stall_seconds=settings.stall_timeout,
         cache=_cache_options(settings, capacity_bytes),
     )
@@ -262,21 +263,23 @@ def _known_models(
     folders: Mapping[str, ModelFolder],
     drafts: Mapping[str, ModelFolder],
     by_model: Mapping[str, ModelTable],
+    options: EngineOptions,
     *,
     dense: bool,
 ) -> tuple[KnownModel, ...]:
     return tuple(
-        _known_model(source, folder, drafts.get(source), by_model[source], dense=dense)
+        _known_model(source, folder, by_model[source], replace(options, draft_model=drafts.get(source)), dense=dense)
         for source, folder in folders.items()
     )
 
 
 def _known_model(
-    source: str, folder: ModelFolder, draft: ModelFolder | None, table: ModelTable, *, dense: bool
+    source: str, folder: ModelFolder, table: ModelTable, options: EngineOptions, *, dense: bool
 ) -> KnownModel:
     """A model is loaded together with its draft model, so its bytes count both."""
+    draft = options.draft_model
     model = replace(
-        known_model(source, folder, dense=dense, settings=table.settings),
+        known_model(source, folder, dense=dense, settings=table.settings, with_mtp=options.wants_mtp),
         alias=table.alias,
         idle_seconds=table.idle_seconds,
     )
@@ -284,6 +287,7 @@ def _known_model(
     if chosen_tokens is not None and chosen_tokens > window_tokens:
         log.warning("%s has a window of %d tokens, not the %d of --context", folder.id, window_tokens, chosen_tokens)
     if draft is None:
-        return model
+        lookup_only = options.speculation and model.speculation == "off"
+        return replace(model, speculation="prompt_lookup") if lookup_only else model
     draft_bytes = known_model(f"--draft-model {draft.id}", draft, dense=dense).weights_bytes
-    return replace(model, weights_bytes=model.weights_bytes + draft_bytes, draft_id=draft.id)
+    return replace(model, weights_bytes=model.weights_bytes + draft_bytes, draft_id=draft.id, speculation="draft_model")

@@ -13,6 +13,7 @@ class CheckedKernels:
 
     def __init__(self) -> None:
         self._serving: dict[str, bool] = {}
+        self._notes: dict[str, str] = {}
 
     def serves(self, name: str, is_exact: Callable[[], bool]) -> bool:
         """Whether to use the kernel: the result of the first check of that name. Failures are logged."""
@@ -29,8 +30,12 @@ class CheckedKernels:
             log.exception("%s does not run here; MLX's own operations are used instead", name)
         return False
 
+    def note(self, name: str, verdict: str) -> None:
+        """Record the verdict of a check that chooses between more than two ways to compute the same."""
+        self._notes[name] = verdict
+
     def verdicts(self) -> dict[str, str]:
-        return {name: "used" if serves else "not used" for name, serves in self._serving.items()}
+        return {**{name: "used" if serves else "not used" for name, serves in self._serving.items()}, **self._notes}
 
 
 CHECKED_KERNELS = CheckedKernels()

@@ -23,9 +23,10 @@ from pensieve.engine.prompt_cache.answer_memory import AnswerMemory
 from pensieve.engine.prompt_cache.prompt_cache import PromptCache
 from pensieve.engine.requests.event_stream import Deliver, deliver
 from pensieve.engine.speculation.draft_model import DraftModel, load_draft, option_for, ready_to_draft
+from pensieve.engine.speculation.mtp import MtpDrafter, drafter_of
 from pensieve.engine.speculation.pass_costs import Pace
 from pensieve.engine.warm_up import check, log_if_slow, timed_prefill, warm_up
-from pensieve.models.estimate.known_model import known_model
+from pensieve.models.estimate.known_model import Speculation, known_model
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel, load
 from pensieve.models.prompts.chat_template import ChatTemplate
@@ -42,7 +43,7 @@ class EngineParts:
     settings: ModelSettings
     plan: MemoryPlan
     probe: Probe
-    draft: DraftModel | None
+    drafter: DraftModel | MtpDrafter | None
     forced: ForcedScript | None
     answers: AnswerMemory
     prompt_cache: PromptCache
@@ -58,10 +59,18 @@ class EngineParts:
     def model(self) -> LoadedModel:
         return self.models[0]
 
+    def speculation(self, options: EngineOptions) -> Speculation:
+        """What drafts: a draft model or an MTP head that could not be used is not it."""
+        if not options.speculation:
+            return "off"
+        if self.drafter is None:
+            return "prompt_lookup"
+        return "mtp" if isinstance(self.drafter, MtpDrafter) else "draft_model"
+
     def new_batch(self, options: EngineOptions) -> Batch:
         batch = self.plain_batch(options)
         if options.speculation:
-            batch.speculate(self.pace, self.draft)
+            batch.speculate(self.pace, self.drafter)
         return batch
 
     def checked_batch(self, options: EngineOptions) -> Batch:
@@ -86,7 +95,7 @@ def load_parts(folder: ModelFolder, memory: DeviceMemory, options: EngineOptions
         InsufficientMemoryError: the weights do not fit, or leave no room for requests.
     """
     resources.callback(memory.reclaim)
-    plan = MemoryPlan(memory, _expected_weights_bytes(folder, options.draft_model))
+    plan = MemoryPlan(memory, _expected_weights_bytes(folder, options))
     resources.callback(plan.release)
     models = _load_models(folder, options, resources)
     plan.correct(sum(model.weights_bytes for model in models))
@@ -101,23 +110,23 @@ def load_parts(folder: ModelFolder, memory: DeviceMemory, options: EngineOptions
     return parts
 
 
-def _expected_weights_bytes(folder: ModelFolder, drafting: ModelFolder | None) -> int:
-    dense = device_info().backend == "cpu"
-    expected = known_model(folder.id, folder, dense=dense).weights_bytes
+def _expected_weights_bytes(folder: ModelFolder, options: EngineOptions) -> int:
+    dense, drafting = device_info().backend == "cpu", options.draft_model
+    expected = known_model(folder.id, folder, dense=dense, with_mtp=options.wants_mtp).weights_bytes
     if drafting is not None:
         expected += known_model(option_for(drafting.id), drafting, dense=dense).weights_bytes
     return expected
 
 
 def _load_models(folder: ModelFolder, options: EngineOptions, resources: ExitStack) -> tuple[LoadedModel, ...]:
-    models = [load(folder)]
+    models = [load(folder, with_mtp=options.wants_mtp)]
     resources.callback(models[0].release)
     models[0].context_window_tokens = options.settings.window_within(models[0].context_window_tokens)
     if options.draft_model is not None:
         models.append(load_draft(options.draft_model))
         resources.callback(models[1].release)
-    for each in models:
-        replace_layers(each.model)
+    for each in [model.model for model in models] + [model.mtp for model in models if model.mtp is not None]:
+        replace_layers(each)
     return tuple(models)
 
 
@@ -137,12 +146,12 @@ def _build(
         kv_bits=options.kv_bits,
     )
     report_limitations(folder.id, probed, kv_bits=options.kv_bits)
-    draft = None
-    if options.draft_model is not None:
-        draft = ready_to_draft(options.draft_model.id, models[1], model, probed, memory)
+    draft = _draft_model(options, models, probed, memory)
+    head = drafter_of(model, folder.id) if model.mtp is not None else None
     memos = MemoSizes.within(memory.capacity_bytes)
     plan.add_memos(memos)
-    plan.add(probed, model.context_window_tokens, draft.probe if draft is not None else None)
+    draft_probe = draft.probe if draft is not None else None
+    plan.add(probed, model.context_window_tokens, draft_probe, head.sizes if head is not None else None)
     if plan.why_this_window:
         log.warning("%s has a window of %d tokens: %s", folder.id, plan.window_tokens, plan.why_this_window)
     answers = options.cache.open_answers(folder)
@@ -152,7 +161,7 @@ def _build(
         settings=options.settings.over_makers(model.sampling),
         plan=plan,
         probe=probed,
-        draft=draft,
+        drafter=draft or head,
         forced=ForcedScript(options.script, model) if options.script is not None else None,
         answers=answers,
         prompt_cache=prompt_cache,
@@ -160,6 +169,14 @@ def _build(
         grammars=Grammars(model, max_bytes=memos.grammars_bytes, max_verdicts_bytes=memos.verdicts_bytes),
         relief=PressureRelief(memory, prompt_cache, chunk_tokens=probed.chunk_tokens),
     )
+
+
+def _draft_model(
+    options: EngineOptions, models: tuple[LoadedModel, ...], probed: Probe, memory: DeviceMemory
+) -> DraftModel | None:
+    if options.draft_model is None:
+        return None
+    return ready_to_draft(options.draft_model.id, models[1], models[0], probed, memory)
 
 
 def _template(

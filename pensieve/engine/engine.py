@@ -29,6 +29,7 @@ from pensieve.engine.options import EngineOptions
 from pensieve.engine.preparation import RequestPreparation
 from pensieve.engine.requests.event_stream import EventStream
 from pensieve.engine.requests.ticket import Ticket
+from pensieve.models.estimate.known_model import Speculation
 from pensieve.models.files.model_folder import ModelFolder
 
 log = logging.getLogger(__name__)
@@ -208,6 +209,10 @@ class Engine:
 
     def prompt_tokens(self) -> PromptTokens:
         return self._parts.prompt_cache.tokens
+
+    @property
+    def speculation(self) -> Speculation:
+        return self._parts.speculation(self._options)
 
     def speculation_counts(self) -> SpeculationCounts:
         return self._parts.pace.counts

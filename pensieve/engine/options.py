@@ -17,7 +17,8 @@ class EngineOptions:
 
     With a `script`, the model generates the script's words. `kv_bits` quantises keys and values; None keeps the model's
     own type. With `speculation`, text that repeats the prompt is decoded several tokens at a time, and other text with
-    the drafts of `draft_model`; the answers are the same. `settings` override those that the model's makers recommend.
+    the drafts of `draft_model`, or else, with `mtp`, of the model's own multi-token-prediction head where it has one;
+    the answers are the same. `settings` override those that the model's makers recommend.
     With open requests and nothing computed for `stall_seconds`, or longer on a slow machine, the engine has failed.
     """
 
@@ -27,6 +28,12 @@ class EngineOptions:
     kv_bits: Literal[8] | None = None
     speculation: bool = True
     draft_model: ModelFolder | None = None
+    mtp: bool = True
     stall_seconds: float = 60.0
     cache: CacheOptions = CacheOptions()  # noqa: RUF009 - frozen
     settings: ModelSettings = ModelSettings()  # noqa: RUF009 - frozen
+
+    @property
+    def wants_mtp(self) -> bool:
+        """Whether the model's own head drafts, if it has one."""
+        return self.speculation and self.mtp and self.draft_model is None

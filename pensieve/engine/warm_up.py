@@ -20,8 +20,10 @@ import mlx.core as mx
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, ModelFeature, Role, Sampling
 from pensieve.core.drafts.length import WIDTHS
 from pensieve.core.errors import DeviceError
-from pensieve.engine.kv.rows import RowKV
-from pensieve.engine.memory.probe import Probe, lengthen, new_caches, runnable
+from pensieve.engine.kv.rows.forms import leaves, runnable
+from pensieve.engine.kv.rows.row import RowKV
+from pensieve.engine.memory.layout import new_caches
+from pensieve.engine.memory.probe import Probe, lengthen
 from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.requests.prompt import PreparedPrompt
 
@@ -124,12 +126,12 @@ def _answer(batch: Batch, prompts: Sequence[PreparedPrompt]) -> int:
 
 def _verify_drafts(model: LoadedModel, probe: Probe, kv_bits: int | None) -> int:
     """Run a pass of each draft width, and one with a deep cache. Return the number of passes."""
-    held = new_caches(model, probe.rows, bits=kv_bits)
+    held = new_caches(model, probe.rows, probe.forms, bits=kv_bits)
     caches = runnable(held)
     for width in WIDTHS:
         _pass(model, caches, width)
-    for row in held:
-        if isinstance(row, RowKV):
+    for row in leaves(held):
+        if type(row) is RowKV:
             lengthen(row, _DEEP_TOKENS, 1)
     _pass(model, caches, 1)
     return len(WIDTHS) + 1
@@ -150,10 +152,10 @@ def timed_prefill(model: LoadedModel, probe: Probe, *, kv_bits: int | None = Non
 
 
 def _prefill_seconds(model: LoadedModel, probe: Probe, kv_bits: int | None) -> float:
-    caches = runnable(new_caches(model, probe.rows, bits=kv_bits))
+    caches = runnable(new_caches(model, probe.rows, probe.forms, bits=kv_bits))
     began = time.perf_counter()
     model.model(mx.zeros((1, probe.chunk_tokens), mx.int32), cache=caches)
-    mx.eval([cache.state for cache in caches])
+    mx.eval([cache.state for cache in leaves(caches)])
     return time.perf_counter() - began
 
 

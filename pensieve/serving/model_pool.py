@@ -109,6 +109,7 @@ class ModelPool:
             idle_seconds=idle_seconds,
             weights_bytes=known.weights_bytes,
             draft_id=known.draft_id,
+            speculation=known.speculation if resident is None else resident.model.speculation,
             settings=known.settings,
             alias=known.alias,
         )

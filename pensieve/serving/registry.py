@@ -9,7 +9,7 @@ from typing import Literal
 from contracts.values.measurements import RequestProgress
 from pensieve.core.defaults.model_settings import ModelSettings
 from pensieve.core.errors import ModelLoadingError
-from pensieve.models.estimate.known_model import KnownModel
+from pensieve.models.estimate.known_model import KnownModel, Speculation
 
 ModelStatus = Literal["loading", "loaded", "unloading", "unloaded"]
 
@@ -24,6 +24,7 @@ class ModelState:
     idle_seconds: float | None
     weights_bytes: int
     draft_id: str | None = None
+    speculation: Speculation = "off"
     settings: ModelSettings = ModelSettings()  # noqa: RUF009 - frozen
     alias: str | None = None
 

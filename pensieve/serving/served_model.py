@@ -8,6 +8,7 @@ from contracts.protocols.inference import InferenceModel
 from contracts.values.faults import EngineFault
 from contracts.values.generation import PromptTokens
 from contracts.values.measurements import MemoryPressure, RequestProgress, SpeculationCounts
+from pensieve.models.estimate.known_model import Speculation
 
 
 class ServedModel(InferenceModel, Protocol):
@@ -27,5 +28,9 @@ class ServedModel(InferenceModel, Protocol):
     def prompt_tokens(self) -> PromptTokens: ...
 
     def memory_pressure(self) -> MemoryPressure: ...
+
+    @property
+    def speculation(self) -> Speculation:
+        """What drafts, now that it is loaded."""
 
     def speculation_counts(self) -> SpeculationCounts: ...

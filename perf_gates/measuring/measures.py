@@ -137,7 +137,8 @@ def _forward_of(model: LoadedModel) -> tuple[Callable[[mx.array, Sequence[int]],
     from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - after `import_mlx_lm`
     from pensieve.engine.decoding.decoding_rows import DecodingRows  # noqa: PLC0415
     from pensieve.engine.kv.batch_caches import BatchCaches  # noqa: PLC0415
-    from pensieve.engine.kv.rows import RowKV, RowsKV  # noqa: PLC0415
+    from pensieve.engine.kv.rows.batch import RowsKV  # noqa: PLC0415
+    from pensieve.engine.kv.rows.row import RowKV  # noqa: PLC0415
     from pensieve.engine.kv.snapshots import has_growing_layout  # noqa: PLC0415
 
     caches = mlx_lm_caches.new_caches(model.model)

@@ -177,7 +177,7 @@ HTTPServer(("127.0.0.1", int(sys.argv[1])), handler(ONE_MODEL)).serve_forever()
 @pytest.fixture
 def two_processes() -> tuple[str, ...]:
     pytest.importorskip("xdist")
-    return ("-p", "xdist", "-n", "2", "--dist", "loadfile")
+    return ("-p", "xdist", "-n", "2", "--dist", "worksteal")
 
 
 def test_two_processes_report_like_one(two_processes: tuple[str, ...], tmp_path: Path) -> None:

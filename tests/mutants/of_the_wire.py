@@ -63,6 +63,9 @@ OF_LIMITS = (
         "limit-of-thousands-of-digits",
         answers=limits.fails_if(limits.has_thousands_of_digits),
     ),
+    Mutant(
+        "fails-on-unknown-versions", "metrics-in-a-version-that-is-none", answers=limits.fails_if(limits.has_no_version)
+    ),
     Mutant("accepts-handshakes", "handshake-of-a-foreign-page", answers=limits.accepts_handshakes),
     Mutant("waits-for-slow-bodies", "six-slow-bodies", serves_one_at_a_time=True, waits_for_bodies=True),
     Mutant("waits-for-bodies-forever", "bodies-that-never-arrive", waits_for_bodies=True),

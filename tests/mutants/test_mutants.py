@@ -80,7 +80,8 @@ def test_a_mutant_is_caught_by_the_scenario_that_names_its_fault(
     outcomes = outcomes_without_fault(mutant.base)
     assert outcomes[mutant.caught_by] == {"passed"}, "the scenario must pass on the correct server"
     with served(mutant, correct_server(mutant.base)) as url:
-        run = _judged(url, {mutant.caught_by}, tmp_path / "report.xml", mutant.base)
+        until = () if mutant.in_every_example else ("--exitfirst",)
+        run = _judged(url, {mutant.caught_by}, tmp_path / "report.xml", mutant.base, *until)
     assert "failure" in run.outcomes[mutant.caught_by], run.output
     if mutant.in_every_example:
         assert run.outcomes[mutant.caught_by] == {"failure"}, run.output
@@ -89,7 +90,7 @@ def test_a_mutant_is_caught_by_the_scenario_that_names_its_fault(
     assert "expected " in run.output, "a verdict says what was expected"
 
 
-def _judged(url: str, ids: set[str], report: Path, base: BaseServer) -> SuiteRun:
+def _judged(url: str, ids: set[str], report: Path, base: BaseServer, *options: str) -> SuiteRun:
     """Run the scenarios with the server in every role that it can play."""
     roles = {
         BaseServer.SCRIPTED: ("--scripted-target", url),
@@ -100,8 +101,8 @@ def _judged(url: str, ids: set[str], report: Path, base: BaseServer) -> SuiteRun
         BaseServer.CONSTRAINED: (),
     }
     folders = sorted({_folder_of(slug) for slug in ids})
-    options = [f"--id={slug}" for slug in sorted(ids)]
-    return run_suite("--target", url, *roles[base], *options, report=report, folders=folders)
+    chosen = [f"--id={slug}" for slug in sorted(ids)]
+    return run_suite("--target", url, *roles[base], *chosen, *options, report=report, folders=folders)
 
 
 @cache

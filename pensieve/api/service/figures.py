@@ -102,6 +102,7 @@ def _model(model: ModelState) -> dict[str, Any]:
         "idle_seconds": None if model.idle_seconds is None else round(model.idle_seconds, 3),
         "weights_bytes": model.weights_bytes,
         "draft_model": model.draft_id,
+        "speculation": model.speculation,
         "defaults": _defaults(model.settings),
     }
 

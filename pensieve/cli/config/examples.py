@@ -28,6 +28,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "allow_models": '["coder-8gb", "organisation/name"]',
     "idle_unload": '"30m"',
     "no_speculation": "true",
+    "no_mtp": "true",
     "draft_model": '"organisation/small"',
     "temperature": "0.7",
     "top_p": "0.8",

@@ -12,6 +12,8 @@ from pensieve import __version__
 from pensieve.cli.doctor.check import IS_MAC, CheckResult, Subject, install_command, ok, problem, skipped
 
 _DISTRIBUTION: Final = "pensieve-server"
+_BLAS_VARIABLE: Final = "PENSIEVE_BLAS"
+_UNSET_BLAS: Final = f"unset {_BLAS_VARIABLE}, so that the best one here is chosen"
 _SHOWN: Final = ("mlx", "mlx-lm", "transformers", "huggingface-hub")
 _MLX_LIBRARIES: Final = ("mlx-cpu", "mlx-cuda-12", "mlx-cuda-13")
 """Distributions that install one and the same file."""
@@ -57,7 +59,8 @@ def _version(name: str) -> str | None:
 def device(subject: Subject) -> CheckResult:
     found = subject.device
     if found.error:
-        return problem(found.error, install_command())
+        chosen = subject.environment.get(_BLAS_VARIABLE)
+        return problem(found.error, _UNSET_BLAS if chosen and chosen in found.error else install_command())
     if found.why_no_gpu and found.has_gpu:
         fix = "run it on the Mac itself, not in a virtual machine" if IS_MAC else install_command("cuda13")
         return problem(f"{found.description}: {found.why_no_gpu}", fix)
@@ -72,5 +75,7 @@ def blas(subject: Subject) -> CheckResult:
         return ok("not needed: the GPU does the work")
     if found.blas != "bundled":
         return ok(f"{found.blas}, {found.blas_threads or 'an unknown number of'} threads")
+    if not found.blas_remark:
+        return problem(f"MLX's own, which is fifty times slower (chosen by {_BLAS_VARIABLE})", _UNSET_BLAS)
     fix = install_command("cpu") if platform.machine() == "x86_64" else "sudo apt install libopenblas0"
-    return problem(f"MLX's own, which is fifty times slower ({found.blas_remark or 'chosen by PENSIEVE_BLAS'})", fix)
+    return problem(f"MLX's own, which is fifty times slower ({found.blas_remark})", fix)

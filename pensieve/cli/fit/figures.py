@@ -61,7 +61,8 @@ class Fit:
     @property
     def available_bytes(self) -> int:
         """Bytes for conversations; negative when not even the weights fit."""
-        return self.limit_bytes - self.footprint.weights_bytes - self.activation_bytes - self.reserve_bytes
+        weights_bytes = self.footprint.weights_bytes + self.footprint.mtp_bytes
+        return self.limit_bytes - weights_bytes - self.activation_bytes - self.reserve_bytes
 
     @property
     def needed_context_tokens(self) -> int:
@@ -107,6 +108,7 @@ class Fit:
             "missing_bytes": self.missing_bytes,
             "limit_bytes": self.limit_bytes,
             "weights_bytes": self.footprint.weights_bytes,
+            "mtp_bytes": self.footprint.mtp_bytes,
             "parameters": self.footprint.num_parameters,
             "activation_bytes_estimate": self.activation_bytes,
             "reserve_bytes_estimate": self.reserve_bytes,

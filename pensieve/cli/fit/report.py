@@ -20,6 +20,8 @@ def report_lines(fit: Fit) -> Iterator[str]:
         f"  weights         {format_size(footprint.weights_bytes)} "
         f"({footprint.num_parameters / 1e9:.2f} billion parameters)"
     )
+    if footprint.mtp_bytes:
+        yield f"  MTP head        {format_size(footprint.mtp_bytes)}, which drafts tokens; none with --no-mtp"
     yield f"  working memory  {format_size(fit.activation_bytes + fit.reserve_bytes)}, an estimate until it is loaded"
     yield f"  limit           {format_size(fit.limit_bytes)}: {fit.limit_from}"
     yield from _conversation_lines(fit) if footprint.kv else [f"  conversations   unknown: {footprint.kv_unknown}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 
@@ -19,7 +20,8 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def cannot_listen(host: str, port: int, error: OSError) -> str:
-    return f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port"
+    flag = "--host" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else "--port"
+    return f"cannot listen on {host}:{port}: {error.strerror}; choose another with {flag}"
 
 
 def url_of(listener: socket.socket) -> str:

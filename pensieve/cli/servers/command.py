@@ -1,4 +1,4 @@
-"""`pensieve ps`, `stop`, `load` and `unload`: the servers that run, and their models."""
+"""`pensieve ps`, `stop`, `logs`, `load` and `unload`: the servers that run, and their models."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from pensieve.api.recent_log import MAX_LINES
+from pensieve.cli.parser import argument_type
 from pensieve.cli.servers.choice import (
     NO_SERVER,
     FoundServer,
@@ -19,10 +21,14 @@ from pensieve.cli.servers.choice import (
     key_of,
 )
 from pensieve.cli.servers.http_client import RequestError, ServerClient
+from pensieve.cli.servers.log_lines import log_lines
+from pensieve.cli.settings.values import positive_int
 from pensieve.cli.sizes import format_duration, format_size
 from pensieve.cli.tables import table, terminal_width
 
-_HEADER: Final = ("MODEL", "STATE", "SIZE", "RUNNING", "IDLE", "SERVER", "PID")
+_NUM_LINES: Final = 50
+_HEADER: Final = ("MODEL", "STATE", "SIZE", "DRAFTS", "RUNNING", "IDLE", "SERVER", "PID")
+_DRAFTS: Final = {"prompt_lookup": "earlier text", "draft_model": "draft model", "mtp": "MTP head"}
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
@@ -36,7 +42,17 @@ def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
     unload.add_argument("model", metavar="MODEL", help="a name that `pensieve ps` lists")
     stop = commands.add_parser("stop", help="stop a server, after its running answers have ended")
     stop.add_argument("--all", action="store_true", help="stop all servers that run here")
-    for parser in (load, unload, stop):
+    logs = commands.add_parser("logs", help="show the last lines of a running server's log")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on with the lines that come")
+    logs.add_argument(
+        "-n",
+        "--lines",
+        type=argument_type(positive_int),
+        default=_NUM_LINES,
+        metavar="N",
+        help=f"how many of the last {MAX_LINES} lines (default: {_NUM_LINES})",
+    )
+    for parser in (load, unload, stop, logs):
         add_address(parser)
 
 
@@ -45,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     actions: Mapping[str, Callable[[argparse.Namespace], int]] = {
         "ps": _ps,
         "load": _change_model,
+        "logs": _logs,
         "unload": _change_model,
         "stop": _stop,
     }
@@ -72,13 +89,14 @@ def _ps(arguments: argparse.Namespace) -> int:
 def _rows(server: FoundServer) -> Iterator[tuple[str, ...]]:
     place = ((server.url or "-").removeprefix("http://"), str(server.process.pid) if server.process else "-")
     if not server.models:
-        yield ("-", "starting" if server.url is None else _state(server), "-", "-", "-", *place)
+        yield ("-", "starting" if server.url is None else _state(server), "-", "-", "-", "-", *place)
     for model in server.models:
         idle = model["idle_seconds"]
         yield (
             model["id"],
             model["state"],
             format_size(model["weights_bytes"]),
+            _DRAFTS.get(model.get("speculation", ""), "-"),
             str(model["active"]),
             "-" if idle is None else format_duration(idle),
             *place,
@@ -116,6 +134,15 @@ def _change_model(arguments: argparse.Namespace) -> int:
 def _size(url: str, api_key: str | None, model: str) -> str:
     models = health_of(url, api_key).get("models", [])
     return next((f" ({format_size(each['weights_bytes'])})" for each in models if each["id"] == model), "")
+
+
+def _logs(arguments: argparse.Namespace) -> int:
+    server = chosen_server(arguments)
+    if server.url is None:
+        raise NoServerError(f"the server ({server.label}) is still starting; try again in a moment")
+    for line in log_lines(ServerClient(server.url, key_of(arguments)), arguments.lines, follow=arguments.follow):
+        print(line, flush=True)
+    return 0
 
 
 def _stop(arguments: argparse.Namespace) -> int:

@@ -45,7 +45,7 @@ class ServerClient:
         except (OSError, http.client.HTTPException) as error:
             raise RequestError(self._silence(error)) from error
         if status != http.client.OK:
-            raise RequestError(_sentence(status, answer))
+            raise RequestError(refusal(status, answer))
         return answer
 
     def events(self, path: str, body: Mapping[str, Any]) -> Generator[dict[str, Any], None, None]:
@@ -58,7 +58,7 @@ class ServerClient:
             with closing(self._connection(None)) as connection:
                 answer = self._sent(connection, "POST", path, body)
                 if answer.status != http.client.OK:
-                    raise RequestError(_sentence(*_read(answer)))
+                    raise RequestError(refusal(*_read(answer)))
                 for event in _events(answer):
                     yield event
                     if event["type"] == LAST_EVENT:
@@ -118,11 +118,12 @@ def _events(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         if "type" not in event:
             return
         if event["type"] == "error":
-            raise RequestError(_sentence(0, event))
+            raise RequestError(refusal(0, event))
         yield event
 
 
-def _sentence(status: int, answer: Mapping[str, Any]) -> str:
+def refusal(status: int, answer: Mapping[str, Any]) -> str:
+    """The server's own sentence, if there is one."""
     error = answer.get("error")
     sentence = str(error.get("message", "")) if isinstance(error, dict) else ""
     if status == http.client.UNAUTHORIZED:

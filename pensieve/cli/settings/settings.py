@@ -51,6 +51,7 @@ class Settings:
     allow_models: tuple[str, ...]
     idle_unload: float | None
     no_speculation: bool
+    no_mtp: bool
     draft_model: str | None
     temperature: float | None
     top_p: float | None

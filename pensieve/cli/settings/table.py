@@ -179,6 +179,13 @@ TABLE: Final = (
         help="turn off speculative decoding; the answers stay the same, only slower",
     ),
     Setting(
+        "no_mtp",
+        values.switch,
+        default=False,
+        help="do not load a model's own multi-token-prediction (MTP) head, which drafts tokens for it to verify; the "
+        "answers stay the same",
+    ),
+    Setting(
         "draft_model",
         str,
         None,

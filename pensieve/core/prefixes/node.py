@@ -35,6 +35,8 @@ class Node(Generic[P]):
     last_used: int = 0
     num_pins: int = 0
     is_system: bool = False
+    is_edge: bool = False
+    """Whether it is a state between boundaries, kept in case it is needed (`states`)."""
     was_read: bool = False
     """Whether a later prompt continued from here."""
     ttl_seconds: float = 0.0
@@ -45,8 +47,23 @@ class Node(Generic[P]):
         return 0 if self.payload is None else self.payload.num_bytes
 
     def rank(self, now: float) -> int:
-        """The order of eviction, lowest first: plain nodes, those within their time to live, system prefixes."""
-        return 2 if self.is_system else int(self.kept_until > now)
+        """The order of eviction, lowest first: edges that were never read, plain nodes, those within their time to
+        live, system prefixes.
+        """
+        rank = 2 if self.is_system else int(self.kept_until > now)
+        return -1 if self.is_unread_edge and not rank else rank
+
+    @property
+    def is_unread_edge(self) -> bool:
+        return self.is_edge and not self.was_read
+
+    @property
+    def saved_per_byte(self) -> float:
+        """The tokens since the last payload before this one, per byte: what is lost with it."""
+        num_tokens, node = len(self.token_ids), self.parent
+        while node is not None and node.payload is None:
+            num_tokens, node = num_tokens + len(node.token_ids), node.parent
+        return num_tokens / max(1, self.num_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +79,10 @@ class PrefixMatch(Generic[P]):
     """The longest prefix shared with any stored prompt; more than `num_tokens` if no snapshot lies at its end."""
     has_continuation: bool
     """Whether a stored prompt continues after the shared prefix: with other tokens, unless this prompt ends there."""
+
+    @property
+    def ends_at_unread_edge(self) -> bool:
+        return bool(self.nodes) and self.nodes[-1].is_unread_edge
 
 
 def walk(root: Node[P], token_ids: Sequence[int]) -> tuple[list[Node[P]], int, int]:

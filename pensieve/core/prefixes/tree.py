@@ -141,11 +141,15 @@ class PrefixTree(Generic[P]):
             node.ttl_seconds = max(node.ttl_seconds, ttl_seconds)
             node.kept_until = max(node.kept_until, now + ttl_seconds if ttl_seconds else 0.0)
 
+    def mark_edge(self, token_ids: Sequence[int], *, namespace: str = "") -> None:
+        """Evict the snapshot at the end of these stored tokens before others, until it is read."""
+        self.cut(token_ids, len(token_ids), namespace=namespace)[-1].is_edge = True
+
     def evict(self, num_bytes: int, now: float) -> int:
         """Remove payloads until `num_bytes` are freed or only pinned ones are left; returns the bytes freed.
 
-        Unprotected payloads are removed first, then those within their time to live at `now`, then system prefixes;
-        the least recently used first.
+        Edges are removed first, those that save least tokens per byte before others; then unprotected payloads, those
+        within their time to live at `now`, and system prefixes, each the least recently used first.
         """
         freed = 0
         nodes = descendants(self._roots.values()) if num_bytes > 0 else ()
@@ -201,7 +205,7 @@ class PrefixTree(Generic[P]):
     def _remove(self, node: Node[P]) -> Node[P] | None:
         """Remove a node's payload, and the node if it has no children; returns its parent."""
         self._num_bytes -= node.num_bytes
-        node.payload, node.is_system, node.ttl_seconds, node.kept_until = None, False, 0.0, 0.0
+        node.payload, node.is_system, node.is_edge, node.ttl_seconds, node.kept_until = None, False, False, 0.0, 0.0
         parent = node.parent
         self._prune(node)
         return parent
@@ -218,8 +222,9 @@ class PrefixTree(Generic[P]):
         return node.payload is not None and not node.num_pins and (self._holds_snapshots or not node.children)
 
 
-def _eviction_order(node: Node[P], now: float) -> tuple[int, int, int, Node[P]]:
-    return node.rank(now), node.last_used, id(node), node
+def _eviction_order(node: Node[P], now: float) -> tuple[int, float, int, int, Node[P]]:
+    rank = node.rank(now)
+    return rank, node.saved_per_byte if rank < 0 else 0.0, node.last_used, id(node), node
 
 
 def _check_sums(nodes: Sequence[Node[P]], num_bytes: int, num_tokens: int) -> None:

@@ -20,15 +20,22 @@ import mlx.core as mx
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 
 
-class AttendingCache:
-    """A batch cache whose `update_and_fetch` returns itself as keys and values."""
+class AttendingKeys:
+    """Stands for keys, or for keys and values, in a model's attention, and attends by itself."""
+
+    @abstractmethod
+    def attend(self, queries: mx.array, scale: float, *, mask: Any = None, values: Any = None) -> mx.array:
+        """Attention of the tokens added last, queries [rows, query heads, tokens, size], to all tokens before.
+
+        `mask` and `values` are what the model gives its attention.
+        """
+
+
+class AttendingCache(AttendingKeys):
+    """A batch cache whose `update_and_fetch` returns itself as keys, and as values too if it likes."""
 
     bits = group_size = 0
     """mlx-lm calls its quantised attention because these attributes exist."""
-
-    @abstractmethod
-    def attend(self, queries: mx.array, scale: float) -> mx.array:
-        """Attention of the tokens added last, queries [rows, query heads, tokens, size], to all tokens before."""
 
 
 @cache
@@ -39,10 +46,10 @@ def quantized_attention() -> Callable[..., mx.array]:
 
     original: Callable[..., mx.array] = base.quantized_scaled_dot_product_attention
 
-    def attention(queries: mx.array, keys: Any, values: Any, scale: float, **options: Any) -> mx.array:
-        if isinstance(keys, AttendingCache):
-            return keys.attend(queries, scale)
-        return original(queries, keys, values, scale=scale, **options)
+    def attention(queries: mx.array, keys: Any, values: Any, scale: float, mask: Any, **options: Any) -> mx.array:
+        if isinstance(keys, AttendingKeys):
+            return keys.attend(queries, scale, mask=mask, values=values)
+        return original(queries, keys, values, scale=scale, mask=mask, **options)
 
     base.quantized_scaled_dot_product_attention = attention
     return original

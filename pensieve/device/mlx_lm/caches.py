@@ -9,9 +9,17 @@ from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 import_mlx_lm()
 
 from mlx_lm.models import cache  # noqa: E402 - only after import_mlx_lm
-from mlx_lm.models.cache import BatchKVCache, KVCache, TokenBuffer  # noqa: E402
+from mlx_lm.models.cache import BatchKVCache, CacheList, KVCache, RotatingKVCache, TokenBuffer  # noqa: E402
 
-__all__ = ["BatchKVCache", "KVCache", "TokenBuffer", "new_caches", "restorable_classes"]
+__all__ = [
+    "BatchKVCache",
+    "CacheList",
+    "KVCache",
+    "RotatingKVCache",
+    "TokenBuffer",
+    "new_caches",
+    "restorable_classes",
+]
 
 
 def new_caches(model: Any) -> list[Any]:

@@ -6,6 +6,8 @@ from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 
 import_mlx_lm()
 
-from mlx_lm.models.gated_delta import normalize_qk  # noqa: E402 - only after import_mlx_lm
+from mlx_lm.models.base import create_attention_mask  # noqa: E402 - only after import_mlx_lm
+from mlx_lm.models.gated_delta import normalize_qk  # noqa: E402
+from mlx_lm.models.mla import MultiLinear, QuantizedMultiLinear  # noqa: E402
 
-__all__ = ["normalize_qk"]
+__all__ = ["MultiLinear", "QuantizedMultiLinear", "create_attention_mask", "normalize_qk"]

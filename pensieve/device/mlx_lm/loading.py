@@ -10,9 +10,15 @@ from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 
 import_mlx_lm()
 
-from mlx_lm.utils import dequantize_model, load_adapters, load_config, load_model  # noqa: E402 - only after import_mlx_lm
+from mlx_lm.utils import (  # noqa: E402 - only after import_mlx_lm
+    dequantize_model,
+    infer_quant_config,
+    load_adapters,
+    load_config,
+    load_model,
+)
 
-__all__ = ["dequantize_model", "load_adapters", "load_config", "load_model", "tokenizer_defaults"]
+__all__ = ["dequantize_model", "infer_quant_config", "load_adapters", "load_config", "load_model", "tokenizer_defaults"]
 
 
 def tokenizer_defaults(model: Any) -> Mapping[str, Any]:

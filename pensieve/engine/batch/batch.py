@@ -19,9 +19,9 @@ from pensieve.engine.decoding.row import Computed, Row, Sampled
 from pensieve.engine.decoding.samplers import penalties_for, sampler_for
 from pensieve.engine.decoding.thinking_budget import ThinkingBudget, last_token
 from pensieve.engine.kv.batch_caches import BatchCaches, MixedCaches, RowCaches, SingleCaches
-from pensieve.engine.kv.rows import in_rows, without_rows
+from pensieve.engine.kv.rows.forms import in_rows, nested, without_rows
 from pensieve.engine.layers.output_head import OutputHead
-from pensieve.engine.memory.probe import new_caches
+from pensieve.engine.memory.layout import new_caches
 from pensieve.engine.requests.output import Output
 from pensieve.engine.requests.progress import AnswerProgress
 from pensieve.engine.requests.prompt import PreparedPrompt
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pensieve.engine.memory.probe import Probe
     from pensieve.engine.options import EngineOptions
     from pensieve.engine.prompt_cache.match import Match
-    from pensieve.engine.speculation.draft_model import DraftModel
+    from pensieve.engine.speculation.drafter import Drafter
     from pensieve.models.loading.load import LoadedModel
     from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens
 
@@ -84,15 +84,17 @@ class Batch:
         self._cpu_tuning = CpuTuning(may_copy=probe.rows == "all")
         self._num_decoded = 0
 
-    def speculate(self, pace: Pace | None, draft: DraftModel | None = None) -> None:
+    def speculate(self, pace: Pace | None, drafter: Drafter | None = None) -> None:
         """From now on, verify several drafted tokens in one pass where that pays, at the model's `pace`. None: decode
         plainly.
 
-        Drafts repeat earlier text, or come from the `draft` model. `pace` and `draft` outlive the batch.
+        Drafts repeat earlier text, or come from the `drafter`. `pace` and `drafter` outlive the batch.
         """
         self._speculation = None
+        observer = drafter.observer if pace is not None and drafter is not None else None
+        self._prefilling.observer = self._decoding.observer = observer
         if pace is not None:
-            policy = DraftPolicy(draft) if draft is not None else None
+            policy = DraftPolicy(drafter) if drafter is not None else None
             may_pad = self._probe.batching == "whole"
             self._speculation = Speculation(self._decoding, pace, policy, may_pad=may_pad)
 
@@ -121,13 +123,15 @@ class Batch:
 
     def _initial_caches(self, room: int, match: Match) -> RowCaches:
         """The caches that a request starts with. Rows get `room` for its prompt."""
-        rows = self._probe.rows
+        rows, forms = self._probe.rows, self._probe.forms
+        fresh = new_caches(self._model, rows, forms, bits=self._kv_bits, min_room=room)
         if match.caches is None:
-            return new_caches(self._model, rows, bits=self._kv_bits, min_room=room)
+            return fresh
+        caches = nested(fresh, match.caches)
         if rows == "all":
-            return match.caches
-        plain = without_rows(match.caches)
-        return in_rows(plain, min_room=room) if rows == "attention" else plain
+            return in_rows(caches, forms)
+        plain = without_rows(caches)
+        return in_rows(plain, forms, min_room=room) if rows == "attention" else plain
 
     def _processors(self, prompt: PreparedPrompt, max_tokens: int, mask: GrammarMask | None) -> list[Any]:
         if self._forced is not None:
@@ -240,8 +244,9 @@ class Batch:
 
     @property
     def kv_cache_bytes(self) -> int:
-        """Bytes of all rows' caches, including the draft model's."""
+        """Bytes of all rows' caches, including those that draft."""
         draft_bytes = self._speculation.kv_bytes if self._speculation is not None else 0
+        draft_bytes += sum(int(row.mtp.nbytes) for row in self._prefilling.rows if row.mtp is not None)
         waiting = sum(int(cache.nbytes) for _, caches in self._waiting.values() for cache in caches)
         return waiting + self._prefilling.caches.nbytes + self._decoding.caches.nbytes + draft_bytes
 

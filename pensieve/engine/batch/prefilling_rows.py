@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 
+from pensieve.engine.decoding.pass_observer import PassObserver
 from pensieve.engine.decoding.row import Row
 from pensieve.engine.kv.batch_caches import BatchCaches, RowCaches
 from pensieve.engine.layers.output_head import OutputHead
@@ -42,6 +43,7 @@ class PrefillingRows:
         self._head = head
         self.rows: list[Row] = []
         self.caches = caches
+        self.observer: PassObserver | None = None
 
     def add(self, rows: Sequence[tuple[Row, RowCaches]]) -> None:
         self.rows += [row for row, _ in rows]
@@ -63,11 +65,15 @@ class PrefillingRows:
         chunks = [row.prompt[len(row.token_ids) :][: num_tokens[row.uid]] for row in self.rows]
         stops = [row.next_stop for row in self.rows]
         logits = self._pass(chunks)
+        if self.observer is not None:
+            self.observer.observe(self.rows, [len(chunk) for chunk in chunks])
         for index, (row, chunk) in enumerate(zip(self.rows, chunks, strict=True)):
             row.token_ids += chunk
             if len(row.token_ids) == len(row.prompt):
                 row.begin_answer(logits[index : index + 1])
         mx.eval([row.next_token for row in self.rows], self.caches.state)
+        if self.observer is not None:
+            self.observer.finish_chunks(self.rows)
         mx.clear_cache()
         return [
             PrefilledChunk.of(row, at_stop=len(chunk) == stop)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import mlx.core as mx
 
+from pensieve.engine.decoding.pass_observer import PassObserver
 from pensieve.engine.decoding.row import FAILED, Row, Sampled
 from pensieve.engine.kv.batch_caches import BatchCaches
 
@@ -33,6 +34,7 @@ class DecodingRows:
         self.next_tokens = mx.array([], mx.uint32)
         self.copies = 1
         """How many times each row is fed in a pass: see `cpu_tuning`."""
+        self.observer: PassObserver | None = None
         self._eos_token_ids = frozenset(eos_token_ids)
         self._has_new_rows = False
         self._num_passes = 0
@@ -153,6 +155,11 @@ class DecodingRows:
             self.caches.unpad()
         return logits
 
+    def observe(self, num_tokens: Sequence[int]) -> None:
+        """Show the last pass to the observer, before its first `num_tokens[i]` tokens are added to row i."""
+        if self.observer is not None:
+            self.observer.observe(self.rows, num_tokens)
+
     def process(self, index: int, token_id: mx.array, logits: mx.array) -> mx.array:
         """Apply a row's processors to logits [1, vocabulary]. `token_id` [1] is the row's last token."""
         self.rows[index].observe(token_id)
@@ -168,6 +175,7 @@ class DecodingRows:
         inputs, num_rows = self.next_tokens, len(self.rows)
         fed = mx.broadcast_to(inputs[:, None], (num_rows, self.copies))
         logits = self.forward(fed, [1] * num_rows)[:, 0, :]
+        self.observe([1] * num_rows)
         if any(row.processors for row in self.rows):
             parts = [
                 self.process(index, inputs[index : index + 1], logits[index : index + 1]) for index in range(num_rows)

@@ -57,6 +57,8 @@ class Row:
     """Tokens of the answer in the caches; -1 until the prompt's last token is."""
     is_emitted_ahead: bool = False
     """Whether the next token was emitted before it enters the caches."""
+    mtp: Any = None
+    """What the model's MTP head holds for this row, if the model has one."""
     context: Any = None
     """mlx-lm's TokenBuffer of the tokens so far, if there are processors: they read it."""
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import mlx.core as mx
 
-from pensieve.engine.kv.rows import RowsKV, in_rows, without_rows
+from pensieve.engine.kv.rows.batch import RowBatch
+from pensieve.engine.kv.rows.forms import are_rows, leaves, without_rows
 
 RowCaches = list[Any]
 """One request's caches, one for each layer."""
@@ -66,11 +67,11 @@ class BatchCaches:
 
     @property
     def can_be_cut(self) -> bool:
-        return all(isinstance(layer, RowsKV) for layer in self.layers)
+        return are_rows(self.layers)
 
     def cut(self, num_tokens: Sequence[int]) -> None:
         """Remove the last `num_tokens[i]` tokens of row i. Only if `can_be_cut`."""
-        for layer in self.layers:
+        for layer in leaves(self.layers):
             layer.cut(num_tokens)
 
     def checkpoint(self) -> list[Callable[[], None]]:
@@ -79,7 +80,7 @@ class BatchCaches:
         MLX arrays are handles, so a checkpoint takes no memory until a pass writes into one of its arrays. Recurrent
         states are replaced as a whole, windows are small, and a single row of keys and values is trimmed instead.
         """
-        return [_undo(layer) for layer in self.layers]
+        return [_undo(layer) for layer in leaves(self.layers)]
 
     def restore(self, checkpoint: Sequence[Callable[[], None]]) -> None:
         for undo in checkpoint:
@@ -87,7 +88,7 @@ class BatchCaches:
 
     @property
     def state(self) -> list[Any]:
-        return [layer.state for layer in self.layers]
+        return [layer.state for layer in leaves(self.layers)]
 
     @property
     def nbytes(self) -> int:
@@ -95,11 +96,7 @@ class BatchCaches:
 
 
 class MixedCaches(BatchCaches):
-    """Batch caches of which some layers are `RowsKV`. One request's caches are of mlx-lm's kinds all the same."""
-
-    @classmethod
-    def of(cls, rows: Sequence[RowCaches]) -> MixedCaches:
-        return cls(BatchCaches.of([in_rows(row) for row in rows]).layers)
+    """Batch caches of which some layers are rows, or windows. What is taken out for the store is of mlx-lm's kinds."""
 
     def row(self, index: int) -> RowCaches:
         return without_rows(super().row(index))
@@ -147,7 +144,7 @@ def _undo(cache: Any) -> Callable[[], None]:
     """Brings a batch cache back to where it is now."""
     from pensieve.device.mlx_lm.caches import BatchKVCache, KVCache  # noqa: PLC0415 - half a second
 
-    if isinstance(cache, RowsKV):
+    if isinstance(cache, RowBatch):
         lengths = cache.lengths
         return lambda: cache.cut([after - before for after, before in zip(cache.lengths, lengths, strict=True)])
     if type(cache) is KVCache or (type(cache) is BatchKVCache and cache.offset.size == 1):

@@ -16,9 +16,9 @@ from typing import Final
 import mlx.core as mx
 
 from pensieve.device.device import device_info
-from pensieve.device.exponentials import LOG2_E, powers_are_faster, weighted_sums
+from pensieve.device.exponentials import LOG2_E, power_of_two, powers_are_faster, weighted_sums
 
-_MIN_SCORES: Final = 4096
+MIN_SCORES: Final = 4096
 """For fewer, starting more operations takes longer than the exponentials."""
 
 
@@ -27,30 +27,60 @@ def attends_faster(shape: Sequence[int], num_keys: int) -> bool:
     *_, num_heads, num_tokens, _ = shape
     if device_info().backend == "cuda":
         return num_tokens > 1
-    return num_heads * num_tokens * num_keys >= _MIN_SCORES and powers_are_faster()
+    return num_heads * num_tokens * num_keys >= MIN_SCORES and powers_are_faster()
 
 
-def causal_attention(queries: mx.array, keys: mx.array, values: mx.array, scale: float) -> mx.array:
+def causal_attention(
+    queries: mx.array,
+    keys_and_values: tuple[mx.array, mx.array],
+    scale: float,
+    *,
+    window: int | None = None,
+    sinks: mx.array | None = None,
+) -> mx.array:
     """Attention [1, query heads, tokens, size] of the last tokens to themselves and all tokens before them.
 
-    queries: [1, query heads, tokens, size]; keys and values: [1, heads, all tokens, size], the last for the queries.
-    Query heads that share keys are multiplied with them at once.
+    queries: [1, query heads, tokens, size]; keys and values: [1, heads, all tokens, size], the last for the queries;
+    sinks: [query heads]. Query heads that share keys are multiplied with them at once.
     """
+    keys, values = keys_and_values
     num_rows, num_heads, num_tokens, size = queries.shape
-    num_shared = keys.shape[1]
+    num_shared, num_keys = keys.shape[1], int(keys.shape[2])
     by_powers = powers_are_faster()
     grouped = (queries * (scale * LOG2_E if by_powers else scale)).reshape(num_rows, num_shared, -1, size)
     scores = grouped @ keys.swapaxes(-1, -2)
     if num_tokens > 1:
-        scores = _masked(scores, num_tokens)
-    sums = weighted_sums(scores, values) if by_powers else mx.softmax(scores, axis=-1, precise=True) @ values
+        mask = window_mask(num_tokens, num_keys, window or num_keys)
+        by_token = scores.reshape(num_rows, num_shared, -1, num_tokens, num_keys)
+        scores = mx.where(mask, by_token, mx.finfo(scores.dtype).min).reshape(scores.shape)
+    if sinks is not None:
+        sums = sums_beside_sinks(scores, values, _by_query(sinks, num_shared, num_tokens), by_powers=by_powers)
+    else:
+        sums = weighted_sums(scores, values) if by_powers else mx.softmax(scores, axis=-1, precise=True) @ values
     return sums.reshape(num_rows, num_heads, num_tokens, -1)
 
 
-def _masked(scores: mx.array, num_tokens: int) -> mx.array:
-    """Scores [rows, heads, heads that share x tokens, keys] without those of later tokens."""
-    num_rows, num_shared, _, num_keys = scores.shape
-    positions = mx.arange(num_keys - num_tokens, num_keys)
-    is_seen = mx.arange(num_keys) <= positions[:, None]
-    by_token = scores.reshape(num_rows, num_shared, -1, num_tokens, num_keys)
-    return mx.where(is_seen, by_token, mx.finfo(scores.dtype).min).reshape(scores.shape)
+def window_mask(num_tokens: int, num_keys: int, window: int) -> mx.array:
+    """Bool [tokens, keys]: what each of the last tokens attends to, of at most `window` tokens, itself included."""
+    positions = mx.arange(num_keys - num_tokens, num_keys)[:, None]
+    keys = mx.arange(num_keys)
+    is_before = keys <= positions
+    return is_before & (keys > positions - window) if window < num_keys else is_before
+
+
+def sums_beside_sinks(scores: mx.array, values: mx.array, sinks: mx.array, *, by_powers: bool = False) -> mx.array:
+    """`mx.softmax(scores) @ values`, where a sink, a score of no key, takes a share: sinks [heads, queries, 1].
+
+    With `by_powers`, the scores are to powers of two.
+    """
+    power = power_of_two if by_powers else mx.exp
+    scores, sinks = scores.astype(mx.float32), sinks.astype(mx.float32) * (LOG2_E if by_powers else 1.0)
+    largest = mx.maximum(mx.max(scores, axis=-1, keepdims=True), sinks)
+    weights = power(scores - largest)
+    shares = weights / (mx.sum(weights, axis=-1, keepdims=True) + power(sinks - largest))
+    return shares.astype(values.dtype) @ values
+
+
+def _by_query(sinks: mx.array, num_shared: int, num_tokens: int) -> mx.array:
+    """[query heads] as [heads, heads that share x tokens, 1]."""
+    return mx.repeat(sinks.reshape(num_shared, -1, 1), num_tokens, axis=1)

@@ -33,8 +33,8 @@ _MAX_SPLITS: Final = 32
 _TOLERANCES: Final = {mx.float32: 2e-3, mx.float16: 1e-2, mx.bfloat16: 4e-2}
 """The largest difference to the stock operation, relative to its largest number. CUDA multiplies f32 as TF32."""
 
-RowArrays = tuple[mx.array, mx.array, int]
-"""A row's keys and values [1, heads, room, size], and how many tokens of it are filled."""
+RowArrays = tuple[mx.array, mx.array, int, int]
+"""A row's keys and values [1, heads, room, size], and the tokens of them to attend to: the first, and the end."""
 
 
 class HeadKind(NamedTuple):
@@ -45,10 +45,11 @@ class HeadKind(NamedTuple):
     num_shared: int
     key_size: int
     value_size: int
+    has_sinks: bool = False
 
     @classmethod
-    def of(cls, queries: mx.array, keys: mx.array, values: mx.array) -> HeadKind:
-        return cls(queries.dtype, queries.shape[1], keys.shape[1], keys.shape[3], values.shape[3])
+    def of(cls, queries: mx.array, keys: mx.array, values: mx.array, *, has_sinks: bool = False) -> HeadKind:
+        return cls(queries.dtype, queries.shape[1], keys.shape[1], keys.shape[3], values.shape[3], has_sinks)
 
     @property
     def can_be_served(self) -> bool:
@@ -59,53 +60,58 @@ class HeadKind(NamedTuple):
     @property
     def name(self) -> str:
         dtype = str(self.dtype).removeprefix("mlx.core.")
-        return f"attention of {self.num_heads}/{self.num_shared} heads of {self.key_size}/{self.value_size} {dtype}"
+        heads = f"{self.num_heads}/{self.num_shared} heads of {self.key_size}/{self.value_size} {dtype}"
+        return f"attention of {heads}{' with sinks' if self.has_sinks else ''}"
 
 
-def attends_at_once(queries: mx.array, keys: mx.array, values: mx.array) -> bool:
+def attends_at_once(queries: mx.array, keys: mx.array, values: mx.array, *, has_sinks: bool = False) -> bool:
     """Whether heads of this kind can be attended to with `attend_all`. The first time, the kernels are checked."""
-    kind = HeadKind.of(queries, keys, values)
+    kind = HeadKind.of(queries, keys, values, has_sinks=has_sinks)
     is_alike = queries.dtype == keys.dtype == values.dtype
     return is_alike and kind.can_be_served and CHECKED_KERNELS.serves(kind.name, partial(_is_exact, kind))
 
 
-def attend_all(queries: mx.array, rows: Sequence[RowArrays], scale: float) -> mx.array:
-    """Attention [rows, query heads, 1, value size] of queries [rows, query heads, 1, size] to their rows' tokens."""
+def attend_all(queries: mx.array, rows: Sequence[RowArrays], scale: float, sinks: mx.array | None = None) -> mx.array:
+    """Attention [rows, query heads, 1, value size] of queries [rows, query heads, 1, size] to their rows' tokens.
+
+    sinks: [query heads], scores that take a share without having values.
+    """
     limit = MAX_ROWS[_backend()]
     if len(rows) <= limit:
-        return _attend(queries, rows, scale)
+        return _attend(queries, rows, scale, sinks)
     starts = range(0, len(rows), limit)
-    return mx.concatenate([_attend(queries[at : at + limit], rows[at : at + limit], scale) for at in starts])
+    return mx.concatenate([_attend(queries[at : at + limit], rows[at : at + limit], scale, sinks) for at in starts])
 
 
-def _attend(queries: mx.array, rows: Sequence[RowArrays], scale: float) -> mx.array:
+def _attend(queries: mx.array, rows: Sequence[RowArrays], scale: float, sinks: mx.array | None) -> mx.array:
     output: mx.array
     num_rows = len(rows)
-    kind = HeadKind.of(queries, rows[0][0], rows[0][1])
+    kind = HeadKind.of(queries, rows[0][0], rows[0][1], has_sinks=sinks is not None)
     num_slots = max(2, 1 << (num_rows - 1).bit_length())
-    num_splits = min(_MAX_SPLITS, -(-max(length for _, _, length in rows) // _SPLIT_TOKENS))
-    info = _info(num_slots, num_splits, tuple((length, keys.shape[2]) for keys, _, length in rows))
+    num_splits = min(_MAX_SPLITS, -(-max(end - first for _, _, first, end in rows) // _SPLIT_TOKENS))
+    info = _info(num_slots, num_splits, tuple((first, end, keys.shape[2]) for keys, _, first, end in rows))
     filler = [rows[0]] * (num_slots - num_rows)
-    arrays = [array for keys, values, _ in (*rows, *filler) for array in (keys, values)]
+    arrays = [array for keys, values, _, _ in (*rows, *filler) for array in (keys, values)]
+    scores = sinks if sinks is not None else _scale(scale)
     is_direct = num_splits == 1
     shape = (num_rows, kind.num_heads, 1, kind.value_size)
     (output,) = _attend_kernel(num_slots)(
-        inputs=[queries, _scale(scale), info, *arrays],
+        inputs=[queries, _scale(scale), scores, info, *arrays],
         template=[*_template(kind), ("OutT", kind.dtype if is_direct else mx.float32), ("DIRECT", is_direct)],
         grid=(kind.num_heads * 32 * _WARPS, num_rows, num_splits),
         threadgroup=(32 * _WARPS, 1, 1),
         output_shapes=[shape if is_direct else (num_splits, num_rows, kind.num_heads, kind.value_size + 2)],
         output_dtypes=[kind.dtype if is_direct else mx.float32],
     )
-    return output if is_direct else _combined(output, info, kind)
+    return output if is_direct else _combined(output, scores, info, kind)
 
 
-def _combined(parts: mx.array, info: mx.array, kind: HeadKind) -> mx.array:
+def _combined(parts: mx.array, sinks: mx.array, info: mx.array, kind: HeadKind) -> mx.array:
     """The attention of rows of which each split has been attended to on its own."""
     combined: mx.array
     num_rows = parts.shape[1]
     (combined,) = _combine_kernel()(
-        inputs=[parts, info],
+        inputs=[parts, sinks, info],
         template=_template(kind),
         grid=(kind.num_heads * kind.value_size, num_rows, 1),
         threadgroup=(kind.value_size, 1, 1),
@@ -116,10 +122,10 @@ def _combined(parts: mx.array, info: mx.array, kind: HeadKind) -> mx.array:
 
 
 @lru_cache(maxsize=4)
-def _info(num_slots: int, num_splits: int, rows: tuple[tuple[int, int], ...]) -> mx.array:
-    """The numbers of splits and rows, then each row's length and room. The layers of a step share it."""
+def _info(num_slots: int, num_splits: int, rows: tuple[tuple[int, int, int], ...]) -> mx.array:
+    """The numbers of splits and rows, then each row's first token, end and room. The layers of a step share it."""
     numbers = [num_splits, len(rows), *(number for row in rows for number in row)]
-    return mx.array([*numbers, *[0] * (2 * num_slots + 8 - len(numbers))], mx.int32)
+    return mx.array([*numbers, *[0] * (3 * num_slots + 8 - len(numbers))], mx.int32)
 
 
 @cache
@@ -135,6 +141,7 @@ def _template(kind: HeadKind) -> list[tuple[str, Any]]:
         ("SHARING", kind.num_heads // kind.num_shared),
         ("SIZE", kind.key_size),
         ("VALUE_SIZE", kind.value_size),
+        ("SINKS", kind.has_sinks),
     ]
 
 
@@ -145,12 +152,12 @@ def _attend_kernel(num_slots: int) -> Any:
         f"case {slot}: keys = keys_{slot}; values = values_{slot}; break;" for slot in range(1, num_slots)
     )
     source = ATTEND.replace("CASES", cases).replace("NUM_WARPS", str(_WARPS))
-    return _kernel(f"ragged_attention_{num_slots}", ["queries", "scale", "info", *names], source)
+    return _kernel(f"ragged_attention_{num_slots}", ["queries", "scale", "sinks", "info", *names], source)
 
 
 @cache
 def _combine_kernel() -> Any:
-    return _kernel("ragged_combine", ["parts", "info"], COMBINE)
+    return _kernel("ragged_combine", ["parts", "sinks", "info"], COMBINE)
 
 
 def _kernel(name: str, inputs: list[str], source: str) -> Any:
@@ -174,22 +181,25 @@ def _matches(kind: HeadKind, lengths: Sequence[int]) -> bool:
     scale = kind.key_size**-0.5
     rows = [_random_row(kind, length) for length in lengths]
     queries = mx.random.normal((len(rows), kind.num_heads, 1, kind.key_size), key=mx.random.key(1)).astype(kind.dtype)
+    sinks = mx.random.normal((kind.num_heads,), key=mx.random.key(2)).astype(kind.dtype) if kind.has_sinks else None
     expected = mx.concatenate(
         [
-            mx.fast.scaled_dot_product_attention(query, keys[:, :, :length], values[:, :, :length], scale=scale)
-            for query, (keys, values, length) in zip(mx.split(queries, len(rows)), rows, strict=True)
+            mx.fast.scaled_dot_product_attention(
+                query, keys[:, :, first:end], values[:, :, first:end], scale=scale, sinks=sinks
+            )
+            for query, (keys, values, first, end) in zip(mx.split(queries, len(rows)), rows, strict=True)
         ]
     )
-    difference = mx.max(mx.abs(attend_all(queries, rows, scale) - expected))
+    difference = mx.max(mx.abs(attend_all(queries, rows, scale, sinks) - expected))
     return bool(difference <= _TOLERANCES[kind.dtype] * mx.max(mx.abs(expected)))
 
 
 def _random_row(kind: HeadKind, length: int) -> RowArrays:
-    """With room for more tokens than are filled."""
+    """With room for more tokens than are filled, and, if it is long, some before its window."""
     key = mx.random.key(length)
     sizes = (kind.key_size, kind.value_size)
     keys, values = (mx.random.normal((1, kind.num_shared, length + 5, size), key=key) for size in sizes)
-    return keys.astype(kind.dtype), values.astype(kind.dtype), length
+    return keys.astype(kind.dtype), values.astype(kind.dtype), min(7, length // 9), length
 
 
 @cache

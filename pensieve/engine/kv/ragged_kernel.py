@@ -37,15 +37,16 @@ inline float sum_of_lanes(float x) { return simd_sum(x); }
 ATTEND: Final = """
   constexpr int PER_LANE = SIZE / 32, VALUES_PER_LANE = VALUE_SIZE / 32, UNROLLED = 4;
   const int lane = LANE, warp = WARP, head = GROUP.x, row = GROUP.y, split = GROUP.z;
-  const int num_splits = info[0], num_rows = info[1], length = info[2 + 2 * row], room = info[3 + 2 * row];
+  const int num_splits = info[0], num_rows = info[1];
+  const int begin = info[2 + 3 * row], length = info[3 + 3 * row], room = info[4 + 3 * row];
   const DEVICE T* keys = keys_0;
   const DEVICE T* values = values_0;
   switch (row) {
     CASES
     default: break;
   }
-  const int share = (length + num_splits - 1) / num_splits;
-  const int first = split * share, end = first + share < length ? first + share : length;
+  const int share = (length - begin + num_splits - 1) / num_splits;
+  const int first = begin + split * share, end = first + share < length ? first + share : length;
   keys += size_t(head / SHARING) * room * SIZE + lane * PER_LANE;
   values += size_t(head / SHARING) * room * VALUE_SIZE + lane * VALUES_PER_LANE;
 
@@ -90,9 +91,11 @@ ATTEND: Final = """
   for (int i = 0; i < VALUES_PER_LANE; i++) outputs[warp * VALUE_SIZE + lane * VALUES_PER_LANE + i] = output[i];
   SYNCHRONIZE;
 
-  largest = -1e30f;
+  const bool has_sink = SINKS && DIRECT;
+  const float sink = has_sink ? float(sinks[head]) : -1e30f;
+  largest = sink;
   for (int w = 0; w < NUM_WARPS; w++) largest = MAX(largest, largests[w]);
-  sum = 0.0f;
+  sum = has_sink ? EXP(sink - largest) : 0.0f;
   for (int w = 0; w < NUM_WARPS; w++) sum += sums[w] * EXP(largests[w] - largest);
   for (int i = THREAD; i < VALUE_SIZE; i += NUM_WARPS * 32) {
     float total = 0.0f;
@@ -114,10 +117,11 @@ ATTEND: Final = """
 COMBINE: Final = """
   const int head = GROUP.x, row = GROUP.y, i = THREAD, num_splits = info[0], num_rows = info[1];
   constexpr int WIDTH = VALUE_SIZE + 2;
-  float largest = -1e30f;
+  const float sink = SINKS ? float(sinks[head]) : -1e30f;
+  float largest = sink;
   for (int s = 0; s < num_splits; s++)
     largest = MAX(largest, parts[size_t((s * num_rows + row) * HEADS + head) * WIDTH + VALUE_SIZE]);
-  float total = 0.0f, sum = 0.0f;
+  float total = 0.0f, sum = SINKS ? EXP(sink - largest) : 0.0f;
   for (int s = 0; s < num_splits; s++) {
     const DEVICE float* part = parts + size_t((s * num_rows + row) * HEADS + head) * WIDTH;
     const float factor = EXP(part[VALUE_SIZE] - largest);

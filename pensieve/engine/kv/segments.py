@@ -13,7 +13,7 @@ import mlx.core as mx
 
 from pensieve.engine.kv.blocks import HostArray, KVBlock
 from pensieve.engine.kv.host_arrays import from_host, to_host
-from pensieve.engine.kv.rows import RowKV, room_for
+from pensieve.engine.kv.rows.row import RowKV, room_for
 
 Span = tuple[int, int]
 """Token offsets: start and end."""

@@ -9,10 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pensieve.engine.kv.rows import RowKV, room_for
+from pensieve.engine.kv.rows.forms import are_rows, leaves
+from pensieve.engine.kv.rows.row import RowKV, room_for
+from pensieve.engine.kv.rows.window_row import max_room
 
 _COPIES: Final = 2
 """mlx-lm's batch caches exist twice while a row joins or leaves."""
+_GATHERED_LAYERS: Final = 2
+"""Gathered rows are in padded arrays too, for one layer, while the next may begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +24,14 @@ class LayerKV:
     """One layer's cache: bytes per token, the most tokens it keeps (None: all), and bytes whatever its length.
 
     `in_row`: each request has its own memory (`pensieve.engine.kv.rows`), else it is padded to the longest.
+    `is_gathered`: the rows of a batch are also padded while the layer attends to them.
     """
 
     bytes_per_token: int = 0
     max_tokens: int | None = None
     constant_bytes: int = 0
     in_row: bool = False
+    is_gathered: bool = False
 
     def bytes_for(self, num_tokens: int) -> int:
         cached = num_tokens if self.max_tokens is None else min(num_tokens, self.max_tokens)
@@ -55,14 +61,19 @@ class KVSizes:
     def joining(self, num_tokens: int, others_tokens: Sequence[int], others_bytes: int) -> int:
         """The bytes to reserve for a request that joins others, for which `others_bytes` are reserved.
 
-        A row takes what it takes alone. mlx-lm's batch caches are padded to the longest request.
+        A row takes what it takes alone. mlx-lm's batch caches, and what is gathered, are padded to the longest request.
         """
-        if self.in_rows:
-            return self.alone(num_tokens)
         all_tokens = [num_tokens, *others_tokens]
+        gathered = self._gathered_bytes(max(all_tokens)) if others_tokens else 0
+        if self.in_rows and not gathered:
+            return self.alone(num_tokens)
         in_rows = sum(self._bytes_of(each, in_row=True) for each in all_tokens)
-        padded = _COPIES * len(all_tokens) * self._bytes_of(max(all_tokens), in_row=False)
-        return max(self.alone(num_tokens), in_rows + padded - others_bytes)
+        padded = _COPIES * self._bytes_of(max(all_tokens), in_row=False) + gathered
+        return max(self.alone(num_tokens), in_rows + len(all_tokens) * padded - others_bytes)
+
+    def _gathered_bytes(self, num_tokens: int) -> int:
+        layers = (layer.bytes_for(room_for(num_tokens)) for layer in self.layers if layer.is_gathered)
+        return _GATHERED_LAYERS * max(layers, default=0)
 
     def _bytes_of(self, num_tokens: int, *, in_row: bool) -> int:
         return sum(layer.bytes_for(room_for(num_tokens)) for layer in self.layers if layer.in_row == in_row)
@@ -79,24 +90,22 @@ class KVSizes:
         return low
 
 
-def measured_sizes(caches: Sequence[Any], *, in_rows: bool, chunk_tokens: int = 0) -> KVSizes:
+def measured_sizes(caches: Sequence[Any], *, chunk_tokens: int = 0) -> KVSizes:
     """Measure a model's non-empty caches, one for each layer.
 
-    A rotating window also holds the chunk that is being prefilled, up to `chunk_tokens`.
+    A window also holds the chunk that is being prefilled, up to `chunk_tokens`.
     """
-    return KVSizes(tuple(layer for cache in caches for layer in _layers(cache, chunk_tokens)), in_rows)
+    return KVSizes(tuple(_layer(cache, chunk_tokens) for cache in leaves(caches)), are_rows(caches))
 
 
-def _layers(cache: Any, chunk_tokens: int) -> list[LayerKV]:
+def _layer(cache: Any, chunk_tokens: int) -> LayerKV:
     """Attention caches hold [batch, heads, tokens, size], with room for growth. Recurrent caches do not grow."""
     if isinstance(cache, RowKV):
-        return [LayerKV(cache.nbytes // cache.room, in_row=True)]
-    parts = getattr(cache, "caches", None)
-    if parts is not None:
-        return [layer for part in parts for layer in _layers(part, chunk_tokens)]
+        most = max_room(cache.window, chunk_tokens) if cache.window is not None else None
+        return LayerKV(cache.nbytes // cache.room, most, in_row=True, is_gathered=cache.form == "gathered")
     keys = getattr(cache, "keys", None)
     if keys is None or isinstance(keys, (tuple, list)):
-        return [LayerKV(constant_bytes=int(getattr(cache, "nbytes", 0)))]
+        return LayerKV(constant_bytes=int(getattr(cache, "nbytes", 0)))
     per_token = int(keys.nbytes + cache.values.nbytes) // int(keys.shape[2])
     window = getattr(cache, "max_size", None) or getattr(cache, "chunk_size", None)
-    return [LayerKV(per_token, int(window) + chunk_tokens if window else None)]
+    return LayerKV(per_token, int(window) + chunk_tokens if window else None)

@@ -21,7 +21,8 @@ import mlx.core as mx
 
 from pensieve.engine.kv.blocks import HostArray, KVBlock
 from pensieve.engine.kv.host_arrays import from_host, to_host
-from pensieve.engine.kv.rows import RowKV
+from pensieve.engine.kv.rows.forms import leaves
+from pensieve.engine.kv.rows.row import RowKV
 
 MapArray = Callable[[mx.array], Any]
 
@@ -30,7 +31,7 @@ def has_growing_layout(caches: Sequence[Any]) -> bool:
     """Whether the caches' keys and values can be cut at any token."""
     from pensieve.device.mlx_lm.caches import KVCache  # noqa: PLC0415 - half a second
 
-    return bool(caches) and all(type(cache) in (KVCache, RowKV) for cache in caches)
+    return bool(caches) and all(type(cache) in (KVCache, RowKV) for cache in leaves(caches))
 
 
 def num_cached_tokens(caches: Sequence[Any]) -> int | None:

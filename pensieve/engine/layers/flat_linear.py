@@ -16,6 +16,8 @@ import mlx.core as mx
 from mlx.nn.layers.base import Module
 from mlx.nn.layers.quantized import QuantizedEmbedding, QuantizedLinear
 
+from pensieve.device.recast import recast
+
 _FILLED_UP: Final = range(5, 8)
 """The numbers of tokens that take longer than eight."""
 
@@ -47,12 +49,4 @@ _FLAT: Final = {QuantizedLinear: FlatLinear, QuantizedEmbedding: FlatEmbedding}
 
 def flat_layers(modules: Sequence[tuple[str, Any]]) -> list[tuple[str, Module]]:
     """Layers to put in the place of a model's packed ones, by path. They share their weights."""
-    return [(path, _as(_FLAT[type(module)], module)) for path, module in modules if type(module) in _FLAT]
-
-
-def _as(kind: type[Module], module: Module) -> Module:
-    """A layer of another class with the same weights and settings."""
-    layer: Any = kind.__new__(kind)  # type: ignore[call-overload]  # MLX gives its layers no types
-    vars(layer).update(vars(module))
-    dict.update(layer, module)
-    return layer
+    return [(path, recast(module, _FLAT[type(module)])) for path, module in modules if type(module) in _FLAT]

@@ -29,7 +29,7 @@ class PendingStores:
     def add_prompt(self, running: RunningRequest, computed: Computed) -> None:
         """A prompt, or its part up to a stop, of a request that goes on."""
         prompt = running.ticket.prompt
-        self._pending.append(_PendingStore(computed, prompt.boundaries, prompt.namespace, running.ticket.progress))
+        self._pending.append(_PendingStore(computed, running.boundaries, prompt.namespace, running.ticket.progress))
 
     def add_removed(self, running: RunningRequest, computed: Computed | None) -> None:
         """What was computed for a row that has left the batch, if anything."""
@@ -37,7 +37,7 @@ class PendingStores:
             return
         prompt = running.ticket.prompt
         end = () if running.is_prefilling else (Boundary(len(computed[0]), BoundaryKind.ANSWER),)
-        self._pending.append(_PendingStore(computed, (*prompt.boundaries, *end), prompt.namespace, None))
+        self._pending.append(_PendingStore(computed, (*running.boundaries, *end), prompt.namespace, None))
 
     def flush(self) -> None:
         pending, self._pending = self._pending, []

@@ -8,7 +8,9 @@ from contracts.values.generation import GenerationEvent
 from contracts.values.measurements import OperationPhase
 from contracts.values.vocabulary import Reservation
 from pensieve.core.errors import GenerationError
+from pensieve.core.prefixes.boundary import Boundary
 from pensieve.core.prefixes.cache_usage import cache_creation_tokens
+from pensieve.core.prefixes.states import States
 from pensieve.engine.batch.batch import Batch
 from pensieve.engine.batch.prefilling_rows import PrefilledChunk
 from pensieve.engine.decoding.row import FAILED, Computed, Sampled
@@ -20,6 +22,7 @@ from pensieve.engine.loop.pending_stores import PendingStores
 from pensieve.engine.loop.progress import LoopProgress
 from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.requests.event_stream import EventStream
+from pensieve.engine.requests.prompt import PreparedPrompt
 from pensieve.engine.requests.running import RunningRequest
 from pensieve.engine.requests.ticket import Ticket
 
@@ -45,14 +48,23 @@ class Rows:
         """Insert a row. If that fails, the other rows are as before, and the caller releases the reservation."""
         prompt_cache = self._parts.prompt_cache
         prompt, progress = ticket.prompt, ticket.progress
-        stops = tuple(each.num_tokens for each in prompt.boundaries) if prompt_cache.needs_snapshots else None
+        boundaries = self._boundaries(batch, prompt)
+        stops = tuple(each.num_tokens for each in boundaries) if prompt_cache.needs_snapshots else None
         output = batch.new_output(prompt, progress)
         cached = progress.cached_tokens = progress.prefilled_tokens = match.num_tokens
         if prompt_cache.limit_bytes:
             progress.stored_5m_tokens, progress.stored_1h_tokens = cache_creation_tokens(prompt.boundaries, cached)
         uid = batch.insert(prompt, progress.max_answer_tokens, match, stops or ())
-        self.running[uid] = RunningRequest(uid, ticket, output, reservation, cached, cached, stops)
+        self.running[uid] = RunningRequest(uid, ticket, output, reservation, cached, cached, stops, boundaries)
         self._books.record(ticket, OperationPhase.STARTED)
+
+    def _boundaries(self, batch: Batch, prompt: PreparedPrompt) -> tuple[Boundary, ...]:
+        """The prompt's own, and those that the prompt cache adds."""
+        states = States(batch.chunk_tokens, self._parts.sizes.alone)
+        further = self._parts.prompt_cache.further_boundaries(
+            prompt.token_ids, prompt.boundaries, states, namespace=prompt.namespace
+        )
+        return *prompt.boundaries, *further
 
     def step(self, progress: LoopProgress) -> None:
         """Run one prefill chunk and one decode step."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 from contracts.values.vocabulary import BufferUsage, Reservation
 from pensieve.core.errors import InsufficientMemoryError
 from pensieve.device.memory.device_memory import DeviceMemory
@@ -48,15 +50,18 @@ class MemoryPlan:
         """
         self._memos = self._memory.reserve_on_host(sizes.total_bytes, BufferUsage.ACTIVATION)
 
-    def add(self, probe: Probe, model_window_tokens: int, draft: Probe | None = None) -> None:
+    def add(
+        self, probe: Probe, model_window_tokens: int, draft: Probe | None = None, head: KVSizes | None = None
+    ) -> None:
         """Reserve the activation memory of prefill. With a `draft` model, requests have KV caches in both models, which
-        never prefill at the same time.
+        never prefill at the same time. `head` is what an MTP head holds for a request.
 
         Raises:
             InsufficientMemoryError: it does not fit, or leaves no room for `MIN_WINDOW_TOKENS`.
         """
         self._model_window_tokens, self._has_draft = model_window_tokens, draft is not None
-        self._sizes = probe.sizes.beside(draft.sizes) if draft is not None else probe.sizes
+        others = [each for each in (draft.sizes if draft is not None else None, head) if each is not None]
+        self._sizes = reduce(KVSizes.beside, others, probe.sizes)
         activation_bytes = max(each.activation_bytes for each in (probe, draft) if each is not None)
         self._reservations.append(self._memory.reserve(activation_bytes, BufferUsage.ACTIVATION))
         min_tokens = min(MIN_WINDOW_TOKENS, model_window_tokens)

@@ -10,19 +10,22 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import mlx.core as mx
 import pydantic
 
 from pensieve.core.errors import ModelLoadingError
+from pensieve.device.checked_kernels import CHECKED_KERNELS
 from pensieve.device.device import Backend, device_info
-from pensieve.engine.kv.batch_check import TOLERANCE, WARNINGS, Batching, batching_of
-from pensieve.engine.kv.rows import RowKV, RowsKV, in_rows, room_for
+from pensieve.engine.kv.batch_check import WARNINGS, Batching
+from pensieve.engine.kv.rows.forms import ATTENDING, RowForms, leaves, runnable
+from pensieve.engine.kv.rows.row import RowKV, room_for
+from pensieve.engine.kv.rows.take_rows import let_layers_take_rows
 from pensieve.engine.kv.sizes import KVSizes, measured_sizes
-from pensieve.engine.kv.snapshots import has_growing_layout
+from pensieve.engine.memory.layout import Layout, Rows, in_words, layout_of, new_caches
 from pensieve.models.files.memo import Memo
 
 if TYPE_CHECKING:
@@ -49,17 +52,14 @@ _MIN_CHUNK_TOKENS: Final = 32
 _NO_KV_BITS: Final = (
     "it has sliding windows or recurrent layers, whose keys and values cannot be quantised: serve it without --kv-bits"
 )
-_LONG, _SHORT = (1, 2, 3, 4, 5), (6, 7, 8)
-
-
-Rows = Literal["all", "attention", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """`chunk_bytes` is MLX's peak memory, without weights and KV, for a prefill chunk of `chunk_tokens`;
     `deep_chunk_bytes` is the same after `context_tokens`. `batching` is what the model computes correctly for several
-    requests at once, and `rows` are the layers whose caches are `RowKV`: those of plain attention, or none.
+    requests at once, and `rows` are the layers whose caches are rows, in their `forms`: those of attention, or none.
+    "all" means caches that keep every token, in every layer.
     """
 
     chunk_tokens: int
@@ -69,6 +69,7 @@ class Probe:
     sizes: KVSizes
     batching: Batching = "whole"
     rows: Rows = "all"
+    forms: RowForms = ATTENDING
 
     @property
     def activation_bytes(self) -> int:
@@ -100,6 +101,7 @@ def probe(
 
     The chunk has `chunk_tokens`, or fewer if they would take more than `max_bytes`.
     """
+    let_layers_take_rows(model.model)
     memo, key = Memo("probes.json"), _key(model, chunk_tokens, max_bytes, kv_bits)
     try:
         return kept_probe(memo.read()[key])
@@ -112,62 +114,52 @@ def probe(
 
 
 def report_limitations(name: str, found: Probe, *, kv_bits: int | None) -> None:
-    """Log what the model cannot do for several requests at once.
+    """Log what the model cannot do for several requests at once, and let `/health` say how it attends to them.
 
     Raises:
         ModelLoadingError: `kv_bits` is set, and the model's keys and values cannot be quantised.
     """
+    CHECKED_KERNELS.note(f"attention of {name}", in_words(Layout(found.rows, found.batching, found.forms)))
     if found.batching != "whole":
         log.warning(WARNINGS[found.batching], name)
-    if kv_bits and not found.sizes.in_rows:
+    if kv_bits and found.rows != "all":
         raise ModelLoadingError(name, _NO_KV_BITS)
 
 
 def _probe(model: LoadedModel, memory: DeviceMemory, limits: tuple[int, int], kv_bits: int | None) -> Probe:
-    rows, batching = layout_of(model)
+    layout = layout_of(model)
     max_tokens, max_bytes = min(limits[0], max(1, model.context_window_tokens - 1)), limits[1]
     chunk_tokens = min(max_tokens, _FIRST_CHUNK_TOKENS)
-    found = _measure(model, memory, (chunk_tokens, max_bytes), rows=rows, kv_bits=kv_bits)
+    found = _measure(model, memory, (chunk_tokens, max_bytes), layout=layout, kv_bits=kv_bits)
     while chunk_tokens > _MIN_CHUNK_TOKENS and found.activation_bytes > max_bytes:
         chunk_tokens //= 2
-        found = _measure(model, memory, (chunk_tokens, max_bytes), rows=rows, kv_bits=kv_bits)
+        found = _measure(model, memory, (chunk_tokens, max_bytes), layout=layout, kv_bits=kv_bits)
     while 2 * chunk_tokens <= max_tokens and found.activation_bytes * 2 <= max_bytes:
         chunk_tokens *= 2
-        larger = _measure(model, memory, (chunk_tokens, max_bytes), rows=rows, kv_bits=kv_bits)
+        larger = _measure(model, memory, (chunk_tokens, max_bytes), layout=layout, kv_bits=kv_bits)
         if larger.activation_bytes > max_bytes:
             break
         found = larger
-    return replace(found, batching=batching)
-
-
-def layout_of(model: LoadedModel) -> tuple[Rows, Batching]:
-    """The rows of a model's layers, as far as it computes the same with them as with mlx-lm's caches."""
-    from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
-
-    if has_growing_layout(mlx_lm_caches.new_caches(model.model)) and rows_match_single_requests(model):
-        return "all", "whole"
-    batching = batching_of(model.model)
-    if batching != "none" and batching_of(model.model, in_rows) == batching:
-        return "attention", batching
-    return "none", batching
+    return found
 
 
 def _measure(
-    model: LoadedModel, memory: DeviceMemory, limits: tuple[int, int], *, rows: Rows, kv_bits: int | None
+    model: LoadedModel, memory: DeviceMemory, limits: tuple[int, int], *, layout: Layout, kv_bits: int | None
 ) -> Probe:
     """Prefill two chunks of `limits[0]` tokens: one at the start, and one as deep as memory allows."""
     chunk_tokens, max_bytes = limits
-    held = new_caches(model, rows, bits=kv_bits)
+    held = new_caches(model, layout.rows, layout.forms, bits=kv_bits)
     caches = runnable(held)
     chunk_bytes = deep_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
-    sizes = measured_sizes(held, in_rows=rows == "all", chunk_tokens=chunk_tokens)
-    deepened = [each for each in held if isinstance(each, RowKV)]
+    sizes = measured_sizes(held, chunk_tokens=chunk_tokens)
+    deepened = [each for each in leaves(held) if type(each) is RowKV]
     context_tokens = _context_for(model, sizes, chunk_tokens, max_bytes) if deepened else 0
     if context_tokens:
         for row in deepened:
             lengthen(row, context_tokens, chunk_tokens)
         deep_bytes = _extra_bytes(model, memory, caches, chunk_tokens)
-    return Probe(chunk_tokens, chunk_bytes, context_tokens, deep_bytes, sizes, rows=rows)
+    rows, batching, forms = layout
+    return Probe(chunk_tokens, chunk_bytes, context_tokens, deep_bytes, sizes, batching, rows, forms)
 
 
 def _context_for(model: LoadedModel, sizes: KVSizes, chunk_tokens: int, max_bytes: int) -> int:
@@ -181,25 +173,10 @@ def kept_probe(entry: Any) -> Probe:
     Raises:
         TypeError, ValueError: the entry is damaged, or of another version.
     """
-    found = _PROBE.validate_python({"rows": None, **entry})  # an older version had no rows
+    found = _PROBE.validate_python({"rows": None, "forms": None, **entry})  # older versions had none
     if found.chunk_tokens < 1 or min(found.chunk_bytes, found.deep_chunk_bytes, found.context_tokens) < 0:
         raise ValueError("a size is negative")
     return found
-
-
-def new_caches(model: LoadedModel, rows: Rows, *, bits: int | None = None, min_room: int = 0) -> list[Any]:
-    """Empty caches for one request, with room for `min_room` tokens in those that are rows."""
-    from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
-
-    caches: list[Any] = mlx_lm_caches.new_caches(model.model)
-    if rows == "all":
-        return [RowKV(bits=bits, min_room=min_room) for _ in caches]
-    return in_rows(caches, min_room=min_room) if rows == "attention" else caches
-
-
-def runnable(caches: Sequence[Any]) -> list[Any]:
-    """One request's caches as a model takes them: a row becomes a batch of one."""
-    return [RowsKV([cache]) if isinstance(cache, RowKV) else cache for cache in caches]
 
 
 def lengthen(row: RowKV, num_tokens: int, num_next: int) -> None:
@@ -217,43 +194,8 @@ def _extra_bytes(model: LoadedModel, memory: DeviceMemory, caches: Sequence[Any]
     mx.clear_cache()
     with memory.measured_peak() as peak:
         model.model(tokens, cache=caches)
-        mx.eval([cache.state for cache in caches])
+        mx.eval([cache.state for cache in leaves(caches)])
     return max(0, peak.bytes - mx.get_active_memory())
-
-
-def rows_match_single_requests(model: LoadedModel) -> bool:
-    """Whether two requests in one batch of `RowsKV` have the same logits as each alone, in prefill and decoding."""
-    try:
-        together = _continued_together(model)
-    except Exception:  # a model that uses its cache in another way may fail with any error
-        return False
-    alone = [_continued_alone(model, prompt) for prompt in (_LONG, _SHORT)]
-    return all(
-        bool(mx.max(mx.abs(one - other)) <= TOLERANCE * mx.max(mx.abs(one)))
-        for one, other in zip(alone, together, strict=True)
-    )
-
-
-def _continued_alone(model: LoadedModel, prompt: Sequence[int]) -> mx.array:
-    from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
-
-    caches = mlx_lm_caches.new_caches(model.model)
-    model.model(mx.array([prompt]), cache=caches)
-    logits: mx.array = model.model(mx.array([[9]]), cache=caches)[0, -1].astype(mx.float32)
-    return logits
-
-
-def _continued_together(model: LoadedModel) -> list[mx.array]:
-    caches = runnable(new_caches(model, "all"))
-    padding = len(_LONG) - len(_SHORT)
-    for cache in caches:
-        cache.rows.append(RowKV())
-        cache.prepare(lengths=[len(_LONG), len(_SHORT)], right_padding=[0, padding])
-    model.model(mx.array([_LONG, (*_SHORT, *[0] * padding)]), cache=caches)
-    for cache in caches:
-        cache.finalize()
-    logits = model.model(mx.array([[9], [9]]), cache=caches)[:, -1].astype(mx.float32)
-    return [logits[0], logits[1]]
 
 
 def _key(model: LoadedModel, *limits: int | None) -> str:

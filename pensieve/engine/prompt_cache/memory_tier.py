@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 
-from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
+from pensieve.core.prefixes.boundary import Boundary, BoundaryKind, is_edge
 from pensieve.core.prefixes.node import Node, PrefixMatch
 from pensieve.core.prefixes.tree import PrefixTree
 from pensieve.core.prefixes.worth import MIN_TOKENS, PromptWorth
@@ -109,8 +109,10 @@ class MemoryTier:
                 return self._tree.insert(token_ids, lambda _start, end: pieces[end], ends, namespace=namespace)
 
     def mark(self, token_ids: Sequence[int], boundaries: Sequence[Boundary], namespace: str) -> None:
-        """Evict the prefixes that end at these boundaries later than the rest."""
+        """Evict the prefixes that end at these boundaries later than the rest, and edges before it."""
         with self._lock:
+            if is_edge(boundaries, len(token_ids)):
+                self._tree.mark_edge(token_ids, namespace=namespace)
             for boundary in boundaries:
                 is_system, ttl_seconds = boundary.kind is BoundaryKind.SYSTEM, boundary.ttl_seconds or 0
                 if boundary.num_tokens <= len(token_ids) and (is_system or ttl_seconds):

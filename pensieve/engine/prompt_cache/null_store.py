@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pensieve.core.prefixes.boundary import Boundary
+from pensieve.core.prefixes.states import SharedTokens
 from pensieve.engine.prompt_cache.match import Match, MissReason
 
 
@@ -40,6 +41,9 @@ class NullStore:
         namespace: str = "",  # noqa: ARG002
     ) -> int:
         return 0
+
+    def shared_tokens(self, prompt: Sequence[int], *, namespace: str = "") -> SharedTokens:  # noqa: ARG002
+        return SharedTokens(0, 0)
 
     def touch(self, token_ids: Sequence[int], *, namespace: str = "") -> None:
         pass

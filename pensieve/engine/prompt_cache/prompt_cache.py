@@ -13,6 +13,7 @@ from contracts.values.generation import PromptTokens
 from contracts.values.vocabulary import BufferUsage, Reservation
 from pensieve.core.errors import InsufficientMemoryError
 from pensieve.core.prefixes.boundary import Boundary
+from pensieve.core.prefixes.states import States, further_boundaries
 from pensieve.device.memory.device_memory import HIGH_SHARE, DeviceMemory
 from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.prompt_cache.null_store import NullStore
@@ -123,6 +124,17 @@ class PromptCache:
         """A fault in a cache must neither end the thread that computes nor repeat at every request."""
         log.exception("the prompt cache failed and is switched off; from now on every prompt is computed")
         self._store, self._limit_bytes, self._pressure_limit_bytes = NullStore(), 0, 0
+
+    def further_boundaries(
+        self, prompt: Sequence[int], boundaries: Sequence[Boundary], states: States, *, namespace: str = ""
+    ) -> tuple[Boundary, ...]:
+        """Where else to store states of a prompt that is about to be computed. Edges may take half of what is free."""
+        store = self._store
+        if not store.needs_snapshots or not self.limit_bytes:
+            return ()
+        shared = store.shared_tokens(prompt, namespace=namespace)
+        free_bytes = (store.limit_bytes - store.num_bytes) // 2
+        return further_boundaries(len(prompt), shared, boundaries, states, free_bytes)
 
     def note_difference(self, part: str) -> None:
         """Count a prompt that differs from the cached ones in this part: "tools", "system" or "messages.3"."""

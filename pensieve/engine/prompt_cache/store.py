@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from pensieve.core.prefixes.boundary import Boundary, BoundaryKind
+from pensieve.core.prefixes.boundary import Boundary, is_edge, system_tokens
 from pensieve.core.prefixes.node import PrefixMatch
+from pensieve.core.prefixes.states import SharedTokens
+from pensieve.engine.kv.rows.forms import leaves
 from pensieve.engine.kv.segments import KVSegment, Span, bytes_per_token, join_emptying
 from pensieve.engine.kv.snapshots import Snapshot, has_growing_layout, num_cached_tokens, trimmed
 from pensieve.engine.prompt_cache.disk.tier import DiskMatch, DiskTier
@@ -84,15 +86,19 @@ class KVStore:
         token_ids = tuple(token_ids[:-1])
         found = self._memory.find(token_ids, namespace)
         with self._memory.in_use(found):
+            if self._disk is not None and found.ends_at_unread_edge:
+                end = token_ids[: found.num_tokens]
+                self._disk.write_payload(end, found.payloads[-1], self._memory.worth_of(end, namespace, 0), namespace)
             self._memory.note_read(found)
             match = self._match_on_disk(token_ids, found, namespace)
             if match is not None:
                 return match
             reason = _reason(found, token_ids, is_empty=self.is_empty(namespace=namespace))
-            if not found.num_tokens:
-                return Match(0, None, reason)
-            caches = _new_caches(list(found.payloads), found.num_tokens, len(token_ids) + 1)
-            return Match(found.num_tokens, caches, reason)
+            return _match(list(found.payloads), found.num_tokens, len(token_ids), reason)
+
+    def shared_tokens(self, prompt: Sequence[int], *, namespace: str = "") -> SharedTokens:
+        found = self._memory.find(tuple(prompt[:-1]), namespace)
+        return SharedTokens(found.num_tokens, found.num_shared_tokens)
 
     def touch(self, token_ids: Sequence[int], *, namespace: str = "") -> None:
         """Count a prompt as used now, so that others are evicted before it."""
@@ -114,9 +120,7 @@ class KVStore:
         self._memory.note_read(found)
         segments = self._memory.take(token_ids, namespace)
         num_tokens = sum(segment.num_tokens for segment in segments)
-        if not num_tokens:
-            return Match(0, None, reason)
-        return Match(num_tokens, join_emptying(segments, num_tokens, room_tokens=len(token_ids) + 1), reason)
+        return _match(segments, num_tokens, len(token_ids), reason)
 
     def insert(
         self,
@@ -137,15 +141,13 @@ class KVStore:
         if self.needs_snapshots:
             num_new = self._insert_snapshot(token_ids, caches, boundaries, namespace)
         else:
-            token_ids = token_ids[: num_cached_tokens(caches)]
+            caches, token_ids = leaves(caches), token_ids[: num_cached_tokens(caches)]
             num_new = self._insert_segments(token_ids, caches, boundaries, namespace, move=move) if token_ids else 0
         self._memory.mark(token_ids, boundaries, namespace)
         return num_new
 
     def shrink(self, num_bytes: int) -> int:
-        """Evict until `num_bytes` are freed or nothing is left: what waits to be written goes last. Return the bytes
-        freed.
-        """
+        """Evict until `num_bytes` are freed or nothing is left, queued writes last. Return the bytes freed."""
         freed = self._memory.shrink(num_bytes)
         if freed < num_bytes and self._disk is not None:
             freed += self._disk.disk.drop_queued()
@@ -182,7 +184,7 @@ class KVStore:
 
         cuts = [*(boundary.num_tokens for boundary in boundaries), *range(0, len(token_ids), SEGMENT_TOKENS)]
         if self._disk is not None:
-            worth = self._memory.worth_of(token_ids, namespace, _system_tokens(boundaries))
+            worth = self._memory.worth_of(token_ids, namespace, system_tokens(boundaries))
             self._disk.write_caches(token_ids, caches, worth, namespace)
             self.limit_bytes = self._limit_bytes  # what waits to be written is part of it
         per_token = bytes_per_token(caches)
@@ -195,12 +197,12 @@ class KVStore:
         fitting = _cut_to(caches, len(token_ids))
         if not fitting:
             return 0
-        worth = self._memory.worth_of(token_ids, namespace, _system_tokens(boundaries))
+        worth = self._memory.worth_of(token_ids, namespace, system_tokens(boundaries))
         snapshot = Snapshot.of(fitting)
         num_new = self._memory.insert(
             token_ids, snapshot.num_bytes, lambda spans: [snapshot] * len(spans), namespace=namespace
         )
-        if self._disk is not None:
+        if self._disk is not None and not is_edge(boundaries, len(token_ids)):
             self._disk.write_snapshot(token_ids, snapshot, worth, namespace)
             self.limit_bytes = self._limit_bytes  # what waits to be written is part of it
         return num_new
@@ -252,15 +254,17 @@ def _reason_on_disk(found: DiskMatch, end: int, num_tokens: int) -> MissReason:
     return MissReason.DIFFERS if end == found.num_tokens and found.has_continuation else MissReason.ENDS
 
 
-def _system_tokens(boundaries: Sequence[Boundary]) -> int:
-    return max((each.num_tokens for each in boundaries if each.kind is BoundaryKind.SYSTEM), default=0)
-
-
 def _cut(found: PrefixMatch[CachedKV]) -> list[CachedKV]:
     """The matching segments, the last one cut where the match ends."""
     segments = [part for part in found.payloads if isinstance(part, KVSegment)]
     before = sum(segment.num_tokens for segment in segments[:-1])
     return [*segments[:-1], *(last.part(0, found.num_tokens - before) for last in segments[-1:])]
+
+
+def _match(payloads: list[Any], num_tokens: int, num_prompt: int, reason: MissReason) -> Match:
+    """A match in memory. Empties `payloads`."""
+    caches = _new_caches(payloads, num_tokens, num_prompt + 1) if num_tokens else None
+    return Match(num_tokens, caches, reason)
 
 
 def _new_caches(payloads: list[CachedKV], num_tokens: int, room_tokens: int) -> list[Any]:

@@ -36,6 +36,7 @@ from pensieve.engine.requests.output import Output
 from pensieve.engine.requests.progress import AnswerProgress
 from pensieve.engine.requests.prompt import PreparedPrompt
 from pensieve.engine.scripted.script import Script, ScriptedReply
+from pensieve.models.estimate.known_model import Speculation
 
 MODEL_ID = "scripted"
 WINDOW_TOKENS = 8192
@@ -154,6 +155,10 @@ class ScriptedEngine:
 
     def memory_pressure(self) -> MemoryPressure:
         return MemoryPressure()
+
+    @property
+    def speculation(self) -> Speculation:
+        return "off"
 
     def speculation_counts(self) -> SpeculationCounts:
         return SpeculationCounts()

@@ -17,12 +17,16 @@ import mlx.core as mx
 from pensieve.core.drafts.length import PassCosts
 from pensieve.core.drafts.worth import AcceptanceRate, DraftBudget
 from pensieve.core.errors import ModelLoadingError
-from pensieve.engine.kv.rows import RowKV, RowsKV
+from pensieve.engine.kv.rows.batch import RowsKV
+from pensieve.engine.kv.rows.forms import RowForms
+from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.memory.probe import Probe, probe
+from pensieve.engine.speculation.drafter import by_row
 from pensieve.models.loading.load import LoadedModel, load
 
 if TYPE_CHECKING:
     from pensieve.device.memory.device_memory import DeviceMemory
+    from pensieve.engine.decoding.row import Row
     from pensieve.models.files.model_folder import ModelFolder
 
 MAX_PENDING: Final = 8
@@ -54,6 +58,9 @@ class DraftRow:
         for cache in self.caches:
             cache.offset = min(cache.offset, num_tokens)
 
+    def clear(self) -> None:
+        self.caches = [RowKV() for _ in self.caches]
+
 
 class DraftModel:
     """A draft model for one larger model, whose logits are `vocabulary_size` wide. Outlives batches.
@@ -74,16 +81,18 @@ class DraftModel:
     def weights_bytes(self) -> int:
         return self._model.weights_bytes
 
-    def new_row(self, room: int) -> DraftRow:
-        return DraftRow(len(self.probe.sizes.layers), room, self.acceptance.chance)
+    @property
+    def observer(self) -> None:
+        """A draft model reads tokens alone."""
+
+    def new_row(self, row: Row) -> DraftRow:
+        return DraftRow(len(self.probe.sizes.layers), len(row.token_ids), self.acceptance.chance)
 
     def seconds(self, num_rows: int, plain_seconds: float) -> float:
-        """Seconds for one token of each of `num_rows` rows; the larger model takes `plain_seconds` for the same."""
         measured = self._costs[num_rows].seconds(1) if num_rows in self._costs else None
         return measured if measured is not None else self._share * plain_seconds
 
     def prefill(self, row: DraftRow, token_ids: Sequence[int]) -> float:
-        """Prefill the next chunk of `token_ids` that `row` lacks. Returns the seconds it took."""
         began, start = time.perf_counter(), row.num_prefilled
         num_tokens = min(len(token_ids) - start, self.probe.max_chunk_at(start, self.probe.chunk_tokens))
         self._run(mx.array([self._clamped(token_ids[start : start + num_tokens])]), [row])
@@ -110,7 +119,7 @@ class DraftModel:
             columns.append(last)
         drafted: list[list[int]] = [column.tolist() for column in columns]  # type: ignore[misc]
         self._costs.setdefault(len(rows), PassCosts()).note(1, (time.perf_counter() - began) / len(columns))
-        return [[drafted[place][order.index(index)] for place in range(num)] for index, num in enumerate(lengths)]
+        return by_row(drafted, order, lengths)
 
     def _first(self, rows: Sequence[DraftRow], pending: Sequence[Sequence[int]]) -> mx.array:
         """The most likely token after each row's pending tokens, int32 [rows]."""
@@ -186,7 +195,7 @@ def ready_to_draft(
     """
     require_same_vocabulary(draft_id, draft.tokenizer, main.tokenizer)
     draft_probe = probe(draft, memory, chunk_tokens=main_probe.chunk_tokens, max_bytes=main_probe.activation_bytes)
-    if not draft_probe.sizes.in_rows:
+    if draft_probe.rows != "all" or draft_probe.forms != RowForms():
         raise ModelLoadingError(
             option_for(draft_id), f"its layers {_CANNOT_BE_CUT}choose another model, or serve without --draft-model"
         )

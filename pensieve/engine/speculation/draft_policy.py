@@ -1,4 +1,4 @@
-"""Decides when the draft model drafts, and for which rows of a batch.
+"""Decides when a draft model or an MTP head drafts, and for which rows of a batch.
 
 It drafts for a row where verifying its likely tokens, including the time to draft them, beats plain decoding. Before
 that it has to prefill the row: one chunk a step, charged to the row, whose accepted drafts may win it back. Where
@@ -19,8 +19,8 @@ import mlx.core as mx
 from pensieve.core.drafts.length import best_width
 from pensieve.core.drafts.worth import MIN_CHANCE
 from pensieve.engine.decoding.decoding_rows import DecodingRows
-from pensieve.engine.kv.rows import RowKV
-from pensieve.engine.speculation.draft_model import MAX_PENDING, DraftModel, DraftRow
+from pensieve.engine.speculation.draft_model import MAX_PENDING
+from pensieve.engine.speculation.drafter import Drafter, DrafterRow
 
 PassSeconds = Callable[[int], float | None]
 """Seconds of one pass of the larger model, by its width in tokens; None until measured."""
@@ -39,24 +39,24 @@ _REST_STEPS: Final = 4
 class _Draft:
     """A draft under verification: `length` tokens, after `num_before` tokens of its row."""
 
-    row: DraftRow
+    row: DrafterRow
     num_before: int
     length: int
 
 
 class DraftPolicy:
-    """The draft model's part in a batch. Each step calls `plan` and `choose`, and if it drafts `draft` and `verify`."""
+    """The drafter's part in a batch. Each step calls `plan` and `choose`, and if it drafts `draft` and `verify`."""
 
-    def __init__(self, model: DraftModel) -> None:
-        self._model = model
-        self.rows: dict[int, DraftRow] = {}
-        """The draft model's row for each row of the batch, by uid."""
+    def __init__(self, drafter: Drafter) -> None:
+        self._drafter = drafter
+        self.rows: dict[int, DrafterRow] = {}
+        """The drafter's row for each row of the batch, by uid."""
         self._limits: list[int] = []
         self._drafts: dict[int, _Draft] = {}
         self._is_try = self._is_off = False
         self._num_verifications = self._num_resting = 0
         self.has_prefilled = False
-        """Whether this step prefilled the draft model, which makes it slower."""
+        """Whether this step prefilled the drafter, which makes it slower."""
 
     @property
     def nbytes(self) -> int:
@@ -70,7 +70,7 @@ class DraftPolicy:
         `limits` are the tokens that may be drafted for each row; `looked_up` is what prompt lookup promises for it.
         """
         self.has_prefilled = self._is_try = False
-        self.rows = {row.uid: self.rows.get(row.uid) or self._model.new_row(len(row.token_ids)) for row in batch.rows}
+        self.rows = {row.uid: self.rows.get(row.uid) or self._drafter.new_row(row) for row in batch.rows}
         self._limits = self._own_limits(batch, limits, looked_up)
         plain_seconds = seconds(1)
         if not any(self._limits) or plain_seconds is None:
@@ -80,9 +80,9 @@ class DraftPolicy:
         promised = [row.acceptance.expected(limit) for row, limit in rows]
         if self._best_width(promised, looked_up, seconds) > 1:
             wanted = [index for index in pending if len(promised[index]) > 1]
-            if wanted and self._model.budget.seconds <= _TOLERATED_DEBT * plain_seconds:
+            if wanted and self._drafter.budget.seconds <= _TOLERATED_DEBT * plain_seconds:
                 self._prefill(batch, wanted[0])
-        elif not self._model.budget.seconds:
+        elif not self._drafter.budget.seconds:
             self._is_try = len(pending) < sum(limit > 0 for limit in self._limits)
             if not self._is_try:
                 self._prefill(batch, min(pending, key=lambda index: pending[index]), is_try=True)
@@ -96,7 +96,7 @@ class DraftPolicy:
         return [
             0
             if self._is_off or rests or len(promised) > 1
-            else max(0, min(limit, self._model.window_tokens - len(row.token_ids) - 2))
+            else max(0, min(limit, self._drafter.window_tokens - len(row.token_ids) - 2))
             for limit, promised, row in zip(limits, looked_up, batch.rows, strict=True)
         ]
 
@@ -116,7 +116,7 @@ class DraftPolicy:
         width = self._best_width(promised, looked_up, seconds)
         return (2 if width == 1 and self._is_try and any(len(own) > 1 for own in promised) else width), merged
 
-    def _promised(self, row: DraftRow, limit: int) -> list[float]:
+    def _promised(self, row: DrafterRow, limit: int) -> list[float]:
         return [1.0, 1.0 + row.acceptance.chance] if self._is_try else row.acceptance.expected(limit)
 
     def _best_width(
@@ -134,7 +134,7 @@ class DraftPolicy:
         return best_width(merged, with_drafts)
 
     def _draft_seconds(self, num_rows: int, seconds: PassSeconds) -> float:
-        return self._model.seconds(num_rows, seconds(1) or 0.0)
+        return self._drafter.seconds(num_rows, seconds(1) or 0.0)
 
     @property
     def is_wanted(self) -> bool:
@@ -153,7 +153,7 @@ class DraftPolicy:
             return
         pending = [[*batch.rows[index].token_ids[rows[index].num_prefilled :], next_tokens[index]] for index in chosen]
         try:
-            drafted = self._model.draft(
+            drafted = self._drafter.draft(
                 [rows[index] for index in chosen], pending, [lengths[index] for index in chosen]
             )
         except Exception:
@@ -174,14 +174,14 @@ class DraftPolicy:
         for index, each in verified.items():
             each.row.cut(each.num_before + accepted[index])
             each.row.acceptance.note(accepted[index], each.length)
-            self._model.acceptance.note(accepted[index], each.length)
+            self._drafter.acceptance.note(accepted[index], each.length)
         plain = seconds(1) or 0.0
         num_accepted = sum(accepted[index] for index in verified)
         longest = max(each.length for each in verified.values())
         lost = (seconds(width) or plain) - plain - num_accepted * plain / len(accepted)
         lost += longest * self._draft_seconds(len(verified), seconds)
         if self._is_try:
-            self._model.budget.note_trial(lost, plain, hit=num_accepted > 0)
+            self._drafter.budget.note_trial(lost, plain, hit=num_accepted > 0)
             return
         for each in verified.values():
             each.row.lost_seconds += lost / len(verified)
@@ -189,33 +189,33 @@ class DraftPolicy:
     def note_plain(self, seconds: float | None) -> None:
         """A plain step took `seconds`, a share of which may be spent on tries."""
         self.has_prefilled = False
-        self._model.budget.note_plain(seconds or 0.0)
+        self._drafter.budget.note_plain(seconds or 0.0)
 
     def drop(self, uids: Iterable[int]) -> None:
         """Free the rows that have left, and charge the time they lost to the budget."""
         for uid in uids:
             row = self.rows.pop(uid, None)
             if row is not None:
-                self._model.budget.charge(row.lost_seconds)
+                self._drafter.budget.charge(row.lost_seconds)
 
     def _prefill(self, batch: DecodingRows, index: int, *, is_try: bool = False) -> None:
         row = self.rows[batch.rows[index].uid]
         mx.eval(batch.next_tokens)  # so that the larger model's pass is not timed as part of the prefill
         try:
-            seconds = self._model.prefill(row, batch.rows[index].token_ids)
+            seconds = self._drafter.prefill(row, batch.rows[index].token_ids)
         except Exception:
             self._switch_off()
             return
         self.has_prefilled = True
         if is_try:
-            self._model.budget.charge(seconds)
+            self._drafter.budget.charge(seconds)
         else:
             row.lost_seconds += seconds
 
     def _switch_off(self) -> None:
-        """Answers do not depend on drafts, so a failing draft model must not end them."""
-        log.exception("the draft model failed; running requests continue without it")
+        """Answers do not depend on drafts, so a failing drafter must not end them."""
+        log.exception("drafting failed; running requests continue without it")
         self._is_off, self._drafts = True, {}
         self._limits = [0] * len(self._limits)
         for row in self.rows.values():
-            row.caches = [RowKV() for _ in row.caches]
+            row.clear()

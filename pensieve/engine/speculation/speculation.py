@@ -185,6 +185,7 @@ class Speculation:
         batch.next_tokens = mx.array([row[num] for row, num in zip(verified, accepted, strict=True)], mx.uint32)
         kept = [each[: 1 + num] for each, num in zip(inputs, accepted, strict=True)]
         kept = [each[: batch.until_end(each)] for each in kept]
+        batch.observe([len(each) for each in kept])
         _rewind(batch, checkpoint, inputs, kept)
         num_rows, width = len(inputs), max(map(len, inputs))
         self._pace.costs(num_rows).note(width, time.perf_counter() - began)

@@ -14,6 +14,7 @@ from pensieve.core.fit.kv_bytes import KVShape
 from pensieve.core.fit.roofline import AttentionLayers, TokenCost
 from pensieve.models.estimate.attention_layout import UnknownLayersError, attention_layers, kv_shape, text_settings
 from pensieve.models.loading.config import context_window_tokens
+from pensieve.models.mtp.names import head_names
 from pensieve.models.safetensors.headers import FLOATING, TensorHeader
 
 _F32_BYTES: Final = 4
@@ -40,7 +41,9 @@ _ESTIMATED: Final = frozenset(("awq", "gptq", "bitnet", "compressed-tensors", "m
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """`remarks` list what is not exact. `kv_unknown` is the reason for a missing `kv`."""
+    """`remarks` list what is not exact. `kv_unknown` is the reason for a missing `kv`. `mtp_bytes` are those of the MTP
+    head, which is not part of the model: 0 without one.
+    """
 
     weights_bytes: int
     num_parameters: int
@@ -49,6 +52,7 @@ class Footprint:
     kv: KVShape | None
     kv_unknown: str
     remarks: tuple[str, ...] = ()
+    mtp_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,15 @@ def footprint(config: Mapping[str, Any], headers: Sequence[TensorHeader], *, den
         kv=kv,
         kv_unknown=unknown,
         remarks=tuple(remarks),
+        mtp_bytes=_mtp_bytes(config, headers, dense=dense),
     )
+
+
+def _mtp_bytes(config: Mapping[str, Any], headers: Sequence[TensorHeader], *, dense: bool) -> int:
+    quantization = _quantization(config)
+    names = head_names(config, (header.name for header in headers))
+    modules = _by_module(header for header in headers if header.name in names)
+    return sum(_module(name, module, quantization, dense=dense).held_bytes for name, module in modules.items())
 
 
 def activations_estimate(
@@ -117,23 +129,35 @@ def _cache_layout(
 def _modules(
     config: Mapping[str, Any], settings: Mapping[str, Any], headers: Sequence[TensorHeader], *, dense: bool
 ) -> Iterable[_Module]:
-    quantization = config.get("quantization") or config.get("quantization_config") or {}
+    quantization = _quantization(config)
     tied = bool(settings.get("tie_word_embeddings"))
     num_layers = _number(settings, ("num_hidden_layers", "n_layer"), 1 << 30)
+    loaded = (each for each in headers if _is_loaded(each, num_layers) and not (tied and _HEAD.search(each.module)))
+    for name, module in _by_module(loaded).items():
+        yield _module(name, module, quantization, dense=dense)
+
+
+def _quantization(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    return config.get("quantization") or config.get("quantization_config") or {}
+
+
+def _by_module(headers: Iterable[TensorHeader]) -> dict[str, dict[str, TensorHeader]]:
     parts: dict[str, dict[str, TensorHeader]] = {}
     for header in headers:
-        if _is_loaded(header, num_layers) and not (tied and _HEAD.search(header.module)):
-            parts.setdefault(header.module, {})[header.parameter] = header
-    for name, module in parts.items():
-        numbers = _num_parameters(module, _group_size(quantization, name))
-        unpacks = dense and not _STAYS_PACKED.search(name)
-        packed = numbers != sum(header.num_elements for header in module.values())
-        held = sum(_held_bytes(header, dense=dense) for header in module.values())
-        yield _Module(name, numbers, numbers * _F32_BYTES if unpacks and packed else held)
+        parts.setdefault(header.module, {})[header.parameter] = header
+    return parts
+
+
+def _module(name: str, headers: Mapping[str, TensorHeader], quantization: Mapping[str, Any], *, dense: bool) -> _Module:
+    numbers = _num_parameters(headers, _group_size(quantization, name))
+    unpacks = dense and not _STAYS_PACKED.search(name)
+    packed = numbers != sum(header.num_elements for header in headers.values())
+    held = sum(_held_bytes(header, dense=dense) for header in headers.values())
+    return _Module(name, numbers, numbers * _F32_BYTES if unpacks and packed else held)
 
 
 def _is_loaded(header: TensorHeader, num_layers: int) -> bool:
-    """mlx-lm drops layers beyond the last one: heads that predict several tokens at once."""
+    """mlx-lm drops layers beyond the last one: MTP heads."""
     layer = _LAYER.search(header.name)
     return not _DROPPED.search(header.name) and not (layer and int(layer[1]) >= num_layers)
 

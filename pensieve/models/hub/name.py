@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 _NAME: Final = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:/([^@]+\.gguf))?", re.IGNORECASE)
+_PAGE: Final = re.compile(r"(?:https?://)?(?:huggingface\.co|hf\.co)/(?=[^/]+/[^/])", re.IGNORECASE | re.ASCII)
+"""What an address from the browser has before the name."""
 _REVISION: Final = re.compile(r"[\w][\w./-]*")
 
 
@@ -29,8 +31,10 @@ class HubName:
 
 
 def parse_hub_name(text: str) -> HubName | None:
-    """Parse `organisation/name` or `organisation/name/file.gguf`, either with `@revision`; None for anything else."""
-    path, at, revision = text.partition("@")
+    """Parse `organisation/name` or `organisation/name/file.gguf`, either with `@revision`, or the address of a model's
+    page; None for anything else.
+    """
+    path, at, revision = _PAGE.sub("", text).partition("@")
     found = _NAME.fullmatch(path)
     if found is None or (at and not _REVISION.fullmatch(revision)) or ".." in text:
         return None

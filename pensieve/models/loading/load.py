@@ -57,37 +57,37 @@ class LoadedModel:
     """What the model's makers recommend."""
     thinking: ThinkingTokens | None = None
     """None if the model's thinking cannot be recognised."""
+    mtp: Any = None
+    """The `MtpHead` of the checkpoint, if it has one and drafts are wanted of it."""
 
     def supports(self, feature: ModelFeature) -> bool:
         return feature in self.features
 
     def release(self) -> None:
         """Drop the weights. Their memory moves to MLX's buffer cache, which the caller may clear."""
-        self.model = None
+        self.model = self.mtp = None
         self.weights_bytes = 0
 
 
-def load(folder: ModelFolder) -> LoadedModel:
-    """Load the folder's model onto the device. Call it on the thread that will run the model: MLX's streams are
-    thread-local.
+def load(folder: ModelFolder, *, with_mtp: bool = False) -> LoadedModel:
+    """Load the folder's model onto the device, and its MTP head if wanted. Call it on the thread that will run the
+    model: MLX's streams are thread-local.
 
     Raises:
         ModelLoadingError: a file is missing, damaged or of an unknown kind; it names the file.
         DeviceError: MLX is not installed or does not work.
     """
-    validate_folder(folder.id, folder.path)
-    require_possible_ids(folder.id, folder.path)
-    if folder.adapter is not None:
-        require_adapter(folder.id, folder.adapter)
+    _require_sound(folder)
     from pensieve.device.mlx_lm import loading  # noqa: PLC0415 - half a second
 
     with _errors_explained(folder, "config.json and its weights"), without_strays(folder.path) as path:
         model, config = loading.load_model(path, lazy=True, model_config=normalised_config(loading.load_config(path)))
     with ThreadPoolExecutor(2, "pensieve-read") as pool:  # reading the weights leaves a core free
-        defaults = loading.tokenizer_defaults(model)
-        reading = pool.submit(load_tokenizer, folder.path, config.get("eos_token_id"), defaults)
+        eos_token_id, defaults = config.get("eos_token_id"), loading.tokenizer_defaults(model)
+        reading = pool.submit(load_tokenizer, folder.path, eos_token_id, defaults)
         checking = pool.submit(require_unchanged, folder.id, folder.path, weight_files(folder.path))
         weights_bytes, vocabulary_size = _read_weights(model, folder)
+        mtp, mtp_bytes = _read_mtp(model, config, folder) if with_mtp else (None, 0)
     checking.result()
     with _errors_explained(folder, "its tokenizer"):
         tokenizer = reading.result()
@@ -101,12 +101,20 @@ def load(folder: ModelFolder) -> LoadedModel:
         context_window_tokens=_context_window_tokens(config, tokenizer),
         vocabulary_size=vocabulary_size,
         eos_token_ids=frozenset(tokenizer.eos_token_ids),
-        weights_bytes=weights_bytes,
+        weights_bytes=weights_bytes + mtp_bytes,
         features=features,
         dialect=dialect,
         thinking=thinking_tokens(dialect, tokenizer),
         sampling=_recommended_sampling(folder),
+        mtp=mtp,
     )
+
+
+def _require_sound(folder: ModelFolder) -> None:
+    validate_folder(folder.id, folder.path)
+    require_possible_ids(folder.id, folder.path)
+    if folder.adapter is not None:
+        require_adapter(folder.id, folder.adapter)
 
 
 def _recommended_sampling(folder: ModelFolder) -> Sampling:
@@ -128,6 +136,22 @@ def _read_weights(model: Any, folder: ModelFolder) -> tuple[int, int]:
         weights_bytes = read_weights(model)
         _run_by_chunks(model)
         return weights_bytes, _logits_width(model)
+
+
+def _read_mtp(model: Any, config: Mapping[str, Any], folder: ModelFolder) -> tuple[Any, int]:
+    """The MTP head, if there is one that fits the model, and its bytes. Answers do not depend on it."""
+    from pensieve.models.mtp.load import load_head  # noqa: PLC0415 - the BLAS comes first
+
+    try:
+        head = load_head(model, config, weight_files(folder.path))
+        if head is None:
+            return None, 0
+        if device_info().backend == "cpu":
+            make_dense(head)
+        return head, read_weights(head)
+    except Exception as error:  # of any type, as from other weights
+        log.warning("%s is served without its multi-token-prediction head, which cannot be used: %s", folder.id, error)
+        return None, 0
 
 
 def _run_by_chunks(model: Any) -> None:

@@ -75,6 +75,15 @@ def test_the_slow_blas_is_a_problem_on_a_cpu_alone(tmp_path: Path) -> None:
     assert installation.blas(subject(tmp_path, DeviceReport(backend="cuda", blas="bundled"))).status == "ok"
 
 
+def test_a_blas_that_the_user_chose_is_fixed_by_choosing_none(tmp_path: Path) -> None:
+    bundled = DeviceReport(description="CPU", backend="cpu", blas="bundled")
+    assert "| unset PENSIEVE_BLAS" in problem_of(installation.blas(subject(tmp_path, bundled)))
+    missing = DeviceReport("the BLAS /no/such.so cannot be loaded")
+    assert "| unset PENSIEVE_BLAS" in problem_of(
+        installation.device(subject(tmp_path, missing, PENSIEVE_BLAS="/no/such.so"))
+    )
+
+
 def test_a_memory_limit_beyond_the_machine_and_too_little_free_memory_are_problems(tmp_path: Path) -> None:
     small = DeviceReport(backend="cpu", memory_bytes=GB)
     assert "close programs" in problem_of(machine.memory(subject(tmp_path, small)))

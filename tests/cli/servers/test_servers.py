@@ -13,6 +13,7 @@ import pytest
 
 from pensieve.cli.main import main
 from pensieve.cli.servers.processes import is_server
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +71,18 @@ def test_a_refusal_is_the_servers_own_sentence(
     assert (status, err) == (1, "pensieve: model: 'other' is not served here; served: scripted\n")
 
 
+def test_the_log_of_a_server_is_shown(
+    server: tuple[subprocess.Popen[str], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "load", "no-such-model", "--url", server[1])
+    wait_until(lambda: "model=no-such-model" in run(capsys, "logs", "--url", server[1])[1])
+    status, out, _ = run(capsys, "logs", "-n", "1", "--url", server[1])
+    assert status == 0
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO pensieve\.requests: .+\n", out)
+
+
 def test_without_a_server_the_fix_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in (("stop",), ("load", "any"), ("unload", "any")):
+    for command in (("stop",), ("logs",), ("load", "any"), ("unload", "any")):
         status, _, err = run(capsys, *command, "--port", "9")
         assert (status, err) == (
             1,

@@ -133,6 +133,7 @@ def test_a_model_that_is_not_the_main_one_has_its_own_draft_model(client: httpx.
     assert state_of(client, "set")["draft_model"] == "draft"
     assert state_of(client, "set")["weights_bytes"] == 2 * state_of(client, "plain")["weights_bytes"]  # both are loaded
     assert state_of(client, "plain")["draft_model"] is None
+    assert [state_of(client, name)["speculation"] for name in ("set", "plain")] == ["draft_model", "prompt_lookup"]
 
 
 def test_a_model_is_unloaded_after_the_idle_time_of_its_table(client: httpx.Client) -> None:

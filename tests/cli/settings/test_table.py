@@ -52,6 +52,7 @@ def test_every_setting_has_a_default() -> None:
         allow_models=(),
         idle_unload=None,
         no_speculation=False,
+        no_mtp=False,
         draft_model=None,
         **_UNSET_SAMPLING,
         thinking=None,

@@ -14,7 +14,7 @@ from mlx_lm.models import base, llama, qwen3_next  # noqa: E402 - only after imp
 
 
 class Marked(AttendingCache):
-    def attend(self, queries: mx.array, scale: float) -> mx.array:
+    def attend(self, queries: mx.array, scale: float, **_: object) -> mx.array:
         return queries * scale
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import mlx.core as mx
 
 from pensieve.device.mlx_lm.positions import SharedPositions
-from pensieve.engine.kv.rows import RowKV, RowsKV
+from pensieve.engine.kv.rows.batch import RowsKV
+from pensieve.engine.kv.rows.row import RowKV
 
 
 def test_rows_of_the_same_lengths_share_an_array() -> None:

@@ -10,10 +10,10 @@ import mlx.core as mx
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
 from pensieve.engine.batch.batch import Batch
 from pensieve.engine.decoding.row import Computed
-from pensieve.engine.kv.batch_check import Batching
-from pensieve.engine.kv.rows import RowKV
+from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.kv.sizes import KVSizes
-from pensieve.engine.memory.probe import Probe, Rows
+from pensieve.engine.memory.layout import Layout
+from pensieve.engine.memory.probe import Probe
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.requests.prompt import PreparedPrompt
@@ -50,11 +50,11 @@ class BatchRun:
         in_rows: bool = True,
         chunk_tokens: int = CHUNK_TOKENS,
         deep_bytes: int = 100,
-        layout: tuple[Rows, Batching] | None = None,
+        layout: Layout | None = None,
     ) -> None:
-        rows, batching = layout or ("all" if in_rows else "none", "whole")
+        rows, batching, forms = layout or Layout("all" if in_rows else "none", "whole")
         sizes = ROWS if in_rows else KVSizes((), in_rows=False)
-        probe = Probe(chunk_tokens, 100, 1024, deep_bytes, sizes, batching, rows)
+        probe = Probe(chunk_tokens, 100, 1024, deep_bytes, sizes, batching, rows, forms)
         self.passes = RecordedPasses(model.model)
         self.batch = Batch(replace(model, model=self.passes), probe, EngineOptions(), chunk_tokens=chunk_tokens)
         self.tokens: dict[int, list[int]] = {}

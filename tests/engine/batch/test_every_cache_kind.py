@@ -8,28 +8,36 @@ from dataclasses import replace
 import pytest
 
 from pensieve.core.drafts.prompt_lookup import PromptLookup
-from pensieve.engine.memory.probe import layout_of
+from pensieve.engine.kv.rows.forms import RowForms
+from pensieve.engine.kv.rows.take_rows import let_layers_take_rows
+from pensieve.engine.memory.layout import Layout, layout_of
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.batch.batch_run import BatchRun, alone
 from tests.engine.kv.models import small
 from tests.engine.speculation.test_speculation import Eager
 from tests.engine.support.tiny_modules import prompt
 
+ATTENDING, LATENT, GATHERED = RowForms(), RowForms("latent"), RowForms("gathered")
 LAYOUTS = {
-    "qwen3_5": ("attention", "whole"),
-    "qwen3_next": ("attention", "whole"),
-    "granitemoehybrid": ("attention", "whole"),
-    "lfm2": ("attention", "whole"),
-    "gemma3_text": ("attention", "whole"),
-    "nemotron_h": ("attention", "decoding"),
-    "gpt_oss": ("none", "whole"),
-    "deepseek_v3": ("none", "whole"),
-    "kimi_linear": ("none", "whole"),
-    "mamba2": ("attention", "whole"),
-    "gemma2": ("none", "none"),
-    "llama4": ("none", "none"),
+    "qwen3_5": Layout("attention", "whole", ATTENDING),
+    "granitemoehybrid": Layout("attention", "whole", ATTENDING),
+    "lfm2": Layout("attention", "whole", ATTENDING),
+    "gemma3_text": Layout("attention", "whole", RowForms("attending", "attending")),
+    "gpt_oss": Layout("attention", "whole", RowForms("attending", "attending")),
+    "mimo_v2_flash": Layout("attention", "whole", RowForms("attending", "gathered")),
+    "gemma4_text": Layout("attention", "whole", RowForms("gathered", "gathered")),
+    "nemotron_h": Layout("attention", "decoding", ATTENDING),
+    "deepseek_v3": Layout("all", "whole", LATENT),
+    "longcat_flash": Layout("all", "whole", LATENT),
+    "kimi_linear": Layout("attention", "whole", LATENT),
+    "phi": Layout("all", "whole", GATHERED),
+    "mamba2": Layout("attention", "whole", RowForms(None)),
+    "gemma2": Layout("none", "none", RowForms(None)),
+    "llama4": Layout("none", "none", RowForms(None)),
 }
-"""Which layers are rows, and what is batched: hybrids of recurrent layers, windows, latent attention, chunks."""
+"""Which layers are rows, what is batched, and how rows are attended to: hybrids of recurrent layers, windows, sinks,
+latent attention, lists of caches, chunks.
+"""
 VOCABULARY = 128
 
 NewRun = Callable[..., BatchRun]
@@ -38,7 +46,9 @@ Know = Callable[[list[int], list[int]], None]
 
 @pytest.fixture(scope="module", params=LAYOUTS)
 def model(request: pytest.FixtureRequest) -> LoadedModel:
-    return small(request.param)
+    loaded = small(request.param)
+    let_layers_take_rows(loaded.model)
+    return loaded
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 
 from pensieve.device.device import device_info
 from pensieve.engine.kv.ragged_attention import HeadKind, attend_all, attends_at_once
-from pensieve.engine.kv.rows import RowKV, RowsKV
+from pensieve.engine.kv.rows.batch import RowsKV
+from pensieve.engine.kv.rows.row import RowKV
 
 needs_gpu = pytest.mark.skipif(device_info().backend == "cpu", reason="the kernels run on GPUs")
 SIZE = 64
@@ -49,7 +50,7 @@ def test_unfilled_room_is_not_attended_to() -> None:
 
 
 def attended(queries: mx.array, rows: list[RowKV]) -> mx.array:
-    return attend_all(queries, [(row.arrays[0], row.arrays[1], row.offset) for row in rows], 0.1)
+    return attend_all(queries, [(row.arrays[0], row.arrays[1], 0, row.offset) for row in rows], 0.1)
 
 
 def test_kinds_of_heads_that_the_kernel_is_not_written_for_are_left_to_mlx() -> None:

@@ -11,7 +11,8 @@ from mlx import nn
 from mlx.utils import tree_unflatten
 
 from pensieve.device.mlx_lm.positions import POSITIONS
-from pensieve.engine.kv.rows import RowKV, RowsKV
+from pensieve.engine.kv.rows.batch import RowsKV
+from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.layers.rotation import MAX_TOKENS, Rotation, RotationLayer, rotation_layers
 from tests.engine.kv.models import small
 from tests.engine.support.tiny_modules import prompt

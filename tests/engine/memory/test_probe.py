@@ -11,7 +11,8 @@ import mlx.core as mx
 import pytest
 
 from pensieve.device.memory.device_memory import DeviceMemory
-from pensieve.engine.kv.rows import RowKV, RowsKV
+from pensieve.engine.kv.rows.batch import RowsKV
+from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.kv.sizes import KVSizes, LayerKV, measured_sizes
 from pensieve.engine.memory.probe import FULL_CHUNK_TOKENS, Probe, kept_probe, probe
 from pensieve.models.files.home import HOME_VARIABLE
@@ -97,7 +98,7 @@ def test_the_chunk_is_halved_with_depth_if_attention_scores_take_memory() -> Non
 @pytest.mark.parametrize(("kind", "num_tokens"), [("llama", 500), ("gemma3_text", 500), ("mamba2", 60)])
 def test_sizes_cover_the_bytes_of_a_models_caches(kind: str, num_tokens: int) -> None:
     model = tiny_module(kind)
-    sizes = measured_sizes(prefill(model, prompt(8)), in_rows=False, chunk_tokens=256)
+    sizes = measured_sizes(prefill(model, prompt(8)), chunk_tokens=256)
     caches = prefill(model, prompt(num_tokens))
     assert sum(cache.nbytes for cache in caches) <= sizes.alone(num_tokens)
     if kind == "gemma3_text":

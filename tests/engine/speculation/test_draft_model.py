@@ -70,7 +70,7 @@ class DraftedRun(RowsRun):
         """After each step the draft model holds no more of a row than the batch does."""
         for known in self.rows.rows:
             row = self.policy.rows.get(known.uid)
-            if row is not None:
+            if isinstance(row, DraftRow):
                 assert all(cache.offset == row.num_prefilled for cache in row.caches)
                 assert row.num_prefilled <= len(known.token_ids)
 
@@ -220,15 +220,15 @@ def test_the_draft_models_kv_is_that_of_the_rows_own_tokens(
 def test_rows_with_different_pending_lengths_get_the_same_drafts_as_each_alone(model: LoadedModel) -> None:
     draft = CountedDraftModel(model)
     pending, lengths = [prompt(5, 1), prompt(2, 2), prompt(7, 3)], [1, 4, 3]
-    together = [draft.new_row(9) for _ in pending]
+    together = [DraftRow(4, 9, 0.6) for _ in pending]
     drafted = draft.draft(together, pending, lengths)
     assert [row.num_prefilled for row in together] == [5, 5, 9]
     assert drafted == [
-        draft.draft([draft.new_row(9)], [each], [num])[0] for each, num in zip(pending, lengths, strict=True)
+        draft.draft([DraftRow(4, 9, 0.6)], [each], [num])[0] for each, num in zip(pending, lengths, strict=True)
     ]
     again = draft.draft(together, [[token_ids[-1], 3] for token_ids in drafted], [2, 2, 2])
     whole = [[*each, *token_ids, 3] for each, token_ids in zip(pending, drafted, strict=True)]
-    assert again == [draft.draft([draft.new_row(9)], [each], [2])[0] for each in whole]
+    assert again == [draft.draft([DraftRow(4, 9, 0.6)], [each], [2])[0] for each in whole]
 
 
 @pytest.mark.usefixtures("no_lookups")

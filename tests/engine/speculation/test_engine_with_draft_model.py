@@ -37,17 +37,17 @@ from tests.support.tiny_model import write_byte_tokenizer, write_tiny_model
 PROMPTS = ("What is a pensieve?", "Say something else, and at length.", "x")
 
 
-def _eager(parts: EngineParts) -> EngineParts:
+def eager(parts: EngineParts) -> EngineParts:
     """Every pass pays, and so does every draft."""
-    if parts.draft is not None:
-        parts.draft.seconds = lambda *_: 0.1  # type: ignore[method-assign]
+    if parts.drafter is not None:
+        parts.drafter.seconds = lambda *_: 0.1  # type: ignore[method-assign]
     return replace(parts, pace=Eager())
 
 
 async def _play(folder: ModelFolder, options: EngineOptions) -> tuple[Any, Engine]:
     """Answer several requests at once, close the engine, and check that no memory stays reserved or cached."""
     memory = DeviceMemory(4 * GIB)
-    engine = await start_engine(folder, options, memory, _eager)
+    engine = await start_engine(folder, options, memory, eager)
     answers = await asyncio.gather(*(answer(engine, user_request(text, 40)) for text in PROMPTS))
     kv_bytes = memory.reserved_bytes(BufferUsage.KV_CACHE)
     weights_bytes = memory.reserved_bytes(BufferUsage.MODEL_WEIGHTS)
@@ -73,7 +73,7 @@ def test_answers_stay_the_same_and_memory_is_returned(tiny_folder: ModelFolder) 
 
 def test_a_client_that_leaves_frees_the_draft_models_memory_too(tiny_folder: ModelFolder) -> None:
     async def play() -> None:
-        engine = await start_engine(tiny_folder, EngineOptions(draft_model=tiny_folder), change=_eager)
+        engine = await start_engine(tiny_folder, EngineOptions(draft_model=tiny_folder), change=eager)
         async with aclosing(engine.generate(user_request(PROMPTS[0], 1500))) as events:
             async for _ in events:
                 if engine.speculation_counts().accepted:

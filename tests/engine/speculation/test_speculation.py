@@ -17,7 +17,7 @@ from pensieve.engine.decoding.decoding_rows import DecodingRows
 from pensieve.engine.decoding.row import Row, Sampled
 from pensieve.engine.decoding.samplers import sampler_for
 from pensieve.engine.kv.batch_caches import BatchCaches
-from pensieve.engine.kv.rows import RowKV
+from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.speculation.pass_costs import Pace
 from pensieve.engine.speculation.speculation import SpeculatedRow, Speculation

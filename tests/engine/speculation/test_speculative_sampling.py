@@ -35,9 +35,9 @@ def test_speculated_answers_follow_the_models_own_distribution(sampling: Samplin
         drawn.update(tuple(tokens) for tokens in run.finish())
     assert pace.counts.accepted > 200
     assert pace.counts.proposed - pace.counts.accepted > 200
-    chances = _chances(model, vocabulary, token_ids, num_tokens, sampling)
+    chances = expected_chances(model, vocabulary, token_ids, num_tokens, sampling)
     assert math.isclose(sum(chances.values()), 1.0, abs_tol=1e-4)
-    assert _improbability(drawn, chances, num_draws) < 3.5
+    assert improbability(drawn, chances, num_draws) < 3.5
 
 
 def _every_triple_of(vocabulary: int) -> list[int]:
@@ -64,7 +64,7 @@ def _of_few_tokens(vocabulary: int) -> tuple[LoadedModel, int]:
     return replace(model, vocabulary_size=vocabulary), vocabulary
 
 
-def _chances(
+def expected_chances(
     model: LoadedModel, vocabulary: int, token_ids: list[int], num_tokens: int, sampling: Sampling
 ) -> dict[tuple[int, ...], float]:
     """The probability of every answer of `num_tokens`, computed without a cache."""
@@ -91,7 +91,7 @@ def _distribution(logits: np.ndarray[Any, Any], sampling: Sampling) -> np.ndarra
     return tempered
 
 
-def _improbability(drawn: Counter[tuple[int, ...]], chances: dict[tuple[int, ...], float], num_draws: int) -> float:
+def improbability(drawn: Counter[tuple[int, ...]], chances: dict[tuple[int, ...], float], num_draws: int) -> float:
     """The chi-square statistic of the draws, in standard deviations of a normal distribution (Wilson and Hilferty)."""
     cells = [(drawn[answer], chance * num_draws) for answer, chance in chances.items()]
     common = [(count, wanted) for count, wanted in cells if wanted >= 5]

@@ -12,7 +12,8 @@ from mlx.utils import tree_map
 
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
-from pensieve.engine.kv.rows import RowKV, RowsKV
+from pensieve.engine.kv.rows.batch import RowsKV
+from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.kv.snapshots import Snapshot
 from pensieve.models.loading.load import LoadedModel
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from pensieve.api.http.content_encoding import decompressed
 from pensieve.api.http.json_schemas import require_schema
 from pensieve.api.openai.decode import decode_chat, decode_completion
 from pensieve.core.schemas.enforceable import enforceable
+from pensieve.models.files.adapter_folder import require_adapter
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.gguf.file import open_gguf
 from pensieve.models.library.resolve import resolve
@@ -26,6 +28,7 @@ from perf_gates.loads.byte_tokenizer import write_byte_tokenizer
 from tests.fuzz.decoders.decoder import Decoder
 from tests.fuzz.decoders.own_files import OWN_FILES
 from tests.fuzz.requests import recorded
+from tests.models.loading.test_adapters import write_adapter
 from tests.support.tiny_model import write_tiny_model
 
 MAX_BYTES: Final = 100_000
@@ -88,6 +91,29 @@ def _with_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes, Pa
     return read_folder
 
 
+@cache
+def _adapter(folder: Path) -> Path:
+    load(_resolved(_model(folder)))  # imports mlx-lm safely
+    return write_adapter(folder / "adapter", _model(folder))
+
+
+def _adapter_file(name: str) -> Decoder:
+    """Read the model with an adapter of which this file is replaced."""
+
+    def read(data: bytes, folder: Path) -> object:
+        adapter = _adapter(folder)
+        (adapter / name).write_bytes(data)
+        require_adapter("adapter", adapter)
+        return load(replace(_resolved(_model(folder)), adapter=adapter))
+
+    return Decoder(
+        lambda folder: (_adapter(folder) / name).read_bytes(),
+        read,
+        is_json=name.endswith(".json"),
+        refusal_names="adapter",
+    )
+
+
 def _resolved(folder: Path) -> Any:
     return resolve(str(folder), progress=ConsoleProgress())
 
@@ -118,5 +144,7 @@ DECODERS: Final[Mapping[str, Decoder]] = {
         is_json=True,
     ),
     "config.json": Decoder(_file("config.json"), _with_file("config.json", _resolved), is_json=True),
+    "an adapter's config": _adapter_file("adapter_config.json"),
+    "an adapter's weights": _adapter_file("adapters.safetensors"),
     **OWN_FILES,
 }

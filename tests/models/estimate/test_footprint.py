@@ -73,7 +73,7 @@ def test_weights_and_kv_take_the_estimated_bytes(special: dict[str, Any], bits: 
     assert estimate.weights_bytes == loaded.weights_bytes
     assert estimate.kv is not None
     assert estimate.kv.bytes_per_token() == sum(
-        layer.bytes_per_token for layer in measured_sizes(prefill(loaded, [0]), in_rows=False).layers
+        layer.bytes_per_token for layer in measured_sizes(prefill(loaded, [0])).layers
     )
     assert estimate.window_tokens == loaded.context_window_tokens == 512
 
@@ -118,6 +118,19 @@ def test_a_token_reads_only_its_active_experts(tmp_path: Path) -> None:
     unstated = footprint(config, folder_headers("a model", folder), dense=False)
     assert unstated.token_cost.bytes_per_token == estimate.weights_bytes - table
     assert "experts" in unstated.remarks[0]
+
+
+def test_an_mtp_head_is_counted_beside_the_model() -> None:
+    model = ("model.layers.0.mlp.up_proj.weight", (16, 8))
+    head = [
+        ("mtp.fc.weight", (8, 16)),
+        ("mtp.layers.0.mlp.up_proj.weight", (16, 8)),
+        ("mtp.embed_tokens.weight", (9, 9)),
+    ]
+    found = footprint({**SIZES, "model_type": "qwen3_5"}, _headers(model, *head), dense=False)
+    assert (found.weights_bytes, found.mtp_bytes) == (256, 512), "the model's own embeddings serve both"
+    dense = footprint({**SIZES, "model_type": "qwen3_5"}, _headers(model, *head), dense=True)
+    assert dense.mtp_bytes == 1024
 
 
 def test_tensors_that_mlx_lm_drops_are_not_counted() -> None:

@@ -245,6 +245,8 @@ def test_hub_names_are_parsed_and_formatted() -> None:
     assert parse_hub_name("a/b-1.0@refs/pr/1") == HubName("a/b-1.0", None, "refs/pr/1")
     assert parse_hub_name("a/b/q/c.GGUF@v1") == HubName("a/b", "q/c.GGUF", "v1")
     assert str(parse_hub_name("a/b/q/c.gguf@v1")) == "a/b/q/c.gguf@v1"
+    for page in ("https://huggingface.co/a/b", "huggingface.co/a/b", "hf.co/a/b", "HTTPS://hf.co/a/b"):
+        assert parse_hub_name(page) == HubName("a/b")
 
 
 PULL = f"""

@@ -60,10 +60,7 @@ def test_the_embedded_model_knows_the_capital_of_france() -> None:
     assert model.eos_token_ids == {2}
     if device_info().backend == "cpu":
         assert model.weights_bytes == 538_060_032
-        assert (
-            sum(layer.bytes_per_token for layer in measured_sizes(prefill(model, [0]), in_rows=False).layers)
-            == 30 * 2 * 3 * 64 * 4
-        )
+        assert sum(layer.bytes_per_token for layer in measured_sizes(prefill(model, [0])).layers) == 30 * 2 * 3 * 64 * 4
     model.release()
 
 
@@ -72,7 +69,7 @@ def test_its_sizes_are_measured(tmp_path: Path) -> None:
     arrays = parameters(model)
     assert model.weights_bytes == sum(array.nbytes for array in arrays)
     assert (
-        sum(layer.bytes_per_token for layer in measured_sizes(prefill(model, [0]), in_rows=False).layers)
+        sum(layer.bytes_per_token for layer in measured_sizes(prefill(model, [0])).layers)
         == 2 * 2 * 2 * 16 * arrays[0].itemsize
     )
     assert model.vocabulary_size == 259

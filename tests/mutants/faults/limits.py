@@ -16,10 +16,11 @@ _working = threading.Lock()
 
 
 def one_works_while_all_wait(call: ProxiedCall) -> ProxiedCall:
-    """Heavy requests hold what all requests need."""
+    """Heavy requests hold what all requests need. The correct server gets an empty one in their place."""
     with _working:
         if len(call.body) > _HEAVY_BYTES or b"application/pdf" in call.body:
             time.sleep(_HEAVY_SECONDS)
+            return dataclasses.replace(call, body=b"{}")
     return call
 
 
@@ -40,6 +41,10 @@ def has_a_host_with_two_dots(call: ProxiedCall) -> bool:
 
 def has_thousands_of_digits(call: ProxiedCall) -> bool:
     return "9" * 4301 in call.path
+
+
+def has_no_version(call: ProxiedCall) -> bool:
+    return "version=x.y" in call.headers.get("accept", "")
 
 
 def has_a_deep_schema(call: ProxiedCall) -> bool:

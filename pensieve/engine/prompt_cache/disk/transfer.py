@@ -196,6 +196,13 @@ class DiskTransfer:
             blocks.append((self.disk.new_block(place, token_ids, form, arrays), kind))
         self.disk.put(blocks, [place.key])
 
+    def write_payload(
+        self, token_ids: Sequence[int], payload: KVSegment | Snapshot, worth: PromptWorth, namespace: str
+    ) -> None:
+        """As `write_snapshot`, if it is one."""
+        if isinstance(payload, Snapshot):
+            self.write_snapshot(token_ids, payload, worth, namespace)
+
     def _is_worth_reading(self, num_bytes: int, num_tokens: int) -> bool:
         """What would take longer to read than to compute is not written."""
         if self._reads_faster(num_bytes, num_tokens):

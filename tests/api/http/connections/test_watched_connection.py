@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -56,11 +58,16 @@ def test_clients_that_disconnect_leave_no_open_connection(script: Path) -> None:
 
 
 def test_a_kept_connection_is_reused(script: Path) -> None:
-    with serving("--script", str(script)) as served, httpx.Client(base_url=served.url) as client:
+    with serving("--script", str(script)) as served:
+        url = httpx.URL(served.url)
+        client = HTTPConnection(url.host, url.port, timeout=300)
+        client.connect()
+        connection = client.sock
         for _ in range(3):
-            client.get("/health").raise_for_status()
-            answer = client.post("/v1/messages", content=REQUEST_BODY, headers={"content-type": "application/json"})
-            assert answer.text.endswith('data: {"type":"message_stop"}\n\n')
+            client.request("GET", "/health")
+            assert json.loads(client.getresponse().read())["status"] == "healthy"
+            client.request("POST", "/v1/messages", REQUEST_BODY, {"content-type": "application/json"})
+            assert client.getresponse().read().endswith(b'data: {"type":"message_stop"}\n\n')
             time.sleep(0.1)
-        connections = client._transport._pool.connections  # type: ignore[attr-defined]
-        assert len(connections) == 1, "all requests use one connection"
+            assert client.sock is connection, "all requests use one connection"
+        client.close()

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from pensieve.core.errors import ValidationError
-from pensieve.engine.kv.rows import GROWTH_TOKENS, RowKV, RowsKV, quantized_group_size, room_for
-from pensieve.engine.memory.probe import rows_match_single_requests
+from pensieve.engine.kv.rows.batch import RowsKV
+from pensieve.engine.kv.rows.row import GROWTH_TOKENS, RowKV, quantized_group_size, room_for
+from pensieve.engine.memory.layout import rows_match_single_requests
 from tests.engine.support.tiny_modules import continuation, new_caches, prefill, prompt, tiny_module
 
 from mlx_lm.generate import BatchGenerator  # isort: skip - tiny_modules imports mlx-lm harmlessly

@@ -1,0 +1,1 @@
+"""Rows: the keys and values of requests that are decoded together, each in its own memory."""

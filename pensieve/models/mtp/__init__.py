@@ -1,0 +1,1 @@
+"""Heads that predict the token after the next one, which some checkpoints have beside the model."""

@@ -1,0 +1,1 @@
+"""Tests of multi-token-prediction heads as files hold them."""
