@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,6 +58,7 @@ class Sandbox:
         log = self.folder / "server.log"
         with log.open("wb") as sink:
             self._server = server = self._process(command, sink)
+        threading.Thread(target=server.wait, daemon=True).start()  # as a shell does: `pensieve stop` waits for its end
         ends_at = time.monotonic() + HUNG_SECONDS
         while not _READY.search(_text(log)) and server.poll() is None:
             assert time.monotonic() < ends_at, f"`{command}` is not ready:\n{_text(log)}"
