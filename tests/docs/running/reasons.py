@@ -39,6 +39,7 @@ REASONS: Final = (
     Reason(r"^git clone", "the address of the repository is not known here"),
     Reason(r"^npm .*claude-code", "installs Claude Code: tox -e claudecode runs it", "tox -e claudecode"),
     Reason(r"^(\w+=\S+ )?pensieve launch claude(?!.*--print-env)", "starts Claude Code", "tox -e claudecode"),
+    Reason(r"^pensieve chat$", "waits for a person: tests/cli/chat talks to it on a terminal"),
     Reason(r"^pensieve service ", "needs systemd or launchd", "tox -e service"),
     Reason(r"^docker ", "needs Docker", "†"),
     Reason(r"^(claude|qwen|aider|llm|export)\b", "another program's", "tox -e clients"),

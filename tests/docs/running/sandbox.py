@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,10 +48,8 @@ class Sandbox:
         command = self._own(without_comment(line))
         if re.match(r"pensieve serve(?! --help)", command):
             return self.serve(command)
-        if _NEEDS_A_SERVER.match(command) and self._server is None:
+        if _NEEDS_A_SERVER.match(command) and (self._server is None or self._server.poll() is not None):
             self.serve("pensieve serve")
-        if command == "pensieve chat":
-            return self._chat(command)
         return self._ended(line, self._process(command, subprocess.PIPE))
 
     def serve(self, command: str) -> str:
@@ -60,6 +58,7 @@ class Sandbox:
         log = self.folder / "server.log"
         with log.open("wb") as sink:
             self._server = server = self._process(command, sink)
+        threading.Thread(target=server.wait, daemon=True).start()  # as a shell does: `pensieve stop` waits for its end
         ends_at = time.monotonic() + HUNG_SECONDS
         while not _READY.search(_text(log)) and server.poll() is None:
             assert time.monotonic() < ends_at, f"`{command}` is not ready:\n{_text(log)}"
@@ -77,20 +76,6 @@ class Sandbox:
         self._server = None
         assert status == 0, f"the server ended with {status}:\n{_text(self.folder / 'server.log')}"
 
-    def _chat(self, command: str) -> str:
-        """On a terminal of its own. The reader leaves once it shows its prompt."""
-        ours, theirs = pty.openpty()
-        process = self._process(command, theirs, stdin=theirs)
-        os.close(theirs)
-        shown = b""
-        while not shown.endswith(b"> "):
-            shown += _read(ours)
-        os.write(ours, b"/exit\r")
-        while received := _read(ours, is_end_expected=True):
-            shown += received
-        os.close(ours)
-        return self._checked(command, process.wait(HUNG_SECONDS), shown.decode())
-
     def _ended(self, line: str, process: subprocess.Popen[bytes]) -> str:
         try:
             output = process.communicate(timeout=HUNG_SECONDS)[0].decode()
@@ -104,9 +89,7 @@ class Sandbox:
         assert "Traceback" not in output, output
         return output
 
-    def _process(
-        self, command: str, output: int | IO[bytes], stdin: int = subprocess.DEVNULL
-    ) -> subprocess.Popen[bytes]:
+    def _process(self, command: str, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
         """`exec` leaves no shell between a single command and a signal for it."""
         shell = "fish -c" if command.endswith("| source") else "bash -euo pipefail -c"
         is_single = re.fullmatch(r"pensieve [^|&;]*", command)
@@ -114,7 +97,7 @@ class Sandbox:
             [*shell.split(), f"exec {command}" if is_single else command],
             env=self.environment,
             cwd=self.work,
-            stdin=stdin,
+            stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -135,18 +118,8 @@ class Sandbox:
             "LANG": "C.UTF-8",
             "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
             "PENSIEVE_PORT": self.port,
-            "PROMPT_TOOLKIT_NO_CPR": "1",  # this terminal does not say where its cursor is
-            "TERM": "xterm",
+            "TERM": "dumb",
         }
-
-
-def _read(terminal: int, *, is_end_expected: bool = False) -> bytes:
-    try:
-        received = os.read(terminal, 4096)
-    except OSError:  # Linux reports the end of the program like this
-        received = b""
-    assert received or is_end_expected, "the program has ended"
-    return received
 
 
 def _copy(source: str, target: str) -> None:
