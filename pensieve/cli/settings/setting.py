@@ -20,6 +20,7 @@ _TOML_TYPES: Final[Mapping[Callable[..., Any], tuple[type, ...]]] = {
     values.origins: (list,),
     values.template_arguments: (dict,),
     values.port: _NUMBER,
+    values.context_tokens: _NUMBER,
     values.positive_int: _NUMBER,
     values.non_negative_int: _NUMBER,
     values.grace_seconds: _NUMBER,

@@ -149,7 +149,7 @@ TABLE: Final = (
     ),
     Setting(
         "context",
-        values.positive_int,
+        values.context_tokens,
         None,
         "the largest context window: the tokens that a prompt and its answer may have together "
         "(default: the model's own, or what fits into memory)",

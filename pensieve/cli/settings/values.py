@@ -13,6 +13,7 @@ from pensieve.api.http.keys import KeyFile
 from pensieve.cli.sizes import Size, parse_size, parse_size_or_share, shortened
 from pensieve.core.defaults.model_settings import RESERVED_ARGUMENTS, ThinkingMode
 from pensieve.core.defaults.sampling import ALLOWED
+from pensieve.core.scheduling.validation import MIN_ANSWER_TOKENS
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?) ?([smhSMH]?)", re.ASCII)
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -38,6 +39,15 @@ def positive_int(text: str) -> int:
     number = _whole_number(text)
     if not number:
         raise ValueError(f"{shortened(text)} is not a whole number above 0")
+    return number
+
+
+def context_tokens(text: str) -> int:
+    number = _whole_number(text)
+    if not number or number <= MIN_ANSWER_TOKENS:
+        raise ValueError(
+            f"{shortened(text)} is not a whole number above {MIN_ANSWER_TOKENS}, the tokens that an answer needs"
+        )
     return number
 
 

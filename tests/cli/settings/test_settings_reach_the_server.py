@@ -162,7 +162,7 @@ def test_a_flag_overrides_the_table(folder: Path) -> None:
 
 def test_a_table_of_a_model_that_is_not_served_has_no_effect(folder: Path) -> None:
     (model,) = model_components(
-        settings_of(folder, '[models."org/other"]\ncontext = 5', model=str(folder / "plain"))
+        settings_of(folder, '[models."org/other"]\ncontext = 500', model=str(folder / "plain"))
     ).models
     assert model.info.context_window_tokens == 2048
 

@@ -100,6 +100,13 @@ def test_a_number_of_any_length_is_refused_in_a_short_sentence(flag: str) -> Non
         assert len(str(refused.value)) < 150
 
 
+def test_a_context_has_room_for_an_answer() -> None:
+    for number in ("0", "1", "32"):
+        with pytest.raises(SettingsError, match=f"--context: '?{number}'? is not a whole number above 32"):
+            parsed("--context", number)
+    assert parsed("--context", "33").context == 33
+
+
 def test_an_origin_is_written_as_browsers_send_it() -> None:
     for wrong in ("notes.example", "https://notes.example/path", "https://me@notes.example", "https://"):
         with pytest.raises(SettingsError, match=r"--cors-origin: .* is not an origin"):
