@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -102,16 +103,23 @@ def test_a_server_starts_again_without_a_reader_of_its_output(script: Path) -> N
     command = [sys.executable, "-m", "pensieve", "serve", "--port", "0", "--script", str(script)]
     with subprocess.Popen(command, stdout=writer, stderr=writer, text=True) as process:
         server = SupervisedServer(process, url_in(reader))
-        with httpx.Client(timeout=HUNG_SECONDS) as client:
-            while select.select([], [writer], [], 0)[1]:
-                assert client.get(f"{server.url}/v1/models/{'x' * 100}").status_code == 404
+        fill = threading.Thread(target=filled, args=(writer,), daemon=True)
+        fill.start()
+        wait_until(lambda: not select.select([], [writer], [], 0)[1])
         for _ in range(2):
             server.crash()
             assert server.answer().status_code == 200
         process.terminate()
         assert process.wait(HUNG_SECONDS) == 0
     os.close(reader)
+    fill.join()
     os.close(writer)
+
+
+def filled(pipe: int) -> None:
+    """To its last byte. Returns when the reader has closed its end."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(pipe, 10**6 * b"\n")
 
 
 def url_in(reader: int) -> str:
