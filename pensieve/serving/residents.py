@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import Any
 from contracts.protocols.memory import MetalResourceManager
 from contracts.values.generation import PromptTokens
 from contracts.values.measurements import MemoryPressure, SpeculationCounts
+from pensieve.device.memory import garbage
 from pensieve.serving.served_model import ServedModel
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ class ResidentModels:
 
     def _collect(self) -> None:
         """mlx-lm's batches are reference cycles, which keep a model's weights alive until Python collects cycles."""
-        gc.collect()
+        garbage.collect()
         self._memory.reclaim()
 
 
