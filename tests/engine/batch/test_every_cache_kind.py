@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 import pytest
 
 from pensieve.core.drafts.prompt_lookup import PromptLookup
+from pensieve.device.checked_kernels import CHECKED_KERNELS
+from pensieve.device.device import device_info
 from pensieve.engine.kv.rows.forms import RowForms
 from pensieve.engine.kv.rows.take_rows import let_layers_take_rows
 from pensieve.engine.memory.layout import Layout, layout_of
 from pensieve.models.loading.load import LoadedModel
+from tests.dialects.matrix.model_types import config_of
 from tests.engine.batch.batch_run import BatchRun, alone
 from tests.engine.kv.models import small
 from tests.engine.speculation.test_speculation import Eager
@@ -38,17 +42,27 @@ LAYOUTS = {
 """Which layers are rows, what is batched, and how rows are attended to: hybrids of recurrent layers, windows, sinks,
 latent attention, lists of caches, chunks.
 """
+WIDE: Final = {f"{kind} of wide heads": kind for kind in ("qwen3_5", "gemma3_text", "gpt_oss")}
+"""The others have heads too small for the kernels that run on GPUs."""
+HEAD_SIZE: Final = 64
+needs_gpu = pytest.mark.skipif(device_info().backend == "cpu", reason="the kernels run on GPUs")
 VOCABULARY = 128
 
 NewRun = Callable[..., BatchRun]
 Know = Callable[[list[int], list[int]], None]
 
 
-@pytest.fixture(scope="module", params=LAYOUTS)
+@pytest.fixture(scope="module", params=[*LAYOUTS, *(pytest.param(name, marks=needs_gpu) for name in WIDE)])
 def model(request: pytest.FixtureRequest) -> LoadedModel:
-    loaded = small(request.param)
+    loaded = small(request.param) if request.param in LAYOUTS else wide(WIDE[request.param])
     let_layers_take_rows(loaded.model)
     return loaded
+
+
+def wide(model_type: str) -> LoadedModel:
+    config = config_of(model_type)
+    sizes = {"head_dim": HEAD_SIZE}
+    return small(model_type, **({"text_config": config["text_config"] | sizes} if "text_config" in config else sizes))
 
 
 @pytest.fixture
@@ -64,7 +78,8 @@ def new_run(model: LoadedModel) -> NewRun:
 def test_each_layer_has_the_best_cache_that_computes_the_same(
     request: pytest.FixtureRequest, model: LoadedModel
 ) -> None:
-    assert layout_of(model) == LAYOUTS[request.node.callspec.params["model"]]
+    name = request.node.callspec.params["model"]
+    assert layout_of(model) == LAYOUTS[WIDE.get(name, name)]
 
 
 def test_requests_that_join_and_leave_get_the_tokens_of_each_alone(model: LoadedModel, new_run: NewRun) -> None:
@@ -78,6 +93,17 @@ def test_requests_that_join_and_leave_get_the_tokens_of_each_alone(model: Loaded
             run.insert(token_ids, 12)
     expected = [alone(model, prompts[0], 30), *(alone(model, each, 12) for each in prompts[1:])]
     assert run.finish() == expected[: len(run.tokens)]
+
+
+@pytest.mark.parametrize("model", [pytest.param(name, marks=needs_gpu) for name in WIDE], indirect=True)
+def test_one_kernel_attends_to_all_rows_on_a_gpu(model: LoadedModel, new_run: NewRun) -> None:
+    run = new_run()
+    for seed in (1, 2):
+        run.insert(prompt(40, seed), 12)
+    run.finish()
+    with_sinks = any("sinks" in module for _, module in model.model.named_modules())
+    kernel = f"attention of 4/2 heads of {HEAD_SIZE}/{HEAD_SIZE} float32{' with sinks' if with_sinks else ''}"
+    assert CHECKED_KERNELS.verdicts()[kernel] == "used"
 
 
 @pytest.fixture
