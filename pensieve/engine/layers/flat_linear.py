@@ -43,6 +43,8 @@ def at_once(multiply: Callable[[mx.array], mx.array], values: mx.array) -> mx.ar
 
 def multiplied(layer: Any, values: mx.array, multiply: Callable[[mx.array], mx.array]) -> mx.array:
     """Values [..., inputs] by a packed layer's weights. `multiply` is MLX's way, with the layer's bias."""
+    if values.size == values.shape[-1]:  # one token, of which each microsecond counts: a pass has hundreds of products
+        return multiply(values)
     if multiplies_at_once(layer, values):
         return _with_bias(layer, product(layer, values))
     if values.size >= MANY_TOKENS * values.shape[-1] and values.dtype == layer.scales.dtype and values.dtype in _HALF:

@@ -63,6 +63,13 @@ def model(request: pytest.FixtureRequest) -> LoadedModel:
     return loaded
 
 
+@pytest.fixture
+def repeatable(request: pytest.FixtureRequest) -> None:
+    """For tests that compare with mlx-lm's own answers, which have to be the same each time."""
+    if device_info().backend == "cuda" and "gpt_oss" in request.node.callspec.params["model"]:
+        pytest.skip("on CUDA, mlx-lm's own answers of gpt_oss differ from run to run in f32 (mlx 0.32.4)")
+
+
 def wide(model_type: str) -> LoadedModel:
     config = config_of(model_type)
     sizes = {"head_dim": HEAD_SIZE}
@@ -86,7 +93,9 @@ def test_each_layer_has_the_best_cache_that_computes_the_same(
     assert layout_of(model) == LAYOUTS[WIDE.get(name, name)]
 
 
-def test_requests_that_join_and_leave_get_the_tokens_of_each_alone(model: LoadedModel, new_run: NewRun) -> None:
+def test_requests_that_join_and_leave_get_the_tokens_of_each_alone(
+    repeatable: None, model: LoadedModel, new_run: NewRun
+) -> None:
     prompts = [prompt(40, 1), prompt(150, 2), prompt(3, 3)]
     run = new_run()
     run.insert(prompts[0], 30)
@@ -97,6 +106,22 @@ def test_requests_that_join_and_leave_get_the_tokens_of_each_alone(model: Loaded
             run.insert(token_ids, 12)
     expected = [alone(model, prompts[0], 30), *(alone(model, each, 12) for each in prompts[1:])]
     assert run.finish() == expected[: len(run.tokens)]
+
+
+@pytest.mark.parametrize("model", ["qwen3_5", "mamba2"], indirect=True)
+def test_a_recurrent_layer_masks_no_token_of_a_decoding_step(new_run: NewRun) -> None:
+    """Its layers are slower with a mask. Prompts of one token begin in such a step, with caches that are empty."""
+    run = new_run()
+    for num_tokens in (5, 9, 1):
+        run.insert(prompt(num_tokens, num_tokens), 8)
+        while not run.tokens[len(run.tokens) - 1]:
+            run.step()
+    run.finish()
+    decoding = [
+        is_masked for (_, num), is_masked in zip(run.passes.shapes, run.passes.are_masked, strict=True) if num == 1
+    ]
+    assert len(decoding) > 8
+    assert sum(decoding) <= 1, "only the pass in which the prompt of one token begins"
 
 
 @pytest.mark.parametrize("model", [pytest.param(name, marks=needs_gpu) for name in WIDE], indirect=True)
@@ -127,7 +152,9 @@ def often_right(monkeypatch: pytest.MonkeyPatch) -> Know:
     return know
 
 
-def test_speculated_answers_are_those_of_plain_decoding(model: LoadedModel, new_run: NewRun, often_right: Know) -> None:
+def test_speculated_answers_are_those_of_plain_decoding(
+    repeatable: None, model: LoadedModel, new_run: NewRun, often_right: Know
+) -> None:
     """Rows that are speculated on together have drafts of several lengths, and lose other numbers of tokens."""
     token_ids, pace, run = prompt(40, 5), Eager(), new_run()
     expected = alone(model, token_ids, 60)
@@ -145,7 +172,7 @@ def test_speculated_answers_are_those_of_plain_decoding(model: LoadedModel, new_
 
 
 def test_a_row_that_ends_leaves_caches_that_continue_like_its_own_tokens(
-    model: LoadedModel, new_run: NewRun, often_right: Know
+    repeatable: None, model: LoadedModel, new_run: NewRun, often_right: Know
 ) -> None:
     """What is stored of an answer, also if its last draft went on after the end."""
     token_ids = prompt(40, 5)
