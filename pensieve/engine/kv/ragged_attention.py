@@ -213,7 +213,8 @@ def _matches(kind: HeadKind, lengths: Sequence[int], *, num_newest: int) -> bool
     """Compare rows of random numbers with the stock operation in the same precision."""
     scale = kind.key_size**-0.5
     rows = [_random_row(kind, length) for length in lengths]
-    newest = Newest(*_random(kind, len(rows), MAX_NEWEST, seed=3), num_newest)
+    late_keys, late_values = _random(kind, len(rows), MAX_NEWEST, seed=3)
+    newest = Newest(late_keys, late_values, num_newest)
     queries = mx.random.normal((len(rows), kind.num_heads, 1, kind.key_size), key=mx.random.key(1)).astype(kind.dtype)
     sinks = mx.random.normal((kind.num_heads,), key=mx.random.key(2)).astype(kind.dtype) if kind.has_sinks else None
     expected = mx.concatenate(

@@ -39,7 +39,7 @@ class RecordedPasses:
     def __call__(self, inputs: mx.array, **options: Any) -> mx.array:
         num_tokens = int(inputs.shape[1])
         self.shapes.append((int(inputs.shape[0]), num_tokens))
-        recurrent = [each for each in leaves(options["cache"]) if isinstance(each, ArraysCache)]
+        recurrent = [each for each in leaves(options.get("cache", ())) if isinstance(each, ArraysCache)]
         self.are_masked.append(any(each.make_mask(num_tokens) is not None for each in recurrent))
         logits: mx.array = self._model(inputs, **options)
         return logits

@@ -19,7 +19,7 @@ from pensieve.device.device import Backend, device_info
 from pensieve.device.mlx_lm.attention import AttendingCache, quantized_attention
 from pensieve.device.mlx_lm.positions import POSITIONS
 from pensieve.engine.kv.causal_attention import Scoring, attends_faster, capped, sums_beside_sinks
-from pensieve.engine.kv.ragged_attention import Newest, RowArrays, attend_all, attends_at_once
+from pensieve.engine.kv.ragged_attention import RowArrays, attend_all, attends_at_once
 from pensieve.engine.kv.rows.newest import NewestTokens
 from pensieve.engine.kv.rows.row import BATCHES, RowKV
 
@@ -195,8 +195,8 @@ class RowsKV(RowBatch, AttendingCache):
     def _attend_at_once(self, queries: mx.array, scale: float, sinks: mx.array | None) -> mx.array:
         self._has_kernel = True
         num_newest = self.num_newest
-        newest = Newest(*self._newest.arrays, num_newest) if num_newest and self._newest is not None else None
         held = [_held(row, num_newest) for row in self._rows]
+        newest = self._newest.for_kernel if self._newest is not None else None
         return attend_all(queries, held, scale, sinks=sinks, newest=newest)
 
     def _attend_to_one_token(self, queries: mx.array, scoring: Scoring) -> mx.array:

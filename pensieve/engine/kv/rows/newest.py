@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
-from pensieve.engine.kv.ragged_attention import MAX_NEWEST
+from pensieve.engine.kv.ragged_attention import MAX_NEWEST, Newest
 from pensieve.engine.kv.rows.row import RowKV
 
 
@@ -24,6 +24,12 @@ class NewestTokens:
         self.arrays = [mx.zeros((*new.shape[:2], MAX_NEWEST, new.shape[3]), new.dtype) for new in (keys, values)]
         self.num_tokens = 0
         self._rows = rows
+
+    @property
+    def for_kernel(self) -> Newest | None:
+        """None: there are none."""
+        keys, values = self.arrays
+        return Newest(keys, values, self.num_tokens) if self.num_tokens else None
 
     @property
     def nbytes(self) -> int:
