@@ -38,6 +38,23 @@ Feature: Requests that are heavy for their size
       When it is sent
       Then it is answered, or refused as naming "tools"
 
+    @id:enum-of-the-smallest-integer @cap:tools
+    Scenario Outline: A tool whose schema has <number> as <place> is answered, or refused by name
+      JSON Schema sets no limit to numbers. Those at the end of 64 bits are where parsers and grammars overflow.
+      Given the server under test
+      And a request with a tool whose schema has <number> as <place>
+      When it is sent
+      Then it is answered, or refused as naming "tools"
+
+      Examples:
+        | number               | place     |
+        | -9223372036854775808 | enum      |
+        | -9223372036854775807 | enum      |
+        | -9223372036854775808 | const     |
+        | -1e300               | maximum   |
+        | 9223372036854775808  | enum      |
+        | 1e300                | minimum   |
+
   @MUST
   Rule: Bodies that do not arrive delay no other
     RFC 9112, 9.5: a server may close a connection that stays idle. It must not count on clients that send.

@@ -62,6 +62,16 @@ def a_request_with_a_deep_schema(scene: Scene, number: int) -> None:
     scene.body["tools"] = [{"name": "look", "input_schema": schema}]
 
 
+@given(parsers.parse("a request with a tool whose schema has {number} as {place:w}"))
+def a_request_with_a_number_in_its_schema(scene: Scene, number: str, place: str) -> None:
+    value = json.loads(number)
+    parts = {"enum": {"enum": [value]}, "const": {"const": value}}
+    part = parts.get(place) or {"minimum": min(value, 2 * value), "maximum": max(value, 2 * value)}
+    schema = {"type": "object", "properties": {"a": {"type": "integer", **part}}, "required": ["a"]}
+    scene.body = plain_request(scene.client.model)
+    scene.body["tools"] = [{"name": "look", "input_schema": schema}]
+
+
 @when("it is sent, and plain requests meanwhile")
 def it_is_sent_and_plain_requests_meanwhile(scene: Scene) -> None:
     """Plain requests follow each other, so that several of them are sent while the heavy one is worked on."""

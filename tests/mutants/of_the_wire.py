@@ -56,6 +56,11 @@ OF_LIMITS = (
     Mutant("many-blocks-stop-all", "blocks-in-number", calls=limits.one_works_while_all_wait),
     Mutant("many-values-stop-all", "values-in-number", calls=limits.one_works_while_all_wait),
     Mutant("fails-on-deep-schemas", "schema-of-many-levels", answers=limits.fails_if(limits.has_a_deep_schema)),
+    Mutant(
+        "fails-on-the-smallest-integer",
+        "enum-of-the-smallest-integer",
+        answers=limits.fails_if(limits.has_the_smallest_integer),
+    ),
     Mutant("fails-on-doubled-slashes", "doubled-slashes", answers=limits.fails_if(limits.has_doubled_slashes)),
     Mutant("fails-on-two-dots", "host-with-two-dots", answers=limits.fails_if(limits.has_a_host_with_two_dots)),
     Mutant(

@@ -9,11 +9,19 @@ from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
 import_mlx_lm()
 
 from mlx_lm.models import cache  # noqa: E402 - only after import_mlx_lm
-from mlx_lm.models.cache import BatchKVCache, CacheList, KVCache, RotatingKVCache, TokenBuffer  # noqa: E402
+from mlx_lm.models.cache import (  # noqa: E402
+    BatchKVCache,
+    CacheList,
+    ChunkedKVCache,
+    KVCache,
+    RotatingKVCache,
+    TokenBuffer,
+)
 
 __all__ = [
     "BatchKVCache",
     "CacheList",
+    "ChunkedKVCache",
     "KVCache",
     "RotatingKVCache",
     "TokenBuffer",

@@ -10,9 +10,9 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from llguidance import LLMatcher
 
@@ -136,6 +136,8 @@ def _listed(gaps: Sequence[Gap]) -> str:
 
 def problem_of(schema: object) -> str:
     """Why llguidance cannot compile a schema, in a sentence, or ""."""
+    if any(number <= _MIN_INTEGER for number in _numbers_in(schema)):
+        return _TOO_LARGE
     is_error, messages = LLMatcher.validate_grammar_with_warnings(schema_grammar(schema))
     if not is_error:
         return ""
@@ -147,11 +149,26 @@ def problem_of(schema: object) -> str:
     return next((sentence for start, sentence in _SENTENCES.items() if line.startswith(start)), line[:_MAX_CHARACTERS])
 
 
+def _numbers_in(value: Any) -> Iterator[int | float]:
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case dict() as parts:
+                waiting += parts.values()
+            case list() as parts:
+                waiting += parts
+            case int() | float() as number:
+                yield number
+
+
+_MIN_INTEGER: Final = -(2**63) + 512
+"""llguidance 1.9 reads those up to this as floats of -2^63, and negates that without end, which ends the process."""
+_TOO_LARGE: Final = "bounds this large are not supported"
 _MAX_CHARACTERS: Final = 160
 _SENTENCES: Final = {
     "oneOf constraints": "its schemas may not exclude each other, so any of them is accepted",
     "lookarounds not supported yet": "word boundaries, and anchors other than at either end, are not supported",
-    "Failed to generate regex for": "bounds this large are not supported",
+    "Failed to generate regex for": _TOO_LARGE,
     "min/maxProperties only": "it is only supported if every named property is required",
     "patternProperty regexes": "only patterns that no key can match two of are supported",
     f"{UNSATISFIABLE}Regex is empty": f"{UNSATISFIABLE}no text has its pattern, format and length",

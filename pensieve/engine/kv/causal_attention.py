@@ -11,7 +11,7 @@ took 9.3 ms a layer, and 4.8 by powers of two.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import mlx.core as mx
 
@@ -20,6 +20,20 @@ from pensieve.device.exponentials import LOG2_E, power_of_two, powers_are_faster
 
 MIN_SCORES: Final = 4096
 """For fewer, starting more operations takes longer than the exponentials."""
+
+
+class Scoring(NamedTuple):
+    """How scores are made: `scale` times queries times keys, never above `cap`, beside `sinks` [query heads], which
+    take a share without having values.
+    """
+
+    scale: float
+    sinks: mx.array | None = None
+    cap: float | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        return self.sinks is None and self.cap is None
 
 
 def attends_faster(shape: Sequence[int], num_keys: int) -> bool:
@@ -33,31 +47,38 @@ def attends_faster(shape: Sequence[int], num_keys: int) -> bool:
 def causal_attention(
     queries: mx.array,
     keys_and_values: tuple[mx.array, mx.array],
-    scale: float,
-    *,
-    window: int | None = None,
-    sinks: mx.array | None = None,
+    scoring: Scoring,
+    mask: mx.array | None = None,
 ) -> mx.array:
     """Attention [1, query heads, tokens, size] of the last tokens to themselves and all tokens before them.
 
     queries: [1, query heads, tokens, size]; keys and values: [1, heads, all tokens, size], the last for the queries;
-    sinks: [query heads]. Query heads that share keys are multiplied with them at once.
+    mask: bool [tokens, all tokens], if they attend to fewer. Query heads that share keys are multiplied with them at
+    once.
     """
-    keys, values = keys_and_values
+    (keys, values), (scale, sinks, cap) = keys_and_values, scoring
     num_rows, num_heads, num_tokens, size = queries.shape
     num_shared, num_keys = keys.shape[1], int(keys.shape[2])
     by_powers = powers_are_faster()
-    grouped = (queries * (scale * LOG2_E if by_powers else scale)).reshape(num_rows, num_shared, -1, size)
+    unit = LOG2_E if by_powers else 1.0
+    grouped = (queries * (scale * unit if cap is None else scale)).reshape(num_rows, num_shared, -1, size)
     scores = grouped @ keys.swapaxes(-1, -2)
+    if cap is not None:
+        scores = capped(scores, cap) * unit
     if num_tokens > 1:
-        mask = window_mask(num_tokens, num_keys, window or num_keys)
+        seen = mask if mask is not None else window_mask(num_tokens, num_keys, num_keys)
         by_token = scores.reshape(num_rows, num_shared, -1, num_tokens, num_keys)
-        scores = mx.where(mask, by_token, mx.finfo(scores.dtype).min).reshape(scores.shape)
+        scores = mx.where(seen, by_token, mx.finfo(scores.dtype).min).reshape(scores.shape)
     if sinks is not None:
         sums = sums_beside_sinks(scores, values, _by_query(sinks, num_shared, num_tokens), by_powers=by_powers)
     else:
         sums = weighted_sums(scores, values) if by_powers else mx.softmax(scores, axis=-1, precise=True) @ values
     return sums.reshape(num_rows, num_heads, num_tokens, -1)
+
+
+def capped(scores: mx.array, cap: float) -> mx.array:
+    """Scores that approach the cap, and never exceed it."""
+    return mx.tanh(scores / cap) * cap
 
 
 def window_mask(num_tokens: int, num_keys: int, window: int) -> mx.array:

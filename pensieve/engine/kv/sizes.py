@@ -50,6 +50,11 @@ class KVSizes:
         """Bytes per token of the layers that keep every token."""
         return sum(layer.bytes_per_token for layer in self.layers if layer.max_tokens is None)
 
+    @property
+    def has_padded_layers(self) -> bool:
+        """Whether layers keep tokens, but not in rows."""
+        return any(layer.bytes_per_token and not layer.in_row for layer in self.layers)
+
     def beside(self, other: KVSizes) -> KVSizes:
         """The sizes for requests whose tokens are in both models' caches."""
         return KVSizes(self.layers + other.layers, self.in_rows and other.in_rows)

@@ -14,6 +14,7 @@ import mlx.core as mx
 from pensieve.engine.kv.batch_check import TOLERANCE, Batching, batching_of
 from pensieve.engine.kv.rows.forms import ATTENDING, RowForms, in_rows, possible_forms, runnable
 from pensieve.engine.kv.rows.row import Form, RowKV
+from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.kv.snapshots import has_growing_layout
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def layout_of(model: LoadedModel) -> Layout:
     return best if is_as_good and best.batching != "none" else plain
 
 
-def in_words(layout: Layout) -> str:
+def in_words(layout: Layout, sizes: KVSizes) -> str:
     """How requests that run together are attended to."""
     rows, batching, forms = layout
     if batching == "none":
@@ -67,6 +68,8 @@ def in_words(layout: Layout) -> str:
         return "mlx-lm's, padded to the longest request"
     growing, windows = (_FORMS[form] for form in forms)
     parts = [growing and f"rows, {growing}", windows and f"windows in rows, {windows}"]
+    if sizes.has_padded_layers:
+        parts.append("the others in mlx-lm's caches, padded to the longest request")
     return "; ".join(part for part in parts if part) or "none"
 
 

@@ -22,8 +22,8 @@ from pensieve.device.checked_kernels import CHECKED_KERNELS
 from pensieve.device.device import Backend, device_info
 from pensieve.engine.kv.batch_check import WARNINGS, Batching
 from pensieve.engine.kv.rows.forms import ATTENDING, RowForms, leaves, runnable
+from pensieve.engine.kv.rows.layers.take_rows import let_layers_take_rows
 from pensieve.engine.kv.rows.row import RowKV, room_for
-from pensieve.engine.kv.rows.take_rows import let_layers_take_rows
 from pensieve.engine.kv.sizes import KVSizes, measured_sizes
 from pensieve.engine.memory.layout import Layout, Rows, in_words, layout_of, new_caches
 from pensieve.models.files.memo import Memo
@@ -49,6 +49,8 @@ _FIRST_CHUNK_TOKENS: Final = 512
 """The chunk of the first measurement, which decides how large a chunk may be."""
 _MIN_CHUNK_TOKENS: Final = 32
 """Smaller chunks are too slow, whatever the memory."""
+_VERSION: Final = 2
+"""Of what is measured: raised when models get rows that did not have them, so that they are measured again."""
 _NO_KV_BITS: Final = (
     "it has sliding windows or recurrent layers, whose keys and values cannot be quantised: serve it without --kv-bits"
 )
@@ -119,7 +121,7 @@ def report_limitations(name: str, found: Probe, *, kv_bits: int | None) -> None:
     Raises:
         ModelLoadingError: `kv_bits` is set, and the model's keys and values cannot be quantised.
     """
-    CHECKED_KERNELS.note(f"attention of {name}", in_words(Layout(found.rows, found.batching, found.forms)))
+    CHECKED_KERNELS.note(f"attention of {name}", in_words(Layout(found.rows, found.batching, found.forms), found.sizes))
     if found.batching != "whole":
         log.warning(WARNINGS[found.batching], name)
     if kv_bits and found.rows != "all":
@@ -204,5 +206,5 @@ def _key(model: LoadedModel, *limits: int | None) -> str:
     arrays = cast("list[tuple[str, mx.array]]", tree_flatten(model.model.parameters()))
     shapes = [(name, str(array.dtype), array.shape) for name, array in arrays]
     device = device_info()
-    parts = [model.config, shapes, limits, device.backend, device.chip, version("mlx"), version("mlx-lm")]
+    parts = [_VERSION, model.config, shapes, limits, device.backend, device.chip, version("mlx"), version("mlx-lm")]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]

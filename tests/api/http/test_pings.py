@@ -2,6 +2,7 @@ import asyncio
 import gc
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
@@ -100,3 +101,50 @@ def test_closing_leaves_no_error_of_the_source_in_the_log(*, fails_when_closed: 
 
     asyncio.run(play())
     assert reports == []
+
+
+def test_a_stream_takes_one_task_and_one_timer_however_many_items_it_has() -> None:
+    class Counting(asyncio.SelectorEventLoop):
+        num_timers = num_tasks = 0
+
+        def call_at(self, *arguments: Any, **options: Any) -> asyncio.TimerHandle:  # type: ignore[override]
+            self.num_timers += 1
+            return super().call_at(*arguments, **options)
+
+        def create_task(self, *arguments: Any, **options: Any) -> asyncio.Task[Any]:
+            self.num_tasks += 1
+            return super().create_task(*arguments, **options)
+
+    async def source() -> AsyncGenerator[int, None]:
+        for number in range(100):
+            await asyncio.sleep(0)
+            yield number
+
+    async def play() -> tuple[int, int]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Counting)
+        before = loop.num_tasks, loop.num_timers
+        assert [item async for item in with_pings(source(), 60)] == list(range(100))
+        return loop.num_tasks - before[0], loop.num_timers - before[1]
+
+    with asyncio.Runner(loop_factory=Counting) as runner:
+        assert runner.run(play()) == (1, 1)
+
+
+def test_items_that_arrive_while_the_reader_is_busy_come_in_order_and_without_pings() -> None:
+    has_all = asyncio.Event()
+
+    async def source() -> AsyncGenerator[int, None]:
+        for number in range(3):
+            yield number
+        has_all.set()
+
+    async def play() -> list[int | None]:
+        items = []
+        async for item in with_pings(source(), 0.001):
+            await has_all.wait()
+            await asyncio.sleep(0.005)
+            items.append(item)
+        return items
+
+    assert asyncio.run(play()) == [0, 1, 2]

@@ -17,6 +17,12 @@ NOTES: Final = {
     "the window depends on the prefill chunk size",
 }
 """Model types whose answers may differ from mlx-lm's, because mlx-lm itself has several, with the reason."""
+IN_MLX_LMS_CACHES: Final = {
+    "afm7": "its last layers take their position from the length of the keys, which is that of the longest request",
+    "deepseek_v41": "the model has a kind of cache of its own, with one position for all requests",
+    "plamo3": "its windows: mlx-lm's window has another length in prefill than in decoding (see the note above)",
+}
+"""Model types of which requests, or windows, stay in mlx-lm's own caches, with the reason."""
 PARTS: Final = frozenset((
     "activations", "base", "bitlinear_layers", "cache", "gated_delta", "mla", "pipeline", "rope_utils", "ssm",
     "switch_layers",

@@ -25,7 +25,7 @@ from pensieve.models.files.model_folder import ModelFolder
 from tests.dialects.matrix.coverage import NOTES, SEEDS
 from tests.dialects.matrix.model_types import config_of
 from tests.dialects.matrix.sizes import VOCABULARY
-from tests.support.engines import GIB, start_engine
+from tests.support.engines import GIB, parts_of, start_engine
 from tests.support.mlx_lm_classes import classes_of
 from tests.support.tiny_model import write_byte_tokenizer
 
@@ -37,7 +37,7 @@ TEXTS: Final = (
     "A sentence that is a good deal longer than the others, so that the rows of a batch differ in length by a lot.",
 )
 _THEN: Final = "And then?"
-_TURN: Final = "<|im_end|>\n"
+END_OF_TURN: Final = "<|im_end|>\n"
 _END: Final = 2
 """<|im_end|>, the last of the control tokens."""
 _GREEDY: Final = Sampling(temperature=0.0)
@@ -53,6 +53,8 @@ class Comparison:
     together: str
     second_turn: str
     difference: str = ""
+    is_in_rows: bool = True
+    """Whether every layer that keeps tokens has rows."""
 
     @property
     def line(self) -> str:
@@ -113,14 +115,15 @@ async def compared(model_type: str, folder: Path) -> Comparison:
         made_at = "2026-01-01T00:00:00Z"
         engine = await start_engine(ModelFolder(folder, model_type, model_type, made_at), _OPTIONS)
     try:
-        alone, _ = await _answer(engine, _conversation(FIRST))
-        together = [text for text, _ in await asyncio.gather(*(_answer(engine, _conversation(it)) for it in TEXTS))]
-        second, cached_tokens = await _answer(engine, _conversation(FIRST, alone, _THEN))
+        probe = parts_of(engine).probe
+        alone, _ = await _answer(engine, conversation(FIRST))
+        together = [text for text, _ in await asyncio.gather(*(_answer(engine, conversation(it)) for it in TEXTS))]
+        second, cached_tokens = await _answer(engine, conversation(FIRST, alone, _THEN))
     finally:
         await engine.aclose()
     token_ids = [reference.answer(prompt_of(text)) for text in (FIRST, *TEXTS)]
-    token_ids.append(reference.answer([*prompt_of(FIRST), *token_ids[0], *_tokens(_TURN + _rendered(_THEN))]))
-    expected = list(map(_text, token_ids))
+    token_ids.append(reference.answer([*prompt_of(FIRST), *token_ids[0], *tokens_of(END_OF_TURN + rendered(_THEN))]))
+    expected = list(map(text_of, token_ids))
     differences = [pair for pair in zip(expected, (alone, *together, second), strict=True) if pair[0] != pair[1]]
     return Comparison(
         model_type,
@@ -128,6 +131,7 @@ async def compared(model_type: str, folder: Path) -> Comparison:
         together=_batching(lines) if together == expected[1:4] else "different",
         second_turn=_second_turn(second == expected[4], cached_tokens),
         difference="; ".join(f"mlx-lm {one!r}, here {other!r}" for one, other in differences),
+        is_in_rows=probe.rows != "none" and not probe.sizes.has_padded_layers,
     )
 
 
@@ -168,25 +172,25 @@ def _tokenizer() -> Any:
         return tokenizer_utils.load(Path(folder))
 
 
-def _tokens(text: str) -> list[int]:
+def tokens_of(text: str) -> list[int]:
     return list(_tokenizer().encode(text, add_special_tokens=False))
 
 
-def _text(token_ids: list[int]) -> str:
+def text_of(token_ids: list[int]) -> str:
     """One character for each token. Control tokens, whose ids come before those of the bytes, are left out."""
     return "".join(chr(token_id - _END - 1) for token_id in token_ids if token_id > _END)
 
 
 def prompt_of(text: str) -> list[int]:
-    return _tokens(_rendered(text))
+    return tokens_of(rendered(text))
 
 
-def _rendered(text: str) -> str:
+def rendered(text: str) -> str:
     """As by the tokenizer's template, tests.support.tiny_model.CHATML."""
     return f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
 
 
-def _conversation(*texts: str) -> GenerationRequest:
+def conversation(*texts: str) -> GenerationRequest:
     roles = (Role.USER, Role.ASSISTANT, Role.USER)
     messages = tuple(ChatMessage(role, text) for role, text in zip(roles, texts, strict=False))
     return GenerationRequest(messages, OUTPUT_TOKENS, _GREEDY)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from tests.dialects.matrix.coverage import NOT_BUILT
+from tests.dialects.matrix.coverage import IN_MLX_LMS_CACHES, NOT_BUILT
 from tests.dialects.matrix.model_types import TYPES
 from tests.dialects.matrix.row import compared
 
@@ -30,12 +30,23 @@ table, and fails if the table is out of date.
 
 """
 _HEAD: Final = "| model type | equals mlx-lm | three at once | second turn | note |\n|---|---|---|---|---|\n"
+_CACHES: Final = """
+## In mlx-lm's own caches
+
+The requests of every other type are rows: each has memory of its own, joins the others without a copy, and loses
+rejected drafts for nothing. These are not, and `/health` says so of a loaded model (`kernels`).
+
+"""
 _LEFT_OUT: Final = "\n## Not in the matrix\n\n"
 
 
 def document(lines: Iterable[str]) -> str:
-    left_out = "".join(f"- {model_type}: {reason}.\n" for model_type, reason in sorted(NOT_BUILT.items()))
-    return _TOP + _HEAD + "".join(f"{line}\n" for line in lines) + _LEFT_OUT + left_out
+    rows = "".join(f"{line}\n" for line in lines)
+    return _TOP + _HEAD + rows + _CACHES + _listed(IN_MLX_LMS_CACHES) + _LEFT_OUT + _listed(NOT_BUILT)
+
+
+def _listed(reasons: Mapping[str, str]) -> str:
+    return "".join(f"- {model_type}: {reason}.\n" for model_type, reason in sorted(reasons.items()))
 
 
 def measured_line(model_type: str) -> str:

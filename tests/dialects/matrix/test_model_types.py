@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pensieve.models.files.home import HOME_VARIABLE
-from tests.dialects.matrix.coverage import NOT_BUILT, NOTES, PARTS, SEEDS
+from tests.dialects.matrix.coverage import IN_MLX_LMS_CACHES, NOT_BUILT, NOTES, PARTS, SEEDS
 from tests.dialects.matrix.model_types import EXTRA, TYPES, config_of
 from tests.dialects.matrix.row import FIRST, TEXTS, MlxLmModel, compared, prompt_of, write_small_model
 from tests.dialects.matrix.table import PATH, document
@@ -27,6 +27,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_its_answers_are_mlx_lms_and_the_table_is_right(model_type: str, tmp_path: Path) -> None:
     comparison = asyncio.run(compared(model_type, tmp_path / "model"))
     assert not comparison.difference or model_type in NOTES, comparison.difference
+    assert comparison.is_in_rows == (model_type not in IN_MLX_LMS_CACHES)
     assert comparison.line in PATH.read_text(encoding="utf-8").splitlines()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pensieve.core.drafts.prompt_lookup import PromptLookup
 from pensieve.engine.kv.rows.forms import RowForms
-from pensieve.engine.kv.rows.take_rows import let_layers_take_rows
+from pensieve.engine.kv.rows.layers.take_rows import let_layers_take_rows
 from pensieve.engine.memory.layout import Layout, layout_of
 from pensieve.models.loading.load import LoadedModel
 from tests.engine.batch.batch_run import BatchRun, alone
@@ -32,11 +32,15 @@ LAYOUTS = {
     "kimi_linear": Layout("attention", "whole", LATENT),
     "phi": Layout("all", "whole", GATHERED),
     "mamba2": Layout("attention", "whole", RowForms(None)),
-    "gemma2": Layout("none", "none", RowForms(None)),
-    "llama4": Layout("none", "none", RowForms(None)),
+    "gemma2": Layout("all", "whole", ATTENDING),
+    "llama4": Layout("attention", "whole", RowForms("attending", "attending")),
+    "gpt_bigcode": Layout("all", "whole", ATTENDING),
+    "deepseek_v32": Layout("all", "whole", GATHERED),
+    "glm_moe_dsa": Layout("all", "whole", GATHERED),
+    "afm7": Layout("none", "none", RowForms(None)),
 }
 """Which layers are rows, what is batched, and how rows are attended to: hybrids of recurrent layers, windows, sinks,
-latent attention, lists of caches, chunks.
+latent attention, lists of caches, capped scores, chunks, learned positions, selected tokens, one request at a time.
 """
 VOCABULARY = 128
 

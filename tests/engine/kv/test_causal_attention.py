@@ -5,7 +5,7 @@ from __future__ import annotations
 import mlx.core as mx
 import pytest
 
-from pensieve.engine.kv.causal_attention import causal_attention, window_mask
+from pensieve.engine.kv.causal_attention import Scoring, causal_attention, window_mask
 
 
 @pytest.mark.parametrize(("num_heads", "num_shared"), [(4, 4), (8, 2)])
@@ -19,7 +19,7 @@ def test_it_equals_the_kernels_attention(
     keys, values = (mx.random.normal((1, num_shared, num_keys, 32)).astype(dtype) for _ in range(2))
     scale = 32**-0.5
     expected = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask="causal")
-    actual = causal_attention(queries, (keys, values), scale)
+    actual = causal_attention(queries, (keys, values), Scoring(scale))
     assert actual.dtype == dtype
     assert mx.allclose(actual, expected, atol=1e-5 if dtype == mx.float32 else 5e-3)
 
@@ -37,6 +37,6 @@ def test_sinks_and_windows_equal_those_of_the_kernel(
     expected = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=0.2, mask=mask, sinks=sinks)
     start = 40 - num_tokens - 10
     seen = keys[:, :, start:], values[:, :, start:]
-    actual = causal_attention(queries, seen, 0.2, window=11, sinks=sinks)
+    actual = causal_attention(queries, seen, Scoring(0.2, sinks), mask[:, start:])
     assert mx.allclose(actual, expected, atol=1e-5)
-    assert not mx.allclose(actual, causal_attention(queries, seen, 0.2, window=11), atol=1e-3)
+    assert not mx.allclose(actual, causal_attention(queries, seen, Scoring(0.2), mask[:, start:]), atol=1e-3)

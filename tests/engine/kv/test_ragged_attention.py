@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pensieve.device.device import device_info
+from pensieve.engine.kv.causal_attention import Scoring
 from pensieve.engine.kv.ragged_attention import HeadKind, attend_all, attends_at_once
 from pensieve.engine.kv.rows.batch import RowsKV
 from pensieve.engine.kv.rows.row import RowKV
@@ -31,7 +32,9 @@ def test_rows_of_any_length_get_what_each_gets_alone(dtype: mx.Dtype, lengths: t
     queries = mx.random.normal((len(rows), 8, 1, SIZE)).astype(dtype)
     assert attends_at_once(queries, *rows[0].arrays)
     together = RowsKV(rows).attend(queries, SIZE**-0.5)
-    alone = [row.attend(query, SIZE**-0.5) for row, query in zip(rows, mx.split(queries, len(rows)), strict=True)]
+    alone = [
+        row.attend(query, Scoring(SIZE**-0.5)) for row, query in zip(rows, mx.split(queries, len(rows)), strict=True)
+    ]
     expected = np.array(mx.concatenate(alone).astype(mx.float32))
     difference = np.abs(np.array(together.astype(mx.float32)) - expected).max()
     assert difference < {mx.float32: 2e-3}.get(dtype, 2e-2) * np.abs(expected).max()

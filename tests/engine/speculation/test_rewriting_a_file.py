@@ -11,7 +11,7 @@ from typing import Any, Final
 import mlx.core as mx
 import pytest
 
-from pensieve.engine.kv.rows.take_rows import let_layers_take_rows
+from pensieve.engine.kv.rows.layers.take_rows import let_layers_take_rows
 from pensieve.engine.memory.layout import layout_of
 from tests.engine.batch.batch_run import BatchRun
 from tests.engine.kv.models import small
@@ -43,7 +43,7 @@ class Rewriting:
         return getattr(self._model, name)
 
 
-@pytest.fixture(params=["gpt_oss", "deepseek_v3", "gemma4_text", "qwen3_5"])
+@pytest.fixture(params=["gpt_oss", "deepseek_v3", "gemma4_text", "qwen3_5", "mamba2", "gemma2", "llama4"])
 def run(request: pytest.FixtureRequest) -> BatchRun:
     model = small(request.param)
     let_layers_take_rows(model.model)

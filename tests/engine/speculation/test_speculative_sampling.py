@@ -25,7 +25,7 @@ from tests.engine.support.tiny_modules import tiny_module
 )
 def test_speculated_answers_follow_the_models_own_distribution(sampling: Sampling) -> None:
     model, vocabulary = _of_few_tokens(4)
-    token_ids, num_tokens, num_draws = _every_triple_of(4), 3, 1024
+    token_ids, num_tokens, num_draws = every_triple_of(4), 3, 1024
     mx.random.seed(20)
     drawn: Counter[tuple[int, ...]] = Counter()
     pace = Eager()
@@ -40,7 +40,7 @@ def test_speculated_answers_follow_the_models_own_distribution(sampling: Samplin
     assert improbability(drawn, chances, num_draws) < 3.5
 
 
-def _every_triple_of(vocabulary: int) -> list[int]:
+def every_triple_of(vocabulary: int) -> list[int]:
     """A text with every triple of tokens, so that there is always a draft."""
     text, seen = [0, 0], set()
     while True:

@@ -51,6 +51,10 @@ def has_a_deep_schema(call: ProxiedCall) -> bool:
     return call.body.count(b'"properties"') > 40
 
 
+def has_the_smallest_integer(call: ProxiedCall) -> bool:
+    return b"-9223372036854775808" in call.body
+
+
 def refusal_in_the_stream(call: ProxiedCall, answer: ProxiedAnswer) -> ProxiedAnswer:
     """A ping has begun the stream by the time that it is refused."""
     if answer.status < 400 or b'"stream": true' not in call.body:

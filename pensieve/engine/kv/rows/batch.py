@@ -11,14 +11,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import mlx.core as mx
 
 from pensieve.device.device import Backend, device_info
 from pensieve.device.mlx_lm.attention import AttendingCache, quantized_attention
 from pensieve.device.mlx_lm.positions import POSITIONS
-from pensieve.engine.kv.causal_attention import attends_faster, sums_beside_sinks
+from pensieve.engine.kv.causal_attention import Scoring, attends_faster, capped, sums_beside_sinks
 from pensieve.engine.kv.ragged_attention import attend_all, attends_at_once
 from pensieve.engine.kv.rows.row import BATCHES, RowKV
 
@@ -116,15 +116,7 @@ class RowsKV(RowBatch, AttendingCache):
         self.append(keys, values)
         return self, self
 
-    def attend(
-        self,
-        queries: mx.array,
-        scale: float,
-        *,
-        mask: Any = None,
-        values: Any = None,  # noqa: ARG002 - they are the rows'
-        sinks: mx.array | None = None,
-    ) -> mx.array:
+    def attend(self, queries: mx.array, scale: float, *, mask: Any = None, values: Any = None) -> mx.array:  # noqa: ARG002 - they are the rows'
         """Attention [rows, query heads, tokens, size] of the tokens added last. Padding gets zeros.
 
         Raises:
@@ -132,22 +124,29 @@ class RowsKV(RowBatch, AttendingCache):
         """
         if isinstance(mask, mx.array):
             raise NotImplementedError("rows support causal attention only")
+        return self.attend_by(queries, Scoring(scale))
+
+    def attend_by(self, queries: mx.array, scoring: Scoring) -> mx.array:
+        """As `attend`, with scores that are made in another way."""
+        scale, sinks, cap = scoring
         if queries.shape[2] == 1 and len(self.rows) > 1 and self._lengths is None and self.rows[0].bits is None:
             if _backend() == "cpu" and not attends_faster(queries.shape, self.size()):
-                return self._attend_to_one_token(queries, scale, sinks)
-            if _backend() != "cpu" and attends_at_once(queries, *self.rows[0].arrays, has_sinks=sinks is not None):
+                return self._attend_to_one_token(queries, scoring)
+            has_kernel = _backend() != "cpu" and cap is None
+            if has_kernel and attends_at_once(queries, *self.rows[0].arrays, has_sinks=sinks is not None):
                 return attend_all(queries, [_attended(row) for row in self.rows], scale, sinks)
         outputs = [
-            row.attend(of_row, scale, sinks) if of_row.shape[2] else of_row
+            row.attend(of_row, scoring) if of_row.shape[2] else of_row
             for row, of_row in zip(self.rows, self.split_rows(queries), strict=True)
         ]
         return joined(outputs, int(queries.shape[2]))
 
-    def _attend_to_one_token(self, queries: mx.array, scale: float, sinks: mx.array | None) -> mx.array:
-        """As `attend`, with fewer operations: a CPU pays for starting each of them for each row.
+    def _attend_to_one_token(self, queries: mx.array, scoring: Scoring) -> mx.array:
+        """As `attend_by`, with fewer operations: a CPU pays for starting each of them for each row.
 
         Query heads that share keys, [rows, query heads, 1, size], are multiplied with them at once.
         """
+        scale, sinks, cap = scoring
         num_rows, num_heads, _, size = queries.shape
         shared = self.rows[0].arrays[0].shape[1]
         grouped = (queries * scale).reshape(num_rows, shared, num_heads // shared, size)
@@ -156,21 +155,23 @@ class RowsKV(RowBatch, AttendingCache):
         for row, of_row in zip(self.rows, mx.split(grouped, num_rows), strict=True):
             keys, values = row.visible(1, queries.dtype)
             scores = of_row @ keys.swapaxes(-1, -2)
+            scores = scores if cap is None else capped(scores, cap)
             if by_head is not None:
                 outputs.append(sums_beside_sinks(scores, values, by_head))
             else:
                 outputs.append(mx.softmax(scores, axis=-1, precise=True) @ values)
         return mx.concatenate(outputs).reshape(num_rows, num_heads, 1, -1)
 
-    def make_mask(self, num_tokens: int, *, return_array: bool = False, window_size: int | None = None) -> None:
-        """None: each row applies causal attention itself.
+    def make_mask(
+        self, num_tokens: int, *, return_array: bool = False, window_size: int | None = None
+    ) -> Literal["causal"] | None:
+        """Not an array: each row applies causal attention itself. A model that computes with its mask fails on it.
 
         Raises:
-            NotImplementedError: the model needs another mask.
+            NotImplementedError: the rows attend to another number of tokens.
         """
         self.require_window(window_size)
-        if return_array and num_tokens > 1:
-            raise NotImplementedError("rows support causal attention only, without an array mask")
+        return "causal" if return_array and num_tokens > 1 else None
 
 
 def joined(outputs: Sequence[mx.array], num_tokens: int) -> mx.array:

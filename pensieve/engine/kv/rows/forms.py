@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from pensieve.engine.kv.rows import gathered, latent
 from pensieve.engine.kv.rows.batch import RowBatch
+from pensieve.engine.kv.rows.chunk_row import ChunkRow
 from pensieve.engine.kv.rows.row import Form, RowKV
 from pensieve.engine.kv.rows.window_row import WindowRow
 
@@ -39,11 +40,11 @@ _POSSIBLE: Final = (
 
 def possible_forms(caches: Sequence[Any]) -> list[RowForms]:
     """The forms that one request's caches, of mlx-lm's kinds, may have."""
-    from pensieve.device.mlx_lm.caches import KVCache, RotatingKVCache  # noqa: PLC0415 - half a second
+    from pensieve.device.mlx_lm.caches import ChunkedKVCache, KVCache, RotatingKVCache  # noqa: PLC0415 - half a second
 
     kinds = {type(each) for each in leaves(caches)}
-    grows, rotates = KVCache in kinds, RotatingKVCache in kinds
-    found = [RowForms(each.growing if grows else None, each.windows if rotates else None) for each in _POSSIBLE]
+    grows, slides = KVCache in kinds, bool(kinds & {RotatingKVCache, ChunkedKVCache})
+    found = [RowForms(each.growing if grows else None, each.windows if slides else None) for each in _POSSIBLE]
     return list(dict.fromkeys(found))
 
 
@@ -59,7 +60,12 @@ def in_rows(
 
 
 def _in_row(cache: Any, forms: RowForms, bits: int | None, min_room: int) -> Any:
-    from pensieve.device.mlx_lm.caches import CacheList, KVCache, RotatingKVCache  # noqa: PLC0415 - half a second
+    from pensieve.device.mlx_lm.caches import (  # noqa: PLC0415 - half a second
+        CacheList,
+        ChunkedKVCache,
+        KVCache,
+        RotatingKVCache,
+    )
 
     if type(cache) is CacheList:
         return CacheList(*in_rows(cache.caches, forms, bits=bits, min_room=min_room))
@@ -67,6 +73,8 @@ def _in_row(cache: Any, forms: RowForms, bits: int | None, min_room: int) -> Any
         return RowKV.of(cache, bits=bits, min_room=min_room, form=forms.growing)
     if type(cache) is RotatingKVCache and forms.windows is not None and not cache.keep:
         return WindowRow.of_rotating(cache, form=forms.windows)
+    if type(cache) is ChunkedKVCache and forms.windows == "attending":
+        return ChunkRow.of_chunked(cache)
     if isinstance(cache, RowKV):
         form = forms.windows if cache.window is not None else forms.growing
         cache.form = form or cache.form

@@ -34,6 +34,29 @@ class GatheredRows(RowBatch):
         """Those of the last pass, for layers that share them."""
         return self._together(self.rows[0].arrays[0].dtype)
 
+    @property
+    def keys(self) -> mx.array:
+        """Not the keys, but an array that is computed after them.
+
+        DeepSeek V3.2 assigns it to another cache of the layer: so that the keys of the tokens that it selects from are
+        computed in each pass, though it reads them only once there are more than it would select.
+        """
+        computed: mx.array = mx.depends(mx.array(0), [array for row in self.rows for array in row.arrays])
+        return computed
+
+    @keys.setter
+    def keys(self, computed: mx.array) -> None:
+        for row in self.rows:
+            row.arrays = tuple(mx.depends(list(row.arrays), [computed]))
+
+    @property
+    def values(self) -> mx.array:
+        return self.keys
+
+    @values.setter
+    def values(self, _: mx.array) -> None:
+        """A model that needs no values assigns zeros."""
+
     def _together(self, dtype: mx.Dtype) -> tuple[mx.array, mx.array]:
         pairs = [row.visible(num, dtype) for row, num in zip(self.rows, self.num_added(self._last), strict=True)]
         if len(pairs) == 1:

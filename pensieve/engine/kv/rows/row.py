@@ -18,7 +18,7 @@ import mlx.core as mx
 from pensieve.core.errors import ValidationError
 from pensieve.device.device import Backend, device_info
 from pensieve.device.mlx_lm.attention import quantized_attention
-from pensieve.engine.kv.causal_attention import attends_faster, causal_attention, window_mask
+from pensieve.engine.kv.causal_attention import Scoring, attends_faster, causal_attention, window_mask
 
 GROWTH_TOKENS: Final = 256
 """A row grows by this number of tokens at a time."""
@@ -143,21 +143,33 @@ class RowKV:
         keys, values = self._dequantized(self.filled(), dtype)
         return keys, values
 
-    def attend(self, queries: mx.array, scale: float, sinks: mx.array | None = None) -> mx.array:
+    def mask(self, num_tokens: int, num_keys: int) -> mx.array | None:
+        """What each of the last tokens attends to of the keys that are `visible`, bool [tokens, keys]. None: all that
+        are not after it.
+        """
+        window = self.window
+        return window_mask(num_tokens, num_keys, window) if window is not None and num_keys > window else None
+
+    def attend(self, queries: mx.array, scoring: Scoring) -> mx.array:
         """Causal attention of the last tokens, queries [1, query heads, tokens, size], to all tokens of the row."""
         num_tokens = int(queries.shape[2])
-        mask: str | mx.array | None = "causal" if num_tokens > 1 else None
-        if self.bits is not None and num_tokens <= _MAX_QUANTIZED_QUERY and _backend() == "metal" and sinks is None:
-            return self._quantized_attention(queries, scale, mask)
+        is_causal: str | None = "causal" if num_tokens > 1 else None
+        if self._is_quantized_attention_faster(num_tokens) and scoring.is_plain:
+            return self._quantized_attention(queries, scoring.scale, is_causal)
         keys, values = self.visible(num_tokens, queries.dtype)
-        num_keys, window = int(keys.shape[2]), self.window
-        if attends_faster(queries.shape, num_keys):
-            return causal_attention(queries, (keys, values), scale, window=window, sinks=sinks)
-        if mask is not None and window is not None and num_keys > window:
-            mask = window_mask(num_tokens, num_keys, window)
-        return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask, sinks=sinks)
+        num_keys = int(keys.shape[2])
+        mask = self.mask(num_tokens, num_keys) if num_tokens > 1 else None
+        if scoring.cap is not None or attends_faster(queries.shape, num_keys):
+            return causal_attention(queries, (keys, values), scoring, mask)
+        seen = is_causal if mask is None else mask
+        return mx.fast.scaled_dot_product_attention(
+            queries, keys, values, scale=scoring.scale, mask=seen, sinks=scoring.sinks
+        )
 
-    def _quantized_attention(self, queries: mx.array, scale: float, mask: str | mx.array | None) -> mx.array:
+    def _is_quantized_attention_faster(self, num_tokens: int) -> bool:
+        return self.bits is not None and num_tokens <= _MAX_QUANTIZED_QUERY and _backend() == "metal"
+
+    def _quantized_attention(self, queries: mx.array, scale: float, mask: str | None) -> mx.array:
         arrays = self.filled()
         return quantized_attention()(
             queries, arrays[:3], arrays[3:], scale=scale, mask=mask, group_size=self._group_size, bits=self.bits

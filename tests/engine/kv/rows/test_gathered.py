@@ -8,6 +8,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from pensieve.engine.kv.causal_attention import Scoring
 from pensieve.engine.kv.rows.gathered import GatheredRows
 from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.kv.rows.window_row import WindowRow
@@ -52,7 +53,7 @@ def test_rows_attend_as_if_alone(
     output = mx.fast.scaled_dot_product_attention(queries, *together, scale=0.3, mask=mask)
     assert not mx.any(mx.isnan(output))
     for index, (row, num) in enumerate(zip(rows, own, strict=True)):
-        expected = row.attend(queries[index : index + 1, :, :num], 0.3)
+        expected = row.attend(queries[index : index + 1, :, :num], Scoring(0.3))
         np.testing.assert_allclose(np.array(output[index : index + 1, :, :num]), np.array(expected), atol=1e-5)
 
 

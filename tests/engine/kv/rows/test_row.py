@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pensieve.core.errors import ValidationError
+from pensieve.engine.kv.causal_attention import Scoring
 from pensieve.engine.kv.rows.batch import RowsKV
 from pensieve.engine.kv.rows.row import GROWTH_TOKENS, RowKV, quantized_group_size, room_for
 from pensieve.engine.memory.layout import rows_match_single_requests
@@ -94,7 +95,7 @@ def test_eight_bits_take_about_a_quarter_of_single_precision_and_stay_close() ->
     for row in (plain, packed):
         row.append(keys, values)
     queries = mx.random.normal((1, 4, 1, SIZE), key=mx.random.key(9))
-    exact, near = (np.array(row.attend(queries, SIZE**-0.5)) for row in (plain, packed))
+    exact, near = (np.array(row.attend(queries, Scoring(SIZE**-0.5))) for row in (plain, packed))
     assert packed.nbytes < 0.35 * plain.nbytes
     assert np.abs(exact - near).max() < 0.02 * np.abs(exact).max()
     assert np.abs(exact - near).max() > 0.0

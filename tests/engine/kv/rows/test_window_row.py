@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pensieve.device.mlx_lm.caches import RotatingKVCache
+from pensieve.engine.kv.causal_attention import Scoring
 from pensieve.engine.kv.rows.batch import RowsKV
 from pensieve.engine.kv.rows.forms import RowForms, in_rows, without_rows
 from pensieve.engine.kv.rows.window_row import SPARE_TOKENS, WindowRow, max_room
@@ -89,7 +90,7 @@ def test_windows_of_any_length_attend_as_mlx_lms_cache(num_tokens: int, *, has_s
     batch = RowsKV(rows)
     batch.make_mask(num_tokens, window_size=WINDOW)
     batch.update_and_fetch(*new)
-    actual = batch.attend(queries, 0.25, sinks=sinks)
+    actual = batch.attend_by(queries, Scoring(0.25, sinks))
     np.testing.assert_allclose(np.array(actual), np.array(mx.concatenate(expected)), atol=1e-5)
 
 

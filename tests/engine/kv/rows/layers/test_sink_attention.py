@@ -9,8 +9,8 @@ import pytest
 
 from pensieve.device.recast import recast
 from pensieve.engine.kv.rows.batch import RowsKV
+from pensieve.engine.kv.rows.layers.sink_attention import sink_attentions
 from pensieve.engine.kv.rows.row import RowKV
-from pensieve.engine.kv.rows.sink_attention import sink_attentions
 from tests.engine.kv.models import small
 
 

@@ -1,0 +1,1 @@
+"""Layers of a loaded model, in a form that takes rows."""
