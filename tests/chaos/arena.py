@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import psutil
 
@@ -146,12 +146,18 @@ def bystander(what: str, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def arena(folder: Path, model: Path, python_options: Sequence[str] = ()) -> Iterator[Arena]:
+def arena(
+    folder: Path,
+    model: Path,
+    python_options: Sequence[str] = (),
+    arguments: Sequence[str] = ("--log-level", "warning"),  # not a line for each request
+    stderr: IO[str] | None = None,
+) -> Iterator[Arena]:
     log, seen = folder / "server.log", folder / "seen.txt"
-    arguments = ("--model", str(model), "--cache-disk", "0", "--log-level", "warning")  # not a line for each request
+    arguments = ("--model", str(model), "--cache-disk", "0", *arguments)
     with (
         log.open("w", encoding="utf-8") as errors,
-        serving(*arguments, python_options=python_options, stderr=errors) as server,
+        serving(*arguments, python_options=python_options, stderr=stderr or errors) as server,
         bystander(server.url.rpartition(":")[2], seen),
         bystander("busy", seen.with_name("yardstick.txt")) if IS_WHOLE else contextlib.nullcontext(),
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Final
@@ -54,7 +55,7 @@ class Findings:
     def _last_error(self) -> str:
         """The error that the server logged last: what tells two internal errors apart."""
         lines = self._log.read_text(encoding="utf-8", errors="replace")[-4000:].splitlines()
-        return next((line for line in reversed(lines) if line and not line.startswith((" ", "20"))), "")
+        return next((line.strip() for line in reversed(lines) if re.match(r"    \S", line)), "")  # ends a traceback
 
     def _minimal(self, item: Request, kind: str) -> str:
         if item.value is None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import logging
-import os
 import signal
 import socket
 import sys
@@ -27,6 +26,7 @@ from pensieve.cli.serve.freed_memory import return_freed_memory
 from pensieve.cli.serve.listener import bind, cannot_listen, url_of
 from pensieve.cli.serve.log.setup import set_up_log
 from pensieve.cli.serve.log.terminal_progress import TerminalProgress
+from pensieve.cli.serve.log.unblocked_stream import UnblockedStream, unblock_standard_streams
 from pensieve.cli.serve.loop_watch import LoopWatch
 from pensieve.cli.serve.shutdown import ServerLostError, Shutdown
 from pensieve.cli.serve.supervised import Supervised
@@ -66,6 +66,7 @@ def serve(
     components: Callable[[Settings], ServerComponents] = components_for,
 ) -> int:
     """Serve until SIGINT, SIGTERM or SIGHUP, and return the exit status. `components` builds what is served."""
+    unblock_standard_streams()
     faulthandler.enable()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
@@ -236,14 +237,11 @@ def _set_on_signals(stop: asyncio.Event, *, second_ends: bool) -> None:
 
 
 def _print(line: str) -> None:
-    """If the standard output cannot be written, such as a pipe whose reader has ended, the server goes on without."""
-    try:
-        print(line, flush=True)
-    except OSError as error:
-        log.warning("the standard output cannot be written: %s", error)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())  # or what is still buffered would fail again at exit
-        os.close(nowhere)
+    """If the standard output takes nothing, such as a pipe without a reader, the line is in the log."""
+    output = UnblockedStream(sys.stdout.fileno())
+    output.write(f"{line}\n")
+    if output.num_lost:
+        log.warning("the standard output cannot be written, or its reader does not read; it would say: %s", line)
 
 
 def _hypercorn_config(listener: socket.socket, limits: ConnectionLimits) -> Config:

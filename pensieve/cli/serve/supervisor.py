@@ -20,6 +20,7 @@ from typing import Final
 
 from pensieve.cli.serve.crashes import Crashes, describe, is_crash
 from pensieve.cli.serve.listener import bind, cannot_listen
+from pensieve.cli.serve.log.unblocked_stream import unblock_standard_streams
 from pensieve.cli.serve.supervised import ANSWERED, READY, VARIABLE
 from pensieve.cli.settings.settings import Settings
 
@@ -32,6 +33,7 @@ _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def supervise(settings: Settings, arguments: Sequence[str]) -> int:
     """Run `pensieve` with these arguments in a child process until it ends on purpose, and return its exit status."""
+    unblock_standard_streams()  # a report that waited for a reader would keep the server from starting again
     try:
         listener = bind(settings.host, settings.port)
     except OSError as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -94,6 +96,37 @@ def test_a_client_that_connects_during_a_crash_is_answered_by_the_next_server(
     messages = [json.loads(line)["message"] for line in log.read_text(encoding="utf-8").splitlines()]
     crash, answer = (f"the server crashed (signal {number.name}); it starts again", "POST /v1/messages 200")
     assert messages.index(crash) < messages.index(answer)
+
+
+def test_a_server_starts_again_without_a_reader_of_its_output(script: Path) -> None:
+    reader, writer = os.pipe()
+    command = [sys.executable, "-m", "pensieve", "serve", "--port", "0", "--script", str(script)]
+    with subprocess.Popen(command, stdout=writer, stderr=writer, text=True) as process:
+        server = SupervisedServer(process, url_in(reader))
+        fill = threading.Thread(target=filled, args=(writer,), daemon=True)
+        fill.start()
+        wait_until(lambda: not select.select([], [writer], [], 0)[1])
+        for _ in range(2):
+            server.crash()
+            assert server.answer().status_code == 200
+        process.terminate()
+        assert process.wait(HUNG_SECONDS) == 0
+    os.close(reader)
+    fill.join()
+    os.close(writer)
+
+
+def filled(pipe: int) -> None:
+    """To its last byte. Returns when the reader has closed its end."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(pipe, 10**6 * b"\n")
+
+
+def url_in(reader: int) -> str:
+    text = ""
+    while (found := re.search(r"serving .+ at (http://\S+) \(.*\n", text)) is None:
+        text += os.read(reader, 4096).decode()
+    return found[1]
 
 
 def test_an_answer_between_crashes_keeps_the_pauses_short(script: Path) -> None:

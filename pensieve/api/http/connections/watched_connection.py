@@ -59,7 +59,7 @@ class WatchedConnection(TCPServer):
             watch.cancel()
 
     async def protocol_send(self, event: Event) -> None:
-        if isinstance(event, Updated) and self.writer.transport.is_closing():
+        if isinstance(event, Updated) and (self.writer.transport.is_closing() or self.reader.at_eof()):
             return  # it would wait for another request
         if isinstance(event, RawData):
             self._num_written += len(event.data)

@@ -8,8 +8,10 @@ from typing import Final
 
 MAX_CHARACTERS: Final = 8_000
 """Of a message, and of a traceback. The stacks of a server's threads are some thousands."""
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""All control characters but tab and line feed, such as those that recolour or clear a terminal."""
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""All control characters but tab and line feed, such as those that recolour or clear a terminal; what else ends a line
+for some readers, or reverses its direction; and surrogates, which no file can hold.
+"""
 _traceback: Final = logging.Formatter()
 
 
@@ -29,4 +31,9 @@ def _bounded(text: str) -> str:
     if len(text) > MAX_CHARACTERS:
         half = MAX_CHARACTERS // 2
         text = f"{text[:half]} … {len(text) - MAX_CHARACTERS} characters left out … {text[-half:]}"
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROL.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

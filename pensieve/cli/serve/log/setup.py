@@ -23,6 +23,9 @@ MAX_FILE_BYTES: Final = 10 * 1000 * 1000
 NUM_OLD_FILES: Final = 5
 _DETAILS: Final = "details"
 """What a line for each request adds to its message as text; JSON has it as fields (`pensieve.api.request_log`)."""
+_WITH_DETAILS: Final = f"%({_DETAILS})s"
+_NO_DETAILS: Final = {_DETAILS: ""}
+_INDENT: Final = "    "
 
 
 def set_up_log(settings: Settings) -> Console | None:
@@ -67,18 +70,21 @@ def _terminal_handler(console: Console) -> logging.Handler:
     from rich.logging import RichHandler  # noqa: PLC0415
 
     handler = RichHandler(console=console, show_path=False, omit_repeated_times=False, log_time_format="%H:%M:%S")
-    handler.setFormatter(_text_formatter("%(message)s"))
+    handler.setFormatter(logging.Formatter(f"%(message)s{_WITH_DETAILS}", defaults=_NO_DETAILS))
     return handler
 
 
 def _formatted(handler: logging.Handler, chosen: LogFormat) -> logging.Handler:
-    text = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    handler.setFormatter(_json_formatter() if chosen == "json" else _text_formatter(text))
+    text = f"%(asctime)s %(levelname)s %(name)s: %(message)s{_WITH_DETAILS}"
+    handler.setFormatter(_json_formatter() if chosen == "json" else _IndentedFormatter(text, defaults=_NO_DETAILS))
     return handler
 
 
-def _text_formatter(pattern: str) -> logging.Formatter:
-    return logging.Formatter(f"{pattern}%({_DETAILS})s", defaults={_DETAILS: ""})
+class _IndentedFormatter(logging.Formatter):
+    """Only records begin at the left: a line end in what a client has sent cannot begin one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).replace("\n", f"\n{_INDENT}")
 
 
 def _json_formatter() -> logging.Formatter:

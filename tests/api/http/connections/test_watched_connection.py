@@ -57,6 +57,25 @@ def test_clients_that_disconnect_leave_no_open_connection(script: Path) -> None:
         assert open_files_below(served, before) <= before
 
 
+def test_a_client_that_has_closed_its_side_gets_the_end_with_its_answer(script: Path) -> None:
+    """Not when the time for another request is over, as an older connection shows."""
+    with serving("--script", str(script)) as served:
+        url = httpx.URL(served.url)
+        older = HTTPConnection(url.host, url.port, timeout=300)
+        older.request("GET", "/health")
+        older.getresponse().read()
+        connection = older.sock
+        with socket.create_connection((url.host, url.port or 0)) as closing:
+            closing.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            closing.shutdown(socket.SHUT_WR)
+            while closing.recv(4096):
+                pass
+        older.request("GET", "/health")
+        older.getresponse().read()
+        assert older.sock is connection
+        older.close()
+
+
 def test_a_kept_connection_is_reused(script: Path) -> None:
     with serving("--script", str(script)) as served:
         url = httpx.URL(served.url)

@@ -31,6 +31,7 @@ def test_a_traceback_is_cut_too() -> None:
 
 def test_control_characters_are_escaped() -> None:
     assert bounded("a\x1b[2J\r\x07b\tc\nd").getMessage() == "a\\x1b[2J\\x0d\\x07b\tc\nd"
+    assert bounded("a\u2028b\u202ec\ud800").getMessage() == "a\\u2028b\\u202ec\\ud800"
 
 
 def test_a_full_pipe_does_not_stop_the_writer_and_its_gap_is_counted() -> None:
@@ -46,4 +47,25 @@ def test_a_full_pipe_does_not_stop_the_writer_and_its_gap_is_counted() -> None:
     assert os.read(reader, 10**6).decode() == "(3 lines are missing here)\nthe next\n"
     os.close(reader)
     stream.write("without a reader\n")
+    os.close(writer)
+
+
+def test_a_line_that_was_broken_off_is_ended_before_the_next() -> None:
+    reader, writer = os.pipe()
+    stream = UnblockedStream(writer)
+    stream.write(10**6 * "x" + "\n")
+    os.read(reader, 10**7)
+    stream.write("the next\n")
+    assert os.read(reader, 10**6).decode() == "\n(1 lines are missing here)\nthe next\n"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_terminal_that_stands_still_does_not_stop_the_writer() -> None:
+    reader, writer = os.openpty()
+    stream = UnblockedStream(writer)
+    while not stream.num_lost:
+        stream.write(300 * "x" + "\n")
+    stream.close()
+    os.close(reader)
     os.close(writer)

@@ -74,6 +74,23 @@ def test_a_terminal_gets_text_with_the_same_fields() -> None:
     assert "{" not in text
 
 
+def test_no_line_end_in_what_a_client_sent_begins_a_record(tmp_path: Path) -> None:
+    forged = "2026-01-01 00:00:00,000 INFO pensieve.requests: POST /v1/messages 200"
+    with written(to_terminal=False) as (fd, output), logger(fd, "text") as log:
+        for end in ("\n", "\r", "\r\n", "\x0b", "\x0c", "\x1e", "\x85", "\u2028"):
+            log.warning("unknown type %r%s%s", "x", end, forged)
+        log.error("it failed", exc_info=ValueError(f"why\n{forged}"))
+    records = [line for line in output.getvalue().decode().splitlines() if not line.startswith("    ")]
+    assert len(records) == 9
+    assert forged not in records
+
+
+def test_a_surrogate_reaches_a_file(tmp_path: Path) -> None:
+    with written(to_terminal=False) as (fd, _), logger(fd, file=tmp_path / "log") as log:
+        log.warning("unknown type %s", "\ud800")
+    assert json.loads((tmp_path / "log").read_text(encoding="utf-8"))["message"] == "unknown type \\ud800"
+
+
 @pytest.mark.parametrize(("chosen", "is_json"), [("json", True), ("text", False)])
 def test_the_format_can_be_chosen(chosen: LogFormat, *, is_json: bool) -> None:
     for to_terminal in (True, False):
