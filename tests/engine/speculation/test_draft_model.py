@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +53,11 @@ class CountedDraftModel(DraftModel):
 
     def seconds(self, num_rows: int, plain_seconds: float) -> float:  # noqa: ARG002 - for any number
         return 0.1 * plain_seconds
+
+    def prefill(self, row: DraftRow, token_ids: Sequence[int]) -> float:
+        """A hundredth of a plain pass, instead of the time that it takes."""
+        super().prefill(row, token_ids)
+        return 0.01
 
     def draft(self, rows: Any, pending: Any, lengths: Any) -> list[list[int]]:
         self.num_drafted += sum(lengths)
