@@ -65,6 +65,11 @@ class KVSizes:
         """The bytes of a single request of `num_tokens`, including the room that its caches keep for growth."""
         return sum(layer.bytes_for(room_for(num_tokens)) for layer in self.layers)
 
+    def snapshot(self, num_tokens: int) -> int:
+        """The bytes of what cannot be cut after these tokens: windows, and states of a constant size."""
+        cut = (layer for layer in self.layers if layer.max_tokens is not None or not layer.bytes_per_token)
+        return sum(layer.bytes_for(num_tokens) for layer in cut)
+
     def joining(self, num_tokens: int, others_tokens: Sequence[int], others_bytes: int) -> int:
         """The bytes to reserve for a request that joins others, for which `others_bytes` are reserved.
 

@@ -40,7 +40,6 @@ LAYOUTS = {
     "llama4": Layout("attention", "whole", RowForms("attending", "attending")),
     "gpt_bigcode": Layout("all", "whole", ATTENDING),
     "deepseek_v32": Layout("all", "whole", GATHERED),
-    "glm_moe_dsa": Layout("all", "whole", GATHERED),
     "afm7": Layout("none", "none", RowForms(None)),
 }
 """Which layers are rows, what is batched, and how rows are attended to: hybrids of recurrent layers, windows, sinks,
