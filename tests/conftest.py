@@ -27,7 +27,16 @@ if TYPE_CHECKING:
 
 # ruff: noqa: PLC0415
 
-_LONGEST = ("mutants/test_mutants.py", "models/gguf/weights/test_formats.py", "cli/serve/test_supervisor.py")
+_LONGEST = (
+    "cli/serve/test_supervisor.py",
+    "models/gguf/weights/test_formats.py",
+    "mutants/test_mutants.py",
+    "perf_gates/test_faults.py",
+    "real_model/test_constrained_calls.py",
+    "real_model/test_sdk_conversations.py",
+    "sdk_suites/test_sdk_suites.py",
+    "soak/test_soak.py",
+)
 """They begin first. Each file runs in one process, so one that began last would keep the others waiting."""
 
 sys.meta_path.insert(0, BlasFirst())

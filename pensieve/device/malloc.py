@@ -45,5 +45,8 @@ def can_return_freed_memory() -> bool:
 
 
 def return_freed_memory() -> None:
-    """Return free pages from within the heaps too. Threads that allocate meanwhile wait for it."""
-    ctypes.CDLL(None).malloc_trim(0)
+    """Return free pages from within the heaps too. Threads that allocate meanwhile wait for it. Other allocators than
+    glibc's do it by themselves.
+    """
+    if can_return_freed_memory():
+        ctypes.CDLL(None).malloc_trim(0)

@@ -14,6 +14,7 @@ from typing import Any
 from contracts.protocols.memory import MetalResourceManager
 from contracts.values.generation import PromptTokens
 from contracts.values.measurements import MemoryPressure, SpeculationCounts
+from pensieve.device import malloc
 from pensieve.device.memory import garbage
 from pensieve.serving.served_model import ServedModel
 
@@ -144,9 +145,12 @@ class ResidentModels:
         await asyncio.to_thread(self._collect)
 
     def _collect(self) -> None:
-        """mlx-lm's batches are reference cycles, which keep a model's weights alive until Python collects cycles."""
+        """mlx-lm's batches are reference cycles, which keep a model's weights alive until Python collects cycles. Its
+        tokenizer is many small pieces, which the allocator keeps.
+        """
         garbage.collect()
         self._memory.reclaim()
+        malloc.return_freed_memory()
 
 
 def _sum(counts: list[PromptTokens]) -> PromptTokens:

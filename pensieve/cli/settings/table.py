@@ -112,7 +112,7 @@ TABLE: Final = (
         "cache_memory",
         parse_size_or_share,
         None,
-        "memory for the prompt cache, a size or a share of --memory-limit; 0 turns it off "
+        "memory for the prompt cache of each loaded model, a size or a share of --memory-limit; 0 turns it off "
         "(default: half of --memory-limit; weights and running requests take precedence)",
         "SIZE",
     ),

@@ -30,6 +30,8 @@ class Node(Generic[P]):
     token_ids: tuple[int, ...]
     parent: Node[P] | None
     payload: P | None = None
+    segment: P | None = None
+    """In a tree of snapshots: what the node's own tokens add to a snapshot at its end or later."""
     children: dict[int, Node[P]] = field(default_factory=dict)
     """Keyed by their first token."""
     last_used: int = 0
@@ -44,7 +46,7 @@ class Node(Generic[P]):
 
     @property
     def num_bytes(self) -> int:
-        return 0 if self.payload is None else self.payload.num_bytes
+        return sum(part.num_bytes for part in (self.payload, self.segment) if part is not None)
 
     def rank(self, now: float) -> int:
         """The order of eviction, lowest first: edges that were never read, plain nodes, those within their time to
@@ -54,16 +56,21 @@ class Node(Generic[P]):
         return -1 if self.is_unread_edge and not rank else rank
 
     @property
+    def end(self) -> int:
+        """The number of tokens from the prompt's start to the node's end."""
+        return sum(len(node.token_ids) for node in path_to(self))
+
+    @property
     def is_unread_edge(self) -> bool:
         return self.is_edge and not self.was_read
 
     @property
     def saved_per_byte(self) -> float:
-        """The tokens since the last payload before this one, per byte: what is lost with it."""
+        """The tokens since the last payload before this one, per byte of the payload: what is lost with it."""
         num_tokens, node = len(self.token_ids), self.parent
         while node is not None and node.payload is None:
             num_tokens, node = num_tokens + len(node.token_ids), node.parent
-        return num_tokens / max(1, self.num_bytes)
+        return num_tokens / max(1, self.payload.num_bytes if self.payload is not None else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ class PrefixMatch(Generic[P]):
     """The tokens that the payloads cover."""
     nodes: tuple[Node[P], ...]
     payloads: tuple[P, ...]
-    """The last segment may reach beyond `num_tokens`."""
+    """The last segment may reach beyond `num_tokens`. A snapshot comes after the segments that belong to it."""
     num_shared_tokens: int
     """The longest prefix shared with any stored prompt; more than `num_tokens` if no snapshot lies at its end."""
     has_continuation: bool
@@ -83,6 +90,11 @@ class PrefixMatch(Generic[P]):
     @property
     def ends_at_unread_edge(self) -> bool:
         return bool(self.nodes) and self.nodes[-1].is_unread_edge
+
+    @property
+    def was_read(self) -> bool:
+        """Whether another prompt has continued from there."""
+        return bool(self.nodes) and self.nodes[-1].was_read
 
 
 def walk(root: Node[P], token_ids: Sequence[int]) -> tuple[list[Node[P]], int, int]:
@@ -114,8 +126,10 @@ def split(node: Node[P], at: int, *, holds_snapshots: bool) -> Node[P]:
     parent = node.parent
     if parent is None:
         return node
-    head: Node[P] = Node(node.token_ids[:at], parent, None, {node.token_ids[at]: node}, node.last_used)
+    head: Node[P] = Node(node.token_ids[:at], parent, children={node.token_ids[at]: node}, last_used=node.last_used)
     head.was_read = node.was_read
+    if node.segment is not None:
+        head.segment, node.segment = node.segment.split(at)
     if not holds_snapshots and node.payload is not None:
         head.payload, node.payload = node.payload.split(at)
         head.is_system, head.ttl_seconds, head.kept_until = node.is_system, node.ttl_seconds, node.kept_until
@@ -125,16 +139,35 @@ def split(node: Node[P], at: int, *, holds_snapshots: bool) -> Node[P]:
 
 
 def paths_to_ends(root: Node[P], *, holds_snapshots: bool) -> list[tuple[Node[P], ...]]:
-    """The paths to the ends of the stored prompts, and to snapshots of system text: the latest use first."""
+    """The paths to the ends of the stored prompts, the latest use first. Snapshots that begin others do not contain
+    them: so also the paths to those of system text, and to those that a prompt continued from last.
+    """
 
     def is_end(node: Node[P]) -> bool:
-        return node.payload is not None and (not node.children or (holds_snapshots and node.is_system))
+        if node.payload is None or not node.children:
+            return node.payload is not None
+        return holds_snapshots and (node.is_system or (node.was_read and not _is_read_below(node)))
 
     ends = sorted(filter(is_end, descendants([root])), key=lambda node: -node.last_used)
-    return [_path_to(node) for node in ends]
+    return [path_to(node) for node in ends]
 
 
-def _path_to(node: Node[P]) -> tuple[Node[P], ...]:
+def _is_read_below(node: Node[P]) -> bool:
+    return any(each.was_read and each.payload is not None for each in descendants([node]))
+
+
+def pin(nodes: Iterable[Node[P]]) -> None:
+    """Keep nodes from being evicted until the tree's `unpin`."""
+    for node in nodes:
+        node.num_pins += 1
+
+
+def segments_to(node: Node[P]) -> tuple[P, ...]:
+    """The segments of a snapshot, from the prompt's start to this node."""
+    return tuple(each.segment for each in path_to(node) if each.segment is not None)
+
+
+def path_to(node: Node[P]) -> tuple[Node[P], ...]:
     """The nodes from below the root to this one."""
     path: list[Node[P]] = []
     while node.parent is not None:

@@ -4,8 +4,9 @@ A tree holds one of two kinds of payload:
 
 - *segments*: a node's payload covers the node's own tokens, and a prompt's payload is its path joined. A match may end
   at any token. A node is evicted after all its descendants, which are useless without it;
-- *snapshots*: a payload is the whole state after its node's last token, and many nodes have none. A match ends at a
-  snapshot. Each is evicted on its own.
+- *snapshots*: a payload is the state after its node's last token, and many nodes have none. A match ends at a snapshot.
+  Each is evicted on its own. Layers that keep all tokens have the same keys and values in each snapshot of a prompt:
+  those are segments, which all snapshots at or below a node share, and which are freed with the last of them.
 
 Each namespace has a root of its own: what is stored in one is never found in another, while all are evicted as one.
 """
@@ -17,7 +18,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic
 
-from pensieve.core.prefixes.node import Node, P, PrefixMatch, descendants, paths_to_ends, split, walk
+from pensieve.core.prefixes.node import (
+    Node,
+    P,
+    PrefixMatch,
+    descendants,
+    paths_to_ends,
+    pin,
+    segments_to,
+    split,
+    walk,
+)
 
 
 class PrefixTree(Generic[P]):
@@ -50,14 +61,9 @@ class PrefixTree(Generic[P]):
             nodes = tuple(path[1:])
             payloads = tuple(node.payload for node in nodes if node.payload is not None)
             return PrefixMatch(shared, nodes, payloads, shared, has_continuation)
-        end = shared
-        if into_last < len(path[-1].token_ids):
-            end -= into_last
-            path.pop()
-        for node in reversed(path):
+        for node in reversed(path if into_last == len(path[-1].token_ids) else path[:-1]):
             if node.payload is not None:
-                return PrefixMatch(end, (node,), (node.payload,), shared, has_continuation)
-            end -= len(node.token_ids)
+                return PrefixMatch(node.end, (node,), (*segments_to(node), node.payload), shared, has_continuation)
         return PrefixMatch(0, (), (), shared, has_continuation)
 
     def path(self, token_ids: Sequence[int], namespace: str) -> tuple[Node[P], ...]:
@@ -84,13 +90,17 @@ class PrefixTree(Generic[P]):
     @contextmanager
     def pinned(self, nodes: Sequence[Node[P]]) -> Iterator[None]:
         """Keep the nodes from being evicted within the block."""
-        for node in nodes:
-            node.num_pins += 1
+        pin(nodes)
         try:
             yield
         finally:
-            for node in nodes:
-                node.num_pins -= 1
+            self.unpin(nodes)
+
+    def unpin(self, nodes: Sequence[Node[P]]) -> None:
+        """Remove those of a path that nothing has needed since they were pinned."""
+        for node in reversed(nodes):
+            node.num_pins -= 1
+            self._prune(node)
 
     def cut(self, token_ids: Sequence[int], at: int, *, namespace: str = "") -> tuple[Node[P], ...]:
         """The nodes of the first `at` tokens that are stored, split so that a node ends exactly there."""
@@ -100,24 +110,39 @@ class PrefixTree(Generic[P]):
         return tuple(path[1:])
 
     def insert(
-        self, token_ids: Sequence[int], make: Callable[[int, int], P], cuts: Iterable[int] = (), *, namespace: str = ""
+        self,
+        token_ids: Sequence[int],
+        make: Callable[[int, int], P | None],
+        cuts: Iterable[int] = (),
+        *,
+        snapshot: P | None = None,
+        namespace: str = "",
     ) -> int:
         """Store a prompt and return how many of its tokens are new.
 
-        `make(start, end)` returns the segment of those tokens, or the snapshot after `end`. Segments are made for new
-        tokens only, one up to each of `cuts` and one up to the end. If `make` raises, the tree stays consistent and
-        keeps the segments made before.
+        `make(start, end)` returns the segment of those tokens. Segments are made for new tokens only, one up to each of
+        `cuts` and one up to the end. If `make` raises, the tree stays consistent and keeps the segments made before. In
+        a tree of snapshots, the prompt ends with `snapshot`, and there may be no segments: then `make` returns None.
         """
         path = self.cut(token_ids, len(token_ids), namespace=namespace)
         node = path[-1] if path else self._roots.setdefault(namespace, Node((), None))
-        stored = position = sum(len(each.token_ids) for each in path)
+        before = stored = position = sum(len(each.token_ids) for each in path)
         if self._holds_snapshots:
             before = self.match(token_ids, namespace=namespace).num_tokens
-            return self._insert_state(token_ids, node, position, make, before)
-        for end in sorted({cut for cut in (*cuts, len(token_ids)) if stored < cut <= len(token_ids)}):
-            node = self._append(node, token_ids[position:end], make(position, end))
-            position = end
-        return len(token_ids) - stored
+        if before == len(token_ids):
+            return 0
+        try:
+            for end in sorted({cut for cut in (*cuts, len(token_ids)) if stored < cut <= len(token_ids)}):
+                node = self._append(node, token_ids[position:end], make(position, end))
+                position = end
+            if snapshot is not None:
+                node.payload = snapshot
+                self._num_bytes += snapshot.num_bytes
+                self.touch([node], 0.0)
+        except BaseException:
+            self._prune(node)  # the cut may have left a leaf without a snapshot
+            raise
+        return len(token_ids) - before
 
     def mark(
         self,
@@ -151,17 +176,15 @@ class PrefixTree(Generic[P]):
         Edges are removed first, those that save least tokens per byte before others; then unprotected payloads, those
         within their time to live at `now`, and system prefixes, each the least recently used first.
         """
-        freed = 0
+        before = self._num_bytes
         nodes = descendants(self._roots.values()) if num_bytes > 0 else ()
         heap = [_eviction_order(node, now) for node in nodes if self._is_evictable(node)]
         heapq.heapify(heap)
-        while heap and freed < num_bytes:
-            node = heapq.heappop(heap)[-1]
-            freed += node.num_bytes
-            parent = self._remove(node)
+        while heap and before - self._num_bytes < num_bytes:
+            parent = self._remove(heapq.heappop(heap)[-1])
             if not self._holds_snapshots and parent is not None and self._is_evictable(parent):
                 heapq.heappush(heap, _eviction_order(parent, now))
-        return freed
+        return before - self._num_bytes
 
     def check(self) -> None:
         """
@@ -170,51 +193,39 @@ class PrefixTree(Generic[P]):
         """
         nodes = list(descendants(self._roots.values()))
         _check_sums(nodes, self._num_bytes, self._num_tokens)
-        for node in nodes:
-            _check_node(node, needs_payload=not (self._holds_snapshots and node.children))
+        _check_nodes(nodes, holds_snapshots=self._holds_snapshots)
 
     def _root(self, namespace: str) -> Node[P]:
         return self._roots.get(namespace) or Node((), None)  # not kept: reading changes nothing
 
-    def _append(self, parent: Node[P], token_ids: Sequence[int], payload: P) -> Node[P]:
-        node = Node(tuple(token_ids), parent, payload)
+    def _append(self, parent: Node[P], token_ids: Sequence[int], segment: P | None) -> Node[P]:
+        node: Node[P] = Node(tuple(token_ids), parent)
+        if self._holds_snapshots:
+            node.segment = segment
+        else:
+            node.payload = segment
         parent.children[node.token_ids[0]] = node
         self._num_tokens += len(node.token_ids)
         self._num_bytes += node.num_bytes
         self.touch([node], 0.0)
         return node
 
-    def _insert_state(
-        self, token_ids: Sequence[int], node: Node[P], position: int, make: Callable[[int, int], P], before: int
-    ) -> int:
-        if not token_ids or before == len(token_ids):
-            return 0
-        try:
-            payload = make(before, len(token_ids))
-        except BaseException:
-            self._prune(node)  # the cut may have left a leaf without a payload
-            raise
-        if position < len(token_ids):
-            self._append(node, token_ids[position:], payload)
-        else:
-            node.payload = payload
-            self._num_bytes += payload.num_bytes
-            self.touch([node], 0.0)
-        return len(token_ids) - before
-
     def _remove(self, node: Node[P]) -> Node[P] | None:
         """Remove a node's payload, and the node if it has no children; returns its parent."""
-        self._num_bytes -= node.num_bytes
+        self._num_bytes -= node.payload.num_bytes if node.payload is not None else 0
         node.payload, node.is_system, node.is_edge, node.ttl_seconds, node.kept_until = None, False, False, 0.0, 0.0
         parent = node.parent
         self._prune(node)
         return parent
 
     def _prune(self, node: Node[P]) -> None:
-        """Remove a leaf without a payload, then each ancestor that becomes one."""
-        while node.parent is not None and node.payload is None and not node.children:
+        """Remove a leaf without a payload that is not pinned, then each ancestor that becomes one."""
+        while node.parent is not None and node.payload is None and not node.children and not node.num_pins:
             parent = node.parent
+            if parent.children.get(node.token_ids[0]) is not node:
+                return  # it has been removed before
             del parent.children[node.token_ids[0]]
+            self._num_bytes -= node.num_bytes
             self._num_tokens -= len(node.token_ids)
             node = parent
 
@@ -232,12 +243,14 @@ def _check_sums(nodes: Sequence[Node[P]], num_bytes: int, num_tokens: int) -> No
     _require(sum(len(node.token_ids) for node in nodes) == num_tokens, "tokens do not add up")
 
 
-def _check_node(node: Node[P], *, needs_payload: bool) -> None:
-    _require(bool(node.token_ids), "a node has no tokens")
-    _require(node.num_pins >= 0, "a node was unpinned more often than pinned")
-    is_child = node.parent is not None and node.parent.children.get(node.token_ids[0]) is node
-    _require(is_child, "a node is not among its parent's children")
-    _require(node.payload is not None or not needs_payload, "a node lacks its payload")
+def _check_nodes(nodes: Sequence[Node[P]], *, holds_snapshots: bool) -> None:
+    for node in nodes:
+        _require(bool(node.token_ids), "a node has no tokens")
+        _require(node.num_pins >= 0, "a node was unpinned more often than pinned")
+        is_child = node.parent is not None and node.parent.children.get(node.token_ids[0]) is node
+        _require(is_child, "a node is not among its parent's children")
+        may_lack_payload = holds_snapshots and node.children
+        _require(node.payload is not None or bool(may_lack_payload), "a node lacks its payload")
 
 
 def _require(condition: bool, what: str) -> None:  # noqa: FBT001 - an assertion that -O does not remove

@@ -10,6 +10,7 @@ import_mlx_lm()
 
 from mlx_lm.models import cache  # noqa: E402 - only after import_mlx_lm
 from mlx_lm.models.cache import (  # noqa: E402
+    ArraysCache,
     BatchKVCache,
     CacheList,
     ChunkedKVCache,
@@ -19,6 +20,7 @@ from mlx_lm.models.cache import (  # noqa: E402
 )
 
 __all__ = [
+    "ArraysCache",
     "BatchKVCache",
     "CacheList",
     "ChunkedKVCache",

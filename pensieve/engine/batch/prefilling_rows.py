@@ -86,13 +86,8 @@ class PrefillingRows:
         width = max(lengths)
         token_ids = mx.array([[*chunk, *[0] * (width - len(chunk))] for chunk in chunks])
         last = mx.array(lengths) - 1
-        is_padded = min(lengths) < width
-        if is_padded:
-            self.caches.pad(lengths, width)
         with self._head.only_at(last) if self._head is not None else nullcontext():
-            logits: mx.array = self.model(token_ids, cache=self.caches.layers)
-        if is_padded:
-            self.caches.unpad()
+            logits = self.caches.run(self.model, token_ids, lengths)
         return logits[:, 0] if logits.shape[1] == 1 else logits[mx.arange(len(chunks)), last]
 
     def drop(self, uids: Collection[int]) -> None:

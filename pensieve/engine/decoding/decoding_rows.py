@@ -147,13 +147,7 @@ class DecodingRows:
 
     def forward(self, token_ids: mx.array, lengths: Sequence[int]) -> mx.array:
         """Logits [rows, tokens, vocabulary] for `token_ids` [rows, tokens], right-padded beyond their `lengths`."""
-        is_padded = min(lengths) < token_ids.shape[1]
-        if is_padded:
-            self.caches.pad(lengths, token_ids.shape[1])
-        logits: mx.array = self.model(token_ids, cache=self.caches.layers)
-        if is_padded:
-            self.caches.unpad()
-        return logits
+        return self.caches.run(self.model, token_ids, lengths)
 
     def observe(self, num_tokens: Sequence[int]) -> None:
         """Show the last pass to the observer, before its first `num_tokens[i]` tokens are added to row i."""

@@ -37,8 +37,8 @@ inline float sum_of_lanes(float x) { return simd_sum(x); }
 ATTEND: Final = """
   constexpr int PER_LANE = SIZE / 32, VALUES_PER_LANE = VALUE_SIZE / 32, UNROLLED = 4;
   const int lane = LANE, warp = WARP, head = GROUP.x, row = GROUP.y, split = GROUP.z;
-  const int num_splits = info[0], num_rows = info[1];
-  const int begin = info[2 + 3 * row], length = info[3 + 3 * row], room = info[4 + 3 * row];
+  const int num_splits = info[0], num_rows = info[1], num_newest = info[2];
+  const int begin = info[3 + 3 * row], held = info[4 + 3 * row], room = info[5 + 3 * row], length = held + num_newest;
   const DEVICE T* keys = keys_0;
   const DEVICE T* values = values_0;
   switch (row) {
@@ -49,6 +49,9 @@ ATTEND: Final = """
   const int first = begin + split * share, end = first + share < length ? first + share : length;
   keys += size_t(head / SHARING) * room * SIZE + lane * PER_LANE;
   values += size_t(head / SHARING) * room * VALUE_SIZE + lane * VALUES_PER_LANE;
+  const int own = row * (HEADS / SHARING) + head / SHARING;
+  const DEVICE T* late_keys = newest_keys + size_t(own) * NEWEST * SIZE + lane * PER_LANE;
+  const DEVICE T* late_values = newest_values + size_t(own) * NEWEST * VALUE_SIZE + lane * VALUES_PER_LANE;
 
   float query[PER_LANE], output[VALUES_PER_LANE];
   for (int i = 0; i < PER_LANE; i++)
@@ -60,8 +63,9 @@ ATTEND: Final = """
     float scores[UNROLLED];
     for (int u = 0; u < UNROLLED; u++) {
       const int at = token + u < end ? token + u : end - 1;
+      const DEVICE T* key = at < held ? keys + size_t(at) * SIZE : late_keys + size_t(at - held) * SIZE;
       scores[u] = 0.0f;
-      for (int i = 0; i < PER_LANE; i++) scores[u] += query[i] * float(keys[size_t(at) * SIZE + i]);
+      for (int i = 0; i < PER_LANE; i++) scores[u] += query[i] * float(key[i]);
     }
     float larger = largest;
     for (int u = 0; u < UNROLLED; u++) {
@@ -75,9 +79,11 @@ ATTEND: Final = """
     for (int i = 0; i < VALUES_PER_LANE; i++) output[i] *= factor;
     for (int u = 0; u < UNROLLED; u++) {
       const int at = token + u < end ? token + u : end - 1;
+      const DEVICE T* value =
+          at < held ? values + size_t(at) * VALUE_SIZE : late_values + size_t(at - held) * VALUE_SIZE;
       const float weight = EXP(scores[u] - largest);
       sum += weight;
-      for (int i = 0; i < VALUES_PER_LANE; i++) output[i] += weight * float(values[size_t(at) * VALUE_SIZE + i]);
+      for (int i = 0; i < VALUES_PER_LANE; i++) output[i] += weight * float(value[i]);
     }
   }
 

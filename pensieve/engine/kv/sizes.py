@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pensieve.device.device import device_info
+from pensieve.engine.kv.ragged_attention import MAX_NEWEST
 from pensieve.engine.kv.rows.forms import are_rows, leaves
 from pensieve.engine.kv.rows.row import RowKV, room_for
 from pensieve.engine.kv.rows.window_row import max_room
@@ -63,6 +65,11 @@ class KVSizes:
         """The bytes of a single request of `num_tokens`, including the room that its caches keep for growth."""
         return sum(layer.bytes_for(room_for(num_tokens)) for layer in self.layers)
 
+    def snapshot(self, num_tokens: int) -> int:
+        """The bytes of what cannot be cut after these tokens: windows, and states of a constant size."""
+        cut = (layer for layer in self.layers if layer.max_tokens is not None or not layer.bytes_per_token)
+        return sum(layer.bytes_for(num_tokens) for layer in cut)
+
     def joining(self, num_tokens: int, others_tokens: Sequence[int], others_bytes: int) -> int:
         """The bytes to reserve for a request that joins others, for which `others_bytes` are reserved.
 
@@ -107,7 +114,10 @@ def _layer(cache: Any, chunk_tokens: int) -> LayerKV:
     """Attention caches hold [batch, heads, tokens, size], with room for growth. Recurrent caches do not grow."""
     if isinstance(cache, RowKV):
         most = max_room(cache.window, chunk_tokens) if cache.window is not None else None
-        return LayerKV(cache.nbytes // cache.room, most, in_row=True, is_gathered=cache.form == "gathered")
+        per_token = cache.nbytes // cache.room
+        may_be_apart = cache.form == "attending" and cache.bits is None and device_info().backend != "cpu"
+        newest_bytes = MAX_NEWEST * per_token if may_be_apart else 0
+        return LayerKV(per_token, most, newest_bytes, in_row=True, is_gathered=cache.form == "gathered")
     keys = getattr(cache, "keys", None)
     if keys is None or isinstance(keys, (tuple, list)):
         return LayerKV(constant_bytes=int(getattr(cache, "nbytes", 0)))

@@ -1,8 +1,7 @@
-"""Snapshots: the whole state of a model's caches after a certain token (C2).
+"""Snapshots: the state of a model's caches after a certain token (C2).
 
-Where every layer has a plain KVCache or a `RowKV`, each token has its own keys and values, which can be cut and joined
-anywhere (`kv.segments`). Every other kind (rotating windows, recurrent states, lists of caches, quantised caches) is
-stored whole.
+In a layer with a plain KVCache or a `RowKV`, each token has its own keys and values, which can be cut and joined
+anywhere (`kv.segments`). Every other kind (rotating windows, recurrent states, quantised caches) is stored whole.
 
 MLX arrays are handles: assigning to a part of an array changes what that handle refers to, never what another handle to
 the same memory sees. So a separate handle is as safe as a copy, and costs nothing until one of them is written.
@@ -46,7 +45,7 @@ def num_cached_tokens(caches: Sequence[Any]) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The whole state of caches of any kind after a certain token."""
+    """The state of caches of any kind after a certain token. It may leave some out: None stands for them."""
 
     classes: tuple[type, ...]
     states: tuple[Any, ...]
@@ -122,6 +121,8 @@ def _state(cache: Any) -> Any:
     """A cache's state, without the room that a KVCache keeps for growth."""
     from pensieve.device.mlx_lm.caches import KVCache  # noqa: PLC0415 - half a second
 
+    if cache is None:
+        return None
     if type(cache) is KVCache and cache.keys is not None:
         return (*cache.keys_and_values(), cache.offset)
     is_restorable = isinstance(cache, RowKV) or hasattr(cache, "from_state")
@@ -130,6 +131,8 @@ def _state(cache: Any) -> Any:
 
 def _restored(kind: Any, state: Any) -> Any:
     """A cache in this state. A class of a model's own may lack `from_state`: then its attributes are restored."""
+    if kind is type(None):
+        return None
     if hasattr(kind, "from_state"):
         return kind.from_state(state)
     cache = kind.__new__(kind)

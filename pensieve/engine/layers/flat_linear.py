@@ -1,8 +1,11 @@
 """Multiplies the tokens of all rows by a layer's packed weights at once, on CUDA.
 
-There, `mx.quantized_matmul` (mlx 0.32) computes tokens [rows, 1, size] as that many products, each of which reads the
-weights. The same tokens as [rows, size] are one product. Below eight tokens it multiplies them one by one even then,
-while eight take no longer than five: so five to seven are filled up with zeros.
+- A few tokens are multiplied by `packed_product`, where it serves the layer.
+- Otherwise `mx.quantized_matmul` (mlx 0.32) computes tokens [rows, 1, size] as that many products, each of which reads
+  the weights. The same tokens as [rows, size] are one product. Below eight tokens it multiplies them one by one even
+  then, while eight take no longer than five: so five to seven are filled up with zeros.
+- By many tokens the weights are unpacked, for each product again: cuBLAS multiplies faster. 2,048 tokens by 11008 x
+  4096 weights took 1.36 ms packed, and 0.37 ms in this way; 512 tokens 0.36 and 0.17 ms (an H200).
 
 Everything here runs on the thread that owns MLX.
 """
@@ -17,9 +20,13 @@ from mlx.nn.layers.base import Module
 from mlx.nn.layers.quantized import QuantizedEmbedding, QuantizedLinear
 
 from pensieve.device.recast import recast
+from pensieve.engine.layers.packed_product import multiplies_at_once, product
 
 _FILLED_UP: Final = range(5, 8)
 """The numbers of tokens that take longer than eight."""
+MANY_TOKENS: Final = 256
+"""For this number and more, weights are unpacked."""
+_HALF: Final = (mx.float16, mx.bfloat16)
 
 
 def at_once(multiply: Callable[[mx.array], mx.array], values: mx.array) -> mx.array:
@@ -34,14 +41,41 @@ def at_once(multiply: Callable[[mx.array], mx.array], values: mx.array) -> mx.ar
     return multiply(lines)[:num_tokens].reshape(*shape, -1)
 
 
+def multiplied(layer: Any, values: mx.array, multiply: Callable[[mx.array], mx.array]) -> mx.array:
+    """Values [..., inputs] by a packed layer's weights. `multiply` is MLX's way, with the layer's bias."""
+    if values.size == values.shape[-1]:  # one token, of which each microsecond counts: a pass has hundreds of products
+        return multiply(values)
+    if multiplies_at_once(layer, values):
+        return _with_bias(layer, product(layer, values))
+    if values.size >= MANY_TOKENS * values.shape[-1] and values.dtype == layer.scales.dtype and values.dtype in _HALF:
+        return _with_bias(layer, values @ _unpacked(layer).T)
+    return at_once(multiply, values)
+
+
+def _unpacked(layer: Any) -> mx.array:
+    """[outputs, inputs]"""
+    return mx.dequantize(
+        layer.weight,
+        layer.scales,
+        layer.get("biases"),
+        group_size=layer.group_size,
+        bits=layer.bits,
+        mode=layer.mode,
+    )
+
+
+def _with_bias(layer: Any, output: mx.array) -> mx.array:
+    return output + layer.bias if "bias" in layer else output
+
+
 class FlatLinear(QuantizedLinear):  # type: ignore[misc]  # MLX gives its layers no types
     def __call__(self, values: mx.array) -> mx.array:
-        return at_once(super().__call__, values)
+        return multiplied(self, values, super().__call__)
 
 
 class FlatEmbedding(QuantizedEmbedding):  # type: ignore[misc]  # MLX gives its layers no types
     def as_linear(self, values: mx.array) -> mx.array:
-        return at_once(super().as_linear, values)
+        return multiplied(self, values, super().as_linear)
 
 
 _FLAT: Final = {QuantizedLinear: FlatLinear, QuantizedEmbedding: FlatEmbedding}

@@ -60,7 +60,7 @@ class Rows:
 
     def _boundaries(self, batch: Batch, prompt: PreparedPrompt) -> tuple[Boundary, ...]:
         """The prompt's own, and those that the prompt cache adds."""
-        states = States(batch.chunk_tokens, self._parts.sizes.alone)
+        states = States(batch.chunk_tokens, self._parts.sizes.snapshot)
         further = self._parts.prompt_cache.further_boundaries(
             prompt.token_ids, prompt.boundaries, states, namespace=prompt.namespace
         )

@@ -21,6 +21,7 @@ from pensieve.core.errors import ModelLoadingError
 from pensieve.device.checked_kernels import CHECKED_KERNELS
 from pensieve.device.device import Backend, device_info
 from pensieve.engine.kv.batch_check import WARNINGS, Batching
+from pensieve.engine.kv.ragged_attention import MAX_NEWEST
 from pensieve.engine.kv.rows.forms import ATTENDING, RowForms, leaves, runnable
 from pensieve.engine.kv.rows.layers.take_rows import let_layers_take_rows
 from pensieve.engine.kv.rows.row import RowKV, room_for
@@ -206,5 +207,6 @@ def _key(model: LoadedModel, *limits: int | None) -> str:
     arrays = cast("list[tuple[str, mx.array]]", tree_flatten(model.model.parameters()))
     shapes = [(name, str(array.dtype), array.shape) for name, array in arrays]
     device = device_info()
-    parts = [_VERSION, model.config, shapes, limits, device.backend, device.chip, version("mlx"), version("mlx-lm")]
+    versions = [_VERSION, MAX_NEWEST, version("mlx"), version("mlx-lm")]
+    parts = [*versions, model.config, shapes, limits, device.backend, device.chip]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
+from typing import Final, NamedTuple
 
 from pensieve.core.prefixes.boundary import Boundary, BoundaryKind, is_edge
-from pensieve.core.prefixes.node import Node, PrefixMatch
+from pensieve.core.prefixes.node import Node, PrefixMatch, pin, segments_to
 from pensieve.core.prefixes.tree import PrefixTree
 from pensieve.core.prefixes.worth import MIN_TOKENS, PromptWorth
 from pensieve.engine.kv.segments import KVSegment, Span
@@ -17,10 +18,13 @@ from pensieve.engine.kv.snapshots import Snapshot
 
 CachedKV = KVSegment | Snapshot
 
+SEGMENT_TOKENS: Final = 512
+"""The longest segment. Shorter ones copy less when prompts branch, and lose less when they are evicted."""
+
 
 @dataclass(frozen=True, slots=True)
 class CachedEnd:
-    """A prompt to its end: the segments that make it up, or the one snapshot after it."""
+    """A prompt to its end: the segments that make it up, and the snapshot after it, if it needs one."""
 
     namespace: str
     token_ids: tuple[int, ...]
@@ -28,8 +32,16 @@ class CachedEnd:
     worth: PromptWorth
 
 
+class Contents(NamedTuple):
+    """What to store of a prompt: `make` returns the segments of spans of its tokens, of `num_bytes` in all."""
+
+    num_bytes: int
+    make: Callable[[Sequence[Span]], Sequence[KVSegment | None]]
+    snapshot: Snapshot | None = None
+
+
 class MemoryTier:
-    """Holds KV segments or, with `needs_snapshots`, snapshots. `find` may be called from any thread.
+    """Holds KV segments and, with `needs_snapshots`, snapshots after some of them. Any thread may call `find`.
 
     Only one thread changes the tree. It holds the lock while it does; other threads hold it to read.
     """
@@ -57,8 +69,18 @@ class MemoryTier:
         """Mark a match as used now, and protect it from eviction while the context lasts."""
         with self._lock:
             self._tree.touch(found.nodes, self._clock())
-        with self._tree.pinned(found.nodes):
+        with self._pinned(found.nodes):
             yield
+
+    @contextmanager
+    def _pinned(self, nodes: Sequence[Node[CachedKV]]) -> Iterator[None]:
+        with self._lock:
+            pin(nodes)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._tree.unpin(nodes)
 
     def note_read(self, found: PrefixMatch[CachedKV]) -> None:
         """Record that a prompt continues from a match. One of a few tokens is chance."""
@@ -80,33 +102,36 @@ class MemoryTier:
     def insert(
         self,
         token_ids: tuple[int, ...],
-        num_bytes: int,
-        make: Callable[[Sequence[Span]], Sequence[CachedKV]],
+        contents: Contents,
         cuts: Sequence[int] = (),
         *,
         namespace: str,
     ) -> int:
-        """Insert a prompt of `num_bytes` in all, evicting others. Return the number of tokens that are new.
+        """Insert a prompt, evicting others. Return the number of tokens that are new.
 
-        A prompt that exceeds the limit alone is not inserted. `make` returns the segments of spans that end at `cuts`,
-        or the snapshots after them.
+        A prompt that exceeds the limit alone is not inserted. Its segments end at `cuts`.
         """
-        if not token_ids or num_bytes > self.limit_bytes:
+        num_bytes, make, snapshot = contents
+        state_bytes = snapshot.num_bytes if snapshot is not None else 0
+        if not token_ids or num_bytes + state_bytes > self.limit_bytes:
             return 0
         with self._lock:
-            path = () if self._needs_snapshots else self._tree.cut(token_ids, len(token_ids), namespace=namespace)
+            path = self._tree.cut(token_ids, len(token_ids), namespace=namespace)
             found = self._tree.match(token_ids, namespace=namespace)
-            num_new = len(token_ids) - found.num_tokens
-            self._tree.touch(path if num_new or not self._needs_snapshots else found.nodes, self._clock())
-        if not num_new:
+            is_new = found.num_tokens < len(token_ids)
+            self._tree.touch(path if not self._needs_snapshots else () if is_new else found.nodes, self._clock())
+        if not is_new:
             return 0
-        new_bytes = num_bytes if self._needs_snapshots else num_bytes * num_new // len(token_ids)
-        with self._tree.pinned(path):
+        stored = sum(len(node.token_ids) for node in path)
+        with self._pinned(path):
+            new_bytes = num_bytes * (len(token_ids) - stored) // len(token_ids) + state_bytes
             self.shrink(self.num_bytes + new_bytes - self.limit_bytes)
-            ends = [*sorted({cut for cut in cuts if found.num_tokens < cut < len(token_ids)}), len(token_ids)]
-            pieces = dict(zip(ends, make(list(pairwise([found.num_tokens, *ends]))), strict=True))
+            ends = sorted({cut for cut in (*cuts, len(token_ids)) if stored < cut <= len(token_ids)})
+            pieces = dict(zip(ends, make(list(pairwise([stored, *ends]))), strict=True))
             with self._lock:
-                return self._tree.insert(token_ids, lambda _start, end: pieces[end], ends, namespace=namespace)
+                return self._tree.insert(
+                    token_ids, lambda _start, end: pieces[end], ends, snapshot=snapshot, namespace=namespace
+                )
 
     def mark(self, token_ids: Sequence[int], boundaries: Sequence[Boundary], namespace: str) -> None:
         """Evict the prefixes that end at these boundaries later than the rest, and edges before it."""
@@ -158,7 +183,10 @@ class MemoryTier:
 def _end(namespace: str, path: Sequence[Node[CachedKV]]) -> CachedEnd:
     token_ids = tuple(chain.from_iterable(node.token_ids for node in path))
     last = path[-1].payload
-    payloads = (last,) if isinstance(last, Snapshot) else tuple(node.payload for node in path if node.payload)
+    if isinstance(last, Snapshot):
+        payloads: tuple[CachedKV, ...] = (*segments_to(path[-1]), last)
+    else:
+        payloads = tuple(node.payload for node in path if node.payload)
     return CachedEnd(namespace, token_ids, payloads, _worth(path, len(token_ids)))
 
 

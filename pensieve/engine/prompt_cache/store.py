@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pensieve.core.prefixes.boundary import Boundary, is_edge, system_tokens
 from pensieve.core.prefixes.node import PrefixMatch
 from pensieve.core.prefixes.states import SharedTokens
-from pensieve.engine.kv.rows.forms import leaves
-from pensieve.engine.kv.segments import KVSegment, Span, bytes_per_token, join_emptying
-from pensieve.engine.kv.snapshots import Snapshot, has_growing_layout, num_cached_tokens, trimmed
+from pensieve.engine.kv.snapshots import has_growing_layout, num_cached_tokens
 from pensieve.engine.prompt_cache.disk.tier import DiskMatch, DiskTier
 from pensieve.engine.prompt_cache.disk.transfer import DiskTransfer
 from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.prompt_cache.memory_tier import CachedKV, MemoryTier
+from pensieve.engine.prompt_cache.restoring import new_caches, segments_of
+from pensieve.engine.prompt_cache.stored_segments import StoredSegments
+from pensieve.engine.prompt_cache.stored_states import StoredStates
 
 if TYPE_CHECKING:
     from pensieve.models.loading.load import LoadedModel
-
-SEGMENT_TOKENS: Final = 512
-"""The longest segment. Shorter ones copy less when prompts branch, and lose less when they are evicted."""
 
 
 class KVStore:
@@ -44,10 +42,13 @@ class KVStore:
     ) -> None:
         from pensieve.device.mlx_lm import caches as mlx_lm_caches  # noqa: PLC0415 - half a second
 
-        self.needs_snapshots = not has_growing_layout(mlx_lm_caches.new_caches(model.model))
+        self._template = mlx_lm_caches.new_caches(model.model)
+        self.needs_snapshots = not has_growing_layout(self._template)
         self._limit_bytes = limit_bytes
         self._memory = MemoryTier(needs_snapshots=self.needs_snapshots, limit_bytes=limit_bytes, clock=clock)
         self._disk = DiskTransfer(disk, needs_snapshots=self.needs_snapshots) if disk is not None else None
+        self._segments = StoredSegments(self._template, self._memory, self._disk)
+        self._states = StoredStates(self._template, self._memory, self._disk)
         self.limit_bytes = limit_bytes
 
     @property
@@ -86,15 +87,16 @@ class KVStore:
         token_ids = tuple(token_ids[:-1])
         found = self._memory.find(token_ids, namespace)
         with self._memory.in_use(found):
-            if self._disk is not None and found.ends_at_unread_edge:
+            if self.needs_snapshots and (found.was_read or found.ends_at_unread_edge):
                 end = token_ids[: found.num_tokens]
-                self._disk.write_payload(end, found.payloads[-1], self._memory.worth_of(end, namespace, 0), namespace)
+                worth = self._memory.worth_of(end, namespace, 0)
+                self._states.write(end, found.payloads, worth, namespace, is_due=found.was_read)
             self._memory.note_read(found)
             match = self._match_on_disk(token_ids, found, namespace)
             if match is not None:
                 return match
             reason = _reason(found, token_ids, is_empty=self.is_empty(namespace=namespace))
-            return _match(list(found.payloads), found.num_tokens, len(token_ids), reason)
+            return self._matched(list(found.payloads), found.num_tokens, len(token_ids), reason)
 
     def shared_tokens(self, prompt: Sequence[int], *, namespace: str = "") -> SharedTokens:
         found = self._memory.find(tuple(prompt[:-1]), namespace)
@@ -120,7 +122,7 @@ class KVStore:
         self._memory.note_read(found)
         segments = self._memory.take(token_ids, namespace)
         num_tokens = sum(segment.num_tokens for segment in segments)
-        return _match(segments, num_tokens, len(token_ids), reason)
+        return self._matched(list(segments), num_tokens, len(token_ids), reason)
 
     def insert(
         self,
@@ -141,7 +143,7 @@ class KVStore:
         if self.needs_snapshots:
             num_new = self._insert_snapshot(token_ids, caches, boundaries, namespace)
         else:
-            caches, token_ids = leaves(caches), token_ids[: num_cached_tokens(caches)]
+            token_ids = token_ids[: num_cached_tokens(caches)]
             num_new = self._insert_segments(token_ids, caches, boundaries, namespace, move=move) if token_ids else 0
         self._memory.mark(token_ids, boundaries, namespace)
         return num_new
@@ -162,7 +164,10 @@ class KVStore:
         """Write to disk what was left for now, end the writing thread, and empty the memory tier."""
         if self._disk is not None:
             for end in self._memory.ends():
-                self._disk.write_end(end.token_ids, end.payloads, end.worth, end.namespace)
+                if self.needs_snapshots:
+                    self._states.write(end.token_ids, end.payloads, end.worth, end.namespace, is_due=True)
+                else:
+                    self._disk.write_end(end.token_ids, segments_of(end.payloads), end.worth, end.namespace)
             self._disk.disk.close(timeout_seconds)
         self.shrink(self.num_bytes)
 
@@ -179,62 +184,40 @@ class KVStore:
         *,
         move: bool,
     ) -> int:
-        def copied(spans: Sequence[Span]) -> list[KVSegment]:
-            return KVSegment.pieces(caches, spans, move=move)
-
-        cuts = [*(boundary.num_tokens for boundary in boundaries), *range(0, len(token_ids), SEGMENT_TOKENS)]
-        if self._disk is not None:
-            worth = self._memory.worth_of(token_ids, namespace, system_tokens(boundaries))
-            self._disk.write_caches(token_ids, caches, worth, namespace)
-            self.limit_bytes = self._limit_bytes  # what waits to be written is part of it
-        per_token = bytes_per_token(caches)
-        fitting = token_ids[: self.limit_bytes // per_token]
-        return self._memory.insert(fitting, per_token * len(fitting), copied, cuts, namespace=namespace)
+        self._segments.write(token_ids, caches, boundaries, namespace)
+        self.limit_bytes = self._limit_bytes  # what waits to be written is part of it
+        return self._segments.insert(token_ids, caches, boundaries, namespace, move=move)
 
     def _insert_snapshot(
         self, token_ids: tuple[int, ...], caches: Sequence[Any], boundaries: Sequence[Boundary], namespace: str
     ) -> int:
-        fitting = _cut_to(caches, len(token_ids))
-        if not fitting:
-            return 0
         worth = self._memory.worth_of(token_ids, namespace, system_tokens(boundaries))
-        snapshot = Snapshot.of(fitting)
-        num_new = self._memory.insert(
-            token_ids, snapshot.num_bytes, lambda spans: [snapshot] * len(spans), namespace=namespace
+        num_new = self._states.insert(
+            token_ids, caches, worth, namespace, in_memory_only=is_edge(boundaries, len(token_ids))
         )
-        if self._disk is not None and not is_edge(boundaries, len(token_ids)):
-            self._disk.write_snapshot(token_ids, snapshot, worth, namespace)
-            self.limit_bytes = self._limit_bytes  # what waits to be written is part of it
+        self.limit_bytes = self._limit_bytes  # what waits to be written is part of it
         return num_new
 
     def _match_on_disk(self, token_ids: tuple[int, ...], found: PrefixMatch[CachedKV], namespace: str) -> Match | None:
         """A longer match than memory's, if disk has one. It is in memory too from now on, if it fits."""
         on_disk = self._disk.find_to_read(token_ids, found.num_tokens, namespace) if self._disk is not None else None
-        restored = dict(self._disk.read(on_disk, found.num_tokens)) if self._disk is not None and on_disk else {}
+        restored: dict[int, Any] = (
+            dict(self._disk.read(on_disk, found.num_tokens)) if self._disk is not None and on_disk else {}
+        )
         if on_disk is None or not restored:
             return None
         end = max(restored)
-        payloads = [*(() if self.needs_snapshots else _cut(found)), *restored.values()]
-        num_bytes = sum(part.num_bytes for part in payloads)
-        is_inserted = self._memory.insert(
-            token_ids[:end],
-            num_bytes,
-            lambda spans: [restored[end] for _, end in spans],
-            list(restored),
-            namespace=namespace,
-        )
-        if not is_inserted:
-            restored.clear()  # leaves the only reference to `payloads`, which are freed as they are copied
-        caches = _new_caches(payloads, end, len(token_ids) + 1)
+        if self.needs_snapshots:
+            caches = restored.pop(end).caches()
+            self._states.insert_in_memory(token_ids[:end], caches, namespace)
+        else:
+            caches = self._segments.restored(token_ids, found, restored, namespace)
         return Match(end, caches, _reason_on_disk(on_disk, end, len(token_ids)), end - found.num_tokens)
 
-
-def _cut_to(caches: Sequence[Any], num_tokens: int) -> list[Any] | None:
-    """None if the caches hold another number of tokens and cannot be cut to these."""
-    held = num_cached_tokens(caches)
-    if not num_tokens or (held is not None and held < num_tokens):
-        return None
-    return trimmed(caches, held - num_tokens) if held is not None and held > num_tokens else list(caches)
+    def _matched(self, payloads: list[CachedKV], num_tokens: int, num_prompt: int, reason: MissReason) -> Match:
+        """A match in memory. Empties `payloads`."""
+        caches = new_caches(self._template, payloads, num_tokens, num_prompt + 1) if num_tokens else None
+        return Match(num_tokens, caches, reason)
 
 
 def _reason(found: PrefixMatch[CachedKV], token_ids: tuple[int, ...], *, is_empty: bool) -> MissReason:
@@ -252,27 +235,3 @@ def _reason_on_disk(found: DiskMatch, end: int, num_tokens: int) -> MissReason:
     if end == num_tokens:
         return MissReason.NONE
     return MissReason.DIFFERS if end == found.num_tokens and found.has_continuation else MissReason.ENDS
-
-
-def _cut(found: PrefixMatch[CachedKV]) -> list[CachedKV]:
-    """The matching segments, the last one cut where the match ends."""
-    segments = [part for part in found.payloads if isinstance(part, KVSegment)]
-    before = sum(segment.num_tokens for segment in segments[:-1])
-    return [*segments[:-1], *(last.part(0, found.num_tokens - before) for last in segments[-1:])]
-
-
-def _match(payloads: list[Any], num_tokens: int, num_prompt: int, reason: MissReason) -> Match:
-    """A match in memory. Empties `payloads`."""
-    caches = _new_caches(payloads, num_tokens, num_prompt + 1) if num_tokens else None
-    return Match(num_tokens, caches, reason)
-
-
-def _new_caches(payloads: list[CachedKV], num_tokens: int, room_tokens: int) -> list[Any]:
-    """Copies for one request. Empties `payloads`, so that segments that are not in memory too are freed one by one."""
-    last = payloads[-1]
-    if isinstance(last, Snapshot):
-        return last.caches()
-    segments = [part for part in payloads if isinstance(part, KVSegment)]
-    payloads.clear()
-    del last
-    return join_emptying(segments, num_tokens, room_tokens=room_tokens)

@@ -36,9 +36,9 @@ def test_the_same_prompt_is_stored_once_for_each_namespace() -> None:
 
 def test_a_snapshot_is_found_in_its_own_namespace_only() -> None:
     tree: PrefixTree[Snapshot] = PrefixTree(holds_snapshots=True)
-    assert tree.insert(PROMPT, lambda _start, end: Snapshot(PROMPT[:end]), namespace="alice") == 4
+    assert tree.insert(PROMPT, lambda *_: None, snapshot=Snapshot(PROMPT), namespace="alice") == 4
     assert tree.match(PROMPT, namespace="bob").num_tokens == 0
-    assert tree.insert(PROMPT, lambda _start, end: Snapshot(PROMPT[:end]), namespace="bob") == 4
+    assert tree.insert(PROMPT, lambda *_: None, snapshot=Snapshot(PROMPT), namespace="bob") == 4
     assert tree.match(PROMPT, namespace="bob").num_tokens == 4
     tree.check()
 

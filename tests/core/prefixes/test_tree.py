@@ -51,7 +51,13 @@ def insert(tree: PrefixTree[Tokens], prompt: tuple[int, ...], *cuts: int) -> int
 
 
 def insert_snapshot(tree: PrefixTree[Snapshot], prompt: tuple[int, ...]) -> int:
-    return tree.insert(prompt, lambda _start, end: Snapshot(prompt[:end]))
+    """Without segments, as of a model whose layers all have states."""
+    return tree.insert(prompt, lambda *_: None, snapshot=Snapshot(prompt))
+
+
+def insert_both(tree: PrefixTree[Tokens | Snapshot], prompt: tuple[int, ...]) -> int:
+    """As of a hybrid."""
+    return tree.insert(prompt, lambda start, end: Tokens(start, prompt[start:end]), snapshot=Snapshot(prompt))
 
 
 def read(found: PrefixMatch[Tokens]) -> tuple[int, ...]:
@@ -161,6 +167,45 @@ def test_snapshots_are_evicted_one_by_one() -> None:
     tree.evict(1, 0.0)
     assert tree.is_empty()
     tree.check()
+
+
+def test_snapshots_share_segments_which_are_freed_with_the_last_of_them() -> None:
+    tree: PrefixTree[Tokens | Snapshot] = PrefixTree(holds_snapshots=True)
+    for prompt in ((1, 2), (1, 2, 3), (1, 2, 4), (1, 5)):
+        insert_both(tree, prompt)
+    assert tree.num_bytes == 4 * 7 + 5 * PER_TOKEN
+    found = tree.match((1, 2, 4, 9))
+    assert found.payloads == (Tokens(0, (1,)), Tokens(1, (2,)), Tokens(2, (4,)), Snapshot((1, 2, 4)))
+    freed = [tree.evict(1, 0.0) for _ in range(4)]
+    assert freed == [7, 7 + PER_TOKEN, 7 + 2 * PER_TOKEN, 7 + 2 * PER_TOKEN]
+    assert tree.is_empty()
+    tree.check()
+
+
+def test_segments_of_a_pinned_path_stay_until_it_is_released() -> None:
+    tree: PrefixTree[Tokens | Snapshot] = PrefixTree(holds_snapshots=True)
+    insert_both(tree, (1, 2, 3))
+    with tree.pinned(tree.cut((1, 2, 9), 3)):
+        assert tree.evict(1, 0.0) == 7 + PER_TOKEN
+        assert tree.num_bytes == 2 * PER_TOKEN
+        insert_both(tree, (1, 2, 4))
+    tree.check()
+    assert tree.match((1, 2, 4)).num_tokens == 3
+    tree.evict(1, 0.0)
+    with tree.pinned(tree.cut((1, 2, 4), 2)):
+        pass
+    assert tree.num_bytes == 0
+    tree.check()
+
+
+def test_the_ends_of_prompts_include_the_snapshot_that_was_read_last() -> None:
+    tree: PrefixTree[Snapshot] = PrefixTree(holds_snapshots=True)
+    for length in (1, 2, 3, 4):
+        insert_snapshot(tree, (1, 2, 3, 4)[:length])
+    for length in (1, 2):
+        tree.touch(tree.match((1, 2)[:length]).nodes, 0.0, is_read=True)
+    lengths = {sum(len(node.token_ids) for node in path) for _, path in tree.ends()}
+    assert lengths == {2, 4}
 
 
 def test_the_check_finds_bytes_that_do_not_add_up() -> None:

@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from pensieve.core.prefixes.node import Node
 from pensieve.core.prefixes.tree import PrefixTree
-from tests.core.prefixes.test_tree import PER_TOKEN, Snapshot, Tokens, insert, insert_snapshot, read
+from tests.core.prefixes.test_tree import PER_TOKEN, Snapshot, Tokens, insert, insert_both, read
 
 PROMPTS = st.lists(st.integers(0, 2), min_size=1, max_size=8).map(tuple)
 LARGE = 10**9
@@ -94,11 +94,11 @@ class SegmentTree(RuleBasedStateMachine):
 
 
 class SnapshotTree(RuleBasedStateMachine):
-    """A tree of snapshots against a set of the stored prompts."""
+    """A tree of snapshots with shared segments against a set of the stored prompts."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.tree: PrefixTree[Snapshot] = PrefixTree(holds_snapshots=True)
+        self.tree: PrefixTree[Tokens | Snapshot] = PrefixTree(holds_snapshots=True)
         self.used: dict[tuple[int, ...], int] = {}
         self.time = 0
 
@@ -106,10 +106,15 @@ class SnapshotTree(RuleBasedStateMachine):
         self.time += 1
         self.used[prompt] = self.time
 
+    @property
+    def num_bytes(self) -> int:
+        prefixes = {prompt[: end + 1] for prompt in self.used for end in range(len(prompt))}
+        return 7 * len(self.used) + PER_TOKEN * len(prefixes)
+
     @rule(prompt=PROMPTS)
     def inserts(self, prompt: tuple[int, ...]) -> None:
         is_new = prompt not in self.used
-        assert bool(insert_snapshot(self.tree, prompt)) == is_new
+        assert bool(insert_both(self.tree, prompt)) == is_new
         if is_new:
             self.use(prompt)
 
@@ -118,23 +123,26 @@ class SnapshotTree(RuleBasedStateMachine):
         found = self.tree.match(prompt)
         best = max((each for each in self.used if prompt[: len(each)] == each), key=len, default=())
         assert found.num_tokens == len(best)
-        assert found.payloads == ((Snapshot(best),) if best else ())
+        assert found.payloads[-1:] == ((Snapshot(best),) if best else ())
+        segments = [each for each in found.payloads[:-1] if isinstance(each, Tokens)]
+        assert tuple(token for each in segments for token in each.token_ids) == best
         self.tree.touch(found.nodes, 0.0)
         if best:
             self.use(best)
 
-    @rule(num=st.integers(1, 4))
-    def evicts(self, num: int) -> None:
-        freed = self.tree.evict(7 * num, 0.0)
-        for prompt in sorted(self.used, key=lambda each: self.used[each])[:num]:
-            del self.used[prompt]
-            freed -= 7
-        assert freed == 0
+    @rule(num_bytes=st.integers(1, 60))
+    def evicts(self, num_bytes: int) -> None:
+        before = self.num_bytes
+        freed = self.tree.evict(num_bytes, 0.0)
+        for prompt in sorted(self.used, key=lambda each: self.used[each]):
+            if before - self.num_bytes < num_bytes:
+                del self.used[prompt]
+        assert freed == before - self.num_bytes
 
     @invariant()
     def is_consistent(self) -> None:
         self.tree.check()
-        assert self.tree.num_bytes == 7 * len(self.used)
+        assert self.tree.num_bytes == self.num_bytes
 
 
 TestSegmentTree = SegmentTree.TestCase

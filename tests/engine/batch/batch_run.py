@@ -8,8 +8,10 @@ from typing import Any
 import mlx.core as mx
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
+from pensieve.device.mlx_lm.caches import ArraysCache
 from pensieve.engine.batch.batch import Batch
 from pensieve.engine.decoding.row import Computed
+from pensieve.engine.kv.rows.forms import leaves
 from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.kv.sizes import KVSizes
 from pensieve.engine.memory.layout import Layout
@@ -25,14 +27,20 @@ ROWS = KVSizes(layers=(None,) * 4, in_rows=True)  # type: ignore[arg-type]  # on
 
 
 class RecordedPasses:
-    """A model that records the shape (rows, tokens) of the input of each forward pass."""
+    """A model that records the shape (rows, tokens) of each pass's input, and whether a recurrent layer's cache masks
+    tokens in it.
+    """
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self.shapes: list[tuple[int, int]] = []
+        self.are_masked: list[bool] = []
 
     def __call__(self, inputs: mx.array, **options: Any) -> mx.array:
-        self.shapes.append((int(inputs.shape[0]), int(inputs.shape[1])))
+        num_tokens = int(inputs.shape[1])
+        self.shapes.append((int(inputs.shape[0]), num_tokens))
+        recurrent = [each for each in leaves(options.get("cache", ())) if isinstance(each, ArraysCache)]
+        self.are_masked.append(any(each.make_mask(num_tokens) is not None for each in recurrent))
         logits: mx.array = self._model(inputs, **options)
         return logits
 

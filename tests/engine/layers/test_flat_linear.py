@@ -8,7 +8,7 @@ import pytest
 from mlx import nn
 from mlx.utils import tree_unflatten
 
-from pensieve.engine.layers.flat_linear import FlatEmbedding, FlatLinear, at_once, flat_layers
+from pensieve.engine.layers.flat_linear import MANY_TOKENS, FlatEmbedding, FlatLinear, at_once, flat_layers
 from pensieve.engine.layers.output_head import OutputHead
 from tests.engine.support.tiny_modules import tiny_module
 
@@ -55,3 +55,17 @@ def test_a_model_computes_the_same_with_them(shape: tuple[int, int], *, is_tied:
     assert not kinds & {nn.QuantizedLinear, nn.QuantizedEmbedding}
     assert sorted(name for name, _ in model.named_modules()) == sorted(names)
     np.testing.assert_allclose(np.array(model(tokens)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16, mx.float32])
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_many_tokens_are_multiplied_as_by_packed_weights(dtype: mx.Dtype, *, has_bias: bool) -> None:
+    linear = nn.Linear(128, 40, bias=has_bias)
+    linear.set_dtype(dtype)
+    packed = linear.to_quantized(64, 4)
+    ((_, layer),) = flat_layers([("", packed)])
+    values = mx.random.normal((2, MANY_TOKENS // 2, 128)).astype(dtype)
+    expected = np.array(packed(values).astype(mx.float32))
+    actual = layer(values)
+    assert actual.dtype == dtype
+    assert np.linalg.norm(np.array(actual.astype(mx.float32)) - expected) < 2e-2 * np.linalg.norm(expected)

@@ -10,12 +10,15 @@ import pytest
 from mlx import nn
 from mlx.utils import tree_unflatten
 
+from pensieve.device.device import device_info
 from pensieve.device.mlx_lm.positions import POSITIONS
 from pensieve.engine.kv.rows.batch import RowsKV
 from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.layers.rotation import MAX_TOKENS, Rotation, RotationLayer, rotation_layers
 from tests.engine.kv.models import small
 from tests.engine.support.tiny_modules import prompt
+
+pytestmark = pytest.mark.skipif(device_info().backend != "cpu", reason="these layers are for CPUs")
 
 LENGTHS = (3, 1000, 17)
 ROPES = {

@@ -54,7 +54,7 @@ def test_edges_are_evicted_first_and_those_that_save_least_per_byte_before_other
         store.shrink(1)
         store.check()
         left.append([num for num in (300, 900, 1000, 1100) if _ends_at(store, num)])
-    assert left == [[300, 900, 1100], [300, 1100], [1100]], "1000 saves 100 tokens, 900 then 600, in a larger state"
+    assert left == [[300, 900, 1100], [900, 1100], [1100]], "1000 saves 100 tokens, 300 saves 300, and 900 then 900"
 
 
 def _ends_at(store: KVStore, num_tokens: int) -> bool:

@@ -12,7 +12,7 @@ from mlx.utils import tree_map
 
 from pensieve.core.dialects.dialect import Dialect
 from pensieve.device.mlx_lm.bootstrap import import_mlx_lm
-from pensieve.engine.kv.rows.batch import RowsKV
+from pensieve.engine.kv.rows.forms import leaves, runnable
 from pensieve.engine.kv.rows.row import RowKV
 from pensieve.engine.kv.snapshots import Snapshot
 from pensieve.models.loading.load import LoadedModel
@@ -127,11 +127,6 @@ def random_rows(num_tokens: int, *, num_layers: int = 4, size: int = 8) -> list[
     return rows
 
 
-def runnable(caches: Sequence[Any]) -> list[Any]:
-    """Caches that a model can be called with: a single row becomes a batch of one."""
-    return [RowsKV([cache]) if isinstance(cache, RowKV) else cache for cache in caches]
-
-
 def continuation(model: LoadedModel, caches: list[Any], last: int, num_tokens: int = 24) -> list[int]:
     """The greedy tokens after `last`. The caches advance with them."""
     token_ids = []
@@ -170,7 +165,7 @@ def arrays_of(caches: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
             for each in value:
                 visit(each)
 
-    visit(Snapshot.of(caches).states)
+    visit(Snapshot.of(leaves(caches)).states)
     return flat
 
 

@@ -19,7 +19,8 @@ from pensieve.device.device import Backend, device_info
 from pensieve.device.mlx_lm.attention import AttendingCache, quantized_attention
 from pensieve.device.mlx_lm.positions import POSITIONS
 from pensieve.engine.kv.causal_attention import Scoring, attends_faster, capped, sums_beside_sinks
-from pensieve.engine.kv.ragged_attention import attend_all, attends_at_once
+from pensieve.engine.kv.ragged_attention import RowArrays, attend_all, attends_at_once
+from pensieve.engine.kv.rows.newest import NewestTokens
 from pensieve.engine.kv.rows.row import BATCHES, RowKV
 
 
@@ -27,8 +28,13 @@ class RowBatch:
     """What the rows of every form have in common: how they join, leave, grow and are cut."""
 
     def __init__(self, rows: Sequence[RowKV]) -> None:
-        self.rows = list(rows)
+        self._rows = list(rows)
         self._lengths: list[int] | None = None
+
+    @property
+    def rows(self) -> list[RowKV]:
+        """Each with all its tokens."""
+        return self._rows
 
     def __deepcopy__(self, _: dict[int, Any]) -> RowBatch:
         """A batch is copied to be split; each row then belongs to one of the two."""
@@ -37,7 +43,12 @@ class RowBatch:
     @property
     def offset(self) -> mx.array:
         """The position of each row's next token, int32 [rows]."""
-        return POSITIONS.array(tuple(row.offset for row in self.rows))
+        return POSITIONS.array(tuple(self.lengths))
+
+    @property
+    def num_newest(self) -> int:
+        """How many tokens of each row are not in the row yet."""
+        return 0
 
     @property
     def state(self) -> list[tuple[mx.array, ...]]:
@@ -45,10 +56,13 @@ class RowBatch:
 
     @property
     def nbytes(self) -> int:
-        return sum(row.nbytes for row in self.rows)
+        return sum(row.nbytes for row in self._rows)
 
     def append(self, keys: mx.array, values: mx.array) -> None:
         """Add keys and values [rows, heads, tokens, size]; after `prepare`, only each row's first tokens are added."""
+        if self._is_single:
+            self._rows[0].append(keys, values)
+            return
         for row, new_keys, new_values in zip(self.rows, self.split_rows(keys), self.split_rows(values), strict=True):
             if self._lengths is None or new_keys.shape[2]:
                 row.append(new_keys, new_values)
@@ -61,14 +75,16 @@ class RowBatch:
         self._lengths = None
 
     def filter(self, indices: Sequence[int]) -> None:
-        self.rows = [self.rows[index] for index in indices]
+        rows = self.rows
+        self._rows = [rows[index] for index in indices]
 
     def extend(self, other: RowBatch) -> None:
-        self.rows += other.rows
+        self._rows = [*self.rows, *other.rows]
 
     @property
     def lengths(self) -> list[int]:
-        return [row.offset for row in self.rows]
+        num_newest = self.num_newest
+        return [row.offset + num_newest for row in self._rows]
 
     def cut(self, num_tokens: Sequence[int]) -> None:
         """Remove the last `num_tokens[i]` tokens of row i."""
@@ -80,18 +96,23 @@ class RowBatch:
         return copy.copy(self.rows[index])
 
     def size(self) -> int:
-        return max((row.offset for row in self.rows), default=0)
+        return max(self.lengths, default=0)
 
     def empty(self) -> bool:
-        return not self.rows
+        return not self._rows
+
+    @property
+    def _is_single(self) -> bool:
+        """One row without padding: with a single client, each microsecond of a layer counts."""
+        return len(self._rows) == 1 and self._lengths is None
 
     def num_added(self, num_tokens: int) -> list[int]:
         """How many of a pass's `num_tokens` are each row's own."""
-        return self._lengths or [num_tokens] * len(self.rows)
+        return self._lengths or [num_tokens] * len(self._rows)
 
     def split_rows(self, array: mx.array) -> Sequence[mx.array]:
         """Split [rows, heads, tokens, size] into one array for each row, without padding."""
-        parts = list(mx.split(array, len(self.rows))) if len(self.rows) > 1 else [array]
+        parts = list(mx.split(array, len(self._rows))) if len(self._rows) > 1 else [array]
         if self._lengths is None:
             return parts
         return [part[:, :, :length] for part, length in zip(parts, self._lengths, strict=True)]
@@ -101,20 +122,58 @@ class RowBatch:
         Raises:
             NotImplementedError: the rows attend to another number of tokens.
         """
-        if window_size is not None and any(row.window != window_size for row in self.rows):
+        if window_size is not None and any(row.window != window_size for row in self._rows):
             raise NotImplementedError(f"these rows do not have a window of {window_size} tokens")
 
 
 class RowsKV(RowBatch, AttendingCache):
-    """Rows that attend by themselves."""
+    """Rows that attend by themselves.
+
+    Where one kernel attends to all of them, their newest tokens may be in `_newest` instead of in the rows. Whatever
+    else is done with the rows moves them there first.
+    """
 
     def __init__(self, rows: Sequence[RowKV]) -> None:
         quantized_attention()  # makes models attend to caches of this class
         super().__init__(rows)
+        self._newest: NewestTokens | None = None
+        self._has_kernel = False
+
+    @property
+    def rows(self) -> list[RowKV]:
+        """Each with all its tokens."""
+        if self._newest is not None and self._newest.num_tokens:
+            self._newest.move()
+        return self._rows
+
+    @property
+    def num_newest(self) -> int:
+        """How many tokens of each row are not in the row yet."""
+        return self._newest.num_tokens if self._newest is not None else 0
+
+    @property
+    def nbytes(self) -> int:
+        return super().nbytes + (self._newest.nbytes if self._newest is not None else 0)
+
+    def filter(self, indices: Sequence[int]) -> None:
+        super().filter(indices)
+        self._newest = None
+
+    def extend(self, other: RowBatch) -> None:
+        super().extend(other)
+        self._newest = None
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[RowsKV, RowsKV]:
-        self.append(keys, values)
+        if self._has_kernel and self._is_one_token_of_each(keys):
+            self._newest = self._newest or NewestTokens(self._rows, keys, values)
+            self._newest.add(keys, values)
+        else:
+            self.append(keys, values)
         return self, self
+
+    def _is_one_token_of_each(self, array: mx.array) -> bool:
+        """Of several rows: an array [rows, heads, tokens, size]."""
+        return array.shape[2] == 1 and len(self._rows) > 1 and self._lengths is None
 
     def attend(self, queries: mx.array, scale: float, *, mask: Any = None, values: Any = None) -> mx.array:  # noqa: ARG002 - they are the rows'
         """Attention [rows, query heads, tokens, size] of the tokens added last. Padding gets zeros.
@@ -128,18 +187,27 @@ class RowsKV(RowBatch, AttendingCache):
 
     def attend_by(self, queries: mx.array, scoring: Scoring) -> mx.array:
         """As `attend`, with scores that are made in another way."""
+        if self._is_single:
+            return self._rows[0].attend(queries, scoring)
         scale, sinks, cap = scoring
-        if queries.shape[2] == 1 and len(self.rows) > 1 and self._lengths is None and self.rows[0].bits is None:
+        if self._is_one_token_of_each(queries) and self._rows[0].bits is None:
             if _backend() == "cpu" and not attends_faster(queries.shape, self.size()):
                 return self._attend_to_one_token(queries, scoring)
             has_kernel = _backend() != "cpu" and cap is None
-            if has_kernel and attends_at_once(queries, *self.rows[0].arrays, has_sinks=sinks is not None):
-                return attend_all(queries, [_attended(row) for row in self.rows], scale, sinks)
+            if has_kernel and attends_at_once(queries, *self._rows[0].arrays, has_sinks=sinks is not None):
+                return self._attend_at_once(queries, scale, sinks)
         outputs = [
             row.attend(of_row, scoring) if of_row.shape[2] else of_row
             for row, of_row in zip(self.rows, self.split_rows(queries), strict=True)
         ]
         return joined(outputs, int(queries.shape[2]))
+
+    def _attend_at_once(self, queries: mx.array, scale: float, sinks: mx.array | None) -> mx.array:
+        self._has_kernel = True
+        num_newest = self.num_newest
+        held = [_held(row, num_newest) for row in self._rows]
+        newest = self._newest.for_kernel if self._newest is not None else None
+        return attend_all(queries, held, scale, sinks=sinks, newest=newest)
 
     def _attend_to_one_token(self, queries: mx.array, scoring: Scoring) -> mx.array:
         """As `attend_by`, with fewer operations: a CPU pays for starting each of them for each row.
@@ -183,10 +251,10 @@ def joined(outputs: Sequence[mx.array], num_tokens: int) -> mx.array:
     return padded[0] if len(padded) == 1 else mx.concatenate(padded, axis=0)
 
 
-def _attended(row: RowKV) -> tuple[mx.array, mx.array, int, int]:
-    """A row's arrays, and the part of them that one more token attends to."""
+def _held(row: RowKV, num_newest: int) -> RowArrays:
+    """What the kernel takes of a row that `num_newest` tokens are missing from."""
     keys, values = row.arrays
-    return keys, values, row.first_visible(1) - row.start, row.offset - row.start
+    return keys, values, row.first_visible(1 - num_newest) - row.start, row.offset - row.start
 
 
 @cache

@@ -52,6 +52,13 @@ class Rate:
         return self._units / self._seconds if self._seconds else None
 
 
+class LazySnapshot(NamedTuple):
+    """A snapshot of `num_bytes` that is only made if it is written."""
+
+    num_bytes: int
+    make: Callable[[], Snapshot]
+
+
 class DiskTransfer:
     """Writes and reads KV segments or, with `needs_snapshots`, snapshots. `find` may be called from any thread."""
 
@@ -141,15 +148,11 @@ class DiskTransfer:
         self._write_segments(source, worth, is_last=False)
 
     def write_end(
-        self, token_ids: Sequence[int], payloads: Sequence[KVSegment | Snapshot], worth: PromptWorth, namespace: str
+        self, token_ids: Sequence[int], segments: Sequence[KVSegment], worth: PromptWorth, namespace: str
     ) -> None:
         """Queue what is not on disk yet of a prompt that will not grow any more in this process."""
         if len(token_ids) < MIN_TOKENS:
             return
-        if isinstance(payloads[-1], Snapshot):
-            self.write_snapshot(token_ids, payloads[-1], worth, namespace, is_last=True)
-            return
-        segments = [part for part in payloads if isinstance(part, KVSegment)]
         per_token = segments[0].num_bytes // segments[0].num_tokens
         copied = partial(KVSegment.joined_to_host, segments)
         self._write_segments(_Source(token_ids, namespace, copied, per_token), worth, is_last=True)
@@ -172,36 +175,32 @@ class DiskTransfer:
     def write_snapshot(
         self,
         token_ids: Sequence[int],
-        snapshot: Snapshot,
+        snapshot: LazySnapshot,
         worth: PromptWorth,
         namespace: str,
         *,
-        is_last: bool = False,
+        is_due: bool = False,
     ) -> None:
-        """Queue a snapshot that is not on disk yet, if it is due and there is room. With `is_last` it is due."""
+        """Queue a snapshot that is not on disk yet, if there is room and it is due.
+
+        With `is_due` it is, if it is long enough: a second prompt continues from it, or the process ends.
+        """
         place, kind = self.disk.snapshot_place(token_ids, namespace), worth.of(len(token_ids))
         num_stored = self.disk.snapshot_tokens(token_ids, namespace)
         blocks = []
         if (
-            (is_last or is_snapshot_due(len(token_ids), num_stored))
+            (len(token_ids) >= MIN_TOKENS if is_due else is_snapshot_due(len(token_ids), num_stored))
             and self.disk.wants(place, token_ids)
             and self._is_worth_reading(snapshot.num_bytes, len(token_ids) - num_stored)
             and _Room(self.disk, self.max_queued_bytes).take(snapshot.num_bytes, kind)
         ):
             try:
-                form, arrays = snapshot.to_host()
+                form, arrays = snapshot.make().to_host()
             except ValueError as error:
                 log.debug("a prompt is kept in memory only: %s", error)
                 return
             blocks.append((self.disk.new_block(place, token_ids, form, arrays), kind))
         self.disk.put(blocks, [place.key])
-
-    def write_payload(
-        self, token_ids: Sequence[int], payload: KVSegment | Snapshot, worth: PromptWorth, namespace: str
-    ) -> None:
-        """As `write_snapshot`, if it is one."""
-        if isinstance(payload, Snapshot):
-            self.write_snapshot(token_ids, payload, worth, namespace)
 
     def _is_worth_reading(self, num_bytes: int, num_tokens: int) -> bool:
         """What would take longer to read than to compute is not written."""

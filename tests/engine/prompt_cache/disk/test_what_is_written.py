@@ -117,6 +117,32 @@ def test_a_recurrent_state_is_not_written_at_every_turn(recurrent: LoadedModel, 
         assert on_disk(disk, whole) == 3000
 
 
+@pytest.mark.parametrize("kind", ["mamba2", "lfm2"])
+def test_a_short_state_is_written_when_a_second_prompt_continues_from_it(kind: str, tmp_path: Path) -> None:
+    """Like a short prompt of other models at its second use. A conversation that grows continues once from each."""
+    model, shared = tiny_module(kind), prompt(300)
+    with opened(model, tmp_path) as (store, disk):
+        turn(model, store, shared)
+        for seed in (1, 2):
+            assert on_disk(disk, [*shared, 1]) == 0
+            turn(model, store, [*shared, *prompt(100, seed)])
+        assert on_disk(disk, [*shared, 1]) == 300
+
+
+@pytest.mark.parametrize("kind", ["mamba2", "lfm2"])
+def test_the_end_of_a_short_conversation_and_what_it_continued_from_are_written_at_the_end(
+    kind: str, tmp_path: Path
+) -> None:
+    """So that its last turn can be answered again after a restart, too."""
+    model, whole = tiny_module(kind), prompt(500)
+    with opened(model, tmp_path) as (store, _):
+        for length in (200, 300, 400, 500):
+            turn(model, store, whole[:length])
+    with opened(model, tmp_path) as (_, disk):
+        found = [disk.find_snapshot(whole[:length]).num_tokens for length in (300, 400, 499, 500)]
+    assert found == [0, 400, 400, 500]
+
+
 def test_with_the_days_writes_half_spent_only_what_is_read_again_is_written(
     llama: LoadedModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
