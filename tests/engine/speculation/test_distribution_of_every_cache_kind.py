@@ -21,7 +21,7 @@ from tests.engine.speculation.test_speculation import Eager
 from tests.engine.speculation.test_speculative_sampling import every_triple_of, expected_chances, improbability
 from tests.engine.support.tiny_modules import prefill
 
-NUM_TOKENS: Final = 4
+NUM_TOKENS: Final = 5
 """With fewer, nothing is sampled after a rejected draft has been undone."""
 NUM_KINDS: Final = 3
 """Of tokens: a vocabulary of that many."""
