@@ -38,6 +38,21 @@ Feature: Requests that are heavy for their size
       When it is sent
       Then it is answered, or refused as naming "tools"
 
+    @id:schema-of-many-combinations @cap:tools
+    Scenario Outline: A tool whose schema has trillions of combinations in <what> leaves other requests going
+      A definition may refer to another one twice, and that one to a third one. Two kilobytes are enough to stop a server that
+      writes all of them out.
+      Given the server under test
+      And a request with a tool whose schema has trillions of combinations in <what>
+      When it is sent, and plain requests meanwhile
+      Then it is answered, or refused as naming "tools"
+      And no plain request waited for it
+
+      Examples:
+        | what            |
+        | allOf           |
+        | anyOf and allOf |
+
     @id:enum-of-the-smallest-integer @cap:tools
     Scenario Outline: A tool whose schema has <number> as <place> is answered, or refused by name
       JSON Schema sets no limit to numbers. Those at the end of 64 bits are where parsers and grammars overflow.

@@ -62,6 +62,18 @@ def a_request_with_a_deep_schema(scene: Scene, number: int) -> None:
     scene.body["tools"] = [{"name": "look", "input_schema": schema}]
 
 
+@given(parsers.parse("a request with a tool whose schema has trillions of combinations in {what}"))
+def a_request_with_many_combinations(scene: Scene, what: str) -> None:
+    definitions: dict[str, object] = {"d40": {"type": "object", "properties": {"q": {"type": "string"}}}}
+    for number in range(40):
+        following = {"$ref": f"#/$defs/d{number + 1}"}
+        all_of = {"allOf": [following, following]}
+        definitions[f"d{number}"] = all_of if what == "allOf" else {"anyOf": [following, all_of]}
+    schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": definitions}
+    scene.body = plain_request(scene.client.model)
+    scene.body["tools"] = [{"name": "look", "input_schema": schema}]
+
+
 @given(parsers.parse("a request with a tool whose schema has {number} as {place:w}"))
 def a_request_with_a_number_in_its_schema(scene: Scene, number: str, place: str) -> None:
     value = json.loads(number)

@@ -57,6 +57,11 @@ OF_LIMITS = (
     Mutant("many-values-stop-all", "values-in-number", calls=limits.one_works_while_all_wait),
     Mutant("fails-on-deep-schemas", "schema-of-many-levels", answers=limits.fails_if(limits.has_a_deep_schema)),
     Mutant(
+        "fails-on-many-combinations",
+        "schema-of-many-combinations",
+        answers=limits.fails_if(limits.has_many_definitions),
+    ),
+    Mutant(
         "fails-on-the-smallest-integer",
         "enum-of-the-smallest-integer",
         answers=limits.fails_if(limits.has_the_smallest_integer),

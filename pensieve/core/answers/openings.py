@@ -5,9 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Final
 
 from pensieve.core.dialects.dialect import CallSyntax, Dialect
 from pensieve.core.dialects.patterns import SPACE, expression, reader, split_at
+
+MAX_CHARACTERS: Final = 1024
+"""Of a call before its arguments, and after them, where it is recognised before it is whole. They are read with each
+token, and more of them would be spaces.
+"""
 
 
 class BareOpenings:
@@ -22,11 +28,17 @@ class BareOpenings:
 
     def may_begin(self, text: str) -> bool:
         """Whether the text so far is consistent with a call; false for white space alone."""
-        begun = "".join(text.split())
+        begun = _begun(text)
+        if len(text) > MAX_CHARACTERS and not begun.startswith(self._openings):
+            return False
         return bool(begun) and any(opening.startswith(begun) or begun.startswith(opening) for opening in self._openings)
 
     def has_begun(self, text: str) -> bool:
-        return "".join(text.split()).startswith(self._openings)
+        return _begun(text).startswith(self._openings)
+
+
+def _begun(text: str) -> str:
+    return "".join(text[:MAX_CHARACTERS].split())
 
 
 def is_json(text: str) -> bool:
@@ -41,7 +53,7 @@ def called_tool(header: str, dialect: Dialect) -> str | None:
 
 def read_head(body: str, calls: CallSyntax) -> tuple[str | None, str]:
     """The name in a call's head and the text after the head; the name is None until the arguments begin."""
-    head = _head(calls.call).match(body)
+    head = _head(calls.call).match(body, 0, MAX_CHARACTERS)
     return (head["name"], body[head.end() :]) if head is not None else (None, "")
 
 
@@ -54,6 +66,15 @@ def _head(pattern: str) -> re.Pattern[str]:
 
 def after_arguments(body: str, calls: CallSyntax) -> tuple[str, bool] | None:
     """The text after a call's closing, and whether it is another call; None until more text decides that."""
+    body, later = body[:MAX_CHARACTERS], body[MAX_CHARACTERS:]
+    found = _after_arguments(body, calls)
+    if found is None:
+        return (body + later, False) if later else None
+    rest, is_another = found
+    return rest + later, is_another
+
+
+def _after_arguments(body: str, calls: CallSyntax) -> tuple[str, bool] | None:
     tail = _matcher(split_at(calls.call, "arguments")[1]).match(body)
     if tail is None:
         return None

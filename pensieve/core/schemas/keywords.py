@@ -32,8 +32,8 @@ ENFORCED: Final[Mapping[str, str]] = {
     "exclusiveMinimum": "up to 9 · 10^18",
     "exclusiveMaximum": "up to 9 · 10^18",
     "multipleOf": "up to nine digits",
-    "anyOf": "",
-    "allOf": "",
+    "anyOf": "up to 1,000 combinations with what stands beside it",
+    "allOf": "up to 1,000 combinations of what it joins",
     "oneOf": "if its schemas exclude each other by type, values, ranges or a required property; else as anyOf",
     "$ref": "to any place in the same schema",
 }

@@ -20,11 +20,12 @@ class SharedPositions:
 
     def array(self, lengths: Lengths) -> mx.array:
         """int32 [rows]. It must not be changed."""
-        found = next((array for known, array in self._recent if known == lengths), None)
-        if found is None:
-            found = mx.array(lengths)
-            self._recent = (*self._recent[1 - _KEPT :], (lengths, found))
-        return found
+        for known, array in reversed(self._recent):  # a plain loop: each layer of each step looks twice
+            if known == lengths:
+                return array
+        made = mx.array(lengths)
+        self._recent = (*self._recent[1 - _KEPT :], (lengths, made))
+        return made
 
     def lengths(self, array: mx.array) -> Lengths | None:
         """What `array` was made of; None if it was not made here recently."""

@@ -21,6 +21,7 @@ from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.dialects.grammar import FORCED, callable_tools, schema_grammar
 from pensieve.core.dialects.writable import unenforced, why_not_writable
 from pensieve.core.errors import ValidationError
+from pensieve.core.schemas.combinations import MAX_COMBINATIONS, has_too_many_combinations
 from pensieve.core.schemas.enforceable import UNSATISFIABLE, Enforceable, enforceable
 from pensieve.core.schemas.gap import Gap
 from pensieve.engine.decoding.bounded_memo import BoundedMemo
@@ -138,6 +139,8 @@ def problem_of(schema: object) -> str:
     """Why llguidance cannot compile a schema, in a sentence, or ""."""
     if any(number <= _MIN_INTEGER for number in _numbers_in(schema)):
         return _TOO_LARGE
+    if has_too_many_combinations(schema):
+        return _TOO_MANY
     is_error, messages = LLMatcher.validate_grammar_with_warnings(schema_grammar(schema))
     if not is_error:
         return ""
@@ -164,6 +167,7 @@ def _numbers_in(value: Any) -> Iterator[int | float]:
 _MIN_INTEGER: Final = -(2**63) + 512
 """llguidance 1.9 reads those up to this as floats of -2^63, and negates that without end, which ends the process."""
 _TOO_LARGE: Final = "bounds this large are not supported"
+_TOO_MANY: Final = f"its alternatives have more than {MAX_COMBINATIONS} combinations"
 _MAX_CHARACTERS: Final = 160
 _SENTENCES: Final = {
     "oneOf constraints": "its schemas may not exclude each other, so any of them is accepted",

@@ -12,6 +12,10 @@ from typing import Any
 
 _REPLACEMENT = "\ufffd"
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+_MAX_PENDING = 16
+"""Tokens that end within a character. A model may write any number of bytes that are none."""
+_OPEN_TOKENS = range(4, 8)
+"""How many of them a later one may change: a character has four bytes. It begins at one of four tokens in a row."""
 
 
 class TextDecoder:
@@ -61,15 +65,31 @@ class TextDecoder:
         if _BYTE_TOKEN.fullmatch(token):
             return ""
         text = self._decode(self._context + self._pending)
-        return "" if text.endswith(_REPLACEMENT) else self._emit(text)
+        if not text.endswith(_REPLACEMENT):
+            return self._emit(text, len(self._pending))
+        return self._emit_settled(text) if len(self._pending) > _MAX_PENDING else ""
+
+    def _emit_settled(self, text: str) -> str:
+        """All but what a later token may change, of bytes that are no characters."""
+        for num_open in _OPEN_TOKENS:
+            settled = self._pending[:-num_open]
+            if _BYTE_TOKEN.fullmatch(self._token_of(settled[-1]) or ""):
+                continue  # within a run of byte tokens
+            begin = self._decode(self._context + settled)
+            if text.startswith(begin):
+                return self._emit(begin, len(settled))
+        return ""
 
     def finish(self) -> str:
         """The text that was still held back. An incomplete character becomes U+FFFD."""
-        return self._emit(self._decode(self._context + self._pending)) if self._pending else ""
+        if not self._pending:
+            return ""
+        return self._emit(self._decode(self._context + self._pending), len(self._pending))
 
-    def _emit(self, text: str) -> str:
+    def _emit(self, text: str, num_tokens: int) -> str:
+        """The new text of the first `num_tokens` of those that are pending; `text` has the context before it."""
         new_text = text[self._context_length :]
         if new_text:
-            self._context, self._pending = self._pending, []
+            self._context, self._pending = self._pending[:num_tokens], self._pending[num_tokens:]
             self._context_length = len(self._decode(self._context))
         return new_text if self._mark_characters is None else self._mark_characters.sub(_REPLACEMENT, new_text)

@@ -1,4 +1,6 @@
 import itertools
+import sys
+from types import FrameType
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,3 +63,21 @@ def test_a_stop_sequence_is_never_emitted_and_never_missed(text: str, stops: lis
     assert not any(stop in shown for stop in stops)
     assert (matched is None) == (not any(stop in text for stop in stops))
     assert text.startswith(shown + (matched or ""))
+
+
+def test_long_stop_sequences_take_a_constant_number_of_steps_for_each_character() -> None:
+    stops = ["a" * 500 + chr(300 + number) + "b" * 500 for number in range(64)]
+    text, num_calls = StopSequenceFilter(stops), 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal num_calls
+        num_calls += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        for _ in range(200):
+            text.feed("aaab")
+    finally:
+        sys.setprofile(before)
+    assert num_calls < 10 * len(stops) * 4 * 200

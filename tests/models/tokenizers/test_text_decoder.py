@@ -51,6 +51,44 @@ def test_invalid_utf_8_is_decoded_as_the_tokenizer_decodes_it(data: list[int]) -
         assert "".join(streamed(tokenizer, token_ids)) == tokenizer.decode(token_ids)
 
 
+@every_kind
+@given(data=st.data())
+def test_long_runs_of_the_same_few_tokens_are_decoded_as_the_tokenizer_decodes_them(
+    kind: Kind, data: st.DataObject
+) -> None:
+    few = data.draw(st.lists(st.integers(0, kind().get_vocab_size() + 5), min_size=1, max_size=4))
+    token_ids = data.draw(st.lists(st.sampled_from(few), max_size=120))
+    assert "".join(streamed(kind(), token_ids)) == kind().decode(token_ids)
+
+
+@given(
+    data=st.lists(
+        st.sampled_from([0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0x90, 0x88, 0xEF, 0xBF, 0xBD, 0x41, 0xFF]), max_size=120
+    )
+)
+def test_pieces_of_characters_are_decoded_as_the_tokenizer_decodes_them(data: list[int]) -> None:
+    for tokenizer in (example_tokenizers.one_token_a_byte(), example_tokenizers.sentence_piece()):
+        token_ids = [byte + 3 for byte in data]
+        assert "".join(streamed(tokenizer, token_ids)) == tokenizer.decode(token_ids)
+
+
+@pytest.mark.parametrize("run", [b"\x80", b"\xff", b"\xe2", b"\xf0\x9f\x90", b"\xe2\x82", "\ufffd".encode()])
+def test_bytes_that_are_no_characters_are_decoded_a_few_at_a_time(run: bytes) -> None:
+    tokenizer = example_tokenizers.one_token_a_byte()
+    numbers: list[int] = []
+
+    def decode(ids: list[int]) -> str:
+        numbers.append(len(ids))
+        return tokenizer.decode(ids)
+
+    names = ("get_added_tokens_decoder", "id_to_token")
+    counting = SimpleNamespace(decode=decode, **{name: getattr(tokenizer, name) for name in names})
+    decoder = TextDecoder(counting)
+    text = "".join(decoder.step(byte + 3) for byte in 300 * run) + decoder.finish()
+    assert text == (300 * run).decode(errors="replace")
+    assert max(numbers) < 50
+
+
 def test_a_character_is_emitted_with_its_last_byte() -> None:
     token_ids = [byte + 3 for byte in "a🐈b".encode()]
     assert streamed(example_tokenizers.one_token_a_byte(), token_ids) == ["a", "", "", "", "🐈", "b", ""]

@@ -51,6 +51,10 @@ def has_a_deep_schema(call: ProxiedCall) -> bool:
     return call.body.count(b'"properties"') > 40
 
 
+def has_many_definitions(call: ProxiedCall) -> bool:
+    return b"#/$defs/d40" in call.body
+
+
 def has_the_smallest_integer(call: ProxiedCall) -> bool:
     return b"-9223372036854775808" in call.body
 

@@ -173,27 +173,45 @@ def argument_rules(
     yield from _Writer(notation, schema).members(name, properties, required_of(schema), 0, names.key)
 
 
-def resolved(schema: Any, root: Any, depth: int = 0) -> Any:
+def resolved(schema: Any, root: Any) -> Any:
     """A schema with its reference followed and its `allOf` merged; None if references form a circle."""
-    for _ in range(_MAX_DEPTH):
-        if not isinstance(schema, dict) or not isinstance(schema.get("$ref"), str):
-            return _joined(schema, root, depth) if isinstance(schema, dict) and schema.get("allOf") else schema
-        schema = _pointed_at(schema["$ref"], root)
-    return None
+    return _Resolution(root).of(schema, 0)
 
 
-def _joined(schema: Mapping[str, Any], root: Any, depth: int) -> dict[str, Any]:
-    """Merge `allOf` into a schema: all properties and all required keys."""
-    joined = {key: value for key, value in schema.items() if key != "allOf"}
-    parts = schema["allOf"] if depth < _MAX_DEPTH and isinstance(schema["allOf"], list) else ()
-    for part in (resolved(each, root, depth + 1) for each in parts):
-        if isinstance(part, dict):
-            known, named = properties_of(joined), part.get("properties") or {}
-            also = {key: value for key, value in properties_of(part).items() if key in named or key not in known}
-            properties = {**known, **also}
-            required = [*required_of(joined), *required_of(part)]
-            joined = {**joined, **part, "properties": properties, "required": required}
-    return joined
+class _Resolution:
+    """Each reference is followed once: a few kilobytes can refer to the same schema in trillions of ways."""
+
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self._known: dict[str, Any] = {}
+
+    def of(self, schema: Any, depth: int) -> Any:
+        passed: list[str] = []
+        while (reference := reference_of(schema)) not in self._known and reference is not None:
+            if len(passed) == _MAX_DEPTH:
+                return None
+            self._known[reference] = None  # for what refers to it from within
+            passed.append(reference)
+            schema = _pointed_at(reference, self._root)
+        if reference is not None:
+            schema = self._known[reference]
+        elif isinstance(schema, dict) and schema.get("allOf"):
+            schema = self._joined(schema, depth)
+        self._known.update(dict.fromkeys(passed, schema))
+        return schema
+
+    def _joined(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
+        """Merge `allOf` into a schema: all properties and all required keys."""
+        joined = {key: value for key, value in schema.items() if key != "allOf"}
+        parts = schema["allOf"] if depth < _MAX_DEPTH and isinstance(schema["allOf"], list) else ()
+        for part in (self.of(each, depth + 1) for each in parts):
+            if isinstance(part, dict):
+                known, named = properties_of(joined), part.get("properties") or {}
+                also = {key: value for key, value in properties_of(part).items() if key in named or key not in known}
+                properties = {**known, **also}
+                required = list(dict.fromkeys((*required_of(joined), *required_of(part))))
+                joined = {**joined, **part, "properties": properties, "required": required}
+        return joined
 
 
 def _pointed_at(reference: str, root: Any) -> Any:

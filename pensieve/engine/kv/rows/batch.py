@@ -60,6 +60,9 @@ class RowBatch:
 
     def append(self, keys: mx.array, values: mx.array) -> None:
         """Add keys and values [rows, heads, tokens, size]; after `prepare`, only each row's first tokens are added."""
+        if self._is_single:
+            self._rows[0].append(keys, values)
+            return
         for row, new_keys, new_values in zip(self.rows, self.split_rows(keys), self.split_rows(values), strict=True):
             if self._lengths is None or new_keys.shape[2]:
                 row.append(new_keys, new_values)
@@ -97,6 +100,11 @@ class RowBatch:
 
     def empty(self) -> bool:
         return not self._rows
+
+    @property
+    def _is_single(self) -> bool:
+        """One row without padding: with a single client, each microsecond of a layer counts."""
+        return len(self._rows) == 1 and self._lengths is None
 
     def num_added(self, num_tokens: int) -> list[int]:
         """How many of a pass's `num_tokens` are each row's own."""
@@ -179,6 +187,8 @@ class RowsKV(RowBatch, AttendingCache):
 
     def attend_by(self, queries: mx.array, scoring: Scoring) -> mx.array:
         """As `attend`, with scores that are made in another way."""
+        if self._is_single:
+            return self._rows[0].attend(queries, scoring)
         scale, sinks, cap = scoring
         if self._is_one_token_of_each(queries) and self._rows[0].bits is None:
             if _backend() == "cpu" and not attends_faster(queries.shape, self.size()):

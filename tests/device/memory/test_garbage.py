@@ -1,0 +1,41 @@
+"""After the start, a search for garbage looks at what came later alone; an unloaded model is still freed."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from pensieve.device.memory import garbage
+
+
+class _Circle:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture
+def unsettled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(garbage, "_is_settled", False)
+    yield
+    gc.freeze()  # as before all tests
+
+
+def test_what_is_alive_at_the_start_is_left_out_of_later_searches(unsettled: None) -> None:
+    circle = _Circle()
+    assert any(each is circle for each in gc.get_objects())
+    garbage.settle()
+    assert not any(each is circle for each in gc.get_objects())
+
+
+def test_what_was_alive_at_the_start_is_freed_all_the_same(unsettled: None) -> None:
+    circle = _Circle()
+    freed = weakref.ref(circle)
+    garbage.settle()
+    del circle
+    gc.collect()
+    assert freed() is not None, "an ordinary search leaves it out"
+    garbage.collect()
+    assert freed() is None
