@@ -15,7 +15,7 @@ from contracts.protocols.memory import MetalResourceManager
 from contracts.values.generation import PromptTokens
 from contracts.values.measurements import MemoryPressure, SpeculationCounts
 from pensieve.device import malloc
-from pensieve.device.memory import garbage
+from pensieve.device.memory.garbage import GARBAGE
 from pensieve.serving.served_model import ServedModel
 
 log = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class ResidentModels:
         """mlx-lm's batches are reference cycles, which keep a model's weights alive until Python collects cycles. Its
         tokenizer is many small pieces, which the allocator keeps.
         """
-        garbage.collect()
+        GARBAGE.collect()
         self._memory.reclaim()
         malloc.return_freed_memory()
 

@@ -34,7 +34,7 @@ from pensieve.cli.settings.settings import Settings
 from pensieve.cli.wiring import ServerComponents, components_for
 from pensieve.core.errors import PensieveError, ValidationError
 from pensieve.core.scheduling.rate_limit import RateLimit
-from pensieve.device.memory import garbage
+from pensieve.device.memory.garbage import GARBAGE
 from pensieve.device.process_exit import exit_now
 from pensieve.serving.model_pool import ModelPool
 from pensieve.serving.timeouts import PoolTimeouts
@@ -104,7 +104,7 @@ async def _until_signalled(
     def ready(line: str) -> None:
         # only now: during the load a signal simply ends the process
         _set_on_signals(stop, second_ends=supervised is None)
-        garbage.settle()
+        GARBAGE.settle()
         _print(line)
         if supervised is not None:
             supervised.note_ready()

@@ -7,21 +7,27 @@ of thousands of turns causes ten searches.
 from __future__ import annotations
 
 import gc
-
-_is_settled = False
-
-
-def settle() -> None:
-    """From now on, searches leave out what is alive now."""
-    global _is_settled  # noqa: PLW0603 - as the collector, it belongs to the process
-    _is_settled = True
-    collect()
+from typing import Final
 
 
-def collect() -> None:
-    """Free all garbage, also of what was alive when it was settled."""
-    if _is_settled:
-        gc.unfreeze()
-    gc.collect()
-    if _is_settled:
-        gc.freeze()
+class Garbage:
+    """Use one for the process: the collector belongs to it."""
+
+    def __init__(self) -> None:
+        self._is_settled = False
+
+    def settle(self) -> None:
+        """From now on, searches leave out what is alive now."""
+        self._is_settled = True
+        self.collect()
+
+    def collect(self) -> None:
+        """Free all garbage, also of what was alive when it was settled."""
+        if self._is_settled:
+            gc.unfreeze()
+        gc.collect()
+        if self._is_settled:
+            gc.freeze()
+
+
+GARBAGE: Final = Garbage()

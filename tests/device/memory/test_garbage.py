@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pensieve.device.memory import garbage
+from pensieve.device.memory.garbage import Garbage
 
 
 class _Circle:
@@ -17,20 +17,19 @@ class _Circle:
 
 
 @pytest.fixture
-def unsettled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(garbage, "_is_settled", False)
-    yield
+def garbage() -> Iterator[Garbage]:
+    yield Garbage()
     gc.freeze()  # as before all tests
 
 
-def test_what_is_alive_at_the_start_is_left_out_of_later_searches(unsettled: None) -> None:
+def test_what_is_alive_at_the_start_is_left_out_of_later_searches(garbage: Garbage) -> None:
     circle = _Circle()
     assert any(each is circle for each in gc.get_objects())
     garbage.settle()
     assert not any(each is circle for each in gc.get_objects())
 
 
-def test_what_was_alive_at_the_start_is_freed_all_the_same(unsettled: None) -> None:
+def test_what_was_alive_at_the_start_is_freed_all_the_same(garbage: Garbage) -> None:
     circle = _Circle()
     freed = weakref.ref(circle)
     garbage.settle()
