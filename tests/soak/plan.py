@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from pensieve.cli.serve.freed_memory import INTERVAL_SECONDS
+
 MINUTE: Final = 60.0
 MIN_KILL_SECONDS: Final = 8.0
 """A start takes a few seconds of CPU time."""
@@ -34,7 +36,12 @@ class Plan:
     @property
     def measure_seconds(self) -> float:
         """Between two measurements of a server that rests for a moment."""
-        return 5 * MINUTE * self.scale
+        return 10 * MINUTE * self.scale
+
+    @property
+    def rest_seconds(self) -> float:
+        """How long it rests before: the server returns freed memory every half minute."""
+        return max(2.0, (INTERVAL_SECONDS + 5) * self.scale)
 
     @property
     def full_disk(self) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from tests.soak.verdict import error_share, level_at
 
 BEGIN: Final = "<!-- figures of the last soak, written by `tox -e soak -- --document docs/reliability.md` -->"
 END: Final = "<!-- end of the figures -->"
+MAX_ROWS: Final = 12
 Json = dict[str, Any]
 
 
@@ -55,12 +56,19 @@ def _lines(report: Json) -> Iterator[str]:
         yield f"| {' | '.join(map(str, cells))} |"
     yield "\n| the steady server at rest | resident MB | ledger MB | descriptors | threads |"
     yield "|---|---|---|---|---|"
-    for measured in (report["level_before"], report["level_after"]):
+    for measured in _some(report["measured"]):
         level = measured["level"]
         sizes = [f"{level[name] / 1e6:.1f}" for name in ("resident_bytes", "ledger_bytes")]
         cells = [f"after {measured['at_seconds'] / 60:.0f} minutes", *sizes, level["open_files"], level["num_threads"]]
         yield f"| {' | '.join(map(str, cells))} |"
     yield from _events(report)
+
+
+def _some(measured: Sequence[Json]) -> list[Json]:
+    """About a dozen, and the last one."""
+    step = -(-len(measured) // MAX_ROWS)
+    rows = list(measured[::step])
+    return rows if rows[-1] is measured[-1] else [*rows, measured[-1]]
 
 
 def _events(report: Json) -> Iterator[str]:

@@ -25,6 +25,8 @@ TINY, OTHER, EMBEDDED = "tiny", "other", SMOLLM2.name
 IDLE_SECONDS: Final = 15.0
 """After which a model is unloaded. The other tiny model is requested less often, so that models are switched."""
 SETTLE_SECONDS: Final = 2.0
+CACHE_SIZE: Final = "16MB"
+"""Small enough to be full after ten minutes, when memory is measured first."""
 _NUM_SAMPLES: Final = 3
 
 
@@ -139,8 +141,8 @@ class Run:
         """The level of a server that has just answered with each model that stays, and has unloaded the other."""
         kept = [item for item in self.expected if item.name in (f"{TINY}: call", f"{EMBEDDED}: call")]
         with self.pause.quiet():
-            is_switched = True
-            while is_switched:
+            rests_until, is_switched = time.monotonic() + self.plan.rest_seconds, True
+            while is_switched or time.monotonic() < rests_until:
                 for item in kept:
                     ask(server.client, item.limited_to(1))
                 time.sleep(SETTLE_SECONDS)
@@ -155,5 +157,5 @@ class Run:
 def _arguments(models: Sequence[str]) -> tuple[str, ...]:
     first, *others = models
     allowed = [argument for model in others for argument in ("--allow-model", model)]
-    limits = ("--memory-limit", "2GB", "--cache-memory", "64MB", "--idle-unload", f"{IDLE_SECONDS:.0f}s")
+    limits = ("--memory-limit", "2GB", "--cache-memory", CACHE_SIZE, "--idle-unload", f"{IDLE_SECONDS:.0f}s")
     return ("--model", first, *allowed, *limits)
