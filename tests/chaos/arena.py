@@ -24,6 +24,14 @@ from tests.support.waiting import wait_until
 
 IS_WHOLE: Final = os.environ.get("PENSIEVE_CHAOS") == "all"
 """Whether the clock decides as well: `tox -e chaos`. Otherwise only facts do that are the same at any speed."""
+SLOW_MODEL: Final[Mapping[str, Any]] = {
+    "hidden_size": 512,
+    "num_hidden_layers": 8,
+    "intermediate_size": 2048,
+    "head_dim": 64,
+    "num_attention_heads": 8,
+}
+"""A pass takes about as long as that of a real model, so that the machine's own pauses are short beside it."""
 MAX_GAP_RATIO: Final = 3.0
 MAX_HEALTH_SECONDS: Final = 1.0
 CONTROL_SECONDS: Final = 20.0

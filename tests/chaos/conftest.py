@@ -5,21 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.chaos.arena import IS_WHOLE, Arena, arena
+from tests.chaos.arena import IS_WHOLE, SLOW_MODEL, Arena, arena
 from tests.support.tiny_model import write_tiny_model
-
-SLOW: dict[str, Any] = {
-    "hidden_size": 512,
-    "num_hidden_layers": 8,
-    "intermediate_size": 2048,
-    "head_dim": 64,
-    "num_attention_heads": 8,
-}
-"""A pass takes about as long as that of a real model, so that the machine's own pauses are short beside it."""
 
 
 @pytest.fixture(scope="session" if IS_WHOLE else "module")
@@ -28,7 +18,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
     stream takes a core from the tests that follow.
     """
     folder = tmp_path_factory.mktemp("chaos")
-    model = write_tiny_model(folder / "model", max_position_embeddings=8192, **(SLOW if IS_WHOLE else {}))
+    model = write_tiny_model(folder / "model", max_position_embeddings=8192, **(SLOW_MODEL if IS_WHOLE else {}))
     with arena(folder, model) as found:
         yield found
         if IS_WHOLE:

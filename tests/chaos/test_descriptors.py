@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from tests.chaos.arena import arena, ask
+from tests.chaos.arena import SLOW_MODEL, arena, ask
 from tests.chaos.connections import connected
 from tests.support.tiny_model import write_tiny_model
 from tests.support.waiting import wait_until
@@ -23,7 +23,8 @@ runpy.run_module("pensieve", run_name="__main__")
 
 
 def test_more_connections_than_descriptors(tmp_path: Path) -> None:
-    model = write_tiny_model(tmp_path / "model", max_position_embeddings=8192)
+    # its stream outlasts the attack: a new one would be refused while there are no descriptors
+    model = write_tiny_model(tmp_path / "model", max_position_embeddings=8192, **SLOW_MODEL)
     with arena(tmp_path, model, python_options=("-c", LIMITED)) as scene:
         scene.wait_for_tokens()
         before = len(scene.log_lines())
