@@ -15,29 +15,58 @@ RETUNE_AFTER: Final = 1000
 
 MAX_RATIO: Final = 0.95
 """A setting replaces the first one only if its median time is below this share of the first one's."""
+GIVE_UP_RATIO: Final = 3.0
+"""A setting that once takes so much longer than another is not tried again soon: on busy cores, a step with a thread
+for each may take ten times as long, and a stream waits for each try.
+"""
+_MAX_LOSSES: Final = 6
 
 
 class Autotuner(Generic[S]):
-    """Times `settings` in their order, then uses the first one, or another whose median time is clearly shorter."""
+    """Times `settings` in their order, then uses the first one, or another whose median time is clearly shorter.
+
+    Later, the one in use is timed first. One that was given up rests for twice as long each time.
+    """
 
     def __init__(self, settings: Sequence[S]) -> None:
         self._seconds: dict[S, list[float]] = {setting: [] for setting in settings}
+        self._num_losses = dict.fromkeys(settings, 0)
+        self._num_rests = dict.fromkeys(settings, 0)
         self._best = settings[0]
         self._num_uses = 0
 
     def choose(self) -> S:
         """The setting to use next."""
-        return next((each for each, seconds in self._seconds.items() if len(seconds) < TRIES), self._best)
+        in_order = (self._best, *self._seconds)
+        return next((each for each in in_order if len(self._seconds[each]) < TRIES), self._best)
 
     def note(self, setting: S, seconds: float) -> None:
         """Record how long one use of `setting` took."""
-        if len(self._seconds[setting]) < TRIES:
-            self._seconds[setting].append(seconds)
+        times = self._seconds[setting]
+        if len(times) < TRIES:
+            is_given_up = self._is_slow(setting, seconds)
+            times += [seconds] * (TRIES - len(times) if is_given_up else 1)
+            if len(times) == TRIES:
+                self._rest(setting, is_given_up=is_given_up)
             if all(len(each) == TRIES for each in self._seconds.values()):
                 self._best = self._best_by_median()
         self._num_uses += 1
         if self._num_uses % RETUNE_AFTER == 0:
-            self._seconds = {each: [] for each in self._seconds}
+            self._time_again()
+
+    def _is_slow(self, setting: S, seconds: float) -> bool:
+        others = [times for each, times in self._seconds.items() if each != setting and len(times) == TRIES]
+        return any(seconds > GIVE_UP_RATIO * statistics.median(times) for times in others)
+
+    def _rest(self, setting: S, *, is_given_up: bool) -> None:
+        losses = min(self._num_losses[setting] + 1, _MAX_LOSSES) if is_given_up else 0
+        self._num_losses[setting], self._num_rests[setting] = losses, 2**losses - 1
+
+    def _time_again(self) -> None:
+        for setting in self._seconds:
+            if not self._num_rests[setting]:
+                self._seconds[setting] = []
+            self._num_rests[setting] = max(0, self._num_rests[setting] - 1)
 
     def _best_by_median(self) -> S:
         medians = {setting: statistics.median(seconds) for setting, seconds in self._seconds.items()}

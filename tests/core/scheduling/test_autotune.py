@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pensieve.core.scheduling.autotune import RETUNE_AFTER, TRIES, Autotuner
+from pensieve.core.scheduling.autotune import GIVE_UP_RATIO, RETUNE_AFTER, TRIES, Autotuner
 
 
 def run(tuner: Autotuner[int], seconds: dict[int, float], num_uses: int) -> list[int]:
@@ -37,3 +37,23 @@ def test_settings_are_timed_again_because_the_machine_may_change() -> None:
     run(tuner, {1: 1.0, 4: 2.0}, RETUNE_AFTER)
     used = run(tuner, {1: 2.0, 4: 1.0}, 40)
     assert used[-1] == 4
+
+
+def test_a_setting_that_takes_many_times_as_long_is_tried_once_and_ever_more_rarely() -> None:
+    used = run(Autotuner((1, 4)), {1: 1.0, 4: 10 * GIVE_UP_RATIO}, 16 * RETUNE_AFTER)
+    tried_at = [number // RETUNE_AFTER for number, setting in enumerate(used) if setting == 4]
+    assert tried_at == [0, 2, 6, 14]
+
+
+def test_a_setting_that_was_given_up_is_used_once_it_is_faster() -> None:
+    tuner = Autotuner((1, 4))
+    run(tuner, {1: 1.0, 4: 10.0}, 2 * RETUNE_AFTER)
+    assert run(tuner, {1: 1.0, 4: 0.5}, 40)[-1] == 4
+
+
+def test_a_slow_time_of_the_setting_in_use_does_not_give_it_up() -> None:
+    tuner = Autotuner((1, 4))
+    run(tuner, {1: 1.0, 4: 0.5}, RETUNE_AFTER)
+    assert tuner.choose() == 4
+    tuner.note(4, 50.0)
+    assert run(tuner, {1: 1.0, 4: 0.5}, 40)[-1] == 4
