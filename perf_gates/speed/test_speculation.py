@@ -2,10 +2,6 @@
 
 Tokens per pass are counted, so they are reliable on a busy machine too. Ratios of times are reported together with the
 load average and decide only on an idle machine.
-
-On GPUs the models are in half precision, where a pass over several tokens rounds in another way than a pass over one:
-which of two tokens with nearly the same logits is the larger may change there, so how many answers are the same is
-reported only. In f32 they are the same (tests/engine/batch/test_every_cache_kind.py, on any device).
 """
 
 from __future__ import annotations
@@ -23,7 +19,6 @@ import pytest
 from contracts.values.generation import GenerationFinished, TextGenerated
 from contracts.values.measurements import SpeculationCounts
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Sampling
-from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.engine import Engine
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
@@ -70,7 +65,6 @@ OUTPUT_TOKENS = 96
 QUIET_LOAD = 3.0
 """The highest one-minute load average, ours included, at which ratios of times decide."""
 MEMORY_BYTES = 12_000_000_000
-IS_EXACT = device_info().backend == "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +137,7 @@ def test_speculation_does_not_change_the_answers_to_nine_prompts(report: Report,
     report.add_note(
         f"With speculation, {len(PROMPTS) - len(differing)} of {len(PROMPTS)} answers are the same to the end."
     )
-    if IS_EXACT:
-        assert not differing
+    assert not differing
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +179,7 @@ def test_speculation_speeds_up_repetition_and_slows_nothing_down(
         f"Where {case.title}, speculation decodes {statistics.median(per_pass):.2f} tokens per pass at "
         f"{ratio:.2f} times the speed of plain decoding (median of {case.rounds} pairs, load {load:.1f})."
     )
-    assert is_same or not IS_EXACT, "speculation changed the answer"
+    assert is_same, "speculation changed the answer"
     if case.copies_the_prompt and pytestconfig.getoption("--shape") in SHAPES:
         pytest.skip("reported only: a model of random weights does not copy, so speculation cannot gain anything")
     assert statistics.median(per_pass) >= case.min_tokens_per_pass

@@ -1,8 +1,4 @@
-"""Time to first token with a cached prefix, from memory and from disk, compared with a cold prompt in one run (C2).
-
-A prompt that is cached still takes what a short one takes: on a GPU that may be a fifth of a cold prompt's time. And
-where a GPU computes keys and values faster than a disk reads them, they are not read.
-"""
+"""Time to first token with a cached prefix, from memory and from disk, compared with a cold prompt in one run (C2)."""
 
 from __future__ import annotations
 
@@ -11,16 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pensieve.device.device import device_info
 from pensieve.models.files.model_folder import ModelFolder
 from perf_gates.loads.servers import ServerProcess, serving
-from perf_gates.measuring.measures import LINE, STORY, time_stream
+from perf_gates.measuring.measures import LINE, time_stream
 from perf_gates.reporting.report import Report
-
-MAX_TO_SHORT = 1.3
-"""What a prompt from memory may take, over a short one."""
-MAX_NOT_READ = 1.2
-"""What a prompt that is computed again may take, over the first time."""
 
 
 @pytest.mark.timeout(900)
@@ -40,7 +30,6 @@ def test_a_cached_prefix_is_not_prefilled_again(
         time_stream(server.url, "Hello", 2)
         num_tokens, cold = _first_token(server, f"{story}Which one?")
         _, warm = _first_token(server, f"{story}And then?")
-        short = min(time_stream(server.url, f"{number} {STORY}", 2).first_token_seconds for number in range(3))
     with serving("--model", str(folder.path), environment=environment) as server:
         time_stream(server.url, "Hello", 2)
         _, restored = _first_token(server, f"{story}Why so?")
@@ -49,13 +38,8 @@ def test_a_cached_prefix_is_not_prefilled_again(
         f"First token of a prompt of {num_tokens} tokens: cold {cold:.2f} s, from memory {warm / cold:.1%} of it, "
         f"from disk after a restart {restored / cold:.1%} ({from_disk} tokens read)."
     )
-    report.add_note(f"First token of a short prompt there: {short:.3f} s.")
-    most = max(max_warm * cold, MAX_TO_SHORT * short)
-    assert warm <= most, f"expected at most {most:.3f} s from memory, actual {warm:.3f} s"
-    if device_info().backend == "cuda" and not from_disk:
-        assert restored <= MAX_NOT_READ * cold, f"not read, but {restored / cold:.1%} of the cold time"
-        return
     assert from_disk > 0.9 * num_tokens
+    assert warm <= max_warm * cold, f"expected at most {max_warm:.0%} of the cold time, actual {warm / cold:.1%}"
     assert restored <= max_from_disk * cold, (
         f"expected at most {max_from_disk:.0%} of the cold time from disk, actual {restored / cold:.1%}"
     )

@@ -109,10 +109,12 @@ def test_a_speed_gate_is_decided_by_a_ratio_on_a_cpu_and_by_its_figure_on_gpus(g
         assert not gate.decides_on(Profile.CPU)
 
 
-def test_gates_of_the_specification_that_decide_only_on_a_cpu_replace_a_speed_gate(gates: Gates) -> None:
-    stated = [gate for gate in gates if gate.row in ROWS]
-    only_on_a_cpu = {gate.id for gate in stated if gate.profiles == {Profile.CPU}}
-    assert only_on_a_cpu == {gate.cpu_decided_by for gate in stated} - {None}
+def test_gates_that_decide_only_on_a_cpu_replace_a_speed_gate(gates: Gates) -> None:
+    own = {gate.id for gate in gates if gate.profiles == {Profile.CPU}}
+    short_first_token = "G-P1h"  # below what mlx-lm takes: on a GPU there is too little to gain
+    deciding = {gate.cpu_decided_by for gate in gates if gate.cpu_decided_by is not None}
+    assert own - {short_first_token} <= deciding
+    assert all(gates[each].decides_on(Profile.CPU) for each in deciding)
 
 
 def test_every_gate_on_tokens_reports_its_share_of_the_bandwidth(gates: Gates) -> None:
