@@ -39,13 +39,14 @@ Feature: Requests that are heavy for their size
       Then it is answered, or refused as naming "tools"
 
     @id:schema-of-many-combinations @cap:tools
-    Scenario Outline: A tool whose schema has trillions of combinations in <what> is answered, or refused by name
+    Scenario Outline: A tool whose schema has trillions of combinations in <what> leaves other requests going
       A definition may refer to another one twice, and that one to a third one. Two kilobytes are enough to stop a server that
       writes all of them out.
       Given the server under test
       And a request with a tool whose schema has trillions of combinations in <what>
-      When it is sent
+      When a harmless request of the same length is sent, then it, and plain requests meanwhile
       Then it is answered, or refused as naming "tools"
+      And no plain request waited for it
 
       Examples:
         | what            |

@@ -15,7 +15,7 @@ import httpx
 from pytest_bdd import given, parsers, then, when
 
 from features.harness.scene.media import document_block, pdf_that_draws
-from features.harness.scene.scene import Scene, plain_request
+from features.harness.scene.scene import Json, Scene, plain_request
 from features.harness.target.target import certificates
 from features.harness.wire.client import MESSAGES
 from features.harness.wire.expectations import expect_equal, expect_that
@@ -70,8 +70,11 @@ def a_request_with_many_combinations(scene: Scene, what: str) -> None:
         all_of = {"allOf": [following, following]}
         definitions[f"d{number}"] = all_of if what == "allOf" else {"anyOf": [following, all_of]}
     schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": definitions}
-    scene.body = plain_request(scene.client.model)
-    scene.body["tools"] = [{"name": "look", "input_schema": schema}]
+    harmless = {"type": "object", "properties": {"a": {"type": "string", "description": json.dumps(definitions)}}}
+    scene.body, scene.other_body = (
+        {**plain_request(scene.client.model), "tools": [{"name": "look", "input_schema": each}]}
+        for each in (schema, harmless)
+    )
 
 
 @given(parsers.parse("a request with a tool whose schema has {number} as {place:w}"))
@@ -86,21 +89,35 @@ def a_request_with_a_number_in_its_schema(scene: Scene, number: str, place: str)
 
 @when("it is sent, and plain requests meanwhile")
 def it_is_sent_and_plain_requests_meanwhile(scene: Scene) -> None:
-    """Plain requests follow each other, so that several of them are sent while the heavy one is worked on."""
-    content = json.dumps(scene.body, separators=(",", ":")).encode()
+    _send_beside_plain_requests(scene, _plain_seconds(scene))
+
+
+@when("a harmless request of the same length is sent, then it, and plain requests meanwhile")
+def a_harmless_one_then_it_and_plain_requests_meanwhile(scene: Scene) -> None:
+    """A long prompt takes its time on any server, and plain requests share the machine with it."""
+    _send_beside_plain_requests(scene, _longest_plain_seconds(scene, scene.other_body))
+
+
+def _send_beside_plain_requests(scene: Scene, usual_seconds: float) -> None:
+    longest_seconds = _longest_plain_seconds(scene, scene.body)
+    scene.waited = longest_seconds > _MAX_SHARED_SECONDS + 3 * usual_seconds
+
+
+def _longest_plain_seconds(scene: Scene, body: Json) -> float:
+    """Plain requests follow each other, so that several of them are sent while this one is worked on."""
+    content = json.dumps(body, separators=(",", ":")).encode()
 
     def send() -> None:
         with contextlib.suppress(AssertionError):  # the step after it fails without an answer
             scene.last = scene.client.send("POST", MESSAGES, content=content)
 
-    usual_seconds = _plain_seconds(scene)
     sender = threading.Thread(target=send)
     sender.start()
     longest_seconds = _plain_seconds(scene)
     while sender.is_alive():
         longest_seconds = max(longest_seconds, _plain_seconds(scene))
         sender.join(_PAUSE_SECONDS)
-    scene.waited = longest_seconds > _MAX_SHARED_SECONDS + 3 * usual_seconds
+    return longest_seconds
 
 
 def _plain_seconds(scene: Scene) -> float:
