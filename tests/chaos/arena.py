@@ -32,12 +32,24 @@ SLOW_MODEL: Final[Mapping[str, Any]] = {
     "num_attention_heads": 8,
 }
 """A pass takes about as long as that of a real model, so that the machine's own pauses are short beside it."""
+LIMITED: Final = """
+import resource, runpy, sys
+resource.setrlimit(resource.{resource}, ({number}, {number}))
+sys.argv = ["pensieve", *sys.argv[3:]]
+runpy.run_module("pensieve", run_name="__main__")
+"""
 MAX_GAP_RATIO: Final = 3.0
 MAX_HEALTH_SECONDS: Final = 1.0
 CONTROL_SECONDS: Final = 20.0
 NOTICED_SECONDS: Final = 5.0
 """An attack of this length leaves time for tokens on any machine."""
 MIN_TOKENS: Final = 3
+OVERLOADED: Final = 529
+
+
+def limited(resource: str, number: int) -> Sequence[str]:
+    """Options of Python that start `pensieve` with a limit of the operating system."""
+    return ("-c", LIMITED.format(resource=resource, number=number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,18 @@ class Arena:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         with ThreadPoolExecutor(times) as clients:
             return list(clients.map(lambda _: self.post(data, path), range(times)))
+
+    def post_as_sdks(self, body: object, times: int) -> list[Reply]:
+        """Like `post_at_once`; each request is sent again after a 529, when its `retry-after` says so."""
+        data = json.dumps(body).encode()
+
+        def send(_: int) -> Reply:
+            while (reply := self.post(data)).status == OVERLOADED:
+                time.sleep(float(reply.headers["retry-after"]))
+            return reply
+
+        with ThreadPoolExecutor(times) as clients:
+            return list(clients.map(send, range(times)))
 
     def wait_for_tokens(self, number: int = MIN_TOKENS) -> None:
         """Return once the bystander has read that many more tokens."""

@@ -7,25 +7,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from tests.chaos.arena import SLOW_MODEL, arena, ask
+from tests.chaos.arena import SLOW_MODEL, arena, ask, limited
 from tests.chaos.connections import connected
 from tests.support.tiny_model import write_tiny_model
 from tests.support.waiting import wait_until
 
 NUM_FILES: Final = 200
 MAX_LINES: Final = 1
-LIMITED: Final = f"""
-import resource, runpy, sys
-resource.setrlimit(resource.RLIMIT_NOFILE, ({NUM_FILES}, {NUM_FILES}))
-sys.argv = ["pensieve", *sys.argv[3:]]
-runpy.run_module("pensieve", run_name="__main__")
-"""
 
 
 def test_more_connections_than_descriptors(tmp_path: Path) -> None:
     # its stream outlasts the attack: a new one would be refused while there are no descriptors
     model = write_tiny_model(tmp_path / "model", max_position_embeddings=8192, **SLOW_MODEL)
-    with arena(tmp_path, model, python_options=("-c", LIMITED)) as scene:
+    with arena(tmp_path, model, python_options=limited("RLIMIT_NOFILE", NUM_FILES)) as scene:
         scene.wait_for_tokens()
         before = len(scene.log_lines())
         with scene.attacked(f"{2 * NUM_FILES} connections with {NUM_FILES} descriptors"):

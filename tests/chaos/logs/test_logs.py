@@ -19,19 +19,13 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.chaos.arena import Arena, arena, ask
+from tests.chaos.arena import Arena, arena, ask, limited
 from tests.chaos.connections import connected, rest_of
 from tests.support.tiny_model import write_tiny_model
 from tests.support.waiting import wait_until
 
 MAX_FILE_BYTES: Final = 100_000
 MAX_LINE_BYTES: Final = 2000
-LIMITED: Final = f"""
-import resource, runpy, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, ({MAX_FILE_BYTES}, {MAX_FILE_BYTES}))
-sys.argv = ["pensieve", *sys.argv[3:]]
-runpy.run_module("pensieve", run_name="__main__")
-"""
 RECORD: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ [\w.]+: \S.*|    .*")
 FORGED: Final = "2026-01-01 00:00:00,000 INFO pensieve.requests: POST /v1/messages 200"
 ENDS: Final = ("\n", "\r\n", "\r", "\x0b", "\x85", "\u2028", "\x1b[2J\x1b[H", "\x00", "\u202e")
@@ -58,7 +52,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logs]:
     arguments = ("--log-format", "text", "--log-file", str(file), "--log-prompts", str(prompts))
     with (
         os.fdopen(writer, "w", encoding="utf-8") as stderr,
-        arena(folder, model, ("-c", LIMITED), arguments, stderr) as found,
+        arena(folder, model, limited("RLIMIT_FSIZE", MAX_FILE_BYTES), arguments, stderr) as found,
     ):
         yield Logs(found, file, prompts, writer)
     os.close(reader)
