@@ -1,4 +1,4 @@
-"""Puts attention by the rows of a batch in the place of a model's own.
+"""Puts attention by the rows of a batch, and models that pass rows to their layers, in the place of a model's own.
 
 Everything here runs on the thread that owns MLX.
 """
@@ -21,6 +21,8 @@ Found = list[tuple[str, Module]]
 """Layers to put in the place of a model's, by path. They share their weights."""
 Attend = Callable[[Any, mx.array, RowsKV], mx.array]
 """What a layer computes of values [rows, tokens, size] with rows."""
+Run = Callable[[Any, mx.array, Sequence[RowsKV]], mx.array]
+"""What a model computes of token ids [rows, tokens] with the rows of its layers."""
 
 _TOLERANCE: Final = 0.02
 """For half precision; another scale, sink or cap makes a larger difference."""
@@ -33,6 +35,11 @@ def attending_layers(modules: Sequence[tuple[str, Any]], has_the_parts: Callable
     kinds = {parent: _kind(parent, attend) for parent in {type(module) for _, module in found}}
     layers = [(path, module, recast(module, kinds[type(module)])) for path, module in found]
     return [(path, layer) for path, module, layer in layers if _agrees(layer, module)]
+
+
+def running_models(modules: Sequence[tuple[str, Any]], has_the_parts: Callable[[Any], bool], run: Run) -> Found:
+    """The models, or parts of models, that pass masks or positions to their layers in a way that rows do not allow."""
+    return [(path, recast(each, _model_kind(type(each), run))) for path, each in modules if has_the_parts(each)]
 
 
 def heads(layer: Any, projected: mx.array) -> mx.array:
@@ -57,6 +64,18 @@ def _kind(parent: Any, attend: Attend) -> type[Module]:
             return computed
 
     return AttendingLayer
+
+
+def _model_kind(parent: Any, run: Run) -> type[Module]:
+    class RunningModel(parent):  # type: ignore[misc]  # MLX gives its layers no types
+        def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
+            """Token ids [rows, tokens]"""
+            if cache is not None and all(isinstance(each, RowsKV) for each in cache):
+                return run(self, inputs, cache)
+            computed: mx.array = super().__call__(inputs, cache)
+            return computed
+
+    return RunningModel
 
 
 def _agrees(layer: Any, module: Any) -> bool:

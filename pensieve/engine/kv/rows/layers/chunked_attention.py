@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import mlx.core as mx
-from mlx.nn.layers.base import Module
 
-from pensieve.device.recast import recast
 from pensieve.engine.kv.rows.batch import RowsKV
-from pensieve.engine.kv.rows.layers.attending import Found, attending_layers, heads, output
+from pensieve.engine.kv.rows.layers.attending import Found, attending_layers, heads, output, running_models
 
 _ATTENTION: Final = ("attn_temperature_tuning", "floor_scale", "attn_scale", "use_rope", "use_qk_norm", "scale")
 _MODEL: Final = {"embed_tokens", "layers", "norm"}
@@ -27,28 +25,20 @@ def chunked_attentions(modules: Sequence[tuple[str, Any]]) -> Found:
 
 
 def chunked_models(modules: Sequence[tuple[str, Any]]) -> Found:
-    """The parts that pass masks to their layers. Rows need none."""
-    return [
-        (path, recast(module, _kind(type(module))))
-        for path, module in modules
-        if hasattr(module, "attention_chunk_size") and set(module.children()) >= _MODEL
-    ]
+    return running_models(modules, _passes_masks, _run)
 
 
-def _kind(parent: Any) -> type[Module]:
-    class ChunkedModel(parent):  # type: ignore[misc]  # MLX gives its layers no types
-        def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
-            """Token ids [rows, tokens]"""
-            if cache is None or not all(isinstance(each, RowsKV) for each in cache):
-                output: mx.array = super().__call__(inputs, cache)
-                return output
-            hidden = self.embed_tokens(inputs)
-            for layer, rows in zip(self.layers, cache, strict=True):
-                hidden = layer(hidden, None, cache=rows)
-            normed: mx.array = self.norm(hidden)
-            return normed
+def _passes_masks(module: Any) -> bool:
+    return hasattr(module, "attention_chunk_size") and set(module.children()) >= _MODEL
 
-    return ChunkedModel
+
+def _run(model: Any, inputs: mx.array, cache: Sequence[RowsKV]) -> mx.array:
+    """Without masks: rows need none."""
+    hidden = model.embed_tokens(inputs)
+    for layer, rows in zip(model.layers, cache, strict=True):
+        hidden = layer(hidden, None, cache=rows)
+    normed: mx.array = model.norm(hidden)
+    return normed
 
 
 def _attended(layer: Any, values: mx.array, cache: RowsKV) -> mx.array:
