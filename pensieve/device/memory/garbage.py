@@ -1,7 +1,7 @@
-"""Python's search for garbage, which stops all threads.
+"""Python's garbage collection, which stops all threads.
 
 It takes 50 ms among the objects of a server that has just started, and no stream goes on meanwhile. A request of tens
-of thousands of turns causes ten searches.
+of thousands of turns causes ten collections.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Garbage:
         self._is_settled = False
 
     def settle(self) -> None:
-        """From now on, searches leave out what is alive now."""
+        """From now on, automatic collections leave out what is alive now."""
         self._is_settled = True
         self.collect()
 

@@ -1,4 +1,4 @@
-"""After the start, a search for garbage looks at what came later alone; an unloaded model is still freed."""
+"""After the start, automatic garbage collections look only at what came later; an unloaded model is still freed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def garbage() -> Iterator[Garbage]:
     gc.freeze()  # as before all tests
 
 
-def test_what_is_alive_at_the_start_is_left_out_of_later_searches(garbage: Garbage) -> None:
+def test_what_is_alive_at_the_start_is_left_out_of_later_collections(garbage: Garbage) -> None:
     circle = _Circle()
     assert any(each is circle for each in gc.get_objects())
     garbage.settle()
@@ -35,6 +35,6 @@ def test_what_was_alive_at_the_start_is_freed_all_the_same(garbage: Garbage) -> 
     garbage.settle()
     del circle
     gc.collect()
-    assert freed() is not None, "an ordinary search leaves it out"
+    assert freed() is not None, "an ordinary collection leaves it out"
     garbage.collect()
     assert freed() is None
