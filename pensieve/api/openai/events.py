@@ -18,7 +18,7 @@ from contracts.values.generation import (
     Usage,
 )
 from contracts.values.vocabulary import StopReason, ToolCall
-from pensieve.core.answers.collected import CollectedAnswer
+from pensieve.core.answers.whole_answer import WholeAnswer
 
 _FINISH_REASONS = {
     StopReason.END_TURN: "stop",
@@ -110,8 +110,8 @@ async def collect_completion(events: AsyncIterator[GenerationEvent], model_name:
     return _whole(_common("cmpl", "text_completion", model_name), {"text": answer.text, "logprobs": None}, finished)
 
 
-async def _collected(events: AsyncIterator[GenerationEvent]) -> tuple[CollectedAnswer, GenerationFinished]:
-    answer = CollectedAnswer()
+async def _collected(events: AsyncIterator[GenerationEvent]) -> tuple[WholeAnswer, GenerationFinished]:
+    answer = WholeAnswer()
     async for event in events:
         answer.add(event)
         if isinstance(event, GenerationFinished):

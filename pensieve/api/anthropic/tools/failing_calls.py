@@ -14,7 +14,7 @@ from typing import Final
 
 from contracts.values.generation import GenerationEvent, GenerationFinished, GenerationStarted, Usage
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, StopReason
-from pensieve.core.answers.collected import CollectedAnswer
+from pensieve.core.answers.whole_answer import WholeAnswer
 from pensieve.core.errors import ValidationError
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class _Answer:
 
     def __init__(self, request: GenerationRequest) -> None:
         self.request = request
-        self._collected = CollectedAnswer()
+        self._collected = WholeAnswer()
         self._unavailable = {tool.name for tool in request.tools if tool.unavailable and not tool.withdrawn}
 
     def add(self, event: GenerationEvent) -> bool:

@@ -13,7 +13,7 @@ from contracts.values.vocabulary import ToolCall
 from pensieve.core.answers.growing_text import GrowingText
 
 
-class CollectedAnswer:
+class WholeAnswer:
     """Adding an event takes constant time."""
 
     def __init__(self) -> None:
