@@ -47,6 +47,10 @@ REFUSED = {
     "a PDF with JBIG2": (with_document(pdf(b"x", filter_name="JBIG2Decode", packed=False)), "source.data"),
     "a PDF with an unknown filter": (with_document(pdf(b"x", filter_name="Unknown", packed=False)), "source.data"),
     "items nested 90 deep": (with_schema(nested(90)), "tools.0.input_schema"),
+    "a schema of 30,000 parts": (
+        with_schema({"type": "object", "properties": {"a": {"anyOf": [{}] * 30_000}}}),
+        "tools.0.input_schema",
+    ),
     "a thousand tools": (ask(tools=tools(1000)), "tools"),
     "a number as $schema": (with_schema({"type": "object", "$schema": 7}), "tools.0.input_schema"),
 }

@@ -33,8 +33,8 @@ _HEAD: Final = "| model type | equals mlx-lm | three at once | second turn | not
 _CACHES: Final = """
 ## In mlx-lm's own caches
 
-The requests of every other type are rows: each has memory of its own, joins the others without a copy, and loses
-rejected drafts for nothing. These are not, and `/health` says so of a loaded model (`kernels`).
+The requests of every other type are rows: each has memory of its own, joins the others without a copy, and drops
+rejected drafts at no cost. These are not, and `/health` says so of a loaded model (`kernels`).
 
 """
 _LEFT_OUT: Final = "\n## Not in the matrix\n\n"

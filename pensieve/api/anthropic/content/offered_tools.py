@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 
 from contracts.values.vocabulary import Tool
 from pensieve.api.anthropic.tools.decode import tool_of, visible_tools
@@ -24,11 +25,16 @@ class OfferedTools:
 
     def __init__(self, tools: Mapping[str, Tool]) -> None:
         self._tools = dict(tools)
-        self._totals = ToolTotals(len(tools), sum(len(tool.input_schema) for tool in tools.values()))
         self._redefined: dict[str, Tool] = {}
         """Tools at the head of the prompt whose name now stands for another definition."""
         self._named: set[str] = set()
         self._withdrawn: set[str] = set()
+
+    @cached_property
+    def _totals(self) -> ToolTotals:
+        totals = ToolTotals()
+        totals.add([json.loads(tool.input_schema) for tool in self._tools.values()], "tools")
+        return totals
 
     def visible(self, choice: WireToolChoice | None) -> tuple[Tool, ...]:
         """The tools that are described in the prompt, withdrawn ones included."""
