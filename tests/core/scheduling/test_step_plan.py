@@ -13,7 +13,7 @@ from pensieve.core.scheduling.step_plan import MIN_SHARE, PendingPrompt, Prefill
 
 CHUNK_TOKENS = 128
 MAX_ROWS = 8
-NUM_STEPS = 250 * settings.get_profile(settings.get_current_profile_name()).max_examples
+NUM_STEPS = 250 * settings().max_examples
 """25,000, or fewer in `tox -e fast`, where coverage makes each take five times as long."""
 WHOLE = PrefillLimits(fitting=lambda _, num_tokens: num_tokens)
 
