@@ -18,7 +18,7 @@ from tests.core.scheduling.traffic import (
     fitting,
 )
 
-NUM_STEPS = 250 * settings.get_profile(settings.get_current_profile_name()).max_examples
+NUM_STEPS = 250 * settings().max_examples
 """25,000, or fewer in `tox -e fast`, where coverage makes each take five times as long."""
 WHOLE = PrefillLimits(fitting=lambda _, num_tokens: num_tokens)
 
