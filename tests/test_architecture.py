@@ -45,6 +45,14 @@ def definitions_and_imports(tree: ast.Module) -> list[ast.AST]:
     return found
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forget_the_trees() -> Iterator[None]:
+    """A million objects, which every later collection of garbage would go through."""
+    yield
+    modules.cache_clear()
+    definitions_and_imports.cache_clear()
+
+
 def _lines(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     assert node.end_lineno is not None
     return node.end_lineno - node.lineno + 1

@@ -20,6 +20,7 @@ import psutil
 
 from perf_gates.loads.servers import ServerProcess, serving
 from tests.chaos.observed import Observed, median_piece, num_tokens, observed, slowest_work
+from tests.support.tiny_model import EMBEDDED_VOCABULARY
 from tests.support.waiting import wait_until
 
 IS_WHOLE: Final = os.environ.get("PENSIEVE_CHAOS") == "all"
@@ -30,6 +31,7 @@ SLOW_MODEL: Final[Mapping[str, Any]] = {
     "intermediate_size": 2048,
     "head_dim": 64,
     "num_attention_heads": 8,
+    "vocab_size": EMBEDDED_VOCABULARY,
 }
 """A pass takes about as long as that of a real model, so that the machine's own pauses are short beside it."""
 LIMITED: Final = """

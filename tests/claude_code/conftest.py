@@ -15,13 +15,18 @@ from tests.claude_code.installed import NotInstalledError, installed
 from tests.claude_code.loopback_only import LoopbackOnly
 from tests.claude_code.recorder import recording
 from tests.support.sdk_client import serving
-from tests.support.tiny_model import write_tiny_model
+from tests.support.tiny_model import EMBEDDED_VOCABULARY, write_tiny_model
 
 SCRIPT = Path(__file__).parent / "script.toml"
 IS_LONG_FORM = os.environ.get("PENSIEVE_CLAUDE_CODE") == "all"
 INSTALL_SECONDS = 280
 
-SMALLEST: dict[str, Any] = {"num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1}
+SMALLEST: dict[str, Any] = {
+    "num_hidden_layers": 1,
+    "num_attention_heads": 1,
+    "num_key_value_heads": 1,
+    "vocab_size": EMBEDDED_VOCABULARY,
+}
 """Sizes of a tiny model that prefills Claude Code's 12,000 tokens in about two seconds on two cores."""
 
 Serve = Callable[..., str]

@@ -18,9 +18,14 @@ from tests.clients import document
 from tests.clients.client import Client, Session, load_clients, node
 from tests.clients.conversation import script
 from tests.support.packages import NotInstalledError
-from tests.support.tiny_model import write_tiny_model
+from tests.support.tiny_model import EMBEDDED_VOCABULARY, write_tiny_model
 
-SMALLEST: dict[str, Any] = {"num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1}
+SMALLEST: dict[str, Any] = {
+    "num_hidden_layers": 1,
+    "num_attention_heads": 1,
+    "num_key_value_heads": 1,
+    "vocab_size": EMBEDDED_VOCABULARY,
+}
 
 Start = Callable[[Client, int], tuple[Session, Recorder]]
 

@@ -30,6 +30,12 @@ CASES: Final[Mapping[str, frozenset[str]]] = {
         "qwen3", "qwen3-coder", "gpt-oss", "deepseek-v3.1", "gemma-4", "llama-3.1", "glm-4.6", "kimi-k2",
         "mistral-nemo", "minimax-m3", "lfm2.5", "command-r7b", "muse-glimmer",
     )),
+    # A server with a whole tokenizer takes ten seconds of a processor. Byte-level, with channels, and SentencePiece
+    "rigged/test_http": frozenset(
+        f"{family}-{turn}"
+        for family in ("qwen3", "gpt-oss", "gemma-3")
+        for turn in ("text", "one call", "two calls", "thinking", "a conversation of four turns")
+    ),
 }  # fmt: skip
 """The cases of parametrised tests that the short form keeps, by module. Other modules keep all of theirs."""
 

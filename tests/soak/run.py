@@ -19,7 +19,7 @@ from tests.soak.questions import Answer, Question, ask, questions_for
 from tests.soak.record import OUTCOMES, Record
 from tests.soak.server import Server, serving
 from tests.soak.verdict import Measured
-from tests.support.tiny_model import write_tiny_model
+from tests.support.tiny_model import EMBEDDED_VOCABULARY, write_tiny_model
 
 TINY, OTHER, EMBEDDED = "tiny", "other", SMOLLM2.name
 IDLE_SECONDS: Final = 15.0
@@ -64,8 +64,15 @@ class Run:
 
     def _write_models(self) -> list[str]:
         """The paths of the models: tiny ones of two windows, and the embedded one."""
-        tiny = write_tiny_model(self.home / TINY, max_position_embeddings=16384)
-        other = write_tiny_model(self.home / OTHER, seed=1, hidden_size=128, intermediate_size=256, head_dim=32)
+        tiny = write_tiny_model(self.home / TINY, vocab_size=EMBEDDED_VOCABULARY, max_position_embeddings=16384)
+        other = write_tiny_model(
+            self.home / OTHER,
+            seed=1,
+            vocab_size=EMBEDDED_VOCABULARY,
+            hidden_size=128,
+            intermediate_size=256,
+            head_dim=32,
+        )
         return [str(tiny), str(other), *self._embedded()]
 
     def _second_home(self, stack: ExitStack) -> Path:

@@ -55,23 +55,25 @@ def reaches_of(node: ast.AST, own: frozenset[str] = frozenset()) -> Iterator[tup
     """The line and the name of each. `own` are the private names of the class around."""
     if isinstance(node, ast.ClassDef):
         own |= set(_names_of(node))
-    for line, owner, name in _mentions(node):
-        if _is_private(name) and owner not in {"self", "cls"} and not (owner and name in own):
+    for line, owner, name in _private_mentions(node):
+        if owner not in {"self", "cls"} and not (owner and name in own):
             yield line, f"{owner}.{name}" if owner else name
     for child in ast.iter_child_nodes(node):
         yield from reaches_of(child, own)
 
 
-def _mentions(node: ast.AST) -> Iterator[tuple[int, str, str]]:
+def _private_mentions(node: ast.AST) -> Iterator[tuple[int, str, str]]:
     """The line, the owner and the name of each attribute that a node names, and of each name that it imports."""
     match node:
-        case ast.Attribute():
-            yield node.lineno, ast.unparse(node.value), node.attr
+        case ast.Attribute(attr=name) if _is_private(name):
+            yield node.lineno, ast.unparse(node.value), name
         case ast.ImportFrom():
-            yield from ((node.lineno, node.module or "", alias.name) for alias in node.names)
+            names = [alias.name for alias in node.names if _is_private(alias.name)]
+            yield from ((node.lineno, node.module or "", name) for name in names)
         case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called)) if called in _BY_NAME:
             texts = [each.value for each in node.args[:2] if isinstance(each, ast.Constant)]
-            yield from ((node.lineno, "", text.rpartition(".")[2]) for text in texts if isinstance(text, str))
+            names = [text.rpartition(".")[2] for text in texts if isinstance(text, str)]
+            yield from ((node.lineno, "", name) for name in names if _is_private(name))
 
 
 def _names_of(node: ast.ClassDef) -> Iterator[str]:

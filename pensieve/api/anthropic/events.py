@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ from contracts.values.generation import (
 from contracts.values.vocabulary import MessageEvent
 from pensieve.api.anthropic.tools.server_tools import ServerTool, server_call_id, server_tools
 from pensieve.api.anthropic.wire.signature import signature_of
+from pensieve.core.answers.growing_text import GrowingText
 
 PING: MessageEvent = {"type": "ping"}
 
@@ -56,7 +58,7 @@ class MessageEvents:
         self._envelope = envelope
         self._index = -1
         self._open: str | None = None
-        self._thinking = ""
+        self._thinking = GrowingText()
         self._failing_tools = failing_tools
         self._failing_call: tuple[str, ServerTool] | None = None
 
@@ -69,7 +71,7 @@ class MessageEvents:
                 yield self._delta({"type": "text_delta", "text": text})
             case ThinkingGenerated(text):
                 yield from self._in_block("thinking", {"type": "thinking", "thinking": "", "signature": ""})
-                self._thinking += text
+                self._thinking.add(text)
                 if not self._omits_thinking:
                     yield self._delta({"type": "thinking_delta", "thinking": text})
             case ToolCallStarted(call_id, name):
@@ -125,9 +127,8 @@ class MessageEvents:
         if self._open is None:
             return
         if self._open == "thinking":
-            signature = signature_of(self._thinking, holds_thinking=self._omits_thinking)
+            signature = signature_of(self._thinking.take(), holds_thinking=self._omits_thinking)
             yield self._delta({"type": "signature_delta", "signature": signature})
-            self._thinking = ""
         self._open = None
         yield {"type": "content_block_stop", "index": self._index}
 
@@ -173,7 +174,7 @@ async def collect_message(events: AsyncIterator[MessageEvent]) -> dict[str, Any]
         The message, or the `error` event that ended the stream.
     """
     message: dict[str, Any] = {}
-    arguments = ""
+    added: defaultdict[str, GrowingText] = defaultdict(GrowingText)
     async for event in events:
         data: dict[str, Any] = event
         match data["type"]:
@@ -181,12 +182,12 @@ async def collect_message(events: AsyncIterator[MessageEvent]) -> dict[str, Any]
                 message = data["message"]
             case "content_block_start":
                 message["content"].append(dict(data["content_block"]))
-                arguments = ""
             case "content_block_delta":
-                arguments += _fold_delta(message["content"][-1], data["delta"])
+                name, text = _added(data["delta"])
+                added[name].add(text)
             case "content_block_stop":
-                if arguments:
-                    message["content"][-1]["input"] = _arguments(arguments)
+                message["content"][-1] |= {name: _value(name, str(text)) for name, text in added.items()}
+                added.clear()
             case "message_delta":
                 message |= data["delta"]
                 message |= {name: data[name] for name in data.keys() - {"type", "delta", "usage"}}
@@ -196,18 +197,17 @@ async def collect_message(events: AsyncIterator[MessageEvent]) -> dict[str, Any]
     return message
 
 
-def _fold_delta(block: dict[str, Any], delta: dict[str, Any]) -> str:
-    """Append a delta to its block. Returns the JSON of a tool argument delta, which cannot be appended yet."""
-    if delta["type"] == "input_json_delta":
-        return str(delta["partial_json"])
-    field = "signature" if delta["type"] == "signature_delta" else block["type"]
-    block[field] += delta[field]
-    return ""
+def _added(delta: Mapping[str, str]) -> tuple[str, str]:
+    """The block's field that a delta adds to, and the text."""
+    name, text = next((name, text) for name, text in delta.items() if name != "type")
+    return ("input" if name == "partial_json" else name), text
 
 
-def _arguments(json: str) -> Any:
-    """The arguments of a call. If they are incomplete, as much as can be parsed, as in the SDKs."""
+def _value(name: str, text: str) -> Any:
+    """For the arguments of a call, parsed JSON. If they are incomplete, as much as can be parsed, as in the SDKs."""
+    if name != "input":
+        return text
     try:
-        return pydantic_core.from_json(json)
+        return pydantic_core.from_json(text or "{}")
     except ValueError:
-        return pydantic_core.from_json(json, allow_partial=True)
+        return pydantic_core.from_json(text, allow_partial=True)

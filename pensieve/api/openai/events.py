@@ -17,7 +17,8 @@ from contracts.values.generation import (
     ToolCallStarted,
     Usage,
 )
-from contracts.values.vocabulary import StopReason
+from contracts.values.vocabulary import StopReason, ToolCall
+from pensieve.core.answers.whole_answer import WholeAnswer
 
 _FINISH_REASONS = {
     StopReason.END_TURN: "stop",
@@ -88,37 +89,34 @@ class CompletionChunks:
 
 async def collect_chat(events: AsyncIterator[GenerationEvent], model_name: str) -> dict[str, Any]:
     """The `chat.completion` object of a whole generation."""
-    text, thinking, calls = "", "", list[dict[str, Any]]()
-    async for event in events:
-        match event:
-            case TextGenerated(piece):
-                text += piece
-            case ThinkingGenerated(piece):
-                thinking += piece
-            case ToolCallStarted(call_id, name):
-                calls.append({"id": call_id, "type": "function", "function": {"name": name, "arguments": ""}})
-            case ToolArgumentsGenerated(json):
-                calls[-1]["function"]["arguments"] += json
-            case GenerationFinished():
-                finished = event
-    message: dict[str, Any] = {"role": "assistant", "content": text or (None if calls else ""), "refusal": None}
-    if calls:
-        message["tool_calls"] = calls
-    if thinking:
-        message["reasoning_content"] = thinking
+    answer, finished = await _collected(events)
+    content = answer.text or (None if answer.calls else "")
+    message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+    if answer.calls:
+        message["tool_calls"] = [_call(call) for call in answer.calls]
+    if answer.thinking:
+        message["reasoning_content"] = answer.thinking
     choice = {"message": message, "logprobs": None}
     return _whole(_common("chatcmpl", "chat.completion", model_name), choice, finished)
 
 
+def _call(call: ToolCall) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
 async def collect_completion(events: AsyncIterator[GenerationEvent], model_name: str) -> dict[str, Any]:
     """The `text_completion` object of a whole generation."""
-    text = ""
+    answer, finished = await _collected(events)
+    return _whole(_common("cmpl", "text_completion", model_name), {"text": answer.text, "logprobs": None}, finished)
+
+
+async def _collected(events: AsyncIterator[GenerationEvent]) -> tuple[WholeAnswer, GenerationFinished]:
+    answer = WholeAnswer()
     async for event in events:
-        if isinstance(event, TextGenerated):
-            text += event.text
-        elif isinstance(event, GenerationFinished):
+        answer.add(event)
+        if isinstance(event, GenerationFinished):
             finished = event
-    return _whole(_common("cmpl", "text_completion", model_name), {"text": text, "logprobs": None}, finished)
+    return answer, finished
 
 
 def usage_of(usage: Usage) -> dict[str, Any]:

@@ -47,9 +47,11 @@ class PromptWorth:
         return Worth.SYSTEM if end <= self.system_tokens else Worth.LONG
 
 
-def is_snapshot_due(num_tokens: int, num_stored: int) -> bool:
+def is_snapshot_due(num_tokens: int, num_stored: int, state_bytes: int, bytes_per_token: int) -> bool:
     """Whether to write a snapshot now, where the longest one on disk has `num_stored` of its tokens.
 
-    Snapshots are written whole, so writing one at every turn would write a growing conversation over and over.
+    A state replaces none, so one at every turn would write far more than what the conversation adds. It is due where
+    the layers that can be cut add as much as the state takes, or a quarter of the conversation is new.
     """
-    return num_tokens - num_stored >= max(SOON_TOKENS, num_tokens // 4)
+    num_worth = state_bytes // bytes_per_token if bytes_per_token else num_tokens
+    return num_tokens - num_stored >= max(SOON_TOKENS, min(num_worth, num_tokens // 4))

@@ -171,6 +171,9 @@ def _undo(cache: Any) -> Callable[[], None]:
     if type(cache) is KVCache or (type(cache) is BatchKVCache and cache.offset.size == 1):
         size = cache.size()
         return lambda: cache.trim(cache.size() - size) and None
+    if not hasattr(cache, "from_state"):  # a class of a model's own, whose state may not be assigned
+        names, values = list(vars(cache)), _handles(list(vars(cache).values()))
+        return lambda: vars(cache).update(zip(names, _handles(values), strict=True))
     state = _handles(cache.state)
 
     def assign() -> None:

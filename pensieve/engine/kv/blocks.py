@@ -9,10 +9,13 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+STATE_LAYOUTS: Final = frozenset({"whole", "state"})
+"""The layouts, in a block's form, of complete states: alone, or after segments of the layers that can be cut."""
 
 
 def root_key(fingerprint: str, secret: bytes = b"", namespace: str = "") -> str:
@@ -42,6 +45,11 @@ def keys_of_prefixes(
             yield length, digest.hexdigest()
 
 
+def is_state(form: object) -> bool:
+    """Whether a block of this form completes the state after its tokens; otherwise it is a segment."""
+    return isinstance(form, dict) and form.get("layout") in STATE_LAYOUTS
+
+
 @dataclass(frozen=True, slots=True)
 class HostArray:
     """An array's bytes in row-major order. `dtype` is MLX's name for the type, since NumPy has no bfloat16."""
@@ -60,12 +68,14 @@ class KVBlock:
     token_ids: npt.NDArray[np.uint32]
     form: Any
     arrays: Sequence[HostArray]
-    is_state: bool = False
-    """Whether this is the complete state after these tokens, not one block of many. Not written: `form` implies it."""
 
     @property
     def key(self) -> str:
         return key_of(self.parent, self.token_ids)
+
+    @property
+    def is_state(self) -> bool:
+        return is_state(self.form)
 
     @property
     def num_bytes(self) -> int:

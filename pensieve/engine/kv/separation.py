@@ -9,11 +9,13 @@ Everything here runs on the thread that owns MLX.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from pensieve.engine.kv.rows.forms import leaves, nested
+from pensieve.engine.kv.blocks import HostArray, KVBlock
+from pensieve.engine.kv.rows.forms import leaves, nested, without_rows
 from pensieve.engine.kv.rows.row import RowKV
-from pensieve.engine.kv.segments import KVSegment, bytes_per_token, join
+from pensieve.engine.kv.segments import KVSegment, bytes_per_token, join_emptying
 from pensieve.engine.kv.snapshots import Snapshot
 
 
@@ -38,11 +40,60 @@ class Separated(NamedTuple):
 
 
 def together(
-    template: Sequence[Any], segments: Sequence[KVSegment], snapshot: Snapshot, num_tokens: int, *, room_tokens: int = 0
+    template: Sequence[Any], segments: list[KVSegment], snapshot: Snapshot, num_tokens: int, *, room_tokens: int = 0
 ) -> list[Any]:
-    """New caches for one request, as those were that `Separated` took apart; `template` has lists where those had."""
-    rows = iter(join(segments, num_tokens, room_tokens=room_tokens) if segments else ())
+    """New caches for one request, as those were that `Separated` took apart; `template` has lists where those had.
+    Empties `segments`.
+    """
+    rows = iter(join_emptying(segments, num_tokens, room_tokens=room_tokens) if segments else ())
     return nested(template, [next(rows) if each is None else each for each in snapshot.caches()])
+
+
+class StateBlock(NamedTuple):
+    """What a disk block holds of a state: segments before it have the rest of the layers that can be cut."""
+
+    tail: KVSegment | None
+    """Those layers' keys and values of the block's own tokens."""
+    snapshot: Snapshot
+
+    @staticmethod
+    def to_host(tail: tuple[Any, list[HostArray]] | None, snapshot: Snapshot) -> tuple[Any, list[HostArray]]:
+        """The form and arrays of the block. `tail` is the form and arrays of a segment, `snapshot` is `storable`."""
+        form, arrays = snapshot.to_host()
+        if tail is None:
+            return form, arrays
+        tail_form, tail_arrays = tail
+        parts = {"tail": tail_form, "tail_arrays": len(tail_arrays), "snapshot": form}
+        return {"layout": "state", **parts}, [*tail_arrays, *arrays]
+
+    @classmethod
+    def from_block(cls, block: KVBlock) -> StateBlock:
+        """
+        Raises:
+            ValueError: the block does not hold a state.
+        """
+        if not block.is_state:
+            raise ValueError("the block does not hold a state")
+        if block.form["layout"] == "whole":
+            return cls(None, Snapshot.from_block(block))
+        try:
+            num_tail, tail_form, form = (block.form[name] for name in ("tail_arrays", "tail", "snapshot"))
+            tail, rest = block.arrays[:num_tail], block.arrays[num_tail:]
+        except (KeyError, TypeError) as error:
+            raise ValueError("the block does not hold a state") from error
+        segment = KVSegment.from_block(replace(block, form=tail_form, arrays=tail))
+        return cls(segment, Snapshot.from_block(replace(block, form=form, arrays=rest)))
+
+
+def storable(snapshot: Snapshot) -> Snapshot:
+    """The snapshot with mlx-lm's caches in the place of rows, which have no form on disk.
+
+    Raises:
+        ValueError: see `Snapshot.require_storable`.
+    """
+    plain = Snapshot.of(without_rows(snapshot.caches()))
+    plain.require_storable()
+    return plain
 
 
 def _grows(cache: Any) -> bool:

@@ -68,6 +68,11 @@ class Snapshot:
     def num_bytes(self) -> int:
         return sum(array.nbytes for array in _arrays(self.states))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it leaves out no cache."""
+        return type(None) not in self.classes
+
     def split(self, at: int) -> NoReturn:
         raise TypeError(f"a snapshot cannot be split at token {at}: it is one whole state")
 
@@ -76,16 +81,24 @@ class Snapshot:
         pairs = zip(self.classes, self.states, strict=True)
         return [_restored(kind, _mapped(state, copy.copy)) for kind, state in pairs]
 
+    def require_storable(self) -> None:
+        """
+        Raises:
+            ValueError: a cache is not one of mlx-lm's classes, so it could not be restored from a file.
+        """
+        restorable = _restorable_classes()
+        if any(restorable.get(each.__name__) is not each for each in self.classes):
+            names = [each.__name__ for each in self.classes]
+            raise ValueError(f"caches of the classes {names} cannot be stored on disk")
+
     def to_host(self) -> tuple[Any, list[HostArray]]:
         """The form and arrays of a disk block.
 
         Raises:
-            ValueError: a cache is not one of mlx-lm's classes, so it could not be restored.
+            ValueError: see `require_storable`.
         """
-        restorable = _restorable_classes()
+        self.require_storable()
         names = [each.__name__ for each in self.classes]
-        if any(restorable.get(name) is not each for name, each in zip(names, self.classes, strict=True)):
-            raise ValueError(f"caches of the classes {names} cannot be stored on disk")
         return {"layout": "whole", "classes": names, "states": _packed(self.states)}, to_host(_arrays(self.states))
 
     @classmethod
@@ -183,4 +196,4 @@ def _unpacked(packed: Any, arrays: Sequence[mx.array]) -> Any:
 def _restorable_classes() -> dict[str, type]:
     from pensieve.device.mlx_lm.caches import restorable_classes  # noqa: PLC0415 - half a second
 
-    return restorable_classes()
+    return {**restorable_classes(), type(None).__name__: type(None)}

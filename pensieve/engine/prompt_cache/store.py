@@ -201,17 +201,15 @@ class KVStore:
     def _match_on_disk(self, token_ids: tuple[int, ...], found: PrefixMatch[CachedKV], namespace: str) -> Match | None:
         """A longer match than memory's, if disk has one. It is in memory too from now on, if it fits."""
         on_disk = self._disk.find_to_read(token_ids, found.num_tokens, namespace) if self._disk is not None else None
-        restored: dict[int, Any] = (
-            dict(self._disk.read(on_disk, found.num_tokens)) if self._disk is not None and on_disk else {}
-        )
-        if on_disk is None or not restored:
+        if on_disk is None:
             return None
-        end = max(restored)
+        end, caches = on_disk.num_tokens, None
         if self.needs_snapshots:
-            caches = restored.pop(end).caches()
-            self._states.insert_in_memory(token_ids[:end], caches, namespace)
+            caches = self._states.read(token_ids, found, on_disk, namespace)
         else:
-            caches = self._segments.restored(token_ids, found, restored, namespace)
+            end, caches = self._segments.read(token_ids, found, on_disk, namespace)
+        if caches is None:
+            return None
         return Match(end, caches, _reason_on_disk(on_disk, end, len(token_ids)), end - found.num_tokens)
 
     def _matched(self, payloads: list[CachedKV], num_tokens: int, num_prompt: int, reason: MissReason) -> Match:

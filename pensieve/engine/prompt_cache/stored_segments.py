@@ -12,6 +12,7 @@ from pensieve.core.prefixes.boundary import Boundary, system_tokens
 from pensieve.core.prefixes.node import PrefixMatch
 from pensieve.engine.kv.rows.forms import leaves
 from pensieve.engine.kv.segments import KVSegment, Span, bytes_per_token
+from pensieve.engine.prompt_cache.disk.tier import DiskMatch
 from pensieve.engine.prompt_cache.disk.transfer import DiskTransfer
 from pensieve.engine.prompt_cache.memory_tier import SEGMENT_TOKENS, CachedKV, Contents, MemoryTier
 from pensieve.engine.prompt_cache.restoring import matching_segments, new_caches
@@ -53,20 +54,19 @@ class StoredSegments:
         fitting = token_ids[: self._memory.limit_bytes // per_token]
         return self._memory.insert(fitting, Contents(per_token * len(fitting), copied), cuts, namespace=namespace)
 
-    def restored(
-        self,
-        token_ids: tuple[int, ...],
-        found: PrefixMatch[CachedKV],
-        segments: dict[int, KVSegment],
-        namespace: str,
-    ) -> list[Any]:
-        """Caches of what was found in memory and of the segments that were read, by their ends, which are in memory
-        from now on, if they fit. May empty `segments`.
+    def read(
+        self, token_ids: tuple[int, ...], found: PrefixMatch[CachedKV], on_disk: DiskMatch, namespace: str
+    ) -> tuple[int, list[Any] | None]:
+        """Caches of what was found in memory and of the segments on disk, which are in memory from now on, if they fit,
+        and where they end. None if nothing can be read.
         """
+        segments = dict(self._disk.read(on_disk, found.num_tokens)) if self._disk is not None else {}
+        if not segments:
+            return 0, None
         end = max(segments)
         payloads = [*matching_segments(found), *segments.values()]
         num_bytes = sum(part.num_bytes for part in payloads)
         contents = Contents(num_bytes, lambda spans: [segments[end] for _, end in spans])
         if not self._memory.insert(token_ids[:end], contents, list(segments), namespace=namespace):
             segments.clear()  # leaves the only reference to `payloads`, which are freed as they are copied
-        return new_caches(self._template, payloads, end, len(token_ids) + 1)
+        return end, new_caches(self._template, payloads, end, len(token_ids) + 1)

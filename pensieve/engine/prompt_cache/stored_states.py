@@ -9,20 +9,19 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from pensieve.core.prefixes.node import PrefixMatch
 from pensieve.core.prefixes.worth import PromptWorth
-from pensieve.engine.kv.rows.forms import without_rows
+from pensieve.engine.kv.segments import KVSegment
 from pensieve.engine.kv.separation import Separated
 from pensieve.engine.kv.snapshots import Snapshot
-from pensieve.engine.prompt_cache.disk.transfer import DiskTransfer, LazySnapshot
+from pensieve.engine.prompt_cache.disk.tier import DiskMatch
+from pensieve.engine.prompt_cache.disk.transfer import BlockSource, DiskTransfer
 from pensieve.engine.prompt_cache.memory_tier import SEGMENT_TOKENS, CachedKV, Contents, MemoryTier
-from pensieve.engine.prompt_cache.restoring import cut_to, new_caches
+from pensieve.engine.prompt_cache.restoring import cut_to, matching_segments, new_caches, segments_of
 
 
 class StoredStates:
-    """In memory, the snapshots of a prompt share segments. On disk, where there are fewer, each is whole.
-
-    `template` are empty caches of the model.
-    """
+    """In memory and on disk, the states of a prompt share segments. `template` are empty caches of the model."""
 
     def __init__(self, template: Sequence[Any], memory: MemoryTier, disk: DiskTransfer | None) -> None:
         self._template = template
@@ -42,19 +41,36 @@ class StoredStates:
         fitting = cut_to(caches, len(token_ids))
         if not fitting:
             return 0
-        num_new, num_bytes = self.insert_in_memory(token_ids, fitting, namespace)
+        separated = Separated.of(fitting)
+        snapshot = Snapshot.of(separated.others)
+        num_new = self._insert_in_memory(token_ids, separated, snapshot, namespace)
         if self._disk is not None and not in_memory_only:
-            whole = LazySnapshot(num_bytes, partial(Snapshot.of, fitting))
-            self._disk.write_snapshot(token_ids, whole, worth, namespace)
+            copied = partial(KVSegment.to_host, separated.growing)
+            source = BlockSource(token_ids, namespace, copied, separated.bytes_per_token)
+            self._disk.write_state(source, snapshot, worth)
         return num_new
 
-    def insert_in_memory(self, token_ids: tuple[int, ...], caches: Sequence[Any], namespace: str) -> tuple[int, int]:
-        """Return the number of tokens that are new, and the bytes of the whole state."""
-        separated = Separated.of(caches)
-        snapshot, num_bytes = Snapshot.of(separated.others), separated.bytes_per_token * len(token_ids)
-        contents = Contents(num_bytes, separated.segments, snapshot)
+    def _insert_in_memory(
+        self, token_ids: tuple[int, ...], separated: Separated, snapshot: Snapshot, namespace: str
+    ) -> int:
+        contents = Contents(separated.bytes_per_token * len(token_ids), separated.segments, snapshot)
         cuts = range(SEGMENT_TOKENS, len(token_ids), SEGMENT_TOKENS)
-        return self._memory.insert(token_ids, contents, cuts, namespace=namespace), num_bytes + snapshot.num_bytes
+        return self._memory.insert(token_ids, contents, cuts, namespace=namespace)
+
+    def read(
+        self, token_ids: tuple[int, ...], found: PrefixMatch[CachedKV], on_disk: DiskMatch, namespace: str
+    ) -> list[Any] | None:
+        """Caches of a state on disk, which is in memory from now on, if it fits. None if it cannot be read."""
+        end = on_disk.num_tokens
+        payloads = self._disk.read_state(on_disk, found.num_tokens) if self._disk is not None else []
+        if not payloads:
+            return None
+        if not _is_whole(payloads[-1]):
+            payloads[:0] = matching_segments(found)
+        caches = new_caches(self._template, payloads, end, len(token_ids) + 1)
+        separated = Separated.of(caches)
+        self._insert_in_memory(token_ids[:end], separated, Snapshot.of(separated.others), namespace)
+        return caches
 
     def write(
         self,
@@ -65,11 +81,12 @@ class StoredStates:
         *,
         is_due: bool,
     ) -> None:
-        """Queue a state that is in memory to be written, if it is worth it (`DiskTransfer.write_snapshot`)."""
-        if self._disk is not None:
-            num_bytes = sum(part.num_bytes for part in payloads)
-            whole = LazySnapshot(num_bytes, partial(self._whole, payloads, len(token_ids)))
-            self._disk.write_snapshot(token_ids, whole, worth, namespace, is_due=is_due)
+        """Queue a state that is in memory to be written, if it is worth it (`DiskTransfer.write_state`)."""
+        snapshot = payloads[-1]
+        if self._disk is not None and isinstance(snapshot, Snapshot):
+            source = BlockSource.of(token_ids, namespace, segments_of(payloads))
+            self._disk.write_state(source, snapshot, worth, is_due=is_due)
 
-    def _whole(self, payloads: Sequence[CachedKV], num_tokens: int) -> Snapshot:
-        return Snapshot.of(without_rows(new_caches(self._template, list(payloads), num_tokens, 0)))
+
+def _is_whole(state: CachedKV) -> bool:
+    return isinstance(state, Snapshot) and state.is_whole

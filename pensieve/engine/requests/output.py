@@ -15,6 +15,7 @@ from contracts.values.generation import (
     ToolCallStarted,
 )
 from contracts.values.vocabulary import ChatMessage, Role, StopReason, ToolCall, ToolMode
+from pensieve.core.answers.growing_text import GrowingText
 from pensieve.core.answers.parser import AnswerParser
 from pensieve.core.answers.pieces import ArgumentsPiece, CallEnd, CallStart, Piece, TextPiece, ThinkingPiece
 from pensieve.core.answers.states import State
@@ -157,10 +158,10 @@ class _TurnRecorder:
     """Collects the events sent to a client into the assistant turn that it will send back, one part for each block."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._thoughts: list[str] = []
-        self._calls: list[tuple[str, str, list[str]]] = []
-        self._open: list[str] | None = None
+        self._texts: list[GrowingText] = []
+        self._thoughts: list[GrowingText] = []
+        self._calls: list[tuple[str, str, GrowingText]] = []
+        self._open: list[GrowingText] | None = None
 
     def add(self, events: list[GenerationEvent]) -> None:
         for event in events:
@@ -170,19 +171,20 @@ class _TurnRecorder:
                 case ThinkingGenerated(text):
                     self._continue(self._thoughts, text)
                 case ToolCallStarted(call_id, name):
-                    self._calls.append((call_id, name, []))
+                    self._calls.append((call_id, name, GrowingText()))
                     self._open = None
                 case ToolArgumentsGenerated(json):
-                    self._calls[-1][2].append(json)
+                    self._calls[-1][2].add(json)
                 case _:
                     pass
 
     def message(self) -> ChatMessage:
-        calls = tuple(ToolCall(call_id, name, "".join(arguments) or "{}") for call_id, name, arguments in self._calls)
-        return ChatMessage(Role.ASSISTANT, "\n\n".join(self._texts), "\n\n".join(self._thoughts), calls)
+        calls = tuple(ToolCall(call_id, name, str(arguments) or "{}") for call_id, name, arguments in self._calls)
+        text, thinking = ("\n\n".join(map(str, parts)) for parts in (self._texts, self._thoughts))
+        return ChatMessage(Role.ASSISTANT, text, thinking, calls)
 
-    def _continue(self, parts: list[str], text: str) -> None:
+    def _continue(self, parts: list[GrowingText], text: str) -> None:
         if self._open is not parts:
-            parts.append("")
+            parts.append(GrowingText())
             self._open = parts
-        parts[-1] += text
+        parts[-1].add(text)

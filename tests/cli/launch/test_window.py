@@ -13,7 +13,7 @@ from pensieve.models.library.aliases import curated_models
 from tests.cli.launch.claude_user import User
 from tests.support.running_server import scripted_server
 from tests.support.sdk_client import serving
-from tests.support.tiny_model import write_tiny_model
+from tests.support.tiny_model import EMBEDDED_VOCABULARY, write_tiny_model
 
 SIZES = {"": 12_300, '--tools "Read,Write,Bash,Edit"': 4_100, "--bare": 1_130}
 GIB = 1024**3
@@ -87,7 +87,7 @@ def test_every_class_of_machine_has_a_recommended_model() -> None:
 
 
 def test_claude_is_not_started_on_a_window_too_small_for_its_prompt(user: User, tmp_path: Path) -> None:
-    folder = write_tiny_model(tmp_path / "tiny", max_position_embeddings=8192)
+    folder = write_tiny_model(tmp_path / "tiny", vocab_size=EMBEDDED_VOCABULARY, max_position_embeddings=8192)
     environment = {"PENSIEVE_HOME": str(tmp_path)}
     before_loading = problem_before_loading(str(folder), environment, ())
     assert problem_before_loading(str(folder), environment, ["--bare"]) is None

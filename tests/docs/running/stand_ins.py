@@ -14,7 +14,7 @@ from pensieve.models.library import resolve
 from tests.models.gguf.gguf_files import write_llama
 from tests.models.hub.hub_server import Repo, files_of, small_hub
 from tests.models.loading.test_adapters import write_adapter
-from tests.support.tiny_model import write_tiny_model
+from tests.support.tiny_model import EMBEDDED_VOCABULARY, write_tiny_model
 
 ALIASES: Final = Path(resolve.__file__).with_name("aliases.toml")
 NAMES: Final = (
@@ -30,7 +30,7 @@ TAGGED: Final = ("org/name", "v1", "4f2a19c")
 @contextmanager
 def hub_of_pages(folder: Path) -> Iterator[str]:
     """The URL of a hub with every model that the pages name."""
-    files = files_of(write_tiny_model(folder / "tiny", max_position_embeddings=131072))
+    files = files_of(write_tiny_model(folder / "tiny", vocab_size=EMBEDDED_VOCABULARY, max_position_embeddings=131072))
     with small_hub() as hub:
         for entry in tomllib.loads(ALIASES.read_text(encoding="utf-8"))["model"]:
             repo = hub.repos.setdefault(entry["name"], Repo())

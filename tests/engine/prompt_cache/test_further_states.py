@@ -66,7 +66,7 @@ def test_an_edge_is_written_to_disk_when_it_is_first_read(tmp_path: Path, model:
     store = KVStore(model, limit_bytes=100 * MIB, disk=disk)
     edge, later = prompt(1100, 4), [*prompt(1100, 4), *prompt(50, 5)]
     insert(store, model, edge, BoundaryKind.EDGE)
-    assert disk.snapshot_tokens(tuple(later), "") == 0
+    assert disk.state_tokens(tuple(later), "") == 0
     assert store.match(later).num_tokens == len(edge)
-    assert disk.snapshot_tokens(tuple(later), "") == len(edge)
+    assert disk.state_tokens(tuple(later), "") == len(edge)
     store.close(60)

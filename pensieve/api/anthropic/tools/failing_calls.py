@@ -12,17 +12,9 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
-from contracts.values.generation import (
-    GenerationEvent,
-    GenerationFinished,
-    GenerationStarted,
-    TextGenerated,
-    ThinkingGenerated,
-    ToolArgumentsGenerated,
-    ToolCallStarted,
-    Usage,
-)
-from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, StopReason, ToolCall
+from contracts.values.generation import GenerationEvent, GenerationFinished, GenerationStarted, Usage
+from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, StopReason
+from pensieve.core.answers.whole_answer import WholeAnswer
 from pensieve.core.errors import ValidationError
 
 log = logging.getLogger(__name__)
@@ -82,24 +74,14 @@ class _Answer:
 
     def __init__(self, request: GenerationRequest) -> None:
         self.request = request
-        self._text = ""
-        self._thinking = ""
-        self._calls: list[ToolCall] = []
+        self._collected = WholeAnswer()
         self._unavailable = {tool.name for tool in request.tools if tool.unavailable and not tool.withdrawn}
 
     def add(self, event: GenerationEvent) -> bool:
         """Whether more may follow the event."""
-        match event:
-            case TextGenerated(text):
-                self._text += text
-            case ThinkingGenerated(text):
-                self._thinking += text
-            case ToolCallStarted(call_id, name):
-                self._calls.append(ToolCall(call_id, name, ""))
-            case ToolArgumentsGenerated(json):
-                self._calls[-1] = replace(self._calls[-1], arguments=self._calls[-1].arguments + json)
-            case GenerationFinished():
-                self.finished = event
+        self._collected.add(event)
+        if isinstance(event, GenerationFinished):
+            self.finished = event
         return not isinstance(event, GenerationFinished)
 
     @property
@@ -115,15 +97,16 @@ class _Answer:
 
     def after_errors(self) -> _Answer:
         """The answer that follows the errors."""
-        turn = ChatMessage(Role.ASSISTANT, self._text, self._thinking, tuple(self._calls))
-        errors = (ChatMessage(Role.TOOL, UNAVAILABLE, tool_call_id=call.id, is_error=True) for call in self._calls)
+        answer = self._collected
+        turn = ChatMessage(Role.ASSISTANT, answer.text, answer.thinking, answer.calls)
+        errors = (ChatMessage(Role.TOOL, UNAVAILABLE, tool_call_id=call.id, is_error=True) for call in answer.calls)
         messages = (*self.request.messages, turn, *errors)
         return _Answer(replace(self.request, messages=messages, max_tokens=self._tokens_left, is_retry=False))
 
     @property
     def _failed(self) -> bool:
         """Whether the model called tools, all of them unavailable."""
-        names = {call.name for call in self._calls}
+        names = {call.name for call in self._collected.calls}
         return self.finished.stop_reason is StopReason.TOOL_USE and names <= self._unavailable
 
     @property

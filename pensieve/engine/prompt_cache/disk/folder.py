@@ -22,6 +22,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from pensieve.core.prefixes.common_prefix import common_prefix
+from pensieve.engine.kv.blocks import is_state
 from pensieve.engine.prompt_cache.disk.file import SUFFIX, TEMPORARY_PREFIX, DamagedFileError, Header, read_header
 from pensieve.models.files.home import private_folder
 
@@ -47,6 +48,7 @@ class StoredBlock:
     token_ids: npt.NDArray[np.uint32]
     num_bytes: int
     used_at: float
+    is_state: bool = False
 
     def num_shared(self, token_ids: npt.NDArray[np.uint32]) -> int:
         """The number of leading tokens that this block and `token_ids` have in common."""
@@ -107,6 +109,11 @@ class KVFolder:
     def add(self, block: StoredBlock) -> None:
         self.blocks[block.key] = block
         self.children.setdefault(block.parent, {})[block.key] = block
+
+    def has(self, key: str, *, is_state: bool) -> bool:
+        """A whole state of earlier versions may have the name of a segment of its tokens: that is not the segment."""
+        block = self.blocks.get(key)
+        return block is not None and block.is_state == is_state
 
     def forget(self, key: str) -> None:
         block = self.blocks.pop(key, None)
@@ -184,8 +191,8 @@ class KVFolder:
         return line
 
     def delete_replaced_by(self, block: StoredBlock) -> None:
-        """Delete shorter blocks that are prefixes of this one."""
-        for other in list(self.children[block.parent].values()):
+        """Delete shorter segments that are prefixes of this one."""
+        for other in [each for each in self.children[block.parent].values() if not each.is_state]:
             length = len(other.token_ids)
             if length < len(block.token_ids) and other.num_shared(block.token_ids) == length:
                 self.delete(other.key)
@@ -207,7 +214,8 @@ class KVFolder:
 
 def _stored(header: Header, path: Path, used_at: float) -> StoredBlock:
     key = path.name.removesuffix(SUFFIX)
-    return StoredBlock(key, path, header.fingerprint, header.parent, header.token_ids, header.num_bytes, used_at)
+    of_state, num_bytes = is_state(header.form), header.num_bytes
+    return StoredBlock(key, path, header.fingerprint, header.parent, header.token_ids, num_bytes, used_at, of_state)
 
 
 def _order(block: StoredBlock) -> tuple[float, str, StoredBlock]:

@@ -1,8 +1,10 @@
 """The disk tier of the prompt cache: it survives a restart, and a kill at any moment (C2).
 
 Prompts are stored in blocks of 256 tokens. Each is named by a hash of its own tokens and all before them, so prompts
-share their common blocks. The tokens left at the end form a shorter block, until a longer one replaces it. Snapshots,
-which cannot be cut, are stored whole, each as a block that starts at the root.
+share their common blocks. The tokens left at the end form a shorter block, until a longer one replaces it.
+
+A state that cannot be cut is a block of its own. It follows the blocks of those layers that can be cut, which all
+states of a prompt share, and holds the tokens left at its end. A model without such layers has its states at the root.
 
 Disk failures never reach the caller: a block that cannot be written or read is a miss.
 """
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -58,8 +60,8 @@ class BlockPlace:
     parent: str
     start: int
     end: int
-    is_snapshot: bool = False
-    """Whether it holds the whole state after `end` tokens."""
+    is_state: bool = False
+    """Whether it completes the state after `end` tokens."""
 
 
 class DiskTier:
@@ -120,37 +122,57 @@ class DiskTier:
                     return DiskMatch(tuple(blocks), position, has_continuation=True)
 
     def _longest_child(self, parent: str, tokens: npt.NDArray[np.uint32]) -> tuple[StoredBlock | None, int]:
-        whole = self._files.blocks.get(key_of(parent, tokens[:BLOCK_TOKENS])) if len(tokens) >= BLOCK_TOKENS else None
+        whole = self._whole_child(parent, tokens)
         if whole is not None:
             return whole, BLOCK_TOKENS
         best: StoredBlock | None = None
         longest = 0
-        for block in self._files.children.get(parent, {}).values():
+        for block in self._segments_after(parent):
             shared = block.num_shared(tokens)
             if shared > longest:
                 best, longest = block, shared
         return best, longest
 
-    def find_snapshot(self, token_ids: Sequence[int], namespace: str = "") -> DiskMatch:
-        """The longest stored snapshot that is a prefix of a prompt. Reads no file."""
-        tokens, root = _as_array(token_ids), self._root(namespace)
-        with self._lock:
-            snapshots = self._files.children.get(root, {})
-            lengths = sorted({len(block.token_ids) for block in snapshots.values()})
-            longest = DiskMatch()
-            for length, key in keys_of_prefixes(root, tokens, lengths):
-                if key in snapshots:
-                    longest = DiskMatch((snapshots[key],), length)
-        return longest
+    def _whole_child(self, parent: str, tokens: npt.NDArray[np.uint32]) -> StoredBlock | None:
+        if len(tokens) < BLOCK_TOKENS:
+            return None
+        block = self._files.blocks.get(key_of(parent, tokens[:BLOCK_TOKENS]))
+        return None if block is None or block.is_state else block
 
-    def snapshot_tokens(self, token_ids: Sequence[int], namespace: str = "") -> int:
-        """The length of the longest snapshot that is a prefix of these tokens and is stored or queued."""
-        queued = [block for block in self._writer.queued() if block.is_state]
-        keys = {block.key for block in queued}
-        lengths = sorted({len(block.token_ids) for block in queued})
-        found = keys_of_prefixes(self._root(namespace), _as_array(token_ids), lengths)
-        longest_queued = max((length for length, key in found if key in keys), default=0)
-        return max(longest_queued, self.find_snapshot(token_ids, namespace).num_tokens)
+    def _segments_after(self, parent: str) -> list[StoredBlock]:
+        return [block for block in self._files.children.get(parent, {}).values() if not block.is_state]
+
+    def find_state(self, token_ids: Sequence[int], namespace: str = "") -> DiskMatch:
+        """The longest stored state whose tokens start a prompt, after the segments it needs. Reads no file."""
+        tokens, parent = _as_array(token_ids), self._root(namespace)
+        blocks: list[StoredBlock] = []
+        longest = DiskMatch()
+        with self._lock:
+            while True:
+                rest = tokens[len(blocks) * BLOCK_TOKENS :]
+                states = {key: each for key, each in self._files.children.get(parent, {}).items() if each.is_state}
+                key = _longest_of({key: len(each.token_ids) for key, each in states.items()}, parent, rest)
+                if key is not None:
+                    num_tokens = len(tokens) - len(rest) + len(states[key].token_ids)
+                    longest = max(longest, DiskMatch((*blocks, states[key]), num_tokens), key=_num_tokens)
+                segment = self._whole_child(parent, rest)
+                if segment is None:
+                    return longest
+                blocks.append(segment)
+                parent = segment.key
+
+    def state_tokens(self, token_ids: Sequence[int], namespace: str = "") -> int:
+        """The length of the longest state whose tokens start these, and which is stored or queued."""
+        queued: dict[str, dict[str, int]] = {}
+        for block in self._writer.queued():
+            if block.is_state:
+                queued.setdefault(block.parent, {})[block.key] = len(block.token_ids)
+        tokens, longest = _as_array(token_ids), self.find_state(token_ids, namespace).num_tokens
+        for place in self.places(token_ids, namespace, is_state=True) if queued else ():
+            lengths = queued.get(place.parent, {})
+            key = _longest_of(lengths, place.parent, tokens[place.start :])
+            longest = max(longest, place.start + lengths[key] if key is not None else 0)
+        return longest
 
     def read(self, block: StoredBlock) -> KVBlock | None:
         """A block's content, or None if it is gone or damaged; it is not found again then."""
@@ -170,31 +192,31 @@ class DiskTier:
             return None
         return content
 
-    def places(self, token_ids: Sequence[int], namespace: str = "") -> list[BlockPlace]:
-        """All blocks of a prompt, with the shorter one at its end."""
+    def places(self, token_ids: Sequence[int], namespace: str = "", *, is_state: bool = False) -> list[BlockPlace]:
+        """All blocks of a prompt. The one at its end is shorter; with `is_state` it is a state's, and may be empty."""
         tokens = _as_array(token_ids)
         places, parent = [], self._root(namespace)
-        for start in range(0, len(tokens), BLOCK_TOKENS):
+        for start in range(0, len(tokens) + is_state, BLOCK_TOKENS):
             end = min(start + BLOCK_TOKENS, len(tokens))
             key = key_of(parent, tokens[start:end])
-            places.append(BlockPlace(key, parent, start, end))
+            places.append(BlockPlace(key, parent, start, end, is_state=is_state and end - start < BLOCK_TOKENS))
             parent = key
         return places
 
-    def snapshot_place(self, token_ids: Sequence[int], namespace: str = "") -> BlockPlace:
+    def place_at_root(self, token_ids: Sequence[int], namespace: str = "") -> BlockPlace:
+        """The block of a state that needs no segments."""
         root = self._root(namespace)
-        return BlockPlace(key_of(root, _as_array(token_ids)), root, 0, len(token_ids), is_snapshot=True)
+        return BlockPlace(key_of(root, _as_array(token_ids)), root, 0, len(token_ids), is_state=True)
 
     def wants(self, place: BlockPlace, token_ids: Sequence[int]) -> bool:
         """Whether the tokens of this block are neither stored nor queued."""
         with self._lock:
-            if place.key in self._files.blocks or self._writer.is_queued(place.key):
+            if self._files.has(place.key, is_state=place.is_state) or self._writer.is_queued(place.key):
                 return False
-            if place.is_snapshot or place.end - place.start >= BLOCK_TOKENS:
+            if place.is_state or place.end - place.start >= BLOCK_TOKENS:
                 return True
             tokens = _as_array(token_ids[place.start : place.end])
-            children = self._files.children.get(place.parent, {}).values()
-            return all(block.num_shared(tokens) < len(tokens) for block in children)
+            return all(block.num_shared(tokens) < len(tokens) for block in self._segments_after(place.parent))
 
     @property
     def queued_bytes(self) -> int:
@@ -217,8 +239,7 @@ class DiskTier:
         self, place: BlockPlace, token_ids: Sequence[int], form: object, arrays: Sequence[HostArray]
     ) -> KVBlock:
         """`form` and `arrays` are those of the caches, as `to_host` returns them."""
-        tokens = _as_array(token_ids[place.start : place.end])
-        return KVBlock(self._fingerprint, place.parent, tokens, form, arrays, is_state=place.is_snapshot)
+        return KVBlock(self._fingerprint, place.parent, _as_array(token_ids[place.start : place.end]), form, arrays)
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until the queue is empty. Return whether it is."""
@@ -227,6 +248,16 @@ class DiskTier:
     def close(self, timeout_seconds: float) -> None:
         """Flush, and end the writing thread."""
         self._writer.close(timeout_seconds)
+
+
+def _longest_of(lengths: Mapping[str, int], parent: str, tokens: npt.NDArray[np.uint32]) -> str | None:
+    """Of blocks after `parent`, by their keys and lengths, the key of the longest that starts these tokens."""
+    found = keys_of_prefixes(parent, tokens, sorted(set(lengths.values())))
+    return max((pair for pair in found if pair[1] in lengths), default=(0, None))[1]
+
+
+def _num_tokens(match: DiskMatch) -> int:
+    return match.num_tokens
 
 
 def _as_array(token_ids: Sequence[int]) -> npt.NDArray[np.uint32]:

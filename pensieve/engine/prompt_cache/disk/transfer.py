@@ -7,15 +7,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from pensieve.core.prefixes.worth import MIN_TOKENS, PromptWorth, Worth, is_snapshot_due
 from pensieve.engine.kv.blocks import HostArray, KVBlock
 from pensieve.engine.kv.segments import KVSegment, bytes_per_token
+from pensieve.engine.kv.separation import StateBlock, storable
 from pensieve.engine.kv.snapshots import Snapshot
-from pensieve.engine.prompt_cache.disk.tier import BLOCK_TOKENS, DiskMatch, DiskTier
+from pensieve.engine.prompt_cache.disk.tier import BLOCK_TOKENS, BlockPlace, DiskMatch, DiskTier
 
 log = logging.getLogger(__name__)
+
+Restored = TypeVar("Restored")
 
 QUEUE_BYTES: Final = 512 << 20
 """The limit of what may wait to be written. More is skipped, and written when its prompt comes again."""
@@ -52,13 +55,6 @@ class Rate:
         return self._units / self._seconds if self._seconds else None
 
 
-class LazySnapshot(NamedTuple):
-    """A snapshot of `num_bytes` that is only made if it is written."""
-
-    num_bytes: int
-    make: Callable[[], Snapshot]
-
-
 class DiskTransfer:
     """Writes and reads KV segments or, with `needs_snapshots`, snapshots. `find` may be called from any thread."""
 
@@ -85,7 +81,7 @@ class DiskTransfer:
         return match
 
     def _longest(self, token_ids: Sequence[int], namespace: str) -> DiskMatch:
-        find = self.disk.find_snapshot if self._needs_snapshots else self.disk.find
+        find = self.disk.find_state if self._needs_snapshots else self.disk.find
         return find(token_ids, namespace)
 
     def _pays(self, match: DiskMatch, num_cached: int) -> bool:
@@ -96,20 +92,36 @@ class DiskTransfer:
         prefill, read = self.prefill_rate.per_second, self.read_rate.per_second
         return prefill is None or read is None or num_bytes / read < num_tokens / prefill
 
-    def read(self, match: DiskMatch, num_cached: int) -> list[tuple[int, KVSegment | Snapshot]]:
-        """The segments after the first `num_cached` tokens, or a snapshot, each with the position where it ends.
+    def read(self, match: DiskMatch, num_cached: int) -> list[tuple[int, KVSegment]]:
+        """The segments after the first `num_cached` tokens, each with the position where it ends.
 
         It ends early at a file that is damaged or has been deleted.
         """
+        segments = []
+        for start, end, segment in self._read(match, num_cached, KVSegment.from_block):
+            first, last = max(num_cached - start, 0), min(end, match.num_tokens) - start
+            segments.append((start + last, segment.part(first, last)))
+        return segments
+
+    def read_state(self, match: DiskMatch, num_cached: int) -> list[KVSegment | Snapshot]:
+        """The segments after the first `num_cached` tokens, then the snapshot. Nothing if a file is damaged or gone."""
+        parts: list[KVSegment | Snapshot] = []
+        for start, end, (segment, snapshot) in self._read(match, num_cached, _state_or_segment):
+            if segment is not None:
+                parts.append(segment.part(max(num_cached - start, 0), end - start))
+            if snapshot is not None:
+                return [*parts, snapshot]
+        return []
+
+    def _read(
+        self, match: DiskMatch, num_cached: int, restored: Callable[[KVBlock], Restored]
+    ) -> list[tuple[int, int, Restored]]:
+        """With the start and end of each block, up to the first that cannot be restored."""
         began, num_bytes = time.perf_counter(), 0
-        parts: list[tuple[int, KVSegment | Snapshot]] = []
+        parts: list[tuple[int, int, Restored]] = []
         for start, end, block in self._blocks(match, num_cached):
             try:
-                if not self._needs_snapshots:
-                    first, last = max(num_cached - start, 0), min(end, match.num_tokens) - start
-                    parts.append((start + last, KVSegment.from_block(block).part(first, last)))
-                else:
-                    parts.append((end, Snapshot.from_block(block)))
+                parts.append((start, end, restored(block)))
             except ValueError:
                 log.warning("a block on disk does not have the form of the model's caches; it is computed again")
                 break
@@ -144,7 +156,7 @@ class DiskTransfer:
         The shorter block at the end is left out, since the next turn would replace it, and so is a short prompt before
         its second use: `write_end` writes them.
         """
-        source = _Source(token_ids, namespace, partial(KVSegment.to_host, caches), bytes_per_token(caches))
+        source = BlockSource(token_ids, namespace, partial(KVSegment.to_host, caches), bytes_per_token(caches))
         self._write_segments(source, worth, is_last=False)
 
     def write_end(
@@ -153,11 +165,9 @@ class DiskTransfer:
         """Queue what is not on disk yet of a prompt that will not grow any more in this process."""
         if len(token_ids) < MIN_TOKENS:
             return
-        per_token = segments[0].num_bytes // segments[0].num_tokens
-        copied = partial(KVSegment.joined_to_host, segments)
-        self._write_segments(_Source(token_ids, namespace, copied, per_token), worth, is_last=True)
+        self._write_segments(BlockSource.of(token_ids, namespace, segments), worth, is_last=True)
 
-    def _write_segments(self, source: _Source, worth: PromptWorth, *, is_last: bool) -> None:
+    def _write_segments(self, source: BlockSource, worth: PromptWorth, *, is_last: bool) -> None:
         places = self.disk.places(source.token_ids, source.namespace)
         blocks: list[tuple[KVBlock, Worth]] = []
         room = _Room(self.disk, self.max_queued_bytes)
@@ -172,35 +182,46 @@ class DiskTransfer:
             blocks.append((self.disk.new_block(place, source.token_ids, form, arrays), kind))
         self.disk.put(blocks, [place.key for place in places])
 
-    def write_snapshot(
-        self,
-        token_ids: Sequence[int],
-        snapshot: LazySnapshot,
-        worth: PromptWorth,
-        namespace: str,
-        *,
-        is_due: bool = False,
-    ) -> None:
-        """Queue a snapshot that is not on disk yet, if there is room and it is due.
+    def write_state(self, source: BlockSource, snapshot: Snapshot, worth: PromptWorth, *, is_due: bool = False) -> None:
+        """Queue a state that is not on disk yet, after the segments that it needs and that are not, if it is due.
 
-        With `is_due` it is, if it is long enough: a second prompt continues from it, or the process ends.
+        With `is_due` it is, if it is long enough: a second prompt continues from it, or the process ends. If there is
+        room for the first of the segments only, they are written now, and the rest when the prompt comes again.
         """
-        place, kind = self.disk.snapshot_place(token_ids, namespace), worth.of(len(token_ids))
-        num_stored = self.disk.snapshot_tokens(token_ids, namespace)
+        token_ids, namespace = source.token_ids, source.namespace
+        if source.bytes_per_token:
+            places = self.disk.places(token_ids, namespace, is_state=True)
+        else:
+            places = [self.disk.place_at_root(token_ids, namespace)]
+        wanted = [place for place in places if self.disk.wants(place, token_ids)]
+        num_stored = self.disk.state_tokens(token_ids, namespace)
+        num_bytes = source.bytes_per_token * (len(token_ids) - num_stored) + snapshot.num_bytes
+        if is_due:
+            is_due = len(token_ids) >= MIN_TOKENS
+        else:
+            is_due = is_snapshot_due(len(token_ids), num_stored, snapshot.num_bytes, source.bytes_per_token)
         blocks = []
-        if (
-            (len(token_ids) >= MIN_TOKENS if is_due else is_snapshot_due(len(token_ids), num_stored))
-            and self.disk.wants(place, token_ids)
-            and self._is_worth_reading(snapshot.num_bytes, len(token_ids) - num_stored)
-            and _Room(self.disk, self.max_queued_bytes).take(snapshot.num_bytes, kind)
-        ):
-            try:
-                form, arrays = snapshot.make().to_host()
-            except ValueError as error:
-                log.debug("a prompt is kept in memory only: %s", error)
-                return
-            blocks.append((self.disk.new_block(place, token_ids, form, arrays), kind))
-        self.disk.put(blocks, [place.key])
+        if wanted and is_due and self._is_worth_reading(num_bytes, len(token_ids) - num_stored):
+            blocks = self._state_blocks(source, snapshot, wanted, worth.of(len(token_ids)))
+        self.disk.put(blocks, [place.key for place in places])
+
+    def _state_blocks(
+        self, source: BlockSource, snapshot: Snapshot, places: Sequence[BlockPlace], worth: Worth
+    ) -> list[tuple[KVBlock, Worth]]:
+        room, blocks = _Room(self.disk, self.max_queued_bytes), []
+        try:
+            snapshot = storable(snapshot)
+        except ValueError as error:
+            log.debug("a prompt is kept in memory only: %s", error)
+            return []
+        for place in places:
+            num_bytes = source.bytes_per_token * (place.end - place.start)
+            if not room.take(num_bytes + (snapshot.num_bytes if place.is_state else 0), worth):
+                break
+            contents = source.copied(place.start, place.end) if num_bytes else None
+            form, arrays = contents if contents and not place.is_state else StateBlock.to_host(contents, snapshot)
+            blocks.append((self.disk.new_block(place, source.token_ids, form, arrays), worth))
+        return blocks
 
     def _is_worth_reading(self, num_bytes: int, num_tokens: int) -> bool:
         """What would take longer to read than to compute is not written."""
@@ -210,13 +231,24 @@ class DiskTransfer:
         return False
 
 
-class _Source(NamedTuple):
-    """A prompt, and where its KV is: `copied` returns the form and arrays of a block from its start and end."""
+class BlockSource(NamedTuple):
+    """A prompt, and where the KV is of its layers that can be cut: `copied` returns the form and arrays of a block from
+    its start and end.
+    """
 
     token_ids: Sequence[int]
     namespace: str
     copied: Callable[[int, int], tuple[Any, list[HostArray]]]
     bytes_per_token: int
+
+    @classmethod
+    def of(cls, token_ids: Sequence[int], namespace: str, segments: Sequence[KVSegment]) -> BlockSource:
+        per_token = segments[0].num_bytes // segments[0].num_tokens if segments else 0
+        return cls(token_ids, namespace, partial(KVSegment.joined_to_host, segments), per_token)
+
+
+def _state_or_segment(block: KVBlock) -> StateBlock | tuple[KVSegment, None]:
+    return StateBlock.from_block(block) if block.is_state else (KVSegment.from_block(block), None)
 
 
 class _Room:

@@ -149,16 +149,15 @@ class BlockWriter:
         size = len(header) + block.num_bytes
         self._budget.refresh()
         with self._lock:
-            if block.key in self._files.blocks:
+            if self._files.has(block.key, is_state=block.is_state):
                 return True
             if not self._may_write(block, size, worth):
                 return False
         self._require_space(size)
         self._budget.spend(size)
         path = write_block(self._files.path, block, header)
-        stored = StoredBlock(
-            block.key, path, block.fingerprint, block.parent, block.token_ids, size, path.stat().st_mtime
-        )
+        written_at, parts = path.stat().st_mtime, (block.fingerprint, block.parent, block.token_ids, size)
+        stored = StoredBlock(block.key, path, *parts, written_at, is_state=block.is_state)
         with self._lock:
             self._files.add(stored)
             if not block.is_state:

@@ -85,9 +85,9 @@ def _run(chunks: DeltaInputs, state: mx.array | None) -> tuple[list[mx.array], m
     """The outputs of each chunk [B, H, length, Dv], and the last state."""
     queries, keys, values, beta = chunks.queries, chunks.keys, chunks.values, chunks.beta
     batch, heads, num_chunks, length, _ = keys.shape
-    cumulative = mx.cumsum(chunks.log_decay, axis=-2)
-    since_start, to_end = mx.exp(cumulative), mx.exp(cumulative[..., -1:, :] - cumulative)
-    scores = decayed_scores(mx.concatenate([keys, queries], axis=-2), keys, cumulative)
+    since_start = mx.exp(mx.cumsum(chunks.log_decay, axis=-2))
+    to_end = mx.exp(mx.cumsum(chunks.log_decay, axis=-2, reverse=True, inclusive=False))
+    scores = decayed_scores(mx.concatenate([keys, queries], axis=-2), keys, chunks.log_decay)
     inverse = unit_lower_inverse(mx.where(triangle(length).before, beta * scores[..., :length, :], 0))
     attention = mx.where(triangle(length).until, scores[..., length:, :], 0)
     new = inverse @ (beta * values)

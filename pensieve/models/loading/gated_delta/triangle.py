@@ -19,6 +19,10 @@ class Level:
     """[C, C]: whether i is in the second block of a pair, and j in the first."""
     splits: mx.array
     """[C]: the last token of the first block of each token's pair."""
+    ends: mx.array
+    """[C]: the last token of each token's pair."""
+    is_second: mx.array
+    """[C, 1]: whether a token is in the second block of its pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ def triangle(length: int) -> Triangle:
                 size,
                 pairs=mx.array((rows // size == columns // size + 1) & (rows // size % 2 == 1)),
                 splits=mx.array(np.minimum(tokens // (2 * size) * (2 * size) + size - 1, length - 1)),
+                ends=mx.array(np.minimum(tokens // (2 * size) * (2 * size) + 2 * size - 1, length - 1)),
+                is_second=mx.array(rows // size % 2 == 1),
             )
             for size in sizes
         ),
@@ -68,28 +74,32 @@ def unit_lower_inverse(lower: mx.array) -> mx.array:
     return inverse
 
 
-def decayed_scores(rows: mx.array, keys: mx.array, cumulative: mx.array) -> mx.array:
-    """The sum over d of rows_i k_j exp(c_i - c_j) for j <= i. Above the diagonal the result is finite and of no use.
+def decayed_scores(rows: mx.array, keys: mx.array, log_decay: mx.array) -> mx.array:
+    """The sum over d of rows_i k_j exp(g_j+1 + ... + g_i) for j <= i. Above the diagonal it is finite and of no use.
 
-    Each token has two rows: `rows` is [..., 2C, D], and the result [..., 2C, C]. `cumulative` is [..., C, 1], or
-    [..., C, D] for a decay per channel, and never rises with C.
+    Each token has two rows: `rows` is [..., 2C, D], and the result [..., 2C, C]. `log_decay` g is [..., C, 1], or
+    [..., C, D] for a decay per channel, and never positive. No sum is the difference of two longer ones: where a decay
+    is strong, that would lose what the weak ones after it say.
     """
-    if cumulative.shape[-1] > 1:
-        return _scores_by_channel(rows, keys, cumulative)
-    decay = mx.exp(mx.minimum(cumulative - cumulative.swapaxes(-1, -2), 0))
-    return (rows @ keys.swapaxes(-1, -2)) * _twice(decay)
+    if log_decay.shape[-1] > 1:
+        return _scores_by_channel(rows, keys, log_decay)
+    sums = mx.cumsum(mx.where(triangle(keys.shape[-2]).before, log_decay, 0), axis=-2)
+    return (rows @ keys.swapaxes(-1, -2)) * _twice(mx.exp(sums))
 
 
-def _scores_by_channel(rows: mx.array, keys: mx.array, cumulative: mx.array) -> mx.array:
-    """exp(c_i - c_j) is exp(c_i - c_s) exp(c_s - c_j), with s the last token of j's block: no exponent is positive."""
+def _scores_by_channel(rows: mx.array, keys: mx.array, log_decay: mx.array) -> mx.array:
+    """The sum from j + 1 to i is that to the end of j's block, and on from the beginning of i's, the next one."""
     constants = triangle(keys.shape[-2])
     own = (rows * _twice(keys)).sum(axis=-1, keepdims=True)
     scores = mx.where(_twice(constants.same), own, 0)
+    from_begin, to_end = log_decay, mx.zeros_like(log_decay)
     for level in constants.levels:
-        split = mx.take(cumulative, level.splits, axis=-2)
-        decay = mx.exp(-mx.abs(cumulative - split))
+        decay = mx.exp(mx.where(level.is_second, from_begin, to_end))
         products = (rows * _twice(decay)) @ (keys * decay).swapaxes(-1, -2)
         scores = mx.where(_twice(level.pairs), products, scores)
+        first, second = (mx.take(from_begin, tokens, axis=-2) for tokens in (level.splits, level.ends))
+        from_begin = mx.where(level.is_second, from_begin + first, from_begin)
+        to_end = mx.where(level.is_second, to_end, to_end + second)
     return scores
 
 

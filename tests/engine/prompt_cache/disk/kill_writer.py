@@ -53,6 +53,40 @@ def keep(tier: DiskTier, token_ids: Sequence[int]) -> None:
     tier.put(blocks, [])
 
 
+def keep_state(tier: DiskTier, token_ids: Sequence[int]) -> None:
+    """With the segments that it needs."""
+    places = tier.places(token_ids, is_state=True)
+    blocks = [
+        (
+            tier.new_block(
+                place,
+                token_ids,
+                {"layout": "state" if place.is_state else "joined"},
+                content_of(token_ids, place.start, place.end),
+            ),
+            Worth.READ_AGAIN,
+        )
+        for place in places
+        if tier.wants(place, token_ids)
+    ]
+    tier.put(blocks, [])
+
+
+def state_is_right(tier: DiskTier, token_ids: Sequence[int]) -> bool | None:
+    """Whether a tier serves the state after these tokens, and all that it needs, as it was written. None: it does not
+    serve it.
+    """
+    match, start = tier.find_state(token_ids), 0
+    if match.num_tokens < len(token_ids):
+        return None
+    for stored in match.blocks:
+        block, end = tier.read(stored), start + len(stored.token_ids)
+        if block is None or not np.array_equal(block.arrays[0].data, content_of(token_ids, start, end)[0].data):
+            return False
+        start = end
+    return start == len(token_ids)
+
+
 def wrong_or_missing(tier: DiskTier, token_ids: Sequence[int]) -> tuple[int, int]:
     """The number of wrong blocks that a tier serves for a prompt, and of tokens that it does not serve."""
     match, start, num_wrong = tier.find(token_ids), 0, 0
@@ -72,7 +106,9 @@ def main(folder: str, seed: str, limit_bytes: str) -> None:
     chance = np.random.default_rng(int(seed))
     print("writing", flush=True)  # noqa: T201 - the test waits for it before it kills this process
     for _ in range(100_000):
-        keep(tier, prompt_of(first_prompt(int(seed)) + int(chance.integers(NUM_PROMPTS))))
+        token_ids = prompt_of(first_prompt(int(seed)) + int(chance.integers(NUM_PROMPTS)))
+        keep(tier, token_ids)
+        keep_state(tier, token_ids[:-1])
         tier.flush(10.0)
 
 

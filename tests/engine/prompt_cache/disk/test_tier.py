@@ -87,14 +87,14 @@ def test_snapshots_are_found_only_where_they_end(tmp_path: Path) -> None:
     whole = prompt_of(3)
     with opened(tmp_path) as tier:
         for length in (100, 200, 350):
-            place = tier.snapshot_place(whole[:length])
+            place = tier.place_at_root(whole[:length])
             assert tier.wants(place, whole[:length])
-            block = tier.new_block(place, whole[:length], None, content_of(whole, 0, length))
+            block = tier.new_block(place, whole[:length], {"layout": "whole"}, content_of(whole, 0, length))
             tier.put([(block, Worth.READ_AGAIN)], [])
             tier.flush(300)
             assert not tier.wants(place, whole[:length])
     with opened(tmp_path) as tier:
-        assert [tier.find_snapshot(whole[:length]).num_tokens for length in (99, 100, 349, 370)] == [0, 100, 200, 350]
+        assert [tier.find_state(whole[:length]).num_tokens for length in (99, 100, 349, 370)] == [0, 100, 200, 350]
 
 
 def test_another_models_prompts_are_never_served(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def turn(model: LoadedModel, store: KVStore, token_ids: list[int], *boundaries: 
 
 def on_disk(disk: DiskTier, token_ids: list[int]) -> int:
     assert disk.flush(300)
-    return max(disk.find(token_ids).num_tokens, disk.find_snapshot(token_ids).num_tokens)
+    return max(disk.find(token_ids).num_tokens, disk.find_state(token_ids).num_tokens)
 
 
 def test_whole_blocks_of_a_long_prompt_are_written_at_once_and_its_rest_at_the_end(
@@ -139,7 +139,7 @@ def test_the_end_of_a_short_conversation_and_what_it_continued_from_are_written_
         for length in (200, 300, 400, 500):
             turn(model, store, whole[:length])
     with opened(model, tmp_path) as (_, disk):
-        found = [disk.find_snapshot(whole[:length]).num_tokens for length in (300, 400, 499, 500)]
+        found = [disk.find_state(whole[:length]).num_tokens for length in (300, 400, 499, 500)]
     assert found == [0, 400, 400, 500]
 
 

@@ -111,6 +111,12 @@ def test_any_shape_gives_what_single_steps_give(some: Case, chunk_tokens: int) -
 
 
 @pytest.mark.parametrize("by_channel", [False, True])
+def test_a_strong_decay_leaves_the_precision_of_weaker_ones(*, by_channel: bool) -> None:
+    some = case(num_tokens=60, decay=30.0, by_channel=by_channel, seed=834)
+    assert max(map(difference, some.by_chunks(), some.by_tokens())) < TOLERANCE / 10
+
+
+@pytest.mark.parametrize("by_channel", [False, True])
 @pytest.mark.parametrize("num_tokens", [1, 2, 63, 64, 65, 127, 128, 129, 193])
 def test_the_edges_of_chunks_leave_no_trace(num_tokens: int, *, by_channel: bool) -> None:
     some = case(num_tokens=num_tokens, by_channel=by_channel)
