@@ -33,7 +33,7 @@ def test_little_is_sent_ahead_to_a_client_that_does_not_read() -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         client.connect(listener.getsockname())
         with contextlib.closing(listener.accept()[0]) as connection:
-            connection.setblocking(False)
+            connection.settimeout(0)
             num_bytes = 0
             with contextlib.suppress(BlockingIOError):
                 while num_bytes < 2**22:
