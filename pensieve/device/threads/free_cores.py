@@ -6,6 +6,8 @@ scheduled: beside busy processes on two cores, a pass of 64 tokens took 13 times
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import threading
 import time
@@ -41,18 +43,26 @@ class FreeCores:
     def __init__(self, num_cores: int, usage: Callable[[], CpuUsage] = usage_now) -> None:
         self._num_cores = num_cores
         self._usage = usage
-        self._last = usage()
+        self._last: CpuUsage | None = None
+        self._look_at = math.inf
         self._taken: float | None = None
+        self._look()
 
     def number(self, now: float) -> int:
-        """At `now`, by the monotonic clock: at least 1, since this thread goes on in any case."""
-        if now - self._last.clock >= INTERVAL_SECONDS:
+        """At `now`, by the monotonic clock: at least 1, since this thread goes on in any case. All cores if unknown."""
+        if now >= self._look_at:
             self._look()
         return max(1, min(self._num_cores, int(self._num_cores - (self._taken or 0.0) + 0.5)))
 
     def _look(self) -> None:
-        before, self._last = self._last, self._usage()
-        used = self._last
+        self._look_at = math.inf
+        with contextlib.suppress(OSError, psutil.Error):  # a sandbox may hide these figures
+            used = self._usage()
+            if self._last is not None:
+                self._note(self._last, used)
+            self._last, self._look_at = used, used.clock + INTERVAL_SECONDS
+
+    def _note(self, before: CpuUsage, used: CpuUsage) -> None:
         by_others = max(0.0, used.busy - before.busy - (used.own - before.own))
         by_python = max(0.0, used.python - before.python)
         taken = (by_others + by_python) / max(1e-9, used.clock - before.clock)

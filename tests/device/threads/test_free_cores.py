@@ -68,6 +68,14 @@ def test_one_looks_only_now_and_then() -> None:
     assert machine.num_looks == 1
 
 
+def test_where_the_figures_are_hidden_all_cores_are_used() -> None:
+    def hidden() -> CpuUsage:
+        raise FileNotFoundError("/proc/stat")
+
+    cores = FreeCores(4, hidden)
+    assert [cores.number(seconds) for seconds in (0.0, 1.0, 2.0)] == [4, 4, 4]
+
+
 def test_the_real_usage_grows_by_the_work_of_a_thread() -> None:
     before = usage_now()
     done = threading.Event()
