@@ -52,9 +52,7 @@ def another_request_that_offers(scene: Scene, literal: str) -> None:
 
 @when(parsers.parse('the SDK\'s memory tool is given "{text}"'))
 def the_memory_tool_is_given(scene: Scene, text: str) -> None:
-    from anthropic.lib.tools._beta_builtin_memory_tool import (  # noqa: PLC0415 - an extra, and slow to import
-        BetaLocalFilesystemMemoryTool,
-    )
+    from anthropic.tools.memory import BetaLocalFilesystemMemoryTool  # noqa: PLC0415 - an extra, and slow to import
 
     with tempfile.TemporaryDirectory() as folder, official_sdk(scene.client.target) as sdk:
         runner = sdk.beta.messages.tool_runner(

@@ -12,9 +12,9 @@ from tests.chaos.arena import IS_WHOLE, SLOW_MODEL, Arena, arena
 from tests.support.tiny_model import write_tiny_model
 
 
-@pytest.fixture(scope="session" if IS_WHOLE else "module")
+@pytest.fixture(scope="package" if IS_WHOLE else "module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    """For the whole run if the clock decides, since the control is measured once. Else for one file: the other client's
+    """For all attacks if the clock decides, since the control is measured once. Else for one file: the other client's
     stream takes a core from the tests that follow.
     """
     folder = tmp_path_factory.mktemp("chaos")

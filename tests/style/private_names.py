@@ -1,4 +1,5 @@
-"""Finds code that reaches into what others keep private: `x._name`, of anything but the code's own class.
+"""Finds code that reaches into what others keep private: `x._name`, of anything but the code's own class, a private
+module, or a private name that is a text in a call or a table.
 
 Run with `python -m tests.style.private_names`; `tox -e layers` does.
 """
@@ -6,8 +7,9 @@ Run with `python -m tests.style.private_names`; `tox -e layers` does.
 from __future__ import annotations
 
 import ast
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,7 +28,10 @@ DOCUMENTED: Final = frozenset(
     }
 )
 """Names of the standard library that start with an underscore although they are documented, or have no other name."""
-_BY_NAME: Final = frozenset({"setattr", "getattr", "delattr"})
+_BY_NAME: Final = frozenset(
+    {"setattr", "getattr", "delattr", "hasattr", "getattr_static", "attrgetter", "methodcaller", "import_module"}
+)
+_NAME: Final = re.compile(r"_[a-z]\w*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,41 +59,60 @@ def reaches_in(*folders: str) -> list[Reach]:
 def reaches_of(node: ast.AST, own: frozenset[str] = frozenset()) -> Iterator[tuple[int, str]]:
     """The line and the name of each. `own` are the private names of the class around."""
     if isinstance(node, ast.ClassDef):
-        own |= set(_names_of(node))
+        own |= set(names_of(node))
     for line, owner, name in _private_mentions(node):
         if owner not in {"self", "cls"} and not (owner and name in own):
             yield line, f"{owner}.{name}" if owner else name
     for child in ast.iter_child_nodes(node):
-        yield from reaches_of(child, own)
+        if not _are_slots(child):
+            yield from reaches_of(child, own)
 
 
 def _private_mentions(node: ast.AST) -> Iterator[tuple[int, str, str]]:
     """The line, the owner and the name of each attribute that a node names, and of each name that it imports."""
     match node:
-        case ast.Attribute(attr=name) if _is_private(name):
+        case ast.Attribute(attr=name) if is_private(name):
             yield node.lineno, ast.unparse(node.value), name
         case ast.ImportFrom():
-            names = [alias.name for alias in node.names if _is_private(alias.name)]
+            names = [alias.name for alias in node.names if is_private(alias.name)]
             yield from ((node.lineno, node.module or "", name) for name in names)
+            yield from _in_texts(node, [node.module or ""])
+        case ast.Import():
+            yield from _in_texts(node, [alias.name for alias in node.names])
         case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called)) if called in _BY_NAME:
-            texts = [each.value for each in node.args[:2] if isinstance(each, ast.Constant)]
-            names = [text.rpartition(".")[2] for text in texts if isinstance(text, str)]
-            yield from ((node.lineno, "", name) for name in names if _is_private(name))
+            yield from _in_texts(node, _texts(node.args[:2]))
+        case ast.Subscript(value=ast.Call(func=ast.Name(id="vars")) | ast.Attribute(attr="__dict__")):
+            yield from _in_texts(node, _texts([node.slice]))
+        case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
+            yield from _in_texts(node, filter(_NAME.fullmatch, _texts(elements)))
 
 
-def _names_of(node: ast.ClassDef) -> Iterator[str]:
+def _in_texts(node: ast.stmt | ast.expr, texts: Iterable[str]) -> Iterator[tuple[int, str, str]]:
+    return ((node.lineno, "", part) for text in texts for part in text.split(".") if is_private(part))
+
+
+def _texts(nodes: Iterable[ast.expr]) -> list[str]:
+    return [each.value for each in nodes if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+
+
+def _are_slots(node: ast.AST) -> bool:
+    """`__slots__` name what is the class's own."""
+    return isinstance(node, ast.Assign) and [*map(ast.unparse, node.targets)] == ["__slots__"]
+
+
+def names_of(node: ast.ClassDef) -> Iterator[str]:
     """What a class defines, and what its methods set and read of `self` and `cls`."""
     for each in ast.walk(node):
         match each:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 yield name
-            case ast.AnnAssign(target=ast.Name(id=name)):
+            case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
                 yield name
             case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name):
                 yield name
 
 
-def _is_private(name: str) -> bool:
+def is_private(name: str) -> bool:
     return name.startswith("_") and not name.endswith("__")
 
 

@@ -12,8 +12,8 @@ from pensieve.api.anthropic.thinking import thinking_of
 from pensieve.api.anthropic.tools.decode import require_one_shown, tool_choice_of, tools_of
 from pensieve.api.anthropic.wire.bodies import CountTokensBody, MessagesBody, OutputFormat
 from pensieve.api.anthropic.wire.context import DiagnosticsRequest
-from pensieve.api.http.json_schemas import require_schema
 from pensieve.api.http.parse_body import parse_body
+from pensieve.api.http.schemas.json_schemas import require_schema
 from pensieve.core.errors import ConversationThreadError, ValidationError
 from pensieve.core.prompts.canonical import cache_ttl_seconds, longest_ttl
 from pensieve.core.prompts.context_edits import ContextEdit

@@ -14,6 +14,7 @@ from contracts.values.vocabulary import ClientIdentity
 from pensieve.api.http.connections.incoming_bodies import INCOMING_BODIES, IncomingBodies
 from pensieve.api.http.connections.request_memory import REQUEST_MEMORY, RequestMemory
 from pensieve.api.http.content_encoding import decompressed, is_compressed
+from pensieve.api.http.schemas.json_schemas import MAX_QUICK_PARTS
 from pensieve.api.pdfs.reading import PdfReading
 
 T = TypeVar("T")
@@ -21,7 +22,9 @@ T = TypeVar("T")
 PDFS = "pensieve-pdfs"
 """The application's extension that reads PDFs."""
 MAX_INLINE_BYTES = 4_000
-"""Takes a few hundred microseconds to decode. Longer bodies are decoded on another thread."""
+"""Of a body with at most `MAX_QUICK_PARTS` objects and booleans. It takes a few hundred microseconds to decode, or some
+milliseconds if they are schemas. Larger ones are decoded on another thread.
+"""
 MAX_DECODING = 64
 """Bodies on such threads at once: more than the default of asyncio, where six slow ones would delay the seventh."""
 
@@ -49,13 +52,18 @@ async def decode_body(decode: Callable[[bytes], T]) -> T:
         return decode(decompressed(body, max_bytes) if is_gzip else body)
 
     async def run(function: Callable[[], T]) -> T:
-        if len(body) <= MAX_INLINE_BYTES and not is_gzip:
+        if not is_gzip and is_quick(body):
             return function()
         return await in_thread(function)
 
     pdfs: PdfReading = current_app.extensions[PDFS]
     client: ClientIdentity = g.get("client", ClientIdentity())
     return await pdfs.decoded(run, decode_plain, client.namespace)
+
+
+def is_quick(body: bytes) -> bool:
+    """Whether it may be decoded on the event loop."""
+    return len(body) <= MAX_INLINE_BYTES and sum(map(body.count, (b"{", b"true", b"false"))) <= MAX_QUICK_PARTS
 
 
 async def in_thread(function: Callable[[], T]) -> T:

@@ -16,8 +16,8 @@ from contracts.values.vocabulary import (
     ToolChoice,
     ToolMode,
 )
-from pensieve.api.http.json_schemas import ToolTotals, require_schema
 from pensieve.api.http.parse_body import parse_body
+from pensieve.api.http.schemas.json_schemas import ToolTotals, require_schema
 from pensieve.api.openai.conversation import turns_of
 from pensieve.api.openai.types import AllowedChoice, ChatBody, CommonBody, CompletionBody, NamedChoice
 from pensieve.core.errors import ValidationError

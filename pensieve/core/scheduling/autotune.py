@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Final, Generic, TypeVar
 
 S = TypeVar("S", bound=Hashable)
@@ -33,12 +33,22 @@ class Autotuner(Generic[S]):
         self._num_losses = dict.fromkeys(settings, 0)
         self._num_rests = dict.fromkeys(settings, 0)
         self._best = settings[0]
+        self._is_chosen = False
+        """Whether all settings have been timed once."""
         self._num_uses = 0
 
-    def choose(self) -> S:
-        """The setting to use next."""
-        in_order = (self._best, *self._seconds)
-        return next((each for each in in_order if len(self._seconds[each]) < TRIES), self._best)
+    def choose(self, may_use: Callable[[S], bool] = lambda _: True) -> S:
+        """The setting to use next, of those that may be used now. The first one always may."""
+        usable = [each for each in (self._best, *self._seconds) if may_use(each)]
+        untimed = (each for each in usable if len(self._seconds[each]) < TRIES)
+        return next(untimed, None) or self.best(may_use)
+
+    def best(self, may_use: Callable[[S], bool] = lambda _: True) -> S:
+        """The best that is known, without a trial."""
+        if self._is_chosen and may_use(self._best):
+            return self._best
+        timed = [each for each in self._seconds if may_use(each) and len(self._seconds[each]) == TRIES]
+        return self._best_by_median(timed) if timed else next(iter(self._seconds))
 
     def note(self, setting: S, seconds: float) -> None:
         """Record how long one use of `setting` took."""
@@ -49,7 +59,7 @@ class Autotuner(Generic[S]):
             if len(times) == TRIES:
                 self._rest(setting, is_given_up=is_given_up)
             if all(len(each) == TRIES for each in self._seconds.values()):
-                self._best = self._best_by_median()
+                self._best, self._is_chosen = self._best_by_median(list(self._seconds)), True
         self._num_uses += 1
         if self._num_uses % RETUNE_AFTER == 0:
             self._time_again()
@@ -68,8 +78,8 @@ class Autotuner(Generic[S]):
                 self._seconds[setting] = []
             self._num_rests[setting] = max(0, self._num_rests[setting] - 1)
 
-    def _best_by_median(self) -> S:
-        medians = {setting: statistics.median(seconds) for setting, seconds in self._seconds.items()}
+    def _best_by_median(self, settings: Sequence[S]) -> S:
+        medians = {setting: statistics.median(self._seconds[setting]) for setting in settings}
         first = next(iter(medians))
         best = min(medians, key=lambda each: medians[each])
         return best if medians[best] < MAX_RATIO * medians[first] else first

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from pensieve.core.scheduling.prefill_budget import PrefillBudget
+from pensieve.core.scheduling.prefill_budget import MAX_DECODE_STEPS, PrefillBudget
 
 MIN_SHARE: Final = 8
 """The fewest tokens a prompt gets in a step."""
@@ -67,13 +67,14 @@ class PrefillLimits:
     """Some models compute padded prompts wrongly, so that one prompt is prefilled at a time."""
     may_exceed_chunk: bool = True
     """On a CPU a token costs more in a longer prompt, so a single prompt never exceeds a chunk."""
+    max_decode_steps: int = MAX_DECODE_STEPS
 
 
 class StepPlanner:
     """Bounds a step's prefill by what memory is reserved for and by how long decoding rows may wait."""
 
     def __init__(self, limits: PrefillLimits) -> None:
-        self.budget = PrefillBudget()
+        self.budget = PrefillBudget(limits.max_decode_steps)
         self._limits = limits
 
     def plan(self, prompts: Sequence[PendingPrompt], decodes: Sequence[int], chunk_tokens: int) -> StepPlan:

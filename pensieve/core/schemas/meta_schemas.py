@@ -5,17 +5,24 @@ Source: the meta-schemas of JSON Schema, from `jsonschema`. The draft is the one
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
 from referencing import Registry
 from referencing.jsonschema import specification_with
 
+_pause: ContextVar[Callable[[], None]] = ContextVar("pause", default=lambda: None)
 
-def problem_of(schema: Any) -> tuple[tuple[str, ...], str] | None:
-    """Path and message of the first error in a schema."""
-    error = next(iter(_meta_validator(_validator_for(schema)).iter_errors(schema)), None)
+
+def problem_of(schema: Any, pause: Callable[[], None] = lambda: None) -> tuple[tuple[str, ...], str] | None:
+    """Path and message of the first error in a schema. `pause` is called every few microseconds."""
+    token = _pause.set(pause)
+    try:
+        error = next(iter(_meta_validator(_validator_for(schema)).iter_errors(schema)), None)
+    finally:
+        _pause.reset(token)
     if error is None:
         return None
     return tuple(map(str, error.absolute_path)), f"{error.message[:200]}"
@@ -35,8 +42,8 @@ def _validator_for(schema: Any) -> Any:
 
 @cache
 def _meta_validator(validator: Any) -> Any:
-    """Validates schemas of a draft, and finds values that occur twice in linear time: jsonschema compares all objects
-    in pairs.
+    """Validates schemas of a draft, with pauses, and finds values that occur twice in linear time: jsonschema compares
+    all objects in pairs.
     """
     from jsonschema import exceptions, validators  # noqa: PLC0415 - only needed for schemas
 
@@ -44,7 +51,13 @@ def _meta_validator(validator: Any) -> Any:
         if wanted and isinstance(values, list) and len(set(map(_identity, values))) < len(values):
             yield exceptions.ValidationError("has an item twice")
 
-    linear = validators.extend(validator, {"uniqueItems": unique})  # type: ignore[no-untyped-call]
+    has_type = validator.VALIDATORS["type"]
+
+    def type_(*arguments: Any) -> Any:
+        _pause.get()()
+        return has_type(*arguments)
+
+    linear = validators.extend(validator, {"uniqueItems": unique, "type": type_})  # type: ignore[no-untyped-call]
     return linear(_without_draft(validator.META_SCHEMA), registry=_meta_schemas())
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pensieve.core.scheduling.prefill_budget import MAX_DECODE_STEPS, MAX_DECODE_STEPS_ON_CPU
 from pensieve.core.scheduling.step_plan import PendingPrompt, PrefillLimits, StepPlan, StepPlanner
 from pensieve.core.scheduling.validation import thinking_tokens
 from pensieve.device.device import device_info
@@ -18,7 +19,7 @@ from pensieve.engine.decoding.grammar_mask import GrammarMask
 from pensieve.engine.decoding.row import Computed, Row, Sampled
 from pensieve.engine.decoding.samplers import penalties_for, sampler_for
 from pensieve.engine.decoding.thinking_budget import ThinkingBudget, last_token
-from pensieve.engine.kv.batch_caches import BatchCaches, MixedCaches, RowCaches, SingleCaches
+from pensieve.engine.kv.batch_caches import BatchCaches, MixedCaches, RowCaches, SeparateCaches
 from pensieve.engine.kv.rows.forms import in_rows, nested, without_rows
 from pensieve.engine.layers.output_head import OutputHead
 from pensieve.engine.memory.layout import new_caches
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens
 
 
-_CACHES: Final = {"all": BatchCaches, "attention": MixedCaches, "none": BatchCaches, "single": SingleCaches}
+_CACHES: Final = {"all": BatchCaches, "attention": MixedCaches, "none": BatchCaches}
+"""By the layers that are rows, of a model that can be batched."""
 
 
 class StepResult(NamedTuple):
@@ -73,7 +75,7 @@ class Batch:
         self._model = model
         self._forced = forced
         self._uids = itertools.count()
-        caches = _CACHES["single" if probe.batching == "none" else probe.rows]
+        caches = SeparateCaches if probe.batching in {"separate", "none"} else _CACHES[probe.rows]
         self._waiting: dict[int, tuple[Row, RowCaches]] = {}
         head = OutputHead.of(model.model) if probe.rows == "all" else None
         self._samples_in_prefill = head is not None
@@ -143,10 +145,10 @@ class Batch:
         """Plan and run one step: rows join, all decoding rows get a token, then some prompts are prefilled."""
         plan = self._plan()
         num_rows = len(plan.decodes)
-        is_plain = plan.only_decodes and not self._decoding.has_new_rows and not self._decoding.all_end
-        is_plain &= self._num_decoded <= num_rows
+        drafts_help = self._num_decoded > num_rows
+        is_plain = plan.only_decodes and not (drafts_help or self._decoding.has_new_rows or self._decoding.all_end)
         began = time.perf_counter()
-        self._decoding.copies = self._cpu_tuning.before(num_rows if is_plain else 0)
+        self._decoding.copies = self._cpu_tuning.before(0 if drafts_help else num_rows, is_plain=is_plain)
         result = self._execute(plan)
         self._num_decoded = len(result.sampled)
         self._cpu_tuning.after(self._num_decoded)
@@ -161,7 +163,7 @@ class Batch:
     def _execute(self, plan: StepPlan) -> StepResult:
         joined, sampled = self._join(plan.joins)
         sampled += self._speculation.next() if self._speculation is not None else self._decoding.next()
-        prefilled = self._prefill(dict(plan.prefills))
+        prefilled = self._prefill(dict(plan.prefills)) if plan.prefills else []
         return StepResult(sampled + self._first_tokens(), [*joined, *prefilled])
 
     def _join(self, uids: Collection[int]) -> tuple[list[PrefilledChunk], list[Sampled]]:
@@ -177,9 +179,8 @@ class Batch:
         return completed, self._decoding.join(rows, caches)
 
     def _prefill(self, num_tokens: Mapping[int, int]) -> list[PrefilledChunk]:
-        beginning = [self._waiting.pop(uid) for uid in num_tokens if uid in self._waiting]
-        if beginning:
-            self._prefilling.add(beginning)
+        self._cpu_tuning.before_prefill()
+        self._prefilling.add([self._waiting.pop(uid) for uid in num_tokens if uid in self._waiting])
         return self._prefilling.run(num_tokens)
 
     def _first_tokens(self) -> list[Sampled]:
@@ -256,10 +257,12 @@ def _pending(row: Row, *, has_begun: bool) -> PendingPrompt:
 
 
 def _limits(probe: Probe) -> PrefillLimits:
+    is_cpu = device_info().backend == "cpu"
     return PrefillLimits(
         fitting=probe.max_chunk_at,
         max_prompts=None if probe.batching == "whole" else 1,
-        may_exceed_chunk=device_info().backend != "cpu",
+        may_exceed_chunk=not is_cpu,
+        max_decode_steps=MAX_DECODE_STEPS_ON_CPU if is_cpu else MAX_DECODE_STEPS,
     )
 
 

@@ -46,8 +46,9 @@ class PrefillingRows:
         self.observer: PassObserver | None = None
 
     def add(self, rows: Sequence[tuple[Row, RowCaches]]) -> None:
-        self.rows += [row for row, _ in rows]
-        self.caches.extend(self.caches.of([caches for _, caches in rows]))
+        if rows:
+            self.rows += [row for row, _ in rows]
+            self.caches.extend(self.caches.of([caches for _, caches in rows]))
 
     def take_complete(self) -> tuple[list[Row], BatchCaches]:
         """Remove the rows that are ready to be decoded."""

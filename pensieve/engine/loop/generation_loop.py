@@ -10,9 +10,9 @@ from collections import deque
 
 from contracts.values.measurements import OperationPhase
 from pensieve.core.errors import RETRY_AFTER_RESTART_SECONDS, GenerationError, OverloadedError, PensieveError
+from pensieve.core.scheduling.start_order import start_in_order
 from pensieve.device.device import device_info
 from pensieve.device.memory.device_memory import DeviceMemory
-from pensieve.engine.batch.batch import Batch
 from pensieve.engine.loop.admission import reserve, waits_for_prefill
 from pensieve.engine.loop.bookkeeping import Bookkeeping
 from pensieve.engine.loop.faults import Faults, LoopFailedError
@@ -110,30 +110,38 @@ class GenerationLoop:
         self.rows.stores.flush()  # before the next request starts: it may be a retry of this one
 
     def _admit(self) -> None:
-        """First come, first served: a ticket without room for its KV cache holds back all that came after it.
+        start_in_order(
+            list(self._waiting),
+            has_place=self._has_place,
+            waits_for_prefill=self._waits_for_prefill,
+            start=self._start,
+        )
 
-        A ticket that waits for another's prefill, to avoid computing the same prefix twice, holds back nothing.
-        """
-        for ticket in list(self._waiting):
-            batch = self.rows.batch
-            if batch is None or len(self.rows.running) >= batch.max_size:
-                return
-            if self._waits_for_prefill(ticket, batch):
-                continue
-            try:
-                if not self._start_or_refuse(ticket, batch):
-                    return
-            except Exception:
-                self._refuse(ticket, GenerationError("the model could not start the answer"))
-                self._faults.fail("admitting a request", ticket.prompt.fingerprint)
+    def _has_place(self) -> bool:
+        batch = self.rows.batch
+        return batch is not None and len(self.rows.running) < batch.max_size
 
-    def _waits_for_prefill(self, ticket: Ticket, batch: Batch) -> bool:
+    def _waits_for_prefill(self, ticket: Ticket) -> bool:
+        batch = self.rows.batch
         with self._faults.contained("sharing a prefill"):
-            return waits_for_prefill(ticket, self.rows.running.values(), self._parts.prompt_cache, batch)
+            running = self.rows.running.values()
+            return batch is not None and waits_for_prefill(ticket, running, self._parts.prompt_cache, batch)
         return False
 
-    def _start_or_refuse(self, ticket: Ticket, batch: Batch) -> bool:
-        """Whether the tickets after this one may start too: not if this one waits for memory."""
+    def _start(self, ticket: Ticket) -> bool:
+        """Whether the tickets after this one may start too."""
+        try:
+            return self._start_or_refuse(ticket)
+        except Exception:
+            self._refuse(ticket, GenerationError("the model could not start the answer"))
+            self._faults.fail("admitting a request", ticket.prompt.fingerprint)
+        return True
+
+    def _start_or_refuse(self, ticket: Ticket) -> bool:
+        """False if it waits for memory."""
+        batch = self.rows.batch
+        if batch is None:
+            return False
         room = reserve(ticket, self.rows.running.values(), self._parts.sizes, self._parts.prompt_cache)
         if room is None and self.rows.running:
             return False

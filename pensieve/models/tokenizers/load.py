@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
+from inspect import getattr_static, getmembers_static
 from pathlib import Path
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Any, Final
 
 import pydantic
@@ -40,9 +41,9 @@ _NO_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({})
 _OWN_KEYS: Final = frozenset(
     {"tokenizer_class", "clean_up_tokenization_spaces", "model_max_length", "chat_template", *NAMED_TOKENS}
 )
-_METHODS: Final = (
-    *("__call__", "encode", "_encode_plus", "decode", "_decode", "apply_chat_template", "get_chat_template"),
-    *("convert_ids_to_tokens", "convert_tokens_to_ids", "get_vocab", "__len__", "backend_tokenizer"),
+_METHODS: Final = frozenset(
+    {"__call__", "encode", "decode", "apply_chat_template", "get_chat_template", "backend_tokenizer"}
+    | {"convert_ids_to_tokens", "convert_tokens_to_ids", "get_vocab", "__len__"}
 )
 _SAMPLES: Final = ("", "Hello, world!\n\n  2 + 2 = 4", " naïve 猫 <|im_end|></s>")
 
@@ -143,12 +144,9 @@ def _cache_entry(tokenizer: Any, folder: Path) -> dict[str, Any] | None:
     """None if the tokenizer is more than a `tokenizers.Tokenizer` and a template."""
     from transformers import PreTrainedTokenizerFast  # noqa: PLC0415 - already imported by now
 
-    kind: Any = type(tokenizer)
-    if not issubclass(kind, PreTrainedTokenizerFast):
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
         return None
-    is_plain = all(
-        getattr(kind, name) is getattr(PreTrainedTokenizerFast, name) for name in _METHODS if hasattr(kind, name)
-    )
+    is_plain = not any(map(_decides_what_is_encoded, _overridden(type(tokenizer), PreTrainedTokenizerFast)))
     backend = tokenizer.backend_tokenizer
     is_cleaned = tokenizer.clean_up_tokenization_spaces and type(backend.model).__name__ != "BPE"
     if not is_plain or is_cleaned or tokenizer.split_special_tokens:
@@ -164,6 +162,20 @@ def _cache_entry(tokenizer: Any, folder: Path) -> dict[str, Any] | None:
     except Exception:  # parts written in Python cannot be saved, for which `tokenizers` raises a bare Exception
         return None
     return {"facts": asdict(metadata), "backend": None if is_same_as_file else text}
+
+
+def _overridden(kind: Any, base: Any) -> list[str]:
+    """The methods and properties of `base` that are others in `kind`."""
+    return [
+        name
+        for name, inherited in getmembers_static(base)
+        if isinstance(inherited, (FunctionType, property)) and getattr_static(kind, name) is not inherited
+    ]
+
+
+def _decides_what_is_encoded(name: str) -> bool:
+    """Whether it is one of those methods or, perhaps, one of those that they are made of."""
+    return name in _METHODS or (name.startswith("_") and not name.endswith("__"))
 
 
 def _without_limits(backend: Tokenizer) -> str:

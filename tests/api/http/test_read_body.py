@@ -8,7 +8,8 @@ from quart import Quart
 from pensieve.api.http.connections.incoming_bodies import INCOMING_BODIES, IncomingBodies
 from pensieve.api.http.connections.limits import MAX_BODY_BYTES, ConnectionLimits
 from pensieve.api.http.connections.request_memory import REQUEST_MEMORY, HeldMemory, RequestMemory
-from pensieve.api.http.read_body import MAX_INLINE_BYTES, PDFS, decode_body
+from pensieve.api.http.read_body import MAX_INLINE_BYTES, PDFS, decode_body, is_quick
+from pensieve.api.http.schemas.json_schemas import MAX_QUICK_PARTS
 from pensieve.api.pdfs.reading import PdfReading
 
 
@@ -45,3 +46,11 @@ def test_many_slow_bodies_do_not_delay_the_next_one() -> None:
         return [await answer.get_data(as_text=False) for answer in answers]
 
     assert asyncio.run(replies()) == [b"done"] * 41
+
+
+def test_a_short_body_with_many_schemas_is_not_decoded_on_the_event_loop() -> None:
+    """Each takes a tenth of a millisecond to check: 4 KB of them would hold up all streams for a tenth of a second."""
+    assert is_quick(b'{"messages": [{"role": "user", "content": "Hello"}], "stream": true}')
+    assert not is_quick(b'{"anyOf": [' + b"{}," * MAX_QUICK_PARTS + b"{}]}")
+    assert not is_quick(b"[" + b"true," * MAX_QUICK_PARTS + b"true]")
+    assert not is_quick(b" " * MAX_INLINE_BYTES + b"[]")

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.chaos.arena import Arena, arena, ask, limited
+from tests.chaos.arena import IS_WHOLE, SLOW_MODEL, Arena, arena, ask, limited
 from tests.chaos.connections import connected, rest_of
 from tests.support.tiny_model import write_tiny_model
 from tests.support.waiting import wait_until
@@ -46,7 +46,7 @@ class Logs:
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logs]:
     folder = tmp_path_factory.mktemp("logs")
-    model = write_tiny_model(folder / "model", max_position_embeddings=8192)
+    model = write_tiny_model(folder / "model", max_position_embeddings=8192, **(SLOW_MODEL if IS_WHOLE else {}))
     file, prompts = folder / "pensieve.log", folder / "prompts"
     reader, writer = os.pipe()
     arguments = ("--log-format", "text", "--log-file", str(file), "--log-prompts", str(prompts))

@@ -57,3 +57,20 @@ def test_a_slow_time_of_the_setting_in_use_does_not_give_it_up() -> None:
     assert tuner.choose() == 4
     tuner.note(4, 50.0)
     assert run(tuner, {1: 1.0, 4: 0.5}, 40)[-1] == 4
+
+
+def test_a_setting_that_may_not_be_used_is_not_tried() -> None:
+    tuner = Autotuner((1, 2, 4))
+    used = []
+    for _ in range(40):
+        used.append(tuner.choose(lambda setting: setting < 4))
+        tuner.note(used[-1], {1: 2.0, 2: 1.0}[used[-1]])
+    assert used == [1] * TRIES + [2] * (40 - TRIES)
+
+
+def test_the_best_of_those_that_may_be_used_takes_the_place_of_the_best() -> None:
+    tuner = Autotuner((1, 2, 4))
+    run(tuner, {1: 3.0, 2: 2.0, 4: 1.0}, 40)
+    assert tuner.choose(lambda setting: setting < 4) == 2
+    assert tuner.best(lambda setting: setting < 2) == 1
+    assert tuner.choose() == tuner.best() == 4

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from pensieve.core.scheduling.prefill_budget import GRAIN_TOKENS, MAX_DECODE_STEPS, MIN_TOKENS, PrefillBudget
+from pensieve.core.scheduling.prefill_budget import (
+    GRAIN_TOKENS,
+    MAX_DECODE_STEPS,
+    MAX_DECODE_STEPS_ON_CPU,
+    MIN_TOKENS,
+    PrefillBudget,
+)
 
 
-def learned(*, decode_seconds: float, token_seconds: float) -> PrefillBudget:
-    budget = PrefillBudget()
+def learned(*, decode_seconds: float, token_seconds: float, max_decode_steps: int = MAX_DECODE_STEPS) -> PrefillBudget:
+    budget = PrefillBudget(max_decode_steps)
     budget.note_decode(1, decode_seconds)
     budget.note_prefill(100, 100 * token_seconds, 0)
     return budget
@@ -27,6 +33,25 @@ def test_a_chunk_takes_no_longer_than_the_allowed_decode_steps(decode_ms: float,
     chunk = learned(decode_seconds=decode_ms / 1000, token_seconds=token_ms / 1000).max_tokens(1, 4096)
     assert chunk * token_ms <= MAX_DECODE_STEPS * decode_ms < (chunk + GRAIN_TOKENS) * token_ms
     assert chunk % GRAIN_TOKENS == 0
+
+
+def test_on_a_cpu_a_chunk_takes_fewer_decode_steps() -> None:
+    steps = MAX_DECODE_STEPS_ON_CPU
+    budget = learned(decode_seconds=0.02, token_seconds=0.0004, max_decode_steps=steps)
+    assert budget.max_tokens(1, 4096) == int(steps * 0.02 / 0.0004) // GRAIN_TOKENS * GRAIN_TOKENS
+
+
+@pytest.mark.parametrize(("num_rows", "like"), [(2, 1), (7, 5), (5, 5)])
+def test_a_number_of_rows_that_has_not_been_decoded_waits_as_fewer_do(num_rows: int, like: int) -> None:
+    budget = learned(decode_seconds=0.01, token_seconds=0.001)
+    budget.note_decode(5, 0.03)
+    assert budget.max_tokens(num_rows, 4096) == budget.max_tokens(like, 4096) < 4096
+
+
+def test_before_rows_have_been_decoded_the_shortest_chunk_stands_for_a_step() -> None:
+    budget = PrefillBudget()
+    budget.note_prefill(20, 0.02, 0)
+    assert budget.max_tokens(1, 4096) == MAX_DECODE_STEPS * 20
 
 
 def test_a_chunk_has_a_minimum_size() -> None:

@@ -1,18 +1,23 @@
-"""Properties of every plan, whatever the traffic: nothing starves, and no step exceeds its limits."""
+"""Properties of every plan, whatever the traffic: nothing starves, no step exceeds its budget or the memory that is
+reserved, and only requests that wait for a common prefix are overtaken.
+"""
 
 from __future__ import annotations
-
-import random
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pensieve.core.scheduling.step_plan import MIN_SHARE, PendingPrompt, PrefillLimits, StepPlan, StepPlanner
+from tests.core.scheduling.traffic import (
+    CAPACITY_TOKENS,
+    CHUNK_TOKENS,
+    MAX_ROWS,
+    MIN_CHUNK_TOKENS,
+    Traffic,
+    fitting,
+)
 
-CHUNK_TOKENS = 128
-MAX_ROWS = 8
 NUM_STEPS = 250 * settings().max_examples
 """25,000, or fewer in `tox -e fast`, where coverage makes each take five times as long."""
 WHOLE = PrefillLimits(fitting=lambda _, num_tokens: num_tokens)
@@ -23,85 +28,61 @@ def pending(uid: int, num_remaining: int, num_prefilled: int = 0, next_stop: int
     return PendingPrompt(uid, num_prefilled, num_remaining, stop, has_begun=num_prefilled > 0)
 
 
-@dataclass
-class Traffic:
-    """Requests that arrive at random, and a batch that does what the plans say."""
+def check(traffic: Traffic, plan: StepPlan) -> None:
+    """The promises of every step."""
+    _check_that_nothing_starves(traffic, plan)
+    _check_the_order(traffic, plan)
+    _check_the_budget(traffic, plan)
+    _check_the_memory(traffic, plan)
 
-    limits: PrefillLimits
-    seed: int
-    waiting: list[PendingPrompt] = field(default_factory=list)
-    decoding: dict[int, int] = field(default_factory=dict)
-    """The answer tokens left of each row."""
-    num_arrived: int = 0
-    num_ended: int = 0
 
-    def __post_init__(self) -> None:
-        self.random = random.Random(self.seed)  # noqa: S311 - traffic, not secrets
-        self.planner = StepPlanner(self.limits)
+def _check_that_nothing_starves(traffic: Traffic, plan: StepPlan) -> None:
+    waited = [*traffic.waiting, *traffic.running.values()]
+    assert all(traffic.num_steps - each.arrived_at <= each.max_steps for each in waited), "a request starves"
+    assert plan.decodes == (*traffic.decoding, *plan.joins), "a decoding row is left out"
+    remaining = [prompt for prompt in traffic.prefilling.values() if prompt.num_remaining]
+    assert plan.prefills or not remaining, "a step idles while a prompt waits"
+    assert set(plan.joins) == traffic.prefilling.keys() - {prompt.uid for prompt in remaining}
 
-    def step(self) -> StepPlan:
-        self._arrive()
-        plan = self.planner.plan(self.waiting, list(self.decoding), CHUNK_TOKENS)
-        self._check(plan)
-        self._execute(plan)
-        return plan
 
-    def _arrive(self) -> None:
-        while len(self.waiting) + len(self.decoding) < MAX_ROWS and self.random.random() < 0.3:
-            length = int(2 ** self.random.uniform(0, 12))
-            self.waiting.append(pending(self.num_arrived, length, next_stop=self.random.randint(1, 4096)))
-            self.num_arrived += 1
+def _check_the_order(traffic: Traffic, plan: StepPlan) -> None:
+    """Who starts is checked when it starts."""
+    prefills = [uid for uid, _ in plan.prefills]
+    remaining = [prompt for prompt in traffic.prefilling.values() if prompt.num_remaining]
+    assert prefills == [prompt.uid for prompt in remaining][: len(prefills)], "not in order of arrival"
+    if traffic.limits.max_prompts is None:
+        assert {prompt.uid for prompt in remaining if prompt.has_begun} <= set(prefills), "a prefill pauses"
 
-    def _check(self, plan: StepPlan) -> None:
-        by_uid = {prompt.uid: prompt for prompt in self.waiting}
-        prefills = dict(plan.prefills)
-        assert len(prefills) == len(plan.prefills)
-        assert all(0 < num <= by_uid[uid].next_stop for uid, num in plan.prefills)
-        assert set(plan.joins) == {uid for uid, prompt in by_uid.items() if not prompt.num_remaining}
-        assert plan.decodes == (*self.decoding, *plan.joins), "no decoding row is left out"
-        remaining = [prompt for prompt in self.waiting if prompt.num_remaining]
-        assert list(prefills) == [prompt.uid for prompt in remaining][: len(prefills)], "in order of arrival"
-        assert prefills or not remaining, "a step never idles while a prompt waits"
-        begun = [prompt.uid for prompt in remaining if prompt.has_begun]
-        if self.limits.max_prompts is None:
-            assert set(begun) <= set(prefills), "what has begun always takes part"
-        else:
-            assert len(prefills) <= self.limits.max_prompts
-        is_whole = all(prefills[uid] == by_uid[uid].next_stop for uid in prefills)
-        most = 4 * CHUNK_TOKENS if is_whole else max(CHUNK_TOKENS, MIN_SHARE * len(prefills))
-        assert plan.num_prefill_tokens <= most
 
-    def _execute(self, plan: StepPlan) -> None:
-        prefills = dict(plan.prefills)
-        for uid in plan.joins:
-            self.decoding[uid] = self.random.randint(1, 60)
-        self.waiting = [self._advanced(each, prefills.get(each.uid, 0)) for each in self.waiting if each.num_remaining]
-        self.num_ended += sum(left == 1 for left in self.decoding.values())
-        self.decoding = {uid: left - 1 for uid, left in self.decoding.items() if left > 1}
-        seconds = 0.01 + 0.0002 * plan.num_prefill_tokens
-        if plan.prefills:
-            self.planner.budget.note_prefill(
-                plan.num_prefill_tokens, seconds, len(plan.decodes), num_prompts=len(plan.prefills)
-            )
-        elif plan.decodes:
-            self.planner.budget.note_decode(len(plan.decodes), seconds)
+def _check_the_budget(traffic: Traffic, plan: StepPlan) -> None:
+    prompts = traffic.prefilling
+    assert all(0 < num <= prompts[uid].next_stop for uid, num in plan.prefills)
+    assert len(plan.prefills) <= (traffic.limits.max_prompts or MAX_ROWS)
+    is_whole = all(num == prompts[uid].next_stop for uid, num in plan.prefills)
+    max_chunk = 4 * CHUNK_TOKENS if is_whole else CHUNK_TOKENS
+    num_pending = sum(prompt.num_remaining > 0 for prompt in prompts.values())
+    num_prompts = min(num_pending, traffic.limits.max_prompts or MAX_ROWS)
+    max_tokens = traffic.planner.budget.max_tokens(len(traffic.decoding), max_chunk, num_prompts)
+    assert plan.num_prefill_tokens <= max(max_tokens, MIN_SHARE * len(plan.prefills)), "a step is over budget"
 
-    def _advanced(self, prompt: PendingPrompt, num_tokens: int) -> PendingPrompt:
-        left = prompt.num_remaining - num_tokens
-        stop = prompt.next_stop - num_tokens or self.random.randint(1, 4096)
-        begins = num_tokens > 0 or prompt.has_begun
-        return PendingPrompt(prompt.uid, prompt.num_prefilled + num_tokens, left, min(stop, left), begins)
+
+def _check_the_memory(traffic: Traffic, plan: StepPlan) -> None:
+    assert traffic.reserved <= CAPACITY_TOKENS, "more is reserved than there is"
+    assert all(each.num_held <= each.reserved for each in traffic.running.values()), "a row exceeds its reservation"
+    deepest = max((traffic.prefilling[uid].num_prefilled for uid, _ in plan.prefills), default=0)
+    least = max(MIN_CHUNK_TOKENS, MIN_SHARE * len(plan.prefills))
+    max_tokens = max(least, fitting(deepest, plan.num_prefill_tokens))
+    assert plan.num_prefill_tokens <= max_tokens, "a chunk exceeds the memory reserved for one"
 
 
 @pytest.mark.parametrize("max_prompts", [None, 1])
 @pytest.mark.parametrize("may_exceed_chunk", [True, False])
 def test_steps_of_random_traffic_keep_every_promise(max_prompts: int | None, *, may_exceed_chunk: bool) -> None:
-    limits = PrefillLimits(lambda _, num_tokens: num_tokens, max_prompts, may_exceed_chunk)
-    traffic = Traffic(limits, seed=20)
+    traffic = Traffic(PrefillLimits(fitting, max_prompts, may_exceed_chunk), seed=20)
     for _ in range(NUM_STEPS):
-        traffic.step()
-    assert traffic.num_ended > 0.12 * NUM_STEPS
-    assert traffic.num_arrived - traffic.num_ended <= MAX_ROWS, "every other request still runs"
+        traffic.step(check)
+    assert traffic.num_ended > 0.05 * NUM_STEPS
+    assert traffic.num_overtaken > 0.001 * NUM_STEPS, "some waited for the prefill of a prompt that begins alike"
 
 
 @given(

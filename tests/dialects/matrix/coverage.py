@@ -18,7 +18,6 @@ NOTES: Final = {
 }
 """Model types whose answers may differ from mlx-lm's, because mlx-lm itself has several, with the reason."""
 IN_MLX_LMS_CACHES: Final = {
-    "afm7": "its last layers take their position from the length of the keys, which is that of the longest request",
     "deepseek_v41": "the model has a kind of cache of its own, with one position for all requests",
     "plamo3": "its windows: mlx-lm's window has another length in prefill than in decoding (see the note above)",
 }

@@ -44,7 +44,7 @@ def test_a_joining_prompts_last_token_needs_no_pass_of_its_own(model: LoadedMode
 def test_a_row_fed_twice_gets_the_same_tokens_and_is_cached_once(
     model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CpuTuning, "before", lambda _, num_rows: 2 if num_rows == 1 else 1)
+    monkeypatch.setattr(CpuTuning, "before", lambda _, num_rows, **_fields: 2 if num_rows == 1 else 1)
     run = BatchRun(model)
     uid = run.insert(prompt(20, 1), 300)
     for _ in range(12):

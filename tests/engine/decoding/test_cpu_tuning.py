@@ -24,12 +24,12 @@ class Machine:
         cores: int = ALL,
         may_copy: bool = True,
     ) -> None:
-        self.threads, self.now, self.used = cores, 0.0, list[StepForm]()
+        self.threads, self.now, self.used, self.num_free = cores, 0.0, list[StepForm](), cores
         self._seconds = seconds
         monkeypatch.setattr(cpu_tuning, "preload", lambda: Blas("BLAS", None, cores))
         monkeypatch.setattr(cpu_tuning, "set_threads", self._set)
         monkeypatch.setattr("pensieve.engine.decoding.cpu_tuning.time.perf_counter", lambda: self.now)
-        self.tuning = CpuTuning(may_copy=may_copy)
+        self.tuning = CpuTuning(may_copy=may_copy, num_free=lambda _: self.num_free)
 
     def _set(self, num_threads: int) -> None:
         self.threads = num_threads
@@ -94,6 +94,37 @@ def test_prefill_uses_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.used[-1] == StepForm(ALL, 1)
     machine.step(1)
     assert machine.used[-1] == StepForm(1, 1)
+
+
+def test_beside_a_prefill_a_token_is_decoded_in_the_quickest_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all threads, each product of a few numbers would wait for all of them."""
+    machine = Machine(monkeypatch, {StepForm(1, 1): 0.05, StepForm(1, 2): 0.04})
+    for _ in range(60):
+        machine.step(1)
+    assert machine.tuning.before(1, is_plain=False) == 2
+    assert machine.threads == 1
+    machine.tuning.before_prefill()
+    assert machine.threads == ALL
+
+
+def test_busy_cores_are_neither_used_nor_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, {StepForm(1, 1): 0.05, StepForm(1, 2): 0.04, StepForm(ALL, 1): 0.01})
+    machine.num_free = ALL - 1
+    for _ in range(60):
+        machine.step(1)
+    assert set(machine.used) == {StepForm(1, 1), StepForm(1, 2)}
+    assert machine.used[-1] == StepForm(1, 2)
+    machine.tuning.before_prefill()
+    assert machine.threads == ALL - 1
+
+
+def test_cores_are_used_while_they_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, {StepForm(ALL, 1): 0.01})
+    for num_free, expected in ((1, 1), (ALL, ALL), (1, 1), (ALL, ALL)):
+        machine.num_free = num_free
+        for _ in range(60):
+            machine.step(1)
+        assert machine.used[-1].threads == expected
 
 
 def test_steps_with_more_than_one_token_a_row_are_not_timed(

@@ -15,7 +15,7 @@ import numpy as np
 
 from pensieve.api.anthropic.decode import decode_count, decode_messages
 from pensieve.api.http.content_encoding import decompressed
-from pensieve.api.http.json_schemas import require_schema
+from pensieve.api.http.schemas.json_schemas import require_schema
 from pensieve.api.openai.decode import decode_chat, decode_completion
 from pensieve.core.schemas.enforceable import enforceable
 from pensieve.models.files.adapter_folder import require_adapter

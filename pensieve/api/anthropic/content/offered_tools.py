@@ -12,7 +12,7 @@ from pensieve.api.anthropic.tools.decode import tool_of, visible_tools
 from pensieve.api.anthropic.wire.blocks import ToolChangeBlock
 from pensieve.api.anthropic.wire.expansion import Expansion
 from pensieve.api.anthropic.wire.tools import AnyTool, WireTool, WireToolChoice
-from pensieve.api.http.json_schemas import ToolTotals
+from pensieve.api.http.schemas.json_schemas import ToolTotals
 from pensieve.core.dialects.dialect import tool_as_json
 from pensieve.core.errors import ValidationError
 

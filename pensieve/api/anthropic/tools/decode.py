@@ -12,7 +12,7 @@ from contracts.values.vocabulary import Tool, ToolChoice, ToolMode
 from pensieve.api.anthropic.tools.client_tools import ClientTool, client_tools
 from pensieve.api.anthropic.tools.server_tools import is_tool_search, server_tool, server_tools, why_refused
 from pensieve.api.anthropic.wire.tools import AnthropicTool, AnyTool, ToolFields, WireTool, WireToolChoice
-from pensieve.api.http.json_schemas import ToolTotals, require_schema
+from pensieve.api.http.schemas.json_schemas import ToolTotals, require_schema
 from pensieve.core.errors import ValidationError, listed
 
 log = logging.getLogger(__name__)

@@ -7,20 +7,29 @@ a tenth of a second and more.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 PART_BYTES: Final = 8192
 
 
 class FairReader:
-    """What hypercorn uses of a StreamReader."""
+    """What hypercorn uses of a StreamReader. Calls `at_end` when nothing is left to read, or reading fails."""
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
+    def __init__(self, reader: asyncio.StreamReader, at_end: Callable[[], None]) -> None:
         self._reader = reader
+        self._at_end = at_end
 
     async def read(self, num_bytes: int) -> bytes:
         await asyncio.sleep(0)  # a turn for the others: reading what has arrived already does not wait
-        return await self._reader.read(min(num_bytes, PART_BYTES))
+        try:
+            return await self._reader.read(min(num_bytes, PART_BYTES))
+        except BaseException:
+            self._at_end()
+            raise
 
     def at_eof(self) -> bool:
-        return self._reader.at_eof()
+        is_at_end = self._reader.at_eof()
+        if is_at_end:
+            self._at_end()
+        return is_at_end

@@ -31,7 +31,8 @@ class WatchedConnection(TCPServer):
 
     def __init__(self, *args: Any, max_unread_seconds: float, connections: OpenConnections) -> None:
         super().__init__(*args)
-        self.reader = FairReader(self.reader)  # type: ignore[assignment]  # it has what hypercorn uses
+        self.reader = FairReader(self.reader, self._stop_idling)  # type: ignore[assignment]  # it has what hypercorn uses
+        self._stopping: asyncio.Task[None] | None = None
         self._connections = connections
         self._max_unread_seconds = max_unread_seconds
         self._num_written = 0
@@ -65,10 +66,9 @@ class WatchedConnection(TCPServer):
             self._num_written += len(event.data)
         await super().protocol_send(event)
 
-    async def _read_data(self) -> None:
-        """Read until the client closes its side, then end the wait for another request."""
-        await super()._read_data()
-        await self.idle_task.stop()
+    def _stop_idling(self) -> None:
+        """When the client has closed its side: then there will be no other request to wait for."""
+        self._stopping = self._stopping or asyncio.create_task(self.idle_task.stop())
 
     async def _wait_until_stuck(self) -> None:
         """Return when the client has read nothing of what is written, or sent nothing but a preface, for too long."""

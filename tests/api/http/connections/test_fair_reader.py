@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from pensieve.api.http.connections.fair_reader import PART_BYTES, FairReader
 
 
@@ -24,10 +26,23 @@ async def turns_while_reading(num_bytes: int) -> int:
             await asyncio.sleep(0)
 
     counting = asyncio.create_task(count())
-    fair, parts = FairReader(reader), []
+    ends: list[int] = []
+    fair, parts = FairReader(reader, lambda: ends.append(len(parts))), []
     while not fair.at_eof():
         parts.append(await fair.read(2**16))
     counting.cancel()
+    assert ends == [len(parts)]
     assert b"".join(parts) == b"a" * num_bytes
     assert max(map(len, parts)) <= PART_BYTES
     return num_turns
+
+
+def test_a_connection_that_fails_has_ended() -> None:
+    async def read() -> list[str]:
+        reader, ends = asyncio.StreamReader(), []
+        reader.set_exception(ConnectionResetError())
+        with pytest.raises(ConnectionResetError):
+            await FairReader(reader, lambda: ends.append("ended")).read(100)
+        return ends
+
+    assert asyncio.run(read()) == ["ended"]

@@ -9,6 +9,7 @@ from mlx.utils import tree_unflatten
 from pensieve.engine.kv.rows.layers.chunked_attention import chunked_attentions, chunked_models
 from pensieve.engine.kv.rows.layers.latent_projection import latent_projections
 from pensieve.engine.kv.rows.layers.learned_positions import models_with_learned_positions
+from pensieve.engine.kv.rows.layers.reused_keys import models_that_reuse_keys
 from pensieve.engine.kv.rows.layers.sink_attention import sink_attentions
 from pensieve.engine.kv.rows.layers.soft_cap_attention import soft_cap_attentions
 
@@ -19,6 +20,7 @@ _FINDERS: Final = (
     chunked_attentions,
     chunked_models,
     models_with_learned_positions,
+    models_that_reuse_keys,
 )
 """Layers before the models that they are part of."""
 

@@ -6,20 +6,24 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pensieve.api.http.schemas.thread_turns import ThreadTurns
 from pensieve.core.errors import ValidationError
 from pensieve.core.schemas.meta_schemas import problem_of
 
 MAX_TOOLS: Final = 512
 MAX_CHARACTERS: Final = 500_000
 """Of a schema. The schemas of real tools have up to 200,000 characters."""
-MAX_OBJECTS: Final = 20_000
-"""Of a schema, except in its enums, constants and examples. An object may be a schema, which takes 0.15 ms to check.
+MAX_PARTS: Final = 20_000
+"""Objects and booleans of a schema, except in its enums, constants and examples. Each may be a schema, which takes 0.15
+ms to check.
 """
-MAX_TOTAL_OBJECTS: Final = 40_000
+MAX_QUICK_PARTS: Final = 40
+"""Schemas with more are checked in turns, and never on the event loop."""
+MAX_TOTAL_PARTS: Final = 40_000
 """Of the schemas of all tools of a request."""
 MAX_TOTAL_CHARACTERS: Final = 2_000_000
 """Of the schemas of all tools of a request."""
@@ -45,8 +49,8 @@ def require_schema(schema: object, field: str) -> str:
         raise ValidationError(
             field, f"has {len(text)} characters as JSON, more than {MAX_CHARACTERS}: send a smaller schema"
         )
-    _require_small(schema, field)
-    problem = None if text in _valid_schemas else problem_of(json.loads(text))
+    num_parts = _require_small(schema, field)
+    problem = None if text in _valid_schemas else _problem(text, num_parts)
     if problem is not None:
         path, sentence = problem
         raise ValidationError(".".join([field, *path]), f"not a valid JSON schema: {sentence}")
@@ -56,11 +60,11 @@ def require_schema(schema: object, field: str) -> str:
 
 @dataclass(slots=True)
 class ToolTotals:
-    """The tools that a request has so far, and the characters and objects of their schemas."""
+    """The tools that a request has so far, and the characters, objects and booleans of their schemas."""
 
     num_tools: int = 0
     num_characters: int = 0
-    num_objects: int = 0
+    num_parts: int = 0
 
     def add(self, schemas: Sequence[object], field: str) -> None:
         """
@@ -77,16 +81,23 @@ class ToolTotals:
                 f"the schemas of all tools have {self.num_characters} characters, more than {MAX_TOTAL_CHARACTERS}: "
                 "send fewer or smaller tools",
             )
-        self.num_objects += sum(map(_num_objects, schemas))
-        if self.num_objects > MAX_TOTAL_OBJECTS:
+        self.num_parts += sum(map(_num_parts, schemas))
+        if self.num_parts > MAX_TOTAL_PARTS:
             raise ValidationError(
                 field,
-                f"the schemas of all tools have {self.num_objects} objects, more than {MAX_TOTAL_OBJECTS}: "
+                f"the schemas of all tools have {self.num_parts} objects and booleans, more than {MAX_TOTAL_PARTS}: "
                 "send fewer or smaller tools",
             )
 
 
-def _require_small(schema: object, field: str) -> None:
+def _problem(text: str, num_parts: int) -> tuple[tuple[str, ...], str] | None:
+    if num_parts <= MAX_QUICK_PARTS:  # it may be on the event loop, which must not wait for a turn
+        return problem_of(json.loads(text))
+    return _turns.run(lambda pause: problem_of(json.loads(text), pause))
+
+
+def _require_small(schema: object, field: str) -> int:
+    """The number of its parts."""
     level = [schema]
     for _ in range(MAX_DEPTH):
         for part in level:
@@ -98,19 +109,20 @@ def _require_small(schema: object, field: str) -> None:
             break
     else:
         raise _too_deep(field)
-    num_objects = _num_objects(schema)
-    if num_objects > MAX_OBJECTS:
-        raise ValidationError(field, f"has {num_objects} objects, more than {MAX_OBJECTS}: send a smaller schema")
+    num_parts = _num_parts(schema)
+    if num_parts > MAX_PARTS:
+        raise ValidationError(field, f"has {num_parts} objects and booleans, more than {MAX_PARTS}: send less")
+    return num_parts
 
 
-def _num_objects(schema: object) -> int:
+def _num_parts(schema: object) -> int:
     """Those that may be schemas."""
-    num_objects, waiting = 0, [schema]
+    num_parts, waiting = 0, [schema]
     while waiting:
         part = waiting.pop()
-        num_objects += isinstance(part, dict)
-        waiting += _parts(_without_lists_of_values(part) if isinstance(part, dict) else part)
-    return num_objects
+        num_parts += isinstance(part, dict | bool)
+        waiting += _values_in(_without_lists_of_values(part) if isinstance(part, dict) else part)
+    return num_parts
 
 
 def _without_lists_of_values(schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -119,8 +131,11 @@ def _without_lists_of_values(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _parts(value: object) -> list[Any]:
     """What nests in a value."""
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [part for part in parts if isinstance(part, dict | list)]
+    return [part for part in _values_in(value) if isinstance(part, dict | list)]
+
+
+def _values_in(value: object) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _too_deep(field: str) -> ValidationError:
@@ -158,3 +173,4 @@ def _hash(text: str) -> bytes:
 
 
 _valid_schemas = ValidSchemas()
+_turns = ThreadTurns()

@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 
-from pensieve.api.http.json_schemas import (
+from pensieve.api.http.schemas.json_schemas import (
     MAX_CHARACTERS,
-    MAX_OBJECTS,
+    MAX_PARTS,
     MAX_REMEMBERED,
     MAX_TOOLS,
     MAX_VALUES,
@@ -19,6 +19,7 @@ from pensieve.api.http.json_schemas import (
     require_schema,
 )
 from pensieve.core.errors import ValidationError
+from pensieve.core.schemas.meta_schemas import problem_of
 
 DRAFT_4 = "http://json-schema.org/draft-04/schema#"
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
@@ -80,11 +81,20 @@ def nested(depth: int) -> dict[str, object]:
         (nested(90), "nests too deeply, in more than 64 levels"),
         (nested(3000), "nests too deeply"),
         ({"description": "x" * MAX_CHARACTERS}, f"characters as JSON, more than {MAX_CHARACTERS}"),
-        ({"anyOf": [{}] * MAX_OBJECTS}, f"has 20001 objects, more than {MAX_OBJECTS}"),
-        ({"properties": {"enum": {"anyOf": [{}] * MAX_OBJECTS}}}, "has 20003 objects"),
+        ({"anyOf": [{}] * MAX_PARTS}, f"has 20001 objects and booleans, more than {MAX_PARTS}"),
+        ({"anyOf": [True] * MAX_PARTS}, "has 20001 objects and booleans"),
+        ({"properties": {"enum": {"anyOf": [{}] * MAX_PARTS}}}, "has 20003 objects and booleans"),
         ({"anyOf": [{"enum": list(range(MAX_VALUES + 1))}]}, f"has an enum of 10001 values, more than {MAX_VALUES}"),
     ],
-    ids=["deep", "deeper than Python's stack", "long", "many schemas", "schemas below a property", "many values"],
+    ids=[
+        "deep",
+        "deeper than Python's stack",
+        "long",
+        "many schemas",
+        "many booleans",
+        "schemas below a property",
+        "many values",
+    ],
 )
 def test_a_schema_that_is_too_large_is_refused_with_the_limit(schema: object, reason: str) -> None:
     with pytest.raises(ValidationError, match=reason) as caught:
@@ -119,6 +129,18 @@ def test_the_work_for_a_schema_grows_in_proportion_to_it(draft: str, name: str) 
         for number in (1, 20, 40, 80)  # the first one imports the validator
     )
     assert many - some < 2.2 * (some - few)
+
+
+@pytest.mark.parametrize("draft", DRAFTS.values(), ids=DRAFTS)
+def test_a_check_pauses_at_each_part_of_a_schema(draft: str) -> None:
+    pauses: list[None] = []
+    assert (
+        problem_of(
+            {"$schema": draft, "properties": {str(each): {} for each in range(100)}}, lambda: pauses.append(None)
+        )
+        is None
+    )
+    assert len(pauses) > 100
 
 
 @pytest.mark.parametrize("draft", DRAFTS.values(), ids=DRAFTS)

@@ -1,0 +1,1 @@
+"""Checks of the JSON schemas that clients send."""
