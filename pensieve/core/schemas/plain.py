@@ -41,6 +41,8 @@ class PlainSchema:
     gaps: list[Gap] = field(default_factory=list)
     contradictions: list[Gap] = field(default_factory=list)
     """Parts that no value satisfies, the innermost first. They are `false` in the body and the definitions."""
+    _around: set[Path] = field(default_factory=set, init=False)
+    """The paths of those parts, and of all that they are in."""
 
     def with_definitions(self, body: Any) -> Any:
         """`body` as a schema of its own."""
@@ -48,8 +50,9 @@ class PlainSchema:
 
     def contradict(self, path: Path, reason: str) -> None:
         """Note a part that no value satisfies, unless one inside it is the cause."""
-        if not any(each.path[: len(path)] == path for each in self.contradictions):
+        if path not in self._around:
             self.contradictions.append(Gap(path, "", reason))
+            self._around.update(path[:length] for length in range(len(path) + 1))
 
 
 def plain_schema(schema: Any) -> PlainSchema:
