@@ -31,6 +31,23 @@ Feature: Requests that are heavy for their size
       Then it is answered, or refused by its status
       And no plain request waited for it
 
+    @id:tool-that-is-named-often @cap:tool-search
+    Scenario: A tool of a hundred kilobytes that a result names a thousand times leaves other requests going
+      "Tool search tool": each reference is expanded into the full definition.
+      Given the server under test
+      And a request with a result that names a tool of 100000 characters 1000 times
+      When it is sent, and plain requests meanwhile
+      Then it is answered, or refused by its status
+      And no plain request waited for it
+
+    @id:pdf-of-a-million-letters @cap:pdf
+    Scenario: A PDF of a few kilobytes with a million letters, 200 times, leaves other requests going
+      Given the server under test
+      And a request with 200 PDFs of 1000000 letters each
+      When it is sent, and plain requests meanwhile
+      Then it is answered, or refused by its status
+      And no plain request waited for it
+
     @id:schema-of-many-levels @cap:tools
     Scenario: A tool whose schema nests in 90 levels is answered, or refused by name
       Given the server under test

@@ -42,6 +42,25 @@ def a_request_with_a_heavy_pdf(scene: Scene) -> None:
     scene.body["messages"] = [{"role": "user", "content": [document_block(pdf), text]}]
 
 
+@given(parsers.parse("a request with {number:d} PDFs of {length:d} letters each"))
+def a_request_with_pdfs(scene: Scene, number: int, length: int) -> None:
+    drawn = zlib.compress(b"BT /F1 10 Tf (" + b"a" * length + b") Tj ET", 9)
+    document = document_block(pdf_that_draws(drawn, filter_name="FlateDecode"))
+    scene.body = plain_request(scene.client.model)
+    scene.body["messages"] = [{"role": "user", "content": [document] * number}]
+
+
+@given(parsers.parse("a request with a result that names a tool of {length:d} characters {number:d} times"))
+def a_request_that_names_a_tool(scene: Scene, length: int, number: int) -> None:
+    look: Json = {"name": "look", "input_schema": {"type": "object"}}
+    paint = {**look, "name": "paint", "description": "a" * length, "defer_loading": True}
+    call = {"type": "tool_use", "id": "toolu_01", "name": "look", "input": {}}
+    references = [{"type": "tool_reference", "tool_name": "paint"}] * number
+    result = {"type": "tool_result", "tool_use_id": "toolu_01", "content": references}
+    scene.body = {**plain_request(scene.client.model), "tools": [look, paint]}
+    scene.body["messages"] += [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+
+
 @given(parsers.parse("a request with {number:d} content blocks"))
 def a_request_with_blocks(scene: Scene, number: int) -> None:
     scene.body = plain_request(scene.client.model)

@@ -16,7 +16,7 @@ MODEL_TYPES: Final = frozenset((
     "qwen3_5", "qwen3_next", "lfm2", "kimi_linear", "granitemoehybrid", "falcon_h1", "nemotron_h", "jamba",
     # Recurrent states alone, and beside sliding windows
     "mamba", "mamba2", "rwkv7", "recurrent_gemma", "baichuan_m1",
-    # Several caches in one layer, chunks, capped scores, caches of their own, and models that answer one at a time
+    # Several caches in one layer, chunks, capped scores, caches of their own, and models with a pass for each request
     "deepseek_v32", "deepseek_v41", "minimax_m3_vl", "longcat_flash_ngram", "llama4", "gemma2", "afm7",
     "plamo3",
 ))  # fmt: skip

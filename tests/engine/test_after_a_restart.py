@@ -32,7 +32,9 @@ FIRST: Final = 12 * "Tell me about the sea. "
 THEN: Final = "And then?"
 
 
-@pytest.mark.parametrize("model_type", ["qwen3_5", "gpt_oss", "deepseek_v3", "mamba2", "gemma2", "llama4", "afm7"])
+@pytest.mark.parametrize(
+    "model_type", ["qwen3_5", "gpt_oss", "deepseek_v3", "mamba2", "gemma2", "llama4", "afm7", "deepseek_v41"]
+)
 def test_a_conversation_goes_on_from_disk_as_mlx_lm_would_continue_it(
     model_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

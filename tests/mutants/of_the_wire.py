@@ -55,6 +55,12 @@ OF_LIMITS = (
     Mutant("a-pdf-stops-all", "pdf-with-a-million-operators", calls=limits.one_works_while_all_wait),
     Mutant("many-blocks-stop-all", "blocks-in-number", calls=limits.one_works_while_all_wait),
     Mutant("many-values-stop-all", "values-in-number", calls=limits.one_works_while_all_wait),
+    Mutant(
+        "fails-on-a-tool-named-often",
+        "tool-that-is-named-often",
+        answers=limits.fails_if(limits.has_many_references),
+    ),
+    Mutant("fails-on-many-pdfs", "pdf-of-a-million-letters", answers=limits.fails_if(limits.has_many_pdfs)),
     Mutant("fails-on-deep-schemas", "schema-of-many-levels", answers=limits.fails_if(limits.has_a_deep_schema)),
     Mutant(
         "fails-on-many-combinations",

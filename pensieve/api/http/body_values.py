@@ -22,15 +22,16 @@ _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _REST_OF_STRING: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*("|\\?\Z)', re.DOTALL)
 
 
-def require_few_values(body: bytes) -> None:
-    """
+def require_few_values(body: bytes, field: str = "body") -> None:
+    """Of a body, or of JSON that is the text of a `field`.
+
     Raises:
-        ValidationError: the body has more than `MAX_VALUES`.
+        ValidationError: it has more than `MAX_VALUES`.
     """
     num_starts = sum(_num_starts(body[at : at + SLICE]) for at in range(0, len(body), SLICE))
     if num_starts > MAX_VALUES and _num_values(body) > MAX_VALUES:  # most are within strings
         raise ValidationError(
-            "body",
+            field,
             f"has more than {MAX_VALUES} JSON values: send fewer messages, or data as the text of one string",
         )
 

@@ -9,10 +9,12 @@ from typing import Any
 import pydantic_core
 
 from contracts.values.vocabulary import ChatMessage, Role, ToolCall
-from pensieve.api.anthropic.content.placeholders import Unreadable, refused, replaced
+from pensieve.api.anthropic.content.placeholders import refused, replaced
 from pensieve.api.anthropic.content.reading import BLOCK_SEPARATOR
+from pensieve.api.anthropic.wire.expansion import Expansion
+from pensieve.api.http.body_values import require_few_values
 from pensieve.api.openai.messages import ChatTurn
-from pensieve.api.openai.parts import text_of_part
+from pensieve.api.openai.parts import PartReader
 from pensieve.core.errors import ValidationError, listed
 
 _ROLES = {
@@ -33,16 +35,21 @@ def turns_of(messages: Sequence[ChatTurn]) -> tuple[ChatMessage, ...]:
     """
     numbers = (number for number, message in enumerate(messages) if message.role in ("user", "assistant"))
     newest = max(numbers, default=0)
+    expansion = Expansion()
     turns = tuple(
-        _turn(message, f"messages.{number}", refused if number == newest and message.role == "user" else replaced)
+        _turn(
+            message,
+            f"messages.{number}",
+            PartReader(refused if number == newest and message.role == "user" else replaced, expansion),
+        )
         for number, message in enumerate(messages)
     )
     _check_calls(turns)
     return turns
 
 
-def _turn(message: ChatTurn, path: str, unreadable: Unreadable) -> ChatMessage:
-    text = _text(message, f"{path}.content", unreadable)
+def _turn(message: ChatTurn, path: str, reader: PartReader) -> ChatMessage:
+    text = _text(message, f"{path}.content", reader)
     if message.role == "tool":
         if message.tool_call_id is None:
             raise ValidationError(f"{path}.tool_call_id", "Field required")
@@ -59,10 +66,10 @@ def _turn(message: ChatTurn, path: str, unreadable: Unreadable) -> ChatMessage:
     return ChatMessage(_ROLES[message.role], text)
 
 
-def _text(message: ChatTurn, path: str, unreadable: Unreadable) -> str:
+def _text(message: ChatTurn, path: str, reader: PartReader) -> str:
     if message.content is None or isinstance(message.content, str):
         return message.content or ""
-    texts = (text_of_part(part, f"{path}.{number}", unreadable) for number, part in enumerate(message.content))
+    texts = (reader.text(part, f"{path}.{number}") for number, part in enumerate(message.content))
     return BLOCK_SEPARATOR.join(texts)
 
 
@@ -72,22 +79,24 @@ def _arguments(value: object, path: str) -> str:
     Text is what a model wrote: a limit may have cut it off, or it may not be JSON. It stays in the conversation, so it
     becomes an argument by itself where it is not the text of an object.
     """
-    arguments = _parsed(value) if isinstance(value, str) else value
+    field = f"{path}.function.arguments"
+    arguments = _parsed(value, field) if isinstance(value, str) else value
     if arguments is None:
         return "{}"
     if isinstance(arguments, dict):
         return json.dumps(arguments, ensure_ascii=False, allow_nan=False)
     if isinstance(value, str):
         return json.dumps({"arguments": value}, ensure_ascii=False)
-    raise ValidationError(f"{path}.function.arguments", "must be a JSON object, encoded as a string")
+    raise ValidationError(field, "must be a JSON object, encoded as a string")
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str, field: str) -> Any:
     """The value of a JSON text; None for an empty one. Other text stays as it is.
 
     The parser is as strict as that of the request itself. `json.loads` also accepts lone surrogates and deep nesting,
-    which would fail in the tokenizer.
+    which would fail in the tokenizer. Those of the body are counted, but not what this text has.
     """
+    require_few_values(text.encode(), field)
     try:
         return pydantic_core.from_json(text, allow_inf_nan=False) if text else None
     except ValueError:

@@ -9,28 +9,39 @@ from urllib.parse import unquote_to_bytes
 from pensieve.api.anthropic.content.documents import PDF, document_text
 from pensieve.api.anthropic.content.placeholders import Unreadable, unknown_block, unreadable_image
 from pensieve.api.anthropic.wire.blocks import DocumentBlock, DocumentSource
+from pensieve.api.anthropic.wire.expansion import Expansion
 from pensieve.api.openai.messages import FilePart, OtherPart, Part, RefusalPart, TextPart
 from pensieve.core.errors import UnreadableContentError
 
 
-def text_of_part(part: Part, path: str, unreadable: Unreadable) -> str:
-    """
-    Raises:
-        UnreadableContentError: by `unreadable`: an image, a recording, a file without text, or an unknown kind of part.
-    """
-    match part:
-        case TextPart():
-            return part.text
-        case RefusalPart():
-            return part.refusal
-        case FilePart():
-            document = DocumentBlock(type="document", source=_source(part), title=part.file.filename)
-            return document_text(document, path, lambda *_: "", unreadable)
-        case OtherPart(type="image_url"):
-            return unreadable(unreadable_image(path))
-        case OtherPart(type="input_audio"):
-            return unreadable(_recording(path))
-    return unreadable(_of_unknown_type(part.type, path))
+class PartReader:
+    """`unreadable` decides about what the model cannot read."""
+
+    def __init__(self, unreadable: Unreadable, expansion: Expansion) -> None:
+        self._unreadable = unreadable
+        self._expansion = expansion
+
+    def text(self, part: Part, path: str) -> str:
+        """
+        Raises:
+            UnreadableContentError: by `unreadable`: an image, a recording, a file without text, or an unknown kind of
+                part.
+            ValidationError: the files of the request stand for too much text.
+        """
+        match part:
+            case TextPart():
+                return part.text
+            case RefusalPart():
+                return part.refusal
+            case FilePart():
+                document = DocumentBlock(type="document", source=_source(part), title=part.file.filename)
+                text = document_text(document, path, lambda *_: "", self._unreadable)
+                return self._expansion.add(text, f"{path}.file.file_data")
+            case OtherPart(type="image_url"):
+                return self._unreadable(unreadable_image(path))
+            case OtherPart(type="input_audio"):
+                return self._unreadable(_recording(path))
+        return self._unreadable(_of_unknown_type(part.type, path))
 
 
 def _source(part: FilePart) -> DocumentSource:

@@ -23,9 +23,9 @@ Not every keyword can be part of a grammar. Such a keyword is left out alone; ev
 - If no value can satisfy a schema, such as with `minimum` above `maximum` in a required property, a request that needs
   the value is refused by name. With `tool_choice` `auto` any object is accepted as input.
 - Other documents are never fetched.
-- A schema may have 500,000 characters, 64 levels of objects and lists, 20,000 objects, and 10,000 values in an enum,
-  whose objects do not count; a request may have 512 tools, whose schemas have 2,000,000 characters and 40,000 objects
-  together. What is larger is refused by name.
+- A schema may have 500,000 characters, 64 levels of objects and lists, 20,000 objects and booleans, and 10,000 values
+  in an enum, whose objects and booleans do not count; a request may have 512 tools, whose schemas have 2,000,000
+  characters, and 40,000 objects and booleans, together. What is larger is refused by name.
 
 Drafts 3 to 2020-12 are understood, by `$schema`, else as 2020-12. Annotations and unknown keywords constrain nothing.
 Properties are written in the order of the schema.

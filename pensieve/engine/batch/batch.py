@@ -19,7 +19,7 @@ from pensieve.engine.decoding.grammar_mask import GrammarMask
 from pensieve.engine.decoding.row import Computed, Row, Sampled
 from pensieve.engine.decoding.samplers import penalties_for, sampler_for
 from pensieve.engine.decoding.thinking_budget import ThinkingBudget, last_token
-from pensieve.engine.kv.batch_caches import BatchCaches, MixedCaches, RowCaches, SingleCaches
+from pensieve.engine.kv.batch_caches import BatchCaches, MixedCaches, RowCaches, SeparateCaches
 from pensieve.engine.kv.rows.forms import in_rows, nested, without_rows
 from pensieve.engine.layers.output_head import OutputHead
 from pensieve.engine.memory.layout import new_caches
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens
 
 
-_CACHES: Final = {"all": BatchCaches, "attention": MixedCaches, "none": BatchCaches, "single": SingleCaches}
+_CACHES: Final = {"all": BatchCaches, "attention": MixedCaches, "none": BatchCaches}
+"""By the layers that are rows, of a model that can be batched."""
 
 
 class StepResult(NamedTuple):
@@ -74,7 +75,7 @@ class Batch:
         self._model = model
         self._forced = forced
         self._uids = itertools.count()
-        caches = _CACHES["single" if probe.batching == "none" else probe.rows]
+        caches = SeparateCaches if probe.batching in {"separate", "none"} else _CACHES[probe.rows]
         self._waiting: dict[int, tuple[Row, RowCaches]] = {}
         head = OutputHead.of(model.model) if probe.rows == "all" else None
         self._samples_in_prefill = head is not None

@@ -82,18 +82,23 @@ class BatchCaches:
         """
         from pensieve.device.mlx_lm.caches import ArraysCache  # noqa: PLC0415 - half a second
 
-        for layer in leaves(self.layers):
-            if isinstance(layer, ArraysCache) and layer.left_padding is not None:
-                layer.finalize()
+        for part in self.parts:
+            if isinstance(part, ArraysCache) and part.left_padding is not None:
+                part.finalize()
+
+    @property
+    def parts(self) -> list[Any]:
+        """All caches, with lists of caches replaced by their parts."""
+        return leaves(self.layers)
 
     @property
     def can_be_cut(self) -> bool:
-        return are_rows(self.layers)
+        return are_rows(self.parts)
 
     def cut(self, num_tokens: Sequence[int]) -> None:
         """Remove the last `num_tokens[i]` tokens of row i. Only if `can_be_cut`."""
-        for layer in leaves(self.layers):
-            layer.cut(num_tokens)
+        for part in self.parts:
+            part.cut(num_tokens)
 
     def checkpoint(self) -> list[Callable[[], None]]:
         """What `restore` needs to undo the passes that follow.
@@ -101,7 +106,7 @@ class BatchCaches:
         MLX arrays are handles, so a checkpoint takes no memory until a pass writes into one of its arrays. Recurrent
         states are replaced as a whole, windows are small, and a single row of keys and values is trimmed instead.
         """
-        return [_undo(layer) for layer in leaves(self.layers)]
+        return [_undo(part) for part in self.parts]
 
     def restore(self, checkpoint: Sequence[Callable[[], None]]) -> None:
         for undo in checkpoint:
@@ -109,11 +114,11 @@ class BatchCaches:
 
     @property
     def state(self) -> list[Any]:
-        return [layer.state for layer in leaves(self.layers)]
+        return [part.state for part in self.parts]
 
     @property
     def nbytes(self) -> int:
-        return sum(int(layer.nbytes) for layer in self.layers)
+        return sum(int(part.nbytes) for part in self.parts)
 
 
 class MixedCaches(BatchCaches):
@@ -123,23 +128,41 @@ class MixedCaches(BatchCaches):
         return without_rows(super().row(index))
 
 
-class SingleCaches(BatchCaches):
-    """The caches of one request at a time, as they are.
+class SeparateCaches(BatchCaches):
+    """`layers` are rows here: the caches of each request as they are. Each has a pass of its own.
 
-    Some caches have no batch form (Llama 4's chunks), and some models compute different results with it.
+    Some caches have no batch form (DeepSeek V4.1's), and some models compute different results with it.
     """
 
     @classmethod
-    def of(cls, rows: Sequence[RowCaches]) -> SingleCaches:
-        (row,) = rows
-        return cls(row)
+    def of(cls, rows: Sequence[RowCaches]) -> SeparateCaches:
+        return cls(rows)
+
+    def extend(self, other: BatchCaches) -> None:
+        self.layers += other.layers
 
     def keep(self, indices: Sequence[int]) -> None:
-        if not indices:
-            self.layers = []
+        self.layers = [self.layers[index] for index in indices]
 
-    def row(self, index: int) -> RowCaches:  # noqa: ARG002 - there is one
-        return list(self.layers)
+    def split(self, leaving: Sequence[int], staying: Sequence[int]) -> SeparateCaches:
+        taken = SeparateCaches([self.layers[index] for index in leaving])
+        self.keep(staying)
+        return taken
+
+    def row(self, index: int) -> RowCaches:
+        return list(self.layers[index])
+
+    def run(self, model: Any, token_ids: mx.array, lengths: Sequence[int]) -> mx.array:
+        width = max(lengths)
+        rows = [
+            mx.pad(model(token_ids[index : index + 1, :length], cache=caches), [(0, 0), (0, width - length), (0, 0)])
+            for index, (caches, length) in enumerate(zip(self.layers, lengths, strict=True))
+        ]
+        return mx.concatenate(rows)
+
+    @property
+    def parts(self) -> list[Any]:
+        return [leaf for caches in self.layers for leaf in leaves(caches)]
 
 
 def row_of(cache: Any, index: int) -> Any:

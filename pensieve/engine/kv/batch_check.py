@@ -14,8 +14,10 @@ from typing import Any, Final, Literal
 
 import mlx.core as mx
 
-Batching = Literal["whole", "decoding", "none"]
-"""What may be batched: prefill and decoding; decoding only, because padding leaks into a shorter prompt; nothing."""
+Batching = Literal["whole", "decoding", "separate", "none"]
+"""What may be batched: prefill and decoding; decoding only, because padding leaks into a shorter prompt; nothing, but a
+step may have a pass for each of several requests; nothing, and requests have to wait for each other.
+"""
 
 TOLERANCE: Final = 0.03
 """Relative to the largest logit."""
@@ -31,9 +33,13 @@ WARNINGS: Final[Mapping[Batching, str]] = {
         "%s prefills one prompt at a time, because its mlx-lm model lets a shorter prompt's padding affect the answer; "
         "answers are decoded together"
     ),
+    "separate": (
+        "%s runs a pass for each request, one after another in each step: batched, its mlx-lm model would not give "
+        "each the answer that it gets alone"
+    ),
     "none": (
-        "%s answers one request at a time, and others wait their turn: batched, its mlx-lm model would not give each "
-        "the answer that it gets alone"
+        "%s answers one request at a time, and others wait their turn: beside others, its mlx-lm model would not give "
+        "each the answer that it gets alone"
     ),
 }
 """Log messages for each kind of model."""
@@ -43,6 +49,7 @@ _OTHER_LONG: Final = (11, 9, 10, 8, 7)
 """Replaces the first prompt, which must not change anything for the others."""
 _CACHED, _REST = (3, 1), (4, 1, 5, 9)
 """A prompt whose beginning is computed before it joins the batch, as if it came from the prompt cache."""
+_PROMPTS: Final = (_LONG, _SHORT, (*_CACHED, *_REST))
 _NEXT: Final = ((9, 2), (5, 6))
 """The tokens that follow each prompt: two with all three rows, and two after the first row has left."""
 
@@ -68,11 +75,24 @@ def batching_of(model: Any, prepared: Prepare = list) -> Batching:
 
     `prepared` turns one request's caches, of mlx-lm's kinds, into those that are to be batched.
     """
-    alone = [_alone(model, prompt) for prompt in (_LONG, _SHORT, (*_CACHED, *_REST))]
+    alone = [_alone(model, prompt) for prompt in _PROMPTS]
     tolerance = TOLERANCE if _computes_in_f32(model) else HALF_TOLERANCE
     if _matches(model, alone, _Together(prepared), tolerance):
         return "whole"
     return "decoding" if _matches(model, alone, _Separately(prepared), tolerance) else "none"
+
+
+def keeps_apart(model: Any) -> bool:
+    """Whether requests that take turns have the logits of each alone: whether all that is theirs is in the caches."""
+    rows = [_new_caches(model) for _ in _PROMPTS]
+    for prompt, caches in zip(_PROMPTS, rows, strict=True):
+        model(mx.array([prompt]), cache=caches)
+    tokens = [token for tokens in _NEXT for token in tokens]
+    steps = [[_step(model, caches, token, 1)[0] for caches in rows] for token in tokens]
+    in_turns = zip(*steps, strict=True)
+    return all(
+        distance(_alone(model, prompt), row) <= TOLERANCE for prompt, row in zip(_PROMPTS, in_turns, strict=True)
+    )
 
 
 def _computes_in_f32(model: Any) -> bool:

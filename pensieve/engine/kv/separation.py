@@ -8,7 +8,7 @@ Everything here runs on the thread that owns MLX.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -57,9 +57,11 @@ class StateBlock(NamedTuple):
     snapshot: Snapshot
 
     @staticmethod
-    def to_host(tail: tuple[Any, list[HostArray]] | None, snapshot: Snapshot) -> tuple[Any, list[HostArray]]:
+    def to_host(
+        tail: tuple[Any, list[HostArray]] | None, snapshot: Snapshot, own: Collection[type] = ()
+    ) -> tuple[Any, list[HostArray]]:
         """The form and arrays of the block. `tail` is the form and arrays of a segment, `snapshot` is `storable`."""
-        form, arrays = snapshot.to_host()
+        form, arrays = snapshot.to_host(own)
         if tail is None:
             return form, arrays
         tail_form, tail_arrays = tail
@@ -67,7 +69,7 @@ class StateBlock(NamedTuple):
         return {"layout": "state", **parts}, [*tail_arrays, *arrays]
 
     @classmethod
-    def from_block(cls, block: KVBlock) -> StateBlock:
+    def from_block(cls, block: KVBlock, own: Collection[type] = ()) -> StateBlock:
         """
         Raises:
             ValueError: the block does not hold a state.
@@ -75,24 +77,24 @@ class StateBlock(NamedTuple):
         if not block.is_state:
             raise ValueError("the block does not hold a state")
         if block.form["layout"] == "whole":
-            return cls(None, Snapshot.from_block(block))
+            return cls(None, Snapshot.from_block(block, own))
         try:
             num_tail, tail_form, form = (block.form[name] for name in ("tail_arrays", "tail", "snapshot"))
             tail, rest = block.arrays[:num_tail], block.arrays[num_tail:]
         except (KeyError, TypeError) as error:
             raise ValueError("the block does not hold a state") from error
         segment = KVSegment.from_block(replace(block, form=tail_form, arrays=tail))
-        return cls(segment, Snapshot.from_block(replace(block, form=form, arrays=rest)))
+        return cls(segment, Snapshot.from_block(replace(block, form=form, arrays=rest), own))
 
 
-def storable(snapshot: Snapshot) -> Snapshot:
+def storable(snapshot: Snapshot, own: Collection[type] = ()) -> Snapshot:
     """The snapshot with mlx-lm's caches in the place of rows, which have no form on disk.
 
     Raises:
         ValueError: see `Snapshot.require_storable`.
     """
     plain = Snapshot.of(without_rows(snapshot.caches()))
-    plain.require_storable()
+    plain.require_storable(own)
     return plain
 
 

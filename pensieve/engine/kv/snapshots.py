@@ -12,7 +12,7 @@ Everything here runs on the thread that owns MLX.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -81,32 +81,33 @@ class Snapshot:
         pairs = zip(self.classes, self.states, strict=True)
         return [_restored(kind, _mapped(state, copy.copy)) for kind, state in pairs]
 
-    def require_storable(self) -> None:
-        """
+    def require_storable(self, own: Collection[type] = ()) -> None:
+        """`own` are the classes of the model's caches, which may be classes of its own.
+
         Raises:
-            ValueError: a cache is not one of mlx-lm's classes, so it could not be restored from a file.
+            ValueError: a cache is of neither mlx-lm's classes nor these, so it could not be restored from a file.
         """
-        restorable = _restorable_classes()
+        restorable = _restorable_classes(own)
         if any(restorable.get(each.__name__) is not each for each in self.classes):
             names = [each.__name__ for each in self.classes]
             raise ValueError(f"caches of the classes {names} cannot be stored on disk")
 
-    def to_host(self) -> tuple[Any, list[HostArray]]:
+    def to_host(self, own: Collection[type] = ()) -> tuple[Any, list[HostArray]]:
         """The form and arrays of a disk block.
 
         Raises:
             ValueError: see `require_storable`.
         """
-        self.require_storable()
+        self.require_storable(own)
         names = [each.__name__ for each in self.classes]
         return {"layout": "whole", "classes": names, "states": _packed(self.states)}, to_host(_arrays(self.states))
 
     @classmethod
-    def from_block(cls, block: KVBlock) -> Snapshot:
+    def from_block(cls, block: KVBlock, own: Collection[type] = ()) -> Snapshot:
         """Raises:
-        ValueError: the block does not hold a snapshot of mlx-lm's caches.
+        ValueError: the block does not hold a snapshot of mlx-lm's caches, or of the model's `own`.
         """
-        restorable, form = _restorable_classes(), block.form
+        restorable, form = _restorable_classes(own), block.form
         try:
             classes = tuple(restorable[name] for name in form["classes"])
             arrays = [from_host(array) for array in block.arrays]
@@ -193,7 +194,8 @@ def _unpacked(packed: Any, arrays: Sequence[mx.array]) -> Any:
     return value_of(packed)
 
 
-def _restorable_classes() -> dict[str, type]:
+def _restorable_classes(own: Collection[type]) -> dict[str, type]:
+    """By name. Only a class that the loaded model makes by itself is taken from elsewhere than mlx-lm's caches."""
     from pensieve.device.mlx_lm.caches import restorable_classes  # noqa: PLC0415 - half a second
 
-    return {**restorable_classes(), type(None).__name__: type(None)}
+    return {**{kind.__name__: kind for kind in (type(None), *own)}, **restorable_classes()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import mlx.core as mx
 
-from pensieve.engine.kv.batch_check import TOLERANCE, Batching, batching_of
+from pensieve.engine.kv.batch_check import TOLERANCE, Batching, batching_of, keeps_apart
 from pensieve.engine.kv.rows.forms import ATTENDING, RowForms, in_rows, possible_forms, runnable
 from pensieve.engine.kv.rows.row import Form, RowKV
 from pensieve.engine.kv.sizes import KVSizes
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Rows = Literal["all", "attention", "none"]
 
-_BATCHINGS: Final[Sequence[Batching]] = ("none", "decoding", "whole")
+_BATCHINGS: Final[Sequence[Batching]] = ("none", "separate", "decoding", "whole")
 """The later, the better."""
 _FORMS: Final[Mapping[Form | None, str]] = {
     "attending": "each attended to as it is",
@@ -56,7 +56,10 @@ def layout_of(model: LoadedModel) -> Layout:
     plain = Layout("none", batching_of(model.model), RowForms(None))
     best = max(tried, key=lambda layout: _BATCHINGS.index(layout.batching))
     is_as_good = _BATCHINGS.index(best.batching) >= _BATCHINGS.index(plain.batching)
-    return best if is_as_good and best.batching != "none" else plain
+    if is_as_good and best.batching != "none":
+        return best
+    in_turns = plain.batching == "none" and keeps_apart(model.model)
+    return Layout("none", "separate", plain.forms) if in_turns else plain
 
 
 def in_words(layout: Layout, sizes: KVSizes) -> str:
@@ -64,6 +67,8 @@ def in_words(layout: Layout, sizes: KVSizes) -> str:
     rows, batching, forms = layout
     if batching == "none":
         return "mlx-lm's, one request at a time"
+    if batching == "separate":
+        return "mlx-lm's, a pass for each request"
     if rows == "none":
         return "mlx-lm's, padded to the longest request"
     growing, windows = (_FORMS[form] for form in forms)

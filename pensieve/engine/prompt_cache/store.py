@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pensieve.core.prefixes.boundary import Boundary, is_edge, system_tokens
 from pensieve.core.prefixes.node import PrefixMatch
 from pensieve.core.prefixes.states import SharedTokens
+from pensieve.engine.kv.rows.forms import leaves
 from pensieve.engine.kv.snapshots import has_growing_layout, num_cached_tokens
 from pensieve.engine.prompt_cache.disk.tier import DiskMatch, DiskTier
 from pensieve.engine.prompt_cache.disk.transfer import DiskTransfer
@@ -46,10 +47,14 @@ class KVStore:
         self.needs_snapshots = not has_growing_layout(self._template)
         self._limit_bytes = limit_bytes
         self._memory = MemoryTier(needs_snapshots=self.needs_snapshots, limit_bytes=limit_bytes, clock=clock)
-        self._disk = DiskTransfer(disk, needs_snapshots=self.needs_snapshots) if disk is not None else None
+        self._disk = self._transfer(disk) if disk is not None else None
         self._segments = StoredSegments(self._template, self._memory, self._disk)
         self._states = StoredStates(self._template, self._memory, self._disk)
         self.limit_bytes = limit_bytes
+
+    def _transfer(self, disk: DiskTier) -> DiskTransfer:
+        kinds = {type(each) for each in leaves(self._template)}
+        return DiskTransfer(disk, needs_snapshots=self.needs_snapshots, kinds=kinds)
 
     @property
     def num_bytes(self) -> int:

@@ -45,6 +45,12 @@ _METHODS: Final = frozenset(
     {"__call__", "encode", "decode", "apply_chat_template", "get_chat_template", "backend_tokenizer"}
     | {"convert_ids_to_tokens", "convert_tokens_to_ids", "get_vocab", "__len__"}
 )
+_MAX_TOKEN: Final = 256
+"""Characters of an added token: every beginning and every end of it is kept, which texts are searched for. The longest
+known have some 40.
+"""
+_MAX_TOKENS: Final = 2_000_000
+"""Characters of all of them: a model with 65,536 tokens of sounds has 720,000."""
 _SAMPLES: Final = ("", "Hello, world!\n\n  2 + 2 = 4", " naïve 猫 <|im_end|></s>")
 
 
@@ -60,6 +66,7 @@ def load_tokenizer(
     """
     templates = as_tokenizer_attribute(read_chat_templates(folder))
     tokenizer = _from_own_folder(folder) or _from_cache(folder) or _by_transformers(folder)
+    _require_short_tokens(getattr(tokenizer, "backend_tokenizer", None))
     if templates is not None:
         tokenizer.chat_template = templates  # Transformers reads only one of several files, and none of processors
     if eos_token_ids is None:
@@ -69,6 +76,22 @@ def load_tokenizer(
         [eos_token_ids] if isinstance(eos_token_ids, int) else eos_token_ids,
         _python_template(tokenizer, defaults),
     )
+
+
+def _require_short_tokens(backend: Any) -> None:
+    """
+    Raises:
+        ValueError: an added token is too long, or there are too many.
+    """
+    if not hasattr(backend, "get_added_tokens_decoder"):
+        return
+    lengths = [len(token.content) for token in backend.get_added_tokens_decoder().values()]
+    if max(lengths, default=0) > _MAX_TOKEN:
+        raise ValueError(f"an added token has {max(lengths)} characters; at most {_MAX_TOKEN} are supported")
+    if sum(lengths) > _MAX_TOKENS:
+        raise ValueError(
+            f"the added tokens have {sum(lengths)} characters together; at most {_MAX_TOKENS} are supported"
+        )
 
 
 def _by_transformers(folder: Path) -> Any:

@@ -18,6 +18,7 @@ from contracts.values.vocabulary import (
     ToolChoice,
     ToolMode,
 )
+from pensieve.api.http.body_values import MAX_VALUES
 from pensieve.api.openai.decode import UNLIMITED_TOKENS, decode_chat, decode_completion
 from pensieve.core.errors import ValidationError
 
@@ -87,6 +88,14 @@ def test_a_call_may_have_empty_arguments_or_an_object(arguments: object, text: s
 def test_broken_arguments_of_a_model_are_kept_as_they_are(text: str) -> None:
     turns = chat(messages=[*CHAT["messages"], calling(text), RESULT]).messages
     assert json.loads(turns[1].tool_calls[0].arguments) == {"arguments": text}
+
+
+@pytest.mark.parametrize("text", ['{"a": [' + "0," * MAX_VALUES + "0]}", "[" * (MAX_VALUES + 1)])
+def test_arguments_of_more_values_than_a_body_may_have_are_refused(text: str) -> None:
+    """A parser of millions of them would hold the interpreter's lock for seconds."""
+    with pytest.raises(ValidationError, match="more than 200000 JSON values") as refused:
+        chat(messages=[*CHAT["messages"], calling(text), RESULT])
+    assert refused.value.field == "messages.1.tool_calls.0.function.arguments"
 
 
 def test_what_cannot_be_read_is_marked_in_older_messages_and_results() -> None:

@@ -23,6 +23,10 @@ def choices(number: int) -> Schema:
     return {"anyOf": [{"const": at} for at in range(number)]}
 
 
+def values(number: int) -> Schema:
+    return {"enum": list(range(number))}
+
+
 @pytest.mark.parametrize(
     "schema",
     [
@@ -31,6 +35,9 @@ def choices(number: int) -> Schema:
         {"allOf": [choices(10)] * 4},
         {"items": {"properties": {"a": {"allOf": [choices(MAX_COMBINATIONS + 1), NUMBER]}}}},
         {"oneOf": choices(40)["anyOf"], **choices(40)},
+        {"allOf": [values(40), values(40)]},
+        {"items": {**values(40), "$ref": "#/$defs/a"}, "$defs": {"a": values(40)}},
+        {"allOf": [{"anyOf": [values(20), values(20)]}, values(40)]},
     ],
 )
 def test_alternatives_beside_each_other_multiply(schema: Schema) -> None:
@@ -44,6 +51,10 @@ def test_alternatives_beside_each_other_multiply(schema: Schema) -> None:
         NUMBER,
         choices(MAX_COMBINATIONS + 1),
         {"allOf": [choices(MAX_COMBINATIONS), NUMBER]},
+        {"allOf": [values(MAX_COMBINATIONS + 1), NUMBER]},
+        {"allOf": [values(30), values(30)]},
+        {**values(MAX_COMBINATIONS + 1), "type": "number"},
+        {"oneOf": [values(MAX_COMBINATIONS), {"anyOf": [values(MAX_COMBINATIONS), NUMBER]}]},
         chained(lambda next_one: {"allOf": [next_one, next_one, next_one]}, 50),
         chained(lambda next_one: {"properties": {"a": next_one, "b": next_one}}, 50),
         {"$ref": "#/$defs/a", "$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}, choices(2)]}}},

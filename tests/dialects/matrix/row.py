@@ -139,6 +139,8 @@ def _batching(lines: list[str]) -> str:
     """As logged when the model was loaded."""
     if any("answers one request at a time" in line for line in lines):
         return "one at a time"
+    if any("runs a pass for each request" in line for line in lines):
+        return "a pass for each"
     return (
         "batched; prompts one at a time"
         if any("prefills one prompt at a time" in line for line in lines)

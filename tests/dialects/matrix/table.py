@@ -22,9 +22,10 @@ table, and fails if the table is out of date.
 - **equals mlx-lm**: whether the answer to one request is mlx-lm's.
 - **three at once**: how three concurrent requests of different lengths run; each gets the answer that it gets alone.
   *batched*: together. *batched; prompts one at a time*: in mlx-lm's model the padding of a shorter prompt changes its
-  answer, so prompts are prefilled one after another, and answers are decoded together. *one at a time*: mlx-lm's model
-  fails on a batch, or answers differently, so requests wait for each other. The server tests the model when it loads
-  it, and logs the result.
+  answer, so prompts are prefilled one after another, and answers are decoded together. *a pass for each*: mlx-lm's
+  model fails on a batch, or answers differently, so each step has a pass for each request. (A model that keeps more of
+  a request than its caches would answer one request at a time; there is none.) The server tests the model when it
+  loads it, and logs the result.
 - **second turn**: the next request of a conversation. *cached*: the earlier tokens came from the prompt cache, and the
   answer is the same as without it.
 

@@ -41,11 +41,11 @@ LAYOUTS = {
     "gpt_bigcode": Layout("all", "whole", ATTENDING),
     "deepseek_v32": Layout("all", "whole", GATHERED),
     "afm7": Layout("all", "whole", ATTENDING),
-    "deepseek_v41": Layout("none", "none", RowForms(None)),
+    "deepseek_v41": Layout("none", "separate", RowForms(None)),
 }
 """Which layers are rows, what is batched, and how rows are attended to: hybrids of recurrent layers, windows, sinks,
 latent attention, lists of caches, capped scores, chunks, learned positions, selected tokens, keys of an earlier layer,
-one request at a time.
+a pass for each request.
 """
 WIDE: Final = {f"{kind} of wide heads": kind for kind in ("qwen3_5", "gemma3_text", "gpt_oss")}
 """The others have heads too small for the kernels that run on GPUs."""

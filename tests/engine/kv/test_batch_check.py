@@ -9,7 +9,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from pensieve.engine.kv.batch_check import Batching, batching_of, distance
+from pensieve.engine.kv.batch_check import Batching, batching_of, distance, keeps_apart
 from tests.engine.kv.models import small
 
 
@@ -54,6 +54,19 @@ def test_a_model_whose_rows_affect_each_other_is_not_batched() -> None:
     model = small("llama").model
     for fault in (mixed, first_of_many):
         assert batching_of(_WithFault(model, fault)) == "none"
+
+
+def test_requests_may_take_turns_if_all_that_is_theirs_is_in_the_caches() -> None:
+    passed: list[mx.array] = [mx.zeros(1)]
+
+    def with_the_last_pass(_: mx.array, logits: mx.array) -> mx.array:
+        passed.append(logits[:, -1:])
+        return logits + passed[-2]
+
+    model = small("deepseek_v41").model
+    assert batching_of(model) == "none"
+    assert keeps_apart(model)
+    assert not keeps_apart(_WithFault(model, with_the_last_pass))
 
 
 def test_a_token_routed_to_another_expert_does_not_count_as_a_fault() -> None:

@@ -129,3 +129,23 @@ def test_a_damaged_entry_of_the_cache_costs_time_alone(tmp_path: Path, damaged: 
     (entry,) = (tmp_path / "home" / "tokenizers").iterdir()
     entry.write_text(damaged)
     assert load_tokenizer(folder).tokenizer.get_vocab() == whole.tokenizer.get_vocab()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "refusal"),
+    [
+        (["<" + "a" * 256], "an added token has 257 characters; at most 256"),
+        ([f"<{number:0254}>" for number in range(7900)], "have 2022435 characters together; at most 2000000"),
+    ],
+)
+def test_added_tokens_that_would_take_gigabytes_to_search_for_are_refused(
+    tmp_path: Path, tokens: list[str], refusal: str
+) -> None:
+    folder = write(tmp_path / "model", {})
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    first = content["added_tokens"][-1]
+    content["added_tokens"] += [{**first, "id": 1000 + number, "content": token} for number, token in enumerate(tokens)]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ValueError, match=refusal):
+        load_tokenizer(folder)

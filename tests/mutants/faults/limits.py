@@ -51,6 +51,14 @@ def has_a_deep_schema(call: ProxiedCall) -> bool:
     return call.body.count(b'"properties"') > 40
 
 
+def has_many_references(call: ProxiedCall) -> bool:
+    return call.body.count(b'"tool_reference"') > 500
+
+
+def has_many_pdfs(call: ProxiedCall) -> bool:
+    return call.body.count(b"application/pdf") > 50
+
+
 def has_many_definitions(call: ProxiedCall) -> bool:
     return b"#/$defs/d40" in call.body
 

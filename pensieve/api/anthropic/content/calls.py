@@ -45,7 +45,7 @@ def answered_by_servers(messages: Sequence[PlacedMessage]) -> frozenset[str]:
         for block in message.blocks:
             if isinstance(block, ServerCallBlock) and not message.is_user:
                 called.add(block.id)
-            elif isinstance(block, ServerResultBlock) and block.tool_use_id in called | open_ids:
+            elif isinstance(block, ServerResultBlock) and any(block.tool_use_id in ids for ids in (called, open_ids)):
                 answered.add(block.tool_use_id)
         open_ids = called
     return frozenset(answered)

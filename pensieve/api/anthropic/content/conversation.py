@@ -15,7 +15,7 @@ from pensieve.api.anthropic.content.placeholders import refused, replaced
 from pensieve.api.anthropic.content.reading import BLOCK_SEPARATOR, BlockReader
 from pensieve.api.anthropic.wire.blocks import Block, Content, ServerResultBlock, TextBlock, ToolResultBlock
 from pensieve.api.anthropic.wire.bodies import WireMessage
-from pensieve.api.anthropic.wire.signature import Signatures
+from pensieve.api.anthropic.wire.expansion import Expansion
 from pensieve.core.errors import ValidationError, listed
 from pensieve.core.prompts.canonical import canonical_system_text
 
@@ -30,11 +30,11 @@ class ConversationDecoder:
     """
 
     def __init__(self, tools: Mapping[str, Tool]) -> None:
-        self.offered = OfferedTools(tools)
+        expansion = Expansion()
+        self.offered = OfferedTools(tools, expansion)
         self._unknown: Counter[str] = Counter()
-        signatures = Signatures()
-        self._strict = BlockReader(self.offered, refused, self._unknown, signatures)
-        self._lenient = BlockReader(self.offered, replaced, self._unknown, signatures)
+        self._strict = BlockReader(self.offered, refused, self._unknown, expansion)
+        self._lenient = BlockReader(self.offered, replaced, self._unknown, expansion)
 
     def system_turn(self, content: Content | None) -> ChatMessage | None:
         """The system prompt in canonical form (C1); None if it is empty."""

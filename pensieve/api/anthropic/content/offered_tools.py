@@ -10,6 +10,7 @@ from functools import cached_property
 from contracts.values.vocabulary import Tool
 from pensieve.api.anthropic.tools.decode import tool_of, visible_tools
 from pensieve.api.anthropic.wire.blocks import ToolChangeBlock
+from pensieve.api.anthropic.wire.expansion import Expansion
 from pensieve.api.anthropic.wire.tools import AnyTool, WireTool, WireToolChoice
 from pensieve.api.http.schemas.json_schemas import ToolTotals
 from pensieve.core.dialects.dialect import tool_as_json
@@ -23,8 +24,9 @@ class OfferedTools:
     again (C1): it is withdrawn, which the conversation says where that happens, and it can no longer be called.
     """
 
-    def __init__(self, tools: Mapping[str, Tool]) -> None:
+    def __init__(self, tools: Mapping[str, Tool], expansion: Expansion) -> None:
         self._tools = dict(tools)
+        self._expansion = expansion
         self._redefined: dict[str, Tool] = {}
         """Tools at the head of the prompt whose name now stands for another definition."""
         self._named: set[str] = set()
@@ -43,13 +45,17 @@ class OfferedTools:
         places = ((self._redefined.get(tool.name), tool) for tool in shown)
         return tuple(tool for place in places for tool in place if tool is not None)
 
-    def named(self, name: str) -> str:
-        """The text of a reference to a tool: its description, unless that is at the head of the prompt."""
+    def named(self, name: str, path: str) -> str:
+        """The text of a reference to a tool: its description, unless that is at the head of the prompt.
+
+        Raises:
+            ValidationError: the references of the request repeat too much.
+        """
         tool = self._tools.get(name)
         if tool is None:
             return f"[a tool named {name}, which is not among the tools of this request]"
         self._named.add(name)
-        return self._description(tool)
+        return self._expansion.add(self._description(tool), path)
 
     def changed(self, block: ToolChangeBlock, path: str) -> str:
         """The text of a change.
@@ -64,7 +70,8 @@ class OfferedTools:
             return self._defined(change.definition, f"{path}.tool.definition")
         if change.name is None:
             raise ValidationError(f"{path}.tool.name", "Field required")
-        return self._added(change.name) if block.type == "tool_addition" else self._removed(change.name)
+        is_added = block.type == "tool_addition"
+        return self._added(change.name, f"{path}.tool.name") if is_added else self._removed(change.name)
 
     def _defined(self, definition: AnyTool | None, path: str) -> str:
         if definition is None:
@@ -77,11 +84,11 @@ class OfferedTools:
         if former is not None and not former.deferred:
             self._redefined[tool.name] = replace(former, withdrawn=True)
         self._tools[tool.name] = replace(tool, deferred=True)
-        return self._added(tool.name)
+        return self._added(tool.name, path)
 
-    def _added(self, name: str) -> str:
+    def _added(self, name: str, path: str) -> str:
         self._withdrawn.discard(name)
-        return f"A tool is available from now on: {self.named(name)}"
+        return f"A tool is available from now on: {self.named(name, path)}"
 
     def _removed(self, name: str) -> str:
         self._withdrawn.add(name)

@@ -22,7 +22,8 @@ from pensieve.api.anthropic.content.placeholders import (
 )
 from pensieve.api.anthropic.content.tagged import fields_as_text, tagged
 from pensieve.api.anthropic.wire import blocks as wire
-from pensieve.api.anthropic.wire.signature import Signatures
+from pensieve.api.anthropic.wire.expansion import Expansion
+from pensieve.api.anthropic.wire.signature import thinking_in
 from pensieve.core.errors import ValidationError
 
 BLOCK_SEPARATOR = "\n\n"
@@ -36,16 +37,16 @@ class BlockReader:
     """`unreadable` decides about images and documents; `unknown` counts the blocks of types that are not known."""
 
     def __init__(
-        self, offered: OfferedTools, unreadable: Unreadable, unknown: Counter[str], signatures: Signatures
+        self, offered: OfferedTools, unreadable: Unreadable, unknown: Counter[str], expansion: Expansion
     ) -> None:
         self._offered = offered
         self._unreadable = unreadable
         self._unknown = unknown
-        self._signatures = signatures
+        self._expansion = expansion
 
     def of_results(self) -> BlockReader:
         """A reader for what tools returned: the user did not write it, and cannot take it back."""
-        return BlockReader(self._offered, replaced, self._unknown, self._signatures)
+        return BlockReader(self._offered, replaced, self._unknown, self._expansion)
 
     def texts(self, placed_blocks: Iterable[tuple[str, wire.Block]]) -> list[str]:
         """The texts of blocks, each given with its path in the request."""
@@ -72,7 +73,7 @@ class BlockReader:
 
     @text.register
     def _(self, block: wire.ThinkingBlock, path: str) -> str:
-        return block.thinking or self._signatures.thinking_in(block.signature, f"{path}.signature")
+        return block.thinking or self._expansion.add(thinking_in(block.signature), f"{path}.signature")
 
     @text.register
     def _(self, _block: wire.RedactedThinkingBlock, _path: str) -> str:
@@ -88,7 +89,8 @@ class BlockReader:
 
     @text.register
     def _(self, block: wire.DocumentBlock, path: str) -> str:
-        return document_text(block, path, self.joined, self._unreadable)
+        text = document_text(block, path, self.joined, self._unreadable)
+        return self._expansion.add(text, f"{path}.source.data") if block.source.type == "base64" else text
 
     @text.register
     def _(self, block: wire.SearchResultBlock, path: str) -> str:
@@ -102,8 +104,8 @@ class BlockReader:
         return f"<browser_state>\n{fields_as_text(state, self._text_of_json)}\n</browser_state>"
 
     @text.register
-    def _(self, block: wire.ToolReferenceBlock, _path: str) -> str:
-        return self._offered.named(block.tool_name)
+    def _(self, block: wire.ToolReferenceBlock, path: str) -> str:
+        return self._offered.named(block.tool_name, f"{path}.tool_name")
 
     @text.register
     def _(self, block: wire.ToolChangeBlock, path: str) -> str:

@@ -14,9 +14,6 @@ import secrets
 import zlib
 from typing import Final
 
-from pensieve.api.http.connections.limits import MAX_BODY_BYTES
-from pensieve.core.errors import ValidationError
-
 MAX_THINKING_BYTES: Final = 4_000_000
 """More than any window holds. Compressed data of a few bytes can stand for more."""
 
@@ -28,25 +25,6 @@ def signature_of(thinking: str, *, holds_thinking: bool = False) -> str:
     digest = hmac.digest(_SIGNING_KEY, thinking.encode(), hashlib.sha256)
     held = zlib.compress(thinking.encode()) if holds_thinking else b""
     return base64.b64encode(digest + held).decode()
-
-
-class Signatures:
-    """All signatures of one request. What they hold counts as if it were sent: a few bytes may stand for much."""
-
-    def __init__(self) -> None:
-        self._bytes_left = MAX_BODY_BYTES
-
-    def thinking_in(self, signature: str, field: str) -> str:
-        """
-        Raises:
-            ValidationError: together they hold more than a body may have.
-        """
-        thinking = thinking_in(signature)
-        self._bytes_left -= len(thinking)
-        if self._bytes_left < 0:
-            limit = MAX_BODY_BYTES // 10**6
-            raise ValidationError(field, f"the signatures of this request hold more than {limit} MB of thinking")
-        return thinking
 
 
 def thinking_in(signature: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
@@ -56,14 +56,18 @@ class Rate:
 
 
 class DiskTransfer:
-    """Writes and reads KV segments or, with `needs_snapshots`, snapshots. `find` may be called from any thread."""
+    """Writes and reads KV segments or, with `needs_snapshots`, snapshots. `find` may be called from any thread.
 
-    def __init__(self, disk: DiskTier, *, needs_snapshots: bool) -> None:
+    `kinds` are the classes of the model's caches.
+    """
+
+    def __init__(self, disk: DiskTier, *, needs_snapshots: bool, kinds: Collection[type] = ()) -> None:
         self.disk = disk
         self.prefill_rate = Rate()
         self.read_rate = Rate(_EXPECTED_READ_RATE)
         self.max_queued_bytes = QUEUE_BYTES
         self._needs_snapshots = needs_snapshots
+        self._kinds = frozenset(kinds)
 
     def find(self, token_ids: Sequence[int], num_cached: int, namespace: str) -> DiskMatch | None:
         """A match longer than the `num_cached` tokens in memory, if reading the rest is faster than computing it."""
@@ -106,12 +110,15 @@ class DiskTransfer:
     def read_state(self, match: DiskMatch, num_cached: int) -> list[KVSegment | Snapshot]:
         """The segments after the first `num_cached` tokens, then the snapshot. Nothing if a file is damaged or gone."""
         parts: list[KVSegment | Snapshot] = []
-        for start, end, (segment, snapshot) in self._read(match, num_cached, _state_or_segment):
+        for start, end, (segment, snapshot) in self._read(match, num_cached, self._state_or_segment):
             if segment is not None:
                 parts.append(segment.part(max(num_cached - start, 0), end - start))
             if snapshot is not None:
                 return [*parts, snapshot]
         return []
+
+    def _state_or_segment(self, block: KVBlock) -> StateBlock | tuple[KVSegment, None]:
+        return StateBlock.from_block(block, self._kinds) if block.is_state else (KVSegment.from_block(block), None)
 
     def _read(
         self, match: DiskMatch, num_cached: int, restored: Callable[[KVBlock], Restored]
@@ -210,7 +217,7 @@ class DiskTransfer:
     ) -> list[tuple[KVBlock, Worth]]:
         room, blocks = _Room(self.disk, self.max_queued_bytes), []
         try:
-            snapshot = storable(snapshot)
+            snapshot = storable(snapshot, self._kinds)
         except ValueError as error:
             log.debug("a prompt is kept in memory only: %s", error)
             return []
@@ -219,7 +226,9 @@ class DiskTransfer:
             if not room.take(num_bytes + (snapshot.num_bytes if place.is_state else 0), worth):
                 break
             contents = source.copied(place.start, place.end) if num_bytes else None
-            form, arrays = contents if contents and not place.is_state else StateBlock.to_host(contents, snapshot)
+            form, arrays = (
+                contents if contents and not place.is_state else StateBlock.to_host(contents, snapshot, self._kinds)
+            )
             blocks.append((self.disk.new_block(place, source.token_ids, form, arrays), worth))
         return blocks
 
@@ -245,10 +254,6 @@ class BlockSource(NamedTuple):
     def of(cls, token_ids: Sequence[int], namespace: str, segments: Sequence[KVSegment]) -> BlockSource:
         per_token = segments[0].num_bytes // segments[0].num_tokens if segments else 0
         return cls(token_ids, namespace, partial(KVSegment.joined_to_host, segments), per_token)
-
-
-def _state_or_segment(block: KVBlock) -> StateBlock | tuple[KVSegment, None]:
-    return StateBlock.from_block(block) if block.is_state else (KVSegment.from_block(block), None)
 
 
 class _Room:

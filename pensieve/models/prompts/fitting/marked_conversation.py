@@ -54,7 +54,7 @@ class MarkedConversation:
         self._texts: list[str] = []
         self._names: dict[str, str] = {}
         self._unparsed: dict[str, list[tuple[int, str]]] = {}
-        """By the first marker in them, with its offset."""
+        """By the first marker of a text in them, with its offset."""
         self._unparsed_without_marker: set[str] = set()
         self._original = literals
         self.tools = tuple(self._marked_tool(tool) for tool in tools)
@@ -80,7 +80,7 @@ class MarkedConversation:
 
     def _has_unparsed(self, rendered: str) -> bool:
         """Whether the arguments of a call are written as the JSON text in another text. Each is looked for where its
-        first marker is: in a long conversation, a search for all of them would take minutes.
+        first marker of a text is: in a long conversation, a search for all of them would take minutes.
         """
         if any(text in rendered for text in self._unparsed_without_marker):
             return True
@@ -92,9 +92,10 @@ class MarkedConversation:
         )
 
     def _note_unparsed(self, text: str) -> None:
-        placed = next(self.literals.placed_markers_in(text), None)
-        if placed is not None:
-            self._unparsed.setdefault(placed[1], []).append((placed[0], text))
+        own = (placed for placed in self.literals.placed_markers_in(text) if placed[1] in self._expected)
+        first = next(own, None)  # others are gaps in keys, which all calls may have
+        if first is not None:
+            self._unparsed.setdefault(first[1], []).append((first[0], text))
         elif len(self._unparsed_without_marker) < _MAX_WITHOUT_MARKER:
             self._unparsed_without_marker.add(text)
 
