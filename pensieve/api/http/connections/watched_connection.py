@@ -31,7 +31,9 @@ class WatchedConnection(TCPServer):
 
     def __init__(self, *args: Any, max_unread_seconds: float, connections: OpenConnections) -> None:
         super().__init__(*args)
-        self.reader = FairReader(self.reader, self._stop_idling)  # type: ignore[assignment]  # it has what hypercorn uses
+        self._is_served = False
+        fair = FairReader(self.reader, self._stop_idling, lambda: self._is_served and self._is_http_2)
+        self.reader = fair  # type: ignore[assignment]  # it has what hypercorn uses
         self._stopping: asyncio.Task[None] | None = None
         self._connections = connections
         self._max_unread_seconds = max_unread_seconds
@@ -42,6 +44,7 @@ class WatchedConnection(TCPServer):
             await (self._serve() if has_room else self._connections.refuse(self.reader, self.writer))
 
     async def _serve(self) -> None:
+        self._is_served = True
         connection = asyncio.current_task()
         watch = asyncio.create_task(self._wait_until_stuck())
 
@@ -92,6 +95,10 @@ class WatchedConnection(TCPServer):
         """HTTP/1.1 has its own timeout, as has HTTP/2 after the first request."""
         protocol = self.protocol.protocol
         return isinstance(protocol, H2Protocol) and protocol.idle
+
+    @property
+    def _is_http_2(self) -> bool:
+        return isinstance(self.protocol.protocol, H2Protocol)
 
 
 def watch_connections(max_unread_seconds: float, connections: OpenConnections) -> None:
