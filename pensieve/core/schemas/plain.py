@@ -7,6 +7,7 @@ fetched.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -64,6 +65,15 @@ def plain_schema(schema: Any) -> PlainSchema:
     return reader.found
 
 
+def _resolver(root: Any) -> Any:
+    """Identifiers and anchors are collected once: each reference to one would search the whole schema for it."""
+    uri = root.id() or ""
+    registry = Registry().with_resource(uri, root)
+    with suppress(LookupError, TypeError, ValueError, AttributeError):  # what is malformed fails where it is looked up
+        registry = registry.crawl()
+    return registry.resolver(base_uri=uri)
+
+
 class _Reader:
     def __init__(self, root: Any) -> None:
         dialect = root.get("$schema") if isinstance(root, dict) else None
@@ -73,7 +83,7 @@ class _Reader:
             self._draft = DRAFT202012
         self.found = PlainSchema({})
         self.pending: list[tuple[str, Any, Any]] = []
-        self.resolver = Registry().resolver_with_root(self._draft.create_resource(root))
+        self.resolver = _resolver(self._draft.create_resource(root))
         self._names: dict[int, str] = {}
 
     def plain(self, schema: Any, path: Path, resolver: Any) -> Any:
