@@ -18,7 +18,12 @@ def test_references_do_not_search_the_whole_schema_each(
 ) -> None:
     searched: list[Any] = []
     subresources = Resource.subresources
-    monkeypatch.setattr(Resource, "subresources", lambda resource: searched.append(resource) or subresources(resource))
+
+    def counted(resource: Any) -> Any:
+        searched.append(resource)
+        return subresources(resource)
+
+    monkeypatch.setattr(Resource, "subresources", counted)
     definitions = {f"d{at}": {key: text.format(at) for key, text in name.items()} for at in range(NUMBER)}
     properties = {f"p{at}": {"$ref": reference.format(at)} for at in range(NUMBER)}
     plain = plain_schema({"$defs": definitions, "properties": properties})
