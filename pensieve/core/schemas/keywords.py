@@ -16,7 +16,7 @@ ENFORCED: Final[Mapping[str, str]] = {
     "properties": "up to 2,000 optional ones, written in the order of the schema",
     "required": "",
     "additionalProperties": "",
-    "patternProperties": "if no key can match two of its patterns",
+    "patternProperties": "up to 128 in the whole schema, if no key can match two of the patterns",
     "minProperties": "if every named property is required",
     "maxProperties": "if every named property is required",
     "prefixItems": "",
