@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from features.harness.target.target import SCRIPT, reference_server
-from pensieve.models.files.model_folder import ModelFolder
 from tests.features.suite import ROOT, SuiteRun, run_suite
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import KEYS, NO_FAULT, BaseServer, Mutant
 from tests.mutants.proxy import served
+from tests.support.tiny_model import EMBEDDED_VOCABULARY, write_tiny_model
 
 _PLAYS_THE_SCRIPT = ("--script", str(SCRIPT))
 _ARGUMENTS: Mapping[BaseServer, tuple[str, ...]] = {
@@ -32,10 +32,11 @@ Outcomes = Mapping[str, frozenset[str]]
 
 
 @pytest.fixture(scope="module")
-def correct_server(
-    tiny_folder: ModelFolder, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[BaseServer], str]]:
-    """The URL of each correct server, started when it is first needed."""
+def correct_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[BaseServer], str]]:
+    """The URL of each correct server, started when it is first needed. The scenarios' `max_tokens` are meant for a real
+    vocabulary.
+    """
+    model = write_tiny_model(tmp_path_factory.mktemp("models") / "tiny", vocab_size=EMBEDDED_VOCABULARY)
     key_file = tmp_path_factory.mktemp("keys") / "keys.toml"
     key_file.touch(mode=0o600)
     key_file.write_text("".join(f'client-{number} = "{key}"\n' for number, key in enumerate(KEYS)), encoding="utf-8")
@@ -43,7 +44,7 @@ def correct_server(
 
         @cache
         def url_of(base: BaseServer) -> str:
-            arguments = _ARGUMENTS.get(base, ("--model", str(tiny_folder.path)))
+            arguments = _ARGUMENTS.get(base, ("--model", str(model)))
             if base is BaseServer.TWO_KEYS:
                 arguments += ("--api-keys", str(key_file))
             return stack.enter_context(reference_server(*arguments))
