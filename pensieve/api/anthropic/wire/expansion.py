@@ -31,6 +31,6 @@ class Expansion:
             raise ValidationError(
                 field,
                 "the PDFs, tool references and thinking signatures of this request stand for more than "
-                f"{limit} million characters: send fewer of them",
+                f"{limit} MB of text: send fewer of them",
             )
         return text

@@ -82,6 +82,6 @@ def small_limit_and_pdfs_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_stands_for_more_than_a_body_is_refused_by_name(decode: Callable[[int], object], field: str) -> None:
     decode(LIMIT // LENGTH - 1)
-    with pytest.raises(ValidationError, match="stand for more than 1 million characters") as refused:
+    with pytest.raises(ValidationError, match="stand for more than 1 MB of text") as refused:
         decode(LIMIT // LENGTH + 1)
     assert refused.value.field == field
