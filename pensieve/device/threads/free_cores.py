@@ -18,6 +18,7 @@ import psutil
 
 INTERVAL_SECONDS: Final = 0.5
 """Between two looks, which take half a millisecond."""
+_MAX_AGE_SECONDS: Final = 2 * INTERVAL_SECONDS
 _NEWEST_WEIGHT: Final = 0.6
 
 
@@ -63,6 +64,9 @@ class FreeCores:
             self._last, self._look_at = used, used.clock + INTERVAL_SECONDS
 
     def _note(self, before: CpuUsage, used: CpuUsage) -> None:
+        if used.clock - before.clock > _MAX_AGE_SECONDS:  # the thread rested, and what ran meanwhile may have ended
+            self._taken = None
+            return
         by_others = max(0.0, used.busy - before.busy - (used.own - before.own))
         by_python = max(0.0, used.python - before.python)
         taken = (by_others + by_python) / max(1e-9, used.clock - before.clock)

@@ -61,6 +61,15 @@ def test_what_has_ended_soon_counts_no_more() -> None:
     assert machine.run(seconds=4 * INTERVAL_SECONDS) == 4
 
 
+def test_what_ran_while_the_thread_rested_does_not_count() -> None:
+    machine = Machine()
+    assert machine.run(others=3.0) == 1
+    clock, busy, used, of_python = machine.usage
+    machine.usage = CpuUsage(clock + 60, busy + 180, used, of_python)
+    assert machine.cores.number(clock + 60) == 4
+    assert machine.run(others=3.0, seconds=INTERVAL_SECONDS) == 1
+
+
 def test_one_looks_only_now_and_then() -> None:
     machine = Machine()
     for _ in range(100):
