@@ -15,15 +15,19 @@ from typing import Any
 import hypercorn.asyncio.run
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import Event, RawData, Updated
+from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
 
 from pensieve.api.http.connections.fair_reader import FairReader
 from pensieve.api.http.connections.open_connections import OpenConnections
+from pensieve.api.http.connections.unread_streams import UnreadStreams
 
 log = logging.getLogger(__name__)
 
 _CHECKS = 4
 """How often the connection is looked at within its shortest limit."""
+_CANCEL = 8
+"""An error code of HTTP/2 (RFC 9113, 7)."""
 
 
 class WatchedConnection(TCPServer):
@@ -38,6 +42,7 @@ class WatchedConnection(TCPServer):
         self._connections = connections
         self._max_unread_seconds = max_unread_seconds
         self._num_written = 0
+        self._unread = UnreadStreams()
 
     async def run(self) -> None:
         with self._connections.one() as has_room:
@@ -67,6 +72,8 @@ class WatchedConnection(TCPServer):
             return  # it would wait for another request
         if isinstance(event, RawData):
             self._num_written += len(event.data)
+            if self._is_http_2:
+                self._unread.note_written(event.data)
         await super().protocol_send(event)
 
     def _stop_idling(self) -> None:
@@ -85,6 +92,19 @@ class WatchedConnection(TCPServer):
                 num_read, read_at = self._num_written - self._num_unsent, clock()
             if not self._is_unused:
                 used_at = clock()
+            await self._give_up_unread_streams(clock())
+
+    async def _give_up_unread_streams(self, now: float) -> None:
+        protocol = self.protocol.protocol
+        if not isinstance(protocol, H2Protocol):
+            return
+        waiting = [stream_id for stream_id, each in protocol.stream_buffers.items() if each.buffer]
+        for stream_id in self._unread.longer_than(self._max_unread_seconds, waiting, now):
+            log.warning("gave up an answer that its client does not read")
+            protocol.connection.reset_stream(stream_id, _CANCEL)
+            await self.protocol_send(RawData(data=protocol.connection.data_to_send()))
+            await protocol.stream_buffers[stream_id].close()
+            await protocol.stream_send(StreamClosed(stream_id=stream_id))
 
     @property
     def _num_unsent(self) -> int:

@@ -22,7 +22,10 @@ from pensieve.api.http.connections.limits import ConnectionLimits
 from tests.support.running_server import ask, scripted_server
 from tests.support.waiting import wait_until
 
-SCRIPT = f'[[reply]]\nwhen = "long"\ntext = " {"x" * 2**20}"\nrepeat = 12\n'
+SCRIPT = (
+    f'[[reply]]\nwhen = "long"\ntext = " {"x" * 2**20}"\nrepeat = 12\n'
+    '[[reply]]\nwhen = "slow"\ntext = " word"\nrepeat = 6000\nseconds_per_token = 0.01\n'
+)
 """More than the buffers of a connection hold."""
 MAX_UNREAD_SECONDS = 0.4
 PATIENT_SECONDS = 3.0
@@ -133,6 +136,17 @@ def test_http_2_streams_with_an_empty_window_are_given_up_although_pings_are_ans
             time.sleep(0.05)
         rest_of(connection)  # up to the end of the connection
         wait_until_idle(client)
+
+
+def test_http_2_streams_with_an_empty_window_are_given_up_while_their_answers_are_written(client: httpx.Client) -> None:
+    connection, http = http_2(client, window_bytes=0)
+    with closing(connection):
+        request_on(http, json.dumps({**ask("slow", stream=True), "max_tokens": 6000}).encode())
+        connection.sendall(http.data_to_send())
+        began = time.monotonic()
+        wait_until(lambda: httpx.get(f"{client.base_url}/health", timeout=300).json()["requests"]["active"] == 1)
+        wait_until_idle(client)
+        assert time.monotonic() - began < 30, "the answer alone takes twice as long"
 
 
 @pytest.mark.parametrize("start", ["", "GET /health HTTP/1.1\r\nhost:", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
