@@ -19,7 +19,7 @@ class UnreadStreams:
 
     def __init__(self) -> None:
         self._since: dict[int, float] = {}
-        """When each stream that has something to be read was last read from."""
+        """Since when the client has read nothing of each stream that has data to send."""
 
     def note_written(self, frames: bytes) -> None:
         """`frames` are whole."""
@@ -27,7 +27,9 @@ class UnreadStreams:
             self._since.pop(stream_id, None)
 
     def longer_than(self, seconds: float, waiting: Collection[int], now: float) -> list[int]:
-        """The streams that have not been read from for so long. `waiting` are those with something to be read now."""
+        """The ids of streams from which the client has read nothing for `seconds`. Those that have data to send now are
+        `waiting`.
+        """
         self._since = {stream_id: self._since.get(stream_id, now) for stream_id in waiting}
         return [stream_id for stream_id, since in self._since.items() if now - since >= seconds]
 

@@ -8,11 +8,13 @@ that cannot be written holds its place among the running requests.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from functools import partial
 from typing import Any
 
 import hypercorn.asyncio.run
+from h2.exceptions import ProtocolError
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import Event, RawData, Updated
 from hypercorn.protocol.events import StreamClosed
@@ -95,15 +97,20 @@ class WatchedConnection(TCPServer):
             await self._give_up_unread_streams(clock())
 
     async def _give_up_unread_streams(self, now: float) -> None:
+        """While the connection is read: writing to one that is not would wait, and that one is closed as a whole."""
         protocol = self.protocol.protocol
         if not isinstance(protocol, H2Protocol):
             return
         waiting = [stream_id for stream_id, each in protocol.stream_buffers.items() if each.buffer]
         for stream_id in self._unread.longer_than(self._max_unread_seconds, waiting, now):
+            if self._num_unsent:
+                return
             log.warning("gave up an answer that its client does not read")
-            protocol.connection.reset_stream(stream_id, _CANCEL)
-            await self.protocol_send(RawData(data=protocol.connection.data_to_send()))
-            await protocol.stream_buffers[stream_id].close()
+            with contextlib.suppress(ProtocolError):  # the client may have reset it
+                protocol.connection.reset_stream(stream_id, _CANCEL)
+                await self.protocol_send(RawData(data=protocol.connection.data_to_send()))
+            if stream_id in protocol.stream_buffers:
+                await protocol.stream_buffers[stream_id].close()
             await protocol.stream_send(StreamClosed(stream_id=stream_id))
 
     @property

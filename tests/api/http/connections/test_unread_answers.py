@@ -146,7 +146,25 @@ def test_http_2_streams_with_an_empty_window_are_given_up_while_their_answers_ar
         began = time.monotonic()
         wait_until(lambda: httpx.get(f"{client.base_url}/health", timeout=300).json()["requests"]["active"] == 1)
         wait_until_idle(client)
-        assert time.monotonic() - began < 30, "the answer alone takes twice as long"
+        assert time.monotonic() - began < 30, "the slow answer takes twice as long"
+
+
+def test_an_http_2_connection_that_is_not_read_is_closed(client: httpx.Client) -> None:
+    """Also where one of its streams had an empty window before, and nothing could be written to give that up."""
+    connection, http = http_2(client, window_bytes=0)
+    began = time.monotonic()
+    with closing(connection):
+        http.increment_flow_control_window(2**24)
+        request_on(http, json.dumps({**ask("slow", stream=True), "max_tokens": 6000}).encode())
+        connection.sendall(http.data_to_send())
+        time.sleep(MAX_UNREAD_SECONDS / 2)
+        long = request_on(http, json.dumps(ask("long", stream=True)).encode())
+        http.increment_flow_control_window(2**24, long)
+        connection.sendall(http.data_to_send())
+        time.sleep(4 * MAX_UNREAD_SECONDS)
+        assert len(rest_of(connection)) < 2**20, "the connection was closed before it could be read"
+        wait_until_idle(client)
+        assert time.monotonic() - began < 30, "the slow answer takes twice as long"
 
 
 @pytest.mark.parametrize("start", ["", "GET /health HTTP/1.1\r\nhost:", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
