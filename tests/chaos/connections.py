@@ -68,7 +68,8 @@ def ready_clients(port: int, number: int) -> Iterator[list[subprocess.Popen[str]
     start = partial(subprocess.Popen, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with ExitStack() as stack:
         clients = [stack.enter_context(start()) for _ in range(number)]
-        stack.callback(lambda: [client.kill() for client in clients])
+        for client in clients:
+            stack.callback(client.kill)
         for client in clients:
             assert client.stdout is not None
             assert client.stdout.readline().strip() == "ready"
