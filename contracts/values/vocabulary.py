@@ -244,7 +244,10 @@ class BufferUsage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MemoryUsage:
-    """Bytes, read from the allocator where possible. `total_bytes` of `capacity_bytes` are in use."""
+    """Bytes, read from the allocator where possible. `total_bytes` of `capacity_bytes` are in use.
+
+    `peak_bytes` also counts buffers that the allocator keeps for later, as the ledger does.
+    """
 
     model_weights_bytes: int
     kv_cache_bytes: int

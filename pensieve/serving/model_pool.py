@@ -82,6 +82,15 @@ class ModelPool:
         """Whether no model is in use or loading."""
         return self._loader.is_idle and not any(resident.in_use for resident in self._residents)
 
+    def idle_seconds(self) -> float | None:
+        """Since a request last gave its model back: None while one runs, and infinity while no model is loaded."""
+        shortest = math.inf
+        for resident in self._residents:
+            if (seconds := self._residents.idle_seconds(resident)) is None:
+                return None
+            shortest = min(shortest, seconds)
+        return shortest
+
     @property
     def counts(self) -> ModelCounts:
         return ModelCounts(self._loader.num_loads, self._loader.num_failed_loads, self._residents.num_unloads)

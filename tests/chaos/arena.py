@@ -42,7 +42,7 @@ runpy.run_module("pensieve", run_name="__main__")
 """
 MAX_GAP_RATIO: Final = 3.0
 MAX_HEALTH_SECONDS: Final = 1.0
-CONTROL_SECONDS: Final = 20.0
+CONTROL_TOKENS: Final = 200
 NOTICED_SECONDS: Final = 5.0
 """An attack of this length leaves time for tokens on any machine."""
 MIN_TOKENS: Final = 3
@@ -67,10 +67,15 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """The same stream without an attack: seconds between two tokens, and the yardstick's work in that time."""
+    """The same stream without an attack: the seconds between two tokens, and of a piece of the yardstick's work."""
 
     median_gap: float
-    num_pieces: int
+    median_piece: float
+
+    @property
+    def num_pieces(self) -> int:
+        """What the yardstick does between two tokens."""
+        return max(1, round(self.median_gap / self.median_piece))
 
 
 class Arena:
@@ -78,7 +83,7 @@ class Arena:
         self.server, self.log, self._seen, self._yardstick = server, log, seen, seen.with_name("yardstick.txt")
         self.port = int(server.url.rpartition(":")[2])
         self.rows: list[dict[str, Any]] = []
-        self._control: Control | None = None
+        self._first_control: Control | None = None
         self._process = psutil.Process(server.pid)
 
     def post(self, body: object, path: str = "/v1/messages", **headers: str) -> Reply:
@@ -147,20 +152,27 @@ class Arena:
         gap, health = seen.max_gap / control.median_gap, max(seen.health, default=0)
         noise = max(1.0, slowest / control.median_gap)
         row = {"attack": name, "seconds": seen.seconds, "gap": gap, "yardstick": noise, "health seconds": health}
+        row["median seconds"] = control.median_gap
         self.rows.append(row)
         assert gap <= MAX_GAP_RATIO * noise, f"a gap of {gap:.1f} times the median: {row}"
         assert health <= MAX_HEALTH_SECONDS * noise, f"/health took {health:.2f} s: {row}"
 
     def _measured_control(self) -> Control:
-        if self._control is None:
-            self.wait_for_tokens()
-            start = time.monotonic()
-            time.sleep(CONTROL_SECONDS)
-            end = time.monotonic()
-            median = observed(self._seen, start, end).median_gap
-            pieces = round(median / median_piece(self._yardstick, start, end))
-            self._control = Control(median, max(1, pieces))
-        return self._control
+        """Just before the attack: the longer a stream is, the longer each of its tokens takes."""
+        self.wait_for_tokens()
+        start = time.monotonic()
+        self.wait_for_tokens(CONTROL_TOKENS)
+        end = time.monotonic()
+        control = Control(observed(self._seen, start, end).median_gap, median_piece(self._yardstick, start, end))
+        self._check_pace(control)
+        return control
+
+    def _check_pace(self, control: Control) -> None:
+        """Nothing that remains of earlier attacks slows the stream down."""
+        first = self._first_control = self._first_control or control
+        slower = control.median_gap / first.median_gap
+        noise = max(1.0, control.median_piece / first.median_piece)
+        assert slower <= MAX_GAP_RATIO * noise, f"before the attack, tokens took {slower:.1f} times as long as at first"
 
 
 def ask(text: str = "Hello", **fields: object) -> dict[str, object]:

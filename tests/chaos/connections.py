@@ -8,8 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import h2.config
 import h2.connection
@@ -21,8 +22,10 @@ STREAM = {
     "stream": True,
     "messages": [{"role": "user", "content": "Tell me a long story."}],
 }
-_STOPPED_CLIENT = """
+_READY_CLIENT = """
 import socket, sys
+print("ready", flush=True)
+sys.stdin.readline()
 connection = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 connection.sendall(sys.argv[2].encode())
 print(connection.recv(1), flush=True)
@@ -59,17 +62,30 @@ def left_early(port: int, body: Mapping[str, object], number: int) -> Iterator[l
 
 
 @contextmanager
-def stopped_clients(port: int, number: int) -> Iterator[None]:
-    """Processes that began to read a stream and were stopped, until the block ends."""
-    command = [sys.executable, "-c", _STOPPED_CLIENT, str(port), as_bytes(STREAM).decode()]
+def ready_clients(port: int, number: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes that have started, which takes the cores from everyone, and have not connected yet."""
+    command = [sys.executable, "-c", _READY_CLIENT, str(port), as_bytes(STREAM).decode()]
+    start = partial(subprocess.Popen, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with ExitStack() as stack:
-        clients = [stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE)) for _ in range(number)]
+        clients = [stack.enter_context(start()) for _ in range(number)]
         for client in clients:
             stack.callback(client.kill)
+        for client in clients:
             assert client.stdout is not None
-            assert client.stdout.readline().strip() == b"b'H'"
-            client.send_signal(signal.SIGSTOP)
-        yield
+            assert client.stdout.readline().strip() == "ready"
+        yield clients
+
+
+def begin_and_stop(clients: Sequence[subprocess.Popen[str]]) -> None:
+    """Let all of them ask for a stream, and stop each with the first byte that it reads."""
+    for client in clients:
+        assert client.stdin is not None
+        client.stdin.write("\n")
+        client.stdin.flush()
+    for client in clients:
+        assert client.stdout is not None
+        assert client.stdout.readline().strip() == "b'H'"
+        client.send_signal(signal.SIGSTOP)
 
 
 def http_2(port: int, window_bytes: int) -> tuple[socket.socket, h2.connection.H2Connection]:

@@ -13,13 +13,14 @@ import pytest
 from tests.chaos.arena import IS_WHOLE, Arena, ask
 from tests.chaos.connections import (
     STREAM,
+    begin_and_stop,
     connected,
     head,
     http_2,
     left_early,
     open_stream,
+    ready_clients,
     rest_of,
-    stopped_clients,
 )
 from tests.support.waiting import wait_until
 
@@ -56,8 +57,11 @@ def test_readers_that_do_not_read(scene: Arena) -> None:
 
 
 def test_clients_that_are_stopped(scene: Arena) -> None:
-    with attack(scene, "stopped clients") as stack:
-        stack.enter_context(stopped_clients(scene.port, NUM_READERS if IS_WHOLE else 2))
+    number = NUM_READERS if IS_WHOLE else 2
+    with ready_clients(scene.port, number) as clients, attack(scene, "stopped clients") as stack:
+        for client in clients:
+            stack.callback(client.kill)
+        begin_and_stop(clients)
 
 
 def test_http_2_streams_with_empty_windows(scene: Arena) -> None:

@@ -72,10 +72,19 @@ def test_sixteen_threads_share_two_heaps() -> None:
 
 RESIDENT = """
 import asyncio
+import os
+import time
 
 import psutil
 
 from pensieve.cli.serve.freed_memory import return_freed_memory
+
+began = time.monotonic()
+idle_seconds, interval_seconds = {
+    "running": (lambda: None, 0.01),
+    "just ended": (lambda: 0.02, 3600),
+    "long unused": (lambda: time.monotonic() - began, 0.01),
+}[os.environ["CASE"]]
 
 
 def resident():
@@ -88,16 +97,18 @@ async def play():
     kept = pieces[::50]  # all over the heap, whose end stays in use
     del pieces
     freed = resident()
-    task = asyncio.create_task(return_freed_memory(0.01))
-    while resident() > full - 50_000_000:
+    task = asyncio.create_task(return_freed_memory(idle_seconds, after_seconds=0.01, interval_seconds=interval_seconds))
+    ends_at = time.monotonic() + (0.2 if os.environ["CASE"] == "long unused" else 300)
+    while resident() > full - 50_000_000 and time.monotonic() < ends_at:
         await asyncio.sleep(0.01)
     task.cancel()
-    print(freed > full - 50_000_000, len(kept))
+    print(freed > full - 50_000_000, resident() <= full - 50_000_000, len(kept))
 
 
-asyncio.run(asyncio.wait_for(play(), 300))
+asyncio.run(play())
 """
 
 
-def test_freed_pieces_between_others_are_returned() -> None:
-    assert run_python(RESIDENT).split() == ["True", "2000"]
+@pytest.mark.parametrize(("case", "is_returned"), [("running", True), ("just ended", True), ("long unused", False)])
+def test_freed_pieces_between_others_are_returned_after_requests(case: str, *, is_returned: bool) -> None:
+    assert run_python(RESIDENT, CASE=case).split() == ["True", str(is_returned), "2000"]

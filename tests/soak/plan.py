@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pensieve.cli.serve.freed_memory import INTERVAL_SECONDS
+from pensieve.cli.serve.freed_memory import IDLE_SECONDS
 
 MINUTE: Final = 60.0
 MIN_KILL_SECONDS: Final = 8.0
@@ -40,8 +40,8 @@ class Plan:
 
     @property
     def rest_seconds(self) -> float:
-        """How long it rests before: the server returns freed memory every half minute."""
-        return max(2.0, (INTERVAL_SECONDS + 5) * self.scale)
+        """How long it rests before, without a request: until the server has returned what was freed."""
+        return max(2.0, (IDLE_SECONDS + 5) * self.scale)
 
     @property
     def full_disk(self) -> tuple[float, float]:

@@ -148,13 +148,14 @@ class Run:
         """The level of a server that has just answered with each model that stays, and has unloaded the other."""
         kept = [item for item in self.expected if item.name in (f"{TINY}: call", f"{EMBEDDED}: call")]
         with self.pause.quiet():
-            rests_until, is_switched = time.monotonic() + self.plan.rest_seconds, True
-            while is_switched or time.monotonic() < rests_until:
+            is_switched = True
+            while is_switched:
                 for item in kept:
                     ask(server.client, item.limited_to(1))
                 time.sleep(SETTLE_SECONDS)
                 models = {model["id"]: model["state"] for model in server.health()["models"]}
                 is_switched = models[OTHER] != "unloaded"
+            time.sleep(self.plan.rest_seconds)
             levels = [server.level() for _ in range(_NUM_SAMPLES)]
         level = sorted(levels, key=lambda each: each.resident_bytes)[_NUM_SAMPLES // 2]
         self.measured.append(Measured(round(at, 1), level))

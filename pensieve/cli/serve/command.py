@@ -159,7 +159,7 @@ async def run(
         stack.callback(watch.cancel)
         awake = asyncio.create_task(hold_off_sleep(lambda: models.num_active > 0))
         stack.callback(awake.cancel)
-        stack.callback(asyncio.create_task(return_freed_memory()).cancel)
+        stack.callback(asyncio.create_task(return_freed_memory(models.idle_seconds)).cancel)
         listener.listen(BACKLOG)
         if bars is not None:
             bars.show([])  # the line that follows is not the console's

@@ -43,6 +43,7 @@ class DeviceMemory(Ledger):
         super().__init__(capacity_bytes)
         self._counts_process = counts_process
         self._earlier_peak_bytes = 0
+        self._held_peak_bytes = 0
         self._for_process: Reservation | None = None
         self._libraries_bytes = 0
         self._machine_checked_at, self._machine_is_short = -_MACHINE_CHECK_SECONDS, False
@@ -58,7 +59,9 @@ class DeviceMemory(Ledger):
 
     def note_measured(self, owner: object, usage: BufferUsage, num_bytes: int) -> None:
         """Record the bytes that `owner` holds for `usage`. Only the thread that owns the arrays can measure them."""
+        held = mx.get_active_memory() + mx.get_cache_memory()  # MLX's own peak leaves out the buffers that it keeps
         with self._lock:
+            self._held_peak_bytes = max(self._held_peak_bytes, held)
             if num_bytes:
                 self._measured[id(owner), usage] = num_bytes
             else:
@@ -79,7 +82,7 @@ class DeviceMemory(Ledger):
             kv_cache_bytes=kv_cache,
             activation_bytes=active - weights - stored - kv_cache,
             total_bytes=active,
-            peak_bytes=max(self._earlier_peak_bytes, mx.get_peak_memory(), active),
+            peak_bytes=max(self._earlier_peak_bytes, self._held_peak_bytes, mx.get_peak_memory(), active),
             capacity_bytes=self.capacity_bytes,
             stored_prompts_bytes=stored,
         )

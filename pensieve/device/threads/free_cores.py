@@ -18,7 +18,7 @@ import psutil
 
 INTERVAL_SECONDS: Final = 0.5
 """Between two looks, which take half a millisecond."""
-_MAX_AGE_SECONDS: Final = 2 * INTERVAL_SECONDS
+_MAX_REST_SECONDS: Final = 2 * INTERVAL_SECONDS
 _NEWEST_WEIGHT: Final = 0.6
 
 
@@ -49,9 +49,15 @@ class FreeCores:
         self._taken: float | None = None
         self._look()
 
-    def number(self, now: float) -> int:
-        """At `now`, by the monotonic clock: at least 1, since this thread goes on in any case. All cores if unknown."""
-        if now >= self._look_at:
+    def number(self, now: float, rested: float = 0.0) -> int:
+        """At `now`, by the monotonic clock: at least 1, since this thread goes on in any case. All cores if unknown.
+
+        `rested`: the seconds for which the thread computed nothing. After a long rest, what ran before may have ended.
+        """
+        if rested > _MAX_REST_SECONDS:
+            self._last = self._taken = None
+            self._look()
+        elif now >= self._look_at:
             self._look()
         return max(1, min(self._num_cores, int(self._num_cores - (self._taken or 0.0) + 0.5)))
 
@@ -64,9 +70,6 @@ class FreeCores:
             self._last, self._look_at = used, used.clock + INTERVAL_SECONDS
 
     def _note(self, before: CpuUsage, used: CpuUsage) -> None:
-        if used.clock - before.clock > _MAX_AGE_SECONDS:  # the thread rested, and what ran meanwhile may have ended
-            self._taken = None
-            return
         by_others = max(0.0, used.busy - before.busy - (used.own - before.own))
         by_python = max(0.0, used.python - before.python)
         taken = (by_others + by_python) / max(1e-9, used.clock - before.clock)

@@ -33,18 +33,19 @@ class StepForm(NamedTuple):
 class CpuTuning:
     """Call `before` and `after` around every step, on the thread that runs the steps.
 
-    `may_copy`: rows can be fed twice, because their caches can ignore the second copy. `num_free(now)` is the number of
-    free cores.
+    `may_copy`: rows can be fed twice, because their caches can ignore the second copy. `num_free(now, rested)` is the
+    number of free cores after `rested` seconds without a step.
     """
 
-    def __init__(self, *, may_copy: bool, num_free: Callable[[float], int] | None = None) -> None:
+    def __init__(self, *, may_copy: bool, num_free: Callable[[float, float], int] | None = None) -> None:
         self._all_threads = preload().threads or 1
         self._may_copy = may_copy and device_info().backend == "cpu"
-        self._num_free = num_free or FreeCores(self._all_threads).number if self._all_threads > 1 else lambda _: 1
+        self._num_free = num_free or FreeCores(self._all_threads).number if self._all_threads > 1 else lambda *_: 1
         self._max_threads = self._all_threads
         self._autotuners: dict[int, Autotuner[StepForm]] = {}
         self._step = self._last_plain = (0, StepForm(self._all_threads, 1))
         self._last_ended = 0.0
+        self._rests_since = time.monotonic()
 
     def before(self, num_rows: int, *, is_plain: bool = True) -> int:
         """The number of times to feed each row when the coming step decodes.
@@ -52,7 +53,8 @@ class CpuTuning:
         `num_rows` is the number of rows if each probably decodes one token, else 0. `is_plain`: they certainly do, and
         the step does nothing else, so that it may be timed.
         """
-        self._max_threads = min(self._all_threads, self._num_free(time.monotonic()))
+        now = time.monotonic()
+        self._max_threads = min(self._all_threads, self._num_free(now, now - self._rests_since))
         form = self._form(num_rows, is_plain=is_plain)
         self._use(form.threads)
         self._step = (num_rows if is_plain else 0, form)
@@ -86,7 +88,7 @@ class CpuTuning:
         if is_plain and self._step == self._last_plain:
             self._autotuner(num_rows).note(form, ended - self._last_ended)
         self._last_plain = self._step if is_plain else (0, form)
-        self._last_ended = ended
+        self._last_ended, self._rests_since = ended, time.monotonic()
 
     def _autotuner(self, num_rows: int) -> Autotuner[StepForm]:
         if num_rows not in self._autotuners:

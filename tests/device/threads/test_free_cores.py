@@ -66,8 +66,16 @@ def test_what_ran_while_the_thread_rested_does_not_count() -> None:
     assert machine.run(others=3.0) == 1
     clock, busy, used, of_python = machine.usage
     machine.usage = CpuUsage(clock + 60, busy + 180, used, of_python)
-    assert machine.cores.number(clock + 60) == 4
+    assert machine.cores.number(clock + 60, rested=60) == 4
     assert machine.run(others=3.0, seconds=INTERVAL_SECONDS) == 1
+
+
+def test_what_ran_beside_a_step_of_many_seconds_counts() -> None:
+    """A step is that long where it waits for a core: with more threads it would wait longer."""
+    machine = Machine()
+    clock, busy, used, of_python = machine.usage
+    machine.usage = CpuUsage(clock + 60, busy + 180, used, of_python)
+    assert machine.cores.number(clock + 60) == 1
 
 
 def test_one_looks_only_now_and_then() -> None:

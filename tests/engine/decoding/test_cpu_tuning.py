@@ -25,11 +25,16 @@ class Machine:
         may_copy: bool = True,
     ) -> None:
         self.threads, self.now, self.used, self.num_free = cores, 0.0, list[StepForm](), cores
-        self._seconds = seconds
+        self._seconds, self.rests = seconds, list[float]()
         monkeypatch.setattr(cpu_tuning, "preload", lambda: Blas("BLAS", None, cores))
         monkeypatch.setattr(cpu_tuning, "set_threads", self._set)
         monkeypatch.setattr("pensieve.engine.decoding.cpu_tuning.time.perf_counter", lambda: self.now)
-        self.tuning = CpuTuning(may_copy=may_copy, num_free=lambda _: self.num_free)
+        monkeypatch.setattr("pensieve.engine.decoding.cpu_tuning.time.monotonic", lambda: self.now)
+        self.tuning = CpuTuning(may_copy=may_copy, num_free=self._num_free)
+
+    def _num_free(self, _: float, rested: float) -> int:
+        self.rests.append(rested)
+        return self.num_free
 
     def _set(self, num_threads: int) -> None:
         self.threads = num_threads
@@ -141,3 +146,12 @@ def test_with_one_core_no_thread_count_is_set(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(cpu_tuning, "set_threads", lambda _: pytest.fail("there is nothing to choose"))
     for _ in range(5):
         machine.step(1)
+
+
+def test_a_long_step_is_no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, {StepForm(1, 1): 60.0})
+    machine.step(1)
+    machine.step(1)
+    machine.now += 5.0
+    machine.step(1)
+    assert machine.rests == [0.0, 0.0, 5.0]

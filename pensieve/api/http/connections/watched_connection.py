@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import logging
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import hypercorn.asyncio.run
 from h2.exceptions import ProtocolError
 from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.events import Event, RawData, Updated
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
 
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _CHECKS = 4
 """How often the connection is looked at within its shortest limit."""
+_END_SECONDS = 1.0
+"""How long the requests of a stuck connection have to end."""
 _CANCEL = 8
 """An error code of HTTP/2 (RFC 9113, 7)."""
 
@@ -37,7 +39,7 @@ class WatchedConnection(TCPServer):
 
     def __init__(self, *args: Any, max_unread_seconds: float, connections: OpenConnections) -> None:
         super().__init__(*args)
-        self._is_served = False
+        self._is_served = self._is_given_up = False
         fair = FairReader(self.reader, self._stop_idling, lambda: self._is_served and self._is_http_2)
         self.reader = fair  # type: ignore[assignment]  # it has what hypercorn uses
         self._stopping: asyncio.Task[None] | None = None
@@ -52,22 +54,28 @@ class WatchedConnection(TCPServer):
 
     async def _serve(self) -> None:
         self._is_served = True
-        connection = asyncio.current_task()
-        watch = asyncio.create_task(self._wait_until_stuck())
-
-        def end(watch: asyncio.Task[None]) -> None:
-            if not watch.cancelled() and connection is not None:
-                self.writer.transport.abort()
-                connection.cancel()
-
-        watch.add_done_callback(end)
+        connection = cast("asyncio.Task[None]", asyncio.current_task())
+        watch = asyncio.create_task(self._end_when_stuck(connection))
         try:
             await super().run()
         except ExceptionGroup as group:  # what clients do against the rules, such as thousands of streams at once
             log.warning("closed a connection: %r", group.exceptions[0])
             log.debug("closed a connection", exc_info=group)
+        except asyncio.CancelledError:
+            if not self._is_given_up:
+                raise
+            connection.uncancel()  # asyncio logs a traceback for a connection that was cancelled
         finally:
             watch.cancel()
+
+    async def _end_when_stuck(self, connection: asyncio.Task[None]) -> None:
+        """End its requests as if the client had left: if only the connection is cancelled, they write on without it."""
+        await self._wait_until_stuck()
+        self.writer.transport.abort()
+        await self.protocol.handle(Closed())
+        await asyncio.wait([connection], timeout=_END_SECONDS)
+        self._is_given_up = True  # hypercorn waits for the answer to one request before it reads the next
+        connection.cancel()
 
     async def protocol_send(self, event: Event) -> None:
         if isinstance(event, Updated) and (self.writer.transport.is_closing() or self.reader.at_eof()):

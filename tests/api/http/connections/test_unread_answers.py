@@ -25,6 +25,7 @@ from tests.support.waiting import wait_until
 SCRIPT = (
     f'[[reply]]\nwhen = "long"\ntext = " {"x" * 2**20}"\nrepeat = 12\n'
     '[[reply]]\nwhen = "slow"\ntext = " word"\nrepeat = 6000\nseconds_per_token = 0.01\n'
+    '[[reply]]\nwhen = "many"\ntext = " word"\nrepeat = 20000\n'
 )
 """More than the buffers of a connection hold."""
 MAX_UNREAD_SECONDS = 0.4
@@ -61,9 +62,11 @@ def connect(client: httpx.Client, buffer_bytes: int = 2048) -> socket.socket:
     return connection
 
 
-def post(client: httpx.Client, *, stream: bool, times: int = 1, buffer_bytes: int = 2048) -> socket.socket:
+def post(
+    client: httpx.Client, *, stream: bool, times: int = 1, buffer_bytes: int = 2048, question: str = "long"
+) -> socket.socket:
     """Send the same request as often as given, and read nothing."""
-    body = json.dumps(ask("long", stream=stream)).encode()
+    body = json.dumps(ask(question, stream=stream, max_tokens=20_000)).encode()
     head = b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body)
     connection = connect(client, buffer_bytes)
     connection.sendall((head + body) * times)
@@ -96,6 +99,18 @@ def test_an_answer_that_is_not_read_is_given_up(client: httpx.Client, *, stream:
         wait_until_idle(client)
         time.sleep(2 * MAX_UNREAD_SECONDS)
         assert len(rest_of(unread)) < 12 * 2**20, "the connection was closed before the end of the answer"
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_nothing_is_written_to_a_connection_that_was_given_up(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture, times: int
+) -> None:
+    """The event loop logs a line for each such part, and a traceback for a connection that is cancelled."""
+    with closing(post(client, stream=True, times=times, question="many")):
+        time.sleep(MAX_UNREAD_SECONDS)
+        wait_until_idle(client)
+        time.sleep(1.2)  # a connection with further requests is ended after a second
+    assert not [record.getMessage() for record in caplog.records if record.name == "asyncio"]
 
 
 def test_an_answer_that_is_read_slowly_arrives_whole(patient: httpx.Client) -> None:
