@@ -6,15 +6,17 @@ fetched.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from referencing import Registry
 from referencing.exceptions import NoSuchAnchor, PointerToNowhere, Unresolvable
 from referencing.jsonschema import DRAFT3, DRAFT202012, UnknownDialect, specification_with
 
+from pensieve.core.schemas.combinations import MAX_MULTIPLE, size_of_multiple
 from pensieve.core.schemas.gap import Gap
 from pensieve.core.schemas.keywords import ENFORCED, FORMATS, LISTS, MAPS, NOT_ENFORCED, OTHER_FORMATS, SINGLE
 from pensieve.core.schemas.modern import modern
@@ -30,9 +32,16 @@ _FORMS: Final[Mapping[str, tuple[type, ...]]] = {
     "type": (str, list),
 }
 """The form that draft 2020-12 gives a keyword."""
+_OTHERS: Final = ("additionalProperties",)
 _MAX_OPTIONAL: Final = 2000
+MAX_NAMED: Final = 5000
+"""Properties of an object: llguidance 1.9 takes 0.2 s for 4,000 and 2.4 s for 16,000."""
 MAX_PATTERNS: Final = 128
 """Of a schema's patternProperties: llguidance 1.9 takes 0.2 s for as many as these, and 2.4 s for twice as many."""
+MAX_PATTERN_CHARACTERS: Final = 16_000
+"""Of all patterns of a schema's patternProperties: each is compared with every other. 128 with 1,000 each take 6 s."""
+MAX_MULTIPLES: Final = 100_000
+"""Of all a schema's multiples together, which llguidance 1.9 compiles within a second."""
 
 
 @dataclass(slots=True)
@@ -87,7 +96,7 @@ class _Reader:
         self.pending: list[tuple[str, Any, Any]] = []
         self.resolver = _resolver(self._draft.create_resource(root))
         self._names: dict[int, str] = {}
-        self._num_patterns = 0
+        self._num_patterns = self._pattern_characters = self._multiples = 0
 
     def plain(self, schema: Any, path: Path, resolver: Any) -> Any:
         if not isinstance(schema, dict):
@@ -156,17 +165,35 @@ class _Reader:
         return name if name not in taken else f"{name}_{len(taken)}"
 
     def _within_limits(self, plain: dict[str, Any], path: Path) -> dict[str, Any]:
-        self._num_patterns += len(plain.get("patternProperties", {}))
-        if "patternProperties" in plain and self._num_patterns > MAX_PATTERNS:
-            self._gap(path, "patternProperties", f"the schema has more than {MAX_PATTERNS} of them")
-            plain = {
-                key: part for key, part in plain.items() if key not in ("patternProperties", "additionalProperties")
-            }
-        required = set(map(str, plain.get("required", ())))
-        if len(plain.get("properties", {}).keys() - required) <= _MAX_OPTIONAL:
-            return plain
-        self._gap(path, "properties", f"more than {_MAX_OPTIONAL} of them are optional")
-        return {key: part for key, part in plain.items() if key not in ("properties", "additionalProperties")}
+        """Without what would take too long to compile."""
+        for keyword, reason, along in self._excesses(plain):
+            self._gap(path, keyword, reason)
+            plain = {key: part for key, part in plain.items() if key not in (keyword, *along)}
+        return plain
+
+    def _excesses(self, plain: Mapping[str, Any]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """Each keyword that exceeds a limit, the reason, and the keywords that leave with it."""
+        if "patternProperties" in plain:
+            self._num_patterns += len(plain["patternProperties"])
+            self._pattern_characters += sum(map(len, plain["patternProperties"]))
+            if self._num_patterns > MAX_PATTERNS:
+                yield "patternProperties", f"the schema has more than {MAX_PATTERNS} of them", _OTHERS
+            elif self._pattern_characters > MAX_PATTERN_CHARACTERS:
+                reason = f"the schema's have more than {MAX_PATTERN_CHARACTERS} characters together"
+                yield "patternProperties", reason, _OTHERS
+        if "multipleOf" in plain:
+            size = size_of_multiple(plain["multipleOf"])
+            self._multiples += size
+            if size > MAX_MULTIPLE:
+                yield "multipleOf", f"it is above {MAX_MULTIPLE}, without its decimal point", ()
+            elif self._multiples > MAX_MULTIPLES:
+                yield "multipleOf", f"the schema's multiples add up to more than {MAX_MULTIPLES}", ()
+        required, named = set(map(str, plain.get("required", ()))), plain.get("properties", {}).keys()
+        if len(required | named) > MAX_NAMED:
+            keyword = "properties" if named else "required"
+            yield keyword, f"more than {MAX_NAMED} are named", ("properties", "required", *_OTHERS)
+        elif len(named - required) > _MAX_OPTIONAL:
+            yield "properties", f"more than {_MAX_OPTIONAL} of them are optional", _OTHERS
 
     def _gap(self, path: Path, keyword: str, reason: str, *, dangling: bool = False) -> None:
         self.found.gaps.append(Gap(path, keyword, reason, dangling))
@@ -175,7 +202,13 @@ class _Reader:
 def _has_form(keyword: str, part: Any) -> bool:
     if keyword == "type" and isinstance(part, list):
         return all(isinstance(each, str) for each in part)
+    if keyword == "multipleOf":
+        return is_multiple(part)
     return isinstance(part, _FORMS.get(keyword, object))
+
+
+def is_multiple(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _contradiction(plain: Mapping[str, Any]) -> str:

@@ -37,7 +37,17 @@ class BoundedMemo(Generic[T]):
             return value
         self._values[key] = value, size
         self.num_bytes += size
+        self._evict()
+        return value
+
+    def measure_again(self) -> None:
+        """For values that grow. Those that leave for it are made again when they are needed."""
+        for key, (value, _) in self._values.items():
+            self._values[key] = value, self._size_of(value) + _ENTRY_BYTES
+        self.num_bytes = sum(size for _, size in self._values.values())
+        self._evict()
+
+    def _evict(self) -> None:
         while self.num_bytes > self._max_bytes:
             _, (_, oldest_bytes) = self._values.popitem(last=False)
             self.num_bytes -= oldest_bytes
-        return value

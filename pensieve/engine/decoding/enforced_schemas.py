@@ -21,13 +21,18 @@ from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.dialects.grammar import FORCED, callable_tools, schema_grammar
 from pensieve.core.dialects.writable import unenforced, why_not_writable
 from pensieve.core.errors import ValidationError
-from pensieve.core.schemas.combinations import MAX_COMBINATIONS, has_too_many_combinations
+from pensieve.core.schemas.combinations import excess_of, size_of_multiple
 from pensieve.core.schemas.enforceable import UNSATISFIABLE, Enforceable, enforceable
 from pensieve.core.schemas.gap import Gap
+from pensieve.core.schemas.plain import MAX_MULTIPLES, MAX_PATTERNS, is_multiple
 from pensieve.engine.decoding.bounded_memo import BoundedMemo
 
 log = logging.getLogger(__name__)
 
+MAX_WORK: Final = 200_000
+"""Of all tools of a request, as `work_of` counts it: 1.6 s."""
+_PAIR_WORK: Final = 2
+"""Of each two patterns of keys."""
 MAX_BYTES: Final = 16 * 1000**2
 """The default limit of all verdicts: clients may keep sending new schemas."""
 _GAP_BYTES: Final = 500
@@ -69,11 +74,22 @@ class EnforcedSchemas:
         """
         callables = callable_tools(request.tools, request.tool_choice)
         is_forced = request.tool_choice.mode in FORCED
-        tools = [
-            self._tool(tool, tool.place or f"tools.{number}", is_forced=is_forced) if tool in callables else tool
-            for number, tool in enumerate(request.tools)
-        ]
+        tools, work = list[Tool](), 0
+        for number, tool in enumerate(request.tools):
+            if tool not in callables:
+                tools.append(tool)
+                continue
+            work += work_of(tool.input_schema)
+            judge = self._tool if work <= MAX_WORK else self._unjudged
+            tools.append(judge(tool, tool.place or f"tools.{number}", is_forced=is_forced))
         return replace(request, tools=tuple(tools), output_schema=self._output(request))
+
+    def _unjudged(self, tool: Tool, place: str, *, is_forced: bool) -> Tool:
+        reason = "it would take too long to compile with those of the tools before it: use fewer patterns and multiples"
+        if is_forced or tool.strict:
+            raise ValidationError(f"{place}.input_schema", reason)
+        log.warning("the tool %r accepts any object as input. Its schema is not enforced: %s", tool.name, reason)
+        return replace(tool, input_schema=ANY_OBJECT)
 
     def _tool(self, tool: Tool, place: str, *, is_forced: bool) -> Tool:
         field = f"{place}.input_schema"
@@ -139,8 +155,9 @@ def problem_of(schema: object) -> str:
     """Why llguidance cannot compile a schema, in a sentence, or ""."""
     if any(number <= _MIN_INTEGER for number in _numbers_in(schema)):
         return _TOO_LARGE
-    if has_too_many_combinations(schema):
-        return _TOO_MANY
+    excess = excess_of(schema)
+    if excess:
+        return excess
     is_error, messages = LLMatcher.validate_grammar_with_warnings(schema_grammar(schema))
     if not is_error:
         return ""
@@ -150,6 +167,21 @@ def problem_of(schema: object) -> str:
         return in_regex[1]
     line = problem.strip().splitlines()[0].removeprefix("at 1(8): ").removeprefix("failed to compile JSON schema: ")
     return next((sentence for start, sentence in _SENTENCES.items() if line.startswith(start)), line[:_MAX_CHARACTERS])
+
+
+def work_of(schema: str) -> int:
+    """How long what takes longest to compile takes, in units of about 8 microseconds."""
+    if '"multipleOf"' not in schema and '"patternProperties"' not in schema:
+        return 0
+    multiples, num_patterns, waiting = 0, 0, [json.loads(schema)]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            multiple, patterns = part.get("multipleOf"), part.get("patternProperties")
+            multiples += min(size_of_multiple(multiple), MAX_MULTIPLES) if is_multiple(multiple) else 0
+            num_patterns += len(patterns) if isinstance(patterns, dict) else 0
+        waiting += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    return min(multiples, MAX_MULTIPLES) + _PAIR_WORK * min(num_patterns, MAX_PATTERNS) ** 2
 
 
 def _numbers_in(value: Any) -> Iterator[int | float]:
@@ -167,7 +199,6 @@ def _numbers_in(value: Any) -> Iterator[int | float]:
 _MIN_INTEGER: Final = -(2**63) + 512
 """llguidance 1.9 reads those up to this as floats of -2^63, and negates that without end, which ends the process."""
 _TOO_LARGE: Final = "bounds this large are not supported"
-_TOO_MANY: Final = f"its alternatives have more than {MAX_COMBINATIONS} combinations"
 _MAX_CHARACTERS: Final = 160
 _SENTENCES: Final = {
     "oneOf constraints": "its schemas may not exclude each other, so any of them is accepted",

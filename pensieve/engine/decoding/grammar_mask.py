@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections import deque
 from dataclasses import replace
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 
@@ -22,6 +25,7 @@ from pensieve.engine.decoding.bounded_memo import BoundedMemo
 from pensieve.engine.decoding.enforced_schemas import ANY_OBJECT, EnforcedSchemas
 from pensieve.engine.decoding.enforced_schemas import MAX_BYTES as MAX_VERDICTS_BYTES
 from pensieve.engine.decoding.thinking_budget import last_token
+from pensieve.models.tokenizers.compiled_grammar import AnswerMatcher, CompiledGrammar
 from pensieve.models.tokenizers.grammar_tokenizer import grammar_tokenizer
 
 if TYPE_CHECKING:
@@ -32,18 +36,8 @@ log = logging.getLogger(__name__)
 MAY_RELAX: Final = (ToolMode.AUTO, ToolMode.NONE)
 MAX_BYTES: Final = 64 * 1000**2
 """The default limit of all compiled grammars: clients may keep sending new ones."""
-_GRAMMAR_BYTES: Final = 256_000
-_CHARACTER_BYTES: Final = 150
-"""What llguidance 1.9 takes for a grammar: 0.04 to 0.2 MB for a few hundred characters, 120 to 140 bytes for each of a
-long one, and 0.03 to 0.9 MB more as texts are matched against it.
-"""
 _LIMITS: Final = LLParserLimits(max_items_in_row=40_000)
 """Enough for 2,000 optional properties of one object: the default ends at 499, while the answer is decoded."""
-
-
-class _Compiled(NamedTuple):
-    matcher: LLMatcher
-    num_bytes: int
 
 
 class Grammars:
@@ -53,7 +47,7 @@ class Grammars:
         self, model: LoadedModel, *, max_bytes: int = MAX_BYTES, max_verdicts_bytes: int = MAX_VERDICTS_BYTES
     ) -> None:
         self._model = model
-        self._compiled: BoundedMemo[_Compiled] = BoundedMemo(max_bytes, lambda compiled: compiled.num_bytes)
+        self._compiled: BoundedMemo[CompiledGrammar] = BoundedMemo(max_bytes, lambda grammar: grammar.num_bytes)
         self._schemas = EnforcedSchemas(model.dialect, max_verdicts_bytes)
 
     @property
@@ -75,7 +69,7 @@ class Grammars:
             grammar_tokenizer(backend.to_str(), marks), n_vocab=self._model.vocabulary_size, eos_token=eos
         )
 
-    def matcher_for(self, request: GenerationRequest, *, starts_thinking: bool) -> LLMatcher | None:
+    def matcher_for(self, request: GenerationRequest, *, starts_thinking: bool) -> AnswerMatcher | None:
         """The matcher for the grammar that an answer to `request` must follow, or None if it is unconstrained.
 
         Raises:
@@ -97,19 +91,20 @@ class Grammars:
         relaxed = tuple(replace(tool, input_schema=ANY_OBJECT) for tool in request.tools)
         return self._compiled_for(replace(request, tools=relaxed), starts_thinking=starts_thinking)
 
-    def _compiled_for(self, request: GenerationRequest, *, starts_thinking: bool) -> LLMatcher | None:
+    def _compiled_for(self, request: GenerationRequest, *, starts_thinking: bool) -> AnswerMatcher | None:
         grammar = answer_grammar(request, self._model.dialect, starts_thinking=starts_thinking)
         if grammar is None:
             return None
 
-        def compiled() -> _Compiled:
+        def compiled() -> CompiledGrammar:
             matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=_LIMITS)
             if matcher.is_error():
                 problem = matcher.get_error().strip().splitlines()[0]  # the whole grammar follows
                 raise ValidationError("tools", f"their schemas are too complex to enforce together: {problem}")
-            return _Compiled(matcher, _GRAMMAR_BYTES + _CHARACTER_BYTES * len(grammar))
+            return CompiledGrammar(matcher, len(grammar))
 
-        return self._compiled.get(grammar, compiled).matcher.deep_copy()
+        self._compiled.measure_again()
+        return self._compiled.get(grammar, compiled).new_matcher()
 
 
 def _require_unconstrained(request: GenerationRequest) -> None:
@@ -135,9 +130,11 @@ class GrammarMask:
     batch's other rows too; `failed` marks its own row as lost.
     """
 
-    def __init__(self, matcher: LLMatcher, vocabulary_size: int) -> None:
-        self._matcher = matcher
+    def __init__(self, matcher: AnswerMatcher, vocabulary_size: int) -> None:
+        self._matcher, self._grammar = matcher.matcher, matcher.grammar
         self._mask = allocate_token_bitmask(1, vocabulary_size)
+        self._forced: deque[int] = deque()
+        """The tokens that must come next, without the first: for each, llguidance would read all others again."""
         self._has_begun = False
         self.failed = False
 
@@ -148,12 +145,28 @@ class GrammarMask:
             self._has_begun = True
             if self.failed:
                 return logits
-            fill_next_token_bitmask(self._matcher, self._mask)
+            self._fill()
             return masked(logits, self._mask)
         except Exception:
             log.exception("a grammar failed, and its request with it")
             self.failed = True
             return logits
+
+    def _fill(self) -> None:
+        if self._forced:
+            token_id = self._forced.popleft()
+            self._mask.fill(0)
+            self._mask.view(np.uint32)[0, token_id // 32] = 1 << token_id % 32
+            return
+        self._grammar.num_tokens += 1
+        fill_next_token_bitmask(self._matcher, self._mask)
+        if _allows_one(self._mask):
+            self._forced.extend(self._matcher.compute_ff_tokens()[1:])
+
+
+def _allows_one(mask: npt.NDArray[np.int32]) -> bool:
+    words = mask[mask != 0].view(np.uint32)
+    return len(words) == 1 and int(words[0]).bit_count() == 1
 
 
 def masked(logits: mx.array, mask: Any) -> mx.array:

@@ -10,9 +10,8 @@ from contracts.values.vocabulary import GenerationRequest
 from pensieve.core.prefixes.boundary import Boundary
 
 if TYPE_CHECKING:
-    from llguidance import LLMatcher
-
     from pensieve.engine.prompt_cache.answer_memory import AnswerMemory
+    from pensieve.models.tokenizers.compiled_grammar import AnswerMatcher
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -20,7 +19,7 @@ class PreparedPrompt:
     request: GenerationRequest
     token_ids: list[int]
     starts_thinking: bool = False
-    matcher: LLMatcher | None = None
+    matcher: AnswerMatcher | None = None
     """The grammar that constrains the answer; this prompt's own copy."""
     window_tokens: int = sys.maxsize
     """The most tokens that prompt and answer may have together, whatever `max_tokens` is."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pensieve.core.schemas.combinations import MAX_COMBINATIONS, has_too_many_combinations
+from pensieve.core.schemas.combinations import MAX_COMBINATIONS, MAX_MULTIPLE, MAX_TEXTS, excess_of
 
 Schema = dict[str, Any]
 NUMBER: Schema = {"type": "number"}
@@ -41,7 +41,7 @@ def values(number: int) -> Schema:
     ],
 )
 def test_alternatives_beside_each_other_multiply(schema: Schema) -> None:
-    assert has_too_many_combinations(schema)
+    assert f"more than {MAX_COMBINATIONS} combinations" in excess_of(schema)
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,56 @@ def test_alternatives_beside_each_other_multiply(schema: Schema) -> None:
     ],
 )
 def test_alternatives_apart_from_each_other_do_not(schema: Any) -> None:
-    assert not has_too_many_combinations(schema)
+    assert not excess_of(schema)
+
+
+def arrays(number: int) -> list[Schema]:
+    return [{"items": {"const": at}} for at in range(number)]
+
+
+def texts(number: int) -> Schema:
+    return {"allOf": [{"pattern": f"a{at}"} for at in range(number)]}
+
+
+def multiples(*numbers: float) -> Schema:
+    return {"allOf": [{"multipleOf": number} for number in numbers]}
+
+
+def test_alternatives_alone_count_unless_they_are_values() -> None:
+    assert not excess_of({"items": {"anyOf": arrays(MAX_COMBINATIONS)}})
+    assert excess_of({"items": {"anyOf": arrays(MAX_COMBINATIONS + 1)}})
+    assert excess_of({"anyOf": [{"anyOf": arrays(MAX_COMBINATIONS // 2)}] * 3})
+    assert not excess_of({"anyOf": [{"$ref": "#/$defs/a"}] * 3, "$defs": {"a": {"anyOf": arrays(MAX_COMBINATIONS)}}})
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_too_much"),
+    [
+        (texts(MAX_TEXTS), False),
+        (texts(MAX_TEXTS + 1), True),
+        ({**texts(MAX_TEXTS - 1), "pattern": "a", "format": "date"}, True),
+        ({"allOf": [{"allOf": [texts(3), texts(3)]}, texts(3)]}, True),
+        ({"anyOf": [texts(5), texts(4)], "pattern": "a"}, False),
+        ({"anyOf": [texts(5), texts(4)], **texts(4)}, True),
+        ({"$ref": "#/$defs/a", **texts(4), "$defs": {"a": texts(5)}}, True),
+        ({"properties": {f"p{at}": {"pattern": "a"} for at in range(20)}}, False),
+    ],
+)
+def test_patterns_and_formats_of_one_text_count(schema: Schema, *, is_too_much: bool) -> None:
+    assert ("patterns and formats" in excess_of(schema)) == is_too_much
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_too_much"),
+    [
+        (multiples(97, 101), False),
+        (multiples(MAX_MULTIPLE, 100, 1000), False),
+        (multiples(9973, 9967), True),
+        (multiples(7.77, 5), True),
+        (multiples(0.01, 5), False),
+        (multiples(*range(2, 18)), True),
+        ({"anyOf": [multiples(9973, 1), multiples(9967, 1)], "multipleOf": 9949}, True),
+    ],
+)
+def test_multiples_beside_each_other_have_a_common_multiple(schema: Schema, *, is_too_much: bool) -> None:
+    assert ("least common multiple" in excess_of(schema)) == is_too_much

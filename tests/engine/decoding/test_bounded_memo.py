@@ -51,3 +51,14 @@ def test_a_failure_is_not_remembered() -> None:
     with pytest.raises(ZeroDivisionError):
         memo.get("a", lambda: 1 // 0)
     assert memo.get("a", lambda: 1) == 1
+
+
+def test_values_that_grow_are_measured_again() -> None:
+    memo: BoundedMemo[list[int]] = BoundedMemo(2600, lambda value: 1000 * len(value))
+    first = memo.get("a", lambda: [1])
+    memo.get("b", lambda: [1])
+    first.append(2)
+    memo.measure_again()
+    assert memo.get("b", lambda: [2]) == [1]
+    assert memo.num_bytes < 2600
+    assert memo.get("a", lambda: [3]) == [3]

@@ -1,15 +1,22 @@
 """Grammars: what they require of a model's tokenizer, which schemas they accept, and how many are cached."""
 
+import json
 from dataclasses import replace
+from typing import Any, cast
 
+import mlx.core as mx
 import pytest
+from llguidance import LLMatcher
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, ModelFeature, Role, Tool, ToolChoice, ToolMode
 from pensieve.core.dialects.dialect import CallForm, CallSyntax, Dialect
 from pensieve.core.errors import ValidationError
-from pensieve.engine.decoding.grammar_mask import Grammars
+from pensieve.engine.decoding.enforced_schemas import ANY_OBJECT, MAX_WORK, EnforcedSchemas, work_of
+from pensieve.engine.decoding.grammar_mask import GrammarMask, Grammars
+from pensieve.engine.decoding.thinking_budget import last_token
 from pensieve.models.files.model_folder import ModelFolder
 from pensieve.models.loading.load import LoadedModel, load
+from pensieve.models.tokenizers.compiled_grammar import AnswerMatcher
 
 TOOL = Tool("act", "Act", '{"type": "object"}')
 PLAIN = GenerationRequest((ChatMessage(Role.USER, "Go."),), max_tokens=8)
@@ -106,3 +113,77 @@ def test_tools_whose_grammar_does_not_compile_are_relaxed_if_optional(
     assert grammars.matcher_for(replace(PLAIN, tools=(tool,)), starts_thinking=False) is not None
     with pytest.raises(ValidationError, match="too complex to enforce"):
         grammars.matcher_for(replace(PLAIN, tools=(tool,), tool_choice=ToolChoice(ToolMode.ANY)), starts_thinking=False)
+
+
+def _constrained(tiny_folder: ModelFolder, schema: object, **limits: int) -> tuple[Grammars, AnswerMatcher, int]:
+    model = load(tiny_folder)
+    grammars = Grammars(model, **limits)
+    matcher = grammars.matcher_for(replace(PLAIN, output_schema=json.dumps(schema)), starts_thinking=False)
+    assert matcher is not None
+    return grammars, matcher, model.vocabulary_size
+
+
+class _Counting:
+    """A matcher that counts how often it reads what must come."""
+
+    def __init__(self, matcher: LLMatcher) -> None:
+        self._matcher, self.num_readings = matcher, 0
+
+    def compute_ff_tokens(self) -> list[int]:
+        self.num_readings += 1
+        return self._matcher.compute_ff_tokens()
+
+    def unsafe_compute_mask_ptr(self, *arguments: int) -> None:
+        self.num_readings += 1
+        self._matcher.unsafe_compute_mask_ptr(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._matcher, name)
+
+
+def test_text_that_must_come_is_read_once(tiny_folder: ModelFolder) -> None:
+    """For each token, llguidance would read all that is left of it."""
+    _, answer, vocabulary_size = _constrained(tiny_folder, {"const": list(range(300))})
+    matcher = _Counting(answer.matcher)
+    mask, tokens = GrammarMask(AnswerMatcher(cast("LLMatcher", matcher), answer.grammar), vocabulary_size), [0]
+    while not matcher.is_stopped() and not mask.failed and len(tokens) < 3000:
+        logits = mask(mx.array(tokens), mx.zeros((1, vocabulary_size)))
+        tokens.append(last_token(mx.argmax(logits, axis=-1)))
+    text = load(tiny_folder).tokenizer.decode(tokens[1:-1])
+    assert json.loads(text) == list(range(300))
+    assert matcher.num_readings < 10
+
+
+def test_a_grammar_that_has_learned_much_is_compiled_again(tiny_folder: ModelFolder) -> None:
+    schema = {"type": "string"}
+    grammars, answer, vocabulary_size = _constrained(tiny_folder, schema, max_bytes=1_000_000)
+    mask, tokens = GrammarMask(answer, vocabulary_size), [0]
+    quote = load(tiny_folder).tokenizer.encode('"', add_special_tokens=False)[0]
+    letter = load(tiny_folder).tokenizer.encode("a", add_special_tokens=False)[0]
+    for token in [quote, *[letter] * 200]:
+        mask(mx.array(tokens), mx.zeros((1, vocabulary_size)))
+        tokens.append(token)
+    again = grammars.matcher_for(replace(PLAIN, output_schema=json.dumps(schema)), starts_thinking=False)
+    assert again is not None
+    assert again.grammar is not answer.grammar
+    assert grammars.num_bytes < 1_000_000
+
+
+MANY_PATTERNS = json.dumps(
+    {"type": "object", "patternProperties": {f"^p{at}_": {"type": "string"} for at in range(128)}}
+)
+LARGE_MULTIPLES = json.dumps(
+    {"type": "object", "properties": {f"p{at}": {"type": "integer", "multipleOf": 10_000} for at in range(10)}}
+)
+
+
+@pytest.mark.parametrize("schema", [MANY_PATTERNS, LARGE_MULTIPLES])
+def test_the_tools_of_a_request_are_bounded_by_what_takes_longest_to_compile(schema: str) -> None:
+    schemas = EnforcedSchemas(Dialect())
+    num_fitting = MAX_WORK // work_of(schema)
+    tools = tuple(Tool(f"act{at}", "Act", schema) for at in range(num_fitting + 1))
+    found = schemas.of(replace(PLAIN, tools=tools)).tools
+    assert [tool.input_schema == ANY_OBJECT for tool in found] == [False] * num_fitting + [True]
+    with pytest.raises(ValidationError, match="too long to compile") as caught:
+        schemas.of(replace(PLAIN, tools=tools, tool_choice=ToolChoice(ToolMode.ANY)))
+    assert caught.value.field == f"tools.{num_fitting}.input_schema"
