@@ -88,7 +88,10 @@ def a_request_with_many_combinations(scene: Scene, what: str) -> None:
         following = {"$ref": f"#/$defs/d{number + 1}"}
         all_of = {"allOf": [following, following]}
         definitions[f"d{number}"] = all_of if what == "allOf" else {"anyOf": [following, all_of]}
-    schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": definitions}
+    whole: object = {"$ref": "#/$defs/d0"}
+    if what == "allOf of patterns":
+        definitions, whole = {}, {"type": "string", "allOf": [{"pattern": f"a{number}"} for number in range(40)]}
+    schema = {"type": "object", "properties": {"a": whole}, "$defs": definitions}
     harmless = {"type": "object", "properties": {"a": {"type": "string", "description": json.dumps(definitions)}}}
     scene.body, scene.other_body = (
         {**plain_request(scene.client.model), "tools": [{"name": "look", "input_schema": each}]}
@@ -99,7 +102,7 @@ def a_request_with_many_combinations(scene: Scene, what: str) -> None:
 @given(parsers.parse("a request with a tool whose schema has {number} as {place:w}"))
 def a_request_with_a_number_in_its_schema(scene: Scene, number: str, place: str) -> None:
     value = json.loads(number)
-    parts = {"enum": {"enum": [value]}, "const": {"const": value}}
+    parts = {"enum": {"enum": [value]}, "const": {"const": value}, "multiple": {"multipleOf": value}}
     part = parts.get(place) or {"minimum": min(value, 2 * value), "maximum": max(value, 2 * value)}
     schema = {"type": "object", "properties": {"a": {"type": "integer", **part}}, "required": ["a"]}
     scene.body = plain_request(scene.client.model)
