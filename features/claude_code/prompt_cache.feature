@@ -5,7 +5,6 @@ Feature: A prompt is computed once
 
   Background:
     Given the server under test
-    And a request with a unique long system prompt, marked for caching
 
   @MUST
   Rule: Usage reports the prompt's tokens in three parts
@@ -14,6 +13,7 @@ Feature: A prompt is computed once
 
     @id:cache-usage-adds-up @slow
     Scenario: The input counts add up to the token count, and cache_creation to the tokens written
+      Given a request with a unique long system prompt, marked for caching
       When its tokens are counted
       And it is sent
       Then the count equals the reply's usage
@@ -26,12 +26,14 @@ Feature: A prompt is computed once
 
     @id:cache-is-read-again @slow
     Scenario: A repeated request is read from the cache
+      Given a request with a long system prompt, marked for caching
       When it is sent
       And it is sent again
       Then at least 90 percent of the prompt was read from the cache
 
     @id:cache-is-read-by-the-next-turn @slow
     Scenario: The next turn of a conversation reads the earlier turns from the cache
+      Given a request with a long system prompt, marked for caching
       When it is sent
       And its answer is sent back with another question
       Then at least 90 percent of the prompt was read from the cache
@@ -39,6 +41,7 @@ Feature: A prompt is computed once
     @id:max-tokens-of-zero-fills-the-cache @slow @cap:cache-filling @W13
     Scenario: A request with a max_tokens of 0 generates nothing, and the next one reads its prompt from the cache
       "Prompt caching", pre-warming the cache: empty content, the stop reason max_tokens, and usage as always.
+      Given a request with a unique long system prompt, marked for caching
       When it is sent with a max_tokens of 0
       Then it has no content, no output tokens, and stopped at max_tokens
       When it is sent
@@ -46,6 +49,7 @@ Feature: A prompt is computed once
 
     @id:cache-is-not-read-by-others @slow
     Scenario: A prompt with a different beginning is not read from the cache
+      Given a request with a long system prompt, marked for caching
       When it is sent
       And it is sent with a different first word in its system prompt
       Then at most 10 percent of the prompt was read from the cache

@@ -9,7 +9,9 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from string import ascii_lowercase
 
 import httpx
 from pytest_bdd import given, parsers, then, when
@@ -83,20 +85,33 @@ def a_request_with_a_deep_schema(scene: Scene, number: int) -> None:
 
 @given(parsers.parse("a request with a tool whose schema has trillions of combinations in {what}"))
 def a_request_with_many_combinations(scene: Scene, what: str) -> None:
-    definitions: dict[str, object] = {"d40": {"type": "object", "properties": {"q": {"type": "string"}}}}
-    for number in range(40):
-        following = {"$ref": f"#/$defs/d{number + 1}"}
-        all_of = {"allOf": [following, following]}
-        definitions[f"d{number}"] = all_of if what == "allOf" else {"anyOf": [following, all_of]}
-    whole: object = {"$ref": "#/$defs/d0"}
+    leaf: Json = {"type": "object", "properties": {"q": {"type": "string"}}}
     if what == "allOf of patterns":
-        definitions, whole = {}, {"type": "string", "allOf": [{"pattern": f"a{number}"} for number in range(40)]}
-    schema = {"type": "object", "properties": {"a": whole}, "$defs": definitions}
-    harmless = {"type": "object", "properties": {"a": {"type": "string", "description": json.dumps(definitions)}}}
+        definitions: Json = {"a": {"type": "string", "allOf": [{"pattern": f"a{number}"} for number in range(40)]}}
+    else:
+        definitions = _four_of_the_next(leaf) if what == "allOf" else _the_next_or_twice_the_next(leaf)
+    schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": definitions}
+    as_text = json.dumps(definitions, separators=(",", ":")).replace('"', "'")
+    harmless = {"type": "object", "properties": {"a": {"type": "string", "description": as_text}}}
     scene.body, scene.other_body = (
         {**plain_request(scene.client.model), "tools": [{"name": "look", "input_schema": each}]}
         for each in (schema, harmless)
     )
+
+
+def _four_of_the_next(leaf: Json) -> Json:
+    """4^20 combinations, in few tokens."""
+    return _chain(ascii_lowercase[:21], leaf, lambda following: {"allOf": [following] * 4})
+
+
+def _the_next_or_twice_the_next(leaf: Json) -> Json:
+    """3^25 references to follow, and far more combinations to write out."""
+    return _chain(ascii_lowercase, leaf, lambda following: {"anyOf": [following, {"allOf": [following] * 2}]})
+
+
+def _chain(names: str, leaf: Json, refer: Callable[[Json], Json]) -> Json:
+    """Definitions, each of which refers to the next one."""
+    return {name: refer({"$ref": f"#/$defs/{after}"}) for name, after in pairwise(names)} | {names[-1]: leaf}
 
 
 @given(parsers.parse("a request with a tool whose schema has {number} as {place:w}"))
@@ -144,7 +159,7 @@ def _longest_plain_seconds(scene: Scene, body: Json) -> float:
 
 def _plain_seconds(scene: Scene) -> float:
     started_at = time.monotonic()
-    scene.reply = scene.client.post(plain_request(scene.client.model))
+    scene.reply = scene.client.post({**plain_request(scene.client.model), "max_tokens": 1})
     return time.monotonic() - started_at
 
 

@@ -178,6 +178,7 @@ Feature: POST /v1/chat/completions
     Scenario: A streamed function call has the completion's arguments
       Given the chat offers the function "look_it_up" with the schema "nested"
       And the chat's "tool_choice" is "required"
+      And the chat's "parallel_tool_calls" is false
       When the chat is sent
       And the chat is streamed
       Then the stream consists of chunks of one completion

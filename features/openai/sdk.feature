@@ -17,8 +17,10 @@ Feature: OpenAI's SDK accepts every answer
 
     @id:openai-sdk-calls
     Scenario: OpenAI's SDK gets the same function call streamed and not
-      Given the chat offers the function "look_it_up" with the schema "bounded"
+      A small model repeats the call until max_tokens, so that several calls are compared.
+      Given the chat offers the function "look_it_up" with the schema "enumeration"
       And the chat's "tool_choice" is "required"
+      And the chat's "max_tokens" is 48
       When OpenAI's SDK sends the chat
       And OpenAI's SDK streams the chat
       Then the SDK's chunks add up to the completion

@@ -32,6 +32,11 @@ _BY_NAME: Final = frozenset(
     {"setattr", "getattr", "delattr", "hasattr", "getattr_static", "attrgetter", "methodcaller", "import_module"}
 )
 _NAME: Final = re.compile(r"_[a-z]\w*")
+_MAY_REACH: Final = re.compile(
+    r"""(?<!\bself)(?<!\bcls)\._|['"][\w.]*\b_[a-zA-Z]|^ *(?:from|import) .*\b_[a-zA-Z]|^ +_\w+(?: as \w+)?,""",
+    re.MULTILINE,
+)
+"""Most modules need not be parsed: an attribute, a text, an import, and one of several names that are imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +52,23 @@ class Reach:
 def reaches_in(*folders: str) -> list[Reach]:
     """Those of all modules of these folders of the repository."""
     paths = [path.relative_to(ROOT) for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    texts = ((path, (ROOT / path).read_text(encoding="utf-8")) for path in paths if not _is_hidden(path))
     return [
         Reach(path, line, name)
-        for path in paths
-        if not any(part.startswith(".") for part in path.parts)
-        for line, name in reaches_of(ast.parse((ROOT / path).read_text(encoding="utf-8")))
+        for path, text in texts
+        if may_reach(text)
+        for line, name in reaches_of(ast.parse(text))
         if name not in DOCUMENTED
     ]
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def may_reach(text: str) -> bool:
+    """Whether `reaches_of` could find anything in a module: False only if it could not."""
+    return _MAY_REACH.search(text) is not None
 
 
 def reaches_of(node: ast.AST, own: frozenset[str] = frozenset()) -> Iterator[tuple[int, str]]:

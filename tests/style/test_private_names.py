@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from tests.style.private_names import MAX_IN_TESTS, reaches_in, reaches_of
+from tests.style.private_names import MAX_IN_TESTS, may_reach, reaches_in, reaches_of
 
 CASES: Final = {
     "engine._loop": "engine._loop",
@@ -31,6 +31,8 @@ CASES: Final = {
     "class A:\n _x: int\ndef f(a):\n return a._x": "a._x",
     "self._x, cls._y, a.__class__, a.b, _c": "",
     "from package import __version__": "",
+    "from package import (\n    a,\n    _b,\n    _c as d,\n)": "package._b package._c",
+    "from package import (\n    _b as c, d\n)": "package._b",
 }
 
 
@@ -46,3 +48,4 @@ def test_tests_and_gates_reach_into_little() -> None:
 @pytest.mark.parametrize(("code", "expected"), CASES.items())
 def test_what_counts_as_reaching(code: str, expected: str) -> None:
     assert [name for _, name in reaches_of(ast.parse(code))] == expected.split()
+    assert may_reach(code) or not expected

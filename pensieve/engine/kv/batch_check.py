@@ -70,19 +70,23 @@ def distance(one: Sequence[mx.array], other: Sequence[mx.array]) -> float:
     return min(share if math.isfinite(share) else math.inf for share in shares)
 
 
-def batching_of(model: Any, prepared: Prepare = list) -> Batching:
+def logits_alone(model: Any) -> Sequence[Steps]:
+    """What the checks of one model compare with. It takes fifteen passes, and is the same for all of them."""
+    return [_alone(model, prompt) for prompt in _PROMPTS]
+
+
+def batching_of(model: Any, alone: Sequence[Steps], prepared: Prepare = list) -> Batching:
     """What the model computes correctly in batches, with rows that are padded, join and leave.
 
     `prepared` turns one request's caches, of mlx-lm's kinds, into those that are to be batched.
     """
-    alone = [_alone(model, prompt) for prompt in _PROMPTS]
     tolerance = TOLERANCE if _computes_in_f32(model) else HALF_TOLERANCE
     if _matches(model, alone, _Together(prepared), tolerance):
         return "whole"
     return "decoding" if _matches(model, alone, _Separately(prepared), tolerance) else "none"
 
 
-def keeps_apart(model: Any) -> bool:
+def keeps_apart(model: Any, alone: Sequence[Steps]) -> bool:
     """Whether requests that take turns have the logits of each alone: whether all that is theirs is in the caches."""
     rows = [_new_caches(model) for _ in _PROMPTS]
     for prompt, caches in zip(_PROMPTS, rows, strict=True):
@@ -90,9 +94,7 @@ def keeps_apart(model: Any) -> bool:
     tokens = [token for tokens in _NEXT for token in tokens]
     steps = [[_step(model, caches, token, 1)[0] for caches in rows] for token in tokens]
     in_turns = zip(*steps, strict=True)
-    return all(
-        distance(_alone(model, prompt), row) <= TOLERANCE for prompt, row in zip(_PROMPTS, in_turns, strict=True)
-    )
+    return all(distance(one, row) <= TOLERANCE for one, row in zip(alone, in_turns, strict=True))
 
 
 def _computes_in_f32(model: Any) -> bool:

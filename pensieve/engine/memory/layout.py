@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import mlx.core as mx
 
-from pensieve.engine.kv.batch_check import TOLERANCE, Batching, batching_of, keeps_apart
+from pensieve.engine.kv.batch_check import TOLERANCE, Batching, batching_of, keeps_apart, logits_alone
 from pensieve.engine.kv.rows.forms import ATTENDING, RowForms, in_rows, possible_forms, runnable
 from pensieve.engine.kv.rows.row import Form, RowKV
 from pensieve.engine.kv.sizes import KVSizes
@@ -48,17 +48,18 @@ def layout_of(model: LoadedModel) -> Layout:
     rows: Rows = "all" if has_growing_layout(caches) else "attention"
     if rows == "all" and rows_match_single_requests(model):
         return Layout(rows, "whole")
+    alone = logits_alone(model.model)
     tried: list[Layout] = []
     for forms in possible_forms(caches):
-        tried.append(Layout(rows, batching_of(model.model, partial(in_rows, forms=forms)), forms))
+        tried.append(Layout(rows, batching_of(model.model, alone, partial(in_rows, forms=forms)), forms))
         if tried[-1].batching == "whole":
             return tried[-1]
-    plain = Layout("none", batching_of(model.model), RowForms(None))
+    plain = Layout("none", batching_of(model.model, alone), RowForms(None))
     best = max(tried, key=lambda layout: _BATCHINGS.index(layout.batching))
     is_as_good = _BATCHINGS.index(best.batching) >= _BATCHINGS.index(plain.batching)
     if is_as_good and best.batching != "none":
         return best
-    in_turns = plain.batching == "none" and keeps_apart(model.model)
+    in_turns = plain.batching == "none" and keeps_apart(model.model, alone)
     return Layout("none", "separate", plain.forms) if in_turns else plain
 
 

@@ -18,6 +18,8 @@ from pensieve.models.tokenizers.dialect_of import Family, known_families
 LOOK = Tool("look", "", '{"type": "object"}')
 SPACES = " " * 20_000
 """In quadratic time they take 10 s, in cubic time a day."""
+NUM_TOKENS = MAX_CHARACTERS + 500
+"""More than may be read."""
 
 
 STREAMED = [family for family in known_families() if "{arguments}" in family.dialect.calls.call]
@@ -42,7 +44,7 @@ def test_a_call_that_never_begins_is_read_up_to_a_limit(
     """Not whole with each of its tokens."""
     lengths = lengths_of("read_head", monkeypatch)
     answer = AnswerParser(family.dialect, [LOOK])
-    for text in (family.dialect.calls.start, *[4 * unit] * 5000):
+    for text in (family.dialect.calls.start, *[4 * unit] * NUM_TOKENS):
         answer.feed(text)
     answer.finish()
     assert len(lengths) <= MAX_CHARACTERS
@@ -53,7 +55,7 @@ def test_spaces_after_a_call_are_read_up_to_a_limit(monkeypatch: pytest.MonkeyPa
     dialect = next(family.dialect for family in STREAMED if family.dialect.calls.end)
     answer = AnswerParser(dialect, [LOOK])
     before = dialect.calls.call.partition("{arguments}")[0].replace("{name}", "look")
-    for text in (dialect.calls.start + before, "{}", *["    "] * 5000):
+    for text in (dialect.calls.start + before, "{}", *["    "] * NUM_TOKENS):
         answer.feed(text)
     assert 0 < len(lengths) <= MAX_CHARACTERS
 

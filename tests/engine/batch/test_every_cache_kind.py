@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Final
 
 import pytest
@@ -52,6 +53,7 @@ WIDE: Final = {f"{kind} of wide heads": kind for kind in ("qwen3_5", "gemma3_tex
 HEAD_SIZE: Final = 64
 needs_gpu = pytest.mark.skipif(device_info().backend == "cpu", reason="the kernels run on GPUs")
 VOCABULARY = 128
+SPECULATED: Final = prompt(40, 5)
 
 NewRun = Callable[..., BatchRun]
 Know = Callable[[list[int], list[int]], None]
@@ -77,21 +79,28 @@ def wide(model_type: str) -> LoadedModel:
     return small(model_type, **({"text_config": config["text_config"] | sizes} if "text_config" in config else sizes))
 
 
-@pytest.fixture
-def new_run(model: LoadedModel) -> NewRun:
-    layout = layout_of(model)
+@pytest.fixture(scope="module")
+def layout(model: LoadedModel) -> Layout:
+    return layout_of(model)
 
+
+@pytest.fixture(scope="module")
+def greedy(model: LoadedModel) -> Callable[[], list[int]]:
+    """The answer alone to SPECULATED, computed by the first test that needs it."""
+    return cache(lambda: alone(model, SPECULATED, 60))
+
+
+@pytest.fixture
+def new_run(model: LoadedModel, layout: Layout) -> NewRun:
     def make(eos_token_ids: frozenset[int] = frozenset()) -> BatchRun:
         return BatchRun(replace(model, eos_token_ids=eos_token_ids), layout=layout)
 
     return make
 
 
-def test_each_layer_has_the_best_cache_that_computes_the_same(
-    request: pytest.FixtureRequest, model: LoadedModel
-) -> None:
+def test_each_layer_has_the_best_cache_that_computes_the_same(request: pytest.FixtureRequest, layout: Layout) -> None:
     name = request.node.callspec.params["model"]
-    assert layout_of(model) == LAYOUTS[WIDE.get(name, name)]
+    assert layout == LAYOUTS[WIDE.get(name, name)]
 
 
 def test_requests_that_join_and_leave_get_the_tokens_of_each_alone(
@@ -154,11 +163,11 @@ def often_right(monkeypatch: pytest.MonkeyPatch) -> Know:
 
 
 def test_speculated_answers_are_those_of_plain_decoding(
-    repeatable: None, model: LoadedModel, new_run: NewRun, often_right: Know
+    repeatable: None, layout: Layout, new_run: NewRun, greedy: Callable[[], list[int]], often_right: Know
 ) -> None:
     """Rows that are speculated on together have drafts of several lengths, and lose other numbers of tokens."""
-    token_ids, pace, run = prompt(40, 5), Eager(), new_run()
-    expected = alone(model, token_ids, 60)
+    token_ids, pace, run = SPECULATED, Eager(), new_run()
+    expected = greedy()
     often_right(token_ids, expected)
     run.batch.speculate(pace)
     run.insert(token_ids, 60)
@@ -168,16 +177,16 @@ def test_speculated_answers_are_those_of_plain_decoding(
         run.step()
         run.insert(token_ids, max_tokens)
     assert run.finish() == [expected, expected[:23], expected[:48]][: len(run.tokens)]
-    if run.batch.max_size == 1 or layout_of(model)[1] == "whole":
+    if run.batch.max_size == 1 or layout.batching == "whole":
         assert pace.counts.proposed > pace.counts.accepted > 30
 
 
 def test_a_row_that_ends_leaves_caches_that_continue_like_its_own_tokens(
-    repeatable: None, model: LoadedModel, new_run: NewRun, often_right: Know
+    repeatable: None, model: LoadedModel, new_run: NewRun, greedy: Callable[[], list[int]], often_right: Know
 ) -> None:
     """What is stored of an answer, also if its last draft went on after the end."""
-    token_ids = prompt(40, 5)
-    expected = alone(model, token_ids, 60)
+    token_ids = SPECULATED
+    expected = greedy()
     often_right(token_ids, expected)
     last = next(token_id for place, token_id in enumerate(expected) if place > 8 and token_id not in expected[:place])
     run = new_run(eos_token_ids=frozenset({last}))

@@ -9,8 +9,12 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from pensieve.engine.kv.batch_check import Batching, batching_of, distance, keeps_apart
+from pensieve.engine.kv.batch_check import Batching, batching_of, distance, keeps_apart, logits_alone
 from tests.engine.kv.models import small
+
+
+def checked(model: Any) -> Batching:
+    return batching_of(model, logits_alone(model))
 
 
 @pytest.mark.parametrize(
@@ -26,7 +30,7 @@ from tests.engine.kv.models import small
     ],
 )
 def test_each_model_type_is_batched_as_far_as_it_computes_correctly(model_type: str, batching: Batching) -> None:
-    assert batching_of(small(model_type).model) == batching
+    assert checked(small(model_type).model) == batching
 
 
 class _WithFault:
@@ -53,7 +57,7 @@ def test_a_model_whose_rows_affect_each_other_is_not_batched() -> None:
 
     model = small("llama").model
     for fault in (mixed, first_of_many):
-        assert batching_of(_WithFault(model, fault)) == "none"
+        assert checked(_WithFault(model, fault)) == "none"
 
 
 def test_requests_may_take_turns_if_all_that_is_theirs_is_in_the_caches() -> None:
@@ -64,9 +68,10 @@ def test_requests_may_take_turns_if_all_that_is_theirs_is_in_the_caches() -> Non
         return logits + passed[-2]
 
     model = small("deepseek_v41").model
-    assert batching_of(model) == "none"
-    assert keeps_apart(model)
-    assert not keeps_apart(_WithFault(model, with_the_last_pass))
+    faulty = _WithFault(model, with_the_last_pass)
+    assert checked(model) == "none"
+    assert keeps_apart(model, logits_alone(model))
+    assert not keeps_apart(faulty, logits_alone(faulty))
 
 
 def test_a_token_routed_to_another_expert_does_not_count_as_a_fault() -> None:
@@ -84,9 +89,9 @@ def _half_precision(token_ids: mx.array, logits: mx.array) -> mx.array:
 
 
 def test_half_precision_noise_does_not_count_as_a_fault() -> None:
-    assert batching_of(_WithFault(small("llama").model, _half_precision)) == "whole"
+    assert checked(_WithFault(small("llama").model, _half_precision)) == "whole"
 
 
 @pytest.mark.parametrize(("model_type", "batching"), [("mamba", "decoding"), ("gemma2", "none"), ("llama4", "none")])
 def test_a_row_that_sees_other_rows_is_found_in_half_precision_too(model_type: str, batching: Batching) -> None:
-    assert batching_of(_WithFault(small(model_type).model, _half_precision)) == batching
+    assert checked(_WithFault(small(model_type).model, _half_precision)) == batching

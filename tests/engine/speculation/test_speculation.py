@@ -61,13 +61,11 @@ class RowsRun:
 
     def insert(self, prompts: list[list[int]], max_tokens: int = 60, sampler: Any = None) -> list[int]:
         uids = [next(self._uids) for _ in prompts]
+        prefilled = {each: self._prefilled(each) for each in set(map(tuple, prompts))}
         joining = BatchCaches()
         for token_ids in prompts:
-            caches = [RowKV() for _ in range(NUM_LAYERS)]
-            batch = BatchCaches.of([caches])
-            if len(token_ids) > 1:
-                mx.eval(self.model.model(mx.array([token_ids[:-1]]), cache=batch.layers))
-            joining.extend(batch)
+            copies = [RowKV(tuple(map(mx.array, row.arrays)), row.offset) for row in prefilled[tuple(token_ids)]]
+            joining.extend(BatchCaches.of([copies]))
         rows = [
             Row(uid, token_ids, token_ids[:-1], (), max_tokens, sampler or GREEDY, [])
             for uid, token_ids in zip(uids, prompts, strict=True)
@@ -75,6 +73,13 @@ class RowsRun:
         self.rows.join(rows, joining)
         self.tokens.update({uid: [] for uid in uids})
         return uids
+
+    def _prefilled(self, token_ids: tuple[int, ...]) -> list[RowKV]:
+        """The caches of all tokens but the last."""
+        caches = [RowKV() for _ in range(NUM_LAYERS)]
+        if len(token_ids) > 1:
+            mx.eval(self.model.model(mx.array([token_ids[:-1]]), cache=BatchCaches.of([caches]).layers))
+        return caches
 
     def steps(self, max_steps: int) -> RowsRun:
         for _ in range(max_steps):

@@ -60,7 +60,7 @@ def has_many_pdfs(call: ProxiedCall) -> bool:
 
 
 def has_many_definitions(call: ProxiedCall) -> bool:
-    return b"#/$defs/d40" in call.body
+    return b"#/$defs/u" in call.body
 
 
 def has_the_smallest_integer(call: ProxiedCall) -> bool:
