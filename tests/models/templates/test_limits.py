@@ -221,3 +221,21 @@ def test_the_steps_of_a_long_conversation_have_a_limit() -> None:
     """A template that looks through all messages for each of them takes minutes for ten thousand."""
     assert Budget(100).max_steps < Budget(1000).max_steps < Budget(10_000).max_steps
     assert Budget(10_000).max_steps == Budget(100_000).max_steps <= 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("filters", "num_filters"),
+    [("map('upper')", 1), ("select('string')", 1), ("reject('none') | map('upper') | select('string')", 3)],
+)
+@pytest.mark.parametrize("source", ["items", "(items | map('trim'))"])
+def test_filters_that_apply_others_cost_steps_for_each_item(filters: str, num_filters: int, source: str) -> None:
+    spent = []
+    for number in (100, 200):
+        with render_budget() as budget:
+            compile_template(f"{{% for i in {source} | {filters} %}}{{% endfor %}}").render(items=["a"] * number)
+            spent.append(budget.max_steps - budget.steps)
+    assert spent[1] - spent[0] >= 100 * 25 * num_filters
+
+
+def test_filters_that_apply_others_take_nothing_for_an_empty_list() -> None:
+    assert compile_template("{{ none | map('upper') | list }}{{ missing | select | list }}").render() == "[][]"
