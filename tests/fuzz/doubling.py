@@ -78,7 +78,7 @@ def _requests(folder: Path) -> Iterator[Mapping[str, Measure]]:
 @contextmanager
 def _http_2(folder: Path) -> Iterator[Mapping[str, Measure]]:
     with PlayedServer.started(folder) as server:
-        yield {name: partial(server.cost, frames) for name, frames in FRAMES.items()}
+        yield {f"HTTP/2 with {name}": partial(server.cost, frames) for name, frames in FRAMES.items()}
 
 
 SEARCHES: Final = (grammars, templates, model_files, scripts, _http_2, _requests)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import socket
 import struct
@@ -145,9 +144,13 @@ class PlayedServer:
         with contextlib.closing(socket.create_connection(("127.0.0.1", self._port), 600)) as connection:
             connection.settimeout(0)
             received, sent = bytearray(), 0
-            for _ in itertools.count():
-                with contextlib.suppress(BlockingIOError):
+            while True:
+                try:
                     sent += connection.send(data[sent : sent + 65_536])
+                except BlockingIOError:
+                    pass
+                except OSError:  # closed by the server, which may be its right
+                    return
                 connection.settimeout(0.01 if sent < len(data) else 600)
                 try:
                     part = connection.recv(65_536)
