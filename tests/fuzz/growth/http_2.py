@@ -20,7 +20,9 @@ from tests.fuzz.growth.search import MAX_BYTES, OK, Cost
 _DATA, _HEADERS, _PRIORITY, _RESET, _SETTINGS, _PUSH, _PING, _WINDOW, _CONTINUATION = 0, 1, 2, 3, 4, 5, 6, 8, 9
 _END_STREAM, _END_HEADERS, _PADDED, _ACK = 1, 4, 8, 1
 _FRAME_BYTES: Final = 16_384
-_BODY: Final = json.dumps({"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}]}).encode()
+_BODY: Final = json.dumps(
+    {"model": "claude-any", "max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}]}
+).encode()
 Pairs = Iterable[tuple[str, str]]
 
 

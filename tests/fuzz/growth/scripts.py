@@ -57,7 +57,7 @@ def _cost(path: Path, texts: Callable[[int], list[str]], size: int) -> Cost:
 def _status(port: int, text: str, *, streamed: bool) -> int:
     tool = {"name": "look", "input_schema": {"type": "object"}}
     body = {
-        "model": "m",
+        "model": "claude-any",
         "max_tokens": 2**20,
         "stream": streamed,
         "messages": [{"role": "user", "content": text}],
