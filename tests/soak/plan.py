@@ -41,7 +41,7 @@ class Plan:
     @property
     def rest_seconds(self) -> float:
         """How long it rests before, without a request: until the server has returned what was freed."""
-        return max(2.0, (IDLE_SECONDS + 5) * self.scale)
+        return max(2.0, (IDLE_SECONDS + 2) * self.scale)
 
     @property
     def full_disk(self) -> tuple[float, float]:

@@ -145,16 +145,10 @@ class Run:
         print(f"{at / MINUTE:6.1f} min: {counts}; {taken}", flush=True)
 
     def _measure(self, server: Server, at: float) -> None:
-        """The level of a server that has just answered with each model that stays, and has unloaded the other."""
-        kept = [item for item in self.expected if item.name in (f"{TINY}: call", f"{EMBEDDED}: call")]
+        """The level of a server that has unloaded all models but the first, and rests."""
         with self.pause.quiet():
-            is_switched = True
-            while is_switched:
-                for item in kept:
-                    ask(server.client, item.limited_to(1))
+            while any(model["state"] != "unloaded" for model in server.health()["models"] if model["id"] != TINY):
                 time.sleep(SETTLE_SECONDS)
-                models = {model["id"]: model["state"] for model in server.health()["models"]}
-                is_switched = models[OTHER] != "unloaded"
             time.sleep(self.plan.rest_seconds)
             levels = [server.level() for _ in range(_NUM_SAMPLES)]
         level = sorted(levels, key=lambda each: each.resident_bytes)[_NUM_SAMPLES // 2]

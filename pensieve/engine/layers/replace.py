@@ -8,6 +8,7 @@ from mlx.utils import tree_unflatten
 
 from pensieve.device.device import device_info
 from pensieve.device.exponentials import powers_are_faster
+from pensieve.engine.layers.filled_linear import filled_layers, sixteen_are_faster
 from pensieve.engine.layers.flat_linear import flat_layers
 from pensieve.engine.layers.gated_mlp import gated_mlps
 from pensieve.engine.layers.rotation import rotation_layers
@@ -21,3 +22,5 @@ def replace_layers(model: Any) -> None:
     layers += rotation_layers(modules) if backend == "cpu" else []
     layers += gated_mlps(modules) if powers_are_faster() else []
     model.update_modules(tree_unflatten(layers))
+    if filled := filled_layers(model.named_modules()):  # parts of the MLPs that were just put in place
+        model.update_modules(tree_unflatten(filled if sixteen_are_faster() else []))
