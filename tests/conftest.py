@@ -35,6 +35,8 @@ _LONGEST = (
     "real_model/test_constrained_calls.py",
     "real_model/test_sdk_conversations.py",
     "sdk_suites/test_sdk_suites.py",
+    "serving/test_model_churn.py",
+    "serving/test_revival.py",
     "soak/test_soak.py",
 )
 """They begin first. Each file runs in one process, so one that began last would keep the others waiting."""

@@ -66,9 +66,10 @@ Feature: Requests that are heavy for their size
       And no plain request waited for it
 
       Examples:
-        | what            |
-        | allOf           |
-        | anyOf and allOf |
+        | what              |
+        | allOf             |
+        | anyOf and allOf   |
+        | allOf of patterns |
 
     @id:enum-of-the-smallest-integer @cap:tools
     Scenario Outline: A tool whose schema has <number> as <place> is answered, or refused by name
@@ -86,6 +87,7 @@ Feature: Requests that are heavy for their size
         | -1e300               | maximum   |
         | 9223372036854775808  | enum      |
         | 1e300                | minimum   |
+        | 999999937            | multiple  |
 
   @MUST
   Rule: Bodies that do not arrive delay no other

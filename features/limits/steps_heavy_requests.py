@@ -86,7 +86,10 @@ def a_request_with_a_deep_schema(scene: Scene, number: int) -> None:
 @given(parsers.parse("a request with a tool whose schema has trillions of combinations in {what}"))
 def a_request_with_many_combinations(scene: Scene, what: str) -> None:
     leaf: Json = {"type": "object", "properties": {"q": {"type": "string"}}}
-    definitions = _four_of_the_next(leaf) if what == "allOf" else _the_next_or_twice_the_next(leaf)
+    if what == "allOf of patterns":
+        definitions: Json = {"a": {"type": "string", "allOf": [{"pattern": f"a{number}"} for number in range(40)]}}
+    else:
+        definitions = _four_of_the_next(leaf) if what == "allOf" else _the_next_or_twice_the_next(leaf)
     schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": definitions}
     as_text = json.dumps(definitions, separators=(",", ":")).replace('"', "'")
     harmless = {"type": "object", "properties": {"a": {"type": "string", "description": as_text}}}
@@ -114,7 +117,7 @@ def _chain(names: str, leaf: Json, refer: Callable[[Json], Json]) -> Json:
 @given(parsers.parse("a request with a tool whose schema has {number} as {place:w}"))
 def a_request_with_a_number_in_its_schema(scene: Scene, number: str, place: str) -> None:
     value = json.loads(number)
-    parts = {"enum": {"enum": [value]}, "const": {"const": value}}
+    parts = {"enum": {"enum": [value]}, "const": {"const": value}, "multiple": {"multipleOf": value}}
     part = parts.get(place) or {"minimum": min(value, 2 * value), "maximum": max(value, 2 * value)}
     schema = {"type": "object", "properties": {"a": {"type": "integer", **part}}, "required": ["a"]}
     scene.body = plain_request(scene.client.model)

@@ -22,8 +22,10 @@ from tests.soak.verdict import Measured
 from tests.support.tiny_model import EMBEDDED_VOCABULARY, write_tiny_model
 
 TINY, OTHER, EMBEDDED = "tiny", "other", SMOLLM2.name
-IDLE_SECONDS: Final = 15.0
-"""After which a model is unloaded. The other tiny model is requested less often, so that models are switched."""
+IDLE_SECONDS: Final = 20.0
+"""After which a model is unloaded: longer than a rest. The other tiny model is requested less often, so that models are
+switched.
+"""
 SETTLE_SECONDS: Final = 2.0
 CACHE_SIZE: Final = "16MB"
 """Small enough to be full after ten minutes, when memory is measured first."""
@@ -145,10 +147,16 @@ class Run:
         print(f"{at / MINUTE:6.1f} min: {counts}; {taken}", flush=True)
 
     def _measure(self, server: Server, at: float) -> None:
-        """The level of a server that has unloaded all models but the first, and rests."""
+        """The level of a server that has just answered with each model that stays, and has unloaded the other."""
+        kept = [item for item in self.expected if item.name in (f"{TINY}: call", f"{EMBEDDED}: call")]
         with self.pause.quiet():
-            while any(model["state"] != "unloaded" for model in server.health()["models"] if model["id"] != TINY):
+            is_switched = True
+            while is_switched:
+                for item in kept:
+                    ask(server.client, item.limited_to(1))
                 time.sleep(SETTLE_SECONDS)
+                models = {model["id"]: model["state"] for model in server.health()["models"]}
+                is_switched = models[OTHER] != "unloaded"
             time.sleep(self.plan.rest_seconds)
             levels = [server.level() for _ in range(_NUM_SAMPLES)]
         level = sorted(levels, key=lambda each: each.resident_bytes)[_NUM_SAMPLES // 2]

@@ -23,7 +23,8 @@ DOCUMENTED: Final = frozenset(
         "sys._current_frames",
         "argparse._SubParsersAction",  # the type of what `add_subparsers` returns
         "functools._lru_cache_wrapper",  # the type of what `cache` returns
-        "machine._replace",  # of namedtuples
+        "cost._replace",  # of namedtuples
+        "machine._replace",
         "usage._replace",
     }
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from features.harness.target.target import certificates
 from pensieve.api import server_state
 from pensieve.cli.wiring import scripted_components
 from perf_gates.loads.in_process_server import running_server, settings_for
@@ -29,7 +30,7 @@ def scripted_server(folder: Path, script: str = "", **flags: str) -> Iterator[ht
     path.write_text(script, encoding="utf-8")
     with (
         running_server(settings_for(**flags), scripted_components(path)) as url,
-        httpx.Client(base_url=url, timeout=600) as client,
+        httpx.Client(base_url=url, timeout=600, verify=certificates()) as client,
     ):
         yield client
 

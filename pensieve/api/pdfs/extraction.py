@@ -36,7 +36,7 @@ class Extract(TypedDict, total=False):
 def extract(data: str, max_pages: int, max_characters: int) -> Extract:
     """The text of a PDF in base64."""
     import pypdf  # noqa: PLC0415 - takes 0.1 s, and few requests need it
-    from pypdf.errors import DependencyError, FileNotDecryptedError, PyPdfError  # noqa: PLC0415
+    from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError, PyPdfError  # noqa: PLC0415
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # a damaged file may cause any number of lines
     try:
@@ -48,7 +48,11 @@ def extract(data: str, max_pages: int, max_characters: int) -> Extract:
     except (DependencyError, NotImplementedError):
         return _refused("it is compressed or encrypted by a method that this server does not support: send its text")
     except PyPdfError as error:
-        return _refused(f"it is damaged or cut off ({type(error).__name__}): send the whole file, or its text")
+        if isinstance(error, LimitReachedError):
+            message = "a page has more content than can be read: send its text"
+        else:
+            message = f"it is damaged or cut off ({type(error).__name__}): send the whole file, or its text"
+        return _refused(message)
     except Exception as error:
         return _refused(f"cannot read this PDF ({type(error).__name__}): send its text")
 

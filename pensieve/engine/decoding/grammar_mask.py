@@ -140,17 +140,22 @@ class GrammarMask:
 
     def __call__(self, token_ids: mx.array, logits: mx.array) -> mx.array:
         try:
-            if self._has_begun and not self._matcher.is_stopped():
-                self.failed |= not self._matcher.consume_token(last_token(token_ids))
+            allowed = self.after(last_token(token_ids) if self._has_begun else None)
             self._has_begun = True
-            if self.failed:
-                return logits
-            self._fill()
-            return masked(logits, self._mask)
+            return logits if allowed is None else masked(logits, allowed)
         except Exception:
             log.exception("a grammar failed, and its request with it")
             self.failed = True
             return logits
+
+    def after(self, token_id: int | None) -> npt.NDArray[np.int32] | None:
+        """The tokens allowed after the next one of the answer, or at its start, a bit each. None if the row is lost."""
+        if token_id is not None and not self._matcher.is_stopped():
+            self.failed |= not self._matcher.consume_token(token_id)
+        if self.failed:
+            return None
+        self._fill()
+        return self._mask
 
     def _fill(self) -> None:
         if self._forced:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,8 @@ from typing import Any, Final
 from pensieve.core.errors import ModelLoadingError
 
 _MAX_HEADER_BYTES: Final = 100_000_000  # the format's own limit
+_MAX_DIMENSIONS: Final = 32
+"""Models have up to five. The product of thousands of sizes takes time by the square of their number."""
 _METADATA: Final = "__metadata__"
 LFS_POINTER: Final = b"version https://git-lfs"
 """The start of a file that Git LFS has not fetched (its specification, "The Pointer")."""
@@ -79,8 +82,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        double = next(name for name in names if names.count(name) > 1)
+        double = next(name for name, number in Counter(name for name, _ in pairs).items() if number > 1)
         raise _DamagedHeaderError(f"its header has {_shown(double)} twice")
     return found
 
@@ -100,6 +102,8 @@ def _span(name: str, entry: Mapping[str, Any]) -> tuple[int, int, str]:
     dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     if dtype not in BITS:
         raise _DamagedHeaderError(f"{_shown(name)} has the unknown type {_shown(dtype)}")
+    if len(shape) > _MAX_DIMENSIONS:
+        raise _DamagedHeaderError(f"{_shown(name)} has {len(shape)} dimensions, more than {_MAX_DIMENSIONS}")
     if not _are_sizes(shape) or not _are_sizes((start, end)):
         raise _DamagedHeaderError(f"{_shown(name)} has a size that is not a whole number")
     num_bytes = math.prod(shape) * BITS[dtype] // 8

@@ -16,6 +16,8 @@ _STEPS_PER_PAIR_OF_MESSAGES: Final = 500
 """For all renderings of one request. Some templates look through the whole conversation for each of its messages:
 Gemma 4's takes 26 steps for each pair in one rendering.
 """
+_MAX_STEPS: Final = 1_000_000_000
+"""However many messages there are: this takes 40 s. Gemma 4's template reaches it with some 3,000."""
 _CHARACTERS: Final = 64_000_000
 _COPIES: Final = 100
 _COPIES_PER_MESSAGE: Final = 5
@@ -36,7 +38,7 @@ class Budget:
     __slots__ = ("characters", "max_characters", "max_steps", "steps")
 
     def __init__(self, num_messages: int = 0) -> None:
-        self.steps = self.max_steps = _STEPS + _STEPS_PER_PAIR_OF_MESSAGES * num_messages**2
+        self.steps = self.max_steps = min(_STEPS + _STEPS_PER_PAIR_OF_MESSAGES * num_messages**2, _MAX_STEPS)
         self.characters = self.max_characters = _CHARACTERS
 
     def begin(self, messages: Sequence[Any]) -> None:

@@ -20,7 +20,7 @@ import jinja2.ext
 import jinja2.nodes
 from jinja2 import pass_context
 from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError
-from jinja2.meta import find_undeclared_variables
+from jinja2.meta import TrackingCodeGenerator
 from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment, SandboxedFormatter
@@ -207,7 +207,10 @@ def undeclared_variables(template: str) -> frozenset[str]:
     environment = _environment()
     environment.globals.clear()  # a caller may pass these functions too
     with _syntax_errors():
-        return frozenset(find_undeclared_variables(_parsed(environment, template)))
+        names = TrackingCodeGenerator(environment)
+        names.optimizer = None  # it evaluates each part of an expression again for all that it is in
+        names.visit(_parsed(environment, template))
+    return frozenset(names.undeclared_identifiers)
 
 
 def _parsed(environment: SandboxedEnvironment, template: str) -> jinja2.nodes.Template:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from jinja2 import Environment
@@ -31,6 +31,7 @@ _SMALL: Final = frozenset((
 ))  # fmt: skip
 """Their cost grows faster than what they read, and no chat template that we know uses them."""
 _MAX_SMALL: Final = 1_000
+_STEPS_PER_ITEM: Final = 25
 _ESCAPED_CHARACTERS: Final = 6
 _JSON_CHARACTERS: Final = 12
 _OPAQUE: Final = (Context, Environment, EvalContext)
@@ -62,7 +63,7 @@ def _comparing(test: Callable[..., Any]) -> Callable[..., Any]:
 def metered_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     if name in _FREE:
         return function
-    check = _CHECKS.get(name) or (_require_small if name in _SMALL else _weigh_all)
+    check = _CHECKS.get(name) or (_require_small if name in _SMALL else _free if name in _LAZY else _weigh_all)
 
     @functools.wraps(function)
     def apply(*arguments: Any, **values: Any) -> Any:
@@ -70,9 +71,15 @@ def metered_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any
         opaque = 1 if arguments and isinstance(arguments[0], _OPAQUE) else 0
         given = [listed(each) if isinstance(each, Iterator) and name in _READING else each for each in arguments]
         check(*given[opaque:], **values)
+        if name in _LAZY and len(given) > opaque and isinstance(given[opaque], Iterable) and given[opaque]:
+            given[opaque] = _counted(given[opaque])
         return paid(function(*given, **values))
 
     return apply
+
+
+def _free(*_: Any, **__: Any) -> None:
+    """Its items are counted as they are read."""
 
 
 def _weigh_all(*arguments: Any, **values: Any) -> None:
@@ -90,8 +97,11 @@ def _require_small(*arguments: Any, **values: Any) -> None:
     budget().step(_MAX_SMALL)
 
 
-def _lazy(items: Any, *_: Any, **__: Any) -> None:
-    budget().step(len(items) if hasattr(items, "__len__") else 1)
+def _counted(items: Iterable[Any]) -> Iterator[Any]:
+    """For a filter that applies another one, or a test, to each of them when it is read."""
+    for item in items:
+        budget().step(_STEPS_PER_ITEM)
+        yield item
 
 
 def _escape(value: Any) -> None:
@@ -146,7 +156,6 @@ def _to_json(
 
 
 _CHECKS: Final[Mapping[str, _Costs]] = {
-    **dict.fromkeys(_LAZY, _lazy),
     **dict.fromkeys(("e", "escape", "forceescape"), _escape),
     **dict.fromkeys(("capitalize", "lower", "string", "trim", "upper"), _text),
     "center": _center,

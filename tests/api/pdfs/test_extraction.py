@@ -18,12 +18,13 @@ def test_the_text_of_all_pages_is_read() -> None:
         (pdf(b"no data", filter_name="JBIG2Decode", packed=False), UNREADABLE, "does not support: send its text"),
         (pdf(b"no data", filter_name="Unheard", packed=False), UNREADABLE, "does not support: send its text"),
         (pdf(b"no data", filter_name="LZWDecode", packed=False), UNREADABLE, "damaged or cut off"),
+        (pdf(b" " * 80_000_000), UNREADABLE, "more content than can be read"),
         (cut_off(pdf(shown("Blue")), 400), UNREADABLE, "damaged or cut off"),
         (cut_off(pdf(shown("Blue")), 0), UNREADABLE, "damaged or cut off"),
         (encrypted("RC4-128", "secret"), PROTECTED, "without a password"),
         (encrypted("AES-256", "secret"), PROTECTED, "without a password"),
     ],
-    ids=["pages", "characters", "JBIG2", "unknown filter", "damaged", "cut off", "empty", "RC4", "AES"],
+    ids=["pages", "characters", "JBIG2", "unknown filter", "damaged", "large page", "cut off", "empty", "RC4", "AES"],
 )
 def test_a_pdf_that_cannot_be_read_is_refused_with_the_reason(data: str, refusal: str, reason: str) -> None:
     extracted = extract(data, 2, 100)

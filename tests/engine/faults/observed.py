@@ -18,6 +18,7 @@ from typing import Any, Final
 import httpx
 
 from contracts.values.vocabulary import BufferUsage
+from features.harness.target.target import certificates
 from pensieve.cli.serve.crashes import EXIT_SOFTWARE
 from pensieve.cli.serve.shutdown import ServerLostError
 from pensieve.cli.settings.settings import Settings
@@ -117,7 +118,7 @@ class _HealthWatch:
         self._on_fault = on_fault
 
     def run(self, ended: threading.Event) -> None:
-        with httpx.Client(base_url=self._url, timeout=HUNG_SECONDS) as client:
+        with httpx.Client(base_url=self._url, timeout=HUNG_SECONDS, verify=certificates()) as client:
             while not ended.wait(0.1):
                 with contextlib.suppress(httpx.TransportError):
                     self._note(client.get("/health"))
@@ -165,7 +166,11 @@ def _process(num_starts: int, exit_status: int) -> str:
 
 
 def _play(url: str, faulty: _Faulty, fault: Fault, watch: _HealthWatch) -> tuple[str, str, str]:
-    with httpx.Client(base_url=url, timeout=HUNG_SECONDS) as client, _watching(watch), ThreadPoolExecutor(2) as threads:
+    with (
+        httpx.Client(base_url=url, timeout=HUNG_SECONDS, verify=certificates()) as client,
+        _watching(watch),
+        ThreadPoolExecutor(2) as threads,
+    ):
         assert _answer(client, "Hello") == "200"
         has_text = threading.Event()
         stream = threads.submit(_stream, client, has_text)

@@ -52,7 +52,8 @@ def send(client: httpx.Client, num_requests: int, chance: random.Random) -> Coun
         kind = KINDS[number % len(KINDS)]
         body = body_of(kind, chance)
         if kind in ("stream", "cancelled"):
-            with client.stream("POST", "/v1/messages", json=body | {"stream": True, "max_tokens": 40}) as reply:
+            max_tokens = 40 if kind == "cancelled" else 8
+            with client.stream("POST", "/v1/messages", json=body | {"stream": True, "max_tokens": max_tokens}) as reply:
                 for _ in reply.iter_lines():
                     if kind == "cancelled":
                         break

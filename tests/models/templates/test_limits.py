@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from typing import Final
 
 import jinja2
 import pytest
 
-from pensieve.models.templates.budget import TemplateLimitError, render_budget
-from pensieve.models.templates.environment import compile_template
+from pensieve.models.templates.budget import Budget, TemplateLimitError, render_budget
+from pensieve.models.templates.environment import compile_template, undeclared_variables
 
 _NESTED: Final = "{% set ns = namespace(x='ab') %}{% for i in range(100) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}"
 _TUPLES: Final = _NESTED.replace("[ns.x, ns.x]", "(ns.x, ns.x)")
@@ -191,3 +192,50 @@ def test_a_long_conversation_is_within_the_limits_of_a_template_that_appends_to_
 def test_a_template_that_looks_at_each_pair_of_messages_is_within_the_limits() -> None:
     template = "{% for a in messages %}{% for b in messages %}{{ '' if a == b }}{% endfor %}{% endfor %}"
     assert compile_template(template).render(messages=[{"role": "user", "content": str(n)} for n in range(150)]) == ""
+
+
+def _num_calls(template: str) -> int:
+    """Of functions in Python, to find the variables that a template reads."""
+    num_calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal num_calls
+        num_calls += 1
+
+    sys.setprofile(count)
+    try:
+        undeclared_variables(template)
+    finally:
+        sys.setprofile(None)
+    return num_calls
+
+
+@pytest.mark.parametrize("part", [".b", " + 'a'", "|upper", "[0]"])
+def test_the_variables_of_long_expressions_are_found_in_proportion(part: str) -> None:
+    """Jinja's optimizer takes time by the cube of the length."""
+    short, long = (_num_calls("{{ a" + part * length + " }}") for length in (40, 160))
+    assert long < 5 * short
+
+
+def test_the_steps_of_a_long_conversation_have_a_limit() -> None:
+    """A template that looks through all messages for each of them takes minutes for ten thousand."""
+    assert Budget(100).max_steps < Budget(1000).max_steps < Budget(10_000).max_steps
+    assert Budget(10_000).max_steps == Budget(100_000).max_steps <= 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("filters", "num_filters"),
+    [("map('upper')", 1), ("select('string')", 1), ("reject('none') | map('upper') | select('string')", 3)],
+)
+@pytest.mark.parametrize("source", ["items", "(items | map('trim'))"])
+def test_filters_that_apply_others_cost_steps_for_each_item(filters: str, num_filters: int, source: str) -> None:
+    spent = []
+    for number in (100, 200):
+        with render_budget() as budget:
+            compile_template(f"{{% for i in {source} | {filters} %}}{{% endfor %}}").render(items=["a"] * number)
+            spent.append(budget.max_steps - budget.steps)
+    assert spent[1] - spent[0] >= 100 * 25 * num_filters
+
+
+def test_filters_that_apply_others_take_nothing_for_an_empty_list() -> None:
+    assert compile_template("{{ none | map('upper') | list }}{{ missing | select | list }}").render() == "[][]"
