@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
+import httpx
 import jsonschema
 
 from perf_gates.measuring.measures import LINE
-from tests.soak.questions import Answer, Question, ask, ask_openai, events, new_schema, question
+from tests.soak.questions import Answer, Json, Question, ask, ask_openai, events, new_schema, question
 from tests.soak.record import Record
 from tests.soak.server import Server
 
@@ -202,3 +204,26 @@ def run_client(scene: Scene, models: Sequence[str], seed: int, pause_seconds: fl
         with scene.pause.request(), scene.record.outcome_of(request.__name__, scene.server):
             request(scene, rng.choice(models), rng)
         scene.over.wait(rng.uniform(0, 2 * pause_seconds))
+
+
+NUM_SCHEMAS: Final = 100
+NUM_TEXTS: Final = 300
+TEXT_CHARACTERS: Final = 8_000
+"""Few enough tokens for the windows of all models."""
+
+
+def fill_memos(client: httpx.Client, model: str) -> None:
+    """Fill what the server remembers of texts, schemas and grammars, which is bounded: each is one that was never sent.
+
+    Raises:
+        httpx.HTTPError: the server refused or did not answer.
+    """
+    rng = random.Random(model)
+    for _ in range(NUM_SCHEMAS):
+        output = {"format": {"type": "json_schema", "schema": new_schema(rng)}}
+        body = dict(question("", model, "Answer.", 1, output_config=output).body)
+        client.post("/v1/messages", json=body).raise_for_status()
+    for _ in range(NUM_TEXTS):
+        text = f"{rng.getrandbits(4 * TEXT_CHARACTERS):x}"
+        messages: list[Json] = [{"role": "user", "content": text}]
+        client.post("/v1/messages/count_tokens", json={"model": model, "messages": messages}).raise_for_status()
