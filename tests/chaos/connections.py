@@ -108,7 +108,6 @@ def open_stream(http: h2.connection.H2Connection, body: Mapping[str, object]) ->
 def rest_of(connection: socket.socket) -> bytes:
     """Whatever the server still sends, up to the end of the connection."""
     received = bytearray()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)  # by 2 kB at a time it would take a minute
     with contextlib.suppress(ConnectionResetError):
         while part := connection.recv(2**18):
             received += part
