@@ -8,7 +8,6 @@ its status is 1 if one of them grows faster, takes too long or fails.
 
 from __future__ import annotations
 
-import http.client
 import itertools
 import json
 import logging
@@ -28,7 +27,7 @@ from tests.fuzz.growth.grammars import grammars
 from tests.fuzz.growth.http_2 import FRAMES, PlayedServer
 from tests.fuzz.growth.model_files import model_files
 from tests.fuzz.growth.scripts import scripts
-from tests.fuzz.growth.search import Cost, Measure, found_in
+from tests.fuzz.growth.search import Cost, Measure, found_in, status_of
 from tests.fuzz.growth.templates import templates
 from tests.support.tiny_model import write_tiny_model
 
@@ -43,7 +42,7 @@ class Measured:
     def cost(self, dimension: Dimension, size: int) -> Cost:
         body = json.dumps({"model": "tiny", **dimension(size, next(self._salts))}).encode()
         seconds, loop_seconds = self._seconds()
-        status = self._status(body)
+        status = status_of(self._port, "/v1/messages/count_tokens", body)
         seconds_after, loop_seconds_after = self._seconds()
         return Cost(seconds_after - seconds, loop_seconds_after - loop_seconds, status, len(body))
 
@@ -52,19 +51,6 @@ class Measured:
         loop = next(thread for thread in self._process.threads() if thread.id == self._process.pid)
         total = times.user + times.system + times.children_user + times.children_system
         return total, loop.user_time + loop.system_time
-
-    def _status(self, body: bytes) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=900)
-        try:
-            connection.request("POST", "/v1/messages/count_tokens", body, {"content-type": "application/json"})
-            response = connection.getresponse()
-            response.read()
-        except (OSError, http.client.HTTPException):
-            return 0
-        else:
-            return response.status
-        finally:
-            connection.close()
 
 
 @contextmanager

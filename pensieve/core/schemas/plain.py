@@ -208,7 +208,8 @@ def _has_form(keyword: str, part: Any) -> bool:
 
 
 def is_multiple(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """An integer may be too large for a float."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
 
 
 def _contradiction(plain: Mapping[str, Any]) -> str:

@@ -51,6 +51,7 @@ def test_the_characters_of_all_patterns_of_keys_count(length: int) -> None:
         (999.99, True),
         (0.001, False),
         (1e300, True),
+        (10**400, True),  # no float is as large
         (MAX_MULTIPLE / 1, False),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Final
 import psutil
 
 from perf_gates.loads.servers import serving
-from tests.fuzz.growth.search import Cost, Measure
+from tests.fuzz.growth.search import Cost, Measure, status_of
 
 _CALL: Final = '<tool_call>\n{"name": "look", "arguments": {"a": 1}}\n</tool_call>\n'
 SCRIPTS: Final[Mapping[str, Callable[[int], list[str]]]] = {
@@ -63,17 +62,7 @@ def _status(port: int, text: str, *, streamed: bool) -> int:
         "messages": [{"role": "user", "content": text}],
         "tools": [tool],
     }
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=900)
-    try:
-        connection.request("POST", "/v1/messages", json.dumps(body), {"content-type": "application/json"})
-        response = connection.getresponse()
-        response.read()
-    except (OSError, http.client.HTTPException):
-        return 0
-    else:
-        return response.status
-    finally:
-        connection.close()
+    return status_of(port, "/v1/messages", json.dumps(body).encode())
 
 
 def _seconds(process: psutil.Process) -> float:

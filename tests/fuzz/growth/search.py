@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import resource
 import signal
@@ -40,6 +41,21 @@ class Cost(NamedTuple):
 
 
 Measure = Callable[[int], Cost]
+
+
+def status_of(port: int, path: str, body: bytes) -> int:
+    """Of a server's reply, once all of it has been read."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=900)
+    try:
+        connection.request("POST", path, body, {"content-type": "application/json"})
+        response = connection.getresponse()
+        response.read()
+    except (OSError, http.client.HTTPException):
+        return 0
+    else:
+        return response.status
+    finally:
+        connection.close()
 
 
 def costs(measure: Measure) -> dict[int, Cost]:

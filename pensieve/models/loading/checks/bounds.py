@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -58,7 +59,7 @@ def _problem(name: str, value: Any) -> str:
     if name in _LARGEST and value is not None and not isinstance(value, (list, Mapping)):
         return "" if _is_count(value, _LARGEST[name]) else f"where a whole number up to {_LARGEST[name]:,} is needed"
     if name.partition(".")[0] in _ROPE and _is_number(value):
-        return "" if math.isfinite(value) and value >= 0 else "where a finite number of at least 0 is needed"
+        return "" if 0 <= value <= sys.float_info.max else "where a finite number of at least 0 is needed"
     return "where a number is needed" if isinstance(value, float) and math.isnan(value) else ""
 
 
@@ -67,4 +68,4 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_count(value: Any, largest: int) -> bool:
-    return _is_number(value) and math.isfinite(value) and value == int(value) and 0 <= value <= largest
+    return _is_number(value) and 0 <= value <= largest and value == int(value)
