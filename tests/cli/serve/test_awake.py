@@ -1,7 +1,10 @@
 """Holding off sleep, with a program in place of caffeinate that only a Mac has."""
 
 import asyncio
+import contextlib
 import logging
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +17,14 @@ from pensieve.cli.serve.awake import hold_off_sleep
 HOLDER = (sys.executable, "-c", "import time; time.sleep(600)")
 
 
-def holders() -> list[psutil.Process]:
-    children = psutil.Process().children()
-    return [child for child in children if child.status() != psutil.STATUS_ZOMBIE and HOLDER[-1] in child.cmdline()]
+def holders() -> list[int]:
+    """The ids of this process's running holders: one may end at any moment, also between two calls."""
+    running = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.status() != psutil.STATUS_ZOMBIE and HOLDER[-1] in child.cmdline():
+                running.append(child.pid)
+    return running
 
 
 async def until(is_reached: Callable[[], object]) -> None:
@@ -30,9 +38,9 @@ def test_sleep_is_held_off_while_requests_run_and_no_longer() -> None:
         busy = True
         task = asyncio.create_task(hold_off_sleep(lambda: busy, HOLDER, 0.01))
         await until(holders)
-        first = holders()[0]
-        first.kill()
-        await until(lambda: holders() and holders()[0].pid != first.pid)  # another one takes over
+        (first,) = holders()
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: set(holders()) - {first})  # another one takes over
         assert len(holders()) == 1
         busy = False
         await until(lambda: not holders())
