@@ -218,4 +218,4 @@ def matcher_for(schema: str) -> LLMatcher:
     request = GenerationRequest((ChatMessage(Role.USER, "x"),), 9, output_schema=schema)
     grammar = answer_grammar(request, HERMES, starts_thinking=False)
     assert grammar is not None
-    return LLMatcher(LLTokenizer(tokenizer().to_str(), eos_token=2), grammar, log_level=0)
+    return LLMatcher(grammar_tokenizer(), grammar, log_level=0)
