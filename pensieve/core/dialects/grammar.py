@@ -7,6 +7,7 @@ mark; the mark of a call must be followed by a call of a known tool whose argume
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from pensieve.core.schemas.combinations import max_forced_characters
 
 FORCED = (ToolMode.ANY, ToolMode.TOOL)
 MAX_FORCED_CHARACTERS: Final = 10_000
+_MULTIPLIES: Final = re.compile(r'"(?:\$ref|min(?:Items|Length|Properties))"|\{\d')
+"""What makes the text that a schema requires longer than the schema."""
 _WITHOUT_FORCING: Final = '%llguidance {"no_forcing": true}\n'
 """llguidance 1.9 reads all text that must come at once, in 2 microseconds a character, and ends an answer where that
 takes too long. Without forcing it reads no further than a token. But then a model splits that text into tokens as it
@@ -53,7 +56,8 @@ def answer_grammar(request: GenerationRequest, dialect: Dialect, *, starts_think
 
 def _forces_much(request: GenerationRequest, tools: Sequence[Tool]) -> bool:
     schemas = [tool.input_schema for tool in tools] + ([request.output_schema] if request.output_schema else [])
-    return any(max_forced_characters(json.loads(schema)) > MAX_FORCED_CHARACTERS for schema in schemas)
+    possible = (each for each in schemas if len(each) > MAX_FORCED_CHARACTERS or _MULTIPLIES.search(each))
+    return any(max_forced_characters(json.loads(each)) > MAX_FORCED_CHARACTERS for each in possible)
 
 
 def callable_tools(tools: Sequence[Tool], choice: ToolChoice) -> tuple[Tool, ...]:
