@@ -79,9 +79,9 @@ class _Copy:
         hook = session.config.hook
         with os.fdopen(self.reader, "rb") as pipe:
             written = pipe.read()
-        os.waitpid(self.pid, 0)
         if not written:
             raise session.Interrupted("a process that ran a part of the tests died")
         for data in pickle.loads(written):  # noqa: S301 - of a copy of this process
             report = hook.pytest_report_from_serializable(config=session.config, data=data)
             hook.pytest_runtest_logreport(report=report)
+        os.waitpid(self.pid, 0)
