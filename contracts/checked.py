@@ -12,6 +12,7 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from contracts.clauses import (
@@ -73,7 +74,7 @@ class _Guarded:
         self, entries: Iterable[AnyClause], declared: Callable[..., Any], owner: object, method: Callable[..., Any]
     ) -> None:
         self._entries = tuple(entries)
-        self._signature = inspect.signature(declared)
+        self._signature = _signature_of(declared)
         self._owner = owner
         self._method = method
 
@@ -168,6 +169,11 @@ class _Guarded:
     @staticmethod
     def _evaluate(predicate: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         return predicate(*(arguments[name] for name in names_of(predicate)))
+
+
+@cache
+def _signature_of(declared: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(declared)
 
 
 def _judge_refusals(before: _Before) -> None:

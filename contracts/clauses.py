@@ -17,6 +17,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 from contracts.values.vocabulary import ErrorKind
@@ -122,6 +123,7 @@ def clauses_of(member: object) -> tuple[AnyClause, ...]:
     return getattr(function, "__clauses__", ())
 
 
+@cache
 def names_of(predicate: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a predicate's parameters."""
     return tuple(inspect.signature(predicate).parameters)

@@ -42,10 +42,15 @@ def tokenizer() -> Tokenizer:
         return Tokenizer.from_file(str(write_byte_tokenizer(Path(folder)) / "tokenizer.json"))
 
 
+@cache
+def grammar_tokenizer() -> LLTokenizer:
+    return LLTokenizer(tokenizer().to_str(), eos_token=2)
+
+
 def accepts(answer: str, request: GenerationRequest, dialect: Dialect, *, starts_thinking: bool = False) -> bool:
     grammar = answer_grammar(request, dialect, starts_thinking=starts_thinking)
     assert grammar is not None
-    matcher = LLMatcher(LLTokenizer(tokenizer().to_str(), eos_token=2), grammar, log_level=0)
+    matcher = LLMatcher(grammar_tokenizer(), grammar, log_level=0)
     assert not matcher.is_error(), matcher.get_error()
     ids = tokenizer().encode(answer, add_special_tokens=False).ids
     return bool(matcher.try_consume_tokens(ids) == len(ids) and matcher.is_accepting())

@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Tool, ToolChoice, ToolMode
@@ -80,7 +80,6 @@ def read(text: str) -> list[tuple[str, Any]]:
     return [(name, json.loads(arguments)) for name, arguments in calls]
 
 
-@settings(max_examples=100)
 @given(
     path=st.text().filter(lambda text: "</parameter>" not in text),
     lines=st.lists(st.integers(-99, 99), max_size=3),

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pensieve.core.schemas.enforceable import MAX_TRIALS, enforceable
+from pensieve.core.schemas import enforceable as enforceable_module
+from pensieve.core.schemas.enforceable import enforceable
 from pensieve.core.schemas.keywords import ENFORCED, FORMATS, NOT_ENFORCED, OTHER_FORMATS, REWRITTEN
 from pensieve.engine.decoding.enforced_schemas import problem_of
 
@@ -132,9 +133,17 @@ def test_an_endless_alternative_is_left_out() -> None:
     assert not found.gaps
 
 
-def test_the_search_for_what_cannot_be_enforced_is_bounded() -> None:
-    properties = {f"p{number}": {"pattern": f"(?={number})"} for number in range(MAX_TRIALS)}
-    found = enforceable({"type": "object", "properties": properties}, problem_of)
+def test_the_search_for_what_cannot_be_enforced_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enforceable_module, "MAX_TRIALS", 40)
+    tried = []
+
+    def counted(schema: object) -> str:
+        tried.append(schema)
+        return problem_of(schema)
+
+    properties = {f"p{number}": {"pattern": f"(?={number})"} for number in range(60)}
+    found = enforceable({"type": "object", "properties": properties}, counted)
+    assert 40 < len(tried) <= 42, "the whole is looked at before and after"
     assert not problem_of(found.schema)
     assert found.gaps
 

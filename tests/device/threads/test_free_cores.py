@@ -98,7 +98,7 @@ def test_the_real_usage_grows_by_the_work_of_a_thread() -> None:
     done = threading.Event()
 
     def work() -> None:
-        while usage_now().own - before.own < 0.2:
+        while usage_now().own - before.own < 0.1:
             sum(range(10_000))
         done.set()
         keep.wait()
@@ -110,6 +110,6 @@ def test_the_real_usage_grows_by_the_work_of_a_thread() -> None:
     after = usage_now()
     keep.set()
     thread.join()
-    assert after.own - before.own >= 0.2
-    assert after.busy - before.busy >= 0.1
-    assert after.python - before.python >= 0.1
+    assert after.own - before.own >= 0.1
+    assert after.busy - before.busy >= 0.05
+    assert after.python - before.python >= 0.05

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.values.vocabulary import Tool, ToolCall, ToolMode
@@ -133,7 +133,6 @@ def test_elements_that_nest_too_deeply_are_rejected() -> None:
         SYNTAXES["nested_xml"].read(f"{mark}<a>" * 200 + f"{mark}</a>" * 200, 0, {}, NONE)
 
 
-@settings(max_examples=60)
 @given(
     st.dictionaries(
         st.from_regex(r"[a-z]{1,6}", fullmatch=True),

@@ -1,4 +1,4 @@
-"""Fails a run in which a test imports MLX, and makes it fast: `pytest -p tests.support.pure`, as `tox -e fast` has it.
+"""Fails a test that imports MLX, and makes the run fast: `pytest -p tests.support.loop.pure`, as `tox -e fast` has it.
 
 The environment of `tox -e fast` has no MLX. This plugin also finds such imports where MLX is installed or where a test
 catches the ImportError.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import importlib.abc
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -33,13 +33,18 @@ def pytest_configure() -> None:
     gc.disable()  # the run is short, and looking for garbage would be a quarter of it
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """What was imported during collection fails the first test."""
+    try:
+        yield
+    finally:
+        if _imported:
+            names = ", ".join(sorted(set(_imported)))
+            _imported.clear()
+            pytest.fail(f"{names} was imported")
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish() -> None:
     gc.freeze()  # pytest looks for garbage five times before it ends
-    if _imported:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _imported:
-        terminalreporter.write_line(f"ERROR: a test imported {', '.join(sorted(set(_imported)))}", red=True)

@@ -1,0 +1,1 @@
+"""Plugins of pytest for `tox -e fast`."""
