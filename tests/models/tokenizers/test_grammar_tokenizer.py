@@ -31,7 +31,7 @@ def made(words: dict[str, int], *added: AddedToken) -> Tokenizer:
 def seen_by_llguidance(tokenizer: Tokenizer, *marks: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The tokenizer.json before and after."""
     original = tokenizer.to_str()
-    changed = grammar_tokenizer(original, [tokenizer.token_to_id(mark) for mark in marks])
+    changed = grammar_tokenizer(original, [tokenizer.get_vocab()[mark] for mark in marks])
     Tokenizer.from_str(changed)
     return json.loads(original), json.loads(changed)
 
