@@ -1,4 +1,4 @@
-"""Leaves out what the short form leaves out, and keeps tests of one vocabulary in one process.
+"""Leaves out what the short form leaves out, and puts tests of a large vocabulary beside each other.
 
 `tox -e dialects-short` sets `PENSIEVE_DIALECTS=short`; `tox -e dialects` runs everything. Pytest reports the tests that
 are left out as deselected.
@@ -7,27 +7,27 @@ are left out as deselected.
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.dialects.real.families import families
+from tests.dialects.real.families import Family, families
 from tests.dialects.short_form import CASES, TAKEN_IN_TURN, is_its_turn
 
 _HERE: Final = Path(__file__).parent
 _LARGE: Final = ("gguf:gemma-4", "gguf:command-r", "gemma3")
+"""Those of which loading takes seconds."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
-        if (group := _vocabulary_of(item)) is not None:
-            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=_place)
     if os.environ.get("PENSIEVE_DIALECTS") != "short":
         return
-    deselected = [item for item in items if not _is_short(item)]
-    items[:] = [item for item in items if item not in set(deselected)]
-    config.hook.pytest_deselected(items=deselected)
+    kept = {item: _is_short(item) for item in items}
+    items[:] = [item for item in items if kept[item]]
+    config.hook.pytest_deselected(items=[item for item in kept if not kept[item]])
 
 
 def _is_short(item: pytest.Item) -> bool:
@@ -38,9 +38,15 @@ def _is_short(item: pytest.Item) -> bool:
     return not case or module not in CASES or case in CASES[module]
 
 
-def _vocabulary_of(item: pytest.Item) -> str | None:
-    """What `--dist loadgroup` keeps together: a family, or all families of a vocabulary that takes seconds to load."""
+def _place(item: pytest.Item) -> int:
+    """Large vocabularies come first, one after the other: pytest-xdist hands out consecutive tests and moves the last
+    ones of a process to another, so each of these is loaded by one process.
+    """
     params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    names = [str(getattr(value, "name", value)) for value in params.values()]
-    found = next((each for each in families() if each.name in names), None)
-    return None if found is None else found.tokenizer if found.tokenizer in _LARGE else found.name
+    names = {str(getattr(value, "name", value)) for value in params.values()}
+    return next((_LARGE.index(each.tokenizer) for each in _families_of_large() if each.name in names), len(_LARGE))
+
+
+@cache
+def _families_of_large() -> list[Family]:
+    return [each for each in families() if each.tokenizer in _LARGE]
