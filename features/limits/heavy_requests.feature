@@ -89,6 +89,14 @@ Feature: Requests that are heavy for their size
         | 1e300                | minimum   |
         | 999999937            | multiple  |
 
+    @id:call-of-many-items @cap:tools
+    Scenario: A call whose schema requires an array of 100000 nulls is answered, or refused by name
+      The answer ends at max_tokens, long before the array. A server that looks ahead at all that must follow may fail on its way.
+      Given the server under test
+      And a request that forces a call with 100000 nulls
+      When it is sent
+      Then it is answered, or refused as naming "tools"
+
   @MUST
   Rule: Bodies that do not arrive delay no other
     RFC 9112, 9.5: a server may close a connection that stays idle. It must not count on clients that send.

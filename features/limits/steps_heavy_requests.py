@@ -124,6 +124,15 @@ def a_request_with_a_number_in_its_schema(scene: Scene, number: str, place: str)
     scene.body["tools"] = [{"name": "look", "input_schema": schema}]
 
 
+@given(parsers.parse("a request that forces a call with {number:d} nulls"))
+def a_request_that_forces_a_call_with_nulls(scene: Scene, number: int) -> None:
+    nulls = {"type": "array", "items": {"type": "null"}, "minItems": number}
+    schema = {"type": "object", "properties": {"a": nulls}, "required": ["a"], "additionalProperties": False}
+    scene.body = {**plain_request(scene.client.model), "max_tokens": 64}
+    scene.body["tools"] = [{"name": "look", "input_schema": schema}]
+    scene.body["tool_choice"] = {"type": "tool", "name": "look"}
+
+
 @when("it is sent, and plain requests meanwhile")
 def it_is_sent_and_plain_requests_meanwhile(scene: Scene) -> None:
     _send_beside_plain_requests(scene, _plain_seconds(scene))

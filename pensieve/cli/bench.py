@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -146,4 +145,6 @@ def _prompt_tokens(answer: Answer) -> int:
 
 
 def _median(values: Iterator[float] | list[float]) -> float:
+    import statistics  # noqa: PLC0415 - not needed for other commands
+
     return statistics.median(values)

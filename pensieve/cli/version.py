@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from pensieve import __version__
@@ -28,6 +27,8 @@ def run(arguments: argparse.Namespace) -> int:  # noqa: ARG001 - every command h
 
 
 def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - not needed for other commands
+
     try:
         return version(package)
     except PackageNotFoundError:

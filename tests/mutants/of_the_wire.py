@@ -72,6 +72,7 @@ OF_LIMITS = (
         "enum-of-the-smallest-integer",
         answers=limits.fails_if(limits.has_the_smallest_integer),
     ),
+    Mutant("fails-on-many-items", "call-of-many-items", answers=limits.fails_if(limits.forces_many_items)),
     Mutant("fails-on-doubled-slashes", "doubled-slashes", answers=limits.fails_if(limits.has_doubled_slashes)),
     Mutant("fails-on-two-dots", "host-with-two-dots", answers=limits.fails_if(limits.has_a_host_with_two_dots)),
     Mutant(

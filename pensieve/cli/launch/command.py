@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pensieve.cli.launch.claude_environment import (
     SHELLS,
@@ -32,12 +32,13 @@ from pensieve.cli.launch.running_servers import (
     normalized_url,
 )
 from pensieve.cli.launch.started_server import HOST, start_server
-from pensieve.cli.launch.unloaded import problem_before_loading
-from pensieve.cli.launch.window import WindowProblem, window_problem
 from pensieve.cli.parser import SentenceParser, argument_type
 from pensieve.cli.servers.address import server_port
 from pensieve.cli.settings.read import configured_text
 from pensieve.cli.settings.settings import DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from pensieve.cli.launch.window import WindowProblem
 
 _FAILED, _INTERRUPTED = 1, 130
 
@@ -172,6 +173,8 @@ def _exec_claude(options: LaunchOptions) -> NoReturn:
 
 
 def _problem_of(server: RunningServer, options: LaunchOptions) -> WindowProblem | None:
+    from pensieve.cli.launch.window import window_problem  # noqa: PLC0415 - not needed for other commands
+
     def count(body: Body) -> int:
         return count_tokens(server, options.api_key, body)
 
@@ -206,6 +209,8 @@ def _server(options: LaunchOptions) -> RunningServer:
 
 
 def _start(options: LaunchOptions, port: int) -> RunningServer:
+    from pensieve.cli.launch.unloaded import problem_before_loading  # noqa: PLC0415 - not needed for other commands
+
     problem = problem_before_loading(options.model, os.environ, options.arguments)
     if problem is not None:
         _refuse_if_certain(problem)

@@ -7,8 +7,9 @@ mark; the mark of a call must be followed by a call of a known tool whose argume
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from contracts.values.vocabulary import GenerationRequest, Tool, ToolChoice, ToolMode
 from pensieve.core.dialects.call_rules import call_rules
@@ -16,8 +17,17 @@ from pensieve.core.dialects.dialect import Dialect
 from pensieve.core.dialects.json_rule import json_rule
 from pensieve.core.dialects.marks import is_mark
 from pensieve.core.dialects.text_rules import ANYTHING, not_beginning_with, quoted, until
+from pensieve.core.schemas.combinations import max_forced_characters
 
 FORCED = (ToolMode.ANY, ToolMode.TOOL)
+MAX_FORCED_CHARACTERS: Final = 10_000
+_MULTIPLIES: Final = re.compile(r'"(?:\$ref|min(?:Items|Length|Properties))"|\{\d')
+"""What makes the text that a schema requires longer than the schema."""
+_WITHOUT_FORCING: Final = '%llguidance {"no_forcing": true}\n'
+"""llguidance 1.9 reads all text that must come at once, in 2 microseconds a character, and ends an answer where that
+takes too long. Without forcing it reads no further than a token. But then a model splits that text into tokens as it
+likes, and a small model writes half as many tokens again: so only where the text may be long.
+"""
 
 
 def schema_grammar(schema: Any) -> str:
@@ -40,7 +50,14 @@ def answer_grammar(request: GenerationRequest, dialect: Dialect, *, starts_think
     if request.output_schema is not None:
         writer.rules["output"] = json_rule(json.loads(request.output_schema))
     start = writer.whole(_answer(request, tools, writer), starts_thinking=starts_thinking)
-    return "\n".join([f"start: {start}", *(f"{name}: {body}" for name, body in writer.rules.items())]) + "\n"
+    rules = "\n".join([f"start: {start}", *(f"{name}: {body}" for name, body in writer.rules.items())]) + "\n"
+    return (_WITHOUT_FORCING if _forces_much(request, tools) else "") + rules
+
+
+def _forces_much(request: GenerationRequest, tools: Sequence[Tool]) -> bool:
+    schemas = [tool.input_schema for tool in tools] + ([request.output_schema] if request.output_schema else [])
+    possible = (each for each in schemas if len(each) > MAX_FORCED_CHARACTERS or _MULTIPLIES.search(each))
+    return any(max_forced_characters(json.loads(each)) > MAX_FORCED_CHARACTERS for each in possible)
 
 
 def callable_tools(tools: Sequence[Tool], choice: ToolChoice) -> tuple[Tool, ...]:

@@ -22,6 +22,9 @@ are 3.7 decode steps, 0.64 s in chunks of 160 (5.6 steps), and 0.85 s in chunks 
 decode steps in between, whose tokens the stream gets.
 """
 
+MAX_DECODE_STEPS_IN_ONE_PASS: Final = 2
+"""Where a chunk and the streams' tokens share a pass, it may add this much to a decode step."""
+
 MIN_TOKENS: Final = 32
 """The smallest chunk, however long it takes, because every chunk reads all the weights once."""
 

@@ -1,8 +1,12 @@
-"""What a schema's alternatives, texts and multiples come to once those beside each other are combined."""
+"""What a schema's alternatives, texts and multiples come to once those beside each other are combined, and how long the
+text may be that has no alternative.
+"""
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import reduce
@@ -22,6 +26,11 @@ _MAPS: Final = ("properties", "patternProperties", "$defs")
 _FREE: Final = frozenset({"$defs", "$schema"})
 _OF_VALUES: Final = frozenset({"const", "enum", "type"})
 _TEXTS: Final = ("pattern", "format")
+_JOINT: Final = len('"": , ')
+_LENGTH_COST: Final = 10
+"""Of each character that a pattern must have by minLength, since llguidance 1.9 combines the two."""
+_REPETITION: Final = re.compile(r"\{(\d+)")
+_ENOUGH: Final = 10**9
 
 
 def excess_of(schema: Any) -> str:
@@ -155,3 +164,60 @@ def _inner(schema: dict[str, Any]) -> Iterator[Any]:
         yield from schema.get(key, {}).values()
     yield from schema.get("prefixItems", ())
     yield from (schema[key] for key in ("items", "additionalProperties") if key in schema)
+
+
+def max_forced_characters(schema: Any) -> int:
+    """JSON of this schema has no more characters in a row that nothing else may replace. References must lead to
+    `$defs`.
+    """
+    try:
+        return _Forced(schema.get("$defs", {})).of(schema) if isinstance(schema, dict) else 0
+    except RecursionError:
+        return _ENOUGH
+
+
+class _Forced:
+    def __init__(self, definitions: dict[str, Any]) -> None:
+        self._definitions = definitions
+        self._known: dict[str, int] = {}
+
+    def of(self, schema: Any) -> int:
+        return min(sum(self._parts(schema)), _ENOUGH) if isinstance(schema, dict) else 0
+
+    def _parts(self, schema: dict[str, Any]) -> Iterator[int]:
+        """Of a choice only the longest counts: its first characters are the choice."""
+        values = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]
+        yield max((len(json.dumps(value)) for value in values), default=0)
+        if not schema.keys().isdisjoint(_TEXTS):
+            yield _of_pattern(schema.get("pattern", "")) + _LENGTH_COST * _number(schema, "minLength")
+        yield from (self._reference(schema["$ref"]) for _ in range("$ref" in schema))
+        yield from (max(map(self.of, schema[key])) for key in _CHOICES if schema.get(key))
+        yield from map(self.of, schema.get("allOf", ()))
+        yield from self._of_object(schema)
+        yield from (_JOINT + self.of(item) for item in schema.get("prefixItems", ()))
+        yield _number(schema, "minItems") * _JOINT + max(_number(schema, "minItems"), 1) * self.of(schema.get("items"))
+
+    def _of_object(self, schema: dict[str, Any]) -> Iterator[int]:
+        yield from (_JOINT + len(name) + self.of(part) for name, part in schema.get("properties", {}).items())
+        yield from (_JOINT + len(str(name)) for name in schema.get("required", ()))
+        patterns = schema.get("patternProperties", {}).items()
+        others = self.of(schema.get("additionalProperties"))
+        each = others + sum(_of_pattern(pattern) + self.of(part) for pattern, part in patterns)
+        yield max(_number(schema, "minProperties"), 1) * each + _JOINT * _number(schema, "minProperties")
+
+    def _reference(self, reference: str) -> int:
+        name = reference.rpartition("/")[2]
+        if name not in self._known:
+            self._known[name] = 0  # for what refers to it from within
+            self._known[name] = self.of(self._definitions.get(name))
+        return self._known[name]
+
+
+def _of_pattern(pattern: str) -> int:
+    """The pattern as long as its repetitions make it, as if each were in all others."""
+    return min(len(pattern) * math.prod(max(int(each[:10]), 1) for each in _REPETITION.findall(pattern)), _ENOUGH)
+
+
+def _number(schema: dict[str, Any], keyword: str) -> int:
+    value = schema.get(keyword, 0)
+    return int(min(max(value, 0), _ENOUGH)) if isinstance(value, int | float) and not math.isnan(value) else 0

@@ -11,8 +11,8 @@ from typing import Final
 
 ENFORCED: Final[Mapping[str, str]] = {
     "type": "",
-    "enum": "",
-    "const": "",
+    "enum": "up to 10,000 values within lists and objects, in the whole schema",
+    "const": "as enum, together with it",
     "properties": "up to 2,000 optional ones, written in the order of the schema",
     "required": "up to 5,000 with those that are described",
     "additionalProperties": "",

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pensieve.core.scheduling.prefill_budget import MAX_DECODE_STEPS, MAX_DECODE_STEPS_ON_CPU
-from pensieve.core.scheduling.step_plan import PendingPrompt, PrefillLimits, StepPlan, StepPlanner
-from pensieve.core.scheduling.validation import thinking_tokens
-from pensieve.device.device import device_info
+from pensieve.core.scheduling.step_plan import StepPlan, StepPlanner
+from pensieve.engine.batch.new_rows import NewRows
+from pensieve.engine.batch.prefill_limits import pending, prefill_limits
 from pensieve.engine.batch.prefilling_rows import PrefilledChunk, PrefillingRows
+from pensieve.engine.batch.shared_pass import SharedPass, may_share_passes
 from pensieve.engine.decoding.cpu_tuning import CpuTuning
 from pensieve.engine.decoding.decoding_rows import DecodingRows
 from pensieve.engine.decoding.forced_script import ForcedScript
-from pensieve.engine.decoding.grammar_mask import GrammarMask
 from pensieve.engine.decoding.row import Computed, Row, Sampled
-from pensieve.engine.decoding.samplers import penalties_for, sampler_for
-from pensieve.engine.decoding.thinking_budget import ThinkingBudget, last_token
+from pensieve.engine.decoding.thinking_budget import last_token
 from pensieve.engine.kv.batch_caches import BatchCaches, MixedCaches, RowCaches, SeparateCaches
-from pensieve.engine.kv.rows.forms import in_rows, nested, without_rows
+from pensieve.engine.kv.rows.forms import without_rows
 from pensieve.engine.layers.output_head import OutputHead
 from pensieve.engine.memory.layout import new_caches
 from pensieve.engine.requests.output import Output
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
     from pensieve.engine.prompt_cache.match import Match
     from pensieve.engine.speculation.drafter import Drafter
     from pensieve.models.loading.load import LoadedModel
-    from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens
 
 
 _CACHES: Final = {"all": BatchCaches, "attention": MixedCaches, "none": BatchCaches}
@@ -71,18 +67,20 @@ class Batch:
         self.max_size = 1 if probe.batching == "none" else options.max_batch_size
         self.chunk_tokens = chunk_tokens
         self._probe = probe
-        self._kv_bits = options.kv_bits
         self._model = model
-        self._forced = forced
-        self._uids = itertools.count()
         caches = SeparateCaches if probe.batching in {"separate", "none"} else _CACHES[probe.rows]
         self._waiting: dict[int, tuple[Row, RowCaches]] = {}
-        head = OutputHead.of(model.model) if probe.rows == "all" else None
-        self._samples_in_prefill = head is not None
-        self._prefilling = PrefillingRows(model.model, caches(), head)
+        may_share = may_share_passes(new_caches(model, probe.rows, probe.forms))
+        head = OutputHead.of(model.model) if may_share or probe.rows == "all" else None
+        prefill_head = head if probe.rows == "all" else None
+        self._new_rows = NewRows(
+            model, probe, kv_bits=options.kv_bits, forced=forced, samples_in_prefill=prefill_head is not None
+        )
+        self._prefilling = PrefillingRows(model.model, caches(), prefill_head)
         self._decoding = DecodingRows(model.model, model.eos_token_ids, caches())
+        self._shared = SharedPass(self._prefilling, self._decoding, head) if may_share and head is not None else None
         self._speculation: Speculation | None = None
-        self._planner = StepPlanner(_limits(probe))
+        self._planner = StepPlanner(prefill_limits(probe, in_one_pass=self._shared is not None))
         self._cpu_tuning = CpuTuning(may_copy=probe.rows == "all")
         self._num_decoded = 0
 
@@ -95,6 +93,9 @@ class Batch:
         self._speculation = None
         observer = drafter.observer if pace is not None and drafter is not None else None
         self._prefilling.observer = self._decoding.observer = observer
+        if observer is not None:  # it sees the passes of both apart
+            self._shared = None
+            self._planner = StepPlanner(prefill_limits(self._probe, in_one_pass=False))
         if pace is not None:
             policy = DraftPolicy(drafter) if drafter is not None else None
             may_pad = self._probe.batching == "whole"
@@ -106,40 +107,9 @@ class Batch:
         Its answer has at most `max_tokens`. Prefill pauses at each of `stops` (token offsets in the prompt), so that
         the caches can be read as of there.
         """
-        matcher = prompt.matcher if self._forced is None else None
-        mask = GrammarMask(matcher, self._model.vocabulary_size) if matcher is not None else None
-        row = Row(
-            uid=next(self._uids),
-            prompt=prompt.token_ids,
-            token_ids=prompt.token_ids[: match.num_tokens],
-            stops=tuple(sorted(stop for stop in stops if stop < len(prompt.token_ids))),
-            max_tokens=max(1, max_tokens),
-            sampler=sampler_for(prompt.request.sampling, self._model.vocabulary_size),
-            processors=self._processors(prompt, max_tokens, mask),
-            mask=mask,
-            num_cached=match.num_tokens,
-            samples_in_prefill=self._samples_in_prefill,
-        )
-        self._waiting[row.uid] = row, self._initial_caches(len(prompt.token_ids), match)
+        row, caches = self._new_rows.make(prompt, max_tokens, match, stops)
+        self._waiting[row.uid] = row, caches
         return row.uid
-
-    def _initial_caches(self, room: int, match: Match) -> RowCaches:
-        """The caches that a request starts with. Rows get `room` for its prompt."""
-        rows, forms = self._probe.rows, self._probe.forms
-        fresh = new_caches(self._model, rows, forms, bits=self._kv_bits, min_room=room)
-        if match.caches is None:
-            return fresh
-        caches = nested(fresh, match.caches)
-        if rows == "all":
-            return in_rows(caches, forms)
-        plain = without_rows(caches)
-        return in_rows(plain, forms, min_room=room) if rows == "attention" else plain
-
-    def _processors(self, prompt: PreparedPrompt, max_tokens: int, mask: GrammarMask | None) -> list[Any]:
-        if self._forced is not None:
-            return [self._forced.processor_for(prompt.request)]
-        penalties = penalties_for(prompt.request.sampling, len(prompt.token_ids))
-        return [*penalties, *([mask] if mask else []), *_thinking_budget(prompt, max_tokens, self._model.thinking)]
 
     def step(self) -> StepResult:
         """Plan and run one step: rows join, all decoding rows get a token, then some prompts are prefilled."""
@@ -149,22 +119,30 @@ class Batch:
         is_plain = plan.only_decodes and not (drafts_help or self._decoding.has_new_rows or self._decoding.all_end)
         began = time.perf_counter()
         self._decoding.copies = self._cpu_tuning.before(0 if drafts_help else num_rows, is_plain=is_plain)
-        result = self._execute(plan)
+        result = self._execute(plan, may_share=not drafts_help)
         self._num_decoded = len(result.sampled)
         self._cpu_tuning.after(self._num_decoded)
         self._note_seconds(plan, time.perf_counter() - began, is_plain=is_plain)
         return result
 
     def _plan(self) -> StepPlan:
-        pending = [_pending(row, has_begun=True) for row in self._prefilling.rows]
-        pending += [_pending(row, has_begun=False) for row, _ in self._waiting.values()]
-        return self._planner.plan(pending, [row.uid for row in self._decoding.rows], self.chunk_tokens)
+        prompts = [pending(row, has_begun=True) for row in self._prefilling.rows]
+        prompts += [pending(row, has_begun=False) for row, _ in self._waiting.values()]
+        decoding = [row.uid for row in self._decoding.rows]
+        num_beside = 0
+        if self._shared is not None:  # the tokens of decoding rows are in the same pass
+            num_beside = len(decoding) + sum(not each.num_remaining for each in prompts)
+        return self._planner.plan(prompts, decoding, self.chunk_tokens - num_beside)
 
-    def _execute(self, plan: StepPlan) -> StepResult:
+    def _execute(self, plan: StepPlan, *, may_share: bool) -> StepResult:
         joined, sampled = self._join(plan.joins)
-        sampled += self._speculation.next() if self._speculation is not None else self._decoding.next()
-        prefilled = self._prefill(dict(plan.prefills)) if plan.prefills else []
-        return StepResult(sampled + self._first_tokens(), [*joined, *prefilled])
+        shared = self._shared if may_share and plan.prefills else None
+        if shared is not None and shared.is_possible:
+            decoded, prefilled = self._run_shared(shared, dict(plan.prefills))
+        else:
+            decoded = self._speculation.next() if self._speculation is not None else self._decoding.next()
+            prefilled = self._prefill(dict(plan.prefills)) if plan.prefills else []
+        return StepResult([*sampled, *decoded, *self._first_tokens()], [*joined, *prefilled])
 
     def _join(self, uids: Collection[int]) -> tuple[list[PrefilledChunk], list[Sampled]]:
         """Let prefilled rows decode. Returns the last chunk of prompts whose last token is left to that."""
@@ -178,10 +156,23 @@ class Batch:
         completed = [PrefilledChunk.last(row) for row in rows if row.next_token is None]
         return completed, self._decoding.join(rows, caches)
 
+    def _run_shared(
+        self, shared: SharedPass, num_tokens: Mapping[int, int]
+    ) -> tuple[list[Sampled], list[PrefilledChunk]]:
+        self._begin_prefill(num_tokens)
+        uids = [row.uid for row in self._decoding.rows]
+        sampled, prefilled = shared.run(num_tokens)
+        if self._speculation is not None:
+            self._speculation.count_plain(uids, sampled)
+        return sampled, prefilled
+
     def _prefill(self, num_tokens: Mapping[int, int]) -> list[PrefilledChunk]:
-        self._cpu_tuning.before_prefill()
-        self._prefilling.add([self._waiting.pop(uid) for uid in num_tokens if uid in self._waiting])
+        self._begin_prefill(num_tokens)
         return self._prefilling.run(num_tokens)
+
+    def _begin_prefill(self, uids: Collection[int]) -> None:
+        self._cpu_tuning.before_prefill()
+        self._prefilling.add([self._waiting.pop(uid) for uid in uids if uid in self._waiting])
 
     def _first_tokens(self) -> list[Sampled]:
         """The first tokens of the prompts that this step completed."""
@@ -196,7 +187,10 @@ class Batch:
         """A step's duration tunes later plans."""
         num_rows = len(plan.decodes)
         if plan.prefills:
-            self._planner.budget.note_prefill(plan.num_prefill_tokens, seconds, num_rows, len(plan.prefills))
+            beside = (
+                max(1, num_rows) if self._shared is not None else num_rows
+            )  # a pass takes as long as a step at least
+            self._planner.budget.note_prefill(plan.num_prefill_tokens, seconds, beside, len(plan.prefills))
         elif is_plain and self._num_decoded == num_rows:
             self._planner.budget.note_decode(num_rows, seconds)
 
@@ -250,29 +244,3 @@ class Batch:
         draft_bytes += sum(int(row.mtp.nbytes) for row in self._prefilling.rows if row.mtp is not None)
         waiting = sum(int(cache.nbytes) for _, caches in self._waiting.values() for cache in caches)
         return waiting + self._prefilling.caches.nbytes + self._decoding.caches.nbytes + draft_bytes
-
-
-def _pending(row: Row, *, has_begun: bool) -> PendingPrompt:
-    return PendingPrompt(row.uid, len(row.token_ids), row.num_remaining, row.next_stop, has_begun)
-
-
-def _limits(probe: Probe) -> PrefillLimits:
-    is_cpu = device_info().backend == "cpu"
-    return PrefillLimits(
-        fitting=probe.max_chunk_at,
-        max_prompts=None if probe.batching == "whole" else 1,
-        may_exceed_chunk=not is_cpu,
-        max_decode_steps=MAX_DECODE_STEPS_ON_CPU if is_cpu else MAX_DECODE_STEPS,
-    )
-
-
-def _thinking_budget(prompt: PreparedPrompt, max_tokens: int, tokens: ThinkingTokens | None) -> list[ThinkingBudget]:
-    """Empty if the prompt ends with closed thinking: without processors the row may be speculated on."""
-    budget = prompt.request.thinking.budget_tokens
-    if budget is None or tokens is None:
-        return []
-    may_begin = bool(tokens.open_ids) and not tokens.are_closed_in(prompt.token_ids)
-    if not prompt.starts_thinking and not may_begin:
-        return []
-    budget = thinking_tokens(budget, prompt.request.max_tokens, max_tokens)
-    return [ThinkingBudget(budget, tokens.close_ids, tokens.open_ids, is_open=prompt.starts_thinking)]

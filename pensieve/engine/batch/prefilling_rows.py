@@ -63,9 +63,18 @@ class PrefillingRows:
         """Prefill the next `num_tokens[uid]` tokens of each row, in one pass."""
         if not self.rows:
             return []
-        chunks = [row.prompt[len(row.token_ids) :][: num_tokens[row.uid]] for row in self.rows]
+        chunks = self.next_chunks(num_tokens)
+        return self.finish(chunks, self._pass(chunks))
+
+    def next_chunks(self, num_tokens: Mapping[int, int]) -> list[list[int]]:
+        """The next `num_tokens[uid]` token ids of each row."""
+        return [row.prompt[len(row.token_ids) :][: num_tokens[row.uid]] for row in self.rows]
+
+    def finish(self, chunks: Sequence[list[int]], logits: mx.array) -> list[PrefilledChunk]:
+        """Compute a pass over the rows' next chunks, and the first tokens of prompts that are complete, from the logits
+        after each chunk's last token, [rows, vocabulary].
+        """
         stops = [row.next_stop for row in self.rows]
-        logits = self._pass(chunks)
         if self.observer is not None:
             self.observer.observe(self.rows, [len(chunk) for chunk in chunks])
         for index, (row, chunk) in enumerate(zip(self.rows, chunks, strict=True)):

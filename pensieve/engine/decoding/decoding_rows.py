@@ -89,11 +89,13 @@ class DecodingRows:
         row.is_emitted_ahead = True
         return Sampled(row.uid, token_id, None)
 
-    def decode(self) -> list[Sampled]:
+    def decode(self, logits: mx.array | None = None) -> list[Sampled]:
+        """Return each row's next token. Start a pass after them, or go on with one's logits [rows, vocabulary]."""
         if not self.rows:
             return []
         is_last = self.all_end
-        sampled = self._emit(self.next_ids() if is_last else self._pass(), has_passed=not is_last)
+        token_ids = self.next_ids() if is_last else self._sample_next(self._pass() if logits is None else logits)
+        sampled = self._emit(token_ids, has_passed=not is_last)
         self.drop_finished(sampled)
         return sampled
 
@@ -164,12 +166,17 @@ class DecodingRows:
         """The token arrays that processors see. Evaluate them with each pass: nothing else does, and they grow."""
         return [row.context.state for row in self.rows if row.processors]
 
-    def _pass(self) -> list[int]:
-        """Start computing the token after each row's next one, and return the next ones."""
-        inputs, num_rows = self.next_tokens, len(self.rows)
-        fed = mx.broadcast_to(inputs[:, None], (num_rows, self.copies))
+    def _pass(self) -> mx.array:
+        """Logits [rows, vocabulary] after each row's next token."""
+        num_rows = len(self.rows)
+        fed = mx.broadcast_to(self.next_tokens[:, None], (num_rows, self.copies))
         logits = self.forward(fed, [1] * num_rows)[:, 0, :]
         self.observe([1] * num_rows)
+        return logits
+
+    def _sample_next(self, logits: mx.array) -> list[int]:
+        """Start computing the token after each row's next one, and return the next ones."""
+        inputs, num_rows = self.next_tokens, len(self.rows)
         if any(row.processors for row in self.rows):
             parts = [
                 self.process(index, inputs[index : index + 1], logits[index : index + 1]) for index in range(num_rows)

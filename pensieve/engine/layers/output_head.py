@@ -34,6 +34,7 @@ class OutputHead(Module):  # type: ignore[misc]  # MLX gives its layers no types
         super().__init__()
         self.inner = inner
         self._positions: mx.array | None = None
+        self._rows: mx.array | None = None
 
     @classmethod
     def of(cls, model: Any) -> OutputHead | None:
@@ -71,19 +72,22 @@ class OutputHead(Module):  # type: ignore[misc]  # MLX gives its layers no types
         return getattr(self["inner"], name)
 
     @contextmanager
-    def only_at(self, positions: mx.array) -> Iterator[None]:
-        """Within this context, logits are [rows, 1, vocabulary]: those at `positions`, int32 [rows]."""
-        self._positions = positions
+    def only_at(self, positions: mx.array, rows: mx.array | None = None) -> Iterator[None]:
+        """Within this context, logits are [rows, 1, vocabulary]: those at `positions`, int32 [rows], of all rows or of
+        `rows`, int32 [rows].
+        """
+        self._positions, self._rows = positions, rows
         try:
             yield
         finally:
-            self._positions = None
+            self._positions = self._rows = None
 
     def _selected(self, hidden: mx.array) -> mx.array:
         """`hidden` [rows, tokens, size], or the selected positions of it."""
         if self._positions is None or hidden.ndim != 3:
             return hidden
-        return hidden[mx.arange(hidden.shape[0]), self._positions][:, None]
+        rows = mx.arange(hidden.shape[0]) if self._rows is None else self._rows
+        return hidden[rows, self._positions][:, None]
 
 
 def _agrees(model: Any, head: OutputHead) -> bool:

@@ -115,10 +115,15 @@ class Speculation:
             self._pace.costs(len(uids)).note(1, ended - self._plain_ended)
         if self._policy is not None:
             self._policy.note_plain(self._pace.costs(len(uids)).seconds(1))
-        self.drop(set(uids).difference(row.uid for row in batch.rows))
+        self.count_plain(uids, sampled)
         self._plain_uids, self._plain_ended = uids, ended
-        self._pace.count(passes=len(uids), tokens=len(sampled))
         return sampled
+
+    def count_plain(self, uids: Sequence[int], sampled: Sequence[Sampled]) -> None:
+        """A pass decoded a token of each of these rows. Some have left the batch since."""
+        self._plain_uids = []
+        self.drop(set(uids).difference(row.uid for row in self._batch.rows))
+        self._pace.count(passes=len(uids), tokens=len(sampled))
 
     def _drafts(self, batch: DecodingRows) -> list[list[int]]:
         """The tokens to verify after each row's next token; [] if plain decoding is as fast."""

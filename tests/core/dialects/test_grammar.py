@@ -192,3 +192,30 @@ def test_every_part_has_its_header_if_parts_have_headers() -> None:
     for answer in ("Hello.", "<c>commentary to=nope json<m>{}", "<c>commentary to=put json<m>1"):
         assert not accepts(answer, request_for(), HEADED), answer
     assert not accepts("<c>final<m>Hello.", request_for(ToolMode.ANY), HEADED)
+
+
+@pytest.mark.parametrize(
+    ("schema", "begun"),
+    [
+        ('{"type": "array", "items": {"type": "null"}, "minItems": 60000}', "[null, nu"),
+        ('{"type": "string", "pattern": "^a*$", "minLength": 10000}', '"aaa'),
+        ('{"enum": ["' + "a" * 150_000 + '", "b"]}', '"aaa'),
+    ],
+)
+def test_a_long_text_that_must_come_does_not_break_an_answer_off(schema: str, begun: str) -> None:
+    matcher = matcher_for(schema)
+    for token_id in tokenizer().encode(begun, add_special_tokens=False).ids:
+        assert matcher.compute_logit_bias()[token_id]
+        assert matcher.consume_token(token_id)
+        assert not matcher.is_error(), matcher.get_error()
+
+
+def test_other_text_that_must_come_is_split_into_tokens_in_one_way() -> None:
+    assert matcher_for('{"const": "abc"}').compute_ff_tokens()
+
+
+def matcher_for(schema: str) -> LLMatcher:
+    request = GenerationRequest((ChatMessage(Role.USER, "x"),), 9, output_schema=schema)
+    grammar = answer_grammar(request, HERMES, starts_thinking=False)
+    assert grammar is not None
+    return LLMatcher(grammar_tokenizer(), grammar, log_level=0)

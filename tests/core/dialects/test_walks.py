@@ -63,13 +63,15 @@ def test_a_call_that_the_grammar_accepts_is_read_back(name: str, *, has_tokens: 
         tool = Tool("get-it", "", json.dumps(schema))
         if why_not_writable(json.loads(tool.input_schema), place.dialect):
             continue
+        start = place.matcher(tool)
         for number in range(NUM_WALKS):
-            token_ids = walk(place, tool, random.Random(f"{name} {has_tokens} {title} {number}"))  # noqa: S311
+            token_ids = walk(place, tool, start, random.Random(f"{name} {has_tokens} {title} {number}"))  # noqa: S311
             if token_ids is None:
                 continue
             num_finished += 1
+            texts = place.texts(token_ids)
             for streams in (True, False):
-                pieces = place.read(token_ids, tool, streams=streams)
+                pieces = place.read(texts, tool, streams=streams)
                 shown = f"{title}: {place.tokenizer.decode(token_ids, skip_special_tokens=False)!r} -> {pieces}"
                 assert [type(piece) for piece in pieces] == [CallStart, ArgumentsPiece, CallEnd], shown
                 Draft202012Validator(schema).validate(json.loads(pieces[1].json))  # type: ignore[union-attr]

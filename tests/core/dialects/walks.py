@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -57,12 +57,15 @@ class Ground:
         assert not matcher.is_error(), matcher.get_error()
         return matcher
 
-    def read(self, token_ids: list[int], tool: Tool, *, streams: bool) -> list[Piece]:
-        """The pieces of an answer without its thinking."""
+    def texts(self, token_ids: list[int]) -> list[str]:
+        """What each token adds to an answer."""
         decoder = TextDecoder(self.tokenizer, self.dialect.marks.characters)
+        return [*map(decoder.step, token_ids), decoder.finish()]
+
+    def read(self, texts: Sequence[str], tool: Tool, *, streams: bool) -> list[Piece]:
+        """The pieces of an answer without its thinking."""
         parser = AnswerParser(self.dialect, (tool,), streams_calls=streams)
-        pieces = [piece for token_id in token_ids for piece in parser.feed(decoder.step(token_id))]
-        pieces += parser.feed(decoder.finish()) + parser.finish()
+        pieces = [piece for text in texts for piece in parser.feed(text)] + parser.finish()
         return merged([piece for piece in pieces if not isinstance(piece, ThinkingPiece)])
 
 
@@ -85,9 +88,9 @@ def _byte_tokenizer() -> str:
         return (write_byte_tokenizer(Path(folder)) / "tokenizer.json").read_text(encoding="utf-8")
 
 
-def walk(place: Ground, tool: Tool, chance: random.Random) -> list[int] | None:
-    """The tokens of a random answer that the grammar accepts, or None if it did not end."""
-    matcher, token_ids = place.matcher(tool), list[int]()
+def walk(place: Ground, tool: Tool, start: LLMatcher, chance: random.Random) -> list[int] | None:
+    """The tokens of a random answer that the grammar of `start` accepts, or None if it did not end."""
+    matcher, token_ids = start.deep_copy(), list[int]()
     closing = [place.ids(text) for text in _closing(place.dialect, json.loads(tool.input_schema))]
     texts = [place.ids(text) for text in _TEXTS]
     mask = allocate_token_bitmask(1, place.tokenizer.get_vocab_size())
@@ -129,7 +132,7 @@ def _closing(dialect: Dialect, schema: Any) -> Iterator[str]:
     yield from ('"', "'", "}", "]", ")", '<|"|>', dialect.think_end or "")
     after = split_at(dialect.calls.parameter, "value")[1]
     yield from (after, f"]]>{after}")
-    yield from (f"]<]minimax[>[</{key}>" for key in {"item", *_keys(schema)})
+    yield from (f"]<]minimax[>[</{key}>" for key in sorted({"item", *_keys(schema)}))
 
 
 def _keys(schema: Any) -> Iterator[str]:

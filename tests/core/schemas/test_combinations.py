@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from pensieve.core.schemas.combinations import MAX_COMBINATIONS, MAX_MULTIPLE, MAX_TEXTS, excess_of
+from pensieve.core.schemas.combinations import (
+    MAX_COMBINATIONS,
+    MAX_MULTIPLE,
+    MAX_TEXTS,
+    excess_of,
+    max_forced_characters,
+)
 
 Schema = dict[str, Any]
 NUMBER: Schema = {"type": "number"}
@@ -115,3 +121,52 @@ def test_patterns_and_formats_of_one_text_count(schema: Schema, *, is_too_much: 
 )
 def test_multiples_beside_each_other_have_a_common_multiple(schema: Schema, *, is_too_much: bool) -> None:
     assert ("least common multiple" in excess_of(schema)) == is_too_much
+
+
+def required(**properties: Schema) -> Schema:
+    return {"properties": properties, "required": list(properties)}
+
+
+def doubled(link: Schema) -> Schema:
+    return required(a=link, b=link)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"const": "a" * 1000},
+        {"enum": ["b", "a" * 1000]},
+        {"const": list(range(400))},
+        {"pattern": "^a{1000}$"},
+        {"pattern": "^(a{10}b){100}$"},
+        {"pattern": "^a*$", "minLength": 100},
+        {"type": "array", "items": {"const": 1}, "minItems": 1000},
+        {"prefixItems": [{"const": "a" * 10}] * 100},
+        {"items": {"type": "array", "items": {"const": 1}, "minItems": 50}, "minItems": 50},
+        {"anyOf": [{"const": 1}, {"const": "a" * 1000}]},
+        {"allOf": [{"items": {"const": "a" * 10}}, {"minItems": 1000}]},
+        {"required": ["a" * 1000]},
+        required(**{f"name_{at}": {"const": "a" * 10} for at in range(50)}),
+        {"additionalProperties": {"const": 1}, "minProperties": 1000},
+        {"patternProperties": {"^a{1000}$": {}}, "additionalProperties": False},
+        chained(doubled, 10),
+        chained(doubled, 2000),
+    ],
+)
+def test_text_that_has_no_alternative_is_counted_at_least_as_long_as_it_is(schema: Schema) -> None:
+    assert max_forced_characters(schema) >= 1000
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"type": "string", "minLength": 10**6},
+        {"enum": [f"value {at}" for at in range(1000)]},
+        {"type": "array", "items": {"type": "object"}, "maxItems": 10**6},
+        {"anyOf": [required(name={"const": at}) for at in range(1000)]},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [NUMBER, required(next={"$ref": "#/$defs/a"})]}}},
+    ],
+)
+def test_text_that_has_alternatives_does_not_count(schema: Schema) -> None:
+    assert max_forced_characters(schema) < 100

@@ -8,6 +8,7 @@ import pytest
 
 from pensieve.core.schemas.combinations import MAX_MULTIPLE
 from pensieve.core.schemas.plain import (
+    MAX_INNER_VALUES,
     MAX_MULTIPLES,
     MAX_NAMED,
     MAX_PATTERN_CHARACTERS,
@@ -72,6 +73,20 @@ def test_the_names_that_an_object_requires_count() -> None:
     assert not plain_schema({"required": names[:-1]}).gaps
     plain = plain_schema({"required": names, "additionalProperties": False})
     assert ([gap.keyword for gap in plain.gaps], plain.body) == (["required"], {})
+
+
+def test_the_values_in_constants_of_a_whole_schema_count() -> None:
+    def gaps(number: int) -> list[str]:
+        constants = {"a": {"const": {f"p{at}": at for at in range(1000)}}, "b": {"enum": [[0] * number, 1, 2]}}
+        return [gap.place for gap in plain_schema({"properties": constants}).gaps]
+
+    assert gaps(MAX_INNER_VALUES - 1000) == []
+    assert gaps(MAX_INNER_VALUES - 999) == ["properties.b.enum"]
+
+
+def test_the_values_of_an_enum_do_not_count_themselves() -> None:
+    enums = {"anyOf": [{"enum": list(range(MAX_INNER_VALUES))}] * 2}
+    assert not plain_schema(enums).gaps
 
 
 @pytest.mark.parametrize("multiple", ["5", True, float("nan"), float("inf")])

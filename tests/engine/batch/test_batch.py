@@ -35,7 +35,7 @@ def test_a_joining_prompts_last_token_needs_no_pass_of_its_own(model: LoadedMode
     while not run.tokens[second]:
         run.step()
     if in_rows:
-        assert run.passes.shapes[-1] == (1, 30), "the pass of the prompt gives its first token"
+        assert run.passes.shapes[-1] == (31, 1), "the pass of the prompt gives its first token, beside the first's next"
     else:
         _, *later = run.passes.shapes[run.passes.shapes.index((1, 29)) :]
         assert later == [(2, 1)] * 2, "the second's last prompt token shares a pass with the first's next token"

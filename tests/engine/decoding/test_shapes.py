@@ -113,14 +113,14 @@ def test_every_call_of_every_shape_validates() -> None:
         found = enforceable(schema, problem_of)
         assert not found.gaps, title
         tool = Tool("act", "", json.dumps(found.schema))
+        start = place.matcher(tool)
         for number in range(NUM_WALKS):
-            token_ids = walk(place, tool, random.Random(f"{title} {number}"))  # noqa: S311
+            token_ids = walk(place, tool, start, random.Random(f"{title} {number}"))  # noqa: S311
             if token_ids is None:
                 continue
             num_finished += 1
-            (arguments,) = (
-                each.json for each in place.read(token_ids, tool, streams=False) if isinstance(each, ArgumentsPiece)
-            )
+            pieces = place.read(place.texts(token_ids), tool, streams=False)
+            (arguments,) = (each.json for each in pieces if isinstance(each, ArgumentsPiece))
             Draft202012Validator(schema).validate(json.loads(arguments))
     assert num_finished > 200
 

@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 
 from contracts.values.vocabulary import ChatMessage, GenerationRequest, Role, Thinking
+from pensieve.engine.batch.new_rows import NewRows
 from pensieve.engine.decoding.thinking_budget import ThinkingBudget
+from pensieve.engine.memory.probe import Probe
 from pensieve.engine.prompt_cache.match import Match, MissReason
 from pensieve.engine.requests.progress import AnswerProgress
 from pensieve.engine.requests.prompt import PreparedPrompt
 from pensieve.models.tokenizers.thinking_tokens import ThinkingTokens
-from tests.engine.batch.batch_run import BatchRun
+from tests.engine.batch.batch_run import ROWS, BatchRun
 from tests.engine.support.generate import GREEDY
 from tests.engine.support.tiny_modules import prompt, tiny_module
 
+ROWS_PROBE = Probe(128, 100, 1024, 100, ROWS)
 FREE = 1
 """The model's token wherever the budget forces none."""
 
@@ -104,10 +107,11 @@ def test_a_row_gets_a_budget_only_if_it_may_think(
     """A row with a budget is not speculated on, so a prompt that closes thinking itself must not get one."""
     model = tiny_module("llama")
     model.thinking = ThinkingTokens((100,), (101,), frozenset({10}))
-    run = BatchRun(model)
+    new_rows = NewRows(model, ROWS_PROBE, kv_bits=None, forced=None, samples_in_prefill=True)
     request = GenerationRequest((ChatMessage(Role.USER, ""),), 8, thinking=thinking)
     prepared = PreparedPrompt(request, [*prompt(9), *end], starts_thinking=starts)
-    assert len(run.batch._processors(prepared, 8, None)) == num_processors
+    row, _ = new_rows.make(prepared, 8, Match(0, None, MissReason.EMPTY), ())
+    assert len(row.processors) == num_processors
 
 
 def test_thinking_leaves_half_of_what_the_window_leaves_to_the_answer() -> None:

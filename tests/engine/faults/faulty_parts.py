@@ -15,6 +15,7 @@ from pensieve.device.memory.device_memory import DeviceMemory
 from pensieve.engine.assembly import EngineParts, load_parts
 from pensieve.engine.batch.batch import Batch
 from pensieve.engine.engine import LoadParts
+from pensieve.engine.kv.rows.flat import FlatRows
 from pensieve.engine.options import EngineOptions
 from pensieve.engine.prompt_cache.match import Match
 from pensieve.engine.requests.event_stream import Delivery, deliver
@@ -47,7 +48,9 @@ class Intercepted:
 
 
 class _FaultyModel:
-    """A call with one token decodes. One with several prefills, or decodes with copies of the token, as a CPU may."""
+    """A call with one token of each row decodes. One with several prefills, or decodes with copies of the token, as a
+    CPU may, and one with flat rows does both.
+    """
 
     def __init__(self, model: Any, fault: Fault) -> None:
         self._model = model
@@ -57,7 +60,11 @@ class _FaultyModel:
         return getattr(self._model, name)
 
     def __call__(self, tokens: Any, *arguments: Any, **keywords: Any) -> Any:
-        self._fault.at(Stage.PREFILL if tokens.shape[1] > 1 else Stage.DECODE)
+        is_flat = any(isinstance(each, FlatRows) for each in keywords.get("cache") or ())
+        if is_flat or tokens.shape[1] > 1:
+            self._fault.at(Stage.PREFILL)
+        if is_flat or tokens.shape[1] == 1:
+            self._fault.at(Stage.DECODE)
         return self._model(tokens, *arguments, **keywords)
 
 

@@ -77,6 +77,8 @@ SCHEMAS: Final[Mapping[str, Callable[[int], object]]] = {
     "repetitions in a pattern": lambda n: _pattern(f"^((a|b?){{{n}}}c){{{n}}}$"),
     "letters in a pattern": lambda n: _pattern("^" + "\\p{L}" * n + "$"),
     "any text in a pattern": lambda n: _pattern(".*a" * n),
+    "a pattern and minLength": lambda n: _pattern("^a*$", minLength=n),
+    "one way of a pattern": lambda n: _pattern(f"^x(ab){{{n}}}$"),
     "a gap in a pattern": lambda n: _pattern(f"a.{{{n}}}b"),
     "a pattern and maxLength": lambda n: _pattern("[a-z]+[0-9]+", maxLength=n),
     "minLength": lambda n: {"type": "string", "minLength": n},
@@ -85,6 +87,7 @@ SCHEMAS: Final[Mapping[str, Callable[[int], object]]] = {
     "a format and minLength": lambda n: {"type": "string", "format": "email", "minLength": n},
     "formats": lambda n: _required(n, lambda at: {"type": "string", "format": _FORMATS[at % 10]}),
     "minItems": lambda n: {"type": "array", "items": _TEXT, "minItems": n},
+    "minItems of one value": lambda n: {"type": "array", "items": {"type": "null"}, "minItems": n},
     "maxItems": lambda n: {"type": "array", "items": _required(2, lambda _: _TEXT), "maxItems": n},
     "maxItems within maxItems": lambda n: {"type": "array", "items": {"type": "array", "maxItems": n}, "maxItems": n},
     "prefixItems": _list_of("prefixItems", lambda at: {"const": at}),
@@ -118,7 +121,7 @@ SCHEMAS: Final[Mapping[str, Callable[[int], object]]] = {
     "minProperties": lambda n: {"type": "object", "additionalProperties": _TEXT, "minProperties": n},
     "maxProperties": lambda n: {"type": "object", "additionalProperties": _TEXT, "maxProperties": n},
     "Chinese names": lambda n: {"properties": {chr(0x4E00 + at % 20_000) + str(at): _TEXT for at in range(n)}},
-    "a long name": lambda n: {**_required(1, lambda _: _TEXT), "required": ["a" * n]},
+    "a long name": lambda n: {"type": "object", "properties": {"a" * n: _TEXT}, "required": ["a" * n]},
     "required names": lambda n: {"type": "object", "required": [f"p{at}" for at in range(n)]},
     "patterns": lambda n: _required(n, lambda at: _pattern(f"^[a-z]+{at}[0-9]+$")),
     "lists of types": lambda n: _required(n, lambda _: {"type": ["string", "number", "null", "array", "object"]}),
@@ -130,19 +133,18 @@ SCHEMAS: Final[Mapping[str, Callable[[int], object]]] = {
 def grammars(folder: Path) -> Iterator[Mapping[str, Measure]]:
     folder = write_tiny_model(folder / "tiny", vocab_size=49152)
     model = load(resolve(str(folder), progress=ConsoleProgress()))
-    Grammars(model).prepare()
-    yield {f"grammar with {name}": partial(_cost, model, schema) for name, schema in SCHEMAS.items()}
-
-
-def _cost(model: LoadedModel, schema: Callable[[int], object], size: int) -> Cost:
-    value = schema(size)
-    return isolated(lambda: _of_answer(model, value))
-
-
-def _of_answer(model: LoadedModel, schema: object) -> Cost:
-    num_bytes = len(json.dumps(schema))
     grammars = Grammars(model)
-    grammars.prepare()
+    grammars.prepare()  # once: each process below has a copy
+    yield {f"grammar with {name}": partial(_cost, model, grammars, schema) for name, schema in SCHEMAS.items()}
+
+
+def _cost(model: LoadedModel, grammars: Grammars, schema: Callable[[int], object], size: int) -> Cost:
+    value = schema(size)
+    return isolated(lambda: _of_answer(model, grammars, value))
+
+
+def _of_answer(model: LoadedModel, grammars: Grammars, schema: object) -> Cost:
+    num_bytes = len(json.dumps(schema))
     begun = time.process_time()
     try:
         text = require_schema(schema, "schema")

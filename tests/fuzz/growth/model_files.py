@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import time
@@ -16,7 +17,9 @@ from typing import Any, Final
 from pensieve.core.errors import PensieveError
 from pensieve.models.files.progress import ConsoleProgress
 from pensieve.models.gguf.file import open_gguf
+from pensieve.models.library.inventory import local_models
 from pensieve.models.library.resolve import resolve
+from pensieve.models.library.source import parse_source
 from pensieve.models.loading.load import load
 from pensieve.models.safetensors.validation import validate_safetensors
 from perf_gates.loads.byte_tokenizer import write_byte_tokenizer
@@ -156,6 +159,21 @@ OTHERS: Final[Mapping[str, tuple[str, Callable[[Json, int], Json]]]] = {
 }
 
 
+def _named(at: int, **fields: str) -> tuple[str, Json]:
+    name = f"m{at}"
+    return name, {"name": name, "kind": "folder", "origin": "/nowhere", "path": f"/nowhere/{at}", **fields}
+
+
+NAMES: Final[Mapping[str, Callable[[int], Json]]] = {
+    "imported models": lambda n: {"models": dict(_named(at) for at in range(n))},
+    "adapters on adapters": lambda n: {
+        "models": dict(_named(at, kind="adapter", base=f"m{at + 1}") for at in range(n))
+    },
+    "pinned revisions": lambda n: {"pulled": {f"org/m{at}": f"{at:040x}" for at in range(n)}},
+    "unknown keys": lambda n: {f"k{at}": at for at in range(n)},
+}
+
+
 @contextmanager
 def model_files(folder: Path) -> Iterator[Mapping[str, Measure]]:
     write_byte_tokenizer(folder / "tokenizer")
@@ -167,6 +185,7 @@ def model_files(folder: Path) -> Iterator[Mapping[str, Measure]]:
         **{f"safetensors with {name}": partial(_of_header, folder, make, _read) for name, make in SAFETENSORS.items()},
         **{f"GGUF with {name}": partial(_of_header, folder, make, _open) for name, make in GGUF.items()},
         **{name: partial(_of_model, model, *file) for name, file in files.items()},
+        **{f"names.json with {name}": partial(_of_names, folder / "home", make) for name, make in NAMES.items()},
     }
 
 
@@ -187,6 +206,20 @@ def _of_header(folder: Path, make: Callable[[int], bytes], read: Callable[[Path]
     path = folder / "header"
     path.write_bytes(make(size))
     return _cost(read, path, path.stat().st_size)
+
+
+def _of_names(home: Path, make: Callable[[int], Json], size: int) -> Cost:
+    home.mkdir(exist_ok=True)
+    path = home / "names.json"
+    path.write_text(json.dumps(make(size)), encoding="utf-8")
+    return _cost(_list_models, home, path.stat().st_size)
+
+
+def _list_models(home: Path) -> None:
+    os.environ["PENSIEVE_HOME"] = str(home)  # of a process of its own
+    local_models()
+    parse_source("org/m0")
+    resolve("m0", progress=ConsoleProgress())
 
 
 def _of_model(model: Path, name: str, change: Callable[[Json, int], Json], size: int) -> Cost:

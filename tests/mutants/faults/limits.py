@@ -63,6 +63,10 @@ def has_many_definitions(call: ProxiedCall) -> bool:
     return b"#/$defs/u" in call.body
 
 
+def forces_many_items(call: ProxiedCall) -> bool:
+    return b"minItems" in call.body and b"tool_choice" in call.body
+
+
 def has_the_smallest_integer(call: ProxiedCall) -> bool:
     return b"-9223372036854775808" in call.body
 

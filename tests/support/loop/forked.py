@@ -7,8 +7,8 @@ millisecond, longer than most pure tests.
 
 from __future__ import annotations
 
-import json
 import os
+import pickle
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -55,9 +55,9 @@ def _as_copy(config: pytest.Config, writer: int) -> Generator[None, object, obje
     try:
         return (yield)
     finally:
-        to_json = config.hook.pytest_report_to_serializable
-        with os.fdopen(writer, "w") as pipe:
-            json.dump([to_json(config=config, report=report) for report in reports.found], pipe)
+        to_data = config.hook.pytest_report_to_serializable
+        with os.fdopen(writer, "wb") as pipe:
+            pickle.dump([to_data(config=config, report=report) for report in reports.found], pipe)
 
 
 class _Reports:
@@ -65,7 +65,8 @@ class _Reports:
         self.found: list[pytest.TestReport] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.found.append(report)
+        if report.when == "call" or not report.passed:  # a set-up that went well is nothing to report
+            self.found.append(report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,11 @@ class _Copy:
     def report(self, session: pytest.Session) -> None:
         """Wait for its reports, and report them as this process's own."""
         hook = session.config.hook
-        with os.fdopen(self.reader) as pipe:
+        with os.fdopen(self.reader, "rb") as pipe:
             written = pipe.read()
-        os.waitpid(self.pid, 0)
         if not written:
             raise session.Interrupted("a process that ran a part of the tests died")
-        for data in json.loads(written):
+        for data in pickle.loads(written):  # noqa: S301 - of a copy of this process
             report = hook.pytest_report_from_serializable(config=session.config, data=data)
             hook.pytest_runtest_logreport(report=report)
+        os.waitpid(self.pid, 0)
