@@ -1,6 +1,6 @@
 @cap:prompt-cache @C2 @W17
 Feature: A prompt is computed once
-  A client sends the whole conversation with every request. The prompts here are about 1,300 tokens long, because servers may
+  A client sends the whole conversation with every request. The prompts here are about 1,100 tokens long, because servers may
   not cache short ones, and marked with cache_control, because servers may cache nothing without it.
 
   Background:

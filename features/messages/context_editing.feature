@@ -5,6 +5,7 @@ Feature: Context editing
   Background:
     Given the server under test
     And a request
+    And its "max_tokens" is 1
     And it uses the betas "context-management-2025-06-27"
 
   @MUST

@@ -13,12 +13,14 @@ Feature: Requests to POST /v1/messages
     @id:content-as-string
     Scenario: Content given as a string is answered
       Given its "messages" is [{"role": "user", "content": "Say hello."}]
+      And its "max_tokens" is 2
       When it is sent
       Then the reply is a message
 
     @id:content-as-blocks
     Scenario: Content given as an array of text blocks is answered
       Given its "messages" is [{"role": "user", "content": [{"type": "text", "text": "Say"}, {"type": "text", "text": "hello."}]}]
+      And its "max_tokens" is 2
       When it is sent
       Then the reply is a message
 
@@ -36,12 +38,14 @@ Feature: Requests to POST /v1/messages
     @id:conversation-of-turns
     Scenario: A conversation of three turns is answered
       Given its "messages" is [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hi."}, {"role": "user", "content": "Bye."}]
+      And its "max_tokens" is 2
       When it is sent
       Then the reply is a message
 
     @id:consecutive-user-turns
     Scenario: Two consecutive user turns are answered
       Given its "messages" is [{"role": "user", "content": "Hello."}, {"role": "user", "content": "Are you there?"}]
+      And its "max_tokens" is 2
       When it is sent
       Then the reply is a message
 
@@ -61,6 +65,7 @@ Feature: Requests to POST /v1/messages
     Scenario: An assistant turn at the end is part of the prompt
       Given its "messages" is [{"role": "user", "content": "Say hello."}]
       And another request whose "messages" is [{"role": "user", "content": "Say hello."}, {"role": "assistant", "content": "Hello and"}]
+      And its "max_tokens" is 2
       When both requests are sent
       Then the other request's prompt is longer
 
@@ -73,6 +78,7 @@ Feature: Requests to POST /v1/messages
       Two system prompts are compared, since a model may have a default one that the client's replaces.
       Given its "system" is "Be brief."
       And another request whose "system" is "You are a pirate, and you speak as one, at length, of all that you have seen on the seven seas."
+      And its "max_tokens" is 2
       When both requests are sent
       Then the other request's prompt is longer
 
@@ -90,6 +96,7 @@ Feature: Requests to POST /v1/messages
     @id:sampling-is-accepted
     Scenario Outline: A request with <field> set to <value> is accepted
       Given its "<field>" is <value>
+      And its "max_tokens" is 2
       When it is sent
       Then the reply is a message
 
@@ -188,17 +195,20 @@ Feature: Requests to POST /v1/messages
 
     @id:beta-query-is-accepted
     Scenario: A request to the beta form of the path is answered
+      Given its "max_tokens" is 2
       When it is sent to "/v1/messages?beta=true"
       Then the reply is a message
 
     @id:chunked-body-is-accepted
     Scenario: A body with chunked transfer coding is answered
       RFC 9112, 7.1: a recipient must be able to read the chunked transfer coding.
+      Given its "max_tokens" is 2
       When it is sent in chunks
       Then the reply is a message
 
     @id:versions-are-accepted
     Scenario Outline: A request for API version <version> is answered
+      Given its "max_tokens" is 2
       When it is sent with the header "anthropic-version: <version>"
       Then the reply is a message
 
@@ -220,10 +230,12 @@ Feature: Requests to POST /v1/messages
 
     @id:unknown-betas-are-ignored
     Scenario: An unknown beta is ignored
+      Given its "max_tokens" is 2
       When it is sent with the header "anthropic-beta: something-of-2099-01-01,another-2099-02-02"
       Then the reply is a message
 
     @id:unknown-headers-are-ignored
     Scenario: An unknown header is ignored
+      Given its "max_tokens" is 2
       When it is sent with the header "x-of-tomorrow: yes"
       Then the reply is a message

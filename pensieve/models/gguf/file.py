@@ -30,6 +30,7 @@ _SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?
 _MAX_DIMENSIONS = 4  # GGML_MAX_DIMS
 _MAX_NESTED_ARRAYS = 4  # the format has no limit, but Python's stack has
 _MIN_STRING_BYTES = 8
+_LENGTH: Final = struct.Struct("<Q")
 _MIN_ENTRY_BYTES = _MIN_STRING_BYTES + 4 + 1
 _MIN_TENSOR_RECORD_BYTES = _MIN_STRING_BYTES + 4 + 4 + 8
 
@@ -210,6 +211,8 @@ class _Cursor:
             self._require(count * struct.calcsize(code), f"metadata {key!r:.80} with {count} items")
             return list(self._unpack(f"{count}{code}", key))
         self._require(count * _MIN_STRING_BYTES, f"metadata {key!r:.80} with {count} items")
+        if type_id == _STRING:
+            return self._strings(count, key)
         return [self._value(type_id, key, depth=depth) for _ in range(count)]
 
     def _string(self, what: str) -> str:
@@ -217,6 +220,18 @@ class _Cursor:
         self._require(length, f"{what!r:.80} of {length} bytes")
         start, self._position = self._position, self._position + length
         return self._data[start : self._position].decode("utf-8", "replace")
+
+    def _strings(self, count: int, what: str) -> list[MetadataValue]:
+        """In a loop of its own, since a vocabulary has half a million of them."""
+        data, texts, end, last = self._data, list[MetadataValue](), self._position, self._size - _LENGTH.size
+        for _ in range(count):
+            start = end + _LENGTH.size
+            if end > last or (end := start + _LENGTH.unpack_from(data, end)[0]) > self._size:
+                self._position = start - _LENGTH.size
+                self._string(what)  # raises
+            texts.append(str(data[start:end], "utf-8", "replace"))
+        self._position = end
+        return texts
 
     def _unpack(self, layout: str, what: str) -> tuple[Any, ...]:
         layout = "<" + layout

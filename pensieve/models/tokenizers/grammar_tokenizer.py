@@ -14,21 +14,32 @@ from typing import Any, Final
 
 _LOOKS_SPECIAL: Final = re.compile(r"<[!-~]*>")
 """Printable ASCII, whose characters are the same in every vocabulary."""
+_ADDED_TOKENS: Final = '"added_tokens":'
+_VOCABULARY: Final = re.compile(r'"model":\{"type":"\w+",.*?"vocab":\{', re.DOTALL)
+"""Up to the entries of a dictionary: a unigram model's vocabulary is a list."""
 
 
 def grammar_tokenizer(tokenizer_json: str, marks: Collection[int]) -> str:
-    """The tokenizer.json for llguidance. `marks` are the ids of the tokens that a grammar refers to."""
-    tokenizer: dict[str, Any] = json.loads(tokenizer_json)
-    vocabulary = tokenizer["model"].get("vocab")
-    if not isinstance(vocabulary, dict):
+    """The tokenizer.json for llguidance, from one that `tokenizers` wrote. `marks` are the ids of the tokens that a
+    grammar refers to.
+
+    The vocabulary stays text, because parsing a large one takes a second.
+    """
+    start = tokenizer_json.index(_ADDED_TOKENS) + len(_ADDED_TOKENS)
+    added, end = json.JSONDecoder().raw_decode(tokenizer_json, start)
+    vocabulary = _VOCABULARY.search(tokenizer_json, end)
+    plain = {token["id"]: token["content"] for token in added if _is_text(token) and token["id"] not in marks}
+    if vocabulary is None or not plain:
         return tokenizer_json
-    text = [token for token in tokenizer["added_tokens"] if _is_text(token) and token["id"] not in marks]
-    if not text:
-        return tokenizer_json
-    ids = {token["id"] for token in text}
-    tokenizer["added_tokens"] = [token for token in tokenizer["added_tokens"] if token["id"] not in ids]
-    vocabulary.update({token["content"]: token["id"] for token in text})
-    return json.dumps(tokenizer, ensure_ascii=False)
+    kept = _written([token for token in added if token["id"] not in plain])
+    more = [f"{_written(content)}:{token_id}" for token_id, content in plain.items()]
+    before, entries = tokenizer_json[end : vocabulary.end()], tokenizer_json[vocabulary.end() :]
+    comma = "" if entries.startswith("}") else ","
+    return "".join((tokenizer_json[:start], kept, before, ",".join(more), comma, entries))
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _is_text(token: dict[str, Any]) -> bool:

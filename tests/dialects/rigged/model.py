@@ -1,9 +1,9 @@
 """A model rigged to give chosen answers, so that tests run the real mask, sampler, decoder, parser and stream.
 
 It is a gpt2 of mlx-lm's: one layer whose attention and MLP are zero, so the embedding of a position reaches the logits
-unchanged. Each token of an answer has a dimension of its own, to which the embedding of the position before it points,
-and the embedding of the token itself, which is also the output matrix. So the model depends on positions alone, and is
-written for prompts of known lengths.
+unchanged. Each token of the answers has a dimension of its own, to which the embeddings of the positions before it
+point, and the embedding of the token itself, which is also the output matrix. So the model depends on positions alone,
+and is written for prompts of known lengths.
 
 If a grammar forbids the preferred token, the tokens after it rank next, then the end of the turn, then quotes and
 brackets that close a text. Outside its answers the model ends the turn.
@@ -32,10 +32,8 @@ _POSITION_WEIGHT: Final = 1000.0
 """So large that the embedding of the input token, which is added to its position's, does not matter."""
 _SCALE: Final = 8.0
 """Of the last norm, so that the preferred token is more than e^10 times as likely as all others together."""
-_HIDDEN_STEP: Final = 128
-"""Hidden sizes are multiples of this, so that most folders have the same config.json and share the cached tokenizer,
-whose key includes that file.
-"""
+_HIDDEN_STEP: Final = 32
+"""Hidden sizes are multiples of this. Most of the time goes into the output matrix, which has a row for each token."""
 _WEIGHTS: Final = (1.0, 0.25, 0.125, 0.0625)
 """The weights of the next token of an answer, and of those after it, whose sum is smaller as they may be equal."""
 _END: Final = 0.06
@@ -58,7 +56,7 @@ def write_rigged_model(
     added = {token.content: token_id for token_id, token in tokenizer.get_added_tokens_decoder().items()}
     ends = [added[token] for token in family.eos]
     vocabulary_size = max(tokenizer.get_vocab().values()) + 1
-    hidden = _HIDDEN_STEP * math.ceil((len(preferred) + 3) / _HIDDEN_STEP)
+    hidden = _HIDDEN_STEP * math.ceil((len(set(preferred.values())) + 3) / _HIDDEN_STEP)
     config = {
         "model_type": "gpt2",
         "n_ctx": window_tokens,
@@ -87,12 +85,13 @@ def _token_ids(family: Family, answer: str | Sequence[int]) -> list[int]:
 
 def _preferred(scripts: Mapping[int, Sequence[int]], window_tokens: int) -> dict[int, tuple[int, int]]:
     """By input position: the dimension of the preferred next token, and its id."""
+    dimensions: dict[int, int] = {}
     preferred: dict[int, tuple[int, int]] = {}
     for length, token_ids in scripts.items():
         for position, token_id in enumerate(token_ids, length - 1):
             if position in preferred:
                 raise ValueError(f"the answer to {length} tokens overlaps another one at {position}")
-            preferred[position] = (len(preferred), token_id)
+            preferred[position] = (dimensions.setdefault(token_id, len(dimensions)), token_id)
     if max(preferred, default=0) >= window_tokens:
         raise ValueError(f"the answers end at {max(preferred)}, beyond the window of {window_tokens} tokens")
     return preferred
@@ -119,7 +118,7 @@ def _position_embeddings(shape: tuple[int, int], preferred: Mapping[int, tuple[i
         rows[position, -3], rows[position, -2] = _END, _CLOSING
         for ahead, weight in enumerate(_WEIGHTS):
             if position + ahead in preferred:
-                rows[position, preferred[position + ahead][0]] = weight
+                rows[position, preferred[position + ahead][0]] += weight
             elif position + ahead - 1 in preferred:
                 rows[position, -3] = weight
     rows[:, -1] = -rows.sum(axis=1)

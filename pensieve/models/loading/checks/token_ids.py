@@ -13,8 +13,10 @@ from typing import Any, Final
 from pensieve.core.errors import ModelLoadingError
 
 _FILES: Final = ("tokenizer.json", "vocab.json", "added_tokens.json")
-_LARGE: Final = re.compile(rb'"\s*:\s*(?:\d{8,}|-|\d+[.eE])')
-"""A quick search: parsing the file would take longer than all else that is checked."""
+_LARGE: Final = re.compile(rb'"\s*:\s*(?:\d{8,}|-\d|\d+[.eE])')
+"""A quick search: parsing the file would take longer than all else that is checked. Most vocabularies have tokens such
+as `:-`, which are not numbers.
+"""
 _MAX_ID: Final = 10_000_000
 
 
