@@ -40,6 +40,10 @@ class BoundedMemo(Generic[T]):
         self._evict()
         return value
 
+    def drop(self, is_unusable: Callable[[T], bool]) -> None:
+        for key in [key for key, (value, _) in self._values.items() if is_unusable(value)]:
+            self.num_bytes -= self._values.pop(key)[1]
+
     def measure_again(self) -> None:
         """For values that grow. Those that leave for it are made again when they are needed."""
         for key, (value, _) in self._values.items():

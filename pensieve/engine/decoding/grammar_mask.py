@@ -103,6 +103,7 @@ class Grammars:
                 raise ValidationError("tools", f"their schemas are too complex to enforce together: {problem}")
             return CompiledGrammar(matcher, len(grammar))
 
+        self._compiled.drop(lambda grammar: grammar.is_broken)
         self._compiled.measure_again()
         return self._compiled.get(grammar, compiled).new_matcher()
 
@@ -155,7 +156,7 @@ class GrammarMask:
         if self.failed:
             return None
         self._fill()
-        return self._mask
+        return None if self.failed else self._mask
 
     def _fill(self) -> None:
         if self._forced:
@@ -165,8 +166,15 @@ class GrammarMask:
             return
         self._grammar.num_tokens += 1
         fill_next_token_bitmask(self._matcher, self._mask)
-        if _allows_one(self._mask):
+        if self._matcher.is_error():  # the mask allows the end of the answer alone
+            self._give_up()
+        elif _allows_one(self._mask):
             self._forced.extend(self._matcher.compute_ff_tokens()[1:])
+
+    def _give_up(self) -> None:
+        log.warning("a grammar takes too long to match: %s", self._matcher.get_error().strip().splitlines()[0])
+        self._grammar.is_broken = True
+        self.failed = True
 
 
 def _allows_one(mask: npt.NDArray[np.int32]) -> bool:

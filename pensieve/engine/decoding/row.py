@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pensieve.engine.decoding.samplers import Processor, Sampler
 
 FAILED: Final = "failed"
-"""The finish reason of a row whose grammar broke. The row is still in the batch."""
+"""The finish reason of a row whose grammar could not be matched to the end. The row is still in the batch."""
 
 Computed = tuple[list[int], list[Any]]
 """Token ids, and the caches that hold exactly these."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from contracts.values.generation import GenerationEvent
 from contracts.values.measurements import OperationPhase
 from contracts.values.vocabulary import Reservation
 from pensieve.core.errors import GenerationError
@@ -27,6 +26,7 @@ from pensieve.engine.requests.running import RunningRequest
 from pensieve.engine.requests.ticket import Ticket
 
 _FAILED = "the model failed during the answer"
+_UNENFORCED = "the answer failed because its schema could not be enforced to the end: give it simpler patterns"
 
 
 class Rows:
@@ -100,11 +100,15 @@ class Rows:
 
     def _push(self, sampled: Sampled) -> None:
         """Add a token to its answer. An exception fails this request; the others continue."""
+        if sampled.finish_reason == FAILED:  # the mask has logged why: the request's fault, not the engine's
+            self.remove(sampled.uid)
+            self._fail(sampled.uid, _UNENFORCED)
+            return
         running = self.running[sampled.uid]
         if running.ticket.progress.count_token():
             self._books.record(running.ticket, OperationPhase.PROGRESS)
         try:
-            events, ended = _events(running, sampled)
+            events, ended = running.output.push(sampled.token_id, sampled.finish_reason)
         except Exception:
             self.remove(sampled.uid)
             self._fail(sampled.uid)
@@ -126,8 +130,8 @@ class Rows:
         running = self.running.pop(uid)
         self._books.end(running, phase, is_last=not self.running)
 
-    def _fail(self, uid: int) -> None:
-        self._outbox.add(self.running[uid].ticket.stream, [GenerationError(_FAILED)])
+    def _fail(self, uid: int, message: str = _FAILED) -> None:
+        self._outbox.add(self.running[uid].ticket.stream, [GenerationError(message)])
         self.end(uid, OperationPhase.FAILED)
 
     def fail_undelivered(self, streams: set[EventStream]) -> None:
@@ -161,9 +165,3 @@ class Rows:
             self.end(uid, OperationPhase.CANCELLED)
         self.stores.flush()
         self.batch = None
-
-
-def _events(running: RunningRequest, sampled: Sampled) -> tuple[list[GenerationEvent], bool]:
-    if sampled.finish_reason == FAILED:
-        raise GenerationError("its grammar broke")
-    return running.output.push(sampled.token_id, sampled.finish_reason)

@@ -26,6 +26,8 @@ class CompiledGrammar:
         self._compiled_bytes = _GRAMMAR_BYTES + _CHARACTER_BYTES * num_characters
         self.num_tokens = 0
         """Of all answers so far."""
+        self.is_broken = False
+        """It has reached a limit, and with it all its copies."""
 
     @property
     def num_bytes(self) -> int:

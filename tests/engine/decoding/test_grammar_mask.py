@@ -1,5 +1,6 @@
 """Grammars: what they require of a model's tokenizer, which schemas they accept, and how many are cached."""
 
+import itertools
 import json
 from dataclasses import replace
 from typing import Any, cast
@@ -167,6 +168,24 @@ def test_a_grammar_that_has_learned_much_is_compiled_again(tiny_folder: ModelFol
     assert again is not None
     assert again.grammar is not answer.grammar
     assert grammars.num_bytes < 1_000_000
+
+
+def test_an_answer_whose_grammar_gives_up_fails_and_the_next_one_has_a_new_grammar(tiny_folder: ModelFolder) -> None:
+    """Its mask would allow the end of the answer alone, and so would that of all later answers."""
+    schema = {"type": "string", "pattern": "(a|b).{0,1000}(c|d).{0,1000}e"}
+    grammars, answer, vocabulary_size = _constrained(tiny_folder, schema)
+    mask, written = GrammarMask(answer, vocabulary_size), itertools.cycle(_token_ids(tiny_folder, "acbd"))
+    next_ids = itertools.chain([None], _token_ids(tiny_folder, '"'), itertools.islice(written, 200))
+    assert any(mask.after(token_id) is None for token_id in next_ids)
+    assert mask.failed
+    again = grammars.matcher_for(replace(PLAIN, output_schema=json.dumps(schema)), starts_thinking=False)
+    assert again is not None
+    assert GrammarMask(again, vocabulary_size).after(None) is not None
+
+
+def _token_ids(folder: ModelFolder, characters: str) -> list[int]:
+    tokenizer = load(folder).tokenizer
+    return [tokenizer.encode(each, add_special_tokens=False)[0] for each in characters]
 
 
 MANY_PATTERNS = json.dumps(

@@ -35,9 +35,10 @@ from contracts.values.vocabulary import (
     ToolChoice,
     ToolMode,
 )
-from pensieve.core.errors import ValidationError
+from pensieve.core.errors import GenerationError, ValidationError
 from pensieve.device.memory.ledger import Ledger
 from pensieve.engine.decoding.grammar_mask import GrammarMask, masked
+from pensieve.engine.loop.faults import MAX_FAILED_REQUESTS
 from pensieve.engine.monitoring.monitor import SlidingWindowMonitor
 from pensieve.engine.scripted.engine import ScriptedEngine
 from pensieve.engine.scripted.script import Script, ScriptedReply
@@ -251,7 +252,11 @@ def test_a_broken_grammar_fails_only_its_own_request(make_engine: MakeEngine, mo
             constrained = events_of(engine, user_request(output_schema=json.dumps(SCHEMA)))
             free = events_of(engine, user_request(sampling=GREEDY, max_tokens=8))
             broken, whole = await asyncio.gather(constrained, free, return_exceptions=True)
-            assert "failed" in str(broken)
+            assert "schema could not be enforced" in str(broken)
             assert not isinstance(whole, BaseException)
+            for number in range(MAX_FAILED_REQUESTS + 1):  # a client's schemas are no fault of the engine
+                with pytest.raises(GenerationError):
+                    await events_of(engine, user_request(max_tokens=20 + number, output_schema=json.dumps(SCHEMA)))
+            assert await events_of(engine, user_request(sampling=GREEDY, max_tokens=8))
 
     asyncio.run(play())
