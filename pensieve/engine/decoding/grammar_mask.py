@@ -155,21 +155,23 @@ class GrammarMask:
             self.failed |= not self._matcher.consume_token(token_id)
         if self.failed:
             return None
-        self._fill()
-        return None if self.failed else self._mask
+        return self._mask if self._fill() else None
 
-    def _fill(self) -> None:
+    def _fill(self) -> bool:
+        """Whether the row goes on."""
         if self._forced:
             token_id = self._forced.popleft()
             self._mask.fill(0)
             self._mask.view(np.uint32)[0, token_id // 32] = 1 << token_id % 32
-            return
+            return True
         self._grammar.num_tokens += 1
         fill_next_token_bitmask(self._matcher, self._mask)
         if self._matcher.is_error():  # the mask allows the end of the answer alone
             self._give_up()
-        elif _allows_one(self._mask):
+            return False
+        if _allows_one(self._mask):
             self._forced.extend(self._matcher.compute_ff_tokens()[1:])
+        return True
 
     def _give_up(self) -> None:
         log.warning("a grammar takes too long to match: %s", self._matcher.get_error().strip().splitlines()[0])

@@ -254,7 +254,7 @@ def test_a_broken_grammar_fails_only_its_own_request(make_engine: MakeEngine, mo
             broken, whole = await asyncio.gather(constrained, free, return_exceptions=True)
             assert "schema could not be enforced" in str(broken)
             assert not isinstance(whole, BaseException)
-            for number in range(MAX_FAILED_REQUESTS + 1):  # a client's schemas are no fault of the engine
+            for number in range(MAX_FAILED_REQUESTS + 1):  # none of them is the engine's fault
                 with pytest.raises(GenerationError):
                     await events_of(engine, user_request(max_tokens=20 + number, output_schema=json.dumps(SCHEMA)))
             assert await events_of(engine, user_request(sampling=GREEDY, max_tokens=8))
