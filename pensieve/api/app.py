@@ -20,6 +20,7 @@ from pensieve.api.http.connections.incoming_bodies import INCOMING_BODIES, Incom
 from pensieve.api.http.connections.limits import MAX_BODY_BYTES
 from pensieve.api.http.connections.read_answers import ReadAnswers
 from pensieve.api.http.connections.request_memory import REQUEST_MEMORY, HeldMemory, RequestMemory, incoming_bytes
+from pensieve.api.http.connections.requests_in_turn import RequestsInTurn
 from pensieve.api.http.content_encoding import ACCEPTED
 from pensieve.api.http.error_reply import INTERNAL_MESSAGE, ErrorReply, reply_to_error, reply_to_status
 from pensieve.api.http.read_body import PDFS
@@ -84,7 +85,7 @@ def create_app(state: ServerState) -> Quart:
     drained = DrainedBodies(logged, max_pause_seconds=state.limits.max_refused_pause_seconds)
     read = ReadAnswers(drained, state.limits.max_unread_seconds)
     held: ASGIFramework = HeldMemory(read, memory)
-    app.asgi_app = HttpOnly(RequestLog(held))  # type: ignore[method-assign]  # Quart documents this assignment
+    app.asgi_app = HttpOnly(RequestLog(RequestsInTurn(held)))  # type: ignore[method-assign]  # Quart documents this assignment
     return app
 
 
