@@ -187,9 +187,8 @@ class Batch:
         """A step's duration tunes later plans."""
         num_rows = len(plan.decodes)
         if plan.prefills:
-            beside = (
-                max(1, num_rows) if self._shared is not None else num_rows
-            )  # a pass takes as long as a step at least
+            # Where they share a pass, a chunk alone takes what a step with one row takes, and its own tokens.
+            beside = max(1, num_rows) if self._shared is not None else num_rows
             self._planner.budget.note_prefill(plan.num_prefill_tokens, seconds, beside, len(plan.prefills))
         elif is_plain and self._num_decoded == num_rows:
             self._planner.budget.note_decode(num_rows, seconds)
